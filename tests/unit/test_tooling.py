@@ -1,0 +1,118 @@
+"""The files around the code: what they promise must hold, since nothing else runs them here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from workers.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined_and_restarted(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] in {"unless-stopped", "on-failure:3"}
+    assert re.fullmatch(r"[a-z/-]+:v?\d+(\.\d+)+", service["image"]), "an image is pinned by its version"
+
+
+def test_ports_are_published_on_the_loopback_only() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_redis_acknowledges_only_what_is_on_disk() -> None:
+    command = SERVICES["redis"]["command"]
+    settings = dict(zip(command[::2], command[1::2], strict=True))
+    assert settings["--appendonly"] == "yes"
+    assert settings["--appendfsync"] == "always"
+    assert settings["--maxmemory-policy"] == "noeviction"
+    assert "redis:/data" in SERVICES["redis"]["volumes"]
+
+
+def test_what_a_service_waits_for_can_be_waited_for() -> None:
+    for service in SERVICES.values():
+        conditions = service.get("depends_on", {})
+        for other in conditions:
+            if isinstance(conditions, dict) and conditions[other]["condition"] == "service_healthy":
+                assert "test" in SERVICES[other]["healthcheck"]
+
+
+@pytest.mark.parametrize("name", ["topics", "ingest", "solver", "responder"])
+def test_workers_get_settings_that_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(variable, value)
+        _, section, setting = variable.lower().split("_", 2)
+        assert str(getattr(getattr(Settings(), section), setting)) == value
+
+
+def test_prometheus_scrapes_every_worker_where_it_listens() -> None:
+    config = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
+    targets = {
+        target for job in config["scrape_configs"] for s in job["static_configs"] for target in s["targets"]
+    }
+    workers = {name for name, service in SERVICES.items() if service.get("command") == [name]}
+    assert targets == {f"{name}:{SERVICES[name]['environment']['HURNET_METRICS_PORT']}" for name in workers}
+
+
+def test_the_image_runs_without_root_from_pinned_packages() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    last_stage = dockerfile[dockerfile.rindex("\nFROM ") :]
+    assert re.search(r"^USER [1-9]\d*$", last_stage, re.MULTILINE)
+    assert 'ENTRYPOINT ["hurnet"]' in last_stage
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"python:3.13-slim"}
+    installs = re.findall(r"pip install .*", dockerfile)
+    assert installs
+    assert all("-c constraints.txt" in install for install in installs)
+
+
+def test_constraints_pin_every_dependency_within_its_bounds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    pinned = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in PINS}
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
+def test_constraints_are_plain_pins() -> None:
+    for pin in PINS:
+        assert pin.url is None
+        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), (
+            f"{pin}: one public version, no wheel of one index"
+        )
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[0].split())
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = set(re.findall(r"^  (\w+) +\S", shown, re.MULTILINE))
+    assert listed == {target for target in phony if not target.startswith("install-")}
+
+
+@pytest.mark.parametrize("python", ["no-such-python", "false"])
+def test_set_up_says_what_it_needs(python: str, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    made = subprocess.run(
+        ["make", "demo", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert "Needs Python 3.11 or later" in made.stderr
+    assert not (tmp_path / ".venv").exists()
