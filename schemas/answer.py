@@ -1,0 +1,71 @@
+"""Topic `answers` (or the query's `reply-to`): the answer, its alternatives and its receipt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Coordinates, Message, Part, Watermarks
+
+Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
+
+
+class Scores(Part):
+    """What each part of the rule says of a candidate, and the combined score in [0, 1]."""
+
+    combined: float
+    memory: float = Field(description="similarity to its nearest entry (eq. 2, 5)")
+    weights: float | None = Field(
+        None, description="what the closed form predicts (eq. 3); absent without weights"
+    )
+    local: float = Field(description="the closed form over the nearest entries alone")
+    words: float = Field(description="similarity of the words (eq. 1)")
+
+
+class Candidate(Part):
+    """A candidate answer and the entry that speaks for it most."""
+
+    answer: str
+    scores: Scores
+    entry: Coordinates
+    text: str = Field(description="the entry's text")
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class WeightsReceipt(Part):
+    """Which weights took part, and how good they were."""
+
+    version: int
+    watermarks: Watermarks = Field(description="the last offset per partition that they have learned from")
+    count: int = Field(description="training pairs")
+    ridge: float
+    condition_number: float
+    residual: float
+
+
+class Receipt(Part):
+    """All that is needed to explain the answer and to ask again."""
+
+    query: str = Field(description="topic/partition/offset of the query's record")
+    context: str
+    rows: int = Field(description="entries searched")
+    embedder: str
+    fingerprint: str
+    watermarks: Watermarks = Field(description="the last offset per partition that had been seen")
+    weights: WeightsReceipt | None = None
+    threshold: float = Field(description="combined score under which there is no answer")
+    margin: float | None = Field(None, description="combined score minus the runner-up's")
+    runner_up: str | None = None
+    seconds: float = Field(description="from polling the query to having scored it")
+
+
+class Answer(Message):
+    """The reply to one query."""
+
+    id: str
+    outcome: Outcome
+    answer: str | None = None
+    reason: str | None = Field(None, description="why there is no answer")
+    candidates: list[Candidate] = Field(default_factory=list, description="best first, at most top_k")
+    receipt: Receipt | None = Field(None, description="absent where the query was rejected")

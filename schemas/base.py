@@ -1,0 +1,129 @@
+"""What every message on the wire shares: strictness, bounds, a schema version and clear errors."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import from_json
+
+SCHEMA_VERSION = 1
+MAX_TEXT = 16_384
+MAX_METADATA_ITEMS = 32
+DEFAULT_CONTEXT = "default"
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+InvalidReason = Literal[
+    "tombstone", "not-utf8", "not-json", "unknown-version", "invalid-message", "blank-text", "too-long"
+]
+
+
+class InvalidMessage(ValueError):
+    """Bytes that are no valid message. `reason` is from a closed vocabulary, `detail` is for a person."""
+
+    def __init__(self, reason: InvalidReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def _printable(text: str) -> str:
+    """Refuse NUL and other control characters (tab and line ends are text), and lone surrogates."""
+    if found := _CONTROL.search(text):
+        raise ValueError(f"control character U+{ord(found.group()):04X} is not allowed")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"lone surrogate at character {error.start} is not text") from None
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank text")
+    return text
+
+
+Text = Annotated[
+    str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_printable), AfterValidator(_not_blank)
+]
+ContextName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
+MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=1_024), AfterValidator(_printable)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_ITEMS)]
+Partition = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Watermarks = Annotated[dict[Partition, Offset], Field(max_length=4_096)]
+
+
+class Message(BaseModel):
+    """A message on a topic: immutable, closed (unknown fields are errors), versioned, JSON in UTF-8."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    v: Literal[1] = Field(1, description="schema version")
+
+    @classmethod
+    def decode(cls, raw: bytes | None) -> Self:
+        """The message in `raw`; raises `InvalidMessage` with the reason, for a tombstone (None) too."""
+        if raw is None:
+            raise InvalidMessage("tombstone", "the record has no value")
+        fields = _parse_object(raw)
+        version = fields.get("v", SCHEMA_VERSION)
+        if type(version) is not int or version != SCHEMA_VERSION:
+            raise InvalidMessage(
+                "unknown-version", f"schema version {version!r:.40}; this side speaks {SCHEMA_VERSION}"
+            )
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise _explain(error) from None
+
+    def encode(self) -> bytes:
+        """JSON in UTF-8, without fields that are None."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class Part(BaseModel):
+    """A piece of a message: immutable and closed, but without a version of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Coordinates(Part):
+    """Where an entry is: its record's partition and offset in the topic of texts."""
+
+    partition: Partition
+    offset: Offset
+
+
+def _parse_object(raw: bytes) -> dict[str, Any]:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidMessage("not-utf8", f"byte {error.start} of {len(raw)} is not UTF-8") from None
+    try:
+        fields = from_json(raw)
+    except ValueError as error:
+        raise InvalidMessage("not-json", str(error)[:300]) from None
+    if not isinstance(fields, dict):
+        raise InvalidMessage("not-json", f"expected a JSON object, got {type(fields).__name__}")
+    return fields
+
+
+def _explain(error: ValidationError) -> InvalidMessage:
+    """The first few problems in a line, and the reason that is most particular."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    detail = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'message'}: {p['msg']}" for p in problems[:3])
+    if len(problems) > 3:
+        detail += f"; and {len(problems) - 3} more"
+    first = problems[0]
+    if first["type"] == "string_too_long":
+        return InvalidMessage("too-long", detail)
+    if "blank text" in first["msg"]:
+        return InvalidMessage("blank-text", detail)
+    return InvalidMessage("invalid-message", detail)

@@ -1,0 +1,123 @@
+"""The wire formats: golden messages that must keep decoding, and every kind of bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import MESSAGES, Answer, DeadLetter, InvalidMessage, Message, Query, TextEvent
+from schemas.base import MAX_TEXT
+
+# Messages as they were written by the first version. A change that no longer reads them needs a new version.
+GOLDEN: list[tuple[type[Message], str]] = [
+    (TextEvent, '{"v":1,"text":"turn on the light"}'),
+    (
+        TextEvent,
+        '{"v":1,"text":"acenda a luz","answer":"HassTurnOn","context":"home","metadata":{"lang":"pt-BR"}}',
+    ),
+    (TextEvent, '{"text":"without a version it is version 1"}'),
+    (
+        Query,
+        '{"v":1,"text":"lights on","id":"q-1","context":"home","top_k":3,"min_watermarks":{"0":17},'
+        '"timeout_ms":500,"exclude":{"partition":0,"offset":4}}',
+    ),
+    (
+        Answer,
+        '{"v":1,"id":"q-1","outcome":"answered","answer":"HassTurnOn","candidates":[{"answer":"HassTurnOn",'
+        '"scores":{"combined":0.9,"memory":0.95,"weights":0.8,"local":0.9,"words":0.7},'
+        '"entry":{"partition":0,"offset":17},"text":"turn on the light","metadata":{}}],'
+        '"receipt":{"query":"queries/0/3","context":"home","rows":12,"embedder":"use+hash512",'
+        '"fingerprint":"ab","watermarks":{"0":17},"weights":{"version":2,"watermarks":{"0":17},"count":12,'
+        '"ridge":0.1,"condition_number":40.0,"residual":0.2},"threshold":0.3,"margin":0.5,'
+        '"runner_up":"HassTurnOff","seconds":0.004}}',
+    ),
+    (Answer, '{"v":1,"id":"q-2","outcome":"abstained","reason":"empty context"}'),
+    (
+        DeadLetter,
+        '{"v":1,"reason":"not-json","detail":"expected value","worker":"ingest","topic":"texts",'
+        '"partition":0,"offset":5,"timestamp_ms":1700000000000,"excerpt":"e30=","size":2,"sha256":"00"}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "raw"), GOLDEN)
+def test_golden_messages_keep_decoding(kind: type[Message], raw: str) -> None:
+    message = kind.decode(raw.encode())
+    again = kind.decode(message.encode())
+    assert again == message
+    given_fields = json.loads(raw)
+    assert {key: json.loads(message.encode())[key] for key in given_fields} == given_fields
+
+
+BAD = [
+    (None, "tombstone"),
+    (b"", "not-json"),
+    (b"turn on the light", "not-json"),
+    (b"[]", "not-json"),
+    (b"[" * 100_000, "not-json"),
+    (b'{"text": "\xff"}', "not-utf8"),
+    (b'{"text": "\\ud800"}', "not-json"),
+    (b'{"v": 2, "text": "hi"}', "unknown-version"),
+    (b'{"v": "1", "text": "hi"}', "unknown-version"),
+    (b'{"v": true, "text": "hi"}', "unknown-version"),
+    (b"{}", "invalid-message"),
+    (b'{"text": 1}', "invalid-message"),
+    (b'{"text": null}', "invalid-message"),
+    (b'{"text": "hi", "extra": 1}', "invalid-message"),
+    (b'{"text": "nul \\u0000"}', "invalid-message"),
+    (b'{"text": "hi", "context": "Not A Name"}', "invalid-message"),
+    (b'{"text": "hi", "context": "../up"}', "invalid-message"),
+    (b'{"text": "hi", "context": "line\\n"}', "invalid-message"),
+    (b'{"text": "hi", "metadata": {"k": 1}}', "invalid-message"),
+    (b'{"text": ""}', "blank-text"),
+    (b'{"text": " \\n\\t\\u3000"}', "blank-text"),
+    (b'{"text": "hi", "answer": " "}', "blank-text"),
+    (b'{"text": "' + b"a" * (MAX_TEXT + 1) + b'"}', "too-long"),
+    (b'{"text": "' + b"a" * 5_000_000 + b'"}', "too-long"),
+]
+
+
+@pytest.mark.parametrize(("raw", "reason"), BAD, ids=range(len(BAD)))
+def test_bad_text_events_are_refused_with_their_reason(raw: bytes | None, reason: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        TextEvent.decode(raw)
+    assert caught.value.reason == reason
+    assert 0 < len(caught.value.detail) < 1_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"top_k": 0},
+        {"top_k": 101},
+        {"timeout_ms": 0},
+        {"min_watermarks": {"x": 1}},
+        {"min_watermarks": {"0": -1}},
+    ],
+)
+def test_queries_are_bounded(fields: dict[str, object]) -> None:
+    with pytest.raises(InvalidMessage, match=next(iter(fields))):
+        Query.decode(json.dumps({"text": "hi", **fields}).encode())
+
+
+@given(st.binary())
+def test_any_bytes_decode_or_are_refused(raw: bytes) -> None:
+    for kind in MESSAGES:
+        with contextlib.suppress(InvalidMessage):
+            assert isinstance(kind.decode(raw), kind)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip))
+def test_any_text_survives_the_wire(text: str) -> None:
+    assert TextEvent.decode(TextEvent(text=text).encode()).text == text
+
+
+def test_every_message_exports_its_json_schema() -> None:
+    for kind in MESSAGES:
+        schema = kind.model_json_schema()
+        assert schema["additionalProperties"] is False
+        assert schema["properties"]["v"]["const"] == 1
