@@ -1,0 +1,152 @@
+"""The rule: each part against its definition, the edges, and the kinds of context it must hold in."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from workers.adapters.embedders.hashing import HashedText
+from workers.core.answering import Ranking, rank
+from workers.core.context import Entry
+from workers.core.grid import SCALE
+from workers.core.index import ContextIndex
+from workers.core.local import coefficients
+from workers.core.words import similarity
+
+EMBEDDER = HashedText(256)
+Pair = tuple[str, str | None]
+
+LIGHTS: list[Pair] = [
+    (f"{verb} the {room} {what}", intent)
+    for verb, intent in (("turn on", "on"), ("switch on", "on"), ("turn off", "off"), ("switch off", "off"))
+    for room in ("kitchen", "bedroom", "garage")
+    for what in ("lights", "lamp", "fan")
+]
+TRIVIA: list[Pair] = [
+    (f"what is the capital of {country}", capital)
+    for country, capital in (("france", "Paris"), ("peru", "Lima"), ("kenya", "Nairobi"), ("japan", "Tokyo"))
+]
+
+
+def context(pairs: list[Pair]) -> tuple[ContextIndex, NDArray[np.float64]]:
+    """The context and its P = (G + 0.1 I)⁻¹."""
+    index = ContextIndex(256)
+    vectors = EMBEDDER.embed([text for text, _ in pairs])
+    index.append(0, [Entry(i, 0, "c", text, answer) for i, (text, answer) in enumerate(pairs)], vectors)
+    x = (
+        np.array([v for v, (_, a) in zip(vectors, pairs, strict=True) if a is not None]).reshape(-1, 256)
+        / SCALE
+    )
+    projection = np.linalg.inv(x.T @ x + 0.1 * np.eye(256)).astype(np.float64)
+    return index, projection
+
+
+def ask(text: str, index: ContextIndex, projection: NDArray[np.float64] | None = None) -> Ranking:
+    return rank([text], EMBEDDER.embed([text]), index, projection)[0]
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("pairs", [LIGHTS, TRIVIA, LIGHTS + TRIVIA])
+def test_it_holds_in_a_context_of_one_kind_and_in_a_mixed_one(pairs: list[Pair], weighted: bool) -> None:
+    index, projection = context(pairs)
+    asked = (
+        {"please turn on the kitchen lamp": "on", "switch the bedroom fan off": "off"}
+        if LIGHTS[0] in pairs
+        else {}
+    )
+    asked |= {"whats the captial of peru": "Lima", "capital japan": "Tokyo"} if TRIVIA[0] in pairs else {}
+    for question, answer in asked.items():
+        best = ask(question, index, projection if weighted else None).best
+        assert best is not None
+        assert best.answer == answer
+
+
+def test_each_part_is_what_it_says() -> None:
+    pairs: list[Pair] = [*LIGHTS, *TRIVIA]
+    index, projection = context(pairs)
+    question = "turn the kitchen light on"
+    ranking = ask(question, index, projection)
+    x = EMBEDDER.embed([question])[0] / SCALE
+    rows = EMBEDDER.embed([text for text, _ in pairs]) / SCALE
+    cosines = rows @ x / np.linalg.norm(rows, axis=1) / np.linalg.norm(x)
+    alpha = coefficients((rows * SCALE).astype(np.float32), cosines)
+    assert {c.answer for c in ranking.candidates} == {answer for _, answer in pairs}
+    for c in ranking.candidates:
+        mine = np.array([answer == c.answer for _, answer in pairs])
+        assert c.parts.memory == pytest.approx(max(0, cosines[mine].max()))
+        assert c.row == np.flatnonzero(mine)[cosines[mine].argmax()]
+        assert c.parts.local == pytest.approx(np.clip(alpha[mine].sum(), 0, 1), abs=1e-5)
+        assert c.parts.weights == pytest.approx(
+            np.clip(projection @ x @ rows[mine].sum(axis=0), 0, 1), abs=1e-5
+        )
+        expected = max(similarity(question, pairs[i][0]) for i in np.flatnonzero(mine))
+        assert c.parts.words == pytest.approx(expected)
+        p = c.parts
+        evidence = (4 * p.local + 2 * (p.weights or 0) ** 2 + p.memory + p.words**2) / 8
+        assert c.combined == pytest.approx((evidence + cosines.max()) / 2)
+    scores = [c.combined for c in ranking.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert ranking.margin == scores[0] - scores[1]
+    assert ranking.by("combined") == ranking.best
+
+
+def test_without_weights_the_rest_is_scaled_up() -> None:
+    index, _ = context([("hello there", "hi")])
+    best = ask("hello there", index).best
+    assert best is not None
+    assert best.parts.weights is None
+    assert best.parts.memory == pytest.approx(1)
+    assert best.combined == pytest.approx(((4 / 1.1 + 1 + 1) / 6 + 1) / 2, abs=1e-5)
+
+
+def test_no_entries_and_a_query_without_a_vector_have_no_answer() -> None:
+    index, projection = context([("hello there", "hi")])
+    for ranking in (ask("hello", ContextIndex(256), projection), ask("  ", index, projection)):
+        assert ranking.candidates == ()
+        assert ranking.best is None
+        assert ranking.runner_up is None
+        assert ranking.margin is None
+        assert ranking.by("memory") is None
+
+
+def test_one_entry_answers_and_has_no_runner_up() -> None:
+    index, projection = context([("hello there", None)])
+    ranking = ask("hello", index, projection)
+    assert ranking.best is not None
+    assert ranking.best.answer == "hello there"
+    assert ranking.best.parts.weights == 0  # an entry without an answer teaches nothing
+    assert ranking.runner_up is None
+    assert ranking.margin is None
+
+
+def test_the_askers_own_entry_does_not_answer() -> None:
+    index, projection = context([("hello there", "hi"), ("hello you", "ho")])
+    vectors = EMBEDDER.embed(["hello there"])
+    ranking = rank(["hello there"], vectors, index, projection, [(0, 0)])[0]
+    assert [c.answer for c in ranking.candidates] == ["ho"]
+
+
+def test_equal_candidates_go_to_the_first_appended() -> None:
+    index, projection = context([("same words", "second"), ("same words", "first")])
+    best = ask("same words", index, projection).best
+    assert best is not None
+    assert (best.answer, best.row) == ("second", 0)
+
+
+def test_nonsense_scores_far_below_a_question_with_typos() -> None:
+    index, projection = context([*LIGHTS, *TRIVIA])
+    good, bad = ask("whats teh capital of frnace", index, projection), ask("zxqv wvu jjj", index, projection)
+    assert good.best is not None
+    assert bad.best is not None
+    assert good.best.combined > 0.4 > 0.2 > bad.best.combined
+
+
+def test_a_batch_answers_as_its_queries_alone_do() -> None:
+    index, projection = context([*LIGHTS, *TRIVIA])
+    texts = ["kitchen light on", "", "capital of france?", "garage fan off"]
+    together = rank(texts, EMBEDDER.embed(texts), index, projection)
+    for text, ranking in zip(texts, together, strict=True):
+        alone = ask(text, index, projection)
+        assert [c.answer for c in ranking.candidates] == [c.answer for c in alone.candidates]
+        np.testing.assert_allclose(
+            [c.combined for c in ranking.candidates], [c.combined for c in alone.candidates], atol=1e-6
+        )

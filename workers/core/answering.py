@@ -1,0 +1,178 @@
+"""Which answer, and how sure: the one rule that puts the parts together.
+
+Each candidate is an answer of the 256 nearest entries. Four parts speak for it, each in [0, 1]:
+
+    memory   cosine of its nearest entry                                                       (eq. 2, 5)
+    weights  ⟨Px, B_a⟩, what the closed form over the whole context predicts                   (eq. 3, 10)
+    local    the sum of its entries' α, the closed form over the neighbourhood                 (core/local.py)
+    words    likeness of the words to its entries among the 64 nearest                         (eq. 1)
+
+    evidence = (4 local + 2 weights² + memory + words²) / 8
+    combined = (evidence + nearest) / 2,      nearest = cosine of the nearest entry of all
+
+The local solve leads because it holds both where many phrasings share an answer and in a store of many
+kinds. The global weights and the words enter squared: a sure prediction and a nearly literal match count,
+weak ones, which the weights give to frequent answers in a mixed store, and chance gives to any two texts,
+hardly do. `nearest` is the same for all candidates and so orders nothing; it says how far the question is
+from anything known, which is what a threshold for abstaining needs. Without weights their term is left out
+and the rest scaled up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.core.context import Vectors
+from workers.core.grid import SCALE
+from workers.core.index import ContextIndex, Coordinates, Matches
+from workers.core.local import NEIGHBOURS, coefficients
+from workers.core.words import encode, similarities
+
+COMPARED = 64
+"""Nearest entries whose words are compared."""
+
+_LOCAL, _WEIGHTS, _MEMORY, _WORDS = 4.0, 2.0, 1.0, 1.0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What each part says of a candidate, in [0, 1]; `weights` is None while there are none."""
+
+    memory: float
+    weights: float | None
+    local: float
+    words: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An answer, the row of its entry nearest to the query, and its scores."""
+
+    answer: str
+    row: int
+    parts: Parts
+    combined: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates, best first: ties go to the one with the nearer entry, then to the lowest (partition,
+    offset)."""
+
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def best(self) -> Candidate | None:
+        """The answer; None for an empty context, or a query without a vector."""
+        return self.candidates[0] if self.candidates else None
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The second best answer, where there is one."""
+        return self.candidates[1] if len(self.candidates) > 1 else None
+
+    @property
+    def margin(self) -> float | None:
+        """Combined score of the best minus the runner-up's; None where either is missing."""
+        best, second = self.best, self.runner_up
+        return best.combined - second.combined if best and second else None
+
+    def by(self, part: str) -> Candidate | None:
+        """The best candidate by one part alone ("memory", "weights", "local", "words"), or by "combined";
+        None without candidates or where the part is missing."""
+        scored = [(c.combined if part == "combined" else getattr(c.parts, part), c) for c in self.candidates]
+        known = [(score, c) for score, c in scored if score is not None]
+        return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def rank(
+    texts: Sequence[str],
+    vectors: Vectors,
+    index: ContextIndex,
+    projection: Floats | None = None,
+    exclude: Sequence[Coordinates | None] | None = None,
+) -> list[Ranking]:
+    """Rank the answers of a context for each query, given its text and its grid row (n, d).
+
+    `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
+    entry that is the asker's own and must not answer it (equation 5)."""
+    predictions = None if projection is None else (vectors.astype(np.float64) / SCALE) @ projection
+    found = index.search(vectors, NEIGHBOURS, predictions, exclude)
+    return [_rank(text, matches, index) for text, matches in zip(texts, found, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """The parts of all candidates at once, each (answers,), in the order of their nearest entries."""
+
+    memory: Floats
+    weights: Floats | None
+    local: Floats
+    words: Floats
+
+    def at(self, i: int) -> Parts:
+        weights = None if self.weights is None else float(self.weights[i])
+        return Parts(float(self.memory[i]), weights, float(self.local[i]), float(self.words[i]))
+
+    def combined(self) -> Floats:
+        evidence = _LOCAL * self.local + _MEMORY * self.memory + _WORDS * self.words**2
+        total = _LOCAL + _MEMORY + _WORDS
+        if self.weights is not None:
+            evidence, total = evidence + _WEIGHTS * self.weights**2, total + _WEIGHTS
+        combined: Floats = (evidence / total + self.memory[0]) / 2
+        return combined
+
+
+def _rank(text: str, matches: Matches, index: ContextIndex) -> Ranking:
+    if not len(matches.rows):
+        return Ranking(())
+    ids = index.answer_ids(matches.rows)
+    first, numbers = _by_first_place(ids)
+    columns = _columns(text, matches, index, ids[first], numbers)
+    combined = columns.combined()
+    return Ranking(
+        tuple(
+            Candidate(
+                index.answers[ids[first[i]]], int(matches.rows[first[i]]), columns.at(i), float(combined[i])
+            )
+            for i in np.argsort(-combined, kind="stable").tolist()
+        )
+    )
+
+
+def _by_first_place(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each distinct id comes first, ascending; for every element, its id's number in that order."""
+    _, places, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.argsort(places)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return places[order], number[inverse]
+
+
+def _columns(
+    text: str,
+    matches: Matches,
+    index: ContextIndex,
+    answers: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+) -> _Columns:
+    """The parts of each of `answers`, given for every match the number of its answer among them."""
+    _, first = np.unique(numbers, return_index=True)
+    alpha = coefficients(index.vectors(matches.rows), matches.cosines)
+    compared = [encode(index.entry(int(row)).text) for row in matches.rows[:COMPARED]]
+    words = np.zeros(len(answers))
+    np.maximum.at(words, numbers[:COMPARED], similarities(encode(text), compared))
+    return _Columns(
+        memory=_unit(matches.cosines[first]),
+        weights=None if matches.weights is None else _unit(matches.weights[answers]),
+        local=_unit(np.bincount(numbers, weights=alpha).astype(np.float64)),
+        words=words,
+    )
+
+
+def _unit(x: Floats) -> Floats:
+    unit: Floats = np.clip(x, 0.0, 1.0)
+    return unit

@@ -1,0 +1,25 @@
+"""The closed form over the nearest entries alone (equation 3 by its dual, restricted to a neighbourhood).
+
+Over a store of many kinds one global solve is dominated by whatever is most frequent; a solve over the
+nearest entries is not, and needs no state: α = (K + λI)⁻¹k with K = (XXᵀ)², k = max(0, Xq)², entry by entry.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS = 256
+RIDGE = 0.1
+
+
+def coefficients(neighbours: NDArray[np.float32], cosines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """α (m,) of the m nearest rows (m, d), given their cosines (m,) with the query.
+
+    The sum of α over the rows that share an answer estimates, by least squares, whether the query has that
+    answer."""
+    unit = neighbours / np.sqrt(np.einsum("ij,ij->i", neighbours, neighbours))[:, None]
+    # The square of a Gram matrix entry by entry is positive semi-definite (Schur's product theorem; cut at
+    # 0 it need not be), so the condition of K + λI is at most (m + λ)/λ and the solve cannot fail.
+    kernel = np.square(unit @ unit.T, dtype=np.float64)
+    kernel[np.diag_indices_from(kernel)] += RIDGE
+    alpha: NDArray[np.float64] = np.linalg.solve(kernel, np.square(np.maximum(cosines, 0.0)))
+    return alpha
