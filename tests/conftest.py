@@ -1,0 +1,52 @@
+"""Servers for the tests: started once a run, or one's own by KAFKA_BOOTSTRAP and REDIS_URL."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from workers.adapters.servers import KafkaServer, ValkeyServer
+
+QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
+"""Lets a test's consumers be evicted sooner than Kafka's least of six seconds."""
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> Iterator[str]:
+    """A real Apache Kafka."""
+    if own := os.environ.get("KAFKA_BOOTSTRAP"):
+        yield own
+        return
+    with KafkaServer(settings=QUICK_GROUPS) as server:
+        yield server.bootstrap
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A real Valkey that fsyncs every write."""
+    if own := os.environ.get("REDIS_URL"):
+        yield own
+        return
+    with ValkeyServer() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis, where one is installed; in CI it must be."""
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have redis-server (.ci/run installs it)")
+        pytest.skip("no redis-server on this machine")
+    with ValkeyServer(binary="redis-server") as server:
+        yield server.url
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name no other test has, for topics, groups and prefixes."""
+    return f"t{secrets.token_hex(5)}"

@@ -1,0 +1,119 @@
+"""One set of stores per kind: in memory, a real Valkey, a real Redis."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+import redis
+
+from workers.adapters.memory import (
+    Data,
+    MemoryContextStore,
+    MemoryLeaseStore,
+    MemoryServer,
+    MemoryWeightsStore,
+)
+from workers.adapters.redis import RedisContextStore, RedisLeaseStore, RedisWeightsStore, connect
+from workers.ports import ContextStore, LeaseStore, WeightsStore
+from workers.settings import RedisSettings
+
+
+class Stores(Protocol):
+    """Clients of one store, each call a new one, and what can happen to the store."""
+
+    def context(self) -> ContextStore: ...
+
+    def weights(self) -> WeightsStore: ...
+
+    def leases(self) -> LeaseStore: ...
+
+    def snapshot(self) -> Any: ...
+
+    def restore(self, snapshot: Any) -> None: ...
+
+    def wipe(self) -> None: ...
+
+
+class MemoryStores:
+    def __init__(self) -> None:
+        self.server = MemoryServer()
+
+    def context(self) -> ContextStore:
+        return MemoryContextStore(self.server)
+
+    def weights(self) -> WeightsStore:
+        return MemoryWeightsStore(self.server)
+
+    def leases(self) -> LeaseStore:
+        return MemoryLeaseStore(self.server)
+
+    def snapshot(self) -> Data:
+        return copy.deepcopy(self.server.data)
+
+    def restore(self, snapshot: Data) -> None:
+        self.server.data = copy.deepcopy(snapshot)
+
+    def wipe(self) -> None:
+        self.server.data = Data()
+
+
+class RedisStores:
+    def __init__(self, url: str, prefix: str) -> None:
+        self.settings = RedisSettings(url=url, prefix=prefix)
+        self.client: Any = redis.Redis.from_url(url)
+        self.close: list[Callable[[], None]] = [self.client.close]
+
+    def context(self) -> RedisContextStore:
+        store = RedisContextStore(connect(self.settings))
+        self.close.append(store.close)
+        return store
+
+    def weights(self) -> RedisWeightsStore:
+        connection = connect(self.settings)
+        self.close.append(connection.client.close)
+        return RedisWeightsStore(connection)
+
+    def leases(self) -> RedisLeaseStore:
+        connection = connect(self.settings)
+        self.close.append(connection.client.close)
+        return RedisLeaseStore(connection)
+
+    def held(self) -> list[bytes]:
+        return list(self.client.scan_iter(f"{self.settings.prefix}:*", count=1_000))
+
+    def snapshot(self) -> dict[bytes, Any]:
+        return {key: self.client.dump(key) for key in self.held()}
+
+    def restore(self, snapshot: dict[bytes, Any]) -> None:
+        self.wipe()
+        for key, value in snapshot.items():
+            self.client.restore(key, 0, value)
+
+    def wipe(self) -> None:
+        if keys := self.held():
+            self.client.delete(*keys)
+
+
+@pytest.fixture
+def redis_stores(valkey_url: str, unique: str) -> Iterator[RedisStores]:
+    """Those of a real Valkey, for what can only go wrong there."""
+    stores = RedisStores(valkey_url, unique)
+    yield stores
+    stores.wipe()
+    for close in stores.close:
+        close()
+
+
+@pytest.fixture(params=["memory", "valkey", "redis"])
+def stores(request: pytest.FixtureRequest, unique: str) -> Iterator[Stores]:
+    if request.param == "memory":
+        yield MemoryStores()
+        return
+    real = RedisStores(request.getfixturevalue(f"{request.param}_url"), unique)
+    yield real
+    real.wipe()
+    for close in real.close:
+        close()

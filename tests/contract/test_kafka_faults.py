@@ -1,0 +1,525 @@
+"""Brokers and workers die; every query is answered exactly once all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka.admin import KafkaAdminClient, MemberToRemove
+from kafka.errors import KafkaTimeoutError
+from kafka.record.util import crc32c_c
+
+from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange, TransactionalProducer
+from workers.adapters.kafka.sink import KafkaSink
+from workers.adapters.kafka.source import KafkaSource
+from workers.adapters.kafka.topics import TopicFinding, ensure_topics
+from workers.adapters.servers import KafkaCluster, KafkaServer
+from workers.adapters.servers.kafka import Seat, random_id
+from workers.adapters.servers.process import free_ports
+from workers.errors import ConfigurationError, Superseded, TransientError
+from workers.ports import Exchange, Outgoing
+from workers.settings import KafkaSettings, ResponderSettings
+
+# kafka-python leaves the socket of a refused or failed connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
+
+REPOSITORY = Path(__file__).parents[2]
+PARTITIONS = 3
+SECONDS = 60.0
+
+
+def create(bootstrap: str, *topics: str) -> None:
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.create_topics({t: {"num_partitions": PARTITIONS} for t in topics}, wait_for_metadata=True)
+
+
+def echo(settings: KafkaSettings, queries: str) -> Exchange:
+    responder = ResponderSettings(group=f"g-{queries}", instance="one")
+    return TransactionalExchange(settings.model_copy(update={"queries": queries}), responder)
+
+
+def serve_once(exchange: Exchange, answers: str) -> int:
+    """Answer what is there with its own coordinates; how many were answered for good."""
+    records = exchange.poll(0.1, 50).records
+    if not records:
+        return 0
+    replies = [Outgoing(answers, b"%d:%d" % (r.partition, r.offset)) for r in records]
+    done = exchange.deliver(replies, {r.partition: r.offset + 1 for r in records})
+    return len(records) if done else 0
+
+
+def read_all(settings: KafkaSettings, topic: str, count: int) -> list[tuple[int, int, bytes]]:
+    """(partition, offset, value) of all committed records, at least `count`, and what may come after."""
+    found: list[tuple[int, int, bytes]] = []
+    deadline = time.monotonic() + SECONDS
+    with closing(KafkaSource(settings, topic, f"reader-{time.monotonic_ns()}")) as source:
+        while len(found) < count or any(source.lag().values()):
+            assert time.monotonic() < deadline, (
+                f"{len(found)} of {count} records in {topic}, lag {source.lag()}"
+            )
+            polled = source.poll(0.3, 5_000)
+            found += [(r.partition, r.offset, r.value or b"") for r in polled.records]
+    return found
+
+
+class Traffic:
+    """Queries that keep coming, from a sender that tries again, and an exchange that answers them."""
+
+    def __init__(self, settings: KafkaSettings, queries: str, answers: str) -> None:
+        self.settings = settings
+        self.queries = queries
+        self.answers = answers
+        self.answered = 0
+        self.longest_gap = 0.0
+        self.failure: BaseException | None = None
+        self._stop_sending = threading.Event()
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(run,)) for run in (self._send, self._serve)
+        ]
+
+    def __enter__(self) -> Traffic:
+        for thread in self._threads:
+            thread.start()
+        self.wait_for(50)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_sending.set()
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(SECONDS)
+
+    def wait_for(self, more: int) -> None:
+        """Until so many more are answered."""
+        goal = self.answered + more
+        deadline = time.monotonic() + SECONDS
+        while self.answered < goal:
+            assert self.failure is None, self.failure
+            assert time.monotonic() < deadline, f"{self.answered} answered, {goal} wanted"
+            time.sleep(0.02)
+
+    def check(self) -> int:
+        """Stop sending, let everything be answered, and count: each query exactly once."""
+        self._stop_sending.set()
+        self._threads[0].join(SECONDS)
+        asked = Counter(b"%d:%d" % (p, o) for p, o, _ in read_all(self.settings, self.queries, 1))
+        answers = Counter(value for _, _, value in read_all(self.settings, self.answers, len(asked)))
+        assert self.failure is None, self.failure
+        assert answers == asked
+        return len(asked)
+
+    def _guarded(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:
+            self.failure = error
+
+    def _send(self) -> None:
+        sink: KafkaSink | None = None
+        while not self._stop_sending.is_set():
+            try:
+                sink = sink or KafkaSink(self.settings)
+                sink.send([Outgoing(self.queries, b"?", partition=p) for p in range(PARTITIONS)])
+            except TransientError:
+                time.sleep(0.2)
+            time.sleep(0.02)
+        if sink:
+            sink.close()
+
+    def _serve(self) -> None:
+        with closing(echo(self.settings, self.queries)) as exchange:
+            last = time.monotonic()
+            while not self._stop.is_set():
+                try:
+                    done = serve_once(exchange, self.answers)
+                except TransientError:
+                    time.sleep(0.2)
+                    continue
+                if done:
+                    now = time.monotonic()
+                    if self.answered:
+                        self.longest_gap = max(self.longest_gap, now - last)
+                    self.answered, last = self.answered + done, now
+
+
+@pytest.fixture
+def lone() -> Iterator[KafkaServer]:
+    """A broker of the test's own, to be killed."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def guarded() -> Iterator[dict[str, str]]:
+    """Settings for a broker that wants a password, on a second listener of its own."""
+    inner, outer, controller = free_ports(3)
+    listeners = {"PLAINTEXT": inner, "SASL_PLAINTEXT": outer, "CONTROLLER": controller}
+    users = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_me="right";'
+    settings = {
+        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners
+        ),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": users,
+    }
+    seat = Seat(1, {1: controller}, random_id())
+    with KafkaServer(port=inner, settings=settings, seat=seat):
+        yield {
+            "bootstrap": f"127.0.0.1:{outer}",
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "username": "me",
+            "password": "right",
+        }
+
+
+def settled(bootstrap: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap=bootstrap, session_timeout=6)
+
+
+@pytest.fixture
+def nowhere() -> Iterator[KafkaSettings]:
+    """The address of a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        yield KafkaSettings(bootstrap=f"127.0.0.1:{probe.getsockname()[1]}", request_timeout=1)
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        KafkaSink,
+        lambda settings: KafkaSource(settings, "t", "g"),
+        lambda settings: TransactionalExchange(settings, ResponderSettings()),
+        lambda settings: AtLeastOnceExchange(settings, ResponderSettings()),
+        ensure_topics,
+    ],
+    ids=["sink", "source", "transactions", "at-least-once", "topics"],
+)
+def test_a_broker_that_is_not_there_is_said_within_seconds(
+    nowhere: KafkaSettings, connect: Callable[[KafkaSettings], object]
+) -> None:
+    threads = threading.active_count()
+    started = time.monotonic()
+    with pytest.raises(TransientError, match=f"no Kafka broker at {nowhere.bootstrap}"):
+        connect(nowhere)
+    assert time.monotonic() - started < 4
+    assert threading.active_count() == threads, "a failed try leaves no thread behind"
+
+
+def test_a_source_of_a_topic_that_is_not_there_says_so(kafka_bootstrap: str, unique: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"no such topic: {unique}"):
+        KafkaSource(settled(kafka_bootstrap), unique, "g")
+
+
+def test_checksums_are_taken_in_c() -> None:
+    """Without the package crc32c kafka-python takes 2-4 times as long for each record."""
+    assert crc32c_c is not None
+
+
+def test_a_deleted_topic_is_not_made_anew_by_those_who_read_it() -> None:
+    """A client that may make topics would: with the partitions of the broker's default, and unnoticed."""
+    with KafkaServer(settings={"auto.create.topics.enable": "true"}) as server:
+        create(server.bootstrap, "q")
+        admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
+        with closing(admin), closing(KafkaSource(settled(server.bootstrap), "q", "g")) as source:
+            while not source.assignment():
+                source.poll(0.2, 1)
+            admin.delete_topics(["q"])
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline:
+                with suppress(TransientError):
+                    source.poll(0.2, 1)
+            assert "q" not in admin.list_topics()
+
+
+def test_tls_to_a_broker_without_it_is_a_configuration_error(kafka_bootstrap: str) -> None:
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, security_protocol="SSL", request_timeout=1)
+    with pytest.raises(ConfigurationError, match="TLS handshake"):
+        KafkaSink(settings)
+
+
+def test_a_port_that_is_not_kafka_is_told_from_no_broker() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(TransientError, match="doesn't answer as Kafka"):
+            KafkaSink(KafkaSettings(bootstrap=address, request_timeout=1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"bootstrap": "nowhere"}, "host:port"),
+        ({"security_protocol": "SASL_PLAINTEXT", "username": "me"}, "sasl_mechanism"),
+        ({"security_protocol": "SSL", "ca_file": "/no/such.pem"}, "TLS files"),
+        ({"security_protocol": "SSL", "cert_file": __file__, "key_password": "hush"}, "TLS files"),
+    ],
+)
+def test_wrong_settings_are_told_without_their_secrets(wrong: dict[str, str], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text) as raised:
+        KafkaSink(KafkaSettings.model_validate(wrong))
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_what_a_broker_will_not_take_is_a_configuration_error(
+    guarded: Mapping[str, str], mechanism: str
+) -> None:
+    wrong = KafkaSettings.model_validate({**guarded, "sasl_mechanism": mechanism, "password": "hush"})
+    with pytest.raises(ConfigurationError, match=r"refuses us|Authentication failed") as raised:
+        KafkaSink(wrong)
+    assert "hush" not in str(raised.value)
+    with closing(KafkaSink(KafkaSettings.model_validate(guarded))):
+        pass
+
+
+def test_topics_are_made_once_and_then_checked(kafka_bootstrap: str, unique: str) -> None:
+    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, partitions=2, **names)
+    assert all(f == TopicFinding(f.name, False, False, 0, ("missing",)) for f in ensure_topics(settings))
+    assert ensure_topics(settings, create=True) == [TopicFinding(n, True, True, 2) for n in names.values()]
+    assert ensure_topics(settings, create=True) == [TopicFinding(n, True, False, 2) for n in names.values()]
+    (problem,) = {f.problems for f in ensure_topics(settings.model_copy(update={"partitions": 3}))}
+    assert problem == ("2 partitions, kafka.partitions asks for 3",)
+
+
+def test_more_replicas_than_brokers_are_refused_clearly(lone: KafkaServer) -> None:
+    with pytest.raises(ConfigurationError, match=r"kafka\.replication"):
+        ensure_topics(KafkaSettings(bootstrap=lone.bootstrap, replication=3), create=True)
+
+
+def test_a_compacted_topic_of_texts_is_a_problem(kafka_bootstrap: str, unique: str) -> None:
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.create_topics({unique: {"num_partitions": 4, "configs": {"cleanup.policy": "compact"}}})
+    findings = ensure_topics(KafkaSettings(bootstrap=kafka_bootstrap, texts=unique))
+    assert "compact" in " ".join(findings[0].problems)
+
+
+def test_a_broker_that_goes_away_is_waited_for(lone: KafkaServer) -> None:
+    create(lone.bootstrap, "q")
+    settings = settled(lone.bootstrap)
+    with closing(KafkaSink(settings)) as sink, closing(KafkaSource(settings, "q", "g")) as source:
+        sink.send([Outgoing("q", b"1")])
+        while not source.poll(0.2, 10).records:
+            pass
+        lone.kill()
+        started = time.monotonic()
+        with pytest.raises(TransientError):
+            sink.send([Outgoing("q", b"2")])
+        assert time.monotonic() - started < 15
+        for _ in range(5):
+            started = time.monotonic()
+            with suppress(TransientError):
+                assert not source.poll(0.5, 10).records
+            assert time.monotonic() - started < 15
+        lone.start()
+        deadline = time.monotonic() + SECONDS
+        seen: list[bytes | None] = []
+        while b"3" not in seen:
+            assert time.monotonic() < deadline
+            try:
+                sink.send([Outgoing("q", b"3")])
+                seen += [r.value for r in source.poll(1.0, 10).records]
+            except TransientError:
+                time.sleep(0.1)
+
+
+KILLED = """
+import os, signal, sys
+from workers.adapters.kafka.exchange import TransactionalProducer
+from tests.contract.test_kafka_faults import echo, serve_once, settled
+
+bootstrap, queries, answers, moment = sys.argv[1:]
+wait = TransactionalProducer._wait
+
+def die_in_third(producer, result, deadline):
+    if transactions == 3 and producer.commit_sent == (moment == "commit"):
+        if moment == "commit":
+            wait(producer, result, deadline)
+        os.kill(os.getpid(), signal.SIGKILL)
+    wait(producer, result, deadline)
+
+TransactionalProducer._wait = die_in_third
+transactions = 1
+exchange = echo(settled(bootstrap), queries)
+while True:
+    transactions += serve_once(exchange, answers) > 0
+"""
+
+
+@pytest.mark.parametrize("moment", ["offsets", "commit"])
+def test_a_worker_killed_in_a_transaction(kafka_bootstrap: str, unique: str, moment: str) -> None:
+    queries, answers = f"{unique}-q", f"{unique}-a"
+    create(kafka_bootstrap, queries, answers)
+    settings = settled(kafka_bootstrap)
+    with closing(KafkaSink(settings)) as sink:
+        sink.send([Outgoing(queries, b"?", partition=i % PARTITIONS) for i in range(500)])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, kafka_bootstrap, queries, answers, moment],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    before = len(read_all(settings, answers, 1))
+    assert 0 < before < 500
+    served, deadline = 0, time.monotonic() + SECONDS
+    with closing(echo(settings, queries)) as successor:
+        while before + served < 500:
+            assert time.monotonic() < deadline
+            served += serve_once(successor, answers)
+    asked = Counter(b"%d:%d" % (p, o) for p, o, _ in read_all(settings, queries, 500))
+    assert Counter(value for _, _, value in read_all(settings, answers, 500)) == asked
+
+
+@pytest.fixture
+def queries(kafka_bootstrap: str, unique: str) -> str:
+    """A topic with one query, and beside it one for the answers."""
+    create(kafka_bootstrap, unique, f"{unique}-a")
+    with closing(KafkaSink(settled(kafka_bootstrap))) as sink:
+        sink.send([Outgoing(unique, b"?", partition=0)])
+    return unique
+
+
+def wait_for_query(exchange: Exchange) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not exchange.poll(0.2, 1).records:
+        assert time.monotonic() < deadline
+
+
+def answer(exchange: Exchange, queries: str) -> bool:
+    return exchange.deliver([Outgoing(f"{queries}-a", b"0:0", partition=0)], {0: 1})
+
+
+def test_a_commit_whose_answer_is_lost_counts_as_done(
+    kafka_bootstrap: str, queries: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = TransactionalProducer._wait
+
+    def lose_the_answer(producer: TransactionalProducer, result: Any, deadline: float) -> None:
+        wait(producer, result, deadline)
+        if producer.commit_sent:
+            raise KafkaTimeoutError("lost")
+
+    settings = settled(kafka_bootstrap)
+    with closing(echo(settings, queries)) as exchange:
+        wait_for_query(exchange)
+        monkeypatch.setattr(TransactionalProducer, "_wait", lose_the_answer)
+        assert answer(exchange, queries)
+        assert not exchange.poll(1.0, 1).records
+    assert len(read_all(settings, f"{queries}-a", 1)) == 1
+
+
+def test_what_fails_before_the_commit_did_not_happen_and_leaves_no_thread(
+    kafka_bootstrap: str, queries: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = TransactionalProducer._wait
+
+    def fail_with_the_offsets(producer: TransactionalProducer, result: Any, deadline: float) -> None:
+        wait(producer, result, deadline)
+        if not producer.commit_sent:
+            raise KafkaTimeoutError("late")
+
+    settings = settled(kafka_bootstrap)
+    with closing(echo(settings, queries)) as exchange:
+        wait_for_query(exchange)
+        exchange.has_topic(queries)
+        threads = threading.active_count()
+        with monkeypatch.context() as patch:
+            patch.setattr(TransactionalProducer, "_wait", fail_with_the_offsets)
+            for _ in range(5):
+                assert not answer(exchange, queries)
+                wait_for_query(exchange)
+        assert answer(exchange, queries)
+        deadline = time.monotonic() + 10
+        while threading.active_count() > threads:
+            assert time.monotonic() < deadline, threading.enumerate()
+            time.sleep(0.1)
+    assert len(read_all(settings, f"{queries}-a", 1)) == 1
+
+
+def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one_not(
+    lone: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has aborted the transaction and fenced its producer, as if another one had taken over."""
+    create(lone.bootstrap, "q", "q-a")
+    wait = TransactionalProducer._wait
+
+    def pause_before_commit(producer: TransactionalProducer, result: Any, deadline: float) -> None:
+        wait(producer, result, deadline)
+        if not producer.commit_sent:
+            time.sleep(4)
+
+    settings = settled(lone.bootstrap).model_copy(update={"queries": "q"})
+    responder = ResponderSettings(transaction_timeout=1, transaction_deadline=10)
+    with (
+        closing(KafkaSink(settings)) as sink,
+        closing(TransactionalExchange(settings, responder)) as exchange,
+    ):
+        sink.send([Outgoing("q", b"?", partition=0)])
+        wait_for_query(exchange)
+        with monkeypatch.context() as patch:
+            patch.setattr(TransactionalProducer, "_wait", pause_before_commit)
+            assert not answer(exchange, "q")
+        wait_for_query(exchange)
+        assert answer(exchange, "q")
+        monkeypatch.setattr(TransactionalProducer, "_wait", pause_before_commit)
+        with pytest.raises(Superseded, match=r"responder\.instance"):
+            answer(exchange, "q")
+    assert len(read_all(settings, "q-a", 1)) == 1
+
+
+def test_a_member_that_was_thrown_out_delivers_nothing(kafka_bootstrap: str, queries: str) -> None:
+    """Its client then has no generation, and a broker takes a commit without one from anybody."""
+    settings = settled(kafka_bootstrap)
+    with closing(echo(settings, queries)) as exchange:
+        wait_for_query(exchange)
+        with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+            (member,) = admin.describe_groups([f"g-{queries}"])[f"g-{queries}"]["members"]
+            admin.remove_group_members(f"g-{queries}", [MemberToRemove(member_id=member["member_id"])])
+        time.sleep(2.5)  # two heartbeats
+        assert not answer(exchange, queries)
+        wait_for_query(exchange)
+        assert answer(exchange, queries)
+    assert len(read_all(settings, f"{queries}-a", 1)) == 1
+
+
+def test_a_lone_broker_killed_while_transactions_run(lone: KafkaServer) -> None:
+    create(lone.bootstrap, "q", "a")
+    with Traffic(settled(lone.bootstrap), "q", "a") as traffic:
+        for _ in range(2):
+            lone.kill()
+            time.sleep(0.5)
+            lone.start()
+            traffic.wait_for(50)
+        assert traffic.check() > 100
+
+
+@pytest.mark.timeout(240)
+def test_three_brokers_killed_in_turn() -> None:
+    """One of them coordinates the transactions, one the group."""
+    with KafkaCluster(3) as cluster:
+        create(cluster.bootstrap, "q", "a")
+        with Traffic(settled(cluster.bootstrap), "q", "a") as traffic:
+            for node in cluster.nodes:
+                node.kill()
+                traffic.wait_for(100)
+                node.start()
+                traffic.wait_for(20)
+            count = traffic.check()
+            print(f"{count} queries, longest gap {traffic.longest_gap:.1f} s")
+        assert traffic.longest_gap < 30

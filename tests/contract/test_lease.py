@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.contract.conftest import Stores
+
+
+def test_the_first_holds_until_it_lets_go(stores: Stores) -> None:
+    one, other = stores.leases(), stores.leases()
+    assert one.acquire("solver", "a", 30) == "a"
+    assert other.acquire("solver", "b", 30) == "a"
+    assert other.acquire("responder-1", "b", 30) == "b"
+    one.release("solver", "a")
+    assert other.acquire("solver", "b", 30) == "b"
+
+
+def test_only_the_holder_can_release(stores: Stores) -> None:
+    leases = stores.leases()
+    leases.release("solver", "a")
+    assert leases.acquire("solver", "a", 30) == "a"
+    leases.release("solver", "b")
+    assert leases.acquire("solver", "b", 30) == "a"
+
+
+def test_a_lease_lapses_unless_it_is_renewed(stores: Stores) -> None:
+    leases = stores.leases()
+    assert leases.acquire("solver", "a", 0.3) == "a"
+    time.sleep(0.2)
+    assert leases.acquire("solver", "a", 0.3) == "a"
+    time.sleep(0.2)
+    assert leases.acquire("solver", "b", 0.3) == "a"  # 0.4 s after the first, so the renewal counts
+    time.sleep(0.2)
+    assert leases.acquire("solver", "b", 0.3) == "b"
+
+
+def test_of_many_exactly_one_gets_it(stores: Stores) -> None:
+    clients = [stores.leases() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        holders = list(pool.map(lambda i: clients[i].acquire("solver", f"w{i}", 30), range(8)))
+    assert len(set(holders)) == 1

@@ -1,0 +1,443 @@
+"""What workers may expect of sources, sinks, exchanges: one suite over the in-memory log and Apache Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Literal, Protocol
+
+import pytest
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from workers.adapters.kafka.sink import KafkaSink
+from workers.adapters.kafka.source import KafkaSource
+from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
+from workers.errors import ConfigurationError, ContextGap, Superseded
+from workers.ports import Bounds, Exchange, Outgoing, Polled, Record, Sink, Source
+from workers.settings import KafkaSettings, ResponderSettings
+
+SECONDS = 30.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
+Reset = Literal["earliest", "none"]
+
+
+class Broker(Protocol):
+    def create(self, topic: str, partitions: int) -> None: ...
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None: ...
+
+    def source(self, topic: str, group: str, reset: Reset = "none") -> Source: ...
+
+    def sink(self) -> Sink: ...
+
+    def exchange(self, topic: str, group: str, transactional_id: str) -> Exchange: ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self._log = MemoryLog()
+
+    def create(self, topic: str, partitions: int) -> None:
+        self._log.create(topic, partitions)
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        self._log.delete_before(topic, partition, offset)
+
+    def source(self, topic: str, group: str, reset: Reset = "none") -> Source:
+        return MemorySource(self._log, topic, group, reset=reset)
+
+    def sink(self) -> Sink:
+        return MemorySink(self._log)
+
+    def exchange(self, topic: str, group: str, transactional_id: str) -> Exchange:
+        return MemoryExchange(self._log, topic, group, transactional_id)
+
+
+class OnKafka:
+    def __init__(self, bootstrap: str, stack: ExitStack) -> None:
+        self._settings = KafkaSettings(bootstrap=bootstrap, session_timeout=6)
+        self._admin = stack.enter_context(KafkaAdminClient(bootstrap_servers=bootstrap))
+        self._stack = stack
+
+    def create(self, topic: str, partitions: int) -> None:
+        self._admin.create_topics({topic: {"num_partitions": partitions}}, wait_for_metadata=True)
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        self._admin.delete_records({TopicPartition(topic, partition): offset})
+
+    def source(self, topic: str, group: str, reset: Reset = "none") -> Source:
+        return self._stack.enter_context(
+            closing(KafkaSource(self._settings, topic, f"{topic}-{group}", reset=reset))
+        )
+
+    def sink(self) -> Sink:
+        return self._stack.enter_context(closing(KafkaSink(self._settings)))
+
+    def exchange(self, topic: str, group: str, transactional_id: str) -> Exchange:
+        settings = self._settings.model_copy(update={"queries": topic})
+        made = TransactionalExchange(
+            settings, ResponderSettings(group=f"{topic}-{group}", instance=transactional_id)
+        )
+        return self._stack.enter_context(closing(made))
+
+    def at_least_once(self, topic: str, group: str) -> Exchange:
+        settings = self._settings.model_copy(update={"queries": topic})
+        made = AtLeastOnceExchange(settings, ResponderSettings(group=f"{topic}-{group}"))
+        return self._stack.enter_context(closing(made))
+
+
+@pytest.fixture(params=[InMemory, OnKafka])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    with ExitStack() as stack:
+        if request.param is InMemory:
+            yield InMemory()
+        else:
+            yield OnKafka(request.getfixturevalue("kafka_bootstrap"), stack)
+
+
+@pytest.fixture
+def topic(broker: Broker, unique: str) -> str:
+    broker.create(unique, 4)
+    return unique
+
+
+def messages(topic: str, values: Sequence[int], partition: int | None = 0) -> list[Outgoing]:
+    return [Outgoing(topic, b"%d" % value, partition=partition) for value in values]
+
+
+def values(records: Sequence[Record]) -> list[int]:
+    return [int(record.value or b"") for record in records]
+
+
+def read(source: Source, count: int, at_once: int = 1_000) -> list[Record]:
+    """At least `count` records."""
+    records: list[Record] = []
+    deadline = time.monotonic() + SECONDS
+    while len(records) < count:
+        assert time.monotonic() < deadline, f"{len(records)} of {count} records came, lag {source.lag()}"
+        records += source.poll(0.2, at_once).records
+    return records
+
+
+def quiet(source: Source, seconds: float = 0.5) -> bool:
+    """No record comes for so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if source.poll(0.1, 10).records:
+            return False
+    return True
+
+
+def settle(partitions: int, *members: Source) -> list[list[Polled]]:
+    """Poll the members side by side until they share all partitions; what each was told."""
+    told: list[list[Polled]] = [[] for _ in members]
+    deadline = time.monotonic() + SECONDS
+    while True:
+        with ThreadPoolExecutor(len(members)) as threads:
+            for heard, polled in zip(told, threads.map(lambda m: m.poll(0.1, 1), members), strict=True):
+                heard.append(polled)
+        owned = [partition for member in members for partition in member.assignment()]
+        if len(owned) == len(set(owned)) == partitions and all(m.assignment() for m in members):
+            return told
+        assert time.monotonic() < deadline, f"the group did not settle: {owned}"
+
+
+def assigned(told: list[Polled]) -> frozenset[int]:
+    return frozenset().union(*(polled.assigned for polled in told))
+
+
+def test_records_come_in_order_and_as_they_were_sent(broker: Broker, topic: str) -> None:
+    sent = [
+        Outgoing(topic, b"v%d" % i, b"k", (("a", b"1"), ("a", b"\xff")), i % 4, 1_700_000_000_000 + i)
+        for i in range(100)
+    ]
+    assert broker.sink().send(sent) == [(i % 4, i // 4) for i in range(100)]
+    records = read(broker.source(topic, "g"), 100)
+    for partition in range(4):
+        mine = [r for r in records if r.partition == partition]
+        assert [r.offset for r in mine] == list(range(25))
+        assert [(r.value, r.key, r.headers, r.timestamp_ms) for r in mine] == [
+            (m.value, m.key, m.headers, m.timestamp_ms) for m in sent if m.partition == partition
+        ]
+
+
+def test_a_key_always_goes_to_the_same_partition(broker: Broker, topic: str) -> None:
+    broker.sink().send([Outgoing(topic, b"0", key=b"%d" % (i % 8)) for i in range(80)])
+    homes = Counter({(r.key, r.partition) for r in read(broker.source(topic, "g"), 80)})
+    assert len(homes) == 8
+
+
+def test_a_poll_brings_no_more_than_asked_for(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, range(10)))
+    source = broker.source(topic, "g")
+    settle(4, source)
+    assert all(len(source.poll(0.1, 3).records) <= 3 for _ in range(5))
+
+
+def test_reading_resumes_at_the_committed_offset(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, range(10)))
+    first = broker.source(topic, "g")
+    assert values(read(first, 10)) == list(range(10))
+    first.commit({0: 4})
+    first.close()
+    assert values(read(broker.source(topic, "g"), 6)) == list(range(4, 10))
+    assert values(read(broker.source(topic, "another"), 10)) == list(range(10))
+
+
+def test_seek_on_assignment_beats_what_was_committed(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, range(10)))
+    first = broker.source(topic, "g")
+    read(first, 10)
+    first.commit({0: 10})
+    first.close()
+    second = broker.source(topic, "g")
+    (told,) = settle(4, second)
+    assert assigned(told) == {0, 1, 2, 3}
+    second.seek(0, 7)
+    second.seek(99, 0)  # not assigned: ignored
+    assert values(read(second, 3)) == [7, 8, 9]
+
+
+def test_partitions_change_hands_and_start_again_at_the_committed_offset(broker: Broker, topic: str) -> None:
+    for partition in range(4):
+        broker.sink().send(messages(topic, range(10), partition))
+    first = broker.source(topic, "g")
+    read(first, 40)
+    first.commit(dict.fromkeys(range(4), 6))
+    second = broker.source(topic, "g")
+    told, heard = settle(4, first, second)
+    kept, moved = first.assignment(), second.assignment()
+    assert len(kept) == len(moved) == 2
+    assert assigned(told) == kept, "what is handed back counts as assigned anew"
+    assert frozenset().union(*(p.revoked for p in told)) >= moved
+    assert assigned(heard) == moved
+    seen = [r for polled in told + heard for r in polled.records]
+    seen += read(first, 8 - sum(r.partition in kept for r in seen))
+    seen += read(second, 8 - sum(r.partition in moved for r in seen))
+    assert Counter((r.partition, r.offset) for r in seen) == Counter(
+        (p, o) for p in range(4) for o in range(6, 10)
+    )
+    second.close()
+    (told,) = settle(4, first)
+    assert assigned(told) == {0, 1, 2, 3}
+
+
+def test_a_partition_has_no_new_owner_before_the_old_one_gives_it_up(broker: Broker, topic: str) -> None:
+    first = broker.source(topic, "g")
+    settle(4, first)
+    second = broker.source(topic, "g")
+    for _ in range(2):
+        assert not second.poll(0.1, 1).assigned
+    settle(4, first, second)
+
+
+def test_a_member_commits_only_what_it_owns(broker: Broker, topic: str) -> None:
+    first = broker.source(topic, "g")
+    settle(4, first)
+    second = broker.source(topic, "g")
+    settle(4, first, second)
+    lost = min(second.assignment())
+    broker.sink().send(messages(topic, range(3), lost))
+    first.commit({lost: 3})
+    first.close()
+    second.close()
+    assert values(read(broker.source(topic, "g"), 3)) == [0, 1, 2]
+
+
+def test_pause_names_exactly_those_that_bring_nothing(broker: Broker, topic: str) -> None:
+    source = broker.source(topic, "g")
+    settle(4, source)
+    source.pause(frozenset({0, 1}))
+    for partition in range(4):
+        broker.sink().send(messages(topic, [partition], partition))
+    assert sorted(values(read(source, 2))) == [2, 3]
+    source.pause(frozenset({1}))
+    assert values(read(source, 1)) == [0]
+    assert quiet(source)
+    source.pause(frozenset())
+    assert values(read(source, 1)) == [1]
+
+
+def test_pause_outlives_a_rebalance(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, [7]))
+    source = broker.source(topic, "g")
+    source.pause(frozenset({0}))
+    settle(4, source)
+    assert quiet(source)
+    other = broker.source(topic, "g")
+    settle(4, source, other)
+    other.close()
+    settle(4, source)
+    assert quiet(source)
+    source.pause(frozenset())
+    assert values(read(source, 1)) == [7]
+
+
+def test_bounds_and_lag(broker: Broker, topic: str) -> None:
+    sink = broker.sink()
+    sink.send(messages(topic, range(10)))
+    broker.delete_before(topic, 0, 3)
+    source = broker.source(topic, "g")
+    read(source, 7)
+    assert source.bounds(frozenset({0, 1})) == {0: Bounds(3, 10), 1: Bounds(0, 0)}
+    assert source.bounds(frozenset()) == {}
+    assert source.lag()[0] == 0
+    sink.send(messages(topic, range(5)))
+    polled = source.poll(5.0, 1)
+    assert len(polled.records) == 1
+    assert source.lag()[0] == 4
+
+
+def test_a_position_that_retention_ate_is_a_gap(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, range(10)))
+    source = broker.source(topic, "g")
+    settle(4, source)
+    broker.delete_before(topic, 0, 8)
+    source.seek(0, 5)
+    with pytest.raises(ContextGap, match=f"{topic}/0 at 5"):
+        read(source, 1)
+    with pytest.raises(ContextGap):  # loudly, until someone decides
+        read(source, 1)
+    source.seek(0, source.bounds(frozenset({0}))[0].first)
+    assert values(read(source, 2)) == [8, 9]
+
+
+def test_a_position_past_the_end_is_a_gap(broker: Broker, topic: str) -> None:
+    """As in a topic that was deleted and made anew."""
+    source = broker.source(topic, "g")
+    settle(4, source)
+    source.seek(0, 5)
+    with pytest.raises(ContextGap):
+        read(source, 1)
+
+
+def test_a_source_may_be_told_to_skip_gaps(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, range(10)))
+    broker.delete_before(topic, 0, 8)
+    source = broker.source(topic, "g", "earliest")
+    settle(4, source)
+    source.seek(0, 5)
+    assert values(read(source, 2)) == [8, 9]
+
+
+@pytest.mark.parametrize("size", [2 << 20, 5_000_000])
+def test_a_message_that_is_too_large_is_refused_and_the_next_one_sent(
+    broker: Broker, topic: str, size: int
+) -> None:
+    sink = broker.sink()
+    with pytest.raises(ConfigurationError, match="large"):
+        sink.send([Outgoing(topic, b"x" * size)])
+    sink.send(messages(topic, [1]))
+    assert values(read(broker.source(topic, "g"), 1)) == [1]
+
+
+def test_an_unknown_topic_is_refused_at_once_and_not_made(broker: Broker, topic: str) -> None:
+    sink = broker.sink()
+    exchange = broker.exchange(topic, "g", topic)
+    started = time.monotonic()
+    with pytest.raises(ConfigurationError, match=f"{topic}-x"):
+        sink.send([Outgoing(topic, b"1", partition=0), Outgoing(f"{topic}-x", b"")])
+    assert time.monotonic() - started < 5
+    assert not exchange.has_topic(f"{topic}-x")
+    assert exchange.has_topic(topic)
+
+
+def test_an_unknown_partition_is_refused(broker: Broker, topic: str) -> None:
+    with pytest.raises(ConfigurationError, match="partition"):
+        broker.sink().send(messages(topic, [1], partition=17))
+
+
+def test_what_is_delivered_is_visible_and_committed(broker: Broker, topic: str) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(20)))
+    exchange = broker.exchange(topic, "g", topic)
+    done = 0
+    while done < 20:
+        records = read(exchange, 1)
+        assert exchange.deliver(messages(answers, values(records)), {0: records[-1].offset + 1})
+        done += len(records)
+    exchange.close()
+    assert values(read(broker.source(answers, "reader"), 20)) == list(range(20))
+    successor = broker.exchange(topic, "g", topic)
+    settle(4, successor)
+    assert quiet(successor)
+
+
+def test_without_transactions_what_is_delivered_is_sent_and_committed(
+    kafka_bootstrap: str, unique: str
+) -> None:
+    with ExitStack() as stack:
+        broker = OnKafka(kafka_bootstrap, stack)
+        for name in (unique, f"{unique}-answers"):
+            broker.create(name, 1)
+        broker.sink().send(messages(unique, range(20)))
+        exchange = broker.at_least_once(unique, "g")
+        records = read(exchange, 20)
+        assert exchange.deliver(messages(f"{unique}-answers", values(records)), {0: 20})
+        exchange.close()
+        assert values(read(broker.source(f"{unique}-answers", "reader"), 20)) == list(range(20))
+        successor = broker.at_least_once(unique, "g")
+        settle(1, successor)
+        assert quiet(successor)
+
+
+def test_nothing_is_delivered_for_partitions_of_another_member(broker: Broker, topic: str) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send([Outgoing(topic, b"5", partition=p) for p in range(4)])
+    exchange, other = (broker.exchange(topic, "g", f"{topic}-{i}") for i in range(2))
+    settle(4, exchange, other)
+    mine, theirs = min(exchange.assignment()), min(other.assignment())
+    assert not exchange.deliver(messages(answers, [1]), {mine: 1, theirs: 1})
+    assert {r.partition for r in read(exchange, 2)} == exchange.assignment(), "back at the committed offsets"
+    assert exchange.deliver(messages(answers, [2]), {mine: 1})
+    assert values(read(broker.source(answers, "reader"), 1)) == [2]
+
+
+def test_transactions_leave_holes_in_the_offsets(broker: Broker, topic: str) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(3)))
+    exchange = broker.exchange(topic, "g", topic)
+    for offset in range(3):
+        (record,) = read(exchange, 1, at_once=1)
+        assert exchange.deliver(messages(answers, [offset]), {0: record.offset + 1})
+    reader = broker.source(answers, "reader")
+    assert [r.offset for r in read(reader, 3)] == [0, 2, 4]
+    assert quiet(reader)
+    assert reader.lag() == {0: 0}
+
+
+def test_of_two_with_the_same_transactional_id_one_is_superseded(broker: Broker, topic: str) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    for partition in range(4):
+        broker.sink().send(messages(topic, [10 * partition + i for i in range(5)], partition))
+    running = [broker.exchange(topic, "g", topic) for _ in range(2)]
+    settle(4, *running)
+    answered: list[int] = []
+    superseded = 0
+    deadline = time.monotonic() + SECONDS
+    while len(answered) < 20:
+        assert time.monotonic() < deadline
+        for exchange in tuple(running):
+            records = exchange.poll(0.2, 1).records
+            try:
+                done = records and exchange.deliver(
+                    messages(answers, values(records)), {r.partition: r.offset + 1 for r in records}
+                )
+            except Superseded:
+                superseded += 1
+                running.remove(exchange)
+                exchange.close()
+                continue
+            answered += values(records) if done else []
+    assert superseded == 1
+    expected = sorted(10 * partition + i for partition in range(4) for i in range(5))
+    assert sorted(answered) == expected
+    assert sorted(values(read(broker.source(answers, "reader"), 20))) == expected

@@ -1,0 +1,403 @@
+"""What every store of checkpoints and weights keeps to; the real one also when damaged or interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from tests.contract.conftest import RedisStores, Stores
+from workers.adapters.redis import weights as adapter
+from workers.core.context import ShardState
+from workers.core.solve import Weights, solve
+from workers.core.statistics import Statistics
+from workers.errors import ContextError, Superseded, TransientError
+from workers.ports import Checkpoint, PublishedWeights, WeightsStore
+
+DIMENSION = 5
+
+
+def learn(statistics: Statistics, seed: int, rows: int = 20, answers: int = 8) -> None:
+    chance = np.random.default_rng(seed)
+    x = chance.integers(-9_000, 9_000, (rows, DIMENSION), np.int16)
+    statistics.add(x, [f"resposta {(seed + row) % answers}" for row in range(rows)])
+
+
+def checkpoint_of(seeds: dict[str, list[int]], watermark: int = 7) -> Checkpoint:
+    checkpoint = Checkpoint(shards={0: ShardState(watermark, 3, "e"), 12: ShardState(2**40, 9, "e")})
+    for context, parts in seeds.items():
+        checkpoint.statistics[context] = Statistics(DIMENSION)
+        for seed in parts:
+            learn(checkpoint.statistics[context], seed)
+    return checkpoint
+
+
+def claimed(stores: Stores, owner: str = "solver-1") -> WeightsStore:
+    store = stores.weights()
+    store.claim(owner)
+    return store
+
+
+def solved(seed: int = 1) -> Weights:
+    statistics = Statistics(DIMENSION)
+    learn(statistics, seed)
+    return solve(statistics, device="cpu")
+
+
+def published(
+    version: int, watermarks: dict[int, int] | None = None, context: str = "faq"
+) -> PublishedWeights:
+    return PublishedWeights(context, version, solved(version), watermarks or {0: version}, 1_000 + version)
+
+
+def same(one: PublishedWeights | None, other: PublishedWeights) -> bool:
+    return (
+        one is not None
+        and dataclasses.replace(one, weights=other.weights) == other
+        and one.weights.certificate == other.weights.certificate
+        and np.array_equal(one.weights.projection, other.weights.projection)
+    )
+
+
+def test_without_a_checkpoint_there_is_an_empty_one(stores: Stores) -> None:
+    assert claimed(stores).load_checkpoint(DIMENSION) == Checkpoint()
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(stores: Stores) -> None:
+    checkpoint = checkpoint_of({"faq": [1, 2], "piadas": [3], "empty": []})
+    claimed(stores).save_checkpoint(checkpoint)
+    assert not any(statistics.changed for statistics in checkpoint.statistics.values())
+    loaded = claimed(stores, "solver-2").load_checkpoint(DIMENSION)
+    assert loaded == checkpoint
+    assert not any(statistics.changed for statistics in loaded.statistics.values())
+    learn(checkpoint.statistics["faq"], 4)
+    assert claimed(stores, "solver-3").load_checkpoint(DIMENSION) == loaded
+
+
+def test_the_dimension_must_be_the_context_s(stores: Stores) -> None:
+    store = claimed(stores)
+    store.save_checkpoint(checkpoint_of({"faq": [1]}))
+    with pytest.raises(ContextError, match="dimension"):
+        store.load_checkpoint(DIMENSION + 1)
+
+
+def test_answers_that_are_gone_are_dropped(stores: Stores) -> None:
+    store, rows = claimed(stores), np.ones((2, DIMENSION), np.int16)
+    checkpoint = checkpoint_of({"faq": [1]})
+    checkpoint.statistics["faq"].add(rows, ["a", "b"])
+    store.save_checkpoint(checkpoint)
+    checkpoint.statistics["faq"].subtract(rows, ["a", "b"])
+    store.save_checkpoint(checkpoint)
+    loaded = claimed(stores, "solver-2").load_checkpoint(DIMENSION)
+    assert loaded == checkpoint == checkpoint_of({"faq": [1]})
+
+
+def test_nothing_stale_outlives_a_store_that_lost_its_tail(stores: Stores) -> None:
+    store, rows = claimed(stores), np.ones((1, DIMENSION), np.int16)
+    checkpoint = checkpoint_of({"faq": [1], "x": [2]})
+    checkpoint.statistics["faq"].add(rows, ["a"])
+    store.save_checkpoint(checkpoint)
+    snapshot = stores.snapshot()
+    checkpoint.statistics["faq"].subtract(rows, ["a"])
+    store.save_checkpoint(checkpoint)
+    stores.restore(snapshot)
+    store.save_checkpoint(checkpoint)
+    assert claimed(stores, "solver-2").load_checkpoint(DIMENSION) == checkpoint_of({"faq": [1], "x": [2]})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_the_newest_save_is_loaded(stores: Stores, seed: int) -> None:
+    """Random growth, removals, restarts and stores that lost their newest saves, against what was saved."""
+    chance, rows = random.Random(seed), np.full((1, DIMENSION), 7, np.int16)
+    store = claimed(stores, "0")
+    checkpoint = store.load_checkpoint(DIMENSION)
+    kept: tuple[Any, Checkpoint] = stores.snapshot(), Checkpoint()
+    last = Checkpoint()
+    for number in range(1, 40):
+        statistics = checkpoint.statistics.setdefault(chance.choice("abc"), Statistics(DIMENSION))
+        learn(statistics, number, rows=chance.randint(0, 9))
+        statistics.add(rows, ["once"])
+        if chance.random() < 0.5:
+            statistics.subtract(rows, ["once"])
+        checkpoint.shards[number % 3] = ShardState(number, number, "e")
+        if chance.random() < 0.6:
+            store.save_checkpoint(checkpoint)
+            last = copied(checkpoint)
+        match chance.choice(["restart", "keep", "lose", *["go on"] * 6]):
+            case "restart":
+                store = claimed(stores, str(number))
+                checkpoint = store.load_checkpoint(DIMENSION)
+                assert checkpoint == last
+            case "keep":
+                kept = stores.snapshot(), last
+            case "lose":
+                stores.restore(kept[0])
+                last = kept[1]
+                store.claim(str(number))
+    store.save_checkpoint(checkpoint)
+    assert claimed(stores, "end").load_checkpoint(DIMENSION) == checkpoint
+
+
+def copied(checkpoint: Checkpoint) -> Checkpoint:
+    return Checkpoint({c: s.copy() for c, s in checkpoint.statistics.items()}, dict(checkpoint.shards))
+
+
+def test_a_claim_fences_every_earlier_one(stores: Stores) -> None:
+    old = claimed(stores)
+    checkpoint = checkpoint_of({"faq": [1]})
+    old.save_checkpoint(checkpoint)
+    new = claimed(stores, "solver-2")
+    learn(checkpoint.statistics["faq"], 2)
+    with pytest.raises(Superseded, match="solver-2"):
+        old.save_checkpoint(checkpoint)
+    with pytest.raises(Superseded, match="solver-2"):
+        old.publish(published(1))
+    assert checkpoint.statistics["faq"].changed
+    assert new.load_checkpoint(DIMENSION) == checkpoint_of({"faq": [1]})
+    assert new.versions() == {}
+    with pytest.raises(Superseded):
+        stores.weights().save_checkpoint(checkpoint)
+
+
+def test_weights_come_back_as_they_were_published(stores: Stores) -> None:
+    store, reader = claimed(stores), stores.weights()
+    assert reader.versions() == {}
+    assert reader.weights("faq") is None
+    for weights in (
+        published(1, {0: 5, 3: 2**50}),
+        published(2, {0: 5, 3: 2**50, 4: 0}),
+        published(1, context="x"),
+    ):
+        store.publish(weights)
+        assert same(reader.weights(weights.context), weights)
+    assert reader.versions() == {"faq": 2, "x": 1}
+
+
+@pytest.mark.parametrize(
+    ("version", "watermarks"),
+    [(1, {0: 9, 1: 9}), (2, {0: 9, 1: 9}), (4, {0: 9, 1: 9}), (3, {0: 9, 1: 4}), (3, {0: 9})],
+)
+def test_weights_that_cannot_follow_are_refused(
+    stores: Stores, version: int, watermarks: dict[int, int]
+) -> None:
+    store = claimed(stores)
+    store.publish(published(1, {0: 3}))
+    last = published(2, {0: 5, 1: 5})
+    store.publish(last)
+    with pytest.raises(Superseded):
+        store.publish(published(version, watermarks))
+    assert same(stores.weights().weights("faq"), last)
+    assert store.versions() == {"faq": 2}
+    store.publish(published(3, {0: 5, 1: 5}))
+
+
+def test_a_publication_whose_fate_is_unknown_can_be_repeated(stores: Stores) -> None:
+    store, weights = claimed(stores), published(1)
+    store.publish(weights)
+    store.publish(weights)
+    assert store.versions() == {"faq": 1}
+
+
+def publish_all(store: WeightsStore, weights: Iterable[PublishedWeights]) -> None:
+    for each in weights:
+        store.publish(each)
+
+
+def test_readers_never_see_half_of_a_publication(stores: Stores) -> None:
+    store, reader = claimed(stores), stores.weights()
+    expected = {version: published(version) for version in range(1, 31)}
+    with ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(publish_all, store, expected.values())
+        while not publishing.done():
+            if (seen := reader.weights("faq")) is not None:
+                assert same(seen, expected[seen.version])
+        publishing.result()
+
+
+# What only a server can do.
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, done: bool) -> None:
+    """Fail transaction number `at`, before or (its answer is lost) after it was carried out."""
+    real, count = redis.client.Pipeline.execute, 0
+
+    def execute(pipe: Any, raise_on_error: bool = True) -> Any:
+        nonlocal count
+        count += 1
+        if count != at:
+            return real(pipe, raise_on_error)
+        if done:
+            real(pipe, raise_on_error)
+        raise redis.TimeoutError("lost")
+
+    monkeypatch.setattr(redis.client.Pipeline, "execute", execute)
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("first", [False, True])
+def test_an_interrupted_save_is_all_or_nothing_and_can_be_repeated(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch, at: int, done: bool, first: bool
+) -> None:
+    store = claimed(redis_stores)
+    checkpoint = checkpoint_of({"faq": [1], "x": [2]})
+    before = Checkpoint()
+    if not first:
+        store.save_checkpoint(checkpoint)
+        before = copied(checkpoint)
+        learn(checkpoint.statistics["faq"], 3)
+        checkpoint.shards[0] = ShardState(99, 99, "e")
+    monkeypatch.setattr(adapter, "TRANSACTION_WRITES", 5)
+    with monkeypatch.context() as patch:
+        interrupt(patch, at, done)
+        try:
+            store.save_checkpoint(checkpoint)
+            survived = True
+        except TransientError:
+            survived = False
+    loaded = redis_stores.weights().load_checkpoint(DIMENSION)
+    assert loaded in ([checkpoint] if survived else [before, Checkpoint(), checkpoint])
+    learn(checkpoint.statistics["faq"], 4)  # more comes in before it is tried again
+    store.save_checkpoint(checkpoint)
+    assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
+
+
+def test_a_repeat_after_a_lost_answer_writes_only_what_changed(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = claimed(redis_stores)
+    checkpoint = checkpoint_of({"faq": [1]})
+    store.save_checkpoint(checkpoint)
+    learn(checkpoint.statistics["faq"], 2)
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=1, done=True)
+        with pytest.raises(TransientError):
+            store.save_checkpoint(checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter.RedisWeightsStore, "_save_whole", None)
+        store.save_checkpoint(checkpoint)
+    assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
+
+
+def test_a_save_writes_only_what_changed(redis_stores: RedisStores) -> None:
+    store = claimed(redis_stores)
+    checkpoint = checkpoint_of({"faq": [1], "x": [2]})
+    store.save_checkpoint(checkpoint)
+    checkpoint.statistics["faq"].add(np.ones((1, DIMENSION), np.int16), ["resposta 1"])
+    with redis_stores.client.monitor() as monitor:
+        store.save_checkpoint(checkpoint)
+        redis_stores.client.echo("that was all")
+        commands = iter(lambda: monitor.next_command()["command"], "ECHO that was all")
+        assert " ".join(commands).count("resposta") == 1
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_transaction_that_executes_late_changes_nothing(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch, at: int, first: bool
+) -> None:
+    """A save is given up as lost and repeated; after `at` of its transactions one of the first's arrives."""
+    store = claimed(redis_stores)
+    checkpoint = checkpoint_of({"faq": [1]})
+    if not first:
+        store.save_checkpoint(checkpoint)
+        learn(checkpoint.statistics["faq"], 2)
+    key = f"{redis_stores.settings.prefix}:{{solver}}"
+    late = redis_stores.client.pipeline()
+    late.watch(f"{key}:owner", f"{key}:checkpoint")
+    late.multi()
+    late.hset(f"{key}:sums:faq", "resposta 1", "old")
+    real, count = redis.client.Pipeline.execute, 0
+
+    def execute(pipe: Any, raise_on_error: bool = True) -> Any:
+        nonlocal count
+        count += 1
+        done = real(pipe, raise_on_error)
+        if count == at:
+            with pytest.raises(redis.WatchError):
+                real(late)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter, "TRANSACTION_WRITES", 5)
+        patch.setattr(redis.client.Pipeline, "execute", execute)
+        store.save_checkpoint(checkpoint)
+    assert count >= at
+    assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
+
+
+def flip(stores: RedisStores, key: str, field: str) -> None:
+    stored: Any = stores.client.hget(key, field)
+    value = bytearray(stored)
+    value[len(value) // 2] ^= 1
+    stores.client.hset(key, field, bytes(value))
+
+
+def damaged_gram(stores: RedisStores, key: str) -> None:
+    flip(stores, f"{key}:grams", "faq")
+
+
+def damaged_sum(stores: RedisStores, key: str) -> None:
+    flip(stores, f"{key}:sums:faq", "resposta 1")
+
+
+def lost_sum(stores: RedisStores, key: str) -> None:
+    stores.client.hdel(f"{key}:sums:faq", "resposta 1")
+
+
+def lost_shards(stores: RedisStores, key: str) -> None:
+    stores.client.hdel(f"{key}:checkpoint", "shards")
+
+
+def unreadable_shards(stores: RedisStores, key: str) -> None:
+    stores.client.hset(f"{key}:checkpoint", "shards", "{")
+
+
+def foreign_shards(stores: RedisStores, key: str) -> None:
+    stores.client.hset(f"{key}:checkpoint", "shards", '{"0": [1, 2, 3, 4]}')
+
+
+@pytest.mark.parametrize(
+    "damage", [damaged_gram, damaged_sum, lost_sum, lost_shards, unreadable_shards, foreign_shards]
+)
+def test_a_damaged_checkpoint_is_told(
+    redis_stores: RedisStores, damage: Callable[[RedisStores, str], None]
+) -> None:
+    store = claimed(redis_stores)
+    store.save_checkpoint(checkpoint_of({"faq": [1]}))
+    damage(redis_stores, f"{redis_stores.settings.prefix}:{{solver}}")
+    with pytest.raises(ContextError, match="checkpoint is damaged"):
+        store.load_checkpoint(DIMENSION)
+
+
+@pytest.mark.parametrize(
+    "field", ["version", "watermarks", "published_ms", "certificate", "projection", "sha256"]
+)
+@pytest.mark.parametrize("gone", [False, True])
+def test_damaged_weights_are_told(redis_stores: RedisStores, field: str, gone: bool) -> None:
+    claimed(redis_stores).publish(published(1))
+    key = f"{redis_stores.settings.prefix}:{{solver}}:weights:faq"
+    if gone:
+        redis_stores.client.hdel(key, field)
+    else:
+        flip(redis_stores, key, field)
+    with pytest.raises(ContextError, match="weights of context 'faq' are damaged"):
+        redis_stores.weights().weights("faq")
+
+
+def test_a_certificate_that_is_not_finite_is_refused(redis_stores: RedisStores) -> None:
+    weights = published(1)
+    certificate = dataclasses.replace(weights.weights.certificate, condition=math.inf)
+    broken = dataclasses.replace(
+        weights, weights=dataclasses.replace(weights.weights, certificate=certificate)
+    )
+    with pytest.raises(ValueError, match="JSON"):
+        claimed(redis_stores).publish(broken)
+    assert redis_stores.weights().versions() == {}

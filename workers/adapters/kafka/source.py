@@ -1,0 +1,227 @@
+"""A consumer-group member on one topic."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any, Literal
+
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+
+from workers.adapters.kafka.connection import connect, milliseconds, translated
+from workers.adapters.kafka.topics import Topics
+from workers.errors import ContextGap, TransientError
+from workers.ports import Bounds, Polled, Record
+from workers.settings import KafkaSettings
+
+_log = logging.getLogger(__name__)
+
+_JOIN_MS = 3_000  # the others notice a rebalance at their next heartbeat and join at their next poll
+_LOST_TO_A_REBALANCE = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.RebalanceInProgressError,
+    kafka_errors.UnknownMemberIdError,
+)
+
+
+class KafkaSource:
+    """Fills `workers.ports.Source`. Not thread-safe, as its consumer is not.
+
+    `reset` says what happens where the topic no longer holds the next record: "none" raises `ContextGap`,
+    "earliest" goes on with the first one held.
+
+    kafka-python keeps the position of a partition that a rebalance takes and hands back. Here every
+    (re)assigned partition is `unplaced`: it brings no records until someone seeks it or, at the next poll, it
+    is put at the committed offset, and at the beginning where there is none. While its group rebalances, a
+    poll may take some seconds longer than asked.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        group: str,
+        *,
+        reset: Literal["earliest", "none"] = "none",
+        isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
+    ) -> None:
+        self._topic = topic
+        self._reset = reset
+        self._timeout_ms = max(1_000, milliseconds(settings.request_timeout))
+        self._owned: set[int] = set()
+        self._unplaced: set[int] = set()
+        self._paused: frozenset[int] = frozenset()
+        self._assigned: set[int] = set()
+        self._revoked: set[int] = set()
+        with closing(Topics(settings)) as topics:
+            topics.require([topic])  # a consumer of a topic that isn't there waits without a word
+        session_ms = milliseconds(settings.session_timeout)
+        self._consumer: Any = connect(
+            KafkaConsumer,
+            settings,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level=isolation,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=max(1, min(1_000, session_ms // 3)),
+            fetch_max_wait_ms=250,
+            max_partition_fetch_bytes=4 << 20,
+            metrics_enabled=False,
+        )
+        self._consumer.subscribe([topic], listener=_Listener(self))
+        self._await_partitions()
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        deadline = time.monotonic() + timeout_s
+        self._place()
+        self._apply_pause()
+        batches = self._fetch(max(0.0, deadline - time.monotonic()), max_records)
+        records = [
+            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+            for at, batch in batches.items()
+            if at.partition not in self._unplaced
+            for r in batch
+        ]
+        polled = Polled(records, frozenset(self._assigned), frozenset(self._revoked - self._owned))
+        self._assigned.clear()
+        self._revoked.clear()
+        return polled
+
+    def assignment(self) -> frozenset[int]:
+        return frozenset(self._owned)
+
+    def seek(self, partition: int, offset: int) -> None:
+        if partition in self._owned:
+            self._consumer.seek(self._at(partition), offset)
+            self._unplaced.discard(partition)
+
+    def pause(self, partitions: frozenset[int]) -> None:
+        self._paused = partitions
+
+    def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]:
+        asked = [self._at(partition) for partition in partitions]
+        if not asked:
+            return {}
+        with translated(f"asking for the offsets of {self._topic}"):
+            first = self._consumer.beginning_offsets(asked, timeout_ms=self._timeout_ms)
+            end = self._consumer.end_offsets(asked, timeout_ms=self._timeout_ms)
+        return {at.partition: Bounds(first[at], end[at]) for at in asked}
+
+    def lag(self) -> Mapping[int, int]:
+        known = {}
+        for partition in self._owned if not self._unplaced else ():
+            end = self._consumer.highwater(self._at(partition))
+            # not by position(), which may ask the brokers and would swallow what the next poll must raise
+            position = self._consumer._subscription.position(self._at(partition))
+            if end is not None and position is not None:
+                known[partition] = max(0, end - position.offset)
+        return known
+
+    def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
+        """From the group, never a cache; waits for offsets that hang on an open transaction."""
+        with translated(f"asking for the committed offsets of {self._topic}"):
+            return {
+                partition: self._consumer.committed(self._at(partition), timeout_ms=self._timeout_ms)
+                for partition in partitions
+            }
+
+    def commit(self, next_offsets: Mapping[int, int]) -> None:
+        offsets = self._offsets({p: offset for p, offset in next_offsets.items() if p in self._owned})
+        if not offsets:
+            return
+        with translated(f"committing offsets of {self._topic}"):
+            try:
+                self._consumer.commit(offsets, timeout_ms=self._timeout_ms)
+            except _LOST_TO_A_REBALANCE as error:  # whoever owns them now starts from what is stored
+                _log.debug("offsets of %s not committed: %s", self._topic, error)
+
+    def close(self) -> None:
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=self._timeout_ms)
+        except kafka_errors.KafkaError as error:  # the broker evicts a member that could not say goodbye
+            _log.debug("the consumer of %s closed without leaving its group: %s", self._topic, error)
+
+    def rebalanced(self, assigned: set[int], revoked: set[int]) -> None:
+        """For the listener, which runs on a thread of kafka-python, but only while `poll` or `close` wait."""
+        self._owned = (self._owned - revoked) | assigned
+        self._unplaced = (self._unplaced - revoked) | assigned
+        self._assigned = (self._assigned - revoked) | assigned
+        self._revoked |= revoked
+
+    def _rewind(self) -> None:
+        """Back to the committed offsets at the next poll."""
+        self._unplaced = set(self._owned)
+
+    def _place(self) -> None:
+        for partition, offset in self.committed(frozenset(self._unplaced)).items():
+            if offset is None:
+                self._consumer.seek_to_beginning(self._at(partition))
+            else:
+                self._consumer.seek(self._at(partition), offset)
+            self._unplaced.discard(partition)
+
+    def _apply_pause(self) -> None:
+        """Before each poll, since a rebalance forgets what was paused."""
+        paused = [self._at(partition) for partition in self._owned & self._paused]
+        resumed = self._consumer.paused().difference(paused)
+        self._consumer.pause(*paused)
+        self._consumer.resume(*resumed)
+
+    def _fetch(self, timeout_s: float, max_records: int) -> dict[Any, Any]:
+        with translated(f"reading {self._topic}"):
+            try:
+                self._join()
+                batches: dict[Any, Any] = self._consumer.poll(int(timeout_s * 1000), max_records)
+                return batches
+            except kafka_errors.NoOffsetForPartitionError:
+                return {}  # newly assigned and never committed: placed at the next poll
+            except kafka_errors.OffsetOutOfRangeError as error:
+                self._skip_gap(error.args[0])
+            except kafka_errors.LogTruncationError as error:
+                self._skip_gap(error.divergent_offsets)
+        return {}
+
+    def _await_partitions(self) -> None:
+        """A member that shares out partitions before it has heard of them shares out none, for good."""
+        with translated(f"looking up the partitions of {self._topic}"):
+            if not self._consumer.partitions_for_topic(self._topic):
+                self.close()
+                raise TransientError(f"the broker does not show the partitions of {self._topic} yet")
+
+    def _join(self) -> None:
+        """kafka-python forgets a join that completes between two polls and begins another, so that members
+        who poll briefly may keep each other rebalancing: wait for it here."""
+        coordinator = self._consumer._coordinator
+        if coordinator.need_rejoin():
+            coordinator.poll(timeout_ms=_JOIN_MS)
+
+    def _skip_gap(self, gone: Mapping[Any, Any]) -> None:
+        text = ", ".join(f"{at.topic}/{at.partition} at {offset}" for at, offset in gone.items())
+        if self._reset == "none":
+            raise ContextGap(f"the topic no longer holds the next record: {text}")
+        _log.warning("the topic no longer holds the next record, going on with the first it has: %s", text)
+        self._consumer.seek_to_beginning(*gone)
+
+    def _at(self, partition: int) -> Any:
+        return TopicPartition(self._topic, partition)
+
+    def _offsets(self, next_offsets: Mapping[int, int]) -> dict[Any, Any]:
+        return {self._at(p): OffsetAndMetadata(offset, "", -1) for p, offset in next_offsets.items()}
+
+
+class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python ships no types
+    """Takes note of rebalances."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._source.rebalanced({at.partition for at in assigned}, set())
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._source.rebalanced(set(), {at.partition for at in revoked})

@@ -1,0 +1,161 @@
+"""Creating, checking and looking up topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, KafkaAdminClient
+
+from workers.adapters.kafka.connection import connect, translated
+from workers.errors import ConfigurationError
+from workers.settings import KafkaSettings
+
+_FRESH_S = 5.0  # how long an answer about a topic is believed
+_REMEMBERED = 10_000  # reply-to topics come from clients: the memory of them is bounded
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFinding:
+    """What is known of a topic after the check. `problems` are for a person to read."""
+
+    name: str
+    exists: bool
+    created: bool
+    partitions: int
+    problems: tuple[str, ...] = ()
+
+
+class Topics:
+    """Whether topics exist, over an admin connection that is opened when first needed; never creates one."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._admin: Any = None
+        self._known: dict[str, tuple[float, bool]] = {}
+
+    def has(self, topic: str) -> bool:
+        now = time.monotonic()
+        asked, answer = self._known.get(topic, (float("-inf"), False))
+        if now - asked < _FRESH_S:
+            return answer
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        answer = self._ask(topic)
+        self._known[topic] = (now, answer)
+        return answer
+
+    def require(self, topics: Iterable[str]) -> None:
+        """Raises `ConfigurationError` naming the topics that do not exist."""
+        missing = sorted(topic for topic in topics if not self.has(topic))
+        if missing:
+            raise ConfigurationError(
+                f"no such topic: {', '.join(missing)} (`hurnet topics --create` makes them)"
+            )
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def close(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _ask(self, topic: str) -> bool:
+        self._admin = self._admin or connect(KafkaAdminClient, self._settings)
+        try:
+            with translated(f"looking up the topic {topic}"):
+                return topic in _described(self._admin, [topic])
+        except Exception:
+            self.close()
+            raise
+
+
+def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFinding]:
+    """Check the four topics and, if told to, create those that are missing.
+
+    Raises `TransientError` where no broker answers, `ConfigurationError` where one refuses.
+    """
+    names = list(dict.fromkeys([settings.texts, settings.queries, settings.answers, settings.dead_letters]))
+    admin = connect(KafkaAdminClient, settings)
+    try:
+        with translated("checking the topics"):
+            missing = [name for name in names if name not in _described(admin, names)]
+            if create and missing:
+                _create(admin, settings, missing)
+            return _findings(admin, settings, names, created=missing if create else ())
+    finally:
+        admin.close()
+
+
+def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
+    shape = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
+    try:
+        admin.create_topics({name: shape for name in names}, timeout_ms=30_000)
+    except kafka_errors.TopicAlreadyExistsError:
+        pass  # someone else was quicker
+    except kafka_errors.InvalidReplicationFactorError as error:
+        raise ConfigurationError(
+            f"kafka.replication is {settings.replication}: more than there are brokers"
+        ) from error
+    admin.wait_for_topics(names)
+
+
+def _findings(
+    admin: Any, settings: KafkaSettings, names: list[str], created: Iterable[str]
+) -> list[TopicFinding]:
+    described = _described(admin, names)
+    configs = _configs(admin, [name for name in names if name in described])
+    findings = []
+    for name in names:
+        if name not in described:
+            findings.append(TopicFinding(name, False, False, 0, ("missing",)))
+            continue
+        partitions = described[name]["partitions"]
+        problems = (
+            *_partition_problems(partitions, settings),
+            *_config_problems(name, configs[name], settings),
+        )
+        findings.append(TopicFinding(name, True, name in created, len(partitions), problems))
+    return findings
+
+
+def _partition_problems(partitions: list[Any], settings: KafkaSettings) -> Iterable[str]:
+    leaderless = sorted(p["partition_index"] for p in partitions if p["leader_id"] < 0)
+    if leaderless:
+        yield f"no leader for partitions {', '.join(map(str, leaderless))}"
+    replicas = min((len(p["replica_nodes"]) for p in partitions), default=0)
+    if replicas < settings.replication:
+        yield f"{replicas} replicas, kafka.replication asks for {settings.replication}"
+    if len(partitions) < settings.partitions:
+        yield f"{len(partitions)} partitions, kafka.partitions asks for {settings.partitions}"
+
+
+def _config_problems(name: str, config: Mapping[str, str], settings: KafkaSettings) -> Iterable[str]:
+    if "compact" in config.get("cleanup.policy", "") and name in (settings.texts, settings.queries):
+        yield "cleanup.policy=compact drops records that were not read yet"
+    if config.get("min.insync.replicas") == "1" and settings.replication > 1:
+        yield "min.insync.replicas=1: an acknowledged record may be on one broker only"
+
+
+def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    asked = [ConfigResource("topic", name) for name in names]
+    topics = admin.describe_configs(asked, config_filter="all")["topic"]
+    return {name: {key: str(entry["value"]) for key, entry in topics[name].items()} for name in names}
+
+
+def _described(admin: Any, names: list[str]) -> dict[str, Any]:
+    """The metadata of those that exist."""
+    found = {}
+    for topic in admin.describe_topics(names):
+        error = kafka_errors.for_code(topic["error_code"])
+        if error is kafka_errors.NoError:
+            found[topic["name"]] = topic
+        elif error not in (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.InvalidTopicError):
+            raise error(topic["name"])
+    return found

@@ -1,0 +1,222 @@
+"""The stores in this process's memory: for `hurnet evaluate`, and a reference to test the real ones against.
+
+Stores made of one `MemoryServer` see the same data, as clients of one Redis do, and may be shared by threads.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from workers.core.codec import bare, beyond, check
+from workers.core.context import NOTHING, Batch, EmbedderIdentity, Entry, ShardState
+from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded
+from workers.ports import Appended, Checkpoint, PublishedWeights, Refused, Tail
+
+_REPLACED = "the context was deleted or begun anew; restart the worker"
+
+
+@dataclass(slots=True)
+class Shard:
+    state: ShardState
+    batches: list[Batch] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Data:
+    """All that the stores hold. Batches and weights in it are never changed."""
+
+    identity: EmbedderIdentity | None = None
+    epoch: str = ""
+    shards: dict[int, Shard] = field(default_factory=dict)
+    contexts: set[str] = field(default_factory=set)
+    owner: str = ""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    weights: dict[str, PublishedWeights] = field(default_factory=dict)
+    leases: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+
+class MemoryServer:
+    """Data, and who waits for it to change."""
+
+    def __init__(self) -> None:
+        self.data = Data()
+        self.changed = threading.Condition()
+
+
+class MemoryContextStore:
+    """`ContextStore` (see the ports) in memory."""
+
+    def __init__(self, server: MemoryServer | None = None) -> None:
+        self._server = server or MemoryServer()
+        self._identity: EmbedderIdentity | None = None
+        self._epoch = ""
+
+    def open(self, identity: EmbedderIdentity) -> None:
+        with self._server.changed:
+            data = self._server.data
+            if data.identity is None:
+                data.identity, data.epoch = identity, secrets.token_hex(8)
+            stored = data.identity
+            if (stored.fingerprint, stored.dimension) != (identity.fingerprint, identity.dimension):
+                raise EmbedderMismatch(f"the context was made by {stored}, and this is {identity}")
+            self._identity, self._epoch = stored, data.epoch
+
+    def identity(self) -> EmbedderIdentity | None:
+        return self._server.data.identity
+
+    def states(self) -> Mapping[int, ShardState]:
+        with self._server.changed:
+            return {partition: self.state(partition) for partition in sorted(self._server.data.shards)}
+
+    def state(self, partition: int) -> ShardState:
+        shard = self._server.data.shards.get(partition)
+        if shard and self._epoch not in ("", shard.state.epoch):
+            raise ContextReplaced(_REPLACED)
+        return shard.state if shard else ShardState()
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        with self._server.changed:
+            check(batch, self._opened().dimension, expected)
+            if self._server.data.epoch != self._epoch:
+                raise ContextReplaced(_REPLACED)
+            state = self.state(batch.partition)
+            if state.watermark != expected:
+                return Refused(state)
+            shard = self._server.data.shards.setdefault(batch.partition, Shard(state))
+            shard.state = ShardState(batch.watermark, state.rows + len(batch.entries), self._epoch)
+            if batch.entries:
+                shard.batches.append(batch)
+            self._server.changed.notify_all()
+            return Appended(shard.state)
+
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        with self._server.changed:
+            names = self._server.data.contexts
+            for context in sorted(contexts - names)[: max(0, limit - len(names))]:
+                names.add(context)
+            return contexts & names
+
+    def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
+        if max_batches < 1:
+            raise ValueError(f"max_batches must be at least 1, not {max_batches}")
+        with self._server.changed:
+            dimension = self._opened().dimension
+            self._server.changed.wait_for(lambda: self._more(positions), block_s)
+            states = self.states()
+            batches: list[Batch] = []
+            for partition, state in states.items():
+                position = positions.get(partition, NOTHING)
+                found = self._after(partition, position)
+                head = None if len(found) >= max_batches else bare(partition, state.watermark, dimension)
+                batches += beyond(position, found[:max_batches], head)
+            return Tail(batches, states)
+
+    def entry(self, partition: int, offset: int) -> Entry | None:
+        with self._server.changed:
+            entries = (entry for batch in self._after(partition, offset - 1)[:1] for entry in batch.entries)
+            return next((entry for entry in entries if entry.offset == offset), None)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _opened(self) -> EmbedderIdentity:
+        if self._identity is None:
+            if self._server.data.identity is None:
+                raise ContextError("there is no context yet")
+            self._identity, self._epoch = self._server.data.identity, self._server.data.epoch
+        return self._identity
+
+    def _more(self, positions: Mapping[int, int]) -> bool:
+        return any(
+            self._after(partition, positions.get(partition, NOTHING))
+            for partition in self._server.data.shards
+        )
+
+    def _after(self, partition: int, position: int) -> Sequence[Batch]:
+        shard = self._server.data.shards.get(partition)
+        if not shard:
+            return ()
+        return shard.batches[bisect_right(shard.batches, position, key=lambda batch: batch.watermark) :]
+
+
+class MemoryWeightsStore:
+    """`WeightsStore` (see the ports) in memory."""
+
+    def __init__(self, server: MemoryServer | None = None) -> None:
+        self._server = server or MemoryServer()
+        self._owner = ""
+
+    def claim(self, owner: str) -> None:
+        self._server.data.owner = self._owner = owner
+
+    def load_checkpoint(self, dimension: int) -> Checkpoint:
+        with self._server.changed:
+            checkpoint = _copied(self._server.data.checkpoint)
+        if any(statistics.dimension != dimension for statistics in checkpoint.statistics.values()):
+            raise ContextError(f"the checkpoint is not of dimension {dimension}")
+        return checkpoint
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        with self._server.changed:
+            self._check_owner()
+            for statistics in checkpoint.statistics.values():
+                statistics.mark_saved()
+            self._server.data.checkpoint = _copied(checkpoint)
+
+    def publish(self, weights: PublishedWeights) -> None:
+        with self._server.changed:
+            self._check_owner()
+            before = self._server.data.weights.get(weights.context)
+            if weights is before:
+                return
+            version, watermarks = (before.version, before.watermarks) if before else (0, {})
+            back = [p for p, w in watermarks.items() if weights.watermarks.get(p, NOTHING) < w]
+            if weights.version != version + 1 or back:
+                raise Superseded(
+                    f"version {weights.version} can't follow {version}, or shards {back} go back"
+                )
+            self._server.data.weights[weights.context] = weights
+
+    def versions(self) -> Mapping[str, int]:
+        with self._server.changed:
+            return {context: weights.version for context, weights in self._server.data.weights.items()}
+
+    def weights(self, context: str) -> PublishedWeights | None:
+        return self._server.data.weights.get(context)
+
+    def _check_owner(self) -> None:
+        if not self._owner or self._server.data.owner != self._owner:
+            raise Superseded(
+                f"the solver's role belongs to {self._server.data.owner!r}, not to {self._owner!r}"
+            )
+
+
+class MemoryLeaseStore:
+    """`LeaseStore` (see the ports) in memory."""
+
+    def __init__(self, server: MemoryServer | None = None) -> None:
+        self._server = server or MemoryServer()
+
+    def acquire(self, role: str, owner: str, ttl_s: float) -> str:
+        with self._server.changed:
+            now = time.monotonic()
+            holder, expires = self._server.data.leases.get(role, (owner, now))
+            if holder != owner and expires > now:
+                return holder
+            self._server.data.leases[role] = owner, now + ttl_s
+            return owner
+
+    def release(self, role: str, owner: str) -> None:
+        with self._server.changed:
+            if self._server.data.leases.get(role, ("", 0))[0] == owner:
+                del self._server.data.leases[role]
+
+
+def _copied(checkpoint: Checkpoint) -> Checkpoint:
+    statistics = {context: statistics.copy() for context, statistics in checkpoint.statistics.items()}
+    return Checkpoint(statistics, dict(checkpoint.shards))

@@ -1,0 +1,290 @@
+"""A broker in memory for tests and `evaluate`: topics, groups with eager rebalances, atomic exchanges.
+
+It keeps to what is easily got wrong with Kafka: a partition changes hands only once its old owner has given
+it up at a poll of its own, one handed back starts again at the committed offset, transactions leave holes in
+the offsets, a fenced or evicted member commits nothing. `away` and `fail` are for tests.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+from workers.errors import ConfigurationError, ContextGap, Superseded, TransientError
+from workers.ports import Bounds, Outgoing, Polled, Record
+
+MAX_MESSAGE = 1 << 20
+
+
+@dataclass(slots=True)
+class _Partition:
+    """`records[i]` has offset `first + i`; None is a hole: a transaction's marker or an aborted record."""
+
+    first: int = 0
+    records: list[Record | None] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.records)
+
+
+@dataclass(slots=True)
+class _Group:
+    """`joined` is the last generation that each member has given its partitions up for."""
+
+    generation: int = 0
+    joined: dict[MemorySource, int] = field(default_factory=dict)
+    committed: dict[int, int] = field(default_factory=dict)
+
+    def share(self, member: MemorySource, partitions: int) -> set[int]:
+        """As Kafka's range assignor does: the first members get one more."""
+        members = list(self.joined)
+        each, more = divmod(partitions, len(members))
+        i = members.index(member)
+        start = i * each + min(i, more)
+        return set(range(start, start + each + (i < more)))
+
+
+class MemoryLog:
+    """The broker. Thread-safe."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self.away = False
+        self.changed = threading.Condition(threading.RLock())
+        self.topics: dict[str, list[_Partition]] = {}
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._epochs: dict[str, int] = {}
+        self._failures = 0
+        self._turn = count()
+        self._now = now
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        self.topics[topic] = [_Partition() for _ in range(partitions)]
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """What retention does."""
+        held = self.partition(topic, partition)
+        del held.records[: offset - held.first]
+        held.first = offset
+
+    def fail(self, deliveries: int) -> None:
+        """The next so many deliveries are aborted."""
+        self._failures = deliveries
+
+    def failing(self) -> bool:
+        self._failures -= 1
+        return self._failures >= 0
+
+    def records(self, topic: str) -> list[Record]:
+        """All that a reader of committed records would see, by partition and offset."""
+        return [record for held in self.topics[topic] for record in held.records if record]
+
+    def group(self, topic: str, name: str) -> _Group:
+        return self._groups.setdefault((topic, name), _Group())
+
+    def partition(self, topic: str, partition: int) -> _Partition:
+        return self.topics[topic][partition]
+
+    def fence(self, transactional_id: str) -> int:
+        """The new epoch; every earlier one is fenced."""
+        self._epochs[transactional_id] = self.epoch(transactional_id) + 1
+        return self._epochs[transactional_id]
+
+    def epoch(self, transactional_id: str) -> int:
+        return self._epochs.get(transactional_id, 0)
+
+    def check_reachable(self) -> None:
+        if self.away:
+            raise TransientError("the in-memory log is away")
+
+    def append(
+        self, messages: Sequence[Outgoing], mark: Literal["", "committed", "aborted"] = ""
+    ) -> list[tuple[int, int]]:
+        """The (partition, offset) of each. With a `mark`, as one transaction: a hole ends each partition."""
+        for message in messages:
+            self._check(message)
+        with self.changed:
+            placed = [self._add(message, hidden=mark == "aborted") for message in messages]
+            if mark:
+                touched = {(m.topic, partition) for m, (partition, _) in zip(messages, placed, strict=True)}
+                for topic, partition in touched:
+                    self.partition(topic, partition).records.append(None)
+            self.changed.notify_all()
+            return placed
+
+    def _check(self, message: Outgoing) -> None:
+        if message.topic not in self.topics:
+            raise ConfigurationError(f"no such topic: {message.topic}")
+        if len(message.value or b"") + len(message.key or b"") > MAX_MESSAGE:
+            raise ConfigurationError(f"sending to {message.topic}: the message is too large")
+        if message.partition is not None and message.partition >= len(self.topics[message.topic]):
+            raise ConfigurationError(f"sending: {message.topic} has no partition {message.partition}")
+
+    def _add(self, m: Outgoing, hidden: bool) -> tuple[int, int]:
+        partitions = self.topics[m.topic]
+        partition = m.partition
+        if partition is None:
+            partition = (next(self._turn) if m.key is None else zlib.crc32(m.key)) % len(partitions)
+        held = partitions[partition]
+        stamp = round(self._now() * 1000) if m.timestamp_ms is None else m.timestamp_ms
+        record = Record(m.topic, partition, held.end, stamp, m.key, m.value, m.headers)
+        held.records.append(None if hidden else record)
+        return partition, record.offset
+
+
+class MemorySource:
+    """Fills `workers.ports.Source`."""
+
+    def __init__(
+        self, log: MemoryLog, topic: str, group: str, *, reset: Literal["earliest", "none"] = "none"
+    ) -> None:
+        log.check_reachable()
+        self._log = log
+        self._topic = topic
+        self._reset = reset
+        self._group = log.group(topic, group)
+        self._generation = 0
+        self._positions: dict[int, int] = {}
+        self._paused: frozenset[int] = frozenset()
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        deadline = time.monotonic() + timeout_s
+        with self._log.changed:
+            self._log.check_reachable()
+            assigned, revoked = self._rebalance()
+            while not (records := self._take(max_records)) and not assigned and not revoked:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._log.changed.wait(left):
+                    break
+                assigned, revoked = self._rebalance()
+            return Polled(records, assigned, revoked - assigned)
+
+    def assignment(self) -> frozenset[int]:
+        return frozenset(self._positions)
+
+    def seek(self, partition: int, offset: int) -> None:
+        if partition in self._positions:
+            self._positions[partition] = offset
+
+    def pause(self, partitions: frozenset[int]) -> None:
+        self._paused = partitions
+
+    def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]:
+        self._log.check_reachable()
+        held = {p: self._log.partition(self._topic, p) for p in partitions}
+        return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
+
+    def lag(self) -> Mapping[int, int]:
+        ends = {p: self._log.partition(self._topic, p).end for p in self._positions}
+        return {p: max(0, end - self._positions[p]) for p, end in ends.items()}
+
+    def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
+        self._log.check_reachable()
+        return {partition: self._group.committed.get(partition) for partition in partitions}
+
+    def commit(self, next_offsets: Mapping[int, int]) -> None:
+        self._log.check_reachable()
+        with self._log.changed:
+            owned = {p: offset for p, offset in next_offsets.items() if p in self._positions}
+            self._group.committed.update(owned)
+
+    def close(self) -> None:
+        """Also what a broker does to a member that it no longer hears of."""
+        with self._log.changed:
+            if self._group.joined.pop(self, None) is not None:
+                self._group.generation += 1
+            self._positions.clear()
+            self._log.changed.notify_all()
+
+    def _rewind(self) -> None:
+        self._positions = {p: self._next(p) for p in self._positions}
+
+    def _next(self, partition: int) -> int:
+        return self._group.committed.get(partition, self._log.partition(self._topic, partition).first)
+
+    def _rebalance(self) -> tuple[frozenset[int], frozenset[int]]:
+        """(assigned, revoked): give all up for a new generation, take a share once everyone has done so."""
+        group = self._group
+        none: frozenset[int] = frozenset()
+        if self in group.joined and self._generation == group.generation:
+            return none, none
+        revoked = self.assignment()
+        self._positions.clear()
+        if self not in group.joined:
+            group.generation += 1
+        group.joined[self] = group.generation
+        self._log.changed.notify_all()
+        if any(joined != group.generation for joined in group.joined.values()):
+            return none, revoked
+        self._generation = group.generation
+        self._positions = {p: self._next(p) for p in group.share(self, len(self._log.topics[self._topic]))}
+        return self.assignment(), revoked
+
+    def _take(self, max_records: int) -> list[Record]:
+        taken: list[Record] = []
+        for partition in sorted(self._positions.keys() - self._paused):
+            held = self._log.partition(self._topic, partition)
+            self._check_gap(partition, held)
+            while self._positions[partition] < held.end and len(taken) < max_records:
+                record = held.records[self._positions[partition] - held.first]
+                self._positions[partition] += 1
+                if record:
+                    taken.append(record)
+        return taken
+
+    def _check_gap(self, partition: int, held: _Partition) -> None:
+        position = self._positions[partition]
+        if held.first <= position <= held.end:
+            return
+        if self._reset == "none":
+            gone = f"{self._topic}/{partition} at {position}"
+            raise ContextGap(f"the topic no longer holds the next record: {gone}")
+        self._positions[partition] = held.first
+
+
+class MemorySink:
+    """Fills `workers.ports.Sink`."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        log.check_reachable()
+        self._log = log
+
+    def send(self, messages: Sequence[Outgoing]) -> Sequence[tuple[int, int]]:
+        self._log.check_reachable()
+        return self._log.append(messages)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class MemoryExchange(MemorySource):
+    """Fills `workers.ports.Exchange`."""
+
+    def __init__(self, log: MemoryLog, topic: str, group: str, transactional_id: str) -> None:
+        super().__init__(log, topic, group, reset="earliest")
+        self._transactional_id = transactional_id
+        self._epoch = log.fence(transactional_id)
+
+    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+        with self._log.changed:
+            if self._epoch != self._log.epoch(self._transactional_id):
+                raise Superseded(f"another worker uses the transactional id {self._transactional_id}")
+            if self._log.away or not self._positions.keys() >= next_offsets.keys():
+                self._rewind()
+                return False
+            if self._log.failing():
+                self._log.append(messages, mark="aborted")
+                self._rewind()
+                return False
+            self._log.append(messages, mark="committed")
+            self._group.committed.update(next_offsets)
+            return True
+
+    def has_topic(self, topic: str) -> bool:
+        self._log.check_reachable()
+        return topic in self._log.topics

@@ -1,0 +1,207 @@
+"""The context as streams: an entry per batch, a stream and a state per shard.
+
+    P:meta                  JSON: the embedder, and the epoch drawn when the context was begun
+    P:shards, P:contexts    sets of partitions and of context names
+    P:{shard-N}:state       hash: watermark, rows, epoch
+    P:{shard-N}:stream      entries "<watermark + 1>-0": row (number of the first), epoch, entries, vectors
+
+Entries are found by offset, not by row, so a reader's position means the same after a shard that lost its
+tail has been filled again in other batches. The epoch ties a shard to its context: where they differ, what is
+left of a deleted context meets one begun anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from workers.adapters.redis.connection import Connection, guarded
+from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, read, same_vectors
+from workers.core.codec import check, pack
+from workers.core.context import NOTHING, Batch, EmbedderIdentity, Entry, ShardState
+from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
+from workers.ports import Appended, Refused, Tail
+
+_APPEND: Final = """
+local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 'rows', 'epoch'))
+local expected, new, id, count, ours = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if (watermark or '-1') ~= expected or (epoch or ours) ~= ours then return {0, watermark, rows, epoch} end
+if count ~= '0' then
+  redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours, 'entries', ARGV[6], 'vectors', ARGV[7])
+end
+redis.call('HSET', KEYS[1], 'watermark', new, 'epoch', ours)
+return {1, new, redis.call('HINCRBY', KEYS[1], 'rows', count), ours}
+"""
+_ADMIT: Final = """
+local admitted = {}
+for i = 2, #ARGV do
+  if redis.call('SISMEMBER', KEYS[1], ARGV[i]) == 1 then
+    admitted[#admitted + 1] = ARGV[i]
+  elseif redis.call('SCARD', KEYS[1]) < tonumber(ARGV[1]) then
+    redis.call('SADD', KEYS[1], ARGV[i])
+    admitted[#admitted + 1] = ARGV[i]
+  end
+end
+return admitted
+"""
+_FIELDS: Final = ("watermark", "rows", "epoch")
+
+
+class RedisContextStore:
+    """`ContextStore` (see the ports) in Redis. May be shared by threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.place = connection.place
+        self._timeout = connection.timeout
+        self._client = connection.client
+        self._prefix = connection.prefix
+        self._meta: Meta | None = None
+        self._shards: frozenset[int] = frozenset()
+
+    @guarded
+    def open(self, identity: EmbedderIdentity) -> None:
+        stored = self._stored_meta(identity)
+        if not same_vectors(stored.identity, identity):
+            raise EmbedderMismatch(
+                f"the context {self._prefix!r} was made by {named(stored.identity)}, and this is"
+                f" {named(identity)}: use that embedder, or another HURNET_REDIS_PREFIX for another context"
+            )
+        self._meta = stored
+
+    @guarded
+    def identity(self) -> EmbedderIdentity | None:
+        raw = self._client.get(self._key("meta"))
+        return Meta.parse(raw, self._key("meta")).identity if isinstance(raw, bytes) else None
+
+    @guarded
+    def states(self) -> Mapping[int, ShardState]:
+        partitions = self._partitions(self._client.smembers(self._key("shards")))
+        pipe = self._client.pipeline(transaction=False)
+        for partition in partitions:
+            pipe.hmget(self._key("state", partition), _FIELDS)
+        states = {p: self._state(p, fields) for p, fields in zip(partitions, pipe.execute(), strict=True)}
+        return {p: state for p, state in states.items() if state.epoch}
+
+    @guarded
+    def state(self, partition: int) -> ShardState:
+        return self._state(partition, self._client.hmget(self._key("state", partition), _FIELDS))
+
+    @guarded
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        """May be repeated when its fate is unknown: if it was in, the state of `Refused` says so."""
+        meta = self._opened()
+        check(batch, meta.identity.dimension, expected)
+        partition = batch.partition
+        keys = self._key("state", partition), self._key("stream", partition)
+        claim = expected, batch.watermark, f"{batch.watermark + 1}-0", len(batch.entries), meta.epoch
+        pipe = self._client.pipeline(transaction=False)
+        pipe.sadd(self._key("shards"), partition)
+        # Not EVALSHA: its bytes don't show beside a batch's, and a restarted server need not know it.
+        pipe.eval(_APPEND, 2, *keys, *claim, *pack(batch))
+        pipe.get(self._key("meta"))  # last, so that nothing is acknowledged that went to a deleted context
+        _, (appended, *fields), raw = pipe.execute()
+        if raw != meta.raw:
+            raise self._replaced(partition)
+        state = self._state(partition, fields)
+        return Appended(state) if appended else Refused(state)
+
+    @guarded
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        reply: list[bytes] = self._client.eval(_ADMIT, 1, self._key("contexts"), limit, *sorted(contexts))
+        return frozenset(name.decode() for name in reply)
+
+    @guarded
+    def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
+        """One round trip, in which new shards are found too, to be read the next time. At most `max_batches`
+        a shard. An empty batch at a shard's end only carries its watermark forward."""
+        if max_batches < 1:
+            raise ValueError(f"max_batches must be at least 1, not {max_batches}")
+        meta = self._opened()
+        block_s = min(block_s, self._timeout / 2)
+        shards = sorted(self._shards or self.states())
+        if not shards:  # no stream to wait at
+            time.sleep(block_s)
+            return Tail((), {})
+        after = {p: positions.get(p, NOTHING) for p in shards}
+        states, found = self._pull(after, max_batches, round(block_s * 1000) or None)
+        batches: list[Batch] = []
+        for partition, position in after.items():
+            entries = found.get(self._key("stream", partition).encode(), ())
+            batches += read(partition, position, entries, states[partition], meta, max_batches)
+        return Tail(batches, {p: state for p, state in states.items() if state.epoch})
+
+    @guarded
+    def entry(self, partition: int, offset: int) -> Entry | None:
+        """The entry at these coordinates, None where there is none."""
+        meta = self._opened()
+        found = self._client.xrange(self._key("stream", partition), min=f"{offset + 1}-0", count=1)
+        for identifier, fields in found:
+            batch, _ = decode(partition, identifier, fields, meta)
+            return next((entry for entry in batch.entries if entry.offset == offset), None)
+        return None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _pull(
+        self, after: Mapping[int, int], count: int, block_ms: int | None
+    ) -> tuple[dict[int, ShardState], dict[bytes, StreamEntries]]:
+        """The shards' states, and what their streams held beyond the positions afterwards."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.smembers(self._key("shards"))
+        for partition in after:
+            pipe.hmget(self._key("state", partition), _FIELDS)
+        streams = {self._key("stream", p): f"{position + 1}-0" for p, position in after.items()}
+        pipe.xread(streams, count=count, block=block_ms)
+        members, *states, found = pipe.execute()
+        self._shards = frozenset(self._partitions(members)).union(after)
+        return {p: self._state(p, fields) for p, fields in zip(after, states, strict=True)}, dict(found)
+
+    def _stored_meta(self, identity: EmbedderIdentity) -> Meta:
+        """The context's, begun with `identity` where there is none."""
+        key = self._key("meta")
+        shards, raw = self._client.pipeline(transaction=False).scard(self._key("shards")).get(key).execute()
+        if raw is None and shards:  # in this order: whoever begins a shard has begun the context before
+            raise ContextError(
+                f"{key} is gone but its shards are not: delete every key {self._prefix}:* to begin anew"
+            )
+        if raw is None:
+            self._client.setnx(key, Meta.begin(identity).raw)
+            raw = self._client.get(key)
+        return Meta.parse(raw, key)
+
+    def _opened(self) -> Meta:
+        if self._meta is None:
+            raw = self._client.get(self._key("meta"))
+            if not isinstance(raw, bytes):
+                raise ContextError(f"there is no context {self._prefix!r} at {self.place} yet")
+            self._meta = Meta.parse(raw, self._key("meta"))
+        return self._meta
+
+    def _state(self, partition: int, fields: Sequence[Any]) -> ShardState:
+        watermark, rows, epoch = fields
+        try:
+            state = ShardState(int(watermark or NOTHING), int(rows or 0), (epoch or b"").decode())
+        except ValueError as error:
+            raise ContextError(f"{self._key('state', partition)} is corrupt: {error}") from error
+        if self._meta and state.epoch not in ("", self._meta.epoch):
+            raise self._replaced(partition)
+        return state
+
+    def _replaced(self, partition: int) -> ContextReplaced:
+        return ContextReplaced(
+            f"shard {partition} and {self._key('meta')} at {self.place} don't belong together, or not to what"
+            " this worker has read: the context was deleted or begun anew. Restart the worker"
+        )
+
+    def _partitions(self, members: Iterable[Any]) -> list[int]:
+        try:
+            return sorted(int(member) for member in members)
+        except ValueError as error:
+            raise ContextError(f"{self._key('shards')} is corrupt: {error}") from error
+
+    def _key(self, name: str, partition: int | None = None) -> str:
+        return (
+            f"{self._prefix}:{name}" if partition is None else f"{self._prefix}:{{shard-{partition}}}:{name}"
+        )

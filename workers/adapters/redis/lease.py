@@ -1,0 +1,37 @@
+"""Leases: a key per role that holds its owner and expires."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workers.adapters.redis.connection import Connection, guarded
+
+_ACQUIRE: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return holder end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+_RELEASE: Final = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+
+
+class RedisLeaseStore:
+    """`LeaseStore` (see the ports) in Redis, by the server's clock."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.place = connection.place
+        self._client = connection.client
+        self._prefix = connection.prefix
+
+    @guarded
+    def acquire(self, role: str, owner: str, ttl_s: float) -> str:
+        ttl_ms = max(1, round(ttl_s * 1000))
+        holder: bytes = self._client.eval(_ACQUIRE, 1, self._key(role), owner, ttl_ms)
+        return holder.decode()
+
+    @guarded
+    def release(self, role: str, owner: str) -> None:
+        self._client.eval(_RELEASE, 1, self._key(role), owner)
+
+    def _key(self, role: str) -> str:
+        return f"{self._prefix}:lease:{role}"

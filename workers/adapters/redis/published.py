@@ -1,0 +1,61 @@
+"""Published weights as the fields of a hash, under a SHA-256 of them all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from workers.core.context import NOTHING
+from workers.errors import Superseded
+from workers.ports import PublishedWeights
+
+_SIGNED: Final = ("version", "watermarks", "published_ms", "certificate", "projection")
+
+
+def pack(weights: PublishedWeights) -> dict[str, bytes]:
+    """All but the context's name. Raises ValueError where a figure of the certificate is not finite."""
+    fields = {
+        "version": str(weights.version).encode(),
+        "watermarks": json.dumps(dict(weights.watermarks)).encode(),
+        "published_ms": str(weights.published_ms).encode(),
+        "certificate": json.dumps(weights.weights.certificate.as_dict(), allow_nan=False).encode(),
+        "projection": np.ascontiguousarray(weights.weights.projection, "<f8").tobytes(),
+    }
+    return {**fields, "sha256": _digest(fields)}
+
+
+def unpack(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
+    """What `pack` was given. Raises ValueError, KeyError or TypeError for anything else."""
+    from workers.core.solve import Certificate, Weights
+
+    fields = {name: stored[name.encode()] for name in _SIGNED}
+    if _digest(fields) != stored[b"sha256"]:
+        raise ValueError("their SHA-256 differs")
+    flat = np.frombuffer(fields["projection"], "<f8")
+    dimension = math.isqrt(flat.size)
+    weights = Weights(flat.reshape(dimension, dimension), Certificate(**json.loads(fields["certificate"])))
+    watermarks = {int(p): int(w) for p, w in json.loads(fields["watermarks"]).items()}
+    return PublishedWeights(context, int(fields["version"]), weights, watermarks, int(fields["published_ms"]))
+
+
+def _digest(fields: Mapping[str, bytes]) -> bytes:
+    state = hashlib.sha256()
+    for name in _SIGNED:
+        state.update(len(fields[name]).to_bytes(8, "little") + fields[name])
+    return state.hexdigest().encode()
+
+
+def check_successor(weights: PublishedWeights, version: bytes | None, watermarks: bytes | None) -> None:
+    """Raise `Superseded` unless the weights can follow those stored."""
+    before = {int(p): int(w) for p, w in json.loads(watermarks or b"{}").items()}
+    back = [p for p, w in before.items() if weights.watermarks.get(p, NOTHING) < w]
+    if weights.version != int(version or 0) + 1 or back:
+        raise Superseded(
+            f"weights {weights.version} of context {weights.context!r} can't follow {int(version or 0)}"
+            + (f": they know less of shards {back}" if back else "")
+        )

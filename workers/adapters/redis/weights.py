@@ -1,0 +1,239 @@
+"""The solver's checkpoint, and the weights it publishes.
+
+P:{solver}:owner        who may write: the last to claim it
+P:{solver}:checkpoint   hash: stamp, shards (JSON); without a stamp there is no checkpoint
+P:{solver}:grams        hash: context -> count and G
+P:{solver}:sums:C       hash: answer -> n_a and B_a
+P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection, sha256
+P:{solver}:versions     hash: context -> version
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from workers.adapters.redis import published
+from workers.adapters.redis.connection import Connection, guarded
+from workers.core.codec import seal, unseal
+from workers.core.context import ShardState
+from workers.errors import ContextError, Superseded, TransientError
+from workers.ports import Checkpoint, PublishedWeights
+
+TRANSACTION_BYTES: Final = 256 << 20
+"""Most that one transaction writes; servers take less than 1 GB (client-query-buffer-limit)."""
+TRANSACTION_WRITES: Final = 250_000
+COMMAND_WRITES: Final = 1_000
+"""Fields of a hash that one command sets."""
+
+
+class _Write(NamedTuple):
+    """Set a hash's field, or drop it (None)."""
+
+    key: str
+    field: str
+    value: bytes | None
+
+
+class RedisWeightsStore:
+    """`WeightsStore` (see the ports) in Redis."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.place = connection.place
+        self._client = connection.client
+        self._prefix = f"{connection.prefix}:{{solver}}"
+        self._owner = ""
+        self._stamps: set[str] = (
+            set()
+        )  # of checkpoints that hold all that the statistics have marked as saved
+        self._contexts: set[str] = set()  # that are in those
+
+    @guarded
+    def claim(self, owner: str) -> None:
+        self._client.set(self._key("owner"), owner)
+        self._owner = owner
+
+    @guarded
+    def load_checkpoint(self, dimension: int) -> Checkpoint:
+        """Raises `ContextError` where it is damaged or of another dimension, `TransientError` where a save
+        comes in between. The statistics are on the CPU."""
+        self._stamps, self._contexts = set(), set()
+        header = self._client.hgetall(self._key("checkpoint"))
+        if b"stamp" not in header:
+            return Checkpoint()
+        checkpoint = self._loaded(header, dimension)
+        if self._client.hget(self._key("checkpoint"), "stamp") != header.get(b"stamp"):
+            raise TransientError("the checkpoint was saved while it was read")
+        self._stamps, self._contexts = {header[b"stamp"].decode()}, set(checkpoint.statistics)
+        return checkpoint
+
+    @guarded
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """May be repeated when its fate is unknown.
+
+        Changes go in one transaction. Where they can't (there are too many, or a store that lost its tail
+        does not hold what they are changes of), the old checkpoint is dropped and a whole one written: a
+        crash on the way leaves none, never a wrong one.
+        """
+        stamp = secrets.token_hex(8)
+        header = {"stamp": stamp, "shards": json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})}
+        if not self._save_changes(checkpoint, header):
+            self._save_whole(checkpoint, header)
+        self._stamps, self._contexts = {stamp}, set(checkpoint.statistics)
+        for statistics in checkpoint.statistics.values():
+            statistics.mark_saved()
+
+    @guarded
+    def publish(self, weights: PublishedWeights) -> None:
+        """The same weights may be published again when their fate is unknown. Raises ValueError where a
+        figure of the certificate is not finite."""
+        key = self._key("weights", weights.context)
+        fields = published.pack(weights)
+        with self._fenced(key) as pipe:
+            version, watermarks, digest = pipe.hmget(key, "version", "watermarks", "sha256")
+            if digest == fields["sha256"]:
+                return
+            published.check_successor(weights, version, watermarks)
+            pipe.multi()
+            pipe.hset(key, mapping=fields)
+            pipe.hset(self._key("versions"), weights.context, str(weights.version))
+            pipe.execute()
+
+    @guarded
+    def versions(self) -> Mapping[str, int]:
+        return {context.decode(): int(version) for context, version in self._hash("versions").items()}
+
+    @guarded
+    def weights(self, context: str) -> PublishedWeights | None:
+        """Raises `ContextError` where they are damaged."""
+        fields = self._hash("weights", context)
+        try:
+            return published.unpack(context, fields) if fields else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContextError(
+                f"the stored weights of context {context!r} are damaged ({error!r}): delete"
+                f" {self._key('weights', context)} and {self._key('versions')} and restart the solver"
+            ) from error
+
+    def _loaded(self, header: Mapping[bytes, bytes], dimension: int) -> Checkpoint:
+        from workers.core.statistics import Statistics
+
+        checkpoint = Checkpoint()
+        try:
+            for partition, state in json.loads(header[b"shards"]).items():
+                checkpoint.shards[int(partition)] = ShardState(*state)
+            for name, gram in self._hash("grams").items():
+                sums = dict(self._client.hscan_iter(self._key("sums", name.decode()), count=COMMAND_WRITES))
+                statistics = Statistics.unpack(
+                    unseal(gram), [(a.decode(), unseal(s)) for a, s in sums.items()]
+                )
+                if statistics.dimension != dimension:
+                    raise ValueError(f"dimension {statistics.dimension}, not {dimension}")
+                checkpoint.statistics[name.decode()] = statistics
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContextError(
+                f"the solver's checkpoint is damaged ({error}): delete {self._key('checkpoint')}, and the"
+                " solver will learn again from the context"
+            ) from error
+        return checkpoint
+
+    def _save_changes(self, checkpoint: Checkpoint, header: Mapping[str, str]) -> bool:
+        """False where changes won't do."""
+        writes = list(self._writes(checkpoint, whole=False))
+        if self._contexts - set(checkpoint.statistics) or len(list(_transactions(writes))) > 1:
+            return False
+        with self._fenced(self._key("checkpoint")) as pipe:
+            stamp = pipe.hget(self._key("checkpoint"), "stamp")
+            if stamp is None or stamp.decode() not in self._stamps:
+                return False
+            self._stamps.add(header["stamp"])  # should this one's fate remain unknown, the next may follow it
+            pipe.multi()
+            _put(pipe, writes)
+            pipe.hset(self._key("checkpoint"), mapping=header)
+            pipe.execute()
+        return True
+
+    def _save_whole(self, checkpoint: Checkpoint, header: Mapping[str, str]) -> None:
+        with self._fenced(self._key("checkpoint")) as pipe:
+            stale = [self._key("sums", name.decode()) for name in pipe.hkeys(self._key("grams"))]
+            pipe.multi()
+            pipe.unlink(self._key("checkpoint"), self._key("grams"), *stale)
+            # Changes the key that every transaction watches: what an earlier try has under way will fail.
+            pipe.hset(self._key("checkpoint"), "draft", header["stamp"])
+            pipe.execute()
+        for writes in _transactions(self._writes(checkpoint, whole=True)):
+            with self._fenced(self._key("checkpoint")) as pipe:
+                pipe.multi()
+                _put(pipe, writes)
+                pipe.execute()
+        self._stamps = {header["stamp"]}
+        with self._fenced(self._key("checkpoint")) as pipe:
+            pipe.multi()
+            pipe.hset(self._key("checkpoint"), mapping=header)
+            pipe.hdel(self._key("checkpoint"), "draft")
+            pipe.execute()
+
+    def _writes(self, checkpoint: Checkpoint, whole: bool) -> Iterator[_Write]:
+        for context, statistics in checkpoint.statistics.items():
+            answers = statistics.sums.keys() if whole else statistics.changed
+            if whole or answers or context not in self._contexts:
+                yield _Write(self._key("grams"), context, seal(statistics.pack_gram()))
+            for answer in answers:
+                value = seal(statistics.pack_sum(answer)) if answer in statistics.sums else None
+                yield _Write(self._key("sums", context), answer, value)
+
+    @contextmanager
+    def _fenced(self, *keys: str) -> Iterator[Any]:
+        """A transaction that does nothing once another has claimed, or has written to `keys`."""
+        with self._client.pipeline() as pipe:
+            try:
+                pipe.watch(self._key("owner"), *keys)
+                self._check_owner(pipe.get(self._key("owner")))
+                yield pipe
+            except redis.WatchError as error:
+                raise TransientError(
+                    f"{self.place}: another write, or a lost connection, came in between"
+                ) from error
+
+    def _check_owner(self, holder: bytes | None) -> None:
+        if holder is None or holder != self._owner.encode():
+            now = f"{holder.decode()!r}" if holder else "nobody (the store was restored or emptied)"
+            raise Superseded(f"the solver's role belongs to {now}, no longer to {self._owner!r}")
+
+    def _hash(self, *names: str) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = self._client.hgetall(self._key(*names))
+        return found
+
+    def _key(self, *names: str) -> str:
+        return ":".join([self._prefix, *names])
+
+
+def _transactions(writes: Iterable[_Write]) -> Iterator[list[_Write]]:
+    part: list[_Write] = []
+    size = 0
+    for write in writes:
+        part.append(write)
+        size += len(write.field) + len(write.value or b"")
+        if size >= TRANSACTION_BYTES or len(part) >= TRANSACTION_WRITES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _put(pipe: Any, writes: Sequence[_Write]) -> None:
+    for key, group in groupby(writes, key=lambda write: write.key):
+        fields = list(group)
+        for start in range(0, len(fields), COMMAND_WRITES):
+            part = fields[start : start + COMMAND_WRITES]
+            if new := {write.field: write.value for write in part if write.value is not None}:
+                pipe.hset(key, mapping=new)
+            if gone := [write.field for write in part if write.value is None]:
+                pipe.hdel(key, *gone)

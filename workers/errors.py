@@ -1,0 +1,50 @@
+"""Everything that goes wrong on purpose.
+
+HurnetError
+├── TransientError          the broker or the store is away: retried with backoff, then fatal
+├── ConfigurationError      wrong or missing settings, topics, credentials: a person must act
+├── ContextError            the context and what is asked of it do not fit together
+│   ├── EmbedderMismatch        another embedder made this context
+│   ├── ContextGap              the topic no longer holds the record that comes next
+│   └── ContextReplaced         the context was deleted and begun anew under a running worker
+├── Superseded              another worker has taken over this one's role
+└── TooManyDeadLetters      so much input is bad that the producer must be broken
+"""
+
+from __future__ import annotations
+
+
+class HurnetError(Exception):
+    """Base of all. Its message says what happened and what to do."""
+
+
+class TransientError(HurnetError):
+    """Expected to pass by itself; the loop retries the step."""
+
+
+class ConfigurationError(HurnetError):
+    """Does not pass by itself; the process ends with exit code 2."""
+
+
+class ContextError(HurnetError):
+    """The stored context can't be continued as asked."""
+
+
+class EmbedderMismatch(ContextError):
+    """The fingerprint of the embedder differs from the one stored with the context."""
+
+
+class ContextGap(ContextError):
+    """Records between the watermark and the topic's first offset are gone (or the topic was recreated)."""
+
+
+class ContextReplaced(ContextError):
+    """The shard's epoch changed: what this worker holds in memory belongs to a deleted context."""
+
+
+class Superseded(HurnetError):
+    """A newer worker holds the role (lease, checkpoint or transactional id); this one must stop."""
+
+
+class TooManyDeadLetters(HurnetError):
+    """The limit on consecutive dead letters, or on their share, was passed."""

@@ -1,0 +1,106 @@
+"""Every metric of every worker, in one place, with its meaning and unit (seconds, bytes, records, rows).
+
+A record is what Kafka holds, a row an entry of the context. Lag is in records or rows and never turned into
+time; freshness is measured, from a record's timestamp to the moment its entry can be answered with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_QUICK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._loop()
+        self._ingest()
+        self._context()
+        self._solver()
+        self._responder()
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+    def set_by_partition(self, gauge: Gauge, values: Mapping[int, int]) -> None:
+        """Exactly these partitions, so that a partition that moved away leaves no stale series."""
+        gauge.clear()
+        for partition, value in values.items():
+            gauge.labels(partition).set(value)
+
+    def weights_in_force(
+        self, context: str, version: int, published_s: float, certificate: Mapping[str, float | str | None]
+    ) -> None:
+        """New weights serve `context`, published at `published_s` (seconds since the epoch)."""
+        self.weights_version.labels(context).set(version)
+        self.weights_age.labels(context).set_function(lambda: time.time() - published_s)
+        for figure, value in certificate.items():
+            if isinstance(value, int | float):
+                self.certificate.labels(context, figure).set(value)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"hurnet_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"hurnet_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...] = _QUICK) -> Histogram:
+        return Histogram(f"hurnet_{name}", meaning, buckets=buckets, registry=self.registry)
+
+    def _loop(self) -> None:
+        self.turns = self._counter("loop_turns", "turns of the worker's loop")
+        self.transient_errors = self._counter(
+            "transient_errors", "steps that failed and were tried again", "kind"
+        )
+        self.ready = self._gauge("ready", "1 while /readyz says yes")
+
+    def _ingest(self) -> None:
+        self.records = self._counter("records", "records polled", "topic")
+        self.rows = self._counter("rows", "rows appended to the context")
+        self.batches = self._counter("batches", "batches appended to the context")
+        self.bytes = self._counter("bytes", "bytes of record values polled", "topic")
+        self.refused = self._counter(
+            "appends_refused", "appends refused because the shard's watermark was another than expected"
+        )
+        self.dead_letters = self._counter("dead_letters", "records put aside", "reason")
+        self.lag_records = self._gauge("lag_records", "records not yet polled", "partition")
+        self.embed_seconds = self._histogram("embed_seconds", "embedding one batch")
+        self.append_seconds = self._histogram("append_seconds", "appending one batch")
+
+    def _context(self) -> None:
+        self.lag_rows = self._gauge(
+            "lag_rows", "rows of the context not yet folded in or loaded", "partition"
+        )
+        self.context_rows = self._gauge("context_rows", "rows held in memory or folded in", "context")
+        self.freshness_seconds = self._histogram(
+            "freshness_seconds", "record timestamp to answerable, for entries loaded after catching up", _LONG
+        )
+
+    def _solver(self) -> None:
+        self.solve_seconds = self._histogram("solve_seconds", "solving the weights of one context", _LONG)
+        self.checkpoint_seconds = self._histogram("checkpoint_seconds", "writing a checkpoint", _LONG)
+        self.weights_refused = self._counter("weights_refused", "solutions that the gate refused", "context")
+        self.weights_version = self._gauge("weights_version", "version of the weights in force", "context")
+        self.weights_age = self._gauge(
+            "weights_age_seconds", "since the weights in force were published", "context"
+        )
+        self.certificate = self._gauge(
+            "certificate", "figures of the certificate of the weights in force", "context", "figure"
+        )
+
+    def _responder(self) -> None:
+        self.queries = self._counter("queries", "queries by outcome", "outcome")
+        self.answer_seconds = self._histogram(
+            "answer_seconds", "from polling a query to its delivered answer"
+        )
+        self.score_seconds = self._histogram("score_seconds", "scoring one micro-batch of queries")
+        self.transactions_aborted = self._counter("transactions_aborted", "deliveries that were rolled back")
+        self.queries_waiting = self._gauge("queries_waiting", "queries waiting for their min_watermarks")

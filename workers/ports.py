@@ -1,0 +1,248 @@
+"""What the workers need from the outside, as Protocols. Adapters fill them; tests use the in-memory ones.
+
+Any method may raise `TransientError` (try again), `ConfigurationError` (a person must act) or another
+`HurnetError` that it names. Blocking calls return within their time-out or raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from workers.core.context import Batch, EmbedderIdentity, Entry, ShardState, Vectors
+
+if TYPE_CHECKING:
+    from workers.core.solve import Weights
+    from workers.core.statistics import Statistics
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it came from Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def coordinates(self) -> str:
+        """topic/partition/offset"""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    def header(self, name: str) -> bytes | None:
+        """The last header of that name."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be sent (without a value: a tombstone). Without a partition the key decides, without a key
+    the client does."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What a poll brought. `assigned` are partitions (re)assigned since the last poll; their position is the
+    committed offset (or the beginning) until someone seeks, and `records` may hold records of theirs.
+    `revoked` are those taken away."""
+
+    records: Sequence[Record] = ()
+    assigned: frozenset[int] = frozenset()
+    revoked: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The offsets a partition holds: first .. end - 1."""
+
+    first: int
+    end: int
+
+
+class Source(Protocol):
+    """A consumer-group member on one topic."""
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        """Records in offset order per partition; returns early with what is there. Raises `ContextGap`
+        where a position has fallen out of the partition."""
+
+    def assignment(self) -> frozenset[int]: ...
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read `partition` from `offset` on; ignored where it is not assigned."""
+
+    def pause(self, partitions: frozenset[int]) -> None:
+        """Exactly these partitions bring no records until the next call."""
+
+    def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]: ...
+
+    def lag(self) -> Mapping[int, int]:
+        """Records not yet polled per assigned partition, as far as known; no round trip."""
+
+    def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
+        """The offset that the group goes on at; None where it never committed one."""
+
+    def commit(self, next_offsets: Mapping[int, int]) -> None:
+        """Commit to the group (for lag tools and restarts); positions lost to a rebalance are left out."""
+
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """A producer."""
+
+    def send(self, messages: Sequence[Outgoing]) -> Sequence[tuple[int, int]]:
+        """Returns once every message is acknowledged by all in-sync replicas: where each is, as
+        (partition, offset), in their order."""
+
+    def close(self) -> None: ...
+
+
+class Exchange(Source, Protocol):
+    """A source whose progress is committed together with the messages made from it."""
+
+    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+        """Send and commit as one. True: all of it happened. False: none of it did, the positions are back
+        at the committed offsets, and the caller drops what it holds. Raises `Superseded` when fenced."""
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether `topic` exists (answers may be cached for seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The batch is in, and the watermark is the batch's."""
+
+    state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was written: the shard stands elsewhere than the caller believed."""
+
+    state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """New batches in shard order, cut so that nothing at or before the asked positions is in them, and the
+    states of all shards, read before the batches. A shard's last batch may be without entries: it takes the
+    reader over offsets that hold none, so a position is always the last batch's watermark."""
+
+    batches: Sequence[Batch]
+    states: Mapping[int, ShardState]
+
+
+class ContextStore(Protocol):
+    """The append-only context."""
+
+    def open(self, identity: EmbedderIdentity) -> None:
+        """Begin the context with this embedder, or check that it is the one. Raises `EmbedderMismatch`."""
+
+    def identity(self) -> EmbedderIdentity | None: ...
+
+    def states(self) -> Mapping[int, ShardState]:
+        """All shards that exist."""
+
+    def state(self, partition: int) -> ShardState: ...
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        """In one atomic step: only if the shard's watermark is `expected`, append the entries as one stream
+        entry (none if empty) and advance watermark and row count."""
+
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        """Register context names; returns those admitted, at most `limit` names ever."""
+
+    def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
+        """What lies beyond `positions` (shard -> offset, shards not named from their beginning); waits up
+        to `block_s` for the first."""
+
+    def entry(self, partition: int, offset: int) -> Entry | None:
+        """The entry at these coordinates, None where there is none."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """Statistics per context, and the watermark per shard that they cover exactly."""
+
+    statistics: dict[str, Statistics] = field(default_factory=dict)
+    shards: dict[int, ShardState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedWeights:
+    """Weights as responders see them."""
+
+    context: str
+    version: int
+    weights: Weights
+    watermarks: Mapping[int, int]
+    published_ms: int
+
+
+class WeightsStore(Protocol):
+    """Where the solver keeps its checkpoint and publishes weights. One solver at a time: `claim` fences every
+    earlier one, whose next write raises `Superseded`."""
+
+    def claim(self, owner: str) -> None: ...
+
+    def load_checkpoint(self, dimension: int) -> Checkpoint: ...
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """All of it in one atomic step; writes only the answers that changed, then marks them saved."""
+
+    def publish(self, weights: PublishedWeights) -> None:
+        """Compare-and-set: the version is the last plus one and no watermark goes back, else `Superseded`."""
+
+    def versions(self) -> Mapping[str, int]:
+        """The newest version per context."""
+
+    def weights(self, context: str) -> PublishedWeights | None: ...
+
+
+class LeaseStore(Protocol):
+    """Keeps a second worker of the same role from starting by mistake. Politeness, not the guarantee: that
+    rests on fencing and compare-and-set."""
+
+    def acquire(self, role: str, owner: str, ttl_s: float) -> str:
+        """Take or renew; returns who holds it now (== owner on success)."""
+
+    def release(self, role: str, owner: str) -> None: ...
+
+
+class Embedder(Protocol):
+    """A frozen, deterministic map from text to the grid (eq. 2)."""
+
+    @property
+    def identity(self) -> EmbedderIdentity: ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(len(texts), dimension); a zero row where a text has nothing to embed. The same text gives the same
+        row in every batch."""
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...

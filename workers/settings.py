@@ -1,0 +1,250 @@
+"""Settings: read once, frozen, each with its default and meaning (`hurnet settings` lists them).
+
+From, in falling precedence: HURNET_SECTION_NAME in the environment (HURNET_KAFKA_BOOTSTRAP), a TOML file
+(HURNET_CONFIG or --config; a table per section), the defaults below. Durations are in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
+
+from workers.errors import ConfigurationError
+
+Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Section):
+    """How to reach Kafka, and the names of the topics."""
+
+    bootstrap: str = Field("127.0.0.1:9092", description="host:port, several separated by commas")
+    texts: Topic = Field("texts", description="topic of text events")
+    queries: Topic = Field("queries", description="topic of queries")
+    answers: Topic = Field("answers", description="topic of answers without a reply-to header")
+    dead_letters: Topic = Field("dead-letters", description="topic of records that could not be processed")
+    partitions: int = Field(
+        4, ge=1, le=4_096, description="partitions of topics that `hurnet topics` creates"
+    )
+    replication: int = Field(1, ge=1, le=16, description="replication factor of topics it creates")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="as in Kafka's clients"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="with SASL_*"
+    )
+    username: str | None = Field(None, description="with SASL_*")
+    password: SecretStr | None = Field(None, description="with SASL_*")
+    ca_file: Path | None = Field(
+        None, description="PEM of the authority that signed the brokers' certificates"
+    )
+    cert_file: Path | None = Field(None, description="PEM of the client certificate (mutual TLS)")
+    key_file: Path | None = Field(None, description="PEM of the client certificate's key")
+    key_password: SecretStr | None = Field(None, description="of key_file")
+    check_hostname: bool = Field(True, description="the broker's certificate must name its host")
+    session_timeout: Seconds = Field(10.0, description="after which a silent group member is evicted")
+    request_timeout: Seconds = Field(5.0, description="for one request to a broker")
+
+
+class RedisSettings(_Section):
+    """How to reach Redis or Valkey (run it with appendonly yes, appendfsync always, noeviction)."""
+
+    url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// (TLS) or unix://")
+    username: str | None = Field(None, description="ACL user")
+    password: SecretStr | None = Field(None, description="better here than in the URL")
+    ca_file: Path | None = Field(
+        None, description="PEM of the authority that signed the server's certificate"
+    )
+    cert_file: Path | None = Field(None, description="PEM of the client certificate (mutual TLS)")
+    key_file: Path | None = Field(None, description="PEM of the client certificate's key")
+    prefix: str = Field("hurnet", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="first word of every key")
+    timeout: Seconds = Field(5.0, gt=0, description="for one command")
+
+
+class EmbedderSettings(_Section):
+    """The frozen embedder. Every worker on one context must use the same."""
+
+    name: str = Field(
+        "use+hash512",
+        min_length=1,
+        max_length=512,
+        description="hash<dim>, use, st:<sentence-transformers model or folder>, joined by +",
+    )
+
+
+class IngestSettings(_Section):
+    """The worker that appends texts to the context."""
+
+    group: str = Field("hurnet-ingest", description="consumer group")
+    batch: int = Field(256, ge=1, le=10_000, description="records per append and partition")
+    poll: Seconds = Field(0.5, description="longest wait for records")
+    skip_gap: bool = Field(
+        False, description="go on where the topic no longer holds the next record (it is lost to the context)"
+    )
+    max_contexts: int = Field(64, ge=1, le=10_000, description="names of contexts; more are dead letters")
+    dead_letters_in_a_row: int = Field(1_000, ge=1, description="more stop the worker")
+    dead_letters_share: float = Field(
+        0.5, gt=0, le=1, description="a larger share of the last dead_letters_window records stops the worker"
+    )
+    dead_letters_window: int = Field(10_000, ge=1, description="records over which the share is taken")
+
+
+class SolveSettings(_Section):
+    """The solver: when it solves and how."""
+
+    interval: Seconds = Field(5.0, description="solve at the latest this long after new pairs")
+    rows: int = Field(10_000, ge=1, description="or as soon as this many new pairs are in")
+    ridge: float | Literal["gcv"] = Field(0.1, description="lambda on unit vectors, or 'gcv' to choose it")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="where to compute")
+    checkpoint_interval: Seconds = Field(
+        10.0, description="checkpoint at the latest this long after new pairs"
+    )
+    checkpoint_rows: int = Field(50_000, ge=1, description="or as soon as this many new rows are in")
+    lease: Seconds = Field(
+        10.0, gt=0, description="a solver silent for so long is replaced by one standing by"
+    )
+
+
+class ResponderSettings(_Section):
+    """The worker that answers queries."""
+
+    group: str = Field("hurnet-responder", description="consumer group")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[A-Za-z0-9._-]{1,128}$",
+        description="names this responder; each running one needs its own (default: the host's name)",
+    )
+    exactly_once: bool = Field(
+        True, description="answers by Kafka transactions; false: at least once, faster"
+    )
+    batch: int = Field(64, ge=1, le=1_000, description="queries answered together at most")
+    poll: Seconds = Field(0.02, description="longest wait for queries before looking for new entries")
+    threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
+    wait: Seconds = Field(5.0, description="how long a query waits for its min_watermarks by default")
+    reply_topics: str = Field(
+        r"answers([._-].*)?", description="regular expression a reply-to topic must match"
+    )
+    transaction_deadline: Seconds = Field(5.0, gt=0, description="for one transaction; then it is abandoned")
+    transaction_timeout: Seconds = Field(10.0, gt=0, description="after which brokers abort an abandoned one")
+
+
+class MetricsSettings(_Section):
+    """The HTTP server of /metrics, /livez and /readyz."""
+
+    enabled: bool = Field(True, description="serve them")
+    host: str = Field("127.0.0.1", description="address to bind; 0.0.0.0 in a container")
+    port: Port = Field(0, description="0: a free one, told in the log")
+    stall: Seconds = Field(
+        30.0, gt=0, description="no turn of the loop, or no progress while behind, for so long is a stall"
+    )
+    ready_lag: int = Field(10_000, ge=0, description="records or rows behind at most to be ready")
+
+
+class LifecycleSettings(_Section):
+    """Stopping and retrying."""
+
+    drain: Seconds = Field(10.0, description="to finish work in hand after SIGTERM")
+    retry_first: Seconds = Field(
+        0.1, gt=0, description="first wait after a transient error; doubles, with jitter"
+    )
+    retry_most: Seconds = Field(5.0, gt=0, description="longest wait between tries")
+    give_up: Seconds = Field(
+        300.0, description="transient errors without a success for so long end the worker"
+    )
+
+
+class LogSettings(_Section):
+    """Logs go to standard error."""
+
+    format: Literal["console", "json"] = Field("console", description="for people or for machines")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level shown")
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HURNET_", env_nested_delimiter="_", env_nested_max_split=1, frozen=True, extra="forbid"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    ingest: IngestSettings = IngestSettings()
+    solve: SolveSettings = SolveSettings()
+    responder: ResponderSettings = Field(default_factory=ResponderSettings)
+    metrics: MetricsSettings = MetricsSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment beats the file (given as init values)."""
+        return env_settings, init_settings
+
+
+def load(config: Path | None = None) -> Settings:
+    """The settings in force. Raises `ConfigurationError` naming each wrong one and each unknown variable."""
+    config = config or (Path(path) if (path := os.environ.get("HURNET_CONFIG")) else None)
+    try:
+        settings = Settings(**_read(config))
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+    _refuse_unknown_variables()
+    return settings
+
+
+def variables() -> list[tuple[str, str, str]]:
+    """(environment variable, default, meaning) of every setting, in order."""
+    rows = []
+    for section, info in Settings.model_fields.items():
+        for name, field in cast(type[BaseModel], info.annotation).model_fields.items():
+            default = "the host's name" if field.default_factory else _shown(field.default)
+            rows.append((f"HURNET_{section}_{name}".upper(), default, field.description or ""))
+    return rows
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _read(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        return tomllib.loads(config.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"can't read settings from {config}: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    known = {name for name, _, _ in variables()} | {"HURNET_CONFIG"}
+    unknown = sorted(name for name in os.environ if name.startswith("HURNET_") and name not in known)
+    if unknown:
+        raise ConfigurationError(f"unknown settings: {', '.join(unknown)} (see `hurnet settings`)")
+
+
+def _explain(error: ValidationError) -> str:
+    """Each wrong setting in a line; the given values are left out, since one may be a secret."""
+    lines = [f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_input=False)]
+    return "\n".join(["wrong settings:", *lines])
