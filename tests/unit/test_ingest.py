@@ -1,0 +1,379 @@
+"""Ingest over in-memory adapters: every way in which a record may come twice, late, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import DeadLetter, TextEvent
+from workers.adapters.embedders.hashing import HashedText
+from workers.adapters.memory import MemoryContextStore, MemoryServer
+from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
+from workers.core.context import Batch, Entry, Vectors
+from workers.errors import ContextGap, EmbedderMismatch, TooManyDeadLetters, TransientError
+from workers.ingest import Ingest
+from workers.metrics import Metrics
+from workers.ports import Appended, Embedder, Outgoing, Refused
+from workers.settings import IngestSettings, Settings
+
+EMBEDDER = HashedText(32)
+
+
+@dataclass
+class World:
+    """A broker, a store, and ingest workers between them."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    server: MemoryServer = field(default_factory=MemoryServer)
+    embedder: Embedder = EMBEDDER
+
+    def __post_init__(self) -> None:
+        for topic in ("texts", "dead-letters"):
+            self.log.create(topic, partitions=2)
+
+    def worker(self, **ingest: object) -> Ingest:
+        chosen = Settings(ingest=IngestSettings.model_validate({"poll": 0, "batch": 4, **ingest}))
+        source = MemorySource(self.log, "texts", "ingest")
+        store = MemoryContextStore(self.server)
+        return Ingest(source, store, MemorySink(self.log), self.embedder, chosen, Metrics())
+
+    def send(self, *values: TextEvent | bytes | None, partition: int = 0) -> None:
+        raw = [v.encode() if isinstance(v, TextEvent) else v for v in values]
+        self.log.append([Outgoing("texts", value, partition=partition) for value in raw])
+
+    def entries(self) -> list[Entry]:
+        store = MemoryContextStore(self.server)
+        return [entry for batch in store.tail({}, 10_000).batches for entry in batch.entries]
+
+    def texts(self) -> list[str]:
+        return [entry.text for entry in self.entries()]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        letters = [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
+        return sorted(letters, key=lambda letter: (letter.partition, letter.offset))
+
+
+def turn(worker: Ingest, times: int = 12) -> None:
+    for _ in range(times):
+        try:
+            worker.step()
+        except TransientError:
+            continue
+
+
+def numbered(first: int, end: int) -> list[TextEvent]:
+    return [TextEvent(text=f"text number {i}") for i in range(first, end)]
+
+
+def test_texts_come_in_once_and_in_order() -> None:
+    world = World()
+    world.send(*numbered(0, 10))
+    turn(world.worker())
+    assert world.texts() == [event.text for event in numbered(0, 10)]
+    assert [entry.offset for entry in world.entries()] == list(range(10))
+
+
+def test_answers_contexts_and_metadata_are_kept() -> None:
+    world = World()
+    event = TextEvent(text="light on", answer="HassTurnOn", context="home", metadata={"lang": "en"})
+    world.send(event)
+    turn(world.worker())
+    (entry,) = world.entries()
+    assert (entry.answer, entry.context, dict(entry.metadata)) == ("HassTurnOn", "home", {"lang": "en"})
+
+
+def test_a_restart_goes_on_at_the_watermark_whatever_was_committed() -> None:
+    world = World()
+    world.send(*numbered(0, 6))
+    first = world.worker()
+    turn(first)
+    first.close()
+    world.log.group("texts", "ingest").committed.clear()  # everything is delivered again
+    world.send(*numbered(6, 8))
+    turn(world.worker())
+    assert world.texts() == [event.text for event in numbered(0, 8)]
+
+
+def test_committed_offsets_follow_the_watermark() -> None:
+    world = World()
+    world.send(*numbered(0, 6))
+    worker = world.worker()
+    turn(worker)
+    worker.drain()
+    assert world.log.group("texts", "ingest").committed == {0: 6}
+
+
+def test_a_zombie_owner_is_refused_and_leaves_no_trace() -> None:
+    world = World()
+    zombie = world.worker()
+    turn(zombie, 2)  # placed, and believes the shards to be empty
+    world.send(*numbered(0, 3))
+    usurper = MemoryContextStore(world.server)
+    usurper.open(EMBEDDER.identity)
+    entries = [Entry(i, 0, "default", f"text number {i}") for i in range(3)]
+    vectors = EMBEDDER.embed([entry.text for entry in entries])
+    assert isinstance(usurper.append(Batch(0, 2, entries, vectors), -1), Appended)
+    turn(zombie)
+    assert world.texts() == [event.text for event in numbered(0, 3)]
+
+
+def test_a_store_that_lost_its_tail_gets_it_again() -> None:
+    world = World()
+    world.send(*numbered(0, 8))
+    worker = world.worker()
+    turn(worker)
+    shard = world.server.data.shards[0]
+    lost = shard.batches.pop()
+    kept = shard.batches[-1]
+    shard.state = type(shard.state)(kept.watermark, shard.state.rows - len(lost.entries), shard.state.epoch)
+    world.send(*numbered(8, 9))
+    turn(worker)
+    assert world.texts() == [event.text for event in numbered(0, 9)]
+
+
+class LosesReplies(MemoryContextStore):
+    """Appends, but the reply is lost every second time."""
+
+    calls = 0
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        result = super().append(batch, expected)
+        self.calls += 1
+        if self.calls % 2:
+            raise TransientError("the reply was lost")
+        return result
+
+
+def test_an_append_whose_reply_was_lost_is_not_repeated() -> None:
+    world = World()
+    world.send(*numbered(0, 20))
+    source = MemorySource(world.log, "texts", "ingest")
+    store = LosesReplies(world.server)
+    chosen = Settings(ingest=IngestSettings(poll=0, batch=4))
+    turn(Ingest(source, store, MemorySink(world.log), EMBEDDER, chosen, Metrics()), 40)
+    assert world.texts() == [event.text for event in numbered(0, 20)]
+
+
+def test_records_lost_to_retention_stop_it_unless_it_may_skip() -> None:
+    world = World()
+    world.send(*numbered(0, 4))
+    first = world.worker()
+    turn(first)
+    first.close()
+    world.send(*numbered(4, 8))
+    world.log.delete_before("texts", 0, 6)
+    with (
+        closing(world.worker()) as refusing,
+        pytest.raises(ContextGap, match=r"begins at offset 6, but the context needs 4.*SKIP_GAP"),
+    ):
+        turn(refusing)
+    turn(world.worker(skip_gap=True))
+    assert [entry.offset for entry in world.entries()] == [0, 1, 2, 3, 6, 7]
+
+
+def test_retention_that_overtakes_a_running_worker_stops_it_unless_it_may_skip() -> None:
+    for skip in (False, True):
+        world = World()
+        world.send(*numbered(0, 4))
+        worker = world.worker(skip_gap=skip)
+        turn(worker)
+        world.send(*numbered(4, 8))
+        world.log.delete_before("texts", 0, 6)
+        if skip:
+            turn(worker)
+            assert [entry.offset for entry in world.entries()] == [0, 1, 2, 3, 6, 7]
+        else:
+            with pytest.raises(ContextGap, match="gone by retention"):
+                turn(worker)
+
+
+def test_a_new_context_begins_where_the_topic_does() -> None:
+    world = World()
+    world.send(*numbered(0, 8))
+    world.log.delete_before("texts", 0, 6)
+    turn(world.worker())
+    assert [entry.offset for entry in world.entries()] == [6, 7]
+
+
+def test_a_store_that_was_wiped_is_refused_when_the_topic_cannot_fill_it_again() -> None:
+    world = World()
+    world.send(*numbered(0, 8))
+    with closing(world.worker()) as first:
+        turn(first)
+        first.drain()
+    world.log.delete_before("texts", 0, 6)
+    world.server = MemoryServer()
+    with pytest.raises(ContextGap, match="begins at offset 6, but the context needs 0"):
+        turn(world.worker())
+
+
+def test_a_recreated_topic_stops_it() -> None:
+    world = World()
+    world.send(*numbered(0, 4))
+    with closing(world.worker()) as first:
+        turn(first)
+    world.log.create("texts", partitions=2)
+    with pytest.raises(ContextGap, match="recreated or lost records"):
+        turn(world.worker())
+
+
+def test_another_embedder_is_refused() -> None:
+    world = World()
+    world.worker()
+    world.embedder = HashedText(64)
+    with pytest.raises(EmbedderMismatch):
+        world.worker()
+
+
+def test_bad_records_become_dead_letters_with_their_reason_and_good_ones_go_on() -> None:
+    world = World()
+    bad: list[tuple[bytes | None, str]] = [
+        (b"nonsense", "not-json"),
+        (b"\xff\xfe", "not-utf8"),
+        (None, "tombstone"),
+        (b'{"text": ""}', "blank-text"),
+        (b'{"text": "hi", "context": "No Such Thing!"}', "invalid-message"),
+        (b'{"v": 9, "text": "hi"}', "unknown-version"),
+        (b'{"text": "\\u0000"}', "invalid-message"),
+        ('{"text": "\u2060"}'.encode(), "zero-vector"),
+        (b'{"text": "' + b"a" * 900_000 + b'"}', "too-long"),
+    ]
+    world.embedder = ZeroForOdd()
+    for value, _ in bad:
+        world.send(value, TextEvent(text="a good one"))
+    worker = world.worker()
+    turn(worker, 20)
+    assert [(letter.reason, letter.offset) for letter in world.dead_letters()] == [
+        (reason, 2 * i) for i, (_, reason) in enumerate(bad)
+    ]
+    assert world.texts() == ["a good one"] * len(bad)
+    assert world.server.data.shards[0].state.watermark == 2 * len(bad) - 1
+
+
+class ZeroForOdd(HashedText):
+    """Knows no text that begins with the invisible word joiner, and fails on one that says so."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if "poison" in texts:
+            raise RuntimeError("poisoned")
+        rows = super().embed(texts)
+        rows[[text.startswith("\u2060") for text in texts]] = 0
+        return rows
+
+
+def test_a_text_that_the_embedder_fails_on_is_put_aside_alone() -> None:
+    world = World(embedder=ZeroForOdd())
+    world.send(*numbered(0, 2), TextEvent(text="poison"), *numbered(2, 4))
+    turn(world.worker(batch=10))
+    assert world.texts() == [event.text for event in numbered(0, 4)]
+    assert [(letter.reason, letter.offset) for letter in world.dead_letters()] == [("embedder-failed", 2)]
+
+
+def test_a_batch_of_dead_letters_alone_moves_the_watermark() -> None:
+    world = World()
+    world.send(b"bad", b"bad")
+    turn(world.worker())
+    assert world.texts() == []
+    assert world.server.data.shards[0].state.watermark == 1
+
+
+def test_more_contexts_than_allowed_are_put_aside() -> None:
+    world = World()
+    world.send(*[TextEvent(text=f"text {i}", context=f"context-{i % 3}") for i in range(9)])
+    turn(world.worker(max_contexts=2))
+    assert {entry.context for entry in world.entries()} == {"context-0", "context-1"}
+    assert {letter.reason for letter in world.dead_letters()} == {"too-many-contexts"}
+    assert len(world.dead_letters()) == 3
+
+
+def test_too_many_dead_letters_in_a_row_stop_it() -> None:
+    world = World()
+    world.send(*[b"bad"] * 20)
+    with pytest.raises(TooManyDeadLetters):
+        turn(world.worker(dead_letters_in_a_row=10), 20)
+
+
+def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:
+    world = World()
+    world.send(b"bad", b"bad", b"bad")
+    source = MemorySource(world.log, "texts", "ingest")
+    chosen = Settings(ingest=IngestSettings(poll=0, batch=4, dead_letters_in_a_row=5))
+    worker = Ingest(source, LosesReplies(world.server), MemorySink(world.log), EMBEDDER, chosen, Metrics())
+    turn(worker, 30)
+    assert world.server.data.shards[0].state.watermark == 2
+
+
+def test_a_broker_that_is_away_is_survived() -> None:
+    world = World()
+    worker = world.worker()
+    world.send(*numbered(0, 3))
+    turn(worker, 2)
+    world.log.away = True
+    turn(worker)
+    world.log.away = False
+    world.send(*numbered(3, 5))
+    turn(worker)
+    assert world.texts() == [event.text for event in numbered(0, 5)]
+
+
+class Schedule:
+    """Draws what happens next among up to three workers, two partitions and a store that loses replies."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.data = data
+        self.world = World()
+        self.workers: list[Ingest] = []
+        self.sent = 0
+
+    def send(self) -> None:
+        for _ in range(self.data.draw(st.integers(1, 6))):
+            self.world.send(TextEvent(text=f"text number {self.sent}"), partition=self.sent % 2)
+            self.sent += 1
+
+    def start(self) -> None:
+        if len(self.workers) < 3:
+            store = self.data.draw(st.sampled_from([LosesReplies, MemoryContextStore]))(self.world.server)
+            source = MemorySource(self.world.log, "texts", "ingest")
+            chosen = Settings(ingest=IngestSettings(poll=0, batch=self.data.draw(st.integers(1, 5))))
+            sink = MemorySink(self.world.log)
+            self.workers.append(Ingest(source, store, sink, EMBEDDER, chosen, Metrics()))
+
+    def crash(self) -> None:
+        if self.workers:
+            self.workers.pop(self._any()).close()
+
+    def step(self) -> None:
+        if self.workers:
+            turn(self.workers[self._any()], 1)
+
+    def _any(self) -> int:
+        return self.data.draw(st.integers(0, len(self.workers) - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_interleaving_of_crashes_and_lost_replies_appends_each_text_once(
+    data: st.DataObject,
+) -> None:
+    schedule = Schedule(data)
+    acts = [schedule.send, schedule.start, schedule.crash, *[schedule.step] * 3]
+    for act in data.draw(st.lists(st.sampled_from(acts), max_size=25)):
+        act()
+    for worker in schedule.workers:
+        worker.close()
+    world = schedule.world
+    turn(world.worker(), 40)
+    assert sorted(world.texts()) == sorted(f"text number {i}" for i in range(schedule.sent))
+    for batch in MemoryContextStore(world.server).tail({}, 10_000).batches:
+        offsets = [entry.offset for entry in batch.entries]
+        assert offsets == sorted(offsets)
+        np.testing.assert_array_equal(batch.vectors, EMBEDDER.embed([entry.text for entry in batch.entries]))

@@ -1,0 +1,114 @@
+"""The loop: turns, retries, drains, and gives up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from workers.errors import ContextGap, TransientError
+from workers.loop import GaveUp, Loop
+from workers.metrics import Metrics
+from workers.settings import LifecycleSettings
+
+QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
+
+
+class Scripted:
+    """Does what its script says, a step each, then asks to be stopped."""
+
+    def __init__(self, script: list[Exception | None]) -> None:
+        self.script = script
+        self.calls: list[str] = []
+        self.stop: Callable[[], None] = lambda: None
+
+    def step(self) -> None:
+        self.calls.append("step")
+        if not self.script:
+            self.stop()
+        elif error := self.script.pop(0):
+            raise error
+
+    def unready(self) -> list[str]:
+        return []
+
+    def drain(self) -> None:
+        self.calls.append("drain")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def _run(worker: Scripted, settings: LifecycleSettings = QUICK) -> Loop:
+    loop = Loop(lambda: worker, settings, Metrics())
+    worker.stop = loop.stop
+    loop.run()
+    return loop
+
+
+def test_it_turns_then_drains_then_closes() -> None:
+    worker = Scripted([None, None])
+    _run(worker)
+    assert worker.calls == ["step", "step", "step", "drain", "close"]
+
+
+def test_transient_errors_are_tried_again() -> None:
+    worker = Scripted([TransientError("away"), TransientError("away"), None])
+    loop = _run(worker)
+    assert worker.calls.count("step") == 4
+    assert loop.unready() == []
+
+
+def test_transient_errors_in_building_are_tried_again() -> None:
+    worker = Scripted([])
+    failures = [TransientError("no broker"), TransientError("no broker")]
+
+    def build() -> Scripted:
+        if failures:
+            raise failures.pop()
+        return worker
+
+    loop = Loop(build, QUICK, Metrics())
+    worker.stop = loop.stop
+    loop.run()
+    assert worker.calls == ["step", "drain", "close"]
+
+
+def test_it_gives_up_after_a_while_without_success() -> None:
+    worker = Scripted([TransientError("the store is away")] * 10_000)
+    with pytest.raises(GaveUp, match="the store is away"):
+        _run(worker)
+    assert worker.calls[-1] == "close"
+    assert "drain" not in worker.calls
+
+
+def test_other_errors_end_it_at_once_and_still_close() -> None:
+    worker = Scripted([ContextGap("gone")])
+    with pytest.raises(ContextGap):
+        _run(worker)
+    assert worker.calls == ["step", "close"]
+
+
+def test_stopping_wakes_it_from_a_long_wait() -> None:
+    worker = Scripted([TransientError("away")] * 3)
+    settings = LifecycleSettings(retry_first=60, retry_most=60)
+    loop = Loop(lambda: worker, settings, Metrics())
+    threading.Timer(0.05, loop.stop).start()
+    loop.run()
+    assert worker.calls == ["step", "drain", "close"]
+
+
+def test_it_is_unready_while_failing() -> None:
+    seen: list[list[str]] = []
+    worker = Scripted([TransientError("away")])
+    loop = Loop(lambda: worker, QUICK, Metrics())
+    assert loop.unready() == ["starting"]
+
+    def look_then_stop() -> None:
+        seen.append(loop.unready())
+        loop.stop()
+
+    worker.stop = look_then_stop
+    loop.run()
+    assert "failing" in seen[0][0]

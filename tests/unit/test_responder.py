@@ -1,0 +1,332 @@
+"""The responder over in-memory adapters: every query answered once, and each answer with its receipt."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import Answer, Coordinates, DeadLetter, Query
+from workers.adapters.embedders.hashing import HashedText
+from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
+from workers.adapters.memory_log import MemoryExchange, MemoryLog
+from workers.core.context import Batch, Entry
+from workers.core.solve import solve
+from workers.core.statistics import Statistics
+from workers.errors import EmbedderMismatch, Superseded, TransientError
+from workers.metrics import Metrics
+from workers.ports import Appended, Headers, Outgoing, PublishedWeights
+from workers.responder import Responder
+from workers.settings import ResponderSettings, Settings
+
+EMBEDDER = HashedText(128)
+PAIRS = [
+    ("turn on the kitchen light", "on"),
+    ("switch the lamp on please", "on"),
+    ("turn off the kitchen light", "off"),
+    ("what is the weather tomorrow", "weather"),
+    ("will it rain tomorrow", "weather"),
+]
+
+
+@dataclass
+class World:
+    """A broker, a context, and responders between them."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    server: MemoryServer = field(default_factory=MemoryServer)
+
+    def __post_init__(self) -> None:
+        for topic in ("queries", "answers", "answers-mine", "dead-letters"):
+            self.log.create(topic, partitions=2)
+        self.store = MemoryContextStore(self.server)
+        self.store.open(EMBEDDER.identity)
+
+    def teach(self, *pairs: tuple[str, str | None], context: str = "default", partition: int = 0) -> None:
+        watermark = self.store.state(partition).watermark
+        entries = [
+            Entry(watermark + 1 + i, 0, context, t, a, {"n": str(i)}) for i, (t, a) in enumerate(pairs)
+        ]
+        vectors = EMBEDDER.embed([text for text, _ in pairs])
+        batch = Batch(partition, watermark + len(entries), entries, vectors)
+        assert isinstance(self.store.append(batch, watermark), Appended)
+
+    def solve(self) -> None:
+        statistics = Statistics(EMBEDDER.identity.dimension)
+        statistics.add(EMBEDDER.embed([t for t, _ in PAIRS]), [a for _, a in PAIRS])
+        weights = MemoryWeightsStore(self.server)
+        weights.claim("test")
+        published = PublishedWeights("default", 1, solve(statistics, 0.1, "cpu"), {0: len(PAIRS) - 1}, 0)
+        weights.publish(published)
+
+    def ask(self, *queries: Query | bytes, headers: Headers = (), partition: int = 0) -> None:
+        raw = [q.encode() if isinstance(q, Query) else q for q in queries]
+        self.log.append([Outgoing("queries", value, b"key", headers, partition) for value in raw])
+
+    def responder(self, instance: str = "one", **responder: object) -> Responder:
+        chosen = ResponderSettings.model_validate(
+            {"poll": 0, "threshold": 0.3, "instance": instance, **responder}
+        )
+        exchange = MemoryExchange(self.log, "queries", "responders", instance)
+        stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
+        return Responder(exchange, *stores, EMBEDDER, Settings(responder=chosen), Metrics())
+
+    def answers(self, topic: str = "answers") -> list[Answer]:
+        return [Answer.decode(record.value) for record in self.log.records(topic)]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
+
+
+def turn(responder: Responder, times: int = 6) -> None:
+    for _ in range(times):
+        try:
+            responder.step()
+        except TransientError:
+            continue
+
+
+def only(answers: list[Answer]) -> Answer:
+    (answer,) = answers
+    return answer
+
+
+def test_an_answer_and_its_receipt() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.solve()
+    world.ask(Query(text="turn the light on in the kitchen", id="q-1", top_k=2))
+    turn(world.responder())
+    answer = only(world.answers())
+    assert (answer.id, answer.outcome, answer.answer) == ("q-1", "answered", "on")
+    assert len(answer.candidates) == 2
+    best = answer.candidates[0]
+    assert (best.entry, best.text, best.metadata) == (
+        Coordinates(partition=0, offset=0),
+        PAIRS[0][0],
+        {"n": "0"},
+    )
+    assert best.scores.weights is not None
+    receipt = answer.receipt
+    assert receipt
+    assert (receipt.query, receipt.rows, receipt.watermarks) == (
+        "queries/0/0",
+        len(PAIRS),
+        {0: len(PAIRS) - 1},
+    )
+    assert receipt.fingerprint == EMBEDDER.identity.fingerprint
+    assert receipt.weights
+    assert (receipt.weights.version, receipt.weights.count) == (1, len(PAIRS))
+    assert receipt.margin == pytest.approx(best.scores.combined - answer.candidates[1].scores.combined)
+    assert receipt.runner_up == answer.candidates[1].answer
+
+
+def test_without_weights_the_rule_goes_without_them() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(Query(text="turn on the kitchen light"))
+    turn(world.responder())
+    answer = only(world.answers())
+    assert answer.answer == "on"
+    assert answer.candidates[0].scores.weights is None
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (Query(text="anything"), "empty context 'default'"),
+        (Query(text="anything", context="elsewhere"), "empty context 'elsewhere'"),
+    ],
+)
+def test_an_empty_context_abstains(query: Query, said: str) -> None:
+    world = World()
+    world.ask(query)
+    turn(world.responder())
+    answer = only(world.answers())
+    assert (answer.outcome, answer.answer, answer.reason) == ("abstained", None, said)
+    assert answer.candidates == []
+
+
+def test_what_is_unlike_anything_known_abstains_and_says_how_near_it_was() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(Query(text="zxqv jjj"))
+    turn(world.responder(threshold=0.9))
+    answer = only(world.answers())
+    assert answer.outcome == "abstained"
+    assert (answer.reason or "").startswith("best was 0.")
+    assert answer.candidates[0].scores.combined < 0.9
+
+
+def test_the_askers_own_entry_does_not_answer_it() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    own = Query(text=PAIRS[3][0], exclude=Coordinates(partition=0, offset=3))
+    world.ask(own)
+    turn(world.responder(threshold=0.0))
+    assert only(world.answers()).candidates[0].entry != own.exclude
+
+
+def test_contexts_are_apart() -> None:
+    world = World()
+    world.teach(("turn on the kitchen light", "home"), context="a")
+    world.teach(("turn on the kitchen light", "hotel"), context="b", partition=1)
+    world.ask(Query(text="turn on the kitchen light", context="b"))
+    turn(world.responder())
+    assert only(world.answers()).answer == "hotel"
+
+
+def test_replies_go_where_asked_with_the_correlation_id_and_the_key() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(Query(text="rain"), headers=(("reply-to", b"answers-mine"), ("correlation-id", b"c-9")))
+    turn(world.responder())
+    assert world.answers() == []
+    (record,) = world.log.records("answers-mine")
+    assert record.header("correlation-id") == b"c-9"
+    assert record.key == b"key"
+    assert Answer.decode(record.value).id == "c-9"
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "reason"),
+    [
+        (b"texts", "reply-topic-refused"),
+        (b"answers-nowhere", "reply-topic-missing"),
+        (b"\xff\xff", "reply-topic-refused"),
+    ],
+)
+def test_replies_go_nowhere_else(reply_to: bytes, reason: str) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(Query(text="rain", id="q"), headers=(("reply-to", reply_to),))
+    turn(world.responder())
+    answer = only(world.answers())
+    assert answer.outcome == "rejected"
+    assert (answer.reason or "").startswith(reason)
+    (letter,) = world.dead_letters()
+    assert (letter.reason, letter.topic, letter.worker) == (reason, "queries", "responder")
+
+
+@pytest.mark.parametrize("raw", [b"nonsense", b"\xff", b'{"text": " "}', b'{"text": "hi", "top_k": 1000}'])
+def test_a_bad_query_is_put_aside_and_answered_with_the_reason(raw: bytes) -> None:
+    world = World()
+    world.ask(raw, headers=(("correlation-id", b"c-1"),))
+    turn(world.responder())
+    answer = only(world.answers())
+    assert (answer.id, answer.outcome) == ("c-1", "rejected")
+    (letter,) = world.dead_letters()
+    assert (answer.reason or "").startswith(letter.reason)
+
+
+def test_a_query_sees_what_it_asks_to_see() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    responder = world.responder()
+    world.ask(Query(text="brand new", min_watermarks={0: len(PAIRS)}))
+    turn(responder)
+    assert world.answers() == []
+    world.teach(("brand new", "seen"))
+    turn(responder)
+    assert only(world.answers()).answer == "seen"
+
+
+def test_a_query_that_waits_in_vain_is_told_so_and_others_go_on() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    responder = world.responder()
+    world.ask(Query(text="rain", id="waits", min_watermarks={1: 3}, timeout_ms=100))
+    world.ask(Query(text="rain", id="other"), partition=1)
+    turn(responder)
+    assert [answer.id for answer in world.answers()] == ["other"]
+    time.sleep(0.12)
+    turn(responder)
+    waited = next(answer for answer in world.answers() if answer.id == "waits")
+    assert waited.outcome == "timed-out"
+    assert "partition 1 has reached None, not 3" in (waited.reason or "")
+
+
+def test_nothing_is_answered_before_the_context_is_loaded() -> None:
+    world = World()
+    for _ in range(40):
+        world.teach(*PAIRS)
+    world.ask(Query(text="rain"))
+    responder = world.responder()
+    responder.step()
+    assert responder.unready() == ["loading the context"]
+    assert world.answers() == []
+    turn(responder)
+    receipt = only(world.answers()).receipt
+    assert receipt
+    assert receipt.rows == 40 * len(PAIRS)
+
+
+def test_a_delivery_that_is_rolled_back_is_made_again_and_counts_once() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(*[Query(text="rain", id=f"q{i}") for i in range(10)])
+    world.log.fail(3)
+    turn(world.responder(batch=3), 20)
+    assert Counter(answer.id for answer in world.answers()) == Counter(f"q{i}" for i in range(10))
+
+
+def test_two_responders_of_one_name_do_not_both_answer() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    first = world.responder()
+    turn(first)
+    second = world.responder()
+    world.ask(*[Query(text="rain", id=f"q{i}") for i in range(6)])
+    world.ask(*[Query(text="rain", id=f"p{i}") for i in range(6)], partition=1)
+
+    def both() -> None:
+        for _ in range(10):
+            turn(second, 1)
+            turn(first, 1)
+
+    with pytest.raises(Superseded, match="one"):
+        both()
+    first.close()
+    turn(second, 20)
+    assert sorted(a.id for a in world.answers()) == sorted(f"{x}{i}" for x in "pq" for i in range(6))
+
+
+def test_another_embedder_is_refused() -> None:
+    world = World()
+    stores = (MemoryContextStore(world.server), MemoryWeightsStore(world.server))
+    exchange = MemoryExchange(world.log, "queries", "responders", "x")
+    with pytest.raises(EmbedderMismatch):
+        Responder(exchange, *stores, HashedText(64), Settings(), Metrics())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_any_interleaving_of_responders_crashes_and_aborts_answers_each_query_once(
+    data: st.DataObject,
+) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    responders: list[Responder] = []
+    asked = born = 0
+    for _ in range(data.draw(st.integers(1, 25))):
+        act = data.draw(st.sampled_from(["ask", "ask", "start", "crash", "abort", "step", "step", "step"]))
+        if act == "ask":
+            world.ask(Query(text="rain", id=f"q{asked}"), partition=asked % 2)
+            asked += 1
+        elif act == "start" and len(responders) < 3:
+            responders.append(world.responder(f"r{born}", batch=data.draw(st.integers(1, 4))))
+            born += 1
+        elif act == "crash" and responders:
+            responders.pop(data.draw(st.integers(0, len(responders) - 1))).close()
+        elif act == "abort":
+            world.log.fail(1)
+        elif act == "step" and responders:
+            turn(responders[data.draw(st.integers(0, len(responders) - 1))], 1)
+    for responder in responders:
+        responder.close()
+    turn(world.responder("last"), 40)
+    assert Counter(answer.id for answer in world.answers()) == Counter(f"q{i}" for i in range(asked))

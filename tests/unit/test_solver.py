@@ -1,0 +1,233 @@
+"""The solver over in-memory adapters: what it folds, checkpoints, publishes, and when it stands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workers import solver as solver_module
+from workers.adapters.embedders.hashing import HashedText
+from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from workers.core.context import NOTHING, Batch, Entry
+from workers.core.solve import Weights, solve
+from workers.core.statistics import Statistics
+from workers.errors import Superseded
+from workers.metrics import Metrics
+from workers.ports import Appended
+from workers.settings import Settings, SolveSettings
+from workers.solver import Solver
+
+EMBEDDER = HashedText(16)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
+
+
+@dataclass
+class World:
+    """A context, and solvers at it."""
+
+    server: MemoryServer = field(default_factory=MemoryServer)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryContextStore(self.server)
+        self.store.open(EMBEDDER.identity)
+        self.sent: list[Entry] = []
+
+    def append(self, *entries: tuple[str, str | None], context: str = "default", partition: int = 0) -> None:
+        watermark = self.store.state(partition).watermark
+        rows = [
+            Entry(watermark + 1 + i, 0, context, text, answer) for i, (text, answer) in enumerate(entries)
+        ]
+        vectors = EMBEDDER.embed([text for text, _ in entries])
+        batch = Batch(partition, watermark + len(rows), rows, vectors)
+        assert isinstance(self.store.append(batch, watermark), Appended)
+        self.sent += rows
+
+    def solver(self, **solve_settings: object) -> Solver:
+        chosen = Settings(
+            solve=SolveSettings.model_validate(
+                {"interval": 0, "checkpoint_interval": 0, "device": "cpu", **solve_settings}
+            )
+        )
+        stores = (
+            MemoryContextStore(self.server),
+            MemoryWeightsStore(self.server),
+            MemoryLeaseStore(self.server),
+        )
+        return Solver(*stores, chosen, Metrics())
+
+    def clean(self, context: str = "default") -> Statistics:
+        """What one pass over everything gives."""
+        pairs = [e for e in self.sent if e.context == context and e.answer is not None]
+        statistics = Statistics(EMBEDDER.identity.dimension)
+        statistics.add(EMBEDDER.embed([e.text for e in pairs]), [e.answer or "" for e in pairs])
+        return statistics
+
+
+def pairs(first: int, end: int) -> list[tuple[str, str | None]]:
+    return [(f"question number {i}", f"answer {i % 3}") for i in range(first, end)]
+
+
+def test_it_folds_pairs_and_publishes_weights_with_a_certificate() -> None:
+    world = World()
+    world.append(*pairs(0, 20), ("no answer, no pair", None))
+    world.solver().step()
+    published = world.server.data.weights["default"]
+    expected = solve(world.clean(), 0.1, "cpu")
+    np.testing.assert_array_equal(published.weights.projection, expected.projection)
+    assert published.version == 1
+    assert published.watermarks == {0: 20}
+    assert published.weights.certificate.count == 20
+    assert published.weights.certificate.seconds > 0
+
+
+def test_contexts_are_solved_apart() -> None:
+    world = World()
+    world.append(*pairs(0, 5), context="one")
+    world.append(*pairs(5, 12), context="two")
+    world.solver().step()
+    counts = {c: w.weights.certificate.count for c, w in world.server.data.weights.items()}
+    assert counts == {"one": 5, "two": 7}
+
+
+def test_nothing_is_published_without_pairs_or_without_news() -> None:
+    world = World()
+    world.append(("plain", None))
+    solver = world.solver()
+    solver.step()
+    assert not world.server.data.weights
+    world.append(*pairs(0, 3))
+    for _ in range(3):
+        solver.step()
+    assert world.server.data.weights["default"].version == 1
+
+
+def test_it_solves_as_soon_as_there_are_enough_rows() -> None:
+    world = World()
+    solver = world.solver(interval=3600, rows=10)
+    world.append(*pairs(0, 9))
+    solver.step()
+    assert not world.server.data.weights
+    world.append(*pairs(9, 10))
+    solver.step()
+    assert world.server.data.weights["default"].version == 1
+
+
+def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.append(*pairs(0, 5))
+    solver = world.solver()
+    solver.step()
+    good = world.server.data.weights["default"]
+
+    def broken(*_: object) -> Weights:
+        return replace(good.weights, projection=np.full_like(good.weights.projection, np.nan))
+
+    monkeypatch.setattr(solver_module, "solve", broken)
+    world.append(*pairs(5, 9))
+    solver.step()
+    assert world.server.data.weights["default"] is good
+
+    def failing(*_: object) -> Weights:
+        raise np.linalg.LinAlgError("did not converge")
+
+    monkeypatch.setattr(solver_module, "solve", failing)
+    world.append(*pairs(9, 12))
+    solver.step()
+    assert world.server.data.weights["default"] is good
+    monkeypatch.undo()
+    world.append(*pairs(12, 13))
+    solver.step()
+    assert world.server.data.weights["default"].version == 2
+
+
+def test_a_restart_folds_nothing_twice() -> None:
+    world = World()
+    world.append(*pairs(0, 7))
+    first = world.solver()
+    first.step()
+    first.drain()
+    world.append(*pairs(7, 11))
+    successor = world.solver()
+    for _ in range(3):
+        successor.step()
+    assert world.server.data.checkpoint.statistics["default"].digest() == world.clean().digest()
+    assert world.server.data.weights["default"].weights.certificate.count == 11
+
+
+def test_a_second_solver_stands_by_and_takes_over() -> None:
+    world = World()
+    world.append(*pairs(0, 4))
+    first, second = world.solver(lease=0.2), world.solver(lease=0.2)
+    first.step()
+    second.step()
+    assert "standing by" in second.unready()[0]
+    assert first.unready() == []
+    first.drain()  # a clean end lets go of the lease
+    world.append(*pairs(4, 6))
+    second.step()
+    second.step()
+    assert second.unready() == []
+    assert world.server.data.weights["default"].weights.certificate.count == 6
+
+
+def test_a_solver_that_was_taken_over_from_must_stop() -> None:
+    world = World()
+    world.append(*pairs(0, 4))
+    paused, usurper = world.solver(lease=3600), world.solver()
+    paused.step()
+    world.server.data.leases.clear()  # it slept through its lease, and does not know
+    usurper.step()
+    world.append(*pairs(4, 8))
+    with pytest.raises(Superseded):
+        paused.step()
+    assert world.server.data.checkpoint.statistics["default"].count == 4
+
+
+def test_it_waits_for_a_context_to_be_begun() -> None:
+    server = MemoryServer()
+    stores = (MemoryContextStore(server), MemoryWeightsStore(server), MemoryLeaseStore(server))
+    solver = Solver(*stores, Settings(), Metrics())
+    solver.step()
+    assert solver.unready() == ["waiting for a context"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_interleaving_of_appends_and_crashes_gives_the_statistics_of_a_clean_run(
+    data: st.DataObject,
+) -> None:
+    world = World()
+    solver: Solver | None = None
+    sent = 0
+    for _ in range(data.draw(st.integers(1, 20))):
+        act = data.draw(st.sampled_from(["append", "append", "step", "step", "crash"]))
+        if act == "append":
+            count = data.draw(st.integers(1, 5))
+            partition = data.draw(st.integers(0, 2))
+            with_plain = [*pairs(sent, sent + count), (f"plain {sent}", None)]
+            world.append(*with_plain, context=data.draw(st.sampled_from("ab")), partition=partition)
+            sent += count
+        elif act == "crash":
+            world.server.data.leases.clear()
+            solver = None
+        else:
+            solver = solver or world.solver(
+                checkpoint_interval=data.draw(st.sampled_from([0, 3600])), interval=3600
+            )
+            solver.step()
+    world.server.data.leases.clear()
+    last = world.solver()
+    for _ in range(3):
+        last.step()
+    for context in {entry.context for entry in world.sent}:
+        assert world.server.data.checkpoint.statistics[context].digest() == world.clean(context).digest()
+    for partition, shard in world.server.data.checkpoint.shards.items():
+        assert shard.watermark == max(world.store.state(partition).watermark, NOTHING)

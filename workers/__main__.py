@@ -1,0 +1,77 @@
+"""The command line. Modules of commands import click alone at their top, so that `hurnet --help` is quick."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workers.commands.ask import ask
+from workers.commands.demo import demo
+from workers.commands.evaluate import evaluate
+from workers.commands.produce import produce
+from workers.commands.schemas import schemas
+from workers.commands.settings import settings
+from workers.commands.status import status
+from workers.commands.topics import topics
+from workers.commands.up import up
+from workers.commands.worker import ingest, responder, solver
+from workers.errors import HurnetError
+
+EXIT_FAILED = 2
+"""What a person can mend: wrong settings, bad input, a server that is away."""
+
+
+class _Failed(click.ClickException):
+    exit_code = EXIT_FAILED
+
+
+class _Commands(click.Group):
+    """Lists commands in the order given, and ends errors of ours with one clear line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HurnetError as error:
+            raise _Failed(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hurnet-stream", prog_name="hurnet")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of settings (default: the file named by HURNET_CONFIG). See `hurnet settings`.",
+)
+def hurnet(config: Path | None) -> None:
+    """Texts stream in through Kafka; questions are answered from all of them, each answer with its receipt.
+
+    Start with `hurnet demo`, or with `hurnet up --workers` for a system of your own on this machine.
+    """
+    if config:
+        os.environ["HURNET_CONFIG"] = str(config.absolute())  # for the processes that a command starts, too
+
+
+for _command in (
+    *(demo, up, topics, produce, ask, status, evaluate),
+    *(ingest, solver, responder, settings, schemas),
+):
+    hurnet.add_command(_command)
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that can't show a letter must not end a command
+    hurnet(prog_name="hurnet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The context as a responder holds it: an index per named context, and the weights in force for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workers.core.context import NOTHING, Batch
+from workers.core.index import ContextIndex
+from workers.ports import PublishedWeights
+
+
+class ContextMemory:
+    """Follows the shards, batch by batch; `watermarks` is the last offset seen of each."""
+
+    def __init__(self, dimension: int) -> None:
+        self._dimension = dimension
+        self._indexes: dict[str, ContextIndex] = {}
+        self._weights: dict[str, PublishedWeights] = {}
+        self._watermarks: dict[int, int] = {}
+        self._shard_rows: dict[int, int] = {}
+
+    def append(self, batch: Batch) -> int:
+        """Take in what of `batch` is new; returns how many entries that were."""
+        fresh = batch.after(self._watermarks.get(batch.partition, NOTHING))
+        rows: dict[str, list[int]] = {}
+        for row, entry in enumerate(fresh.entries):
+            rows.setdefault(entry.context, []).append(row)
+        for context, mine in rows.items():
+            entries = [fresh.entries[row] for row in mine]
+            self._index(context).append(batch.partition, entries, fresh.vectors[mine])
+        self._watermarks[batch.partition] = max(
+            batch.watermark, self._watermarks.get(batch.partition, NOTHING)
+        )
+        self._shard_rows[batch.partition] = self.shard_rows(batch.partition) + len(fresh.entries)
+        return len(fresh.entries)
+
+    def use(self, weights: PublishedWeights) -> None:
+        """From now on these are the weights of their context."""
+        self._weights[weights.context] = weights
+
+    def index(self, context: str) -> ContextIndex:
+        """The entries of `context`; an empty index where there are none."""
+        index = self._indexes.get(context)
+        return ContextIndex(self._dimension) if index is None else index
+
+    def weights(self, context: str) -> PublishedWeights | None:
+        """The weights in force for `context`."""
+        return self._weights.get(context)
+
+    def watermarks(self) -> Mapping[int, int]:
+        """The last offset seen per shard; a shard of which nothing was seen is left out."""
+        return {p: watermark for p, watermark in self._watermarks.items() if watermark != NOTHING}
+
+    def shard_rows(self, partition: int) -> int:
+        """Rows taken in from a shard."""
+        return self._shard_rows.get(partition, 0)
+
+    def rows(self) -> Mapping[str, int]:
+        """Rows held per context."""
+        return {context: len(index) for context, index in self._indexes.items()}
+
+    def _index(self, context: str) -> ContextIndex:
+        if context not in self._indexes:
+            self._indexes[context] = ContextIndex(self._dimension)
+        return self._indexes[context]

@@ -1,0 +1,153 @@
+"""The only loop: turn after turn of one worker, until told to stop.
+
+SIGTERM or SIGINT: finish the turn in hand, drain, close, within `lifecycle.drain` seconds. A second one, or
+the deadline, ends the process at once; nothing is lost by that, since every worker can be killed anywhere.
+Transient errors are retried with backoff and jitter, and give up after `lifecycle.give_up` without a success.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+import structlog
+
+from workers.errors import HurnetError, TransientError
+from workers.metrics import Metrics
+from workers.settings import LifecycleSettings
+
+log = structlog.get_logger()
+
+FORCED = 130
+"""Exit code of a forced end."""
+
+
+class Worker(Protocol):
+    """What the loop turns."""
+
+    def step(self) -> None:
+        """One bounded piece of work; may wait for input, but not longer than its poll time."""
+
+    def unready(self) -> list[str]:
+        """Why no traffic should count on this worker now; empty when it is ready."""
+
+    def drain(self) -> None:
+        """Finish what is in hand. Called once, after the last step."""
+
+    def close(self) -> None:
+        """Let go of connections; called in every case."""
+
+
+class GaveUp(HurnetError):
+    """Transient errors for too long."""
+
+
+class Loop:
+    """Builds one worker and turns it; what is transient in building is retried just so.
+
+    `stop` may be called from any thread or signal handler, any number of times.
+    """
+
+    def __init__(self, build: Callable[[], Worker], settings: LifecycleSettings, metrics: Metrics) -> None:
+        self._build = build
+        self._worker: Worker | None = None
+        self._settings = settings
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._watchdog: threading.Timer | None = None
+        self._failing_since: float | None = None
+        self._failures = 0
+        self._last_turn = time.monotonic()
+
+    def run(self) -> None:
+        """Until stopped. Raises what the worker raises that is not transient, and `GaveUp`."""
+        log.info("starting")
+        try:
+            while not self._stop.is_set():
+                self._turn()
+            log.info("draining", deadline_s=self._settings.drain)
+            self._drain()
+        finally:
+            if self._worker:
+                self._worker.close()
+            if self._watchdog:
+                self._watchdog.cancel()
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """End after the turn in hand; a watchdog forces the end when draining takes too long."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._watchdog = threading.Timer(self._settings.drain, self._force, ["the drain deadline passed"])
+        self._watchdog.daemon = True
+        self._watchdog.start()
+
+    def seconds_since_turn(self) -> float:
+        """For /livez: how long the turn in hand has been going on."""
+        return time.monotonic() - self._last_turn
+
+    def unready(self) -> list[str]:
+        """For /readyz: why not to count on this worker now."""
+        if self._failing_since is not None:
+            return [f"failing for {time.monotonic() - self._failing_since:.0f} s"]
+        return self._worker.unready() if self._worker else ["starting"]
+
+    def install_signal_handlers(self) -> None:
+        """SIGTERM and SIGINT stop; a second one forces. Only in the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            self._force(f"second {signal.Signals(number).name}")
+        self.stop()
+
+    def _force(self, why: str) -> None:
+        # No logger here: the main thread may hold its lock.
+        os.write(2, f"forced end: {why}\n".encode())
+        os._exit(FORCED)
+
+    def _turn(self) -> None:
+        try:
+            if self._worker is None:
+                self._worker = self._build()
+                log.info("started")
+            self._worker.step()
+        except TransientError as error:
+            self._back_off(error)
+        else:
+            self._recovered()
+        self._last_turn = time.monotonic()
+        self._metrics.turns.inc()
+
+    def _drain(self) -> None:
+        try:
+            if self._worker:
+                self._worker.drain()
+        except TransientError as error:
+            log.warning("could not drain; the next start picks up what is left", error=str(error))
+
+    def _recovered(self) -> None:
+        if self._failing_since is not None:
+            log.info("recovered", seconds=round(time.monotonic() - self._failing_since, 1))
+        self._failing_since, self._failures = None, 0
+
+    def _back_off(self, error: TransientError) -> None:
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        self._metrics.transient_errors.labels(type(error.__cause__ or error).__name__).inc()
+        failing = now - self._failing_since
+        if failing > self._settings.give_up:
+            raise GaveUp(f"gave up after {failing:.0f} s of trying: {error}") from error
+        wait = min(self._settings.retry_most, self._settings.retry_first * 2 ** min(self._failures, 30))
+        wait *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        self._failures += 1
+        log.warning("will try again", error=str(error), wait_s=round(wait, 2), failures=self._failures)
+        self._stop.wait(wait)

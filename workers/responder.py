@@ -1,0 +1,195 @@
+"""Responder: queries from Kafka, answered by exact argmax over the whole context, each exactly once.
+
+Every turn it loads what is new in the context, takes new weights where there are some, and answers a
+micro-batch of queries. Answers and the queries' offsets are delivered as one (a Kafka transaction); what is
+not delivered is forgotten here and read again from the committed offsets, so an answer is never sent twice.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from schemas import Answer
+from workers.context_memory import ContextMemory
+from workers.core.context import Batch
+from workers.dead_letters import dead_letter
+from workers.metrics import Metrics
+from workers.pending import Pending, PendingQueries
+from workers.ports import ContextStore, Embedder, Exchange, Outgoing, WeightsStore
+from workers.progress import Progress
+from workers.replies import Replies
+from workers.settings import Settings
+
+log = structlog.get_logger()
+
+READ_BATCHES = 16
+"""Batches per shard and turn: queries wait for no more than that."""
+WEIGHTS_INTERVAL_S = 0.5
+BUSY_POLL_S = 0.002
+"""Wait for queries while the context has more to load, or queries wait for it to."""
+
+
+class Responder:
+    """The responder worker; see the module's text."""
+
+    name = "responder"
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        store: ContextStore,
+        weights: WeightsStore,
+        embedder: Embedder,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._exchange = exchange
+        self._store = store
+        self._weights = weights
+        self._settings = settings.responder
+        self._kafka = settings.kafka
+        self._metrics = metrics
+        self._memory = ContextMemory(embedder.identity.dimension)
+        self._replies = Replies(self._memory, embedder, settings.responder)
+        self._pending = PendingQueries(settings.responder.wait)
+        self._progress = Progress(settings.metrics)
+        self._weights_seen_at = 0.0
+        self._caught_up = False
+        self._lag: dict[int, int] = {}
+        store.open(embedder.identity)
+
+    def step(self) -> None:
+        """Follow the context; once it has been caught up with, answer a micro-batch."""
+        moved = self._follow()
+        self._refresh_weights()
+        if self._caught_up:
+            moved += self._answer()
+        self._observe(moved)
+
+    def unready(self) -> list[str]:
+        return self._progress.unready() if self._caught_up else ["loading the context"]
+
+    def drain(self) -> None:
+        """Nothing: queries not yet answered are uncommitted, and another responder gets them."""
+
+    def close(self) -> None:
+        self._exchange.close()
+        self._store.close()
+
+    def _follow(self) -> int:
+        """Take in what is new in the context; returns how many rows that were."""
+        tail = self._store.tail(self._memory.watermarks(), READ_BATCHES)
+        moved = sum(self._take_in(batch) for batch in tail.batches)
+        self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
+        if not self._caught_up and not any(self._lag.values()):
+            self._caught_up = True
+            log.info("caught up with the context", rows=dict(self._memory.rows()))
+        return moved
+
+    def _take_in(self, batch: Batch) -> int:
+        rows = self._memory.append(batch)
+        if self._caught_up:
+            now_ms = time.time() * 1000
+            for entry in batch.entries[len(batch.entries) - rows :]:
+                self._metrics.freshness_seconds.observe(max(0.0, now_ms - entry.timestamp_ms) / 1000)
+        return rows
+
+    def _refresh_weights(self) -> None:
+        now = time.monotonic()
+        if now - self._weights_seen_at < WEIGHTS_INTERVAL_S:
+            return
+        self._weights_seen_at = now
+        for context, version in self._weights.versions().items():
+            in_force = self._memory.weights(context)
+            if in_force is None or in_force.version != version:
+                self._use_weights(context)
+
+    def _use_weights(self, context: str) -> None:
+        published = self._weights.weights(context)
+        if published is None:
+            return
+        self._memory.use(published)
+        certificate = published.weights.certificate.as_dict()
+        self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)
+
+    def _answer(self) -> int:
+        """Poll, take the queries whose turn it is, and deliver their answers; returns how many."""
+        self._poll()
+        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._settings.batch)
+        self._metrics.queries_waiting.set(len(self._pending))
+        if not taken:
+            return 0
+        taken = [self._check_reply_topic(pending) for pending in taken]
+        with self._metrics.score_seconds.time():
+            answers = self._replies.answer(taken)
+        self._deliver(taken, answers)
+        return len(taken)
+
+    def _poll(self) -> None:
+        """New queries; without waiting for some while the context has more to load or queries wait."""
+        wait = BUSY_POLL_S if len(self._pending) or any(self._lag.values()) else self._settings.poll
+        self._exchange.pause(self._pending.partitions())
+        polled = self._exchange.poll(wait, self._settings.batch)
+        self._pending.drop(polled.assigned | polled.revoked)
+        self._pending.add(polled.records, time.monotonic())
+        if polled.records:
+            self._metrics.records.labels(self._kafka.queries).inc(len(polled.records))
+
+    def _check_reply_topic(self, pending: Pending) -> Pending:
+        """Rejects a query whose reply-to is not a topic that answers may go to, or does not exist."""
+        topic = pending.reply_to
+        if topic is None:
+            return pending
+        if not re.fullmatch(self._settings.reply_topics, topic):
+            return pending.rejected("reply-topic-refused", f"reply-to {topic[:100]!r} is not allowed")
+        if not self._exchange.has_topic(topic):
+            return pending.rejected("reply-topic-missing", f"reply-to {topic[:100]!r} does not exist")
+        return pending
+
+    def _messages(self, pending: Pending, answer: Answer) -> list[Outgoing]:
+        """The answer, and the dead letter where the query was rejected."""
+        correlation = pending.record.header("correlation-id")
+        headers = (("correlation-id", correlation),) if correlation is not None else ()
+        topic = self._kafka.answers if pending.rejection else pending.reply_to or self._kafka.answers
+        messages = [Outgoing(topic, answer.encode(), key=pending.record.key, headers=headers)]
+        if pending.rejection:
+            messages.append(
+                dead_letter(self._kafka.dead_letters, self.name, pending.record, *pending.rejection)
+            )
+        return messages
+
+    def _deliver(self, taken: Sequence[Pending], answers: Sequence[Answer]) -> None:
+        """All answers and their queries' offsets as one; what fails is read again from what is committed."""
+        messages = [
+            m for pending, answer in zip(taken, answers, strict=True) for m in self._messages(pending, answer)
+        ]
+        next_offsets = {p.record.partition: p.record.offset + 1 for p in taken}
+        delivered = False
+        try:
+            delivered = self._exchange.deliver(messages, next_offsets)
+        finally:
+            if not delivered:
+                self._pending.drop(self._pending.partitions())
+                self._metrics.transactions_aborted.inc()
+        if not delivered:
+            log.warning("delivery rolled back; its queries will be read again", queries=len(taken))
+            return
+        now = time.monotonic()
+        for pending, answer in zip(taken, answers, strict=True):
+            self._metrics.queries.labels(answer.outcome).inc()
+            self._metrics.answer_seconds.observe(now - pending.received)
+            if pending.rejection:
+                self._metrics.dead_letters.labels(pending.rejection[0]).inc()
+
+    def _observe(self, moved: int) -> None:
+        self._metrics.set_by_partition(self._metrics.lag_rows, self._lag)
+        for context, rows in self._memory.rows().items():
+            self._metrics.context_rows.labels(context).set(rows)
+        lag = self._exchange.lag()
+        self._metrics.set_by_partition(self._metrics.lag_records, lag)
+        behind = sum(self._lag.values()) + sum(lag.values())
+        self._progress.turn(assigned=bool(self._exchange.assignment()), behind=behind, moved=moved)

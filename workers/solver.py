@@ -1,0 +1,226 @@
+"""Solver: exact statistics of every pair in the context, and from them, now and again, the weights.
+
+It needs the store alone. What it has folded in and the offsets up to which it has are checkpointed in one
+step, so that a killed solver goes on as if nothing had been. One solver works at a time: a second stands by
+until the first one's lease lapses, and takes over by a claim that fences the first.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import structlog
+
+from workers.core.context import ShardState, Vectors
+from workers.core.solve import Weights, gate, solve
+from workers.core.statistics import Statistics
+from workers.errors import ContextReplaced
+from workers.metrics import Metrics
+from workers.ports import Checkpoint, ContextStore, LeaseStore, PublishedWeights, Tail, WeightsStore
+from workers.progress import Progress
+from workers.settings import Settings
+
+log = structlog.get_logger()
+
+ROLE = "solver"
+READ_BATCHES = 64
+"""Batches per shard and step: bounds a step's time and memory."""
+WAIT_S = 0.25
+"""Longest wait for new rows, and between looks at the lease while standing by."""
+
+
+class Solver:
+    """The solver worker; see the module's text."""
+
+    name = ROLE
+
+    def __init__(
+        self,
+        store: ContextStore,
+        weights: WeightsStore,
+        leases: LeaseStore,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._weights = weights
+        self._leases = leases
+        self._settings = settings.solve
+        self._metrics = metrics
+        self._progress = Progress(settings.metrics)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._renewed_at = 0.0
+        self._checkpoint: Checkpoint | None = None
+        self._holder = self._owner
+        self._dimension = 0
+        self._unsolved: dict[str, int] = {}
+        self._unsolved_since = self._checkpointed_at = time.monotonic()
+        self._rows_since_checkpoint = 0
+
+    def step(self) -> None:
+        """Renew the lease, fold in what is new, then checkpoint and solve where either is due."""
+        if not self._lead():
+            time.sleep(WAIT_S)
+            return
+        checkpoint = self._checkpoint or self._take_over()
+        if checkpoint is None:
+            time.sleep(WAIT_S)
+            return
+        positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
+        tail = self._store.tail(positions, READ_BATCHES, block_s=WAIT_S)
+        self._fold(checkpoint, tail)
+        self._observe(checkpoint, tail.states, len(tail.batches))
+        self._checkpoint_if_due(checkpoint)
+        self._solve_if_due(checkpoint)
+
+    def unready(self) -> list[str]:
+        if self._holder != self._owner:
+            return [f"standing by: {self._holder} is the solver"]
+        if self._checkpoint is None:
+            return ["waiting for a context"]
+        return self._progress.unready()
+
+    def drain(self) -> None:
+        """Leave nothing to fold in again."""
+        if self._checkpoint and self._rows_since_checkpoint:
+            self._save(self._checkpoint)
+        self._leases.release(ROLE, self._owner)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _lead(self) -> bool:
+        """Whether this solver is the one to work."""
+        now = time.monotonic()
+        if self._holder == self._owner and now - self._renewed_at < self._settings.lease / 3:
+            return True
+        holder = self._leases.acquire(ROLE, self._owner, self._settings.lease)
+        if holder != self._holder and holder != self._owner:
+            log.warning("standing by: another solver is at work", solver=holder)
+        if holder != self._owner:
+            self._checkpoint = None
+        self._holder, self._renewed_at = holder, now
+        return holder == self._owner
+
+    def _take_over(self) -> Checkpoint | None:
+        """Fence earlier solvers and load what they left; None while there is no context yet."""
+        identity = self._store.identity()
+        if identity is None:
+            return None
+        self._weights.claim(self._owner)
+        checkpoint = self._weights.load_checkpoint(identity.dimension)
+        states = self._store.states()
+        if any(p in states and states[p].epoch != s.epoch for p, s in checkpoint.shards.items()):
+            raise ContextReplaced(
+                "shards were deleted, but the solver's checkpoint of them was not: delete every key of this "
+                "context's prefix, or begin a new one (HURNET_REDIS_PREFIX)"
+            )
+        self._dimension = identity.dimension
+        # The weights in force may be older than the checkpoint: every context is solved once.
+        self._unsolved = dict.fromkeys(checkpoint.statistics, 1)
+        self._unsolved_since = self._checkpointed_at = time.monotonic()
+        self._rows_since_checkpoint = 0
+        self._checkpoint = checkpoint
+        rows = sum(shard.rows for shard in checkpoint.shards.values())
+        log.info("took over", rows=rows, contexts=len(checkpoint.statistics))
+        return checkpoint
+
+    def _fold(self, checkpoint: Checkpoint, tail: Tail) -> None:
+        """Add the pairs of new batches to the statistics of their contexts (eq. 3: G and C)."""
+        pairs: dict[str, list[tuple[Vectors, str]]] = {}
+        for batch in tail.batches:
+            for vector, entry in zip(batch.vectors, batch.entries, strict=True):
+                if entry.answer is not None:
+                    pairs.setdefault(entry.context, []).append((vector, entry.answer))
+        for context, mine in pairs.items():
+            if context not in checkpoint.statistics:
+                checkpoint.statistics[context] = Statistics(self._dimension, self._settings.device)
+            vectors, answers = zip(*mine, strict=True)
+            checkpoint.statistics[context].add(np.stack(vectors), answers)
+            self._note_pairs(context, len(mine))
+        for batch in tail.batches:
+            rows = checkpoint.shards.get(batch.partition, ShardState()).rows + len(batch.entries)
+            epoch = tail.states[batch.partition].epoch
+            checkpoint.shards[batch.partition] = ShardState(batch.watermark, rows, epoch)
+            self._rows_since_checkpoint += len(batch.entries)
+
+    def _note_pairs(self, context: str, count: int) -> None:
+        if not self._unsolved:
+            self._unsolved_since = time.monotonic()
+        self._unsolved[context] = self._unsolved.get(context, 0) + count
+
+    def _checkpoint_if_due(self, checkpoint: Checkpoint) -> None:
+        waited = time.monotonic() - self._checkpointed_at
+        many = self._rows_since_checkpoint >= self._settings.checkpoint_rows
+        if many or (self._rows_since_checkpoint and waited >= self._settings.checkpoint_interval):
+            self._save(checkpoint)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        with self._metrics.checkpoint_seconds.time():
+            self._weights.save_checkpoint(checkpoint)
+        self._rows_since_checkpoint = 0
+        self._checkpointed_at = time.monotonic()
+
+    def _solve_if_due(self, checkpoint: Checkpoint) -> None:
+        waited = time.monotonic() - self._unsolved_since
+        many = sum(self._unsolved.values()) >= self._settings.rows
+        if self._unsolved and (many or waited >= self._settings.interval):
+            for context in sorted(self._unsolved):
+                self._solve(checkpoint, context)
+                del self._unsolved[context]
+
+    def _solve(self, checkpoint: Checkpoint, context: str) -> None:
+        """Solve, pass the gate, publish. What the gate refuses leaves the old weights in force."""
+        started = time.perf_counter()
+        try:
+            weights = solve(checkpoint.statistics[context], self._settings.ridge, self._settings.device)
+        except (ArithmeticError, np.linalg.LinAlgError, RuntimeError) as error:
+            self._refuse(context, [f"{type(error).__name__}: {error}"])
+            return
+        seconds = time.perf_counter() - started
+        self._metrics.solve_seconds.observe(seconds)
+        if reasons := gate(weights):
+            self._refuse(context, reasons)
+            return
+        self._publish(
+            checkpoint, context, replace(weights, certificate=replace(weights.certificate, seconds=seconds))
+        )
+
+    def _refuse(self, context: str, reasons: list[str]) -> None:
+        self._metrics.weights_refused.labels(context).inc()
+        log.error("weights refused; the old ones stay in force", context=context, reasons=reasons)
+
+    def _publish(self, checkpoint: Checkpoint, context: str, weights: Weights) -> None:
+        # Asked anew each time: a publication whose reply was lost may be in.
+        version = self._weights.versions().get(context, 0) + 1
+        watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
+        self._weights.publish(
+            PublishedWeights(context, version, weights, watermarks, published_ms=int(time.time() * 1000))
+        )
+        self._metrics.weights_in_force(context, version, time.time(), weights.certificate.as_dict())
+        c = weights.certificate
+        log.info(
+            "weights published",
+            context=context,
+            version=version,
+            pairs=c.count,
+            answers=c.answers,
+            ridge=c.ridge,
+            condition=round(c.condition, 1),
+            residual=round(c.residual, 4),
+            seconds=round(c.seconds, 3),
+        )
+
+    def _observe(self, checkpoint: Checkpoint, states: Mapping[int, ShardState], moved: int) -> None:
+        rows = {p: shard.rows for p, shard in checkpoint.shards.items()}
+        lag = {p: max(0, state.rows - rows.get(p, 0)) for p, state in states.items()}
+        self._metrics.set_by_partition(self._metrics.lag_rows, lag)
+        for context, statistics in checkpoint.statistics.items():
+            self._metrics.context_rows.labels(context).set(statistics.count)
+        self._progress.turn(assigned=True, behind=sum(lag.values()), moved=moved)

@@ -1,0 +1,144 @@
+"""The composition root: the only place where workers, adapters and settings are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import structlog
+
+from workers.adapters.http import TEXT, Page, ProbeServer
+from workers.errors import ConfigurationError, HurnetError
+from workers.logs import configure
+from workers.loop import Loop, Worker
+from workers.metrics import Metrics
+from workers.ports import Exchange
+from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.adapters.redis import Connection
+
+log = structlog.get_logger()
+
+Build = Callable[[Settings, Metrics], Worker]
+
+EXIT_FAILED = 1
+EXIT_MISCONFIGURED = 2
+
+
+def build_ingest(settings: Settings, metrics: Metrics) -> Worker:
+    """Texts from Kafka into the context."""
+    from workers.adapters.embedders import load
+    from workers.adapters.kafka.sink import KafkaSink
+    from workers.adapters.kafka.source import KafkaSource
+    from workers.adapters.redis import RedisContextStore
+    from workers.ingest import Ingest
+
+    with ExitStack() as undo:  # a build that fails half-way is tried again and must leave nothing open
+        store = RedisContextStore(_redis(settings, undo))
+        sink = undo.enter_context(closing(KafkaSink(settings.kafka)))
+        source = undo.enter_context(
+            closing(KafkaSource(settings.kafka, settings.kafka.texts, settings.ingest.group))
+        )
+        worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
+        undo.pop_all()
+    return worker
+
+
+def build_solver(settings: Settings, metrics: Metrics) -> Worker:
+    """The context into weights."""
+    from workers.adapters.redis import RedisContextStore, RedisLeaseStore, RedisWeightsStore
+    from workers.solver import Solver
+
+    with ExitStack() as undo:
+        connection = _redis(settings, undo)
+        weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
+        worker = Solver(RedisContextStore(connection), weights, leases, settings, metrics)
+        undo.pop_all()
+    return worker
+
+
+def build_responder(settings: Settings, metrics: Metrics) -> Worker:
+    """Queries and the context into answers."""
+    from workers.adapters.embedders import load
+    from workers.adapters.redis import RedisContextStore, RedisWeightsStore
+    from workers.responder import Responder
+
+    with ExitStack() as undo:
+        connection = _redis(settings, undo)
+        exchange = undo.enter_context(closing(_exchange(settings)))
+        store, weights = RedisContextStore(connection), RedisWeightsStore(connection)
+        worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
+        undo.pop_all()
+    return worker
+
+
+def _redis(settings: Settings, undo: ExitStack) -> Connection:
+    """A worker's one connection to the store, which its context store closes; says what could lose data."""
+    from workers.adapters.redis import connect
+
+    connection = connect(settings.redis)
+    undo.callback(connection.client.close)
+    for warning in connection.warnings():
+        log.warning(warning)
+    return connection
+
+
+def _exchange(settings: Settings) -> Exchange:
+    from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+
+    kind = TransactionalExchange if settings.responder.exactly_once else AtLeastOnceExchange
+    return kind(settings.kafka, settings.responder)
+
+
+BUILDERS: dict[str, Build] = {"ingest": build_ingest, "solver": build_solver, "responder": build_responder}
+
+
+def run(name: str, settings: Settings) -> int:
+    """Run the worker `name` until it is told to stop; returns the exit code."""
+    build = BUILDERS[name]
+    configure(settings.log, name)
+    metrics = Metrics()
+    loop = Loop(lambda: build(settings, metrics), settings.lifecycle, metrics)
+    loop.install_signal_handlers()
+    probes: ProbeServer | None = None
+    try:
+        if settings.metrics.enabled:
+            probes = ProbeServer(
+                settings.metrics.host, settings.metrics.port, _pages(loop, metrics, settings)
+            )
+            log.info("serving /metrics, /livez and /readyz", url=probes.url)
+        loop.run()
+    except HurnetError as error:
+        log.error(str(error), error=type(error).__name__)
+        return EXIT_MISCONFIGURED if isinstance(error, ConfigurationError) else EXIT_FAILED
+    except Exception:
+        log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
+        return EXIT_FAILED
+    finally:
+        if probes:
+            probes.close()
+    return 0
+
+
+def _pages(loop: Loop, metrics: Metrics, settings: Settings) -> dict[str, Page]:
+    def live() -> tuple[int, str, bytes]:
+        idle = loop.seconds_since_turn()
+        alive = idle < settings.metrics.stall
+        return (
+            200 if alive else 503,
+            TEXT,
+            f"{'ok' if alive else 'stalled'}: last turn {idle:.1f} s ago\n".encode(),
+        )
+
+    def ready() -> tuple[int, str, bytes]:
+        reasons = loop.unready()
+        metrics.ready.set(not reasons)
+        return 503 if reasons else 200, TEXT, ("; ".join(reasons) or "ok").encode() + b"\n"
+
+    def scrape() -> tuple[int, str, bytes]:
+        metrics.ready.set(not loop.unready())
+        return 200, "text/plain; version=0.0.4; charset=utf-8", metrics.exposition()
+
+    return {"/livez": live, "/readyz": ready, "/metrics": scrape}
