@@ -1,0 +1,234 @@
+"""What commands print: tables, receipts, JSON, errors of one line."""
+
+import gc
+import io
+import json
+import os
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client import CollectorRegistry, Histogram
+from rich.console import Console, RenderableType
+
+from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
+from workers.__main__ import hurnet
+from workers.adapters.kafka import TopicFinding
+from workers.commands.ask import explained
+from workers.commands.demo.asking import Asked, accuracy, chosen, latencies
+from workers.commands.demo.data import Pair
+from workers.commands.demo.figures import median
+from workers.commands.screen import table
+from workers.commands.settings import env_lines, toml_lines
+from workers.commands.status import Shard, Status, shown
+from workers.commands.topics import state
+from workers.settings import Settings, variables
+
+COMMANDS = [
+    *("demo", "up", "topics", "produce", "ask", "status", "evaluate"),
+    *("ingest", "solver", "responder", "settings", "schemas"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("HURNET_"):
+            monkeypatch.delenv(name)
+
+
+def printed(*parts: RenderableType, width: int = 200, encoding: str = "utf-8") -> str:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    screen = Console(file=out, width=width, markup=False, highlight=False)
+    for part in parts:
+        screen.print(part)
+    out.flush()
+    return out.buffer.getvalue().decode(encoding)
+
+
+def candidate(answer: str, combined: float, **scores: float) -> Candidate:
+    all_scores = {"memory": 0.5, "local": 0.5, "words": 0.5, **scores}
+    return Candidate(
+        answer=answer,
+        scores=Scores(combined=combined, **all_scores),
+        entry=Coordinates(partition=2, offset=17),
+        text="turn [bold]on[/] the light",
+    )
+
+
+RECEIPT = Receipt(
+    query="queries/0/1", context="default", rows=4321, embedder="hash512", fingerprint="ff",
+    threshold=0.35, watermarks={1: 20, 0: 19}, margin=0.21, runner_up="HassTurnOff", seconds=0.0123,
+    weights=WeightsReceipt(
+        version=3, watermarks={0: 19, 1: 20}, count=3120, ridge=0.1, condition_number=41.2, residual=0.118
+    ),
+)  # fmt: skip
+
+
+def test_help_lists_every_command() -> None:
+    result = CliRunner().invoke(hurnet, ["--help"])
+    assert result.exit_code == 0
+    listed = [line.split()[0] for line in result.output.split("Commands:")[1].splitlines() if line.strip()]
+    assert listed == COMMANDS
+    assert "..." not in result.output.split("ARGS]...")[1], "a summary is cut off: make it shorter"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(hurnet, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
+
+
+@pytest.mark.parametrize("command", [["topics"], ["ask", "hi"], ["produce"], ["status"]])
+def test_wrong_settings_are_one_error_without_a_traceback(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HURNET_KAFKA_BOOTSTRAPS", "nowhere:1")
+    result = CliRunner().invoke(hurnet, command, input="text\n")
+    assert result.exit_code == 2
+    assert "kafka.bootstraps" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of kafka-python's
+@pytest.mark.parametrize("command", [["topics"], ["ask", "hi"], ["produce"]])
+def test_a_broker_that_is_not_there_is_one_clear_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HURNET_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("HURNET_KAFKA_REQUEST_TIMEOUT", "0.3")
+    result = CliRunner().invoke(hurnet, command, input="text\n")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: no Kafka broker at 127.0.0.1:1")
+    assert len(result.stderr.splitlines()) == 1
+    gc.collect()
+
+
+def test_a_config_file_is_read_and_its_errors_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HURNET_CONFIG", "restored by monkeypatch")
+    file = tmp_path / "hurnet.toml"
+    file.write_text("[kafka]\nbootstrap = 7\n")
+    result = CliRunner().invoke(hurnet, ["--config", str(file), "topics"])
+    assert (result.exit_code, "kafka.bootstrap" in result.stderr) == (2, True)
+
+
+def test_settings_lists_every_variable() -> None:
+    result = CliRunner().invoke(hurnet, ["settings"])
+    assert result.exit_code == 0
+    assert [name for name, _, _ in variables() if name not in result.output] == []
+
+
+def test_settings_as_toml_are_the_defaults() -> None:
+    sections = tomllib.loads("\n".join(toml_lines(variables())))
+    assert Settings(**sections) == Settings()
+    assert set(sections) == set(Settings.model_fields)
+
+
+def test_settings_as_environment_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings().model_dump()
+    given = [line for line in env_lines(variables()) if not line.startswith("#")]
+    for assignment in shlex.split("\n".join(given)):
+        name, _, value = assignment.partition("=")
+        monkeypatch.setenv(name, value)
+    assert len(given) > 40
+    assert Settings().model_dump() == defaults
+
+
+def test_schemas_are_one_object_or_a_file_each(tmp_path: Path) -> None:
+    known = json.loads(CliRunner().invoke(hurnet, ["schemas"]).output)
+    assert set(known) == {"TextEvent", "Query", "Answer", "DeadLetter"}
+    assert known["Query"] == Query.model_json_schema()
+    CliRunner().invoke(hurnet, ["schemas", "--out", str(tmp_path / "new")])
+    written = json.loads((tmp_path / "new" / "TextEvent.json").read_text("utf-8"))
+    assert written == TextEvent.model_json_schema()
+
+
+def test_an_answer_is_explained() -> None:
+    answer = Answer(
+        id="q", outcome="answered", answer="HassTurnOn", receipt=RECEIPT,
+        candidates=[candidate("HassTurnOn", 0.93, weights=0.91), candidate("HassTurnOff", 0.72)],
+    )  # fmt: skip
+    text = printed(explained(answer))
+    for expected in (
+        "HassTurnOn", "0.93 (memory 0.50, weights 0.91, local 0.50, words 0.50)", "texts 2/17", "2.",
+        "“turn [bold]on[/] the light”", "HassTurnOff by 0.21", "version 3 of 3,120 pairs", "condition 41.2",
+        "4,321 entries", "12.3 ms", "0=19,1=20",
+    ):  # fmt: skip
+        assert expected in text
+
+
+def test_an_abstention_says_why_and_what_was_best() -> None:
+    answer = Answer(
+        id="q",
+        outcome="abstained",
+        reason="best was 0.31",
+        receipt=RECEIPT,
+        candidates=[candidate("X", 0.31)],
+    )
+    assert "no answer (abstained): best was 0.31" in printed(explained(answer))
+    assert "best was" in printed(explained(answer))
+    assert "no answer (rejected): blank text" in printed(
+        explained(Answer(id="q", outcome="rejected", reason="blank text"))
+    )
+
+
+def test_narrow_or_plain_terminals_get_the_same_words() -> None:
+    rows = [("a long name of a topic", "ação"), ("x" * 60, "ok")]
+    narrow = printed(table(("topic", "state"), rows), width=30)
+    assert max(map(len, narrow.splitlines())) <= 30
+    assert narrow.replace("\n", "").count("x") == 60
+    assert "a??o" in printed(table(("topic", "state"), rows), encoding="ascii")
+
+
+def test_the_state_of_a_topic_is_in_words() -> None:
+    assert state(TopicFinding("texts", True, False, 4)) == "ok"
+    assert state(TopicFinding("texts", True, True, 4)) == "created"
+    assert "--create" in state(TopicFinding("texts", False, False, 0, ("missing",)))
+    assert state(TopicFinding("texts", True, False, 1, ("too few", "no leader"))) == "too few; no leader"
+
+
+def test_status_shows_what_it_knows() -> None:
+    found = Status(store_read=True, shards=[Shard(0, 10, 12, 15), Shard(1, 5, 5, None)])
+    text = printed(*shown(found))
+    assert [shard.lag_records for shard in found.shards] == [3, None]
+    assert "none yet" in text
+    assert [line.split() for line in text.splitlines() if " all " in line] == [["all", "15", "?"]]
+    assert found.as_dict()["shards"][0]["lag_records"] == 3
+
+
+def test_status_of_nothing_reachable_shows_no_table() -> None:
+    assert list(shown(Status(problems=["away"]))) == []
+
+
+def test_a_part_alone_chooses_its_own_best() -> None:
+    answer = Answer(
+        id="q", outcome="answered", answer="A",
+        candidates=[candidate("A", 0.9, memory=0.4), candidate("B", 0.8, memory=0.7, weights=0.1)],
+    )  # fmt: skip
+    best = {part: chosen(answer, part) for part in ("combined", "memory", "weights", "words")}
+    assert {part: c.answer for part, c in best.items() if c} == {
+        "combined": "A", "memory": "B", "weights": "B", "words": "A",
+    }  # fmt: skip
+    asked = [
+        Asked(Pair("?", right, "s", "t"), answer, seconds) for right, seconds in (("A", 0.1), ("C", 0.3))
+    ]
+    assert (accuracy(asked, "combined"), accuracy(asked, "memory")) == (0.5, 0.0)
+    assert latencies(asked) == pytest.approx((0.2, 0.298))
+    assert chosen(Answer(id="q", outcome="abstained"), "combined") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([], None), ([0.5] * 4, 0.5), ([0.5, 1.5, 1.6, 1.7], 1.0 + 1 / 3)]
+)
+def test_the_median_of_a_histogram(values: list[float], expected: float | None) -> None:
+    registry = CollectorRegistry()
+    histogram = Histogram("h", "test", buckets=(1.0, 2.0), registry=registry)
+    for value in values:
+        histogram.observe(value)
+    samples = [s for family in registry.collect() for s in family.samples if s.name == "h_bucket"]
+    assert median(samples) == (None if expected is None else pytest.approx(expected))

@@ -1,0 +1,207 @@
+"""`hurnet status`: how far everything has come."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from workers.adapters.redis import Connection
+    from workers.settings import Settings
+
+
+@dataclass(slots=True)
+class Shard:
+    """A partition of `texts`; offsets are of the next record, None where unknown."""
+
+    partition: int
+    rows: int | None = None
+    next_offset: int | None = None
+    end_offset: int | None = None
+
+    @property
+    def lag_records(self) -> int | None:
+        if self.end_offset is None or self.next_offset is None:
+            return None
+        return max(0, self.end_offset - self.next_offset)
+
+
+@dataclass(slots=True)
+class Status:
+    """What could be learned; `problems` says what could not, and why."""
+
+    store_read: bool = False
+    embedder: dict[str, Any] | None = None
+    contexts: list[str] = field(default_factory=list)
+    shards: list[Shard] = field(default_factory=list)
+    weights: list[dict[str, Any]] = field(default_factory=list)
+    solver: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        shards = [asdict(shard) | {"lag_records": shard.lag_records} for shard in self.shards]
+        return asdict(self) | {"shards": shards}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(as_json: bool) -> None:
+    """Show shards, lags, contexts and weights.
+
+    Exit code 1 when some of it can't be had.
+    """
+    from workers import settings
+    from workers.commands.screen import console, hush
+
+    hush()
+    found = gather(settings.load())
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+    else:
+        screen = console()
+        for part in shown(found):
+            screen.print(part)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for reason in found.problems:
+        click.echo(f"problem: {reason}", err=True)
+    sys.exit(1 if found.problems else 0)
+
+
+def gather(settings: Settings) -> Status:
+    """Ask Kafka and the store, each as far as it answers."""
+    from workers.adapters.redis import connect
+    from workers.commands.client import end_offsets
+
+    found = Status()
+    connection = connect(settings.redis)
+    ends: dict[int, int] = {}
+    _tried(found, lambda: ends.update(end_offsets(settings.kafka, settings.kafka.texts)))
+    found.store_read = _tried(found, lambda: _read_store(found, connection))
+    shards = {shard.partition: shard for shard in found.shards}
+    for partition, end in ends.items():
+        shard = shards.setdefault(partition, Shard(partition, *((0, 0) if found.store_read else ())))
+        shard.end_offset = end
+    found.shards = [shards[partition] for partition in sorted(shards)]
+    connection.client.close()
+    return found
+
+
+def _tried(found: Status, read: Callable[[], object]) -> bool:
+    from workers.errors import HurnetError
+
+    try:
+        read()
+    except HurnetError as error:
+        found.problems.append(str(error))
+        return False
+    return True
+
+
+def _read_store(found: Status, connection: Connection) -> None:
+    from workers.adapters.redis import RedisContextStore, RedisWeightsStore
+
+    found.warnings = connection.warnings()
+    store = RedisContextStore(connection)
+    identity = store.identity()
+    found.embedder = asdict(identity) if identity else None
+    states = store.states()
+    found.shards = [Shard(p, state.rows, state.watermark + 1) for p, state in states.items()]
+    found.contexts, found.solver = _names(connection)
+    weights = RedisWeightsStore(connection)
+    for context in sorted(weights.versions()):
+        if published := weights.weights(context):
+            found.weights.append(
+                {
+                    "context": context,
+                    "version": published.version,
+                    "age_s": round(max(0.0, time.time() - published.published_ms / 1000), 1),
+                    "watermarks": dict(published.watermarks),
+                    "certificate": published.weights.certificate.as_dict(),
+                }
+            )
+
+
+def _names(connection: Connection) -> tuple[list[str], str | None]:
+    """The contexts, and who holds the solver's lease."""
+    from workers.adapters.redis.connection import translated
+
+    with translated(connection.place):
+        pipe = connection.client.pipeline(transaction=False)
+        pipe.smembers(f"{connection.prefix}:contexts").get(f"{connection.prefix}:lease:solver")
+        contexts, holder = pipe.execute()
+    return sorted(name.decode() for name in contexts), holder.decode() if holder else None
+
+
+def shown(found: Status) -> Iterator[Any]:
+    """Tables for a person."""
+    from workers.commands.screen import facts, table
+
+    if found.store_read:
+        embedder = found.embedder
+        named = f"{embedder['name']}, {embedder['dimension']} dimensions" if embedder else "none yet"
+        yield facts(
+            [
+                ("embedder", named),
+                ("contexts", ", ".join(found.contexts) or "none yet"),
+                ("solver", found.solver or "none is running"),
+            ]
+        )
+    if not found.shards:
+        return
+    rows = [
+        [s.partition, *map(_number, (s.rows, s.next_offset, s.end_offset, s.lag_records))]
+        for s in found.shards
+    ]
+    total = [_total(found.shards, name) for name in ("rows", "lag_records")]
+    yield table(
+        (">shard", ">rows", ">next offset", ">end offset", ">lag"),
+        [*rows, ["all", total[0], "", "", total[1]]],
+    )
+    if found.weights:
+        yield table(WEIGHTS, map(_weights_row, found.weights))
+
+
+WEIGHTS = (
+    *(
+        "context",
+        ">weights",
+        ">age",
+        ">pairs",
+        ">answers",
+        ">λ",
+        ">condition",
+        ">effective rank",
+        ">residual",
+        ">gcv",
+    ),
+)
+
+
+def _weights_row(weights: dict[str, Any]) -> list[str]:
+    certificate = weights["certificate"]
+    figures = (certificate[name] for name in ("ridge", "condition", "effective_rank", "residual", "gcv"))
+    return [
+        weights["context"],
+        f"v{weights['version']}",
+        f"{weights['age_s']:.0f} s",
+        f"{certificate['count']:,}",
+        f"{certificate['answers']:,}",
+        *("-" if figure is None else f"{figure:.3g}" for figure in figures),
+    ]
+
+
+def _total(shards: list[Shard], name: str) -> str:
+    values = [getattr(shard, name) for shard in shards]
+    return "?" if None in values else f"{sum(values):,}"
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
