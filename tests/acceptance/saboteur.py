@@ -1,0 +1,91 @@
+"""A real worker that kills itself (SIGKILL) at a chosen point: `python -m tests.acceptance.saboteur POINT N`.
+
+The N-th time the point is reached is the last thing the process does. What runs up to there is the
+product's own code, put together by its own wiring.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+POINTS: dict[str, tuple[str, str, str, str, str]] = {
+    # point: worker, module, class, method, when
+    "before-append": ("ingest", "workers.adapters.redis", "RedisContextStore", "append", "before"),
+    "after-append": ("ingest", "workers.adapters.redis", "RedisContextStore", "append", "after"),
+    "after-dead-letters": ("ingest", "workers.adapters.kafka.sink", "KafkaSink", "send", "after"),
+    "before-checkpoint": (
+        "solver",
+        "workers.adapters.redis",
+        "RedisWeightsStore",
+        "save_checkpoint",
+        "before",
+    ),
+    "in-checkpoint": ("solver", "workers.adapters.redis", "RedisWeightsStore", "save_checkpoint", "in"),
+    "after-checkpoint": ("solver", "workers.adapters.redis", "RedisWeightsStore", "save_checkpoint", "after"),
+    # Answers and offsets are with the brokers, the transaction is open.
+    "before-commit": (
+        "responder",
+        "kafka.producer.transaction_manager",
+        "TransactionManager",
+        "begin_commit",
+        "before",
+    ),
+    "after-commit": (
+        "responder",
+        "workers.adapters.kafka.exchange",
+        "TransactionalExchange",
+        "deliver",
+        "after",
+    ),
+}
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_soon() -> None:
+    def wait_and_die() -> None:
+        time.sleep(random.uniform(0.0, 0.01))
+        _die()
+
+    threading.Thread(target=wait_and_die).start()
+
+
+def _sabotaged(method: Callable[..., Any], when: str, nth: int) -> Callable[..., Any]:
+    calls = itertools.count(1)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        last = next(calls) == nth
+        if last and when == "before":
+            _die()
+        if last and when == "in":
+            _die_soon()
+        result = method(*args, **kwargs)
+        if last and when == "after":
+            _die()
+        return result
+
+    return call
+
+
+def main(point: str, nth: int) -> int:
+    worker, module, kind, name, when = POINTS[point]
+    owner = getattr(importlib.import_module(module), kind)
+    setattr(owner, name, _sabotaged(getattr(owner, name), when, nth))
+    from workers import settings, wiring
+
+    return wiring.run(worker, settings.load())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
