@@ -83,6 +83,8 @@ if [ "$$(uname)" = Linux ]; then \
 fi; \
 [ -t 1 ] || quiet=--quiet; \
 $(PY) -m pip install $${quiet:-} -c constraints.txt -e ".[$$extras]"; \
+echo '> preparing Apache Kafka'; \
+$(PY) -c 'from workers.adapters.servers import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'; \
 echo "$$key" > ".venv/$$name.ok"; \
 echo '> installed'
 endef

@@ -12,8 +12,9 @@ from schemas import TextEvent
 from workers.context_memory import ContextMemory
 from workers.core.answering import Ranking, rank
 from workers.core.context import Batch, Entry
-from workers.core.solve import gate, solve
+from workers.core.solve import solve
 from workers.core.statistics import Statistics
+from workers.core.weights import gate
 from workers.ports import Embedder, PublishedWeights
 from workers.settings import SolveSettings
 

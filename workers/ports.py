@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from workers.core.context import Batch, EmbedderIdentity, Entry, ShardState, Vectors
 
 if TYPE_CHECKING:
-    from workers.core.solve import Weights
     from workers.core.statistics import Statistics
+    from workers.core.weights import Weights
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -77,8 +77,9 @@ class Source(Protocol):
     """A consumer-group member on one topic."""
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        """Records in offset order per partition; returns early with what is there. Raises `ContextGap`
-        where a position has fallen out of the partition."""
+        """Records in offset order per partition; returns early with what is there. While the group
+        rebalances it may take some seconds longer. Raises `ContextGap` where a position has fallen out of
+        its partition."""
 
     def assignment(self) -> frozenset[int]: ...
 

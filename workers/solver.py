@@ -18,8 +18,9 @@ import numpy as np
 import structlog
 
 from workers.core.context import ShardState, Vectors
-from workers.core.solve import Weights, gate, solve
+from workers.core.solve import solve
 from workers.core.statistics import Statistics
+from workers.core.weights import Weights, gate
 from workers.errors import ContextReplaced
 from workers.metrics import Metrics
 from workers.ports import Checkpoint, ContextStore, LeaseStore, PublishedWeights, Tail, WeightsStore

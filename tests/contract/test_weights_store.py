@@ -16,8 +16,9 @@ import redis
 from tests.contract.conftest import RedisStores, Stores
 from workers.adapters.redis import weights as adapter
 from workers.core.context import ShardState
-from workers.core.solve import Weights, solve
+from workers.core.solve import solve
 from workers.core.statistics import Statistics
+from workers.core.weights import Weights
 from workers.errors import ContextError, Superseded, TransientError
 from workers.ports import Checkpoint, PublishedWeights, WeightsStore
 

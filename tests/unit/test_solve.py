@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from workers.core.grid import SCALE, snap
-from workers.core.solve import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict, solve
+from workers.core.solve import solve
 from workers.core.statistics import Statistics
+from workers.core.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,9 @@ from workers import solver as solver_module
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 from workers.core.context import NOTHING, Batch, Entry
-from workers.core.solve import Weights, solve
+from workers.core.solve import solve
 from workers.core.statistics import Statistics
+from workers.core.weights import Weights
 from workers.errors import Superseded
 from workers.metrics import Metrics
 from workers.ports import Appended

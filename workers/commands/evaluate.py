@@ -26,9 +26,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--embedder", help="Instead of the one in the settings (HURNET_EMBEDDER_NAME).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of shares and milliseconds.")
 def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str | None, as_json: bool) -> None:
-    """Teach pairs, ask questions, count the right answers: in memory, without servers.
+    """Try your own pairs and questions, without servers.
 
-    Files hold a JSON object a line: {"text": ..., "answer": ...}. All pairs share one context.
+    Teaches the pairs and asks the queries in memory, by the code that the workers run, and counts the right
+    answers. Files hold a JSON object a line: {"text": ..., "answer": ...}. All pairs share one context.
     """
     from workers import settings
     from workers.adapters.embedders import load

@@ -106,7 +106,7 @@ def _tried(found: Status, read: Callable[[], object]) -> bool:
 
 
 def _read_store(found: Status, connection: Connection) -> None:
-    from workers.adapters.redis import RedisContextStore, RedisWeightsStore
+    from workers.adapters.redis import RedisContextStore, RedisLeaseStore, RedisWeightsStore
 
     found.warnings = connection.warnings()
     store = RedisContextStore(connection)
@@ -114,7 +114,8 @@ def _read_store(found: Status, connection: Connection) -> None:
     found.embedder = asdict(identity) if identity else None
     states = store.states()
     found.shards = [Shard(p, state.rows, state.watermark + 1) for p, state in states.items()]
-    found.contexts, found.solver = _names(connection)
+    found.contexts = sorted(store.contexts())
+    found.solver = RedisLeaseStore(connection).holder("solver")
     weights = RedisWeightsStore(connection)
     for context in sorted(weights.versions()):
         if published := weights.weights(context):
@@ -127,17 +128,6 @@ def _read_store(found: Status, connection: Connection) -> None:
                     "certificate": published.weights.certificate.as_dict(),
                 }
             )
-
-
-def _names(connection: Connection) -> tuple[list[str], str | None]:
-    """The contexts, and who holds the solver's lease."""
-    from workers.adapters.redis.connection import translated
-
-    with translated(connection.place):
-        pipe = connection.client.pipeline(transaction=False)
-        pipe.smembers(f"{connection.prefix}:contexts").get(f"{connection.prefix}:lease:solver")
-        contexts, holder = pipe.execute()
-    return sorted(name.decode() for name in contexts), holder.decode() if holder else None
 
 
 def shown(found: Status) -> Iterator[Any]:
@@ -170,19 +160,18 @@ def shown(found: Status) -> Iterator[Any]:
 
 
 WEIGHTS = (
-    *(
-        "context",
-        ">weights",
-        ">age",
-        ">pairs",
-        ">answers",
-        ">λ",
-        ">condition",
-        ">effective rank",
-        ">residual",
-        ">gcv",
-    ),
+    "context",
+    ">weights",
+    ">age",
+    ">pairs",
+    ">answers",
+    ">λ",
+    ">condition",
+    ">rank",
+    ">residual",
+    ">gcv",
 )
+"""The rank is the effective one."""
 
 
 def _weights_row(weights: dict[str, Any]) -> list[str]:

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.context import Vectors
-from workers.core.grid import SCALE
 from workers.core.index import ContextIndex, Coordinates, Matches
 from workers.core.local import NEIGHBOURS, coefficients
+from workers.core.weights import predict
 from workers.core.words import encode, similarities
 
 COMPARED = 64
@@ -99,7 +99,7 @@ def rank(
 
     `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
     entry that is the asker's own and must not answer it (equation 5)."""
-    predictions = None if projection is None else (vectors.astype(np.float64) / SCALE) @ projection
+    predictions = None if projection is None else predict(projection, vectors)
     found = index.search(vectors, NEIGHBOURS, predictions, exclude)
     return [_rank(text, matches, index) for text, matches in zip(texts, found, strict=True)]
 

@@ -112,6 +112,11 @@ class RedisContextStore:
         return frozenset(name.decode() for name in reply)
 
     @guarded
+    def contexts(self) -> frozenset[str]:
+        """The names registered so far."""
+        return frozenset(bytes(name).decode() for name in self._client.smembers(self._key("contexts")))
+
+    @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         """One round trip, in which new shards are found too, to be read the next time. At most `max_batches`
         a shard. An empty batch at a shard's end only carries its watermark forward."""

@@ -33,5 +33,11 @@ class RedisLeaseStore:
     def release(self, role: str, owner: str) -> None:
         self._client.eval(_RELEASE, 1, self._key(role), owner)
 
+    @guarded
+    def holder(self, role: str) -> str | None:
+        """Who holds the lease now."""
+        holder = self._client.get(self._key(role))
+        return holder.decode() if isinstance(holder, bytes) else None
+
     def _key(self, role: str) -> str:
         return f"{self._prefix}:lease:{role}"

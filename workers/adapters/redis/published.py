@@ -31,7 +31,7 @@ def pack(weights: PublishedWeights) -> dict[str, bytes]:
 
 def unpack(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
     """What `pack` was given. Raises ValueError, KeyError or TypeError for anything else."""
-    from workers.core.solve import Certificate, Weights
+    from workers.core.weights import Certificate, Weights
 
     fields = {name: stored[name.encode()] for name in _SIGNED}
     if _digest(fields) != stored[b"sha256"]:

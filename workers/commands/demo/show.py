@@ -33,7 +33,7 @@ from workers.commands.demo.data import DemoData, Pair, load
 from workers.commands.demo.stream import stream
 from workers.commands.local import LocalSystem, interruptible
 from workers.commands.screen import console, table
-from workers.errors import ConfigurationError
+from workers.errors import ConfigurationError, TransientError
 from workers.settings import KafkaSettings
 
 WORKERS = ("ingest", "ingest", "solver", "responder")
@@ -97,7 +97,11 @@ class _Demo:
             data = pool.submit(load)  # while the servers start
             system.start_servers()
             system.start_workers(WORKERS)
-            lost = self._show(system, data.result())
+            try:
+                lost = self._show(system, data.result())
+            except TransientError:
+                system.check()  # a process that has died is the better reason
+                raise
             self._say(f"\nending everything; that was {time.monotonic() - self._began:.0f} s")
         return EXIT_LOST if lost else 0
 
