@@ -42,6 +42,7 @@ class WeightsReceipt(Part):
     ridge: float
     condition_number: float
     residual: float
+    features: str | None = Field(None, description="the kernel features they work on, with their digest")
 
 
 class Receipt(Part):

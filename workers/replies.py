@@ -11,6 +11,7 @@ from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, Weig
 from workers.context_memory import ContextMemory
 from workers.core import answering
 from workers.core.answering import Ranking, rank
+from workers.core.features import NONE
 from workers.pending import Pending
 from workers.ports import Embedder, PublishedWeights
 from workers.settings import ResponderSettings
@@ -62,6 +63,7 @@ class Replies:
             self._memory.index(context),
             weights.weights.projection if weights else None,
             [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
+            self._memory.sums(context),
         )
         known = np.any(vectors, axis=1)
         return [
@@ -141,4 +143,5 @@ def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
         ridge=certificate.ridge,
         condition_number=certificate.condition,
         residual=certificate.residual,
+        features=None if certificate.features == NONE else certificate.features,
     )

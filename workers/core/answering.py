@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from workers.core.context import Vectors
 from workers.core.index import ContextIndex, Coordinates, Matches
 from workers.core.local import NEIGHBOURS, coefficients
+from workers.core.sums import AnswerSums
 from workers.core.weights import predict
 from workers.core.words import encode, similarities
 
@@ -94,13 +95,17 @@ def rank(
     index: ContextIndex,
     projection: Floats | None = None,
     exclude: Sequence[Coordinates | None] | None = None,
+    sums: AnswerSums | None = None,
 ) -> list[Ranking]:
     """Rank the answers of a context for each query, given its text and its grid row (n, d).
 
     `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
-    entry that is the asker's own and must not answer it (equation 5)."""
-    predictions = None if projection is None else predict(projection, vectors)
+    entry that is the asker's own and must not answer it (equation 5). Weights that work on kernel features
+    (equations 7, 8) need `sums`, the context's sums of them."""
+    predictions = None if projection is None or sums is not None else predict(projection, vectors)
     found = index.search(vectors, NEIGHBOURS, predictions, exclude)
+    if projection is not None and sums is not None:
+        found = sums.weigh(found, vectors, index, projection, exclude)
     return [_rank(text, matches, index) for text, matches in zip(texts, found, strict=True)]
 
 
