@@ -56,6 +56,7 @@ class Receipt(Part):
     watermarks: Watermarks = Field(description="the last offset per partition that had been seen")
     weights: WeightsReceipt | None = None
     threshold: float = Field(description="combined score under which there is no answer")
+    p: float | None = Field(None, description="memory is similarity in lp; absent for the cosine")
     margin: float | None = Field(None, description="combined score minus the runner-up's")
     runner_up: str | None = None
     seconds: float = Field(description="from polling the query to having scored it")

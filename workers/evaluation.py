@@ -10,8 +10,9 @@ import numpy as np
 
 from schemas import TextEvent
 from workers.context_memory import ContextMemory
-from workers.core.answering import Ranking, rank
+from workers.core.answering import Ranking, Space, rank
 from workers.core.context import Batch, Entry
+from workers.core.geometry import EUCLIDEAN
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import gate
@@ -77,8 +78,9 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 class Evaluation:
     """One context in memory. Teach, solve, ask."""
 
-    def __init__(self, embedder: Embedder, settings: SolveSettings) -> None:
+    def __init__(self, embedder: Embedder, settings: SolveSettings, p: float = EUCLIDEAN) -> None:
         self._embedder = embedder
+        self._p = p
         self._settings = settings
         dimension = embedder.identity.dimension
         self._memory = ContextMemory(dimension, settings.features)
@@ -122,8 +124,8 @@ class Evaluation:
         texts = [question.text for question in questions]
         weights = self._memory.weights(CONTEXT)
         projection = weights.weights.projection if weights else None
-        index, sums = self._memory.index(CONTEXT), self._memory.sums(CONTEXT)
-        rankings = rank(texts, self._embedder.embed(texts), index, projection, sums=sums)
+        index, space = self._memory.index(CONTEXT), Space(self._memory.sums(CONTEXT), self._p)
+        rankings = rank(texts, self._embedder.embed(texts), index, projection, space=space)
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeig
 from workers.adapters.memory_log import MemoryExchange, MemoryLog
 from workers.core.context import Batch, Entry
 from workers.core.features import Features
+from workers.core.grid import SCALE
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.errors import EmbedderMismatch, Superseded, TransientError
@@ -138,6 +140,25 @@ def test_weights_on_other_features_are_refused_and_questions_still_answered(solv
     weights = receipt(world.answers()[-1]).weights
     assert weights is not None
     assert weights.version == 2
+
+
+def test_similarity_in_lp_is_asked_for_by_a_setting() -> None:
+    query, found = Query(text=PAIRS[1][0]), []
+    for p in (2.0, 1.5):
+        world = World()
+        world.teach(*PAIRS)
+        world.ask(query)
+        turn(world.responder(p=p))
+        found.append(only(world.answers()))
+    cosine, mapped = found
+    assert cosine.answer == mapped.answer == PAIRS[1][1]
+    assert receipt(cosine).p is None
+    assert receipt(mapped).p == 1.5
+    vector = EMBEDDER.embed([query.text])[0] / SCALE
+    dual = np.sign(vector) * np.abs(vector) ** 0.5
+    expected = vector @ dual / (np.linalg.norm(vector) * np.linalg.norm(dual))
+    assert cosine.candidates[0].scores.memory == pytest.approx(1)
+    assert mapped.candidates[0].scores.memory == pytest.approx(expected, abs=1e-3)
 
 
 def test_an_answer_and_its_receipt() -> None:
