@@ -150,10 +150,20 @@ def test_no_features_leave_rows_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "gaussian", "gaussian:100", "rbf:256", "gaussian:256:0", "arccosine:256:1"]
+    "spec",
+    [
+        "",
+        "gaussian",
+        "gaussian:100",
+        "rbf:256",
+        "gaussian:256:0",
+        "gaussian:256:0.000",
+        "gaussian:256:100",
+        "arccosine:256:1",
+    ],
 )
 def test_a_wrong_spec_is_refused(spec: str) -> None:
-    with pytest.raises(ValueError, match=r"features must be|width"):
+    with pytest.raises(ValueError, match="features must be"):
         Features(spec, 8)
 
 

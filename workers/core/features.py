@@ -37,7 +37,8 @@ from workers.core.grid import SCALE
 
 NONE: Final = "none"
 _SIZES: Final = r"(256|512|1024|2048|4096)"
-PATTERN: Final = rf"^(none|arccosine:{_SIZES}|(gaussian|laplace):{_SIZES}(:[0-9]{{1,2}}(\.[0-9]{{1,3}})?)?)$"
+_WIDTH: Final = r"([1-9][0-9]?(\.[0-9]{1,3})?|0\.0{0,2}[1-9][0-9]{0,2})"
+PATTERN: Final = rf"^(none|arccosine:{_SIZES}|(gaussian|laplace):{_SIZES}(:{_WIDTH})?)$"
 """What a setting may say: a kernel, the number of features, and, if it is not 1, the width."""
 
 _SEED: Final = 0x4875724E6574
@@ -54,7 +55,7 @@ class Features:
     """φ from grid rows (n, `dimension`) to grid rows (n, `size`), both int16. "none" leaves rows as they are.
 
     `identity` names it with a digest of all that its results depend on: equal identities, equal bytes.
-    Raises ValueError for a `spec` that does not match `PATTERN`, or a width of 0.
+    Raises ValueError for a `spec` that does not match `PATTERN`.
     """
 
     def __init__(self, spec: str, dimension: int) -> None:
@@ -84,8 +85,6 @@ class Features:
 
     def _draw(self, kernel: str, width: float) -> None:
         """Frequencies (dimension, M) in steps, from the kernel's spectrum, and what follows the product."""
-        if width <= 0:
-            raise ValueError("the width of a kernel must be above 0")
         draw = np.random.Generator(np.random.PCG64(_SEED))
         if kernel == "arccosine":
             self._frequencies = _in_steps(draw.standard_normal((self.dimension, self.size)))
