@@ -42,6 +42,7 @@ class WeightsReceipt(Part):
     ridge: float
     condition_number: float
     residual: float
+    features: str | None = Field(None, description="the kernel features they work on, with their digest")
 
 
 class Receipt(Part):
@@ -55,6 +56,7 @@ class Receipt(Part):
     watermarks: Watermarks = Field(description="the last offset per partition that had been seen")
     weights: WeightsReceipt | None = None
     threshold: float = Field(description="combined score under which there is no answer")
+    p: float | None = Field(None, description="memory is similarity in lp; absent for the cosine")
     margin: float | None = Field(None, description="combined score minus the runner-up's")
     runner_up: str | None = None
     seconds: float = Field(description="from polling the query to having scored it")

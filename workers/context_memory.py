@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from workers.core.context import NOTHING, Batch
+from workers.core.features import NONE, Features
 from workers.core.index import ContextIndex
+from workers.core.sums import AnswerSums
 from workers.ports import PublishedWeights
 
 
 class ContextMemory:
     """Follows the shards, batch by batch; `watermarks` is the last offset seen of each."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, features: str = NONE) -> None:
         self._dimension = dimension
+        self.features = Features(features, dimension)
         self._indexes: dict[str, ContextIndex] = {}
+        self._sums: dict[str, AnswerSums] = {}
         self._weights: dict[str, PublishedWeights] = {}
         self._watermarks: dict[int, int] = {}
         self._shard_rows: dict[int, int] = {}
@@ -28,6 +32,8 @@ class ContextMemory:
         for context, mine in rows.items():
             entries = [fresh.entries[row] for row in mine]
             self._index(context).append(batch.partition, entries, fresh.vectors[mine])
+            if context in self._sums:
+                self._sums[context].add(entries, fresh.vectors[mine])
         self._watermarks[batch.partition] = max(
             batch.watermark, self._watermarks.get(batch.partition, NOTHING)
         )
@@ -35,13 +41,21 @@ class ContextMemory:
         return len(fresh.entries)
 
     def use(self, weights: PublishedWeights) -> None:
-        """From now on these are the weights of their context."""
+        """From now on these are the weights of their context. Raises ValueError where they work on other
+        features than this memory was made with."""
+        features = weights.weights.certificate.features
+        if features != self.features.identity:
+            raise ValueError(f"they work on features {features}, and these here are {self.features.identity}")
         self._weights[weights.context] = weights
 
     def index(self, context: str) -> ContextIndex:
         """The entries of `context`; an empty index where there are none."""
         index = self._indexes.get(context)
         return ContextIndex(self._dimension) if index is None else index
+
+    def sums(self, context: str) -> AnswerSums | None:
+        """What weights on features need of `context`; None where there are no features, or no entries."""
+        return self._sums.get(context)
 
     def weights(self, context: str) -> PublishedWeights | None:
         """The weights in force for `context`."""
@@ -62,4 +76,6 @@ class ContextMemory:
     def _index(self, context: str) -> ContextIndex:
         if context not in self._indexes:
             self._indexes[context] = ContextIndex(self._dimension)
+            if self.features.identity != NONE:
+                self._sums[context] = AnswerSums(self.features)
         return self._indexes[context]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from schemas import TextEvent
 from workers.context_memory import ContextMemory
-from workers.core.answering import Ranking, rank
+from workers.core.answering import Ranking, Space, rank
 from workers.core.context import Batch, Entry
+from workers.core.geometry import EUCLIDEAN
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import gate
@@ -77,12 +78,13 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 class Evaluation:
     """One context in memory. Teach, solve, ask."""
 
-    def __init__(self, embedder: Embedder, settings: SolveSettings) -> None:
+    def __init__(self, embedder: Embedder, settings: SolveSettings, p: float = EUCLIDEAN) -> None:
         self._embedder = embedder
+        self._p = p
         self._settings = settings
         dimension = embedder.identity.dimension
-        self._memory = ContextMemory(dimension)
-        self._statistics = Statistics(dimension, settings.device)
+        self._memory = ContextMemory(dimension, settings.features)
+        self._statistics = Statistics(self._memory.features.size, settings.device)
         self._offset = 0
         self.put_aside: list[TextEvent] = []
         """What was not taught because it embeds to zero, as ingest would put it aside."""
@@ -103,7 +105,7 @@ class Evaluation:
         self._memory.append(Batch(0, self._offset - 1, entries, vectors[known]))
         taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
         rows = [known[i] for i in taught]
-        self._statistics.add(vectors[rows], [entries[i].answer or "" for i in taught])
+        self._statistics.add(self._memory.features(vectors[rows]), [entries[i].answer or "" for i in taught])
 
     def solve(self) -> list[str]:
         """Weights from all pairs so far; returns why they are not used, which is empty where they are."""
@@ -112,6 +114,8 @@ class Evaluation:
         weights = solve(self._statistics, self._settings.ridge, self._settings.device)
         if reasons := gate(weights):
             return reasons
+        features = self._memory.features.identity
+        weights = replace(weights, certificate=replace(weights.certificate, features=features))
         self._memory.use(PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0))
         return []
 
@@ -120,7 +124,8 @@ class Evaluation:
         texts = [question.text for question in questions]
         weights = self._memory.weights(CONTEXT)
         projection = weights.weights.projection if weights else None
-        rankings = rank(texts, self._embedder.embed(texts), self._memory.index(CONTEXT), projection)
+        index, space = self._memory.index(CONTEXT), Space(self._memory.sums(CONTEXT), self._p)
+        rankings = rank(texts, self._embedder.embed(texts), index, projection, space=space)
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

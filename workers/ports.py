@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from workers.core.context import Batch, EmbedderIdentity, Entry, ShardState, Vectors
+from workers.core.features import NONE
 
 if TYPE_CHECKING:
     from workers.core.statistics import Statistics
@@ -180,10 +181,12 @@ class ContextStore(Protocol):
 
 @dataclass(slots=True)
 class Checkpoint:
-    """Statistics per context, and the watermark per shard that they cover exactly."""
+    """Statistics per context, and the watermark per shard that they cover exactly. `features` is the identity
+    of those that the statistics are of (core/features.py)."""
 
     statistics: dict[str, Statistics] = field(default_factory=dict)
     shards: dict[int, ShardState] = field(default_factory=dict)
+    features: str = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,9 @@ class WeightsStore(Protocol):
 
     def claim(self, owner: str) -> None: ...
 
-    def load_checkpoint(self, dimension: int) -> Checkpoint: ...
+    def load_checkpoint(self, dimension: int, features: str = NONE) -> Checkpoint:
+        """An empty one where there is none, and where it is of other features: then with their identity, and
+        the next save replaces it. Raises `ContextError` where it is damaged or of another dimension."""
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """All of it in one atomic step; writes only the answers that changed, then marks them saved."""

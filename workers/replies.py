@@ -10,7 +10,9 @@ import numpy as np
 from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, WeightsReceipt
 from workers.context_memory import ContextMemory
 from workers.core import answering
-from workers.core.answering import Ranking, rank
+from workers.core.answering import Ranking, Space, rank
+from workers.core.features import NONE
+from workers.core.geometry import EUCLIDEAN
 from workers.pending import Pending
 from workers.ports import Embedder, PublishedWeights
 from workers.settings import ResponderSettings
@@ -62,6 +64,7 @@ class Replies:
             self._memory.index(context),
             weights.weights.projection if weights else None,
             [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
+            Space(self._memory.sums(context), self._settings.p),
         )
         known = np.any(vectors, axis=1)
         return [
@@ -126,6 +129,7 @@ class Replies:
             watermarks=dict(self._memory.watermarks()),
             weights=_weights_receipt(weights) if weights else None,
             threshold=self._settings.threshold,
+            p=None if self._settings.p == EUCLIDEAN else self._settings.p,
             margin=ranking.margin,
             runner_up=runner_up.answer if runner_up else None,
             seconds=time.monotonic() - pending.received,
@@ -141,4 +145,5 @@ def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
         ridge=certificate.ridge,
         condition_number=certificate.condition,
         residual=certificate.residual,
+        features=None if certificate.features == NONE else certificate.features,
     )

@@ -28,7 +28,7 @@ from workers.settings import Settings
 log = structlog.get_logger()
 
 READ_BATCHES = 16
-"""Batches per shard and turn: queries wait for no more than that."""
+"""Batches per shard and turn, fewer with features: queries wait for no more than that."""
 WEIGHTS_INTERVAL_S = 0.5
 AWAIT_ENTRIES_S = 0.01
 """Wait for new entries while queries wait for them; other queries wait no longer than that."""
@@ -54,11 +54,12 @@ class Responder:
         self._settings = settings.responder
         self._kafka = settings.kafka
         self._metrics = metrics
-        self._memory = ContextMemory(embedder.identity.dimension)
+        self._memory = ContextMemory(embedder.identity.dimension, settings.solve.features)
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
+        self._refused: dict[str, int] = {}
         self._caught_up = False
         self._lag: dict[int, int] = {}
         store.open(embedder.identity)
@@ -83,8 +84,10 @@ class Responder:
 
     def _follow(self) -> int:
         """Take in what is new in the context; returns how many rows that were."""
+        features = self._memory.features
+        batches = max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
         wait = AWAIT_ENTRIES_S if len(self._pending) else 0.0
-        tail = self._store.tail(self._memory.watermarks(), READ_BATCHES, wait)
+        tail = self._store.tail(self._memory.watermarks(), batches, wait)
         moved = sum(self._take_in(batch) for batch in tail.batches)
         self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
         if not self._caught_up and not any(self._lag.values()):
@@ -108,14 +111,24 @@ class Responder:
         self._weights_seen_at = now
         for context, version in self._weights.versions().items():
             in_force = self._memory.weights(context)
-            if in_force is None or in_force.version != version:
+            known = in_force.version if in_force else None
+            if version not in (known, self._refused.get(context)):
                 self._use_weights(context)
 
     def _use_weights(self, context: str) -> None:
         published = self._weights.weights(context)
         if published is None:
             return
-        self._memory.use(published)
+        try:
+            self._memory.use(published)
+        except ValueError as error:
+            self._refused[context] = published.version
+            self._metrics.weights_refused.labels(context).inc()
+            hint = "is HURNET_SOLVE_FEATURES the same for solver and responder?"
+            log.error(
+                "weights refused", context=context, version=published.version, reason=f"{error}: {hint}"
+            )
+            return
         certificate = published.weights.certificate.as_dict()
         self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from workers.core.features import NONE, PATTERN
 from workers.errors import ConfigurationError
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
@@ -107,6 +108,11 @@ class SolveSettings(_Section):
     interval: Seconds = Field(5.0, description="solve at the latest this long after new pairs")
     rows: int = Field(10_000, ge=1, description="or as soon as this many new pairs are in")
     ridge: float | Literal["gcv"] = Field(0.1, description="lambda on unit vectors, or 'gcv' to choose it")
+    features: str = Field(
+        NONE,
+        pattern=PATTERN,
+        description="kernel features: gaussian:2048[:width], laplace:..., arccosine:2048; for all workers",
+    )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="where to compute")
     checkpoint_interval: Seconds = Field(
         10.0, description="checkpoint at the latest this long after new pairs"
@@ -132,6 +138,7 @@ class ResponderSettings(_Section):
     batch: int = Field(64, ge=1, le=1_000, description="queries answered together at most")
     poll: Seconds = Field(0.02, description="longest wait for queries before looking for new entries")
     threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
+    p: float = Field(2.0, ge=1.1, le=8, description="similarity in the space lp: 2 is the cosine")
     wait: Seconds = Field(5.0, description="how long a query waits for its min_watermarks by default")
     reply_topics: str = Field(
         r"answers([._-].*)?", description="regular expression a reply-to topic must match"

@@ -18,6 +18,7 @@ import numpy as np
 import structlog
 
 from workers.core.context import ShardState, Vectors
+from workers.core.features import NONE, Features
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Weights, gate
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 
 ROLE = "solver"
 READ_BATCHES = 64
-"""Batches per shard and step: bounds a step's time and memory."""
+"""Batches per shard and step, fewer with features: bounds a step's time and memory."""
 WAIT_S = 0.25
 """Longest wait for new rows, and between looks at the lease while standing by."""
 
@@ -59,7 +60,8 @@ class Solver:
         self._renewed_at = 0.0
         self._checkpoint: Checkpoint | None = None
         self._holder = self._owner
-        self._dimension = 0
+        self._features = Features(NONE, 1)
+        self._there: dict[int, int] = {}
         self._unsolved: dict[str, int] = {}
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
@@ -74,7 +76,7 @@ class Solver:
             time.sleep(WAIT_S)
             return
         positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
-        tail = self._store.tail(positions, READ_BATCHES, block_s=WAIT_S)
+        tail = self._store.tail(positions, self._batches(), block_s=WAIT_S)
         self._fold(checkpoint, tail)
         self._observe(checkpoint, tail.states, len(tail.batches))
         self._checkpoint_if_due(checkpoint)
@@ -115,14 +117,20 @@ class Solver:
         if identity is None:
             return None
         self._weights.claim(self._owner)
-        checkpoint = self._weights.load_checkpoint(identity.dimension)
+        features = Features(self._settings.features, identity.dimension)
+        checkpoint = self._weights.load_checkpoint(features.size, features.identity)
+        if checkpoint.features != features.identity:
+            change = {"were": checkpoint.features, "are": features.identity}
+            log.warning("features have changed: learning again from the whole context", **change)
+            checkpoint.features = features.identity
         states = self._store.states()
         if any(p in states and states[p].epoch != s.epoch for p, s in checkpoint.shards.items()):
             raise ContextReplaced(
                 "shards were deleted, but the solver's checkpoint of them was not: delete every key of this "
                 "context's prefix, or begin a new one (HURNET_REDIS_PREFIX)"
             )
-        self._dimension = identity.dimension
+        self._features = features
+        self._there = {p: state.watermark for p, state in states.items()}
         # The weights in force may be older than the checkpoint: every context is solved once.
         self._unsolved = dict.fromkeys(checkpoint.statistics, 1)
         self._unsolved_since = self._checkpointed_at = time.monotonic()
@@ -131,6 +139,10 @@ class Solver:
         rows = sum(shard.rows for shard in checkpoint.shards.values())
         log.info("took over", rows=rows, contexts=len(checkpoint.statistics))
         return checkpoint
+
+    def _batches(self) -> int:
+        """So many per step that it takes no longer for features: the work on a row is as their square."""
+        return max(1, int(READ_BATCHES * min(1.0, self._features.dimension / self._features.size) ** 2))
 
     def _fold(self, checkpoint: Checkpoint, tail: Tail) -> None:
         """Add the pairs of new batches to the statistics of their contexts (eq. 3: G and C)."""
@@ -141,9 +153,9 @@ class Solver:
                     pairs.setdefault(entry.context, []).append((vector, entry.answer))
         for context, mine in pairs.items():
             if context not in checkpoint.statistics:
-                checkpoint.statistics[context] = Statistics(self._dimension, self._settings.device)
+                checkpoint.statistics[context] = Statistics(self._features.size, self._settings.device)
             vectors, answers = zip(*mine, strict=True)
-            checkpoint.statistics[context].add(np.stack(vectors), answers)
+            checkpoint.statistics[context].add(self._features(np.stack(vectors)), answers)
             self._note_pairs(context, len(mine))
         for batch in tail.batches:
             rows = checkpoint.shards.get(batch.partition, ShardState()).rows + len(batch.entries)
@@ -171,10 +183,19 @@ class Solver:
     def _solve_if_due(self, checkpoint: Checkpoint) -> None:
         waited = time.monotonic() - self._unsolved_since
         many = sum(self._unsolved.values()) >= self._settings.rows
-        if self._unsolved and (many or waited >= self._settings.interval):
+        due = many or waited >= self._settings.interval
+        if self._unsolved and due and not self._behind(checkpoint):
             for context in sorted(self._unsolved):
                 self._solve(checkpoint, context)
                 del self._unsolved[context]
+
+    def _behind(self, checkpoint: Checkpoint) -> bool:
+        """Whether not all that was there at take-over is folded in: weights in force may know it, and none
+        may follow them that know less."""
+        return any(
+            checkpoint.shards.get(p, ShardState()).watermark < watermark
+            for p, watermark in self._there.items()
+        )
 
     def _solve(self, checkpoint: Checkpoint, context: str) -> None:
         """Solve, pass the gate, publish. What the gate refuses leaves the old weights in force."""
@@ -189,9 +210,8 @@ class Solver:
         if reasons := gate(weights):
             self._refuse(context, reasons)
             return
-        self._publish(
-            checkpoint, context, replace(weights, certificate=replace(weights.certificate, seconds=seconds))
-        )
+        figures = replace(weights.certificate, seconds=seconds, features=self._features.identity)
+        self._publish(checkpoint, context, replace(weights, certificate=figures))
 
     def _refuse(self, context: str, reasons: list[str]) -> None:
         self._metrics.weights_refused.labels(context).inc()

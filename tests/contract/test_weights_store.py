@@ -89,6 +89,20 @@ def test_the_dimension_must_be_the_context_s(stores: Stores) -> None:
         store.load_checkpoint(DIMENSION + 1)
 
 
+def test_a_checkpoint_of_other_features_is_set_aside_until_it_is_replaced(stores: Stores) -> None:
+    store = claimed(stores)
+    assert store.load_checkpoint(DIMENSION, "gaussian:256/ab") == Checkpoint(features="gaussian:256/ab")
+    store.save_checkpoint(checkpoint_of({"faq": [1], "old": [2]}))
+    store = claimed(stores, "solver-2")
+    assert store.load_checkpoint(DIMENSION + 1, "gaussian:256/ab") == Checkpoint(features="none")
+    checkpoint = checkpoint_of({"faq": [3]})
+    checkpoint.features = "gaussian:256/ab"
+    store.save_checkpoint(checkpoint)
+    store = claimed(stores, "solver-3")
+    assert store.load_checkpoint(DIMENSION, "gaussian:256/ab") == checkpoint
+    assert store.load_checkpoint(DIMENSION) == Checkpoint(features="gaussian:256/ab")
+
+
 def test_answers_that_are_gone_are_dropped(stores: Stores) -> None:
     store, rows = claimed(stores), np.ones((2, DIMENSION), np.int16)
     checkpoint = checkpoint_of({"faq": [1]})

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import Answer, Coordinates, DeadLetter, Query
+from schemas import Answer, Coordinates, DeadLetter, Query, Receipt
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
 from workers.adapters.memory_log import MemoryExchange, MemoryLog
 from workers.core.context import Batch, Entry
+from workers.core.features import Features
+from workers.core.grid import SCALE
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.errors import EmbedderMismatch, Superseded, TransientError
 from workers.metrics import Metrics
 from workers.ports import Appended, Headers, Outgoing, PublishedWeights
 from workers.responder import Responder
-from workers.settings import ResponderSettings, Settings
+from workers.settings import ResponderSettings, Settings, SolveSettings
 
 EMBEDDER = HashedText(128)
 PAIRS = [
@@ -55,25 +58,29 @@ class World:
         batch = Batch(partition, watermark + len(entries), entries, vectors)
         assert isinstance(self.store.append(batch, watermark), Appended)
 
-    def solve(self) -> None:
-        statistics = Statistics(EMBEDDER.identity.dimension)
-        statistics.add(EMBEDDER.embed([t for t, _ in PAIRS]), [a for _, a in PAIRS])
+    def solve(self, spec: str = "none") -> None:
+        features = Features(spec, EMBEDDER.identity.dimension)
+        statistics = Statistics(features.size)
+        statistics.add(features(EMBEDDER.embed([t for t, _ in PAIRS])), [a for _, a in PAIRS])
+        solved = solve(statistics, 0.1, "cpu")
+        solved = replace(solved, certificate=replace(solved.certificate, features=features.identity))
         weights = MemoryWeightsStore(self.server)
         weights.claim("test")
-        published = PublishedWeights("default", 1, solve(statistics, 0.1, "cpu"), {0: len(PAIRS) - 1}, 0)
-        weights.publish(published)
+        version = weights.versions().get("default", 0) + 1
+        weights.publish(PublishedWeights("default", version, solved, {0: len(PAIRS) - 1}, 0))
 
     def ask(self, *queries: Query | bytes, headers: Headers = (), partition: int = 0) -> None:
         raw = [q.encode() if isinstance(q, Query) else q for q in queries]
         self.log.append([Outgoing("queries", value, b"key", headers, partition) for value in raw])
 
-    def responder(self, instance: str = "one", **responder: object) -> Responder:
+    def responder(self, instance: str = "one", features: str = "none", **responder: object) -> Responder:
         chosen = ResponderSettings.model_validate(
             {"poll": 0, "threshold": 0.3, "instance": instance, **responder}
         )
         exchange = MemoryExchange(self.log, "queries", "responders", instance)
         stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
-        return Responder(exchange, *stores, EMBEDDER, Settings(responder=chosen), Metrics())
+        settings = Settings(responder=chosen, solve=SolveSettings(features=features))
+        return Responder(exchange, *stores, EMBEDDER, settings, Metrics())
 
     def answers(self, topic: str = "answers") -> list[Answer]:
         return [Answer.decode(record.value) for record in self.log.records(topic)]
@@ -93,6 +100,65 @@ def turn(responder: Responder, times: int = 6) -> None:
 def only(answers: list[Answer]) -> Answer:
     (answer,) = answers
     return answer
+
+
+def receipt(answer: Answer) -> Receipt:
+    assert answer.receipt is not None
+    return answer.receipt
+
+
+def test_weights_on_features_serve_where_the_features_are_the_same() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.solve("gaussian:256")
+    world.ask(Query(text=PAIRS[0][0]))
+    turn(world.responder(features="gaussian:256"))
+    answer = only(world.answers())
+    assert answer.answer == PAIRS[0][1]
+    weights = receipt(answer).weights
+    assert weights is not None
+    assert weights.features == Features("gaussian:256", EMBEDDER.identity.dimension).identity
+    assert (answer.candidates[0].scores.weights or 0) > 0.3
+
+
+@pytest.mark.parametrize(("solved", "asked"), [("gaussian:256", "none"), ("none", "gaussian:256")])
+def test_weights_on_other_features_are_refused_and_questions_still_answered(solved: str, asked: str) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.solve(solved)
+    world.ask(Query(text=PAIRS[0][0]))
+    responder = world.responder(features=asked)
+    turn(responder)
+    answer = only(world.answers())
+    assert answer.answer == PAIRS[0][1]
+    assert receipt(answer).weights is None
+    assert answer.candidates[0].scores.weights is None
+    world.solve(asked)
+    world.ask(Query(text=PAIRS[0][0]))
+    responder._weights_seen_at = 0.0
+    turn(responder)
+    weights = receipt(world.answers()[-1]).weights
+    assert weights is not None
+    assert weights.version == 2
+
+
+def test_similarity_in_lp_is_asked_for_by_a_setting() -> None:
+    query, found = Query(text=PAIRS[1][0]), []
+    for p in (2.0, 1.5):
+        world = World()
+        world.teach(*PAIRS)
+        world.ask(query)
+        turn(world.responder(p=p))
+        found.append(only(world.answers()))
+    cosine, mapped = found
+    assert cosine.answer == mapped.answer == PAIRS[1][1]
+    assert receipt(cosine).p is None
+    assert receipt(mapped).p == 1.5
+    vector = EMBEDDER.embed([query.text])[0] / SCALE
+    dual = np.sign(vector) * np.abs(vector) ** 0.5
+    expected = vector @ dual / (np.linalg.norm(vector) * np.linalg.norm(dual))
+    assert cosine.candidates[0].scores.memory == pytest.approx(1)
+    assert mapped.candidates[0].scores.memory == pytest.approx(expected, abs=1e-3)
 
 
 def test_an_answer_and_its_receipt() -> None:

@@ -13,6 +13,7 @@ from workers import solver as solver_module
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 from workers.core.context import NOTHING, Batch, Entry
+from workers.core.features import Features
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Weights
@@ -64,11 +65,12 @@ class World:
         )
         return Solver(*stores, chosen, Metrics())
 
-    def clean(self, context: str = "default") -> Statistics:
+    def clean(self, context: str = "default", spec: str = "none") -> Statistics:
         """What one pass over everything gives."""
         pairs = [e for e in self.sent if e.context == context and e.answer is not None]
-        statistics = Statistics(EMBEDDER.identity.dimension)
-        statistics.add(EMBEDDER.embed([e.text for e in pairs]), [e.answer or "" for e in pairs])
+        features = Features(spec, EMBEDDER.identity.dimension)
+        statistics = Statistics(features.size)
+        statistics.add(features(EMBEDDER.embed([e.text for e in pairs])), [e.answer or "" for e in pairs])
         return statistics
 
 
@@ -190,6 +192,38 @@ def test_a_solver_that_was_taken_over_from_must_stop() -> None:
     with pytest.raises(Superseded):
         paused.step()
     assert world.server.data.checkpoint.statistics["default"].count == 4
+
+
+def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "READ_BATCHES", 1)
+    world = World()
+    for first in (0, 5, 10):
+        world.append(*pairs(first, first + 5))
+    before = world.solver()
+    for _ in range(4):
+        before.step()
+    before.drain()
+    version = world.server.data.weights["default"].version
+    after = world.solver(features="gaussian:256")
+    seen = []
+    for _ in range(5):
+        after.step()
+        seen.append(world.server.data.weights["default"].weights.certificate.features)
+    identity = Features("gaussian:256", EMBEDDER.identity.dimension).identity
+    # Nothing is published before all that the old weights know is known again.
+    assert seen[:2] == ["none", "none"]
+    assert seen[-1] == identity
+    published = world.server.data.weights["default"]
+    assert published.version == version + 1
+    assert published.weights.certificate.count == 15
+    assert published.weights.projection.shape == (256, 256)
+    after.drain()
+    checkpoint = world.server.data.checkpoint
+    assert checkpoint.features == identity
+    assert checkpoint.statistics["default"].digest() == world.clean(spec="gaussian:256").digest()
+    again = world.solver(features="gaussian:256")
+    again.step()
+    assert world.server.data.checkpoint.statistics["default"].count == 15
 
 
 def test_it_waits_for_a_context_to_be_begun() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from workers.core.codec import bare, beyond, check
 from workers.core.context import NOTHING, Batch, EmbedderIdentity, Entry, ShardState
+from workers.core.features import NONE
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded
 from workers.ports import Appended, Checkpoint, PublishedWeights, Refused, Tail
 
@@ -154,9 +155,13 @@ class MemoryWeightsStore:
     def claim(self, owner: str) -> None:
         self._server.data.owner = self._owner = owner
 
-    def load_checkpoint(self, dimension: int) -> Checkpoint:
+    def load_checkpoint(self, dimension: int, features: str = NONE) -> Checkpoint:
         with self._server.changed:
             checkpoint = _copied(self._server.data.checkpoint)
+        if not (checkpoint.shards or checkpoint.statistics):
+            return Checkpoint(features=features)
+        if checkpoint.features != features:
+            return Checkpoint(features=checkpoint.features)
         if any(statistics.dimension != dimension for statistics in checkpoint.statistics.values()):
             raise ContextError(f"the checkpoint is not of dimension {dimension}")
         return checkpoint
@@ -219,4 +224,4 @@ class MemoryLeaseStore:
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:
     statistics = {context: statistics.copy() for context, statistics in checkpoint.statistics.items()}
-    return Checkpoint(statistics, dict(checkpoint.shards))
+    return Checkpoint(statistics, dict(checkpoint.shards), checkpoint.features)

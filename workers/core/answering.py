@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.context import Vectors
+from workers.core.geometry import EUCLIDEAN, mapped_queries
 from workers.core.index import ContextIndex, Coordinates, Matches
 from workers.core.local import NEIGHBOURS, coefficients
+from workers.core.sums import AnswerSums
 from workers.core.weights import predict
 from workers.core.words import encode, similarities
 
@@ -88,19 +90,32 @@ class Ranking:
         return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
+    with `p` other than 2 entries are compared in ℓp (equation 12), which does not touch the weights."""
+
+    sums: AnswerSums | None = None
+    p: float = EUCLIDEAN
+
+
 def rank(
     texts: Sequence[str],
     vectors: Vectors,
     index: ContextIndex,
     projection: Floats | None = None,
     exclude: Sequence[Coordinates | None] | None = None,
+    space: Space | None = None,
 ) -> list[Ranking]:
     """Rank the answers of a context for each query, given its text and its grid row (n, d).
 
     `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
     entry that is the asker's own and must not answer it (equation 5)."""
-    predictions = None if projection is None else predict(projection, vectors)
-    found = index.search(vectors, NEIGHBOURS, predictions, exclude)
+    space = space or Space()
+    predictions = None if projection is None or space.sums is not None else predict(projection, vectors)
+    found = index.search(mapped_queries(vectors, space.p), NEIGHBOURS, predictions, exclude)
+    if projection is not None and space.sums is not None:
+        found = space.sums.weigh(found, vectors, index, projection, exclude)
     return [_rank(text, matches, index) for text, matches in zip(texts, found, strict=True)]
 
 

@@ -79,6 +79,13 @@ class ContextIndex:
         block, at = self._blocks[row // BLOCK_ROWS], row % BLOCK_ROWS
         return int(block.partitions[at]), int(block.offsets[at])
 
+    def find(self, coordinates: Coordinates) -> int | None:
+        """The row of the entry at `coordinates`; None where there is none."""
+        for first, block, size in self._filled():
+            for row in _where(block, size, coordinates).tolist():
+                return first + int(row)
+        return None
+
     def answer_ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The answer of each row, as an index into `answers`."""
         return self._gather("answers", rows)

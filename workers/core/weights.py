@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.context import Vectors
+from workers.core.features import NONE
 from workers.core.grid import SCALE
 
 MAX_INVERSE_ERROR: Final = 1e-6
@@ -30,7 +31,8 @@ class Certificate:
     ‖XW - Y‖²_F/‖Y‖²_F (eq. 11), `gcv` the generalised cross-validation score, None where nothing is left to
     validate with (λ = 0 and rank = count). `condition` is that of G + λI on the directions kept, and
     `inverse_error` ‖E‖_F/√d there with E = (G+λI)P - I. As W - W* = EᵀW* for the exact W*, ‖E‖_F bounds W's
-    relative error. `seconds` is filled in by the caller (`dataclasses.replace`).
+    relative error. `seconds`, and `features`, the identity of those that X holds (core/features.py), are
+    filled in by the caller (`dataclasses.replace`).
     """
 
     count: int
@@ -47,6 +49,7 @@ class Certificate:
     inverse_error: float
     device: str
     seconds: float = 0.0
+    features: str = NONE
 
     def as_dict(self) -> dict[str, float | str | None]:
         """Its fields by name, for JSON."""

@@ -1,7 +1,7 @@
 """The solver's checkpoint, and the weights it publishes.
 
 P:{solver}:owner        who may write: the last to claim it
-P:{solver}:checkpoint   hash: stamp, shards (JSON); without a stamp there is no checkpoint
+P:{solver}:checkpoint   hash: stamp, shards (JSON), features; without a stamp there is no checkpoint
 P:{solver}:grams        hash: context -> count and G
 P:{solver}:sums:C       hash: answer -> n_a and B_a
 P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection, sha256
@@ -24,6 +24,7 @@ from workers.adapters.redis import published
 from workers.adapters.redis.connection import Connection, guarded
 from workers.core.codec import seal, unseal
 from workers.core.context import ShardState
+from workers.core.features import NONE
 from workers.errors import ContextError, Superseded, TransientError
 from workers.ports import Checkpoint, PublishedWeights
 
@@ -61,14 +62,18 @@ class RedisWeightsStore:
         self._owner = owner
 
     @guarded
-    def load_checkpoint(self, dimension: int) -> Checkpoint:
+    def load_checkpoint(self, dimension: int, features: str = NONE) -> Checkpoint:
         """Raises `ContextError` where it is damaged or of another dimension, `TransientError` where a save
         comes in between. The statistics are on the CPU."""
         self._stamps, self._contexts = set(), set()
         header = self._client.hgetall(self._key("checkpoint"))
         if b"stamp" not in header:
-            return Checkpoint()
+            return Checkpoint(features=features)
+        stored = header.get(b"features", NONE.encode()).decode()
+        if stored != features:
+            return Checkpoint(features=stored)
         checkpoint = self._loaded(header, dimension)
+        checkpoint.features = features
         if self._client.hget(self._key("checkpoint"), "stamp") != header.get(b"stamp"):
             raise TransientError("the checkpoint was saved while it was read")
         self._stamps, self._contexts = {header[b"stamp"].decode()}, set(checkpoint.statistics)
@@ -83,7 +88,8 @@ class RedisWeightsStore:
         crash on the way leaves none, never a wrong one.
         """
         stamp = secrets.token_hex(8)
-        header = {"stamp": stamp, "shards": json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})}
+        shards = json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})
+        header = {"stamp": stamp, "shards": shards, "features": checkpoint.features}
         if not self._save_changes(checkpoint, header):
             self._save_whole(checkpoint, header)
         self._stamps, self._contexts = {stamp}, set(checkpoint.statistics)

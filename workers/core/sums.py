@@ -1,0 +1,85 @@
+"""What the weights need of the context when they work on kernel features: a sum per answer.
+
+(φ(q)W)_a = ⟨Pφ(q), F_a⟩ with F_a the sum of φ over the entries that teach answer a (eq. 3, 10). Without
+features the search has those products at hand for every row; with them it has not, and F_a takes their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.core.context import Entry, Vectors
+from workers.core.features import Features
+from workers.core.grid import SCALE
+from workers.core.index import ContextIndex, Coordinates, Matches
+from workers.core.weights import predict
+
+Floats = NDArray[np.float64]
+
+
+class AnswerSums:
+    """F_a by answer, in integers: the same in whatever order entries came. An answer takes 2·`features.size`
+    bytes when taught once, then 4·`features.size`, and 8 from 2¹⁷ entries on."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+        self._totals: dict[str, NDArray[np.signedinteger]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Take in the grid rows (n, d) of entries; those without an answer teach nothing."""
+        taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
+        for i, row in zip(taught, self.features(vectors[taught]), strict=True):
+            self._add(entries[i].answer or "", row)
+
+    def _add(self, answer: str, row: Vectors) -> None:
+        self._counts[answer] = count = self._counts.get(answer, 0) + 1
+        total = self._totals.get(answer)
+        self._totals[answer] = row.copy() if total is None else total.astype(_width(count)) + row
+
+    def total(self, answer: str) -> NDArray[np.signedinteger]:
+        """F_a; zeros where nothing teaches it."""
+        total = self._totals.get(answer)
+        return np.zeros(self.features.size, np.int16) if total is None else total
+
+    def weigh(
+        self,
+        found: Sequence[Matches],
+        vectors: Vectors,
+        index: ContextIndex,
+        projection: Floats,
+        exclude: Sequence[Coordinates | None] | None = None,
+    ) -> list[Matches]:
+        """The matches of queries (n, d) with the weights' scores of the answers among them, 0 for all others.
+
+        `projection` is P (size, size); the entry that `exclude` names for a query is left out of its sum."""
+        predictions = predict(projection, self.features(vectors))
+        own = exclude or [None] * len(found)
+        return [
+            replace(matches, weights=self._scores(matches, index, prediction, out))
+            for matches, prediction, out in zip(found, predictions, own, strict=True)
+        ]
+
+    def _scores(
+        self, matches: Matches, index: ContextIndex, prediction: Floats, own: Coordinates | None
+    ) -> Floats:
+        scores = np.zeros(len(index.answers))
+        answers = np.unique(index.answer_ids(matches.rows)) if len(matches.rows) else np.empty(0, np.int64)
+        for answer in answers.tolist():
+            scores[answer] = self.total(index.answers[answer]) @ prediction
+        row = None if own is None else index.find(own)
+        if row is not None and index.entry(row).answer is not None:
+            rows = np.array([row])
+            vector = index.vectors(rows).astype(np.int16)
+            scores[index.answer_ids(rows)[0]] -= self.features(vector)[0] @ prediction
+        scores /= SCALE
+        return scores
+
+
+def _width(count: int) -> type[np.signedinteger]:
+    """Of a sum of `count` grid rows, whose components are at most 2¹⁴ each."""
+    return np.int32 if count < 1 << 17 else np.int64
