@@ -1,7 +1,7 @@
 """Kernels in C for what numpy and torch have no fast exact operation for.
 
-They are optional: whoever uses one does without where it is missing. Together they are one shared library with
-no Python in it, compiled at installation where there is a C compiler (in a working tree by hand:
+They are optional: whoever uses one does without where it is missing. Together they are one shared library
+without any Python in it, compiled at installation where there is a C compiler (in a working tree by hand:
 `python -m workers.core.native.build`). One binary serves every CPU of an architecture: a kernel that needs
 more than the baseline is compiled for that alone, and called where `features()` has it.
 """
