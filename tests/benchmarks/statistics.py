@@ -1,8 +1,8 @@
 """Exact sums against float32's, on one thread for both: G += XᵀX by each path, and whole batches folded in.
 
 sgemm is torch's or numpy's float32 XᵀX as a general product, whichever is faster, on rows that are float32
-already. numpy's ssyrk, which does half of the operations, stands beside it. The exact side starts from the int16
-rows and ends in int64, certificate and packing included. Seconds are the calling thread's CPU time.
+already. numpy's ssyrk, which does half of the operations, stands beside it. The exact side starts from the
+int16 rows and ends in int64, certificate and packing included. Seconds are the calling thread's CPU time.
 """
 
 # ruff: noqa: E402  # numpy reads how many threads to use when it is imported

@@ -26,7 +26,7 @@ from workers.core.gram import (
     paths,
 )
 from workers.core.grid import SCALE
-from workers.core.native import Feature, disabled, features, library, syrk
+from workers.core.native import Feature, disabled, features, syrk
 from workers.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_many_rows_of_the_largest_components(path: str, monkeypatch: pytest.Monk
 @given(hnp.arrays(np.int16, st.tuples(st.integers(1, 30), st.integers(1, 5))))
 def test_the_certificate_is_the_longest_that_holds(rows: NDArray[np.int16]) -> None:
     """Any int16, off the grid too: there is always a row to go on with."""
-    if library() is None:
+    if not KERNELS:
         return
     count = certified_rows(rows, np.empty(rows.shape[1], np.uint32))
     squares = np.cumsum(rows.astype(np.int64) ** 2, axis=0).max(axis=1)
@@ -165,17 +165,30 @@ def test_without_kernels_numpy_serves_and_says_so() -> None:
 def test_the_path_that_takes_least_is_taken_and_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
-    def add(name: str, seconds: float, rows: NDArray[np.int16], gram: Integers) -> None:
+    def slow(name: str, seconds: float, rows: NDArray[np.int16], gram: Integers) -> None:
         calls.append(name)
         time.sleep(seconds)
+        add_float64(rows, gram)
 
-    fakes = {name: partial(add, name, seconds) for name, seconds in {"a": 0.02, "b": 0.0, "c": 0.02}.items()}
+    fakes = {name: partial(slow, name, seconds) for name, seconds in {"a": 0.02, "b": 0.0, "c": 0.02}.items()}
     monkeypatch.setattr(module, "paths", lambda _: fakes)
     assert fastest(3, CPU) == "b"
     assert set(calls) == {"a", "b", "c"}
     calls.clear()
     assert fastest(3, CPU) == "b"
     assert not calls
+
+
+def test_a_path_that_fails_or_errs_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(rows: NDArray[np.int16], gram: Integers) -> None:
+        raise RuntimeError("this GPU has no such operation")
+
+    def wrong(rows: NDArray[np.int16], gram: Integers) -> None:
+        gram[0, -1] += 1
+
+    fakes = {"unsupported": unsupported, "wrong": wrong, "float64": add_float64}
+    monkeypatch.setattr(module, "paths", lambda _: fakes)
+    assert fastest(64, CPU) == "float64"
 
 
 def test_a_mirror_is_a_new_matrix() -> None:
