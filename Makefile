@@ -61,7 +61,7 @@ install-dev:
 # holds all that the set-up depends on, the folder too (scripts name it). The dev set-up contains the demo's.
 define INSTALL
 set -eu; \
-here=$$(pwd -P); key=$$(cat pyproject.toml constraints.txt | cksum; echo "$$here"); \
+here=$$(pwd -P); key=$$(cat pyproject.toml constraints.txt workers/core/native/*.c 2>/dev/null | cksum; echo "$$here"); \
 is_ready() { [ "$$(cat ".venv/$$1.ok" 2>/dev/null)" = "$$key" ] && $(PY) -c '' 2>/dev/null; }; \
 if is_ready $$name || is_ready dev; then exit 0; fi; \
 if ! $(PY) -c '' 2>/dev/null || ! grep -qsxF "$$here" .venv/demo.ok .venv/dev.ok; then \

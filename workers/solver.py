@@ -137,7 +137,8 @@ class Solver:
         self._rows_since_checkpoint = 0
         self._checkpoint = checkpoint
         rows = sum(shard.rows for shard in checkpoint.shards.values())
-        log.info("took over", rows=rows, contexts=len(checkpoint.statistics))
+        sums_by = Statistics(identity.dimension, self._settings.device).path
+        log.info("took over", rows=rows, contexts=len(checkpoint.statistics), sums_by=sums_by)
         return checkpoint
 
     def _batches(self) -> int:

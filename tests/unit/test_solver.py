@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from workers import solver as solver_module
 from workers.adapters.embedders.hashing import HashedText
@@ -89,6 +90,15 @@ def test_it_folds_pairs_and_publishes_weights_with_a_certificate() -> None:
     assert published.watermarks == {0: 20}
     assert published.weights.certificate.count == 20
     assert published.weights.certificate.seconds > 0
+
+
+def test_it_says_by_which_path_it_sums() -> None:
+    world = World()
+    world.append(*pairs(0, 1))
+    with capture_logs() as logs:
+        world.solver().step()
+    said = [line["sums_by"] for line in logs if line["event"] == "took over"]
+    assert said == [Statistics(EMBEDDER.identity.dimension).path]
 
 
 def test_contexts_are_solved_apart() -> None:

@@ -12,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from workers.core import answer_sums
 from workers.core import statistics as module
+from workers.core.device import float64_device
 from workers.core.grid import SCALE, snap
-from workers.core.statistics import MAX_ROWS, Statistics, float64_device
+from workers.core.native import disabled
+from workers.core.statistics import Statistics
+from workers.core.statistics_codec import GRAM_HEADER, MAX_ROWS, SUM_HEADER
 
 Pair = tuple[tuple[int, ...], str]
 
@@ -129,25 +133,73 @@ def test_only_what_changed_since_the_mark_need_be_saved(stream: tuple[int, list[
     assert Statistics.unpack(statistics.pack_gram(), disk.items()) == statistics
 
 
-def test_a_block_is_exact_up_to_the_stated_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_ROWS", 2**25)
-    rows = np.full((2**25, 1), SCALE - 1, np.int16)
-    rows[::2] *= -1
-    rows[0] = SCALE
-    assert int(module._gram_of(rows, "cpu")[0, 0]) == (2**25 - 1) * (SCALE - 1) ** 2 + SCALE**2
-
-
 def test_blocks_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = snapped(1000, 8), [str(i % 37) for i in range(1000)]
     whole = Statistics(8)
     whole.add(rows, labels)
     expected = whole.cross_gram()
-    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     monkeypatch.setattr(module, "BLOCK_ANSWERS", 3)
+    monkeypatch.setattr(answer_sums, "BLOCK_ANSWERS", 3)
     blocked = Statistics(8)
-    blocked.add(rows, labels)
+    blocked.merge(whole)
     assert blocked == whole
     assert np.array_equal(blocked.cross_gram(), expected)
+
+
+def test_column_sums_follow_every_change() -> None:
+    rows = snapped(60, 5)
+    labels = [str(i % 7) for i in range(60)]
+    statistics, other = Statistics(5), Statistics(5)
+    statistics.add(rows[:40], labels[:40])
+    other.add(rows[40:], labels[40:])
+    statistics.merge(other)
+    statistics.subtract(rows[10:20], labels[10:20])
+    twin = statistics.copy()
+    twin.add(rows[10:20], labels[10:20])
+    left = np.delete(rows, range(10, 20), axis=0)
+    assert statistics.column_sums.tolist() == left.sum(axis=0, dtype=np.int64).tolist()
+    assert twin.column_sums.tolist() == rows.sum(axis=0, dtype=np.int64).tolist()
+    pieces = [(answer, statistics.pack_sum(answer)) for answer in statistics.sums]
+    again = Statistics.unpack(statistics.pack_gram(), pieces)
+    assert np.array_equal(again.column_sums, statistics.column_sums)
+
+
+def test_what_one_path_put_in_another_takes_out() -> None:
+    """Paths differ in what they leave below the diagonal; nothing may come of that."""
+    rows, labels = snapped(200, 40), ["a", "b"] * 100
+    one = Statistics(40)
+    one.add(rows, labels)
+    with disabled():
+        other = Statistics(40)
+        other.add(rows, labels)
+        assert other.path == "float64"
+        assert one == other
+        one.subtract(rows[:150], labels[:150])
+        other.subtract(rows[:150], labels[:150])
+    other.add(rows[:150], labels[:150])
+    assert one.digest() == taught_rows(rows[150:], labels[150:]).digest()
+    assert other.digest() == taught_rows(rows, labels).digest()
+
+
+def taught_rows(rows: NDArray[np.int16], labels: list[str]) -> Statistics:
+    statistics = Statistics(rows.shape[1])
+    statistics.add(rows, labels)
+    return statistics
+
+
+@pytest.mark.parametrize("change", ["add", "subtract"])
+def test_a_product_that_fails_changes_nothing(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = snapped(4, 3)
+    statistics = taught_rows(rows, list("abab"))
+    before, columns = statistics.digest(), statistics.column_sums.tolist()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "add_gram", fail)
+    with pytest.raises(MemoryError):
+        getattr(statistics, change)(rows[:2], list("ab"))
+    assert (statistics.digest(), statistics.column_sums.tolist()) == (before, columns)
 
 
 def test_a_copy_goes_its_own_way() -> None:
@@ -276,10 +328,8 @@ def test_what_was_never_in_is_not_taken_out(gone: list[Pair]) -> None:
 
 def full(count: int) -> Statistics:
     """As if `count` rows of (2**14,) had been added."""
-    gram = module._GRAM_HEADER.pack(1, count) + (count * SCALE**2).to_bytes(8, "little")
-    return Statistics.unpack(
-        gram, [("a", module._SUM_HEADER.pack(8, count) + (count * SCALE).to_bytes(8, "little"))]
-    )
+    gram = GRAM_HEADER.pack(1, count) + (count * SCALE**2).to_bytes(8, "little")
+    return Statistics.unpack(gram, [("a", SUM_HEADER.pack(8, count) + (count * SCALE).to_bytes(8, "little"))])
 
 
 def test_the_last_row_that_int64_holds_is_taken_and_the_next_refused() -> None:
@@ -299,10 +349,10 @@ BREAKS: dict[str, Callable[[bytes, bytes], tuple[bytes, list[tuple[str, bytes]]]
     "gram empty": lambda _, a: (b"", [("a", a)]),
     "gram cut": lambda gram, a: (gram[:-1], [("a", a)]),
     "gram too long": lambda gram, a: (gram + b"\0", [("a", a)]),
-    "no dimension": lambda *_: (module._GRAM_HEADER.pack(0, 0), []),
-    "huge dimension": lambda gram, a: (module._GRAM_HEADER.pack(2**32 - 1, 1) + gram[12:], [("a", a)]),
-    "too many rows": lambda gram, a: (module._GRAM_HEADER.pack(2, MAX_ROWS + 1) + gram[12:], [("a", a)]),
-    "other count": lambda gram, a: (module._GRAM_HEADER.pack(2, 3) + gram[12:], [("a", a)]),
+    "no dimension": lambda *_: (GRAM_HEADER.pack(0, 0), []),
+    "huge dimension": lambda gram, a: (GRAM_HEADER.pack(2**32 - 1, 1) + gram[12:], [("a", a)]),
+    "too many rows": lambda gram, a: (GRAM_HEADER.pack(2, MAX_ROWS + 1) + gram[12:], [("a", a)]),
+    "other count": lambda gram, a: (GRAM_HEADER.pack(2, 3) + gram[12:], [("a", a)]),
     "negative diagonal": lambda gram, a: (gram[:12] + b"\xff" * 8 + gram[20:], [("a", a)]),
     "gram too large": lambda gram, a: (gram[:-1] + b"\x7f", [("a", a)]),
     "answer missing": lambda gram, _: (gram, []),

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workers.core.device import float64_device
 from workers.core.grid import SCALE
-from workers.core.statistics import Statistics, float64_device
+from workers.core.statistics import Statistics
 from workers.core.weights import Certificate, Weights
 
 MAX_CONDITION: Final = 1e6
