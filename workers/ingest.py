@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 
-from schemas import InvalidMessage, TextEvent
-from schemas.dead_letter import Reason
-from workers.core.context import NOTHING, Batch, Entry, Vectors
+from workers.core.context import NOTHING
 from workers.dead_letters import DeadLetterLimit, dead_letter
-from workers.errors import ContextGap, TransientError
+from workers.errors import ContextGap
+from workers.intake import Intake, embed, validate
 from workers.metrics import Metrics
 from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Sink, Source
 from workers.progress import Progress
@@ -29,29 +26,6 @@ log = structlog.get_logger()
 
 COMMIT_INTERVAL_S = 0.5
 """Commits to Kafka serve lag tools and the next assignment's starting point, so they may lag a little."""
-
-
-Rejected = tuple[Record, Reason, str]
-Verdict = tuple[Reason, str] | None
-"""Why an entry is put aside; None where it is not."""
-
-
-@dataclass(slots=True)
-class _Validated:
-    """One partition's records on their way to an append."""
-
-    entries: list[Entry] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-
-    def keep(self, verdicts: Sequence[Verdict]) -> None:
-        """Reject the entries that have a verdict other than None."""
-        kept = [row for row, verdict in enumerate(verdicts) if verdict is None]
-        for record, verdict in zip(self.records, verdicts, strict=True):
-            if verdict is not None:
-                self.rejected.append((record, *verdict))
-        self.entries = [self.entries[row] for row in kept]
-        self.records = [self.records[row] for row in kept]
 
 
 class Ingest:
@@ -79,6 +53,7 @@ class Ingest:
         self._progress = Progress(settings.metrics)
         self._watermarks: dict[int, int] = {}
         self._unplaced: set[int] = set()
+        self._admitted: frozenset[str] = frozenset()
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
         store.open(embedder.identity)
@@ -89,15 +64,18 @@ class Ingest:
         polled = self._poll()
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
         self._forget(polled.revoked)
-        batches = _by_partition(polled.records)
-        fresh = {p: records for p, records in batches.items() if p not in self._unplaced}
-        # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark.
-        self._unplaced |= batches.keys()
-        for partition, records in fresh.items():
-            if self._append(partition, records):
-                self._unplaced.discard(partition)
+        intakes = [validate(*fresh) for fresh in self._fresh(polled.records).items()]
+        # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark, and
+        # whatever fails from here on must send it back.
+        self._unplaced |= {record.partition for record in polled.records}
+        self._admit(intakes)
+        with self._metrics.embed_seconds.time():
+            embed(intakes, self._embedder)
+        for intake in intakes:
+            if self._append(intake):
+                self._unplaced.discard(intake.partition)
         self._commit()
-        self._observe(sum(map(len, fresh.values())))
+        self._observe(sum(len(intake.records) for intake in intakes))
 
     def unready(self) -> list[str]:
         return self._progress.unready()
@@ -160,88 +138,57 @@ class Ingest:
             self._watermarks.pop(partition, None)
             self._committed.pop(partition, None)
 
-    def _append(self, partition: int, records: Sequence[Record]) -> bool:
-        """Validate, embed and append one partition's records; False where the store refused them."""
-        expected = self._watermarks[partition]
-        records = [record for record in records if record.offset > expected]
-        if not records:
-            return True
-        self._metrics.records.labels(records[0].topic).inc(len(records))
-        self._metrics.bytes.labels(records[0].topic).inc(sum(len(r.value or b"") for r in records))
-        validated = self._validate(records)
-        vectors = self._embed(validated)
-        self._put_aside(validated.rejected)
-        batch = Batch(partition, records[-1].offset, validated.entries, vectors)
-        started = time.perf_counter()
-        result = self._store.append(batch, expected)
-        self._metrics.append_seconds.observe(time.perf_counter() - started)
+    def _fresh(self, records: Sequence[Record]) -> dict[int, list[Record]]:
+        """What is new, by partition; records of a partition that is not placed yet will come again."""
+        if records:
+            self._metrics.records.labels(records[0].topic).inc(len(records))
+            self._metrics.bytes.labels(records[0].topic).inc(sum(len(r.value or b"") for r in records))
+        partitions: dict[int, list[Record]] = {}
+        for record in records:
+            placed = record.partition not in self._unplaced
+            if placed and record.offset > self._watermarks[record.partition]:
+                partitions.setdefault(record.partition, []).append(record)
+        return partitions
+
+    def _admit(self, intakes: Sequence[Intake]) -> None:
+        """Reject entries of contexts that are one too many. A context once admitted stays so."""
+        names = {entry.context for intake in intakes for entry in intake.entries}
+        if names - self._admitted:
+            self._admitted |= self._store.admit(frozenset(names), self._settings.max_contexts)
+        full = f"there are {self._settings.max_contexts} contexts already (HURNET_INGEST_MAX_CONTEXTS)"
+        for intake in intakes:
+            intake.keep(
+                [None if e.context in self._admitted else ("too-many-contexts", full) for e in intake.entries]
+            )
+
+    def _append(self, intake: Intake) -> bool:
+        """Put aside what was rejected, append the rest; False where the store refused it.
+
+        The dead letters go first: a crash in between repeats them, rather than losing them.
+        """
+        batch, expected = intake.batch(), self._watermarks[intake.partition]
+        if intake.rejected:
+            letters = [dead_letter(self._dead_letters, self.name, *reject) for reject in intake.rejected]
+            self._sink.send(letters)
+        with self._metrics.append_seconds.time():
+            result = self._store.append(batch, expected)
         if not isinstance(result, Appended):
             self._metrics.refused.inc()
-            log.warning(
-                "append refused", partition=partition, expected=expected, found=result.state.watermark
-            )
+            found = result.state.watermark
+            log.warning("append refused", partition=batch.partition, expected=expected, found=found)
             return False
-        self._watermarks[partition] = batch.watermark
+        self._watermarks[batch.partition] = batch.watermark
         self._metrics.rows.inc(len(batch.entries))
         self._metrics.batches.inc()
-        self._count_dead_letters(records, validated.rejected)
+        self._count_dead_letters(intake)
         return True
 
-    def _validate(self, records: Sequence[Record]) -> _Validated:
-        validated = _Validated()
-        for record in records:
-            try:
-                validated.entries.append(_entry(record))
-                validated.records.append(record)
-            except InvalidMessage as error:
-                validated.rejected.append((record, error.reason, error.detail))
-        names = frozenset(entry.context for entry in validated.entries)
-        admitted = self._store.admit(names, self._settings.max_contexts) if names else names
-        full = f"there are {self._settings.max_contexts} contexts already (HURNET_INGEST_MAX_CONTEXTS)"
-        validated.keep(
-            [None if e.context in admitted else ("too-many-contexts", full) for e in validated.entries]
-        )
-        return validated
-
-    def _embed(self, validated: _Validated) -> Vectors:
-        """The vectors of the entries; puts aside what the embedder fails on or maps to zero."""
-        with self._metrics.embed_seconds.time():
-            vectors, failures = self._embed_each([entry.text for entry in validated.entries])
-        zero: Verdict = ("zero-vector", "the text has nothing the embedder knows")
-        verdicts = [
-            failures.get(row) or (None if vectors[row].any() else zero) for row in range(len(vectors))
-        ]
-        validated.keep(verdicts)
-        return vectors[[verdict is None for verdict in verdicts]]
-
-    def _embed_each(self, texts: list[str]) -> tuple[Vectors, dict[int, Verdict]]:
-        """All texts at once; one at a time where that fails, so that one poisoned text stops nothing."""
-        try:
-            return self._embedder.embed(texts), {}
-        except TransientError:
-            raise
-        except Exception:
-            log.exception("embedding a batch failed; trying its texts one by one")
-        vectors = np.zeros((len(texts), self._embedder.identity.dimension), np.int16)
-        failures: dict[int, Verdict] = {}
-        for row, text in enumerate(texts):
-            try:
-                vectors[row] = self._embedder.embed([text])[0]
-            except Exception as error:
-                failures[row] = ("embedder-failed", f"{type(error).__name__}: {error}")
-        return vectors, failures
-
-    def _put_aside(self, rejected: Sequence[Rejected]) -> None:
-        """Send dead letters before the append: a crash in between repeats them, rather than losing them."""
-        if rejected:
-            self._sink.send([dead_letter(self._dead_letters, self.name, *reject) for reject in rejected])
-
-    def _count_dead_letters(self, records: Sequence[Record], rejected: Sequence[Rejected]) -> None:
+    def _count_dead_letters(self, intake: Intake) -> None:
         """After the append, so that tries that failed in between don't count. Raises `TooManyDeadLetters`."""
-        for _, reason, _ in rejected:
+        for _, reason, _ in intake.rejected:
             self._metrics.dead_letters.labels(reason).inc()
-        bad = {record.offset for record, _, _ in rejected}
-        for record in records:
+        bad = {record.offset for record, _, _ in intake.rejected}
+        for record in intake.records:
             self._limit.count(record.offset in bad)
 
     def _commit(self, now: bool = False) -> None:
@@ -259,15 +206,3 @@ class Ingest:
         lag = self._source.lag()
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
         self._progress.turn(assigned=bool(self._source.assignment()), behind=sum(lag.values()), moved=moved)
-
-
-def _entry(record: Record) -> Entry:
-    event = TextEvent.decode(record.value)
-    return Entry(record.offset, record.timestamp_ms, event.context, event.text, event.answer, event.metadata)
-
-
-def _by_partition(records: Sequence[Record]) -> dict[int, list[Record]]:
-    partitions: dict[int, list[Record]] = {}
-    for record in records:
-        partitions.setdefault(record.partition, []).append(record)
-    return partitions

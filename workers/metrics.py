@@ -12,6 +12,25 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _QUICK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_FRESH = (
+    0.005,
+    0.01,
+    0.02,
+    0.035,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    15.0,
+    60.0,
+    300.0,
+    3600.0,
+)
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 
@@ -72,7 +91,7 @@ class Metrics:
         )
         self.dead_letters = self._counter("dead_letters", "records put aside", "reason")
         self.lag_records = self._gauge("lag_records", "records not yet polled", "partition")
-        self.embed_seconds = self._histogram("embed_seconds", "embedding one batch")
+        self.embed_seconds = self._histogram("embed_seconds", "embedding what one poll brought")
         self.append_seconds = self._histogram("append_seconds", "appending one batch")
 
     def _context(self) -> None:
@@ -81,7 +100,9 @@ class Metrics:
         )
         self.context_rows = self._gauge("context_rows", "rows held in memory or folded in", "context")
         self.freshness_seconds = self._histogram(
-            "freshness_seconds", "record timestamp to answerable, for entries loaded after catching up", _LONG
+            "freshness_seconds",
+            "record timestamp to answerable, for entries loaded after catching up",
+            _FRESH,
         )
 
     def _solver(self) -> None:

@@ -7,6 +7,7 @@ not delivered is forgotten here and read again from the committed offsets, so an
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections.abc import Sequence
@@ -29,8 +30,8 @@ log = structlog.get_logger()
 READ_BATCHES = 16
 """Batches per shard and turn: queries wait for no more than that."""
 WEIGHTS_INTERVAL_S = 0.5
-BUSY_POLL_S = 0.002
-"""Wait for queries while the context has more to load, or queries wait for it to."""
+AWAIT_ENTRIES_S = 0.01
+"""Wait for new entries while queries wait for them; other queries wait no longer than that."""
 
 
 class Responder:
@@ -82,11 +83,13 @@ class Responder:
 
     def _follow(self) -> int:
         """Take in what is new in the context; returns how many rows that were."""
-        tail = self._store.tail(self._memory.watermarks(), READ_BATCHES)
+        wait = AWAIT_ENTRIES_S if len(self._pending) else 0.0
+        tail = self._store.tail(self._memory.watermarks(), READ_BATCHES, wait)
         moved = sum(self._take_in(batch) for batch in tail.batches)
         self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
         if not self._caught_up and not any(self._lag.values()):
             self._caught_up = True
+            gc.freeze()  # what has been loaded stays: full collections need not walk it (0.1 s and more)
             log.info("caught up with the context", rows=dict(self._memory.rows()))
         return moved
 
@@ -131,7 +134,7 @@ class Responder:
 
     def _poll(self) -> None:
         """New queries; without waiting for some while the context has more to load or queries wait."""
-        wait = BUSY_POLL_S if len(self._pending) or any(self._lag.values()) else self._settings.poll
+        wait = 0.0 if len(self._pending) or any(self._lag.values()) else self._settings.poll
         self._exchange.pause(self._pending.partitions())
         polled = self._exchange.poll(wait, self._settings.batch)
         self._pending.drop(polled.assigned | polled.revoked)

@@ -312,6 +312,40 @@ def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:
     assert world.server.data.shards[0].state.watermark == 2
 
 
+class FailsAtFirst(MemoryContextStore):
+    """Each kind of call fails the first time, once the shards are placed."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server)
+        self.failed: set[str] = set()
+
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        self._fail_once("admit")
+        return super().admit(contexts, limit)
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        self._fail_once("append")
+        return super().append(batch, expected)
+
+    def _fail_once(self, call: str) -> None:
+        if call not in self.failed:
+            self.failed.add(call)
+            raise TransientError(f"{call} failed")
+
+
+def test_whatever_call_fails_no_record_is_passed_over() -> None:
+    world = World()
+    source = MemorySource(world.log, "texts", "ingest")
+    chosen = Settings(ingest=IngestSettings(poll=0, batch=4))
+    store = FailsAtFirst(world.server)
+    worker = Ingest(source, store, MemorySink(world.log), EMBEDDER, chosen, Metrics())
+    turn(worker, 2)
+    world.send(*numbered(0, 10))
+    turn(worker, 20)
+    assert store.failed == {"admit", "append"}
+    assert world.texts() == [event.text for event in numbered(0, 10)]
+
+
 def test_a_broker_that_is_away_is_survived() -> None:
     world = World()
     worker = world.worker()

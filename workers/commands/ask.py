@@ -57,7 +57,8 @@ def ask(
 ) -> None:
     """Ask, and see the answer and why.
 
-    Asks TEXT, or each line of standard input; on a terminal, question after question.
+    Asks TEXT, or each line of standard input; on a terminal, question after question. The exit code is 1
+    where a question was rejected, timed out or got no reply.
     """
     from workers import settings
     from workers.commands.client import Client, NoReply
@@ -72,12 +73,11 @@ def ask(
     query = make(text) if text is not None else None  # a bad one is told before anything is connected
     with Client(kafka) as client:
         if query:
-            show(client.ask(query, timeout), as_json)
-            return
+            sys.exit(int(not show(client.ask(query, timeout), as_json)))
         failed = False
         for line in typed():
             try:
-                show(client.ask(make(line), timeout), as_json)
+                failed |= not show(client.ask(make(line), timeout), as_json)
             except (click.UsageError, NoReply) as error:
                 click.echo(f"Error: {error}", err=True)
                 failed = True
@@ -117,13 +117,15 @@ def typed() -> Iterator[str]:
             return
 
 
-def show(answer: Answer, as_json: bool = False) -> None:
+def show(answer: Answer, as_json: bool = False) -> bool:
+    """Print it; whether the question was looked into at all (an abstention counts)."""
     from workers.commands.screen import console
 
     if as_json:
         click.echo(answer.encode())
     else:
         console().print(explained(answer))
+    return answer.outcome in ("answered", "abstained")
 
 
 def explained(answer: Answer) -> RenderableType:

@@ -16,10 +16,11 @@ def coefficients(neighbours: NDArray[np.float32], cosines: NDArray[np.float64]) 
 
     The sum of α over the rows that share an answer estimates, by least squares, whether the query has that
     answer."""
-    unit = neighbours / np.sqrt(np.einsum("ij,ij->i", neighbours, neighbours))[:, None]
+    gram = neighbours @ neighbours.T
+    inverse = 1.0 / np.sqrt(np.diagonal(gram))
     # The square of a Gram matrix entry by entry is positive semi-definite (Schur's product theorem; cut at
     # 0 it need not be), so the condition of K + λI is at most (m + λ)/λ and the solve cannot fail.
-    kernel = np.square(unit @ unit.T, dtype=np.float64)
+    kernel = np.square(gram * inverse * inverse[:, None], dtype=np.float64)
     kernel[np.diag_indices_from(kernel)] += RIDGE
     alpha: NDArray[np.float64] = np.linalg.solve(kernel, np.square(np.maximum(cosines, 0.0)))
     return alpha

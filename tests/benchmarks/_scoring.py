@@ -1,0 +1,48 @@
+"""The responder's scoring alone: its memory filled from the store, and no broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+
+from tests.benchmarks._parts import rate
+from tests.benchmarks._system import Bench
+from workers.adapters.embedders import load
+from workers.adapters.redis import RedisWeightsStore, connect
+from workers.context_memory import ContextMemory
+from workers.pending import PendingQueries
+from workers.ports import Record
+from workers.replies import Replies
+from workers.settings import ResponderSettings
+
+CHUNK = 64
+
+
+class Scoring:
+    """What a responder on the context `name` holds, and the code that it answers with."""
+
+    def __init__(self, servers: Bench, name: str, embedder: str) -> None:
+        loaded = load(embedder)
+        memory = ContextMemory(loaded.identity.dimension)
+        with servers.store(name) as store:
+            while found := store.tail(memory.watermarks(), CHUNK).batches:
+                for batch in found:
+                    memory.append(batch)
+        for context in memory.rows():
+            if weights := RedisWeightsStore(connect(servers.redis(name))).weights(context):
+                memory.use(weights)
+        self._replies = Replies(memory, loaded, ResponderSettings())
+
+    def alone(self, queries: Sequence[bytes], batch: int, seconds: float) -> float:
+        """Queries a second from their bytes to the bytes of their answers, in micro-batches."""
+        return rate(self._answers(queries, batch), seconds)
+
+    def _answers(self, queries: Sequence[bytes], batch: int) -> Iterator[int]:
+        values = cycle(queries)
+        while True:
+            pending = PendingQueries(wait_s=0.0)
+            records = [Record("-", 0, i, 0, None, value) for i, value in enumerate(islice(values, batch))]
+            pending.add(records, time.monotonic())
+            answers = self._replies.answer(pending.take({}, time.monotonic(), batch))
+            yield len([answer.encode() for answer in answers])

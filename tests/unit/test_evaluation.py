@@ -1,0 +1,115 @@
+"""`hurnet evaluate`: right figures from a set small enough to count by hand, and clear errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from schemas import TextEvent
+from workers.__main__ import hurnet
+from workers.adapters.embedders import load
+from workers.evaluation import Evaluation, figures
+from workers.settings import SolveSettings
+
+PAIRS = [
+    ("turn on the kitchen light", "on"),
+    ("switch the lamp on please", "on"),
+    ("turn off the kitchen light", "off"),
+    ("switch the lamp off please", "off"),
+    ("what is the weather tomorrow", "weather"),
+    ("will it rain tomorrow", "weather"),
+]
+
+
+def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
+    path.write_text("".join(json.dumps({"text": t, "answer": a}) + "\n" for t, a in pairs), "utf-8")
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(hurnet, ["evaluate", "--embedder", "hash256", *map(str, arguments)])
+
+
+def test_figures_are_those_counted_by_hand() -> None:
+    evaluation = Evaluation(load("hash256"), SolveSettings(device="cpu"))
+    evaluation.teach([TextEvent(text=text, answer=answer) for text, answer in PAIRS])
+    assert evaluation.solve() == []
+    asked = evaluation.ask(
+        [
+            TextEvent(text="turn on the kitchen light", answer="on"),
+            TextEvent(text="will it rain tomorrow", answer="weather"),
+            TextEvent(text="will it rain tomorrow", answer="off"),  # the wrong one is expected
+            TextEvent(text="will it rain tomorrow", answer="never taught"),
+        ]
+    )
+    found = figures(asked, threshold=0.0)
+    assert found.accuracy == 0.5
+    assert found.parts["memory"] == 0.5
+    places = [candidate.answer for candidate in asked[2].ranking.candidates].index("off") + 1
+    assert found.mrr == pytest.approx((1 + 1 + 1 / places + 0) / 4)
+    assert found.coverage == 1.0
+    assert figures(asked, threshold=1.1).coverage == 0.0
+    assert figures(asked, threshold=1.1).accuracy_covered is None
+
+
+def test_json_is_one_object_with_figures_per_file(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.jsonl", PAIRS[:4])
+    two = write(tmp_path / "two.jsonl", PAIRS[4:])
+    result = run("--pairs", one, "--pairs", two, "--queries", one, "--queries", two, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["accuracy"] == 1.0
+    assert set(report["parts"]) == {"memory", "weights", "local", "words"}
+    assert report["rows"] == len(PAIRS)
+    assert {name: figures["queries"] for name, figures in report["files"].items()} == {
+        str(one): 4,
+        str(two): 2,
+    }
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+
+
+def test_the_table_shows_the_surest_misses(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    queries = write(tmp_path / "queries.jsonl", [("will it rain tomorrow", "something else")])
+    result = run("--pairs", pairs, "--queries", queries)
+    assert result.exit_code == 0, result.output
+    assert "surest misses" in result.stdout
+    assert "something else" in result.stdout
+
+
+def test_without_pairs_there_are_no_weights_and_it_says_so(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text('{"text": "turn on the light"}\n', "utf-8")
+    queries = write(tmp_path / "queries.jsonl", [("turn on the light", "turn on the light")])
+    report = json.loads(run("--pairs", plain, "--queries", queries, "--json").stdout)
+    assert report["accuracy"] == 1.0
+    assert "weights not used" in report["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "line 1: not-json"),
+        ('{"text": "hi"}', 'a query needs the expected "answer"'),
+        ('{"text": " ", "answer": "x"}', "line 1: blank-text"),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number(tmp_path: Path, line: str, said: str) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text(line + "\n", "utf-8")
+    result = run("--pairs", pairs, "--queries", queries)
+    assert result.exit_code != 0
+    assert said in result.output
+
+
+def test_an_unknown_embedder_is_told(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    result = CliRunner().invoke(
+        hurnet, ["evaluate", "--pairs", str(pairs), "--queries", str(pairs), "--embedder", "no-such"]
+    )
+    assert result.exit_code == 2
+    assert "no-such" in result.output
