@@ -77,9 +77,10 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 class Evaluation:
     """One context in memory. Teach, solve, ask."""
 
-    def __init__(self, embedder: Embedder, settings: SolveSettings) -> None:
+    def __init__(self, embedder: Embedder, settings: SolveSettings, length_penalty: bool = False) -> None:
         self._embedder = embedder
         self._settings = settings
+        self._length_penalty = length_penalty
         dimension = embedder.identity.dimension
         self._memory = ContextMemory(dimension)
         self._statistics = Statistics(dimension, settings.device)
@@ -120,7 +121,13 @@ class Evaluation:
         texts = [question.text for question in questions]
         weights = self._memory.weights(CONTEXT)
         projection = weights.weights.projection if weights else None
-        rankings = rank(texts, self._embedder.embed(texts), self._memory.index(CONTEXT), projection)
+        rankings = rank(
+            texts,
+            self._embedder.embed(texts),
+            self._memory.index(CONTEXT),
+            projection,
+            length_penalty=self._length_penalty,
+        )
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

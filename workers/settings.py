@@ -132,6 +132,9 @@ class ResponderSettings(_Section):
     batch: int = Field(64, ge=1, le=1_000, description="queries answered together at most")
     poll: Seconds = Field(0.02, description="longest wait for queries before looking for new entries")
     threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
+    length_penalty: bool = Field(
+        False, description="equation 1 takes off (1 - |S|/|T|)/2 for texts of unlike numbers of words"
+    )
     wait: Seconds = Field(5.0, description="how long a query waits for its min_watermarks by default")
     reply_topics: str = Field(
         r"answers([._-].*)?", description="regular expression a reply-to topic must match"

@@ -36,7 +36,9 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
     from workers.evaluation import Evaluation, figures
 
     chosen = settings.load()
-    evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve)
+    evaluation = Evaluation(
+        load(embedder or chosen.embedder.name), chosen.solve, chosen.responder.length_penalty
+    )
     notes = _teach(evaluation, [event for path in pairs for event in _read(path, "pairs")])
     questions = {str(path): list(_read(path, "queries")) for path in queries}
     asked = {name: _ask(evaluation, name, events) for name, events in questions.items()}
