@@ -10,9 +10,8 @@ import numpy as np
 
 from schemas import TextEvent
 from workers.context_memory import ContextMemory
-from workers.core.answering import Ranking, Space, rank
+from workers.core.answering import Ranking, Scoring, rank
 from workers.core.context import Batch, Entry
-from workers.core.geometry import EUCLIDEAN
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import gate
@@ -78,9 +77,9 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 class Evaluation:
     """One context in memory. Teach, solve, ask."""
 
-    def __init__(self, embedder: Embedder, settings: SolveSettings, p: float = EUCLIDEAN) -> None:
+    def __init__(self, embedder: Embedder, settings: SolveSettings, scoring: Scoring | None = None) -> None:
         self._embedder = embedder
-        self._p = p
+        self._scoring = scoring or Scoring()
         self._settings = settings
         dimension = embedder.identity.dimension
         self._memory = ContextMemory(dimension, settings.features)
@@ -124,8 +123,9 @@ class Evaluation:
         texts = [question.text for question in questions]
         weights = self._memory.weights(CONTEXT)
         projection = weights.weights.projection if weights else None
-        index, space = self._memory.index(CONTEXT), Space(self._memory.sums(CONTEXT), self._p)
-        rankings = rank(texts, self._embedder.embed(texts), index, projection, space=space)
+        index = self._memory.index(CONTEXT)
+        scoring = replace(self._scoring, sums=self._memory.sums(CONTEXT))
+        rankings = rank(texts, self._embedder.embed(texts), index, projection, scoring=scoring)
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

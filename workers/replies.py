@@ -10,7 +10,7 @@ import numpy as np
 from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, WeightsReceipt
 from workers.context_memory import ContextMemory
 from workers.core import answering
-from workers.core.answering import Ranking, Space, rank
+from workers.core.answering import Ranking, Scoring, rank
 from workers.core.features import NONE
 from workers.core.geometry import EUCLIDEAN
 from workers.pending import Pending
@@ -64,7 +64,7 @@ class Replies:
             self._memory.index(context),
             weights.weights.projection if weights else None,
             [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
-            Space(self._memory.sums(context), self._settings.p),
+            Scoring(self._memory.sums(context), self._settings.p, self._settings.length_penalty),
         )
         known = np.any(vectors, axis=1)
         return [

@@ -139,6 +139,9 @@ class ResponderSettings(_Section):
     poll: Seconds = Field(0.02, description="longest wait for queries before looking for new entries")
     threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
     p: float = Field(2.0, ge=1.1, le=8, description="similarity in the space lp: 2 is the cosine")
+    length_penalty: bool = Field(
+        False, description="equation 1 takes off (1 - |S|/|T|)/2 for texts of unlike numbers of words"
+    )
     wait: Seconds = Field(5.0, description="how long a query waits for its min_watermarks by default")
     reply_topics: str = Field(
         r"answers([._-].*)?", description="regular expression a reply-to topic must match"

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from workers.adapters.embedders.hashing import HashedText
+from workers.core import encoded_words
 from workers.core.answering import Ranking, rank
 from workers.core.context import Entry
 from workers.core.grid import SCALE
@@ -130,6 +131,14 @@ def test_equal_candidates_go_to_the_first_appended() -> None:
     best = ask("same words", index, projection).best
     assert best is not None
     assert (best.answer, best.row) == ("second", 0)
+
+
+def test_texts_too_long_to_compare_are_answered_without_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoded_words, "MOST_LETTERS", 0)
+    index, projection = context([("hello there " * 20, "hi")])
+    best = ask("hello there " * 20, index, projection).best
+    assert best is not None
+    assert (best.answer, best.parts.words) == ("hi", 0)
 
 
 def test_nonsense_scores_far_below_a_question_with_typos() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas import TextEvent
 from workers.adapters.embedders.hashing import HashedText
-from workers.core.answering import Space, rank
+from workers.core.answering import Scoring, rank
 from workers.core.context import Entry, Vectors
 from workers.core.features import _LONGEST, Features
 from workers.core.grid import SCALE, snap
@@ -237,7 +237,7 @@ def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out() -> N
     query = rows[[4]]
     for out in (None, 4, 5):  # its own is a pair, and a plain text
         own = None if out is None else (0, out)
-        (ranking,) = rank(["text 4"], query, index, projection, [own], Space(sums))
+        (ranking,) = rank(["text 4"], query, index, projection, [own], Scoring(sums))
         prediction = predict(projection, features(query))[0]
         for candidate in ranking.candidates:
             mine = [i for i in taught if answers[i] == candidate.answer and i != out]

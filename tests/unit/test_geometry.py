@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas import TextEvent
 from workers.adapters.embedders.hashing import HashedText
+from workers.core.answering import Scoring
 from workers.core.context import Entry
 from workers.core.geometry import duality_map, mapped_queries
 from workers.core.grid import SCALE, snap
@@ -69,7 +70,7 @@ def test_the_nearest_in_lp_is_that_of_the_slow_reference(p: float) -> None:
 
 @pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
 def test_evaluation_asks_in_lp(p: float) -> None:
-    evaluation = Evaluation(HashedText(64), SolveSettings(device="cpu"), p)
+    evaluation = Evaluation(HashedText(64), SolveSettings(device="cpu"), Scoring(p=p))
     evaluation.teach([TextEvent(text=f"the {c} lamp", answer=c) for c in ("red", "green", "blue")])
     assert evaluation.solve() == []
     (asked,) = evaluation.ask([TextEvent(text="a green lamp", answer="green")])

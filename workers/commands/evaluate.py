@@ -33,10 +33,12 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
     """
     from workers import settings
     from workers.adapters.embedders import load
+    from workers.core.answering import Scoring
     from workers.evaluation import Evaluation, figures
 
     chosen = settings.load()
-    evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve, chosen.responder.p)
+    scoring = Scoring(p=chosen.responder.p, length_penalty=chosen.responder.length_penalty)
+    evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve, scoring)
     notes = _teach(evaluation, [event for path in pairs for event in _read(path, "pairs")])
     questions = {str(path): list(_read(path, "queries")) for path in queries}
     asked = {name: _ask(evaluation, name, events) for name, events in questions.items()}

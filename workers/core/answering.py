@@ -24,15 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.context import Vectors
+from workers.core.encoded_words import similarities
 from workers.core.geometry import EUCLIDEAN, mapped_queries
 from workers.core.index import ContextIndex, Coordinates, Matches
 from workers.core.local import NEIGHBOURS, coefficients
 from workers.core.sums import AnswerSums
 from workers.core.weights import predict
-from workers.core.words import encode, similarities
 
 COMPARED = 64
-"""Nearest entries whose words are compared."""
+"""Nearest entries whose words are compared; fewer where they and the query are so long that together they
+go beyond `MOST_LETTERS`."""
 
 _LOCAL, _WEIGHTS, _MEMORY, _WORDS = 4.0, 2.0, 1.0, 1.0
 
@@ -91,12 +92,14 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """Where likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
-    with `p` other than 2 entries are compared in ℓp (equation 12), which does not touch the weights."""
+class Scoring:
+    """How likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
+    with `p` other than 2 entries are compared in ℓp (equation 12), which does not touch the weights;
+    `length_penalty` is equation 1's."""
 
     sums: AnswerSums | None = None
     p: float = EUCLIDEAN
+    length_penalty: bool = False
 
 
 def rank(
@@ -105,18 +108,20 @@ def rank(
     index: ContextIndex,
     projection: Floats | None = None,
     exclude: Sequence[Coordinates | None] | None = None,
-    space: Space | None = None,
+    scoring: Scoring | None = None,
 ) -> list[Ranking]:
     """Rank the answers of a context for each query, given its text and its grid row (n, d).
 
     `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
     entry that is the asker's own and must not answer it (equation 5)."""
-    space = space or Space()
-    predictions = None if projection is None or space.sums is not None else predict(projection, vectors)
-    found = index.search(mapped_queries(vectors, space.p), NEIGHBOURS, predictions, exclude)
-    if projection is not None and space.sums is not None:
-        found = space.sums.weigh(found, vectors, index, projection, exclude)
-    return [_rank(text, matches, index) for text, matches in zip(texts, found, strict=True)]
+    scoring = scoring or Scoring()
+    sums = scoring.sums
+    predictions = None if projection is None or sums is not None else predict(projection, vectors)
+    found = index.search(mapped_queries(vectors, scoring.p), NEIGHBOURS, predictions, exclude)
+    if projection is not None and sums is not None:
+        found = sums.weigh(found, vectors, index, projection, exclude)
+    penalty = scoring.length_penalty
+    return [_rank(text, matches, index, penalty) for text, matches in zip(texts, found, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,12 +146,13 @@ class _Columns:
         return combined
 
 
-def _rank(text: str, matches: Matches, index: ContextIndex) -> Ranking:
+def _rank(text: str, matches: Matches, index: ContextIndex, length_penalty: bool) -> Ranking:
     if not len(matches.rows):
         return Ranking(())
     ids = index.answer_ids(matches.rows)
     first, numbers = _by_first_place(ids)
-    columns = _columns(text, matches, index, ids[first], numbers)
+    words = _words(text, matches, index, numbers, length_penalty)
+    columns = _columns(matches, index, ids[first], numbers, words)
     combined = columns.combined()
     return Ranking(
         tuple(
@@ -167,19 +173,27 @@ def _by_first_place(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
     return places[order], number[inverse]
 
 
+def _words(
+    text: str, matches: Matches, index: ContextIndex, numbers: NDArray[np.int64], length_penalty: bool
+) -> Floats:
+    """Equation 1 by answer, given for every match the number of its answer."""
+    compared = [index.entry(int(row)).text for row in matches.rows[:COMPARED]]
+    alike = similarities(text, compared, length_penalty)
+    words = np.zeros(numbers.max() + 1)
+    np.maximum.at(words, numbers[: len(alike)], alike)
+    return words
+
+
 def _columns(
-    text: str,
     matches: Matches,
     index: ContextIndex,
     answers: NDArray[np.int64],
     numbers: NDArray[np.int64],
+    words: Floats,
 ) -> _Columns:
     """The parts of each of `answers`, given for every match the number of its answer among them."""
     _, first = np.unique(numbers, return_index=True)
     alpha = coefficients(index.vectors(matches.rows), matches.cosines)
-    compared = [encode(index.entry(int(row)).text) for row in matches.rows[:COMPARED]]
-    words = np.zeros(len(answers))
-    np.maximum.at(words, numbers[:COMPARED], similarities(encode(text), compared))
     return _Columns(
         memory=_unit(matches.cosines[first]),
         weights=None if matches.weights is None else _unit(matches.weights[answers]),
