@@ -167,7 +167,7 @@ def _columns(
     np.maximum.at(words, numbers[:COMPARED], similarities(encode(text), compared))
     return _Columns(
         memory=_unit(matches.cosines[first]),
-        weights=None if matches.weights is None else _unit(matches.weights[answers]),
+        weights=None if matches.weights is None else _unit(matches.weights[first]),
         local=_unit(np.bincount(numbers, weights=alpha).astype(np.float64)),
         words=words,
     )
