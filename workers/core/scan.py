@@ -99,26 +99,23 @@ class _Sieve:
         self._rows: list[Integers] = []
         self._upper: list[Floats] = []
         self._best = np.empty(0, dtype=np.float32)
-        self._least = np.float32(-np.inf)
+        self.least = np.float32(-(2.0**100))
+        """A row with a smaller upper bound can't be among them."""
 
-    def add(self, first: int, upper: Floats, lower: Floats) -> None:
-        """Bounds of rows `first` and following; both -inf where there is no row."""
-        kept = np.flatnonzero((upper >= self._least) & (upper > -np.inf))
-        if not len(kept):
-            return
-        self._rows.append(kept + first)
-        self._upper.append(upper[kept])
-        best = np.concatenate([self._best, lower[kept]])
-        if len(best) >= self._k:
-            best = np.partition(best, -self._k)[-self._k :]
-            self._least = best[0]
-        self._best = best
+    def add(self, rows: Integers, upper: Floats, lower: Floats) -> None:
+        """Rows whose upper bounds reach `least`."""
+        self._rows.append(rows)
+        self._upper.append(upper)
+        self._best = np.concatenate([self._best, lower])
+        if len(self._best) >= self._k:
+            self._best = np.partition(self._best, -self._k)[-self._k :]
+            self.least = self._best[0]
 
     def survivors(self) -> Integers:
         """All of them."""
         if not self._rows:
             return np.empty(0, dtype=np.int64)
-        return np.concatenate(self._rows)[np.concatenate(self._upper) >= self._least]
+        return np.concatenate(self._rows)[np.concatenate(self._upper) >= self.least]
 
 
 def _sift(
@@ -130,13 +127,16 @@ def _sift(
 ) -> None:
     at = first % BLOCK_ROWS
     of = slice(at, at + products.shape[1])
-    scale, slack = block.scale[of], block.slack[of]
-    for i, sieve in enumerate(sieves):
-        estimate = products[i].astype(np.float32) * queries.step[i] * scale
-        width = np.abs(slack) * queries.reach[i] + queries.rest[i]
-        alive = slack >= 0
-        upper = np.where(alive, estimate + width, -np.inf)
-        sieve.add(first, upper, np.where(alive, estimate - width, -np.inf))
+    width = queries.reach[:, None] * block.slack[of] + queries.rest[:, None]
+    upper = products.astype(np.float32)
+    upper *= queries.step[:, None]
+    upper *= block.scale[of]
+    upper += width
+    least = np.array([sieve.least for sieve in sieves])
+    hits = upper >= least[:, None]
+    for i in np.flatnonzero(hits.any(axis=1)).tolist():
+        kept = np.flatnonzero(hits[i])
+        sieves[i].add(kept + first, upper[i, kept], upper[i, kept] - 2 * width[i, kept])
 
 
 def _decide(
