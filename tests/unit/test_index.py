@@ -1,20 +1,38 @@
-"""The exact search against integers and fractions, row by row."""
+"""The exact search, with the kernels and without, against integers and fractions, row by row."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from fractions import Fraction
+from threading import Event
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
+from workers.core import blocks, bounds, scan, teaching
 from workers.core import index as index_module
 from workers.core.context import Entry, Vectors
-from workers.core.grid import SCALE, snap
+from workers.core.grid import SCALE, snap, squared_norms
 from workers.core.index import ContextIndex, Matches
+from workers.core.native import disabled, library
+from workers.core.native import scan as kernels
 
 Where = tuple[int, int]
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(params=["kernels", "portable"], autouse=True)
+def native(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Everything here holds with the kernels and without them."""
+    if request.param == "kernels" and library() is None:
+        pytest.skip("no kernels were built")
+    with nullcontext() if request.param == "kernels" else disabled():
+        yield request.param == "kernels"
 
 
 def entry(offset: int, answer: str | None = "a") -> Entry:
@@ -60,7 +78,7 @@ def contexts(draw: st.DrawFn) -> tuple[Vectors, Vectors, list[Where]]:
     return query, rows, coordinates
 
 
-@settings(deadline=None)
+@SETTINGS
 @given(contexts(), st.integers(1, 30))
 def test_the_k_nearest_are_those_of_exact_fractions(
     case: tuple[Vectors, Vectors, list[Where]], k: int
@@ -72,7 +90,7 @@ def test_the_k_nearest_are_those_of_exact_fractions(
     np.testing.assert_allclose(found.cosines * np.abs(found.cosines), expected, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(SETTINGS, max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_near_ties_that_float32_cannot_tell_apart(seed: int) -> None:
     """Rows one grid step apart in one coordinate of 1,024: their cosines differ by about 1e-9."""
@@ -108,8 +126,14 @@ def test_ties_go_to_the_lowest_partition_then_offset() -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "BLOCK_ROWS", 8)
-    monkeypatch.setattr(index_module, "_SCORES_AT_ONCE", 64)
+    for module in (blocks, scan, index_module):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(scan, "_SLICE_ROWS", 12)
+    monkeypatch.setattr(teaching, "MANY", 3)
+
+
+SEVERAL = 70
+"""Rows of three small blocks."""
 
 
 def corpus(n: int, d: int = 32) -> tuple[Vectors, list[Entry]]:
@@ -120,10 +144,10 @@ def corpus(n: int, d: int = 32) -> tuple[Vectors, list[Entry]]:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_batches_blocks_and_appends_between_searches_change_nothing() -> None:
-    vectors, entries = corpus(43)
+    vectors, entries = corpus(SEVERAL)
     queries = snap(np.random.default_rng(0).normal(size=(9, 32)))
     index, done = ContextIndex(32), 0
-    for n in (1, 6, 1, 0, 20, 15):
+    for n in (1, 6, 1, 0, 28, 34):
         index.append(0, entries[done : done + n], vectors[done : done + n])
         done += n
         together = index.search(queries, 5, queries / SCALE)
@@ -132,10 +156,10 @@ def test_batches_blocks_and_appends_between_searches_change_nothing() -> None:
             assert found.rows.tolist() == reference(query, vectors[:done], [(0, i) for i in range(done)], 5)
             assert found.rows.tolist() == alone.rows.tolist()
             assert found.cosines.tolist() == alone.cosines.tolist()
-            np.testing.assert_allclose(weights(found), weights(alone), atol=1e-6)
-    assert [index.entry(i) for i in range(43)] == entries
-    assert index.coordinates(42) == (0, 42)
-    np.testing.assert_array_equal(index.vectors(np.array([40, 2, 9])), vectors[[40, 2, 9]])
+            np.testing.assert_allclose(weights(found), weights(alone), atol=1e-12)
+    assert [index.entry(i) for i in range(SEVERAL)] == entries
+    assert index.coordinates(69) == (0, 69)
+    np.testing.assert_array_equal(index.vectors(np.array([65, 2, 40])), vectors[[65, 2, 40]])
 
 
 def weights(found: Matches) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -148,7 +172,7 @@ def weights(found: Matches) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 def test_weights_scores_are_inner_products_with_the_sum_of_an_answers_training_rows(
     own: Where | None,
 ) -> None:
-    vectors, entries = corpus(43)
+    vectors, entries = corpus(SEVERAL)
     index = ContextIndex(32)
     index.append(0, entries, vectors)
     prediction = np.random.default_rng(5).normal(size=32)
@@ -156,9 +180,9 @@ def test_weights_scores_are_inner_products_with_the_sum_of_an_answers_training_r
     for i, item in enumerate(entries):
         if item.answer is not None and own != (0, i):
             sums[item.answer] += vectors[i] / SCALE
-    found = index.search(vectors[:1], 4, prediction[None], [own])[0]
-    expected = [prediction @ sums[answer] for answer in index.answers]
-    np.testing.assert_allclose(weights(found), expected, atol=1e-5)
+    found = index.search(vectors[:1], 40, prediction[None], [own])[0]
+    expected = [prediction @ sums[index.answers[answer]] for answer in index.answer_ids(found.rows)]
+    np.testing.assert_allclose(weights(found), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_an_excluded_entry_does_not_answer_even_where_it_is_alone() -> None:
@@ -187,11 +211,17 @@ def test_an_empty_index_and_a_query_of_zeros_match_nothing() -> None:
 
 @pytest.mark.parametrize(
     "vectors",
-    [np.zeros((1, 2), np.int16), np.ones((1, 3), np.int16), np.ones((2, 2), np.int16), np.ones((1, 2))],
+    [
+        np.zeros((1, 2), np.int16),
+        np.ones((1, 3), np.int16),
+        np.ones((2, 2), np.int16),
+        np.ones((1, 2)),
+        -(SCALE + 1) * np.ones((1, 2), np.int16),
+    ],
 )
 def test_vectors_that_do_not_fit_are_refused_and_leave_the_index_as_it_was(vectors: Vectors) -> None:
     index = ContextIndex(2)
-    with pytest.raises(ValueError, match=r"do not fit|zeros"):
+    with pytest.raises(ValueError, match=r"do not fit|zeros|leaves the grid"):
         index.append(0, [entry(0)], vectors)
     assert len(index) == 0
 
@@ -199,3 +229,192 @@ def test_vectors_that_do_not_fit_are_refused_and_leave_the_index_as_it_was(vecto
 def test_queries_of_another_dimension_are_refused() -> None:
     with pytest.raises(ValueError, match="queries must be"):
         ContextIndex(2).search(np.ones((1, 3), dtype=np.int16), 1)
+    with pytest.raises(ValueError, match="leaves the grid"):
+        ContextIndex(2).search(np.full((1, 2), SCALE + 1, dtype=np.int16), 1)
+    with pytest.raises(ValueError, match="dimensions"):
+        ContextIndex(bounds.MAX_DIMENSION + 1)
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+@pytest.mark.usefixtures("small_blocks")
+def test_each_query_of_a_batch_has_its_own_exclusion(k: int) -> None:
+    vectors, entries = corpus(SEVERAL)
+    index = ContextIndex(32)
+    index.append(0, entries, vectors)
+    own: list[Where | None] = [(0, i) if i % 3 else None for i in range(20)]
+    found = index.search(vectors[:20], k, exclude=own)
+    for i, matches in enumerate(found):
+        others = [j for j in range(SEVERAL) if own[i] != (0, j)]
+        nearest = reference(vectors[i], vectors[others], [(0, j) for j in others], k)
+        assert matches.rows.tolist() == [others[j] for j in nearest]
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 31, 64])
+def test_extreme_values_at_odd_dimensions(d: int) -> None:
+    random = np.random.default_rng(d)
+    rows = random.choice(np.array([-SCALE, -1, 0, 1, SCALE], dtype=np.int16), size=(60, d))
+    rows[~rows.any(axis=1), 0] = 1
+    coordinates = [(0, i) for i in range(60)]
+    index = build(rows, coordinates)
+    for found, query in zip(index.search(rows[:9], 60), rows[:9], strict=True):
+        assert found.rows.tolist() == reference(query, rows, coordinates, 60)
+    assert index.search(rows[:1], 7)[0].rows.tolist() == reference(rows[0], rows, coordinates, 7)
+
+
+def test_products_that_leave_31_bits() -> None:
+    """|q||x| beyond 2**31: far from unit length, but on the grid."""
+    rows = np.full((40, 4096), SCALE, dtype=np.int16)
+    rows[np.arange(40), np.arange(40)] -= 40 - np.arange(40, dtype=np.int16)
+    found = build(rows).search(np.full((1, 4096), SCALE, dtype=np.int16), 3)[0]
+    assert found.rows.tolist() == [39, 38, 37]
+
+
+def overshoot(query: Vectors, rows: Vectors) -> float:
+    """How far the first pass's estimates are from the truth, as a share of what the bound allows, at most."""
+    plane = bounds.plane(rows, squared_norms(rows))
+    c = bounds.coefficients(query[None], squared_norms(query[None]))
+    dots = (c.c.astype(np.int64) @ plane.p.astype(np.int64).T)[0]
+    estimates = (dots.astype(np.float32) * c.step[0] * plane.scale).astype(np.float64)
+    true = (rows.astype(np.int64) @ query.astype(np.int64)) / np.sqrt(squared_norms(rows))
+    allowed = c.reach[0] * plane.slack + c.rest[0]
+    return float((np.abs(true - estimates) / allowed.astype(np.float64)).max())
+
+
+def lost(row: Vectors) -> NDArray[np.float64]:
+    """What rounding to 8 bits loses of a row."""
+    step = np.float32(np.abs(row).max()) / np.float32(127)
+    error: NDArray[np.float64] = row - np.float64(step) * np.rint(row / step)
+    return error
+
+
+@SETTINGS
+@given(contexts())
+def test_the_bound_holds_for_every_row(case: tuple[Vectors, Vectors, list[Where]]) -> None:
+    query, rows, _ = case
+    assert overshoot(query, rows) <= 1
+
+
+def test_the_bound_is_not_idle() -> None:
+    """A query along what is lost of a row comes near to it: half of it would be wrong."""
+    row = snap(np.random.default_rng(3).normal(size=(1, 256)))[0]
+    assert 0.5 < overshoot(snap(lost(row)[None])[0], row[None]) <= 1
+
+
+@pytest.mark.parametrize(("share", "best"), [(1.0, 0), (0.0, 1)])
+def test_a_bound_that_is_too_small_loses_the_best_row(
+    share: float, best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same two rows and query, with the bound and without it."""
+    random = np.random.default_rng(3)
+    row = snap(random.normal(size=(1, 256)))[0]
+    error, held = lost(row), row - lost(row)
+    along = error - (error @ held) / (held @ held) * held  # so that the first pass sees nothing of it
+    along /= np.linalg.norm(along)
+    query = snap(along[None])[0]
+    other = random.normal(size=256)
+    other -= (other @ along) * along
+    cosine = (row @ along) / np.linalg.norm(row)
+    rows = np.stack([row, snap((other + 0.5 * cosine * np.linalg.norm(other) * along)[None])[0]])
+    assert reference(query, rows, [(0, 0), (0, 1)], 1) == [0]
+    index = build(rows)
+    for block in index._blocks.snapshot.blocks:
+        block.slack *= np.float32(share)
+    whole = bounds.coefficients
+    monkeypatch.setattr(
+        bounds, "coefficients", lambda q, norms: (found := whole(q, norms))._replace(rest=found.rest * share)
+    )
+    assert index.search(query[None], 1)[0].rows.tolist() == [best]
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 17])
+def test_every_instruction_set_finds_the_same(level: int, n: int, native: bool) -> None:
+    best = kernels.best_level() if native else -1
+    if level > best:
+        pytest.skip("not on this CPU")
+    vectors, entries = corpus(300, 37)
+    index = ContextIndex(37)
+    index.append(0, entries, vectors)
+    queries = snap(np.random.default_rng(0).normal(size=(n, 37)))
+    found = kernels.search(index._blocks.snapshot.table, queries, 5, np.zeros((n, 3), dtype=np.int64), level)
+    places = [(0, i) for i in range(300)]
+    assert found.rows.tolist() == [reference(query, vectors, places, 5) for query in queries]
+
+
+def test_the_kernels_planes_are_as_good_as_the_portable_ones(native: bool) -> None:
+    if not native:
+        pytest.skip("compares the two")
+    vectors, entries = corpus(100, 37)
+    index = ContextIndex(37)
+    index.append(0, entries, vectors)
+    block, plane = index._blocks.snapshot.blocks[0], bounds.plane(vectors, squared_norms(vectors))
+    p = block.plane.transpose(0, 2, 1, 3).reshape(blocks.BLOCK_ROWS, -1)[:100].astype(np.int16) - 128
+    assert np.abs(p[:, :37] - plane.p).max() <= 1  # they may round halves differently
+    assert not p[:, 37:].any()
+    np.testing.assert_array_equal(block.norms[:100], squared_norms(vectors))
+    np.testing.assert_allclose(block.scale[:100], plane.scale, rtol=1e-6)
+    step = np.abs(vectors).max(axis=1, keepdims=True).astype(np.float32) / np.float32(127)
+    error = np.linalg.norm(vectors - step.astype(np.float64) * p[:, :37], axis=1)
+    assert (block.slack[:100] >= error / np.sqrt(squared_norms(vectors))).all()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_removed_entry_is_as_if_it_had_never_been() -> None:
+    vectors, entries = corpus(SEVERAL)
+    queries, prediction = vectors[:6], np.random.default_rng(5).normal(size=(6, 32))
+    index = ContextIndex(32)
+    index.append(0, entries, vectors)
+    left = list(range(SEVERAL))
+    for gone in np.random.default_rng(1).permutation(SEVERAL).tolist():
+        assert index.remove(0, gone)
+        assert not index.remove(0, gone)
+        left.remove(gone)
+        if len(left) % 9:
+            continue
+        fresh = ContextIndex(32)
+        fresh.append(0, [entries[i] for i in left], vectors[left])
+        assert len(index) == len(left)
+        for mine, new in zip(
+            index.search(queries, 20, prediction), fresh.search(queries, 20, prediction), strict=True
+        ):
+            assert [index.entry(i) for i in mine.rows] == [fresh.entry(i) for i in new.rows]
+            assert mine.cosines.tolist() == new.cosines.tolist()
+            np.testing.assert_allclose(weights(mine), weights(new), rtol=1e-12, atol=1e-12)
+    assert len(index) == 0
+    assert not index.remove(1, 0)
+
+
+def test_what_is_removed_leaves_no_words_behind() -> None:
+    index = build(np.array([[1, 0], [0, 1], [1, 1]], dtype=np.int16), answers="xyx")
+    assert index.remove(0, 1)
+    assert index.answers == ["x", ""]
+    assert index.remove(0, 0)
+    assert index.answers == ["x", ""]
+    with pytest.raises(KeyError):
+        index.entry(1)
+    index.append(0, [entry(9, "y")], np.array([[0, 1]], dtype=np.int16))
+    assert index.answers[index.answer_ids(np.array([3]))[0]] == "y"
+
+
+def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended() -> None:
+    vectors, entries = corpus(4000)
+    index = ContextIndex(32)
+    index.append(0, entries[:1], vectors[:1])
+    done = Event()
+    query = vectors[2000:2001]
+
+    def searching() -> list[int]:
+        best = []
+        while not done.is_set():
+            best.append(int(index.search(query, 1)[0].rows[0]))
+        return best
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(searching)
+        for i in range(1, 4000, 7):
+            index.append(0, entries[i : i + 7], vectors[i : i + 7])
+        done.set()
+        best = found.result()
+    assert index.search(query, 1)[0].rows[0] == 2000
+    dots = vectors[best] @ query[0].astype(np.float64)
+    assert (np.diff(dots / np.sqrt(squared_norms(vectors[best]))) >= 0).all()

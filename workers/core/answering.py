@@ -196,7 +196,7 @@ def _columns(
     alpha = coefficients(index.vectors(matches.rows), matches.cosines)
     return _Columns(
         memory=_unit(matches.cosines[first]),
-        weights=None if matches.weights is None else _unit(matches.weights[answers]),
+        weights=None if matches.weights is None else _unit(matches.weights[first]),
         local=_unit(np.bincount(numbers, weights=alpha).astype(np.float64)),
         words=words,
     )

@@ -1,0 +1,177 @@
+"""Rows in blocks that never move: a search reads what was published before it began, while more is appended.
+
+A block is allocated once. Rows are written behind the published ones and then published together, by
+replacing one reference: no locks, and no pause to move what is there. One writer; any number of readers.
+
+A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 49 bytes beside
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.core import bounds
+from workers.core.context import Vectors
+from workers.core.grid import squared_norms
+from workers.core.native import scan as kernels
+
+MAX_OFFSET = 2**63 - 1
+BLOCK_ROWS = 1 << 14
+"""A multiple of the 32 rows that the kernels read at once."""
+
+Integers = NDArray[np.int64]
+
+
+class Columns(NamedTuple):
+    """What is held of a row beside its vector: coordinates, answer, whether it teaches that answer, and the
+    row that taught it before (-1: none)."""
+
+    partitions: Integers
+    offsets: Integers
+    answers: Integers
+    teaches: NDArray[np.bool_]
+    previous: Integers
+
+    def part(self, of: slice) -> Columns:
+        """The same for some of the rows."""
+        partitions, offsets, answers, teaches, previous = self
+        return Columns(partitions[of], offsets[of], answers[of], teaches[of], previous[of])
+
+
+class Block:
+    """Up to BLOCK_ROWS rows. `plane` is (groups of 16, d/4, 16, 4), each byte p + 128, for the kernels, or
+    (rows, d) of p itself without them."""
+
+    def __init__(self, dimension: int, first: int, native: bool) -> None:
+        quads = -(-dimension // 4)
+        self.native = native
+        self.rows = np.empty((BLOCK_ROWS, dimension), dtype=np.int16)
+        self.plane: NDArray[Any] = (
+            np.empty((BLOCK_ROWS // 16, quads, 16, 4), dtype=np.uint8)
+            if native
+            else np.empty((BLOCK_ROWS, dimension), dtype=np.int8)
+        )
+        self.scale = np.empty(BLOCK_ROWS, dtype=np.float32)
+        self.slack = np.empty(BLOCK_ROWS, dtype=np.float32)
+        self.norms = np.empty(BLOCK_ROWS, dtype=np.int64)
+        numbers = np.empty((4, BLOCK_ROWS), dtype=np.int64)
+        partitions, offsets, answers, previous = numbers
+        teaches = np.empty(BLOCK_ROWS, dtype=np.bool_)
+        self.columns = Columns(partitions, offsets, answers, teaches, previous)
+        self._offsets = (MAX_OFFSET, -1)  # the lowest and the highest
+        parts = (self.rows, self.plane, self.scale, self.slack, self.norms, *self.columns[:2])
+        self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS]
+        """The struct `Block` of scan.c."""
+
+    def write(self, at: int, vectors: Vectors, columns: Columns) -> None:
+        """Rows (n, d), none of zeros, from row `at` of the block on."""
+        to = slice(at, at + len(vectors))
+        self.rows[to] = vectors
+        if self.native:
+            kernels.pack(vectors, at, self.plane, self.scale, self.slack, self.norms)
+        else:
+            self.norms[to] = squared_norms(vectors)
+            self.plane[to], self.scale[to], self.slack[to] = bounds.plane(vectors, self.norms[to])
+        for mine, new in zip(self.columns, columns, strict=True):
+            mine[to] = new
+        low, high = self._offsets
+        self._offsets = min(low, int(columns.offsets.min())), max(high, int(columns.offsets.max()))
+
+    def find(self, partition: int, offset: int, size: int) -> int | None:
+        """Where among the first `size` rows the living one of these coordinates is."""
+        low, high = self._offsets
+        if not low <= offset <= high:
+            return None
+        same = np.flatnonzero(self.columns.offsets[:size] == offset)
+        alive = [i for i in same if self.columns.partitions[i] == partition and self.slack[i] >= 0]
+        return int(alive[0]) if alive else None
+
+
+class Snapshot(NamedTuple):
+    """What was published at one moment. `table` is (blocks, 9), the structs of scan.c."""
+
+    blocks: tuple[Block, ...]
+    table: Integers
+    rows: int
+    dimension: int
+
+    def sizes(self) -> list[int]:
+        """Rows in each block."""
+        return [min(BLOCK_ROWS, self.rows - first) for first in range(0, self.rows, BLOCK_ROWS)]
+
+    def vectors(self, rows: Integers) -> Vectors:
+        """Grid rows (len(rows), d)."""
+        return _gather([block.rows for block in self.blocks], rows, (self.dimension,), np.int16)
+
+    def column(self, name: str, rows: Integers) -> NDArray[Any]:
+        """What `Columns` or the norms say of some rows."""
+        parts = [b.norms if name == "norms" else getattr(b.columns, name) for b in self.blocks]
+        return _gather(parts, rows, (), np.bool_ if name == "teaches" else np.int64)
+
+
+class Blocks:
+    """All rows of an index, numbered in the order in which they came."""
+
+    def __init__(self, dimension: int) -> None:
+        self._dimension = dimension
+        self.native = kernels.available()
+        self.snapshot = Snapshot((), np.empty((0, 9), dtype=np.int64), 0, dimension)
+
+    def append(self, vectors: Vectors, columns: Columns) -> None:
+        """Write rows (n, d), none of zeros, then publish them."""
+        blocks, end = list(self.snapshot.blocks), self.snapshot.rows
+        done = 0
+        while done < len(vectors):
+            at = end % BLOCK_ROWS
+            if at == 0:
+                blocks.append(Block(self._dimension, end, self.native))
+            part = slice(done, done + BLOCK_ROWS - at)
+            written = vectors[part]
+            blocks[-1].write(at, written, columns.part(part))
+            done, end = done + len(written), end + len(written)
+        self._publish(tuple(blocks), end)
+
+    def _publish(self, blocks: tuple[Block, ...], rows: int) -> None:
+        table = np.array([block.described for block in blocks], dtype=np.int64).reshape(len(blocks), 9)
+        if len(blocks):
+            table[-1, -1] = rows - (len(blocks) - 1) * BLOCK_ROWS
+        self.snapshot = Snapshot(blocks, table, rows, self._dimension)
+
+    def find(self, partition: int, offset: int) -> int | None:
+        """The row of these coordinates that has not been removed."""
+        for i, (block, size) in enumerate(zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True)):
+            at = block.find(partition, offset, size)
+            if at is not None:
+                return i * BLOCK_ROWS + at
+        return None
+
+    def remove(self, row: int) -> None:
+        """From now on the row matches nothing and teaches nothing."""
+        block, at = self.snapshot.blocks[row // BLOCK_ROWS], row % BLOCK_ROWS
+        block.slack[at] = -np.inf  # its upper bound is then below all others
+        block.columns.teaches[at] = False
+
+    def alive(self) -> Integers:
+        """The rows that have not been removed."""
+        kept = [
+            np.flatnonzero(block.slack[:size] >= 0) + i * BLOCK_ROWS
+            for i, (block, size) in enumerate(zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True))
+        ]
+        return np.concatenate([np.empty(0, dtype=np.int64), *kept])
+
+
+def _gather(
+    parts: Sequence[NDArray[Any]], rows: Integers, shape: tuple[int, ...], dtype: type
+) -> NDArray[Any]:
+    """rows of the parts, whatever blocks they lie in."""
+    home, at = np.divmod(rows, BLOCK_ROWS)
+    out: NDArray[Any] = np.empty((len(rows), *shape), dtype=dtype)
+    for i in np.unique(home):
+        inside = home == i
+        out[inside] = parts[i][at[inside]]
+    return out

@@ -1,0 +1,108 @@
+"""scan.c for Python: the 8-bit planes and the search over them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.core.context import Vectors
+from workers.core.native import Feature, features, library
+
+_POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+_PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER)
+_SEARCH: Final[tuple[Any, ...]] = (
+    _POINTER,
+    _LONG,
+    _LONG,
+    _POINTER,
+    _LONG,
+    _LONG,
+    _POINTER,
+    _INT,
+    *[_POINTER] * 5,
+)
+
+Integers = NDArray[np.int64]
+
+
+class Found(NamedTuple):
+    """The k best rows of each query (n, k), their dot products with it and their |x|**2; `counts` (n,) says
+    how many there are, and `looked` how many rows were compared in integers, for all queries together."""
+
+    rows: Integers
+    dots: Integers
+    norms: Integers
+    counts: Integers
+    looked: int
+
+
+def available() -> bool:
+    """Whether the kernels can be called."""
+    return library() is not None
+
+
+def best_level() -> int:
+    """The widest instruction set that this CPU offers, as `search` counts them."""
+    return 2 if Feature.VNNI in features() else 1 if Feature.AVX2 in features() else 0
+
+
+def pack(
+    vectors: Vectors,
+    at: int,
+    plane: NDArray[np.uint8],
+    scale: NDArray[np.float32],
+    slack: NDArray[np.float32],
+    norms: Integers,
+) -> None:
+    """Write the plane of rows (n, d) and what belongs to it from row `at` of a block on."""
+    rows = np.ascontiguousarray(vectors)
+    n, d = rows.shape
+    outputs = (part.ctypes.data for part in (plane, scale, slack, norms))
+    _functions().pack(rows.ctypes.data, n, d, at, *outputs)
+
+
+def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: int | None = None) -> Found:
+    """The k best rows of the blocks that `table` describes for queries (n, d), none of zeros.
+
+    `exclude` (n, 3) holds 1, partition and offset of an entry that must not answer, or 0. `level` 0 uses no
+    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers."""
+    n, d = queries.shape
+    queries = np.ascontiguousarray(queries)
+    rows, dots, norms = np.empty((3, n, k), dtype=np.int64)
+    counts, looked = np.empty(n, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    functions = _functions()
+    failed = functions.search(
+        table.ctypes.data,
+        len(table),
+        d,
+        queries.ctypes.data,
+        n,
+        k,
+        exclude.ctypes.data,
+        functions.level if level is None else level,
+        *(part.ctypes.data for part in (rows, dots, norms, counts, looked)),
+    )
+    if failed:
+        raise MemoryError("no memory to search in")
+    return Found(rows, dots, norms, counts, int(looked[0]))
+
+
+class _Functions(NamedTuple):
+    pack: Any
+    search: Any
+    level: int
+
+
+@functools.cache
+def _functions() -> _Functions:
+    found = library()
+    if found is None:
+        raise RuntimeError("the kernels are not there")
+    found.hurnet_search.argtypes, found.hurnet_search.restype = list(_SEARCH), _INT
+    pack = found.hurnet_pack_avx2 if Feature.AVX2 in features() else found.hurnet_pack
+    pack.argtypes, pack.restype = list(_PACK), None
+    return _Functions(pack, found.hurnet_search, best_level())

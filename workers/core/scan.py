@@ -1,0 +1,153 @@
+"""The k best rows of a query among all, by exact cosine: a pass over the 8-bit planes, then integers
+(`bounds`).
+
+One call of a kernel in C does both where it was built. Without it, the products of the pass are simsimd's or
+torch's, and numpy does the rest: the same rows, more slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.core import bounds, order
+from workers.core.blocks import BLOCK_ROWS, Block, Snapshot
+from workers.core.context import Vectors
+from workers.core.grid import squared_norms
+from workers.core.native import scan as kernels
+
+Coordinates = tuple[int, int]
+"""Partition and offset of an entry."""
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+_CDIST: Any = import_module("simsimd").cdist if find_spec("simsimd") else None  # an extra
+_SLICE_ROWS = 4096
+_MANY = 8  # queries from which torch's product of matrices beats simsimd's of vectors
+
+
+class Nearest(NamedTuple):
+    """The k best rows of one query, best first, their dot products with it and their |x|**2: exact, in grid
+    units."""
+
+    rows: Integers
+    dots: Integers
+    norms: Integers
+
+
+def search(
+    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+) -> list[Nearest]:
+    """For each query (n, d), none of zeros; ties go to the lowest (partition, offset)."""
+    if k < 1 or not snapshot.rows or not len(queries):
+        nothing = np.empty(0, dtype=np.int64)
+        return [Nearest(nothing, nothing, nothing) for _ in queries]
+    k = min(k, snapshot.rows)
+    if snapshot.blocks[0].native:
+        return _natively(snapshot, queries, k, exclude)
+    return _portably(snapshot, queries, k, exclude)
+
+
+def _natively(
+    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+) -> list[Nearest]:
+    own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
+    found = kernels.search(snapshot.table, queries, k, own)
+    counts = found.counts.tolist()
+    return [Nearest(*(part[i, :n] for part in found[:3])) for i, n in enumerate(counts)]
+
+
+def _portably(
+    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+) -> list[Nearest]:
+    coefficients = bounds.coefficients(queries, squared_norms(queries))
+    sieves = [_Sieve(k + (entry is not None)) for entry in exclude]
+    for first, block, products in _passes(snapshot, coefficients.c):
+        _sift(sieves, coefficients, first, block, products)
+    return [
+        _decide(snapshot, query, sieve.survivors(), k, entry)
+        for query, sieve, entry in zip(queries, sieves, exclude, strict=True)
+    ]
+
+
+def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Block, NDArray[np.int32]]]:
+    """c·p (n, rows), exactly, by slices: first row, block, products."""
+    for i, (block, size) in enumerate(zip(snapshot.blocks, snapshot.sizes(), strict=True)):
+        for at in range(0, size, _SLICE_ROWS):
+            yield i * BLOCK_ROWS + at, block, _products(c, block.plane[at : min(size, at + _SLICE_ROWS)])
+
+
+def _products(c: NDArray[np.int8], p: NDArray[np.int8]) -> NDArray[np.int32]:
+    if _CDIST and len(c) < _MANY:
+        return np.asarray(_CDIST(c, p, "dot")).astype(np.int32)
+    import torch  # only here: a responder that has the kernels loads no torch
+
+    exact: NDArray[np.int32] = torch._int_mm(torch.from_numpy(c), torch.from_numpy(p).T).numpy()
+    return exact
+
+
+class _Sieve:
+    """The rows that may be among the k best of one query, as far as has been seen."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._rows: list[Integers] = []
+        self._upper: list[Floats] = []
+        self._best = np.empty(0, dtype=np.float32)
+        self.least = np.float32(-(2.0**100))
+        """A row with a smaller upper bound can't be among them."""
+
+    def add(self, rows: Integers, upper: Floats, lower: Floats) -> None:
+        """Rows whose upper bounds reach `least`."""
+        self._rows.append(rows)
+        self._upper.append(upper)
+        self._best = np.concatenate([self._best, lower])
+        if len(self._best) >= self._k:
+            self._best = np.partition(self._best, -self._k)[-self._k :]
+            self.least = self._best[0]
+
+    def survivors(self) -> Integers:
+        """All of them."""
+        if not self._rows:
+            return np.empty(0, dtype=np.int64)
+        return np.concatenate(self._rows)[np.concatenate(self._upper) >= self.least]
+
+
+def _sift(
+    sieves: Sequence[_Sieve],
+    queries: bounds.Coefficients,
+    first: int,
+    block: Block,
+    products: NDArray[np.int32],
+) -> None:
+    at = first % BLOCK_ROWS
+    of = slice(at, at + products.shape[1])
+    width = queries.reach[:, None] * block.slack[of] + queries.rest[:, None]
+    upper = products.astype(np.float32)
+    upper *= queries.step[:, None]
+    upper *= block.scale[of]
+    upper += width
+    least = np.array([sieve.least for sieve in sieves])
+    hits = upper >= least[:, None]
+    for i in np.flatnonzero(hits.any(axis=1)).tolist():
+        kept = np.flatnonzero(hits[i])
+        sieves[i].add(kept + first, upper[i, kept], upper[i, kept] - 2 * width[i, kept])
+
+
+def _decide(
+    snapshot: Snapshot, query: Vectors, rows: Integers, k: int, exclude: Coordinates | None
+) -> Nearest:
+    partitions, offsets = snapshot.column("partitions", rows), snapshot.column("offsets", rows)
+    if exclude:
+        kept = (partitions != exclude[0]) | (offsets != exclude[1])
+        rows, partitions, offsets = rows[kept], partitions[kept], offsets[kept]
+    # Exact: |q·x| <= d 2**28, below 2**53 for all d that are allowed.
+    dots = (snapshot.vectors(rows).astype(np.float64) @ query.astype(np.float64)).astype(np.int64)
+    norms = snapshot.column("norms", rows)
+    best = np.lexsort((offsets, partitions, order.ranks(dots, norms)))[:k]
+    return Nearest(rows[best], dots[best], norms[best])
