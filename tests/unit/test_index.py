@@ -326,24 +326,26 @@ def test_a_bound_that_is_too_small_loses_the_best_row(
     assert index.search(query[None], 1)[0].rows.tolist() == [best]
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
+kernels_alone = pytest.mark.parametrize("native", ["kernels"], indirect=True)
+LEVELS = range(kernels.best_level() + 1)  # none without kernels
+
+
+@kernels_alone
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 17])
-def test_every_instruction_set_finds_the_same(level: int, n: int, native: bool) -> None:
-    best = kernels.best_level() if native else -1
-    if level > best:
-        pytest.skip("not on this CPU")
+def test_every_instruction_set_finds_the_same(n: int) -> None:
     vectors, entries = corpus(300, 37)
     index = ContextIndex(37)
     index.append(0, entries, vectors)
     queries = snap(np.random.default_rng(0).normal(size=(n, 37)))
-    found = kernels.search(index._blocks.snapshot.table, queries, 5, np.zeros((n, 3), dtype=np.int64), level)
+    table, own = index._blocks.snapshot.table, np.zeros((n, 3), dtype=np.int64)
     places = [(0, i) for i in range(300)]
-    assert found.rows.tolist() == [reference(query, vectors, places, 5) for query in queries]
+    expected = [reference(query, vectors, places, 5) for query in queries]
+    for level in LEVELS:
+        assert kernels.search(table, queries, 5, own, level).rows.tolist() == expected
 
 
-def test_the_kernels_planes_are_as_good_as_the_portable_ones(native: bool) -> None:
-    if not native:
-        pytest.skip("compares the two")
+@kernels_alone
+def test_the_kernels_planes_are_as_good_as_the_portable_ones() -> None:
     vectors, entries = corpus(100, 37)
     index = ContextIndex(37)
     index.append(0, entries, vectors)

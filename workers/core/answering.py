@@ -152,7 +152,7 @@ def _rank(text: str, matches: Matches, index: ContextIndex, length_penalty: bool
     ids = index.answer_ids(matches.rows)
     first, numbers = _by_first_place(ids)
     words = _words(text, matches, index, numbers, length_penalty)
-    columns = _columns(matches, index, ids[first], numbers, words)
+    columns = _columns(matches, index, numbers, words)
     combined = columns.combined()
     return Ranking(
         tuple(
@@ -187,11 +187,10 @@ def _words(
 def _columns(
     matches: Matches,
     index: ContextIndex,
-    answers: NDArray[np.int64],
     numbers: NDArray[np.int64],
     words: Floats,
 ) -> _Columns:
-    """The parts of each of `answers`, given for every match the number of its answer among them."""
+    """The parts of each answer, given for every match the number of its answer."""
     _, first = np.unique(numbers, return_index=True)
     alpha = coefficients(index.vectors(matches.rows), matches.cosines)
     return _Columns(

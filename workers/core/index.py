@@ -72,10 +72,7 @@ class ContextIndex:
 
     def find(self, coordinates: Coordinates) -> int | None:
         """The row of the entry at `coordinates`; None where there is none."""
-        for first, block, size in self._filled():
-            for row in _where(block, size, coordinates).tolist():
-                return first + int(row)
-        return None
+        return self._blocks.find(*coordinates)
 
     def answer_ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The answer of each row, as an index into `answers`."""

@@ -54,7 +54,7 @@ class AnswerSums:
         projection: Floats,
         exclude: Sequence[Coordinates | None] | None = None,
     ) -> list[Matches]:
-        """The matches of queries (n, d) with the weights' scores of the answers among them, 0 for all others.
+        """The matches of queries (n, d) with the weights' scores of their answers.
 
         `projection` is P (size, size); the entry that `exclude` names for a query is left out of its sum."""
         predictions = predict(projection, self.features(vectors))
@@ -67,17 +67,16 @@ class AnswerSums:
     def _scores(
         self, matches: Matches, index: ContextIndex, prediction: Floats, own: Coordinates | None
     ) -> Floats:
-        scores = np.zeros(len(index.answers))
-        answers = np.unique(index.answer_ids(matches.rows)) if len(matches.rows) else np.empty(0, np.int64)
-        for answer in answers.tolist():
-            scores[answer] = self.total(index.answers[answer]) @ prediction
+        """⟨Pφ(q), F_a⟩ of each match's answer."""
+        answers, numbers = np.unique(index.answer_ids(matches.rows), return_inverse=True)
+        scores = np.array([self.total(index.answers[answer]) @ prediction for answer in answers.tolist()])
         row = None if own is None else index.find(own)
         if row is not None and index.entry(row).answer is not None:
             rows = np.array([row])
             vector = index.vectors(rows).astype(np.int16)
-            scores[index.answer_ids(rows)[0]] -= self.features(vector)[0] @ prediction
-        scores /= SCALE
-        return scores
+            scores[answers == index.answer_ids(rows)[0]] -= self.features(vector)[0] @ prediction
+        weights: Floats = scores[numbers] / SCALE
+        return weights
 
 
 def _width(count: int) -> type[np.signedinteger]:
