@@ -109,7 +109,8 @@ class Evaluation:
         """Weights from all pairs so far; returns why they are not used, which is empty where they are."""
         if not self._statistics.count:
             return ["no pairs: no text has an answer other than itself"]
-        weights = solve(self._statistics, self._settings.ridge, self._settings.device)
+        s = self._settings
+        weights = solve(self._statistics, s.ridge, s.device, intercept=s.intercept)
         if reasons := gate(weights):
             return reasons
         self._memory.use(PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0))
@@ -118,9 +119,14 @@ class Evaluation:
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
         """Rank the answers to each question (its `answer` is the expected one)."""
         texts = [question.text for question in questions]
-        weights = self._memory.weights(CONTEXT)
-        projection = weights.weights.projection if weights else None
-        rankings = rank(texts, self._embedder.embed(texts), self._memory.index(CONTEXT), projection)
+        published = self._memory.weights(CONTEXT)
+        rankings = rank(
+            texts,
+            self._embedder.embed(texts),
+            self._memory.index(CONTEXT),
+            published.weights.projection if published else None,
+            intercept=published.weights.intercept if published else None,
+        )
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

@@ -62,6 +62,7 @@ class Replies:
             self._memory.index(context),
             weights.weights.projection if weights else None,
             [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
+            weights.weights.intercept if weights else None,
         )
         known = np.any(vectors, axis=1)
         return [

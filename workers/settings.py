@@ -107,6 +107,7 @@ class SolveSettings(_Section):
     interval: Seconds = Field(5.0, description="solve at the latest this long after new pairs")
     rows: int = Field(10_000, ge=1, description="or as soon as this many new pairs are in")
     ridge: float | Literal["gcv"] = Field(0.1, description="lambda on unit vectors, or 'gcv' to choose it")
+    intercept: bool = Field(False, description="a constant per answer beside the weights, free of the ridge")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="where to compute")
     checkpoint_interval: Seconds = Field(
         10.0, description="checkpoint at the latest this long after new pairs"

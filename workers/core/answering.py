@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from workers.core.context import Vectors
 from workers.core.index import ContextIndex, Coordinates, Matches
 from workers.core.local import NEIGHBOURS, coefficients
-from workers.core.weights import predict
+from workers.core.weights import Intercept, predict
 from workers.core.words import encode, similarities
 
 COMPARED = 64
@@ -94,12 +94,14 @@ def rank(
     index: ContextIndex,
     projection: Floats | None = None,
     exclude: Sequence[Coordinates | None] | None = None,
+    intercept: Intercept | None = None,
 ) -> list[Ranking]:
     """Rank the answers of a context for each query, given its text and its grid row (n, d).
 
-    `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
-    entry that is the asker's own and must not answer it (equation 5)."""
-    predictions = None if projection is None else predict(projection, vectors)
+    `projection` is P (d, d) of equation 3, where it has been solved, and `intercept` what goes with it, if
+    anything; `exclude` names, for each query, the entry that is the asker's own and must not answer it
+    (equation 5)."""
+    predictions = None if projection is None else predict(projection, vectors, intercept)
     found = index.search(vectors, NEIGHBOURS, predictions, exclude)
     return [_rank(text, matches, index) for text, matches in zip(texts, found, strict=True)]
 

@@ -33,7 +33,7 @@ class Matches:
     """The nearest rows of one query, best first, with their exact cosines rounded to float64.
 
     `weights` is ⟨Px, B_a⟩ by answer id (equation 3 for one-hot answers, B_a the sum of the rows that teach
-    answer a); None where there are no weights.
+    answer a), plus n_a·t with an intercept; None where there are no weights.
     """
 
     rows: NDArray[np.int64]
@@ -132,8 +132,9 @@ class ContextIndex:
     ) -> list[Matches]:
         """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
 
-        `predictions` (n, d) are the queries times P, in units of the vectors; `exclude` names an entry per
-        query that must not answer it. A query of zeros matches nothing."""
+        `predictions` are `weights.predict` of the queries: (n, d), or with an intercept (n, d + 1), whose
+        last column every row that teaches adds; `exclude` names an entry per query that must not answer it.
+        A query of zeros matches nothing."""
         if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
@@ -159,7 +160,7 @@ class ContextIndex:
         n = len(queries)
         left = queries.astype(np.float32)
         if predictions is not None:
-            left = np.vstack([left, predictions.astype(np.float32)])
+            left = np.vstack([left, predictions[:, : self.dimension].astype(np.float32)])
         cosines = np.empty((n, len(self)), dtype=np.float32)
         totals = np.zeros((n, len(self.answers)))
         with np.errstate(divide="ignore"):
@@ -174,7 +175,8 @@ class ContextIndex:
                 if out is not None:
                     mine[q, out] = -np.inf
                 if predictions is not None:
-                    totals[q] += self._taught(block, products[n + q], out)
+                    constant = predictions[q, self.dimension :].sum() * SCALE  # 0 without an intercept
+                    totals[q] += self._taught(block, products[n + q] + np.float32(constant), out)
         weights = totals / SCALE if predictions is not None else None
         return [
             self._nearest(queries[q], k, cosines[q], None if weights is None else weights[q])
