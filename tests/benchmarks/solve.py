@@ -2,10 +2,10 @@
 
 Rows are unit vectors on the grid whose spectrum falls off like text's (condition 50), each with one of so
 many answers. What is timed is `solve` whole, with its certificate, and with CCᵀ brought up to date for 256
-new rows: what the solver does every few seconds. `lstsq` is torch's (LAPACK gelsd) on the same rows in float64
-with one-hot targets; making those is not counted. Times are the processor's: on one thread what a clock shows
-on an idle machine. 10,000,000 rows are 10,000 merged a thousand times, so that the integers have the size of
-the sums of that many; nothing else of a solve depends on the rows.
+new rows: what the solver does every few seconds. `lstsq` is torch's (LAPACK gelsd) on the same rows in
+float64 with one-hot targets; making those is not counted. Times are the processor's: on one thread what a
+clock shows on an idle machine. 10,000,000 rows are 10,000 merged a thousand times, so that the integers have
+the size of the sums of that many; nothing else of a solve depends on the rows.
 """
 
 from __future__ import annotations
