@@ -110,7 +110,8 @@ class Evaluation:
         """Weights from all pairs so far; returns why they are not used, which is empty where they are."""
         if not self._statistics.count:
             return ["no pairs: no text has an answer other than itself"]
-        weights = solve(self._statistics, self._settings.ridge, self._settings.device)
+        s = self._settings
+        weights = solve(self._statistics, s.ridge, s.device, intercept=s.intercept)
         if reasons := gate(weights):
             return reasons
         features = self._memory.features.identity
@@ -121,11 +122,20 @@ class Evaluation:
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
         """Rank the answers to each question (its `answer` is the expected one)."""
         texts = [question.text for question in questions]
-        weights = self._memory.weights(CONTEXT)
-        projection = weights.weights.projection if weights else None
-        index = self._memory.index(CONTEXT)
-        scoring = replace(self._scoring, sums=self._memory.sums(CONTEXT))
-        rankings = rank(texts, self._embedder.embed(texts), index, projection, scoring=scoring)
+        published = self._memory.weights(CONTEXT)
+        solved = published.weights if published else None
+        scoring = replace(
+            self._scoring,
+            sums=self._memory.sums(CONTEXT),
+            intercept=solved.intercept if solved else None,
+        )
+        rankings = rank(
+            texts,
+            self._embedder.embed(texts),
+            self._memory.index(CONTEXT),
+            solved.projection if solved else None,
+            scoring=scoring,
+        )
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

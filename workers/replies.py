@@ -64,7 +64,12 @@ class Replies:
             self._memory.index(context),
             weights.weights.projection if weights else None,
             [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
-            Scoring(self._memory.sums(context), self._settings.p, self._settings.length_penalty),
+            Scoring(
+                self._memory.sums(context),
+                weights.weights.intercept if weights else None,
+                self._settings.p,
+                self._settings.length_penalty,
+            ),
         )
         known = np.any(vectors, axis=1)
         return [

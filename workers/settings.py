@@ -113,6 +113,7 @@ class SolveSettings(_Section):
         pattern=PATTERN,
         description="kernel features: gaussian:2048[:width], laplace:..., arccosine:2048; for all workers",
     )
+    intercept: bool = Field(False, description="a constant per answer beside the weights, free of the ridge")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="where to compute")
     checkpoint_interval: Seconds = Field(
         10.0, description="checkpoint at the latest this long after new pairs"

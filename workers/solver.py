@@ -202,7 +202,12 @@ class Solver:
         """Solve, pass the gate, publish. What the gate refuses leaves the old weights in force."""
         started = time.perf_counter()
         try:
-            weights = solve(checkpoint.statistics[context], self._settings.ridge, self._settings.device)
+            weights = solve(
+                checkpoint.statistics[context],
+                self._settings.ridge,
+                self._settings.device,
+                intercept=self._settings.intercept,
+            )
         except (ArithmeticError, np.linalg.LinAlgError, RuntimeError) as error:
             self._refuse(context, [f"{type(error).__name__}: {error}"])
             return

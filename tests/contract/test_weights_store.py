@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import random
 from collections.abc import Callable, Iterable
@@ -14,11 +16,12 @@ import pytest
 import redis
 
 from tests.contract.conftest import RedisStores, Stores
+from workers.adapters.redis import published as wire
 from workers.adapters.redis import weights as adapter
 from workers.core.context import ShardState
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
-from workers.core.weights import Weights
+from workers.core.weights import Intercept, Weights
 from workers.errors import ContextError, Superseded, TransientError
 from workers.ports import Checkpoint, PublishedWeights, WeightsStore
 
@@ -49,7 +52,7 @@ def claimed(stores: Stores, owner: str = "solver-1") -> WeightsStore:
 def solved(seed: int = 1) -> Weights:
     statistics = Statistics(DIMENSION)
     learn(statistics, seed)
-    return solve(statistics, device="cpu")
+    return solve(statistics, device="cpu", intercept=seed % 2 == 1)
 
 
 def published(
@@ -64,7 +67,14 @@ def same(one: PublishedWeights | None, other: PublishedWeights) -> bool:
         and dataclasses.replace(one, weights=other.weights) == other
         and one.weights.certificate == other.weights.certificate
         and np.array_equal(one.weights.projection, other.weights.projection)
+        and same_intercept(one.weights.intercept, other.weights.intercept)
     )
+
+
+def same_intercept(one: Intercept | None, other: Intercept | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.count == other.count and np.array_equal(one.mean, other.mean)
 
 
 def test_without_a_checkpoint_there_is_an_empty_one(stores: Stores) -> None:
@@ -392,8 +402,34 @@ def test_a_damaged_checkpoint_is_told(
         store.load_checkpoint(DIMENSION)
 
 
+def test_weights_published_before_there_were_intercepts_are_read() -> None:
+    fields = wire.pack(published(2))
+    later = {"intercept", "leave_one_out_bound", "optimality_bound", "refinement_steps", "residual_exact"}
+    figures = json.loads(fields["certificate"])
+    kept = {n: v for n, v in figures.items() if n not in later and not n.startswith("eigenvalue_")}
+    del fields["mean"], fields["sha256"]
+    fields["certificate"] = json.dumps(kept).encode()
+    state = hashlib.sha256()
+    for name in ("version", "watermarks", "published_ms", "certificate", "projection"):
+        state.update(len(fields[name]).to_bytes(8, "little") + fields[name])
+    stored = {name.encode(): value for name, value in fields.items()}
+    read = wire.unpack("faq", {**stored, b"sha256": state.hexdigest().encode()})
+    assert read.weights.intercept is None
+    assert read.weights.certificate.condition == published(2).weights.certificate.condition
+    with pytest.raises(ValueError, match="SHA-256"):  # a mean that was not there when it was signed
+        wire.unpack("faq", {**stored, b"mean": b"\0" * 8, b"sha256": state.hexdigest().encode()})
+
+
+def test_an_intercept_without_its_mean_is_refused() -> None:
+    weights = published(1)
+    headless = dataclasses.replace(weights, weights=dataclasses.replace(weights.weights, intercept=None))
+    stored = {name.encode(): value for name, value in wire.pack(headless).items()}
+    with pytest.raises(ValueError, match="a mean of 0"):
+        wire.unpack("faq", stored)
+
+
 @pytest.mark.parametrize(
-    "field", ["version", "watermarks", "published_ms", "certificate", "projection", "sha256"]
+    "field", ["version", "watermarks", "published_ms", "certificate", "projection", "mean", "sha256"]
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_damaged_weights_are_told(redis_stores: RedisStores, field: str, gone: bool) -> None:

@@ -6,11 +6,13 @@ from numpy.typing import NDArray
 
 from workers.adapters.embedders.hashing import HashedText
 from workers.core import encoded_words
-from workers.core.answering import Ranking, rank
+from workers.core.answering import Ranking, Scoring, rank
 from workers.core.context import Entry
 from workers.core.grid import SCALE
 from workers.core.index import ContextIndex
 from workers.core.local import coefficients
+from workers.core.solve import solve
+from workers.core.statistics import Statistics
 from workers.core.words import similarity
 
 EMBEDDER = HashedText(256)
@@ -159,3 +161,31 @@ def test_a_batch_answers_as_its_queries_alone_do() -> None:
         np.testing.assert_allclose(
             [c.combined for c in ranking.candidates], [c.combined for c in alone.candidates], atol=1e-6
         )
+
+
+def test_with_an_intercept_the_weights_part_is_that_of_centred_rows() -> None:
+    texts = [*LIGHTS, *TRIVIA, ("teaches nothing", None)]
+    index, _ = context(texts)
+    taught = [(text, answer) for text, answer in texts if answer is not None]
+    vectors = EMBEDDER.embed([text for text, _ in taught])
+    statistics = Statistics(256)
+    statistics.add(vectors, [answer for _, answer in taught])
+    solved = solve(statistics, 0.1, "cpu", intercept=True)
+    x = vectors / SCALE
+    names = sorted({answer for _, answer in taught})
+    y = np.array([[answer == name for name in names] for _, answer in taught], float)
+    centred, shares = x - x.mean(0), y.mean(0)
+    w = np.linalg.solve(centred.T @ centred + 0.1 * np.eye(256), centred.T @ (y - shares))
+    question = EMBEDDER.embed(["turn on the lamp please"])
+    ranking = rank(
+        ["turn on the lamp please"],
+        question,
+        index,
+        solved.projection,
+        scoring=Scoring(intercept=solved.intercept),
+    )[0]
+    expected = dict(zip(names, (question[0] / SCALE - x.mean(0)) @ w + shares, strict=True))
+    checked = [c for c in ranking.candidates if c.answer in expected]
+    assert len(checked) > 3
+    for candidate in checked:
+        assert candidate.parts.weights == pytest.approx(np.clip(expected[candidate.answer], 0, 1), abs=1e-5)

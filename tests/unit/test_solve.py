@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from workers.core.grid import SCALE, snap
-from workers.core.solve import solve
+from workers.core.solve import solve, solve_weights
 from workers.core.statistics import Statistics
 from workers.core.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
 
@@ -231,6 +231,125 @@ def test_the_projection_and_the_sums_give_the_scores() -> None:
     sums = np.array([statistics.sums[name].total for name in names]) / SCALE
     scores = predict(weights.projection, questions) @ sums.T
     assert np.allclose(scores, questions / SCALE @ ridge_by_svd(t.x, t.y, 0.1), atol=1e-12)
+
+
+def with_intercept(t: Task, ridge: float) -> tuple[Floats, Floats]:
+    """W and b from the centred rows themselves: b is free of the ridge."""
+    mean, shares = t.x.mean(0), t.y.mean(0)
+    w = ridge_by_svd(t.x - mean, t.y - shares, ridge)
+    return w, shares - mean @ w
+
+
+def scores(t: Task, weights: Weights, questions: NDArray[np.int16]) -> Floats:
+    """(xW + b)_a as a responder takes it: from P, μ, m and the rows it holds."""
+    predicted = predict(weights.projection, questions, weights.intercept)
+    return np.asarray(predicted @ np.hstack([t.x, np.ones((len(t.x), 1))]).T @ t.y)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-3, 0.1, 3.0])
+@pytest.mark.parametrize("condition", [1, 1e2])
+@pytest.mark.parametrize(("m", "answers"), [(300, 7), (300, 300), (10, 4), (1, 1)])
+def test_an_intercept_is_that_of_centred_rows(m: int, answers: int, condition: float, ridge: float) -> None:
+    t = task(m, 24, answers, condition)
+    t = Task(snap(t.rows + 0.4 * SCALE), t.labels)  # far from centred
+    weights = solve(t.statistics, ridge, device="cpu", intercept=True)
+    w, b = with_intercept(t, ridge)
+    questions = task(20, 24, 3, seed=9).rows
+    assert np.allclose(scores(t, weights, questions), questions / SCALE @ w + b, atol=1e-8)
+    left = t.x @ w + b - t.y
+    c = weights.certificate
+    s = np.linalg.svd(t.x - t.x.mean(0), compute_uv=False)
+    s = s[s > 1e-9]
+    assert c.intercept
+    assert (c.count, c.rank) == (m, min(m - 1, 24))
+    assert c.residual == pytest.approx((left**2).sum() / m, abs=1e-9)
+    assert c.degrees_of_freedom == pytest.approx((s**2 / (s**2 + ridge)).sum(), abs=1e-9)
+    assert gate(weights) == []
+
+
+@pytest.mark.parametrize(("m", "d"), [(200, 12), (30, 40)])
+def test_cross_validation_counts_the_intercept_as_a_parameter(m: int, d: int) -> None:
+    t = task(m, d, 3)
+    c = solve(t.statistics, "gcv", device="cpu", intercept=True).certificate
+    centred = t.x - t.x.mean(0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    grid = np.logspace(-6, 1, 57) * s[0] ** 2
+    scores = []
+    for ridge in grid:
+        smoother = (u * (s**2 / (s**2 + ridge))) @ u.T + 1 / m
+        rest = np.eye(m) - smoother
+        scores.append((np.linalg.norm(rest @ t.y) ** 2 / m) / (np.trace(rest) / m) ** 2)
+    assert c.ridge == pytest.approx(grid[int(np.argmin(scores))], rel=1e-9)
+    assert c.gcv == pytest.approx(min(scores), rel=1e-6)
+
+
+@pytest.mark.parametrize("condition", [1e4, 1e6])
+def test_an_ill_conditioned_solve_with_an_intercept_is_refined(condition: float) -> None:
+    """Columns that nearly add up: the centred rows' condition is that of the last of 20 doublings."""
+    chance, size = np.random.default_rng(2), round(math.log2(condition))
+    mixing = np.eye(24, dtype=np.int64)
+    mixing[:size, :size] -= np.triu(np.ones((size, size), np.int64), 1)
+    rows = (chance.integers(-100, 131, (200, 24)) @ mixing).astype(np.int16)
+    t = Task(rows, [f"a{i}" for i in chance.integers(0, 3, 200)])
+    weights = solve(t.statistics, 0.0, device="cpu", intercept=True)
+    columns = solve_weights(t.statistics, ["a0", "a1", "a2"], 0.0, "cpu", intercept=True)
+    ones = np.hstack([t.x, np.ones((200, 1))])
+    expected = np.linalg.lstsq(ones, t.y)[0]
+    assert columns.bias is not None
+    assert columns.correction < 1e-15
+    assert apart(np.vstack([columns.weights, columns.bias]), expected) < 1e-14 * np.linalg.cond(ones)
+    left = ((ones @ expected - t.y) ** 2).sum() / 200
+    assert weights.certificate.residual_exact
+    assert weights.certificate.residual == pytest.approx(left, rel=1e-12)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("ridge", [0.1, 3.0])
+def test_the_leave_one_out_error_lies_between_the_residual_and_its_bound(
+    ridge: float, intercept: bool
+) -> None:
+    t = task(300, 12, 4)
+    c = solve(t.statistics, ridge, device="cpu", intercept=intercept).certificate
+    x = t.x - t.x.mean(0) if intercept else t.x
+    smoother = x @ np.linalg.solve(x.T @ x + ridge * np.eye(12), x.T) + (1 / 300 if intercept else 0)
+    left = (t.y - smoother @ t.y) / (1 - smoother.diagonal())[:, None]
+    error = (left**2).sum() / 300
+    assert c.leave_one_out_bound is not None
+    assert c.residual < error < c.leave_one_out_bound < 3 * error
+    assert c.gcv == pytest.approx(error, rel=0.05)
+
+
+def test_nothing_bounds_the_leave_one_out_error_where_a_row_may_be_all_there_is_of_a_direction() -> None:
+    t = task(5, 12, 4)
+    assert solve(t.statistics, 0.0, device="cpu").certificate.leave_one_out_bound is None
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 4), st.booleans())
+def test_the_optimality_bound_holds(seed: int, digits: float, intercept: bool) -> None:
+    t = task(60, 8, 3, 10**digits, seed)
+    weights = solve(t.statistics, 2.0**-30, device="cpu", intercept=intercept)
+    names = sorted(t.statistics.sums)
+    exact = solve_weights(t.statistics, names, 2.0**-30, "cpu", intercept).weights
+    x, y = (t.x - t.x.mean(0), t.y - t.y.mean(0)) if intercept else (t.x, t.y)
+    bound = weights.certificate.optimality_bound
+    assert bound is not None
+    # W = PC is taken in float64 here, which errs by some eps·‖P‖·‖C‖ by itself
+    rounding = 1e-14 * np.linalg.norm(weights.projection) * np.linalg.norm(x.T @ y) / np.linalg.norm(exact)
+    assert apart(weights.projection @ (x.T @ y), exact) <= bound + rounding
+
+
+def test_the_spectrum_is_told() -> None:
+    t = task(300, 24, 7)
+    squares = np.linalg.svd(t.x, compute_uv=False) ** 2
+    c = solve(t.statistics, device="cpu").certificate
+    told = (
+        c.eigenvalue_least,
+        c.eigenvalue_lower_quartile,
+        c.eigenvalue_median,
+        c.eigenvalue_upper_quartile,
+        c.eigenvalue_most,
+    )
+    assert told == pytest.approx(np.quantile(squares, [0, 0.25, 0.5, 0.75, 1]), rel=1e-9)
 
 
 def test_the_bound_printed_as_equation_11_is_false_and_the_residual_is_right() -> None:

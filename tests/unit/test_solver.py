@@ -15,6 +15,7 @@ from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 from workers.core.context import NOTHING, Batch, Entry
 from workers.core.features import Features
+from workers.core.grid import SCALE
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Weights
@@ -101,6 +102,21 @@ def test_it_says_by_which_path_it_sums() -> None:
     assert said == [Statistics(EMBEDDER.identity.dimension).path]
 
 
+def test_a_setting_gives_the_weights_an_intercept() -> None:
+    world = World()
+    world.append(*pairs(0, 20))
+    world.solver(intercept=True).step()
+    weights = world.server.data.weights["default"].weights
+    assert weights.certificate.intercept
+    assert weights.intercept is not None
+    np.testing.assert_allclose(
+        weights.intercept.mean,
+        EMBEDDER.embed([text for text, _ in pairs(0, 20)]).mean(axis=0) / SCALE,
+        rtol=1e-14,
+        atol=1e-18,
+    )
+
+
 def test_contexts_are_solved_apart() -> None:
     world = World()
     world.append(*pairs(0, 5), context="one")
@@ -140,7 +156,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     solver.step()
     good = world.server.data.weights["default"]
 
-    def broken(*_: object) -> Weights:
+    def broken(*_: object, **__: object) -> Weights:
         return replace(good.weights, projection=np.full_like(good.weights.projection, np.nan))
 
     monkeypatch.setattr(solver_module, "solve", broken)
@@ -148,7 +164,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     solver.step()
     assert world.server.data.weights["default"] is good
 
-    def failing(*_: object) -> Weights:
+    def failing(*_: object, **__: object) -> Weights:
         raise np.linalg.LinAlgError("did not converge")
 
     monkeypatch.setattr(solver_module, "solve", failing)

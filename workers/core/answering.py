@@ -29,7 +29,7 @@ from workers.core.geometry import EUCLIDEAN, mapped_queries
 from workers.core.index import ContextIndex, Coordinates, Matches
 from workers.core.local import NEIGHBOURS, coefficients
 from workers.core.sums import AnswerSums
-from workers.core.weights import predict
+from workers.core.weights import Intercept, predict
 
 COMPARED = 64
 """Nearest entries whose words are compared; fewer where they and the query are so long that together they
@@ -94,10 +94,11 @@ class Ranking:
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """How likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
-    with `p` other than 2 entries are compared in ℓp (equation 12), which does not touch the weights;
-    `length_penalty` is equation 1's."""
+    `intercept` is what goes with P, if anything; with `p` other than 2 entries are compared in ℓp (equation
+    12), which does not touch the weights; `length_penalty` is equation 1's."""
 
     sums: AnswerSums | None = None
+    intercept: Intercept | None = None
     p: float = EUCLIDEAN
     length_penalty: bool = False
 
@@ -115,11 +116,13 @@ def rank(
     `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
     entry that is the asker's own and must not answer it (equation 5)."""
     scoring = scoring or Scoring()
-    sums = scoring.sums
-    predictions = None if projection is None or sums is not None else predict(projection, vectors)
-    found = index.search(mapped_queries(vectors, scoring.p), NEIGHBOURS, predictions, exclude)
-    if projection is not None and sums is not None:
-        found = sums.weigh(found, vectors, index, projection, exclude)
+    sums, intercept = scoring.sums, scoring.intercept
+    known = vectors if sums is None else sums.features(vectors)
+    predictions = None if projection is None else predict(projection, known, intercept)
+    here = predictions if sums is None else None
+    found = index.search(mapped_queries(vectors, scoring.p), NEIGHBOURS, here, exclude)
+    if predictions is not None and sums is not None:
+        found = sums.weigh(found, index, predictions, exclude)
     penalty = scoring.length_penalty
     return [_rank(text, matches, index, penalty) for text, matches in zip(texts, found, strict=True)]
 

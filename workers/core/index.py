@@ -23,7 +23,7 @@ class Matches:
     """The nearest rows of one query, best first, with their exact cosines rounded to float64.
 
     `weights` (rows,) is ⟨Px, B_a⟩ of each row's answer (equation 3 for one-hot answers, B_a the sum of the
-    rows that teach answer a); None where there are no weights.
+    rows that teach answer a), plus n_a·t with an intercept; None where there are no weights.
     """
 
     rows: NDArray[np.int64]
@@ -151,9 +151,9 @@ class ContextIndex:
     ) -> list[Matches]:
         """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
 
-        `predictions` (n, d) are the queries times P, in units of the vectors; `exclude` names an entry per
-        query that must not answer it. A query of zeros matches nothing. Raises ValueError for queries that
-        do not fit or leave the grid."""
+        `predictions` are `weights.predict` of the queries: (n, d), or with an intercept (n, d + 1), whose
+        last column every row that teaches adds; `exclude` names an entry per query that must not answer it.
+        A query of zeros matches nothing. Raises ValueError for queries that do not fit or leave the grid."""
         if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
@@ -177,7 +177,8 @@ class ContextIndex:
         self, prediction: NDArray[np.float64], rows: NDArray[np.int64], exclude: Coordinates | None
     ) -> NDArray[np.float64]:
         own = None if exclude is None else self._blocks.find(*exclude)
-        return self._teaching.predicted(prediction, self.answer_ids(rows), own)
+        products, constant = prediction[: self.dimension], float(prediction[self.dimension :].sum())
+        return self._teaching.predicted(products, constant, self.answer_ids(rows), own)
 
 
 def _check_grid(vectors: Vectors) -> None:

@@ -16,7 +16,6 @@ from workers.core.context import Entry, Vectors
 from workers.core.features import Features
 from workers.core.grid import SCALE
 from workers.core.index import ContextIndex, Coordinates, Matches
-from workers.core.weights import predict
 
 Floats = NDArray[np.float64]
 
@@ -49,15 +48,14 @@ class AnswerSums:
     def weigh(
         self,
         found: Sequence[Matches],
-        vectors: Vectors,
         index: ContextIndex,
-        projection: Floats,
+        predictions: Floats,
         exclude: Sequence[Coordinates | None] | None = None,
     ) -> list[Matches]:
-        """The matches of queries (n, d) with the weights' scores of their answers.
+        """The matches of queries with the weights' scores of their answers.
 
-        `projection` is P (size, size); the entry that `exclude` names for a query is left out of its sum."""
-        predictions = predict(projection, self.features(vectors))
+        `predictions` are `weights.predict` of the queries' features: (n, size), or (n, size + 1) with an
+        intercept; the entry that `exclude` names for a query is left out of its sum."""
         own = exclude or [None] * len(found)
         return [
             replace(matches, weights=self._scores(matches, index, prediction, out))
@@ -67,15 +65,17 @@ class AnswerSums:
     def _scores(
         self, matches: Matches, index: ContextIndex, prediction: Floats, own: Coordinates | None
     ) -> Floats:
-        """⟨Pφ(q), F_a⟩ of each match's answer."""
-        answers, numbers = np.unique(index.answer_ids(matches.rows), return_inverse=True)
-        scores = np.array([self.total(index.answers[answer]) @ prediction for answer in answers.tolist()])
+        """⟨p, F_a⟩ + n_a·t of each match's answer."""
+        p, t = prediction[: self.features.size], prediction[self.features.size :].sum()
+        ids, numbers = np.unique(index.answer_ids(matches.rows), return_inverse=True)
+        answers = [index.answers[answer] for answer in ids.tolist()]
+        scores = np.array([self.total(a) @ p / SCALE + self._counts.get(a, 0) * t for a in answers])
         row = None if own is None else index.find(own)
         if row is not None and index.entry(row).answer is not None:
             rows = np.array([row])
             vector = index.vectors(rows).astype(np.int16)
-            scores[answers == index.answer_ids(rows)[0]] -= self.features(vector)[0] @ prediction
-        weights: Floats = scores[numbers] / SCALE
+            scores[ids == index.answer_ids(rows)[0]] -= self.features(vector)[0] @ p / SCALE + t
+        weights: Floats = scores[numbers]
         return weights
 
 

@@ -33,7 +33,7 @@ class Teaching:
         self._blocks = blocks
         self._numbers: dict[str, int] = {}
         self._last: list[int] = []  # the row that was last to teach an answer
-        self._taught: list[int] = []  # rows that teach it, the removed ones too
+        self._taught: list[int] = []  # rows that teach it
         self._held: list[int] = []  # entries that have it, whether they teach it or not
         self._sums: dict[int, Integers] = {}
 
@@ -71,39 +71,47 @@ class Teaching:
         """A row is about to be removed."""
         at = np.array([row])
         answer = int(self._blocks.snapshot.column("answers", at)[0])
-        if answer in self._sums and self._blocks.snapshot.column("teaches", at)[0]:
-            self._sums[answer] -= self._total(at)
+        if self._blocks.snapshot.column("teaches", at)[0]:
+            self._taught[answer] -= 1
+            if answer in self._sums:
+                self._sums[answer] -= self._total(at)
         self._held[answer] -= 1
         if not self._held[answer]:
             del self._numbers[self.answers[answer]]
             self.answers[answer] = ""
             self._sums.pop(answer, None)
 
-    def predicted(self, prediction: Doubles, answers: Integers, without: int | None) -> Doubles:
-        """⟨Px, B_a⟩ for each of `answers`, given Px (d,) in units of the vectors, `without` the part of one
-        row.
+    def predicted(
+        self, prediction: Doubles, constant: float, answers: Integers, without: int | None
+    ) -> Doubles:
+        """⟨p, B_a⟩ + n_a·t for each of `answers`, given p (d,) in units of the vectors and the `constant` t
+        (`weights.predict`), `without` the part of one row.
 
         The sums are exact and the products in float64."""
         distinct, back = np.unique(answers, return_inverse=True)
         few = np.array([a for a in distinct.tolist() if a not in self._sums], dtype=np.int64)
         owners, rows = self._rows_of(few)
         scores = np.zeros(len(distinct))
-        np.add.at(scores, np.searchsorted(distinct, owners), self._blocks.snapshot.vectors(rows) @ prediction)
+        np.add.at(scores, np.searchsorted(distinct, owners), self._scores(rows, prediction, constant))
         for i, answer in enumerate(distinct.tolist()):
             if answer in self._sums:
-                scores[i] = self._sums[answer] @ prediction
+                scores[i] = self._sums[answer] @ prediction / SCALE + self._taught[answer] * constant
         if without is not None:
-            scores -= self._part(prediction, distinct, np.array([without]))
-        taught: Doubles = scores[back] / SCALE
+            scores -= self._part(prediction, constant, distinct, np.array([without]))
+        taught: Doubles = scores[back]
         return taught
 
-    def _part(self, prediction: Doubles, answers: Integers, row: Integers) -> Doubles:
+    def _part(self, prediction: Doubles, constant: float, answers: Integers, row: Integers) -> Doubles:
         """What one row adds to the scores of the answers."""
         mine = (answers == self._blocks.snapshot.column("answers", row)) & self._blocks.snapshot.column(
             "teaches", row
         )
-        part: Doubles = mine * (self._blocks.snapshot.vectors(row) @ prediction)
+        part: Doubles = mine * self._scores(row, prediction, constant)
         return part
+
+    def _scores(self, rows: Integers, prediction: Doubles, constant: float) -> Doubles:
+        scores: Doubles = self._blocks.snapshot.vectors(rows) @ prediction / SCALE + constant
+        return scores
 
     def _rows_of(self, answers: Integers) -> tuple[Integers, Integers]:
         """The rows that teach some answers, whose it is and which row: along all their chains at once."""

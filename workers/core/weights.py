@@ -30,9 +30,14 @@ class Certificate:
     `rank` their number above rounding, `degrees_of_freedom` Σσ²/(σ²+λ) (eq. 9). `residual` is
     ‖XW - Y‖²_F/‖Y‖²_F (eq. 11), `gcv` the generalised cross-validation score, None where nothing is left to
     validate with (λ = 0 and rank = count). `condition` is that of G + λI on the directions kept, and
-    `inverse_error` ‖E‖_F/√d there with E = (G+λI)P - I. As W - W* = EᵀW* for the exact W*, ‖E‖_F bounds W's
-    relative error. `seconds`, and `features`, the identity of those that X holds (core/features.py), are
-    filled in by the caller (`dataclasses.replace`).
+    `inverse_error` ‖E‖_F/√d there with E = (G+λI)P - I. As W - W* = EᵀW* for the exact W* and W = PC, ‖E‖_F
+    bounds W's relative error: `optimality_bound`. Where that was too large for comfort P was refined, in
+    `refinement_steps`, with E taken exactly; `residual_exact` then says that the residual is that of W*, to
+    its last bits. `leave_one_out_bound` and `residual` enclose the mean squared error of rows left out one
+    by one (which itself needs the rows; `gcv` estimates it). The `eigenvalue_*` are the quartiles of G's
+    spectrum. With an `intercept` all of these are of centred rows and answers. `seconds`, and `features`, the
+    identity of those that X holds (core/features.py), are filled in by the caller (`dataclasses.replace`).
+    Figures with a default are missing from what older versions published.
     """
 
     count: int
@@ -50,6 +55,16 @@ class Certificate:
     device: str
     seconds: float = 0.0
     features: str = NONE
+    intercept: bool = False
+    leave_one_out_bound: float | None = None
+    optimality_bound: float | None = None
+    refinement_steps: int = 0
+    residual_exact: bool = False
+    eigenvalue_least: float = 0.0
+    eigenvalue_lower_quartile: float = 0.0
+    eigenvalue_median: float = 0.0
+    eigenvalue_upper_quartile: float = 0.0
+    eigenvalue_most: float = 0.0
 
     def as_dict(self) -> dict[str, float | str | None]:
         """Its fields by name, for JSON."""
@@ -57,16 +72,39 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Intercept:
+    """The mean row μ (d,) and the number m of the pairs. With them the score of answer a is
+
+    (xW + b)_a = ⟨p, B_a⟩ + n_a·t,   p = P(x - μ),   t = 1/m - ⟨p, μ⟩,   b = (n - Wᵀmμ)/m:
+
+    the sum, over the rows that teach a, of ⟨p, x_i⟩ + t, where without an intercept it is that of ⟨Px, x_i⟩.
+    """
+
+    mean: Floats
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """P = (G·2⁻²⁸ + λI)⁻¹, (d, d) float64 and symmetric, and what is known of it."""
+    """P = (G·2⁻²⁸ + λI)⁻¹, (d, d) float64 and symmetric, and what is known of it.
+
+    With an intercept G is that of the centred rows."""
 
     projection: Floats
     certificate: Certificate
+    intercept: Intercept | None = None
 
 
-def predict(projection: Floats, rows: Vectors) -> Floats:
-    """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10)."""
-    return np.asarray((rows.astype(np.float64) / SCALE) @ projection)
+def predict(projection: Floats, rows: Vectors, intercept: Intercept | None = None) -> Floats:
+    """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10).
+
+    With an intercept (n, d + 1): p, and in the last column t.
+    """
+    x = rows.astype(np.float64) / SCALE
+    if intercept is None:
+        return np.asarray(x @ projection)
+    p = (x - intercept.mean) @ projection
+    return np.column_stack([p, 1 / intercept.count - p @ intercept.mean])
 
 
 def gate(

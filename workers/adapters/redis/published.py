@@ -15,6 +15,8 @@ from workers.errors import Superseded
 from workers.ports import PublishedWeights
 
 _SIGNED: Final = ("version", "watermarks", "published_ms", "certificate", "projection")
+_MEAN: Final = "mean"
+"""Of the rows, where the weights have an intercept, else empty. Weights of older versions lack it."""
 
 
 def pack(weights: PublishedWeights) -> dict[str, bytes]:
@@ -26,26 +28,36 @@ def pack(weights: PublishedWeights) -> dict[str, bytes]:
         "certificate": json.dumps(weights.weights.certificate.as_dict(), allow_nan=False).encode(),
         "projection": np.ascontiguousarray(weights.weights.projection, "<f8").tobytes(),
     }
+    intercept = weights.weights.intercept
+    fields[_MEAN] = np.ascontiguousarray(intercept.mean, "<f8").tobytes() if intercept else b""
     return {**fields, "sha256": _digest(fields)}
 
 
 def unpack(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
     """What `pack` was given. Raises ValueError, KeyError or TypeError for anything else."""
-    from workers.core.weights import Certificate, Weights
+    from workers.core.weights import Certificate, Intercept, Weights
 
     fields = {name: stored[name.encode()] for name in _SIGNED}
+    mean = stored.get(_MEAN.encode())
+    if mean is not None:
+        fields[_MEAN] = mean
     if _digest(fields) != stored[b"sha256"]:
         raise ValueError("their SHA-256 differs")
     flat = np.frombuffer(fields["projection"], "<f8")
     dimension = math.isqrt(flat.size)
-    weights = Weights(flat.reshape(dimension, dimension), Certificate(**json.loads(fields["certificate"])))
+    certificate = Certificate(**json.loads(fields["certificate"]))
+    shift = np.frombuffer(mean or b"", "<f8")
+    if shift.size != (dimension if certificate.intercept else 0):
+        raise ValueError(f"a mean of {shift.size} for {dimension} dimensions")
+    intercept = Intercept(shift, certificate.count) if certificate.intercept else None
+    weights = Weights(flat.reshape(dimension, dimension), certificate, intercept)
     watermarks = {int(p): int(w) for p, w in json.loads(fields["watermarks"]).items()}
     return PublishedWeights(context, int(fields["version"]), weights, watermarks, int(fields["published_ms"]))
 
 
 def _digest(fields: Mapping[str, bytes]) -> bytes:
     state = hashlib.sha256()
-    for name in _SIGNED:
+    for name in (*_SIGNED, *({_MEAN} & fields.keys())):
         state.update(len(fields[name]).to_bytes(8, "little") + fields[name])
     return state.hexdigest().encode()
 

@@ -4,7 +4,8 @@ P:{solver}:owner        who may write: the last to claim it
 P:{solver}:checkpoint   hash: stamp, shards (JSON), features; without a stamp there is no checkpoint
 P:{solver}:grams        hash: context -> count and G
 P:{solver}:sums:C       hash: answer -> n_a and B_a
-P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection, sha256
+P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection,
+                        mean, sha256
 P:{solver}:versions     hash: context -> version
 """
 

@@ -1,0 +1,210 @@
+"""The closed form from statistics against least squares on the rows, in the same process and on one thread.
+
+Rows are unit vectors on the grid whose spectrum falls off like text's (condition 50), each with one of so
+many answers. What is timed is `solve` whole, with its certificate, and with CCᵀ brought up to date for 256
+new rows: what the solver does every few seconds. `lstsq` is torch's (LAPACK gelsd) on the same rows in
+float64 with one-hot targets; making those is not counted. Times are the processor's: on one thread what a
+clock shows on an idle machine. 10,000,000 rows are 10,000 merged a thousand times, so that the integers have
+the size of the sums of that many; nothing else of a solve depends on the rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tests.benchmarks._report import Report, main, milliseconds
+from workers.core.grid import SCALE, snap
+from workers.core.solve import solve, solve_weights
+from workers.core.statistics import Statistics
+
+ROWS = 100_000
+NEWS = 256
+DIMENSIONS = (256, 1024)
+CASES = ((256, 64), (256, 1_000), (1024, 64))
+"""Dimensions and answers; a target column more costs `lstsq` another pass over Q, a solve nothing."""
+CASE = (256, 1_000)
+"""The one that the figures are of."""
+SOLVES = 15
+"""Solves a round."""
+
+
+def measure(rounds: int) -> Report:
+    report = Report()
+    torch.set_num_threads(1)
+    _accuracy(report)
+    _size(report, rounds)
+    _least_squares(report, rounds)
+    return report
+
+
+def _accuracy(report: Report) -> None:
+    rows = []
+    for condition in (1e2, 1e4, 1e6, 1e8, 1e10, 1e12):
+        x, labels, exact, residual = _ill_conditioned(condition)
+        names = sorted(set(labels))
+        statistics = _learned(x, labels)
+        found = solve_weights(statistics, names, 0.0, "cpu")
+        targets = np.eye(len(names))[[names.index(label) for label in labels]]
+        by_rows = np.linalg.lstsq(x / SCALE, targets)[0]
+        q, r = np.linalg.qr(x / SCALE)
+        by_qr = np.linalg.solve(r, q.T @ targets)
+        certificate = solve(statistics, 0.0, "cpu").certificate
+        apart = abs(float((Fraction(certificate.residual) * len(x) - residual) / residual))
+        error = _apart(found.weights, exact)
+        if condition == 1e6:
+            report.figures |= {"w_error_cond_1e6": error, "residual_error_cond_1e6": apart}
+        rows.append(
+            (
+                f"{np.linalg.cond(x / SCALE):.1e}",
+                f"{error:.1e}",
+                found.steps,
+                f"{_apart(by_rows, exact):.1e}",
+                f"{_apart(by_qr, exact):.1e}",
+                f"{apart:.1e}" if certificate.rank == x.shape[1] else "cut off",
+            )
+        )
+    columns = ("cond(X)", ">W, refined", ">steps", ">lstsq on rows", ">QR on rows", ">residual")
+    report.table("Relative errors, against rational arithmetic (d = 40, m = 240)", columns, rows)
+
+
+def _size(report: Report, rounds: int) -> None:
+    """Time must not depend on the rows."""
+    rows = []
+    for d in DIMENSIONS:
+        few = _learned(*_text_like(10_000, d, 0))
+        many = Statistics(d)
+        many.merge(few)
+        for _ in range(3):  # tenfold each: what was there, nine times more
+            part = many.copy()
+            for _ in range(9):
+                many.merge(part)
+        few.cross_gram(), many.cross_gram()
+        calls = [partial(solve, statistics, device="cpu") for statistics in (few, many)]
+        times = _interleaved(calls, SOLVES * rounds)
+        ratio = float(np.median(times[1] / times[0]))
+        if d == DIMENSIONS[0]:
+            report.figures["time_10m_over_10k_rows"] = ratio
+        rows.append(
+            (d, few.count, many.count, *(milliseconds(float(np.median(t))) for t in times), f"{ratio:.2f}")
+        )
+    columns = ("d", ">rows", ">rows", ">ms", ">ms", ">ratio")
+    report.table("One solve, few rows and many", columns, rows)
+
+
+def _least_squares(report: Report, rounds: int) -> None:
+    rows = []
+    for d, answers in CASES:
+        x, labels = _text_like(ROWS, d, 1, answers)
+        names = sorted(set(labels))
+        targets = np.eye(len(names))[[names.index(label) for label in labels]]
+        times = [_race(x, labels, x / SCALE, targets) for _ in range(rounds)]
+        total, resolve, by_rows = np.array(times).T
+        figures = {
+            "lstsq_over_resolve_100k": float(np.median(by_rows / resolve)),
+            "lstsq_over_total_100k": float(np.median(by_rows / total)),
+        }
+        if (d, answers) == CASE:
+            report.figures |= figures
+        spent = (milliseconds(float(np.median(t))) for t in (by_rows, total, resolve))
+        rows.append((d, answers, *spent, *(f"{ratio:,.1f}" for ratio in figures.values())))
+    columns = (
+        "d",
+        ">answers",
+        ">lstsq, ms",
+        ">statistics + solve, ms",
+        ">solve again, ms",
+        ">lstsq / again",
+        ">lstsq / total",
+    )
+    report.table(f"{ROWS:,} rows", columns, rows)
+
+
+def _race(
+    x: NDArray[np.int16], labels: list[str], dense: NDArray[np.float64], targets: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Seconds: learn all rows and solve; solve again after news; least squares on the rows."""
+    statistics, learning = _timed(partial(_learned, x, labels))
+    first = _timed(partial(solve, statistics, 0.0, "cpu"))[1]
+    again = []
+    for i in range(SOLVES):
+        news = slice(i * NEWS, (i + 1) * NEWS)
+        statistics.add(x[news], labels[news])
+        again.append(_timed(partial(solve, statistics, 0.0, "cpu"))[1])
+    on_rows = partial(torch.linalg.lstsq, torch.from_numpy(dense), torch.from_numpy(targets), driver="gelsd")
+    least_squares = _timed(on_rows)[1]
+    return learning + first, float(np.median(again)), least_squares
+
+
+Result = TypeVar("Result")
+
+
+def _timed(call: Callable[[], Result]) -> tuple[Result, float]:
+    started = time.process_time()
+    result = call()
+    return result, time.process_time() - started
+
+
+def _interleaved(calls: Sequence[Callable[[], object]], times: int) -> NDArray[np.float64]:
+    """Seconds, (calls, times), the first time of each not counted."""
+    seconds = [[_timed(call)[1] for call in calls] for _ in range(times + 1)]
+    return np.array(seconds[1:]).T
+
+
+def _text_like(m: int, d: int, seed: int, answers: int = 64) -> tuple[NDArray[np.int16], list[str]]:
+    chance = np.random.default_rng(seed)
+    rows = chance.standard_normal((m, d)) * np.logspace(0, -math.log10(50) / 2, d)
+    return snap(rows), [f"a{i}" for i in chance.integers(0, answers, m)]
+
+
+def _learned(rows: NDArray[np.int16], labels: list[str]) -> Statistics:
+    statistics = Statistics(rows.shape[1], "cpu")
+    statistics.add(rows, labels)
+    return statistics
+
+
+def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
+
+
+def _ill_conditioned(condition: float) -> tuple[NDArray[np.int16], list[str], NDArray[np.float64], Fraction]:
+    """Rows on the grid of about this condition, their answers, W, and ‖XW - Y‖²_F.
+
+    Small integers times triangular integer matrices, whose inverses double from entry to entry.
+    """
+    d, m, chance = 40, 240, np.random.default_rng(7)
+    mixing, first = np.eye(d, dtype=np.int64), 0
+    for power in (1.0, 0.5):
+        size = min(round(math.log2(condition) * power), d - first)
+        mixing[first : first + size, first : first + size] -= np.triu(np.ones((size, size), np.int64), 1)
+        first += size
+    rows = (chance.integers(-100, 101, (m, d)) @ mixing).astype(np.int16)
+    labels = [f"a{i}" for i in chance.integers(0, 4, m)]
+    one_hot = np.array([[label == name for name in sorted(set(labels))] for label in labels], dtype=object)
+    x = rows.astype(object)
+    cross = x.T @ one_hot * SCALE
+    exact = _eliminated(np.hstack([x.T @ x, cross]))
+    explained = sum(w * int(c) for w, c in zip(exact.ravel(), cross.ravel(), strict=True)) / SCALE**2
+    return rows, labels, exact.astype(np.float64), m - explained
+
+
+def _eliminated(system: NDArray[Any]) -> NDArray[Any]:
+    """A⁻¹B in rationals, of [A B] in integers, without fractions until the end (Bareiss 1968)."""
+    d, last = len(system), 1
+    for k in range(d):
+        others = [i for i in range(d) if i != k]
+        system[others] = (system[k, k] * system[others] - np.outer(system[others, k], system[k])) // last
+        last = system[k, k]
+    return np.array([[Fraction(value, last) for value in row] for row in system[:, d:]])
+
+
+if __name__ == "__main__":
+    main(measure, rounds=3)
