@@ -225,7 +225,8 @@ def test_a_sum_outgrows_its_width() -> None:
         assert sums.total("a").tolist() == [SCALE * count, -SCALE * count]
 
 
-def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out() -> None:
+@pytest.mark.parametrize("intercept", [False, True])
+def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out(intercept: bool) -> None:
     rows, answers = unit_rows(30, 16, 3), [None if i % 6 == 5 else f"a{i % 3}" for i in range(30)]
     features = Features("gaussian:512", 16)
     index, sums, statistics = ContextIndex(16), AnswerSums(features), Statistics(512)
@@ -233,15 +234,17 @@ def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out() -> N
     sums.add(entries(answers), rows)
     taught = [i for i, answer in enumerate(answers) if answer is not None]
     statistics.add(features(rows[taught]), [answers[i] or "" for i in taught])
-    projection = solve(statistics, 0.1, "cpu").projection
+    solved = solve(statistics, 0.1, "cpu", intercept=intercept)
     query = rows[[4]]
     for out in (None, 4, 5):  # its own is a pair, and a plain text
         own = None if out is None else (0, out)
-        (ranking,) = rank(["text 4"], query, index, projection, [own], Scoring(sums))
-        prediction = predict(projection, features(query))[0]
+        scoring = Scoring(sums, solved.intercept)
+        (ranking,) = rank(["text 4"], query, index, solved.projection, [own], scoring)
+        prediction = predict(solved.projection, features(query), solved.intercept)[0]
+        p, t = prediction[:512], prediction[512:].sum()
         for candidate in ranking.candidates:
             mine = [i for i in taught if answers[i] == candidate.answer and i != out]
-            score = features(rows)[mine].astype(np.int64).sum(0) @ prediction / SCALE
+            score = features(rows)[mine].astype(np.int64).sum(0) @ p / SCALE + len(mine) * t
             assert candidate.parts.weights == pytest.approx(min(1, max(0, score)), abs=1e-9)
 
 

@@ -420,3 +420,28 @@ def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended() -> 
     assert index.search(query, 1)[0].rows[0] == 2000
     dots = vectors[best] @ query[0].astype(np.float64)
     assert (np.diff(dots / np.sqrt(squared_norms(vectors[best]))) >= 0).all()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_an_intercept_is_added_once_for_every_row_that_teaches() -> None:
+    """Answers taught by few rows and by many, before and after some are removed."""
+    random = np.random.default_rng(8)
+    vectors = snap(random.normal(size=(400, 16)))
+    entries = [entry(i, "many" if i % 4 else f"few {i % 40}" if i % 8 else None) for i in range(400)]
+    index = ContextIndex(16)
+    index.append(0, entries, vectors)
+    predictions = random.normal(size=(3, 17))
+    left = set(range(400))
+    for gone in [None, *random.permutation(400)[:100].tolist()]:
+        if gone is not None:
+            assert index.remove(0, gone)
+            left.remove(gone)
+        if gone is not None and len(left) % 20:
+            continue
+        for matches, p in zip(index.search(vectors[:3], 50, predictions), predictions, strict=True):
+            assert matches.weights is not None
+            for row, weight in zip(matches.rows.tolist(), matches.weights.tolist(), strict=True):
+                answer = index.entry(row).answer
+                mine = [i for i in left if answer is not None and entries[i].answer == answer]
+                expected = vectors[mine].astype(np.int64).sum(0) @ p[:16] / SCALE + len(mine) * p[16]
+                assert weight == pytest.approx(expected, abs=1e-9)
