@@ -13,6 +13,7 @@ import click
 from workers.commands.ask import ask
 from workers.commands.demo import demo
 from workers.commands.evaluate import evaluate
+from workers.commands.forget import forget
 from workers.commands.produce import produce
 from workers.commands.schemas import schemas
 from workers.commands.settings import settings
@@ -60,7 +61,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, status, evaluate),
+    *(demo, up, topics, produce, ask, forget, status, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

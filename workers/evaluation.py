@@ -112,7 +112,9 @@ class Evaluation:
         weights = solve(self._statistics, self._settings.ridge, self._settings.device)
         if reasons := gate(weights):
             return reasons
-        self._memory.use(PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0))
+        self._memory.use(
+            CONTEXT, PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0)
+        )
         return []
 
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:

@@ -9,21 +9,21 @@ and each is answered in the same way, by placing the partition anew at the shard
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 
-from schemas import InvalidMessage, TextEvent
+from schemas import InvalidMessage
 from schemas.dead_letter import Reason
-from workers.core.context import NOTHING, Batch, Entry, Vectors
+from workers.core.context import NOTHING, Batch, Deletion, Entry, Vectors, key_digest
 from workers.dead_letters import DeadLetterLimit, dead_letter
-from workers.errors import ContextGap, TransientError
+from workers.errors import ContextGap
 from workers.metrics import Metrics
-from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Sink, Source
+from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Refused, Sink, Source
 from workers.progress import Progress
 from workers.settings import Settings
+from workers.texts import Verdict, deletion_of, embedded, entry_of
 
 log = structlog.get_logger()
 
@@ -32,8 +32,6 @@ COMMIT_INTERVAL_S = 0.5
 
 
 Rejected = tuple[Record, Reason, str]
-Verdict = tuple[Reason, str] | None
-"""Why an entry is put aside; None where it is not."""
 
 
 @dataclass(slots=True)
@@ -94,7 +92,7 @@ class Ingest:
         # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark.
         self._unplaced |= batches.keys()
         for partition, records in fresh.items():
-            if self._append(partition, records):
+            if self._take(partition, records):
                 self._unplaced.discard(partition)
         self._commit()
         self._observe(sum(map(len, fresh.values())))
@@ -160,38 +158,64 @@ class Ingest:
             self._watermarks.pop(partition, None)
             self._committed.pop(partition, None)
 
-    def _append(self, partition: int, records: Sequence[Record]) -> bool:
-        """Validate, embed and append one partition's records; False where the store refused them."""
+    def _take(self, partition: int, records: Sequence[Record]) -> bool:
+        """Append one partition's texts and deletions in their order; False where the store refused some."""
         expected = self._watermarks[partition]
         records = [record for record in records if record.offset > expected]
         if not records:
             return True
         self._metrics.records.labels(records[0].topic).inc(len(records))
         self._metrics.bytes.labels(records[0].topic).inc(sum(len(r.value or b"") for r in records))
+        return all(
+            self._append(partition, texts)
+            if deletion is None
+            else self._delete(partition, texts[0], deletion)
+            for texts, deletion in _runs(records)
+        )
+
+    def _append(self, partition: int, records: Sequence[Record]) -> bool:
+        """Validate, embed and append texts."""
         validated = self._validate(records)
         vectors = self._embed(validated)
         self._put_aside(validated.rejected)
-        batch = Batch(partition, records[-1].offset, validated.entries, vectors)
+        keys = [None if record.key is None else key_digest(record.key) for record in validated.records]
+        batch = Batch(partition, records[-1].offset, validated.entries, vectors, keys=keys)
         started = time.perf_counter()
-        result = self._store.append(batch, expected)
+        result = self._store.append(batch, self._watermarks[partition])
         self._metrics.append_seconds.observe(time.perf_counter() - started)
-        if not isinstance(result, Appended):
-            self._metrics.refused.inc()
-            log.warning(
-                "append refused", partition=partition, expected=expected, found=result.state.watermark
-            )
+        if not self._moved(partition, result):
             return False
-        self._watermarks[partition] = batch.watermark
         self._metrics.rows.inc(len(batch.entries))
         self._metrics.batches.inc()
         self._count_dead_letters(records, validated.rejected)
         return True
 
+    def _delete(self, partition: int, record: Record, deletion: Deletion) -> bool:
+        if not self._moved(partition, self._store.delete(partition, deletion, self._watermarks[partition])):
+            return False
+        self._metrics.deletions.inc()
+        self._count_dead_letters([record], [])
+        return True
+
+    def _moved(self, partition: int, result: Appended | Refused) -> bool:
+        """Whether the store took it; the watermark is then the store's."""
+        if isinstance(result, Appended):
+            self._watermarks[partition] = result.state.watermark
+            return True
+        self._metrics.refused.inc()
+        log.warning(
+            "append refused",
+            partition=partition,
+            expected=self._watermarks[partition],
+            found=result.state.watermark,
+        )
+        return False
+
     def _validate(self, records: Sequence[Record]) -> _Validated:
         validated = _Validated()
         for record in records:
             try:
-                validated.entries.append(_entry(record))
+                validated.entries.append(entry_of(record))
                 validated.records.append(record)
             except InvalidMessage as error:
                 validated.rejected.append((record, error.reason, error.detail))
@@ -206,30 +230,9 @@ class Ingest:
     def _embed(self, validated: _Validated) -> Vectors:
         """The vectors of the entries; puts aside what the embedder fails on or maps to zero."""
         with self._metrics.embed_seconds.time():
-            vectors, failures = self._embed_each([entry.text for entry in validated.entries])
-        zero: Verdict = ("zero-vector", "the text has nothing the embedder knows")
-        verdicts = [
-            failures.get(row) or (None if vectors[row].any() else zero) for row in range(len(vectors))
-        ]
+            vectors, verdicts = embedded(self._embedder, [entry.text for entry in validated.entries])
         validated.keep(verdicts)
         return vectors[[verdict is None for verdict in verdicts]]
-
-    def _embed_each(self, texts: list[str]) -> tuple[Vectors, dict[int, Verdict]]:
-        """All texts at once; one at a time where that fails, so that one poisoned text stops nothing."""
-        try:
-            return self._embedder.embed(texts), {}
-        except TransientError:
-            raise
-        except Exception:
-            log.exception("embedding a batch failed; trying its texts one by one")
-        vectors = np.zeros((len(texts), self._embedder.identity.dimension), np.int16)
-        failures: dict[int, Verdict] = {}
-        for row, text in enumerate(texts):
-            try:
-                vectors[row] = self._embedder.embed([text])[0]
-            except Exception as error:
-                failures[row] = ("embedder-failed", f"{type(error).__name__}: {error}")
-        return vectors, failures
 
     def _put_aside(self, rejected: Sequence[Rejected]) -> None:
         """Send dead letters before the append: a crash in between repeats them, rather than losing them."""
@@ -261,9 +264,19 @@ class Ingest:
         self._progress.turn(assigned=bool(self._source.assignment()), behind=sum(lag.values()), moved=moved)
 
 
-def _entry(record: Record) -> Entry:
-    event = TextEvent.decode(record.value)
-    return Entry(record.offset, record.timestamp_ms, event.context, event.text, event.answer, event.metadata)
+def _runs(records: Sequence[Record]) -> Iterator[tuple[Sequence[Record], Deletion | None]]:
+    """Records in their order: each deletion by itself, and what lies between two of them."""
+    run: list[Record] = []
+    for record in records:
+        if (deletion := deletion_of(record)) is None:
+            run.append(record)
+            continue
+        if run:
+            yield run, None
+        yield [record], deletion
+        run = []
+    if run:
+        yield run, None
 
 
 def _by_partition(records: Sequence[Record]) -> dict[int, list[Record]]:

@@ -110,9 +110,9 @@ class Responder:
 
     def _use_weights(self, context: str) -> None:
         published = self._weights.weights(context)
-        if published is None:
+        self._memory.use(context, published)
+        if published is None:  # withdrawn
             return
-        self._memory.use(published)
         certificate = published.weights.certificate.as_dict()
         self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)
 

@@ -52,6 +52,7 @@ class _Block:
         self.inverse = np.empty(BLOCK_ROWS, dtype=np.float32)
         self.answers = np.empty(BLOCK_ROWS, dtype=np.int64)
         self.teaches = np.empty(BLOCK_ROWS, dtype=np.float64)
+        self.removed = np.zeros(BLOCK_ROWS, dtype=np.bool_)
 
 
 class ContextIndex:
@@ -64,15 +65,19 @@ class ContextIndex:
         self.dimension = dimension
         self.answers: list[str] = []
         self._answer_ids: dict[str, int] = {}
-        self._entries: list[Entry] = []
+        self._entries: list[Entry | None] = []
+        self._removed = 0
         self._blocks: list[_Block] = []
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) - self._removed
 
     def entry(self, row: int) -> Entry:
-        """The entry at `row`."""
-        return self._entries[row]
+        """The entry at `row`. Raises KeyError where it has been removed."""
+        entry = self._entries[row]
+        if entry is None:
+            raise KeyError(row)
+        return entry
 
     def coordinates(self, row: int) -> Coordinates:
         """The identity of the entry at `row`."""
@@ -99,10 +104,31 @@ class ContextIndex:
         while done < len(entries):
             done += self._fill(partition, entries[done:], vectors[done:], norms[done:])
 
+    def remove(self, partition: int, offset: int) -> bool:
+        """Forget the entry of these coordinates; False where there is none. Its row's number is not reused.
+
+        Nothing of its text, its vector or its answer (unless another entry has it too) stays."""
+        for first, block, size in self._filled():
+            for at in _where(block, size, (partition, offset)):
+                if not block.removed[at]:
+                    self._clear(block, int(at))
+                    self._entries[first + int(at)] = None
+                    self._removed += 1
+                    return True
+        return False
+
+    def _clear(self, block: _Block, at: int) -> None:
+        block.removed[at] = True
+        block.plane[at] = block.teaches[at] = 0
+        answer = block.answers[at]
+        if not any(((b.answers[:n] == answer) & ~b.removed[:n]).any() for _, b, n in self._filled()):
+            del self._answer_ids[self.answers[answer]]
+            self.answers[answer] = ""
+
     def _fill(
         self, partition: int, entries: Sequence[Entry], vectors: Vectors, norms: NDArray[np.int64]
     ) -> int:
-        at = len(self) % BLOCK_ROWS
+        at = len(self._entries) % BLOCK_ROWS
         if at == 0:
             self._blocks.append(_Block(self.dimension))
         block, n = self._blocks[-1], min(len(entries), BLOCK_ROWS - at)
@@ -141,7 +167,7 @@ class ContextIndex:
         if not len(self):
             return [_nothing(predictions is not None) for _ in queries]
         excluded = exclude or [None] * len(queries)
-        step = max(1, _SCORES_AT_ONCE // max(1, len(self)))
+        step = max(1, _SCORES_AT_ONCE // len(self._entries))
         found: list[Matches] = []
         for i in range(0, len(queries), step):
             part = slice(i, i + step)
@@ -160,7 +186,7 @@ class ContextIndex:
         left = queries.astype(np.float32)
         if predictions is not None:
             left = np.vstack([left, predictions.astype(np.float32)])
-        cosines = np.empty((n, len(self)), dtype=np.float32)
+        cosines = np.empty((n, len(self._entries)), dtype=np.float32)
         totals = np.zeros((n, len(self.answers)))
         with np.errstate(divide="ignore"):
             inverse = np.float32(1.0) / np.sqrt(squared_norms(queries)).astype(np.float32)
@@ -169,6 +195,7 @@ class ContextIndex:
             mine = cosines[:, first : first + size]
             np.multiply(products[:n], block.inverse[:size], out=mine)
             mine *= np.where(np.isfinite(inverse), inverse, 0)[:, None]
+            mine[:, block.removed[:size]] = -np.inf
             for q, own in enumerate(exclude):
                 out = None if own is None else _where(block, size, own)
                 if out is not None:
@@ -184,7 +211,7 @@ class ContextIndex:
     def _filled(self) -> list[tuple[int, _Block, int]]:
         """(first row, block, rows in it) of each block."""
         return [
-            (i * BLOCK_ROWS, block, min(BLOCK_ROWS, len(self) - i * BLOCK_ROWS))
+            (i * BLOCK_ROWS, block, min(BLOCK_ROWS, len(self._entries) - i * BLOCK_ROWS))
             for i, block in enumerate(self._blocks)
         ]
 

@@ -1,0 +1,80 @@
+"""Pairs into statistics, and out of them again when their entries are deleted.
+
+What the solver reads of the context is either still whole or already erased, so what it takes out must be
+exactly what it has put in. That rests on one order: an entry is erased only once a saved checkpoint covers
+its deletion. So a solver that comes to a deletion, from whatever checkpoint or from none, has folded in those
+of its targets that the store still holds, and no others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from workers.core.context import Batch, Deletion, Vectors
+from workers.errors import ContextError
+from workers.ports import Checkpoint, ContextStore, Unlearned
+
+
+def pairs(batches: Iterable[Batch]) -> Mapping[str, tuple[Vectors, list[str]]]:
+    """The entries that have an answer, by named context: their grid rows and their answers."""
+    found: dict[str, list[tuple[Vectors, str]]] = {}
+    for batch in batches:
+        for vector, entry in zip(batch.vectors, batch.entries, strict=True):
+            if entry.answer is not None:
+                found.setdefault(entry.context, []).append((vector, entry.answer))
+    return {c: (np.stack([v for v, _ in mine]), [a for _, a in mine]) for c, mine in found.items()}
+
+
+def unlearn(store: ContextStore, checkpoint: Checkpoint, batches: Sequence[Batch]) -> Counter[str]:
+    """Take out of the statistics what the deletions among `batches` delete; returns the pairs per context.
+
+    The checkpoint must hold all that came before them, and its watermarks cover them. A context that is left
+    without pairs is dropped. When this raises, the checkpoint is half done and must be loaded again.
+    """
+    before: dict[str, str] = {}
+    taken = [
+        (
+            batch.partition,
+            batch.deletion,
+            _take_out(store, checkpoint, batch.partition, batch.deletion, before),
+        )
+        for batch in batches
+        if batch.deletion
+    ]
+    digests = {context: (was, checkpoint.statistics[context].digest()) for context, was in before.items()}
+    for context in before:
+        if not checkpoint.statistics[context].count:
+            del checkpoint.statistics[context]
+    watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
+    now_ms = int(time.time() * 1000)
+    checkpoint.unlearned += [
+        Unlearned(p, deletion, now_ms, counts.total(), {c: digests[c] for c in counts}, watermarks)
+        for p, deletion, counts in taken
+    ]
+    return sum((counts for _, _, counts in taken), Counter())
+
+
+def _take_out(
+    store: ContextStore, checkpoint: Checkpoint, partition: int, deletion: Deletion, before: dict[str, str]
+) -> Counter[str]:
+    """One deletion; notes in `before` the digest of each context that had not been touched yet."""
+    counts: Counter[str] = Counter()
+    for held in store.held(partition, deletion.targets):
+        for context, (vectors, answers) in pairs([held]).items():
+            statistics = checkpoint.statistics.get(context)
+            try:
+                if statistics is None:
+                    raise ValueError(f"no statistics of context {context!r}")
+                before.setdefault(context, statistics.digest())
+                statistics.subtract(vectors, answers)
+            except ValueError as error:
+                raise ContextError(
+                    f"the solver's checkpoint does not hold what is deleted ({error}): delete it, and the"
+                    " solver will learn again from the context"
+                ) from error
+            counts[context] += len(answers)
+    return counts
