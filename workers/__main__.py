@@ -20,6 +20,7 @@ from workers.commands.settings import settings
 from workers.commands.status import status
 from workers.commands.topics import topics
 from workers.commands.up import up
+from workers.commands.verify import verify
 from workers.commands.worker import ingest, responder, solver
 from workers.errors import HurnetError
 
@@ -61,7 +62,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, forget, status, evaluate),
+    *(demo, up, topics, produce, ask, forget, status, verify, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

@@ -113,6 +113,18 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+class History(Protocol):
+    """A topic from as far back as it reaches, read apart from any group."""
+
+    def bounds(self) -> Mapping[int, Bounds]:
+        """Those of all partitions."""
+
+    def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
+        """The records at offsets `first` to `last` in blocks; the partition must reach beyond `last`."""
+
+    def close(self) -> None: ...
+
+
 class Exchange(Source, Protocol):
     """A source whose progress is committed together with the messages made from it."""
 
