@@ -13,12 +13,14 @@ import click
 from workers.commands.ask import ask
 from workers.commands.demo import demo
 from workers.commands.evaluate import evaluate
+from workers.commands.forget import forget
 from workers.commands.produce import produce
 from workers.commands.schemas import schemas
 from workers.commands.settings import settings
 from workers.commands.status import status
 from workers.commands.topics import topics
 from workers.commands.up import up
+from workers.commands.verify import verify
 from workers.commands.worker import ingest, responder, solver
 from workers.errors import HurnetError
 
@@ -60,7 +62,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, status, evaluate),
+    *(demo, up, topics, produce, ask, forget, status, verify, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from workers.core.context import NOTHING, Batch
+from workers.core.encoded_words import forget_texts
 from workers.core.features import NONE, Features
 from workers.core.index import ContextIndex
 from workers.core.sums import AnswerSums
@@ -24,7 +27,7 @@ class ContextMemory:
         self._shard_rows: dict[int, int] = {}
 
     def append(self, batch: Batch) -> int:
-        """Take in what of `batch` is new; returns how many entries that were."""
+        """Take in what of `batch` is new, and take out what it deletes; returns how many entries came in."""
         fresh = batch.after(self._watermarks.get(batch.partition, NOTHING))
         rows: dict[str, list[int]] = {}
         for row, entry in enumerate(fresh.entries):
@@ -37,16 +40,34 @@ class ContextMemory:
         self._watermarks[batch.partition] = max(
             batch.watermark, self._watermarks.get(batch.partition, NOTHING)
         )
-        self._shard_rows[batch.partition] = self.shard_rows(batch.partition) + len(fresh.entries)
+        self._shard_rows[batch.partition] = self.shard_rows(batch.partition) + fresh.rows
+        if batch.deletion:
+            self._remove(batch.partition, batch.deletion.targets)
         return len(fresh.entries)
 
-    def use(self, weights: PublishedWeights) -> None:
-        """From now on these are the weights of their context. Raises ValueError where they work on other
-        features than this memory was made with."""
+    def _remove(self, partition: int, offsets: Sequence[int]) -> None:
+        """An entry is in at most one index; one that was erased before it was read is in none."""
+        for offset in offsets:
+            for context, index in self._indexes.items():
+                row = index.find((partition, offset))
+                if row is None:
+                    continue
+                if context in self._sums:
+                    rows = np.array([row])
+                    self._sums[context].subtract([index.entry(row)], index.vectors(rows).astype(np.int16))
+                index.remove(partition, offset)
+        forget_texts()
+
+    def use(self, context: str, weights: PublishedWeights | None) -> None:
+        """From now on these are the weights of `context`; None: it has none. Raises ValueError where they
+        work on other features than this memory was made with."""
+        if weights is None:
+            self._weights.pop(context, None)
+            return
         features = weights.weights.certificate.features
         if features != self.features.identity:
             raise ValueError(f"they work on features {features}, and these here are {self.features.identity}")
-        self._weights[weights.context] = weights
+        self._weights[context] = weights
 
     def index(self, context: str) -> ContextIndex:
         """The entries of `context`; an empty index where there are none."""
@@ -66,11 +87,11 @@ class ContextMemory:
         return {p: watermark for p, watermark in self._watermarks.items() if watermark != NOTHING}
 
     def shard_rows(self, partition: int) -> int:
-        """Rows taken in from a shard."""
+        """Rows taken in from a shard, those erased or removed since included."""
         return self._shard_rows.get(partition, 0)
 
     def rows(self) -> Mapping[str, int]:
-        """Rows held per context."""
+        """Rows held per context, without those removed."""
         return {context: len(index) for context, index in self._indexes.items()}
 
     def _index(self, context: str) -> ContextIndex:

@@ -116,7 +116,8 @@ class Evaluation:
             return reasons
         features = self._memory.features.identity
         weights = replace(weights, certificate=replace(weights.certificate, features=features))
-        self._memory.use(PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0))
+        published = PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0)
+        self._memory.use(CONTEXT, published)
         return []
 
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:

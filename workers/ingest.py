@@ -16,9 +16,9 @@ import structlog
 from workers.core.context import NOTHING
 from workers.dead_letters import DeadLetterLimit, dead_letter
 from workers.errors import ContextGap
-from workers.intake import Intake, embed, validate
+from workers.intake import Intake, embed, intakes_of
 from workers.metrics import Metrics
-from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Sink, Source
+from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Refused, Sink, Source
 from workers.progress import Progress
 from workers.settings import Settings
 
@@ -64,16 +64,17 @@ class Ingest:
         polled = self._poll()
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
         self._forget(polled.revoked)
-        intakes = [validate(*fresh) for fresh in self._fresh(polled.records).items()]
+        work = {p: intakes_of(p, records) for p, records in self._fresh(polled.records).items()}
+        intakes = [intake for mine in work.values() for intake in mine]
         # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark, and
         # whatever fails from here on must send it back.
         self._unplaced |= {record.partition for record in polled.records}
         self._admit(intakes)
         with self._metrics.embed_seconds.time():
             embed(intakes, self._embedder)
-        for intake in intakes:
-            if self._append(intake):
-                self._unplaced.discard(intake.partition)
+        for partition, mine in work.items():
+            if all(map(self._take, mine)):
+                self._unplaced.discard(partition)
         self._commit()
         self._observe(sum(len(intake.records) for intake in intakes))
 
@@ -161,27 +162,38 @@ class Ingest:
                 [None if e.context in self._admitted else ("too-many-contexts", full) for e in intake.entries]
             )
 
-    def _append(self, intake: Intake) -> bool:
-        """Put aside what was rejected, append the rest; False where the store refused it.
+    def _take(self, intake: Intake) -> bool:
+        """Append texts, or a deletion; False where the store refused it."""
+        expected = self._watermarks[intake.partition]
+        if intake.deletion:
+            result = self._store.delete(intake.partition, intake.deletion, expected)
+        else:
+            result = self._append(intake, expected)
+        if not isinstance(result, Appended):
+            self._metrics.refused.inc()
+            found = result.state.watermark
+            log.warning("append refused", partition=intake.partition, expected=expected, found=found)
+            return False
+        self._watermarks[intake.partition] = result.state.watermark
+        self._count(intake)
+        return True
 
-        The dead letters go first: a crash in between repeats them, rather than losing them.
-        """
-        batch, expected = intake.batch(), self._watermarks[intake.partition]
+    def _append(self, intake: Intake, expected: int) -> Appended | Refused:
+        """Put aside what was rejected, append the rest. The dead letters go first: a crash in between
+        repeats them, rather than losing them."""
         if intake.rejected:
             letters = [dead_letter(self._dead_letters, self.name, *reject) for reject in intake.rejected]
             self._sink.send(letters)
         with self._metrics.append_seconds.time():
-            result = self._store.append(batch, expected)
-        if not isinstance(result, Appended):
-            self._metrics.refused.inc()
-            found = result.state.watermark
-            log.warning("append refused", partition=batch.partition, expected=expected, found=found)
-            return False
-        self._watermarks[batch.partition] = batch.watermark
-        self._metrics.rows.inc(len(batch.entries))
-        self._metrics.batches.inc()
+            return self._store.append(intake.batch(), expected)
+
+    def _count(self, intake: Intake) -> None:
+        if intake.deletion:
+            self._metrics.deletions.inc()
+        else:
+            self._metrics.rows.inc(len(intake.entries))
+            self._metrics.batches.inc()
         self._count_dead_letters(intake)
-        return True
 
     def _count_dead_letters(self, intake: Intake) -> None:
         """After the append, so that tries that failed in between don't count. Raises `TooManyDeadLetters`."""

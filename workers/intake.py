@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import structlog
 
-from schemas import InvalidMessage, TextEvent
+from schemas import InvalidMessage
 from schemas.dead_letter import Reason
-from workers.core.context import Batch, Entry, Vectors
-from workers.errors import TransientError
+from workers.core.context import Batch, Deletion, Entry, Vectors, key_digest
 from workers.ports import Embedder, Record
-
-log = structlog.get_logger()
+from workers.texts import Verdict, deletion_of, embedded, entry_of
 
 Rejected = tuple[Record, Reason, str]
-Verdict = tuple[Reason, str] | None
-"""Why an entry is put aside; None where it is not."""
 
 
 @dataclass(slots=True)
 class Intake:
-    """One partition's new records. `sources` are the records of `entries`; `rejected` are all others."""
+    """New records of one partition: texts, `sources` being the records of `entries` and `rejected` all
+    others, or one `deletion`."""
 
     partition: int
     records: Sequence[Record]
@@ -31,6 +27,7 @@ class Intake:
     sources: list[Record] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.int16))
+    deletion: Deletion | None = None
 
     def keep(self, verdicts: Sequence[Verdict]) -> None:
         """Reject the entries that have a verdict."""
@@ -45,31 +42,42 @@ class Intake:
 
     def batch(self) -> Batch:
         """What to append: it brings the shard to the last record's offset, whatever became of that one."""
-        return Batch(self.partition, self.records[-1].offset, self.entries, self.vectors)
+        keys = [None if record.key is None else key_digest(record.key) for record in self.sources]
+        return Batch(self.partition, self.records[-1].offset, self.entries, self.vectors, keys=keys)
 
 
-def validate(partition: int, records: Sequence[Record]) -> Intake:
-    """Decode each record (at least one)."""
+def intakes_of(partition: int, records: Sequence[Record]) -> list[Intake]:
+    """Records in their order: each deletion by itself, and the texts between two of them together."""
+    intakes: list[Intake] = []
+    texts: list[Record] = []
+    for record in records:
+        deletion = deletion_of(record)
+        if deletion is None:
+            texts.append(record)
+            continue
+        if texts:
+            intakes.append(_validated(partition, texts))
+            texts = []
+        intakes.append(Intake(partition, [record], deletion=deletion))
+    if texts:
+        intakes.append(_validated(partition, texts))
+    return intakes
+
+
+def _validated(partition: int, records: Sequence[Record]) -> Intake:
     intake = Intake(partition, records)
     for record in records:
         try:
-            event = TextEvent.decode(record.value)
+            intake.entries.append(entry_of(record))
+            intake.sources.append(record)
         except InvalidMessage as error:
             intake.rejected.append((record, error.reason, error.detail))
-            continue
-        intake.entries.append(
-            Entry(record.offset, record.timestamp_ms, event.context, event.text, event.answer, event.metadata)
-        )
-        intake.sources.append(record)
     return intake
 
 
 def embed(intakes: Sequence[Intake], embedder: Embedder) -> None:
     """Give each intake its vectors, by one call for all; rejects what fails or embeds to zero."""
-    texts = [entry.text for intake in intakes for entry in intake.entries]
-    vectors, failures = _embed_each(texts, embedder)
-    zero: Verdict = ("zero-vector", "the text has nothing the embedder knows")
-    verdicts = [failures.get(row) or (None if vector.any() else zero) for row, vector in enumerate(vectors)]
+    vectors, verdicts = embedded(embedder, [entry.text for intake in intakes for entry in intake.entries])
     first = 0
     for intake in intakes:
         end = first + len(intake.entries)
@@ -77,21 +85,3 @@ def embed(intakes: Sequence[Intake], embedder: Embedder) -> None:
         intake.vectors = vectors[first:end][[verdict is None for verdict in mine]]
         intake.keep(mine)
         first = end
-
-
-def _embed_each(texts: list[str], embedder: Embedder) -> tuple[Vectors, dict[int, Verdict]]:
-    """All texts at once; one at a time where that fails, so that one poisoned text stops nothing."""
-    try:
-        return embedder.embed(texts), {}
-    except TransientError:
-        raise
-    except Exception:
-        log.exception("embedding a batch failed; trying its texts one by one")
-    vectors = np.zeros((len(texts), embedder.identity.dimension), np.int16)
-    failures: dict[int, Verdict] = {}
-    for row, text in enumerate(texts):
-        try:
-            vectors[row] = embedder.embed([text])[0]
-        except Exception as error:
-            failures[row] = ("embedder-failed", f"{type(error).__name__}: {error}")
-    return vectors, failures

@@ -86,6 +86,7 @@ class Metrics:
         self.rows = self._counter("rows", "rows appended to the context")
         self.batches = self._counter("batches", "batches appended to the context")
         self.bytes = self._counter("bytes", "bytes of record values polled", "topic")
+        self.deletions = self._counter("deletions", "records that delete entries, appended to the context")
         self.refused = self._counter(
             "appends_refused", "appends refused because the shard's watermark was another than expected"
         )
@@ -108,6 +109,9 @@ class Metrics:
     def _solver(self) -> None:
         self.solve_seconds = self._histogram("solve_seconds", "solving the weights of one context", _LONG)
         self.checkpoint_seconds = self._histogram("checkpoint_seconds", "writing a checkpoint", _LONG)
+        self.unlearned = self._counter(
+            "unlearned_pairs", "pairs taken out of the statistics again", "context"
+        )
         self.weights_refused = self._counter("weights_refused", "solutions that the gate refused", "context")
         self.weights_version = self._gauge("weights_version", "version of the weights in force", "context")
         self.weights_age = self._gauge(

@@ -6,11 +6,11 @@ Any method may raise `TransientError` (try again), `ConfigurationError` (a perso
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from workers.core.context import Batch, EmbedderIdentity, Entry, ShardState, Vectors
+from workers.core.context import Batch, Deletion, EmbedderIdentity, Entry, ShardState, Vectors
 from workers.core.features import NONE
 
 if TYPE_CHECKING:
@@ -114,6 +114,18 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+class History(Protocol):
+    """A topic from as far back as it reaches, read apart from any group."""
+
+    def bounds(self) -> Mapping[int, Bounds]:
+        """Those of all partitions."""
+
+    def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
+        """The records at offsets `first` to `last` in blocks; the partition must reach beyond `last`."""
+
+    def close(self) -> None: ...
+
+
 class Exchange(Source, Protocol):
     """A source whose progress is committed together with the messages made from it."""
 
@@ -164,7 +176,21 @@ class ContextStore(Protocol):
 
     def append(self, batch: Batch, expected: int) -> Appended | Refused:
         """In one atomic step: only if the shard's watermark is `expected`, append the entries as one stream
-        entry (none if empty) and advance watermark and row count."""
+        entry (none if empty), note under which keys they came, and advance watermark and row count."""
+
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+        """In one atomic step: only if the shard's watermark is `expected`, find what is to be deleted, append
+        that as a deletion for all readers, and advance the watermark to it. From here on `entry` gives none
+        of its targets, but they stay in the store, for `held` and as parts of their batches, until `erase`:
+        so the solver, which must take out exactly what it has put in, finds it."""
+
+    def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+        """The entries at these (ascending) offsets that are still in the store, deleted or not."""
+
+    def erase(self, most: int) -> int:
+        """Remove for good what was deleted by records that the solver's saved checkpoint covers: such a
+        target is in the store exactly while it is in the checkpoint's statistics. At most `most` batches are
+        rewritten; returns how many entries that are due remain. May be called by several at once."""
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         """Register context names; returns those admitted, at most `limit` names ever."""
@@ -174,19 +200,34 @@ class ContextStore(Protocol):
         to `block_s` for the first."""
 
     def entry(self, partition: int, offset: int) -> Entry | None:
-        """The entry at these coordinates, None where there is none."""
+        """The entry at these coordinates, None where there is none or it was deleted."""
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unlearned:
+    """The audit of one deletion. `digests` holds, per named context whose statistics it changed, their digest
+    with and without what was deleted, at `watermarks` (deletions read in one step share both)."""
+
+    partition: int
+    deletion: Deletion
+    done_ms: int
+    pairs: int
+    digests: Mapping[str, tuple[str, str]]
+    watermarks: Mapping[int, int]
 
 
 @dataclass(slots=True)
 class Checkpoint:
     """Statistics per context, and the watermark per shard that they cover exactly. `features` is the identity
-    of those that the statistics are of (core/features.py)."""
+    of those that the statistics are of (core/features.py). `unlearned` are deletions folded in since the last
+    save; saving adds them to the audit, where the first word on a record stands."""
 
     statistics: dict[str, Statistics] = field(default_factory=dict)
     shards: dict[int, ShardState] = field(default_factory=dict)
     features: str = NONE
+    unlearned: list[Unlearned] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +252,23 @@ class WeightsStore(Protocol):
         the next save replaces it. Raises `ContextError` where it is damaged or of another dimension."""
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """All of it in one atomic step; writes only the answers that changed, then marks them saved."""
+        """All of it in one atomic step; writes only the answers that changed, then marks them saved and
+        empties `unlearned`."""
+
+    def audit(self) -> Sequence[Unlearned]:
+        """Every deletion that was folded in, oldest first."""
 
     def publish(self, weights: PublishedWeights) -> None:
         """Compare-and-set: the version is the last plus one and no watermark goes back, else `Superseded`."""
 
-    def versions(self) -> Mapping[str, int]:
-        """The newest version per context."""
+    def withdraw(self, context: str, version: int) -> None:
+        """The context has no pairs left, hence no weights. `version`, the last plus one, tells readers."""
 
-    def weights(self, context: str) -> PublishedWeights | None: ...
+    def versions(self) -> Mapping[str, int]:
+        """The newest version per context, withdrawn ones included."""
+
+    def weights(self, context: str) -> PublishedWeights | None:
+        """None where there are none, or they were withdrawn."""
 
 
 class LeaseStore(Protocol):

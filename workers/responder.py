@@ -117,17 +117,17 @@ class Responder:
 
     def _use_weights(self, context: str) -> None:
         published = self._weights.weights(context)
-        if published is None:
+        if published is None:  # withdrawn
+            self._memory.use(context, None)
             return
         try:
-            self._memory.use(published)
+            self._memory.use(context, published)
         except ValueError as error:
             self._refused[context] = published.version
             self._metrics.weights_refused.labels(context).inc()
             hint = "is HURNET_SOLVE_FEATURES the same for solver and responder?"
-            log.error(
-                "weights refused", context=context, version=published.version, reason=f"{error}: {hint}"
-            )
+            reason = f"{error}: {hint}"
+            log.error("weights refused", context=context, version=published.version, reason=reason)
             return
         certificate = published.weights.certificate.as_dict()
         self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)

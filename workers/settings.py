@@ -60,7 +60,8 @@ class KafkaSettings(_Section):
 
 
 class RedisSettings(_Section):
-    """How to reach Redis or Valkey (run it with appendonly yes, appendfsync always, noeviction)."""
+    """How to reach Redis or Valkey. It should have appendonly yes, appendfsync always, noeviction and
+    stream-node-max-entries 1."""
 
     url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// (TLS) or unix://")
     username: str | None = Field(None, description="ACL user")

@@ -17,16 +17,17 @@ from dataclasses import replace
 import numpy as np
 import structlog
 
-from workers.core.context import ShardState, Vectors
+from workers.core.context import ShardState
 from workers.core.features import NONE, Features
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Weights, gate
-from workers.errors import ContextReplaced
+from workers.errors import ContextReplaced, TransientError
 from workers.metrics import Metrics
 from workers.ports import Checkpoint, ContextStore, LeaseStore, PublishedWeights, Tail, WeightsStore
 from workers.progress import Progress
 from workers.settings import Settings
+from workers.unlearning import pairs, unlearn
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class Solver:
         self._unsolved: dict[str, int] = {}
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
+        self._erasing = False
 
     def step(self) -> None:
         """Renew the lease, fold in what is new, then checkpoint and solve where either is due."""
@@ -77,10 +79,15 @@ class Solver:
             return
         positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
         tail = self._store.tail(positions, self._batches(), block_s=WAIT_S)
-        self._fold(checkpoint, tail)
+        try:
+            self._fold(checkpoint, tail)
+        except TransientError:
+            self._checkpoint = None  # half folded in; the saved one is whole
+            raise
         self._observe(checkpoint, tail.states, len(tail.batches))
         self._checkpoint_if_due(checkpoint)
         self._solve_if_due(checkpoint)
+        self._erase_if_due()
 
     def unready(self) -> list[str]:
         if self._holder != self._owner:
@@ -91,7 +98,7 @@ class Solver:
 
     def drain(self) -> None:
         """Leave nothing to fold in again."""
-        if self._checkpoint and self._rows_since_checkpoint:
+        if self._checkpoint and (self._rows_since_checkpoint or self._checkpoint.unlearned):
             self._save(self._checkpoint)
         self._leases.release(ROLE, self._owner)
 
@@ -132,9 +139,10 @@ class Solver:
         self._features = features
         self._there = {p: state.watermark for p, state in states.items()}
         # The weights in force may be older than the checkpoint: every context is solved once.
-        self._unsolved = dict.fromkeys(checkpoint.statistics, 1)
+        self._unsolved = dict.fromkeys([*checkpoint.statistics, *self._weights.versions()], 1)
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
+        self._erasing = True  # an earlier solver may have left some
         self._checkpoint = checkpoint
         rows = sum(shard.rows for shard in checkpoint.shards.values())
         sums_by = Statistics(identity.dimension, self._settings.device).path
@@ -147,22 +155,19 @@ class Solver:
 
     def _fold(self, checkpoint: Checkpoint, tail: Tail) -> None:
         """Add the pairs of new batches to the statistics of their contexts (eq. 3: G and C)."""
-        pairs: dict[str, list[tuple[Vectors, str]]] = {}
-        for batch in tail.batches:
-            for vector, entry in zip(batch.vectors, batch.entries, strict=True):
-                if entry.answer is not None:
-                    pairs.setdefault(entry.context, []).append((vector, entry.answer))
-        for context, mine in pairs.items():
+        for context, (vectors, answers) in pairs(tail.batches).items():
             if context not in checkpoint.statistics:
                 checkpoint.statistics[context] = Statistics(self._features.size, self._settings.device)
-            vectors, answers = zip(*mine, strict=True)
-            checkpoint.statistics[context].add(self._features(np.stack(vectors)), answers)
-            self._note_pairs(context, len(mine))
+            checkpoint.statistics[context].add(self._features(vectors), answers)
+            self._note_pairs(context, len(answers))
         for batch in tail.batches:
-            rows = checkpoint.shards.get(batch.partition, ShardState()).rows + len(batch.entries)
+            rows = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows
             epoch = tail.states[batch.partition].epoch
             checkpoint.shards[batch.partition] = ShardState(batch.watermark, rows, epoch)
-            self._rows_since_checkpoint += len(batch.entries)
+            self._rows_since_checkpoint += batch.rows
+        for context, count in unlearn(self._store, checkpoint, tail.batches, self._features).items():
+            self._note_pairs(context, count)
+            self._metrics.unlearned.labels(context).inc(count)
 
     def _note_pairs(self, context: str, count: int) -> None:
         if not self._unsolved:
@@ -172,7 +177,11 @@ class Solver:
     def _checkpoint_if_due(self, checkpoint: Checkpoint) -> None:
         waited = time.monotonic() - self._checkpointed_at
         many = self._rows_since_checkpoint >= self._settings.checkpoint_rows
-        if many or (self._rows_since_checkpoint and waited >= self._settings.checkpoint_interval):
+        if (
+            many
+            or checkpoint.unlearned
+            or (self._rows_since_checkpoint and waited >= self._settings.checkpoint_interval)
+        ):
             self._save(checkpoint)
 
     def _save(self, checkpoint: Checkpoint) -> None:
@@ -180,6 +189,12 @@ class Solver:
             self._weights.save_checkpoint(checkpoint)
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
+        self._erasing = True
+
+    def _erase_if_due(self) -> None:
+        """Of what the saved checkpoint no longer counts, let the store erase a part."""
+        if self._erasing:
+            self._erasing = self._store.erase(READ_BATCHES) > 0
 
     def _solve_if_due(self, checkpoint: Checkpoint) -> None:
         waited = time.monotonic() - self._unsolved_since
@@ -199,7 +214,11 @@ class Solver:
         )
 
     def _solve(self, checkpoint: Checkpoint, context: str) -> None:
-        """Solve, pass the gate, publish. What the gate refuses leaves the old weights in force."""
+        """Solve, pass the gate, publish. What the gate refuses leaves the old weights in force; without any
+        pair left there are none."""
+        if context not in checkpoint.statistics:
+            self._withdraw(context)
+            return
         started = time.perf_counter()
         try:
             weights = solve(
@@ -218,6 +237,11 @@ class Solver:
             return
         figures = replace(weights.certificate, seconds=seconds, features=self._features.identity)
         self._publish(checkpoint, context, replace(weights, certificate=figures))
+
+    def _withdraw(self, context: str) -> None:
+        if self._weights.weights(context) is not None:
+            self._weights.withdraw(context, self._weights.versions().get(context, 0) + 1)
+            log.info("weights withdrawn: no pairs are left", context=context)
 
     def _refuse(self, context: str, reasons: list[str]) -> None:
         self._metrics.weights_refused.labels(context).inc()

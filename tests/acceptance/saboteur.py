@@ -21,6 +21,10 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     # point: worker, module, class, method, when
     "before-append": ("ingest", "workers.adapters.redis", "RedisContextStore", "append", "before"),
     "after-append": ("ingest", "workers.adapters.redis", "RedisContextStore", "append", "after"),
+    "before-delete": ("ingest", "workers.adapters.redis", "RedisContextStore", "delete", "before"),
+    "after-delete": ("ingest", "workers.adapters.redis", "RedisContextStore", "delete", "after"),
+    "before-erase": ("solver", "workers.adapters.redis", "RedisContextStore", "erase", "before"),
+    "in-erase": ("solver", "workers.adapters.redis", "RedisContextStore", "erase", "in"),
     "after-dead-letters": ("ingest", "workers.adapters.kafka.sink", "KafkaSink", "send", "after"),
     "before-checkpoint": (
         "solver",

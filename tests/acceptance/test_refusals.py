@@ -40,7 +40,9 @@ def send_raw(system: System, values: list[bytes | None]) -> None:
     bootstrap = system.variables["HURNET_KAFKA_BOOTSTRAP"]
     producer = KafkaProducer(bootstrap_servers=bootstrap, max_request_size=8_000_000)
     for value in values:
-        producer.send(system.settings.kafka.texts, key=b"k", value=value, partition=0).get(30)
+        headers = [("forget", b"nothing")] if value is None else []  # without, a tombstone would delete
+        topic = system.settings.kafka.texts
+        producer.send(topic, key=b"k", value=value, partition=0, headers=headers).get(30)
     producer.close()
 
 

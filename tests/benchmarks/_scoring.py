@@ -31,7 +31,7 @@ class Scoring:
                     memory.append(batch)
         for context in memory.rows():
             if weights := RedisWeightsStore(connect(servers.redis(name))).weights(context):
-                memory.use(weights)
+                memory.use(context, weights)
         self._replies = Replies(memory, loaded, ResponderSettings())
 
     def alone(self, queries: Sequence[bytes], batch: int, seconds: float) -> float:

@@ -613,10 +613,12 @@ def test_risky_configurations_are_told(server: ValkeyServer) -> None:
         own.config_set("appendfsync", "everysec")
         own.config_set("maxmemory-policy", "allkeys-lru")
         own.config_set("appendonly", "no")
+        own.config_set("stream-node-max-entries", "100")
     assert [w.split(" has ")[1].split(":")[0] for w in connect(RedisSettings(url=server.url)).warnings()] == [
         "appendonly no",
         "appendfsync everysec",
         "maxmemory-policy allkeys-lru",
+        "stream-node-max-entries 100",
     ]
     store.close()
 

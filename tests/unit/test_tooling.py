@@ -43,6 +43,7 @@ def test_redis_acknowledges_only_what_is_on_disk() -> None:
     assert settings["--appendonly"] == "yes"
     assert settings["--appendfsync"] == "always"
     assert settings["--maxmemory-policy"] == "noeviction"
+    assert settings["--stream-node-max-entries"] == "1"
     assert "redis:/data" in SERVICES["redis"]["volumes"]
 
 

@@ -9,22 +9,26 @@ import secrets
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from workers.core.codec import bare, beyond, check
-from workers.core.context import NOTHING, Batch, EmbedderIdentity, Entry, ShardState
+from workers.core.codec import bare, beyond, check, check_deletion
+from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState
 from workers.core.features import NONE
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded
-from workers.ports import Appended, Checkpoint, PublishedWeights, Refused, Tail
+from workers.ports import Appended, Checkpoint, PublishedWeights, Refused, Tail, Unlearned
 
 _REPLACED = "the context was deleted or begun anew; restart the worker"
 
 
 @dataclass(slots=True)
 class Shard:
+    """`keys` are the offsets of entries that came under a key, `pending` those deleted and not yet erased."""
+
     state: ShardState
     batches: list[Batch] = field(default_factory=list)
+    keys: dict[bytes, list[int]] = field(default_factory=dict)
+    pending: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class Data:
     contexts: set[str] = field(default_factory=set)
     owner: str = ""
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    audit: dict[tuple[int, int], Unlearned] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
 
@@ -91,7 +97,29 @@ class MemoryContextStore:
             shard = self._server.data.shards.setdefault(batch.partition, Shard(state))
             shard.state = ShardState(batch.watermark, state.rows + len(batch.entries), self._epoch)
             if batch.entries:
-                shard.batches.append(batch)
+                shard.batches.append(replace(batch, keys=()))
+            for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys)):
+                if key is not None:
+                    shard.keys.setdefault(key, []).append(entry.offset)
+            self._server.changed.notify_all()
+            return Appended(shard.state)
+
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+        with self._server.changed:
+            check_deletion(partition, deletion, expected)
+            dimension = self._opened().dimension
+            if self._server.data.epoch != self._epoch:
+                raise ContextReplaced(_REPLACED)
+            state = self.state(partition)
+            if state.watermark != expected:
+                return Refused(state)
+            shard = self._server.data.shards.setdefault(partition, Shard(state))
+            keyed = shard.keys.pop(deletion.key, []) if deletion.key is not None else []
+            targets = sorted({*deletion.targets, *keyed} - shard.pending.keys())
+            shard.pending |= dict.fromkeys(targets, deletion.offset)
+            made = replace(deletion, targets=tuple(targets))
+            shard.batches.append(replace(bare(partition, deletion.offset, dimension), deletion=made))
+            shard.state = ShardState(deletion.offset, state.rows, self._epoch)
             self._server.changed.notify_all()
             return Appended(shard.state)
 
@@ -119,8 +147,36 @@ class MemoryContextStore:
 
     def entry(self, partition: int, offset: int) -> Entry | None:
         with self._server.changed:
+            shard = self._server.data.shards.get(partition)
+            if not shard or offset in shard.pending:
+                return None
             entries = (entry for batch in self._after(partition, offset - 1)[:1] for entry in batch.entries)
             return next((entry for entry in entries if entry.offset == offset), None)
+
+    def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+        with self._server.changed:
+            wanted = frozenset(offsets)
+            batches = self._after(partition, min(offsets, default=0) - 1)
+            return iter([found for batch in batches if (found := batch.only(wanted)).entries])
+
+    def erase(self, most: int) -> int:
+        with self._server.changed:
+            left = 0
+            for partition, shard in self._server.data.shards.items():
+                state = self._server.data.checkpoint.shards.get(partition, ShardState())
+                due = {target for target, record in shard.pending.items() if record <= state.watermark}
+                for row, batch in enumerate(shard.batches):
+                    if most and (here := {entry.offset for entry in batch.entries} & due):
+                        shard.batches[row] = batch.without(here)
+                        due -= here
+                        most -= 1
+                        for target in here:
+                            del shard.pending[target]
+                if most:  # what is still due is not held
+                    shard.pending = {t: record for t, record in shard.pending.items() if t not in due}
+                else:
+                    left += len(due)
+            return left
 
     def close(self) -> None:
         """Nothing to close."""
@@ -171,7 +227,16 @@ class MemoryWeightsStore:
             self._check_owner()
             for statistics in checkpoint.statistics.values():
                 statistics.mark_saved()
+            for unlearned in checkpoint.unlearned:
+                self._server.data.audit.setdefault(
+                    (unlearned.partition, unlearned.deletion.offset), unlearned
+                )
+            checkpoint.unlearned.clear()
             self._server.data.checkpoint = _copied(checkpoint)
+
+    def audit(self) -> Sequence[Unlearned]:
+        with self._server.changed:
+            return sorted(self._server.data.audit.values(), key=lambda unlearned: unlearned.done_ms)
 
     def publish(self, weights: PublishedWeights) -> None:
         with self._server.changed:
@@ -179,17 +244,28 @@ class MemoryWeightsStore:
             before = self._server.data.weights.get(weights.context)
             if weights is before:
                 return
-            version, watermarks = (before.version, before.watermarks) if before else (0, {})
+            version = self._server.data.versions.get(weights.context, 0)
+            watermarks = before.watermarks if before else {}
             back = [p for p, w in watermarks.items() if weights.watermarks.get(p, NOTHING) < w]
             if weights.version != version + 1 or back:
                 raise Superseded(
                     f"version {weights.version} can't follow {version}, or shards {back} go back"
                 )
             self._server.data.weights[weights.context] = weights
+            self._server.data.versions[weights.context] = weights.version
+
+    def withdraw(self, context: str, version: int) -> None:
+        with self._server.changed:
+            self._check_owner()
+            last = self._server.data.versions.get(context, 0)
+            if version != last + 1:
+                raise Superseded(f"version {version} can't follow {last}")
+            self._server.data.weights.pop(context, None)
+            self._server.data.versions[context] = version
 
     def versions(self) -> Mapping[str, int]:
         with self._server.changed:
-            return {context: weights.version for context, weights in self._server.data.weights.items()}
+            return dict(self._server.data.versions)
 
     def weights(self, context: str) -> PublishedWeights | None:
         return self._server.data.weights.get(context)

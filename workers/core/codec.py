@@ -7,7 +7,8 @@ comes out of `unpack` is a batch that `check` would have let in.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ import msgpack
 import numpy as np
 from crc32c import crc32c
 
-from workers.core.context import NOTHING, Batch, Entry, Vectors
+from workers.core.context import NOTHING, Batch, Deletion, Entry, Vectors
 from workers.core.grid import SCALE, zero_rows
 
 MAX_ROWS: Final = 10_000
@@ -44,7 +45,46 @@ def check(batch: Batch, dimension: int, expected: int) -> None:
         raise ValueError(f"shard {batch.partition} can't go from watermark {expected} to {batch.watermark}")
     if offsets[-1] > batch.watermark:
         raise ValueError(f"offset {offsets[-1]} lies beyond the batch's watermark {batch.watermark}")
+    if batch.keys and len(batch.keys) != len(batch.entries):
+        raise ValueError(f"{len(batch.keys)} keys for {len(batch.entries)} entries")
     _check_vectors(batch.vectors, len(batch.entries), dimension)
+
+
+def check_deletion(partition: int, deletion: Deletion, expected: int) -> None:
+    """Raise ValueError unless the deletion can follow watermark `expected`, and deletes what came before."""
+    if partition < 0 or not NOTHING <= expected < deletion.offset <= MAX_OFFSET:
+        raise ValueError(f"a deletion at {deletion.offset} of shard {partition} can't follow {expected}")
+    if any(not 0 <= target < deletion.offset for target in deletion.targets):
+        raise ValueError(f"a deletion at {deletion.offset} can only delete what lies before it")
+
+
+def pack_offsets(offsets: Iterable[int]) -> bytes:
+    """8 bytes each, big-endian: their order as bytes is that of the numbers."""
+    return b"".join(offset.to_bytes(8, "big") for offset in offsets)
+
+
+def unpack_offsets(packed: bytes) -> tuple[int, ...]:
+    """What `pack_offsets` was given. Raises ValueError for anything else."""
+    if len(packed) % 8:
+        raise ValueError(f"{len(packed)} bytes of offsets")
+    return tuple(np.frombuffer(packed, ">i8").tolist())
+
+
+def pack_deletion(deletion: Deletion) -> bytes:
+    """All but its targets."""
+    packed: bytes = msgpack.packb((deletion.offset, deletion.timestamp_ms, deletion.key))
+    return seal(packed)
+
+
+def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: int) -> Batch:
+    """The batch of a deletion. Raises ValueError where anything is off."""
+    try:
+        offset, timestamp_ms, key = msgpack.unpackb(unseal(packed))
+        deletion = Deletion(offset, timestamp_ms, key, tuple(sorted(unpack_offsets(targets))))
+        check_deletion(partition, deletion, NOTHING)
+    except (msgpack.UnpackException, TypeError) as error:
+        raise ValueError(f"no deletion: {error}") from error
+    return replace(bare(partition, deletion.offset, dimension), deletion=deletion)
 
 
 def pack(batch: Batch) -> Packed:

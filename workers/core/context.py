@@ -7,14 +7,18 @@ however often they were delivered, "everything after offset o" means the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 NOTHING = -1
 """The watermark of a shard that has seen nothing."""
+
+KEY_BYTES = 16
+"""Of a record key's digest."""
 
 Vectors = NDArray[np.int16]
 
@@ -32,29 +36,74 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletion:
+    """A record of the shard's topic that deletes earlier entries of the shard.
+
+    As asked for, it names the digest of a record key (all entries that came under it) or `targets`, offsets.
+    As a store gives it back, `targets` are all it deletes: the key's too, and none that an earlier one does.
+    """
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None = None
+    targets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Entries of one shard in offset order with their vectors, and the offset they bring the shard to.
 
     `vectors` is (len(entries), dimension) on the grid. `watermark` may lie beyond the last entry's offset
-    (dead letters, gaps of compaction and transactions), and `entries` may be empty.
+    (dead letters, gaps of compaction and transactions), and `entries` may be empty. `removed` are the offsets
+    of those that were in it and have been erased since. A batch with a `deletion` has nothing else, and its
+    watermark is the deletion's offset. `keys`, only of a batch on its way in, are the digests of the records'
+    keys, one an entry where there are any.
     """
 
     partition: int
     watermark: int
     entries: Sequence[Entry]
     vectors: Vectors
+    removed: tuple[int, ...] = ()
+    deletion: Deletion | None = None
+    keys: Sequence[bytes | None] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows that it takes up in the shard, erased ones included."""
+        return len(self.entries) + len(self.removed)
 
     def after(self, offset: int) -> Batch:
         """What of this batch lies beyond `offset`; self if all of it does."""
         skip = sum(entry.offset <= offset for entry in self.entries)
-        return (
-            Batch(self.partition, self.watermark, self.entries[skip:], self.vectors[skip:]) if skip else self
-        )
+        removed = tuple(gone for gone in self.removed if gone > offset)
+        if not skip and len(removed) == len(self.removed):
+            return self
+        return replace(self, entries=self.entries[skip:], vectors=self.vectors[skip:], removed=removed)
+
+    def only(self, offsets: Set[int]) -> Batch:
+        """Its entries at `offsets`, as a batch."""
+        rows = [row for row, entry in enumerate(self.entries) if entry.offset in offsets]
+        return Batch(self.partition, self.watermark, [self.entries[row] for row in rows], self.vectors[rows])
+
+    def without(self, offsets: Set[int]) -> Batch:
+        """It with the entries at `offsets` erased."""
+        rows = [row for row, entry in enumerate(self.entries) if entry.offset not in offsets]
+        gone = {entry.offset for entry in self.entries} & offsets
+        removed = tuple(sorted(gone.union(self.removed)))
+        kept = [self.entries[row] for row in rows]
+        return replace(self, entries=kept, vectors=self.vectors[rows], removed=removed)
+
+
+def key_digest(key: bytes) -> bytes:
+    """What stands for a record's key, so that none need be stored: 16 bytes of BLAKE2b."""
+    return hashlib.blake2b(key, digest_size=KEY_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """How far a shard has come. `epoch` is that of its context, drawn when this was begun."""
+    """How far a shard has come. `rows` counts all ever appended, erased ones included. `epoch` is that of its
+    context, drawn when this was begun."""
 
     watermark: int = NOTHING
     rows: int = 0

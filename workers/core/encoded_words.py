@@ -35,6 +35,12 @@ _CELLS = 1 << 20  # of words x words in numpy at a time
 Floats = NDArray[np.float64]
 
 
+def forget_texts() -> None:
+    """Drop what is kept of texts, after some were deleted; the others are encoded again when needed."""
+    kept.cache_clear()
+    kept_long.cache_clear()
+
+
 def similarities(query: str, candidates: Sequence[str], penalise_length: bool = False) -> Floats:
     """P(query, candidate) of each candidate: of the first ones that `MOST_LETTERS` allows."""
     asked = encode(query)

@@ -40,6 +40,19 @@ class AnswerSums:
         total = self._totals.get(answer)
         self._totals[answer] = row.copy() if total is None else total.astype(_width(count)) + row
 
+    def subtract(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Take entries that were added out again: as if they never had been."""
+        taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
+        for i, row in zip(taught, self.features(vectors[taught]), strict=True):
+            self._subtract(entries[i].answer or "", row)
+
+    def _subtract(self, answer: str, row: Vectors) -> None:
+        self._counts[answer] -= 1
+        if not self._counts[answer]:
+            del self._counts[answer], self._totals[answer]
+        else:
+            self._totals[answer] = self._totals[answer] - row
+
     def total(self, answer: str) -> NDArray[np.signedinteger]:
         """F_a; zeros where nothing teaches it."""
         total = self._totals.get(answer)

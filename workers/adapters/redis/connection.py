@@ -91,6 +91,11 @@ _RISKS: Final = (
         "a crash can lose the last second, to be read from Kafka again; set it to always",
     ),
     ("maxmemory-policy", "noeviction", "it may drop parts of the context when full; set it to noeviction"),
+    (
+        "stream-node-max-entries",
+        "1",
+        "the bytes of erased rows may stay beside their neighbours'; set it to 1",
+    ),
 )
 
 
@@ -109,7 +114,7 @@ class Connection:
             try:
                 config = {
                     key: value
-                    for pattern in ("append*", "maxmemory-policy")
+                    for pattern in ("append*", "maxmemory-policy", "stream-node-max-entries")
                     for key, value in self.client.config_get(pattern).items()
                 }
             except redis.ResponseError:  # forbidden by an ACL, or taken away by whoever runs it

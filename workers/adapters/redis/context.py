@@ -3,7 +3,11 @@
     P:meta                  JSON: the embedder, and the epoch drawn when the context was begun
     P:shards, P:contexts    sets of partitions and of context names
     P:{shard-N}:state       hash: watermark, rows, epoch
-    P:{shard-N}:stream      entries "<watermark + 1>-0": row (number of the first), epoch, entries, vectors
+    P:{shard-N}:stream      entries "<watermark + 1>-0": row (number of the first), epoch, entries, vectors;
+                            or, for a deletion: row, epoch, deletion, targets
+    P:{shard-N}:keys        sorted set, by bytes: digest of a record's key, offset; for entries that had one
+    P:{shard-N}:pending     hash: offset deleted and not yet erased -> offset of the record that deletes it
+    P:{shard-N}:redacted    see redaction.py
 
 Entries are found by offset, not by row, so a reader's position means the same after a shard that lost its
 tail has been filled again in other batches. The epoch ties a shard to its context: where they differ, what is
@@ -13,38 +17,19 @@ left of a deleted context meets one begun anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from workers.adapters.redis.connection import Connection, guarded
+from workers.adapters.redis.redaction import Redaction, from_id, merged, shard_key
+from workers.adapters.redis.scripts import ADMIT, APPEND, DELETE
 from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, read, same_vectors
-from workers.core.codec import check, pack
-from workers.core.context import NOTHING, Batch, EmbedderIdentity, Entry, ShardState
+from workers.core.codec import check, check_deletion, pack, pack_deletion, pack_offsets
+from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
 from workers.ports import Appended, Refused, Tail
 
-_APPEND: Final = """
-local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 'rows', 'epoch'))
-local expected, new, id, count, ours = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if (watermark or '-1') ~= expected or (epoch or ours) ~= ours then return {0, watermark, rows, epoch} end
-if count ~= '0' then
-  redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours, 'entries', ARGV[6], 'vectors', ARGV[7])
-end
-redis.call('HSET', KEYS[1], 'watermark', new, 'epoch', ours)
-return {1, new, redis.call('HINCRBY', KEYS[1], 'rows', count), ours}
-"""
-_ADMIT: Final = """
-local admitted = {}
-for i = 2, #ARGV do
-  if redis.call('SISMEMBER', KEYS[1], ARGV[i]) == 1 then
-    admitted[#admitted + 1] = ARGV[i]
-  elseif redis.call('SCARD', KEYS[1]) < tonumber(ARGV[1]) then
-    redis.call('SADD', KEYS[1], ARGV[i])
-    admitted[#admitted + 1] = ARGV[i]
-  end
-end
-return admitted
-"""
 _FIELDS: Final = ("watermark", "rows", "epoch")
 
 
@@ -92,13 +77,33 @@ class RedisContextStore:
         """May be repeated when its fate is unknown: if it was in, the state of `Refused` says so."""
         meta = self._opened()
         check(batch, meta.identity.dimension, expected)
-        partition = batch.partition
-        keys = self._key("state", partition), self._key("stream", partition)
         claim = expected, batch.watermark, f"{batch.watermark + 1}-0", len(batch.entries), meta.epoch
+        keyed = [
+            part
+            for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
+            if key is not None
+            for part in (0, key + pack_offsets([entry.offset]))
+        ]
+        return self._advance(batch.partition, APPEND, *claim, *pack(batch), *keyed)
+
+    @guarded
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+        """May be repeated as an append may."""
+        meta = self._opened()
+        check_deletion(partition, deletion, expected)
+        claim = expected, deletion.offset, f"{deletion.offset + 1}-0", meta.epoch
+        targets = [pack_offsets([target]) for target in deletion.targets]
+        asked = pack_deletion(deletion), deletion.key or b"", *targets
+        return self._advance(partition, DELETE, *claim, *asked)
+
+    def _advance(self, partition: int, script: str, *arguments: Any) -> Appended | Refused:
+        """Run a script that moves the shard's watermark, or refuses to."""
+        meta = self._opened()
+        keys = [self._key(name, partition) for name in ("state", "stream", "keys", "pending")]
         pipe = self._client.pipeline(transaction=False)
         pipe.sadd(self._key("shards"), partition)
         # Not EVALSHA: its bytes don't show beside a batch's, and a restarted server need not know it.
-        pipe.eval(_APPEND, 2, *keys, *claim, *pack(batch))
+        pipe.eval(script, len(keys), *keys, *arguments)
         pipe.get(self._key("meta"))  # last, so that nothing is acknowledged that went to a deleted context
         _, (appended, *fields), raw = pipe.execute()
         if raw != meta.raw:
@@ -108,7 +113,7 @@ class RedisContextStore:
 
     @guarded
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
-        reply: list[bytes] = self._client.eval(_ADMIT, 1, self._key("contexts"), limit, *sorted(contexts))
+        reply: list[bytes] = self._client.eval(ADMIT, 1, self._key("contexts"), limit, *sorted(contexts))
         return frozenset(name.decode() for name in reply)
 
     @guarded
@@ -132,18 +137,48 @@ class RedisContextStore:
         states, found = self._pull(after, max_batches, round(block_s * 1000) or None)
         batches: list[Batch] = []
         for partition, position in after.items():
-            entries = found.get(self._key("stream", partition).encode(), ())
+            entries = found[partition]
             batches += read(partition, position, entries, states[partition], meta, max_batches)
         return Tail(batches, {p: state for p, state in states.items() if state.epoch})
 
     @guarded
     def entry(self, partition: int, offset: int) -> Entry | None:
-        """The entry at these coordinates, None where there is none."""
-        meta = self._opened()
-        found = self._client.xrange(self._key("stream", partition), min=f"{offset + 1}-0", count=1)
-        for identifier, fields in found:
-            batch, _ = decode(partition, identifier, fields, meta)
-            return next((entry for entry in batch.entries if entry.offset == offset), None)
+        """The entry at these coordinates, None where there is none or it was deleted."""
+        if self._client.hexists(self._key("pending", partition), pack_offsets([offset])):
+            return None
+        batch = self._reaching(partition, offset)
+        return next((entry for entry in batch.entries if entry.offset == offset), None) if batch else None
+
+    def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+        """A round trip for each batch that they lie in."""
+        left = list(offsets)
+        while left and (batch := self._reaching(partition, left[0])):
+            if (found := batch.only(set(left))).entries:
+                yield found
+            left = left[bisect_right(left, batch.watermark) :]
+
+    @guarded
+    def erase(self, most: int) -> int:
+        covered = Redaction.covered(self._client, self._prefix)
+        shards = {p: Redaction(self._client, self._prefix, p, self._opened()) for p in covered}
+        left = 0
+        for partition, redaction in shards.items():
+            due = redaction.due(covered[partition])
+            while due and most:
+                due = redaction.erase_first(due, covered[partition])
+                most -= 1
+            left += len(due)
+        return left
+
+    @guarded
+    def _reaching(self, partition: int, offset: int) -> Batch | None:
+        """The first batch whose watermark is at or beyond `offset`."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.xrange(self._key("stream", partition), min=f"{offset + 1}-0", count=1)
+        pipe.zrangebylex(self._key("redacted", partition), *from_id(offset + 1), 0, 1)
+        entries, members = pipe.execute()
+        for identifier, fields in merged(entries, members, 1):
+            return decode(partition, identifier, fields, self._opened())[0]
         return None
 
     def close(self) -> None:
@@ -151,17 +186,24 @@ class RedisContextStore:
 
     def _pull(
         self, after: Mapping[int, int], count: int, block_ms: int | None
-    ) -> tuple[dict[int, ShardState], dict[bytes, StreamEntries]]:
-        """The shards' states, and what their streams held beyond the positions afterwards."""
+    ) -> tuple[dict[int, ShardState], dict[int, StreamEntries]]:
+        """The shards' states, and what they held beyond the positions afterwards."""
         pipe = self._client.pipeline(transaction=False)
         pipe.smembers(self._key("shards"))
         for partition in after:
             pipe.hmget(self._key("state", partition), _FIELDS)
         streams = {self._key("stream", p): f"{position + 1}-0" for p, position in after.items()}
         pipe.xread(streams, count=count, block=block_ms)
-        members, *states, found = pipe.execute()
+        for partition, position in after.items():  # last, so that a batch moved here meanwhile is not missed
+            pipe.zrangebylex(self._key("redacted", partition), *from_id(position + 2), 0, count)
+        replies = pipe.execute()
+        members, states, found = replies[0], replies[1 : len(after) + 1], dict(replies[len(after) + 1])
         self._shards = frozenset(self._partitions(members)).union(after)
-        return {p: self._state(p, fields) for p, fields in zip(after, states, strict=True)}, dict(found)
+        entries = {
+            p: merged(found.get(self._key("stream", p).encode(), ()), redacted, count)
+            for p, redacted in zip(after, replies[len(after) + 2 :], strict=True)
+        }
+        return {p: self._state(p, fields) for p, fields in zip(after, states, strict=True)}, entries
 
     def _stored_meta(self, identity: EmbedderIdentity) -> Meta:
         """The context's, begun with `identity` where there is none."""
@@ -207,6 +249,4 @@ class RedisContextStore:
             raise ContextError(f"{self._key('shards')} is corrupt: {error}") from error
 
     def _key(self, name: str, partition: int | None = None) -> str:
-        return (
-            f"{self._prefix}:{name}" if partition is None else f"{self._prefix}:{{shard-{partition}}}:{name}"
-        )
+        return f"{self._prefix}:{name}" if partition is None else shard_key(self._prefix, partition, name)

@@ -1,4 +1,5 @@
-"""Published weights as the fields of a hash, under a SHA-256 of them all."""
+"""What others than the solver read of it: weights as the fields of a hash, under a SHA-256 of them all, and
+the audit of deletions as JSON."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
 import numpy as np
 
-from workers.core.context import NOTHING
+from workers.core.context import NOTHING, Deletion
 from workers.errors import Superseded
-from workers.ports import PublishedWeights
+from workers.ports import PublishedWeights, Unlearned
 
 _SIGNED: Final = ("version", "watermarks", "published_ms", "certificate", "projection")
 _MEAN: Final = "mean"
@@ -71,3 +73,22 @@ def check_successor(weights: PublishedWeights, version: bytes | None, watermarks
             f"weights {weights.version} of context {weights.context!r} can't follow {int(version or 0)}"
             + (f": they know less of shards {back}" if back else "")
         )
+
+
+def pack_audit(unlearned: Unlearned) -> str:
+    """All of it; the key's digest in hex."""
+    fields = asdict(unlearned)
+    if unlearned.deletion.key is not None:
+        fields["deletion"]["key"] = unlearned.deletion.key.hex()
+    return json.dumps(fields)
+
+
+def unpack_audit(raw: bytes) -> Unlearned:
+    """What `pack_audit` was given. Raises ValueError, KeyError or TypeError for anything else."""
+    fields = json.loads(raw)
+    asked = fields.pop("deletion")
+    key = None if asked["key"] is None else bytes.fromhex(asked["key"])
+    deletion = Deletion(asked["offset"], asked["timestamp_ms"], key, tuple(asked["targets"]))
+    digests = {context: (before, after) for context, (before, after) in fields.pop("digests").items()}
+    watermarks = {int(p): int(w) for p, w in fields.pop("watermarks").items()}
+    return Unlearned(deletion=deletion, digests=digests, watermarks=watermarks, **fields)

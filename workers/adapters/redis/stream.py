@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from workers.core.codec import Packed, bare, beyond, unpack
+from workers.core.codec import Packed, bare, beyond, unpack, unpack_deletion, unpack_offsets
 from workers.core.context import NOTHING, Batch, EmbedderIdentity, ShardState
 from workers.errors import ContextError, ContextReplaced
 
@@ -67,14 +67,20 @@ def decode(partition: int, identifier: bytes, fields: Fields, meta: Meta) -> tup
         watermark = int(identifier.partition(b"-")[0]) - 1
         epoch, row = fields[b"epoch"].decode(), int(fields[b"row"])
         if epoch == meta.epoch:
-            packed = Packed(fields[b"entries"], fields[b"vectors"])
-            return unpack(partition, watermark, packed, meta.identity.dimension), row
+            return _batch(partition, watermark, fields, meta.identity.dimension), row
     except (ValueError, KeyError) as error:
         raise ContextError(
             f"entry {identifier.decode()} of shard {partition} is corrupt ({error}): restore the store from a"
             " backup, or delete the context and let it be filled again from Kafka"
         ) from error
     raise ContextReplaced(f"shard {partition} holds batches of a context that was deleted or begun anew")
+
+
+def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Batch:
+    if b"deletion" in fields:
+        return unpack_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension)
+    batch = unpack(partition, watermark, Packed(fields[b"entries"], fields[b"vectors"]), dimension)
+    return replace(batch, removed=unpack_offsets(fields.get(b"removed", b"")))
 
 
 def read(
@@ -94,7 +100,7 @@ def read(
     for identifier, fields in entries:
         batch, first = decode(partition, identifier, fields, meta)
         _check_rows(partition, row, first)
-        row = first + len(batch.entries)
+        row = first + batch.rows
         batches.append(batch)
     if len(entries) == limit:  # there may be more
         return beyond(position, batches, None)

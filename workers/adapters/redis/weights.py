@@ -6,7 +6,8 @@ P:{solver}:grams        hash: context -> count and G
 P:{solver}:sums:C       hash: answer -> n_a and B_a
 P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection,
                         mean, sha256
-P:{solver}:versions     hash: context -> version
+P:{solver}:versions     hash: context -> version, also of weights withdrawn
+P:{solver}:audit        hash: partition/offset of a deletion's record -> JSON; what is there is never changed
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ import redis
 
 from workers.adapters.redis import published
 from workers.adapters.redis.connection import Connection, guarded
+from workers.adapters.redis.published import pack_audit, unpack_audit
 from workers.core.codec import seal, unseal
 from workers.core.context import ShardState
 from workers.core.features import NONE
 from workers.errors import ContextError, Superseded, TransientError
-from workers.ports import Checkpoint, PublishedWeights
+from workers.ports import Checkpoint, PublishedWeights, Unlearned
 
 TRANSACTION_BYTES: Final = 256 << 20
 """Most that one transaction writes; servers take less than 1 GB (client-query-buffer-limit)."""
@@ -91,11 +93,22 @@ class RedisWeightsStore:
         stamp = secrets.token_hex(8)
         shards = json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})
         header = {"stamp": stamp, "shards": shards, "features": checkpoint.features}
-        if not self._save_changes(checkpoint, header):
-            self._save_whole(checkpoint, header)
+        audit = {f"{u.partition}/{u.deletion.offset}": pack_audit(u) for u in checkpoint.unlearned}
+        if not self._save_changes(checkpoint, header, audit):
+            self._save_whole(checkpoint, header, audit)
         self._stamps, self._contexts = {stamp}, set(checkpoint.statistics)
         for statistics in checkpoint.statistics.values():
             statistics.mark_saved()
+        checkpoint.unlearned.clear()
+
+    @guarded
+    def audit(self) -> Sequence[Unlearned]:
+        """Raises `ContextError` where it is damaged."""
+        try:
+            found = [unpack_audit(raw) for raw in self._hash("audit").values()]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContextError(f"{self._key('audit')} is damaged ({error!r})") from error
+        return sorted(found, key=lambda u: (u.done_ms, u.partition, u.deletion.offset))
 
     @guarded
     def publish(self, weights: PublishedWeights) -> None:
@@ -103,14 +116,26 @@ class RedisWeightsStore:
         figure of the certificate is not finite."""
         key = self._key("weights", weights.context)
         fields = published.pack(weights)
-        with self._fenced(key) as pipe:
-            version, watermarks, digest = pipe.hmget(key, "version", "watermarks", "sha256")
+        with self._fenced(key, self._key("versions")) as pipe:
+            watermarks, digest = pipe.hmget(key, "watermarks", "sha256")
             if digest == fields["sha256"]:
                 return
+            version = pipe.hget(self._key("versions"), weights.context)
             published.check_successor(weights, version, watermarks)
             pipe.multi()
             pipe.hset(key, mapping=fields)
             pipe.hset(self._key("versions"), weights.context, str(weights.version))
+            pipe.execute()
+
+    @guarded
+    def withdraw(self, context: str, version: int) -> None:
+        with self._fenced(self._key("versions")) as pipe:
+            last = int(pipe.hget(self._key("versions"), context) or 0)
+            if version != last + 1:
+                raise Superseded(f"weights {version} of context {context!r} can't follow {last}")
+            pipe.multi()
+            pipe.unlink(self._key("weights", context))
+            pipe.hset(self._key("versions"), context, str(version))
             pipe.execute()
 
     @guarded
@@ -151,7 +176,9 @@ class RedisWeightsStore:
             ) from error
         return checkpoint
 
-    def _save_changes(self, checkpoint: Checkpoint, header: Mapping[str, str]) -> bool:
+    def _save_changes(
+        self, checkpoint: Checkpoint, header: Mapping[str, str], audit: Mapping[str, str]
+    ) -> bool:
         """False where changes won't do."""
         writes = list(self._writes(checkpoint, whole=False))
         if self._contexts - set(checkpoint.statistics) or len(list(_transactions(writes))) > 1:
@@ -163,11 +190,19 @@ class RedisWeightsStore:
             self._stamps.add(header["stamp"])  # should this one's fate remain unknown, the next may follow it
             pipe.multi()
             _put(pipe, writes)
-            pipe.hset(self._key("checkpoint"), mapping=header)
-            pipe.execute()
+            self._finish(pipe, header, audit)
         return True
 
-    def _save_whole(self, checkpoint: Checkpoint, header: Mapping[str, str]) -> None:
+    def _finish(self, pipe: Any, header: Mapping[str, str], audit: Mapping[str, str]) -> None:
+        """The last transaction of a checkpoint: from here on it counts."""
+        pipe.hset(self._key("checkpoint"), mapping=header)
+        for record, said in audit.items():
+            pipe.hsetnx(self._key("audit"), record, said)
+        pipe.execute()
+
+    def _save_whole(
+        self, checkpoint: Checkpoint, header: Mapping[str, str], audit: Mapping[str, str]
+    ) -> None:
         with self._fenced(self._key("checkpoint")) as pipe:
             stale = [self._key("sums", name.decode()) for name in pipe.hkeys(self._key("grams"))]
             pipe.multi()
@@ -183,9 +218,8 @@ class RedisWeightsStore:
         self._stamps = {header["stamp"]}
         with self._fenced(self._key("checkpoint")) as pipe:
             pipe.multi()
-            pipe.hset(self._key("checkpoint"), mapping=header)
             pipe.hdel(self._key("checkpoint"), "draft")
-            pipe.execute()
+            self._finish(pipe, header, audit)
 
     def _writes(self, checkpoint: Checkpoint, whole: bool) -> Iterator[_Write]:
         for context, statistics in checkpoint.statistics.items():

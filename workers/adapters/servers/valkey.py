@@ -53,6 +53,7 @@ class ValkeyServer(Server):
             "appendonly": "yes",
             "appendfsync": "always",
             "save": "",
+            "stream-node-max-entries": "1",  # a batch to a node, so that an erased one is freed
             **({"requirepass": self.password} if self.password else {}),
             **self._settings,
         }

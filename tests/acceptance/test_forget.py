@@ -1,0 +1,149 @@
+"""Entries deleted while everything runs and is killed: gone from answers, context and statistics alike."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from schemas import Query, TextEvent
+from tests.acceptance.system import PARTITIONS, System, wait_for
+from workers.adapters.redis import RedisWeightsStore, connect
+from workers.ports import Outgoing, Unlearned
+
+PEOPLE = 5
+
+
+def events(first: int, count: int) -> list[TextEvent]:
+    return [
+        TextEvent(text=f"question number {i}", answer=f"answer {i % 7}", metadata={"who": f"p{i % PEOPLE}"})
+        for i in range(first, first + count)
+    ]
+
+
+def teach(system: System, sent: list[TextEvent]) -> None:
+    """Under the key of who said it, which puts all of a person's in one partition."""
+    with system.sink() as sink:
+        sink.send(
+            [
+                Outgoing(
+                    system.settings.kafka.texts,
+                    event.encode(),
+                    key=event.metadata["who"].encode(),
+                    partition=int(event.metadata["who"][1:]) % PARTITIONS,
+                )
+                for event in sent
+            ]
+        )
+
+
+def delete(system: System, who: str) -> None:
+    tombstone = Outgoing(system.settings.kafka.texts, None, who.encode(), partition=int(who[1:]) % PARTITIONS)
+    with system.sink() as sink:
+        sink.send([tombstone])
+
+
+def audit(system: System) -> list[Unlearned]:
+    connection = connect(system.settings.redis)
+    try:
+        return list(RedisWeightsStore(connection).audit())
+    finally:
+        connection.client.close()
+
+
+def assert_unlearned(system: System, sent: list[TextEvent], *gone: str) -> None:
+    """As if what these people said had never been."""
+    kept = sorted(event.text for event in sent if event.metadata["who"] not in gone)
+    wait_for(lambda: sorted(system.texts_in_context()) == kept, 30, "what was deleted is erased")
+    assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
+    assert system.checkpoint().statistics["default"].count == len(kept)
+
+
+@pytest.mark.parametrize(
+    ("worker", "point"),
+    [
+        ("ingest", "before-delete"),
+        ("ingest", "after-delete"),
+        ("solver", "before-checkpoint"),
+        ("solver", "in-checkpoint"),
+        ("solver", "after-checkpoint"),
+        ("solver", "before-erase"),
+        ("solver", "in-erase"),
+    ],
+)
+def test_killed_around_a_deletion_under_load(system: System, worker: str, point: str) -> None:
+    sent = events(0, 300)
+    teach(system, sent)
+    other = "solver" if worker == "ingest" else "ingest"
+    steady = system.start(other).wait_ready() if other == "ingest" else system.start(other)
+    first = system.start(worker)
+    wait_for(lambda: len(system.texts_in_context()) == 300, 60, "all texts in")
+    first.kill()
+    delete(system, "p1")
+    doomed = system.start_doomed(worker, point, 1)
+    sent += events(300, 300)
+    teach(system, sent[300:])
+    doomed.wait_end()
+    delete(system, "p3")
+    survivor = system.start(worker)
+    wait_for(lambda: len(audit(system)) == 2, 60, "both deletions are done")
+    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == 600, 30, "all folded")
+    # p1's later texts came after its deletion.
+    kept = [e for e in sent[:300] if e.metadata["who"] not in ("p1", "p3")]
+    kept += [e for e in sent[300:] if e.metadata["who"] != "p3"]
+    assert_unlearned(system, kept)
+    assert sorted((u.pairs, len(u.deletion.targets)) for u in audit(system)) == [(60, 60), (120, 120)]
+    assert survivor.terminate() == 0
+    assert steady.terminate() == 0
+
+
+def test_within_a_second_a_responder_no_longer_answers_with_it(system: System) -> None:
+    for name in ("ingest", "solver"):
+        system.start(name)
+    teach(system, [*events(0, 100), TextEvent(text="my cat is Tom", answer="Tom", metadata={"who": "p4"})])
+    responder = system.start("responder").wait_ready()
+    wait_for(lambda: len(system.texts_in_context()) == 101, 60, "all texts in")
+    query = Query(text="my cat is Tom", top_k=5)
+
+    def asked(number: int) -> list[str]:
+        system.ask([query.model_copy(update={"id": f"q{number}"})])
+        wait_for(lambda: len(system.answers()) == number, 30, "an answer")
+        (answer,) = [answer for answer in system.answers() if answer.id == f"q{number}"]
+        return [candidate.answer for candidate in answer.candidates]
+
+    assert asked(1)[0] == "Tom"
+    delete(system, "p4")
+    time.sleep(1.0)
+    assert "Tom" not in asked(2)
+    assert responder.terminate() == 0
+
+
+def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: System) -> None:
+    sent = events(0, 60)
+    teach(system, sent)
+    workers = [system.start(name).wait_ready() for name in ("ingest", "solver")]
+    wait_for(lambda: len(system.texts_in_context()) == 60, 60, "all texts in")
+    nothing = system.run("forget")
+    assert nothing.returncode == 2
+    assert "--entry" in nothing.stderr
+    unknown = system.run("forget", "--entry", "0/100000")
+    assert unknown.returncode == 2
+    assert "has no record 0/100000" in unknown.stderr
+    for _ in range(2):  # the second time there is nothing left to do
+        done = system.run("forget", "--key", "p2", "--entry", "0/1", "--wait", "30")
+        assert done.returncode == 0, done.stderr
+        assert "backups" in done.stdout
+    log = [json.loads(line) for line in system.run("forget", "--log").stdout.splitlines()]
+    assert sum(line["pairs"] for line in log) == 13
+    assert sum(len(line["entries"]) for line in log) == 14  # 0/1 was deleted before, and is named again
+    assert len(log) == 2 * (PARTITIONS + 1)
+    changed = [digests for line in log for digests in line["digests"].values()]
+    assert all(digests["before"] != digests["after"] for digests in changed)
+    wait_for(lambda: len(system.texts_in_context()) == 47, 30, "erased")
+    assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
+    assert system.dead_letters() == []
+    assert [worker.terminate() for worker in workers] == [0, 0]
+    late = system.run("forget", "--entry", "0/2", "--wait", "0")
+    assert late.returncode == 1
+    assert "not done yet" in late.stderr

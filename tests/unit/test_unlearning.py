@@ -1,0 +1,392 @@
+"""Deleting over in-memory adapters: whatever happens, it is as if the entry had never been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import TextEvent
+from workers import solver as solver_module
+from workers.adapters.embedders.hashing import HashedText
+from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
+from workers.context_memory import ContextMemory
+from workers.core.answering import rank
+from workers.core.context import Batch, Deletion, Entry
+from workers.core.solve import solve
+from workers.core.statistics import Statistics
+from workers.errors import TransientError
+from workers.ingest import Ingest
+from workers.metrics import Metrics
+from workers.ports import Appended, Checkpoint, Outgoing, Record, Refused
+from workers.settings import IngestSettings, Settings, SolveSettings
+from workers.solver import Solver
+
+EMBEDDER = HashedText(32)
+DIMENSION = EMBEDDER.identity.dimension
+CONTEXTS = ("one", "two")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
+    monkeypatch.setattr(solver_module, "READ_BATCHES", 2)  # deletions and what they delete in other steps
+
+
+class LosesReplies(MemoryContextStore):
+    """Does what it is told, but every second reply is lost."""
+
+    calls = 0
+
+    def _lose(self) -> None:
+        self.calls += 1
+        if self.calls % 2:
+            raise TransientError("the reply was lost")
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        result = super().append(batch, expected)
+        self._lose()
+        return result
+
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+        result = super().delete(partition, deletion, expected)
+        self._lose()
+        return result
+
+
+class LosesSaves(MemoryWeightsStore):
+    """Fails at every third save, before or after it."""
+
+    calls = 0
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.calls += 1
+        if self.calls % 6 == 3:
+            raise TransientError("the store is away")
+        super().save_checkpoint(checkpoint)
+        if self.calls % 6 == 0:
+            raise TransientError("the reply was lost")
+
+
+@dataclass
+class World:
+    """A broker, a store, and workers between them."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    server: MemoryServer = field(default_factory=MemoryServer)
+
+    def __post_init__(self) -> None:
+        for topic in ("texts", "dead-letters"):
+            self.log.create(topic, partitions=2)
+        MemoryContextStore(self.server).open(EMBEDDER.identity)
+
+    def send(self, text: str, answer: str | None = None, key: str | None = None, **where: object) -> None:
+        context = str(where.get("context", "one"))
+        event = TextEvent(text=text, answer=answer, context=context)
+        self._send(event.encode(), key, int(str(where.get("partition", 0))))
+
+    def delete_key(self, key: str | None, partition: int = 0) -> None:
+        self._send(None, key, partition)
+
+    def delete_at(self, offset: str, partition: int = 0) -> None:
+        self._send(None, None, partition, (("forget", offset.encode()),))
+
+    def _send(self, value: bytes | None, key: str | None, partition: int, headers: object = ()) -> None:
+        raw = None if key is None else key.encode()
+        self.log.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
+
+    def ingest(self, batch: int = 4, lossy: bool = False) -> Ingest:
+        store = (LosesReplies if lossy else MemoryContextStore)(self.server)
+        chosen = Settings(ingest=IngestSettings(poll=0, batch=batch))
+        source = MemorySource(self.log, "texts", "ingest")
+        return Ingest(source, store, MemorySink(self.log), EMBEDDER, chosen, Metrics())
+
+    def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
+        self.server.data.leases.clear()
+        solve = SolveSettings(interval=interval, checkpoint_interval=checkpoint_interval, device="cpu")
+        weights = (LosesSaves if lossy else MemoryWeightsStore)(self.server)
+        stores = weights, MemoryLeaseStore(self.server)
+        return Solver(MemoryContextStore(self.server), *stores, Settings(solve=solve), Metrics())
+
+    def take_in(self) -> None:
+        """An ingest and a solver do all there is to do."""
+        ingest = self.ingest()
+        turn(ingest, 40)
+        ingest.close()
+        solver = self.solver()
+        turn(solver, 2)
+        for _ in range(500):
+            turn(solver)
+            if self.settled():
+                break
+        turn(solver)
+
+    def settled(self) -> bool:
+        """Whether all is in the saved checkpoint, and all that was deleted is erased."""
+        covered = {p: shard.watermark for p, shard in self.server.data.checkpoint.shards.items()}
+        shards = self.server.data.shards.items()
+        return all(covered.get(p) == shard.state.watermark and not shard.pending for p, shard in shards)
+
+    def statistics(self) -> Mapping[str, Statistics]:
+        return self.server.data.checkpoint.statistics
+
+    def left(self) -> list[tuple[int, Entry]]:
+        """What a plain reading of the topic says must be in the context."""
+        entries: dict[tuple[int, int], tuple[Entry, bytes | None]] = {}
+        for record in self.log.records("texts"):
+            if record.value is not None:
+                event = TextEvent.decode(record.value)
+                entry = Entry(record.offset, record.timestamp_ms, event.context, event.text, event.answer)
+                entries[record.partition, record.offset] = entry, record.key
+            else:
+                for coordinates in self.named(record, entries):
+                    del entries[coordinates]
+        return [(partition, entry) for (partition, _), (entry, _) in sorted(entries.items())]
+
+    @staticmethod
+    def named(
+        record: Record, entries: Mapping[tuple[int, int], tuple[Entry, bytes | None]]
+    ) -> list[tuple[int, int]]:
+        forget = record.header("forget")
+        return [
+            (partition, offset)
+            for (partition, offset), (_, key) in entries.items()
+            if partition == record.partition
+            and (offset == int(forget) if forget else record.key is not None and key == record.key)
+        ]
+
+
+class Follower:
+    """A responder's memory."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self.memory = ContextMemory(DIMENSION)
+        self.store = MemoryContextStore(server)
+
+    def step(self, most: int = 100) -> None:
+        for batch in self.store.tail(self.memory.watermarks(), most).batches:
+            self.memory.append(batch)
+
+
+def turn(worker: Ingest | Solver, times: int = 1) -> None:
+    for _ in range(times):
+        try:
+            worker.step()
+        except TransientError:
+            continue
+
+
+def never_saw(world: World) -> tuple[dict[str, Statistics], ContextMemory]:
+    """Statistics and memory of what is left, from nothing."""
+    statistics: dict[str, Statistics] = {}
+    memory = ContextMemory(DIMENSION)
+    for partition, entry in world.left():
+        vectors = EMBEDDER.embed([entry.text])
+        memory.append(Batch(partition, entry.offset, [entry], vectors))
+        if entry.answer is not None:
+            statistics.setdefault(entry.context, Statistics(DIMENSION)).add(vectors, [entry.answer])
+    return statistics, memory
+
+
+QUESTIONS = ("text number 3", "text", "number 11 again")
+
+
+def answers(
+    memory: ContextMemory, context: str, statistics: Statistics | None
+) -> tuple[list[object], list[float]]:
+    """What of answers must be equal, and their scores, whose rounding depends on a row's place."""
+    projection = solve(statistics, 0.1, "cpu").projection if statistics else None
+    index = memory.index(context)
+    exact: list[object] = [len(index)]
+    scores: list[float] = []
+    for ranking in rank(QUESTIONS, EMBEDDER.embed(QUESTIONS), index, projection):
+        for c in sorted(ranking.candidates, key=lambda c: c.answer):
+            exact.append((c.answer, index.coordinates(c.row), index.entry(c.row)))
+            scores += [c.combined, c.parts.memory, c.parts.weights or 0.0, c.parts.local, c.parts.words]
+    return exact, scores
+
+
+def assert_never_seen(world: World, *memories: ContextMemory) -> None:
+    statistics, clean = never_saw(world)
+    found = world.statistics()
+    assert {c: s.digest() for c, s in found.items()} == {c: s.digest() for c, s in statistics.items()}
+    assert world.server.data.weights.keys() == statistics.keys()
+    store = MemoryContextStore(world.server)
+    batches = store.tail({}, 10_000).batches
+    assert [(b.partition, e) for b in batches for e in b.entries] == world.left()
+    for memory in memories:
+        for context in CONTEXTS:
+            exact, scores = answers(memory, context, statistics.get(context))
+            wanted, wanted_scores = answers(clean, context, statistics.get(context))
+            assert exact == wanted
+            np.testing.assert_allclose(scores, wanted_scores, atol=1e-5)
+
+
+def test_by_key_all_earlier_entries_of_the_key_are_unlearned() -> None:
+    world = World()
+    follower = Follower(world.server)
+    for i in range(6):
+        world.send(f"text number {i}", f"answer {i % 2}", key=f"k{i % 3}")
+    world.take_in()
+    follower.step()
+    before = world.statistics()["one"].digest()
+    world.delete_key("k1")
+    world.send("text number 9", "answer 9", key="k1")
+    world.take_in()
+    follower.step()
+    assert [e.offset for _, e in world.left()] == [0, 2, 3, 5, 7]
+    assert_never_seen(world, follower.memory)
+    (audit,) = world.server.data.audit.values()
+    assert (audit.partition, audit.deletion.offset, audit.deletion.targets) == (0, 6, (1, 4))
+    assert audit.pairs == 2
+    assert audit.digests["one"][0] != before  # the next text was folded in before the digest was taken
+    assert audit.digests["one"][1] == world.statistics()["one"].digest()
+
+
+def test_repeats_and_unknown_targets_are_audited_and_change_nothing() -> None:
+    world = World()
+    for i in range(4):
+        world.send(f"text number {i}", "a", key="k")
+    world.delete_at("2")
+    world.delete_at("2")  # before the first is folded in
+    world.take_in()
+    digest = world.statistics()["one"].digest()
+    assert world.statistics()["one"].count == 3
+    world.delete_at("2")  # after it is erased
+    world.delete_key("nobody's")
+    world.delete_at("4")  # the first deletion's own record
+    world.take_in()
+    assert world.statistics()["one"].digest() == digest
+    audits = [world.server.data.audit[0, offset] for offset in range(4, 9)]
+    assert [(a.pairs, len(a.digests)) for a in audits] == [(1, 1), (0, 0), (0, 0), (0, 0), (0, 0)]
+    assert_never_seen(world)
+
+
+@pytest.mark.parametrize(("offset", "key"), [("1", None), ("7", None), ("-1", None), ("x", "k"), ("", "k")])
+def test_a_deletion_that_names_no_earlier_offset_is_a_dead_letter(offset: str, key: str | None) -> None:
+    world = World()
+    world.send("text number 0", "a", key="k")
+    world._send(None, key, 0, (("forget", offset.encode()),))
+    world.delete_key(None)
+    world.send("text number 3", "b")
+    world.take_in()
+    letters = world.log.records("dead-letters")
+    assert [(b'"tombstone"' in (letter.value or b"")) for letter in letters] == [True, True]
+    assert [
+        entry.offset
+        for batch in MemoryContextStore(world.server).tail({}, 9).batches
+        for entry in batch.entries
+    ] == [0, 3]
+
+
+def test_a_context_left_without_pairs_loses_its_weights_and_may_get_new_ones() -> None:
+    world = World()
+    world.send("text number 0", "a", key="k")
+    world.send("text number 1", "b", context="two")
+    world.take_in()
+    assert world.server.data.versions == {"one": 1, "two": 1}
+    world.delete_key("k")
+    world.take_in()
+    assert world.server.data.versions["one"] == 2
+    assert_never_seen(world)
+    world.send("text number 2", "c")
+    world.take_in()
+    assert world.server.data.versions["one"] == 3
+    assert_never_seen(world)
+
+
+def test_without_a_saved_checkpoint_nothing_is_erased() -> None:
+    world = World()
+    world.send("text number 0", "a", key="k")
+    world.delete_key("k")
+    turn(world.ingest(), 6)
+    assert world.server.data.shards[0].pending == {0: 1}
+    world.server.data.checkpoint.shards.clear()
+    assert MemoryContextStore(world.server).erase(9) == 0
+    assert world.server.data.shards[0].pending == {0: 1}
+
+
+class Schedule:
+    """Draws what happens next."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.data = data
+        self.world = World()
+        self.ingest: Ingest | None = None
+        self.solver: Solver | None = None
+        self.follower = Follower(self.world.server)
+        self.sent = 0
+
+    def send(self) -> None:
+        for _ in range(self.data.draw(st.integers(1, 5))):
+            self.world.send(
+                f"text number {self.sent}",
+                self.data.draw(st.sampled_from([None, "answer 1", "answer 2", f"answer of {self.sent}"])),
+                self.data.draw(st.sampled_from([None, "a", "b"])),
+                context=self.data.draw(st.sampled_from(CONTEXTS)),
+                partition=self.data.draw(st.integers(0, 1)),
+            )
+            self.sent += 1
+
+    def delete(self) -> None:
+        partition = self.data.draw(st.integers(0, 1))
+        if self.data.draw(st.booleans()):
+            self.world.delete_key(self.data.draw(st.sampled_from(["a", "b", "c"])), partition)
+        elif end := self.world.log.partition("texts", partition).end:
+            self.world.delete_at(str(self.data.draw(st.integers(0, end - 1))), partition)
+
+    def step_ingest(self) -> None:
+        lossy, batch = self.data.draw(st.booleans()), self.data.draw(st.integers(1, 6))
+        self.ingest = self.ingest or self.world.ingest(batch, lossy)
+        turn(self.ingest, 4)
+
+    def step_solver(self) -> None:
+        interval, lossy = self.data.draw(st.sampled_from([0, 3600])), self.data.draw(st.booleans())
+        self.solver = self.solver or self.world.solver(3600, interval, lossy)
+        turn(self.solver, self.data.draw(st.integers(1, 4)))
+
+    def crash(self) -> None:
+        if self.ingest and self.data.draw(st.booleans()):
+            self.ingest.close()
+            self.ingest = None
+        else:
+            self.solver = None
+
+    def forget_the_checkpoint(self) -> None:
+        self.solver = None
+        self.world.server.data.checkpoint.statistics.clear()
+        self.world.server.data.checkpoint.shards.clear()
+
+    def follow(self) -> None:
+        if self.data.draw(st.integers(0, 4)) == 0:
+            self.follower = Follower(self.world.server)
+        self.follower.step(self.data.draw(st.integers(1, 5)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_any_interleaving_leaves_what_a_context_has_that_never_saw_what_was_deleted(
+    data: st.DataObject,
+) -> None:
+    schedule = Schedule(data)
+    acts = [
+        *[schedule.send, schedule.delete, schedule.step_ingest, schedule.step_solver] * 2,
+        *[schedule.follow, schedule.crash, schedule.forget_the_checkpoint],
+    ]
+    for act in data.draw(st.lists(st.sampled_from(acts), max_size=30)):
+        act()
+    if schedule.ingest:
+        schedule.ingest.close()
+    schedule.world.take_in()
+    late = Follower(schedule.world.server)
+    for _ in range(30):
+        schedule.follower.step()
+        late.step()
+    assert_never_seen(schedule.world, schedule.follower.memory, late.memory)
+    asked = [(r.partition, r.offset) for r in schedule.world.log.records("texts") if r.value is None]
+    assert sorted(schedule.world.server.data.audit) == sorted(asked)

@@ -1,0 +1,73 @@
+"""The topic of texts read again, by nobody's group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from workers.adapters.kafka.connection import connect, milliseconds, translated
+from workers.errors import ConfigurationError, TransientError
+from workers.ports import Bounds, Record
+from workers.settings import KafkaSettings
+
+POLL_S = 0.5
+STALL_S = 30.0
+BLOCK = 1_000
+"""Most records of a block."""
+
+
+class KafkaHistory:
+    """`History` (see the ports) of one topic."""
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._topic = topic
+        self._consumer: Any = connect(
+            KafkaConsumer,
+            settings,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_poll_records=BLOCK,
+            metrics_enabled=False,
+        )
+
+    def bounds(self) -> dict[int, Bounds]:
+        with translated(f"asking for the offsets of {self._topic}"):
+            partitions = [
+                TopicPartition(self._topic, p) for p in self._consumer.partitions_for_topic(self._topic) or ()
+            ]
+            if not partitions:
+                raise ConfigurationError(f"no such topic: {self._topic}")
+            ends = self._consumer.end_offsets(partitions)
+            first = self._consumer.beginning_offsets(partitions)
+        return {at.partition: Bounds(first[at], ends[at]) for at in partitions}
+
+    def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
+        at = TopicPartition(self._topic, partition)
+        with translated(f"reading {self._topic}/{partition}"):
+            self._consumer.assign([at])
+            self._consumer.seek(at, first)
+        moved = time.monotonic()
+        while True:
+            with translated(f"reading {self._topic}/{partition}"):
+                found = self._consumer.poll(timeout_ms=milliseconds(POLL_S)).get(at, ())
+                reached = self._consumer.position(at)
+            block = [
+                Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+                for r in found
+                if r.offset <= last
+            ]
+            if block:
+                yield block
+                moved = time.monotonic()
+            if reached > last:
+                return
+            if time.monotonic() - moved > STALL_S:
+                raise TransientError(f"{self._topic}/{partition} gave no record for {STALL_S:g} s")
+
+    def close(self) -> None:
+        self._consumer.close()

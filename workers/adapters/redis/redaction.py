@@ -1,0 +1,122 @@
+"""Batches out of which rows were erased.
+
+A stream entry can't be changed, nor replaced in its place. So one that loses rows leaves the stream, and what
+is left of it goes to a sorted set that readers read beside the stream:
+
+    P:{shard-N}:redacted    sorted set, by bytes: id (8 bytes, the number before "-0"), then in msgpack
+                            the fields of the stream entry, and removed (offsets)
+
+The server gives the memory of an erased stream entry back at once only where stream-node-max-entries is 1;
+else it may lie unreachable in its node, also in what the server saves, until its neighbours go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+import redis
+
+from workers.adapters.redis.stream import Fields, Meta, StreamEntries, decode
+from workers.core.codec import pack, pack_offsets, unpack_offsets
+from workers.core.context import NOTHING
+from workers.errors import TransientError
+
+
+def shard_key(prefix: str, partition: int, name: str) -> str:
+    """A key of one shard."""
+    return f"{prefix}:{{shard-{partition}}}:{name}"
+
+
+def from_id(number: int) -> tuple[bytes, bytes]:
+    """The range of members whose id is at least `number`."""
+    return b"[" + number.to_bytes(8, "big"), b"+"
+
+
+def merged(entries: StreamEntries, members: Sequence[bytes], limit: int) -> StreamEntries:
+    """The first `limit` of both, in order. Where an entry is in both it was moved between two reads."""
+    if not members:
+        return entries
+    redacted = dict(map(_parsed, members))
+    both = [*redacted.items(), *((name, fields) for name, fields in entries if name not in redacted)]
+    return sorted(both, key=lambda entry: _number(entry[0]))[:limit]
+
+
+class Redaction:
+    """Erases rows of one shard. All its writes change the sorted set, and watch it: of two, one fails."""
+
+    def __init__(self, client: Any, prefix: str, partition: int, meta: Meta) -> None:
+        self._client = client
+        self._partition = partition
+        self._meta = meta
+        self._prefix = prefix
+        self._stream, self._redacted, self._pending = (
+            shard_key(prefix, partition, name) for name in ("stream", "redacted", "pending")
+        )
+
+    @staticmethod
+    def covered(client: Any, prefix: str) -> dict[int, int]:
+        """The watermark per shard of the solver's saved checkpoint; empty where there is none."""
+        shards = json.loads(client.hget(_checkpoint(prefix), "shards") or b"{}")
+        return {int(partition): int(state[0]) for partition, state in shards.items()}
+
+    def due(self, covered: int) -> list[int]:
+        """Offsets deleted by records up to offset `covered` and not yet erased, ascending."""
+        pending: Mapping[bytes, bytes] = self._client.hgetall(self._pending)
+        return sorted(unpack_offsets(b"".join(t for t, record in pending.items() if int(record) <= covered)))
+
+    def erase_first(self, due: Sequence[int], covered: int) -> list[int]:
+        """Erase what of `due` lies in one batch with the first of them; returns the rest. Raises
+        `TransientError` where the checkpoint was lost or another got in between."""
+        first = due[0] + 1
+        with self._client.pipeline() as pipe:
+            try:
+                pipe.watch(self._redacted, _checkpoint(self._prefix))
+                # Should the store have lost the checkpoint that covers them, the next solver needs the rows.
+                if self.covered(pipe, self._prefix).get(self._partition, NOTHING) < covered:
+                    raise TransientError("the checkpoint that covers what is to be erased is gone")
+                found = merged(
+                    pipe.xrange(self._stream, min=f"{first}-0", count=1),
+                    pipe.zrangebylex(self._redacted, *from_id(first), 0, 1),
+                    1,
+                )
+                pipe.multi()
+                done = self._rewrite(pipe, found, due)
+                pipe.hdel(self._pending, *(pack_offsets([offset]) for offset in done))
+                pipe.execute()
+            except redis.WatchError as error:
+                raise TransientError(f"another erased rows of shard {self._partition} too") from error
+        return list(due[len(done) :])
+
+    def _rewrite(self, pipe: Any, found: StreamEntries, due: Sequence[int]) -> Sequence[int]:
+        """Queue what puts the rest of a batch in its place; returns which of `due` that settles."""
+        if not found:  # there is nothing at or beyond them
+            return due
+        identifier, fields = found[0]
+        batch, _ = decode(self._partition, identifier, fields, self._meta)
+        done = [offset for offset in due if offset <= batch.watermark]
+        rest = batch.without(set(done))
+        if rest.removed != batch.removed:
+            entries, vectors = pack(rest)
+            changed = {b"entries": entries, b"vectors": vectors, b"removed": pack_offsets(rest.removed)}
+            number = _number(identifier)
+            own = number.to_bytes(8, "big")
+            pipe.xdel(self._stream, identifier)
+            pipe.zremrangebylex(self._redacted, b"[" + own, b"(" + (number + 1).to_bytes(8, "big"))
+            pipe.zadd(self._redacted, {own + msgpack.packb({**fields, **changed}): 0})
+        return done
+
+
+def _checkpoint(prefix: str) -> str:
+    return f"{prefix}:{{solver}}:checkpoint"
+
+
+def _number(identifier: bytes) -> int:
+    return int(identifier.partition(b"-")[0])
+
+
+def _parsed(member: bytes) -> tuple[bytes, Fields]:
+    fields: Fields = msgpack.unpackb(member[8:])
+    return b"%d-0" % int.from_bytes(member[:8], "big"), fields
