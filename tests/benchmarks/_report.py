@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +36,9 @@ class Report:
             out.print(table(columns, rows, title))
 
     def write(self, file: Path) -> None:
-        rounded = {name: float(f"{value:.4g}") for name, value in self.figures.items()}
+        """What could not be measured (a peer that is not installed, say) is left out."""
+        known = {name: value for name, value in self.figures.items() if math.isfinite(value)}
+        rounded = {name: float(f"{value:.4g}") for name, value in known.items()}
         file.write_text(json.dumps(rounded, indent=2) + "\n", "utf-8")
 
 

@@ -258,3 +258,15 @@ def test_evaluation_teaches_solves_and_asks_with_features(spec: str) -> None:
     assert evaluation.solve() == []
     asked = evaluation.ask([TextEvent(text=f"the {c} lamp please", answer=c) for c in colours])
     assert all(question.right("weights") and question.right() for question in asked)
+
+
+def test_what_is_subtracted_was_never_added() -> None:
+    rows, answers = unit_rows(9, 8, 5), ["a", "b", None, "a", "a", "b", "c", None, "c"]
+    gone, kept = [1, 2, 3, 6, 8], [0, 4, 5, 7]
+    both, alone = AnswerSums(Features("gaussian:256", 8)), AnswerSums(Features("gaussian:256", 8))
+    both.add(entries(answers), rows)
+    both.subtract(entries([answers[i] for i in gone]), rows[gone])
+    alone.add(entries([answers[i] for i in kept]), rows[kept])
+    for answer in ("a", "b", "c"):
+        np.testing.assert_array_equal(both.total(answer), alone.total(answer))
+    assert both._counts == alone._counts == {"a": 2, "b": 1}
