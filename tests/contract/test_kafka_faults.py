@@ -64,13 +64,19 @@ def read_all(settings: KafkaSettings, topic: str, count: int) -> list[tuple[int,
     found: list[tuple[int, int, bytes]] = []
     deadline = time.monotonic() + SECONDS
     with closing(KafkaSource(settings, topic, f"reader-{time.monotonic_ns()}")) as source:
-        while len(found) < count or any(source.lag().values()):
+        while len(found) < count or not read_to_the_end(source):
             assert time.monotonic() < deadline, (
                 f"{len(found)} of {count} records in {topic}, lag {source.lag()}"
             )
             polled = source.poll(0.3, 5_000)
             found += [(r.partition, r.offset, r.value or b"") for r in polled.records]
     return found
+
+
+def read_to_the_end(source: KafkaSource) -> bool:
+    """The lag of a partition is unknown until something was fetched from it."""
+    lag = source.lag()
+    return bool(lag) and lag.keys() == source.assignment() and not any(lag.values())
 
 
 class Traffic:
