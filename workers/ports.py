@@ -290,14 +290,3 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(len(texts), dimension); a zero row where a text has nothing to embed. The same text gives the same
         row in every batch."""
-
-
-class Clock(Protocol):
-    """Time, so that tests need not wait."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-
-    def monotonic(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...

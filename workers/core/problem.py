@@ -83,7 +83,7 @@ def problem_of(statistics: Statistics, device: torch.device, intercept: bool) ->
     m, answers = statistics.count, len(statistics.sums)
     if not intercept:
         return Problem(gram, cross, m, m, answers)
-    mean = torch.from_numpy(_column_sums(statistics) / (m * SCALE)).to(device)
+    mean = torch.from_numpy(statistics.column_sums / (m * SCALE)).to(device)
     counts = np.array([entry.count for entry in statistics.sums.values()], np.float64)
     weighted = torch.from_numpy(_weighted_sum(statistics) / SCALE).to(device)  # Cn
     mixed = torch.outer(weighted, mean)
@@ -105,7 +105,7 @@ def exact_system(statistics: Statistics, ridge: float, device: torch.device, int
     gram, d = statistics.gram, statistics.dimension
     if not intercept:
         return ExactSystem(gram, ridge, d, device)
-    sums = _column_sums(statistics) * SCALE
+    sums = statistics.column_sums * SCALE
     corner = np.array([[statistics.count * SCALE**2]])
     return ExactSystem(np.block([[gram, sums[:, None]], [sums[None], corner]]), ridge, d, device)
 
@@ -129,13 +129,6 @@ def bordered(matrix: torch.Tensor, mean: torch.Tensor, corner: float) -> torch.T
     edge = matrix @ mean
     last = (corner + mean @ edge).reshape(1, 1)
     return torch.cat([torch.cat([matrix, -edge[:, None]], 1), torch.cat([-edge[None], last], 1)])
-
-
-def _column_sums(statistics: Statistics) -> NDArray[np.int64]:
-    total = np.zeros(statistics.dimension, np.int64)
-    for entry in statistics.sums.values():
-        total += entry.total
-    return total
 
 
 def _weighted_sum(statistics: Statistics) -> Floats:
