@@ -11,6 +11,7 @@ from pydantic_core import from_json
 SCHEMA_VERSION = 1
 MAX_TEXT = 16_384
 MAX_METADATA_ITEMS = 32
+MAX_WEIGHT = 1_000
 DEFAULT_CONTEXT = "default"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

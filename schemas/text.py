@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.base import DEFAULT_CONTEXT, ContextName, Message, Metadata, Text
+from schemas.base import DEFAULT_CONTEXT, MAX_WEIGHT, ContextName, Message, Metadata, Text
 
 
 class TextEvent(Message):
@@ -12,5 +12,8 @@ class TextEvent(Message):
 
     text: Text
     answer: Text | None = Field(None, description="the target this text should be answered with")
+    weight: int | None = Field(
+        None, strict=True, ge=1, le=MAX_WEIGHT, description="teaches like so many copies of it; 1 if absent"
+    )
     context: ContextName = Field(DEFAULT_CONTEXT, description="the named context it belongs to")
     metadata: Metadata = Field(default_factory=dict, description="carried along, returned with matches")

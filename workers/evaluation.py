@@ -152,7 +152,8 @@ class Evaluation:
         return seconds
 
     def _entry(self, event: TextEvent) -> Entry:
-        entry = Entry(self._offset, 0, CONTEXT, event.text, event.answer, event.metadata)
+        weight = event.weight or 1
+        entry = Entry(self._offset, 0, CONTEXT, event.text, event.answer, event.metadata, weight)
         self._offset += 1
         return entry
 

@@ -31,7 +31,8 @@ def entry_of(record: Record) -> Entry:
     if record.value is None and (named := record.header(FORGET)) is not None:
         raise InvalidMessage("tombstone", f"the header {FORGET} is no earlier offset: {named[:40]!r}")
     event = TextEvent.decode(record.value)
-    return Entry(record.offset, record.timestamp_ms, event.context, event.text, event.answer, event.metadata)
+    at = record.offset, record.timestamp_ms
+    return Entry(*at, event.context, event.text, event.answer, event.metadata, event.weight or 1)
 
 
 def deletion_of(record: Record) -> Deletion | None:

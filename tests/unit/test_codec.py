@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from workers.core.codec import MAX_ROWS, Packed, bare, beyond, check, pack, seal, unpack, unseal
-from workers.core.context import NOTHING, Batch, Entry
+from workers.core.context import MAX_WEIGHT, NOTHING, Batch, Entry
 from workers.core.grid import SCALE
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -24,6 +24,7 @@ entries = st.builds(
     text=text,
     answer=st.none() | text,
     metadata=st.dictionaries(text, text, max_size=3),
+    weight=st.integers(1, MAX_WEIGHT),
 )
 
 
@@ -86,7 +87,7 @@ def forged(rows: Any, vectors: bytes = b"\1\0\1\0") -> Packed:
     return Packed(b"\1" + crc32c(vectors, crc32c(body)).to_bytes(4, "little") + body, vectors)
 
 
-GOOD = [3, 0, "c", "text", None, {}]
+GOOD: list[Any] = [3, 0, "c", "text", None, {}]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,8 @@ GOOD = [3, 0, "c", "text", None, {}]
         [[3, 0, "c", "text", 7, {}]],
         [[3, 0, "c", "text", None, {"k": 1}]],
         [[True, 0, "c", "text", None, {}]],
+        *[[[*GOOD, weight]] for weight in (0, -1, MAX_WEIGHT + 1, True, 1.0, None, "2")],
+        [[*GOOD, 2, 2]],
         [[9, 0, "c", "text", None, {}]],  # beyond the watermark
         [[-2, 0, "c", "text", None, {}]],
         [GOOD, GOOD],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import MESSAGES, Answer, DeadLetter, InvalidMessage, Message, Query, TextEvent
-from schemas.base import MAX_TEXT
+from schemas.base import MAX_TEXT, MAX_WEIGHT
 
 # Messages as they were written by the first version. A change that no longer reads them needs a new version.
 GOLDEN: list[tuple[type[Message], str]] = [
@@ -20,6 +20,7 @@ GOLDEN: list[tuple[type[Message], str]] = [
         '{"v":1,"text":"acenda a luz","answer":"HassTurnOn","context":"home","metadata":{"lang":"pt-BR"}}',
     ),
     (TextEvent, '{"text":"without a version it is version 1"}'),
+    (TextEvent, '{"v":1,"text":"the office is closed on Friday","weight":5}'),
     (
         Query,
         '{"v":1,"text":"lights on","id":"q-1","context":"home","top_k":3,"min_watermarks":{"0":17},'
@@ -102,6 +103,12 @@ def test_bad_text_events_are_refused_with_their_reason(raw: bytes | None, reason
 def test_queries_are_bounded(fields: dict[str, object]) -> None:
     with pytest.raises(InvalidMessage, match=next(iter(fields))):
         Query.decode(json.dumps({"text": "hi", **fields}).encode())
+
+
+@pytest.mark.parametrize("weight", [0, -1, MAX_WEIGHT + 1, 1.5, True, "2"])
+def test_a_weight_is_a_number_of_copies(weight: object) -> None:
+    with pytest.raises(InvalidMessage, match="weight"):
+        TextEvent.decode(json.dumps({"text": "hi", "weight": weight}).encode())
 
 
 @given(st.binary())

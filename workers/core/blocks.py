@@ -3,14 +3,14 @@
 A block is allocated once. Rows are written behind the published ones and then published together, by
 replacing one reference: no locks, and no pause to move what is there. One writer; any number of readers.
 
-A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 49 bytes beside
+A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 61 bytes beside
 them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,19 +28,23 @@ Integers = NDArray[np.int64]
 
 
 class Columns(NamedTuple):
-    """What is held of a row beside its vector: coordinates, answer, whether it teaches that answer, and the
-    row that taught it before (-1: none)."""
+    """What is held of a row beside its vector: coordinates, time, weight, answer, whether it teaches that
+    answer, and the row that taught it before (-1: none)."""
 
     partitions: Integers
     offsets: Integers
+    timestamps_ms: Integers
+    weights: NDArray[np.int32]
     answers: Integers
     teaches: NDArray[np.bool_]
     previous: Integers
 
     def part(self, of: slice) -> Columns:
         """The same for some of the rows."""
-        partitions, offsets, answers, teaches, previous = self
-        return Columns(partitions[of], offsets[of], answers[of], teaches[of], previous[of])
+        return Columns._make(column[of] for column in self)
+
+
+_TYPES: Final[dict[str, type]] = {"weights": np.int32, "teaches": np.bool_}  # of the others: int64
 
 
 class Block:
@@ -59,10 +63,9 @@ class Block:
         self.scale = np.empty(BLOCK_ROWS, dtype=np.float32)
         self.slack = np.empty(BLOCK_ROWS, dtype=np.float32)
         self.norms = np.empty(BLOCK_ROWS, dtype=np.int64)
-        numbers = np.empty((4, BLOCK_ROWS), dtype=np.int64)
-        partitions, offsets, answers, previous = numbers
-        teaches = np.empty(BLOCK_ROWS, dtype=np.bool_)
-        self.columns = Columns(partitions, offsets, answers, teaches, previous)
+        self.columns = Columns._make(
+            np.empty(BLOCK_ROWS, _TYPES.get(name, np.int64)) for name in Columns._fields
+        )
         self._offsets = (MAX_OFFSET, -1)  # the lowest and the highest
         parts = (self.rows, self.plane, self.scale, self.slack, self.norms, *self.columns[:2])
         self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS]
@@ -111,7 +114,7 @@ class Snapshot(NamedTuple):
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """What `Columns` or the norms say of some rows."""
         parts = [b.norms if name == "norms" else getattr(b.columns, name) for b in self.blocks]
-        return _gather(parts, rows, (), np.bool_ if name == "teaches" else np.int64)
+        return _gather(parts, rows, (), _TYPES.get(name, np.int64))
 
 
 class Blocks:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 NOTHING = -1
 """The watermark of a shard that has seen nothing."""
 
+MAX_WEIGHT = 1_000
+"""Of an entry."""
+
 KEY_BYTES = 16
 """Of a record key's digest."""
 
@@ -25,7 +28,7 @@ Vectors = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A validated item of the context."""
+    """A validated item of the context. `weight`, 1 to MAX_WEIGHT, is how many copies of it teach the same."""
 
     offset: int
     timestamp_ms: int
@@ -33,6 +36,7 @@ class Entry:
     text: str
     answer: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ class ContextIndex:
         return Columns(
             partitions=partitions,
             offsets=np.array([entry.offset for entry in entries], dtype=np.int64),
+            timestamps_ms=np.array([entry.timestamp_ms for entry in entries], dtype=np.int64),
+            weights=np.array([entry.weight for entry in entries], dtype=np.int32),
             answers=np.array(answers, dtype=np.int64),
             teaches=np.array(teaches, dtype=np.bool_),
             previous=np.array(previous, dtype=np.int64),
