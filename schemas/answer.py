@@ -38,7 +38,7 @@ class WeightsReceipt(Part):
 
     version: int
     watermarks: Watermarks = Field(description="the last offset per partition that they have learned from")
-    count: int = Field(description="training pairs")
+    count: int = Field(description="training pairs, each as often as its weight")
     ridge: float
     condition_number: float
     residual: float

@@ -155,10 +155,10 @@ class Solver:
 
     def _fold(self, checkpoint: Checkpoint, tail: Tail) -> None:
         """Add the pairs of new batches to the statistics of their contexts (eq. 3: G and C)."""
-        for context, (vectors, answers) in pairs(tail.batches).items():
+        for context, (vectors, answers, weights) in pairs(tail.batches).items():
             if context not in checkpoint.statistics:
                 checkpoint.statistics[context] = Statistics(self._features.size, self._settings.device)
-            checkpoint.statistics[context].add(self._features(vectors), answers)
+            checkpoint.statistics[context].add(self._features(vectors), answers, weights)
             self._note_pairs(context, len(answers))
         for batch in tail.batches:
             rows = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows

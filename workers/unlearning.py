@@ -12,22 +12,37 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.core.context import Batch, Deletion, Vectors
 from workers.errors import ContextError
 from workers.ports import Checkpoint, ContextStore, Unlearned
 
 
-def pairs(batches: Iterable[Batch]) -> Mapping[str, tuple[Vectors, list[str]]]:
-    """The entries that have an answer, by named context: their grid rows and their answers."""
-    found: dict[str, list[tuple[Vectors, str]]] = {}
+class Pairs(NamedTuple):
+    """Grid rows (n, d), their answers and their weights (n,)."""
+
+    vectors: Vectors
+    answers: list[str]
+    weights: NDArray[np.int64]
+
+
+def pairs(batches: Iterable[Batch]) -> Mapping[str, Pairs]:
+    """The entries that have an answer, by named context."""
+    found: dict[str, list[tuple[Vectors, str, int]]] = {}
     for batch in batches:
         for vector, entry in zip(batch.vectors, batch.entries, strict=True):
             if entry.answer is not None:
-                found.setdefault(entry.context, []).append((vector, entry.answer))
-    return {c: (np.stack([v for v, _ in mine]), [a for _, a in mine]) for c, mine in found.items()}
+                found.setdefault(entry.context, []).append((vector, entry.answer, entry.weight))
+    return {context: _together(mine) for context, mine in found.items()}
+
+
+def _together(found: Sequence[tuple[Vectors, str, int]]) -> Pairs:
+    vectors, answers, weights = zip(*found, strict=True)
+    return Pairs(np.stack(vectors), list(answers), np.array(weights, np.int64))
 
 
 Features = Callable[[Vectors], Vectors]
@@ -79,18 +94,18 @@ class _Taking:
         """One deletion; returns the pairs per context."""
         counts: Counter[str] = Counter()
         for held in self.store.held(partition, deletion.targets):
-            for context, (vectors, answers) in pairs([held]).items():
-                self._subtract(context, self.features(vectors), answers)
-                counts[context] += len(answers)
+            for context, found in pairs([held]).items():
+                self._subtract(context, found)
+                counts[context] += len(found.answers)
         return counts
 
-    def _subtract(self, context: str, rows: Vectors, answers: list[str]) -> None:
+    def _subtract(self, context: str, gone: Pairs) -> None:
         statistics = self.checkpoint.statistics.get(context)
         try:
             if statistics is None:
                 raise ValueError(f"no statistics of context {context!r}")
             self.before.setdefault(context, statistics.digest())
-            statistics.subtract(rows, answers)
+            statistics.subtract(self.features(gone.vectors), gone.answers, gone.weights)
         except ValueError as error:
             raise ContextError(
                 f"the solver's checkpoint does not hold what is deleted ({error}): delete it, and the"

@@ -124,9 +124,9 @@ class Verification:
             self._learn(Batch(proof.partition, proof.last, entries, np.stack(vectors)))
 
     def _learn(self, batch: Batch) -> None:
-        for context, (vectors, answers) in pairs([batch]).items():
+        for context, (vectors, answers, weights) in pairs([batch]).items():
             statistics = self._statistics.setdefault(context, Statistics(self._features.size))
-            statistics.add(self._features(vectors), answers)
+            statistics.add(self._features(vectors), answers, weights)
 
     def _replayed(self, partition: int, first: int, last: int, gone: Set[int]) -> Iterator[Batch]:
         """What an ingest makes of the records, without what is deleted; the last batch ends at `last`."""

@@ -171,7 +171,7 @@ WEIGHTS = (
     ">residual",
     ">gcv",
 )
-"""The rank is the effective one."""
+"""Pairs count as often as their weights say; the rank is the effective one."""
 
 
 def _weights_row(weights: dict[str, Any]) -> list[str]:

@@ -78,6 +78,12 @@ class ContextIndex:
         """The answer of each row, as an index into `answers`."""
         return self._blocks.snapshot.column("answers", rows)
 
+    def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """How many copies each row is; None where every row of the index is one."""
+        if not self._teaching.weighted:
+            return None
+        return self._blocks.snapshot.column("weights", rows).astype(np.float64)
+
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Grid rows (len(rows), d), in float32."""
         return self._blocks.snapshot.vectors(rows).astype(np.float32)

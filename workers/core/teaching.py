@@ -1,8 +1,8 @@
 """What the entries of a context teach: which rows share an answer, and what the weights predict for it.
 
 One-hot targets make the prediction for answer a the inner product ⟨Px, B_a⟩ (equation 3), B_a the sum of the
-rows that teach it. Only the answers of a query's nearest rows are candidates, so it is taken for those
-alone, and no second pass over all rows is needed for it."""
+rows that teach it, a row of weight w as w copies. Only the answers of a query's nearest rows are candidates,
+so it is taken for those alone, and no second pass over all rows is needed for it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ class Teaching:
 
     def __init__(self, blocks: Blocks) -> None:
         self.answers: list[str] = []
+        self.weighted = False
+        """Whether any row has ever had another weight than 1."""
         self._blocks = blocks
         self._numbers: dict[str, int] = {}
         self._last: list[int] = []  # the row that was last to teach an answer
         self._taught: list[int] = []  # rows that teach it
         self._held: list[int] = []  # entries that have it, whether they teach it or not
-        self._sums: dict[int, Integers] = {}
+        self._sums: dict[int, Integers] = {}  # `_total` of its rows
 
     def number(self, entry: Entry) -> int:
         """That of the answer of an entry to be appended. An entry without one is its own, but teaches
@@ -59,6 +61,7 @@ class Teaching:
 
     def appended(self, rows: Integers) -> None:
         """Rows that now stand in the blocks: bring the sums up to date."""
+        self.weighted |= bool((self._blocks.snapshot.column("weights", rows) != 1).any())
         rows = rows[self._blocks.snapshot.column("teaches", rows)]
         answers = self._blocks.snapshot.column("answers", rows)
         for answer in np.unique(answers).tolist():
@@ -95,7 +98,7 @@ class Teaching:
         np.add.at(scores, np.searchsorted(distinct, owners), self._scores(rows, prediction, constant))
         for i, answer in enumerate(distinct.tolist()):
             if answer in self._sums:
-                scores[i] = self._sums[answer] @ prediction / SCALE + self._taught[answer] * constant
+                scores[i] = self._sums[answer][:-1] @ prediction / SCALE + self._sums[answer][-1] * constant
         if without is not None:
             scores -= self._part(prediction, constant, distinct, np.array([without]))
         taught: Doubles = scores[back]
@@ -110,8 +113,9 @@ class Teaching:
         return part
 
     def _scores(self, rows: Integers, prediction: Doubles, constant: float) -> Doubles:
+        """What each row adds to the score of the answer that it teaches."""
         scores: Doubles = self._blocks.snapshot.vectors(rows) @ prediction / SCALE + constant
-        return scores
+        return scores * self._blocks.snapshot.column("weights", rows) if self.weighted else scores
 
     def _rows_of(self, answers: Integers) -> tuple[Integers, Integers]:
         """The rows that teach some answers, whose it is and which row: along all their chains at once."""
@@ -126,5 +130,9 @@ class Teaching:
         return np.concatenate(owners), np.concatenate(rows)
 
     def _total(self, rows: Integers) -> Integers:
-        total: Integers = self._blocks.snapshot.vectors(rows).sum(axis=0, dtype=np.int64)
-        return total
+        """Σ w x over some rows, and behind it Σ w: (d + 1,)."""
+        vectors = self._blocks.snapshot.vectors(rows)
+        if not self.weighted:
+            return np.append(vectors.sum(axis=0, dtype=np.int64), len(rows))
+        weights = self._blocks.snapshot.column("weights", rows).astype(np.int64)
+        return np.append(weights @ vectors, weights.sum())

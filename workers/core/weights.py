@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 class Certificate:
     """What is known of a solution. Plain numbers and strings, all finite: `as_dict` is JSON.
 
+    `count` is of the pairs, each as often as its weight says, and all figures are as of so many rows.
     `effective_rank` is exp of the entropy of X's singular values taken as shares (Roy & Vetterli 2007),
     `rank` their number above rounding, `degrees_of_freedom` Σσ²/(σ²+λ) (eq. 9). `residual` is
     ‖XW - Y‖²_F/‖Y‖²_F (eq. 11), `gcv` the generalised cross-validation score, None where nothing is left to
@@ -73,7 +74,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intercept:
-    """The mean row μ (d,) and the number m of the pairs. With them the score of answer a is
+    """The mean row μ (d,) and the number m of the pairs, copies counted. With them the score of answer a is
 
     (xW + b)_a = ⟨p, B_a⟩ + n_a·t,   p = P(x - μ),   t = 1/m - ⟨p, μ⟩,   b = (n - Wᵀmμ)/m:
 
