@@ -76,7 +76,7 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 
 
 class Evaluation:
-    """One context in memory. Teach, solve, ask."""
+    """One context in memory. Teach, solve, ask. Nothing ages here: questions and pairs have no time."""
 
     def __init__(self, embedder: Embedder, settings: SolveSettings, scoring: Scoring | None = None) -> None:
         self._embedder = embedder
