@@ -127,7 +127,7 @@ class Responder:
         except ValueError as error:
             self._refused[context] = published.version
             self._metrics.weights_refused.labels(context).inc()
-            reason = f"{error}: is HURNET_SOLVE_* the same for solver and responder?"
+            reason = f"{error}: are HURNET_SOLVE_FEATURES and _HALF_LIFE the same for the solver?"
             log.error("weights refused", context=context, version=published.version, reason=reason)
             return
         certificate = published.weights.certificate.as_dict()
