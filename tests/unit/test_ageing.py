@@ -426,6 +426,14 @@ def test_windows_that_go_back_count_what_they_had_forgotten(monkeypatch: pytest.
         assert found.weights == pytest.approx([products @ shares])
 
 
+def test_sums_are_kept_of_no_more_panes_than_count() -> None:
+    index = ContextIndex(DIMENSION, Window(MINUTE_MS, 0))
+    entries = [Entry(i, i % 30 * MINUTE_MS, "one", "", "a") for i in range(90)]
+    index.append(0, entries, EMBEDDER.embed([f"text {i}" for i in range(90)]))
+    index.turn(Window(MINUTE_MS, 25))
+    assert sorted(index._teaching.sums._panes[0]) == list(range(25 - PANES + 1, 30))
+
+
 def test_rows_are_removed_and_moved_together_with_their_age(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (blocks, scan, index_module):
         monkeypatch.setattr(module, "BLOCK_ROWS", 16)

@@ -193,7 +193,7 @@ def test_weights_scores_take_a_weight_as_so_many_copies(late: bool) -> None:
     vectors, entries = corpus(SEVERAL)
     random = np.random.default_rng(7)
     copies = random.integers(1, 50, SEVERAL)
-    copies[: 40 if late else 0] = 1
+    copies[: 40 if late else 0] = copies[60:] = 1
     entries = [replace(item, weight=int(w)) for item, w in zip(entries, copies, strict=True)]
     index, gone = ContextIndex(32), {2, 8, 41, 66}
     for first in range(0, SEVERAL, 20):
