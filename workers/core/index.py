@@ -111,6 +111,7 @@ class ContextIndex:
     def _add(self, partitions: NDArray[np.int64], entries: Sequence[Entry], vectors: Vectors) -> None:
         first = self._blocks.snapshot.rows
         columns = self._columns(partitions, entries, first)
+        self._teaching.sums.weighted |= bool((columns.weights != 1).any())
         self._entries.extend(entries)
         self._blocks.append(vectors, columns)
         self._teaching.appended(np.arange(first, first + len(entries)))

@@ -61,7 +61,6 @@ class Teaching:
 
     def appended(self, rows: Integers) -> None:
         """Rows that now stand in the blocks: bring the sums up to date."""
-        self.sums.weighted |= bool((self._blocks.snapshot.column("weights", rows) != 1).any())
         rows = rows[self._blocks.snapshot.column("teaches", rows)]
         answers = self._blocks.snapshot.column("answers", rows)
         for answer in np.unique(answers).tolist():
