@@ -21,6 +21,7 @@ from workers.commands.status import status
 from workers.commands.topics import topics
 from workers.commands.up import up
 from workers.commands.verify import verify
+from workers.commands.weights import weights
 from workers.commands.worker import ingest, responder, solver
 from workers.errors import HurnetError
 
@@ -62,7 +63,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, forget, status, verify, evaluate),
+    *(demo, up, topics, produce, ask, forget, status, verify, weights, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

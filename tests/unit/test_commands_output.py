@@ -27,7 +27,7 @@ from workers.commands.topics import state
 from workers.settings import Settings, variables
 
 COMMANDS = [
-    *("demo", "up", "topics", "produce", "ask", "forget", "status", "verify", "evaluate"),
+    *("demo", "up", "topics", "produce", "ask", "forget", "status", "verify", "weights", "evaluate"),
     *("ingest", "solver", "responder", "settings", "schemas"),
 ]
 

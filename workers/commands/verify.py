@@ -14,15 +14,11 @@ import click
 
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
-    from workers.ports import Checkpoint, WeightsStore
     from workers.settings import Settings
     from workers.verification import Proof, ShardProof, Verification
 
 EXIT_DIFFERENT = 1
 EXIT_UNPROVED = 3
-TRIES = 5
-"""At reading a checkpoint that is saved meanwhile."""
-
 Range = tuple[int, int, int]
 
 
@@ -72,26 +68,12 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
     """Raises `ContextError` where there is nothing to verify, or the embedder is another."""
     from workers.adapters.embedders import load
     from workers.adapters.kafka import KafkaHistory
-    from workers.adapters.redis import RedisContextStore, RedisWeightsStore
-    from workers.core import ageing
-    from workers.core.features import Features
-    from workers.errors import ContextError
+    from workers.adapters.redis import RedisContextStore
+    from workers.commands.learned import learned
     from workers.verification import Proof, Verification
 
+    features, checkpoint = learned(chosen, connection, needed=not ranges)
     store = RedisContextStore(connection)
-    identity = store.identity()
-    if identity is None:
-        raise ContextError(f"there is no context {chosen.redis.prefix!r} at {connection.place} yet")
-    features = Features(chosen.solve.features, identity.dimension)
-    half_life_ms = chosen.solve.half_life_ms
-    checkpoint = _checkpoint(
-        RedisWeightsStore(connection), features.size, ageing.identity(features.identity, half_life_ms)
-    )
-    if not checkpoint.shards and not ranges:
-        raise ContextError(
-            f"the solver has saved no checkpoint of {ageing.identity(features.identity, half_life_ms)!r} yet:"
-            " run `hurnet solver`, or name a --range"
-        )
     embedder = load(chosen.embedder.name)
     store.open(embedder.identity)  # checks that it is the context's
     with ExitStack() as stack:
@@ -103,7 +85,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
         advance = stack.enter_context(_progress(replayed))
         verification = Verification(history, store, embedder, features, store.contexts(), advance)
         if not ranges:
-            return verification.whole(checkpoint, half_life_ms)
+            return verification.whole(checkpoint, chosen.solve.half_life_ms)
         until = {p: state.watermark for p, state in store.states().items()}
         return Proof([_shard(verification, until, *chosen_range) for chosen_range in ranges])
 
@@ -117,17 +99,6 @@ def _shard(
             f"the context has seen partition {partition} up to {reached}, not {last}", param_hint="--range"
         )
     return verification.shard(partition, first, last, reached)
-
-
-def _checkpoint(weights: WeightsStore, size: int, features: str) -> Checkpoint:
-    from workers.errors import TransientError
-
-    for _ in range(TRIES - 1):
-        try:
-            return weights.load_checkpoint(size, features)
-        except TransientError:
-            continue
-    return weights.load_checkpoint(size, features)
 
 
 @contextmanager

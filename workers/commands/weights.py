@@ -1,0 +1,77 @@
+"""`hurnet weights`: the columns of W themselves (equation 3), for use where there is no context."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from schemas.base import DEFAULT_CONTEXT
+
+if TYPE_CHECKING:
+    from workers.core.statistics import Statistics
+    from workers.settings import SolveSettings
+
+AT_ONCE = 1_024
+"""Columns solved and printed together: bounds the memory they take."""
+
+
+@click.command()
+@click.option("--context", default=DEFAULT_CONTEXT, show_default=True, metavar="C", help="Whose weights.")
+@click.option("--answer", "answers", multiple=True, metavar="A", help="Only of this answer, repeatable.")
+def weights(context: str, answers: tuple[str, ...]) -> None:
+    """Print the weights of each answer.
+
+    A JSON object a line: {"answer": ..., "weights": [...]}, and with an intercept its "bias". An answer's
+    score for a text is their inner product with the text's embedding (a vector of length 1; its kernel
+    features where the settings name some), plus the bias. They are solved from the solver's last checkpoint
+    by its settings, and refined against the exact sums until they are right to about the last bit.
+    Responders need none of this: it is for a classifier elsewhere.
+    """
+    from workers import settings
+    from workers.adapters.redis import connect
+    from workers.commands.learned import learned
+    from workers.core.ageing import Window
+    from workers.errors import ContextError
+
+    chosen = settings.load()
+    connection = connect(chosen.redis)
+    try:
+        features, checkpoint = learned(chosen, connection)
+    finally:
+        connection.client.close()
+    window = Window(chosen.solve.half_life_ms, checkpoint.pane)
+    statistics = window.combined(checkpoint.statistics, context)
+    if statistics is None:
+        raise ContextError(f"no pairs have been learned of a context {context!r}")
+    if unknown := [answer for answer in answers if answer not in statistics.sums]:
+        raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
+    wanted = list(dict.fromkeys(answers)) or sorted(statistics.sums)
+    ridge, correction = _print(statistics, wanted, chosen.solve, window.unit)
+    click.echo(
+        f"{len(wanted):,} answers from {statistics.count / window.unit:,.0f} pairs, features"
+        f" {features.identity}, ridge {ridge:g}, last correction {correction:.1e}",
+        err=True,
+    )
+
+
+def _print(
+    statistics: Statistics, answers: list[str], chosen: SolveSettings, unit: int
+) -> tuple[float, float]:
+    """All columns; returns λ, and the largest relative correction that refinement ended with."""
+    from workers.core.solve import solve, solve_weights
+
+    how = chosen.device, chosen.intercept
+    ridge = chosen.ridge
+    if ridge == "gcv":
+        ridge = solve(statistics, ridge, chosen.device, intercept=chosen.intercept).certificate.ridge
+    correction = 0.0
+    for first in range(0, len(answers), AT_ONCE):
+        part = answers[first : first + AT_ONCE]
+        columns = solve_weights(statistics, part, ridge * unit, *how)
+        correction = max(correction, columns.correction)
+        for i, answer in enumerate(part):
+            bias = {} if columns.bias is None else {"bias": float(columns.bias[i])}
+            click.echo(json.dumps({"answer": answer, "weights": columns.weights[:, i].tolist(), **bias}))
+    return ridge, correction
