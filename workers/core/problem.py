@@ -53,6 +53,12 @@ class Problem:
     def identity(self) -> torch.Tensor:
         return torch.eye(self.dimension, dtype=torch.float64, device=self.gram.device)
 
+    def shifted(self, ridge: float) -> torch.Tensor:
+        """G + λI."""
+        matrix = self.gram.clone()
+        matrix.diagonal().add_(ridge)
+        return matrix
+
     def cutoff(self, largest: float) -> float:
         """max(m, n)·eps·σ₁ of the matrix decomposed: that is G, exact and (d, d), so m = n = d, not X."""
         return self.dimension * _EPS * (largest + self.length)
@@ -77,7 +83,7 @@ def problem_of(statistics: Statistics, device: torch.device, intercept: bool) ->
     """The problem of `statistics`, with an intercept or without."""
 
     def scaled(matrix: NDArray[np.int64] | Floats) -> torch.Tensor:
-        return torch.from_numpy(matrix.astype(np.float64) / SCALE**2).to(device)
+        return torch.from_numpy(np.multiply(matrix, SCALE**-2, dtype=np.float64)).to(device)
 
     gram, cross = scaled(statistics.gram), scaled(statistics.cross_gram())
     m, answers = statistics.count, len(statistics.sums)
@@ -122,6 +128,23 @@ def targets(
     if intercept:
         columns = np.hstack([columns, [[entry.count * SCALE] for entry in entries]])
     return torch.from_numpy(np.ascontiguousarray(columns.T) / SCALE).to(device)
+
+
+def eigvalsh(matrix: torch.Tensor) -> torch.Tensor:
+    """Ascending; on the CPU by numpy, whose LAPACK took 0.5 to 0.8 of the time that torch's takes."""
+    if matrix.device.type == "cpu":
+        return torch.from_numpy(np.linalg.eigvalsh(matrix.numpy()))
+    values: torch.Tensor = torch.linalg.eigvalsh(matrix)
+    return values
+
+
+def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same with the vectors, in columns."""
+    if matrix.device.type == "cpu":
+        values, vectors = map(torch.from_numpy, np.linalg.eigh(matrix.numpy()))
+    else:
+        values, vectors = torch.linalg.eigh(matrix)
+    return values, vectors
 
 
 def bordered(matrix: torch.Tensor, mean: torch.Tensor, corner: float) -> torch.Tensor:

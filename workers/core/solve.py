@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from workers.core.certify import Inverse, certificate, cross_validated
 from workers.core.device import float64_device
 from workers.core.precondition import RoughInverse, rough_inverse
-from workers.core.problem import Floats, Problem, exact_system, problem_of, targets
+from workers.core.problem import Floats, Problem, eigh, eigvalsh, exact_system, problem_of, targets
 from workers.core.refine import ExactSystem, refine, snapped_ridge
 from workers.core.statistics import Statistics
 from workers.core.weights import Intercept, Weights
@@ -101,6 +101,7 @@ def solve_weights(
 ) -> Columns:
     """W's columns for `answers`, right to about the last bit as long as cond(X) is below 1e13.
 
+    No worker calls this, since whoever holds the rows needs P alone: it is for those who want W itself.
     For λ = 0 the pseudo-inverse with the cutoff d·eps·σ₁ on the singular values of X itself: G is known
     exactly, so its eigenvalues below float64's rounding of G can be too (core/precondition.py). Raises
     KeyError for an answer without pairs, else as `solve`.
@@ -123,20 +124,22 @@ def _check(statistics: Statistics, ridge: float | Literal["gcv"]) -> None:
 
 
 def _decomposed(problem: Problem) -> tuple[Floats, torch.Tensor]:
-    spectrum, vectors = torch.linalg.eigh(problem.gram)
+    spectrum, vectors = eigh(problem.gram)
     return problem.cleaned(spectrum), vectors
 
 
 def _by_cholesky(problem: Problem, ridge: float, max_condition: float) -> Inverse | None:
     """None where cond(G + λI) is above `max_condition` or the factorisation fails."""
-    eigenvalues = problem.cleaned(torch.linalg.eigvalsh(problem.gram))  # a third of the time with vectors
+    eigenvalues = problem.cleaned(eigvalsh(problem.gram))  # a third of the time with vectors
     if eigenvalues[-1] + ridge > max_condition * (eigenvalues[0] + ridge):
         return None
-    factor, failed = torch.linalg.cholesky_ex(problem.gram + ridge * problem.identity)
+    shifted = problem.shifted(ridge)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
     if int(failed):
         return None
     projection = _symmetric(torch.cholesky_inverse(factor))
-    return _inverse(problem, projection, eigenvalues, problem.identity, "cholesky", ridge)
+    identity = problem.identity
+    return Inverse(projection, eigenvalues, identity, "cholesky", _error(shifted, projection, identity))
 
 
 def _by_eigh(problem: Problem, eigenvalues: Floats, vectors: torch.Tensor, ridge: float) -> Inverse:
@@ -146,20 +149,13 @@ def _by_eigh(problem: Problem, eigenvalues: Floats, vectors: torch.Tensor, ridge
     basis = vectors[:, int((~kept).sum()) :]  # ascending, so those kept come last
     projection = _symmetric((basis / shifted) @ basis.T)
     identity = problem.identity if kept.all() else basis @ basis.T
-    return _inverse(problem, projection, eigenvalues, identity, "eigh", ridge)
+    error = _error(problem.shifted(ridge), projection, identity)
+    return Inverse(projection, eigenvalues, identity, "eigh", error)
 
 
-def _inverse(
-    problem: Problem,
-    projection: torch.Tensor,
-    eigenvalues: Floats,
-    identity: torch.Tensor,
-    method: Literal["cholesky", "eigh"],
-    ridge: float,
-) -> Inverse:
-    smoother = problem.gram @ projection
-    error = float(torch.linalg.matrix_norm(smoother + ridge * projection - identity))
-    return Inverse(projection, eigenvalues, identity, method, smoother, error)
+def _error(shifted: torch.Tensor, projection: torch.Tensor, identity: torch.Tensor) -> float:
+    """‖(G + λI)P - identity‖_F."""
+    return float(torch.linalg.matrix_norm(torch.addmm(identity, shifted, projection, beta=-1)))
 
 
 def _exactly(
@@ -179,9 +175,7 @@ def _refined(problem: Problem, inverse: Inverse, system: ExactSystem, rough: Rou
     projection = system.snapped(_symmetric(found.solution))
     error = float(torch.linalg.matrix_norm(system.residual(unit, projection) - (unit - kept)))
     published = projection[:d, :d].contiguous()
-    return replace(
-        inverse, projection=published, smoother=problem.gram @ published, error=error, steps=found.steps
-    )
+    return replace(inverse, projection=published, error=error, steps=found.steps)
 
 
 def _bordered_identity(kept: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
@@ -227,4 +221,4 @@ def _halves(x: Floats) -> tuple[Floats, NDArray[np.float64]]:
 
 
 def _symmetric(matrix: torch.Tensor) -> torch.Tensor:
-    return (matrix + matrix.T) / 2
+    return (matrix.T + matrix).div_(2)
