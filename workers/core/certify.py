@@ -41,13 +41,15 @@ class Inverse:
     steps: int = 0
 
 
-def cross_validated(problem: Problem, eigenvalues: Floats, vectors: torch.Tensor) -> tuple[float, float]:
+def cross_validated(problem: Problem) -> tuple[float, float]:
     """The λ of the least GCV, and that: GCV(λ) = (‖(I-H)Y‖²_F/m) / (tr(I-H)/m)² (Golub, Heath & Wahba 1979).
 
     H = X(G+λI)⁻¹Xᵀ. With c_j = ‖v_jᵀC‖² = v_jᵀSv_j, over the r eigenvalues σ_j² > 0:
         ‖(I-H)Y‖²_F = (m - Σ c_j/σ_j²) + Σ c_j λ²/(σ_j²(σ_j²+λ)²),   tr(I-H) = (m - r) + Σ λ/(σ_j²+λ).
     The first bracket is least squares' own residual. So put, no small difference of large sums depends on λ.
     """
+    spectrum, vectors = problem.decomposed
+    eigenvalues = problem.cleaned(spectrum)
     real = eigenvalues > 0
     if not real.any():
         raise ValueError("cross-validation needs rows that are not all zero or, with an intercept, all equal")

@@ -13,7 +13,7 @@ from typing import Final
 
 import torch
 
-from workers.core.problem import Problem, bordered, eigh
+from workers.core.problem import Problem, bordered
 from workers.core.refine import ExactSystem
 
 UNSURE: Final = 1e-8
@@ -42,7 +42,7 @@ class RoughInverse:
 def rough_inverse(problem: Problem, system: ExactSystem, ridge: float, cutoff: float) -> RoughInverse:
     """Of `system`, which is `problem` with this ridge in integers. Directions whose eigenvalue is at most
     `cutoff` have no part in it."""
-    eigenvalues, vectors = eigh(problem.gram)
+    eigenvalues, vectors = problem.decomposed
     shifted = eigenvalues + ridge
     clear = shifted > UNSURE * (shifted[-1] + problem.length)
     sure: torch.Tensor = (vectors[:, clear] / shifted[clear]) @ vectors[:, clear].T
@@ -53,6 +53,6 @@ def rough_inverse(problem: Problem, system: ExactSystem, ridge: float, cutoff: f
     others = system.snapped(others)
     others = system.snapped(others - sure @ system.times(others))
     energy = others.T @ system.times(others)
-    energies, mix = eigh((energy + energy.T) / 2)
+    energies, mix = torch.linalg.eigh((energy + energy.T) / 2)
     real = energies > cutoff
     return RoughInverse(system, sure, others @ mix[:, real], energies[real])

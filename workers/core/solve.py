@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from workers.core.certify import Inverse, certificate, cross_validated
 from workers.core.device import float64_device
 from workers.core.precondition import RoughInverse, rough_inverse
-from workers.core.problem import Floats, Problem, eigh, eigvalsh, exact_system, problem_of, targets
+from workers.core.problem import Floats, Problem, exact_system, problem_of, targets
 from workers.core.refine import ExactSystem, refine, snapped_ridge
 from workers.core.statistics import Statistics
 from workers.core.weights import Intercept, Weights
@@ -57,15 +57,12 @@ def solve(
     _check(statistics, ridge)
     problem = problem_of(statistics, float64_device(device), intercept)
     if ridge == "gcv":
-        eigenvalues, vectors = _decomposed(problem)
-        best, score = cross_validated(problem, eigenvalues, vectors)
+        best, score = cross_validated(problem)
         chosen = snapped_ridge(best)
-        inverse = _by_eigh(problem, eigenvalues, vectors, chosen)
+        inverse = _by_eigh(problem, chosen)
     else:
         chosen, score = snapped_ridge(ridge), None
-        inverse = _by_cholesky(problem, chosen, max_condition) or _by_eigh(
-            problem, *_decomposed(problem), chosen
-        )
+        inverse = _by_cholesky(problem, chosen, max_condition) or _by_eigh(problem, chosen)
     exact = None
     if inverse.error > REFINED_ABOVE * math.sqrt(problem.dimension):
         cutoff = problem.cutoff(inverse.eigenvalues[-1] + chosen)
@@ -123,14 +120,9 @@ def _check(statistics: Statistics, ridge: float | Literal["gcv"]) -> None:
         raise ValueError("nothing to solve: the statistics hold no pairs")
 
 
-def _decomposed(problem: Problem) -> tuple[Floats, torch.Tensor]:
-    spectrum, vectors = eigh(problem.gram)
-    return problem.cleaned(spectrum), vectors
-
-
 def _by_cholesky(problem: Problem, ridge: float, max_condition: float) -> Inverse | None:
     """None where cond(G + λI) is above `max_condition` or the factorisation fails."""
-    eigenvalues = problem.cleaned(eigvalsh(problem.gram))  # a third of the time with vectors
+    eigenvalues = problem.eigenvalues()
     if eigenvalues[-1] + ridge > max_condition * (eigenvalues[0] + ridge):
         return None
     shifted = problem.shifted(ridge)
@@ -138,12 +130,14 @@ def _by_cholesky(problem: Problem, ridge: float, max_condition: float) -> Invers
     if int(failed):
         return None
     projection = _symmetric(torch.cholesky_inverse(factor))
-    identity = problem.identity
-    return Inverse(projection, eigenvalues, identity, "cholesky", _error(shifted, projection, identity))
+    error = _error(shifted, projection, problem.identity)
+    return Inverse(projection, eigenvalues, problem.identity, "cholesky", error)
 
 
-def _by_eigh(problem: Problem, eigenvalues: Floats, vectors: torch.Tensor, ridge: float) -> Inverse:
+def _by_eigh(problem: Problem, ridge: float) -> Inverse:
     """V(Σ² + λ)⁻¹Vᵀ without the directions whose σ² + λ is rounding: for λ = 0 the pseudo-inverse."""
+    spectrum, vectors = problem.decomposed
+    eigenvalues = problem.cleaned(spectrum)
     kept = problem.kept(eigenvalues, ridge)
     shifted = torch.from_numpy(eigenvalues[kept] + ridge).to(vectors.device)
     basis = vectors[:, int((~kept).sum()) :]  # ascending, so those kept come last
