@@ -38,11 +38,14 @@ class WeightsReceipt(Part):
 
     version: int
     watermarks: Watermarks = Field(description="the last offset per partition that they have learned from")
-    count: int = Field(description="training pairs")
+    count: int = Field(description="training pairs, each as often as its weight, less its age")
     ridge: float
     condition_number: float
     residual: float
     features: str | None = Field(None, description="the kernel features they work on, with their digest")
+    pane: int | None = Field(
+        None, description="half-lives since the epoch, as of which their pairs have aged"
+    )
 
 
 class Receipt(Part):
@@ -57,6 +60,10 @@ class Receipt(Part):
     weights: WeightsReceipt | None = None
     threshold: float = Field(description="combined score under which there is no answer")
     p: float | None = Field(None, description="memory is similarity in lp; absent for the cosine")
+    half_life: float | None = Field(
+        None,
+        description="weights and local count an entry half with each such time, in seconds; absent for never",
+    )
     margin: float | None = Field(None, description="combined score minus the runner-up's")
     runner_up: str | None = None
     seconds: float = Field(description="from polling the query to having scored it")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from workers.core.ageing import Window
 from workers.core.context import NOTHING, Batch
 from workers.core.encoded_words import forget_texts
 from workers.core.features import NONE, Features
@@ -17,9 +18,10 @@ from workers.ports import PublishedWeights
 class ContextMemory:
     """Follows the shards, batch by batch; `watermarks` is the last offset seen of each."""
 
-    def __init__(self, dimension: int, features: str = NONE) -> None:
+    def __init__(self, dimension: int, features: str = NONE, half_life_ms: int = 0) -> None:
         self._dimension = dimension
         self.features = Features(features, dimension)
+        self.half_life_ms = half_life_ms
         self._indexes: dict[str, ContextIndex] = {}
         self._sums: dict[str, AnswerSums] = {}
         self._weights: dict[str, PublishedWeights] = {}
@@ -60,14 +62,21 @@ class ContextMemory:
 
     def use(self, context: str, weights: PublishedWeights | None) -> None:
         """From now on these are the weights of `context`; None: it has none. Raises ValueError where they
-        work on other features than this memory was made with."""
+        work on other features, or forget otherwise, than this memory was made for."""
         if weights is None:
             self._weights.pop(context, None)
             return
-        features = weights.weights.certificate.features
-        if features != self.features.identity:
-            raise ValueError(f"they work on features {features}, and these here are {self.features.identity}")
+        certificate = weights.weights.certificate
+        if certificate.features != self.features.identity:
+            raise ValueError(
+                f"they work on features {certificate.features}, and these here are {self.features.identity}"
+            )
+        if round(certificate.half_life * 1000) != self.half_life_ms:
+            here = self.half_life_ms / 1000
+            raise ValueError(f"their half-life is {certificate.half_life:g} s, and here it is {here:g} s")
         self._weights[context] = weights
+        if context in self._indexes:
+            self._indexes[context].turn(self._window(context))
 
     def index(self, context: str) -> ContextIndex:
         """The entries of `context`; an empty index where there are none."""
@@ -96,7 +105,12 @@ class ContextMemory:
 
     def _index(self, context: str) -> ContextIndex:
         if context not in self._indexes:
-            self._indexes[context] = ContextIndex(self._dimension)
+            self._indexes[context] = ContextIndex(self._dimension, self._window(context))
             if self.features.identity != NONE:
                 self._sums[context] = AnswerSums(self.features)
         return self._indexes[context]
+
+    def _window(self, context: str) -> Window:
+        """As of the weights in force."""
+        weights = self._weights.get(context)
+        return Window(self.half_life_ms, weights.weights.certificate.pane if weights else 0)

@@ -17,6 +17,7 @@ from workers.core.statistics import Statistics
 from workers.core.weights import gate
 from workers.ports import Embedder, PublishedWeights
 from workers.settings import SolveSettings
+from workers.unlearning import pairs
 
 PARTS = ("memory", "weights", "local", "words")
 CONTEXT = "default"
@@ -75,7 +76,7 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 
 
 class Evaluation:
-    """One context in memory. Teach, solve, ask."""
+    """One context in memory. Teach, solve, ask. Nothing ages here: questions and pairs have no time."""
 
     def __init__(self, embedder: Embedder, settings: SolveSettings, scoring: Scoring | None = None) -> None:
         self._embedder = embedder
@@ -101,10 +102,10 @@ class Evaluation:
         entries = [self._entry(events[row]) for row in known]
         if not entries:
             return
-        self._memory.append(Batch(0, self._offset - 1, entries, vectors[known]))
-        taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
-        rows = [known[i] for i in taught]
-        self._statistics.add(self._memory.features(vectors[rows]), [entries[i].answer or "" for i in taught])
+        batch = Batch(0, self._offset - 1, entries, vectors[known])
+        self._memory.append(batch)
+        for mine, answers, weights in pairs([batch]).values():
+            self._statistics.add(self._memory.features(mine), answers, weights)
 
     def solve(self) -> list[str]:
         """Weights from all pairs so far; returns why they are not used, which is empty where they are."""

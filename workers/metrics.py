@@ -107,7 +107,11 @@ class Metrics:
         self.lag_rows = self._gauge(
             "lag_rows", "rows of the context not yet folded in or loaded", "partition"
         )
-        self.context_rows = self._gauge("context_rows", "rows held in memory or folded in", "context")
+        self.context_rows = self._gauge(
+            "context_rows",
+            "rows held in memory, or folded in: those as often as their weights say",
+            "context",
+        )
         self.freshness_seconds = self._histogram(
             "freshness_seconds",
             "record timestamp to answerable, for entries loaded after catching up",

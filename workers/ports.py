@@ -207,7 +207,7 @@ class ContextStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unlearned:
-    """The audit of one deletion. `digests` holds, per named context whose statistics it changed, their digest
+    """The audit of one deletion. `digests` holds, by the key of the statistics that it changed, their digest
     with and without what was deleted, at `watermarks` (deletions read in one step share both)."""
 
     partition: int
@@ -220,14 +220,16 @@ class Unlearned:
 
 @dataclass(slots=True)
 class Checkpoint:
-    """Statistics per context, and the watermark per shard that they cover exactly. `features` is the identity
-    of those that the statistics are of (core/features.py). `unlearned` are deletions folded in since the last
-    save; saving adds them to the audit, where the first word on a record stands."""
+    """Statistics per context, and the watermark per shard that they cover exactly. Where pairs age there are
+    some for every pane of a context (keys of core/ageing.py), and the window ends at `pane`. `features` is
+    the identity of what they are of. `unlearned` are deletions folded in since the last save; saving adds
+    them to the audit, where the first word on a record stands."""
 
     statistics: dict[str, Statistics] = field(default_factory=dict)
     shards: dict[int, ShardState] = field(default_factory=dict)
     features: str = NONE
     unlearned: list[Unlearned] = field(default_factory=list)
+    pane: int = 0
 
 
 @dataclass(frozen=True, slots=True)

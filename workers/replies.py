@@ -135,6 +135,7 @@ class Replies:
             weights=_weights_receipt(weights) if weights else None,
             threshold=self._settings.threshold,
             p=None if self._settings.p == EUCLIDEAN else self._settings.p,
+            half_life=self._memory.half_life_ms / 1000 or None,
             margin=ranking.margin,
             runner_up=runner_up.answer if runner_up else None,
             seconds=time.monotonic() - pending.received,
@@ -146,9 +147,10 @@ def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
     return WeightsReceipt(
         version=published.version,
         watermarks={p: w for p, w in published.watermarks.items() if w >= 0},
-        count=certificate.count,
+        count=round(certificate.count),
         ridge=certificate.ridge,
         condition_number=certificate.condition,
         residual=certificate.residual,
         features=None if certificate.features == NONE else certificate.features,
+        pane=certificate.pane if certificate.half_life else None,
     )

@@ -54,7 +54,9 @@ class Responder:
         self._settings = settings.responder
         self._kafka = settings.kafka
         self._metrics = metrics
-        self._memory = ContextMemory(embedder.identity.dimension, settings.solve.features)
+        self._memory = ContextMemory(
+            embedder.identity.dimension, settings.solve.features, settings.solve.half_life_ms
+        )
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._progress = Progress(settings.metrics)
@@ -66,8 +68,8 @@ class Responder:
 
     def step(self) -> None:
         """Follow the context; once it has been caught up with, answer a micro-batch."""
+        self._refresh_weights()  # before the context: they say which panes need no sums
         moved = self._follow()
-        self._refresh_weights()
         if self._caught_up:
             moved += self._answer()
         self._observe(moved)
@@ -125,8 +127,7 @@ class Responder:
         except ValueError as error:
             self._refused[context] = published.version
             self._metrics.weights_refused.labels(context).inc()
-            hint = "is HURNET_SOLVE_FEATURES the same for solver and responder?"
-            reason = f"{error}: {hint}"
+            reason = f"{error}: are HURNET_SOLVE_FEATURES and _HALF_LIFE the same for the solver?"
             log.error("weights refused", context=context, version=published.version, reason=reason)
             return
         certificate = published.weights.certificate.as_dict()

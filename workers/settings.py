@@ -12,7 +12,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
@@ -21,6 +29,9 @@ from workers.errors import ConfigurationError
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+LEAST_HALF_LIFE = 60
+"""Seconds. Brokers take timestamps up to an hour ahead (message.timestamp.after.max.ms), so that there are at
+most 60 panes yet to come."""
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -114,6 +125,13 @@ class SolveSettings(_Section):
         pattern=PATTERN,
         description="kernel features: gaussian:2048[:width], laplace:..., arccosine:2048; for all workers",
     )
+    half_life: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        description="pairs count half as much each time they get older by this, from 60 s up, and nothing "
+        "after 8 times; 0: they don't age; for all workers",
+    )
     intercept: bool = Field(False, description="a constant per answer beside the weights, free of the ridge")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="where to compute")
     checkpoint_interval: Seconds = Field(
@@ -123,6 +141,23 @@ class SolveSettings(_Section):
     lease: Seconds = Field(
         10.0, gt=0, description="a solver silent for so long is replaced by one standing by"
     )
+
+    @property
+    def half_life_ms(self) -> int:
+        """In whole milliseconds."""
+        return round(self.half_life * 1000)
+
+    @model_validator(mode="after")
+    def _ageing_is_possible(self) -> SolveSettings:
+        if 0 < self.half_life < LEAST_HALF_LIFE:
+            raise ValueError(f"a half_life must be at least {LEAST_HALF_LIFE} s, or 0")
+        if self.half_life and self.features != NONE:
+            raise ValueError("half_life and kernel features don't go together: the sums of these have no age")
+        if self.half_life and self.ridge == "gcv":
+            raise ValueError(
+                "half_life needs a fixed ridge: cross-validation would count old pairs as new ones"
+            )
+        return self
 
 
 class ResponderSettings(_Section):

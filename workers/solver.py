@@ -11,23 +11,24 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import structlog
 
+from workers.core import ageing
+from workers.core.ageing import Window, context_of
 from workers.core.context import ShardState
 from workers.core.features import NONE, Features
-from workers.core.solve import solve
 from workers.core.statistics import Statistics
-from workers.core.weights import Weights, gate
 from workers.errors import ContextReplaced, TransientError
 from workers.metrics import Metrics
-from workers.ports import Checkpoint, ContextStore, LeaseStore, PublishedWeights, Tail, WeightsStore
+from workers.ports import Checkpoint, ContextStore, LeaseStore, Tail, WeightsStore
 from workers.progress import Progress
+from workers.publishing import Publisher
 from workers.settings import Settings
-from workers.unlearning import pairs, unlearn
+from workers.unlearning import learn, unlearn
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ class Solver:
         leases: LeaseStore,
         settings: Settings,
         metrics: Metrics,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._weights = weights
@@ -62,6 +64,9 @@ class Solver:
         self._checkpoint: Checkpoint | None = None
         self._holder = self._owner
         self._features = Features(NONE, 1)
+        self._clock = clock
+        self._window = Window(self._settings.half_life_ms)
+        self._publisher = Publisher(weights, self._settings, metrics)
         self._there: dict[int, int] = {}
         self._unsolved: dict[str, int] = {}
         self._unsolved_since = self._checkpointed_at = time.monotonic()
@@ -77,6 +82,7 @@ class Solver:
         if checkpoint is None:
             time.sleep(WAIT_S)
             return
+        self._turn(checkpoint)
         positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
         tail = self._store.tail(positions, self._batches(), block_s=WAIT_S)
         try:
@@ -125,11 +131,16 @@ class Solver:
             return None
         self._weights.claim(self._owner)
         features = Features(self._settings.features, identity.dimension)
-        checkpoint = self._weights.load_checkpoint(features.size, features.identity)
-        if checkpoint.features != features.identity:
-            change = {"were": checkpoint.features, "are": features.identity}
+        learned = ageing.identity(features.identity, self._settings.half_life_ms)
+        checkpoint = self._weights.load_checkpoint(features.size, learned)
+        if checkpoint.features != learned:
+            change = {"were": checkpoint.features, "are": learned}
             log.warning("features have changed: learning again from the whole context", **change)
-            checkpoint.features = features.identity
+            checkpoint.features = learned
+        if checkpoint.pane > self._window.pane(self._clock()) + 1:
+            log.warning("the clock was ahead, and forgot too much: learning again from the whole context")
+            checkpoint = Checkpoint(features=learned)
+        self._window = Window(self._settings.half_life_ms, checkpoint.pane)
         states = self._store.states()
         if any(p in states and states[p].epoch != s.epoch for p, s in checkpoint.shards.items()):
             raise ContextReplaced(
@@ -139,35 +150,50 @@ class Solver:
         self._features = features
         self._there = {p: state.watermark for p, state in states.items()}
         # The weights in force may be older than the checkpoint: every context is solved once.
-        self._unsolved = dict.fromkeys([*checkpoint.statistics, *self._weights.versions()], 1)
+        contexts = [context_of(key) for key in checkpoint.statistics]
+        self._unsolved = dict.fromkeys([*contexts, *self._weights.versions()], 1)
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
         self._erasing = True  # an earlier solver may have left some
         self._checkpoint = checkpoint
         rows = sum(shard.rows for shard in checkpoint.shards.values())
         sums_by = Statistics(identity.dimension, self._settings.device).path
-        log.info("took over", rows=rows, contexts=len(checkpoint.statistics), sums_by=sums_by)
+        log.info("took over", rows=rows, contexts=len(set(contexts)), sums_by=sums_by)
         return checkpoint
+
+    def _turn(self, checkpoint: Checkpoint) -> None:
+        """When the clock has entered another pane: forget what is older than the window, and solve anew, as
+        everything weighs half as much. A clock that goes back by a pane at most changes nothing."""
+        pane = self._window.pane(self._clock())
+        if pane < self._window.now - 1:
+            self._checkpoint = None
+            raise TransientError("the clock has gone back by more than a half-life")
+        if pane <= self._window.now:
+            return
+        self._window = replace(self._window, now=pane)
+        checkpoint.pane = pane
+        for context in set(map(context_of, checkpoint.statistics)):
+            self._note_pairs(context, 0)
+        for key in self._window.forgotten(checkpoint.statistics):
+            del checkpoint.statistics[key]
 
     def _batches(self) -> int:
         """So many per step that it takes no longer for features: the work on a row is as their square."""
         return max(1, int(READ_BATCHES * min(1.0, self._features.dimension / self._features.size) ** 2))
 
     def _fold(self, checkpoint: Checkpoint, tail: Tail) -> None:
-        """Add the pairs of new batches to the statistics of their contexts (eq. 3: G and C)."""
-        for context, (vectors, answers) in pairs(tail.batches).items():
-            if context not in checkpoint.statistics:
-                checkpoint.statistics[context] = Statistics(self._features.size, self._settings.device)
-            checkpoint.statistics[context].add(self._features(vectors), answers)
-            self._note_pairs(context, len(answers))
+        """New pairs into the statistics, and deleted ones out of them."""
+        how = self._features, self._window
+        for key, count in learn(checkpoint.statistics, tail.batches, *how, self._settings.device).items():
+            self._note_pairs(context_of(key), count)
         for batch in tail.batches:
             rows = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows
             epoch = tail.states[batch.partition].epoch
             checkpoint.shards[batch.partition] = ShardState(batch.watermark, rows, epoch)
             self._rows_since_checkpoint += batch.rows
-        for context, count in unlearn(self._store, checkpoint, tail.batches, self._features).items():
-            self._note_pairs(context, count)
-            self._metrics.unlearned.labels(context).inc(count)
+        for key, count in unlearn(self._store, checkpoint, tail.batches, *how).items():
+            self._note_pairs(context_of(key), count)
+            self._metrics.unlearned.labels(context_of(key)).inc(count)
 
     def _note_pairs(self, context: str, count: int) -> None:
         if not self._unsolved:
@@ -202,7 +228,7 @@ class Solver:
         due = many or waited >= self._settings.interval
         if self._unsolved and due and not self._behind(checkpoint):
             for context in sorted(self._unsolved):
-                self._solve(checkpoint, context)
+                self._publisher.publish(checkpoint, context, self._features)
                 del self._unsolved[context]
 
     def _behind(self, checkpoint: Checkpoint) -> bool:
@@ -213,65 +239,13 @@ class Solver:
             for p, watermark in self._there.items()
         )
 
-    def _solve(self, checkpoint: Checkpoint, context: str) -> None:
-        """Solve, pass the gate, publish. What the gate refuses leaves the old weights in force; without any
-        pair left there are none."""
-        if context not in checkpoint.statistics:
-            self._withdraw(context)
-            return
-        started = time.perf_counter()
-        try:
-            weights = solve(
-                checkpoint.statistics[context],
-                self._settings.ridge,
-                self._settings.device,
-                intercept=self._settings.intercept,
-            )
-        except (ArithmeticError, np.linalg.LinAlgError, RuntimeError) as error:
-            self._refuse(context, [f"{type(error).__name__}: {error}"])
-            return
-        seconds = time.perf_counter() - started
-        self._metrics.solve_seconds.observe(seconds)
-        if reasons := gate(weights):
-            self._refuse(context, reasons)
-            return
-        figures = replace(weights.certificate, seconds=seconds, features=self._features.identity)
-        self._publish(checkpoint, context, replace(weights, certificate=figures))
-
-    def _withdraw(self, context: str) -> None:
-        if self._weights.weights(context) is not None:
-            self._weights.withdraw(context, self._weights.versions().get(context, 0) + 1)
-            log.info("weights withdrawn: no pairs are left", context=context)
-
-    def _refuse(self, context: str, reasons: list[str]) -> None:
-        self._metrics.weights_refused.labels(context).inc()
-        log.error("weights refused; the old ones stay in force", context=context, reasons=reasons)
-
-    def _publish(self, checkpoint: Checkpoint, context: str, weights: Weights) -> None:
-        # Asked anew each time: a publication whose reply was lost may be in.
-        version = self._weights.versions().get(context, 0) + 1
-        watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
-        self._weights.publish(
-            PublishedWeights(context, version, weights, watermarks, published_ms=int(time.time() * 1000))
-        )
-        self._metrics.weights_in_force(context, version, time.time(), weights.certificate.as_dict())
-        c = weights.certificate
-        log.info(
-            "weights published",
-            context=context,
-            version=version,
-            pairs=c.count,
-            answers=c.answers,
-            ridge=c.ridge,
-            condition=round(c.condition, 1),
-            residual=round(c.residual, 4),
-            seconds=round(c.seconds, 3),
-        )
-
     def _observe(self, checkpoint: Checkpoint, states: Mapping[int, ShardState], moved: int) -> None:
         rows = {p: shard.rows for p, shard in checkpoint.shards.items()}
         lag = {p: max(0, state.rows - rows.get(p, 0)) for p, state in states.items()}
         self._metrics.set_by_partition(self._metrics.lag_rows, lag)
-        for context, statistics in checkpoint.statistics.items():
-            self._metrics.context_rows.labels(context).set(statistics.count)
+        counts: Counter[str] = Counter()
+        for key, statistics in checkpoint.statistics.items():
+            counts[context_of(key)] += statistics.count
+        for context, count in counts.items():
+            self._metrics.context_rows.labels(context).set(count)
         self._progress.turn(assigned=True, behind=sum(lag.values()), moved=moved)

@@ -10,39 +10,77 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from workers.core.ageing import NOTHING_AGES, Window
 from workers.core.context import Batch, Deletion, Vectors
+from workers.core.features import Features
+from workers.core.statistics import Statistics
 from workers.errors import ContextError
 from workers.ports import Checkpoint, ContextStore, Unlearned
 
 
-def pairs(batches: Iterable[Batch]) -> Mapping[str, tuple[Vectors, list[str]]]:
-    """The entries that have an answer, by named context: their grid rows and their answers."""
-    found: dict[str, list[tuple[Vectors, str]]] = {}
+class Pairs(NamedTuple):
+    """Grid rows (n, d), their answers and their weights (n,)."""
+
+    vectors: Vectors
+    answers: list[str]
+    weights: NDArray[np.int64]
+
+
+def pairs(batches: Iterable[Batch], window: Window = NOTHING_AGES) -> Mapping[str, Pairs]:
+    """The entries that have an answer and are not older than the window, by the key of their statistics: that
+    is their named context, unless pairs age."""
+    found: dict[str, list[tuple[Vectors, str, int]]] = {}
     for batch in batches:
         for vector, entry in zip(batch.vectors, batch.entries, strict=True):
-            if entry.answer is not None:
-                found.setdefault(entry.context, []).append((vector, entry.answer))
-    return {c: (np.stack([v for v, _ in mine]), [a for _, a in mine]) for c, mine in found.items()}
+            if entry.answer is not None and (key := window.key(entry.context, entry.timestamp_ms)):
+                found.setdefault(key, []).append((vector, entry.answer, entry.weight))
+    return {key: _together(mine) for key, mine in found.items()}
 
 
-Features = Callable[[Vectors], Vectors]
-"""What the statistics are of, given grid rows (core/features.py)."""
+def _together(found: Sequence[tuple[Vectors, str, int]]) -> Pairs:
+    vectors, answers, weights = zip(*found, strict=True)
+    return Pairs(np.stack(vectors), list(answers), np.array(weights, np.int64))
+
+
+def learn(
+    statistics: dict[str, Statistics],
+    batches: Iterable[Batch],
+    features: Features,
+    window: Window = NOTHING_AGES,
+    device: str = "cpu",
+) -> Counter[str]:
+    """Add the pairs of `batches` to the statistics that they belong to (eq. 3: G and C), but for those older
+    than the window; returns the pairs per key."""
+    counts: Counter[str] = Counter()
+    for key, (vectors, answers, weights) in pairs(batches, window).items():
+        if key not in statistics:
+            statistics[key] = Statistics(features.size, device)
+        statistics[key].add(features(vectors), answers, weights)
+        counts[key] = len(answers)
+    return counts
 
 
 def unlearn(
-    store: ContextStore, checkpoint: Checkpoint, batches: Sequence[Batch], features: Features
+    store: ContextStore,
+    checkpoint: Checkpoint,
+    batches: Sequence[Batch],
+    features: Features,
+    window: Window = NOTHING_AGES,
 ) -> Counter[str]:
-    """Take out of the statistics what the deletions among `batches` delete; returns the pairs per context.
+    """Take out of the statistics what the deletions among `batches` delete; returns the pairs per key.
 
-    The checkpoint must hold all that came before them, and its watermarks cover them. A context that is left
-    without pairs is dropped. When this raises, the checkpoint is half done and must be loaded again.
+    The checkpoint must hold all that came before them, and its watermarks cover them; what is older than the
+    window is in none of its statistics. Those that are left without pairs are dropped. When this raises, the
+    checkpoint is half done and must be loaded again.
     """
-    taking = _Taking(store, checkpoint, features)
+    taking = _Taking(store, checkpoint, features, window)
     before = taking.before
     taken = [
         (
@@ -53,14 +91,14 @@ def unlearn(
         for batch in batches
         if batch.deletion
     ]
-    digests = {context: (was, checkpoint.statistics[context].digest()) for context, was in before.items()}
-    for context in before:
-        if not checkpoint.statistics[context].count:
-            del checkpoint.statistics[context]
+    digests = {key: (was, checkpoint.statistics[key].digest()) for key, was in before.items()}
+    for key in before:
+        if not checkpoint.statistics[key].count:
+            del checkpoint.statistics[key]
     watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
     now_ms = int(time.time() * 1000)
     checkpoint.unlearned += [
-        Unlearned(p, deletion, now_ms, counts.total(), {c: digests[c] for c in counts}, watermarks)
+        Unlearned(p, deletion, now_ms, counts.total(), {key: digests[key] for key in counts}, watermarks)
         for p, deletion, counts in taken
     ]
     return sum((counts for _, _, counts in taken), Counter())
@@ -68,29 +106,30 @@ def unlearn(
 
 @dataclass(slots=True)
 class _Taking:
-    """Deletions at work; `before` is the digest of each context that they touched, as it was."""
+    """Deletions at work; `before` are the digests of the statistics that they touched, as they were."""
 
     store: ContextStore
     checkpoint: Checkpoint
     features: Features
+    window: Window
     before: dict[str, str] = field(default_factory=dict)
 
     def take_out(self, partition: int, deletion: Deletion) -> Counter[str]:
-        """One deletion; returns the pairs per context."""
+        """One deletion; returns the pairs per key."""
         counts: Counter[str] = Counter()
         for held in self.store.held(partition, deletion.targets):
-            for context, (vectors, answers) in pairs([held]).items():
-                self._subtract(context, self.features(vectors), answers)
-                counts[context] += len(answers)
+            for key, found in pairs([held], self.window).items():
+                self._subtract(key, found)
+                counts[key] += len(found.answers)
         return counts
 
-    def _subtract(self, context: str, rows: Vectors, answers: list[str]) -> None:
-        statistics = self.checkpoint.statistics.get(context)
+    def _subtract(self, key: str, gone: Pairs) -> None:
+        statistics = self.checkpoint.statistics.get(key)
         try:
             if statistics is None:
-                raise ValueError(f"no statistics of context {context!r}")
-            self.before.setdefault(context, statistics.digest())
-            statistics.subtract(rows, answers)
+                raise ValueError(f"no statistics of {key!r}")
+            self.before.setdefault(key, statistics.digest())
+            statistics.subtract(self.features(gone.vectors), gone.answers, gone.weights)
         except ValueError as error:
             raise ContextError(
                 f"the solver's checkpoint does not hold what is deleted ({error}): delete it, and the"

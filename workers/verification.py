@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from schemas import InvalidMessage
+from workers.core.ageing import Window
 from workers.core.codec import MAX_OFFSET, bare
 from workers.core.context import Batch, Entry, Vectors, key_digest
 from workers.core.features import Features
@@ -22,7 +23,7 @@ from workers.core.statistics import Statistics
 from workers.errors import ContextGap
 from workers.ports import Bounds, Checkpoint, ContextStore, Embedder, History, Record
 from workers.texts import deletion_of, embedded, entry_of
-from workers.unlearning import pairs
+from workers.unlearning import learn
 
 READ_BATCHES = 64
 
@@ -46,7 +47,8 @@ class ShardProof:
 
 @dataclass(slots=True)
 class Proof:
-    """`digests` are those of the replay by context, `differences` what the solver has otherwise."""
+    """`digests` are those of the replay, by the key of statistics, `differences` what the solver has
+    otherwise."""
 
     shards: list[ShardProof] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
@@ -80,19 +82,21 @@ class Verification:
         self._contexts = contexts
         self._advance = advance
         self._bounds = history.bounds()
+        self._window: Window | None = None  # of the statistics, where these are compared
         self._statistics: dict[str, Statistics] = {}
 
-    def whole(self, checkpoint: Checkpoint) -> Proof:
+    def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
         """Everything up to the checkpoint's watermarks, and its statistics. Raises as `shard` does."""
+        self._window = Window(half_life_ms, checkpoint.pane)
         watermarks = {p: shard.watermark for p, shard in sorted(checkpoint.shards.items())}
         proof = Proof([self.shard(p, 0, last, last) for p, last in watermarks.items()])
         nothing = Statistics(self._features.size)
-        for context in sorted({*self._statistics, *checkpoint.statistics}):
-            mine = self._statistics.get(context, nothing)
-            theirs = checkpoint.statistics.get(context, nothing)
-            proof.digests[context] = mine.digest()
-            if proof.digests[context] != theirs.digest():
-                proof.differences[context] = _told(mine, theirs)
+        for key in sorted({*self._statistics, *checkpoint.statistics}):
+            mine = self._statistics.get(key, nothing)
+            theirs = checkpoint.statistics.get(key, nothing)
+            proof.digests[key] = mine.digest()
+            if proof.digests[key] != theirs.digest():
+                proof.differences[key] = _told(mine, theirs)
         return proof
 
     def shard(self, partition: int, first: int, last: int, until: int) -> ShardProof:
@@ -124,9 +128,8 @@ class Verification:
             self._learn(Batch(proof.partition, proof.last, entries, np.stack(vectors)))
 
     def _learn(self, batch: Batch) -> None:
-        for context, (vectors, answers) in pairs([batch]).items():
-            statistics = self._statistics.setdefault(context, Statistics(self._features.size))
-            statistics.add(self._features(vectors), answers)
+        if self._window:
+            learn(self._statistics, [batch], self._features, self._window)
 
     def _replayed(self, partition: int, first: int, last: int, gone: Set[int]) -> Iterator[Batch]:
         """What an ingest makes of the records, without what is deleted; the last batch ends at `last`."""

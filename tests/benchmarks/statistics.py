@@ -2,7 +2,8 @@
 
 sgemm is torch's or numpy's float32 XᵀX as a general product, whichever is faster, on rows that are float32
 already. numpy's ssyrk, which does half of the operations, stands beside it. The exact side starts from the
-int16 rows and ends in int64, certificate and packing included. Seconds are the calling thread's CPU time.
+int16 rows and ends in int64, certificate and packing included. Then the same with weights, and what panes of
+age add to a solve. Seconds are the calling thread's CPU time.
 """
 
 # ruff: noqa: E402  # numpy reads how many threads to use when it is imported
@@ -24,8 +25,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.benchmarks._report import Report, main
-from workers.core.gram import paths
+from workers.core.ageing import PANES, Window
+from workers.core.gram import blocks, paths
 from workers.core.grid import snap
+from workers.core.solve import solve
 from workers.core.statistics import Statistics
 
 DIMENSIONS = (256, 512, 1024)
@@ -57,7 +60,55 @@ def measure(rounds: int) -> Report:
         f"add_rows_per_second_d{d}_batch{n}_{'own' if own else 'shared'}": f
         for (d, n, own), f in folded.items()
     }
+    weighed(report, rounds)
+    aged(report, rounds)
     return report
+
+
+def weighed(report: Report, rounds: int) -> None:
+    """Statistics.add with weights, as a multiple of its time without; all in turn in each round."""
+    chance, rows = np.random.default_rng(0), random_rows(4096, 1024)
+    answers = [str(i % SHARED_ANSWERS) for i in range(len(rows))]
+    weights = {
+        "none": None,
+        "ones": np.ones(len(rows), np.int64),
+        "every tenth 5": np.where(np.arange(len(rows)) % 10, 1, 5),
+        "1 to 10": chance.integers(1, 11, len(rows)),
+        "1 to 1000": chance.integers(1, 1001, len(rows)),
+    }
+    folded = Statistics(1024)
+    taken: list[Seconds] = []
+    for _ in range(rounds + 1):
+        taken.append(
+            {n: seconds(lambda w=w: folded.add(rows, answers, w), 2) for n, w in weights.items()}  # type: ignore[misc]
+        )
+    ratios = {n: statistics.median(took[n] / took["none"] for took in taken[1:]) for n in weights}
+    report.table(
+        "4,096 pairs with weights, over without",
+        ["weights", ">time"],
+        [[n, f"{r:.2f}"] for n, r in ratios.items()],
+    )
+    report.figures |= {f"add_weighted_{n.replace(' ', '_')}_over_plain": r for n, r in ratios.items()}
+
+
+def aged(report: Report, rounds: int) -> None:
+    """20,000 pairs at d = 1,024 in all panes of the window: putting these together, beside the solve."""
+    window, rows = Window(1, PANES - 1), random_rows(20_000, 1024)
+    cells = []
+    for count in (300, 5_000, 20_000):
+        panes: dict[str, Statistics] = {}
+        for pane, block in enumerate(blocks(len(rows), len(rows) // PANES)):
+            panes[window.key("c", pane) or ""] = mine = Statistics(1024)
+            mine.add(rows[block], [str(i % count) for i in range(len(rows))[block]])
+        apart, solved = [], []
+        for _ in range(rounds + 1):
+            apart.append(seconds(lambda: window.combined(panes, "c"), 1))  # noqa: B023
+            whole = window.combined(panes, "c")
+            assert whole is not None
+            solved.append(seconds(lambda: solve(whole, 0.1 * window.unit, "cpu"), 1))  # noqa: B023
+        report.figures[f"panes_together_ms_{count}_answers"] = 1e3 * statistics.median(apart[1:])
+        cells.append([count, *(f"{1e3 * statistics.median(taken[1:]):.0f}" for taken in (apart, solved))])
+    report.table("20,000 pairs in 8 panes", [">answers", ">together, ms", ">solve, ms"], cells)
 
 
 def figures(ratios: dict[tuple[int, int], Seconds], names: list[str]) -> dict[str, float]:

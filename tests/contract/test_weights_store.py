@@ -137,6 +137,31 @@ def test_nothing_stale_outlives_a_store_that_lost_its_tail(stores: Stores) -> No
     assert claimed(stores, "solver-2").load_checkpoint(DIMENSION) == checkpoint_of({"faq": [1], "x": [2]})
 
 
+def test_statistics_begun_anew_between_saves_leave_nothing_of_the_old(stores: Stores) -> None:
+    store = claimed(stores)
+    checkpoint = checkpoint_of({"faq": [1], "x": [2]})
+    store.save_checkpoint(checkpoint)
+    checkpoint.statistics["faq"] = Statistics(DIMENSION)
+    checkpoint.statistics["faq"].add(np.ones((1, DIMENSION), np.int16), ["new"])
+    store.save_checkpoint(checkpoint)
+    assert claimed(stores, "solver-2").load_checkpoint(DIMENSION) == checkpoint
+
+
+def test_panes_come_and_go(stores: Stores) -> None:
+    store = claimed(stores)
+    checkpoint = checkpoint_of({"faq@98": [1], "faq@99": [2, 3], "x@-1": [4]})
+    checkpoint.pane, checkpoint.features = 99, "none, half-life 60000 ms"
+    store.save_checkpoint(checkpoint)
+    del checkpoint.statistics["faq@98"]
+    checkpoint.statistics["faq@100"] = checkpoint_of({"faq@100": [5]}).statistics["faq@100"]
+    checkpoint.pane = 100
+    store.save_checkpoint(checkpoint)
+    found = claimed(stores, "solver-2").load_checkpoint(DIMENSION, checkpoint.features)
+    assert found == checkpoint
+    assert found.pane == 100
+    assert claimed(stores, "solver-3").load_checkpoint(DIMENSION) == Checkpoint(features=checkpoint.features)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens_the_newest_save_is_loaded(stores: Stores, seed: int) -> None:
     """Random growth, removals, restarts and stores that lost their newest saves, against what was saved."""
@@ -151,6 +176,9 @@ def test_whatever_happens_the_newest_save_is_loaded(stores: Stores, seed: int) -
         statistics.add(rows, ["once"])
         if chance.random() < 0.5:
             statistics.subtract(rows, ["once"])
+        if chance.random() < 0.2:
+            checkpoint.statistics.pop(chance.choice("abc"), None)
+        checkpoint.pane = number
         checkpoint.shards[number % 3] = ShardState(number, number, "e")
         if chance.random() < 0.6:
             store.save_checkpoint(checkpoint)
@@ -171,7 +199,8 @@ def test_whatever_happens_the_newest_save_is_loaded(stores: Stores, seed: int) -
 
 
 def copied(checkpoint: Checkpoint) -> Checkpoint:
-    return Checkpoint({c: s.copy() for c, s in checkpoint.statistics.items()}, dict(checkpoint.shards))
+    statistics = {context: statistics.copy() for context, statistics in checkpoint.statistics.items()}
+    return Checkpoint(statistics, dict(checkpoint.shards), pane=checkpoint.pane)
 
 
 def test_a_claim_fences_every_earlier_one(stores: Stores) -> None:
@@ -309,6 +338,44 @@ def test_a_repeat_after_a_lost_answer_writes_only_what_changed(
         patch.setattr(adapter.RedisWeightsStore, "_save_whole", None)
         store.save_checkpoint(checkpoint)
     assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(("most", "at"), [(1_000, 1), *((5, at) for at in range(1, 9))])
+def test_what_a_save_of_unknown_fate_left_does_not_outlive_the_next(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch, most: int, at: int, done: bool
+) -> None:
+    """Changes are in one transaction; a whole checkpoint is in eight, the last of which makes it count."""
+    store = claimed(redis_stores)
+    checkpoint = checkpoint_of({"faq": [1], "old": [2]})
+    store.save_checkpoint(checkpoint)
+    del checkpoint.statistics["old"]
+    for context in ("brief", "new"):
+        checkpoint.statistics[context] = checkpoint_of({context: [3]}).statistics[context]
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter, "TRANSACTION_WRITES", most)
+        interrupt(patch, at, done)
+        with pytest.raises(TransientError):
+            store.save_checkpoint(checkpoint)
+    del checkpoint.statistics["brief"]
+    for context in ("new", "old"):
+        checkpoint.statistics[context] = Statistics(DIMENSION)
+        checkpoint.statistics[context].add(np.ones((1, DIMENSION), np.int16), ["only this"])
+    store.save_checkpoint(checkpoint)
+    assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
+
+
+def test_statistics_that_are_dropped_do_not_cost_a_whole_write(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = claimed(redis_stores)
+    checkpoint = checkpoint_of({"faq@1": [1], "faq@2": [2]})
+    store.save_checkpoint(checkpoint)
+    del checkpoint.statistics["faq@1"]
+    monkeypatch.setattr(adapter.RedisWeightsStore, "_save_whole", None)
+    store.save_checkpoint(checkpoint)
+    assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
+    assert not any(b"faq@1" in key for key in redis_stores.held())
 
 
 def test_a_save_writes_only_what_changed(redis_stores: RedisStores) -> None:

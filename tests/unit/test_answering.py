@@ -1,19 +1,26 @@
 """The rule: each part against its definition, the edges, and the kinds of context it must hold in."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from workers.adapters.embedders.hashing import HashedText
 from workers.core import encoded_words
 from workers.core.answering import Ranking, Scoring, rank
-from workers.core.context import Entry
+from workers.core.context import Batch, Entry
+from workers.core.features import Features
 from workers.core.grid import SCALE
 from workers.core.index import ContextIndex
 from workers.core.local import coefficients
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
+from workers.core.sums import AnswerSums
 from workers.core.words import similarity
+from workers.unlearning import pairs as pairs_of
 
 EMBEDDER = HashedText(256)
 Pair = tuple[str, str | None]
@@ -189,3 +196,40 @@ def test_with_an_intercept_the_weights_part_is_that_of_centred_rows() -> None:
     assert len(checked) > 3
     for candidate in checked:
         assert candidate.parts.weights == pytest.approx(np.clip(expected[candidate.answer], 0, 1), abs=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(1, 6), min_size=3, max_size=10),
+    st.sampled_from(["none", "gaussian:256"]),
+    st.booleans(),
+    st.integers(0, 2),
+)
+def test_an_entry_of_weight_w_ranks_like_w_copies(
+    weights: list[int], spec: str, intercept: bool, asked: int
+) -> None:
+    pairs: list[Pair] = [
+        (text, None if i % 4 == 3 else answer) for i, (text, answer) in enumerate(LIGHTS[::4])
+    ]
+    texts = [(text, answer, w) for (text, answer), w in zip(pairs, weights, strict=False)]
+    copies = [(text, answer, 1) for text, answer, w in texts for _ in range(w)]
+    features = Features(spec, 256)
+    found = []
+    for taught in (texts, copies):
+        entries = [Entry(i, 0, "c", text, answer, weight=w) for i, (text, answer, w) in enumerate(taught)]
+        vectors = EMBEDDER.embed([entry.text for entry in entries])
+        index, sums, statistics = ContextIndex(256), AnswerSums(features), Statistics(features.size)
+        index.append(0, entries, vectors)
+        sums.add(entries, vectors)
+        for rows, answers, copied in pairs_of([Batch(0, len(entries), entries, vectors)]).values():
+            statistics.add(features(rows), answers, copied)
+        solved = solve(statistics, 0.1, "cpu", intercept=intercept)
+        scoring = Scoring(sums if spec != "none" else None, solved.intercept)
+        question = LIGHTS[asked][0]
+        (ranking,) = rank([question], EMBEDDER.embed([question]), index, solved.projection, None, scoring)
+        found.append(ranking)
+    one, other = ({c.answer: c for c in ranking.candidates} for ranking in found)
+    assert one.keys() == other.keys()
+    for answer, mine in one.items():
+        assert astuple(mine.parts) == pytest.approx(astuple(other[answer].parts), abs=1e-4)
+        assert mine.combined == pytest.approx(other[answer].combined, abs=1e-4)

@@ -55,6 +55,17 @@ def test_figures_are_those_counted_by_hand() -> None:
     assert figures(asked, threshold=1.1).accuracy_covered is None
 
 
+@pytest.mark.parametrize("heavy", ["closed", "open"])
+def test_a_weight_decides_where_texts_contradict_each_other(heavy: str) -> None:
+    evaluation = Evaluation(load("hash256"), SolveSettings(device="cpu"))
+    text, answers = "is the office open on friday", ("closed", "open")
+    evaluation.teach([TextEvent(text=text, answer=a, weight=5 if a == heavy else None) for a in answers])
+    assert evaluation.solve() == []
+    (asked,) = evaluation.ask([TextEvent(text="office open friday", answer=heavy)])
+    assert asked.right("weights")
+    assert asked.right("local")
+
+
 def test_json_is_one_object_with_figures_per_file(tmp_path: Path) -> None:
     one = write(tmp_path / "one.jsonl", PAIRS[:4])
     two = write(tmp_path / "two.jsonl", PAIRS[4:])

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from threading import Event
 
@@ -185,6 +186,36 @@ def test_weights_scores_are_inner_products_with_the_sum_of_an_answers_training_r
     np.testing.assert_allclose(weights(found), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("late", [False, True])
+def test_weights_scores_take_a_weight_as_so_many_copies(late: bool) -> None:
+    """With a sum and without, of rows appended before any weight was seen and after, and of some removed."""
+    vectors, entries = corpus(SEVERAL)
+    random = np.random.default_rng(7)
+    copies = random.integers(1, 50, SEVERAL)
+    copies[: 40 if late else 0] = copies[60:] = 1
+    entries = [replace(item, weight=int(w)) for item, w in zip(entries, copies, strict=True)]
+    index, gone = ContextIndex(32), {2, 8, 41, 66}
+    for first in range(0, SEVERAL, 20):
+        index.append(0, entries[first : first + 20], vectors[first : first + 20])
+    for offset in gone:
+        index.remove(0, offset)
+    prediction, constant = random.normal(size=32), 0.25
+    scores: dict[str, float] = defaultdict(float)
+    for i, item in enumerate(entries):
+        if item.answer is not None and i not in gone:
+            scores[item.answer] += copies[i] * (prediction @ vectors[i] / SCALE + constant)
+    found = index.search(vectors[:1], SEVERAL, np.append(prediction, constant)[None])[0]
+    expected = [scores[index.answers[answer]] for answer in index.answer_ids(found.rows)]
+    np.testing.assert_allclose(weights(found), expected, rtol=1e-11, atol=1e-11)
+    assert (index.weights(found.rows) == copies[found.rows]).all()  # type: ignore[union-attr]
+
+
+def test_while_all_weights_are_1_none_are_read() -> None:
+    index = build(np.array([[1, 0], [0, 1]], dtype=np.int16), [(0, 0), (2, 7)])
+    assert index.weights(np.array([0, 1])) is None
+
+
 def test_an_excluded_entry_does_not_answer_even_where_it_is_alone() -> None:
     index = build(np.array([[1, 0], [0, 1]], dtype=np.int16), [(0, 0), (2, 7)])
     query = np.array([[1, 0]], dtype=np.int16)
@@ -318,7 +349,7 @@ def test_a_bound_that_is_too_small_loses_the_best_row(
     assert reference(query, rows, [(0, 0), (0, 1)], 1) == [0]
     index = build(rows)
     for block in index._blocks.snapshot.blocks:
-        block.slack *= np.float32(share)
+        block.slack[: len(rows)] *= np.float32(share)
     whole = bounds.coefficients
     monkeypatch.setattr(
         bounds, "coefficients", lambda q, norms: (found := whole(q, norms))._replace(rest=found.rest * share)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workers.core.grid import snap
 from workers.core.local import RIDGE, coefficients
@@ -36,3 +38,20 @@ def test_copies_share_and_opposites_count_for_nothing() -> None:
 def test_many_copies_stay_solvable() -> None:
     rows = np.repeat(snap(np.random.default_rng(0).normal(size=(1, 32))), 256, axis=0).astype(np.float32)
     assert coefficients(rows, np.ones(256)).sum() == pytest.approx(256 / (256 + RIDGE), abs=1e-3)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(0, 99))
+def test_a_weight_is_so_many_copies(weights: list[int], seed: int) -> None:
+    rows = snap(np.random.default_rng(seed).normal(size=(len(weights), 6))).astype(np.float32)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    cosines = (unit @ unit[0]).astype(np.float64)
+    alpha = coefficients(rows, cosines, np.array(weights, np.float64))
+    every = coefficients(np.repeat(rows, weights, axis=0), np.repeat(cosines, weights))
+    starts = np.cumsum([0, *weights[:-1]])
+    np.testing.assert_allclose(alpha, np.add.reduceat(every, starts), atol=1e-4)  # K is float32
+
+
+def test_weights_of_1_change_no_bit() -> None:
+    rows = snap(np.random.default_rng(3).normal(size=(50, 8))).astype(np.float32)
+    cosines = np.linspace(1, -1, 50)
+    assert np.array_equal(coefficients(rows, cosines), coefficients(rows, cosines, np.ones(50)))

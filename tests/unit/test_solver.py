@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from workers import publishing
 from workers import solver as solver_module
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
@@ -159,7 +160,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     def broken(*_: object, **__: object) -> Weights:
         return replace(good.weights, projection=np.full_like(good.weights.projection, np.nan))
 
-    monkeypatch.setattr(solver_module, "solve", broken)
+    monkeypatch.setattr(publishing, "solve", broken)
     world.append(*pairs(5, 9))
     solver.step()
     assert world.server.data.weights["default"] is good
@@ -167,7 +168,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     def failing(*_: object, **__: object) -> Weights:
         raise np.linalg.LinAlgError("did not converge")
 
-    monkeypatch.setattr(solver_module, "solve", failing)
+    monkeypatch.setattr(publishing, "solve", failing)
     world.append(*pairs(9, 12))
     solver.step()
     assert world.server.data.weights["default"] is good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from workers.core import answer_sums
 from workers.core import statistics as module
+from workers.core.context import MAX_WEIGHT
 from workers.core.device import float64_device
+from workers.core.gram import MAX_ROWS
 from workers.core.grid import SCALE, snap
 from workers.core.native import disabled
 from workers.core.statistics import Statistics
-from workers.core.statistics_codec import GRAM_HEADER, MAX_ROWS, SUM_HEADER
+from workers.core.statistics_codec import GRAM_HEADER, SUM_HEADER
 
 Pair = tuple[tuple[int, ...], str]
 
@@ -131,6 +134,98 @@ def test_only_what_changed_since_the_mark_need_be_saved(stream: tuple[int, list[
         if answer in statistics.sums:
             disk[answer] = statistics.pack_sum(answer)
     assert Statistics.unpack(statistics.pack_gram(), disk.items()) == statistics
+
+
+weighted_streams = streams.flatmap(
+    lambda stream: st.tuples(
+        st.just(stream),
+        st.lists(st.integers(1, MAX_WEIGHT), min_size=len(stream[1]), max_size=len(stream[1])),
+    )
+)
+
+
+def weighed(dimension: int, pairs: Sequence[Pair], weights: Sequence[int]) -> Statistics:
+    statistics = Statistics(dimension)
+    labels = [answer for _, answer in pairs]
+    statistics.add(rows_of(pairs, dimension), labels, np.array(weights, np.int64))
+    return statistics
+
+
+def copies(pairs: Sequence[Pair], weights: Sequence[int]) -> list[Pair]:
+    return [pair for pair, weight in zip(pairs, weights, strict=True) for _ in range(weight)]
+
+
+@given(weighted_streams, st.randoms(use_true_random=False))
+def test_a_weight_is_so_many_copies_in_any_order_batches_and_merges(
+    stream: tuple[tuple[int, list[Pair]], list[int]], chance: random.Random
+) -> None:
+    (d, pairs), weights = stream
+    expected = taught(d, copies(pairs, weights))
+    left = list(zip(pairs, weights, strict=True))
+    chance.shuffle(left)
+    whole, parts = Statistics(d), Statistics(d)
+    while left:
+        batch = [left.pop() for _ in range(chance.randint(1, len(left)))]
+        part = weighed(d, [pair for pair, _ in batch], [weight for _, weight in batch])
+        parts.merge(part)
+        for pair, weight in batch:
+            whole.add(rows_of([pair], d), [pair[1]], np.array([weight], np.int64))
+    for found in (whole, parts, weighed(d, pairs, weights)):
+        assert found.digest() == expected.digest()
+        assert found == expected
+        assert np.array_equal(found.column_sums, expected.column_sums)
+        assert np.allclose(found.cross_gram(), expected.cross_gram(), rtol=1e-12)
+
+
+@given(weighted_streams, st.randoms(use_true_random=False))
+def test_what_is_taken_out_with_its_weight_was_never_in(
+    stream: tuple[tuple[int, list[Pair]], list[int]], chance: random.Random
+) -> None:
+    (d, pairs), weights = stream
+    stays = [chance.random() < 0.5 for _ in pairs]
+    gone = [i for i, stay in enumerate(stays) if not stay]
+    kept = [i for i, stay in enumerate(stays) if stay]
+    statistics = weighed(d, pairs, weights)
+    out = [pairs[i] for i in gone]
+    statistics.subtract(rows_of(out, d), [a for _, a in out], np.array([weights[i] for i in gone], np.int64))
+    expected = weighed(d, [pairs[i] for i in kept], [weights[i] for i in kept])
+    assert statistics.digest() == expected.digest()
+
+
+@given(streams, streams, st.integers(1, 2**20))
+def test_merging_several_times_over_is_merging_copies(
+    one: tuple[int, list[Pair]], other: tuple[int, list[Pair]], times: int
+) -> None:
+    d = one[0]
+    pairs = [((row * 5)[:d], answer) for row, answer in other[1]]
+    statistics = taught(d, one[1])
+    statistics.merge(taught(d, pairs), times)
+    expected = taught(d, one[1])
+    expected.merge(weighed(d, pairs, [times] * len(pairs)))
+    assert statistics.digest() == expected.digest()
+    assert np.array_equal(statistics.column_sums, expected.column_sums)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_weights_of_many_rows_are_copies_on_every_path(native: bool) -> None:
+    chance = np.random.default_rng(5)
+    rows, labels = snapped(300, 40), [str(i % 7) for i in range(300)]
+    weights = chance.integers(1, 40, 300)
+    weights[:5] = MAX_WEIGHT
+    with contextlib.nullcontext() if native else disabled():
+        statistics = Statistics(40)
+        statistics.add(rows, labels, weights)
+        expected = Statistics(40)
+        expected.add(np.repeat(rows, weights, axis=0), np.repeat(labels, weights).tolist())
+        assert statistics.digest() == expected.digest()
+
+
+def test_weights_of_1_take_the_way_of_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "add_weighted_gram", None)
+    rows = snapped(4, 3)
+    statistics = Statistics(3)
+    statistics.add(rows, list("abab"), np.ones(4, np.int64))
+    assert statistics == taught_rows(rows, list("abab"))
 
 
 def test_blocks_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +437,39 @@ def test_the_last_row_that_int64_holds_is_taken_and_the_next_refused() -> None:
         statistics.add(row, ["b"])
     with pytest.raises(OverflowError, match=str(MAX_ROWS)):
         statistics.merge(statistics)
+    assert statistics.digest() == before
+
+
+def test_copies_are_bounded_like_rows() -> None:
+    statistics, row = full(MAX_ROWS - 5), np.array([[-SCALE]], np.int16)
+    before = statistics.digest()
+    for weights in ([6], [5, 1], [MAX_ROWS + 1], [2**62, 2**62, 2**62]):
+        rows = np.repeat(row, len(weights), axis=0)
+        with pytest.raises(OverflowError, match=str(MAX_ROWS)):
+            statistics.add(rows, ["b"] * len(rows), np.array(weights, np.int64))
+    with pytest.raises(OverflowError, match=str(MAX_ROWS)):
+        statistics.merge(taught(1, [((1,), "b")]), times=6)
+    assert statistics.digest() == before
+    statistics.add(row, ["b"], np.array([5], np.int64))
+    assert int(statistics.gram[0, 0]) == MAX_ROWS * SCALE**2
+    assert statistics.sums["b"].total.tolist() == [-5 * SCALE]
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        (np.array([0]), "from 1 up"),
+        (np.array([-3]), "from 1 up"),
+        (np.array([1.0]), "float64"),
+        (np.array([1, 1]), "as many weights"),
+    ],
+)
+def test_what_is_no_number_of_copies_is_refused(weights: NDArray[np.int64], reason: str) -> None:
+    statistics = taught(2, [((1, 2), "a")])
+    before = statistics.digest()
+    for change in (statistics.add, statistics.subtract):
+        with pytest.raises(ValueError, match=reason):
+            change(GOOD, ["a"], weights)
     assert statistics.digest() == before
 
 

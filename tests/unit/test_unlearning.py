@@ -87,7 +87,7 @@ class World:
 
     def send(self, text: str, answer: str | None = None, key: str | None = None, **where: object) -> None:
         context = str(where.get("context", "one"))
-        event = TextEvent(text=text, answer=answer, context=context)
+        event = TextEvent(text=text, answer=answer, context=context, weight=where.get("weight"))  # type: ignore[arg-type]
         self._send(event.encode(), key, int(str(where.get("partition", 0))))
 
     def delete_key(self, key: str | None, partition: int = 0) -> None:
@@ -141,7 +141,8 @@ class World:
         for record in self.log.records("texts"):
             if record.value is not None:
                 event = TextEvent.decode(record.value)
-                entry = Entry(record.offset, record.timestamp_ms, event.context, event.text, event.answer)
+                at = record.offset, record.timestamp_ms
+                entry = Entry(*at, event.context, event.text, event.answer, weight=event.weight or 1)
                 entries[record.partition, record.offset] = entry, record.key
             else:
                 for coordinates in self.named(record, entries):
@@ -189,7 +190,8 @@ def never_saw(world: World) -> tuple[dict[str, Statistics], ContextMemory]:
         vectors = EMBEDDER.embed([entry.text])
         memory.append(Batch(partition, entry.offset, [entry], vectors))
         if entry.answer is not None:
-            statistics.setdefault(entry.context, Statistics(DIMENSION)).add(vectors, [entry.answer])
+            mine = statistics.setdefault(entry.context, Statistics(DIMENSION))
+            mine.add(np.repeat(vectors, entry.weight, axis=0), [entry.answer] * entry.weight)
     return statistics, memory
 
 
@@ -330,6 +332,7 @@ class Schedule:
                 self.data.draw(st.sampled_from([None, "a", "b"])),
                 context=self.data.draw(st.sampled_from(CONTEXTS)),
                 partition=self.data.draw(st.integers(0, 1)),
+                weight=self.data.draw(st.sampled_from([None, 1, 2, 9])),
             )
             self.sent += 1
 

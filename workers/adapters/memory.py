@@ -300,4 +300,4 @@ class MemoryLeaseStore:
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:
     statistics = {context: statistics.copy() for context, statistics in checkpoint.statistics.items()}
-    return Checkpoint(statistics, dict(checkpoint.shards), checkpoint.features)
+    return Checkpoint(statistics, dict(checkpoint.shards), checkpoint.features, pane=checkpoint.pane)

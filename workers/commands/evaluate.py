@@ -29,7 +29,8 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
     """Try your own pairs and questions, without servers.
 
     Teaches the pairs and asks the queries in memory, by the code that the workers run, and counts the right
-    answers. Files hold a JSON object a line: {"text": ..., "answer": ...}. All pairs share one context.
+    answers. Files hold a JSON object a line: {"text": ..., "answer": ...}. All pairs share one context, and
+    none ages, whatever the settings say: they have no time.
     """
     from workers import settings
     from workers.adapters.embedders import load

@@ -171,7 +171,7 @@ WEIGHTS = (
     ">residual",
     ">gcv",
 )
-"""The rank is the effective one."""
+"""Pairs count as often as their weights say, less their age; the rank is the effective one."""
 
 
 def _weights_row(weights: dict[str, Any]) -> list[str]:
@@ -181,7 +181,7 @@ def _weights_row(weights: dict[str, Any]) -> list[str]:
         weights["context"],
         f"v{weights['version']}",
         f"{weights['age_s']:.0f} s",
-        f"{certificate['count']:,}",
+        f"{certificate['count']:,.0f}",
         f"{certificate['answers']:,}",
         *("-" if figure is None else f"{figure:.3g}" for figure in figures),
     ]

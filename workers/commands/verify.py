@@ -14,7 +14,6 @@ import click
 
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
-    from workers.core.features import Features
     from workers.ports import Checkpoint, WeightsStore
     from workers.settings import Settings
     from workers.verification import Proof, ShardProof, Verification
@@ -74,6 +73,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
     from workers.adapters.embedders import load
     from workers.adapters.kafka import KafkaHistory
     from workers.adapters.redis import RedisContextStore, RedisWeightsStore
+    from workers.core import ageing
     from workers.core.features import Features
     from workers.errors import ContextError
     from workers.verification import Proof, Verification
@@ -83,11 +83,14 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
     if identity is None:
         raise ContextError(f"there is no context {chosen.redis.prefix!r} at {connection.place} yet")
     features = Features(chosen.solve.features, identity.dimension)
-    checkpoint = _checkpoint(RedisWeightsStore(connection), features)
+    half_life_ms = chosen.solve.half_life_ms
+    checkpoint = _checkpoint(
+        RedisWeightsStore(connection), features.size, ageing.identity(features.identity, half_life_ms)
+    )
     if not checkpoint.shards and not ranges:
         raise ContextError(
-            f"the solver has saved no checkpoint of features {chosen.solve.features!r} yet: run"
-            " `hurnet solver`, or name a --range"
+            f"the solver has saved no checkpoint of {ageing.identity(features.identity, half_life_ms)!r} yet:"
+            " run `hurnet solver`, or name a --range"
         )
     embedder = load(chosen.embedder.name)
     store.open(embedder.identity)  # checks that it is the context's
@@ -100,7 +103,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
         advance = stack.enter_context(_progress(replayed))
         verification = Verification(history, store, embedder, features, store.contexts(), advance)
         if not ranges:
-            return verification.whole(checkpoint)
+            return verification.whole(checkpoint, half_life_ms)
         until = {p: state.watermark for p, state in store.states().items()}
         return Proof([_shard(verification, until, *chosen_range) for chosen_range in ranges])
 
@@ -116,15 +119,15 @@ def _shard(
     return verification.shard(partition, first, last, reached)
 
 
-def _checkpoint(weights: WeightsStore, features: Features) -> Checkpoint:
+def _checkpoint(weights: WeightsStore, size: int, features: str) -> Checkpoint:
     from workers.errors import TransientError
 
     for _ in range(TRIES - 1):
         try:
-            return weights.load_checkpoint(features.size, features.identity)
+            return weights.load_checkpoint(size, features)
         except TransientError:
             continue
-    return weights.load_checkpoint(features.size, features.identity)
+    return weights.load_checkpoint(size, features)
 
 
 @contextmanager
@@ -153,7 +156,9 @@ def show(proof: Proof) -> None:
     ]
     screen.print(table((">shard", "offsets", ">equal entries", ">deleted", ">unproved", "verdict"), rows))
     if proof.digests:
-        contexts = [(c, digest, proof.differences.get(c, "equal")) for c, digest in proof.digests.items()]
+        contexts = [
+            (key, digest, proof.differences.get(key, "equal")) for key, digest in proof.digests.items()
+        ]
         screen.print(table(("context", "digest of its statistics, replayed", "the solver's"), contexts))
     if not proof.equal:
         screen.print("different")

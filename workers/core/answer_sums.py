@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.context import Vectors
-from workers.core.gram import blocks
+from workers.core.gram import MAX_ROWS, blocks
 from workers.core.grid import SCALE
+
+Weights = NDArray[np.int64]
 
 BLOCK_ANSWERS: Final = 4096
 """Sums taken at once."""
@@ -36,28 +38,72 @@ class Delta:
     totals: NDArray[np.signedinteger]
 
 
-def delta_of(rows: Vectors, answers: Sequence[str]) -> Delta:
-    """The sums of pairs: `rows` (n, d) on the grid."""
+def check_pairs(rows: Vectors, answers: Sequence[str], dimension: int) -> None:
+    """Raise ValueError unless these are grid rows (n, d) and as many answers that UTF-8 can hold."""
+    if rows.dtype != np.int16 or rows.ndim != 2 or rows.shape[1] != dimension:
+        raise ValueError(f"rows must be int16 (n, {dimension}), not {rows.dtype} {rows.shape}")
+    if isinstance(answers, str) or len(answers) != len(rows):
+        raise ValueError(f"{len(rows)} rows need as many answers, not {len(answers)}")
+    if rows.size and (rows.min() < -SCALE or rows.max() > SCALE):
+        raise ValueError(f"a row leaves the grid: components are from {-SCALE} to {SCALE}")
+    for answer in answers:
+        if not isinstance(answer, str):
+            raise ValueError(f"an answer must be a string, not {type(answer).__name__}")
+        answer.encode()  # a lone surrogate: UnicodeEncodeError, which is a ValueError
+
+
+def checked(weights: Weights | None, rows: int) -> Weights | None:
+    """The weights; None where all are 1. Raises ValueError where they are no numbers of copies, OverflowError
+    where one alone is beyond `MAX_ROWS`."""
+    if weights is None:
+        return None
+    if weights.dtype != np.int64 or weights.shape != (rows,):
+        raise ValueError(f"{rows} rows need as many weights in int64, not {weights.dtype} {weights.shape}")
+    if weights.min(initial=1) < 1:
+        raise ValueError(f"a weight must be from 1 up, not {weights.min()}")
+    if weights.max(initial=1) > MAX_ROWS:
+        raise OverflowError(f"a weight of {weights.max()}: G is exact up to {MAX_ROWS} rows")
+    return weights if (weights != 1).any() else None
+
+
+def copies(rows: Vectors, weights: Weights | None) -> int:
+    """How many rows these are."""
+    return len(rows) if weights is None else int(weights.sum())
+
+
+def delta_of(rows: Vectors, answers: Sequence[str], weights: Weights | None = None) -> Delta:
+    """The sums of pairs: `rows` (n, d) on the grid, each as often as its weight (n,) says, if any."""
     numbers: dict[str, int] = {}
     column = np.array([numbers.setdefault(answer, len(numbers)) for answer in answers], np.intp)
-    wide = np.int32 if len(rows) <= INT32_ROWS else np.int64
+    wide = np.int32 if copies(rows, weights) <= INT32_ROWS else np.int64
+    if weights is not None:
+        rows = np.multiply(rows, weights[:, None], dtype=wide, casting="unsafe")
     if len(numbers) == len(rows):
-        return Delta(list(numbers), [1] * len(rows), rows.astype(wide))
-    counts = np.bincount(column, minlength=len(numbers)).tolist()
-    together = rows[np.argsort(column, kind="stable")]
-    totals, start = np.empty((len(numbers), rows.shape[1]), wide), 0
-    for total, count in zip(totals, counts, strict=True):  # np.add.reduceat takes six times as long
-        np.add.reduce(together[start : start + count], axis=0, dtype=wide, out=total)
-        start += count
-    return Delta(list(numbers), counts, totals)
+        counts = [1] * len(rows) if weights is None else weights.tolist()
+        return Delta(list(numbers), counts, rows.astype(wide))
+    order = np.argsort(column, kind="stable")
+    lengths = np.bincount(column, minlength=len(numbers))
+    counts = lengths if weights is None else np.add.reduceat(weights[order], np.cumsum(lengths) - lengths)
+    return Delta(list(numbers), counts.tolist(), _summed(rows[order], lengths.tolist(), wide))
 
 
-def deltas_of(sums: Mapping[str, AnswerSum]) -> Iterator[Delta]:
-    """The sums of other statistics, a block at a time."""
+def _summed(
+    together: NDArray[np.signedinteger], lengths: Sequence[int], wide: type[np.signedinteger]
+) -> NDArray[np.signedinteger]:
+    """The sums of so many rows each, in order."""
+    totals, start = np.empty((len(lengths), together.shape[1]), wide), 0
+    for total, length in zip(totals, lengths, strict=True):  # np.add.reduceat takes six times as long
+        np.add.reduce(together[start : start + length], axis=0, dtype=wide, out=total)
+        start += length
+    return totals
+
+
+def deltas_of(sums: Mapping[str, AnswerSum], times: int) -> Iterator[Delta]:
+    """The sums of other statistics, so many times, a block at a time."""
     answers, entries = list(sums), list(sums.values())
     for block in blocks(len(answers), BLOCK_ANSWERS):
-        totals = np.array([entry.total for entry in entries[block]], np.int64)
-        yield Delta(answers[block], [entry.count for entry in entries[block]], totals)
+        totals = np.array([entry.total for entry in entries[block]], np.int64) * times
+        yield Delta(answers[block], [entry.count * times for entry in entries[block]], totals)
 
 
 def updated(sums: Mapping[str, AnswerSum], delta: Delta, sign: int) -> dict[str, AnswerSum | None]:
@@ -79,6 +125,14 @@ def updated(sums: Mapping[str, AnswerSum], delta: Delta, sign: int) -> dict[str,
         check_sum(answer, count, least, greatest)
         updates[answer] = AnswerSum(count, total.astype(_width(least, greatest))) if count else None
     return updates
+
+
+def same_sums(left: Mapping[str, AnswerSum], right: Mapping[str, AnswerSum]) -> bool:
+    """Whether they hold the same."""
+    return left.keys() == right.keys() and all(
+        entry.count == right[answer].count and np.array_equal(entry.total, right[answer].total)
+        for answer, entry in left.items()
+    )
 
 
 def narrowed(total: NDArray[np.int64]) -> NDArray[np.signedinteger]:

@@ -195,7 +195,7 @@ def _columns(
 ) -> _Columns:
     """The parts of each answer, given for every match the number of its answer."""
     _, first = np.unique(numbers, return_index=True)
-    alpha = coefficients(index.vectors(matches.rows), matches.cosines)
+    alpha = coefficients(index.vectors(matches.rows), matches.cosines, index.weights(matches.rows))
     return _Columns(
         memory=_unit(matches.cosines[first]),
         weights=None if matches.weights is None else _unit(matches.weights[first]),

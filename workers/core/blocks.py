@@ -80,8 +80,8 @@ class Block:
         else:
             self.norms[to] = squared_norms(vectors)
             self.plane[to], self.scale[to], self.slack[to] = bounds.plane(vectors, self.norms[to])
-        for mine, new in zip(self.columns, columns, strict=True):
-            mine[to] = new
+        for name in Columns._fields:
+            getattr(self.columns, name)[to] = getattr(columns, name)
         low, high = self._offsets
         self._offsets = min(low, int(columns.offsets.min())), max(high, int(columns.offsets.max()))
 

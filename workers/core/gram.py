@@ -28,6 +28,8 @@ from workers.core.grid import SCALE
 from workers.core.native import Feature, features
 from workers.core.native.syrk import add_syrk
 
+MAX_ROWS: Final = 2**35 - 1
+"""Rows, copies counted, up to which no entry of G can leave int64."""
 FLOAT64_ROWS: Final = 4096
 """Rows a float64 product takes at once; exact up to 2**25, kept small for memory (32 MB at d = 1024)."""
 INT8_ROWS: Final = 1 << 16
@@ -46,6 +48,19 @@ def add_gram(rows: Vectors, gram: Integers, device: torch.device) -> None:
     What is below the diagonal afterwards is not defined. Raises before it adds anything.
     """
     paths(device)[fastest(gram.shape[0], device)](rows, gram)
+
+
+def add_weighted_gram(rows: Vectors, weights: Integers, gram: Integers, device: torch.device) -> None:
+    """The same of XᵀDX, D the diagonal of `weights` (n,), each from 1: by their bits, highest first.
+
+    So a row takes part in as many products as its weight has bits set, and there are no more of those than
+    the largest weight has bits, however many weights are different.
+    """
+    total = np.zeros_like(gram)
+    for bit in reversed(range(int(weights.max(initial=0)).bit_length())):
+        total <<= 1
+        add_gram(rows[(weights >> bit) & 1 == 1], total, device)
+    gram += total
 
 
 def mirrored(gram: Integers) -> Integers:

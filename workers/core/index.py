@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core import scan
+from workers.core.ageing import NOTHING_AGES, Window
 from workers.core.blocks import BLOCK_ROWS, Blocks, Columns
 from workers.core.bounds import MAX_DIMENSION
 from workers.core.context import Entry, Vectors
@@ -39,14 +40,14 @@ class ContextIndex:
     answer, but teaches nothing. Raises ValueError for a dimension beyond MAX_DIMENSION.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, window: Window = NOTHING_AGES) -> None:
         if not 1 <= dimension <= MAX_DIMENSION:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
         self._entries: list[Entry | None] = []
         self._removed = 0
         self._blocks = Blocks(self.dimension)
-        self._teaching = Teaching(self._blocks)
+        self._teaching = Teaching(self._blocks, window)
 
     def __len__(self) -> int:
         return self._blocks.snapshot.rows - self._removed
@@ -78,9 +79,24 @@ class ContextIndex:
         """The answer of each row, as an index into `answers`."""
         return self._blocks.snapshot.column("answers", rows)
 
+    def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """How many copies each row is, halved for each half-life that it is older than the newest of them;
+        None where no row can count other than once."""
+        sums = self._teaching.sums
+        if not (sums.weighted or sums.window.half_life_ms):
+            return None
+        recency = sums.window.recency(self._blocks.snapshot.column("timestamps_ms", rows))
+        weights: NDArray[np.float64] = recency * self._blocks.snapshot.column("weights", rows)
+        return weights
+
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Grid rows (len(rows), d), in float32."""
         return self._blocks.snapshot.vectors(rows).astype(np.float32)
+
+    def turn(self, window: Window) -> None:
+        """From now on rows weigh in the weights as in this window, of the same half-life. For the thread that
+        appends, while no other searches."""
+        self._teaching.sums.turn(window)
 
     def append(self, partition: int, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Add entries of one partition with their grid rows (n, d). Raises ValueError for a row of zeros and
@@ -95,6 +111,7 @@ class ContextIndex:
     def _add(self, partitions: NDArray[np.int64], entries: Sequence[Entry], vectors: Vectors) -> None:
         first = self._blocks.snapshot.rows
         columns = self._columns(partitions, entries, first)
+        self._teaching.sums.weighted |= bool((columns.weights != 1).any())
         self._entries.extend(entries)
         self._blocks.append(vectors, columns)
         self._teaching.appended(np.arange(first, first + len(entries)))
@@ -134,7 +151,7 @@ class ContextIndex:
         return True
 
     def _compact(self) -> None:
-        fresh, alive = ContextIndex(self.dimension), self._blocks.alive()
+        fresh, alive = ContextIndex(self.dimension, self._teaching.sums.window), self._blocks.alive()
         for first in range(0, len(alive), BLOCK_ROWS):
             rows = alive[first : first + BLOCK_ROWS]
             entries = [self.entry(row) for row in rows.tolist()]

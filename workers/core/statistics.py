@@ -2,11 +2,12 @@
 
 With X (m, d) the pairs' grid rows and Y (m, A) their answers, one-hot over an open vocabulary:
 G = XᵀX, C = XᵀY whose column a is B_a, the sum of the rows answered by a, and n_a, the number of those rows;
-tr(YᵀY) = m. One row more or less changes none of their sizes.
+tr(YᵀY) = m. One row more or less changes none of their sizes. A row of weight w (eq. 14, 15: μ as the weights
+of entries) is w copies of it: it counts w times in m and n_a, and G = XᵀDX, B_a = Σ w x, D the weights.
 
 All of it is integers, in units of the grid (2⁻¹⁴; 2⁻²⁸ for G), summed without rounding (`gram.py`) and held
-by int64 up to 2³⁵ - 1 rows. Hence the same bytes under any order, batching or partition, on any device, and
-removing rows gives the state of never having seen them.
+by int64 up to 2³⁵ - 1 rows, copies counted. Hence the same bytes under any order, batching or partition, on
+any device, and removing rows gives the state of never having seen them.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workers.core.answer_sums import BLOCK_ANSWERS, AnswerSum, delta_of, deltas_of, updated
+from workers.core.answer_sums import (
+    BLOCK_ANSWERS,
+    AnswerSum,
+    Weights,
+    check_pairs,
+    checked,
+    copies,
+    delta_of,
+    deltas_of,
+    same_sums,
+    updated,
+)
 from workers.core.context import Vectors
 from workers.core.device import float64_device
-from workers.core.gram import add_gram, blocks, fastest, mirrored
-from workers.core.grid import SCALE
-from workers.core.statistics_codec import (
-    MAX_ROWS,
-    check_gram,
-    pack_gram,
-    pack_sum,
-    unpack_gram,
-    unpack_sum,
-)
+from workers.core.gram import MAX_ROWS, add_gram, add_weighted_gram, blocks, fastest, mirrored
+from workers.core.statistics_codec import check_gram, pack_gram, pack_sum, unpack_gram, unpack_sum
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -93,49 +97,51 @@ class Statistics:
         """The present state is on disk: from here on `changed` is counted anew."""
         self._changed.clear()
 
-    def add(self, rows: Vectors, answers: Sequence[str]) -> None:
-        """Fold in pairs: `rows` (n, d) int16 on the grid, `answers` n strings.
+    def add(self, rows: Vectors, answers: Sequence[str], weights: Weights | None = None) -> None:
+        """Fold in pairs: `rows` (n, d) int16 on the grid, `answers` n strings, `weights` (n,) int64 from 1.
 
-        Raises ValueError for wrong shapes or types, components beyond the grid and answers that UTF-8 can't
-        hold; OverflowError beyond `MAX_ROWS`.
+        Raises ValueError for wrong shapes or types, components beyond the grid, answers that UTF-8 can't
+        hold and weights below 1; OverflowError where the weights go beyond `MAX_ROWS`.
         """
-        _check_pairs(rows, answers, self.dimension)
-        delta = delta_of(rows, answers)
-        count = self._count_after(len(rows))
+        check_pairs(rows, answers, self.dimension)
+        weights = checked(weights, len(rows))
+        count = self._count_after(copies(rows, weights))
+        delta = delta_of(rows, answers, weights)
         updates = updated(self._sums, delta, sign=1)
         columns = delta.totals.sum(axis=0, dtype=np.int64)
-        add_gram(rows, self._gram, self._place)  # the last that can fail
+        self._add_gram(rows, weights, self._gram)  # the last that can fail
         self._columns += columns
         self._put(count, updates)
 
-    def subtract(self, rows: Vectors, answers: Sequence[str]) -> None:
+    def subtract(self, rows: Vectors, answers: Sequence[str], weights: Weights | None = None) -> None:
         """Take out pairs that were added: afterwards nothing tells that they ever were.
 
         Raises ValueError as `add` does, and where the pairs can't all have been in (more of an answer than
         there are, a sum that its remaining rows could not make); it can't tell every pair never added.
         """
-        _check_pairs(rows, answers, self.dimension)
-        delta = delta_of(rows, answers)
-        count = self._count_after(-len(rows))
+        check_pairs(rows, answers, self.dimension)
+        weights = checked(weights, len(rows))
+        count = self._count_after(-copies(rows, weights))
+        delta = delta_of(rows, answers, weights)
         updates = updated(self._sums, delta, sign=-1)
         gone = np.zeros_like(self._gram)
-        add_gram(rows, gone, self._place)
+        self._add_gram(rows, weights, gone)
         left = np.triu(self._gram - gone)
         check_gram(left, count)
         self._gram = left
         self._columns -= delta.totals.sum(axis=0, dtype=np.int64)
         self._put(count, updates)
 
-    def merge(self, other: Statistics) -> None:
-        """Fold in all pairs of `other`. Raises ValueError for another dimension, else as `add` does."""
+    def merge(self, other: Statistics, times: int = 1) -> None:
+        """Fold in all of `other`, `times` over. Raises ValueError for another dimension, else as `add`."""
         if other.dimension != self.dimension:
             raise ValueError(f"statistics of dimension {other.dimension} don't merge into {self.dimension}")
-        count = self._count_after(other.count)
+        count = self._count_after(other.count * times)
         updates: dict[str, AnswerSum | None] = {}
-        for delta in deltas_of(other._sums):
+        for delta in deltas_of(other._sums, times):
             updates |= updated(self._sums, delta, sign=1)
-        self._gram += other._gram
-        self._columns += other._columns
+        self._gram += other._gram * times
+        self._columns += other._columns * times
         self._put(count, updates)
 
     def copy(self) -> Statistics:
@@ -179,7 +185,7 @@ class Statistics:
             return NotImplemented
         if (self.dimension, self.count) != (other.dimension, other.count):
             return False
-        return np.array_equal(np.triu(self._gram), np.triu(other._gram)) and _same_sums(
+        return np.array_equal(np.triu(self._gram), np.triu(other._gram)) and same_sums(
             self._sums, other._sums
         )
 
@@ -210,6 +216,12 @@ class Statistics:
             raise ValueError(f"the answers' counts add up to {held}, the gram's count is {count}")
         statistics._crossed = dict.fromkeys(statistics._sums)
         return statistics
+
+    def _add_gram(self, rows: Vectors, weights: Weights | None, gram: Integers) -> None:
+        if weights is None:
+            add_gram(rows, gram, self._place)
+        else:
+            add_weighted_gram(rows, weights, gram, self._place)
 
     def _count_after(self, more: int) -> int:
         count = self.count + more
@@ -242,23 +254,3 @@ class Statistics:
                 transposed = torch.from_numpy(columns).to(self._place)
                 total += (transposed.T @ transposed).cpu().numpy()
         return total
-
-
-def _same_sums(left: Mapping[str, AnswerSum], right: Mapping[str, AnswerSum]) -> bool:
-    return left.keys() == right.keys() and all(
-        entry.count == right[answer].count and np.array_equal(entry.total, right[answer].total)
-        for answer, entry in left.items()
-    )
-
-
-def _check_pairs(rows: Vectors, answers: Sequence[str], dimension: int) -> None:
-    if rows.dtype != np.int16 or rows.ndim != 2 or rows.shape[1] != dimension:
-        raise ValueError(f"rows must be int16 (n, {dimension}), not {rows.dtype} {rows.shape}")
-    if isinstance(answers, str) or len(answers) != len(rows):
-        raise ValueError(f"{len(rows)} rows need as many answers, not {len(answers)}")
-    if rows.size and (rows.min() < -SCALE or rows.max() > SCALE):
-        raise ValueError(f"a row leaves the grid: components are from {-SCALE} to {SCALE}")
-    for answer in answers:
-        if not isinstance(answer, str):
-            raise ValueError(f"an answer must be a string, not {type(answer).__name__}")
-        answer.encode()  # a lone surrogate: UnicodeEncodeError, which is a ValueError

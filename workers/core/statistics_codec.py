@@ -9,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.answer_sums import AnswerSum, check_sum, narrowed
-from workers.core.gram import mirrored
+from workers.core.gram import MAX_ROWS, mirrored
 from workers.core.grid import SCALE
-
-MAX_ROWS: Final = 2**35 - 1
-"""Rows up to which no entry of G can leave int64."""
 
 Integers = NDArray[np.int64]
 

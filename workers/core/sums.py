@@ -21,8 +21,9 @@ Floats = NDArray[np.float64]
 
 
 class AnswerSums:
-    """F_a by answer, in integers: the same in whatever order entries came. An answer takes 2·`features.size`
-    bytes when taught once, then 4·`features.size`, and 8 from 2¹⁷ entries on."""
+    """F_a by answer, in integers: the same in whatever order entries came, one of weight w as w copies.
+
+    An answer takes 2·`features.size` bytes taught once, then 4·`features.size`, and 8 from 2¹⁷ copies on."""
 
     def __init__(self, features: Features) -> None:
         self.features = features
@@ -33,25 +34,27 @@ class AnswerSums:
         """Take in the grid rows (n, d) of entries; those without an answer teach nothing."""
         taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
         for i, row in zip(taught, self.features(vectors[taught]), strict=True):
-            self._add(entries[i].answer or "", row)
+            self._add(entries[i].answer or "", row, entries[i].weight)
 
-    def _add(self, answer: str, row: Vectors) -> None:
-        self._counts[answer] = count = self._counts.get(answer, 0) + 1
+    def _add(self, answer: str, row: Vectors, weight: int) -> None:
+        self._counts[answer] = count = self._counts.get(answer, 0) + weight
         total = self._totals.get(answer)
-        self._totals[answer] = row.copy() if total is None else total.astype(_width(count)) + row
+        copies = row if weight == 1 else row.astype(_width(count)) * weight
+        self._totals[answer] = copies.copy() if total is None else total.astype(_width(count)) + copies
 
     def subtract(self, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Take entries that were added out again: as if they never had been."""
         taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
         for i, row in zip(taught, self.features(vectors[taught]), strict=True):
-            self._subtract(entries[i].answer or "", row)
+            self._subtract(entries[i].answer or "", row, entries[i].weight)
 
-    def _subtract(self, answer: str, row: Vectors) -> None:
-        self._counts[answer] -= 1
+    def _subtract(self, answer: str, row: Vectors, weight: int) -> None:
+        self._counts[answer] -= weight
         if not self._counts[answer]:
             del self._counts[answer], self._totals[answer]
         else:
-            self._totals[answer] = self._totals[answer] - row
+            total = self._totals[answer]
+            self._totals[answer] = total - row * total.dtype.type(weight)
 
     def total(self, answer: str) -> NDArray[np.signedinteger]:
         """F_a; zeros where nothing teaches it."""
@@ -87,7 +90,8 @@ class AnswerSums:
         if row is not None and index.entry(row).answer is not None:
             rows = np.array([row])
             vector = index.vectors(rows).astype(np.int16)
-            scores[ids == index.answer_ids(rows)[0]] -= self.features(vector)[0] @ p / SCALE + t
+            part = self.features(vector)[0] @ p / SCALE + t
+            scores[ids == index.answer_ids(rows)[0]] -= part * index.entry(row).weight
         weights: Floats = scores[numbers]
         return weights
 

@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 class Certificate:
     """What is known of a solution. Plain numbers and strings, all finite: `as_dict` is JSON.
 
+    `count` is of the pairs, each as often as its weight says, and all figures are as of so many rows. Where
+    pairs age (core/ageing.py), with a `half_life` in seconds, it is the sum of their weights in `pane`.
     `effective_rank` is exp of the entropy of X's singular values taken as shares (Roy & Vetterli 2007),
     `rank` their number above rounding, `degrees_of_freedom` Σσ²/(σ²+λ) (eq. 9). `residual` is
     ‖XW - Y‖²_F/‖Y‖²_F (eq. 11), `gcv` the generalised cross-validation score, None where nothing is left to
@@ -40,7 +42,7 @@ class Certificate:
     Figures with a default are missing from what older versions published.
     """
 
-    count: int
+    count: float
     answers: int
     ridge: float
     ridge_chosen_by: Literal["fixed", "gcv"]
@@ -65,6 +67,8 @@ class Certificate:
     eigenvalue_median: float = 0.0
     eigenvalue_upper_quartile: float = 0.0
     eigenvalue_most: float = 0.0
+    half_life: float = 0.0
+    pane: int = 0
 
     def as_dict(self) -> dict[str, float | str | None]:
         """Its fields by name, for JSON."""
@@ -73,7 +77,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intercept:
-    """The mean row μ (d,) and the number m of the pairs. With them the score of answer a is
+    """The mean row μ (d,) and the number m of the pairs, copies counted. With them the score of answer a is
 
     (xW + b)_a = ⟨p, B_a⟩ + n_a·t,   p = P(x - μ),   t = 1/m - ⟨p, μ⟩,   b = (n - Wᵀmμ)/m:
 
@@ -81,7 +85,7 @@ class Intercept:
     """
 
     mean: Floats
-    count: int
+    count: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,9 +1,9 @@
 """The solver's checkpoint, and the weights it publishes.
 
 P:{solver}:owner        who may write: the last to claim it
-P:{solver}:checkpoint   hash: stamp, shards (JSON), features; without a stamp there is no checkpoint
-P:{solver}:grams        hash: context -> count and G
-P:{solver}:sums:C       hash: answer -> n_a and B_a
+P:{solver}:checkpoint   hash: stamp, shards (JSON), features, pane; without a stamp there is no checkpoint
+P:{solver}:grams        hash: key of statistics (a context, or one pane of it) -> count and G
+P:{solver}:sums:K       hash: answer -> n_a and B_a, for such a key
 P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection,
                         mean, sha256
 P:{solver}:versions     hash: context -> version, also of weights withdrawn
@@ -37,6 +37,9 @@ TRANSACTION_WRITES: Final = 250_000
 COMMAND_WRITES: Final = 1_000
 """Fields of a hash that one command sets."""
 
+_UNKNOWN: Final = object()
+"""In place of statistics: what a save whose fate is unknown may have left under their key."""
+
 
 class _Write(NamedTuple):
     """Set a hash's field, or drop it (None)."""
@@ -57,7 +60,7 @@ class RedisWeightsStore:
         self._stamps: set[str] = (
             set()
         )  # of checkpoints that hold all that the statistics have marked as saved
-        self._contexts: set[str] = set()  # that are in those
+        self._held: dict[str, object] = {}  # the statistics in those
 
     @guarded
     def claim(self, owner: str) -> None:
@@ -68,7 +71,7 @@ class RedisWeightsStore:
     def load_checkpoint(self, dimension: int, features: str = NONE) -> Checkpoint:
         """Raises `ContextError` where it is damaged or of another dimension, `TransientError` where a save
         comes in between. The statistics are on the CPU."""
-        self._stamps, self._contexts = set(), set()
+        self._stamps, self._held = set(), {}
         header = self._client.hgetall(self._key("checkpoint"))
         if b"stamp" not in header:
             return Checkpoint(features=features)
@@ -79,7 +82,7 @@ class RedisWeightsStore:
         checkpoint.features = features
         if self._client.hget(self._key("checkpoint"), "stamp") != header.get(b"stamp"):
             raise TransientError("the checkpoint was saved while it was read")
-        self._stamps, self._contexts = {header[b"stamp"].decode()}, set(checkpoint.statistics)
+        self._stamps, self._held = {header[b"stamp"].decode()}, dict(checkpoint.statistics)
         return checkpoint
 
     @guarded
@@ -92,11 +95,16 @@ class RedisWeightsStore:
         """
         stamp = secrets.token_hex(8)
         shards = json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})
-        header = {"stamp": stamp, "shards": shards, "features": checkpoint.features}
+        header = {
+            "stamp": stamp,
+            "shards": shards,
+            "features": checkpoint.features,
+            "pane": str(checkpoint.pane),
+        }
         audit = {f"{u.partition}/{u.deletion.offset}": pack_audit(u) for u in checkpoint.unlearned}
         if not self._save_changes(checkpoint, header, audit):
             self._save_whole(checkpoint, header, audit)
-        self._stamps, self._contexts = {stamp}, set(checkpoint.statistics)
+        self._stamps, self._held = {stamp}, dict(checkpoint.statistics)
         for statistics in checkpoint.statistics.values():
             statistics.mark_saved()
         checkpoint.unlearned.clear()
@@ -161,6 +169,7 @@ class RedisWeightsStore:
         try:
             for partition, state in json.loads(header[b"shards"]).items():
                 checkpoint.shards[int(partition)] = ShardState(*state)
+            checkpoint.pane = int(header.get(b"pane", 0))
             for name, gram in self._hash("grams").items():
                 sums = dict(self._client.hscan_iter(self._key("sums", name.decode()), count=COMMAND_WRITES))
                 statistics = Statistics.unpack(
@@ -180,15 +189,21 @@ class RedisWeightsStore:
         self, checkpoint: Checkpoint, header: Mapping[str, str], audit: Mapping[str, str]
     ) -> bool:
         """False where changes won't do."""
+        now = checkpoint.statistics
+        stale = [key for key in {*self._held, *now} if self._held.get(key) is not now.get(key)]
         writes = list(self._writes(checkpoint, whole=False))
-        if self._contexts - set(checkpoint.statistics) or len(list(_transactions(writes))) > 1:
+        if len(list(_transactions(writes))) > 1:
             return False
         with self._fenced(self._key("checkpoint")) as pipe:
             stamp = pipe.hget(self._key("checkpoint"), "stamp")
             if stamp is None or stamp.decode() not in self._stamps:
                 return False
             self._stamps.add(header["stamp"])  # should this one's fate remain unknown, the next may follow it
+            self._held |= dict.fromkeys(stale, _UNKNOWN)
             pipe.multi()
+            for key in stale:
+                pipe.hdel(self._key("grams"), key)
+                pipe.unlink(self._key("sums", key))
             _put(pipe, writes)
             self._finish(pipe, header, audit)
         return True
@@ -216,19 +231,21 @@ class RedisWeightsStore:
                 _put(pipe, writes)
                 pipe.execute()
         self._stamps = {header["stamp"]}
+        self._held = dict.fromkeys(checkpoint.statistics, _UNKNOWN)
         with self._fenced(self._key("checkpoint")) as pipe:
             pipe.multi()
             pipe.hdel(self._key("checkpoint"), "draft")
             self._finish(pipe, header, audit)
 
     def _writes(self, checkpoint: Checkpoint, whole: bool) -> Iterator[_Write]:
-        for context, statistics in checkpoint.statistics.items():
-            answers = statistics.sums.keys() if whole else statistics.changed
-            if whole or answers or context not in self._contexts:
-                yield _Write(self._key("grams"), context, seal(statistics.pack_gram()))
+        for key, statistics in checkpoint.statistics.items():
+            new = whole or self._held.get(key) is not statistics
+            answers = statistics.sums.keys() if new else statistics.changed
+            if new or answers:
+                yield _Write(self._key("grams"), key, seal(statistics.pack_gram()))
             for answer in answers:
                 value = seal(statistics.pack_sum(answer)) if answer in statistics.sums else None
-                yield _Write(self._key("sums", context), answer, value)
+                yield _Write(self._key("sums", key), answer, value)
 
     @contextmanager
     def _fenced(self, *keys: str) -> Iterator[Any]:

@@ -1,0 +1,95 @@
+"""B_a and n_a of the answers that many rows teach, kept exactly, and what a row weighs in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.core.ageing import Window
+from workers.core.blocks import Blocks
+
+Integers = NDArray[np.int64]
+
+
+class KeptSums:
+    """Σ w x and, behind it, Σ w over rows that teach an answer, (d + 1,): int64, and by pane where pairs age.
+
+    Changing them is for the thread that appends to the blocks.
+    """
+
+    def __init__(self, blocks: Blocks, window: Window) -> None:
+        self.window = window
+        self.weighted = False
+        """Whether any row has ever had another weight than 1."""
+        self._blocks = blocks
+        self._panes: dict[int, dict[int, Integers]] = {}
+        self._weighed: dict[int, NDArray[Any]] = {}  # of all panes together, at what they weigh now
+
+    def __contains__(self, answer: int) -> bool:
+        return answer in self._weighed
+
+    def of(self, answer: int) -> NDArray[Any]:
+        """The sum, as rows weigh now. Raises KeyError where none is kept."""
+        return self._weighed[answer]
+
+    def add(self, answer: int, rows: Integers) -> None:
+        """Rows that stand in the blocks; the first call for an answer begins its sum."""
+        sums = self._panes.setdefault(answer, {})
+        for pane, mine in self._by_pane(rows):
+            sums[pane] = sums.get(pane, 0) + self._total(mine)
+        self._weighed[answer] = self._together(sums)
+
+    def subtract(self, answer: int, row: Integers) -> None:
+        """One row (1,), if its answer's sum is kept."""
+        ((pane, _),) = self._by_pane(row)
+        sums = self._panes.get(answer, {})
+        if pane in sums:
+            sums[pane] = sums[pane] - self._total(row)
+            self._weighed[answer] = self._together(sums)
+
+    def drop(self, answer: int) -> None:
+        """Keep no sum of an answer any longer."""
+        self._panes.pop(answer, None)
+        self._weighed.pop(answer, None)
+
+    def turn(self, window: Window) -> None:
+        """From now on rows weigh as in this window, of the same half-life."""
+        if window.now < self.window.now:
+            self._panes.clear()  # they may lack what counts again
+        for sums in self._panes.values():
+            for pane in [pane for pane in sums if window.forgets(pane)]:
+                del sums[pane]
+        self.window = window
+        self._weighed = {answer: self._together(sums) for answer, sums in self._panes.items()}
+
+    def weights(self, rows: Integers) -> NDArray[Any] | None:
+        """What each row weighs now; None where that is 1 for all there are."""
+        weights = self._blocks.snapshot.column("weights", rows) if self.weighted else None
+        if not self.window.half_life_ms:
+            return weights
+        shares = self.window.shares(self._blocks.snapshot.column("timestamps_ms", rows))
+        return shares if weights is None else shares * weights
+
+    def _together(self, sums: Mapping[int, Integers]) -> NDArray[Any]:
+        if not self.window.half_life_ms:
+            return sums[0]
+        nothing = np.zeros(self._blocks.snapshot.dimension + 1)
+        return sum((self.window.share(pane) * total for pane, total in sums.items()), start=nothing)
+
+    def _total(self, rows: Integers) -> Integers:
+        vectors = self._blocks.snapshot.vectors(rows)
+        if not self.weighted:
+            return np.append(vectors.sum(axis=0, dtype=np.int64), len(rows))
+        weights = self._blocks.snapshot.column("weights", rows).astype(np.int64)
+        return np.append(weights @ vectors, weights.sum())
+
+    def _by_pane(self, rows: Integers) -> Iterator[tuple[int, Integers]]:
+        if not self.window.half_life_ms:
+            yield 0, rows
+            return
+        panes = self.window.panes(self._blocks.snapshot.column("timestamps_ms", rows))
+        for pane in np.unique(panes).tolist():
+            yield pane, rows[panes == pane]

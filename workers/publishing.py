@@ -1,0 +1,89 @@
+"""From statistics to weights in force: solve, pass the gate, and publish, or withdraw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import structlog
+
+from workers.core.ageing import Window
+from workers.core.features import Features
+from workers.core.solve import solve
+from workers.core.statistics import Statistics
+from workers.core.weights import Weights, gate
+from workers.metrics import Metrics
+from workers.ports import Checkpoint, PublishedWeights, WeightsStore
+from workers.settings import SolveSettings
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    """The solver's way to the responders."""
+
+    def __init__(self, weights: WeightsStore, settings: SolveSettings, metrics: Metrics) -> None:
+        self._weights = weights
+        self._settings = settings
+        self._metrics = metrics
+
+    def publish(self, checkpoint: Checkpoint, context: str, features: Features) -> None:
+        """Solve a context. What fails, or the gate refuses, leaves the old weights in force; without any pair
+        left there are none."""
+        started, window = time.perf_counter(), Window(self._settings.half_life_ms, checkpoint.pane)
+        try:
+            weights = self._solved(window, checkpoint.statistics, context)
+        except (ArithmeticError, np.linalg.LinAlgError, RuntimeError) as error:
+            self._refuse(context, [f"{type(error).__name__}: {error}"])
+            return
+        if weights is None:
+            self._withdraw(context)
+            return
+        seconds = time.perf_counter() - started
+        self._metrics.solve_seconds.observe(seconds)
+        if reasons := gate(weights):
+            self._refuse(context, reasons)
+            return
+        weights = window.in_force(weights)
+        figures = replace(weights.certificate, seconds=seconds, features=features.identity)
+        self._publish(checkpoint, context, replace(weights, certificate=figures))
+
+    def _solved(self, window: Window, statistics: Mapping[str, Statistics], context: str) -> Weights | None:
+        """In the units of the window; None without any pairs."""
+        settings, combined = self._settings, window.combined(statistics, context)
+        if combined is None:
+            return None
+        ridge = settings.ridge if settings.ridge == "gcv" else settings.ridge * window.unit
+        return solve(combined, ridge, settings.device, intercept=settings.intercept)
+
+    def _withdraw(self, context: str) -> None:
+        if self._weights.weights(context) is not None:
+            self._weights.withdraw(context, self._weights.versions().get(context, 0) + 1)
+            log.info("weights withdrawn: no pairs are left", context=context)
+
+    def _refuse(self, context: str, reasons: list[str]) -> None:
+        self._metrics.weights_refused.labels(context).inc()
+        log.error("weights refused; the old ones stay in force", context=context, reasons=reasons)
+
+    def _publish(self, checkpoint: Checkpoint, context: str, weights: Weights) -> None:
+        # Asked anew each time: a publication whose reply was lost may be in.
+        version = self._weights.versions().get(context, 0) + 1
+        watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
+        self._weights.publish(
+            PublishedWeights(context, version, weights, watermarks, published_ms=int(time.time() * 1000))
+        )
+        self._metrics.weights_in_force(context, version, time.time(), weights.certificate.as_dict())
+        c = weights.certificate
+        log.info(
+            "weights published",
+            context=context,
+            version=version,
+            pairs=round(c.count, 2),
+            answers=c.answers,
+            ridge=c.ridge,
+            condition=round(c.condition, 1),
+            residual=round(c.residual, 4),
+            seconds=round(c.seconds, 3),
+        )
