@@ -1,11 +1,12 @@
 # Needs GNU make 3.81+ and Python 3.11+ with venv, nothing else: `make demo` and `make test` install the rest into .venv.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format bench lock clean install-demo install-dev
+.PHONY: help demo test check format bench lock clean install-demo install-dev install-bench
 
 PY := .venv/bin/python
 DEMO_EXTRAS := local
 DEV_EXTRAS := local,dev,sentence-transformers
+BENCH_EXTRAS := $(DEV_EXTRAS),bench,simd
 
 # A caller's own Python set-up must not leak into .venv. (Its pip.conf still says where packages come from.)
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE __PYVENV_LAUNCHER__ PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
@@ -33,7 +34,7 @@ check: install-dev ## format, lint, types and import rules
 format: install-dev ## rewrite the code in the house format
 	@$(PY) -m ruff check --fix-only --quiet . && $(PY) -m ruff format .
 
-bench: install-dev ## run the benchmarks (ONLY=name: one of them; JSON=file: keep the figures, by name)
+bench: install-bench ## run the benchmarks (ONLY=name: one of them; JSON=file: keep the figures, by name)
 	@set -e; $(if $(JSON),rm -f '$(JSON)';) \
 	for file in tests/benchmarks/$(or $(ONLY),[a-z]*).py; do \
 	  name=$$(basename "$$file" .py); echo "> benchmark $$name"; \
@@ -57,14 +58,18 @@ install-demo:
 install-dev:
 	@name=dev extras='$(DEV_EXTRAS)' python='$(PYTHON)' && $(INSTALL)
 
+install-bench:
+	@name=bench extras='$(BENCH_EXTRAS)' python='$(PYTHON)' && $(INSTALL)
+
 # The stamp .venv/NAME.ok is written last and removed first, so that a set-up that was cut short is begun anew; it
-# holds all that the set-up depends on, the folder too (scripts name it). The dev set-up contains the demo's.
+# holds all that the set-up depends on, the folder too (scripts name it). The dev set-up contains the demo's, bench dev's.
 define INSTALL
-set -eu; \
+set -eu; stamps='.venv/demo.ok .venv/dev.ok .venv/bench.ok'; \
 here=$$(pwd -P); key=$$(cat pyproject.toml constraints.txt workers/core/native/*.c 2>/dev/null | cksum; echo "$$here"); \
 is_ready() { [ "$$(cat ".venv/$$1.ok" 2>/dev/null)" = "$$key" ] && $(PY) -c '' 2>/dev/null; }; \
-if is_ready $$name || is_ready dev; then exit 0; fi; \
-if ! $(PY) -c '' 2>/dev/null || ! grep -qsxF "$$here" .venv/demo.ok .venv/dev.ok; then \
+case $$name in demo) enough='demo dev bench';; dev) enough='dev bench';; *) enough=$$name;; esac; \
+for done in $$enough; do if is_ready "$$done"; then exit 0; fi; done; \
+if ! $(PY) -c '' 2>/dev/null || ! grep -qsxF "$$here" $$stamps; then \
   for candidate in $${python:-python3.13 python3.12 python3.11 python3 python3.14 python}; do \
     if "$$candidate" -c "$$SUITABLE" 2>/dev/null; then found=$$candidate; break; fi; \
   done; \
@@ -72,11 +77,11 @@ if ! $(PY) -c '' 2>/dev/null || ! grep -qsxF "$$here" .venv/demo.ok .venv/dev.ok
     echo "Needs Python 3.11 or later with venv and pip (Debian, Ubuntu: apt install python3-venv);" >&2; \
     echo "none found as $${python:-python3 or python3.11 to 3.14}. Name another: make PYTHON=/path/to/python3" >&2; exit 1; \
   fi; \
-  rm -f .venv/demo.ok .venv/dev.ok; \
+  rm -f $$stamps; \
   echo "> making .venv with $$("$$found" -V)"; \
   "$$found" -m venv --clear .venv; \
 fi; \
-rm -f .venv/demo.ok .venv/dev.ok; \
+rm -f $$stamps; \
 echo "> installing [$$extras] into .venv: minutes the first time"; \
 if [ "$$(uname)" = Linux ]; then \
   echo "  (downloads 3 GB, takes 6 GB: torch for Linux brings CUDA; with an index of CPU wheels in pip.conf 0.5 GB)"; \

@@ -197,6 +197,24 @@ def test_the_residual_of_an_ill_conditioned_solve_is_exact(condition: float) -> 
     assert c.residual == pytest.approx(float(left), rel=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("condition", "ridge", "off"), [(1e2, 0.0, 1e-13), (1e2, 0.1, 1e-14), (1e4, 0.0, 1e-10)]
+)
+def test_the_residual_taken_from_p_is_as_right_as_p(
+    condition: float, ridge: float, off: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With too many answers for W's columns to be refined too. ‖XW - Y‖² = m - tr(WᵀC) - λ‖W‖²."""
+    monkeypatch.setattr("workers.core.solve.EXACT_ANSWERS", 0)
+    rows, labels = ill_conditioned(condition)
+    names = sorted(set(labels))
+    w, c_integers = oracle(rows, labels, names, ridge), sums(rows, labels, names)
+    pairs = [(w[i][a], int(c_integers[i, a])) for i in range(len(w)) for a in range(len(names))]
+    left = len(rows) - sum(value * c / SCALE + Fraction(ridge) * value**2 for value, c in pairs)
+    c = solve(learned(rows, labels), ridge, "cpu").certificate
+    assert not c.residual_exact
+    assert c.residual == pytest.approx(float(left / len(rows)), rel=off)
+
+
 @pytest.mark.parametrize("condition", [1e4, 1e6])
 def test_a_refined_projection_is_right_to_its_last_bits(condition: float) -> None:
     rows, labels = ill_conditioned(condition, d=32, m=100)

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from schemas import Answer, InvalidMessage, Query
-from workers.adapters.kafka.connection import connect, milliseconds, translated
+from workers.adapters.kafka.connection import milliseconds, translated
+from workers.adapters.kafka.consuming import consumer as consumer_of
 from workers.adapters.kafka.sink import KafkaSink
 from workers.errors import ConfigurationError, HurnetError
 from workers.ports import Outgoing
@@ -102,16 +103,7 @@ class Client:
 
 def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
     """A consumer of all partitions of `topic` that belongs to no group and reads committed records."""
-    consumer: Any = connect(
-        KafkaConsumer,
-        settings,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=250,
-        metrics_enabled=False,
-    )
+    consumer: Any = consumer_of(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
         if not partitions:

@@ -3,10 +3,12 @@
 Everything about C that is wanted comes from S = CCᵀ (d, d), so no figure depends on the number of rows, and
 none but the upkeep of S on the number of answers:
 
-    ‖XW - Y‖²_F = tr(YᵀY) - 2 tr(WᵀC) + tr(WᵀGW) = m - 2 tr(PS) + tr(PGPS)
+    ‖XW - Y‖²_F = tr(YᵀY) - 2 tr(WᵀC) + tr(WᵀGW) = m - tr(PS) - λ tr(PSP)
 
-(with an intercept all centred). Leaving one row out needs that row's leverage h = xᵀPx, which no statistics
-hold; but they bound all leverages at once, which puts the leave-one-out error between two figures.
+(with an intercept all centred), the last because GP = I - λP. E = (G + λI)P - I changes that by tr(PES), at
+most ‖E‖·‖PS‖; what is before it loses more, as a small difference of large terms. Leaving one row out needs
+that row's leverage h = xᵀPx, which no statistics hold; but they bound all leverages at once, which puts the
+leave-one-out error between two figures.
 """
 
 from __future__ import annotations
@@ -29,24 +31,25 @@ GRID_STEPS: Final = 57
 class Inverse:
     """P, G's eigenvalues (ascending, rounding set to 0), and the identity on the directions inverted.
 
-    `error` is ‖(G + λI)P - identity‖_F, `smoother` GP, `steps` those of its refinement."""
+    `error` is ‖(G + λI)P - identity‖_F, `steps` those of its refinement."""
 
     projection: torch.Tensor
     eigenvalues: Floats
     identity: torch.Tensor
     method: Literal["cholesky", "eigh"]
-    smoother: torch.Tensor
     error: float
     steps: int = 0
 
 
-def cross_validated(problem: Problem, eigenvalues: Floats, vectors: torch.Tensor) -> tuple[float, float]:
+def cross_validated(problem: Problem) -> tuple[float, float]:
     """The λ of the least GCV, and that: GCV(λ) = (‖(I-H)Y‖²_F/m) / (tr(I-H)/m)² (Golub, Heath & Wahba 1979).
 
     H = X(G+λI)⁻¹Xᵀ. With c_j = ‖v_jᵀC‖² = v_jᵀSv_j, over the r eigenvalues σ_j² > 0:
         ‖(I-H)Y‖²_F = (m - Σ c_j/σ_j²) + Σ c_j λ²/(σ_j²(σ_j²+λ)²),   tr(I-H) = (m - r) + Σ λ/(σ_j²+λ).
     The first bracket is least squares' own residual. So put, no small difference of large sums depends on λ.
     """
+    spectrum, vectors = problem.decomposed
+    eigenvalues = problem.cleaned(spectrum)
     real = eigenvalues > 0
     if not real.any():
         raise ValueError("cross-validation needs rows that are not all zero or, with an intercept, all equal")
@@ -72,8 +75,8 @@ def certificate(
     kept = inverse.eigenvalues[problem.kept(inverse.eigenvalues, ridge)]
     shifted = kept + ridge
     freedom = float((kept / shifted).sum())
-    left = _residual(problem, inverse) if residual is None else residual
-    least, *quartiles, most = np.quantile(inverse.eigenvalues, [0, 0.25, 0.5, 0.75, 1]).tolist()
+    left = _residual(problem, inverse, ridge) if residual is None else residual
+    least, *quartiles, most = _quartiles(inverse.eigenvalues)
     return Certificate(
         count=problem.count,
         answers=problem.answers,
@@ -101,6 +104,13 @@ def certificate(
     )
 
 
+def _quartiles(ascending: Floats) -> list[float]:
+    """The least, the three quartiles and the most, between two neighbours in proportion."""
+    values = ascending.tolist()
+    places = [divmod(quarter * (len(values) - 1), 4) for quarter in range(5)]
+    return [((4 - rest) * values[low] + rest * values[low + (rest > 0)]) / 4 for low, rest in places]
+
+
 def _effective_rank(eigenvalues: Floats) -> float:
     """exp(-Σ p ln p) with p the singular values of X as shares of their sum (Roy & Vetterli 2007, eq. 3)."""
     singular = np.sqrt(eigenvalues[eigenvalues > 0])
@@ -108,11 +118,13 @@ def _effective_rank(eigenvalues: Floats) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
 
 
-def _residual(problem: Problem, inverse: Inverse) -> float:
-    """‖XW - Y‖²_F by P and S (eq. 11)."""
-    weighted = inverse.projection @ problem.cross
-    # P and S are symmetric, so tr(P(GP)S) = Σ_ij (GP)_ij (PS)_ij.
-    return problem.energy - float(2 * torch.trace(weighted) - (inverse.smoother * weighted).sum())
+def _residual(problem: Problem, inverse: Inverse, ridge: float) -> float:
+    """‖XW - Y‖²_F by P and S (eq. 11), whose tr(PS) is their dot product, as they are symmetric."""
+    p = inverse.projection
+    explained = torch.vdot(p.ravel(), problem.cross.ravel())
+    if ridge:
+        explained += ridge * torch.vdot(p.ravel(), (problem.cross @ p).ravel())
+    return problem.energy - float(explained)
 
 
 def _gcv(problem: Problem, residual: float, freedom: float) -> float | None:

@@ -42,7 +42,7 @@ class RoughInverse:
 def rough_inverse(problem: Problem, system: ExactSystem, ridge: float, cutoff: float) -> RoughInverse:
     """Of `system`, which is `problem` with this ridge in integers. Directions whose eigenvalue is at most
     `cutoff` have no part in it."""
-    eigenvalues, vectors = torch.linalg.eigh(problem.gram)
+    eigenvalues, vectors = problem.decomposed
     shifted = eigenvalues + ridge
     clear = shifted > UNSURE * (shifted[-1] + problem.length)
     sure: torch.Tensor = (vectors[:, clear] / shifted[clear]) @ vectors[:, clear].T

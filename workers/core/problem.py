@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ Floats = NDArray[np.float64]
 _EPS = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Problem:
     """G and S = CCᵀ, (d, d) float64 on the device; `energy` = ‖Y‖²_F; all centred by `mean` (d,), if any.
 
@@ -49,9 +50,31 @@ class Problem:
         """Rows less the parameters that no ridge holds back: the intercept is one (an answer)."""
         return self.count - (self.mean is not None)
 
-    @property
+    @cached_property
     def identity(self) -> torch.Tensor:
         return torch.eye(self.dimension, dtype=torch.float64, device=self.gram.device)
+
+    @cached_property
+    def decomposed(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """G's eigenvalues, ascending and as found, and its eigenvectors in columns. On the CPU by numpy,
+        whose LAPACK takes two thirds of the time that torch's takes, and half without the vectors."""
+        if self.gram.device.type == "cpu":
+            values, vectors = map(torch.from_numpy, np.linalg.eigh(self.gram.numpy()))
+        else:
+            values, vectors = torch.linalg.eigh(self.gram)
+        return values, vectors
+
+    def eigenvalues(self) -> Floats:
+        """Those alone (a third of the time), `cleaned`."""
+        if self.gram.device.type == "cpu":
+            return self.cleaned(torch.from_numpy(np.linalg.eigvalsh(self.gram.numpy())))
+        return self.cleaned(torch.linalg.eigvalsh(self.gram))
+
+    def shifted(self, ridge: float) -> torch.Tensor:
+        """G + λI."""
+        matrix = self.gram.clone()
+        matrix.diagonal().add_(ridge)
+        return matrix
 
     def cutoff(self, largest: float) -> float:
         """max(m, n)·eps·σ₁ of the matrix decomposed: that is G, exact and (d, d), so m = n = d, not X."""
@@ -77,7 +100,7 @@ def problem_of(statistics: Statistics, device: torch.device, intercept: bool) ->
     """The problem of `statistics`, with an intercept or without."""
 
     def scaled(matrix: NDArray[np.int64] | Floats) -> torch.Tensor:
-        return torch.from_numpy(matrix.astype(np.float64) / SCALE**2).to(device)
+        return torch.from_numpy(np.multiply(matrix, SCALE**-2, dtype=np.float64)).to(device)
 
     gram, cross = scaled(statistics.gram), scaled(statistics.cross_gram())
     m, answers = statistics.count, len(statistics.sums)

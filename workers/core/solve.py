@@ -57,15 +57,12 @@ def solve(
     _check(statistics, ridge)
     problem = problem_of(statistics, float64_device(device), intercept)
     if ridge == "gcv":
-        eigenvalues, vectors = _decomposed(problem)
-        best, score = cross_validated(problem, eigenvalues, vectors)
+        best, score = cross_validated(problem)
         chosen = snapped_ridge(best)
-        inverse = _by_eigh(problem, eigenvalues, vectors, chosen)
+        inverse = _by_eigh(problem, chosen)
     else:
         chosen, score = snapped_ridge(ridge), None
-        inverse = _by_cholesky(problem, chosen, max_condition) or _by_eigh(
-            problem, *_decomposed(problem), chosen
-        )
+        inverse = _by_cholesky(problem, chosen, max_condition) or _by_eigh(problem, chosen)
     exact = None
     if inverse.error > REFINED_ABOVE * math.sqrt(problem.dimension):
         cutoff = problem.cutoff(inverse.eigenvalues[-1] + chosen)
@@ -101,6 +98,7 @@ def solve_weights(
 ) -> Columns:
     """W's columns for `answers`, right to about the last bit as long as cond(X) is below 1e13.
 
+    No worker calls this, since whoever holds the rows needs P alone: it is for those who want W itself.
     For λ = 0 the pseudo-inverse with the cutoff d·eps·σ₁ on the singular values of X itself: G is known
     exactly, so its eigenvalues below float64's rounding of G can be too (core/precondition.py). Raises
     KeyError for an answer without pairs, else as `solve`.
@@ -122,44 +120,36 @@ def _check(statistics: Statistics, ridge: float | Literal["gcv"]) -> None:
         raise ValueError("nothing to solve: the statistics hold no pairs")
 
 
-def _decomposed(problem: Problem) -> tuple[Floats, torch.Tensor]:
-    spectrum, vectors = torch.linalg.eigh(problem.gram)
-    return problem.cleaned(spectrum), vectors
-
-
 def _by_cholesky(problem: Problem, ridge: float, max_condition: float) -> Inverse | None:
     """None where cond(G + λI) is above `max_condition` or the factorisation fails."""
-    eigenvalues = problem.cleaned(torch.linalg.eigvalsh(problem.gram))  # a third of the time with vectors
+    eigenvalues = problem.eigenvalues()
     if eigenvalues[-1] + ridge > max_condition * (eigenvalues[0] + ridge):
         return None
-    factor, failed = torch.linalg.cholesky_ex(problem.gram + ridge * problem.identity)
+    shifted = problem.shifted(ridge)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
     if int(failed):
         return None
     projection = _symmetric(torch.cholesky_inverse(factor))
-    return _inverse(problem, projection, eigenvalues, problem.identity, "cholesky", ridge)
+    error = _error(shifted, projection, problem.identity)
+    return Inverse(projection, eigenvalues, problem.identity, "cholesky", error)
 
 
-def _by_eigh(problem: Problem, eigenvalues: Floats, vectors: torch.Tensor, ridge: float) -> Inverse:
+def _by_eigh(problem: Problem, ridge: float) -> Inverse:
     """V(Σ² + λ)⁻¹Vᵀ without the directions whose σ² + λ is rounding: for λ = 0 the pseudo-inverse."""
+    spectrum, vectors = problem.decomposed
+    eigenvalues = problem.cleaned(spectrum)
     kept = problem.kept(eigenvalues, ridge)
     shifted = torch.from_numpy(eigenvalues[kept] + ridge).to(vectors.device)
     basis = vectors[:, int((~kept).sum()) :]  # ascending, so those kept come last
     projection = _symmetric((basis / shifted) @ basis.T)
     identity = problem.identity if kept.all() else basis @ basis.T
-    return _inverse(problem, projection, eigenvalues, identity, "eigh", ridge)
+    error = _error(problem.shifted(ridge), projection, identity)
+    return Inverse(projection, eigenvalues, identity, "eigh", error)
 
 
-def _inverse(
-    problem: Problem,
-    projection: torch.Tensor,
-    eigenvalues: Floats,
-    identity: torch.Tensor,
-    method: Literal["cholesky", "eigh"],
-    ridge: float,
-) -> Inverse:
-    smoother = problem.gram @ projection
-    error = float(torch.linalg.matrix_norm(smoother + ridge * projection - identity))
-    return Inverse(projection, eigenvalues, identity, method, smoother, error)
+def _error(shifted: torch.Tensor, projection: torch.Tensor, identity: torch.Tensor) -> float:
+    """‖(G + λI)P - identity‖_F."""
+    return float(torch.linalg.matrix_norm(torch.addmm(identity, shifted, projection, beta=-1)))
 
 
 def _exactly(
@@ -179,9 +169,7 @@ def _refined(problem: Problem, inverse: Inverse, system: ExactSystem, rough: Rou
     projection = system.snapped(_symmetric(found.solution))
     error = float(torch.linalg.matrix_norm(system.residual(unit, projection) - (unit - kept)))
     published = projection[:d, :d].contiguous()
-    return replace(
-        inverse, projection=published, smoother=problem.gram @ published, error=error, steps=found.steps
-    )
+    return replace(inverse, projection=published, error=error, steps=found.steps)
 
 
 def _bordered_identity(kept: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
@@ -227,4 +215,4 @@ def _halves(x: Floats) -> tuple[Floats, NDArray[np.float64]]:
 
 
 def _symmetric(matrix: torch.Tensor) -> torch.Tensor:
-    return (matrix + matrix.T) / 2
+    return (matrix.T + matrix).div_(2)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
-from workers.adapters.kafka.connection import connect, milliseconds, translated
+from workers.adapters.kafka import consuming
+from workers.adapters.kafka.connection import milliseconds, translated
 from workers.errors import ConfigurationError, TransientError
 from workers.ports import Bounds, Record
 from workers.settings import KafkaSettings
@@ -24,16 +25,7 @@ class KafkaHistory:
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._topic = topic
-        self._consumer: Any = connect(
-            KafkaConsumer,
-            settings,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            max_poll_records=BLOCK,
-            metrics_enabled=False,
-        )
+        self._consumer: Any = consuming.consumer(settings, max_poll_records=BLOCK)
 
     def bounds(self) -> dict[int, Bounds]:
         with translated(f"asking for the offsets of {self._topic}"):
@@ -42,9 +34,7 @@ class KafkaHistory:
             ]
             if not partitions:
                 raise ConfigurationError(f"no such topic: {self._topic}")
-            ends = self._consumer.end_offsets(partitions)
-            first = self._consumer.beginning_offsets(partitions)
-        return {at.partition: Bounds(first[at], ends[at]) for at in partitions}
+            return consuming.bounds(self._consumer, partitions)
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         at = TopicPartition(self._topic, partition)
@@ -56,11 +46,7 @@ class KafkaHistory:
             with translated(f"reading {self._topic}/{partition}"):
                 found = self._consumer.poll(timeout_ms=milliseconds(POLL_S)).get(at, ())
                 reached = self._consumer.position(at)
-            block = [
-                Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
-                for r in found
-                if r.offset <= last
-            ]
+            block = [consuming.record(raw) for raw in found if raw.offset <= last]
             if block:
                 yield block
                 moved = time.monotonic()

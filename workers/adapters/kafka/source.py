@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any, Literal
 
-from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import AsyncConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from workers.adapters.kafka.connection import connect, milliseconds, translated
+from workers.adapters.kafka import consuming
+from workers.adapters.kafka.connection import milliseconds, translated
 from workers.adapters.kafka.topics import Topics
 from workers.errors import ContextGap, TransientError
-from workers.ports import Bounds, Polled, Record
+from workers.ports import Bounds, Polled
 from workers.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -60,18 +61,14 @@ class KafkaSource:
         with closing(Topics(settings)) as topics:
             topics.require([topic])  # a consumer of a topic that isn't there waits without a word
         session_ms = milliseconds(settings.session_timeout)
-        self._consumer: Any = connect(
-            KafkaConsumer,
+        self._consumer: Any = consuming.consumer(
             settings,
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
+            group,
             isolation_level=isolation,
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(1, min(1_000, session_ms // 3)),
             fetch_max_wait_ms=250,
             max_partition_fetch_bytes=4 << 20,
-            metrics_enabled=False,
         )
         self._consumer.subscribe([topic], listener=_Listener(self))
         self._await_partitions()
@@ -82,10 +79,10 @@ class KafkaSource:
         self._apply_pause()
         batches = self._fetch(max(0.0, deadline - time.monotonic()), max_records)
         records = [
-            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+            consuming.record(raw)
             for at, batch in batches.items()
             if at.partition not in self._unplaced
-            for r in batch
+            for raw in batch
         ]
         polled = Polled(records, frozenset(self._assigned), frozenset(self._revoked - self._owned))
         self._assigned.clear()
@@ -108,9 +105,7 @@ class KafkaSource:
         if not asked:
             return {}
         with translated(f"asking for the offsets of {self._topic}"):
-            first = self._consumer.beginning_offsets(asked, timeout_ms=self._timeout_ms)
-            end = self._consumer.end_offsets(asked, timeout_ms=self._timeout_ms)
-        return {at.partition: Bounds(first[at], end[at]) for at in asked}
+            return consuming.bounds(self._consumer, asked, self._timeout_ms)
 
     def lag(self) -> Mapping[int, int]:
         known = {}

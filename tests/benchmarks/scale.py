@@ -1,0 +1,121 @@
+"""The responder worker over a million rows: how long it loads them, and a query's time at several rates.
+
+The rows are the demo's texts and the same as typed in a hurry, hashed to 256 dimensions, straight into the
+store, and taught to a solver. Queries go through Kafka, exactly once; a query's time runs from when it was
+due to when its answer was read as committed. `--rows 100000` chooses another number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle, islice
+from typing import Final
+
+from schemas import Answer, Query
+from tests.benchmarks._asker import Ask, Asker, Reply
+from tests.benchmarks._report import Report, main, quantile
+from tests.benchmarks._system import (
+    PARTITIONS,
+    Bench,
+    bench,
+    counted,
+    has_weights,
+    pairs,
+    questions,
+    wait_for,
+)
+from workers.adapters.embedders import load
+from workers.commands.local import WorkerProcess
+from workers.core.context import NOTHING, Batch, Entry
+from workers.ports import Appended, ContextStore
+
+EMBEDDER: Final = "hash256"
+CONTEXT: Final = "scale"
+BATCH: Final = 1_000
+SECONDS: Final[Mapping[int, float]] = {1: 20.0, 10: 10.0, 100: 5.0}
+"""How long queries are asked, by their number a second."""
+SIZE = argparse.Namespace(rows=1_000_000)
+
+
+def measure(rounds: int) -> Report:
+    report = Report()
+    asks = [Query(text=text).encode() for text in questions()]
+    with bench() as servers:
+        settings = servers.create_topics(CONTEXT)
+        with servers.store(CONTEXT) as store:
+            fill(store, SIZE.rows)
+        with responder(servers, report) as worker, servers.worker("solver", CONTEXT, EMBEDDER) as solver:
+            wait_for(lambda: has_weights(worker), [worker, solver], every_s=0.5)
+            with Asker(settings) as asker:
+                asker.flat_out(settings.queries, asks, 8, 1.0)
+                for rate, seconds in SECONDS.items():
+                    replies = asker.on_schedule(schedule(settings.queries, asks, rate, seconds * rounds))
+                    describe(report, rate, replies)
+    title = f"a responder over {SIZE.rows:,} rows, {EMBEDDER}"
+    report.table(title, ["figure", ">"], [(name, f"{x:.4g}") for name, x in report.figures.items()])
+    return report
+
+
+def fill(store: ContextStore, rows: int) -> None:
+    """Append so many entries to the context, spread over its shards."""
+    embedder = load(EMBEDDER)
+    store.open(embedder.identity)
+    store.admit(frozenset({"default"}), 1)
+    watermarks = dict.fromkeys(range(PARTITIONS), NOTHING)
+    now_ms = int(time.time() * 1000)
+    taught = pairs(rows)
+    parts = [taught[i : i + BATCH] for i in range(0, rows, BATCH)]
+    for partition, part in zip(cycle(watermarks), parts, strict=False):
+        before = watermarks[partition]
+        vectors = embedder.embed([pair.text for pair in part])
+        entries = [Entry(before + 1 + i, now_ms, "default", p.text, p.answer) for i, p in enumerate(part)]
+        batch = Batch(partition, before + len(part), entries, vectors)
+        if not isinstance(store.append(batch, before), Appended):
+            raise RuntimeError("another writer is on the benchmark's context")
+        watermarks[partition] = batch.watermark
+
+
+@contextmanager
+def responder(servers: Bench, report: Report) -> Iterator[WorkerProcess]:
+    """Running and with the whole context in memory; reports how long that took."""
+    began = time.perf_counter()
+    with servers.worker("responder", CONTEXT, EMBEDDER) as worker:
+        wait_for(worker.ready, [worker], every_s=0.05)
+        report.figures["ready_s"] = time.perf_counter() - began
+        report.figures["ready_cpu_s"] = counted(worker, "process_cpu_seconds_total")
+        report.figures["resident_gb"] = counted(worker, "process_resident_memory_bytes") / 1e9
+        yield worker
+
+
+def schedule(topic: str, asks: Sequence[bytes], rate: int, seconds: float) -> list[Ask]:
+    """`rate` a second, evenly spread."""
+    values = islice(cycle(asks), int(rate * seconds))
+    return [Ask(i / rate, topic, value) for i, value in enumerate(values)]
+
+
+def describe(report: Report, rate: int, replies: Sequence[Reply]) -> None:
+    seconds = [reply.seconds for reply in replies]
+    receipts = [Answer.decode(reply.value).receipt for reply in replies]
+    scored = [receipt.seconds for receipt in receipts if receipt]
+    if len(scored) < len(replies):
+        raise RuntimeError(f"{len(replies) - len(scored)} queries were not answered")
+    name = f"{rate}/s"
+    report.figures |= {
+        f"{name} queries": len(replies),
+        f"{name} p50 ms": quantile(seconds, 0.5) * 1e3,
+        f"{name} p99 ms": quantile(seconds, 0.99) * 1e3,
+        f"{name} scoring p50 ms": quantile(scored, 0.5) * 1e3,
+        f"{name} scoring p99 ms": quantile(scored, 0.99) * 1e3,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--rows", type=int, default=SIZE.rows)
+    _, rest = parser.parse_known_args(namespace=SIZE)
+    sys.argv[1:] = rest
+    main(measure, rounds=1)
