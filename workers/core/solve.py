@@ -98,7 +98,7 @@ def solve_weights(
 ) -> Columns:
     """W's columns for `answers`, right to about the last bit as long as cond(X) is below 1e13.
 
-    No worker calls this, since whoever holds the rows needs P alone: it is for those who want W itself.
+    Whoever holds the rows needs P alone; this is for those who want W itself (`hurnet weights`).
     For λ = 0 the pseudo-inverse with the cutoff d·eps·σ₁ on the singular values of X itself: G is known
     exactly, so its eigenvalues below float64's rounding of G can be too (core/precondition.py). Raises
     KeyError for an answer without pairs, else as `solve`.

@@ -1,0 +1,54 @@
+"""`hurnet weights` on a real system: what it prints scores as the responder does."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from schemas import Query
+from tests.acceptance.system import System, wait_for
+from tests.acceptance.test_ageing import learned
+from tests.acceptance.test_forget import events, teach
+from workers.adapters.embedders import load
+from workers.core.grid import SCALE
+
+TEXT = "what was question number 12"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HURNET_SOLVE_INTERCEPT": "true"},
+        {"HURNET_SOLVE_HALF_LIFE": "3600"},
+        {"HURNET_SOLVE_RIDGE": "gcv"},
+    ],
+)
+def test_printed_weights_score_as_the_responder_does(system: System, variables: dict[str, str]) -> None:
+    system.variables |= variables
+    teach(system, events(0, 90))
+    workers = [system.start(name).wait_ready() for name in ("ingest", "solver", "responder")]
+    wait_for(lambda: learned(system) == 90, 60, "all of them learned")
+    system.ask([Query(text=TEXT, top_k=10)])
+    (answer,) = wait_for(system.answers, 30, "an answer")
+    assert [worker.terminate() for worker in workers] == [0, 0, 0]  # the solver leaves a checkpoint
+
+    printed = system.run("weights")
+    assert printed.returncode == 0, printed.stderr
+    assert "7 answers from 90 pairs" in printed.stderr
+    lines = {line["answer"]: line for line in map(json.loads, printed.stdout.splitlines())}
+    (vector,) = load("hash128").embed([TEXT]) / SCALE
+    for candidate in answer.candidates:
+        line = lines[candidate.answer]
+        score = np.dot(line["weights"], vector) + line.get("bias", 0.0)
+        assert candidate.scores.weights == pytest.approx(min(1.0, max(0.0, score)), abs=1e-9)
+    assert ("bias" in lines["answer 5"]) == ("HURNET_SOLVE_INTERCEPT" in variables)
+
+    one = system.run("weights", "--answer", "answer 5")
+    assert [json.loads(line) for line in one.stdout.splitlines()] == [lines["answer 5"]]
+    unknown = system.run("weights", "--answer", "never taught")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "no pair has the answer 'never taught'" in unknown.stderr
+    nowhere = system.run("weights", "--context", "nowhere")
+    assert (nowhere.returncode, "no pairs have been learned" in nowhere.stderr) == (2, True)
