@@ -224,6 +224,7 @@ def columns(**changes: Any) -> Packed:
         {"timestamps": [2**63, b""]},
         {"weights": [0, b""]},
         {"weights": [1, b"\xe8\3\0\0"]},  # MAX_WEIGHT + 1
+        {"weights": [1, bytes(8) + b"\xff" * 8]},  # 1 and 0
         {"contexts": []},
         {"contexts": ["c", "c"], "context_of": [0, b"\0\1"]},
         {"contexts": ["c", "d"]},

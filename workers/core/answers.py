@@ -129,7 +129,7 @@ def grown(array: NDArray[Any], count: int) -> NDArray[Any]:
     """An array with the same beginning and room for `count`; itself where it has that."""
     if count <= len(array):
         return array
-    larger = np.empty(max(count, len(array) * 9 // 8, _FEWEST), array.dtype)
+    larger = np.empty(max(count, 2 * len(array), _FEWEST), array.dtype)
     larger[: len(array)] = array
     return larger
 
@@ -151,5 +151,4 @@ def _distinct(entries: Entries, places: Integers) -> tuple[Sequence[str], Intege
     of[own] = [numbers.setdefault(entries.text(row), len(numbers)) for row in own.tolist()]
     at = np.full(len(numbers), _NOWHERE)
     at[of[own]] = places[own]
-    at[: len(entries.answers)] = _NOWHERE
     return list(numbers), of, at

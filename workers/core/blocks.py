@@ -173,10 +173,9 @@ class Blocks:
         block.columns.teaches[at] = False
         block.columns.texts[at] = REMOVED
 
-    def columns(self, row: int) -> Columns:
-        """Those of one row."""
-        at = row % BLOCK_ROWS
-        return self.snapshot.blocks[row // BLOCK_ROWS].columns.part(slice(at, at + 1))
+    def locate(self, row: int) -> tuple[Columns, int]:
+        """The columns that hold a row, and where in them it is."""
+        return self.snapshot.blocks[row // BLOCK_ROWS].columns, row % BLOCK_ROWS
 
     def alive(self) -> Iterator[tuple[Columns, Vectors]]:
         """The rows that have not been removed and their vectors, of each block that has any."""

@@ -62,17 +62,27 @@ class ContextIndex:
 
     def entry(self, row: int) -> Entry:
         """The entry at `row`. Raises KeyError where it has been removed."""
-        columns = self._blocks.columns(row)
-        if columns.texts[0] == REMOVED:
-            raise KeyError(row)
-        return self._entries(columns)[0]
+        columns, at = self._blocks.locate(row)
+        place, length = self._place(row)
+        return Entry(
+            columns.offsets.item(at),
+            columns.timestamps_ms.item(at),
+            self._context,
+            self._arena.get(place, length).decode(),
+            self.answers[columns.answers.item(at)] if columns.teaches[at] else None,
+            self._arena.metadata(place, length),
+            columns.weights.item(at),
+        )
 
     def text(self, row: int) -> str:
         """The text of the entry at `row`, without the rest. Raises KeyError where it has been removed."""
-        columns = self._blocks.columns(row)
-        if columns.texts[0] == REMOVED:
+        return self._arena.get(*self._place(row)).decode()
+
+    def _place(self, row: int) -> tuple[int, int]:
+        columns, at = self._blocks.locate(row)
+        if columns.texts[at] == REMOVED:
             raise KeyError(row)
-        return self._arena.get(columns.texts.item(0), columns.lengths.item(0)).decode()
+        return columns.texts.item(at), columns.lengths.item(at)
 
     def coordinates(self, row: int) -> Coordinates:
         """The identity of the entry at `row`."""
@@ -138,11 +148,10 @@ class ContextIndex:
         row = self._blocks.find(partition, offset)
         if row is None:
             return False
-        columns = self._blocks.columns(row)
-        text = columns.texts.item(0), columns.lengths.item(0)
+        place = self._place(row)
         self._teaching.removed(row)
         self._blocks.remove(row)
-        self._arena.erase(*text)
+        self._arena.erase(*place)
         self._removed += 1
         if self._removed >= max(BLOCK_ROWS, self._blocks.snapshot.rows // 4):
             self._compact()
