@@ -19,7 +19,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from threading import Event
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -73,11 +72,14 @@ def _fill(store: RedisContextStore, lines: Sequence[str], rows: int) -> None:
 
 def _measure(url: str, rows: int) -> dict[str, float]:
     store = RedisContextStore(connect(RedisSettings(url=url)))
-    with _timed(stream, "unpack") as decoding, _timed(kernels, "pack") as packing:
+    with (
+        _timed(store, "tail") as read,
+        _timed(stream, "unpack") as decoded,
+        _timed(kernels, "pack") as packed,
+    ):
         figures, memory = _load(store, rows)
-    scale = ROWS / rows
-    figures["load_1m_read_cpu_s"] -= scale * decoding[0]
-    figures |= {"load_1m_decode_cpu_s": scale * decoding[0], "load_1m_pack_cpu_s": scale * packing[0]}
+    parts = {"read": read[0] - decoded[0], "decode": decoded[0], "pack": packed[0]}
+    figures |= {f"load_1m_{part}_cpu_s": seconds * ROWS / rows for part, seconds in parts.items()}
     index = memory.index(CONTEXT)
     sample = [index.entry(row) for row in range(0, rows, 97)]
     utf8 = sum(len(entry.text.encode()) + len((entry.answer or "").encode()) for entry in sample) / len(
@@ -89,8 +91,8 @@ def _measure(url: str, rows: int) -> dict[str, float]:
 
 
 @contextmanager
-def _timed(owner: ModuleType, name: str) -> Iterator[list[float]]:
-    """The CPU seconds spent in a module's function."""
+def _timed(owner: object, name: str) -> Iterator[list[float]]:
+    """The CPU seconds spent in a function of a module or an object."""
     spent, function = [0.0], getattr(owner, name)
 
     def timed(*arguments: Any) -> Any:
@@ -109,14 +111,9 @@ def _timed(owner: ModuleType, name: str) -> Iterator[list[float]]:
 
 def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], ContextMemory]:
     """As `Responder` does; in seconds a million rows."""
-    memory, warm, reading = ContextMemory(DIMENSION), (0, 0), 0.0
+    memory, warm, held = ContextMemory(DIMENSION), (0, 0), 0
     began, cpu = time.perf_counter(), time.process_time()
-    while True:
-        turn = time.process_time()
-        batches = store.tail(memory.watermarks(), READ_BATCHES).batches
-        reading += time.process_time() - turn
-        if not batches:
-            break
+    while batches := store.tail(memory.watermarks(), READ_BATCHES).batches:
         for batch in joined(batches):
             memory.append(batch)
         held = memory.shard_rows(0)
@@ -125,7 +122,6 @@ def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], Contex
     figures = {
         "load_1m_s": (time.perf_counter() - began) * scale,
         "load_1m_cpu_s": (time.process_time() - cpu) * scale,
-        "load_1m_read_cpu_s": reading * scale,
         "bytes_per_dimension": (_resident() - warm[1]) / (held - warm[0]) / DIMENSION,
     }
     return figures, memory
