@@ -31,14 +31,10 @@ class ContextMemory:
     def append(self, batch: Batch) -> int:
         """Take in what of `batch` is new, and take out what it deletes; returns how many entries came in."""
         fresh = batch.after(self._watermarks.get(batch.partition, NOTHING))
-        rows: dict[str, list[int]] = {}
-        for row, entry in enumerate(fresh.entries):
-            rows.setdefault(entry.context, []).append(row)
-        for context, mine in rows.items():
-            entries = [fresh.entries[row] for row in mine]
-            self._index(context).append(batch.partition, entries, fresh.vectors[mine])
+        for context, entries, rows in fresh.columns.by_context():
+            self._index(context).append(batch.partition, entries, fresh.vectors[rows])
             if context in self._sums:
-                self._sums[context].add(entries, fresh.vectors[mine])
+                self._sums[context].add(entries, fresh.vectors[rows])
         self._watermarks[batch.partition] = max(
             batch.watermark, self._watermarks.get(batch.partition, NOTHING)
         )

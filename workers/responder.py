@@ -16,7 +16,7 @@ import structlog
 
 from schemas import Answer
 from workers.context_memory import ContextMemory
-from workers.core.context import Batch
+from workers.core.context import Batch, joined
 from workers.dead_letters import dead_letter
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
@@ -90,7 +90,7 @@ class Responder:
         batches = max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
         wait = AWAIT_ENTRIES_S if len(self._pending) else 0.0
         tail = self._store.tail(self._memory.watermarks(), batches, wait)
-        moved = sum(self._take_in(batch) for batch in tail.batches)
+        moved = sum(self._take_in(batch) for batch in joined(tail.batches))
         self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
         if not self._caught_up and not any(self._lag.values()):
             self._caught_up = True
@@ -102,8 +102,8 @@ class Responder:
         rows = self._memory.append(batch)
         if self._caught_up:
             now_ms = time.time() * 1000
-            for entry in batch.entries[len(batch.entries) - rows :]:
-                self._metrics.freshness_seconds.observe(max(0.0, now_ms - entry.timestamp_ms) / 1000)
+            for timestamp_ms in batch.columns.timestamps_ms[len(batch.entries) - rows :].tolist():
+                self._metrics.freshness_seconds.observe(max(0.0, now_ms - timestamp_ms) / 1000)
         return rows
 
     def _refresh_weights(self) -> None:

@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from tests.benchmarks._loading import loading
 from tests.benchmarks._report import Report, main
 from tests.benchmarks._searches import Search, peers
 from workers.adapters.embedders import load
-from workers.core.blocks import BLOCK_ROWS
 from workers.core.context import Entry, Vectors
 from workers.core.grid import squared_norms
 from workers.core.index import ContextIndex
@@ -55,11 +55,15 @@ def prose() -> Iterator[str]:
         yield from file.read_text("utf-8", errors="replace").splitlines()
 
 
+def sentences() -> list[str]:
+    """Distinct lines of it that have five words or more."""
+    wordy = re.compile(r"\s*[A-Za-z][\w'-]*,?( [\w(),.'-]+){4,}")
+    return list(dict.fromkeys(line.strip() for line in prose() if wordy.fullmatch(line)))
+
+
 def corpus(rows: int, queries: int, dimension: int) -> tuple[Vectors, Vectors]:
     """Grid rows, and others that are not among them as queries; rows are repeated where text runs out."""
-    wordy = re.compile(r"\s*[A-Za-z][\w'-]*,?( [\w(),.'-]+){4,}")
-    lines = dict.fromkeys(line.strip() for line in prose() if wordy.fullmatch(line))
-    chosen = np.random.default_rng(0).permutation(list(lines))[: rows + queries].tolist()
+    chosen = np.random.default_rng(0).permutation(sentences())[: rows + queries].tolist()
     vectors = load(f"hash{dimension}").embed(chosen)
     vectors = vectors[vectors.any(axis=1)]
     return np.resize(vectors[queries:], (rows, dimension)), vectors[:queries]
@@ -179,22 +183,6 @@ class Case:
         report.table(title, ["search", *(f">B={b}" for b in BATCHES), ">not the exact row"], lines)
 
 
-def bytes_per_dimension(index: ContextIndex) -> float:
-    """Memory of the blocks and columns, and of Python's objects for the entries, by rows and dimensions."""
-    snapshot = index._blocks.snapshot
-    arrays = [
-        sum(part.nbytes for part in (b.rows, b.plane, b.scale, b.slack, b.norms, *b.columns))
-        for b in snapshot.blocks
-    ]
-    objects = sum(_size(index.entry(row)) for row in range(0, snapshot.rows, 97)) * 97
-    return (sum(arrays) / (len(arrays) * BLOCK_ROWS) + objects / snapshot.rows) / index.dimension
-
-
-def _size(entry: Entry) -> int:
-    parts = (entry, entry.offset, entry.timestamp_ms, entry.text, entry.answer, entry.metadata)
-    return sum(sys.getsizeof(part) for part in parts)
-
-
 def measure(rounds: int) -> Report:
     report = Report()
     with threadpool_limits(1):
@@ -203,6 +191,7 @@ def measure(rounds: int) -> Report:
             case.table(report)
         _summarise(report, cases)
         _small(report)
+        loading(report, sentences())
     figures = [(name, f"{value:.4g}") for name, value in report.figures.items()]
     report.table("Figures", ["figure", ">"], figures)
     return report
@@ -217,7 +206,6 @@ def _summarise(report: Report, cases: Sequence[Case]) -> None:
     figures["pip_only_b1"] = min(case.ratio(1, PORTABLE, FAISS) for case in large)
     figures["pip_only_b64"] = min(case.ratio(64, PORTABLE, EXACT) for case in large)
     figures["wrong_answers"] = sum(case.wrong("ours") + case.wrong(PORTABLE) for case in cases)
-    figures["bytes_per_dimension"] = max(bytes_per_dimension(case.index) for case in large)
     figures["read_gb_s"] = bandwidth() / 1e9
     for case in large:
         name = f"n{case.rows}_d{case.dimension}"

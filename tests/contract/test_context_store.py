@@ -38,7 +38,9 @@ IDENTITY = EmbedderIdentity("hash4", "f" * 64, DIMENSION)
 def entry(partition: int, offset: int) -> Entry:
     """The entry of these coordinates: as in Kafka, the same however often it is delivered."""
     answer = None if offset % 3 == 0 else f"answer {offset % 7}"
-    return Entry(offset, 1_000 + offset, "default", f"ação {partition}/{offset}", answer, {"n": str(offset)})
+    metadata = {"n": str(offset)} if offset % 2 else {}
+    context, text = f"context-{offset % 5 // 4}", f"ação {partition}/{offset}"
+    return Entry(offset, 1_000 + offset, context, text, answer, metadata, 1 + offset % 4)
 
 
 def vector(partition: int, offset: int) -> list[int]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 import numpy as np
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from workers.core.codec import MAX_ROWS, Packed, bare, beyond, check, pack, seal, unpack, unseal
+from workers.core.codec import Packed, bare, beyond, check, pack, seal, unpack, unseal
 from workers.core.context import MAX_WEIGHT, NOTHING, Batch, Entry
+from workers.core.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS
 from workers.core.grid import SCALE
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -81,10 +82,63 @@ def test_no_truncation_goes_unnoticed(batch: Batch, keep: int, piece: int) -> No
             unpack(batch.partition, batch.watermark, Packed(*packed), batch.vectors.shape[1])
 
 
-def forged(rows: Any, vectors: bytes = b"\1\0\1\0") -> Packed:
+def forged(content: Any, vectors: bytes = b"\1\0\1\0", version: int = BY_ENTRIES) -> Packed:
     """A batch whose checksum is right and whose content need not be."""
-    body = rows if isinstance(rows, bytes) else msgpack.packb(rows)
-    return Packed(b"\1" + crc32c(vectors, crc32c(body)).to_bytes(4, "little") + body, vectors)
+    body = content if isinstance(content, bytes) else msgpack.packb(content)
+    checksum = crc32c(vectors, crc32c(body)).to_bytes(4, "little")
+    return Packed(bytes([version]) + checksum + body, vectors)
+
+
+def as_of_old(batch: Batch) -> Packed:
+    """As format 1 had it."""
+    rows = [
+        (
+            e.offset,
+            e.timestamp_ms,
+            e.context,
+            e.text,
+            e.answer,
+            e.metadata,
+            *([e.weight] if e.weight > 1 else []),
+        )
+        for e in batch.entries
+    ]
+    return forged(rows, batch.vectors.astype("<i2").tobytes())
+
+
+@given(batches())
+def test_format_1_is_still_read(batch: Batch) -> None:
+    back = unpack(batch.partition, batch.watermark, as_of_old(batch), batch.vectors.shape[1])
+    assert same(back, batch)
+
+
+GOLDEN: Final = {
+    1: (
+        b"\x013\xdd\xb6\xce\x93\x96\x03\xcf\x00\x00\x01\x8b\xcf\xe5h\x00\xa7defaul"
+        b"t\xa7bom dia\xa4ol\xc3\xa1\x81\xa1k\xa1v\x96\x07\xfb\xa5o"
+        b"ther\xa6a\xc3\xa7\xc3\xa3o\xc0\x80\x97\xcf\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+        b"\xa7default\xa1x\xa4ol\xc3\xa1\x80\x03"
+    ),
+    2: (
+        b"\x02\x06\xe1\xf4J\x9b\x03\xc4\x0ebom diaa\xc3\xa7\xc3\xa3ox\x92"
+        b"\x01\xc4\x03\x06\x05\x00\x92\x03\xc4\x18\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+        b"\x00\x00\xfd\xff\xff\xff\xff\x00\x00\x00\x92\xfb\xc4\x18\x05h\xe5\xcf\x8b\x01\x00\x00\x00\x00"
+        b"\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x92\x01\xc4\x03\x00\x00\x02\x92\xa7d"
+        b"efault\xa5other\x92\x00\xc4\x03\x00\x01\x00\x91\xa4ol\xc3"
+        b"\xa1\x92\xff\xc4\x03\x01\x00\x01\x93\x81\xa1k\xa1v\x80\x80"
+    ),
+}
+
+
+@pytest.mark.parametrize("written", GOLDEN.values(), ids=[f"format {n}" for n in GOLDEN])
+def test_what_was_written_once_is_read_for_ever(written: bytes) -> None:
+    vectors = np.array([[1, 0], [0, -2], [SCALE, -SCALE]], np.int16)
+    back = unpack(0, 2**40, Packed(written, vectors.tobytes()), 2)
+    assert list(back.entries) == [
+        Entry(3, 1_700_000_000_000, "default", "bom dia", "olá", {"k": "v"}),
+        Entry(7, -5, "other", "ação"),
+        Entry(2**40, 0, "default", "x", "olá", weight=3),
+    ]
 
 
 GOOD: list[Any] = [3, 0, "c", "text", None, {}]
@@ -113,12 +167,116 @@ GOOD: list[Any] = [3, 0, "c", "text", None, {}]
         msgpack.packb([GOOD]) + b"more",
         msgpack.packb([GOOD])[:-1],
         msgpack.packb([[3, 0, "c", "\ud800", None, {}]], unicode_errors="surrogatepass"),
+        [[3, 2**63, "c", "text", None, {}]],
     ],
 )
 def test_content_that_was_never_packed_is_refused(rows: Any) -> None:
-    assert unpack(0, 5, forged([GOOD]), 2).entries == [Entry(3, 0, "c", "text")]
+    assert list(unpack(0, 5, forged([GOOD]), 2).entries) == [Entry(3, 0, "c", "text")]
     with pytest.raises(ValueError, match=r"."):
         unpack(0, 5, forged(rows), 2)
+
+
+COLUMNS: dict[str, Any] = {
+    "rows": 2,
+    "texts": "é".encode() + b"b",
+    "lengths": [1, b"\1\0"],
+    "offsets": [3, b"\0\2"],
+    "timestamps": [0, b""],
+    "weights": [1, b""],
+    "contexts": ["c"],
+    "context_of": [0, b""],
+    "answers": ["x"],
+    "answer_of": [-1, b"\0\1"],
+    "metadata": [],
+}
+TWO = b"\1\0\1\0" * 2
+
+
+def columns(**changes: Any) -> Packed:
+    return forged([*{**COLUMNS, **changes}.values()], TWO, BY_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *[{name: None} for name in COLUMNS],
+        *[{name: [[0, b""]]} for name in COLUMNS],
+        *[{name: [0, ""]} for name in COLUMNS],
+        *[{name: [0.0, b""]} for name in COLUMNS],
+        *[{name: [0, b"", 0]} for name in COLUMNS],
+        *[{name: [0, b"\0\0\0"]} for name in COLUMNS],
+        *[{name: [0, b"\0" * 6]} for name in COLUMNS],
+        *[{"rows": rows} for rows in (-1, 0, 1, 3, 2.0, True, MAX_ROWS + 1, 2**63)],
+        {"texts": "éb"},
+        {"texts": b"\xc3b\xa9"},
+        {"texts": b"a\xffb"},
+        {"texts": b"ab"},
+        {"lengths": [0, b"\1\2"]},  # within a character
+        {"lengths": [1, b"\1\1"]},
+        {"lengths": [-1, b"\0\5"]},
+        {"lengths": [2, b"\1\0\0\0\0\0\0\0" + b"\xff" * 8]},
+        {"offsets": [3, b"\0\0"]},
+        {"offsets": [3, b"\2\0"]},
+        {"offsets": [3, b"\0\3"]},  # beyond the watermark
+        {"offsets": [-1, b"\0\1"]},
+        {"offsets": [2**63, b"\0\1"]},
+        {"offsets": [3, bytes(8) + b"\xff" * 8]},
+        {"timestamps": [2**63, b""]},
+        {"weights": [0, b""]},
+        {"weights": [1, b"\xe8\3\0\0"]},  # MAX_WEIGHT + 1
+        {"weights": [1, bytes(8) + b"\xff" * 8]},  # 1 and 0
+        {"contexts": []},
+        {"contexts": ["c", "c"], "context_of": [0, b"\0\1"]},
+        {"contexts": ["c", "d"]},
+        {"contexts": [b"c"]},
+        {"context_of": [-1, b""]},
+        {"context_of": [1, b""]},
+        {"answers": ["x", "y"]},
+        {"answers": ["x", "x"], "answer_of": [0, b"\0\1"]},
+        {"answers": ["x", ["y"]], "answer_of": [0, b"\0\1"]},
+        {"answers": []},
+        {"answer_of": [-1, b""]},
+        {"answer_of": [-2, b"\0\2"]},
+        {"answer_of": [0, b"\0\1"]},
+        {"metadata": [{}]},
+        {"metadata": [{}, {}, {}]},
+        {"metadata": [{}, {"k": 1}]},
+        {"metadata": [{}, {"k": None}]},
+        {"metadata": [{}, []]},
+        {"more": 1},
+    ],
+)
+def test_columns_that_were_never_packed_are_refused(changes: dict[str, Any]) -> None:
+    good = [Entry(3, 0, "c", "é"), Entry(5, 0, "c", "b", "x")]
+    assert list(unpack(0, 5, columns(), 2).entries) == good
+    assert list(unpack(0, 5, columns(metadata=[{}, {"k": "v"}]), 2).entries)[1].metadata == {"k": "v"}
+    with pytest.raises(ValueError, match=r"."):
+        unpack(0, 5, columns(**changes), 2)
+
+
+scalars = st.none() | st.booleans() | st.integers(-3, 300) | st.floats() | st.binary(max_size=20) | text
+damage: st.SearchStrategy[Any] = st.one_of(scalars, st.lists(scalars, max_size=3))
+
+
+@given(batches(), st.data())
+def test_whatever_is_in_its_place_is_refused_or_a_batch_that_may_be_in(
+    batch: Batch, data: st.DataObject
+) -> None:
+    """Parts of a batch replaced by anything: what is read can be appended, and comes back the same."""
+    packed, dimension = pack(batch), batch.vectors.shape[1]
+    content = msgpack.unpackb(packed.entries[5:])
+    for _ in range(data.draw(st.integers(1, 2))):
+        place = content
+        at = data.draw(st.integers(0, len(place) - 1))
+        while isinstance(place[at], list) and place[at] and data.draw(st.booleans()):
+            place, at = place[at], data.draw(st.integers(0, len(place[at]) - 1))
+        place[at] = data.draw(damage)
+    try:
+        back = unpack(0, batch.watermark, forged(content, packed.vectors, BY_COLUMNS), dimension)
+    except ValueError:
+        return
+    check(back, dimension, NOTHING)
+    assert same(unpack(0, batch.watermark, pack(back), dimension), back)
 
 
 @pytest.mark.parametrize("vectors", [b"", b"\1\0", b"\0\0\0\0", b"\1\x50\0\0", b"\1\0\1\0\1\0"])

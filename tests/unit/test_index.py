@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
+from random import Random
 from threading import Event
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from workers.core import blocks, bounds, scan, teaching
 from workers.core import index as index_module
-from workers.core.context import Entry, Vectors
+from workers.core.context import MAX_WEIGHT, Entry, Vectors
 from workers.core.grid import SCALE, snap, squared_norms
 from workers.core.index import ContextIndex, Matches
 from workers.core.native import disabled, library
@@ -228,7 +229,7 @@ def test_an_entry_without_an_answer_is_its_own() -> None:
     index = ContextIndex(2)
     entries = [entry(0, None), entry(1, "text 0"), entry(2, "other")]
     index.append(0, entries, np.array([[1, 0], [0, 1], [1, 1]], dtype=np.int16))
-    assert index.answers == ["text 0", "other"]
+    assert list(index.answers) == ["text 0", "other"]
     assert index.answer_ids(np.array([0, 1, 2])).tolist() == [0, 0, 1]
 
 
@@ -420,13 +421,75 @@ def test_a_removed_entry_is_as_if_it_had_never_been() -> None:
 def test_what_is_removed_leaves_no_words_behind() -> None:
     index = build(np.array([[1, 0], [0, 1], [1, 1]], dtype=np.int16), answers="xyx")
     assert index.remove(0, 1)
-    assert index.answers == ["x", ""]
+    assert list(index.answers) == ["x", ""]
     assert index.remove(0, 0)
-    assert index.answers == ["x", ""]
-    with pytest.raises(KeyError):
-        index.entry(1)
+    assert list(index.answers) == ["x", ""]
+    for removed in (index.entry, index.text):
+        with pytest.raises(KeyError):
+            removed(1)
     index.append(0, [entry(9, "y")], np.array([[0, 1]], dtype=np.int16))
     assert index.answers[index.answer_ids(np.array([3]))[0]] == "y"
+
+
+words = st.sampled_from(["one text", "another", "ação", "what is it", "日本語", ""])  # none in another
+held = st.builds(
+    Entry,
+    offset=st.just(0),
+    timestamp_ms=st.integers(-(2**63), 2**63 - 1),
+    context=st.just("c"),
+    text=words,
+    answer=st.none() | words,
+    metadata=st.dictionaries(words, words, max_size=2),
+    weight=st.integers(1, MAX_WEIGHT),
+)
+
+
+@pytest.fixture
+def clean_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New arrays hold nothing of what was freed before."""
+    monkeypatch.setattr(np, "empty", np.zeros)
+
+
+def said(entries: list[Entry]) -> set[str]:
+    found = {word for e in entries for word in (e.text, e.answer, *e.metadata, *e.metadata.values())}
+    return {word for word in found if word}
+
+
+@pytest.mark.usefixtures("small_blocks", "clean_memory")
+@settings(SETTINGS, max_examples=40)
+@given(st.lists(st.lists(held, max_size=40), max_size=5), st.integers(0, 2**32))
+def test_an_index_holds_the_entries_it_was_given_and_nothing_of_those_removed(
+    batches: list[list[Entry]], seed: int
+) -> None:
+    index, random = ContextIndex(2), Random(seed)
+    ever, kept = list[Entry](), list[Entry]()
+    for batch in batches:
+        new = [replace(e, offset=len(ever) + i) for i, e in enumerate(batch)]
+        index.append(3, new, np.ones((len(new), 2), dtype=np.int16))
+        ever, kept = ever + new, kept + new
+        for gone in random.sample(kept, random.randint(0, len(kept))):
+            assert index.remove(3, gone.offset)
+            kept.remove(gone)
+        memory = b"".join(bytes(chunk) for chunk in index._arena._chunks)
+        assert all(word.encode() in memory for word in said(kept))
+        assert not any(word.encode() in memory for word in said(ever) - said(kept))
+    rows = [index.find((3, entry.offset)) for entry in kept]
+    assert None not in rows
+    places = np.array(rows, dtype=np.int64)
+    assert [index.entry(row) for row in places.tolist()] == kept
+    assert [index.text(row) for row in places.tolist()] == [entry.text for entry in kept]
+    answers = [entry.text if entry.answer is None else entry.answer for entry in kept]
+    ids = index.answer_ids(places).tolist()
+    assert [index.answers[i] for i in ids] == answers
+    assert len(set(ids)) == len(set(answers))
+
+
+def test_an_index_is_of_one_context() -> None:
+    index, vectors = build(np.array([[1, 0]], dtype=np.int16)), np.ones((2, 2), dtype=np.int16)
+    for contexts in ("cd", "dc", "dd"):
+        with pytest.raises(ValueError, match="context"):
+            index.append(0, [Entry(8 + i, 0, c, "text") for i, c in enumerate(contexts)], vectors)
+    assert len(index) == 1
 
 
 def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended() -> None:

@@ -180,7 +180,7 @@ def _words(
     text: str, matches: Matches, index: ContextIndex, numbers: NDArray[np.int64], length_penalty: bool
 ) -> Floats:
     """Equation 1 by answer, given for every match the number of its answer."""
-    compared = [index.entry(int(row)).text for row in matches.rows[:COMPARED]]
+    compared = [index.text(row) for row in matches.rows[:COMPARED].tolist()]
     alike = similarities(text, compared, length_penalty)
     words = np.zeros(numbers.max() + 1)
     np.maximum.at(words, numbers[: len(alike)], alike)

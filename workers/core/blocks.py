@@ -3,13 +3,13 @@
 A block is allocated once. Rows are written behind the published ones and then published together, by
 replacing one reference: no locks, and no pause to move what is there. One writer; any number of readers.
 
-A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 61 bytes beside
+A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 63 bytes beside
 them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,27 +24,40 @@ MAX_OFFSET = 2**63 - 1
 BLOCK_ROWS = 1 << 14
 """A multiple of the 32 rows that the kernels read at once."""
 
+REMOVED: Final = -1
+"""Where the text of a removed row stands."""
+
 Integers = NDArray[np.int64]
 
 
 class Columns(NamedTuple):
     """What is held of a row beside its vector: coordinates, time, weight, answer, whether it teaches that
-    answer, and the row that taught it before (-1: none)."""
+    answer, and the row that taught it before (-1: none); where its text stands in the arena, and its length
+    there."""
 
     partitions: Integers
     offsets: Integers
     timestamps_ms: Integers
-    weights: NDArray[np.int32]
+    weights: Integers
     answers: Integers
     teaches: NDArray[np.bool_]
     previous: Integers
+    texts: Integers
+    lengths: Integers
 
-    def part(self, of: slice) -> Columns:
+    def part(self, of: slice | Integers) -> Columns:
         """The same for some of the rows."""
         return Columns._make(column[of] for column in self)
 
 
-_TYPES: Final[dict[str, type]] = {"weights": np.int32, "teaches": np.bool_}  # of the others: int64
+_TYPES: Final[dict[str, type]] = {
+    "weights": np.int16,
+    "answers": np.int32,  # an index has fewer than 2**31 rows
+    "teaches": np.bool_,
+    "previous": np.int32,
+    "lengths": np.int32,
+}
+"""In which columns are held; the others in int64."""
 
 
 class Block:
@@ -114,7 +127,7 @@ class Snapshot(NamedTuple):
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """What `Columns` or the norms say of some rows."""
         parts = [b.norms if name == "norms" else getattr(b.columns, name) for b in self.blocks]
-        return _gather(parts, rows, (), _TYPES.get(name, np.int64))
+        return _gather(parts, rows, (), np.bool_ if name == "teaches" else np.int64)
 
 
 class Blocks:
@@ -158,14 +171,17 @@ class Blocks:
         block, at = self.snapshot.blocks[row // BLOCK_ROWS], row % BLOCK_ROWS
         block.slack[at] = -np.inf  # its upper bound is then below all others
         block.columns.teaches[at] = False
+        block.columns.texts[at] = REMOVED
 
-    def alive(self) -> Integers:
-        """The rows that have not been removed."""
-        kept = [
-            np.flatnonzero(block.slack[:size] >= 0) + i * BLOCK_ROWS
-            for i, (block, size) in enumerate(zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True))
-        ]
-        return np.concatenate([np.empty(0, dtype=np.int64), *kept])
+    def locate(self, row: int) -> tuple[Columns, int]:
+        """The columns that hold a row, and where in them it is."""
+        return self.snapshot.blocks[row // BLOCK_ROWS].columns, row % BLOCK_ROWS
+
+    def alive(self) -> Iterator[tuple[Columns, Vectors]]:
+        """The rows that have not been removed and their vectors, of each block that has any."""
+        for block, size in zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True):
+            if (rows := np.flatnonzero(block.columns.texts[:size] != REMOVED)).size:
+                yield block.columns.part(rows), block.rows[rows]
 
 
 def _gather(

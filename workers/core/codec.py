@@ -1,4 +1,4 @@
-"""Batches as bytes: entries in msgpack, vectors as int16 little endian, both under a checksum.
+"""Batches as bytes: entries by columns in msgpack, vectors as int16 little endian, both under a checksum.
 
 A store holds what its disk and its operator made of what was written, so reading trusts nothing: whatever
 comes out of `unpack` is a batch that `check` would have let in.
@@ -9,25 +9,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgpack
 import numpy as np
 from crc32c import crc32c
 
-from workers.core.context import MAX_WEIGHT, NOTHING, Batch, Deletion, Entry, Vectors
+from workers.core.context import NOTHING, Batch, Deletion, Vectors
+from workers.core.entries import Entries
+from workers.core.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS, pack_entries, unpack_entries
 from workers.core.grid import SCALE, zero_rows
 
-MAX_ROWS: Final = 10_000
-"""Rows of a batch."""
 MAX_OFFSET: Final = 2**63 - 1
 
-_FORMAT: Final = 1
 _HEADER = struct.Struct("<BI")  # format, checksum
-_FIELDS: Final = 6
-"""Of an entry; a seventh is its weight, where that is not 1."""
-_ANSWER: Final = frozenset({str, type(None)})
 
 
 class Packed(NamedTuple):
@@ -39,12 +34,12 @@ class Packed(NamedTuple):
 
 def check(batch: Batch, dimension: int, expected: int) -> None:
     """Raise ValueError unless the batch can follow watermark `expected` in a context of `dimension`."""
-    offsets = [expected, *(entry.offset for entry in batch.entries)]
-    if any(after <= before for before, after in pairwise(offsets)):
-        raise ValueError(f"offsets of a batch after watermark {expected} must increase: {offsets[1:][:10]}")
+    offsets = batch.columns.offsets
+    if len(offsets) and (offsets[0] <= expected or not (offsets[1:] > offsets[:-1]).all()):
+        raise ValueError(f"offsets of a batch after watermark {expected} must increase: {offsets[:10]}")
     if batch.partition < 0 or expected < NOTHING or not expected < batch.watermark <= MAX_OFFSET:
         raise ValueError(f"shard {batch.partition} can't go from watermark {expected} to {batch.watermark}")
-    if offsets[-1] > batch.watermark:
+    if len(offsets) and offsets[-1] > batch.watermark:
         raise ValueError(f"offset {offsets[-1]} lies beyond the batch's watermark {batch.watermark}")
     if batch.keys and len(batch.keys) != len(batch.entries):
         raise ValueError(f"{len(batch.keys)} keys for {len(batch.entries)} entries")
@@ -90,15 +85,14 @@ def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: in
 
 def pack(batch: Batch) -> Packed:
     """The batch without its coordinates. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
-    rows = [_row(entry) for entry in batch.entries]
-    entries: bytes = msgpack.packb(rows)
+    entries = pack_entries(batch.columns)
     vectors = batch.vectors.astype("<i2", copy=False).tobytes()
-    return Packed(_HEADER.pack(_FORMAT, crc32c(vectors, crc32c(entries))) + entries, vectors)
+    return Packed(_HEADER.pack(BY_COLUMNS, crc32c(vectors, crc32c(entries))) + entries, vectors)
 
 
 def unpack(partition: int, watermark: int, packed: Packed, dimension: int) -> Batch:
     """The batch that `pack` was given, its vectors read-only. Raises ValueError where anything is off."""
-    entries = [_entry(row) for row in _rows(packed)]
+    entries = _entries(packed)
     if len(packed.vectors) != 2 * dimension * len(entries):
         raise ValueError(
             f"{len(packed.vectors)} bytes of vectors for {len(entries)} entries of dimension {dimension}"
@@ -138,43 +132,16 @@ def beyond(position: int, batches: Sequence[Batch], head: Batch | None) -> list[
     return [*found, head] if head and head.watermark > reached else found
 
 
-def _rows(packed: Packed) -> list[list[Any]]:
+def _entries(packed: Packed) -> Entries:
     if len(packed.entries) < _HEADER.size:
         raise ValueError(f"{len(packed.entries)} bytes of entries")
     version, checksum = _HEADER.unpack_from(packed.entries)
     entries = packed.entries[_HEADER.size :]
-    if version != _FORMAT:
-        raise ValueError(f"format {version}; this side reads {_FORMAT}")
+    if version not in (BY_ENTRIES, BY_COLUMNS):
+        raise ValueError(f"format {version}; this side reads {BY_ENTRIES} and {BY_COLUMNS}")
     if crc32c(packed.vectors, crc32c(entries)) != checksum:
         raise ValueError("checksum mismatch")
-    try:
-        rows = msgpack.unpackb(entries)
-    except (msgpack.UnpackException, ValueError) as error:
-        raise ValueError(f"entries are no msgpack: {error}") from error
-    if not isinstance(rows, list) or len(rows) > MAX_ROWS:
-        raise ValueError(f"entries must be a list of at most {MAX_ROWS}")
-    return rows
-
-
-def _row(entry: Entry) -> tuple[Any, ...]:
-    fields = entry.offset, entry.timestamp_ms, entry.context, entry.text, entry.answer, dict(entry.metadata)
-    return fields if entry.weight == 1 else (*fields, entry.weight)
-
-
-def _entry(row: Any) -> Entry:
-    # As strict as `isinstance` in a loop, and three times as fast: this runs for every row that is loaded.
-    if type(row) is not list or len(row) not in (_FIELDS, _FIELDS + 1):
-        raise ValueError("an entry has the wrong fields")
-    weight = row.pop() if len(row) > _FIELDS else 1
-    if type(weight) is not int or not 1 <= weight <= MAX_WEIGHT:
-        raise ValueError("an entry's weight is out of range")
-    offset, timestamp_ms, context, text, answer, metadata = row
-    right = type(offset) is type(timestamp_ms) is int and type(context) is type(text) is str
-    if not right or type(answer) not in _ANSWER or type(metadata) is not dict:
-        raise ValueError("an entry's fields have the wrong types")
-    if metadata and not all(type(part) is str for item in metadata.items() for part in item):
-        raise ValueError("an entry's metadata is not text")
-    return Entry(offset, timestamp_ms, context, text, answer, metadata, weight)
+    return unpack_entries(version, entries)
 
 
 def _check_vectors(vectors: Vectors, rows: int, dimension: int) -> None:

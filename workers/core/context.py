@@ -8,11 +8,27 @@ however often they were delivered, "everything after offset o" means the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from workers.core.entries import Entries, Entry
+
+__all__ = [
+    "KEY_BYTES",
+    "MAX_WEIGHT",
+    "NOTHING",
+    "Batch",
+    "Deletion",
+    "EmbedderIdentity",
+    "Entry",
+    "ShardState",
+    "Vectors",
+    "joined",
+    "key_digest",
+]
 
 NOTHING = -1
 """The watermark of a shard that has seen nothing."""
@@ -20,23 +36,12 @@ NOTHING = -1
 MAX_WEIGHT = 1_000
 """Of an entry."""
 
+JOINED_ROWS = 4096
+
 KEY_BYTES = 16
 """Of a record key's digest."""
 
 Vectors = NDArray[np.int16]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A validated item of the context. `weight`, 1 to MAX_WEIGHT, is how many copies of it teach the same."""
-
-    offset: int
-    timestamp_ms: int
-    context: str
-    text: str
-    answer: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,12 @@ class Deletion:
 class Batch:
     """Entries of one shard in offset order with their vectors, and the offset they bring the shard to.
 
-    `vectors` is (len(entries), dimension) on the grid. `watermark` may lie beyond the last entry's offset
-    (dead letters, gaps of compaction and transactions), and `entries` may be empty. `removed` are the offsets
-    of those that were in it and have been erased since. A batch with a `deletion` has nothing else, and its
-    watermark is the deletion's offset. `keys`, only of a batch on its way in, are the digests of the records'
-    keys, one an entry where there are any.
+    Whatever `entries` it is made with, it holds them as columns. `vectors` is (len(entries), dimension) on
+    the grid. `watermark` may lie beyond the last entry's offset (dead letters, gaps of compaction and
+    transactions), and `entries` may be empty. `removed` are the offsets of those that were in it and have
+    been erased since. A batch with a `deletion` has nothing else, and its watermark is the deletion's offset.
+    `keys`, only of a batch on its way in, are the digests of the records' keys, one an entry where there are
+    any.
     """
 
     partition: int
@@ -72,6 +78,14 @@ class Batch:
     deletion: Deletion | None = None
     keys: Sequence[bytes | None] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", Entries.of(self.entries))
+
+    @property
+    def columns(self) -> Entries:
+        """The entries."""
+        return Entries.of(self.entries)
+
     @property
     def rows(self) -> int:
         """Rows that it takes up in the shard, erased ones included."""
@@ -79,7 +93,7 @@ class Batch:
 
     def after(self, offset: int) -> Batch:
         """What of this batch lies beyond `offset`; self if all of it does."""
-        skip = sum(entry.offset <= offset for entry in self.entries)
+        skip = int(np.searchsorted(self.columns.offsets, offset, "right"))
         removed = tuple(gone for gone in self.removed if gone > offset)
         if not skip and len(removed) == len(self.removed):
             return self
@@ -87,16 +101,40 @@ class Batch:
 
     def only(self, offsets: Set[int]) -> Batch:
         """Its entries at `offsets`, as a batch."""
-        rows = [row for row, entry in enumerate(self.entries) if entry.offset in offsets]
-        return Batch(self.partition, self.watermark, [self.entries[row] for row in rows], self.vectors[rows])
+        rows = self._at(offsets)
+        return Batch(self.partition, self.watermark, self.columns.take(rows), self.vectors[rows])
 
     def without(self, offsets: Set[int]) -> Batch:
         """It with the entries at `offsets` erased."""
-        rows = [row for row, entry in enumerate(self.entries) if entry.offset not in offsets]
-        gone = {entry.offset for entry in self.entries} & offsets
-        removed = tuple(sorted(gone.union(self.removed)))
-        kept = [self.entries[row] for row in rows]
-        return replace(self, entries=kept, vectors=self.vectors[rows], removed=removed)
+        gone = self._at(offsets)
+        kept = np.delete(np.arange(len(self.entries)), gone)
+        removed = tuple(sorted({*self.removed, *self.columns.offsets[gone].tolist()}))
+        return replace(self, entries=self.columns.take(kept), vectors=self.vectors[kept], removed=removed)
+
+    def _at(self, offsets: Set[int]) -> NDArray[np.int64]:
+        return np.flatnonzero([offset in offsets for offset in self.columns.offsets.tolist()])
+
+
+def joined(batches: Sequence[Batch]) -> list[Batch]:
+    """The same entries in fewer batches, of some thousand rows: what takes them in pays for each batch."""
+    runs: list[list[Batch]] = []
+    for batch in batches:
+        last = runs[-1] if runs else []
+        alike = last and not batch.deletion and not last[0].deletion and last[0].partition == batch.partition
+        if alike and sum(part.rows for part in last) + batch.rows <= JOINED_ROWS:
+            last.append(batch)
+        else:
+            runs.append([batch])
+    return [_joined(run) for run in runs]
+
+
+def _joined(run: Sequence[Batch]) -> Batch:
+    if len(run) == 1:
+        return run[0]
+    entries = Entries.joined([batch.columns for batch in run])
+    vectors = np.concatenate([batch.vectors for batch in run])
+    removed = tuple(offset for batch in run for offset in batch.removed)
+    return Batch(run[0].partition, run[-1].watermark, entries, vectors, removed)
 
 
 def key_digest(key: bytes) -> bytes:

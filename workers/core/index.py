@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from workers.core import scan
 from workers.core.ageing import NOTHING_AGES, Window
-from workers.core.blocks import BLOCK_ROWS, Blocks, Columns
+from workers.core.answers import Answers
+from workers.core.arena import Arena
+from workers.core.blocks import BLOCK_ROWS, REMOVED, Blocks, Columns
 from workers.core.bounds import MAX_DIMENSION
-from workers.core.context import Entry, Vectors
+from workers.core.context import Vectors
+from workers.core.entries import NO_ANSWER, Entries, Entry, starts_of
 from workers.core.grid import SCALE, squared_norms, zero_rows
 from workers.core.scan import Coordinates
-from workers.core.teaching import Teaching
+from workers.core.teaching import NONE, Teaching
 
 __all__ = ["ContextIndex", "Coordinates", "Matches"]
 
@@ -44,25 +47,43 @@ class ContextIndex:
         if not 1 <= dimension <= MAX_DIMENSION:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
-        self._entries: list[Entry | None] = []
+        self._context = ""
         self._removed = 0
+        self._arena = Arena()
         self._blocks = Blocks(self.dimension)
-        self._teaching = Teaching(self._blocks, window)
+        self._teaching = Teaching(self._blocks, self._arena, window)
 
     def __len__(self) -> int:
         return self._blocks.snapshot.rows - self._removed
 
     @property
-    def answers(self) -> list[str]:
+    def answers(self) -> Answers:
         """All answers, by their numbers."""
         return self._teaching.answers
 
     def entry(self, row: int) -> Entry:
         """The entry at `row`. Raises KeyError where it has been removed."""
-        entry = self._entries[row]
-        if entry is None:
+        columns, at = self._blocks.locate(row)
+        place, length = self._place(row)
+        return Entry(
+            columns.offsets.item(at),
+            columns.timestamps_ms.item(at),
+            self._context,
+            self._arena.get(place, length).decode(),
+            self.answers[columns.answers.item(at)] if columns.teaches[at] else None,
+            self._arena.metadata(place, length),
+            columns.weights.item(at),
+        )
+
+    def text(self, row: int) -> str:
+        """The text of the entry at `row`, without the rest. Raises KeyError where it has been removed."""
+        return self._arena.get(*self._place(row)).decode()
+
+    def _place(self, row: int) -> tuple[int, int]:
+        columns, at = self._blocks.locate(row)
+        if columns.texts[at] == REMOVED:
             raise KeyError(row)
-        return entry
+        return columns.texts.item(at), columns.lengths.item(at)
 
     def coordinates(self, row: int) -> Coordinates:
         """The identity of the entry at `row`."""
@@ -99,39 +120,41 @@ class ContextIndex:
         self._teaching.sums.turn(window)
 
     def append(self, partition: int, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Add entries of one partition with their grid rows (n, d). Raises ValueError for a row of zeros and
-        for vectors that do not fit or leave the grid."""
+        """Add entries of one partition, all of one context, with their grid rows (n, d). Raises ValueError
+        for a row of zeros, vectors that do not fit or leave the grid, and entries of another context."""
         if vectors.dtype != np.int16 or vectors.shape != (len(entries), self.dimension):
             raise ValueError(f"{len(entries)} entries of {self.dimension} int16 do not fit {vectors.shape}")
         _check_grid(vectors)
         if zero_rows(vectors).any():
             raise ValueError("a vector of zeros has no cosine")
-        self._add(np.full(len(entries), partition, dtype=np.int64), entries, vectors)
+        if len(entries):
+            self._add(np.full(len(entries), partition), Entries.of(entries), vectors)
 
-    def _add(self, partitions: NDArray[np.int64], entries: Sequence[Entry], vectors: Vectors) -> None:
+    def _add(self, partitions: NDArray[np.int64], entries: Entries, vectors: Vectors) -> None:
+        if {*entries.contexts, self._context or entries.contexts[0]} != {entries.contexts[0]}:
+            raise ValueError(
+                f"an index of context {self._context!r} can't take entries of {entries.contexts}"
+            )
+        self._context = entries.contexts[0]
         first = self._blocks.snapshot.rows
-        columns = self._columns(partitions, entries, first)
-        self._teaching.sums.weighted |= bool((columns.weights != 1).any())
-        self._entries.extend(entries)
-        self._blocks.append(vectors, columns)
-        self._teaching.appended(np.arange(first, first + len(entries)))
-
-    def _columns(self, partitions: NDArray[np.int64], entries: Sequence[Entry], first: int) -> Columns:
-        answers = [self._teaching.number(entry) for entry in entries]
-        teaches = [entry.answer is not None for entry in entries]
-        previous = [
-            self._teaching.enchain(answer, row) if taught else -1
-            for row, (answer, taught) in enumerate(zip(answers, teaches, strict=True), first)
-        ]
-        return Columns(
-            partitions=partitions,
-            offsets=np.array([entry.offset for entry in entries], dtype=np.int64),
-            timestamps_ms=np.array([entry.timestamp_ms for entry in entries], dtype=np.int64),
-            weights=np.array([entry.weight for entry in entries], dtype=np.int32),
-            answers=np.array(answers, dtype=np.int64),
-            teaches=np.array(teaches, dtype=np.bool_),
-            previous=np.array(previous, dtype=np.int64),
+        places = self._arena.put_texts(entries)
+        answers = self._teaching.number(entries, places.texts)
+        teaches = entries.answer_of != NO_ANSWER
+        rows = np.flatnonzero(teaches)
+        previous = np.full(len(entries), NONE)
+        previous[rows] = self._teaching.enchain(answers[rows], rows + first)
+        named = (
+            partitions,
+            entries.offsets,
+            entries.timestamps_ms,
+            entries.weights,
+            answers,
+            teaches,
+            previous,
         )
+        self._teaching.sums.weighted |= bool((entries.weights != 1).any())
+        self._blocks.append(vectors, Columns(*named, *places))
+        self._teaching.appended(rows + first, answers[rows])
 
     def remove(self, partition: int, offset: int) -> bool:
         """Forget the entry of these coordinates; False where there is none.
@@ -142,24 +165,41 @@ class ContextIndex:
         row = self._blocks.find(partition, offset)
         if row is None:
             return False
+        place = self._place(row)
         self._teaching.removed(row)
         self._blocks.remove(row)
-        self._entries[row] = None
+        self._arena.erase(*place)
         self._removed += 1
         if self._removed >= max(BLOCK_ROWS, self._blocks.snapshot.rows // 4):
             self._compact()
         return True
 
     def _compact(self) -> None:
-        fresh, alive = ContextIndex(self.dimension, self._teaching.sums.window), self._blocks.alive()
-        for first in range(0, len(alive), BLOCK_ROWS):
-            rows = alive[first : first + BLOCK_ROWS]
-            entries = [self.entry(row) for row in rows.tolist()]
-            fresh._add(
-                self._blocks.snapshot.column("partitions", rows), entries, self._blocks.snapshot.vectors(rows)
-            )
-        self._entries, self._removed = fresh._entries, 0
+        fresh = ContextIndex(self.dimension, self._teaching.sums.window)
+        for columns, vectors in self._blocks.alive():
+            fresh._add(columns.partitions, self._entries(columns), vectors)
+        self._arena, self._removed = fresh._arena, 0
         self._blocks, self._teaching = fresh._blocks, fresh._teaching
+
+    def _entries(self, columns: Columns) -> Entries:
+        """The entries of some rows, none of them removed."""
+        places = columns.texts.tolist(), columns.lengths.tolist()
+        texts = list(map(self._arena.get, *places))
+        answers, of = np.unique(columns.answers[columns.teaches], return_inverse=True)
+        answer_of = np.full(len(texts), NO_ANSWER)
+        answer_of[columns.teaches] = of
+        return Entries(
+            columns.offsets,
+            columns.timestamps_ms,
+            columns.weights,
+            [self._context],
+            np.zeros_like(answer_of),
+            b"".join(texts),
+            starts_of(np.array(list(map(len, texts)))),
+            [self.answers[number] for number in answers.tolist()],
+            answer_of,
+            list(map(self._arena.metadata, *places)) if (columns.lengths < 0).any() else (),
+        )
 
     def search(
         self,

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.ageing import Window
+from workers.core.answers import Answers, grown
+from workers.core.arena import Arena
 from workers.core.blocks import Blocks
-from workers.core.context import Entry
+from workers.core.entries import Entries
 from workers.core.grid import SCALE
 from workers.core.kept_sums import KeptSums
 
@@ -24,49 +26,50 @@ MANY: Final = 64
 """Rows from which an answer's B_a is kept: at most an eighth of a byte a dimension and row; where pairs age,
 so much for each pane in the window and once more."""
 
-_NONE: Final = -1
+NONE: Final = -1
 
 
 class Teaching:
     """The answers of one index, by number, and the rows that teach each."""
 
-    def __init__(self, blocks: Blocks, window: Window) -> None:
+    def __init__(self, blocks: Blocks, arena: Arena, window: Window) -> None:
         self.sums = KeptSums(blocks, window)
-        self.answers: list[str] = []
+        self.answers = Answers(arena)
         self._blocks = blocks
-        self._numbers: dict[str, int] = {}
-        self._last: list[int] = []  # the row that was last to teach an answer
-        self._taught: list[int] = []  # rows that teach it
-        self._held: list[int] = []  # entries that have it, whether they teach it or not
+        self._last = np.empty(0, np.int32)  # the row that was last to teach an answer
+        self._taught = np.empty(0, np.int32)  # rows that teach it
 
-    def number(self, entry: Entry) -> int:
-        """That of the answer of an entry to be appended. An entry without one is its own, but teaches
-        nothing."""
-        answer = entry.text if entry.answer is None else entry.answer
-        found = self._numbers.setdefault(answer, len(self.answers))
-        if found == len(self.answers):
-            self.answers.append(answer)
-            self._last.append(_NONE)
-            self._taught.append(0)
-            self._held.append(0)
-        self._held[found] += 1
-        return found
+    def number(self, entries: Entries, texts: Integers) -> Integers:
+        """The answers (n,) of entries to be appended, given where their texts stand in the arena. An entry
+        without an answer is its own, but teaches nothing."""
+        known = len(self.answers)
+        numbers = self.answers.number(entries, texts)
+        self._last, self._taught = (
+            grown(self._last, len(self.answers)),
+            grown(self._taught, len(self.answers)),
+        )
+        self._last[known : len(self.answers)], self._taught[known : len(self.answers)] = NONE, 0
+        return numbers
 
-    def enchain(self, answer: int, row: int) -> int:
-        """Say that `row`, about to be appended, teaches an answer; returns the row that did before it, or
-        -1."""
-        previous, self._last[answer] = self._last[answer], row
-        self._taught[answer] += 1
+    def enchain(self, answers: Integers, rows: Integers) -> Integers:
+        """Say that rows (n,), ascending and about to be appended, teach these answers (n,); returns for each
+        the row that did before it, or -1."""
+        order = np.argsort(answers, kind="stable")
+        answers, rows = answers[order], rows[order]
+        begins = np.diff(answers, prepend=NONE) != 0
+        previous = np.empty_like(rows)
+        previous[order] = np.where(begins, self._last[answers], np.roll(rows, 1))
+        ends = np.flatnonzero(np.roll(begins, -1))
+        self._last[answers[ends]] = rows[ends]
+        self._taught[answers[ends]] += np.diff(ends, prepend=-1)
         return previous
 
-    def appended(self, rows: Integers) -> None:
-        """Rows that now stand in the blocks: bring the sums up to date."""
-        rows = rows[self._blocks.snapshot.column("teaches", rows)]
-        answers = self._blocks.snapshot.column("answers", rows)
-        for answer in np.unique(answers).tolist():
+    def appended(self, rows: Integers, answers: Integers) -> None:
+        """Rows (n,) that teach these answers (n,) now stand in the blocks: bring the sums up to date."""
+        for answer in np.unique(answers[self._taught[answers] >= MANY]).tolist():
             if answer in self.sums:
                 self.sums.add(answer, rows[answers == answer])
-            elif self._taught[answer] >= MANY:
+            else:
                 self.sums.add(answer, self._rows_of(np.array([answer]))[1])
 
     def removed(self, row: int) -> None:
@@ -75,12 +78,11 @@ class Teaching:
         answer = int(self._blocks.snapshot.column("answers", at)[0])
         if self._blocks.snapshot.column("teaches", at)[0]:
             self._taught[answer] -= 1
-            self.sums.subtract(answer, at)
-        self._held[answer] -= 1
-        if not self._held[answer]:
-            del self._numbers[self.answers[answer]]
-            self.answers[answer] = ""
-            self.sums.drop(answer)
+            if self._taught[answer] < MANY:
+                self.sums.drop(answer)
+            else:
+                self.sums.subtract(answer, at)
+        self.answers.release(answer, int(self._blocks.snapshot.column("texts", at)[0]))
 
     def predicted(
         self, prediction: Doubles, constant: float, answers: Integers, without: int | None
@@ -121,7 +123,7 @@ class Teaching:
         """The rows that teach some answers, whose it is and which row: along all their chains at once."""
         owners, rows = [answers[:0]], [answers[:0]]
         at = np.array([self._last[answer] for answer in answers.tolist()], dtype=np.int64)
-        while (going := at != _NONE).any():
+        while (going := at != NONE).any():
             answers, at = answers[going], at[going]
             teaching = self._blocks.snapshot.column("teaches", at)
             owners.append(answers[teaching])

@@ -1,0 +1,165 @@
+"""What it takes to load a context of a million rows from a real Valkey, and to hold it.
+
+A process of its own loads it the way a responder does, so that its memory is what loading adds to it. Texts
+are the lines that it is given, time and again; every row has an answer of its own, the most there can be.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from threading import Event
+from typing import Any, Final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from tests.benchmarks._report import Report
+from workers.adapters.embedders import load
+from workers.adapters.redis import RedisContextStore, connect, stream
+from workers.adapters.servers import ValkeyServer
+from workers.context_memory import ContextMemory
+from workers.core.context import Batch, Entry, joined
+from workers.core.native import scan as kernels
+from workers.responder import READ_BATCHES
+from workers.settings import IngestSettings, RedisSettings
+
+ROWS: Final = 1_000_000
+DIMENSION: Final = 256
+BATCH: Final = IngestSettings().batch
+CONTEXT: Final = "default"
+WARM_ROWS: Final = 50_000
+"""Loaded before memory is counted: what a process takes once is not the rows'."""
+
+
+def loading(report: Report, lines: Sequence[str], rows: int = ROWS) -> None:
+    """Adds the figures `load_1m_s` (wall), `load_1m_cpu_s` and parts of it, and `bytes_per_dimension`."""
+    with ValkeyServer(settings={"appendfsync": "no"}) as server:
+        _fill(RedisContextStore(connect(RedisSettings(url=server.url))), lines, rows)
+        child = [sys.executable, "-m", __spec__.name, server.url, str(rows)]
+        found = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(found)
+    report.figures |= figures
+    title = f"{rows:,} rows, d = {DIMENSION}, from a Valkey into an index"
+    report.table(title, ["figure", ">"], [(name, f"{value:.4g}") for name, value in figures.items()])
+
+
+def _fill(store: RedisContextStore, lines: Sequence[str], rows: int) -> None:
+    embedder = load(f"hash{DIMENSION}")
+    vectors = embedder.embed(lines[:rows])
+    known = np.flatnonzero(vectors.any(axis=1))
+    store.open(embedder.identity)
+    for first, end in pairwise([*range(0, rows, BATCH), rows]):
+        taken = known[np.arange(first, end) % len(known)]
+        now = int(time.time() * 1000)
+        entries = [
+            Entry(first + i, now + i, CONTEXT, lines[line], f"answer {first + i}")
+            for i, line in enumerate(taken.tolist())
+        ]
+        store.append(Batch(0, end - 1, entries, vectors[taken]), first - 1)
+    store.close()
+
+
+def _measure(url: str, rows: int) -> dict[str, float]:
+    store = RedisContextStore(connect(RedisSettings(url=url)))
+    with (
+        _timed(store, "tail") as read,
+        _timed(stream, "unpack") as decoded,
+        _timed(kernels, "pack") as packed,
+    ):
+        figures, memory = _load(store, rows)
+    parts = {"read": read[0] - decoded[0], "decode": decoded[0], "pack": packed[0]}
+    figures |= {f"load_1m_{part}_cpu_s": seconds * ROWS / rows for part, seconds in parts.items()}
+    index = memory.index(CONTEXT)
+    sample = [index.entry(row) for row in range(0, rows, 97)]
+    utf8 = sum(len(entry.text.encode()) + len((entry.answer or "").encode()) for entry in sample) / len(
+        sample
+    )
+    figures["utf8_bytes_a_row"] = utf8
+    figures["bytes_per_dimension_without_utf8"] = figures["bytes_per_dimension"] - utf8 / DIMENSION
+    return figures | _pauses(store, memory)
+
+
+@contextmanager
+def _timed(owner: object, name: str) -> Iterator[list[float]]:
+    """The CPU seconds spent in a function of a module or an object."""
+    spent, function = [0.0], getattr(owner, name)
+
+    def timed(*arguments: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return function(*arguments)
+        finally:
+            spent[0] += time.thread_time() - began
+
+    setattr(owner, name, timed)
+    try:
+        yield spent
+    finally:
+        setattr(owner, name, function)
+
+
+def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], ContextMemory]:
+    """As `Responder` does; in seconds a million rows."""
+    memory, warm, held = ContextMemory(DIMENSION), (0, 0), 0
+    began, cpu = time.perf_counter(), time.process_time()
+    while batches := store.tail(memory.watermarks(), READ_BATCHES).batches:
+        for batch in joined(batches):
+            memory.append(batch)
+        held = memory.shard_rows(0)
+        warm = warm if warm[0] or held < WARM_ROWS else (held, _resident())
+    scale = ROWS / rows
+    figures = {
+        "load_1m_s": (time.perf_counter() - began) * scale,
+        "load_1m_cpu_s": (time.process_time() - cpu) * scale,
+        "bytes_per_dimension": (_resident() - warm[1]) / (held - warm[0]) / DIMENSION,
+    }
+    return figures, memory
+
+
+def _pauses(store: RedisContextStore, memory: ContextMemory) -> dict[str, float]:
+    """The longest search while rows are appended as fast as they can be, and the time to write all anew."""
+    index, done = memory.index(CONTEXT), Event()
+    query = index.vectors(np.array([0])).astype(np.int16)
+    more = [replace(batch, partition=1) for batch in joined(store.tail({}, 8 * READ_BATCHES).batches)]
+
+    def searching(times: int) -> list[float]:
+        seconds: list[float] = []
+        while not done.is_set() and len(seconds) < times:
+            began = time.perf_counter()
+            index.search(query, 1)
+            seconds.append(time.perf_counter() - began)
+        return seconds
+
+    alone = searching(50)
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(searching, 1 << 20)
+        for batch in more:
+            memory.append(batch)
+        done.set()
+    rows, began = len(index), time.perf_counter()
+    index._compact()
+    return {
+        "search_ms": median(alone) * 1e3,
+        "search_longest_while_appending_ms": max(beside.result()) * 1e3,
+        "compact_1m_s": (time.perf_counter() - began) * ROWS / rows,
+    }
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        print(json.dumps(_measure(sys.argv[1], int(sys.argv[2]))))

@@ -1,0 +1,83 @@
+"""Texts in an arena, and answers numbered over them, against dictionaries."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.core import answers as answers_module
+from workers.core.answers import Answers
+from workers.core.arena import FIRST_CHUNK, LARGEST_CHUNK, Arena
+from workers.core.context import Entry
+from workers.core.entries import Entries
+
+few = st.sampled_from(["", "a", "b", "ação", "日本", "a b"])
+entries = st.builds(
+    Entry,
+    offset=st.just(0),
+    timestamp_ms=st.just(0),
+    context=st.just("c"),
+    text=few | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    answer=st.none() | few,
+    metadata=st.dictionaries(few, few, max_size=2),
+)
+many = st.lists(entries, max_size=12)
+
+
+def test_an_arena_gives_back_what_was_put_and_forgets_what_was_erased() -> None:
+    arena = Arena()
+    pieces = [bytes([i % 251]) * n for i, n in enumerate([1, 0, FIRST_CHUNK, 5, LARGEST_CHUNK + 1, 7] * 3)]
+    places = [arena.put(piece) for piece in pieces]
+    assert [arena.get(place, len(piece)) for place, piece in zip(places, pieces, strict=True)] == pieces
+    arena.erase(places[3], 5)
+    assert arena.get(places[3], 5) == bytes(5)
+    assert arena.get(places[2], FIRST_CHUNK) == pieces[2]
+    assert arena.get(places[5], 7) == pieces[5]
+
+
+class Reference:
+    """The numbering by a dictionary and counts."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.held: Counter[str] = Counter()
+        self.given = 0
+
+    def number(self, answer: str) -> int:
+        if not self.held[answer]:
+            self.numbers[answer] = self.given
+            self.given += 1
+        self.held[answer] += 1
+        return self.numbers[answer]
+
+
+@pytest.mark.parametrize("hashed", [hash, len, lambda _: -1], ids=["hash", "some collide", "all collide"])
+@given(batches=st.lists(many, max_size=6), data=st.data())
+def test_answers_are_numbered_as_a_dictionary_would(
+    hashed: object, batches: list[list[Entry]], data: st.DataObject
+) -> None:
+    arena = Arena()
+    mine, theirs = Answers(arena), Reference()
+    held: list[tuple[int, str, int, int]] = []  # number, answer, place and length of the text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers_module, "hash", hashed, raising=False)
+        for listed in batches:
+            columns = Entries.of(listed)
+            places = arena.put_texts(columns)
+            numbers = mine.number(columns, places.texts).tolist()
+            said = [entry.text if entry.answer is None else entry.answer for entry in listed]
+            groups = [theirs.number(answer) for answer in said]
+            assert len(set(zip(numbers, groups, strict=True))) == len(set(numbers)) == len(set(groups))
+            assert [mine[number] for number in numbers] == said
+            held += zip(numbers, said, places.texts.tolist(), places.lengths.tolist(), strict=True)
+            for _ in range(data.draw(st.integers(0, len(held)))):
+                number, answer, place, length = held.pop(data.draw(st.integers(0, len(held) - 1)))
+                theirs.held[answer] -= 1
+                assert mine.release(number, place) == (not theirs.held[answer])
+                arena.erase(place, length)
+            assert [mine[number] for number, *_ in held] == [answer for _, answer, *_ in held]
+    assert len(mine) == theirs.given
+    assert sorted(filter(None, mine)) == sorted(filter(None, {answer for _, answer, *_ in held}))

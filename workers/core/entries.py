@@ -1,0 +1,172 @@
+"""Entries, one by one and many at once as columns.
+
+A batch of entries is held as columns from the moment it is made or read: what follows works on whole columns,
+and an `Entry` is built only where one is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_ANSWER: Final = -1
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A validated item of the context. `weight`, 1 to MAX_WEIGHT, is how many copies of it teach the same."""
+
+    offset: int
+    timestamp_ms: int
+    context: str
+    text: str
+    answer: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries(Sequence[Entry]):
+    """n entries as columns, never changed.
+
+    The texts are UTF-8, one after the other in `texts`, that of row i from `starts[i]` to `starts[i + 1]`.
+    `contexts` and `answers` are distinct; `context_of` and `answer_of` (n,) number them, the latter NO_ANSWER
+    for an entry without one. `metadata` is empty where no entry has any.
+    """
+
+    offsets: Integers
+    timestamps_ms: Integers
+    weights: Integers
+    contexts: Sequence[str]
+    context_of: Integers
+    texts: bytes
+    starts: Integers
+    answers: Sequence[str]
+    answer_of: Integers
+    metadata: Sequence[Mapping[str, str]]
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Entries:
+        """Those entries. Raises UnicodeEncodeError (a ValueError) for a text with lone surrogates."""
+        if isinstance(entries, Entries):
+            return entries
+        texts = [entry.text.encode() for entry in entries]
+        contexts: dict[str, int] = {}
+        answers: dict[str | None, int] = {None: NO_ANSWER}
+        metadata = [entry.metadata for entry in entries]
+        return cls(
+            np.array([entry.offset for entry in entries], np.int64),
+            np.array([entry.timestamp_ms for entry in entries], np.int64),
+            np.array([entry.weight for entry in entries], np.int64),
+            context_of=np.array([contexts.setdefault(e.context, len(contexts)) for e in entries], np.int64),
+            contexts=list(contexts),
+            texts=b"".join(texts),
+            starts=starts_of(np.array(list(map(len, texts)), np.int64)),
+            answer_of=np.array([answers.setdefault(e.answer, len(answers) - 1) for e in entries], np.int64),
+            answers=[answer for answer in answers if answer is not None],
+            metadata=metadata if any(metadata) else (),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Entries]) -> Entries:
+        """All of theirs, one after the other."""
+        contexts: dict[str, int] = {}
+        answers: dict[str, int] = {}
+        return cls(
+            np.concatenate([part.offsets for part in parts]),
+            np.concatenate([part.timestamps_ms for part in parts]),
+            np.concatenate([part.weights for part in parts]),
+            context_of=np.concatenate([_renumbered(p.contexts, contexts)[p.context_of] for p in parts]),
+            contexts=list(contexts),
+            texts=b"".join([part.texts for part in parts]),
+            starts=starts_of(np.concatenate([np.diff(part.starts) for part in parts])),
+            answer_of=np.concatenate([_renumbered(p.answers, answers)[p.answer_of] for p in parts]),
+            answers=list(answers),
+            metadata=[m for part in parts for m in part.metadata or [{}] * len(part)]
+            if any(part.metadata for part in parts)
+            else (),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, row: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Entries: ...
+
+    def __getitem__(self, row: int | slice) -> Entry | Entries:
+        if isinstance(row, slice):
+            return self.take(np.arange(len(self))[row])
+        return next(iter(self.take(np.arange(len(self))[[row]])))
+
+    def __iter__(self) -> Iterator[Entry]:
+        answers = [*self.answers, None]  # NO_ANSWER is the last
+        return map(
+            Entry,
+            self.offsets.tolist(),
+            self.timestamps_ms.tolist(),
+            map(self.contexts.__getitem__, self.context_of.tolist()),
+            map(bytes.decode, self.pieces()),
+            map(answers.__getitem__, self.answer_of.tolist()),
+            map(dict, self.metadata or repeat((), len(self))),
+            self.weights.tolist(),
+        )
+
+    def pieces(self) -> Iterator[bytes]:
+        """The text of each entry."""
+        ends = self.starts.tolist()
+        return map(self.texts.__getitem__, map(slice, ends, ends[1:]))
+
+    def text(self, row: int) -> str:
+        """That of one entry."""
+        return self.texts[self.starts[row] : self.starts[row + 1]].decode()
+
+    def take(self, rows: Integers) -> Entries:
+        """Those rows, in that order."""
+        contexts, context_of = np.unique(self.context_of[rows], return_inverse=True)
+        taught = self.answer_of[rows]
+        answers, answer_of = np.unique(taught[taught != NO_ANSWER], return_inverse=True)
+        numbers = np.full(len(rows), NO_ANSWER, np.int64)
+        numbers[taught != NO_ANSWER] = answer_of
+        starts, ends = self.starts[rows], self.starts[rows + 1]
+        return Entries(
+            self.offsets[rows],
+            self.timestamps_ms[rows],
+            self.weights[rows],
+            [self.contexts[i] for i in contexts.tolist()],
+            context_of,
+            b"".join(map(self.texts.__getitem__, map(slice, starts.tolist(), ends.tolist()))),
+            starts_of(ends - starts),
+            [self.answers[i] for i in answers.tolist()],
+            numbers,
+            [self.metadata[i] for i in rows.tolist()] if self.metadata else (),
+        )
+
+    def by_context(self) -> Iterator[tuple[str, Entries, Integers | slice]]:
+        """The entries of each context, and their rows."""
+        if len(self.contexts) == 1:
+            return iter([(self.contexts[0], self, slice(None))])
+        rows = [np.flatnonzero(self.context_of == i) for i in range(len(self.contexts))]
+        return ((name, self.take(mine), mine) for name, mine in zip(self.contexts, rows, strict=True))
+
+
+def starts_of(lengths: Integers) -> Integers:
+    """Where pieces of these lengths (n,) start that stand one after the other, and where the last ends:
+    (n + 1,)."""
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
+
+
+def _renumbered(strings: Sequence[str], numbers: dict[str, int]) -> Integers:
+    """The numbers of strings among all met so far; behind them NO_ANSWER, where it finds itself."""
+    return np.array([numbers.setdefault(s, len(numbers)) for s in strings] + [NO_ANSWER], np.int64)
