@@ -3,13 +3,17 @@
 A block is allocated once. Rows are written behind the published ones and then published together, by
 replacing one reference: no locks, and no pause to move what is there. One writer; any number of readers.
 
-A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 49 bytes beside
-them.
+A row takes 3 bytes a dimension (16 bits that decide, twice 4 that are read first; `bounds`) and 47 bytes
+beside them.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +27,8 @@ from workers.core.native import scan as kernels
 MAX_OFFSET = 2**63 - 1
 BLOCK_ROWS = 1 << 14
 """A multiple of the 32 rows that the kernels read at once."""
+
+_HUGE = 1 << 21
 
 Integers = NDArray[np.int64]
 
@@ -44,28 +50,37 @@ class Columns(NamedTuple):
 
 
 class Block:
-    """Up to BLOCK_ROWS rows. `plane` is (groups of 16, d/4, 16, 4), each byte p + 128, for the kernels, or
-    (rows, d) of p itself without them."""
+    """Up to BLOCK_ROWS rows. For the kernels `plane` is two, (2, groups of 16, d/8, 16, 4), of the upper and
+    the lower 4 bits of p + 128, `scale` and `slack` are the upper halves of float32, and there is a second
+    slack for the upper 4 bits alone. Without kernels `plane` is (rows, d), of p itself, in one piece."""
 
     def __init__(self, dimension: int, first: int, native: bool) -> None:
-        quads = -(-dimension // 4)
         self.native = native
         self.rows = np.empty((BLOCK_ROWS, dimension), dtype=np.int16)
-        self.plane: NDArray[Any] = (
-            np.empty((BLOCK_ROWS // 16, quads, 16, 4), dtype=np.uint8)
-            if native
-            else np.empty((BLOCK_ROWS, dimension), dtype=np.int8)
-        )
-        self.scale = np.empty(BLOCK_ROWS, dtype=np.float32)
-        self.slack = np.empty(BLOCK_ROWS, dtype=np.float32)
+        self.plane: NDArray[Any]
+        self.scale: NDArray[Any]
+        self.slack: NDArray[Any]
+        self._gone: float
+        if native:
+            steps = kernels.plane_bytes(dimension) // 4
+            shape = (2, BLOCK_ROWS // 16, steps, 16, 4)
+            self.plane = _pages(math.prod(shape), huge=first > 0).reshape(shape)
+            self.scale, self.slack = np.empty(BLOCK_ROWS, np.uint16), np.empty((2, BLOCK_ROWS), np.uint16)
+            self._gone = (
+                0xFF80  # the upper half of -inf, a slack with which an upper bound is below all others
+            )
+        else:
+            self.plane = np.empty((BLOCK_ROWS, dimension), dtype=np.int8)
+            self.scale, self.slack = np.empty(BLOCK_ROWS, np.float32), np.empty((1, BLOCK_ROWS), np.float32)
+            self._gone = -np.inf
         self.norms = np.empty(BLOCK_ROWS, dtype=np.int64)
         numbers = np.empty((4, BLOCK_ROWS), dtype=np.int64)
         partitions, offsets, answers, previous = numbers
         teaches = np.empty(BLOCK_ROWS, dtype=np.bool_)
         self.columns = Columns(partitions, offsets, answers, teaches, previous)
         self._offsets = (MAX_OFFSET, -1)  # the lowest and the highest
-        parts = (self.rows, self.plane, self.scale, self.slack, self.norms, *self.columns[:2])
-        self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS]
+        parts = (self.rows, *self.plane[:2], self.scale, *self.slack, self.norms, *self.columns[:2])
+        self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS] if native else []
         """The struct `Block` of scan.c."""
 
     def write(self, at: int, vectors: Vectors, columns: Columns) -> None:
@@ -76,7 +91,7 @@ class Block:
             kernels.pack(vectors, at, self.plane, self.scale, self.slack, self.norms)
         else:
             self.norms[to] = squared_norms(vectors)
-            self.plane[to], self.scale[to], self.slack[to] = bounds.plane(vectors, self.norms[to])
+            self.plane[to], self.scale[to], self.slack[0, to] = bounds.plane(vectors, self.norms[to])
         for mine, new in zip(self.columns, columns, strict=True):
             mine[to] = new
         low, high = self._offsets
@@ -88,12 +103,35 @@ class Block:
         if not low <= offset <= high:
             return None
         same = np.flatnonzero(self.columns.offsets[:size] == offset)
-        alive = [i for i in same if self.columns.partitions[i] == partition and self.slack[i] >= 0]
+        alive = [
+            i for i in same if self.columns.partitions[i] == partition and self.slack[0, i] != self._gone
+        ]
         return int(alive[0]) if alive else None
+
+    def remove(self, at: int) -> None:
+        """From now on the row matches nothing and teaches nothing."""
+        self.slack[:, at] = self._gone
+        self.columns.teaches[at] = False
+
+    def alive(self, size: int) -> Integers:
+        """Those of the first `size` rows that have not been removed."""
+        return np.flatnonzero(self.slack[0, :size] != self._gone)
+
+
+def _pages(size: int, huge: bool) -> NDArray[np.uint8]:
+    """Bytes on page boundaries, in huge pages where the system has them: those are read a third faster. What
+    is never written takes no memory, but of a huge page that is all or nothing: not for small contexts."""
+    memory = mmap.mmap(-1, size + _HUGE)
+    bytes_ = np.frombuffer(memory, dtype=np.uint8)
+    if huge and sys.platform == "linux":
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    start = -bytes_.ctypes.data % _HUGE
+    return bytes_[start : start + size]
 
 
 class Snapshot(NamedTuple):
-    """What was published at one moment. `table` is (blocks, 9), the structs of scan.c."""
+    """What was published at one moment. `table` is (blocks, 11), the structs of scan.c, for the kernels."""
 
     blocks: tuple[Block, ...]
     table: Integers
@@ -120,7 +158,7 @@ class Blocks:
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
         self.native = kernels.available()
-        self.snapshot = Snapshot((), np.empty((0, 9), dtype=np.int64), 0, dimension)
+        self.snapshot = Snapshot((), np.empty(0, dtype=np.int64), 0, dimension)
 
     def append(self, vectors: Vectors, columns: Columns) -> None:
         """Write rows (n, d), none of zeros, then publish them."""
@@ -137,8 +175,8 @@ class Blocks:
         self._publish(tuple(blocks), end)
 
     def _publish(self, blocks: tuple[Block, ...], rows: int) -> None:
-        table = np.array([block.described for block in blocks], dtype=np.int64).reshape(len(blocks), 9)
-        if len(blocks):
+        table = np.array([block.described for block in blocks], dtype=np.int64)
+        if len(blocks) and self.native:
             table[-1, -1] = rows - (len(blocks) - 1) * BLOCK_ROWS
         self.snapshot = Snapshot(blocks, table, rows, self._dimension)
 
@@ -152,14 +190,12 @@ class Blocks:
 
     def remove(self, row: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
-        block, at = self.snapshot.blocks[row // BLOCK_ROWS], row % BLOCK_ROWS
-        block.slack[at] = -np.inf  # its upper bound is then below all others
-        block.columns.teaches[at] = False
+        self.snapshot.blocks[row // BLOCK_ROWS].remove(row % BLOCK_ROWS)
 
     def alive(self) -> Integers:
         """The rows that have not been removed."""
         kept = [
-            np.flatnonzero(block.slack[:size] >= 0) + i * BLOCK_ROWS
+            block.alive(size) + i * BLOCK_ROWS
             for i, (block, size) in enumerate(zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True))
         ]
         return np.concatenate([np.empty(0, dtype=np.int64), *kept])

@@ -127,10 +127,10 @@ def _sift(
 ) -> None:
     at = first % BLOCK_ROWS
     of = slice(at, at + products.shape[1])
-    width = queries.reach[:, None] * block.slack[of] + queries.rest[:, None]
+    width = block.slack[0, of] + queries.rest[:, None]
     upper = products.astype(np.float32)
-    upper *= queries.step[:, None]
     upper *= block.scale[of]
+    upper *= queries.weight[:, None]
     upper += width
     least = np.array([sieve.least for sieve in sieves])
     hits = upper >= least[:, None]

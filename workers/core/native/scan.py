@@ -1,4 +1,4 @@
-"""scan.c for Python: the 8-bit planes and the search over them."""
+"""scan.c for Python: the planes of 4 bits and the search over them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.core.context import Vectors
 from workers.core.native import Feature, features, library
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-_PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER)
+_PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, *[_POINTER] * 6)
 _SEARCH: Final[tuple[Any, ...]] = (
     _POINTER,
     _LONG,
@@ -53,16 +53,22 @@ def best_level() -> int:
 def pack(
     vectors: Vectors,
     at: int,
-    plane: NDArray[np.uint8],
-    scale: NDArray[np.float32],
-    slack: NDArray[np.float32],
+    planes: NDArray[np.uint8],
+    scale: NDArray[np.uint16],
+    slack: NDArray[np.uint16],
     norms: Integers,
 ) -> None:
-    """Write the plane of rows (n, d) and what belongs to it from row `at` of a block on."""
+    """Write the two planes of rows (n, d) and what belongs to them from row `at` of a block on."""
     rows = np.ascontiguousarray(vectors)
     n, d = rows.shape
-    outputs = (part.ctypes.data for part in (plane, scale, slack, norms))
-    _functions().pack(rows.ctypes.data, n, d, at, *outputs)
+    outputs = (part.ctypes.data for part in (*planes, scale, *slack, norms))
+    if _functions().pack(rows.ctypes.data, n, d, at, *outputs):
+        raise MemoryError("no memory to rotate a row in")
+
+
+def plane_bytes(dimension: int) -> int:
+    """Bytes of a row in each of the two planes."""
+    return int(_functions().plane_bytes(dimension))
 
 
 def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: int | None = None) -> Found:
@@ -93,6 +99,7 @@ def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: 
 
 class _Functions(NamedTuple):
     pack: Any
+    plane_bytes: Any
     search: Any
     level: int
 
@@ -104,5 +111,6 @@ def _functions() -> _Functions:
         raise RuntimeError("the kernels are not there")
     found.hurnet_search.argtypes, found.hurnet_search.restype = list(_SEARCH), _INT
     pack = found.hurnet_pack_avx2 if Feature.AVX2 in features() else found.hurnet_pack
-    pack.argtypes, pack.restype = list(_PACK), None
-    return _Functions(pack, found.hurnet_search, best_level())
+    pack.argtypes, pack.restype = list(_PACK), _INT
+    found.hurnet_plane_bytes.argtypes, found.hurnet_plane_bytes.restype = [_LONG], _LONG
+    return _Functions(pack, found.hurnet_plane_bytes, found.hurnet_search, best_level())
