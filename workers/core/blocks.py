@@ -121,13 +121,15 @@ class Block:
 def _pages(size: int, huge: bool) -> NDArray[np.uint8]:
     """Bytes on page boundaries, in huge pages where the system has them: those are read a third faster. What
     is never written takes no memory, but of a huge page that is all or nothing: not for small contexts."""
-    memory = mmap.mmap(-1, size + _HUGE)
-    bytes_ = np.frombuffer(memory, dtype=np.uint8)
-    if huge and sys.platform == "linux":
+    if sys.platform != "linux":
+        return np.empty(size, dtype=np.uint8)
+    memory = mmap.mmap(-1, size + _HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if huge:
         with suppress(OSError):  # a kernel without them
             memory.madvise(mmap.MADV_HUGEPAGE)
-    start = -bytes_.ctypes.data % _HUGE
-    return bytes_[start : start + size]
+    whole = np.frombuffer(memory, dtype=np.uint8)
+    start = -whole.ctypes.data % _HUGE
+    return whole[start : start + size]
 
 
 class Snapshot(NamedTuple):

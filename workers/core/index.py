@@ -11,7 +11,7 @@ from workers.core import scan
 from workers.core.blocks import BLOCK_ROWS, Blocks, Columns
 from workers.core.bounds import MAX_DIMENSION
 from workers.core.context import Entry, Vectors
-from workers.core.grid import SCALE, squared_norms, zero_rows
+from workers.core.grid import SCALE, zero_rows
 from workers.core.scan import Coordinates
 from workers.core.teaching import Teaching
 
@@ -160,17 +160,13 @@ class ContextIndex:
             )
         _check_grid(queries)
         excluded = exclude or [None] * len(queries)
-        lengths = np.sqrt(squared_norms(queries))
-        asked = np.flatnonzero(lengths)
+        asked = np.flatnonzero(queries.any(axis=1))
         found = scan.search(self._blocks.snapshot, queries[asked], k, [excluded[i] for i in asked.tolist()])
         nothing = np.empty(0, dtype=np.int64)
         matches = [Matches(nothing, np.empty(0), None if predictions is None else np.empty(0))] * len(queries)
-        for i, nearest in zip(asked.tolist(), found, strict=True):
-            cosines = nearest.dots / (np.sqrt(nearest.norms) * lengths[i])
-            ahead = (
-                None if predictions is None else self._predicted(predictions[i], nearest.rows, excluded[i])
-            )
-            matches[i] = Matches(nearest.rows, cosines, ahead)
+        for i, (rows, cosines) in zip(asked.tolist(), found, strict=True):
+            ahead = None if predictions is None else self._predicted(predictions[i], rows, excluded[i])
+            matches[i] = Matches(rows, cosines, ahead)
         return matches
 
     def _predicted(

@@ -32,12 +32,10 @@ _MANY = 8  # queries from which torch's product of matrices beats simsimd's of v
 
 
 class Nearest(NamedTuple):
-    """The k best rows of one query, best first, their dot products with it and their |x|**2: exact, in grid
-    units."""
+    """The k best rows of one query, best first, and their exact cosines rounded to float64."""
 
     rows: Integers
-    dots: Integers
-    norms: Integers
+    cosines: NDArray[np.float64]
 
 
 def search(
@@ -45,8 +43,7 @@ def search(
 ) -> list[Nearest]:
     """For each query (n, d), none of zeros; ties go to the lowest (partition, offset)."""
     if k < 1 or not snapshot.rows or not len(queries):
-        nothing = np.empty(0, dtype=np.int64)
-        return [Nearest(nothing, nothing, nothing) for _ in queries]
+        return [Nearest(np.empty(0, dtype=np.int64), np.empty(0)) for _ in queries]
     k = min(k, snapshot.rows)
     if snapshot.blocks[0].native:
         return _natively(snapshot, queries, k, exclude)
@@ -58,8 +55,11 @@ def _natively(
 ) -> list[Nearest]:
     own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
     found = kernels.search(snapshot.table, queries, k, own)
-    counts = found.counts.tolist()
-    return [Nearest(*(part[i, :n] for part in found[:3])) for i, n in enumerate(counts)]
+    cosines = found.dots / (np.sqrt(found.norms) * np.sqrt(squared_norms(queries))[:, None])
+    return [
+        Nearest(rows[:n], values[:n])
+        for rows, values, n in zip(found.rows, cosines, found.counts.tolist(), strict=True)
+    ]
 
 
 def _portably(
@@ -150,4 +150,5 @@ def _decide(
     dots = (snapshot.vectors(rows).astype(np.float64) @ query.astype(np.float64)).astype(np.int64)
     norms = snapshot.column("norms", rows)
     best = np.lexsort((offsets, partitions, order.ranks(dots, norms)))[:k]
-    return Nearest(rows[best], dots[best], norms[best])
+    length = np.sqrt(squared_norms(query[None]))
+    return Nearest(rows[best], dots[best] / (np.sqrt(norms[best]) * length))

@@ -630,6 +630,7 @@ static int64_t decide(Query *state, const Block *blocks, const int16_t *q, int64
     int64_t wanted = state->k - (except != NULL);
     if (n > wanted) n = wanted;
     for (int64_t i = 0; i < n; i++) rows[i] = matches[i].row, dots[i] = matches[i].dot, norms[i] = matches[i].norm;
+    for (int64_t i = n; i < wanted; i++) rows[i] = -1, dots[i] = 0, norms[i] = 1;
     free(matches);
     return n;
 }
@@ -642,7 +643,7 @@ static int prepare(Query *state, int64_t k) {
 }
 
 /* The k best rows of the blocks for each of n queries (none of zeros), best first, into rows, dots and norms (n, k);
- * `found` (n) says how many. `except` (n, 3) is a flag, partition and offset: the entry that must not answer. `looked`
+ * `found` (n) says how many; what is beyond them is -1, 0 and 1. `except` (n, 3) is a flag, partition and offset: the entry that must not answer. `looked`
  * is how many rows were looked at exactly. Returns 0, or -1 without memory. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
                   const int64_t *except, int level, int64_t *rows, int64_t *dots, int64_t *norms, int64_t *found,
@@ -655,6 +656,7 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
     uint8_t *bytes = malloc((size_t)steps * 128 * PAIR);
     int32_t *z = malloc((size_t)steps * 16 * sizeof *z);
     if (!states || !c || !bytes || !z) goto end;
+    *looked = 0;
     for (int64_t i = 0; i < n; i++) {
         if (prepare(states + i, k + except[3 * i])) goto end;
         squeeze(states + i, queries + i * d, d, i % tile, tile * 4, c + (i - i % tile) * steps * 8, z);
