@@ -128,6 +128,7 @@ def test_ties_go_to_the_lowest_partition_then_offset() -> None:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (blocks, scan, index_module):
         monkeypatch.setattr(module, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(scan, "_FIRST_ROWS", 5)
     monkeypatch.setattr(scan, "_SLICE_ROWS", 12)
     monkeypatch.setattr(teaching, "MANY", 3)
 

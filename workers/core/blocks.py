@@ -70,7 +70,8 @@ class Block:
                 0xFF80  # the upper half of -inf, a slack with which an upper bound is below all others
             )
         else:
-            self.plane = np.empty((BLOCK_ROWS, dimension), dtype=np.int8)
+            plane = _pages(BLOCK_ROWS * dimension, huge=first > 0)
+            self.plane = plane.view(np.int8).reshape(BLOCK_ROWS, dimension)
             self.scale, self.slack = np.empty(BLOCK_ROWS, np.float32), np.empty((1, BLOCK_ROWS), np.float32)
             self._gone = -np.inf
         self.norms = np.empty(BLOCK_ROWS, dtype=np.int64)

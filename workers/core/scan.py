@@ -27,7 +27,8 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 _CDIST: Any = import_module("simsimd").cdist if find_spec("simsimd") else None  # an extra
-_SLICE_ROWS = 4096
+_FIRST_ROWS = 512
+_SLICE_ROWS = 2048
 _MANY = 8  # queries from which torch's product of matrices beats simsimd's of vectors
 
 
@@ -75,20 +76,26 @@ def _portably(
     ]
 
 
-def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Block, NDArray[np.int32]]]:
-    """c·p (n, rows), exactly, by slices: first row, block, products."""
+def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Block, Floats]]:
+    """c·p (n, rows) by slices, small ones first, which raise what later rows must reach: first row, block,
+    products in float32, rounded once."""
+    limit = max(_SLICE_ROWS, BLOCK_ROWS // 2 // len(c))
+    rows = min(_FIRST_ROWS, limit)
     for i, (block, size) in enumerate(zip(snapshot.blocks, snapshot.sizes(), strict=True)):
-        for at in range(0, size, _SLICE_ROWS):
-            yield i * BLOCK_ROWS + at, block, _products(c, block.plane[at : min(size, at + _SLICE_ROWS)])
+        at = 0
+        while at < size:
+            end = min(size, at + rows)
+            yield i * BLOCK_ROWS + at, block, _products(c, block.plane[at:end])
+            at, rows = end, min(2 * rows, limit)
 
 
-def _products(c: NDArray[np.int8], p: NDArray[np.int8]) -> NDArray[np.int32]:
+def _products(c: NDArray[np.int8], p: NDArray[np.int8]) -> Floats:
     if _CDIST and len(c) < _MANY:
-        return np.asarray(_CDIST(c, p, "dot")).astype(np.int32)
+        return np.asarray(_CDIST(c, p, "dot")).astype(np.float32)
     import torch  # only here: a responder that has the kernels loads no torch
 
     exact: NDArray[np.int32] = torch._int_mm(torch.from_numpy(c), torch.from_numpy(p).T).numpy()
-    return exact
+    return exact.astype(np.float32)
 
 
 class _Sieve:
@@ -103,7 +110,7 @@ class _Sieve:
         """A row with a smaller upper bound can't be among them."""
 
     def add(self, rows: Integers, upper: Floats, lower: Floats) -> None:
-        """Rows whose upper bounds reach `least`."""
+        """Rows whose upper bounds may reach `least`."""
         self._rows.append(rows)
         self._upper.append(upper)
         self._best = np.concatenate([self._best, lower])
@@ -123,20 +130,19 @@ def _sift(
     queries: bounds.Coefficients,
     first: int,
     block: Block,
-    products: NDArray[np.int32],
+    products: Floats,
 ) -> None:
     at = first % BLOCK_ROWS
     of = slice(at, at + products.shape[1])
-    width = block.slack[0, of] + queries.rest[:, None]
-    upper = products.astype(np.float32)
-    upper *= block.scale[of]
-    upper *= queries.weight[:, None]
-    upper += width
-    least = np.array([sieve.least for sieve in sieves])
-    hits = upper >= least[:, None]
+    scale, slack = block.scale[of], block.slack[0, of]
+    products *= scale
+    products *= queries.weight[:, None]
+    bar = np.array([sieve.least for sieve in sieves]) - queries.rest
+    hits = products + slack >= bar[:, None]
     for i in np.flatnonzero(hits.any(axis=1)).tolist():
         kept = np.flatnonzero(hits[i])
-        sieves[i].add(kept + first, upper[i, kept], upper[i, kept] - 2 * width[i, kept])
+        estimates, width = products[i, kept], slack[kept] + queries.rest[i]
+        sieves[i].add(kept + first, estimates + width, estimates - width)
 
 
 def _decide(
