@@ -17,8 +17,9 @@ from workers.ports import PublishedWeights
 class ContextMemory:
     """Follows the shards, batch by batch; `watermarks` is the last offset seen of each."""
 
-    def __init__(self, dimension: int, features: str = NONE) -> None:
+    def __init__(self, dimension: int, features: str = NONE, threads: int = 1) -> None:
         self._dimension = dimension
+        self._threads = threads
         self.features = Features(features, dimension)
         self._indexes: dict[str, ContextIndex] = {}
         self._sums: dict[str, AnswerSums] = {}
@@ -96,7 +97,7 @@ class ContextMemory:
 
     def _index(self, context: str) -> ContextIndex:
         if context not in self._indexes:
-            self._indexes[context] = ContextIndex(self._dimension)
+            self._indexes[context] = ContextIndex(self._dimension, self._threads)
             if self.features.identity != NONE:
                 self._sums[context] = AnswerSums(self.features)
         return self._indexes[context]

@@ -54,7 +54,9 @@ class Responder:
         self._settings = settings.responder
         self._kafka = settings.kafka
         self._metrics = metrics
-        self._memory = ContextMemory(embedder.identity.dimension, settings.solve.features)
+        self._memory = ContextMemory(
+            embedder.identity.dimension, settings.solve.features, settings.responder.threads
+        )
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._progress = Progress(settings.metrics)

@@ -423,6 +423,25 @@ def test_every_instruction_set_finds_the_same(n: int, k: int) -> None:
 
 
 @kernels_alone
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("threads", [2, 3, 40])
+@pytest.mark.parametrize("k", [1, 60])
+def test_threads_find_the_same(threads: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever part of the rows each of them gets, one query or many."""
+    vectors, entries = corpus(400)
+    rows = np.concatenate([vectors, vectors])  # every best row is tied with one far away
+    index = ContextIndex(32, threads)
+    index.append(0, [*entries, *(entry(400 + i) for i in range(400))], rows)
+    monkeypatch.setattr(scan, "_SHARE", 1)  # products: all threads that there may be
+    own: list[Where | None] = [(0, i) if i % 2 else None for i in range(12)]
+    for n in (1, 4, 12):
+        for i, found in enumerate(index.search(vectors[:n], k, exclude=own[:n])):
+            left = [j for j in range(800) if own[i] != (0, j)]
+            nearest = reference(vectors[i], rows[left], [(0, j) for j in left], k)
+            assert found.rows.tolist() == [left[j] for j in nearest]
+
+
+@kernels_alone
 @settings(SETTINGS, max_examples=50)
 @given(st.integers(1, 40), st.integers(1, 150), st.sampled_from([1, 3, 6]), st.integers(1, 20), st.data())
 def test_every_instruction_set_agrees_with_fractions(

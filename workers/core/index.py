@@ -36,13 +36,15 @@ class ContextIndex:
 
     Appending and removing is for one thread; others may search meanwhile, and see what had been appended
     before they began. Row numbers hold until the next `remove`. An entry without an answer is its own
-    answer, but teaches nothing. Raises ValueError for a dimension beyond MAX_DIMENSION.
+    answer, but teaches nothing. A search over many rows shares them among `threads`. Raises ValueError for a
+    dimension beyond MAX_DIMENSION.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, threads: int = 1) -> None:
         if not 1 <= dimension <= MAX_DIMENSION:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
+        self._threads = threads
         self._entries: list[Entry | None] = []
         self._removed = 0
         self._blocks = Blocks(self.dimension)
@@ -132,7 +134,7 @@ class ContextIndex:
         return True
 
     def _compact(self) -> None:
-        fresh, alive = ContextIndex(self.dimension), self._blocks.alive()
+        fresh, alive = ContextIndex(self.dimension, self._threads), self._blocks.alive()
         for first in range(0, len(alive), BLOCK_ROWS):
             rows = alive[first : first + BLOCK_ROWS]
             entries = [self.entry(row) for row in rows.tolist()]
@@ -161,7 +163,8 @@ class ContextIndex:
         _check_grid(queries)
         excluded = exclude or [None] * len(queries)
         asked = np.flatnonzero(queries.any(axis=1))
-        found = scan.search(self._blocks.snapshot, queries[asked], k, [excluded[i] for i in asked.tolist()])
+        own = [excluded[i] for i in asked.tolist()]
+        found = scan.search(self._blocks.snapshot, queries[asked], k, own, self._threads)
         nothing = np.empty(0, dtype=np.int64)
         matches = [Matches(nothing, np.empty(0), None if predictions is None else np.empty(0))] * len(queries)
         for i, (rows, cosines) in zip(asked.tolist(), found, strict=True):

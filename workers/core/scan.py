@@ -29,6 +29,7 @@ Floats = NDArray[np.float32]
 _CDIST: Any = import_module("simsimd").cdist if find_spec("simsimd") else None  # an extra
 _FIRST_ROWS = 512
 _SLICE_ROWS = 2048
+_SHARE = 1 << 22  # products, from which another thread takes less time than starting it (50 microseconds)
 _MANY = 8  # queries from which torch's product of matrices beats simsimd's of vectors
 
 
@@ -40,22 +41,28 @@ class Nearest(NamedTuple):
 
 
 def search(
-    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+    snapshot: Snapshot,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[Coordinates | None],
+    threads: int = 1,
 ) -> list[Nearest]:
-    """For each query (n, d), none of zeros; ties go to the lowest (partition, offset)."""
+    """For each query (n, d), none of zeros; ties go to the lowest (partition, offset). With kernels, as many
+    of `threads` share the rows as gain by it."""
     if k < 1 or not snapshot.rows or not len(queries):
         return [Nearest(np.empty(0, dtype=np.int64), np.empty(0)) for _ in queries]
     k = min(k, snapshot.rows)
     if snapshot.blocks[0].native:
-        return _natively(snapshot, queries, k, exclude)
+        return _natively(snapshot, queries, k, exclude, threads)
     return _portably(snapshot, queries, k, exclude)
 
 
 def _natively(
-    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None], threads: int
 ) -> list[Nearest]:
     own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
-    found = kernels.search(snapshot.table, queries, k, own)
+    gaining = 1 + snapshot.rows * queries.size // _SHARE  # queries.size is n d
+    found = kernels.search(snapshot.table, queries, k, own, threads=min(threads, gaining))
     cosines = found.dots / (np.sqrt(found.norms) * np.sqrt(squared_norms(queries))[:, None])
     return [
         Nearest(rows[:n], values[:n])

@@ -2,6 +2,7 @@
  * win is lost is proved in workers/core/bounds.py; this file only has to evaluate those bounds in float32. */
 
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,10 @@
 #define TILE 8   /* queries that a batch kernel takes at once */
 #define ALONE 4  /* so many queries are faster one by one */
 #define QUEUE 16 /* rows that are fetched from memory at once */
-#define FEW 64   /* if the upper four bits leave more rows of a block than FEW and one in SHARE, the rest of it is */
-#define SHARE 24 /* read whole: a row in integers costs that many rows' lower bits */
+#define CHUNKS 4 /* of a block */
+#define CHUNK_ROWS 4096 /* that a thread takes at once: for the next query, their upper bits are still in the L2 cache */
+#define FEW 64   /* if the upper four bits leave more rows of a chunk than FEW and one in SHARE, the rest of it is */
+#define SHARE 24 /* read whole: a row in integers costs as much as the lower bits of so many */
 
 typedef struct { /* as Block.described in workers/core/blocks.py */
     const int16_t *rows;
@@ -70,6 +73,14 @@ typedef struct {
     Tile tile;     /* p·c of a pair for a tile of queries; 0 where no row reaches the `least` of any */
     Dot dot;
 } Kernels;
+typedef struct {
+    const Block *blocks;
+    int64_t n_blocks, d, steps;
+    int64_t tile, asked, n; /* queries are padded to whole tiles */
+    const int8_t *c;
+    Kernels use;
+    int64_t next; /* chunk */
+} Search;
 typedef void (*Nibbles)(const uint8_t *, const int8_t *, int64_t, int64_t, int32_t [LANES]);
 
 INLINE float half(uint16_t upper) {
@@ -533,40 +544,37 @@ static int offer_exactly(Query *state, const Row *rows, int64_t n, int64_t d, Do
     return 0;
 }
 
-/* Rows `at` on of block `b` by all eight bits. */
-static int scan_whole(const Block *blocks, int64_t b, int64_t at, int64_t steps, Query *state, const int8_t *c,
-                      Kernels use) {
+/* Rows `at` to `end` of a block by all eight bits. */
+static int scan_whole(const Search *search, int64_t b, int64_t at, int64_t end, const int8_t *c, Query *state) {
+    const Block *block = search->blocks + b;
     int32_t dots[PAIR][LANES];
-    for (; at < blocks[b].size; at += PAIR * LANES) {
-        if (!use.pair(blocks + b, at, c, steps, state, dots)) continue;
+    for (; at < end; at += PAIR * LANES) {
+        if (!search->use.pair(block, at, c, search->steps, state, dots)) continue;
         for (int64_t g = 0; g < PAIR; g++)
-            if (offer(state, blocks + b, (int32_t)b, at + g * LANES, dots[g])) return -1;
+            if (offer(state, block, (int32_t)b, at + g * LANES, dots[g])) return -1;
     }
     return 0;
 }
 
-/* By the upper four bits as long as they leave few enough rows. */
-static int scan_alone(const Block *blocks, int64_t n_blocks, int64_t d, Query *state, const int8_t *c, Kernels use) {
-    const int64_t steps = hurnet_plane_bytes(d) / 4;
-    Row queue[QUEUE + PAIR * LANES];
-    int64_t waiting = 0;
-    for (int64_t b = 0; b < n_blocks; b++) {
-        const Block *block = blocks + b;
-        int64_t left = 0, at = 0;
-        for (; at < block->size && left <= FEW + at / SHARE; at += PAIR * LANES) {
-            for (uint32_t rows = use.sieve(block, at, c, steps, state); rows; rows &= rows - 1, left++) {
-                int64_t row = at + __builtin_ctz(rows);
-                if (row >= block->size) break;
-                queue[waiting] = (Row){block, (int32_t)b, (int32_t)row};
-                fetch(queue + waiting++, d);
-            }
-            if (waiting < QUEUE) continue;
-            if (offer_exactly(state, queue, waiting, d, use.dot)) return -1;
-            waiting = 0;
+/* One query, by the upper four bits as long as they leave few enough rows. */
+static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end, const int8_t *c, Query *state) {
+    const Block *block = search->blocks + b;
+    Row queue[QUEUE + PAIR * LANES] = {{0}};
+    int64_t waiting = 0, left = 0, at = from;
+    for (; at < end && left <= FEW + (at - from) / SHARE; at += PAIR * LANES) {
+        uint32_t rows = search->use.sieve(block, at, c, search->steps, state);
+        for (; rows; rows &= rows - 1, left++) {
+            int64_t row = at + __builtin_ctz(rows);
+            if (row >= block->size) break;
+            queue[waiting] = (Row){block, (int32_t)b, (int32_t)row};
+            fetch(queue + waiting++, search->d);
         }
-        if (scan_whole(blocks, b, at, steps, state, c, use)) return -1;
+        if (waiting < QUEUE) continue;
+        if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
+        waiting = 0;
     }
-    return offer_exactly(state, queue, waiting, d, use.dot);
+    if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
+    return scan_whole(search, b, at, end, c, state);
 }
 
 /* Part `part` of `parts` of both planes of a pair. */
@@ -578,21 +586,99 @@ static void fetch_pair(const Block *block, int64_t at, int64_t steps, int64_t pa
     }
 }
 
-static int scan_together(const Block *blocks, int64_t n_blocks, int64_t steps, Query *states, int64_t n,
-                         const int8_t *c, uint8_t *bytes, Kernels use) {
+static int scan_together(const Search *search, int64_t b, int64_t at, int64_t end, uint8_t *bytes, Query *states) {
+    const Block *block = search->blocks + b;
+    const int64_t steps = search->steps, n = search->n;
     int32_t out[PAIR][TILE][LANES];
-    for (int64_t b = 0; b < n_blocks; b++)
-        for (int64_t at = 0; at < blocks[b].size; at += PAIR * LANES) {
-            if (use.unpack) use.unpack(blocks + b, at, steps, bytes);
-            for (int64_t q = 0; q < n; q += TILE) {
-                fetch_pair(blocks + b, at + PAIR * LANES, steps, q / TILE, n / TILE);
-                if (!use.tile(blocks + b, at, c + q * steps * 8, steps, states + q, bytes, out)) continue;
-                for (int64_t g = 0; g < PAIR; g++)
-                    for (int64_t i = 0; i < TILE; i++)
-                        if (offer(states + q + i, blocks + b, (int32_t)b, at + g * LANES, out[g][i])) return -1;
-            }
+    for (; at < end; at += PAIR * LANES) {
+        if (search->use.unpack) search->use.unpack(block, at, steps, bytes);
+        for (int64_t q = 0; q < n; q += TILE) {
+            fetch_pair(block, at + PAIR * LANES, steps, q / TILE, n / TILE);
+            if (!search->use.tile(block, at, search->c + q * steps * 8, steps, states + q, bytes, out)) continue;
+            for (int64_t g = 0; g < PAIR; g++)
+                for (int64_t i = 0; i < TILE; i++)
+                    if (offer(states + q + i, block, (int32_t)b, at + g * LANES, out[g][i])) return -1;
         }
+    }
     return 0;
+}
+
+/* ---- threads: each takes the next chunk that nobody has, with a state of its own for every query ---- */
+
+typedef struct {
+    Search *search;
+    Query *states;
+    uint8_t *bytes;
+    int failed;
+    pthread_t thread;
+} Worker;
+
+static int scan_chunk(const Search *search, int64_t chunk, Query *states, uint8_t *bytes) {
+    const int64_t b = chunk / CHUNKS, part = chunk % CHUNKS, size = search->blocks[b].size;
+    const int64_t at = part * CHUNK_ROWS, end = part == CHUNKS - 1 || at + CHUNK_ROWS > size ? size : at + CHUNK_ROWS;
+    if (search->tile > 1) return scan_together(search, b, at, end, bytes, states);
+    for (int64_t i = 0; i < search->n; i++)
+        if (scan_alone(search, b, at, end, search->c + i * search->steps * 8, states + i)) return -1;
+    return 0;
+}
+
+static void *work(void *own) {
+    Worker *worker = own;
+    Search *search = worker->search;
+    while (!worker->failed) {
+        int64_t chunk = __atomic_fetch_add(&search->next, 1, __ATOMIC_RELAXED);
+        if (chunk >= search->n_blocks * CHUNKS) break;
+        worker->failed = scan_chunk(search, chunk, worker->states, worker->bytes);
+    }
+    return NULL;
+}
+
+static int prepare(Query *state, const Query *from, int64_t k) {
+    *state = *from;
+    state->k = k;
+    state->room = 4 * k + 1024;
+    state->best = malloc((size_t)k * sizeof *state->best);
+    state->found = malloc((size_t)state->room * sizeof *state->found);
+    return state->best && state->found ? 0 : -1;
+}
+
+static int hire(Worker *worker, Search *search, const Query *queries, const int64_t *except, int64_t k) {
+    *worker = (Worker){.search = search};
+    worker->states = calloc((size_t)search->n, sizeof *worker->states);
+    worker->bytes = malloc((size_t)search->steps * 128 * PAIR);
+    if (!worker->states || !worker->bytes) return -1;
+    for (int64_t i = 0; i < search->n; i++)
+        if (prepare(worker->states + i, queries + i, k + (i < search->asked && except[3 * i]))) return -1;
+    return 0;
+}
+
+static void dismiss(Worker *worker, int64_t n) {
+    for (int64_t i = 0; worker->states && i < n; i++) free(worker->states[i].best), free(worker->states[i].found);
+    free(worker->states);
+    free(worker->bytes);
+}
+
+/* What one worker has found, to another's: `least` is then that of both. */
+static int merge(Query *into, const Query *from) {
+    const float least = fmaxf(into->least, from->least);
+    for (int64_t i = 0; i < from->count; i++)
+        if (from->found[i].upper >= least && keep(into, from->found[i], -INFINITY)) return -1;
+    into->least = least;
+    return 0;
+}
+
+/* The first worker is this thread, and ends with everything. */
+static int scan_all(Worker *workers, int64_t threads, int64_t n) {
+    int64_t started = 1;
+    while (started < threads && !pthread_create(&workers[started].thread, NULL, work, workers + started)) started++;
+    work(workers);
+    int failed = workers->failed;
+    for (int64_t t = 1; t < started; t++) {
+        pthread_join(workers[t].thread, NULL);
+        failed |= workers[t].failed;
+        for (int64_t i = 0; i < n && !failed; i++) failed = merge(workers->states + i, workers[t].states + i);
+    }
+    return failed;
 }
 
 /* ---- the survivors, in integers ---- */
@@ -613,17 +699,17 @@ static int better(const void *one, const void *other) {
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-static int64_t decide(Query *state, const Block *blocks, const int16_t *q, int64_t d, const int64_t *except, Dot fast,
-                      int64_t *rows, int64_t *dots, int64_t *norms) {
+static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_t *except, Dot fast, int64_t *rows,
+                      int64_t *dots, int64_t *norms) {
     drop_beaten(state);
     Match *matches = malloc((size_t)(state->count + 1) * sizeof *matches);
     if (!matches) return -1;
-    int64_t own = dot_wide(q, q, d), n = 0;
+    int64_t n = 0;
     for (int64_t i = 0; i < state->count; i++) {
         const Block *b = blocks + state->found[i].block;
         int64_t at = state->found[i].at, norm = b->norms[at];
         if (except && b->partitions[at] == except[0] && b->offsets[at] == except[1]) continue;
-        int64_t dot = ((double)own * (double)norm < 0x1p61 ? fast : dot_large)(q, b->rows + at * d, d);
+        int64_t dot = (state->norm * (double)norm < 0x1p61 ? fast : dot_large)(state->q, b->rows + at * d, d);
         matches[n++] = (Match){dot, norm, b->partitions[at], b->offsets[at], b->first + at, dot / sqrt((double)norm)};
     }
     qsort(matches, (size_t)n, sizeof *matches, better);
@@ -635,48 +721,36 @@ static int64_t decide(Query *state, const Block *blocks, const int16_t *q, int64
     return n;
 }
 
-static int prepare(Query *state, int64_t k) {
-    *state = (Query){.least = -0x1p100f, .k = k, .room = 4 * k + 1024};
-    state->best = malloc((size_t)k * sizeof *state->best);
-    state->found = malloc((size_t)state->room * sizeof *state->found);
-    return state->best && state->found ? 0 : -1;
-}
-
 /* The k best rows of the blocks for each of n queries (none of zeros), best first, into rows, dots and norms (n, k);
- * `found` (n) says how many; what is beyond them is -1, 0 and 1. `except` (n, 3) is a flag, partition and offset: the entry that must not answer. `looked`
- * is how many rows were looked at exactly. Returns 0, or -1 without memory. */
+ * `found` (n) says how many; what is beyond them is -1, 0 and 1. `except` (n, 3) is a flag, partition and offset: the
+ * entry that must not answer. `looked` is how many rows were left in the end. Returns 0, or -1 without memory. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
-                  const int64_t *except, int level, int64_t *rows, int64_t *dots, int64_t *norms, int64_t *found,
-                  int64_t *looked) {
-    const Kernels use = kernels(level);
+                  const int64_t *except, int level, int64_t threads, int64_t *rows, int64_t *dots, int64_t *norms,
+                  int64_t *found, int64_t *looked) {
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
-    int failed = -1;
     Query *states = calloc((size_t)padded, sizeof *states);
     int8_t *c = calloc((size_t)padded, (size_t)steps * 8);
-    uint8_t *bytes = malloc((size_t)steps * 128 * PAIR);
     int32_t *z = malloc((size_t)steps * 16 * sizeof *z);
-    if (!states || !c || !bytes || !z) goto end;
+    Worker *workers = calloc((size_t)threads, sizeof *workers);
+    Search search = {blocks, n_blocks, d, steps, tile, n, padded, c, kernels(level), 0};
+    int failed = states && c && z && workers ? 0 : -1;
+    for (int64_t i = 0; i < padded && !failed; i++) {
+        states[i].least = i < n ? -0x1p100f : INFINITY; /* which nothing reaches */
+        if (i < n) squeeze(states + i, queries + i * d, d, i % tile, tile * 4, c + (i - i % tile) * steps * 8, z);
+    }
+    for (int64_t t = 0; t < threads && !failed; t++) failed = hire(workers + t, &search, states, except, k);
+    if (!failed) failed = scan_all(workers, threads, n);
     *looked = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (prepare(states + i, k + except[3 * i])) goto end;
-        squeeze(states + i, queries + i * d, d, i % tile, tile * 4, c + (i - i % tile) * steps * 8, z);
-    }
-    for (int64_t i = n; i < padded; i++) states[i].least = INFINITY; /* nothing reaches it */
-    failed = tile > 1 ? scan_together(blocks, n_blocks, steps, states, padded, c, bytes, use) : 0;
     for (int64_t i = 0; i < n && !failed; i++) {
-        if (tile == 1) failed = scan_alone(blocks, n_blocks, d, states + i, c + i * steps * 8, use);
         const int64_t *own = except[3 * i] ? except + 3 * i + 1 : NULL;
-        if (!failed)
-            found[i] = decide(states + i, blocks, queries + i * d, d, own, use.dot, rows + i * k, dots + i * k,
-                              norms + i * k);
-        *looked += states[i].count;
-        failed |= found[i] < 0;
+        found[i] = decide(workers->states + i, blocks, d, own, search.use.dot, rows + i * k, dots + i * k, norms + i * k);
+        *looked += workers->states[i].count;
+        failed = found[i] < 0;
     }
-end:
-    for (int64_t i = 0; states && i < n; i++) free(states[i].best), free(states[i].found);
+    for (int64_t t = 0; workers && t < threads; t++) dismiss(workers + t, padded);
+    free(workers);
     free(z);
-    free(bytes);
-    free(states);
     free(c);
+    free(states);
     return failed;
 }

@@ -23,6 +23,7 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _LONG,
     _POINTER,
     _INT,
+    _LONG,
     *[_POINTER] * 5,
 )
 
@@ -72,11 +73,14 @@ def plane_bytes(dimension: int) -> int:
     return int(_functions().plane_bytes(dimension))
 
 
-def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: int | None = None) -> Found:
+def search(
+    table: Integers, queries: Vectors, k: int, exclude: Integers, level: int | None = None, threads: int = 1
+) -> Found:
     """The k best rows of the blocks that `table` describes for queries (n, d), none of zeros.
 
     `exclude` (n, 3) holds 1, partition and offset of an entry that must not answer, or 0. `level` 0 uses no
-    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers."""
+    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are shared among
+    `threads`."""
     n, d = queries.shape
     queries = np.ascontiguousarray(queries)
     out = np.empty(3 * n * k + n + 1, dtype=np.int64)  # one array: an address costs a microsecond
@@ -92,6 +96,7 @@ def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: 
         k,
         exclude.ctypes.data,
         functions.level if level is None else level,
+        threads,
         *range(address, address + 24 * n * k + 1, 8 * n * k),
         address + 8 * (out.size - 1),
     )
