@@ -11,7 +11,7 @@ from workers.core import scan
 from workers.core.blocks import BLOCK_ROWS, Blocks, Columns
 from workers.core.bounds import MAX_DIMENSION
 from workers.core.context import Entry, Vectors
-from workers.core.grid import SCALE, zero_rows
+from workers.core.grid import check_grid, zero_rows
 from workers.core.scan import Coordinates
 from workers.core.teaching import Teaching
 
@@ -89,7 +89,7 @@ class ContextIndex:
         for vectors that do not fit or leave the grid."""
         if vectors.dtype != np.int16 or vectors.shape != (len(entries), self.dimension):
             raise ValueError(f"{len(entries)} entries of {self.dimension} int16 do not fit {vectors.shape}")
-        _check_grid(vectors)
+        check_grid(vectors)
         if zero_rows(vectors).any():
             raise ValueError("a vector of zeros has no cosine")
         self._add(np.full(len(entries), partition, dtype=np.int64), entries, vectors)
@@ -160,17 +160,14 @@ class ContextIndex:
             raise ValueError(
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
             )
-        _check_grid(queries)
         excluded = exclude or [None] * len(queries)
-        asked = np.flatnonzero(queries.any(axis=1))
-        own = [excluded[i] for i in asked.tolist()]
-        found = scan.search(self._blocks.snapshot, queries[asked], k, own, self._threads)
-        nothing = np.empty(0, dtype=np.int64)
-        matches = [Matches(nothing, np.empty(0), None if predictions is None else np.empty(0))] * len(queries)
-        for i, (rows, cosines) in zip(asked.tolist(), found, strict=True):
-            ahead = None if predictions is None else self._predicted(predictions[i], rows, excluded[i])
-            matches[i] = Matches(rows, cosines, ahead)
-        return matches
+        found = scan.search(self._blocks.snapshot, queries, k, excluded, self._threads)
+        if predictions is None:
+            return [Matches(rows, cosines, None) for rows, cosines in found]
+        return [
+            Matches(rows, cosines, self._predicted(prediction, rows, own))
+            for (rows, cosines), prediction, own in zip(found, predictions, excluded, strict=True)
+        ]
 
     def _predicted(
         self, prediction: NDArray[np.float64], rows: NDArray[np.int64], exclude: Coordinates | None
@@ -178,8 +175,3 @@ class ContextIndex:
         own = None if exclude is None else self._blocks.find(*exclude)
         products, constant = prediction[: self.dimension], float(prediction[self.dimension :].sum())
         return self._teaching.predicted(products, constant, self.answer_ids(rows), own)
-
-
-def _check_grid(vectors: Vectors) -> None:
-    if vectors.size and (vectors.min() < -SCALE or vectors.max() > SCALE):
-        raise ValueError(f"a vector leaves the grid: components are from {-SCALE} to {SCALE}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from workers.core import bounds, order
 from workers.core.blocks import BLOCK_ROWS, Block, Snapshot
 from workers.core.context import Vectors
-from workers.core.grid import squared_norms
+from workers.core.grid import check_grid, squared_norms
 from workers.core.native import scan as kernels
 
 Coordinates = tuple[int, int]
@@ -40,6 +41,9 @@ class Nearest(NamedTuple):
     cosines: NDArray[np.float64]
 
 
+_NOTHING = Nearest(np.empty(0, dtype=np.int64), np.empty(0))
+
+
 def search(
     snapshot: Snapshot,
     queries: Vectors,
@@ -47,10 +51,11 @@ def search(
     exclude: Sequence[Coordinates | None],
     threads: int = 1,
 ) -> list[Nearest]:
-    """For each query (n, d), none of zeros; ties go to the lowest (partition, offset). With kernels, as many
-    of `threads` share the rows as gain by it."""
+    """For each query (n, d), nothing for one of zeros; ties go to the lowest (partition, offset). With
+    kernels, as many of `threads` share the rows as gain by it. Raises ValueError for a query off the grid."""
     if k < 1 or not snapshot.rows or not len(queries):
-        return [Nearest(np.empty(0, dtype=np.int64), np.empty(0)) for _ in queries]
+        check_grid(queries)
+        return [_NOTHING for _ in queries]
     k = min(k, snapshot.rows)
     if snapshot.blocks[0].native:
         return _natively(snapshot, queries, k, exclude, threads)
@@ -60,19 +65,23 @@ def search(
 def _natively(
     snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None], threads: int
 ) -> list[Nearest]:
-    own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
+    own = None
+    if any(exclude):
+        own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
     gaining = 1 + snapshot.rows * queries.size // _SHARE  # queries.size is n d
     found = kernels.search(snapshot.table, queries, k, own, threads=min(threads, gaining))
-    cosines = found.dots / (np.sqrt(found.norms) * np.sqrt(squared_norms(queries))[:, None])
-    return [
-        Nearest(rows[:n], values[:n])
-        for rows, values, n in zip(found.rows, cosines, found.counts.tolist(), strict=True)
-    ]
+    counts = found.counts.tolist()
+    return [Nearest(found.rows[i, :n], found.cosines[i, :n]) for i, n in enumerate(counts)]
 
 
 def _portably(
     snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
 ) -> list[Nearest]:
+    check_grid(queries)
+    asked: NDArray[np.bool_] = np.any(queries, axis=1)
+    if not asked.all():
+        found = iter(search(snapshot, queries[asked], k, list(compress(exclude, asked))))
+        return [next(found) if some else _NOTHING for some in asked]
     coefficients = bounds.coefficients(queries, squared_norms(queries))
     sieves = [_Sieve(k + (entry is not None)) for entry in exclude]
     for first, block, products in _passes(snapshot, coefficients.c):

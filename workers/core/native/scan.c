@@ -53,7 +53,7 @@ typedef struct {
     float weight, rest; /* t / A and |f| / A: an estimate errs by at most a row's slack and the rest */
     float least;        /* a row with a smaller upper bound can't be among the k best */
     int32_t sum;        /* of the coefficients: they meet p + 128 */
-    int64_t k, held, count, room;
+    int64_t k, held, count, room, valued;
     float *best;        /* heap of the k largest lower bounds, the smallest on top */
     Candidate *found;
 } Query;
@@ -444,6 +444,8 @@ static void squeeze(Query *state, const int16_t *q, int64_t d, int64_t at, int64
     const int64_t width = hurnet_plane_bytes(d) * 2;
     state->q = q;
     state->norm = (double)dot_wide(q, q, d);
+    if (state->norm == 0) return;
+    state->least = -0x1p100f;
     const double length = sqrt(state->norm * (double)rotate(q, d, width, z, z + width));
     int32_t peak = 0;
     for (int64_t i = 0; i < width; i++) peak = abs(z[i]) > peak ? abs(z[i]) : peak;
@@ -533,6 +535,7 @@ static void fetch(const Row *row, int64_t d) {
 
 /* Offers rows by their exact value. */
 static int offer_exactly(Query *state, const Row *rows, int64_t n, int64_t d, Dot dot) {
+    state->valued += n;
     for (int64_t i = 0; i < n; i++) {
         const Block *block = rows[i].block;
         const double norm = (double)block->norms[rows[i].at];
@@ -648,7 +651,7 @@ static int hire(Worker *worker, Search *search, const Query *queries, const int6
     worker->bytes = malloc((size_t)search->steps * 128 * PAIR);
     if (!worker->states || !worker->bytes) return -1;
     for (int64_t i = 0; i < search->n; i++)
-        if (prepare(worker->states + i, queries + i, k + (i < search->asked && except[3 * i]))) return -1;
+        if (prepare(worker->states + i, queries + i, k + (except && i < search->asked && except[3 * i]))) return -1;
     return 0;
 }
 
@@ -664,6 +667,7 @@ static int merge(Query *into, const Query *from) {
     for (int64_t i = 0; i < from->count; i++)
         if (from->found[i].upper >= least && keep(into, from->found[i], -INFINITY)) return -1;
     into->least = least;
+    into->valued += from->valued;
     return 0;
 }
 
@@ -700,7 +704,7 @@ static int better(const void *one, const void *other) {
 }
 
 static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_t *except, Dot fast, int64_t *rows,
-                      int64_t *dots, int64_t *norms) {
+                      double *cosines) {
     drop_beaten(state);
     Match *matches = malloc((size_t)(state->count + 1) * sizeof *matches);
     if (!matches) return -1;
@@ -715,18 +719,28 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
     qsort(matches, (size_t)n, sizeof *matches, better);
     int64_t wanted = state->k - (except != NULL);
     if (n > wanted) n = wanted;
-    for (int64_t i = 0; i < n; i++) rows[i] = matches[i].row, dots[i] = matches[i].dot, norms[i] = matches[i].norm;
-    for (int64_t i = n; i < wanted; i++) rows[i] = -1, dots[i] = 0, norms[i] = 1;
+    for (int64_t i = 0; i < n; i++) {
+        rows[i] = matches[i].row;
+        cosines[i] = (double)matches[i].dot / (sqrt((double)matches[i].norm) * sqrt(state->norm));
+    }
     free(matches);
     return n;
 }
 
-/* The k best rows of the blocks for each of n queries (none of zeros), best first, into rows, dots and norms (n, k);
- * `found` (n) says how many; what is beyond them is -1, 0 and 1. `except` (n, 3) is a flag, partition and offset: the
- * entry that must not answer. `looked` is how many rows were left in the end. Returns 0, or -1 without memory. */
+INLINE int leaves_grid(const int16_t *x, int64_t n) {
+    int outside = 0;
+    for (int64_t i = 0; i < n; i++) outside |= (x[i] > 16384) | (x[i] < -16384);
+    return outside;
+}
+
+/* The k best rows of the blocks for each of n queries, best first, and their cosines (n, k); `found` (n) says how
+ * many. A query of zeros has none. `except`, where it is not NULL, is (n, 3): a flag, partition and offset of the entry
+ * that must not answer. `looked` (2) is how many rows the upper four bits left, where they were asked, and how many
+ * were left in the end. Returns 0, -1 without memory, or 1 for a query that is not on the grid. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
-                  const int64_t *except, int level, int64_t threads, int64_t *rows, int64_t *dots, int64_t *norms,
-                  int64_t *found, int64_t *looked) {
+                  const int64_t *except, int level, int64_t threads, int64_t *rows, double *cosines, int64_t *found,
+                  int64_t *looked) {
+    if (leaves_grid(queries, n * d)) return 1;
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
     Query *states = calloc((size_t)padded, sizeof *states);
     int8_t *c = calloc((size_t)padded, (size_t)steps * 8);
@@ -735,17 +749,18 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
     Search search = {blocks, n_blocks, d, steps, tile, n, padded, c, kernels(level), 0};
     int failed = states && c && z && workers ? 0 : -1;
     for (int64_t i = 0; i < padded && !failed; i++) {
-        states[i].least = i < n ? -0x1p100f : INFINITY; /* which nothing reaches */
+        states[i].least = INFINITY; /* which nothing reaches */
         if (i < n) squeeze(states + i, queries + i * d, d, i % tile, tile * 4, c + (i - i % tile) * steps * 8, z);
     }
     for (int64_t t = 0; t < threads && !failed; t++) failed = hire(workers + t, &search, states, except, k);
     if (!failed) failed = scan_all(workers, threads, n);
-    *looked = 0;
+    looked[0] = looked[1] = 0;
     for (int64_t i = 0; i < n && !failed; i++) {
-        const int64_t *own = except[3 * i] ? except + 3 * i + 1 : NULL;
-        found[i] = decide(workers->states + i, blocks, d, own, search.use.dot, rows + i * k, dots + i * k, norms + i * k);
-        *looked += workers->states[i].count;
-        failed = found[i] < 0;
+        const int64_t *own = except && except[3 * i] ? except + 3 * i + 1 : NULL;
+        found[i] = decide(workers->states + i, blocks, d, own, search.use.dot, rows + i * k, cosines + i * k);
+        looked[0] += workers->states[i].valued;
+        looked[1] += workers->states[i].count;
+        failed = found[i] < 0 ? -1 : 0;
     }
     for (int64_t t = 0; workers && t < threads; t++) dismiss(workers + t, padded);
     free(workers);

@@ -24,21 +24,21 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _POINTER,
     _INT,
     _LONG,
-    *[_POINTER] * 5,
+    *[_POINTER] * 4,
 )
 
 Integers = NDArray[np.int64]
 
 
 class Found(NamedTuple):
-    """The k best rows of each query (n, k), their dot products with it and their |x|**2; `counts` (n,) says
-    how many there are (beyond them stand -1, 0 and 1), and `looked` how many rows were left to be compared in
-    the end, for all queries together."""
+    """The k best rows of each query (n, k) and their cosines; `counts` (n,) says how many there are. For all
+    queries together, `valued` is how many rows the upper four bits left, where they were asked, and `looked`
+    how many were compared in the end."""
 
     rows: Integers
-    dots: Integers
-    norms: Integers
+    cosines: NDArray[np.float64]
     counts: Integers
+    valued: int
     looked: int
 
 
@@ -74,17 +74,21 @@ def plane_bytes(dimension: int) -> int:
 
 
 def search(
-    table: Integers, queries: Vectors, k: int, exclude: Integers, level: int | None = None, threads: int = 1
+    table: Integers,
+    queries: Vectors,
+    k: int,
+    exclude: Integers | None = None,
+    level: int | None = None,
+    threads: int = 1,
 ) -> Found:
-    """The k best rows of the blocks that `table` describes for queries (n, d), none of zeros.
+    """The k best rows of the blocks that `table` describes for queries (n, d); none for one of zeros.
 
     `exclude` (n, 3) holds 1, partition and offset of an entry that must not answer, or 0. `level` 0 uses no
     more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are shared among
-    `threads`."""
+    `threads`. Raises ValueError for a query that is not on the grid."""
     n, d = queries.shape
     queries = np.ascontiguousarray(queries)
-    out = np.empty(3 * n * k + n + 1, dtype=np.int64)  # one array: an address costs a microsecond
-    rows, dots, norms = out[: 3 * n * k].reshape(3, n, k)
+    out = np.empty(2 * n * k + n + 2, dtype=np.int64)  # one array: an address costs a microsecond
     address = out.ctypes.data
     functions = _functions()
     failed = functions.search(
@@ -94,15 +98,18 @@ def search(
         queries.ctypes.data,
         n,
         k,
-        exclude.ctypes.data,
+        None if exclude is None else exclude.ctypes.data,
         functions.level if level is None else level,
         threads,
-        *range(address, address + 24 * n * k + 1, 8 * n * k),
-        address + 8 * (out.size - 1),
+        *range(address, address + 16 * n * k + 1, 8 * n * k),
+        address + 8 * (out.size - 2),
     )
+    if failed > 0:
+        raise ValueError("a query leaves the grid")
     if failed:
         raise MemoryError("no memory to search in")
-    return Found(rows, dots, norms, out[-n - 1 : -1], int(out[-1]))
+    rows, cosines = out[: 2 * n * k].reshape(2, n, k)
+    return Found(rows, cosines.view(np.float64), out[-n - 2 : -2], int(out[-2]), int(out[-1]))
 
 
 class _Functions(NamedTuple):
