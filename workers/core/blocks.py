@@ -66,9 +66,7 @@ class Block:
             shape = (2, BLOCK_ROWS // 16, steps, 16, 4)
             self.plane = _pages(math.prod(shape), huge=first > 0).reshape(shape)
             self.scale, self.slack = np.empty(BLOCK_ROWS, np.uint16), np.empty((2, BLOCK_ROWS), np.uint16)
-            self._gone = (
-                0xFF80  # the upper half of -inf, a slack with which an upper bound is below all others
-            )
+            self._gone = 0xFF80  # the upper half of -inf: an upper bound is then below all others
         else:
             plane = _pages(BLOCK_ROWS * dimension, huge=first > 0)
             self.plane = plane.view(np.int8).reshape(BLOCK_ROWS, dimension)

@@ -22,7 +22,7 @@
 #define ALONE 4  /* so many queries are faster one by one */
 #define QUEUE 16 /* rows that are fetched from memory at once */
 #define CHUNKS 4 /* of a block */
-#define CHUNK_ROWS 4096 /* that a thread takes at once: for the next query, their upper bits are still in the L2 cache */
+#define CHUNK_ROWS 4096 /* that a thread takes at once: the next query finds their upper bits in the L2 cache */
 #define FEW 64   /* if the upper four bits leave more rows of a chunk than FEW and one in SHARE, the rest of it is */
 #define SHARE 24 /* read whole: a row in integers costs as much as the lower bits of so many */
 
