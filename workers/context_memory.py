@@ -18,8 +18,9 @@ from workers.ports import PublishedWeights
 class ContextMemory:
     """Follows the shards, batch by batch; `watermarks` is the last offset seen of each."""
 
-    def __init__(self, dimension: int, features: str = NONE, half_life_ms: int = 0) -> None:
+    def __init__(self, dimension: int, features: str = NONE, half_life_ms: int = 0, threads: int = 1) -> None:
         self._dimension = dimension
+        self._threads = threads
         self.features = Features(features, dimension)
         self.half_life_ms = half_life_ms
         self._indexes: dict[str, ContextIndex] = {}
@@ -101,7 +102,7 @@ class ContextMemory:
 
     def _index(self, context: str) -> ContextIndex:
         if context not in self._indexes:
-            self._indexes[context] = ContextIndex(self._dimension, self._window(context))
+            self._indexes[context] = ContextIndex(self._dimension, self._window(context), self._threads)
             if self.features.identity != NONE:
                 self._sums[context] = AnswerSums(self.features)
         return self._indexes[context]

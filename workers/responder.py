@@ -55,7 +55,10 @@ class Responder:
         self._kafka = settings.kafka
         self._metrics = metrics
         self._memory = ContextMemory(
-            embedder.identity.dimension, settings.solve.features, settings.solve.half_life_ms
+            embedder.identity.dimension,
+            settings.solve.features,
+            settings.solve.half_life_ms,
+            settings.responder.threads,
         )
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)

@@ -9,6 +9,7 @@ by hashing. Ratios are medians of CPU time over interleaved rounds. `--rows 1000
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import shutil
 import statistics
@@ -17,8 +18,10 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from tests.benchmarks._loading import loading
-from tests.benchmarks._report import Report, main
+from tests.benchmarks._report import Report, main, quantile
 from tests.benchmarks._searches import Search, peers
 from workers.adapters.embedders import load
 from workers.core.context import Entry, Vectors
@@ -42,7 +45,13 @@ LARGE_BATCH: Final = 64  # from here on two rounds will do: they are long
 TAUGHT_AT_ONCE: Final = 256
 FAISS: Final = ("faiss k=1", "faiss k=64")
 EXACT: Final = (*FAISS, "numpy", "torch", "usearch exact")
+GRAPHS: Final = ("faiss HNSW", "hnswlib")
 PORTABLE: Final = "without kernels"
+PORTABLE_ROWS: Final = 1_000_000  # beyond them memory would not hold it beside the libraries' float32
+CHUNK: Final = 8192
+MAX_PRODUCTS: Final = (
+    1 << 29
+)  # of rows and queries: the libraries' scores are float32, and numpy's stand twice
 
 
 def prose() -> Iterator[str]:
@@ -85,38 +94,52 @@ def filled(vectors: Vectors) -> tuple[ContextIndex, list[float]]:
     return index, seconds
 
 
+def append_until(index: ContextIndex, vectors: Vectors, done: Event) -> None:
+    offset = 1 << 40
+    while not done.is_set():
+        index.append(1, entries(offset, len(vectors)), vectors)
+        offset += len(vectors)
+
+
 def ours(index: ContextIndex) -> Search:
     return lambda queries: np.array([found.rows[0] for found in index.search(queries, 1)])
 
 
 def reference(vectors: Vectors, queries: Vectors) -> NDArray[np.int64]:
     """The nearest row of each query by exact fractions (float64 picks what is close), ties to the first."""
-    norms = squared_norms(vectors)
-    best = np.empty(len(queries), dtype=np.int64)
-    dots = np.concatenate(
-        [
-            vectors[i : i + 8192].astype(np.float64) @ queries.T.astype(np.float64)
-            for i in range(0, len(vectors), 8192)
-        ]
-    )
-    for q in range(len(queries)):
-        values = dots[:, q] / np.sqrt(norms)
-        close = np.flatnonzero(values >= values.max() - abs(values.max()) * 1e-9).tolist()
-        exact = {i: Fraction(int(dots[i, q]) * abs(int(dots[i, q])), int(norms[i])) for i in close}
-        best[q] = max(close, key=lambda i: (exact[i], -i))
-    return best
+    close: list[list[int]] = [[] for _ in queries]
+    best = np.full(len(queries), -np.inf)
+    for first in range(0, len(vectors), CHUNK):
+        part = vectors[first : first + CHUNK]
+        cosines = part.astype(np.float64) @ queries.T.astype(np.float64)
+        cosines /= np.sqrt(squared_norms(part))[:, None]
+        best = np.maximum(best, cosines.max(axis=0))
+        for row, q in np.argwhere(cosines >= best - np.abs(best) * 1e-9).tolist():
+            close[q].append(first + row)
+    return np.array([_first_best(vectors, q, rows) for q, rows in zip(queries, close, strict=True)])
+
+
+def _first_best(vectors: Vectors, query: Vectors, rows: Sequence[int]) -> int:
+    dots = vectors[rows].astype(np.int64) @ query.astype(np.int64)
+    norms = squared_norms(vectors[rows])
+    exact = {
+        row: Fraction(dot * abs(dot), norm)
+        for row, dot, norm in zip(rows, dots.tolist(), norms.tolist(), strict=True)
+    }
+    return max(rows, key=lambda row: (exact[row], -row))
 
 
 def interleaved(
-    searches: Mapping[str, Search], queries: Vectors, rounds: int
+    searches: Mapping[str, Search], queries: Vectors, batch: int, rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Median CPU and wall seconds of a call of each, all asked in turn."""
+    """Median CPU and wall seconds of a call of each with `batch` queries, all asked in turn."""
     cpu: dict[str, list[float]] = {name: [] for name in searches}
     wall: dict[str, list[float]] = {name: [] for name in searches}
-    for _ in range(rounds + 1):
+    for i in range(rounds + 1):
+        asked = queries[i * batch % len(queries) :][:batch]
         for name, search in searches.items():
             before, started = time.process_time(), time.perf_counter()
-            search(queries)
+            search(asked)
             cpu[name].append(time.process_time() - before)
             wall[name].append(time.perf_counter() - started)
     return {name: (statistics.median(cpu[name][1:]), statistics.median(wall[name][1:])) for name in searches}
@@ -141,43 +164,78 @@ class Case:
         self._vectors, self._queries = corpus(rows, max(BATCHES), dimension)
         self.index, self.append_s = filled(self._vectors)
         with disabled():
-            portable, _ = filled(self._vectors)
-        self._searches = {"ours": ours(self.index), PORTABLE: ours(portable)} | peers(
-            self._vectors, approximate
-        )
+            portable = filled(self._vectors)[0] if rows <= PORTABLE_ROWS else None
+        self.searches = {"ours": ours(self.index)} | peers(self._vectors, approximate)
+        if portable:
+            self.searches[PORTABLE] = ours(portable)
         self.truth = reference(self._vectors, self._queries)
         self.seconds = {
-            batch: interleaved(self._searches, self._queries[:batch], rounds if batch < LARGE_BATCH else 2)
+            batch: interleaved(self.searches, self._queries, batch, rounds if batch < LARGE_BATCH else 2)
             for batch in BATCHES
+            if rows * batch <= MAX_PRODUCTS
         }
 
     def ratio(self, batch: int, mine: str, others: Sequence[str]) -> float:
-        """CPU time of the best of `others` over that of `mine`; NaN without any of them."""
-        taken = [self.seconds[batch][name][0] for name in others if name in self._searches]
-        return min(taken, default=float("nan")) / self.seconds[batch][mine][0]
+        """CPU time of the best of `others` over that of `mine`; infinite where they were not compared."""
+        seconds = self.seconds.get(batch, {})
+        taken = [seconds[name][0] for name in others if name in seconds]
+        return min(taken) / seconds[mine][0] if taken and mine in seconds else math.inf
 
     def wrong(self, name: str) -> int:
         """Queries that a search answers with another row than the exact one, in every batch size."""
-        search = self._searches[name]
+        if name not in self.searches:
+            return 0
+        search = self.searches[name]
         found = [
             np.concatenate([search(self._queries[i : i + n]) for i in range(0, len(self.truth), n)])
-            for n in (BATCHES if name == "ours" else BATCHES[-1:])
+            for n in (self.seconds if name == "ours" else [max(self.seconds)])
         ]
         return sum(int((answers != self.truth).sum()) for answers in found)
 
-    def looked(self, k: int) -> float:
-        """Rows compared in integers for each single query; NaN without kernels."""
+    def looked(self, k: int) -> tuple[float, float]:
+        """Rows that the upper four bits leave of a single query, and rows compared in the end; NaN without
+        kernels."""
         table = self.index._blocks.snapshot.table
         none = np.zeros((1, 3), dtype=np.int64)
         if not kernels.available():
-            return float("nan")
-        return statistics.mean(kernels.search(table, q[None], k, none).looked for q in self._queries)
+            return math.nan, math.nan
+        found = [kernels.search(table, q[None], k, none) for q in self._queries]
+        return statistics.mean(f.valued for f in found), statistics.mean(f.looked for f in found)
+
+    def two_threads(self, batch: int) -> float:
+        """Wall time of a search in one thread over that in two."""
+        table, none = self.index._blocks.snapshot.table, np.zeros((batch, 3), dtype=np.int64)
+        wall: dict[int, list[float]] = {1: [], 2: []}
+        for i in range(21):
+            asked = self._queries[i * batch % len(self._queries) :][:batch]
+            for threads, seconds in wall.items():
+                started = time.perf_counter()
+                kernels.search(table, asked, 1, none, threads=threads)
+                seconds.append(time.perf_counter() - started)
+        return statistics.median(wall[1]) / statistics.median(wall[2])
+
+    def while_appending(self) -> float:
+        """99th percentile of the wall seconds of single searches while another thread appends as fast as it
+        can."""
+        done, seconds = Event(), []
+        with ThreadPoolExecutor(1) as pool:
+            taught = pool.submit(append_until, self.index, self._vectors[:TAUGHT_AT_ONCE], done)
+            for query in self._queries:
+                started = time.perf_counter()
+                self.index.search(query[None], 1)
+                seconds.append(time.perf_counter() - started)
+            done.set()
+            taught.result()
+        return quantile(seconds, 0.99)
 
     def table(self, report: Report) -> None:
         lines = []
-        for name in self._searches:
-            times = [f"{self.seconds[b][name][0] / b * 1e6:,.0f}" for b in BATCHES]
-            wrong = f"{self.wrong(name) / (len(self.truth) * (len(BATCHES) if name == 'ours' else 1)):.1%}"
+        for name in self.searches:
+            times = [
+                f"{self.seconds[b][name][0] / b * 1e6:,.0f}" if b in self.seconds else "" for b in BATCHES
+            ]
+            asked = len(self.truth) * (len(self.seconds) if name == "ours" else 1)
+            wrong = f"{self.wrong(name) / asked:.1%}"
             lines.append([name, *times, wrong])
         title = f"{self.rows:,} rows, d = {self.dimension}: CPU microseconds a query"
         report.table(title, ["search", *(f">B={b}" for b in BATCHES), ">not the exact row"], lines)
@@ -209,10 +267,30 @@ def _summarise(report: Report, cases: Sequence[Case]) -> None:
     figures["read_gb_s"] = bandwidth() / 1e9
     for case in large:
         name = f"n{case.rows}_d{case.dimension}"
-        figures[f"scanned_gb_s_{name}"] = case.rows * case.dimension / case.seconds[1]["ours"][0] / 1e9
-        figures[f"looked_k1_{name}"], figures[f"looked_k256_{name}"] = case.looked(1), case.looked(256)
+        read = case.rows * (case.dimension / 2 + 4)  # the upper four bits, a scale and a slack
+        figures[f"scanned_gb_s_{name}"] = read / case.seconds[1]["ours"][0] / 1e9
+        for k in (1, 256):
+            figures[f"valued_k{k}_{name}"], figures[f"looked_k{k}_{name}"] = case.looked(k)
         figures[f"append_rows_s_{name}"] = case.rows / sum(case.append_s)
         figures[f"append_longest_ms_{name}"] = max(case.append_s) * 1e3
+    figures |= _recall(cases)
+    if kernels.available():
+        figures["two_threads_over_one"] = min(case.two_threads(n) for case in large for n in (1, LARGE_BATCH))
+    for case in large:  # last, as it appends
+        name = f"n{case.rows}_d{case.dimension}"
+        figures[f"search_while_appending_p99_ms_{name}"] = case.while_appending() * 1e3
+
+
+def _recall(cases: Sequence[Case]) -> dict[str, float]:
+    """The share of queries for which a graph finds the exact row."""
+    return {
+        f"recall_{graph.replace(' ', '_').lower()}_n{case.rows}_d{case.dimension}": (
+            1 - case.wrong(graph) / len(case.truth)
+        )
+        for case in cases
+        for graph in GRAPHS
+        if graph in case.searches
+    }
 
 
 def _small(report: Report) -> None:
@@ -239,4 +317,4 @@ if __name__ == "__main__":
     parser.add_argument("--dimensions", type=_numbers, default=SIZES.dimensions)
     _, rest = parser.parse_known_args(namespace=SIZES)
     sys.argv[1:] = rest
-    main(measure, rounds=5)
+    main(measure, rounds=9)

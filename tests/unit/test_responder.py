@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from schemas import Answer, Coordinates, DeadLetter, Query, Receipt
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
 from workers.adapters.memory_log import MemoryExchange, MemoryLog
+from workers.core import scan
 from workers.core.context import Batch, Entry
 from workers.core.features import Features
 from workers.core.grid import SCALE
@@ -168,6 +170,24 @@ def test_the_length_penalty_of_equation_1_is_a_setting(length_penalty: bool, ali
     world.ask(Query(text="kitchen light"))
     turn(world.responder(length_penalty=length_penalty))
     assert only(world.answers()).candidates[0].scores.words == pytest.approx(alike)
+
+
+def test_threads_are_a_setting_and_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, searched = [], scan.search
+
+    def search(*arguments: Any) -> list[scan.Nearest]:
+        used.append(arguments[-1])
+        return searched(*arguments)
+
+    monkeypatch.setattr(scan, "search", search)
+    monkeypatch.setattr(scan, "_SHARE", 1)  # products: also for few rows
+    for threads in (1, 3):
+        world = World()
+        world.teach(*PAIRS)
+        world.ask(Query(text=PAIRS[1][0]))
+        turn(world.responder(threads=threads))
+        assert only(world.answers()).answer == PAIRS[1][1]
+        assert used.pop() == threads
 
 
 def test_an_answer_and_its_receipt() -> None:

@@ -3,13 +3,17 @@
 A block is allocated once. Rows are written behind the published ones and then published together, by
 replacing one reference: no locks, and no pause to move what is there. One writer; any number of readers.
 
-A row takes 3 bytes a dimension (16 bits that decide, 8 that are read first; `bounds`) and 63 bytes beside
-them.
+A row takes 3 bytes a dimension (16 bits that decide, twice 4 that are read first; `bounds`) and 61 bytes
+beside them.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,6 +30,8 @@ BLOCK_ROWS = 1 << 14
 
 REMOVED: Final = -1
 """Where the text of a removed row stands."""
+
+_HUGE: Final = 1 << 21
 
 Integers = NDArray[np.int64]
 
@@ -61,27 +67,35 @@ _TYPES: Final[dict[str, type]] = {
 
 
 class Block:
-    """Up to BLOCK_ROWS rows. `plane` is (groups of 16, d/4, 16, 4), each byte p + 128, for the kernels, or
-    (rows, d) of p itself without them."""
+    """Up to BLOCK_ROWS rows. For the kernels `plane` is two, (2, groups of 16, d/8, 16, 4), of the upper and
+    the lower 4 bits of p + 128, `scale` and `slack` are the upper halves of float32, and there is a second
+    slack for the upper 4 bits alone. Without kernels `plane` is (rows, d), of p itself, in one piece."""
 
     def __init__(self, dimension: int, first: int, native: bool) -> None:
-        quads = -(-dimension // 4)
         self.native = native
         self.rows = np.empty((BLOCK_ROWS, dimension), dtype=np.int16)
-        self.plane: NDArray[Any] = (
-            np.empty((BLOCK_ROWS // 16, quads, 16, 4), dtype=np.uint8)
-            if native
-            else np.empty((BLOCK_ROWS, dimension), dtype=np.int8)
-        )
-        self.scale = np.empty(BLOCK_ROWS, dtype=np.float32)
-        self.slack = np.empty(BLOCK_ROWS, dtype=np.float32)
+        self.plane: NDArray[Any]
+        self.scale: NDArray[Any]
+        self.slack: NDArray[Any]
+        self._gone: float
+        if native:
+            steps = kernels.plane_bytes(dimension) // 4
+            shape = (2, BLOCK_ROWS // 16, steps, 16, 4)
+            self.plane = _pages(math.prod(shape), huge=first > 0).reshape(shape)
+            self.scale, self.slack = np.empty(BLOCK_ROWS, np.uint16), np.empty((2, BLOCK_ROWS), np.uint16)
+            self._gone = 0xFF80  # the upper half of -inf: an upper bound is then below all others
+        else:
+            plane = _pages(BLOCK_ROWS * dimension, huge=first > 0)
+            self.plane = plane.view(np.int8).reshape(BLOCK_ROWS, dimension)
+            self.scale, self.slack = np.empty(BLOCK_ROWS, np.float32), np.empty((1, BLOCK_ROWS), np.float32)
+            self._gone = -np.inf
         self.norms = np.empty(BLOCK_ROWS, dtype=np.int64)
         self.columns = Columns._make(
             np.empty(BLOCK_ROWS, _TYPES.get(name, np.int64)) for name in Columns._fields
         )
         self._offsets = (MAX_OFFSET, -1)  # the lowest and the highest
-        parts = (self.rows, self.plane, self.scale, self.slack, self.norms, *self.columns[:2])
-        self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS]
+        parts = (self.rows, *self.plane[:2], self.scale, *self.slack, self.norms, *self.columns[:2])
+        self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS] if native else []
         """The struct `Block` of scan.c."""
 
     def write(self, at: int, vectors: Vectors, columns: Columns) -> None:
@@ -92,7 +106,7 @@ class Block:
             kernels.pack(vectors, at, self.plane, self.scale, self.slack, self.norms)
         else:
             self.norms[to] = squared_norms(vectors)
-            self.plane[to], self.scale[to], self.slack[to] = bounds.plane(vectors, self.norms[to])
+            self.plane[to], self.scale[to], self.slack[0, to] = bounds.plane(vectors, self.norms[to])
         for name in Columns._fields:
             getattr(self.columns, name)[to] = getattr(columns, name)
         low, high = self._offsets
@@ -104,12 +118,34 @@ class Block:
         if not low <= offset <= high:
             return None
         same = np.flatnonzero(self.columns.offsets[:size] == offset)
-        alive = [i for i in same if self.columns.partitions[i] == partition and self.slack[i] >= 0]
+        alive = [
+            i for i in same if self.columns.partitions[i] == partition and self.columns.texts[i] != REMOVED
+        ]
         return int(alive[0]) if alive else None
+
+    def remove(self, at: int) -> None:
+        """From now on the row matches nothing and teaches nothing."""
+        self.slack[:, at] = self._gone
+        self.columns.teaches[at] = False
+        self.columns.texts[at] = REMOVED
+
+
+def _pages(size: int, huge: bool) -> NDArray[np.uint8]:
+    """Bytes on page boundaries, in huge pages where the system has them: those are read a third faster. What
+    is never written takes no memory, but of a huge page that is all or nothing: not for small contexts."""
+    if sys.platform != "linux":
+        return np.empty(size, dtype=np.uint8)
+    memory = mmap.mmap(-1, size + _HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if huge:
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(memory, dtype=np.uint8)
+    start = -whole.ctypes.data % _HUGE
+    return whole[start : start + size]
 
 
 class Snapshot(NamedTuple):
-    """What was published at one moment. `table` is (blocks, 9), the structs of scan.c."""
+    """What was published at one moment. `table` is (blocks, 11), the structs of scan.c, for the kernels."""
 
     blocks: tuple[Block, ...]
     table: Integers
@@ -136,7 +172,7 @@ class Blocks:
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
         self.native = kernels.available()
-        self.snapshot = Snapshot((), np.empty((0, 9), dtype=np.int64), 0, dimension)
+        self.snapshot = Snapshot((), np.empty(0, dtype=np.int64), 0, dimension)
 
     def append(self, vectors: Vectors, columns: Columns) -> None:
         """Write rows (n, d), none of zeros, then publish them."""
@@ -153,8 +189,8 @@ class Blocks:
         self._publish(tuple(blocks), end)
 
     def _publish(self, blocks: tuple[Block, ...], rows: int) -> None:
-        table = np.array([block.described for block in blocks], dtype=np.int64).reshape(len(blocks), 9)
-        if len(blocks):
+        table = np.array([block.described for block in blocks], dtype=np.int64)
+        if len(blocks) and self.native:
             table[-1, -1] = rows - (len(blocks) - 1) * BLOCK_ROWS
         self.snapshot = Snapshot(blocks, table, rows, self._dimension)
 
@@ -168,10 +204,7 @@ class Blocks:
 
     def remove(self, row: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
-        block, at = self.snapshot.blocks[row // BLOCK_ROWS], row % BLOCK_ROWS
-        block.slack[at] = -np.inf  # its upper bound is then below all others
-        block.columns.teaches[at] = False
-        block.columns.texts[at] = REMOVED
+        self.snapshot.blocks[row // BLOCK_ROWS].remove(row % BLOCK_ROWS)
 
     def locate(self, row: int) -> tuple[Columns, int]:
         """The columns that hold a row, and where in them it is."""

@@ -1,41 +1,52 @@
-"""The 8-bit plane that a search reads first, and the bound that makes it exact.
+"""The planes that a search reads first, and the bound that makes it exact.
 
-A row x (grid integers, not all 0) is held a second time as x = s p + e with p in [-127, 127]**d, s =
-max|x_i| / 127 in float32, and e, what rounding to p lost. Beside p stand two float32:
+A row x (grid integers, not all 0) is held a second time as x = s p + e, p in [-127, 127]**d, with e what
+rounding to p lost. Beside p stand
 
-    scale  g = s / |x|
+    scale  g, within 2u of s / |x|, u = 2**-24
     slack  r >= ρ + 2**-18 (1 + ρ),   ρ = |e| / |x|
 
-A query q is q = t c + f with small integers c: either exactly, in two parts of 8 bits (q = 256 h + l, f =
-0), or in one part, t = max|q_i| / 127 in float32. The first pass takes D = c·p, which is an integer sum and
-exact, and
+and a query q is q = t c + f, c in [-127, 127]**d, with, for A = |q| + |f|,
 
-    E = t D g   in float32.
+    weight  w, within 2u of t / A
+    rest    v >= |f| / A.
 
-Claim: |q·x / |x| - E| <= A r + |f|  with A = |q| + |f|. So E + (A r + |f|) is an upper bound and E - (A r +
-|f|) a lower bound of |q| cos(q, x), in float32 too.
+The first pass takes D = c·p, which is an integer sum and exact, and E = D g w in float32.
+
+Claim: |q·x / (A |x|) - E| <= r + v. So E + (r + v) is an upper bound and E - (r + v) a lower bound of cos(q,
+x) |q| / A, in float32 too; and |q| / A is the same for all rows.
 
 Proof. q·x = q·e + f·(s p) + t s D. By Cauchy-Schwarz |q·e| <= |q||e| = |q| ρ |x|. From s p = x - e, |s p| <=
-(1 + ρ)|x|, hence |f·(s p)| <= |f| (1 + ρ)|x|, and |t s D| = |t c · s p| <= (|q| + |f|)(1 + ρ)|x|. Divide by
-|x|:
+(1 + ρ)|x|, hence |f·(s p)| <= |f| (1 + ρ)|x|, and |t s D| = |t c · s p| <= A (1 + ρ)|x|. So
 
-    |q·x / |x| - t D s/|x|| <= |q| ρ + |f| (1 + ρ) = A ρ + |f|.
+    |q·x / (A|x|) - t s D / (A|x|)| <= (|q| ρ + |f| (1 + ρ)) / A = ρ + |f| / A.
 
-What remains is rounding, with u = 2**-24. E is t D g after at most: D to float32 (u), its product with t
-(u), the product with g (u) whose own error is below 2u: a factor within (1 ± 6u), so an error below 6u A (1
-+ ρ) by the bound on |t s D|. In two parts, 256 H + L: where |q_i| < 128, h_i is 0, and otherwise |256 h_i|
-<= |q_i| + 128 <= 2 |q_i|; and |l_i| <= |q_i|; so |256 h| <= 2|q| and |l| <= |q|, each product's error is
-below 7u of at most 3 |q| (1 + ρ), that is 21u A (1 + ρ). A r + |f| is evaluated with three roundings of a
-value, and the sum with E with one more; each of these values is at most 3 A (1 + ρ) (slack's own 2**-18
-included), together below 12u A (1 + ρ) + 3u |f|. As |f| <= A all of it is below 36u A (1 + ρ) < 2**-18 A (1
-+ ρ) = 64u A (1 + ρ), which slack holds in store. ∎
+What remains is rounding. E is t s D / (A|x|) but for D to float32 (u), its products with g (2u and u) and w
+(2u and u): a factor within 1 ± 8u, an error below 8u (1 + ρ). E + r, r + v, their sums and differences, and
+the comparison with τ - v in place of adding v, round at most six values below 3 (1 + ρ) + v, once each:
+together below 6u (3 (1 + ρ) + 1). All of it is below 32u (1 + ρ), half of the 2**-18 (1 + ρ) = 64u (1 + ρ)
+that slack holds in store. The other half is more than float64 errs by in ρ: s p_i and x_i - s p_i are within
+2**-50 of |x| each, and a sum of d <= 2**14 squares within a factor of 1 ± 2**-38. ∎
 
-ρ, |q| and |f| are taken in float64: s p_i is exact there (24 + 7 bits), x_i - s p_i too (a multiple of 2**-31
-below 2**16), a sum of d <= 2**14 squares errs by a factor within 1 ± 2**-38, and each is raised by more than
-that before it is rounded to float32, the raise of 2**-20 covering the last rounding.
+Nothing here asks how p came about. The kernels use it three times over.
+
+*Rotation.* They take y = H S x for x, and the same of q: S signs, H blocks of Hadamard's matrix of size b.
+Both are integers, so y is exact, and (H S)ᵀ H S = b I, so cosines stay what they are. What it brings: no
+component of y stands out, however sparse x is, and few bits serve.
+
+*Steps of 8 bits.* g is the least float32 with a zero lower half that is >= max|y_i| / 127 / |y|, and s is g
+|y|: g is exact in 16 bits. Slack is rounded up to such a number, and that costs at most a 128th of it.
+
+*Four bits.* p + 128 = 16 h + l is kept as two planes of 4 bits. From h alone one knows p' = 16 h - 120.5,
+the middle of what p may be: it is a p of its own, in halves, with the same g and a slack of its own, from e'
+= y - s p'. The sum is 2 D' = 32 c·h - 241 Σc, an integer below 2**30, and E' = (2 D') g (w / 2).
+
+One query reads h, and compares what its bound leaves in integers at once: that value is both bounds, widened
+by 2**-20, more than float64 and the rounding to float32 err by. Where h leaves too many rows of a block, and
+for several queries, which the products keep longer than memory does, all of p is used.
 
 What follows. Let τ be the k-th largest lower bound over the rows seen so far. k rows have a cosine of at
-least τ/|q|, so a row whose upper bound is below τ is not among the k best, nor tied with the k-th; every
+least τ A/|q|, so a row whose upper bound is below τ is not among the k best, nor tied with the k-th; every
 other one is kept and compared in integers. A smaller set of rows only lowers τ: rows may be dropped at any
 time during the pass.
 """
@@ -65,11 +76,10 @@ class Plane(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """Queries in 8 bits: c (n, d) and t (n,); A and |f| (n,) of the bound."""
+    """Queries in 8 bits: c (n, d), weight w and rest v (n,)."""
 
     c: NDArray[np.int8]
-    step: NDArray[np.float32]
-    reach: NDArray[np.float32]
+    weight: NDArray[np.float32]
     rest: NDArray[np.float32]
 
 
@@ -85,9 +95,9 @@ def plane(rows: Vectors, norms: NDArray[np.int64]) -> Plane:
 def coefficients(queries: Vectors, norms: NDArray[np.int64]) -> Coefficients:
     """Queries (n, d) in one part, none of zeros, given their |q|**2."""
     c, step, error = _quantise(queries)
-    rest = error * _RAISE
-    reach = (np.sqrt(norms.astype(np.float64)) + rest) * _RAISE
-    return Coefficients(c, step, reach.astype(np.float32), rest.astype(np.float32))
+    reach = np.sqrt(norms.astype(np.float64)) + error
+    rest = error / reach * _RAISE
+    return Coefficients(c, (step / reach).astype(np.float32), rest.astype(np.float32))
 
 
 def _quantise(rows: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float64]]:

@@ -47,3 +47,9 @@ def squared_norms(vectors: NDArray[np.int16]) -> NDArray[np.int64]:
     wide = vectors.astype(np.int64)
     norms: NDArray[np.int64] = np.einsum("ij,ij->i", wide, wide)
     return norms
+
+
+def check_grid(vectors: NDArray[np.int16]) -> None:
+    """Raises ValueError for a component beyond ±SCALE."""
+    if vectors.size and (vectors.min() < -SCALE or vectors.max() > SCALE):
+        raise ValueError(f"a vector leaves the grid: components are from {-SCALE} to {SCALE}")

@@ -15,7 +15,7 @@ from workers.core.blocks import BLOCK_ROWS, REMOVED, Blocks, Columns
 from workers.core.bounds import MAX_DIMENSION
 from workers.core.context import Vectors
 from workers.core.entries import NO_ANSWER, Entries, Entry, starts_of
-from workers.core.grid import SCALE, squared_norms, zero_rows
+from workers.core.grid import check_grid, zero_rows
 from workers.core.scan import Coordinates
 from workers.core.teaching import NONE, Teaching
 
@@ -40,13 +40,15 @@ class ContextIndex:
 
     Appending and removing is for one thread; others may search meanwhile, and see what had been appended
     before they began. Row numbers hold until the next `remove`. An entry without an answer is its own
-    answer, but teaches nothing. Raises ValueError for a dimension beyond MAX_DIMENSION.
+    answer, but teaches nothing. A search over many rows shares them among `threads`. Raises ValueError for a
+    dimension beyond MAX_DIMENSION.
     """
 
-    def __init__(self, dimension: int, window: Window = NOTHING_AGES) -> None:
+    def __init__(self, dimension: int, window: Window = NOTHING_AGES, threads: int = 1) -> None:
         if not 1 <= dimension <= MAX_DIMENSION:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
+        self._threads = threads
         self._context = ""
         self._removed = 0
         self._arena = Arena()
@@ -124,7 +126,7 @@ class ContextIndex:
         for a row of zeros, vectors that do not fit or leave the grid, and entries of another context."""
         if vectors.dtype != np.int16 or vectors.shape != (len(entries), self.dimension):
             raise ValueError(f"{len(entries)} entries of {self.dimension} int16 do not fit {vectors.shape}")
-        _check_grid(vectors)
+        check_grid(vectors)
         if zero_rows(vectors).any():
             raise ValueError("a vector of zeros has no cosine")
         if len(entries):
@@ -175,7 +177,7 @@ class ContextIndex:
         return True
 
     def _compact(self) -> None:
-        fresh = ContextIndex(self.dimension, self._teaching.sums.window)
+        fresh = ContextIndex(self.dimension, self._teaching.sums.window, self._threads)
         for columns, vectors in self._blocks.alive():
             fresh._add(columns.partitions, self._entries(columns), vectors)
         self._arena, self._removed = fresh._arena, 0
@@ -217,20 +219,14 @@ class ContextIndex:
             raise ValueError(
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
             )
-        _check_grid(queries)
         excluded = exclude or [None] * len(queries)
-        lengths = np.sqrt(squared_norms(queries))
-        asked = np.flatnonzero(lengths)
-        found = scan.search(self._blocks.snapshot, queries[asked], k, [excluded[i] for i in asked.tolist()])
-        nothing = np.empty(0, dtype=np.int64)
-        matches = [Matches(nothing, np.empty(0), None if predictions is None else np.empty(0))] * len(queries)
-        for i, nearest in zip(asked.tolist(), found, strict=True):
-            cosines = nearest.dots / (np.sqrt(nearest.norms) * lengths[i])
-            ahead = (
-                None if predictions is None else self._predicted(predictions[i], nearest.rows, excluded[i])
-            )
-            matches[i] = Matches(nearest.rows, cosines, ahead)
-        return matches
+        found = scan.search(self._blocks.snapshot, queries, k, excluded, self._threads)
+        if predictions is None:
+            return [Matches(rows, cosines, None) for rows, cosines in found]
+        return [
+            Matches(rows, cosines, self._predicted(prediction, rows, own))
+            for (rows, cosines), prediction, own in zip(found, predictions, excluded, strict=True)
+        ]
 
     def _predicted(
         self, prediction: NDArray[np.float64], rows: NDArray[np.int64], exclude: Coordinates | None
@@ -238,8 +234,3 @@ class ContextIndex:
         own = None if exclude is None else self._blocks.find(*exclude)
         products, constant = prediction[: self.dimension], float(prediction[self.dimension :].sum())
         return self._teaching.predicted(products, constant, self.answer_ids(rows), own)
-
-
-def _check_grid(vectors: Vectors) -> None:
-    if vectors.size and (vectors.min() < -SCALE or vectors.max() > SCALE):
-        raise ValueError(f"a vector leaves the grid: components are from {-SCALE} to {SCALE}")

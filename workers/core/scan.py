@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from workers.core import bounds, order
 from workers.core.blocks import BLOCK_ROWS, Block, Snapshot
 from workers.core.context import Vectors
-from workers.core.grid import squared_norms
+from workers.core.grid import check_grid, squared_norms
 from workers.core.native import scan as kernels
 
 Coordinates = tuple[int, int]
@@ -27,44 +28,60 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 _CDIST: Any = import_module("simsimd").cdist if find_spec("simsimd") else None  # an extra
-_SLICE_ROWS = 4096
+_FIRST_ROWS = 512
+_SLICE_ROWS = 2048
+_SHARE = 1 << 22  # products, from which another thread takes less time than starting it (50 microseconds)
 _MANY = 8  # queries from which torch's product of matrices beats simsimd's of vectors
 
 
 class Nearest(NamedTuple):
-    """The k best rows of one query, best first, their dot products with it and their |x|**2: exact, in grid
-    units."""
+    """The k best rows of one query, best first, and their exact cosines rounded to float64."""
 
     rows: Integers
-    dots: Integers
-    norms: Integers
+    cosines: NDArray[np.float64]
+
+
+_NOTHING = Nearest(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def search(
-    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+    snapshot: Snapshot,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[Coordinates | None],
+    threads: int = 1,
 ) -> list[Nearest]:
-    """For each query (n, d), none of zeros; ties go to the lowest (partition, offset)."""
+    """For each query (n, d), nothing for one of zeros; ties go to the lowest (partition, offset). With
+    kernels, as many of `threads` share the rows as gain by it. Raises ValueError for a query off the grid."""
     if k < 1 or not snapshot.rows or not len(queries):
-        nothing = np.empty(0, dtype=np.int64)
-        return [Nearest(nothing, nothing, nothing) for _ in queries]
+        check_grid(queries)
+        return [_NOTHING for _ in queries]
     k = min(k, snapshot.rows)
     if snapshot.blocks[0].native:
-        return _natively(snapshot, queries, k, exclude)
+        return _natively(snapshot, queries, k, exclude, threads)
     return _portably(snapshot, queries, k, exclude)
 
 
 def _natively(
-    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
+    snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None], threads: int
 ) -> list[Nearest]:
-    own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
-    found = kernels.search(snapshot.table, queries, k, own)
+    own = None
+    if any(exclude):
+        own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
+    gaining = 1 + snapshot.rows * queries.size // _SHARE  # queries.size is n d
+    found = kernels.search(snapshot.table, queries, k, own, threads=min(threads, gaining))
     counts = found.counts.tolist()
-    return [Nearest(*(part[i, :n] for part in found[:3])) for i, n in enumerate(counts)]
+    return [Nearest(found.rows[i, :n], found.cosines[i, :n]) for i, n in enumerate(counts)]
 
 
 def _portably(
     snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
 ) -> list[Nearest]:
+    check_grid(queries)
+    asked: NDArray[np.bool_] = np.any(queries, axis=1)
+    if not asked.all():
+        found = iter(search(snapshot, queries[asked], k, list(compress(exclude, asked))))
+        return [next(found) if some else _NOTHING for some in asked]
     coefficients = bounds.coefficients(queries, squared_norms(queries))
     sieves = [_Sieve(k + (entry is not None)) for entry in exclude]
     for first, block, products in _passes(snapshot, coefficients.c):
@@ -75,20 +92,26 @@ def _portably(
     ]
 
 
-def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Block, NDArray[np.int32]]]:
-    """c·p (n, rows), exactly, by slices: first row, block, products."""
+def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Block, Floats]]:
+    """c·p (n, rows) by slices, small ones first, which raise what later rows must reach: first row, block,
+    products in float32, rounded once."""
+    limit = max(_SLICE_ROWS, BLOCK_ROWS // 2 // len(c))
+    rows = min(_FIRST_ROWS, limit)
     for i, (block, size) in enumerate(zip(snapshot.blocks, snapshot.sizes(), strict=True)):
-        for at in range(0, size, _SLICE_ROWS):
-            yield i * BLOCK_ROWS + at, block, _products(c, block.plane[at : min(size, at + _SLICE_ROWS)])
+        at = 0
+        while at < size:
+            end = min(size, at + rows)
+            yield i * BLOCK_ROWS + at, block, _products(c, block.plane[at:end])
+            at, rows = end, min(2 * rows, limit)
 
 
-def _products(c: NDArray[np.int8], p: NDArray[np.int8]) -> NDArray[np.int32]:
+def _products(c: NDArray[np.int8], p: NDArray[np.int8]) -> Floats:
     if _CDIST and len(c) < _MANY:
-        return np.asarray(_CDIST(c, p, "dot")).astype(np.int32)
+        return np.asarray(_CDIST(c, p, "dot")).astype(np.float32)
     import torch  # only here: a responder that has the kernels loads no torch
 
     exact: NDArray[np.int32] = torch._int_mm(torch.from_numpy(c), torch.from_numpy(p).T).numpy()
-    return exact
+    return exact.astype(np.float32)
 
 
 class _Sieve:
@@ -103,7 +126,7 @@ class _Sieve:
         """A row with a smaller upper bound can't be among them."""
 
     def add(self, rows: Integers, upper: Floats, lower: Floats) -> None:
-        """Rows whose upper bounds reach `least`."""
+        """Rows whose upper bounds may reach `least`."""
         self._rows.append(rows)
         self._upper.append(upper)
         self._best = np.concatenate([self._best, lower])
@@ -123,20 +146,19 @@ def _sift(
     queries: bounds.Coefficients,
     first: int,
     block: Block,
-    products: NDArray[np.int32],
+    products: Floats,
 ) -> None:
     at = first % BLOCK_ROWS
     of = slice(at, at + products.shape[1])
-    width = queries.reach[:, None] * block.slack[of] + queries.rest[:, None]
-    upper = products.astype(np.float32)
-    upper *= queries.step[:, None]
-    upper *= block.scale[of]
-    upper += width
-    least = np.array([sieve.least for sieve in sieves])
-    hits = upper >= least[:, None]
+    scale, slack = block.scale[of], block.slack[0, of]
+    products *= scale
+    products *= queries.weight[:, None]
+    bar = np.array([sieve.least for sieve in sieves]) - queries.rest
+    hits = products + slack >= bar[:, None]
     for i in np.flatnonzero(hits.any(axis=1)).tolist():
         kept = np.flatnonzero(hits[i])
-        sieves[i].add(kept + first, upper[i, kept], upper[i, kept] - 2 * width[i, kept])
+        estimates, width = products[i, kept], slack[kept] + queries.rest[i]
+        sieves[i].add(kept + first, estimates + width, estimates - width)
 
 
 def _decide(
@@ -150,4 +172,5 @@ def _decide(
     dots = (snapshot.vectors(rows).astype(np.float64) @ query.astype(np.float64)).astype(np.int64)
     norms = snapshot.column("norms", rows)
     best = np.lexsort((offsets, partitions, order.ranks(dots, norms)))[:k]
-    return Nearest(rows[best], dots[best], norms[best])
+    length = np.sqrt(squared_norms(query[None]))
+    return Nearest(rows[best], dots[best] / (np.sqrt(norms[best]) * length))

@@ -75,14 +75,15 @@ class Teaching:
     def removed(self, row: int) -> None:
         """A row is about to be removed."""
         at = np.array([row])
-        answer = int(self._blocks.snapshot.column("answers", at)[0])
+        answer, text = (int(self._blocks.snapshot.column(name, at)[0]) for name in ("answers", "texts"))
         if self._blocks.snapshot.column("teaches", at)[0]:
+            text = NONE  # its answer has a place of its own: where it seems the same, the text is empty
             self._taught[answer] -= 1
             if self._taught[answer] < MANY:
                 self.sums.drop(answer)
             else:
                 self.sums.subtract(answer, at)
-        self.answers.release(answer, int(self._blocks.snapshot.column("texts", at)[0]))
+        self.answers.release(answer, text)
 
     def predicted(
         self, prediction: Doubles, constant: float, answers: Integers, without: int | None

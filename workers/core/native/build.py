@@ -13,7 +13,7 @@ from typing import Final
 
 from workers.core.native import LIBRARY, digest, sources
 
-FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra")
+FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-pthread", "-Wall", "-Wextra")
 TIMEOUT_S: Final = 300
 
 

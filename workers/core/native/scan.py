@@ -1,4 +1,4 @@
-"""scan.c for Python: the 8-bit planes and the search over them."""
+"""scan.c for Python: the planes of 4 bits and the search over them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.core.context import Vectors
 from workers.core.native import Feature, features, library
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-_PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER)
+_PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, *[_POINTER] * 6)
 _SEARCH: Final[tuple[Any, ...]] = (
     _POINTER,
     _LONG,
@@ -23,20 +23,22 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _LONG,
     _POINTER,
     _INT,
-    *[_POINTER] * 5,
+    _LONG,
+    *[_POINTER] * 4,
 )
 
 Integers = NDArray[np.int64]
 
 
 class Found(NamedTuple):
-    """The k best rows of each query (n, k), their dot products with it and their |x|**2; `counts` (n,) says
-    how many there are, and `looked` how many rows were compared in integers, for all queries together."""
+    """The k best rows of each query (n, k) and their cosines; `counts` (n,) says how many there are. For all
+    queries together, `valued` is how many rows the upper four bits left, where they were asked, and `looked`
+    how many were compared in the end."""
 
     rows: Integers
-    dots: Integers
-    norms: Integers
+    cosines: NDArray[np.float64]
     counts: Integers
+    valued: int
     looked: int
 
 
@@ -53,27 +55,41 @@ def best_level() -> int:
 def pack(
     vectors: Vectors,
     at: int,
-    plane: NDArray[np.uint8],
-    scale: NDArray[np.float32],
-    slack: NDArray[np.float32],
+    planes: NDArray[np.uint8],
+    scale: NDArray[np.uint16],
+    slack: NDArray[np.uint16],
     norms: Integers,
 ) -> None:
-    """Write the plane of rows (n, d) and what belongs to it from row `at` of a block on."""
+    """Write the two planes of rows (n, d) and what belongs to them from row `at` of a block on."""
     rows = np.ascontiguousarray(vectors)
     n, d = rows.shape
-    outputs = (part.ctypes.data for part in (plane, scale, slack, norms))
-    _functions().pack(rows.ctypes.data, n, d, at, *outputs)
+    outputs = (part.ctypes.data for part in (*planes, scale, *slack, norms))
+    if _functions().pack(rows.ctypes.data, n, d, at, *outputs):
+        raise MemoryError("no memory to rotate a row in")
 
 
-def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: int | None = None) -> Found:
-    """The k best rows of the blocks that `table` describes for queries (n, d), none of zeros.
+def plane_bytes(dimension: int) -> int:
+    """Bytes of a row in each of the two planes."""
+    return int(_functions().plane_bytes(dimension))
+
+
+def search(
+    table: Integers,
+    queries: Vectors,
+    k: int,
+    exclude: Integers | None = None,
+    level: int | None = None,
+    threads: int = 1,
+) -> Found:
+    """The k best rows of the blocks that `table` describes for queries (n, d); none for one of zeros.
 
     `exclude` (n, 3) holds 1, partition and offset of an entry that must not answer, or 0. `level` 0 uses no
-    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers."""
+    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are shared among
+    `threads`. Raises ValueError for a query that is not on the grid."""
     n, d = queries.shape
     queries = np.ascontiguousarray(queries)
-    rows, dots, norms = np.empty((3, n, k), dtype=np.int64)
-    counts, looked = np.empty(n, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    out = np.empty(2 * n * k + n + 2, dtype=np.int64)  # one array: an address costs a microsecond
+    address = out.ctypes.data
     functions = _functions()
     failed = functions.search(
         table.ctypes.data,
@@ -82,17 +98,23 @@ def search(table: Integers, queries: Vectors, k: int, exclude: Integers, level: 
         queries.ctypes.data,
         n,
         k,
-        exclude.ctypes.data,
+        None if exclude is None else exclude.ctypes.data,
         functions.level if level is None else level,
-        *(part.ctypes.data for part in (rows, dots, norms, counts, looked)),
+        threads,
+        *range(address, address + 16 * n * k + 1, 8 * n * k),
+        address + 8 * (out.size - 2),
     )
+    if failed > 0:
+        raise ValueError("a query leaves the grid")
     if failed:
         raise MemoryError("no memory to search in")
-    return Found(rows, dots, norms, counts, int(looked[0]))
+    rows, cosines = out[: 2 * n * k].reshape(2, n, k)
+    return Found(rows, cosines.view(np.float64), out[-n - 2 : -2], int(out[-2]), int(out[-1]))
 
 
 class _Functions(NamedTuple):
     pack: Any
+    plane_bytes: Any
     search: Any
     level: int
 
@@ -104,5 +126,6 @@ def _functions() -> _Functions:
         raise RuntimeError("the kernels are not there")
     found.hurnet_search.argtypes, found.hurnet_search.restype = list(_SEARCH), _INT
     pack = found.hurnet_pack_avx2 if Feature.AVX2 in features() else found.hurnet_pack
-    pack.argtypes, pack.restype = list(_PACK), None
-    return _Functions(pack, found.hurnet_search, best_level())
+    pack.argtypes, pack.restype = list(_PACK), _INT
+    found.hurnet_plane_bytes.argtypes, found.hurnet_plane_bytes.restype = [_LONG], _LONG
+    return _Functions(pack, found.hurnet_plane_bytes, found.hurnet_search, best_level())
