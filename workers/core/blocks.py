@@ -73,7 +73,8 @@ class Block:
 
     def __init__(self, dimension: int, first: int, native: bool) -> None:
         self.native = native
-        self.rows = np.empty((BLOCK_ROWS, dimension), dtype=np.int16)
+        rows = _pages(BLOCK_ROWS * dimension * 2, huge=first > 0)
+        self.rows = rows.view(np.int16).reshape(BLOCK_ROWS, dimension)
         self.plane: NDArray[Any]
         self.scale: NDArray[Any]
         self.slack: NDArray[Any]
@@ -131,8 +132,9 @@ class Block:
 
 
 def _pages(size: int, huge: bool) -> NDArray[np.uint8]:
-    """Bytes on page boundaries, in huge pages where the system has them: those are read a third faster. What
-    is never written takes no memory, but of a huge page that is all or nothing: not for small contexts."""
+    """Bytes on page boundaries, in huge pages where the system has them: those are read a third faster, and
+    are there at once when first written to. What is never written takes no memory, but of a huge page that
+    is all or nothing: not for small contexts."""
     if sys.platform != "linux":
         return np.empty(size, dtype=np.uint8)
     memory = mmap.mmap(-1, size + _HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

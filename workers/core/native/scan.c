@@ -343,21 +343,31 @@ INLINE int32_t sign(uint32_t i) { /* fixed, and like no pattern that a vector ma
     return (int32_t)(i >> 31) * 2 - 1;
 }
 
-/* y = H S x of `width` components: signs, then Hadamard's matrix (of ±1) on every `b` of them. Exact. Returns b.
- * Every stage has the same shape (Pease), so that a compiler can make vectors of all; `spare` is as large as y. */
+/* y = H S x of `width` components: signs, then Hadamard's matrix (of ±1) on every `b` of them, its rows in some order.
+ * Exact. Returns b. The first three stages have the same shape (Pease: each turns the bits of all places by one), the
+ * others go in place in steps of at least eight, so that a compiler makes vectors of all; `spare` is as large as y. */
 INLINE int64_t rotate(const int16_t *x, int64_t d, int64_t width, int32_t *restrict y, int32_t *restrict spare) {
     const int64_t b = mixed(d);
     for (int64_t i = 0; i < d; i++) y[i] = x[i] * sign((uint32_t)i);
     for (int64_t i = d; i < width; i++) y[i] = 0;
-    for (int64_t at = 0; at < d; at += b)
-        for (int64_t h = 1; h < b; h *= 2) {
+    for (int64_t at = 0; at < d; at += b) {
+        int32_t *restrict z = y + at;
+        for (int64_t h = 1; h < b && h < 8; h *= 2) {
             for (int64_t i = 0; i < b / 2; i++) {
-                int32_t left = y[at + i], right = y[at + b / 2 + i];
+                int32_t left = z[i], right = z[b / 2 + i];
                 spare[2 * i] = left + right;
                 spare[2 * i + 1] = left - right;
             }
-            memcpy(y + at, spare, (size_t)b * sizeof *y);
+            memcpy(z, spare, (size_t)b * sizeof *z);
         }
+        for (int64_t h = 8; h < b; h *= 2)
+            for (int64_t first = 0; first < b; first += 2 * h)
+                for (int64_t i = first; i < first + h; i++) {
+                    int32_t left = z[i], right = z[i + h];
+                    z[i] = left + right;
+                    z[i + h] = left - right;
+                }
+    }
     return b;
 }
 
@@ -374,28 +384,29 @@ INLINE uint16_t slack_of(double error, double length) {
     return raised(rho + 0x1p-18 * (1 + rho));
 }
 
-typedef int32_t Ints __attribute__((vector_size(32))); /* GCC and clang make the best of them for any CPU */
-typedef float Floats __attribute__((vector_size(32)));
-typedef double Doubles __attribute__((vector_size(64)));
-typedef uint8_t Bytes __attribute__((vector_size(8)));
+typedef int32_t Ints __attribute__((vector_size(16))); /* GCC and clang make the best of them for any CPU */
+typedef float Floats __attribute__((vector_size(16)));
+typedef double Doubles __attribute__((vector_size(32)));
 
-/* p + 128, and in `errors` |y - s p|^2 and |y - s p'|^2, p' the middle of what has the upper four bits of p. */
-INLINE void quantise(const int32_t *y, int64_t width, double step, uint8_t *bytes, double errors[2]) {
-    Doubles fine = {0}, rough = {0};
-    for (int64_t i = 0; i < width; i += 8) {
-        Ints v;
-        memcpy(&v, y + i, sizeof v);
-        Ints p = __builtin_convertvector(__builtin_convertvector(v, Floats) * (float)(1 / step) + 128.5f, Ints);
-        Doubles value = __builtin_convertvector(v, Doubles);
-        Doubles e = value - step * __builtin_convertvector(p - 128, Doubles);
-        Doubles f = value - step * (__builtin_convertvector(p & 240, Doubles) - 120.5);
-        fine += e * e;
-        rough += f * f;
-        Bytes packed = __builtin_convertvector(p, Bytes);
-        memcpy(bytes + i, &packed, sizeof packed);
-    }
+/* p + 128, in `bytes` and in place of y; in `errors` |y - s p|^2 and |y - s p'|^2, p' the middle of what has the upper
+ * four bits of p. */
+INLINE void quantise(int32_t *restrict y, int64_t width, double step, uint8_t *restrict bytes, double errors[2]) {
+    Doubles fine[2] = {{0}}, rough[2] = {{0}};
+    for (int64_t i = 0; i < width; i += 8)
+        for (int half = 0; half < 2; half++) {
+            Ints v;
+            memcpy(&v, y + i + 4 * half, sizeof v);
+            Ints p = __builtin_convertvector(__builtin_convertvector(v, Floats) * (float)(1 / step) + 128.5f, Ints);
+            Doubles value = __builtin_convertvector(v, Doubles);
+            Doubles e = value - step * __builtin_convertvector(p - 128, Doubles);
+            Doubles f = value - step * (__builtin_convertvector(p & 240, Doubles) - 120.5);
+            fine[half] += e * e;
+            rough[half] += f * f;
+            memcpy(y + i + 4 * half, &p, sizeof p);
+        }
+    for (int64_t i = 0; i < width; i++) bytes[i] = (uint8_t)y[i];
     errors[0] = errors[1] = 0;
-    for (int j = 0; j < 8; j++) errors[0] += fine[j], errors[1] += rough[j];
+    for (int j = 0; j < 4; j++) errors[0] += fine[0][j] + fine[1][j], errors[1] += rough[0][j] + rough[1][j];
 }
 
 /* Writes row `at` of a block's planes, with room for twice a rotated row in y. Returns |x|^2. */
