@@ -37,9 +37,8 @@ Integers = NDArray[np.int64]
 
 
 class Columns(NamedTuple):
-    """What is held of a row beside its vector: coordinates, time, weight, answer, whether it teaches that
-    answer, and the row that taught it before (-1: none); where its text stands in the arena, and its length
-    there."""
+    """What is held of a row beside its vector: coordinates, time, weight, answer and whether it teaches that;
+    where its text stands in the arena, and its length there."""
 
     partitions: Integers
     offsets: Integers
@@ -47,7 +46,6 @@ class Columns(NamedTuple):
     weights: Integers
     answers: Integers
     teaches: NDArray[np.bool_]
-    previous: Integers
     texts: Integers
     lengths: Integers
 
@@ -60,7 +58,6 @@ _TYPES: Final[dict[str, type]] = {
     "weights": np.int16,
     "answers": np.int32,  # an index has fewer than 2**31 rows
     "teaches": np.bool_,
-    "previous": np.int32,
     "lengths": np.int32,
 }
 """In which columns are held; the others in int64."""

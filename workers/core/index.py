@@ -17,7 +17,7 @@ from workers.core.context import Vectors
 from workers.core.entries import NO_ANSWER, Entries, Entry, starts_of
 from workers.core.grid import check_grid, zero_rows
 from workers.core.scan import Coordinates
-from workers.core.teaching import NONE, Teaching
+from workers.core.teaching import Teaching
 
 __all__ = ["ContextIndex", "Coordinates", "Matches"]
 
@@ -143,8 +143,7 @@ class ContextIndex:
         answers = self._teaching.number(entries, places.texts)
         teaches = entries.answer_of != NO_ANSWER
         rows = np.flatnonzero(teaches)
-        previous = np.full(len(entries), NONE)
-        previous[rows] = self._teaching.enchain(answers[rows], rows + first)
+        self._teaching.enchain(answers[rows], rows + first)
         named = (
             partitions,
             entries.offsets,
@@ -152,7 +151,6 @@ class ContextIndex:
             entries.weights,
             answers,
             teaches,
-            previous,
         )
         self._teaching.sums.weighted |= bool((entries.weights != 1).any())
         self._blocks.append(vectors, Columns(*named, *places))

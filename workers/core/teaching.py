@@ -38,6 +38,7 @@ class Teaching:
         self._blocks = blocks
         self._last = np.empty(0, np.int32)  # the row that was last to teach an answer
         self._taught = np.empty(0, np.int32)  # rows that teach it
+        self._previous = np.empty(0, np.int32)  # by row: the one that taught its answer before
 
     def number(self, entries: Entries, texts: Integers) -> Integers:
         """The answers (n,) of entries to be appended, given where their texts stand in the arena. An entry
@@ -51,18 +52,18 @@ class Teaching:
         self._last[known : len(self.answers)], self._taught[known : len(self.answers)] = NONE, 0
         return numbers
 
-    def enchain(self, answers: Integers, rows: Integers) -> Integers:
-        """Say that rows (n,), ascending and about to be appended, teach these answers (n,); returns for each
-        the row that did before it, or -1."""
+    def enchain(self, answers: Integers, rows: Integers) -> None:
+        """Say that rows (n,), ascending and about to be appended, teach these answers (n,)."""
+        if not len(rows):
+            return
+        self._previous = grown(self._previous, int(rows[-1]) + 1)
         order = np.argsort(answers, kind="stable")
         answers, rows = answers[order], rows[order]
         begins = np.diff(answers, prepend=NONE) != 0
-        previous = np.empty_like(rows)
-        previous[order] = np.where(begins, self._last[answers], np.roll(rows, 1))
+        self._previous[rows] = np.where(begins, self._last[answers], np.roll(rows, 1))
         ends = np.flatnonzero(np.roll(begins, -1))
         self._last[answers[ends]] = rows[ends]
         self._taught[answers[ends]] += np.diff(ends, prepend=-1)
-        return previous
 
     def appended(self, rows: Integers, answers: Integers) -> None:
         """Rows (n,) that teach these answers (n,) now stand in the blocks: bring the sums up to date."""
@@ -122,12 +123,12 @@ class Teaching:
 
     def _rows_of(self, answers: Integers) -> tuple[Integers, Integers]:
         """The rows that teach some answers, whose it is and which row: along all their chains at once."""
-        owners, rows = [answers[:0]], [answers[:0]]
-        at = np.array([self._last[answer] for answer in answers.tolist()], dtype=np.int64)
+        owners, rows, at = [answers[:0]], [answers[:0]], self._last[answers]
         while (going := at != NONE).any():
             answers, at = answers[going], at[going]
-            teaching = self._blocks.snapshot.column("teaches", at)
-            owners.append(answers[teaching])
-            rows.append(at[teaching])
-            at = self._blocks.snapshot.column("previous", at)
-        return np.concatenate(owners), np.concatenate(rows)
+            owners.append(answers)
+            rows.append(at.astype(np.int64))
+            at = self._previous[at]
+        owner, row = np.concatenate(owners), np.concatenate(rows)
+        teaching = self._blocks.snapshot.column("teaches", row)  # all but those removed since
+        return owner[teaching], row[teaching]
