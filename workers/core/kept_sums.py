@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from workers.core.ageing import Window
 from workers.core.blocks import Blocks
+from workers.core.context import Vectors
 
 Integers = NDArray[np.int64]
 
@@ -35,19 +37,27 @@ class KeptSums:
         """The sum, as rows weigh now. Raises KeyError where none is kept."""
         return self._weighed[answer]
 
-    def add(self, answer: int, rows: Integers) -> None:
-        """Rows that stand in the blocks; the first call for an answer begins its sum."""
-        sums = self._panes.setdefault(answer, {})
-        for pane, mine in self._by_pane(rows):
-            sums[pane] = sums.get(pane, 0) + self._total(mine)
-        self._weighed[answer] = self._together(sums)
+    def add(self, answers: Integers, rows: Integers) -> None:
+        """Rows (n,) that stand in the blocks, to the sums of the answers (n,) that they teach; the first of
+        an answer begin its sum."""
+        panes = self._panes_of(rows)
+        order = np.lexsort((panes, answers))
+        answers, rows, panes = answers[order], rows[order], panes[order]
+        vectors, copies = self._blocks.snapshot.vectors(rows), self._copies(rows)
+        begins = np.diff(answers, prepend=-1) | np.diff(panes, prepend=panes[:1])
+        for first, end in pairwise([*np.flatnonzero(begins).tolist(), len(rows)]):
+            sums, pane = self._panes.setdefault(int(answers[first]), {}), int(panes[first])
+            sums[pane] = sums.get(pane, 0) + _total(
+                vectors[first:end], None if copies is None else copies[first:end]
+            )
+        for answer in np.unique(answers).tolist():
+            self._weighed[answer] = self._together(self._panes[answer])
 
     def subtract(self, answer: int, row: Integers) -> None:
         """One row (1,), if its answer's sum is kept."""
-        ((pane, _),) = self._by_pane(row)
-        sums = self._panes.get(answer, {})
+        pane, sums = int(self._panes_of(row)[0]), self._panes.get(answer, {})
         if pane in sums:
-            sums[pane] = sums[pane] - self._total(row)
+            sums[pane] = sums[pane] - _total(self._blocks.snapshot.vectors(row), self._copies(row))
             self._weighed[answer] = self._together(sums)
 
     def drop(self, answer: int) -> None:
@@ -67,7 +77,7 @@ class KeptSums:
 
     def weights(self, rows: Integers) -> NDArray[Any] | None:
         """What each row weighs now; None where that is 1 for all there are."""
-        weights = self._blocks.snapshot.column("weights", rows) if self.weighted else None
+        weights = self._copies(rows)
         if not self.window.half_life_ms:
             return weights
         shares = self.window.shares(self._blocks.snapshot.column("timestamps_ms", rows))
@@ -79,17 +89,18 @@ class KeptSums:
         nothing = np.zeros(self._blocks.snapshot.dimension + 1)
         return sum((self.window.share(pane) * total for pane, total in sums.items()), start=nothing)
 
-    def _total(self, rows: Integers) -> Integers:
-        vectors = self._blocks.snapshot.vectors(rows)
-        if not self.weighted:
-            return np.append(vectors.sum(axis=0, dtype=np.int64), len(rows))
-        weights = self._blocks.snapshot.column("weights", rows).astype(np.int64)
-        return np.append(weights @ vectors, weights.sum())
+    def _copies(self, rows: Integers) -> Integers | None:
+        """How many each row is; None where each is one."""
+        return self._blocks.snapshot.column("weights", rows) if self.weighted else None
 
-    def _by_pane(self, rows: Integers) -> Iterator[tuple[int, Integers]]:
+    def _panes_of(self, rows: Integers) -> Integers:
         if not self.window.half_life_ms:
-            yield 0, rows
-            return
-        panes = self.window.panes(self._blocks.snapshot.column("timestamps_ms", rows))
-        for pane in np.unique(panes).tolist():
-            yield pane, rows[panes == pane]
+            return np.zeros_like(rows)
+        return self.window.panes(self._blocks.snapshot.column("timestamps_ms", rows))
+
+
+def _total(vectors: Vectors, copies: Integers | None) -> Integers:
+    """Σ w x and Σ w."""
+    if copies is None:
+        return np.append(np.add.reduce(vectors, axis=0, dtype=np.int64), len(vectors))
+    return np.append(copies @ vectors, copies.sum())

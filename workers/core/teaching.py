@@ -67,11 +67,12 @@ class Teaching:
 
     def appended(self, rows: Integers, answers: Integers) -> None:
         """Rows (n,) that teach these answers (n,) now stand in the blocks: bring the sums up to date."""
-        for answer in np.unique(answers[self._taught[answers] >= MANY]).tolist():
-            if answer in self.sums:
-                self.sums.add(answer, rows[answers == answer])
-            else:
-                self.sums.add(answer, self._rows_of(np.array([answer]))[1])
+        many = self._taught[answers] >= MANY
+        rows, answers = rows[many], answers[many]
+        new = [answer for answer in np.unique(answers).tolist() if answer not in self.sums]
+        known = np.isin(answers, new, invert=True)
+        self.sums.add(answers[known], rows[known])
+        self.sums.add(*self._rows_of(np.array(new, dtype=np.int64)))
 
     def removed(self, row: int) -> None:
         """A row is about to be removed."""
