@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from workers.core.ageing import NOTHING_AGES, Window
 from workers.core.context import Batch, Deletion, Vectors
+from workers.core.entries import NO_ANSWER, Entries
 from workers.core.features import Features
 from workers.core.statistics import Statistics
 from workers.errors import ContextError
@@ -36,17 +37,31 @@ class Pairs(NamedTuple):
 def pairs(batches: Iterable[Batch], window: Window = NOTHING_AGES) -> Mapping[str, Pairs]:
     """The entries that have an answer and are not older than the window, by the key of their statistics: that
     is their named context, unless pairs age."""
-    found: dict[str, list[tuple[Vectors, str, int]]] = {}
+    found: dict[str, list[Pairs]] = {}
     for batch in batches:
-        for vector, entry in zip(batch.vectors, batch.entries, strict=True):
-            if entry.answer is not None and (key := window.key(entry.context, entry.timestamp_ms)):
-                found.setdefault(key, []).append((vector, entry.answer, entry.weight))
-    return {key: _together(mine) for key, mine in found.items()}
+        columns = batch.columns
+        for key, rows in _rows_by_key(columns, window).items():
+            answers = [columns.answers[answer] for answer in columns.answer_of[rows].tolist()]
+            found.setdefault(key, []).append(Pairs(batch.vectors[rows], answers, columns.weights[rows]))
+    return {key: _joined(parts) for key, parts in found.items()}
 
 
-def _together(found: Sequence[tuple[Vectors, str, int]]) -> Pairs:
-    vectors, answers, weights = zip(*found, strict=True)
-    return Pairs(np.stack(vectors), list(answers), np.array(weights, np.int64))
+def _rows_by_key(entries: Entries, window: Window) -> Mapping[str, list[int]]:
+    taught = np.flatnonzero(entries.answer_of != NO_ANSWER)
+    columns = (taught, entries.context_of[taught], entries.timestamps_ms[taught])
+    rows: dict[str, list[int]] = {}
+    for row, context, timestamp_ms in zip(*(column.tolist() for column in columns), strict=True):
+        if key := window.key(entries.contexts[context], timestamp_ms):
+            rows.setdefault(key, []).append(row)
+    return rows
+
+
+def _joined(parts: Sequence[Pairs]) -> Pairs:
+    return Pairs(
+        np.concatenate([part.vectors for part in parts]),
+        [answer for part in parts for answer in part.answers],
+        np.concatenate([part.weights for part in parts]),
+    )
 
 
 def learn(
