@@ -16,8 +16,8 @@ import numpy as np
 
 from schemas import InvalidMessage
 from workers.core.ageing import Window
-from workers.core.codec import MAX_OFFSET, bare
-from workers.core.context import Batch, Entry, Vectors, key_digest
+from workers.core.codec import bare
+from workers.core.context import MAX_OFFSET, Batch, Entry, Vectors, key_digest
 from workers.core.features import Features
 from workers.core.statistics import Statistics
 from workers.errors import ContextGap

@@ -12,7 +12,8 @@ from kafka.admin import KafkaAdminClient
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_forget import events, teach
 from workers.adapters.redis import connect
-from workers.core.codec import MAX_OFFSET, Packed, pack, unpack
+from workers.core.codec import Packed, pack, unpack
+from workers.core.context import MAX_OFFSET
 
 
 def test_verify_proves_it_and_finds_what_was_changed(system: System) -> None:

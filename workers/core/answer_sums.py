@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workers.core.context import Vectors
 from workers.core.gram import MAX_ROWS, blocks
-from workers.core.grid import SCALE
+from workers.core.grid import SCALE, check_grid
 
 Weights = NDArray[np.int64]
 
@@ -44,8 +44,7 @@ def check_pairs(rows: Vectors, answers: Sequence[str], dimension: int) -> None:
         raise ValueError(f"rows must be int16 (n, {dimension}), not {rows.dtype} {rows.shape}")
     if isinstance(answers, str) or len(answers) != len(rows):
         raise ValueError(f"{len(rows)} rows need as many answers, not {len(answers)}")
-    if rows.size and (rows.min() < -SCALE or rows.max() > SCALE):
-        raise ValueError(f"a row leaves the grid: components are from {-SCALE} to {SCALE}")
+    check_grid(rows)
     for answer in answers:
         if not isinstance(answer, str):
             raise ValueError(f"an answer must be a string, not {type(answer).__name__}")

@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core import bounds
-from workers.core.context import Vectors
+from workers.core.context import MAX_OFFSET, Vectors
 from workers.core.grid import squared_norms
 from workers.core.native import scan as kernels
 
-MAX_OFFSET = 2**63 - 1
 BLOCK_ROWS = 1 << 14
 """A multiple of the 32 rows that the kernels read at once."""
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 import numpy as np
 from crc32c import crc32c
 
-from workers.core.context import NOTHING, Batch, Deletion, Vectors
+from workers.core.context import MAX_OFFSET, NOTHING, Batch, Deletion, Vectors
 from workers.core.entries import Entries
 from workers.core.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS, pack_entries, unpack_entries
-from workers.core.grid import SCALE, zero_rows
-
-MAX_OFFSET: Final = 2**63 - 1
+from workers.core.grid import check_grid, zero_rows
 
 _HEADER = struct.Struct("<BI")  # format, checksum
 
@@ -149,7 +147,6 @@ def _check_vectors(vectors: Vectors, rows: int, dimension: int) -> None:
         raise ValueError(f"a batch of {rows} rows; at most {MAX_ROWS}")
     if vectors.dtype != np.int16 or vectors.shape != (rows, dimension):
         raise ValueError(f"vectors must be int16 ({rows}, {dimension}), not {vectors.dtype} {vectors.shape}")
-    if rows and (vectors.min() < -SCALE or vectors.max() > SCALE):
-        raise ValueError(f"a vector leaves the grid: components are from {-SCALE} to {SCALE}")
+    check_grid(vectors)
     if zero_rows(vectors).any():
         raise ValueError("a vector is zero: it has no direction to be found by")

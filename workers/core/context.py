@@ -30,6 +30,7 @@ __all__ = [
     "key_digest",
 ]
 
+MAX_OFFSET = 2**63 - 1
 NOTHING = -1
 """The watermark of a shard that has seen nothing."""
 

@@ -1,4 +1,4 @@
-"""The k best rows of a query among all, by exact cosine: a pass over the 8-bit planes, then integers
+"""The k best rows of a query among all, by exact cosine: a pass over few bits of each row, then integers
 (`bounds`).
 
 One call of a kernel in C does both where it was built. Without it, the products of the pass are simsimd's or
