@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any, Self
 
 from kafka import KafkaProducer
@@ -23,6 +24,13 @@ class Ask:
     due: float
     topic: str
     value: bytes
+
+
+def evenly(topics: Sequence[str], values: Sequence[bytes], rate: int, seconds: float) -> list[Ask]:
+    """`rate` a second to each topic, evenly spread."""
+    all_rates = rate * len(topics)
+    asked = islice(zip(cycle(topics), cycle(values), strict=False), int(all_rates * seconds))
+    return [Ask(i / all_rates, topic, value) for i, (topic, value) in enumerate(asked)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import cycle, islice
 from statistics import median
 
 from schemas import Answer, Query
-from tests.benchmarks._asker import Ask, Asker, Reply
+from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._report import Report, main, milliseconds, quantile
 from tests.benchmarks._scoring import Scoring
 from tests.benchmarks._system import Bench, bench, fill, has_weights, questions, wait_for
@@ -54,7 +53,7 @@ def measure(rounds: int) -> Report:
             _in_turns(asker, topics, asks, replies)
             for rate in (10, 100):
                 for system, topic in topics.items():
-                    schedule = _schedule([topic], asks, rate, SECONDS[rate])
+                    schedule = evenly([topic], asks, rate, SECONDS[rate])
                     replies[system, f"{rate}/s"] += asker.on_schedule(schedule)
             for system, topic in topics.items():
                 throughput, done = asker.flat_out(topic, asks, OUTSTANDING, FLAT_OUT_S)
@@ -65,18 +64,8 @@ def measure(rounds: int) -> Report:
 
 def _in_turns(asker: Asker, topics: dict[str, str], asks: Sequence[bytes], replies: Times) -> None:
     systems = {topic: system for system, topic in topics.items()}
-    for reply in asker.on_schedule(_schedule(list(topics.values()), asks, 1, SECONDS[1])):
+    for reply in asker.on_schedule(evenly(list(topics.values()), asks, 1, SECONDS[1])):
         replies[systems[reply.topic], "1/s"].append(reply)
-
-
-def _schedule(topics: Sequence[str], asks: Sequence[bytes], rate: int, seconds: float) -> list[Ask]:
-    """`rate` a second to each topic, evenly spread."""
-    all_rates = rate * len(topics)
-    count = int(all_rates * seconds)
-    return [
-        Ask(i / all_rates, topic, value)
-        for i, (topic, value) in enumerate(islice(zip(cycle(topics), cycle(asks), strict=False), count))
-    ]
 
 
 @contextmanager

@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Final
 
 from schemas import Answer, Query
-from tests.benchmarks._asker import Ask, Asker, Reply
+from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._report import Report, main, quantile
 from tests.benchmarks._system import (
     PARTITIONS,
@@ -53,7 +53,7 @@ def measure(rounds: int) -> Report:
             with Asker(settings) as asker:
                 asker.flat_out(settings.queries, asks, 8, 1.0)
                 for rate, seconds in SECONDS.items():
-                    replies = asker.on_schedule(schedule(settings.queries, asks, rate, seconds * rounds))
+                    replies = asker.on_schedule(evenly([settings.queries], asks, rate, seconds * rounds))
                     describe(report, rate, replies)
     title = f"a responder over {SIZE.rows:,} rows, {EMBEDDER}"
     report.table(title, ["figure", ">"], [(name, f"{x:.4g}") for name, x in report.figures.items()])
@@ -89,12 +89,6 @@ def responder(servers: Bench, report: Report) -> Iterator[WorkerProcess]:
         report.figures["ready_cpu_s"] = counted(worker, "process_cpu_seconds_total")
         report.figures["resident_gb"] = counted(worker, "process_resident_memory_bytes") / 1e9
         yield worker
-
-
-def schedule(topic: str, asks: Sequence[bytes], rate: int, seconds: float) -> list[Ask]:
-    """`rate` a second, evenly spread."""
-    values = islice(cycle(asks), int(rate * seconds))
-    return [Ask(i / rate, topic, value) for i, value in enumerate(values)]
 
 
 def describe(report: Report, rate: int, replies: Sequence[Reply]) -> None:
