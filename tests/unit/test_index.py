@@ -451,7 +451,8 @@ def test_every_instruction_set_finds_the_same(n: int, k: int) -> None:
     places = [(0, i) for i in range(300)]
     expected = [reference(query, vectors, places, k) for query in queries]
     for level in LEVELS:
-        assert kernels.search(table, queries, k, own, level).rows.tolist() == expected
+        found = kernels.search(table, queries, k, own, level).nearest
+        assert [rows.tolist() for rows, _ in found] == expected
 
 
 @kernels_alone
@@ -492,11 +493,11 @@ def test_every_instruction_set_agrees_with_fractions(
         assert index.remove(0, gone)
     own = [[1, 0, i % n] for i in range(asked)]
     for level in LEVELS:
-        found = kernels.search(index._blocks.snapshot.table, queries, k, np.array(own), level)
+        found = kernels.search(index._blocks.snapshot.table, queries, k, np.array(own), level).nearest
         for i, query in enumerate(queries):
             left = [j for j in range(n) if j not in removed and j != own[i][2]]
             nearest = [left[j] for j in reference(query, rows[left], [(0, j) for j in left], k)]
-            assert found.rows[i, : found.counts[i]].tolist() == nearest
+            assert found[i][0].tolist() == nearest
 
 
 @pytest.mark.usefixtures("small_blocks")

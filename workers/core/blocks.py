@@ -143,10 +143,10 @@ def _pages(size: int, huge: bool) -> NDArray[np.uint8]:
 
 
 class Snapshot(NamedTuple):
-    """What was published at one moment. `table` is (blocks, 11), the structs of scan.c, for the kernels."""
+    """What was published at one moment. `table` is the blocks' structs, for the kernels."""
 
     blocks: tuple[Block, ...]
-    table: Integers
+    table: bytes
     rows: int
     dimension: int
 
@@ -170,7 +170,7 @@ class Blocks:
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
         self.native = kernels.available()
-        self.snapshot = Snapshot((), np.empty(0, dtype=np.int64), 0, dimension)
+        self.snapshot = Snapshot((), b"", 0, dimension)
 
     def append(self, vectors: Vectors, columns: Columns) -> None:
         """Write rows (n, d), none of zeros, then publish them."""
@@ -190,7 +190,7 @@ class Blocks:
         table = np.array([block.described for block in blocks], dtype=np.int64)
         if len(blocks) and self.native:
             table[-1, -1] = rows - (len(blocks) - 1) * BLOCK_ROWS
-        self.snapshot = Snapshot(blocks, table, rows, self._dimension)
+        self.snapshot = Snapshot(blocks, table.tobytes(), rows, self._dimension)
 
     def find(self, partition: int, offset: int) -> int | None:
         """The row of these coordinates that has not been removed."""

@@ -70,8 +70,7 @@ def _natively(
         own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
     gaining = 1 + snapshot.rows * queries.size // _SHARE  # queries.size is n d
     found = kernels.search(snapshot.table, queries, k, own, threads=min(threads, gaining))
-    counts = found.counts.tolist()
-    return [Nearest(found.rows[i, :n], found.cosines[i, :n]) for i, n in enumerate(counts)]
+    return [Nearest(*rows_and_cosines) for rows_and_cosines in found.nearest]
 
 
 def _portably(

@@ -744,13 +744,12 @@ INLINE int leaves_grid(const int16_t *x, int64_t n) {
     return outside;
 }
 
-/* The k best rows of the blocks for each of n queries, best first, and their cosines (n, k); `found` (n) says how
- * many. A query of zeros has none. `except`, where it is not NULL, is (n, 3): a flag, partition and offset of the entry
- * that must not answer. `looked` (2) is how many rows the upper four bits left, where they were asked, and how many
- * were left in the end. Returns 0, -1 without memory, or 1 for a query that is not on the grid. */
+/* The k best rows of the blocks for each of n queries. `except`, where it is not NULL, is (n, 3): a flag, partition and
+ * offset of the entry that must not answer. `out` is, for each query, how many were found, their rows, best first, and
+ * their cosines (1 + k + k), none for a query of zeros; then how many rows the upper four bits left, where they were
+ * asked, and how many were left in the end. Returns 0, -1 without memory, or 1 for a query that is not on the grid. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
-                  const int64_t *except, int level, int64_t threads, int64_t *rows, double *cosines, int64_t *found,
-                  int64_t *looked) {
+                  const int64_t *except, int level, int64_t threads, int64_t *out) {
     if (leaves_grid(queries, n * d)) return 1;
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
     Query *states = calloc((size_t)padded, sizeof *states);
@@ -765,13 +764,14 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
     }
     for (int64_t t = 0; t < threads && !failed; t++) failed = hire(workers + t, &search, states, except, k);
     if (!failed) failed = scan_all(workers, threads, n);
+    int64_t *looked = out + n * (1 + 2 * k);
     looked[0] = looked[1] = 0;
-    for (int64_t i = 0; i < n && !failed; i++) {
+    for (int64_t i = 0; i < n && !failed; i++, out += 1 + 2 * k) {
         const int64_t *own = except && except[3 * i] ? except + 3 * i + 1 : NULL;
-        found[i] = decide(workers->states + i, blocks, d, own, search.use.dot, rows + i * k, cosines + i * k);
+        *out = decide(workers->states + i, blocks, d, own, search.use.dot, out + 1, (double *)(out + 1 + k));
         looked[0] += workers->states[i].valued;
         looked[1] += workers->states[i].count;
-        failed = found[i] < 0 ? -1 : 0;
+        failed = *out < 0 ? -1 : 0;
     }
     for (int64_t t = 0; workers && t < threads; t++) dismiss(workers + t, padded);
     free(workers);

@@ -24,20 +24,21 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _POINTER,
     _INT,
     _LONG,
-    *[_POINTER] * 4,
+    _POINTER,
 )
 
 Integers = NDArray[np.int64]
 
+BLOCK_BYTES: Final = 88
+"""Of the struct `Block` of scan.c."""
+
 
 class Found(NamedTuple):
-    """The k best rows of each query (n, k) and their cosines; `counts` (n,) says how many there are. For all
-    queries together, `valued` is how many rows the upper four bits left, where they were asked, and `looked`
-    how many were compared in the end."""
+    """The best rows of each query, at most k, and their cosines. For all queries together, `valued` is how
+    many rows the upper four bits left, where they were asked, and `looked` how many were compared in the
+    end."""
 
-    rows: Integers
-    cosines: NDArray[np.float64]
-    counts: Integers
+    nearest: list[tuple[Integers, NDArray[np.float64]]]
     valued: int
     looked: int
 
@@ -74,7 +75,7 @@ def plane_bytes(dimension: int) -> int:
 
 
 def search(
-    table: Integers,
+    table: bytes,
     queries: Vectors,
     k: int,
     exclude: Integers | None = None,
@@ -87,29 +88,34 @@ def search(
     more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are shared among
     `threads`. Raises ValueError for a query that is not on the grid."""
     n, d = queries.shape
-    queries = np.ascontiguousarray(queries)
-    out = np.empty(2 * n * k + n + 2, dtype=np.int64)  # one array: an address costs a microsecond
-    address = out.ctypes.data
+    size = 1 + 2 * k  # of what is found for a query: how many, their rows, their cosines
+    out = bytearray(8 * (n * size + 2))
     functions = _functions()
     failed = functions.search(
-        table.ctypes.data,
-        len(table),
+        table,
+        len(table) // BLOCK_BYTES,
         d,
-        queries.ctypes.data,
+        queries.tobytes(),
         n,
         k,
-        None if exclude is None else exclude.ctypes.data,
+        None if exclude is None else exclude.tobytes(),
         functions.level if level is None else level,
         threads,
-        *range(address, address + 16 * n * k + 1, 8 * n * k),
-        address + 8 * (out.size - 2),
+        ctypes.byref(_LONG.from_buffer(out)),
     )
     if failed > 0:
         raise ValueError("a query leaves the grid")
     if failed:
         raise MemoryError("no memory to search in")
-    rows, cosines = out[: 2 * n * k].reshape(2, n, k)
-    return Found(rows, cosines.view(np.float64), out[-n - 2 : -2], int(out[-2]), int(out[-1]))
+    numbers = memoryview(out).cast("q")
+    nearest = [
+        (
+            np.frombuffer(out, np.int64, numbers[at], 8 * at + 8),
+            np.frombuffer(out, np.float64, numbers[at], 8 * (at + 1 + k)),
+        )
+        for at in range(0, n * size, size)
+    ]
+    return Found(nearest, numbers[-2], numbers[-1])
 
 
 class _Functions(NamedTuple):
