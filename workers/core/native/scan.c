@@ -24,7 +24,8 @@
 #define CHUNKS 4 /* of a block */
 #define CHUNK_ROWS 4096 /* that a thread takes at once: the next query finds their upper bits in the L2 cache */
 #define FEW 64   /* if the upper four bits leave more rows of a chunk than FEW and one in SHARE, the rest of it is */
-#define SHARE 24 /* read whole: a row in integers costs as much as the lower bits of so many */
+#define SHARE 24 /* read whole: a row in integers costs as much as the lower bits of so many; */
+#define DENSE 5  /* and so are the next chunks, before they are asked again */
 
 typedef struct { /* as Block.described in workers/core/blocks.py */
     const int16_t *rows;
@@ -54,6 +55,7 @@ typedef struct {
     float least;        /* a row with a smaller upper bound can't be among the k best */
     int32_t sum;        /* of the coefficients: they meet p + 128 */
     int64_t k, held, count, room, valued;
+    int64_t dense; /* chunks to come that are read whole */
     float *best;        /* heap of the k largest lower bounds, the smallest on top */
     Candidate *found;
 } Query;
@@ -575,6 +577,7 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     const Block *block = search->blocks + b;
     Row queue[QUEUE + PAIR * LANES] = {{0}};
     int64_t waiting = 0, left = 0, at = from;
+    if (state->dense && state->dense--) return scan_whole(search, b, from, end, c, state);
     for (; at < end && left <= FEW + (at - from) / SHARE; at += PAIR * LANES) {
         uint32_t rows = search->use.sieve(block, at, c, search->steps, state);
         for (; rows; rows &= rows - 1, left++) {
@@ -588,6 +591,8 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
         waiting = 0;
     }
     if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
+    /* A block's first chunk does not count: there may have been no bound yet. */
+    if (at < end && from && (at - from) * 4 < CHUNK_ROWS) state->dense = DENSE;
     return scan_whole(search, b, at, end, c, state);
 }
 
