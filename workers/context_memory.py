@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,16 +12,28 @@ from workers.core.context import NOTHING, Batch
 from workers.core.encoded_words import forget_texts
 from workers.core.features import NONE, Features
 from workers.core.index import ContextIndex
+from workers.core.native import scan as kernels
 from workers.core.sums import AnswerSums
 from workers.ports import PublishedWeights
+
+if TYPE_CHECKING:
+    from workers.core.device_scan import Device
 
 
 class ContextMemory:
     """Follows the shards, batch by batch; `watermarks` is the last offset seen of each."""
 
-    def __init__(self, dimension: int, features: str = NONE, half_life_ms: int = 0, threads: int = 1) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        features: str = NONE,
+        half_life_ms: int = 0,
+        threads: int = 1,
+        device: Device | None = None,
+    ) -> None:
         self._dimension = dimension
         self._threads = threads
+        self._device = device
         self.features = Features(features, dimension)
         self.half_life_ms = half_life_ms
         self._indexes: dict[str, ContextIndex] = {}
@@ -80,6 +93,13 @@ class ContextMemory:
         index = self._indexes.get(context)
         return ContextIndex(self._dimension) if index is None else index
 
+    @property
+    def searched_by(self) -> str:
+        """What makes the first pass of a search: a device, the kernels, or libraries in their stead."""
+        if self._device and not self._device.failed:
+            return self._device.place.type
+        return "kernels" if kernels.available() else "libraries"
+
     def sums(self, context: str) -> AnswerSums | None:
         """What weights on features need of `context`; None where there are no features, or no entries."""
         return self._sums.get(context)
@@ -102,7 +122,9 @@ class ContextMemory:
 
     def _index(self, context: str) -> ContextIndex:
         if context not in self._indexes:
-            self._indexes[context] = ContextIndex(self._dimension, self._window(context), self._threads)
+            self._indexes[context] = ContextIndex(
+                self._dimension, self._window(context), self._threads, self._device
+            )
             if self.features.identity != NONE:
                 self._sums[context] = AnswerSums(self.features)
         return self._indexes[context]

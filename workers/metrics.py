@@ -139,5 +139,8 @@ class Metrics:
             "answer_seconds", "from polling a query to its delivered answer"
         )
         self.score_seconds = self._histogram("score_seconds", "scoring one micro-batch of queries")
+        self.device_failures = self._counter(
+            "device_failures", "devices that failed: since then the CPU searches"
+        )
         self.transactions_aborted = self._counter("transactions_aborted", "deliveries that were rolled back")
         self.queries_waiting = self._gauge("queries_waiting", "queries waiting for their min_watermarks")

@@ -11,6 +11,7 @@ import gc
 import re
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,12 +19,16 @@ from schemas import Answer
 from workers.context_memory import ContextMemory
 from workers.core.context import Batch, joined
 from workers.dead_letters import dead_letter
+from workers.errors import ConfigurationError
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, Outgoing, WeightsStore
 from workers.progress import Progress
 from workers.replies import Replies
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.core.device_scan import Device
 
 log = structlog.get_logger()
 
@@ -59,6 +64,7 @@ class Responder:
             settings.solve.features,
             settings.solve.half_life_ms,
             settings.responder.threads,
+            self._search_device(settings.responder.device),
         )
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
@@ -87,6 +93,20 @@ class Responder:
         self._exchange.close()
         self._store.close()
 
+    def _search_device(self, name: str) -> Device | None:
+        if name == "cpu":
+            return None
+        from workers.core.device_scan import search_device  # only here: it loads torch
+
+        try:
+            return search_device(name, self._device_failed)
+        except ValueError as error:
+            raise ConfigurationError(f"HURNET_RESPONDER_DEVICE: {error}") from None
+
+    def _device_failed(self, reason: str) -> None:
+        self._metrics.device_failures.inc()
+        log.error("the device failed: from now on the CPU searches, with the same results", reason=reason)
+
     def _follow(self) -> int:
         """Take in what is new in the context; returns how many rows that were."""
         features = self._memory.features
@@ -98,7 +118,11 @@ class Responder:
         if not self._caught_up and not any(self._lag.values()):
             self._caught_up = True
             gc.freeze()  # what has been loaded stays: full collections need not walk it (0.1 s and more)
-            log.info("caught up with the context", rows=dict(self._memory.rows()))
+            log.info(
+                "caught up with the context",
+                rows=dict(self._memory.rows()),
+                searched_by=self._memory.searched_by,
+            )
         return moved
 
     def _take_in(self, batch: Batch) -> int:

@@ -174,6 +174,9 @@ class ResponderSettings(_Section):
     )
     batch: int = Field(64, ge=1, le=1_000, description="queries answered together at most")
     threads: int = Field(1, ge=1, le=256, description="that share a search over many rows, where it gains")
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="where to search; on a GPU that takes 1 byte a dimension and row of its memory"
+    )
     poll: Seconds = Field(0.02, description="longest wait for queries before looking for new entries")
     threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
     p: float = Field(2.0, ge=1.1, le=8, description="similarity in the space lp: 2 is the cosine")

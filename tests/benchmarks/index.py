@@ -3,7 +3,8 @@
 Rows and queries are lines of prose from the machine's package descriptions and installed packages, embedded
 by hashing. Ratios are medians of CPU time over interleaved rounds. `--rows 10000,500000` and `--dimensions
 256,1024` choose other sizes; beyond the text that there is, rows are tiled. Peers that are not installed
-(`pip install -e .[bench]`) are left out, and graphs above 20,000 rows: they take minutes to build.
+(`pip install -e .[bench]`) are left out, and graphs above 20,000 rows: they take minutes to build. `--device
+cuda` takes the search there into the comparison.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tests.benchmarks._report import Report, main, quantile
 from tests.benchmarks._searches import Search, peers
 from workers.adapters.embedders import load
 from workers.core.context import Entry, Vectors
+from workers.core.device_scan import Device, search_device
 from workers.core.grid import squared_norms
 from workers.core.index import ContextIndex
 from workers.core.native import disabled
@@ -82,9 +84,9 @@ def entries(first: int, n: int) -> list[Entry]:
     return [Entry(i, 0, "c", f"text {i}", f"answer {i}") for i in range(first, first + n)]
 
 
-def filled(vectors: Vectors) -> tuple[ContextIndex, list[float]]:
+def filled(vectors: Vectors, device: Device | None = None) -> tuple[ContextIndex, list[float]]:
     """The index with these rows, and the seconds of each append."""
-    index, seconds = ContextIndex(vectors.shape[1]), []
+    index, seconds = ContextIndex(vectors.shape[1], device=device), []
     for first in range(0, len(vectors), TAUGHT_AT_ONCE):
         part = vectors[first : first + TAUGHT_AT_ONCE]
         taught = entries(first, len(part))
@@ -168,6 +170,8 @@ class Case:
         self.searches = {"ours": ours(self.index)} | peers(self._vectors, approximate)
         if portable:
             self.searches[PORTABLE] = ours(portable)
+        if device := search_device(SIZES.device, sys.exit):  # not measured by what the host does in its stead
+            self.searches[SIZES.device] = ours(filled(self._vectors, device)[0])
         self.truth = reference(self._vectors, self._queries)
         self.seconds = {
             batch: interleaved(self.searches, self._queries, batch, rounds if batch < LARGE_BATCH else 2)
@@ -228,6 +232,12 @@ class Case:
             taught.result()
         return quantile(seconds, 0.99)
 
+    def on_device(self, name: str) -> dict[str, float]:
+        """Wall microseconds a query of a search on the device, if one was asked for."""
+        of = SIZES.device
+        walls = {batch: seconds[of][1] for batch, seconds in self.seconds.items() if of in seconds}
+        return {f"{of}_wall_us_b{batch}_{name}": wall / batch * 1e6 for batch, wall in walls.items()}
+
     def table(self, report: Report) -> None:
         lines = []
         for name in self.searches:
@@ -263,7 +273,9 @@ def _summarise(report: Report, cases: Sequence[Case]) -> None:
         figures[f"b{batch}_over_best_f32"] = min(case.ratio(batch, "ours", EXACT) for case in large)
     figures["pip_only_b1"] = min(case.ratio(1, PORTABLE, FAISS) for case in large)
     figures["pip_only_b64"] = min(case.ratio(64, PORTABLE, EXACT) for case in large)
-    figures["wrong_answers"] = sum(case.wrong("ours") + case.wrong(PORTABLE) for case in cases)
+    figures["wrong_answers"] = sum(
+        case.wrong("ours") + case.wrong(PORTABLE) + case.wrong(SIZES.device) for case in cases
+    )
     figures["read_gb_s"] = bandwidth() / 1e9
     for case in large:
         name = f"n{case.rows}_d{case.dimension}"
@@ -273,6 +285,7 @@ def _summarise(report: Report, cases: Sequence[Case]) -> None:
             figures[f"valued_k{k}_{name}"], figures[f"looked_k{k}_{name}"] = case.looked(k)
         figures[f"append_rows_s_{name}"] = case.rows / sum(case.append_s)
         figures[f"append_longest_ms_{name}"] = max(case.append_s) * 1e3
+        figures |= case.on_device(name)
     figures |= _recall(cases)
     if kernels.available():
         for n in (1, LARGE_BATCH):
@@ -307,7 +320,7 @@ def _small(report: Report) -> None:
     report.figures["call_us_n10k_d512"] = statistics.median(seconds) * 1e6
 
 
-SIZES = argparse.Namespace(rows=[1_000, 10_000, LARGE], dimensions=[256, 1024])
+SIZES = argparse.Namespace(rows=[1_000, 10_000, LARGE], dimensions=[256, 1024], device="cpu")
 
 
 def _numbers(text: str) -> list[int]:
@@ -318,6 +331,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--rows", type=_numbers, default=SIZES.rows)
     parser.add_argument("--dimensions", type=_numbers, default=SIZES.dimensions)
+    parser.add_argument("--device", default=SIZES.device)
     _, rest = parser.parse_known_args(namespace=SIZES)
     sys.argv[1:] = rest
     main(measure, rounds=9)

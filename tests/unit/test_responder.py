@@ -9,20 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from schemas import Answer, Coordinates, DeadLetter, Query, Receipt
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
 from workers.adapters.memory_log import MemoryExchange, MemoryLog
-from workers.core import scan
+from workers.core import device_scan, scan
 from workers.core.context import Batch, Entry
 from workers.core.features import Features
 from workers.core.grid import SCALE
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
-from workers.errors import EmbedderMismatch, Superseded, TransientError
+from workers.errors import ConfigurationError, EmbedderMismatch, Superseded, TransientError
 from workers.metrics import Metrics
 from workers.ports import Appended, Headers, Outgoing, PublishedWeights
 from workers.responder import Responder
@@ -176,7 +178,7 @@ def test_threads_are_a_setting_and_change_no_answer(monkeypatch: pytest.MonkeyPa
     used, searched = [], scan.search
 
     def search(*arguments: Any) -> list[scan.Nearest]:
-        used.append(arguments[-1])
+        used.append(arguments[4])
         return searched(*arguments)
 
     monkeypatch.setattr(scan, "search", search)
@@ -396,6 +398,53 @@ def test_another_embedder_is_refused() -> None:
     exchange = MemoryExchange(world.log, "queries", "responders", "x")
     with pytest.raises(EmbedderMismatch):
         Responder(exchange, *stores, HashedText(64), Settings(), Metrics())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_device_that_searches_changes_no_answer_and_neither_does_its_failure(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's CPU in the place of a GPU, whose memory is full once the context has been loaded."""
+    monkeypatch.setattr(
+        device_scan, "search_device", lambda _, failed: device_scan.Device(torch.device("cpu"), failed)
+    )
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    def asked(device: str) -> tuple[list[str], list[str], float]:
+        world = World()
+        world.teach(*PAIRS)
+        world.solve()
+        responder = world.responder(device=device)
+        with capture_logs() as logs:
+            turn(responder)
+            with monkeypatch.context() as patched:
+                if fails:
+                    patched.setattr(torch, "_int_mm", full)
+                world.ask(*(Query(text=text, id=text) for text, _ in PAIRS))
+                turn(responder)
+        timeless = [receipt(a).model_copy(update={"seconds": 0.0}) for a in world.answers()]
+        answers = [
+            a.model_copy(update={"receipt": r}) for a, r in zip(world.answers(), timeless, strict=True)
+        ]
+        said = [log["searched_by"] for log in logs if "searched_by" in log]
+        failed = [log["reason"] for log in logs if log["event"].startswith("the device failed")]
+        assert failed == ["out of memory"] * (fails and device == "cuda")
+        count = responder._metrics.registry.get_sample_value("hurnet_device_failures_total")
+        return [answer.model_dump_json() for answer in answers], said, count or 0.0
+
+    on_host, on_device = asked("cpu"), asked("cuda")
+    assert len(on_host[0]) == len(PAIRS)
+    assert on_host[0] == on_device[0]
+    assert on_host[1][0] in ("kernels", "libraries")
+    assert on_device[1:] == (["cpu"], float(fails))
+
+
+def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigurationError, match=r"HURNET_RESPONDER_DEVICE: there is no device 'cuda' here"):
+        World().responder(device="cuda")
 
 
 @settings(max_examples=50, deadline=None)

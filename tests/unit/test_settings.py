@@ -40,6 +40,7 @@ def test_the_environment_beats_the_file_and_the_file_beats_the_defaults(
         ("HURNET_SOLVE_FEATURES", "gaussian:2048:0", "solve.features"),
         ("HURNET_SOLVE_FEATURES", "gaussian:100", "solve.features"),
         ("HURNET_RESPONDER_P", "1", "responder.p"),
+        ("HURNET_RESPONDER_DEVICE", "mps", "responder.device"),
         ("HURNET_KAFKA_NO_SUCH", "1", "kafka.no_such"),
         ("HURNET_TYPO", "1", "HURNET_TYPO"),
     ],

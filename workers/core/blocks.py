@@ -14,7 +14,7 @@ import mmap
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from workers.core import bounds
 from workers.core.context import MAX_OFFSET, Vectors
 from workers.core.grid import squared_norms
 from workers.core.native import scan as kernels
+
+if TYPE_CHECKING:
+    from workers.core.device_scan import Device
 
 BLOCK_ROWS = 1 << 14
 """A multiple of the 32 rows that the kernels read at once."""
@@ -165,10 +168,12 @@ class Snapshot(NamedTuple):
 
 
 class Blocks:
-    """All rows of an index, numbered in the order in which they came."""
+    """All rows of an index, numbered in the order in which they came; `device` has those on the device, if
+    there is one."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, device: Device | None = None) -> None:
         self._dimension = dimension
+        self.device = device.rows(dimension) if device else None
         self.native = kernels.available()
         self.snapshot = Snapshot((), b"", 0, dimension)
 
@@ -184,6 +189,8 @@ class Blocks:
             written = vectors[part]
             blocks[-1].write(at, written, columns.part(part))
             done, end = done + len(written), end + len(written)
+        if self.device:
+            self.device.append(self.snapshot.rows, vectors)
         self._publish(tuple(blocks), end)
 
     def _publish(self, blocks: tuple[Block, ...], rows: int) -> None:
@@ -203,6 +210,8 @@ class Blocks:
     def remove(self, row: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
         self.snapshot.blocks[row // BLOCK_ROWS].remove(row % BLOCK_ROWS)
+        if self.device:
+            self.device.remove(row)
 
     def locate(self, row: int) -> tuple[Columns, int]:
         """The columns that hold a row, and where in them it is."""

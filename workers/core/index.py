@@ -1,8 +1,11 @@
 """The exact similarity search over one context (equations 2 and 5), and what the weights predict for what it
 finds."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,9 @@ from workers.core.entries import NO_ANSWER, Entries, Entry, starts_of
 from workers.core.grid import check_grid, zero_rows
 from workers.core.scan import Coordinates
 from workers.core.teaching import Teaching
+
+if TYPE_CHECKING:
+    from workers.core.device_scan import Device
 
 __all__ = ["ContextIndex", "Coordinates", "Matches"]
 
@@ -40,19 +46,26 @@ class ContextIndex:
 
     Appending and removing is for one thread; others may search meanwhile, and see what had been appended
     before they began. Row numbers hold until the next `remove`. An entry without an answer is its own
-    answer, but teaches nothing. A search over many rows shares them among `threads`. Raises ValueError for a
-    dimension beyond MAX_DIMENSION.
+    answer, but teaches nothing. A search over many rows shares them among `threads`, or is done on
+    `device`. Raises ValueError for a dimension beyond MAX_DIMENSION.
     """
 
-    def __init__(self, dimension: int, window: Window = NOTHING_AGES, threads: int = 1) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        window: Window = NOTHING_AGES,
+        threads: int = 1,
+        device: Device | None = None,
+    ) -> None:
         if not 1 <= dimension <= MAX_DIMENSION:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
         self._threads = threads
+        self._device = device
         self._context = ""
         self._removed = 0
         self._arena = Arena()
-        self._blocks = Blocks(self.dimension)
+        self._blocks = Blocks(self.dimension, device)
         self._teaching = Teaching(self._blocks, self._arena, window)
 
     def __len__(self) -> int:
@@ -175,7 +188,7 @@ class ContextIndex:
         return True
 
     def _compact(self) -> None:
-        fresh = ContextIndex(self.dimension, self._teaching.sums.window, self._threads)
+        fresh = ContextIndex(self.dimension, self._teaching.sums.window, self._threads, self._device)
         for columns, vectors in self._blocks.alive():
             fresh._add(columns.partitions, self._entries(columns), vectors)
         self._arena, self._removed = fresh._arena, 0
@@ -218,7 +231,8 @@ class ContextIndex:
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
             )
         excluded = exclude or [None] * len(queries)
-        found = scan.search(self._blocks.snapshot, queries, k, excluded, self._threads)
+        blocks = self._blocks
+        found = scan.search(blocks.snapshot, queries, k, excluded, self._threads, blocks.device)
         if predictions is None:
             return [Matches(rows, cosines, None) for rows, cosines in found]
         return [

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from workers.core.blocks import BLOCK_ROWS, Block, Snapshot
 from workers.core.context import Vectors
 from workers.core.grid import check_grid, squared_norms
 from workers.core.native import scan as kernels
+
+if TYPE_CHECKING:
+    from workers.core.device_scan import DeviceRows
 
 Coordinates = tuple[int, int]
 """Partition and offset of an entry."""
@@ -50,16 +53,40 @@ def search(
     k: int,
     exclude: Sequence[Coordinates | None],
     threads: int = 1,
+    device: DeviceRows | None = None,
 ) -> list[Nearest]:
     """For each query (n, d), nothing for one of zeros; ties go to the lowest (partition, offset). With
-    kernels, as many of `threads` share the rows as gain by it. Raises ValueError for a query off the grid."""
+    kernels, as many of `threads` share the rows as gain by it; a `device` makes the first pass for as long as
+    it has not failed. Raises ValueError for a query off the grid."""
     if k < 1 or not snapshot.rows or not len(queries):
         check_grid(queries)
         return [_NOTHING for _ in queries]
     k = min(k, snapshot.rows)
+    if device and (found := _on_device(device, snapshot, queries, k, exclude)) is not None:
+        return found
     if snapshot.blocks[0].native:
         return _natively(snapshot, queries, k, exclude, threads)
     return _portably(snapshot, queries, k, exclude)
+
+
+def _on_device(
+    device: DeviceRows,
+    snapshot: Snapshot,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[Coordinates | None],
+) -> list[Nearest] | None:
+    """None where the device has failed."""
+    check_grid(queries)
+    found = [_NOTHING for _ in queries]
+    asked = np.flatnonzero(np.any(queries, axis=1)).tolist()
+    wanted = [k + (exclude[i] is not None) for i in asked]
+    survivors = device.survivors(snapshot.rows, queries[asked], wanted) if asked else []
+    if survivors is None:
+        return None
+    for i, rows in zip(asked, survivors, strict=True):
+        found[i] = _decide(snapshot, queries[i], rows, k, exclude[i])
+    return found
 
 
 def _natively(
