@@ -3,8 +3,10 @@ a device here; where there is a GPU, it is tested too."""
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from threading import Event
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,8 +14,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from tests.unit.test_index import Where, corpus, entry, reference
 from workers.core import blocks, bounds, device_scan, scan
@@ -303,27 +303,32 @@ def test_products_keep_to_what_cuda_takes_and_to_their_limit(
     assert max(sizes) == 320 * 32  # more queries than fit: as few rows as can be
 
 
-def test_nothing_of_cuda_meets_anything_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch says so of tensors that have a shape and a device, but no numbers: no GPU is needed. Numbers come
-    back to the host when all has been computed."""
-    device, vectors = Device(torch.device("cuda"), unexpected), corpus(300, 37)[0]
-    brought: list[torch.Tensor] = []
+def test_nothing_of_cuda_meets_anything_of_the_host() -> None:
+    """In a process of its own: what torch loads for it complains when that ends."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        assert other.submit(devices_of_tensors, corpus(300, 37)[0]).result() == {"cuda"}
+
+
+def devices_of_tensors(vectors: Vectors) -> set[str]:
+    """Where the rows and what comes back of them lie. Torch raises where devices meet, also for tensors that
+    have a shape and a device but no numbers: no GPU is needed. Numbers come back to the host when all has
+    been computed."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     class Brought(Exception):
         pass
 
     def cpu(tensor: torch.Tensor) -> torch.Tensor:
-        brought.append(tensor)
-        raise Brought
+        raise Brought(tensor.device.type)
 
-    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True):
-        rows = device.rows(37)
+        rows = Device(torch.device("cuda"), unexpected).rows(37)
         rows.append(0, vectors)
         rows.remove(5)
-        with pytest.raises(Brought):
+        with pytest.raises(Brought) as brought, mock.patch.object(torch.Tensor, "cpu", cpu):
             rows.survivors(300, vectors[:3], [5, 6, 5])
-    assert {tensor.device.type for tensor in (*rows._chunks[0][1:], *brought)} == {"cuda"}
+    return {*brought.value.args, *(tensor.device.type for tensor in rows._chunks[0][1:])}
 
 
 @pytest.fixture(params=["zeros", "_int_mm", "topk"])
