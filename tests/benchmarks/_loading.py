@@ -40,6 +40,8 @@ BATCH: Final = IngestSettings().batch
 CONTEXT: Final = "default"
 WARM_ROWS: Final = 50_000
 """Loaded before memory is counted: what a process takes once is not the rows'."""
+REMOVED: Final = 0.28
+"""Of all rows, in any order."""
 
 
 def loading(report: Report, lines: Sequence[str], rows: int = ROWS) -> None:
@@ -128,7 +130,8 @@ def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], Contex
 
 
 def _pauses(store: RedisContextStore, memory: ContextMemory) -> dict[str, float]:
-    """The longest search while rows are appended as fast as they can be, and the time to write all anew."""
+    """The longest search while rows are appended as fast as they can be, and the longest removal of an entry
+    while so many are removed that the others are moved."""
     index, done = memory.index(CONTEXT), Event()
     query = index.vectors(np.array([0])).astype(np.int16)
     more = [replace(batch, partition=1) for batch in joined(store.tail({}, 8 * READ_BATCHES).batches)]
@@ -147,12 +150,17 @@ def _pauses(store: RedisContextStore, memory: ContextMemory) -> dict[str, float]
         for batch in more:
             memory.append(batch)
         done.set()
-    rows, began = len(index), time.perf_counter()
-    index._compact()
+    loaded = memory.shard_rows(0)
+    removals = [0.0]
+    for offset in np.random.default_rng(0).permutation(loaded)[: int(REMOVED * loaded)].tolist():
+        began = time.perf_counter()
+        index.remove(0, offset)
+        removals.append(time.perf_counter() - began)
     return {
         "search_ms": median(alone) * 1e3,
         "search_longest_while_appending_ms": max(beside.result()) * 1e3,
-        "compact_1m_s": (time.perf_counter() - began) * ROWS / rows,
+        "remove_us": sum(removals) / len(removals) * 1e6,
+        "remove_longest_ms": max(removals) * 1e3,
     }
 
 

@@ -222,7 +222,7 @@ def test_appends_write_what_is_new_and_move_nothing(device: Device, monkeypatch:
     monkeypatch.setattr(bounds, "plane", counting)
     vectors, rows, places = corpus(200)[0], device.rows(32), list[int]()
     for first in range(0, 200, 20):
-        rows.append(first, vectors[first : first + 20])
+        rows.write(first, vectors[first : first + 20])
         now = [chunk.p.data_ptr() for chunk in rows._chunks]
         assert now[: len(places)] == places
         places = now
@@ -231,19 +231,54 @@ def test_appends_write_what_is_new_and_move_nothing(device: Device, monkeypatch:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_compaction_leaves_what_is_alive_on_the_device(device: Device) -> None:
+def test_rows_that_move_are_found_on_the_device_where_they_are_now(device: Device) -> None:
     vectors, _ = corpus(150)
     twins = Twins(32, device)
     twins.append(0, vectors)
-    before = rows_of(twins.mine)
     for gone in range(0, 150, 3):
         twins.remove(gone)
         twins.search(vectors[gone : gone + 2], 150)
-    assert rows_of(twins.mine) is not before
+    assert rows_of(twins.mine).moves
     found = twins.search(vectors[:5], 150)
     assert [len(matches.rows) for matches in found] == [100] * 5
     twins.append(150, vectors[:7])
     assert len(twins.search(vectors[:1], 150)[0].rows) == 107
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_search_of_rows_that_have_moved_is_the_hosts(device: Device) -> None:
+    vectors, entries = corpus(150)
+    index = ContextIndex(32, device=device)
+    index.append(0, entries, vectors)
+    before = index._blocks.snapshot
+    for gone in range(1, 150, 3):
+        assert index.remove(0, gone)
+    moved = rows_of(index)
+    assert moved.survivors(before.end, before.moves, vectors[:1], [5]) is None
+    now = index._blocks.snapshot
+    assert moved.survivors(now.end, now.moves, vectors[:1], [5]) is not None
+    for query in vectors[:9]:
+        expected = scan.search(before, query[None], 20, [None])
+        found = scan.search(before, query[None], 20, [None], device=moved)
+        assert str(found) == str(expected)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rows_that_move_during_a_search_make_it_the_hosts(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, entries = corpus(150)
+    index = ContextIndex(32, device=device)
+    index.append(0, entries, vectors)
+    snapshot, product = index._blocks.snapshot, torch._int_mm
+
+    def moving(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        for gone in range(1, 150, 3):
+            index.remove(0, gone)
+        return product(left, right)
+
+    monkeypatch.setattr(torch, "_int_mm", moving)
+    assert rows_of(index).survivors(snapshot.end, snapshot.moves, vectors[:1], [5]) is None
 
 
 def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended(device: Device) -> None:
@@ -273,7 +308,7 @@ def test_rows_that_are_not_yet_published_are_not_searched(device: Device) -> Non
     vectors, entries = corpus(50)
     index = ContextIndex(32, device=device)
     index.append(0, entries[:40], vectors[:40])
-    rows_of(index).append(40, vectors[40:])  # as another thread does before it publishes
+    rows_of(index).write(40, vectors[40:])  # as another thread does before it publishes
     assert sorted(index.search(vectors[45:46], 100)[0].rows.tolist()) == list(range(40))
 
 
@@ -324,10 +359,10 @@ def devices_of_tensors(vectors: Vectors) -> set[str]:
 
     with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True):
         rows = Device(torch.device("cuda"), unexpected).rows(37)
-        rows.append(0, vectors)
+        rows.write(0, vectors)
         rows.remove(5)
         with pytest.raises(Brought) as brought, mock.patch.object(torch.Tensor, "cpu", cpu):
-            rows.survivors(300, vectors[:3], [5, 6, 5])
+            rows.survivors(300, rows.moves, vectors[:3], [5, 6, 5])
     return {*brought.value.args, *(tensor.device.type for tensor in rows._chunks[0][1:])}
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from workers.core import blocks, bounds, scan, teaching
+from workers.core import arena, blocks, bounds, scan, teaching
 from workers.core import index as index_module
 from workers.core.context import MAX_WEIGHT, Entry, Vectors
 from workers.core.grid import SCALE, snap, squared_norms
@@ -133,6 +133,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "_FIRST_ROWS", 5)
     monkeypatch.setattr(scan, "_SLICE_ROWS", 12)
     monkeypatch.setattr(teaching, "MANY", 3)
+    monkeypatch.setattr(arena, "FIRST_CHUNK", 16)
+    monkeypatch.setattr(arena, "LARGEST_CHUNK", 128)
 
 
 SEVERAL = 70

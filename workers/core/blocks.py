@@ -1,7 +1,9 @@
-"""Rows in blocks that never move: a search reads what was published before it began, while more is appended.
+"""Rows in blocks: a search reads what was published before it began, while more is appended and removed.
 
-A block is allocated once. Rows are written behind the published ones and then published together, by
-replacing one reference: no locks, and no pause to move what is there. One writer; any number of readers.
+Rows are written behind the published ones and then published together, by replacing one reference: no locks.
+A block that holds many removed rows is given up whole, once the others have been written behind the last
+rows; its place is the next new block's, and whoever searches what was published before still has it. One
+writer; any number of readers.
 
 A row takes 3 bytes a dimension (16 bits that decide, twice 4 that are read first; `bounds`) and 61 bytes
 beside them.
@@ -14,15 +16,17 @@ import mmap
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.core import bounds
-from workers.core.context import MAX_OFFSET, Vectors
+from workers.core.context import Vectors
 from workers.core.grid import squared_norms
 from workers.core.native import scan as kernels
+from workers.core.spans import SPAN, Spans
 
 if TYPE_CHECKING:
     from workers.core.device_scan import Device
@@ -66,36 +70,34 @@ _TYPES: Final[dict[str, type]] = {
 
 
 class Block:
-    """Up to BLOCK_ROWS rows. For the kernels `plane` is two, (2, groups of 16, d/8, 16, 4), of the upper and
+    """Up to `room` rows. For the kernels `plane` is two, (2, groups of 16, d/8, 16, 4), of the upper and
     the lower 4 bits of p + 128, `scale` and `slack` are the upper halves of float32, and there is a second
     slack for the upper 4 bits alone. Without kernels `plane` is (rows, d), of p itself, in one piece."""
 
-    def __init__(self, dimension: int, first: int, native: bool) -> None:
+    def __init__(self, dimension: int, first: int, native: bool, room: int) -> None:
         self.native = native
-        rows = _pages(BLOCK_ROWS * dimension * 2, huge=first > 0)
-        self.rows = rows.view(np.int16).reshape(BLOCK_ROWS, dimension)
+        self.removed = 0
+        rows = _pages(room * dimension * 2, huge=first > 0)
+        self.rows = rows.view(np.int16).reshape(room, dimension)
         self.plane: NDArray[Any]
         self.scale: NDArray[Any]
         self.slack: NDArray[Any]
         self._gone: float
         if native:
             steps = kernels.plane_bytes(dimension) // 4
-            shape = (2, BLOCK_ROWS // 16, steps, 16, 4)
+            shape = (2, room // 16, steps, 16, 4)
             self.plane = _pages(math.prod(shape), huge=first > 0).reshape(shape)
-            self.scale, self.slack = np.empty(BLOCK_ROWS, np.uint16), np.empty((2, BLOCK_ROWS), np.uint16)
+            self.scale, self.slack = np.empty(room, np.uint16), np.empty((2, room), np.uint16)
             self._gone = 0xFF80  # the upper half of -inf: an upper bound is then below all others
         else:
-            plane = _pages(BLOCK_ROWS * dimension, huge=first > 0)
-            self.plane = plane.view(np.int8).reshape(BLOCK_ROWS, dimension)
-            self.scale, self.slack = np.empty(BLOCK_ROWS, np.float32), np.empty((1, BLOCK_ROWS), np.float32)
+            plane = _pages(room * dimension, huge=first > 0)
+            self.plane = plane.view(np.int8).reshape(room, dimension)
+            self.scale, self.slack = np.empty(room, np.float32), np.empty((1, room), np.float32)
             self._gone = -np.inf
-        self.norms = np.empty(BLOCK_ROWS, dtype=np.int64)
-        self.columns = Columns._make(
-            np.empty(BLOCK_ROWS, _TYPES.get(name, np.int64)) for name in Columns._fields
-        )
-        self._offsets = (MAX_OFFSET, -1)  # the lowest and the highest
+        self.norms = np.empty(room, dtype=np.int64)
+        self.columns = Columns._make(np.empty(room, _TYPES.get(name, np.int64)) for name in Columns._fields)
         parts = (self.rows, *self.plane[:2], self.scale, *self.slack, self.norms, *self.columns[:2])
-        self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS] if native else []
+        self.described = [*(part.ctypes.data for part in parts), first, room] if native else []
         """The struct `Block` of scan.c."""
 
     def write(self, at: int, vectors: Vectors, columns: Columns) -> None:
@@ -109,22 +111,16 @@ class Block:
             self.plane[to], self.scale[to], self.slack[0, to] = bounds.plane(vectors, self.norms[to])
         for name in Columns._fields:
             getattr(self.columns, name)[to] = getattr(columns, name)
-        low, high = self._offsets
-        self._offsets = min(low, int(columns.offsets.min())), max(high, int(columns.offsets.max()))
 
-    def find(self, partition: int, offset: int, size: int) -> int | None:
-        """Where among the first `size` rows the living one of these coordinates is."""
-        low, high = self._offsets
-        if not low <= offset <= high:
-            return None
-        same = np.flatnonzero(self.columns.offsets[:size] == offset)
-        alive = [
-            i for i in same if self.columns.partitions[i] == partition and self.columns.texts[i] != REMOVED
-        ]
-        return int(alive[0]) if alive else None
+    def find(self, partition: int, offset: int, among: slice) -> list[int]:
+        """The row of these coordinates that has not been removed, if it is among those."""
+        partitions, texts = self.columns.partitions, self.columns.texts
+        same = (self.columns.offsets[among] == offset).nonzero()[0] + among.start
+        return [at for at in same.tolist() if partitions[at] == partition and texts[at] != REMOVED]
 
     def remove(self, at: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
+        self.removed += 1
         self.slack[:, at] = self._gone
         self.columns.teaches[at] = False
         self.columns.texts[at] = REMOVED
@@ -146,16 +142,26 @@ def _pages(size: int, huge: bool) -> NDArray[np.uint8]:
 
 
 class Snapshot(NamedTuple):
-    """What was published at one moment. `table` is the blocks' structs, for the kernels."""
+    """What was published at one moment. `filled` is the rows in each block: all that there is room for, in at
+    most one fewer, none in those given up. `table` is the blocks' structs, for the kernels. `moves` says how
+    often rows have moved on the device."""
 
     blocks: tuple[Block, ...]
+    filled: tuple[int, ...]
     table: bytes
+    spans: Spans
+    moves: int
     rows: int
     dimension: int
 
-    def sizes(self) -> list[int]:
-        """Rows in each block."""
-        return [min(BLOCK_ROWS, self.rows - first) for first in range(0, self.rows, BLOCK_ROWS)]
+    @property
+    def end(self) -> int:
+        """All row numbers are below it."""
+        return (len(self.filled) - 1) * BLOCK_ROWS + self.filled[-1] if self.filled else 0
+
+    def held(self) -> Iterator[tuple[Columns, int]]:
+        """The columns of each block, and how many rows of them."""
+        return ((block.columns, size) for block, size in zip(self.blocks, self.filled, strict=True))
 
     def vectors(self, rows: Integers) -> Vectors:
         """Grid rows (len(rows), d)."""
@@ -166,50 +172,87 @@ class Snapshot(NamedTuple):
         parts = [b.norms if name == "norms" else getattr(b.columns, name) for b in self.blocks]
         return _gather(parts, rows, (), np.bool_ if name == "teaches" else np.int64)
 
+    def holds(self, rows: Integers) -> NDArray[np.bool_]:
+        """Which rows had been published."""
+        home, at = np.divmod(rows, BLOCK_ROWS)
+        return at < np.array([*self.filled, 0])[np.minimum(home, len(self.filled))]
+
+    def find(self, partition: int, offset: int) -> int | None:
+        """The row of these coordinates that has not been removed."""
+        for i, first in self.spans.near(offset):
+            if i < len(self.blocks):
+                among = slice(first, min(first + SPAN, self.filled[i]))
+                for at in self.blocks[i].find(partition, offset, among):
+                    return i * BLOCK_ROWS + at
+        return None
+
+
+class Place(NamedTuple):
+    """Rows `at` to `end` of a block."""
+
+    block: int
+    at: int
+    end: int
+
 
 class Blocks:
-    """All rows of an index, numbered in the order in which they came; `device` has those on the device, if
-    there is one."""
+    """All rows of an index, numbered: BLOCK_ROWS times the block, and the place in it; `device` has those on
+    the device, if there is one."""
 
     def __init__(self, dimension: int, device: Device | None = None) -> None:
         self._dimension = dimension
         self.device = device.rows(dimension) if device else None
         self.native = kernels.available()
-        self.snapshot = Snapshot((), b"", 0, dimension)
+        self.removed = 0
+        """Rows held that have been removed."""
+        self._given_up = Block(dimension, 0, self.native, room=0)
+        self.snapshot = Snapshot((), (), b"", Spans(BLOCK_ROWS), 0, 0, dimension)
+
+    def places(self, n: int, leaving: int = REMOVED) -> list[Place]:
+        """Where the next n rows will go: to the block that is not full, then to new ones; none to the one
+        that is `leaving`."""
+        filled, found = self.snapshot.filled, list[Place]()
+        begun = (i for i, size in enumerate(filled) if 0 < size < BLOCK_ROWS and i != leaving)
+        free = (i for i in count() if i >= len(filled) or not filled[i])
+        blocks = chain(begun, free)
+        while n:
+            block = next(blocks)
+            at = filled[block] if block < len(filled) else 0
+            found.append(Place(block, at, min(at + n, BLOCK_ROWS)))
+            n -= found[-1].end - at
+        return found
 
     def append(self, vectors: Vectors, columns: Columns) -> None:
         """Write rows (n, d), none of zeros, then publish them."""
-        blocks, end = list(self.snapshot.blocks), self.snapshot.rows
-        done = 0
-        while done < len(vectors):
-            at = end % BLOCK_ROWS
-            if at == 0:
-                blocks.append(Block(self._dimension, end, self.native))
-            part = slice(done, done + BLOCK_ROWS - at)
-            written = vectors[part]
-            blocks[-1].write(at, written, columns.part(part))
-            done, end = done + len(written), end + len(written)
+        self._publish(*self._written(self.places(len(vectors)), vectors, columns), self.snapshot.spans)
+
+    def emptiest(self) -> int | None:
+        """The block with the most removed rows, once a quarter of all rows, and at least a block of them, are
+        removed ones; it then has a fifth of a block of them, or more."""
+        if self.removed < max(BLOCK_ROWS, self.snapshot.rows // 4):
+            return None
+        return max(range(len(self.snapshot.blocks)), key=lambda i: self.snapshot.blocks[i].removed)
+
+    def move(self, block: int) -> tuple[Integers, Integers]:
+        """Write the rows of a block that have not been removed behind the last ones, and give it up, as one
+        change: which rows they were and which they are now."""
+        leaving = self.snapshot.blocks[block]
+        alive = np.flatnonzero(leaving.columns.texts[: self.snapshot.filled[block]] != REMOVED)
+        places = self.places(len(alive), block)
+        blocks, filled = self._written(places, leaving.rows[alive], leaving.columns.part(alive))
         if self.device:
-            self.device.append(self.snapshot.rows, vectors)
-        self._publish(tuple(blocks), end)
-
-    def _publish(self, blocks: tuple[Block, ...], rows: int) -> None:
-        table = np.array([block.described for block in blocks], dtype=np.int64)
-        if len(blocks) and self.native:
-            table[-1, -1] = rows - (len(blocks) - 1) * BLOCK_ROWS
-        self.snapshot = Snapshot(blocks, table.tobytes(), rows, self._dimension)
-
-    def find(self, partition: int, offset: int) -> int | None:
-        """The row of these coordinates that has not been removed."""
-        for i, (block, size) in enumerate(zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True)):
-            at = block.find(partition, offset, size)
-            if at is not None:
-                return i * BLOCK_ROWS + at
-        return None
+            self.device.clear(block * BLOCK_ROWS, filled[block])
+        blocks[block], filled[block] = self._given_up, 0
+        while filled and not filled[-1]:
+            blocks.pop(), filled.pop()
+        self.removed -= leaving.removed
+        self._publish(blocks, filled, self.snapshot.spans.without(block))
+        return alive + block * BLOCK_ROWS, numbers_of(places)
 
     def remove(self, row: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
         self.snapshot.blocks[row // BLOCK_ROWS].remove(row % BLOCK_ROWS)
+        self.removed += 1
         if self.device:
             self.device.remove(row)
 
@@ -217,11 +260,38 @@ class Blocks:
         """The columns that hold a row, and where in them it is."""
         return self.snapshot.blocks[row // BLOCK_ROWS].columns, row % BLOCK_ROWS
 
-    def alive(self) -> Iterator[tuple[Columns, Vectors]]:
-        """The rows that have not been removed and their vectors, of each block that has any."""
-        for block, size in zip(self.snapshot.blocks, self.snapshot.sizes(), strict=True):
-            if (rows := np.flatnonzero(block.columns.texts[:size] != REMOVED)).size:
-                yield block.columns.part(rows), block.rows[rows]
+    def _written(
+        self, places: Sequence[Place], vectors: Vectors, columns: Columns
+    ) -> tuple[list[Block], list[int]]:
+        """What there is to publish once these rows stand at those places."""
+        blocks, filled, done = list(self.snapshot.blocks), list(self.snapshot.filled), 0
+        for i, at, end in places:
+            if i == len(blocks):
+                blocks.append(self._given_up)
+                filled.append(0)
+            if not at:
+                blocks[i] = Block(self._dimension, i * BLOCK_ROWS, self.native, BLOCK_ROWS)
+            part = slice(done, done + end - at)
+            blocks[i].write(at, vectors[part], columns.part(part))
+            if self.device:
+                self.device.write(i * BLOCK_ROWS + at, vectors[part])
+            self.snapshot.spans.widen(i, at, columns.offsets[part])
+            filled[i], done = end, part.stop
+        return blocks, filled
+
+    def _publish(self, blocks: Sequence[Block], filled: Sequence[int], spans: Spans) -> None:
+        table = np.array([block.described for block in blocks], dtype=np.int64)
+        if len(blocks) and self.native:
+            table[:, -1] = filled
+        moves = self.device.moves if self.device else 0
+        held = tuple(blocks), tuple(filled), table.tobytes(), spans, moves
+        self.snapshot = Snapshot(*held, sum(filled), self._dimension)
+
+
+def numbers_of(places: Sequence[Place]) -> Integers:
+    """The numbers of the rows at some places."""
+    rows = [np.arange(at, end) + block * BLOCK_ROWS for block, at, end in places]
+    return np.concatenate([np.empty(0, np.int64), *rows])
 
 
 def _gather(

@@ -2,8 +2,9 @@
 
 The device holds the rows of an index a second time, as `bounds.plane` says: 8 bits a dimension and two
 float32. As in `blocks`, rows are written behind all others, into memory that never moves, and published when
-they are there: searches may run meanwhile. (CUDA keeps the order in which all threads have asked.) What a
-search takes beside them does not grow with the rows: PRODUCTS at once, in less than 1 GB.
+they are there: searches may run meanwhile. (CUDA keeps the order in which all threads have asked.) Where rows
+take the place of others, a search that began before has to be done by the host, which still has these. What
+a search takes beside the rows does not grow with them: PRODUCTS at once, in less than 1 GB.
 
 The bound holds as it does on a CPU. The only product of matrices is of int8 in int32, below 2**28 and exact,
 so that TF32, which is for products of float32, is nowhere. The rest are the conversion to float32 and
@@ -89,13 +90,18 @@ class DeviceRows:
         self._device = device
         self._dimension = dimension
         self._chunks: list[_Chunk] = []
+        self._end = 0  # no row was ever written from here on
+        self.moves = 0
+        """How often rows have left their places."""
 
-    def append(self, first: int, vectors: Vectors) -> None:
+    def write(self, first: int, vectors: Vectors) -> None:
         """Write grid rows (n, d), none of zeros, as row `first` and those behind it, before they are
         published."""
         if self._device.failed:
             self._chunks = []  # not emptied: a search may be reading them
             return
+        self.moves += first < self._end
+        self._end = max(self._end, first + len(vectors))
         with self._device.trying():
             while len(vectors):
                 chunk = self._chunk(first)
@@ -110,11 +116,19 @@ class DeviceRows:
 
     def remove(self, row: int) -> None:
         """From now on the row matches nothing."""
+        self._forget(row, 1)
+
+    def clear(self, first: int, n: int) -> None:
+        """Give up n rows of one block, which have been written elsewhere."""
+        self.moves += 1
+        self._forget(first, n)
+
+    def _forget(self, first: int, n: int) -> None:
         if self._device.failed:
             return
         with self._device.trying():
-            chunk = self._chunk(row)
-            chunk.slack[row - chunk.first] = -torch.inf
+            chunk = self._chunk(first)
+            chunk.slack[first - chunk.first :][:n] = -torch.inf
 
     def _chunk(self, row: int) -> _Chunk:
         """The one that `row` is in; a new one is as large as all before it, up to CHUNK_ROWS."""
@@ -127,16 +141,19 @@ class DeviceRows:
             self._chunks.append(_Chunk(end, p, scale, slack))
         return next(chunk for chunk in reversed(self._chunks) if chunk.first <= row)
 
-    def survivors(self, rows: int, queries: Vectors, wanted: Sequence[int]) -> list[Integers] | None:
-        """For each query (n, d), none of zeros, those of the first `rows` rows that may be among its `wanted`
-        best; None where the device has failed."""
+    def survivors(
+        self, end: int, moves: int, queries: Vectors, wanted: Sequence[int]
+    ) -> list[Integers] | None:
+        """For each query (n, d), none of zeros, those of the rows before `end` that may be among its `wanted`
+        best; None where the device has failed, or rows have moved more often than `moves`."""
         chunks = self._chunks  # before asking: they are not dropped but after a failure
-        if self._device.failed:
+        if self._device.failed or self.moves != moves:
             return None
+        found = None
         with self._device.trying():
-            parts = _parts(chunks, rows, PRODUCTS // (len(queries) + -len(queries) % _ALIGN))
-            return _sift(parts, queries, wanted, self._device.place)
-        return None
+            parts = _parts(chunks, end, PRODUCTS // (len(queries) + -len(queries) % _ALIGN))
+            found = _sift(parts, queries, wanted, self._device.place)
+        return found if self.moves == moves else None
 
 
 def _parts(chunks: Sequence[_Chunk], rows: int, most: int) -> Iterator[_Chunk]:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from workers.core import scan
 from workers.core.ageing import NOTHING_AGES, Window
 from workers.core.answers import Answers
-from workers.core.arena import Arena
-from workers.core.blocks import BLOCK_ROWS, REMOVED, Blocks, Columns
+from workers.core.arena import Arena, within
+from workers.core.blocks import BLOCK_ROWS, REMOVED, Blocks, Columns, numbers_of
 from workers.core.bounds import MAX_DIMENSION
 from workers.core.context import Vectors
-from workers.core.entries import NO_ANSWER, Entries, Entry, starts_of
+from workers.core.entries import NO_ANSWER, Entries, Entry
 from workers.core.grid import check_grid, zero_rows
 from workers.core.scan import Coordinates
-from workers.core.teaching import Teaching
+from workers.core.teaching import Teaching, View
 
 if TYPE_CHECKING:
     from workers.core.device_scan import Device
@@ -45,9 +45,9 @@ class ContextIndex:
     """The rows of one named context in memory, in the order in which they were appended.
 
     Appending and removing is for one thread; others may search meanwhile, and see what had been appended
-    before they began. Row numbers hold until the next `remove`. An entry without an answer is its own
-    answer, but teaches nothing. A search over many rows shares them among `threads`, or is done on
-    `device`. Raises ValueError for a dimension beyond MAX_DIMENSION.
+    before they began. Row numbers, which need not be in that order, hold until the next `remove`. An entry
+    without an answer is its own answer, but teaches nothing. A search over many rows shares them among
+    `threads`, or is done on `device`. Raises ValueError for a dimension beyond MAX_DIMENSION.
     """
 
     def __init__(
@@ -61,15 +61,17 @@ class ContextIndex:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
         self._threads = threads
-        self._device = device
         self._context = ""
-        self._removed = 0
         self._arena = Arena()
         self._blocks = Blocks(self.dimension, device)
         self._teaching = Teaching(self._blocks, self._arena, window)
+        self._publish()
+
+    def _publish(self) -> None:
+        self._view = View(self._blocks.snapshot, self._teaching.links)
 
     def __len__(self) -> int:
-        return self._blocks.snapshot.rows - self._removed
+        return self._blocks.snapshot.rows - self._blocks.removed
 
     @property
     def answers(self) -> Answers:
@@ -109,7 +111,7 @@ class ContextIndex:
 
     def find(self, coordinates: Coordinates) -> int | None:
         """The row of the entry at `coordinates`; None where there is none."""
-        return self._blocks.find(*coordinates)
+        return self._blocks.snapshot.find(*coordinates)
 
     def answer_ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The answer of each row, as an index into `answers`."""
@@ -151,12 +153,11 @@ class ContextIndex:
                 f"an index of context {self._context!r} can't take entries of {entries.contexts}"
             )
         self._context = entries.contexts[0]
-        first = self._blocks.snapshot.rows
         places = self._arena.put_texts(entries)
         answers = self._teaching.number(entries, places.texts)
         teaches = entries.answer_of != NO_ANSWER
-        rows = np.flatnonzero(teaches)
-        self._teaching.enchain(answers[rows], rows + first)
+        rows = numbers_of(self._blocks.places(len(entries)))
+        self._teaching.enchain(answers, rows, teaches)
         named = (
             partitions,
             entries.offsets,
@@ -167,52 +168,45 @@ class ContextIndex:
         )
         self._teaching.sums.weighted |= bool((entries.weights != 1).any())
         self._blocks.append(vectors, Columns(*named, *places))
-        self._teaching.appended(rows + first, answers[rows])
+        self._publish()
+        self._teaching.appended(rows[teaches], answers[teaches])
 
     def remove(self, partition: int, offset: int) -> bool:
         """Forget the entry of these coordinates; False where there is none.
 
         It matches and teaches nothing from then on, and its text and metadata are gone, its answer too where
-        no other entry has it. Its vector goes when a quarter of the rows, and at least a block of them, have
-        been removed: the others are then written anew, which takes a moment and renumbers them."""
-        row = self._blocks.find(partition, offset)
+        no other entry has it. Once a quarter of all rows, and at least a block of them, are removed ones, a
+        call gives up the block that has most of them and moves its other rows, which renumbers these; and
+        likewise a chunk of the arena. No call does more than one of that, which is enough to keep up."""
+        row = self._blocks.snapshot.find(partition, offset)
         if row is None:
             return False
         place = self._place(row)
         self._teaching.removed(row)
         self._blocks.remove(row)
         self._arena.erase(*place)
-        self._removed += 1
-        if self._removed >= max(BLOCK_ROWS, self._blocks.snapshot.rows // 4):
-            self._compact()
+        if (block := self._blocks.emptiest()) is not None:
+            self._move_block(block)
+        elif (chunk := self._arena.emptiest()) is not None:
+            self._move_chunk(chunk)
         return True
 
-    def _compact(self) -> None:
-        fresh = ContextIndex(self.dimension, self._teaching.sums.window, self._threads, self._device)
-        for columns, vectors in self._blocks.alive():
-            fresh._add(columns.partitions, self._entries(columns), vectors)
-        self._arena, self._removed = fresh._arena, 0
-        self._blocks, self._teaching = fresh._blocks, fresh._teaching
+    def _move_block(self, block: int) -> None:
+        first, size = block * BLOCK_ROWS, self._blocks.snapshot.filled[block]
+        self._teaching.moved(first, first + size, *self._blocks.move(block))
+        self._publish()
 
-    def _entries(self, columns: Columns) -> Entries:
-        """The entries of some rows, none of them removed."""
-        places = columns.texts.tolist(), columns.lengths.tolist()
-        texts = list(map(self._arena.get, *places))
-        answers, of = np.unique(columns.answers[columns.teaches], return_inverse=True)
-        answer_of = np.full(len(texts), NO_ANSWER)
-        answer_of[columns.teaches] = of
-        return Entries(
-            columns.offsets,
-            columns.timestamps_ms,
-            columns.weights,
-            [self._context],
-            np.zeros_like(answer_of),
-            b"".join(texts),
-            starts_of(np.array(list(map(len, texts)))),
-            [self.answers[number] for number in answers.tolist()],
-            answer_of,
-            list(map(self._arena.metadata, *places)) if (columns.lengths < 0).any() else (),
-        )
+    def _move_chunk(self, chunk: int) -> None:
+        old, new = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for columns, size in self._blocks.snapshot.held():
+            at = np.flatnonzero(within(chunk, columns.texts[:size]))
+            texts, lengths = columns.texts[at], columns.lengths[at]
+            columns.texts[at] = moved = self._arena.move(texts, lengths)
+            some = (lengths != 0) & (lengths != ~0)
+            old.append(texts[some])
+            new.append(moved[some])
+        self.answers.move(chunk, np.concatenate(old), np.concatenate(new))
+        self._arena.drop(chunk)
 
     def search(
         self,
@@ -230,19 +224,23 @@ class ContextIndex:
             raise ValueError(
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
             )
-        excluded = exclude or [None] * len(queries)
-        blocks = self._blocks
-        found = scan.search(blocks.snapshot, queries, k, excluded, self._threads, blocks.device)
+        excluded, view = exclude or [None] * len(queries), self._view
+        found = scan.search(view.snapshot, queries, k, excluded, self._threads, self._blocks.device)
         if predictions is None:
             return [Matches(rows, cosines, None) for rows, cosines in found]
         return [
-            Matches(rows, cosines, self._predicted(prediction, rows, own))
+            Matches(rows, cosines, self._predicted(view, prediction, rows, own))
             for (rows, cosines), prediction, own in zip(found, predictions, excluded, strict=True)
         ]
 
     def _predicted(
-        self, prediction: NDArray[np.float64], rows: NDArray[np.int64], exclude: Coordinates | None
+        self,
+        view: View,
+        prediction: NDArray[np.float64],
+        rows: NDArray[np.int64],
+        exclude: Coordinates | None,
     ) -> NDArray[np.float64]:
-        own = None if exclude is None else self._blocks.find(*exclude)
+        own = None if exclude is None else view.snapshot.find(*exclude)
         products, constant = prediction[: self.dimension], float(prediction[self.dimension :].sum())
-        return self._teaching.predicted(products, constant, self.answer_ids(rows), own)
+        answers = view.snapshot.column("answers", rows)
+        return self._teaching.predicted(view, products, constant, answers, own)

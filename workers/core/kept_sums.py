@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.ageing import Window
-from workers.core.blocks import Blocks
+from workers.core.blocks import Blocks, Snapshot
 from workers.core.context import Vectors
 
 Integers = NDArray[np.int64]
@@ -33,9 +33,9 @@ class KeptSums:
     def __contains__(self, answer: int) -> bool:
         return answer in self._weighed
 
-    def of(self, answer: int) -> NDArray[Any]:
-        """The sum, as rows weigh now. Raises KeyError where none is kept."""
-        return self._weighed[answer]
+    def of(self, answer: int) -> NDArray[Any] | None:
+        """The sum, as rows weigh now; None where none is kept."""
+        return self._weighed.get(answer)
 
     def add(self, answers: Integers, rows: Integers) -> None:
         """Rows (n,) that stand in the blocks, to the sums of the answers (n,) that they teach; the first of
@@ -43,7 +43,8 @@ class KeptSums:
         panes = self._panes_of(rows)
         order = np.lexsort((panes, answers))
         answers, rows, panes = answers[order], rows[order], panes[order]
-        vectors, copies = self._blocks.snapshot.vectors(rows), self._copies(rows)
+        snapshot = self._blocks.snapshot
+        vectors, copies = snapshot.vectors(rows), self._copies(snapshot, rows)
         begins = np.diff(answers, prepend=-1) | np.diff(panes, prepend=panes[:1])
         for first, end in pairwise([*np.flatnonzero(begins).tolist(), len(rows)]):
             sums, pane = self._panes.setdefault(int(answers[first]), {}), int(panes[first])
@@ -55,9 +56,10 @@ class KeptSums:
 
     def subtract(self, answer: int, row: Integers) -> None:
         """One row (1,), if its answer's sum is kept."""
+        snapshot = self._blocks.snapshot
         pane, sums = int(self._panes_of(row)[0]), self._panes.get(answer, {})
         if pane in sums:
-            sums[pane] = sums[pane] - _total(self._blocks.snapshot.vectors(row), self._copies(row))
+            sums[pane] = sums[pane] - _total(snapshot.vectors(row), self._copies(snapshot, row))
             self._weighed[answer] = self._together(sums)
 
     def drop(self, answer: int) -> None:
@@ -75,12 +77,12 @@ class KeptSums:
         self.window = window
         self._weighed = {answer: self._together(sums) for answer, sums in self._panes.items()}
 
-    def weights(self, rows: Integers) -> NDArray[Any] | None:
+    def weights(self, snapshot: Snapshot, rows: Integers) -> NDArray[Any] | None:
         """What each row weighs now; None where that is 1 for all there are."""
-        weights = self._copies(rows)
+        weights = self._copies(snapshot, rows)
         if not self.window.half_life_ms:
             return weights
-        shares = self.window.shares(self._blocks.snapshot.column("timestamps_ms", rows))
+        shares = self.window.shares(snapshot.column("timestamps_ms", rows))
         return shares if weights is None else shares * weights
 
     def _together(self, sums: Mapping[int, Integers]) -> NDArray[Any]:
@@ -89,9 +91,9 @@ class KeptSums:
         nothing = np.zeros(self._blocks.snapshot.dimension + 1)
         return sum((self.window.share(pane) * total for pane, total in sums.items()), start=nothing)
 
-    def _copies(self, rows: Integers) -> Integers | None:
+    def _copies(self, snapshot: Snapshot, rows: Integers) -> Integers | None:
         """How many each row is; None where each is one."""
-        return self._blocks.snapshot.column("weights", rows) if self.weighted else None
+        return snapshot.column("weights", rows) if self.weighted else None
 
     def _panes_of(self, rows: Integers) -> Integers:
         if not self.window.half_life_ms:

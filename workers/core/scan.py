@@ -76,12 +76,12 @@ def _on_device(
     k: int,
     exclude: Sequence[Coordinates | None],
 ) -> list[Nearest] | None:
-    """None where the device has failed."""
+    """None where the device has failed, or has other rows by now."""
     check_grid(queries)
     found = [_NOTHING for _ in queries]
     asked = np.flatnonzero(np.any(queries, axis=1)).tolist()
     wanted = [k + (exclude[i] is not None) for i in asked]
-    survivors = device.survivors(snapshot.rows, queries[asked], wanted) if asked else []
+    survivors = device.survivors(snapshot.end, snapshot.moves, queries[asked], wanted) if asked else []
     if survivors is None:
         return None
     for i, rows in zip(asked, survivors, strict=True):
@@ -123,7 +123,7 @@ def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Bloc
     products in float32, rounded once."""
     limit = max(_SLICE_ROWS, BLOCK_ROWS // 2 // len(c))
     rows = min(_FIRST_ROWS, limit)
-    for i, (block, size) in enumerate(zip(snapshot.blocks, snapshot.sizes(), strict=True)):
+    for i, (block, size) in enumerate(zip(snapshot.blocks, snapshot.filled, strict=True)):
         at = 0
         while at < size:
             end = min(size, at + rows)

@@ -1,0 +1,261 @@
+"""Entries removed from an index: what is left is as if they had never been, and no removal takes long."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from random import Random
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from workers.core import arena, blocks, device_scan, scan, spans, teaching
+from workers.core import index as index_module
+from workers.core.context import Entry, Vectors
+from workers.core.device_scan import Device
+from workers.core.grid import snap
+from workers.core.index import ContextIndex, Coordinates
+from workers.core.native import disabled, library
+
+BLOCK, CHUNK, DIMENSION = 32, 256, 16
+Held = dict[Coordinates, tuple[Entry, Vectors]]
+
+
+DEVICE: Device | None = None
+
+
+@pytest.fixture(params=["kernels", "portable", "device"], autouse=True)
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Blocks and chunks so small that they are given up all the time, searched with the kernels, without them
+    and on a device."""
+    if request.param == "kernels" and library() is None:
+        pytest.skip("no kernels were built")
+    if request.param == "device":
+        monkeypatch.setattr(sys.modules[__name__], "DEVICE", Device(torch.device("cpu"), pytest.fail))
+    for module in (blocks, scan, index_module, device_scan):
+        monkeypatch.setattr(module, "BLOCK_ROWS", BLOCK)
+    monkeypatch.setattr(device_scan, "CHUNK_ROWS", 2 * BLOCK)
+    for module in (blocks, spans):
+        monkeypatch.setattr(module, "SPAN", 8)
+    monkeypatch.setattr(teaching, "MANY", 4)
+    monkeypatch.setattr(arena, "FIRST_CHUNK", CHUNK // 4)
+    monkeypatch.setattr(arena, "LARGEST_CHUNK", CHUNK)
+    with disabled() if request.param == "portable" else nullcontext():
+        yield
+
+
+def empty() -> ContextIndex:
+    return ContextIndex(DIMENSION, device=DEVICE)
+
+
+def entries(random: Random, offsets: range) -> list[Entry]:
+    """Some share an answer, some have none and share a text, some have metadata, and some words are empty."""
+    answers = [None, None, "", *(f"answer {i}" for i in range(8)), *(f"rare {i}" for i in range(300))]
+    return [
+        Entry(
+            offset,
+            random.randint(0, 9),
+            "c",
+            random.choice(["", "text", f"text {offset}", "a longer text " * random.randint(1, 9)]),
+            random.choice(answers),
+            {"key": f"value {offset}"} if not random.randint(0, 5) else {},
+            random.choice([1, 1, 1, 7]),
+        )
+        for offset in offsets
+    ]
+
+
+def vectors_of(random: Random, n: int) -> Vectors:
+    return snap(np.random.default_rng(random.getrandbits(32)).integers(-4, 5, (n, DIMENSION)) + 0.5)
+
+
+def appended(index: ContextIndex, held: Held, partition: int, new: list[Entry], vectors: Vectors) -> None:
+    index.append(partition, new, vectors)
+    held |= {(partition, entry.offset): (entry, vector) for entry, vector in zip(new, vectors, strict=True)}
+
+
+def fresh(held: Held) -> ContextIndex:
+    """An index that has never held anything else."""
+    index = empty()
+    for partition in {partition for partition, _ in held}:
+        mine = [row for place, row in held.items() if place[0] == partition]
+        index.append(partition, [entry for entry, _ in mine], np.stack([vector for _, vector in mine]))
+    return index
+
+
+def found(
+    index: ContextIndex, queries: Vectors, predictions: NDArray[np.float64], own: list[Coordinates | None]
+) -> list[Any]:
+    return [
+        [
+            (index.coordinates(row), cosine, round(weight, 9))
+            for row, cosine, weight in zip(
+                matches.rows.tolist(), matches.cosines.tolist(), weights.tolist(), strict=True
+            )
+        ]
+        for matches in index.search(queries, 40, predictions, own)
+        if (weights := matches.weights) is not None
+    ]
+
+
+def check_like_fresh(index: ContextIndex, held: Held, random: Random) -> None:
+    assert len(index) == len(held)
+    new = fresh(held)
+    queries = vectors_of(random, 3)
+    predictions = np.random.default_rng(random.getrandbits(32)).normal(size=(3, DIMENSION + 1))
+    own = random.sample([None, *held], min(3, len(held) + 1)) + [None] * 3
+    assert found(index, queries, predictions, own[:3]) == found(new, queries, predictions, own[:3])
+    for place, (entry, vector) in held.items():
+        row = index.find(place)
+        assert row is not None
+        assert index.entry(row) == entry
+        assert index.coordinates(row) == place
+        at = np.array([row])
+        assert (index.vectors(at) == vector).all()
+        answer = entry.text if entry.answer is None else entry.answer
+        assert index.answers[index.answer_ids(at)[0]] == answer
+    rows = np.array([index.find(place) for place in held], dtype=np.int64)
+    assert len(set(index.answer_ids(rows).tolist())) == len(answers_of(held))
+    assert {*index.answers, ""} == {*answers_of(held), ""}
+
+
+def answers_of(held: Held) -> set[str]:
+    return {entry.text if entry.answer is None else entry.answer for entry, _ in held.values()}
+
+
+def check_little_is_left_over(index: ContextIndex) -> None:
+    """At most a quarter of what is held is of removed entries, or a block and a chunk."""
+    snapshot = index._blocks.snapshot
+    assert snapshot.rows - len(index) < max(BLOCK, snapshot.rows // 4)
+    assert sum(len(block.rows) for block in snapshot.blocks) < snapshot.rows + BLOCK
+    texts = index._arena
+    assert sum(texts._erased) < max(CHUNK, sum(texts._used) // 4) + CHUNK
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 70), st.floats(0, 1)), min_size=1, max_size=8),
+    st.integers(0, 2**32),
+)
+def test_whatever_is_appended_and_removed_the_rest_is_as_if_it_had_been_alone(
+    steps: list[tuple[int, int, float]], seed: int
+) -> None:
+    index, random, ends, most = empty(), Random(seed), [0, 5, 0], 0
+    held: Held = {}
+    for partition, n, share in steps:
+        new = entries(random, range(ends[partition], ends[partition] + n))
+        ends[partition] += n
+        appended(index, held, partition, new, vectors_of(random, n))
+        most = max(most, len(answers_of(held)))
+        assert len(index.answers) == most
+        for gone in random.sample(list(held), int(share * len(held))):
+            assert index.remove(*gone)
+            assert not index.remove(*gone)
+            del held[gone]
+            check_little_is_left_over(index)
+        check_like_fresh(index, held, random)
+
+
+@pytest.mark.parametrize("order", ["first to last", "last to first", "every third", "any"])
+def test_no_removal_moves_more_than_one_block_or_chunk(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in rows and bytes written again, for each call; and all together in proportion."""
+    random, n = Random(order), 40 * BLOCK
+    index, held, rows, sizes = empty(), dict[Coordinates, Any](), [0], [0]
+    appended(index, held, 0, entries(random, range(n)), vectors_of(random, n))
+    write, put, before = blocks.Block.write, arena.Arena.put_all, sum(index._arena._used)
+
+    def written(block: blocks.Block, at: int, vectors: Vectors, columns: blocks.Columns) -> None:
+        rows[-1] += len(vectors)
+        write(block, at, vectors, columns)
+
+    def put_all(texts: arena.Arena, data: bytes, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        sizes[-1] += len(data)
+        return put(texts, data, starts)
+
+    monkeypatch.setattr(blocks.Block, "write", written)
+    monkeypatch.setattr(arena.Arena, "put_all", put_all)
+    orders = {
+        "first to last": list(range(n)),
+        "last to first": list(range(n))[::-1],
+        "every third": sorted(range(n), key=lambda i: i % 3),
+        "any": random.sample(range(n), n),
+    }
+    for gone in orders[order]:
+        rows.append(0)
+        sizes.append(0)
+        assert index.remove(0, gone)
+    assert max(rows) <= BLOCK * 4 // 5
+    assert sum(rows) <= 4 * n
+    assert max(sizes) <= CHUNK
+    assert sum(sizes) <= 4 * before
+    assert sum(index._arena._used) == sum(index._arena._erased)
+    if order in ("every third", "any"):
+        assert max(rows) > 0
+        assert max(sizes) > 0
+
+
+class Beside:
+    """Entries that stay, among others that go and come; what a search for one of the former finds."""
+
+    def __init__(self) -> None:
+        self.index, random, n = empty(), Random(0), 20 * BLOCK
+        self._near = vectors_of(random, n)
+        self._random, self._said = random, entries(random, range(n))
+        for first in range(0, n, 16):
+            said = [
+                replace(e, answer=f"stays {e.offset // 9 % 20}", weight=1) if e.offset % 9 == 0 else e
+                for e in self._said[first : first + 16]
+            ]
+            self.index.append(0, said, self._near[first : first + 16])
+        self._gone = random.sample([i for i in range(n) if i % 9], n * 8 // 9 - 1)
+        self._prediction = np.random.default_rng(1).normal(size=(1, DIMENSION))
+
+    def search(self) -> str:
+        """The nearest of those that stay, and what the weights say of it."""
+        (matches,) = self.index.search(self._near[9:10], 1, self._prediction, [(0, 0)])
+        assert matches.weights is not None
+        return str((matches.cosines, matches.weights.round(6)))
+
+    def change(self, n: int, answer: str) -> None:
+        """Remove some of the others, and append as many with that answer."""
+        for offset in self._gone[:n]:
+            assert self.index.remove(0, offset)
+            said = replace(self._said[offset], answer=answer)
+            self.index.append(1, [said], -self._near[offset : offset + 1])
+        self._gone = self._gone[n:]
+
+
+def test_a_search_that_has_begun_is_of_what_was_there_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the rows move between its two halves, and their places are taken by others."""
+    monkeypatch.setattr(teaching, "MANY", 1000)
+    beside, search = Beside(), scan.search
+
+    def interrupted(*arguments: Any) -> Any:
+        found = search(*arguments)
+        beside.change(70, "stays 1")
+        return found
+
+    for _ in range(7):
+        expected = beside.search()
+        with monkeypatch.context() as patch:
+            patch.setattr(scan, "search", interrupted)
+            assert beside.search() == expected
+        assert beside.search() != expected
+
+
+@pytest.mark.parametrize("small", ["kernels", "device"], indirect=True)
+def test_searches_go_on_while_rows_move() -> None:
+    beside, done = Beside(), Event()
+    expected = beside.search()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(lambda: {beside.search() for _ in iter(done.is_set, True)})
+        beside.change(500, "other")
+        done.set()
+        assert found.result() == {expected}
