@@ -90,6 +90,8 @@ class Block:
         self.columns = Columns._make(
             np.empty(BLOCK_ROWS, _TYPES.get(name, np.int64)) for name in Columns._fields
         )
+        self.widest = 0.0
+        """Without kernels: no row has more slack."""
         self._offsets = (MAX_OFFSET, -1)  # the lowest and the highest
         parts = (self.rows, *self.plane[:2], self.scale, *self.slack, self.norms, *self.columns[:2])
         self.described = [*(part.ctypes.data for part in parts), first, BLOCK_ROWS] if native else []
@@ -103,7 +105,8 @@ class Block:
             kernels.pack(vectors, at, self.plane, self.scale, self.slack, self.norms)
         else:
             self.norms[to] = squared_norms(vectors)
-            self.plane[to], self.scale[to], self.slack[0, to] = bounds.plane(vectors, self.norms[to])
+            self.plane[to], self.scale[to], slack = bounds.plane(vectors, self.norms[to])
+            self.slack[0, to], self.widest = slack, max(self.widest, float(slack.max()))
         for name in Columns._fields:
             getattr(self.columns, name)[to] = getattr(columns, name)
         low, high = self._offsets
@@ -123,6 +126,8 @@ class Block:
     def remove(self, at: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
         self.slack[:, at] = self._gone
+        if not self.native:
+            self.scale[at] = np.nan  # what is scaled by it reaches nothing
         self.columns.teaches[at] = False
         self.columns.texts[at] = REMOVED
 
@@ -157,6 +162,19 @@ class Snapshot(NamedTuple):
     def vectors(self, rows: Integers) -> Vectors:
         """Grid rows (len(rows), d)."""
         return _gather([block.rows for block in self.blocks], rows, (self.dimension,), np.int16)
+
+    def parts(self, first: int, end: int) -> Iterator[tuple[Block, slice, slice]]:
+        """Of the rows from `first` on those before `end`: each block, where in it, and where among them."""
+        end = min(end, self.rows)
+        for start in range(first - first % BLOCK_ROWS, end, BLOCK_ROWS):
+            low, high = max(first, start), min(end, start + BLOCK_ROWS)
+            of, to = slice(low - start, high - start), slice(low - first, high - first)
+            yield self.blocks[start // BLOCK_ROWS], of, to
+
+    def places(self, rows: Integers) -> list[tuple[Block, Integers]]:
+        """The blocks that some rows, in ascending order, lie in, and where in each."""
+        home = rows // BLOCK_ROWS
+        return [(self.blocks[i], rows[home == i] % BLOCK_ROWS) for i in sorted({*home.tolist()})]
 
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """What `Columns` or the norms say of some rows."""
