@@ -447,7 +447,7 @@ portable_alone = pytest.mark.parametrize("native", ["portable"], indirect=True)
 def test_a_common_slack_that_is_too_small_loses_it_too(
     share: float, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the row comes with those that raise what must be reached or after them."""
+    """Whether the row is among the first, which raise what must be reached, or not."""
     monkeypatch.setattr(scan, "_FIRST_ROWS", first)
     monkeypatch.setattr(scan, "_FIRST_TIMES", 1)
     query, rows = barely_seen(0)

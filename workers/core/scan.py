@@ -85,7 +85,10 @@ def _portably(
         _Sieve(k + (entry is not None), weight, rest, widest)
         for entry, weight, rest in zip(exclude, weights.tolist(), rests.tolist(), strict=True)
     ]
-    for first, scaled in _scaled(snapshot, c, max(_FIRST_ROWS, _FIRST_TIMES * k)):
+    for first, scaled in _scaled(snapshot, c):
+        if not first:
+            for sieve, some in zip(sieves, scaled, strict=True):
+                sieve.expect(some[: max(_FIRST_ROWS, _FIRST_TIMES * k)])
         _sift(sieves, first, scaled)
     return [
         _decide(snapshot, query, sieve.survivors(snapshot), k, entry)
@@ -93,19 +96,15 @@ def _portably(
     ]
 
 
-def _scaled(snapshot: Snapshot, c: NDArray[np.int8], few: int) -> Iterator[tuple[int, Floats]]:
-    """D g (n, rows) of all rows in turn, with the first of them; few at first, which raise what others must
-    reach."""
+def _scaled(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Floats]]:
+    """D g (n, rows) of all rows in turn, with the first of them."""
     step = max(_LEAST_ROWS, _PRODUCTS // len(c))
     for first in range(0, snapshot.rows, step):
         scaled = np.empty((len(c), min(step, snapshot.rows - first)), dtype=np.float32)
         for block, of, to in snapshot.parts(first, first + step):
             multiply(c, block.plane[of], scaled[:, to])
             scaled[:, to] *= block.scale[of]
-        yield first, scaled[:, :few]
-        if few < scaled.shape[1]:
-            yield first + few, scaled[:, few:]
-        few = step
+        yield first, scaled
 
 
 class _Sieve:
@@ -120,14 +119,19 @@ class _Sieve:
         self.reach = -(2.0**100)
         """A row of a smaller D g can't be among them, whatever its slack."""
 
+    def expect(self, scaled: Floats) -> Floats:
+        """Raises what rows must reach by some rows' D g, and returns the k best of those that do."""
+        best: Floats = scaled[scaled >= self.reach]
+        if len(best) >= self._k:
+            best = np.partition(best, -self._k)[-self._k :]
+            self.reach = best.item(0) - self._apart
+        return best
+
     def add(self, rows: Integers, scaled: Floats) -> None:
         """Rows whose D g reach it."""
         self._rows.append(rows)
         self._scaled.append(scaled)
-        self._best = np.concatenate([self._best, scaled])
-        if len(self._best) >= self._k:
-            self._best = np.partition(self._best, -self._k)[-self._k :]
-            self.reach = self._best.item(0) - self._apart
+        self._best = self.expect(np.concatenate([self._best, scaled]))
 
     def survivors(self, snapshot: Snapshot) -> Integers:
         """All of them, in ascending order."""
@@ -147,7 +151,7 @@ def _sift(sieves: Sequence[_Sieve], first: int, scaled: Floats) -> None:
     reach = np.array([sieve.reach for sieve in sieves], dtype=np.float32)
     hits = np.flatnonzero(scaled >= reach[:, None])
     queries, at = np.divmod(hits, scaled.shape[1])
-    for i in {*queries.tolist()}:
+    for i in np.flatnonzero(np.bincount(queries)).tolist():
         near = at[queries == i]
         sieves[i].add(near + first, scaled[i, near])
 
@@ -165,7 +169,7 @@ def _decide(
     partitions, offsets, norms, vectors = map(np.concatenate, zip(*held, strict=True))
     wide = query.astype(np.float64)
     # Exact: |q·x| <= d 2**28, below 2**53 for all d that are allowed.
-    dots = (vectors @ wide).astype(np.int64)
+    dots = (vectors.astype(np.float64) @ wide).astype(np.int64)
     ranks = order.ranks(dots, norms)
     best = np.lexsort((offsets, partitions, ranks))
     if exclude:
