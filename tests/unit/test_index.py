@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (blocks, scan, index_module):
         monkeypatch.setattr(module, "BLOCK_ROWS", 32)
     monkeypatch.setattr(scan, "_FIRST_ROWS", 5)
-    monkeypatch.setattr(scan, "_SLICE_ROWS", 12)
+    monkeypatch.setattr(scan, "_LEAST_ROWS", 12)
+    monkeypatch.setattr(scan, "_PRODUCTS", 70)
     monkeypatch.setattr(teaching, "MANY", 3)
     monkeypatch.setattr(arena, "FIRST_CHUNK", 16)
     monkeypatch.setattr(arena, "LARGEST_CHUNK", 128)
@@ -407,14 +409,11 @@ def test_the_bound_is_not_idle() -> None:
     assert 0.5 < overshoot(snap(lost(row)[None])[0], row[None]) <= 1
 
 
-@pytest.mark.parametrize("copies", [1, 9])
-@pytest.mark.parametrize("share", [1, 0.25, 0])
-def test_a_bound_that_is_too_small_loses_the_best_row(share: float, copies: int, native: bool) -> None:
-    """A query along what the first pass does not see of a row, and others that it sees well: with the bound
-    the row is found, with a quarter of it or none it is not. One takes the upper four bits, nine take all."""
+def barely_seen(plane: int) -> tuple[Vectors, Vectors]:
+    """A query along what a plane does not see of a row, the best of 33, and others that it sees well."""
     random = np.random.default_rng(3)
     row, h = snap(random.normal(size=(1, 256)))[0], rotation(256)
-    held = planes(build(row[None]), 1)[1 if native and copies == 1 else 0][0]
+    held = planes(build(row[None]), 1)[plane][0]
     error = h @ row - held
     along = error - (error @ held) / (held @ held) * held
     c = np.rint(127 * along / np.abs(along).max())  # which the query is in 8 bits, without a rest
@@ -425,11 +424,53 @@ def test_a_bound_that_is_too_small_loses_the_best_row(share: float, copies: int,
     other = snap(((other + 0.7 * cosine * np.linalg.norm(other) * along) @ h)[None])[0]
     rows = np.stack([*[other] * 32, row])
     assert reference(query, rows, [(0, i) for i in range(33)], 1) == [32]
+    return query, rows
+
+
+@pytest.mark.parametrize("copies", [1, 9])
+@pytest.mark.parametrize("share", [1, 0.25, 0])
+def test_a_bound_that_is_too_small_loses_the_best_row(share: float, copies: int, native: bool) -> None:
+    """With the bound the row is found, with a quarter of it or none it is not. One query takes the upper four
+    bits, nine take all."""
+    query, rows = barely_seen(1 if native and copies == 1 else 0)
     index = build(rows)
     slack = index._blocks.snapshot.blocks[0].slack[:, :33]
     slack[:] = halves(floats(slack) * np.float32(share)) if native else slack * share
     for found in index.search(np.repeat(query[None], copies, axis=0), 1):
         assert found.rows.tolist() == [32 if share == 1 else 0]
+
+
+portable_alone = pytest.mark.parametrize("native", ["portable"], indirect=True)
+
+
+@portable_alone
+@pytest.mark.parametrize("share", [1, 0.25, 0])
+@pytest.mark.parametrize("first", [16, 512])
+def test_a_common_slack_that_is_too_small_loses_it_too(
+    share: float, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the row is among the first, which raise what must be reached, or not."""
+    monkeypatch.setattr(scan, "_FIRST_ROWS", first)
+    monkeypatch.setattr(scan, "_FIRST_TIMES", 1)
+    query, rows = barely_seen(0)
+    index = build(rows)
+    index._blocks.snapshot.blocks[0].widest *= share
+    assert index.search(query[None], 1)[0].rows.tolist() == [32 if share == 1 else 0]
+
+
+@portable_alone
+def test_a_row_that_is_removed_during_a_search_is_still_found_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has raised what others must reach, so without it there would be nothing."""
+    vectors, _ = corpus(600)
+    index, sift, query = build(vectors), scan._sift, vectors[:1]
+
+    def interrupted(*arguments: Any) -> None:
+        sift(*arguments)
+        index.remove(0, 0)
+
+    monkeypatch.setattr(scan, "_sift", interrupted)
+    assert index.search(query, 1)[0].rows.tolist() == [0]
+    assert index.search(query, 1)[0].rows.tolist() != [0]
 
 
 def halves(values: NDArray[np.float32]) -> NDArray[np.uint16]:

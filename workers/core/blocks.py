@@ -96,6 +96,8 @@ class Block:
             self._gone = -np.inf
         self.norms = np.empty(room, dtype=np.int64)
         self.columns = Columns._make(np.empty(room, _TYPES.get(name, np.int64)) for name in Columns._fields)
+        self.widest = 0.0
+        """Without kernels: no row has more slack."""
         parts = (self.rows, *self.plane[:2], self.scale, *self.slack, self.norms, *self.columns[:2])
         self.described = [*(part.ctypes.data for part in parts), first, room] if native else []
         """The struct `Block` of scan.c."""
@@ -108,7 +110,8 @@ class Block:
             kernels.pack(vectors, at, self.plane, self.scale, self.slack, self.norms)
         else:
             self.norms[to] = squared_norms(vectors)
-            self.plane[to], self.scale[to], self.slack[0, to] = bounds.plane(vectors, self.norms[to])
+            self.plane[to], self.scale[to], slack = bounds.plane(vectors, self.norms[to])
+            self.slack[0, to], self.widest = slack, max(self.widest, float(slack.max()))
         for name in Columns._fields:
             getattr(self.columns, name)[to] = getattr(columns, name)
 
@@ -122,6 +125,8 @@ class Block:
         """From now on the row matches nothing and teaches nothing."""
         self.removed += 1
         self.slack[:, at] = self._gone
+        if not self.native:
+            self.scale[at] = np.nan  # what is scaled by it reaches nothing
         self.columns.teaches[at] = False
         self.columns.texts[at] = REMOVED
 
@@ -166,6 +171,20 @@ class Snapshot(NamedTuple):
     def vectors(self, rows: Integers) -> Vectors:
         """Grid rows (len(rows), d)."""
         return _gather([block.rows for block in self.blocks], rows, (self.dimension,), np.int16)
+
+    def parts(self, first: int, end: int) -> Iterator[tuple[Block, slice, slice]]:
+        """Of the row numbers from `first` on those before `end` that rows have: each block, where in it, and
+        where among them."""
+        for i in range(first // BLOCK_ROWS, -(-min(end, self.end) // BLOCK_ROWS)):
+            start = i * BLOCK_ROWS
+            low, high = max(first, start), min(end, start + self.filled[i])
+            if low < high:
+                yield self.blocks[i], slice(low - start, high - start), slice(low - first, high - first)
+
+    def places(self, rows: Integers) -> list[tuple[Block, Integers]]:
+        """The blocks that some rows, in ascending order, lie in, and where in each."""
+        home = rows // BLOCK_ROWS
+        return [(self.blocks[i], rows[home == i] % BLOCK_ROWS) for i in sorted({*home.tolist()})]
 
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """What `Columns` or the norms say of some rows."""

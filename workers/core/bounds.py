@@ -45,6 +45,13 @@ One query reads h, and compares what its bound leaves in integers at once: that 
 by 2**-20, more than float64 and the rounding to float32 err by. Where h leaves too many rows of a block, and
 for several queries, which the products keep longer than memory does, all of p is used.
 
+Without kernels the first comparison knows only R, no row's slack being larger. D g = a in float32 is all it
+needs: with a' the k-th largest so far, rows of a < a' - 2 (R + v) / w are dropped. For by the proof each of
+the k rows has q·x / (A |x|) >= a' w - (R + v) + 24u, a dropped one less than a w + (R + v) - 24u (product and
+comparison in float32, which the claim allows for, are not taken), and the bar is rounded to float32 once, by
+less than 4u / w, since (R + v) < 0.86 for all d that are allowed. Those that are left are compared again by
+their own slacks, as claimed.
+
 What follows. Let τ be the k-th largest lower bound over the rows seen so far. k rows have a cosine of at
 least τ A/|q|, so a row whose upper bound is below τ is not among the k best, nor tied with the k-th; every
 other one is kept and compared in integers. A smaller set of rows only lowers τ: rows may be dropped at any
@@ -106,4 +113,4 @@ def _quantise(rows: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32], NDA
     step = np.abs(wide).max(axis=1) / np.float32(127)
     p = np.rint(wide / step[:, None])
     error = rows - step[:, None].astype(np.float64) * p
-    return p.astype(np.int8), step, np.sqrt(np.einsum("ij,ij->i", error, error))
+    return p.astype(np.int8), step, np.sqrt(np.vecdot(error, error))

@@ -17,12 +17,29 @@ Integers = NDArray[np.int64]
 def ranks(dots: Integers, norms: Integers) -> Integers:
     """Rank of each row by dot/sqrt(norm), the largest 0, equal values with equal ranks; compared in
     integers."""
-    if not len(dots):
-        return np.empty(0, dtype=np.int64)
-    pairs, back = np.unique(np.stack([dots, norms], axis=1), axis=0, return_inverse=True)
-    values = pairs[:, 0] / np.sqrt(pairs[:, 1])
+    if len(dots) < 2:
+        return np.zeros(len(dots), dtype=np.int64)
+    order, apart = _roughly(dots, norms)
+    if not apart.all():
+        pairs, back = np.unique(np.stack([dots, norms], axis=1), axis=0, return_inverse=True)
+        distinct: Integers = _exactly(pairs)[back.reshape(-1)]
+        return distinct
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def _roughly(dots: Integers, norms: Integers) -> tuple[Integers, NDArray[np.bool_]]:
+    """The order by values in float64, and between which neighbours it can be trusted."""
+    values = dots / np.sqrt(norms)
     order = np.argsort(-values)
-    apart = -np.diff(values[order]) > _CLOSE * np.abs(values).max()
+    least = _CLOSE * np.abs(values).max()
+    return order, -np.diff(values[order]) > least
+
+
+def _exactly(pairs: Integers) -> Integers:
+    """Ranks of distinct pairs (n, 2)."""
+    order, apart = _roughly(*pairs.T)
     chain = np.concatenate([[0], np.cumsum(apart)])  # of values that float64 can't be trusted to order
     ranks = np.empty(len(pairs), dtype=np.int64)
     ranks[order] = chain * len(pairs)
@@ -32,7 +49,7 @@ def ranks(dots: Integers, norms: Integers) -> Integers:
             step += last is not None and _compare(last, pair) != 0
             ranks[i] += step
             last = pair
-    return ranks[back.reshape(-1)]
+    return ranks
 
 
 def _pair(row: NDArray[np.int64]) -> tuple[int, int]:

@@ -1,25 +1,24 @@
 """The k best rows of a query among all, by exact cosine: a pass over few bits of each row, then integers
 (`bounds`).
 
-One call of a kernel in C does both where it was built. Without it, the products of the pass are simsimd's or
-torch's, and numpy does the rest: the same rows, more slowly."""
+One call of a kernel in C does both where it was built. Without it, the products of the pass are a library's
+(`products`), and numpy does the rest: the same rows, more slowly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.core import bounds, order
-from workers.core.blocks import BLOCK_ROWS, Block, Snapshot
+from workers.core.blocks import BLOCK_ROWS, Snapshot
 from workers.core.context import Vectors
 from workers.core.grid import check_grid, squared_norms
 from workers.core.native import scan as kernels
+from workers.core.products import Floats, multiply
 
 if TYPE_CHECKING:
     from workers.core.device_scan import DeviceRows
@@ -28,13 +27,11 @@ Coordinates = tuple[int, int]
 """Partition and offset of an entry."""
 
 Integers = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
-_CDIST: Any = import_module("simsimd").cdist if find_spec("simsimd") else None  # an extra
 _FIRST_ROWS = 512
-_SLICE_ROWS = 2048
+_FIRST_TIMES = 32  # as many as are asked for
+_LEAST_ROWS = 2048
+_PRODUCTS = 8 * BLOCK_ROWS  # at a time: they stay in the caches
 _SHARE = 1 << 22  # products, from which another thread takes less time than starting it (50 microseconds)
-_MANY = 8  # queries from which torch's product of matrices beats simsimd's of vectors
 
 
 class Nearest(NamedTuple):
@@ -104,99 +101,104 @@ def _portably(
     snapshot: Snapshot, queries: Vectors, k: int, exclude: Sequence[Coordinates | None]
 ) -> list[Nearest]:
     check_grid(queries)
-    asked: NDArray[np.bool_] = np.any(queries, axis=1)
-    if not asked.all():
-        found = iter(search(snapshot, queries[asked], k, list(compress(exclude, asked))))
-        return [next(found) if some else _NOTHING for some in asked]
-    coefficients = bounds.coefficients(queries, squared_norms(queries))
-    sieves = [_Sieve(k + (entry is not None)) for entry in exclude]
-    for first, block, products in _passes(snapshot, coefficients.c):
-        _sift(sieves, coefficients, first, block, products)
+    norms = squared_norms(queries)
+    if not norms.all():
+        found = iter(search(snapshot, queries[norms > 0], k, list(compress(exclude, norms.tolist()))))
+        return [next(found) if norm else _NOTHING for norm in norms]
+    c, weights, rests = bounds.coefficients(queries, norms)
+    widest = max(block.widest for block in snapshot.blocks)
+    sieves = [
+        _Sieve(k + (entry is not None), weight, rest, widest)
+        for entry, weight, rest in zip(exclude, weights.tolist(), rests.tolist(), strict=True)
+    ]
+    for first, scaled in _scaled(snapshot, c):
+        if not first:
+            for sieve, some in zip(sieves, scaled, strict=True):
+                sieve.expect(some[: max(_FIRST_ROWS, _FIRST_TIMES * k)])
+        _sift(sieves, first, scaled)
     return [
-        _decide(snapshot, query, sieve.survivors(), k, entry)
+        _decide(snapshot, query, sieve.survivors(snapshot), k, entry)
         for query, sieve, entry in zip(queries, sieves, exclude, strict=True)
     ]
 
 
-def _passes(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Block, Floats]]:
-    """c·p (n, rows) by slices, small ones first, which raise what later rows must reach: first row, block,
-    products in float32, rounded once."""
-    limit = max(_SLICE_ROWS, BLOCK_ROWS // 2 // len(c))
-    rows = min(_FIRST_ROWS, limit)
-    for i, (block, size) in enumerate(zip(snapshot.blocks, snapshot.filled, strict=True)):
-        at = 0
-        while at < size:
-            end = min(size, at + rows)
-            yield i * BLOCK_ROWS + at, block, _products(c, block.plane[at:end])
-            at, rows = end, min(2 * rows, limit)
-
-
-def _products(c: NDArray[np.int8], p: NDArray[np.int8]) -> Floats:
-    if _CDIST and len(c) < _MANY:
-        return np.asarray(_CDIST(c, p, "dot")).astype(np.float32)
-    import torch  # only here: a responder that has the kernels loads no torch
-
-    exact: NDArray[np.int32] = torch._int_mm(torch.from_numpy(c), torch.from_numpy(p).T).numpy()
-    return exact.astype(np.float32)
+def _scaled(snapshot: Snapshot, c: NDArray[np.int8]) -> Iterator[tuple[int, Floats]]:
+    """D g (n, rows) of all rows in turn, with the first of them; NaN where there is no row."""
+    step = max(_LEAST_ROWS, _PRODUCTS // len(c))
+    for first in range(0, snapshot.end, step):
+        scaled = np.full((len(c), min(step, snapshot.end - first)), np.nan, dtype=np.float32)
+        for block, of, to in snapshot.parts(first, first + step):
+            multiply(c, block.plane[of], scaled[:, to])
+            scaled[:, to] *= block.scale[of]
+        yield first, scaled
 
 
 class _Sieve:
     """The rows that may be among the k best of one query, as far as has been seen."""
 
-    def __init__(self, k: int) -> None:
-        self._k = k
-        self._rows: list[Integers] = []
-        self._upper: list[Floats] = []
-        self._best = np.empty(0, dtype=np.float32)
-        self.least = np.float32(-(2.0**100))
-        """A row with a smaller upper bound can't be among them."""
+    def __init__(self, k: int, weight: float, rest: float, widest: float) -> None:
+        self._k, self._weight, self._rest = k, weight, rest
+        self._apart = 2 * (widest + rest) / weight
+        self._rows: list[Integers] = [np.empty(0, dtype=np.int64)]
+        self._scaled: list[Floats] = [np.empty(0, dtype=np.float32)]
+        self._best = self._scaled[0]
+        self.reach = -(2.0**100)
+        """A row of a smaller D g can't be among them, whatever its slack."""
 
-    def add(self, rows: Integers, upper: Floats, lower: Floats) -> None:
-        """Rows whose upper bounds may reach `least`."""
+    def expect(self, scaled: Floats) -> Floats:
+        """Raises what rows must reach by some rows' D g, and returns the k best of those that do."""
+        best: Floats = scaled[scaled >= self.reach]
+        if len(best) >= self._k:
+            best = np.partition(best, -self._k)[-self._k :]
+            self.reach = best.item(0) - self._apart
+        return best
+
+    def add(self, rows: Integers, scaled: Floats) -> None:
+        """Rows whose D g reach it."""
         self._rows.append(rows)
-        self._upper.append(upper)
-        self._best = np.concatenate([self._best, lower])
-        if len(self._best) >= self._k:
-            self._best = np.partition(self._best, -self._k)[-self._k :]
-            self.least = self._best[0]
+        self._scaled.append(scaled)
+        self._best = self.expect(np.concatenate([self._best, scaled]))
 
-    def survivors(self) -> Integers:
-        """All of them."""
-        if not self._rows:
-            return np.empty(0, dtype=np.int64)
-        return np.concatenate(self._rows)[np.concatenate(self._upper) >= self.least]
+    def survivors(self, snapshot: Snapshot) -> Integers:
+        """All of them, in ascending order."""
+        scaled = np.concatenate(self._scaled)
+        near = scaled >= self.reach
+        rows, estimates = np.concatenate(self._rows)[near], scaled[near] * self._weight
+        if len(rows) <= self._k:
+            return rows
+        slack = np.concatenate([block.slack[0, at] for block, at in snapshot.places(rows)])
+        width = np.abs(slack) + self._rest  # infinite for a row that was removed meanwhile
+        least = np.partition(estimates - width, -self._k)[-self._k]
+        survivors: Integers = rows[estimates + width >= least]
+        return survivors
 
 
-def _sift(
-    sieves: Sequence[_Sieve],
-    queries: bounds.Coefficients,
-    first: int,
-    block: Block,
-    products: Floats,
-) -> None:
-    at = first % BLOCK_ROWS
-    of = slice(at, at + products.shape[1])
-    scale, slack = block.scale[of], block.slack[0, of]
-    products *= scale
-    products *= queries.weight[:, None]
-    bar = np.array([sieve.least for sieve in sieves]) - queries.rest
-    hits = products + slack >= bar[:, None]
-    for i in np.flatnonzero(hits.any(axis=1)).tolist():
-        kept = np.flatnonzero(hits[i])
-        estimates, width = products[i, kept], slack[kept] + queries.rest[i]
-        sieves[i].add(kept + first, estimates + width, estimates - width)
+def _sift(sieves: Sequence[_Sieve], first: int, scaled: Floats) -> None:
+    reach = np.array([sieve.reach for sieve in sieves], dtype=np.float32)
+    hits = np.flatnonzero(scaled >= reach[:, None])
+    queries, at = np.divmod(hits, scaled.shape[1])
+    for i in np.flatnonzero(np.bincount(queries)).tolist():
+        near = at[queries == i]
+        sieves[i].add(near + first, scaled[i, near])
 
 
 def _decide(
     snapshot: Snapshot, query: Vectors, rows: Integers, k: int, exclude: Coordinates | None
 ) -> Nearest:
-    partitions, offsets = snapshot.column("partitions", rows), snapshot.column("offsets", rows)
-    if exclude:
-        kept = (partitions != exclude[0]) | (offsets != exclude[1])
-        rows, partitions, offsets = rows[kept], partitions[kept], offsets[kept]
+    if not len(rows):
+        return _NOTHING
+    rows = np.sort(rows)
+    held = [
+        (block.columns.partitions[at], block.columns.offsets[at], block.norms[at], block.rows[at])
+        for block, at in snapshot.places(rows)
+    ]
+    partitions, offsets, norms, vectors = map(np.concatenate, zip(*held, strict=True))
+    wide = query.astype(np.float64)
     # Exact: |q·x| <= d 2**28, below 2**53 for all d that are allowed.
-    dots = (snapshot.vectors(rows).astype(np.float64) @ query.astype(np.float64)).astype(np.int64)
-    norms = snapshot.column("norms", rows)
-    best = np.lexsort((offsets, partitions, order.ranks(dots, norms)))[:k]
-    length = np.sqrt(squared_norms(query[None]))
-    return Nearest(rows[best], dots[best] / (np.sqrt(norms[best]) * length))
+    dots = (vectors.astype(np.float64) @ wide).astype(np.int64)
+    ranks = order.ranks(dots, norms)
+    best = np.lexsort((offsets, partitions, ranks))
+    if exclude:
+        best = best[(partitions[best] != exclude[0]) | (offsets[best] != exclude[1])]
+    best = best[:k]
+    return Nearest(rows[best], dots[best] / (np.sqrt(norms[best]) * np.sqrt(wide @ wide)))

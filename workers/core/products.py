@@ -1,0 +1,54 @@
+"""Products of 8-bit vectors as exact integers, rounded once to float32, by the fastest library that is
+here."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.int8]
+Floats = NDArray[np.float32]
+
+_DOT: Any = import_module("simsimd").dot if find_spec("simsimd") else None  # an extra
+_MANY = 5  # queries from which torch's product of matrices beats simsimd's of vectors
+_EXACT = 1 << 10  # products below 2**14, so many of which float32 sums exactly, in any order
+
+
+def multiply(c: Bytes, p: Bytes, out: Floats) -> None:
+    """out (n, rows) = c·p of c (n, d) and p (rows, d), all within ±127, d at most 2**14."""
+    if _DOT and (len(c) < _MANY or not torch_is_exact()):
+        for one, products in zip(c, out, strict=True):
+            _DOT(p, one, out=products)
+    elif torch_is_exact():
+        out[:] = by_torch(c, p)
+    else:
+        out[:] = by_floats(c, p)
+
+
+def by_torch(c: Bytes, p: Bytes) -> NDArray[np.int32]:
+    """c·p, exact where `torch_is_exact`."""
+    import torch  # only here: a responder that has the kernels loads no torch
+
+    products: NDArray[np.int32] = torch._int_mm(torch.from_numpy(c), torch.from_numpy(p).T).numpy()
+    return products
+
+
+@cache
+def torch_is_exact() -> bool:
+    """Not on x86 without VNNI: there oneDNN adds pairs of products in 16 bits, which don't hold them."""
+    largest = np.full((16, 64), 127, dtype=np.int8)
+    return bool((by_torch(largest, largest) == 64 * 127**2).all())
+
+
+def by_floats(c: Bytes, p: Bytes) -> NDArray[np.float64]:
+    """c·p, exact everywhere."""
+    products = np.zeros((len(c), len(p)))
+    for at in range(0, c.shape[1], _EXACT):
+        of = slice(at, at + _EXACT)
+        products += c[:, of].astype(np.float32) @ p[:, of].astype(np.float32).T
+    return products
