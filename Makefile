@@ -5,8 +5,8 @@
 
 PY := .venv/bin/python
 DEMO_EXTRAS := local
-DEV_EXTRAS := local,dev,sentence-transformers
-BENCH_EXTRAS := $(DEV_EXTRAS),bench,simd
+DEV_EXTRAS := local,dev,sentence-transformers,simd
+BENCH_EXTRAS := $(DEV_EXTRAS),bench
 
 # A caller's own Python set-up must not leak into .venv. (Its pip.conf still says where packages come from.)
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE __PYVENV_LAUNCHER__ PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON

@@ -47,6 +47,24 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
+def exact_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's product of int8 on the CPU as on CUDA, for which it stands: not all of them are exact."""
+    import torch
+
+    from workers.core import products
+
+    if not products.torch_is_exact():
+        original = torch._int_mm
+
+        def exact(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+            if left.device.type != "cpu":
+                return original(left, right)
+            return torch.from_numpy(products.by_floats(left.numpy(), right.T.numpy()).astype("int32"))
+
+        monkeypatch.setattr(torch, "_int_mm", exact)
+
+
+@pytest.fixture
 def unique() -> str:
     """A name no other test has, for topics, groups and prefixes."""
     return f"t{secrets.token_hex(5)}"

@@ -24,6 +24,8 @@ from workers.core.grid import SCALE, snap, squared_norms
 from workers.core.index import ContextIndex, Matches
 from workers.core.native import disabled
 
+pytestmark = pytest.mark.usefixtures("exact_int8")
+
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

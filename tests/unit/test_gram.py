@@ -29,6 +29,8 @@ from workers.core.grid import SCALE
 from workers.core.native import Feature, disabled, features, syrk
 from workers.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
 
+pytestmark = pytest.mark.usefixtures("exact_int8")
+
 CPU = torch.device("cpu")
 CUDA = [torch.device("cuda")] if torch.cuda.is_available() else []
 PATHS: dict[str, AddGram] = {name: add for device in [CPU, *CUDA] for name, add in paths(device).items()}

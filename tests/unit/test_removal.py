@@ -24,6 +24,8 @@ from workers.core.grid import snap
 from workers.core.index import ContextIndex, Coordinates
 from workers.core.native import disabled, library
 
+pytestmark = pytest.mark.usefixtures("exact_int8")
+
 BLOCK, CHUNK, DIMENSION = 32, 256, 16
 Held = dict[Coordinates, tuple[Entry, Vectors]]
 
