@@ -21,9 +21,10 @@ demo: install-demo ## stream real texts through Kafka and Redis, then ask (ARGS=
 	@echo '> hurnet demo $(ARGS)'
 	@.venv/bin/hurnet demo $(ARGS)
 
-test: install-dev ## unit, contract and acceptance tests (ARGS='-k name': some of them)
+# Two tests side by side, each of one thread: idle threads of numpy and torch spin, and take the other's core.
+test: install-dev ## unit, contract and acceptance tests (ARGS='-k name': some of them; ARGS=-n0: one at a time)
 	@echo '> pytest $(ARGS)'
-	@$(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: install-dev ## format, lint, types and import rules
 	@echo '> ruff format --check' && $(PY) -m ruff format --check .

@@ -91,7 +91,6 @@ def own_valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
-@pytest.mark.timeout(300)
 def test_the_broker_is_killed_under_load(
     own_kafka: KafkaServer, valkey_url: str, unique: str, tmp_path: Path
 ) -> None:
@@ -105,7 +104,6 @@ def test_the_broker_is_killed_under_load(
         run_through(system, disturb)
 
 
-@pytest.mark.timeout(300)
 def test_the_store_is_killed_under_load(
     kafka_bootstrap: str, own_valkey: ValkeyServer, unique: str, tmp_path: Path
 ) -> None:

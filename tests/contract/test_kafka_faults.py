@@ -515,7 +515,6 @@ def test_a_lone_broker_killed_while_transactions_run(lone: KafkaServer) -> None:
         assert traffic.check() > 100
 
 
-@pytest.mark.timeout(240)
 def test_three_brokers_killed_in_turn() -> None:
     """One of them coordinates the transactions, one the group."""
     with KafkaCluster(3) as cluster:

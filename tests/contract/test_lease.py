@@ -25,13 +25,13 @@ def test_only_the_holder_can_release(stores: Stores) -> None:
 
 def test_a_lease_lapses_unless_it_is_renewed(stores: Stores) -> None:
     leases = stores.leases()
-    assert leases.acquire("solver", "a", 0.3) == "a"
-    time.sleep(0.2)
-    assert leases.acquire("solver", "a", 0.3) == "a"
-    time.sleep(0.2)
-    assert leases.acquire("solver", "b", 0.3) == "a"  # 0.4 s after the first, so the renewal counts
-    time.sleep(0.2)
-    assert leases.acquire("solver", "b", 0.3) == "b"
+    assert leases.acquire("solver", "a", 1.0) == "a"
+    time.sleep(0.6)
+    assert leases.acquire("solver", "a", 1.0) == "a"
+    time.sleep(0.6)
+    assert leases.acquire("solver", "b", 1.0) == "a"  # 1.2 s after the first, so the renewal counts
+    time.sleep(0.6)
+    assert leases.acquire("solver", "b", 1.0) == "b"
 
 
 def test_of_many_exactly_one_gets_it(stores: Stores) -> None:

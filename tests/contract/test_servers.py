@@ -260,6 +260,9 @@ def test_a_cluster_continues_on_its_data(tmp_path: Path) -> None:
     with KafkaCluster(data=tmp_path) as first:
         create_topic(first.bootstrap, replicas=3)
         send(first.bootstrap, b"1")
+        started = time.monotonic()
+        first.stop()
+        assert time.monotonic() - started < 30, "a node waits for a majority that is gone"
     with KafkaCluster(data=tmp_path) as second:
         assert read(second.bootstrap, 1) == [b"1"]
 
