@@ -175,8 +175,7 @@ def grown(array: NDArray[Any], count: int) -> NDArray[Any]:
 
 def _sizes(strings: Sequence[str]) -> Integers:
     """Bytes of each in UTF-8."""
-    plain = all(map(str.isascii, strings))
-    sizes = map(len, strings) if plain else (len(string.encode()) for string in strings)
+    sizes = map(len, strings) if "".join(strings).isascii() else (len(string.encode()) for string in strings)
     return np.fromiter(sizes, np.int64, len(strings))
 
 

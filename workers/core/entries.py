@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, count, repeat
 from typing import Final, overload
 
 import numpy as np
@@ -77,18 +77,18 @@ class Entries(Sequence[Entry]):
     @classmethod
     def joined(cls, parts: Sequence[Entries]) -> Entries:
         """All of theirs, one after the other."""
-        contexts: dict[str, int] = {}
-        answers: dict[str, int] = {}
+        contexts, context_of = _together([(part.contexts, part.context_of) for part in parts])
+        answers, answer_of = _together([(part.answers, part.answer_of) for part in parts])
         return cls(
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.timestamps_ms for part in parts]),
             np.concatenate([part.weights for part in parts]),
-            context_of=np.concatenate([_renumbered(p.contexts, contexts)[p.context_of] for p in parts]),
-            contexts=list(contexts),
+            contexts=contexts,
+            context_of=context_of,
             texts=b"".join([part.texts for part in parts]),
             starts=starts_of(np.concatenate([np.diff(part.starts) for part in parts])),
-            answer_of=np.concatenate([_renumbered(p.answers, answers)[p.answer_of] for p in parts]),
-            answers=list(answers),
+            answers=answers,
+            answer_of=answer_of,
             metadata=[m for part in parts for m in part.metadata or [{}] * len(part)]
             if any(part.metadata for part in parts)
             else (),
@@ -167,6 +167,15 @@ def starts_of(lengths: Integers) -> Integers:
     return starts
 
 
-def _renumbered(strings: Sequence[str], numbers: dict[str, int]) -> Integers:
-    """The numbers of strings among all met so far; behind them NO_ANSWER, where it finds itself."""
-    return np.array([numbers.setdefault(s, len(numbers)) for s in strings] + [NO_ANSWER], np.int64)
+def _together(parts: Sequence[tuple[Sequence[str], Integers]]) -> tuple[list[str], Integers]:
+    """The strings of all parts, in each of which they are distinct, and the numbers (n,) that they get."""
+    numbers = dict.fromkeys(chain.from_iterable(strings for strings, _ in parts), 0)
+    ends = np.cumsum([len(strings) for strings, _ in parts])
+    if len(numbers) == ends[-1]:  # no two parts share one, so that they only move behind one another
+        moved = [
+            of + (of != NO_ANSWER) * (end - len(own)) for (own, of), end in zip(parts, ends, strict=True)
+        ]
+    else:
+        numbers = dict(zip(numbers, count(), strict=False))
+        moved = [np.array([*map(numbers.get, own), NO_ANSWER], np.int64)[of] for own, of in parts]
+    return list(numbers), np.concatenate(moved)
