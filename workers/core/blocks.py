@@ -100,7 +100,7 @@ class Block:
         """Without kernels: no row has more slack."""
         parts = (self.rows, *self.plane[:2], self.scale, *self.slack, self.norms, *self.columns[:2])
         self.described = [*(part.ctypes.data for part in parts), first, room] if native else []
-        """The struct `Block` of scan.c."""
+        """The struct `Block` of scan.h."""
 
     def write(self, at: int, vectors: Vectors, columns: Columns) -> None:
         """Rows (n, d), none of zeros, from row `at` of the block on."""

@@ -59,7 +59,7 @@ def disabled() -> Iterator[None]:
 
 def sources(folder: Path) -> list[Path]:
     """What the library in `folder` is made from, in a fixed order."""
-    return sorted(folder.glob("*.c"))
+    return sorted(folder.glob("*.[ch]"))
 
 
 def digest(folder: Path) -> str:

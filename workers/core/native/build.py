@@ -26,8 +26,9 @@ def build(folder: Path = LIBRARY.parent) -> str | None:
     try:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch, LIBRARY.name)
+            files = [str(source) for source in sources(folder) if source.suffix == ".c"]
             define = f'-DHURNET_SOURCES="{digest(folder)}"'
-            command = [*compiler, *FLAGS, define, "-o", str(made), *map(str, sources(folder))]
+            command = [*compiler, *FLAGS, define, "-o", str(made), *files]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S)
             made.replace(folder / LIBRARY.name)  # in one step: another process may be loading it
     except subprocess.CalledProcessError as error:

@@ -1,4 +1,4 @@
-"""scan.c for Python: the planes of 4 bits and the search over them."""
+"""scan.c and planes.c for Python: the planes of 4 bits and the search over them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SEARCH: Final[tuple[Any, ...]] = (
 Integers = NDArray[np.int64]
 
 BLOCK_BYTES: Final = 88
-"""Of the struct `Block` of scan.c."""
+"""Of the struct `Block` of scan.h."""
 
 
 class Found(NamedTuple):

@@ -1,0 +1,221 @@
+/* Dot products of groups of rows with coefficients, and which of their rows reach `least`: for any CPU, AVX2 and
+ * AVX-512 VNNI. */
+
+#include "scan.h"
+
+typedef void (*Nibbles)(const uint8_t *, const int8_t *, int64_t, int64_t, int32_t [LANES]);
+
+
+/* The upper four bits stand for the middle of what they may be: 2 p = 32 high - 241 on average. */
+#define COARSE(dot, sum) (32 * (dot)-241 * (sum))
+
+INLINE uint32_t sieve_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state,
+                           Nibbles nibbles) {
+    uint32_t rows = 0;
+    for (int g = 0; g < PAIR; g++, at += LANES) {
+        int32_t dots[LANES];
+        nibbles(block->high + at * steps * 4, c, steps, 4, dots);
+        for (int r = 0; r < LANES; r++) dots[r] = COARSE(dots[r], state->sum);
+        rows |= reaching(dots, block->scale + at, block->coarse + at, state->weight / 2, state->least - state->rest)
+                << (g * LANES);
+    }
+    return rows;
+}
+
+INLINE uint32_t whole_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, int64_t stride,
+                           const Query *state, int32_t *out, Nibbles nibbles) {
+    int32_t low[LANES];
+    nibbles(block->high + at * steps * 4, c, steps, stride, out);
+    nibbles(block->low + at * steps * 4, c, steps, stride, low);
+    for (int r = 0; r < LANES; r++) out[r] = 16 * out[r] + low[r] - 128 * state->sum;
+    return reaching(out, block->scale + at, block->slack + at, state->weight, state->least - state->rest);
+}
+
+INLINE int pair_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state,
+                     int32_t out[PAIR][LANES], Nibbles nibbles) {
+    uint32_t rows = 0;
+    for (int g = 0; g < PAIR; g++) rows |= whole_body(block, at + g * LANES, c, steps, 4, state, out[g], nibbles);
+    return rows != 0;
+}
+
+INLINE int tile_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states,
+                     int32_t out[PAIR][TILE][LANES], Nibbles nibbles) {
+    uint32_t rows = 0;
+    for (int g = 0; g < PAIR; g++)
+        for (int q = 0; q < TILE; q++)
+            rows |= whole_body(block, at + g * LANES, c + q * 4, steps, TILE * 4, states + q, out[g][q], nibbles);
+    return rows != 0;
+}
+
+static void nibbles_any(const uint8_t *plane, const int8_t *c, int64_t steps, int64_t stride, int32_t out[LANES]) {
+    memset(out, 0, LANES * sizeof *out);
+    for (int64_t j = 0; j < steps; j++, c += 2 * stride)
+        for (int r = 0; r < LANES; r++)
+            for (int i = 0; i < 4; i++, plane++) out[r] += (*plane & 15) * c[i] + (*plane >> 4) * c[stride + i];
+}
+
+#define WITH(nibbles, target, level)                                                                                   \
+    target static uint32_t sieve_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps,               \
+                                         const Query *state) {                                                         \
+        return sieve_body(block, at, c, steps, state, nibbles);                                                        \
+    }                                                                                                                  \
+    target static int pair_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state, \
+                                   int32_t out[PAIR][LANES]) {                                                         \
+        return pair_body(block, at, c, steps, state, out, nibbles);                                                    \
+    }                                                                                                                  \
+    target static int tile_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps,                     \
+                                   const Query *states, const uint8_t *bytes, int32_t out[PAIR][TILE][LANES]) {        \
+        (void)bytes;                                                                                                   \
+        return tile_body(block, at, c, steps, states, out, nibbles);                                                   \
+    }
+WITH(nibbles_any, , any)
+
+/* Every partial sum is at most |a| |b| (Cauchy-Schwarz): the caller sees to it that this fits 31 bits. */
+INLINE int64_t dot_body(const int16_t *a, const int16_t *b, int64_t d) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < d; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+static int64_t dot_any(const int16_t *a, const int16_t *b, int64_t d) { return dot_body(a, b, d); }
+
+#if defined(__x86_64__)
+TARGET_AVX2 static void nibbles_avx2(const uint8_t *plane, const int8_t *c, int64_t steps, int64_t stride,
+                                     int32_t out[LANES]) {
+    const __m256i lower = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int64_t j = 0; j < steps;) {
+        __m256i few[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (int64_t end = j + 4 < steps ? j + 4 : steps; j < end; j++, c += 2 * stride) { /* 16 * 15 * 127 fits */
+            int32_t first, second;
+            memcpy(&first, c, 4);
+            memcpy(&second, c + stride, 4);
+            for (int i = 0; i < 2; i++, plane += 32) {
+                __m256i both = _mm256_loadu_si256((const __m256i *)plane);
+                __m256i left = _mm256_and_si256(both, lower);
+                __m256i right = _mm256_and_si256(_mm256_srli_epi16(both, 4), lower);
+                few[i] = _mm256_add_epi16(few[i], _mm256_maddubs_epi16(left, _mm256_set1_epi32(first)));
+                few[i] = _mm256_add_epi16(few[i], _mm256_maddubs_epi16(right, _mm256_set1_epi32(second)));
+            }
+        }
+        for (int i = 0; i < 2; i++) sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(few[i], ones));
+    }
+    for (int i = 0; i < 2; i++) _mm256_storeu_si256((__m256i *)out + i, sum[i]);
+}
+WITH(nibbles_avx2, TARGET_AVX2, avx2)
+
+TARGET_AVX2 static int64_t dot_avx2(const int16_t *a, const int16_t *b, int64_t d) { return dot_body(a, b, d); }
+
+TARGET_VNNI INLINE __m512i four(const int8_t *c) {
+    int32_t bytes;
+    memcpy(&bytes, c, 4);
+    return _mm512_set1_epi32(bytes);
+}
+
+TARGET_VNNI INLINE __m512 halves(const uint16_t *upper) {
+    __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)upper));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+}
+
+TARGET_VNNI INLINE __mmask16 reaching_vnni(__m512i dots, __m512 scale, __m512 slack, float weight, float bar) {
+    __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dots), scale);
+    __m512 upper = _mm512_fmadd_ps(product, _mm512_set1_ps(weight), slack);
+    return _mm512_cmp_ps_mask(upper, _mm512_set1_ps(bar), _CMP_GE_OQ);
+}
+
+/* One group after the other: read in turns, two take twice as long from memory. */
+TARGET_VNNI INLINE __m512i nibbles_vnni(const uint8_t *plane, const int8_t *c, int64_t steps) {
+    const __m512i lower = _mm512_set1_epi8(15), zero = _mm512_setzero_si512();
+    __m512i sum[4] = {zero, zero, zero, zero};
+    for (int64_t j = 0; j < steps; j += 2)
+        for (int64_t i = 0; i < 2; i++, plane += 64, c += 8) {
+            __m512i both = _mm512_loadu_si512(plane);
+            sum[i] = _mm512_dpbusd_epi32(sum[i], _mm512_and_si512(both, lower), four(c));
+            both = _mm512_and_si512(_mm512_srli_epi16(both, 4), lower);
+            sum[2 + i] = _mm512_dpbusd_epi32(sum[2 + i], both, four(c + 4));
+        }
+    return _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
+}
+
+TARGET_VNNI static uint32_t sieve_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps,
+                                       const Query *state) {
+    const float weight = state->weight / 2, bar = state->least - state->rest;
+    const __m512i middle = _mm512_set1_epi32(COARSE(0, state->sum));
+    uint32_t rows = 0;
+    for (int g = 0; g < PAIR; g++, at += LANES) {
+        __m512i dots = _mm512_slli_epi32(nibbles_vnni(block->high + at * steps * 4, c, steps), 5);
+        dots = _mm512_add_epi32(dots, middle);
+        __mmask16 mask = reaching_vnni(dots, halves(block->scale + at), halves(block->coarse + at), weight, bar);
+        rows |= (uint32_t)mask << (g * LANES);
+    }
+    return rows;
+}
+
+TARGET_VNNI static int pair_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state,
+                                 int32_t out[PAIR][LANES]) {
+    const float weight = state->weight, bar = state->least - state->rest;
+    unsigned rows = 0;
+    for (int g = 0; g < PAIR; g++, at += LANES) {
+        __m512i high = nibbles_vnni(block->high + at * steps * 4, c, steps);
+        __m512i low = nibbles_vnni(block->low + at * steps * 4, c, steps);
+        __m512i dots = _mm512_add_epi32(_mm512_slli_epi32(high, 4), low);
+        dots = _mm512_sub_epi32(dots, _mm512_set1_epi32(128 * state->sum));
+        _mm512_storeu_si512(out[g], dots);
+        rows |= reaching_vnni(dots, halves(block->scale + at), halves(block->slack + at), weight, bar);
+    }
+    return rows != 0;
+}
+
+TARGET_VNNI static void unpack_vnni(const Block *block, int64_t at, int64_t steps, uint8_t *bytes) {
+    const uint8_t *high = block->high + at * steps * 4, *low = block->low + at * steps * 4;
+    const __m512i lower = _mm512_set1_epi8(15);
+    for (int64_t j = 0; j < PAIR * steps; j++) { /* 0xCA: the bits of the first choose between the others */
+        __m512i h = _mm512_loadu_si512(high + j * 64), l = _mm512_loadu_si512(low + j * 64);
+        __m512i first = _mm512_ternarylogic_epi32(lower, l, _mm512_slli_epi16(h, 4), 0xCA);
+        __m512i second = _mm512_ternarylogic_epi32(lower, _mm512_srli_epi16(l, 4), h, 0xCA);
+        _mm512_storeu_si512(bytes + j * 128, first);
+        _mm512_storeu_si512(bytes + j * 128 + 64, second);
+    }
+}
+
+TARGET_VNNI static int tile_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states,
+                                 const uint8_t *bytes, int32_t out[PAIR][TILE][LANES]) {
+    const int64_t quads = 2 * steps;
+    __m512i a[TILE], b[TILE];
+    UNROLLED for (int q = 0; q < TILE; q++) a[q] = b[q] = _mm512_set1_epi32(-128 * states[q].sum);
+    const uint8_t *next = bytes + quads * 64;
+    for (int64_t j = 0; j < quads; j++) {
+        __m512i here = _mm512_loadu_si512(bytes + j * 64), there = _mm512_loadu_si512(next + j * 64);
+        UNROLLED for (int q = 0; q < TILE; q++) {
+            __m512i w = four(c + (j * TILE + q) * 4);
+            a[q] = _mm512_dpbusd_epi32(a[q], here, w);
+            b[q] = _mm512_dpbusd_epi32(b[q], there, w);
+        }
+    }
+    __m512 scale[PAIR] = {halves(block->scale + at), halves(block->scale + at + LANES)};
+    __m512 slack[PAIR] = {halves(block->slack + at), halves(block->slack + at + LANES)};
+    unsigned rows = 0;
+    UNROLLED for (int q = 0; q < TILE; q++) {
+        float weight = states[q].weight, bar = states[q].least - states[q].rest;
+        rows |= reaching_vnni(a[q], scale[0], slack[0], weight, bar);
+        rows |= reaching_vnni(b[q], scale[1], slack[1], weight, bar);
+    }
+    if (!rows) return 0;
+    UNROLLED for (int q = 0; q < TILE; q++) {
+        _mm512_storeu_si512(out[0][q], a[q]);
+        _mm512_storeu_si512(out[1][q], b[q]);
+    }
+    return 1;
+}
+
+TARGET_VNNI static int64_t dot_vnni(const int16_t *a, const int16_t *b, int64_t d) { return dot_body(a, b, d); }
+#endif
+
+Kernels hurnet_kernels(int level) { /* 0: any CPU, 1: AVX2, 2: AVX-512 VNNI */
+#if defined(__x86_64__)
+    if (level == 2) return (Kernels){sieve_vnni, pair_vnni, unpack_vnni, tile_vnni, dot_vnni};
+    if (level == 1) return (Kernels){sieve_avx2, pair_avx2, NULL, tile_avx2, dot_avx2};
+#endif
+    (void)level;
+    return (Kernels){sieve_any, pair_any, NULL, tile_any, dot_any};
+}

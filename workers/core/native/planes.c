@@ -1,0 +1,156 @@
+/* Rotation, the planes of a row, and the coefficients of a query. */
+
+#include "scan.h"
+
+/* The largest power of two that pads d by a sixteenth at most. */
+static int64_t mixed(int64_t d) {
+    int64_t best = 1;
+    for (int64_t b = 2; b < 2 * d; b *= 2)
+        if (((d + b - 1) / b * b - d) * 16 <= d) best = b;
+    return best;
+}
+
+/* Bytes of a row in either plane: its components, sixteen of which take eight. */
+int64_t hurnet_plane_bytes(int64_t d) {
+    int64_t b = mixed(d);
+    return ((d + b - 1) / b * b + 15) / 16 * 8;
+}
+
+INLINE int32_t sign(uint32_t i) { /* fixed, and like no pattern that a vector may have */
+    i *= 0x9E3779B1u;
+    i = (i ^ i >> 15) * 0x85EBCA77u;
+    return (int32_t)(i >> 31) * 2 - 1;
+}
+
+/* y = H S x of `width` components: signs, then Hadamard's matrix (of ±1) on every `b` of them, its rows in some order.
+ * Exact. Returns b. The first three stages have the same shape (Pease: each turns the bits of all places by one), the
+ * others go in place in steps of at least eight, so that a compiler makes vectors of all; `spare` is as large as y. */
+INLINE int64_t rotate(const int16_t *x, int64_t d, int64_t width, int32_t *restrict y, int32_t *restrict spare) {
+    const int64_t b = mixed(d);
+    for (int64_t i = 0; i < d; i++) y[i] = x[i] * sign((uint32_t)i);
+    for (int64_t i = d; i < width; i++) y[i] = 0;
+    for (int64_t at = 0; at < d; at += b) {
+        int32_t *restrict z = y + at;
+        for (int64_t h = 1; h < b && h < 8; h *= 2) {
+            for (int64_t i = 0; i < b / 2; i++) {
+                int32_t left = z[i], right = z[b / 2 + i];
+                spare[2 * i] = left + right;
+                spare[2 * i + 1] = left - right;
+            }
+            memcpy(z, spare, (size_t)b * sizeof *z);
+        }
+        for (int64_t h = 8; h < b; h *= 2)
+            for (int64_t first = 0; first < b; first += 2 * h)
+                for (int64_t i = first; i < first + h; i++) {
+                    int32_t left = z[i], right = z[i + h];
+                    z[i] = left + right;
+                    z[i + h] = left - right;
+                }
+    }
+    return b;
+}
+
+/* The upper half of the least such float that is not below a positive value. */
+INLINE uint16_t raised(double value) {
+    float near = (float)(value * (1 + 0x1p-20));
+    uint32_t bits;
+    memcpy(&bits, &near, sizeof bits);
+    return (uint16_t)((bits + 0xFFFF) >> 16);
+}
+
+INLINE uint16_t slack_of(double error, double length) {
+    double rho = sqrt(error) / length;
+    return raised(rho + 0x1p-18 * (1 + rho));
+}
+
+typedef int32_t Ints __attribute__((vector_size(16))); /* GCC and clang make the best of them for any CPU */
+typedef float Floats __attribute__((vector_size(16)));
+typedef double Doubles __attribute__((vector_size(32)));
+
+/* p + 128, in `bytes` and in place of y; in `errors` |y - s p|^2 and |y - s p'|^2, p' the middle of what has the upper
+ * four bits of p. */
+INLINE void quantise(int32_t *restrict y, int64_t width, double step, uint8_t *restrict bytes, double errors[2]) {
+    Doubles fine[2] = {{0}}, rough[2] = {{0}};
+    for (int64_t i = 0; i < width; i += 8)
+        for (int half = 0; half < 2; half++) {
+            Ints v;
+            memcpy(&v, y + i + 4 * half, sizeof v);
+            Ints p = __builtin_convertvector(__builtin_convertvector(v, Floats) * (float)(1 / step) + 128.5f, Ints);
+            Doubles value = __builtin_convertvector(v, Doubles);
+            Doubles e = value - step * __builtin_convertvector(p - 128, Doubles);
+            Doubles f = value - step * (__builtin_convertvector(p & 240, Doubles) - 120.5);
+            fine[half] += e * e;
+            rough[half] += f * f;
+            memcpy(y + i + 4 * half, &p, sizeof p);
+        }
+    for (int64_t i = 0; i < width; i++) bytes[i] = (uint8_t)y[i];
+    errors[0] = errors[1] = 0;
+    for (int j = 0; j < 4; j++) errors[0] += fine[0][j] + fine[1][j], errors[1] += rough[0][j] + rough[1][j];
+}
+
+/* Writes row `at` of a block's planes, with room for twice a rotated row in y. Returns |x|^2. */
+INLINE int64_t pack_row(const int16_t *x, int64_t d, int64_t at, uint8_t *high, uint8_t *low, uint16_t *scale,
+                        uint16_t *slack, uint16_t *coarse, int32_t *y) {
+    const int64_t row = hurnet_plane_bytes(d), width = row * 2, norm = dot_wide(x, x, d);
+    const double length = sqrt((double)norm * (double)rotate(x, d, width, y, y + width));
+    int32_t peak = 0;
+    for (int64_t i = 0; i < width; i++) peak = abs(y[i]) > peak ? abs(y[i]) : peak;
+    scale[at] = raised(peak / 127.0 / length);
+    uint8_t *bytes = (uint8_t *)(y + width);
+    double errors[2];
+    quantise(y, width, half(scale[at]) * length, bytes, errors);
+    slack[at] = slack_of(errors[0], length);
+    coarse[at] = slack_of(errors[1], length);
+    const int64_t column = at / LANES * row * LANES + at % LANES * 4;
+    for (int64_t i = 0; i < row / 4; i++) {
+        uint32_t first, second;
+        memcpy(&first, bytes + i * 8, 4);
+        memcpy(&second, bytes + i * 8 + 4, 4);
+        uint32_t upper = (first >> 4 & 0x0F0F0F0F) | (second & 0xF0F0F0F0);
+        uint32_t lower = (first & 0x0F0F0F0F) | (second & 0x0F0F0F0F) << 4;
+        memcpy(high + column + i * LANES * 4, &upper, 4);
+        memcpy(low + column + i * LANES * 4, &lower, 4);
+    }
+    return norm;
+}
+
+#define PACK(name, target)                                                                                          \
+    target int name(const int16_t *x, int64_t n, int64_t d, int64_t at, uint8_t *high, uint8_t *low, uint16_t *scale, \
+                    uint16_t *slack, uint16_t *coarse, int64_t *norms) {                                              \
+        int32_t *y = malloc((size_t)hurnet_plane_bytes(d) * 4 * sizeof *y);                                           \
+        if (!y) return -1;                                                                                            \
+        for (int64_t i = 0; i < n; i++)                                                                               \
+            norms[at + i] = pack_row(x + i * d, d, at + i, high, low, scale, slack, coarse, y);                       \
+        free(y);                                                                                                      \
+        return 0;                                                                                                     \
+    }
+PACK(hurnet_pack, )
+#if defined(__x86_64__)
+PACK(hurnet_pack_avx2, TARGET_AVX2)
+#endif
+
+/* z = t c + f for the rotated query z, with 8-bit c: the column `at` of a tile of `stride` bytes. */
+void hurnet_squeeze(Query *state, const int16_t *q, int64_t d, int64_t at, int64_t stride, int8_t *c,
+                    int32_t *z) {
+    const int64_t width = hurnet_plane_bytes(d) * 2;
+    state->q = q;
+    state->norm = (double)dot_wide(q, q, d);
+    if (state->norm == 0) return;
+    state->least = -0x1p100f;
+    const double length = sqrt(state->norm * (double)rotate(q, d, width, z, z + width));
+    int32_t peak = 0;
+    for (int64_t i = 0; i < width; i++) peak = abs(z[i]) > peak ? abs(z[i]) : peak;
+    const double step = peak / 127.0;
+    double error = 0;
+    for (int64_t i = 0; i < width; i++) {
+        int w = (int)lrint(z[i] / step);
+        double f = z[i] - step * w;
+        error += f * f;
+        c[i / 4 * stride + at * 4 + i % 4] = (int8_t)w;
+        state->sum += w;
+    }
+    const double rest = sqrt(error), reach = length + rest;
+    state->unit = length / (sqrt(state->norm) * reach);
+    state->weight = (float)(step / reach);
+    state->rest = (float)(rest / reach * (1 + 0x1p-20));
+}
