@@ -252,7 +252,6 @@ def test_a_search_that_has_begun_is_of_what_was_there_then(monkeypatch: pytest.M
         assert beside.search() != expected
 
 
-@pytest.mark.parametrize("small", ["kernels", "device"], indirect=True)
 def test_searches_go_on_while_rows_move() -> None:
     beside, done = Beside(), Event()
     expected = beside.search()
