@@ -80,13 +80,15 @@ def measure(corpus: Corpus, embedder: str, rounds: int, graphs: bool) -> Case:
     say(case.title)
     index, changed, truth = _race(case, corpus, rounds, graphs)
     _figures(case)
-    if corpus.rows < LARGE:
-        return case
     if kernels.available():
-        say("  what is read, and two threads")
+        say("  what is read")
         read = scanned(corpus.rows, corpus.dimension)
         case.figures[f"scanned_gb_s_{case.name}"] = read / case.raced[1][OURS].seconds()[0] / 1e9
         case.figures |= survivors(index, corpus.queries, case.name)
+    if corpus.rows < LARGE:
+        return case
+    if kernels.available():
+        say("  two threads")
         case.gains = two_threads(index, corpus.queries, truth, case.tally)
     say("  searches while rows are appended")
     copies = search_while_appending(index, corpus, truth, changed)
