@@ -3,13 +3,14 @@
 Rows and queries are lines of Debian's package descriptions, fetched once with apt, embedded by hashing to 256
 and to 1,024 dimensions, as many as the default embedder has. Ratios are of CPU time, medians over interleaved
 rounds, and every answer is compared with the exact one. Peers that are not installed (`pip install -e
-.[bench]`) are left out, and so is a search where a call would take more than 40 seconds.
+.[bench]`) are left out, and so is a search where a call would take more than 40 seconds. The exact row is the
+first of equal ones: a library that names a copy, where rows are tiled, names another row.
 
 Other sizes, with the memory that they take; beyond the text that there is (630,000 lines), rows are tiled:
 
-    --rows 500000 --dimensions 256                3 GB
-    --rows 500000 --dimensions 1024               8 GB
-    --rows 4000000 --dimensions 256               9 GB
+    --rows 500000 --dimensions 256                5 GB
+    --rows 500000 --dimensions 1024               9 GB
+    --rows 4000000 --dimensions 256              13 GB
     --rows 100000 --embedder use+hash512          the default embedder itself, 700 texts a second
     --graph-rows 100000                           graphs too, which take minutes to build
 """
