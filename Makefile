@@ -35,7 +35,7 @@ check: install-dev ## format, lint, types and import rules
 format: install-dev ## rewrite the code in the house format
 	@$(PY) -m ruff check --fix-only --quiet . && $(PY) -m ruff format .
 
-bench: install-bench ## run the benchmarks (ONLY=name: one of them; JSON=file: keep the figures, by name)
+bench: install-bench ## run the benchmarks (ONLY=name: one; JSON=file: its figures; ONLY=index ARGS=--help: its sizes)
 	@set -e; $(if $(JSON),rm -f '$(JSON)';) \
 	for file in tests/benchmarks/$(or $(ONLY),[a-z]*).py; do \
 	  name=$$(basename "$$file" .py); echo "> benchmark $$name"; \

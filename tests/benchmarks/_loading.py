@@ -24,12 +24,13 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tests.benchmarks._fill import CONTEXT, Taught, appended
 from tests.benchmarks._report import Report
 from workers.adapters.embedders import load
 from workers.adapters.redis import RedisContextStore, connect, stream
 from workers.adapters.servers import ValkeyServer
 from workers.context_memory import ContextMemory
-from workers.core.context import Batch, Entry, joined
+from workers.core.context import Vectors, joined
 from workers.core.native import scan as kernels
 from workers.read_ahead import ReadAhead
 from workers.responder import READ_BATCHES
@@ -38,7 +39,6 @@ from workers.settings import IngestSettings, RedisSettings
 ROWS: Final = 1_000_000
 DIMENSION: Final = 256
 BATCH: Final = IngestSettings().batch
-CONTEXT: Final = "default"
 WARM_ROWS: Final = 50_000
 """Loaded before memory is counted: what a process takes once is not the rows'."""
 REMOVED: Final = 0.28
@@ -60,17 +60,18 @@ def loading(report: Report, lines: Sequence[str], rows: int = ROWS) -> None:
 def _fill(store: RedisContextStore, lines: Sequence[str], rows: int) -> None:
     embedder = load(f"hash{DIMENSION}")
     vectors = embedder.embed(lines[:rows])
-    known = np.flatnonzero(vectors.any(axis=1))
     store.open(embedder.identity)
+    for _ in appended(store, _batches(lines, vectors, rows), partitions=1):
+        pass
+    store.close()
+
+
+def _batches(lines: Sequence[str], vectors: Vectors, rows: int) -> Iterator[Taught]:
+    known = np.flatnonzero(vectors.any(axis=1))
     for first, end in pairwise([*range(0, rows, BATCH), rows]):
         taken = known[np.arange(first, end) % len(known)]
-        now = int(time.time() * 1000)
-        entries = [
-            Entry(first + i, now + i, CONTEXT, lines[line], f"answer {first + i}")
-            for i, line in enumerate(taken.tolist())
-        ]
-        store.append(Batch(0, end - 1, entries, vectors[taken]), first - 1)
-    store.close()
+        answers = [f"answer {row}" for row in range(first, end)]
+        yield Taught([lines[line] for line in taken.tolist()], answers, vectors[taken])
 
 
 def _measure(url: str, rows: int) -> dict[str, float]:

@@ -10,12 +10,13 @@ from itertools import cycle
 from typing import Any, cast
 
 from schemas import TextEvent
+from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._system import PARTITIONS, PATIENCE_S, Bench
 from workers.adapters.kafka import KafkaSink, KafkaSource
-from workers.core.context import NOTHING, Batch, Entry, Vectors
+from workers.core.context import Vectors
 from workers.ingest import Ingest
 from workers.metrics import Metrics
-from workers.ports import Appended, ContextStore, Embedder, Source
+from workers.ports import ContextStore, Embedder, Source
 from workers.settings import EmbedderSettings, IngestSettings, KafkaSettings, Settings
 
 BATCH = IngestSettings().batch
@@ -53,20 +54,8 @@ def append_alone(
 ) -> float:
     """Texts a second into the context in these batches, each with the given vectors."""
     store.open(embedder.identity)
-    return rate(_appends(store, batches, vectors), seconds)
-
-
-def _appends(store: ContextStore, batches: Batches, vectors: Vectors) -> Iterator[int]:
-    watermarks = dict.fromkeys(range(PARTITIONS), NOTHING)
-    now_ms = int(time.time() * 1000)
-    for partition, texts in zip(cycle(range(PARTITIONS)), cycle(batches), strict=False):
-        before = watermarks[partition]
-        entries = [Entry(before + 1 + i, now_ms, "default", text) for i, text in enumerate(texts)]
-        batch = Batch(partition, before + len(texts), entries, vectors)
-        if not isinstance(store.append(batch, before), Appended):
-            raise RuntimeError("another writer is on the benchmark's context")
-        watermarks[partition] = batch.watermark
-        yield len(texts)
+    taught = (Taught(texts, [None] * len(texts), vectors) for texts in cycle(batches))
+    return rate(appended(store, taught, PARTITIONS), seconds)
 
 
 def rate(counts: Iterator[int], seconds: float) -> float:

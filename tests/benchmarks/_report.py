@@ -7,6 +7,8 @@ import json
 import math
 import os
 import platform
+import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,11 @@ import numpy as np
 from workers.commands.screen import console, hush, table
 from workers.logs import configure
 from workers.settings import LogSettings
+
+
+def say(what: str) -> None:
+    """What a long benchmark is at, on standard error."""
+    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)
@@ -42,12 +49,18 @@ class Report:
         file.write_text(json.dumps(rounded, indent=2) + "\n", "utf-8")
 
 
-def main(measure: Callable[[int], Report], rounds: int) -> None:
-    """`python -m tests.benchmarks.NAME [--json FILE] [--rounds N]`; `measure` is given the rounds."""
-    parser = argparse.ArgumentParser()
+def main(
+    measure: Callable[[int], Report],
+    rounds: int,
+    parser: argparse.ArgumentParser | None = None,
+    into: argparse.Namespace | None = None,
+) -> None:
+    """`python -m tests.benchmarks.NAME [--json FILE] [--rounds N]`; `measure` is given the rounds. One with
+    options of its own brings their parser, and in a namespace their defaults; that is where they are put."""
+    parser = parser or argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, metavar="FILE", help="write {figure: number} to it")
     parser.add_argument("--rounds", type=int, default=rounds, help="of everything (default: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(namespace=into)
     hush()
     configure(LogSettings(level="warning"), "benchmark")
     report = measure(max(1, arguments.rounds))

@@ -8,15 +8,14 @@ due to when its answer was read as committed. `--rows 100000` chooses another nu
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from typing import Final
 
 from schemas import Answer, Query
 from tests.benchmarks._asker import Asker, Reply, evenly
+from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._report import Report, main, quantile
 from tests.benchmarks._system import (
     PARTITIONS,
@@ -30,15 +29,14 @@ from tests.benchmarks._system import (
 )
 from workers.adapters.embedders import load
 from workers.commands.local import WorkerProcess
-from workers.core.context import NOTHING, Batch, Entry
-from workers.ports import Appended, ContextStore
+from workers.ports import ContextStore
 
 EMBEDDER: Final = "hash256"
 CONTEXT: Final = "scale"
 BATCH: Final = 1_000
 SECONDS: Final[Mapping[int, float]] = {1: 20.0, 10: 10.0, 100: 5.0}
 """How long queries are asked, by their number a second."""
-SIZE = argparse.Namespace(rows=1_000_000)
+OPTIONS = argparse.Namespace(rows=1_000_000)
 
 
 def measure(rounds: int) -> Report:
@@ -47,7 +45,7 @@ def measure(rounds: int) -> Report:
     with bench() as servers:
         settings = servers.create_topics(CONTEXT)
         with servers.store(CONTEXT) as store:
-            fill(store, SIZE.rows)
+            fill(store, OPTIONS.rows)
         with responder(servers, report) as worker, servers.worker("solver", CONTEXT, EMBEDDER) as solver:
             wait_for(lambda: has_weights(worker), [worker, solver], every_s=0.5)
             with Asker(settings) as asker:
@@ -55,7 +53,7 @@ def measure(rounds: int) -> Report:
                 for rate, seconds in SECONDS.items():
                     replies = asker.on_schedule(evenly([settings.queries], asks, rate, seconds * rounds))
                     describe(report, rate, replies)
-    title = f"a responder over {SIZE.rows:,} rows, {EMBEDDER}"
+    title = f"a responder over {OPTIONS.rows:,} rows, {EMBEDDER}"
     report.table(title, ["figure", ">"], [(name, f"{x:.4g}") for name, x in report.figures.items()])
     return report
 
@@ -65,18 +63,14 @@ def fill(store: ContextStore, rows: int) -> None:
     embedder = load(EMBEDDER)
     store.open(embedder.identity)
     store.admit(frozenset({"default"}), 1)
-    watermarks = dict.fromkeys(range(PARTITIONS), NOTHING)
-    now_ms = int(time.time() * 1000)
     taught = pairs(rows)
-    parts = [taught[i : i + BATCH] for i in range(0, rows, BATCH)]
-    for partition, part in zip(cycle(watermarks), parts, strict=False):
-        before = watermarks[partition]
-        vectors = embedder.embed([pair.text for pair in part])
-        entries = [Entry(before + 1 + i, now_ms, "default", p.text, p.answer) for i, p in enumerate(part)]
-        batch = Batch(partition, before + len(part), entries, vectors)
-        if not isinstance(store.append(batch, before), Appended):
-            raise RuntimeError("another writer is on the benchmark's context")
-        watermarks[partition] = batch.watermark
+    parts = (taught[i : i + BATCH] for i in range(0, rows, BATCH))
+    batches = (
+        Taught([p.text for p in part], [p.answer for p in part], embedder.embed([p.text for p in part]))
+        for part in parts
+    )
+    for _ in appended(store, batches, PARTITIONS):
+        pass
 
 
 @contextmanager
@@ -108,8 +102,6 @@ def describe(report: Report, rate: int, replies: Sequence[Reply]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--rows", type=int, default=SIZE.rows)
-    _, rest = parser.parse_known_args(namespace=SIZE)
-    sys.argv[1:] = rest
-    main(measure, rounds=1)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, help="in the context (default: 1000000)")
+    main(measure, rounds=1, parser=parser, into=OPTIONS)
