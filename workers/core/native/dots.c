@@ -38,9 +38,17 @@ INLINE int pair_body(const Block *block, int64_t at, const int8_t *c, int64_t st
     return rows != 0;
 }
 
-INLINE int tile_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states,
+/* A line between two products: many at once would wait for each other, and the products for them. */
+INLINE void fetch(Ahead ahead, int64_t line) {
+    if (line >= ahead.lines) return;
+    __builtin_prefetch(ahead.high + line * 64, 0, 2);
+    __builtin_prefetch(ahead.low + line * 64, 0, 2);
+}
+
+INLINE int tile_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states, Ahead ahead,
                      int32_t out[PAIR][TILE][LANES], Nibbles nibbles) {
     uint32_t rows = 0;
+    for (int64_t i = 0; i < ahead.lines; i++) fetch(ahead, i);
     for (int g = 0; g < PAIR; g++)
         for (int q = 0; q < TILE; q++)
             rows |= whole_body(block, at + g * LANES, c + q * 4, steps, TILE * 4, states + q, out[g][q], nibbles);
@@ -64,9 +72,10 @@ static void nibbles_any(const uint8_t *plane, const int8_t *c, int64_t steps, in
         return pair_body(block, at, c, steps, state, out, nibbles);                                                    \
     }                                                                                                                  \
     target static int tile_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps,                     \
-                                   const Query *states, const uint8_t *bytes, int32_t out[PAIR][TILE][LANES]) {        \
+                                   const Query *states, const uint8_t *bytes, Ahead ahead,                             \
+                                   int32_t out[PAIR][TILE][LANES]) {                                                   \
         (void)bytes;                                                                                                   \
-        return tile_body(block, at, c, steps, states, out, nibbles);                                                   \
+        return tile_body(block, at, c, steps, states, ahead, out, nibbles);                                            \
     }
 WITH(nibbles_any, , any)
 
@@ -179,12 +188,13 @@ TARGET_VNNI static void unpack_vnni(const Block *block, int64_t at, int64_t step
 }
 
 TARGET_VNNI static int tile_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states,
-                                 const uint8_t *bytes, int32_t out[PAIR][TILE][LANES]) {
+                                 const uint8_t *bytes, Ahead ahead, int32_t out[PAIR][TILE][LANES]) {
     const int64_t quads = 2 * steps;
     __m512i a[TILE], b[TILE];
     UNROLLED for (int q = 0; q < TILE; q++) a[q] = b[q] = _mm512_set1_epi32(-128 * states[q].sum);
     const uint8_t *next = bytes + quads * 64;
     for (int64_t j = 0; j < quads; j++) {
+        fetch(ahead, j);
         __m512i here = _mm512_loadu_si512(bytes + j * 64), there = _mm512_loadu_si512(next + j * 64);
         UNROLLED for (int q = 0; q < TILE; q++) {
             __m512i w = four(c + (j * TILE + q) * 4);

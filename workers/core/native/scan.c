@@ -147,13 +147,11 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     return scan_whole(search, b, at, end, c, state);
 }
 
-/* Part `part` of `parts` of both planes of a pair. */
-static void fetch_pair(const Block *block, int64_t at, int64_t steps, int64_t part, int64_t parts) {
-    const int64_t bytes = PAIR * LANES * steps * 4;
-    for (int64_t i = bytes * part / parts; i < bytes * (part + 1) / parts; i += 64) {
-        __builtin_prefetch(block->high + at * steps * 4 + i, 0, 2);
-        __builtin_prefetch(block->low + at * steps * 4 + i, 0, 2);
-    }
+/* Part `part` of `parts` of both planes of a pair, which have two lines a step. */
+static Ahead ahead_of(const Block *block, int64_t at, int64_t steps, int64_t part, int64_t parts) {
+    const int64_t first = 2 * steps * part / parts, end = 2 * steps * (part + 1) / parts;
+    const int64_t offset = at * steps * 4 + first * 64;
+    return (Ahead){block->high + offset, block->low + offset, end - first};
 }
 
 static int scan_together(const Search *search, int64_t b, int64_t at, int64_t end, uint8_t *bytes, Query *states) {
@@ -163,8 +161,8 @@ static int scan_together(const Search *search, int64_t b, int64_t at, int64_t en
     for (; at < end; at += PAIR * LANES) {
         if (search->use.unpack) search->use.unpack(block, at, steps, bytes);
         for (int64_t q = 0; q < n; q += TILE) {
-            fetch_pair(block, at + PAIR * LANES, steps, q / TILE, n / TILE);
-            if (!search->use.tile(block, at, search->c + q * steps * 8, steps, states + q, bytes, out)) continue;
+            Ahead ahead = ahead_of(block, at + PAIR * LANES, steps, q / TILE, n / TILE);
+            if (!search->use.tile(block, at, search->c + q * steps * 8, steps, states + q, bytes, ahead, out)) continue;
             for (int64_t g = 0; g < PAIR; g++)
                 for (int64_t i = 0; i < TILE; i++)
                     if (offer(states + q + i, block, (int32_t)b, at + g * LANES, out[g][i])) return -1;

@@ -54,7 +54,11 @@ typedef struct {
 typedef uint32_t (*Sieve)(const Block *, int64_t, const int8_t *, int64_t, const Query *);
 typedef int (*Pair)(const Block *, int64_t, const int8_t *, int64_t, const Query *, int32_t [PAIR][LANES]);
 typedef void (*Unpack)(const Block *, int64_t, int64_t, uint8_t *);
-typedef int (*Tile)(const Block *, int64_t, const int8_t *, int64_t, const Query *, const uint8_t *,
+typedef struct { /* of the next pair, what is fetched from memory meanwhile */
+    const uint8_t *high, *low;
+    int64_t lines; /* of 64 bytes each */
+} Ahead;
+typedef int (*Tile)(const Block *, int64_t, const int8_t *, int64_t, const Query *, const uint8_t *, Ahead,
                     int32_t [PAIR][TILE][LANES]);
 typedef int64_t (*Dot)(const int16_t *, const int16_t *, int64_t);
 typedef struct {
