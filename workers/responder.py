@@ -17,14 +17,13 @@ import structlog
 
 from schemas import Answer
 from workers.context_memory import ContextMemory
-from workers.core.context import Batch
+from workers.core.context import Batch, joined
 from workers.dead_letters import dead_letter
 from workers.errors import ConfigurationError
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, Outgoing, WeightsStore
 from workers.progress import Progress
-from workers.read_ahead import ReadAhead
 from workers.replies import Replies
 from workers.settings import Settings
 
@@ -56,7 +55,6 @@ class Responder:
     ) -> None:
         self._exchange = exchange
         self._store = store
-        self._reader = ReadAhead(store)
         self._weights = weights
         self._settings = settings.responder
         self._kafka = settings.kafka
@@ -92,7 +90,6 @@ class Responder:
         """Nothing: queries not yet answered are uncommitted, and another responder gets them."""
 
     def close(self) -> None:
-        self._reader.close()
         self._exchange.close()
         self._store.close()
 
@@ -115,8 +112,8 @@ class Responder:
         features = self._memory.features
         batches = max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
         wait = AWAIT_ENTRIES_S if len(self._pending) else 0.0
-        tail = self._reader.tail(self._memory.watermarks(), batches, wait)
-        moved = sum(map(self._take_in, tail.batches))
+        tail = self._store.tail(self._memory.watermarks(), batches, wait)
+        moved = sum(self._take_in(batch) for batch in joined(tail.batches))
         self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
         if not self._caught_up and not any(self._lag.values()):
             self._caught_up = True

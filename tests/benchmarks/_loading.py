@@ -32,7 +32,6 @@ from workers.adapters.servers import ValkeyServer
 from workers.context_memory import ContextMemory
 from workers.core.context import Vectors, joined
 from workers.core.native import scan as kernels
-from workers.read_ahead import ReadAhead
 from workers.responder import READ_BATCHES
 from workers.settings import IngestSettings, RedisSettings
 
@@ -114,11 +113,11 @@ def _timed(owner: object, name: str) -> Iterator[list[float]]:
 
 
 def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], ContextMemory]:
-    """As `Responder` does, with a thread that reads ahead; in seconds a million rows."""
+    """As `Responder` does; in seconds a million rows."""
     memory, warm, held = ContextMemory(DIMENSION), (0, 0), 0
-    began, cpu, reader = time.perf_counter(), time.process_time(), ReadAhead(store)
-    while batches := reader.tail(memory.watermarks(), READ_BATCHES).batches:
-        for batch in batches:
+    began, cpu = time.perf_counter(), time.process_time()
+    while batches := store.tail(memory.watermarks(), READ_BATCHES).batches:
+        for batch in joined(batches):
             memory.append(batch)
         held = memory.shard_rows(0)
         warm = warm if warm[0] or held < WARM_ROWS else (held, _resident())

@@ -482,6 +482,24 @@ LEVELS = range(kernels.best_level() + 1)  # none without kernels
 
 
 @kernels_alone
+@pytest.mark.parametrize("at", [0, 5, 16])
+def test_two_threads_pack_rows_as_one_does(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, _ = corpus(1501, 37)
+
+    def packed(cores: int) -> list[bytes]:
+        monkeypatch.setattr(kernels, "cores", lambda: cores)
+        kernels._helper.cache_clear()
+        block, of = blocks.Block(37, 0, native=True, room=2048), slice(at, at + len(vectors))
+        kernels.pack(vectors, at, block.plane, block.scale, block.slack, block.norms)
+        assert (kernels._helper() is None) == (cores == 1)
+        parts = block.plane, block.scale[of], block.slack[:, of], block.norms[of]
+        return [part.tobytes() for part in parts]
+
+    assert packed(2) == packed(1)
+    kernels._helper.cache_clear()
+
+
+@kernels_alone
 @pytest.mark.parametrize("n", [1, 4, 5, 8, 9, 17])
 @pytest.mark.parametrize("k", [1, 5, 200])
 def test_every_instruction_set_finds_the_same(n: int, k: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from schemas import Answer, Coordinates, DeadLetter, Query, Receipt
-from workers import read_ahead
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
 from workers.adapters.memory_log import MemoryExchange, MemoryLog
@@ -29,7 +27,7 @@ from workers.core.statistics import Statistics
 from workers.errors import ConfigurationError, EmbedderMismatch, Superseded, TransientError
 from workers.metrics import Metrics
 from workers.ports import Appended, Headers, Outgoing, PublishedWeights
-from workers.responder import READ_BATCHES, Responder
+from workers.responder import Responder
 from workers.settings import ResponderSettings, Settings, SolveSettings
 
 EMBEDDER = HashedText(128)
@@ -125,24 +123,6 @@ def test_weights_on_features_serve_where_the_features_are_the_same() -> None:
     assert weights is not None
     assert weights.features == Features("gaussian:256", EMBEDDER.identity.dimension).identity
     assert (answer.candidates[0].scores.weights or 0) > 0.3
-
-
-def test_a_context_that_is_read_ahead_is_loaded_whole_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_ahead, "_cores", lambda: 2)
-    world, threads = World(), threading.active_count()
-    for i in range(3 * READ_BATCHES + 5):
-        world.teach((f"what is number {i}", f"it is {i}"), partition=i % 2)
-    responder = world.responder()
-    world.ask(*(Query(text=f"what is number {i}") for i in (0, 1, 3 * READ_BATCHES + 4)))
-    turn(responder)
-    assert [answer.answer for answer in world.answers()] == [
-        "it is 0",
-        "it is 1",
-        f"it is {3 * READ_BATCHES + 4}",
-    ]
-    assert responder._memory.rows() == {"default": 3 * READ_BATCHES + 5}
-    responder.close()
-    assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize(("solved", "asked"), [("gaussian:256", "none"), ("none", "gaussian:256")])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.context import Vectors
-from workers.core.native import Feature, features, library
+from workers.core.native import Feature, cores, features, library
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 _PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, *[_POINTER] * 6)
@@ -26,6 +27,9 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _LONG,
     _POINTER,
 )
+
+_SHARED: Final = 1024
+"""Rows from which packing gains by a second thread."""
 
 Integers = NDArray[np.int64]
 
@@ -61,12 +65,26 @@ def pack(
     slack: NDArray[np.uint16],
     norms: Integers,
 ) -> None:
-    """Write the two planes of rows (n, d) and what belongs to them from row `at` of a block on."""
+    """Write the two planes of rows (n, d) and what belongs to them from row `at` of a block on. Many rows are
+    shared with a thread, where there is a second core for it."""
     rows = np.ascontiguousarray(vectors)
     n, d = rows.shape
-    outputs = (part.ctypes.data for part in (*planes, scale, *slack, norms))
-    if _functions().pack(rows.ctypes.data, n, d, at, *outputs):
+    outputs = [part.ctypes.data for part in (*planes, scale, *slack, norms)]
+
+    def packed(first: int, end: int) -> int:
+        part = rows[first:end]
+        return int(_functions().pack(part.ctypes.data, end - first, d, at + first, *outputs))
+
+    helper = _helper() if n >= _SHARED else None
+    half = n // 32 * 16 if helper else n
+    other = helper.submit(packed, half, n) if helper else None
+    if packed(0, half) or (other and other.result()):
         raise MemoryError("no memory to rotate a row in")
+
+
+@functools.cache
+def _helper() -> ThreadPoolExecutor | None:
+    return ThreadPoolExecutor(1, "pack") if cores() > 1 else None
 
 
 def plane_bytes(dimension: int) -> int:
