@@ -3,7 +3,7 @@ a device here; where there is a GPU, it is tested too."""
 
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from threading import Event
 from unittest import mock
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.unit.test_index import Where, corpus, entry, reference
+from tests.unit.test_index import Where, check_searches_beside_appends, corpus, entry, reference
 from workers.core import blocks, bounds, device_scan, scan
 from workers.core import index as index_module
 from workers.core.context import Vectors
@@ -284,26 +284,7 @@ def test_rows_that_move_during_a_search_make_it_the_hosts(
 
 
 def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended(device: Device) -> None:
-    vectors, entries = corpus(4000)
-    index = ContextIndex(32, device=device)
-    index.append(0, entries[:1], vectors[:1])
-    done, query = Event(), vectors[2000:2001]
-
-    def searching() -> list[int]:
-        best = []
-        while not done.is_set():
-            best.append(int(index.search(query, 1)[0].rows[0]))
-        return best
-
-    with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(searching)
-        for i in range(1, 4000, 7):
-            index.append(0, entries[i : i + 7], vectors[i : i + 7])
-        done.set()
-        best = found.result()
-    assert index.search(query, 1)[0].rows[0] == 2000
-    dots = vectors[best] @ query[0].astype(np.float64)
-    assert (np.diff(dots / np.sqrt(squared_norms(vectors[best]))) >= 0).all()
+    check_searches_beside_appends(ContextIndex(32, device=device))
 
 
 def test_rows_that_are_not_yet_published_are_not_searched(device: Device) -> None:

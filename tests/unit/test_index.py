@@ -671,8 +671,12 @@ def test_an_index_is_of_one_context() -> None:
 
 
 def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended() -> None:
+    check_searches_beside_appends(ContextIndex(32))
+
+
+def check_searches_beside_appends(index: ContextIndex) -> None:
+    """What is found only ever gets better."""
     vectors, entries = corpus(4000)
-    index = ContextIndex(32)
     index.append(0, entries[:1], vectors[:1])
     done = Event()
     query = vectors[2000:2001]
