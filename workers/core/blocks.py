@@ -5,7 +5,7 @@ A block that holds many removed rows is given up whole, once the others have bee
 rows; its place is the next new block's, and whoever searches what was published before still has it. One
 writer; any number of readers.
 
-A row takes 3 bytes a dimension (16 bits that decide, twice 4 that are read first; `bounds`) and 61 bytes
+A row takes 3 bytes a dimension (16 bits that decide, twice 4 that are read first; `bounds`) and 57 bytes
 beside them.
 """
 
@@ -61,6 +61,7 @@ class Columns(NamedTuple):
 
 
 _TYPES: Final[dict[str, type]] = {
+    "partitions": np.int32,  # as Kafka counts them
     "weights": np.int16,
     "answers": np.int32,  # an index has fewer than 2**31 rows
     "teaches": np.bool_,

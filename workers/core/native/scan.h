@@ -29,7 +29,7 @@ typedef struct { /* as Block.described in workers/core/blocks.py */
     const uint16_t *scale;          /* g; these three are the upper halves of float32 */
     const uint16_t *slack, *coarse; /* r, for all 8 bits and for the upper 4: -inf where there is no row */
     const int64_t *norms;
-    const int64_t *partitions;
+    const int32_t *partitions;
     const int64_t *offsets;
     int64_t first, size;
 } Block;
