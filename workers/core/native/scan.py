@@ -78,7 +78,8 @@ def pack(
     helper = _helper() if n >= _SHARED else None
     half = n // 32 * 16 if helper else n
     other = helper.submit(packed, half, n) if helper else None
-    if packed(0, half) or (other and other.result()):
+    failed = packed(0, half), other and other.result()  # both have ended, whatever becomes of either
+    if any(failed):
         raise MemoryError("no memory to rotate a row in")
 
 
