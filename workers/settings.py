@@ -100,7 +100,7 @@ class EmbedderSettings(_Section):
 class IngestSettings(_Section):
     """The worker that appends texts to the context."""
 
-    group: str = Field("hurnet-ingest", description="consumer group")
+    group: str = Field("", description="consumer group; empty: the prefix, then -ingest")
     batch: int = Field(256, ge=1, le=10_000, description="records per append and partition")
     poll: Seconds = Field(0.5, description="longest wait for records")
     skip_gap: bool = Field(
@@ -163,7 +163,11 @@ class SolveSettings(_Section):
 class ResponderSettings(_Section):
     """The worker that answers queries."""
 
-    group: str = Field("hurnet-responder", description="consumer group")
+    group: str = Field(
+        "",
+        description="consumer group, and with the instance the transactional id; empty: the prefix, then "
+        "-responder",
+    )
     instance: str = Field(
         default_factory=socket.gethostname,
         pattern=r"^[A-Za-z0-9._-]{1,128}$",
@@ -239,6 +243,15 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _groups_belong_to_the_prefix(self) -> Settings:
+        """Two systems on one Kafka never share a group, hence partitions, unless they are told to."""
+        for section, role in ((self.ingest, "ingest"), (self.responder, "responder")):
+            if not section.group:
+                named = section.model_copy(update={"group": f"{self.redis.prefix}-{role}"})
+                object.__setattr__(self, role, named)
+        return self
 
     @classmethod
     @override

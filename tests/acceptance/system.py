@@ -105,8 +105,6 @@ class System:
             "HURNET_KAFKA_ANSWERS": f"{name}-answers",
             "HURNET_KAFKA_DEAD_LETTERS": f"{name}-dead",
             "HURNET_KAFKA_PARTITIONS": str(PARTITIONS),
-            "HURNET_INGEST_GROUP": f"{name}-ingest",
-            "HURNET_RESPONDER_GROUP": f"{name}-responder",
             "HURNET_RESPONDER_INSTANCE": f"{name}-responder",
             "HURNET_RESPONDER_REPLY_TOPICS": f"{name}-answers.*",
             "HURNET_EMBEDDER_NAME": "hash128",

@@ -209,8 +209,8 @@ def nowhere() -> Iterator[KafkaSettings]:
     [
         KafkaSink,
         lambda settings: KafkaSource(settings, "t", "g"),
-        lambda settings: TransactionalExchange(settings, ResponderSettings()),
-        lambda settings: AtLeastOnceExchange(settings, ResponderSettings()),
+        lambda settings: TransactionalExchange(settings, ResponderSettings(group="g")),
+        lambda settings: AtLeastOnceExchange(settings, ResponderSettings(group="g")),
         ensure_topics,
     ],
     ids=["sink", "source", "transactions", "at-least-once", "topics"],
@@ -471,7 +471,7 @@ def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one
             time.sleep(4)
 
     settings = settled(lone.bootstrap).model_copy(update={"queries": "q"})
-    responder = ResponderSettings(transaction_timeout=1, transaction_deadline=10)
+    responder = ResponderSettings(group="g", transaction_timeout=1, transaction_deadline=10)
     with (
         closing(KafkaSink(settings)) as sink,
         closing(TransactionalExchange(settings, responder)) as exchange,

@@ -75,3 +75,14 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
     listed = settings.variables()
     assert len({name for name, _, _ in listed}) == len(listed) > 50
     assert all(meaning for _, _, meaning in listed)
+
+
+def test_groups_and_transactional_ids_belong_to_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two systems on one Kafka would else share the partitions, and each get half of the texts."""
+    monkeypatch.setenv("HURNET_REDIS_PREFIX", "blue")
+    loaded = settings.load()
+    assert (loaded.ingest.group, loaded.responder.group) == ("blue-ingest", "blue-responder")
+    monkeypatch.setenv("HURNET_INGEST_GROUP", "mine")
+    monkeypatch.setenv("HURNET_RESPONDER_GROUP", "")
+    loaded = settings.load()
+    assert (loaded.ingest.group, loaded.responder.group) == ("mine", "blue-responder")

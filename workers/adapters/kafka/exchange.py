@@ -34,7 +34,8 @@ class TransactionalExchange(KafkaSource):
 
     def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
         self._settings = settings
-        self._transactional_id = f"{responder.group}-{responder.instance}"
+        # "/" is in no instance's name, so that no two pairs of group and instance make one id
+        self._transactional_id = f"{responder.group}/{responder.instance}"
         self._deadline = responder.transaction_deadline
         self._transaction_timeout = responder.transaction_timeout
         self._fenced_at = float("-inf")
