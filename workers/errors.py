@@ -5,6 +5,8 @@ HurnetError
 ├── ConfigurationError      wrong or missing settings, topics, credentials: a person must act
 ├── ContextError            the context and what is asked of it do not fit together
 │   ├── EmbedderMismatch        another embedder made this context
+│   ├── Unreadable              something that is stored is damaged
+│   │   └── UpgradeNeeded           no, it is whole: a newer hurnet wrote it
 │   ├── ContextGap              the topic no longer holds the record that comes next
 │   └── ContextReplaced         the context was deleted and begun anew under a running worker
 ├── Superseded              another worker has taken over this one's role
@@ -32,6 +34,14 @@ class ContextError(HurnetError):
 
 class EmbedderMismatch(ContextError):
     """The fingerprint of the embedder differs from the one stored with the context."""
+
+
+class Unreadable(ContextError):
+    """What is stored can't be read: it is damaged, or another program wrote it."""
+
+
+class UpgradeNeeded(Unreadable):
+    """A newer program wrote it, in a format that this one does not speak: nothing is damaged."""
 
 
 class ContextGap(ContextError):

@@ -56,7 +56,7 @@ class Ingest:
         self._admitted: frozenset[str] = frozenset()
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
-        store.open(embedder.identity)
+        store.open(embedder.identity, writing=True)
 
     def step(self) -> None:
         """Poll once and append what came."""

@@ -164,8 +164,10 @@ class Tail:
 class ContextStore(Protocol):
     """The append-only context."""
 
-    def open(self, identity: EmbedderIdentity) -> None:
-        """Begin the context with this embedder, or check that it is the one. Raises `EmbedderMismatch`."""
+    def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
+        """Begin the context with this embedder, or check that it is the one. Raises `EmbedderMismatch`, and
+        `UpgradeNeeded` if only newer programs may read the context, or, for one that is `writing`, write to
+        it. Reading and writing raise that too once it has become so."""
 
     def identity(self) -> EmbedderIdentity | None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -36,6 +37,9 @@ class Stores(Protocol):
 
     def wipe(self) -> None: ...
 
+    def is_upgraded(self, min_reader: int, min_writer: int) -> None:
+        """A newer program wrote to the context: from now on one must speak these formats."""
+
 
 class MemoryStores:
     def __init__(self) -> None:
@@ -58,6 +62,9 @@ class MemoryStores:
 
     def wipe(self) -> None:
         self.server.data = Data()
+
+    def is_upgraded(self, min_reader: int, min_writer: int) -> None:
+        self.server.data.min_reader, self.server.data.min_writer = min_reader, min_writer
 
 
 class RedisStores:
@@ -95,6 +102,12 @@ class RedisStores:
     def wipe(self) -> None:
         if keys := self.held():
             self.client.delete(*keys)
+
+    def is_upgraded(self, min_reader: int, min_writer: int) -> None:
+        key = f"{self.settings.prefix}:meta"
+        fields = json.loads(self.client.get(key))
+        needs = {"format": 9, "min_reader": min_reader, "min_writer": min_writer, "added": "later"}
+        self.client.set(key, json.dumps({**fields, **needs}))
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from workers.errors import (
     ContextReplaced,
     EmbedderMismatch,
     TransientError,
+    Unreadable,
+    UpgradeNeeded,
 )
 from workers.ports import Appended, ContextStore, Refused
 from workers.settings import RedisSettings
@@ -382,7 +384,65 @@ def test_under_any_schedule_every_reader_gets_every_entry_once(stores: Stores, s
     assert {p: state.rows for p, state in schedule.store.states().items()} == dict.fromkeys(schedule.log, 120)
 
 
+def test_a_context_that_only_newer_programs_may_write_to_is_still_read(stores: Stores) -> None:
+    store, reader = opened(stores), Reader(stores.context(), 9)
+    ingest(store, 0, range(6), 3)
+    stores.is_upgraded(min_reader=1, min_writer=2)
+    reader.catch_up()
+    assert reader.offsets(0) == list(range(6))
+    opened(stores)
+    for writing in (
+        lambda: store.append(made(0, [6]), 5),
+        lambda: stores.context().open(IDENTITY, writing=True),
+    ):
+        with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 2, this one speaks 1\)"):
+            writing()
+
+
+def test_a_context_that_only_newer_programs_may_read_says_so_at_once(stores: Stores) -> None:
+    store, reader = opened(stores), Reader(stores.context(), 9)
+    ingest(store, 0, range(6), 3)
+    reader.catch_up()
+    stores.is_upgraded(min_reader=3, min_writer=3)
+    for reading in (reader.step, lambda: opened(stores), lambda: store.append(made(0, [6]), 5)):
+        with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 3, this one speaks 1\)"):
+            reading()
+
+
 # What only a server can do.
+
+
+def newer_batch(stores: RedisStores, shard: str) -> None:
+    found: Any = stores.client.xrange(f"{shard}:stream", count=1)
+    ((identifier, fields),) = found
+    stores.client.delete(f"{shard}:stream")
+    newer = {**fields, b"entries": b"\3" + fields[b"entries"][1:]}
+    stores.client.xadd(f"{shard}:stream", newer, identifier)
+
+
+def newer_entry(stores: RedisStores, shard: str) -> None:
+    stores.client.delete(f"{shard}:stream")
+    stores.client.xadd(f"{shard}:stream", {"format": "2", "hello": "world"}, "5-0")
+
+
+@pytest.mark.parametrize("newer", [newer_batch, newer_entry])
+def test_what_a_newer_program_wrote_is_not_called_corrupt(
+    redis_stores: RedisStores, newer: Callable[[RedisStores, str], None]
+) -> None:
+    ingest(opened(redis_stores), 0, range(9), 3)
+    newer(redis_stores, f"{redis_stores.settings.prefix}:{{shard-0}}")
+    with pytest.raises(UpgradeNeeded, match="a newer hurnet wrote") as caught:
+        Reader(opened(redis_stores)).step()
+    assert "delete" not in str(caught.value)
+    assert "corrupt" not in str(caught.value)
+
+
+def test_what_is_left_of_an_entry_and_no_longer_readable_is_told(redis_stores: RedisStores) -> None:
+    ingest(opened(redis_stores), 0, range(9), 3)
+    shard = f"{redis_stores.settings.prefix}:{{shard-0}}"
+    redis_stores.client.zadd(f"{shard}:redacted", {(1).to_bytes(8, "big") + b"\xc1": 0})
+    with pytest.raises(Unreadable, match="what is left of entry 1-0"):
+        Reader(opened(redis_stores)).step()
 
 
 def corrupt_state(stores: RedisStores, shard: str) -> None:

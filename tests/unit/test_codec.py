@@ -11,9 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from workers.core.codec import Packed, bare, beyond, check, pack, seal, unpack, unseal
-from workers.core.context import MAX_WEIGHT, NOTHING, Batch, Entry
+from workers.core.codec import (
+    Packed,
+    bare,
+    beyond,
+    check,
+    pack,
+    pack_offsets,
+    seal,
+    unpack,
+    unpack_deletion,
+    unseal,
+)
+from workers.core.context import MAX_WEIGHT, NOTHING, Batch, Deletion, Entry
 from workers.core.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS
+from workers.core.formats import NewerFormat
 from workers.core.grid import SCALE
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -333,3 +345,26 @@ def test_a_reader_is_given_what_lies_beyond_its_position_once() -> None:
     assert beyond(7, [], bare(0, 7, 2)) == []
     assert beyond(7, [], bare(0, 4, 2)) == []  # the store lost its tail
     assert beyond(7, [], None) == []
+
+
+def test_what_a_newer_program_wrote_asks_for_an_upgrade_and_is_not_called_corrupt() -> None:
+    newer = forged([], version=BY_COLUMNS + 1)
+    with pytest.raises(NewerFormat, match=r"upgrade \(it needs format 3, this one speaks 2\)"):
+        unpack(0, 9, newer, 2)
+    deletion = seal(msgpack.packb((2, 5, 6, None, "what it adds")))
+    with pytest.raises(NewerFormat, match=r"upgrade \(it needs format 2, this one speaks 1\)"):
+        unpack_deletion(0, deletion, b"", 2)
+
+
+def test_what_a_newer_program_added_to_a_deletion_is_left_aside() -> None:
+    added = seal(msgpack.packb((1, 5, 6, None, "something more")))
+    assert unpack_deletion(0, added, pack_offsets([3]), 2).deletion == Deletion(5, 6, None, (3,))
+
+
+@pytest.mark.parametrize(
+    "content", [(), (1,), (1, 5), ("x", 5, 6, None), (0, 5, 6, None), 7, (None, 5, 6, None)]
+)
+def test_what_is_no_deletion_is_refused(content: Any) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        unpack_deletion(0, seal(msgpack.packb(content)), b"", 2)
+    assert not isinstance(caught.value, NewerFormat)

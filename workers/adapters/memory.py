@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from workers.core.codec import bare, beyond, check, check_deletion
 from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState
 from workers.core.features import NONE
-from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded
+from workers.core.formats import STORE, NewerFormat, check_format
+from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded, UpgradeNeeded
 from workers.ports import Appended, Checkpoint, PublishedWeights, Refused, Tail, Unlearned
 
 _REPLACED = "the context was deleted or begun anew; restart the worker"
@@ -37,6 +38,8 @@ class Data:
 
     identity: EmbedderIdentity | None = None
     epoch: str = ""
+    min_reader: int = STORE
+    min_writer: int = STORE
     shards: dict[int, Shard] = field(default_factory=dict)
     contexts: set[str] = field(default_factory=set)
     owner: str = ""
@@ -63,12 +66,13 @@ class MemoryContextStore:
         self._identity: EmbedderIdentity | None = None
         self._epoch = ""
 
-    def open(self, identity: EmbedderIdentity) -> None:
+    def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
         with self._server.changed:
             data = self._server.data
             if data.identity is None:
                 data.identity, data.epoch = identity, secrets.token_hex(8)
             stored = data.identity
+            self._check_formats(writing)
             if (stored.fingerprint, stored.dimension) != (identity.fingerprint, identity.dimension):
                 raise EmbedderMismatch(f"the context was made by {stored}, and this is {identity}")
             self._identity, self._epoch = stored, data.epoch
@@ -89,6 +93,7 @@ class MemoryContextStore:
     def append(self, batch: Batch, expected: int) -> Appended | Refused:
         with self._server.changed:
             check(batch, self._opened().dimension, expected)
+            self._check_formats(writing=True)
             if self._server.data.epoch != self._epoch:
                 raise ContextReplaced(_REPLACED)
             state = self.state(batch.partition)
@@ -108,6 +113,7 @@ class MemoryContextStore:
         with self._server.changed:
             check_deletion(partition, deletion, expected)
             dimension = self._opened().dimension
+            self._check_formats(writing=True)
             if self._server.data.epoch != self._epoch:
                 raise ContextReplaced(_REPLACED)
             state = self.state(partition)
@@ -135,6 +141,7 @@ class MemoryContextStore:
             raise ValueError(f"max_batches must be at least 1, not {max_batches}")
         with self._server.changed:
             dimension = self._opened().dimension
+            self._check_formats()
             self._server.changed.wait_for(lambda: self._more(positions), block_s)
             states = self.states()
             batches: list[Batch] = []
@@ -161,6 +168,7 @@ class MemoryContextStore:
 
     def erase(self, most: int) -> int:
         with self._server.changed:
+            self._check_formats(writing=True)
             left = 0
             for partition, shard in self._server.data.shards.items():
                 state = self._server.data.checkpoint.shards.get(partition, ShardState())
@@ -181,8 +189,17 @@ class MemoryContextStore:
     def close(self) -> None:
         """Nothing to close."""
 
+    def _check_formats(self, writing: bool = False) -> None:
+        try:
+            check_format("the context", self._server.data.min_reader, STORE)
+            if writing:
+                check_format("the context's newest entries", self._server.data.min_writer, STORE)
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
+
     def _opened(self) -> EmbedderIdentity:
         if self._identity is None:
+            self._check_formats()
             if self._server.data.identity is None:
                 raise ContextError("there is no context yet")
             self._identity, self._epoch = self._server.data.identity, self._server.data.epoch

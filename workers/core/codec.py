@@ -17,7 +17,8 @@ from crc32c import crc32c
 
 from workers.core.context import MAX_OFFSET, NOTHING, Batch, Deletion, Vectors
 from workers.core.entries import Entries
-from workers.core.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS, pack_entries, unpack_entries
+from workers.core.entries_codec import BY_COLUMNS, MAX_ROWS, pack_entries, unpack_entries
+from workers.core.formats import DELETION, check_format
 from workers.core.grid import check_grid, zero_rows
 
 _HEADER = struct.Struct("<BI")  # format, checksum
@@ -66,14 +67,16 @@ def unpack_offsets(packed: bytes) -> tuple[int, ...]:
 
 def pack_deletion(deletion: Deletion) -> bytes:
     """All but its targets."""
-    packed: bytes = msgpack.packb((deletion.offset, deletion.timestamp_ms, deletion.key))
+    packed: bytes = msgpack.packb((DELETION, deletion.offset, deletion.timestamp_ms, deletion.key))
     return seal(packed)
 
 
 def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: int) -> Batch:
-    """The batch of a deletion. Raises ValueError where anything is off."""
+    """The batch of a deletion. Raises ValueError where anything is off, and `NewerFormat`, which is one."""
     try:
-        offset, timestamp_ms, key = msgpack.unpackb(unseal(packed))
+        version, *fields = msgpack.unpackb(unseal(packed))
+        check_format("this deletion", int(version), DELETION)
+        offset, timestamp_ms, key = fields[:3]
         deletion = Deletion(offset, timestamp_ms, key, tuple(sorted(unpack_offsets(targets))))
         check_deletion(partition, deletion, NOTHING)
     except (msgpack.UnpackException, TypeError) as error:
@@ -89,7 +92,8 @@ def pack(batch: Batch) -> Packed:
 
 
 def unpack(partition: int, watermark: int, packed: Packed, dimension: int) -> Batch:
-    """The batch that `pack` was given, its vectors read-only. Raises ValueError where anything is off."""
+    """The batch that `pack` was given, its vectors read-only. Raises ValueError where anything is off, and
+    `NewerFormat`, which is one."""
     entries = _entries(packed)
     if len(packed.vectors) != 2 * dimension * len(entries):
         raise ValueError(
@@ -135,8 +139,7 @@ def _entries(packed: Packed) -> Entries:
         raise ValueError(f"{len(packed.entries)} bytes of entries")
     version, checksum = _HEADER.unpack_from(packed.entries)
     entries = packed.entries[_HEADER.size :]
-    if version not in (BY_ENTRIES, BY_COLUMNS):
-        raise ValueError(f"format {version}; this side reads {BY_ENTRIES} and {BY_COLUMNS}")
+    check_format("this batch", version, BY_COLUMNS)
     if crc32c(packed.vectors, crc32c(entries)) != checksum:
         raise ValueError("checksum mismatch")
     return unpack_entries(version, entries)

@@ -1,6 +1,7 @@
 """The context as streams: an entry per batch, a stream and a state per shard.
 
-    P:meta                  JSON: the embedder, and the epoch drawn when the context was begun
+    P:meta                  JSON: the embedder, the epoch drawn when the context was begun, and which formats
+                            one must speak to read it and to write to it (core/formats.py)
     P:shards, P:contexts    sets of partitions and of context names
     P:{shard-N}:state       hash: watermark, rows, epoch
     P:{shard-N}:stream      entries "<watermark + 1>-0": row (number of the first), epoch, entries, vectors;
@@ -45,13 +46,15 @@ class RedisContextStore:
         self._shards: frozenset[int] = frozenset()
 
     @guarded
-    def open(self, identity: EmbedderIdentity) -> None:
+    def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
         stored = self._stored_meta(identity)
         if not same_vectors(stored.identity, identity):
             raise EmbedderMismatch(
                 f"the context {self._prefix!r} was made by {named(stored.identity)}, and this is"
                 f" {named(identity)}: use that embedder, or another HURNET_REDIS_PREFIX for another context"
             )
+        if writing:
+            stored.check_writer()
         self._meta = stored
 
     @guarded
@@ -98,7 +101,6 @@ class RedisContextStore:
 
     def _advance(self, partition: int, script: str, *arguments: Any) -> Appended | Refused:
         """Run a script that moves the shard's watermark, or refuses to."""
-        meta = self._opened()
         keys = [self._key(name, partition) for name in ("state", "stream", "keys", "pending")]
         pipe = self._client.pipeline(transaction=False)
         pipe.sadd(self._key("shards"), partition)
@@ -106,8 +108,7 @@ class RedisContextStore:
         pipe.eval(script, len(keys), *keys, *arguments)
         pipe.get(self._key("meta"))  # last, so that nothing is acknowledged that went to a deleted context
         _, (appended, *fields), raw = pipe.execute()
-        if raw != meta.raw:
-            raise self._replaced(partition)
+        self._recheck(raw, partition).check_writer()
         state = self._state(partition, fields)
         return Appended(state) if appended else Refused(state)
 
@@ -160,7 +161,9 @@ class RedisContextStore:
     @guarded
     def erase(self, most: int) -> int:
         covered = Redaction.covered(self._client, self._prefix)
-        shards = {p: Redaction(self._client, self._prefix, p, self._opened()) for p in covered}
+        meta = self._recheck(self._client.get(self._key("meta")))
+        meta.check_writer()
+        shards = {p: Redaction(self._client, self._prefix, p, meta) for p in covered}
         left = 0
         for partition, redaction in shards.items():
             due = redaction.due(covered[partition])
@@ -189,14 +192,16 @@ class RedisContextStore:
     ) -> tuple[dict[int, ShardState], dict[int, StreamEntries]]:
         """The shards' states, and what they held beyond the positions afterwards."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.smembers(self._key("shards"))
+        pipe.get(self._key("meta")).smembers(self._key("shards"))
         for partition in after:
             pipe.hmget(self._key("state", partition), _FIELDS)
         streams = {self._key("stream", p): f"{position + 1}-0" for p, position in after.items()}
         pipe.xread(streams, count=count, block=block_ms)
         for partition, position in after.items():  # last, so that a batch moved here meanwhile is not missed
             pipe.zrangebylex(self._key("redacted", partition), *from_id(position + 2), 0, count)
-        replies = pipe.execute()
+        raw, *replies = pipe.execute()
+        if raw is not None:
+            self._recheck(raw)
         members, states, found = replies[0], replies[1 : len(after) + 1], dict(replies[len(after) + 1])
         self._shards = frozenset(self._partitions(members)).union(after)
         entries = {
@@ -218,6 +223,17 @@ class RedisContextStore:
             raw = self._client.get(key)
         return Meta.parse(raw, key)
 
+    def _recheck(self, raw: Any, partition: int | None = None) -> Meta:
+        """The context's meta, which was read anew: it may have been begun anew, or be for newer programs."""
+        known = self._opened()
+        if raw == known.raw:
+            return known
+        found = Meta.parse(raw, self._key("meta")) if isinstance(raw, bytes) else None
+        if found is None or found.epoch != known.epoch:
+            raise self._replaced(partition)
+        self._meta = found
+        return found
+
     def _opened(self) -> Meta:
         if self._meta is None:
             raw = self._client.get(self._key("meta"))
@@ -236,9 +252,10 @@ class RedisContextStore:
             raise self._replaced(partition)
         return state
 
-    def _replaced(self, partition: int) -> ContextReplaced:
+    def _replaced(self, partition: int | None) -> ContextReplaced:
+        shard = "the shards" if partition is None else f"shard {partition}"
         return ContextReplaced(
-            f"shard {partition} and {self._key('meta')} at {self.place} don't belong together, or not to what"
+            f"{shard} and {self._key('meta')} at {self.place} don't belong together, or not to what"
             " this worker has read: the context was deleted or begun anew. Restart the worker"
         )
 

@@ -22,7 +22,7 @@ import redis
 from workers.adapters.redis.stream import Fields, Meta, StreamEntries, decode
 from workers.core.codec import pack, pack_offsets, unpack_offsets
 from workers.core.context import NOTHING
-from workers.errors import TransientError
+from workers.errors import TransientError, Unreadable
 
 
 def shard_key(prefix: str, partition: int, name: str) -> str:
@@ -118,5 +118,11 @@ def _number(identifier: bytes) -> int:
 
 
 def _parsed(member: bytes) -> tuple[bytes, Fields]:
-    fields: Fields = msgpack.unpackb(member[8:])
-    return b"%d-0" % int.from_bytes(member[:8], "big"), fields
+    name = b"%d-0" % int.from_bytes(member[:8], "big")
+    try:
+        fields: Fields = msgpack.unpackb(member[8:])
+        if not isinstance(fields, dict) or not all(isinstance(name, bytes) for name in fields):
+            raise ValueError("no map of fields")
+    except (msgpack.UnpackException, ValueError) as error:
+        raise Unreadable(f"what is left of entry {name.decode()} is corrupt ({error})") from error
+    return name, fields

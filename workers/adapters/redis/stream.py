@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, replace
 
 from workers.core.codec import Packed, bare, beyond, unpack, unpack_deletion, unpack_offsets
 from workers.core.context import NOTHING, Batch, EmbedderIdentity, ShardState
-from workers.errors import ContextError, ContextReplaced
-
-_FORMAT = 1
+from workers.core.formats import STORE, STREAM, NewerFormat, check_format
+from workers.errors import ContextError, ContextReplaced, Unreadable, UpgradeNeeded
 
 Fields = Mapping[bytes, bytes]
 StreamEntries = Sequence[tuple[bytes, Fields]]
@@ -19,33 +18,47 @@ StreamEntries = Sequence[tuple[bytes, Fields]]
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """A context's embedder and epoch, and the bytes that hold them."""
+    """A context's embedder and epoch, which formats one must speak to write to it, and the bytes that hold
+    all this. A program that adds something which older ones would misread raises `min_reader`, or
+    `min_writer` if only their writing would do harm."""
 
     identity: EmbedderIdentity
     epoch: str
     raw: bytes
+    min_writer: int = STORE
 
     @classmethod
     def begin(cls, identity: EmbedderIdentity) -> Meta:
         """That of a new context."""
         epoch = secrets.token_hex(8)
-        return cls(
-            identity, epoch, json.dumps({"format": _FORMAT, "epoch": epoch, **asdict(identity)}).encode()
-        )
+        formats = {"format": STORE, "min_reader": STORE, "min_writer": STORE}
+        return cls(identity, epoch, json.dumps({**formats, "epoch": epoch, **asdict(identity)}).encode())
 
     @classmethod
     def parse(cls, raw: bytes, key: str) -> Meta:
-        """That of `raw`, found under `key`. Raises `ContextError` where it is not readable."""
+        """That of `raw`, found under `key`; fields that this program doesn't know are left aside. Raises
+        `UpgradeNeeded` if it must speak a newer format to read the context, `Unreadable` if it is damaged."""
         try:
             fields = json.loads(raw)
-            if fields.pop("format") != _FORMAT:
-                raise ValueError("another format")
-            epoch, dimension = str(fields.pop("epoch")), int(fields.pop("dimension"))
-            return cls(EmbedderIdentity(**fields, dimension=dimension), epoch, raw)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ContextError(
-                f"{key} is not readable ({error!r}): another version of hurnet wrote it, or another program"
+            check_format(f"the context of {key}", int(fields["min_reader"]), STORE)
+            identity = EmbedderIdentity(
+                **{name: str(fields[name]) for name in ("name", "fingerprint")},
+                dimension=int(fields["dimension"]),
+            )
+            return cls(identity, str(fields["epoch"]), raw, int(fields["min_writer"]))
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreadable(
+                f"{key} is not readable ({error!r}): it is damaged, or another program wrote it"
             ) from error
+
+    def check_writer(self) -> None:
+        """Raise `UpgradeNeeded` if only newer programs may write to the context."""
+        try:
+            check_format("the context's newest entries", self.min_writer, STORE)
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
 
 
 def named(identity: EmbedderIdentity) -> str:
@@ -61,15 +74,19 @@ def same_vectors(one: EmbedderIdentity, other: EmbedderIdentity) -> bool:
 def decode(partition: int, identifier: bytes, fields: Fields, meta: Meta) -> tuple[Batch, int]:
     """The batch of a stream entry and the number of its first row.
 
-    Raises `ContextReplaced` where it belongs to another context, `ContextError` where it is corrupt.
+    Raises `ContextReplaced` where it belongs to another context, `UpgradeNeeded` where its format is newer
+    than this program, `Unreadable` where it is corrupt.
     """
     try:
+        check_format("this entry", int(fields.get(b"format", 1)), STREAM)
         watermark = int(identifier.partition(b"-")[0]) - 1
         epoch, row = fields[b"epoch"].decode(), int(fields[b"row"])
         if epoch == meta.epoch:
             return _batch(partition, watermark, fields, meta.identity.dimension), row
+    except NewerFormat as error:
+        raise UpgradeNeeded(f"entry {identifier.decode()} of shard {partition}: {error}") from error
     except (ValueError, KeyError) as error:
-        raise ContextError(
+        raise Unreadable(
             f"entry {identifier.decode()} of shard {partition} is corrupt ({error}): restore the store from a"
             " backup, or delete the context and let it be filled again from Kafka"
         ) from error
