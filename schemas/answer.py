@@ -6,12 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.base import Coordinates, Message, Part, Watermarks
+from schemas.base import Coordinates, Explanation, Message, Offset, Part, Partition
 
+MAX_ANSWER_BYTES = 900_000
+"""Of an encoded answer, so that with its key and headers it stays below the 1 MiB that brokers take."""
+
+Seen = dict[Partition, Offset]
 Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
 
 
-class Scores(Part):
+class Scores(Part, allow_inf_nan=False):
     """What each part of the rule says of a candidate, and the combined score in [0, 1]."""
 
     combined: float
@@ -37,11 +41,11 @@ class WeightsReceipt(Part):
     """Which weights took part, and how good they were."""
 
     version: int
-    watermarks: Watermarks = Field(description="the last offset per partition that they have learned from")
+    watermarks: Seen = Field(description="the last offset per partition that they have learned from")
     count: int = Field(description="training pairs, each as often as its weight, less its age")
     ridge: float
-    condition_number: float
-    residual: float
+    condition_number: float | None = Field(None, description="absent where it is infinite")
+    residual: float | None = Field(None, description="absent where it is unknown")
     features: str | None = Field(None, description="the kernel features they work on, with their digest")
     pane: int | None = Field(
         None, description="half-lives since the epoch, as of which their pairs have aged"
@@ -56,7 +60,7 @@ class Receipt(Part):
     rows: int = Field(description="entries searched")
     embedder: str
     fingerprint: str
-    watermarks: Watermarks = Field(description="the last offset per partition that had been seen")
+    watermarks: Seen = Field(description="the last offset per partition that had been seen")
     weights: WeightsReceipt | None = None
     threshold: float = Field(description="combined score under which there is no answer")
     p: float | None = Field(None, description="memory is similarity in lp; absent for the cosine")
@@ -75,6 +79,13 @@ class Answer(Message):
     id: str
     outcome: Outcome
     answer: str | None = None
-    reason: str | None = Field(None, description="why there is no answer")
-    candidates: list[Candidate] = Field(default_factory=list, description="best first, at most top_k")
-    receipt: Receipt | None = Field(None, description="absent where the query was rejected")
+    reason: Explanation | None = Field(None, description="why there is no answer")
+    candidates: list[Candidate] = Field(
+        default_factory=list, description="best first, at most top_k, and as many as fit into a message"
+    )
+    candidates_dropped: int | None = Field(
+        None, description="how many more there were, the worst ones, that did not fit; absent if all did"
+    )
+    receipt: Receipt | None = Field(
+        None, description="absent where the query was rejected, or where it alone would not fit"
+    )

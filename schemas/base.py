@@ -5,17 +5,36 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import from_json
 
 SCHEMA_VERSION = 1
 MAX_TEXT = 16_384
 MAX_METADATA_ITEMS = 32
 MAX_WEIGHT = 1_000
+MAX_REASON = 500
+MAX_FIELDS = 64
 DEFAULT_CONTEXT = "default"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+
+def shortened(text: str, most: int = MAX_REASON) -> str:
+    """`text`, cut if it is longer than `most` characters, and with ? for lone surrogates."""
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return cut.encode("utf-8", "replace").decode()
+
+
+Explanation = Annotated[str, BeforeValidator(lambda text: shortened(text) if isinstance(text, str) else text)]
+"""For a person to read, and often made of what a client sent or an exception says: mended, never refused."""
 
 InvalidReason = Literal[
     "tombstone", "not-utf8", "not-json", "unknown-version", "invalid-message", "blank-text", "too-long"
@@ -23,9 +42,11 @@ InvalidReason = Literal[
 
 
 class InvalidMessage(ValueError):
-    """Bytes that are no valid message. `reason` is from a closed vocabulary, `detail` is for a person."""
+    """Bytes that are no valid message. `reason` is from a closed vocabulary, `detail` is for a person and has
+    at most `MAX_REASON` characters."""
 
     def __init__(self, reason: InvalidReason, detail: str) -> None:
+        detail = shortened(detail)
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
@@ -94,6 +115,10 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
+    def encode(self) -> bytes:
+        """As it stands in its message."""
+        return self.model_dump_json(exclude_none=True).encode()
+
 
 class Coordinates(Part):
     """Where an entry is: its record's partition and offset in the topic of texts."""
@@ -113,13 +138,15 @@ def _parse_object(raw: bytes) -> dict[str, Any]:
         raise InvalidMessage("not-json", str(error)[:300]) from None
     if not isinstance(fields, dict):
         raise InvalidMessage("not-json", f"expected a JSON object, got {type(fields).__name__}")
+    if len(fields) > MAX_FIELDS:  # each unknown one would become an error of its own
+        raise InvalidMessage("invalid-message", f"{len(fields)} fields, and no message has {MAX_FIELDS}")
     return fields
 
 
 def _explain(error: ValidationError) -> InvalidMessage:
     """The first few problems in a line, and the reason that is most particular."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    detail = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'message'}: {p['msg']}" for p in problems[:3])
+    detail = "; ".join(f"{_place(p['loc'])}: {shortened(p['msg'], 120)}" for p in problems[:3])
     if len(problems) > 3:
         detail += f"; and {len(problems) - 3} more"
     first = problems[0]
@@ -128,3 +155,8 @@ def _explain(error: ValidationError) -> InvalidMessage:
     if "blank text" in first["msg"]:
         return InvalidMessage("blank-text", detail)
     return InvalidMessage("invalid-message", detail)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where a problem is. Names of fields come from the sender and may be of any length."""
+    return ".".join(shortened(str(part), 40) for part in location) or "message"

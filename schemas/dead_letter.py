@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from schemas.base import InvalidReason, Message
+from schemas.base import Explanation, InvalidReason, Message
 
 Reason = Literal[
     InvalidReason,
@@ -15,6 +15,11 @@ Reason = Literal[
     "too-many-contexts",
     "reply-topic-refused",
     "reply-topic-missing",
+    "reply-topic-unwritable",
+    "correlation-id-too-long",
+    "key-too-long",
+    "scoring-failed",
+    "answer-undeliverable",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 MAX_EXCERPT = 4_096
@@ -28,7 +33,7 @@ class DeadLetter(Message):
     """
 
     reason: Reason
-    detail: str
+    detail: Explanation
     worker: str
     topic: str
     partition: int

@@ -11,7 +11,6 @@ from workers.errors import TooManyDeadLetters
 from workers.ports import Outgoing, Record
 from workers.settings import IngestSettings
 
-MAX_DETAIL = 500
 _ADVICE = "Read the newest dead letters and mend the producer; a restart goes on from here."
 
 
@@ -20,7 +19,7 @@ def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail:
     value = record.value or b""
     letter = DeadLetter(
         reason=reason,
-        detail=detail[:MAX_DETAIL],
+        detail=detail,
         worker=worker,
         topic=record.topic,
         partition=record.partition,

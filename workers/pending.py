@@ -16,6 +16,8 @@ from schemas.dead_letter import Reason
 from workers.core.context import NOTHING
 from workers.ports import Record
 
+MAX_CORRELATION_BYTES = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -32,14 +34,19 @@ class Pending:
         """The query's own id, else the correlation-id header, else the record's coordinates."""
         if self.query and self.query.id:
             return self.query.id
-        correlation = (self.record.header("correlation-id") or b"").decode("utf-8", "replace")
-        return correlation[:256] or self.record.coordinates
+        return self.correlation.decode("utf-8", "replace") or self.record.coordinates
+
+    @property
+    def correlation(self) -> bytes:
+        """The correlation-id header, as it is repeated: empty if there is none, or one that is too long."""
+        correlation = self.record.header("correlation-id") or b""
+        return correlation if len(correlation) <= MAX_CORRELATION_BYTES else b""
 
     @property
     def reply_to(self) -> str | None:
-        """The topic that the reply-to header names."""
+        """The topic that the reply-to header names; a name that can't be one is cut."""
         topic = self.record.header("reply-to")
-        return None if topic is None else topic.decode("utf-8", "replace")
+        return None if topic is None else topic[:1_000].decode("utf-8", "replace")
 
     def rejected(self, reason: Reason, detail: str) -> Pending:
         """This query, put aside; an earlier rejection stands."""

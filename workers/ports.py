@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workers.core.statistics import Statistics
     from workers.core.weights import Weights
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Record:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     def header(self, name: str) -> bytes | None:
-        """The last header of that name."""
-        return next((value for key, value in reversed(self.headers) if key == name), None)
+        """The last header of that name, None if there is none; Kafka's headers without a value are empty."""
+        return next((value or b"" for key, value in reversed(self.headers) if key == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,9 @@ class Exchange(Source, Protocol):
     def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
         """Send and commit as one. True: all of it happened. False: none of it did, the positions are back
         at the committed offsets, and the caller drops what it holds. Raises `Superseded` when fenced."""
+
+    def rewind(self) -> None:
+        """Back to the committed offsets of all partitions: what was polled and not delivered comes again."""
 
     def has_topic(self, topic: str) -> bool:
         """Whether `topic` exists (answers may be cached for seconds)."""

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import structlog
 
 from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, WeightsReceipt
+from schemas.answer import MAX_ANSWER_BYTES
+from schemas.dead_letter import Reason
 from workers.context_memory import ContextMemory
 from workers.core import answering
 from workers.core.answering import Ranking, Scoring, rank
+from workers.core.context import Vectors
 from workers.core.features import NONE
 from workers.core.geometry import EUCLIDEAN
+from workers.errors import HurnetError
 from workers.pending import Pending
 from workers.ports import Embedder, PublishedWeights
 from workers.settings import ResponderSettings
+from workers.texts import embed_each
+
+log = structlog.get_logger()
+
+_COUNT_BYTES = 64
+"""For the fields that are there only once candidates are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A query and its answer. A query that can't be scored is rejected only here."""
+
+    pending: Pending
+    answer: Answer
 
 
 class Replies:
@@ -26,23 +47,47 @@ class Replies:
         self._embedder = embedder
         self._settings = settings
 
-    def answer(self, batch: Sequence[Pending]) -> list[Answer]:
-        """One answer each, in order."""
-        answers = [self._not_scored(pending) for pending in batch]
+    def answer(self, batch: Sequence[Pending]) -> list[Reply]:
+        """One each, in order."""
+        replies: dict[int, Reply] = {}
         contexts: dict[str, list[int]] = {}
         for i, pending in enumerate(batch):
-            if answers[i] is None and pending.query:
+            if answer := self._not_scored(pending):
+                replies[i] = Reply(pending, answer)
+            elif pending.query:
                 contexts.setdefault(pending.query.context, []).append(i)
         for context, mine in contexts.items():
-            scored = self._score(context, [batch[i] for i in mine])
-            for i, answer in zip(mine, scored, strict=True):
-                answers[i] = answer
-        return [answer for answer in answers if answer is not None]
+            replies |= zip(mine, self._each_scored(context, [batch[i] for i in mine]), strict=True)
+        return [replies[i] for i in range(len(batch))]
+
+    def _each_scored(self, context: str, batch: Sequence[Pending]) -> list[Reply]:
+        """Together; one at a time where that fails, so that one poisoned question stops nothing."""
+        vectors, failures = embed_each(self._embedder, [p.query.text for p in batch if p.query])
+        sound = [i for i in range(len(batch)) if i not in failures]
+        scored = dict(
+            zip(sound, self._guarded(context, [batch[i] for i in sound], vectors[sound]), strict=True)
+        )
+        return [scored[i] if i in scored else _rejected(batch[i], failures[i]) for i in range(len(batch))]
+
+    def _guarded(self, context: str, batch: Sequence[Pending], vectors: Vectors) -> list[Reply]:
+        try:
+            return self._score(context, batch, vectors)
+        except HurnetError:
+            raise
+        except Exception as error:
+            log.exception("scoring failed", queries=len(batch))
+            if len(batch) == 1:
+                return [_rejected(batch[0], ("scoring-failed", f"{type(error).__name__}: {error}"))]
+        return [
+            reply
+            for i, pending in enumerate(batch)
+            for reply in self._guarded(context, [pending], vectors[i : i + 1])
+        ]
 
     def _not_scored(self, pending: Pending) -> Answer | None:
         """The answer to a query that was rejected, or that waited in vain."""
         if pending.rejection:
-            return Answer(id=pending.id, outcome="rejected", reason=": ".join(pending.rejection))
+            return rejection(pending)
         lacking = pending.lacking(self._memory.watermarks())
         if not lacking:
             return None
@@ -53,11 +98,12 @@ class Replies:
         reason = f"the context has not reached min_watermarks in time: {waited}"
         return Answer(id=pending.id, outcome="timed-out", reason=reason)
 
-    def _score(self, context: str, batch: Sequence[Pending]) -> list[Answer]:
+    def _score(self, context: str, batch: Sequence[Pending], vectors: Vectors) -> list[Reply]:
         """Rank the queries of one context together."""
+        if not batch:
+            return []
         queries = [pending.query for pending in batch if pending.query]
         weights = self._memory.weights(context)
-        vectors = self._embedder.embed([query.text for query in queries])
         rankings = rank(
             [query.text for query in queries],
             vectors,
@@ -73,7 +119,7 @@ class Replies:
         )
         known = np.any(vectors, axis=1)
         return [
-            self._judge(pending, query, ranking, bool(embeds), weights)
+            Reply(pending, self._judge(pending, query, ranking, bool(embeds), weights))
             for pending, query, ranking, embeds in zip(batch, queries, rankings, known, strict=True)
         ]
 
@@ -83,14 +129,31 @@ class Replies:
         """Answer, or abstain with the reason."""
         reason = self._why_not(query, ranking, embeds)
         best = ranking.best
-        return Answer(
+        answer = Answer(
             id=pending.id,
             outcome="abstained" if reason else "answered",
             answer=best.answer if best and not reason else None,
             reason=reason,
-            candidates=[self._candidate(query.context, found) for found in ranking.candidates[: query.top_k]],
             receipt=self._receipt(pending, query, ranking, weights),
         )
+        return self._with_candidates(answer, query, ranking)
+
+    def _with_candidates(self, answer: Answer, query: Query, ranking: Ranking) -> Answer:
+        """As many of the asked for as fit into a message, which is judged before more of them are built."""
+        room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        if room < 0:  # thousands of partitions, each with its watermark
+            answer = answer.model_copy(update={"receipt": None})
+            room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        asked = ranking.candidates[: query.top_k]
+        fitting: list[Candidate] = []
+        for found in asked:
+            candidate = self._candidate(query.context, found)
+            room -= len(candidate.encode()) + 1
+            if room < 0:
+                break
+            fitting.append(candidate)
+        dropped = len(asked) - len(fitting) or None
+        return answer.model_copy(update={"candidates": fitting, "candidates_dropped": dropped})
 
     def _why_not(self, query: Query, ranking: Ranking, embeds: bool) -> str | None:
         if not embeds:
@@ -149,8 +212,22 @@ def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
         watermarks={p: w for p, w in published.watermarks.items() if w >= 0},
         count=round(certificate.count),
         ridge=certificate.ridge,
-        condition_number=certificate.condition,
-        residual=certificate.residual,
+        condition_number=_finite(certificate.condition),
+        residual=_finite(certificate.residual),
         features=None if certificate.features == NONE else certificate.features,
         pane=certificate.pane if certificate.half_life else None,
     )
+
+
+def rejection(pending: Pending) -> Answer:
+    """The answer to a rejected query."""
+    return Answer(id=pending.id, outcome="rejected", reason=": ".join(pending.rejection or ()))
+
+
+def _rejected(pending: Pending, why: tuple[Reason, str]) -> Reply:
+    rejected = pending.rejected(*why)
+    return Reply(rejected, rejection(rejected))
+
+
+def _finite(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None

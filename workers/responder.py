@@ -8,23 +8,21 @@ not delivered is forgotten here and read again from the committed offsets, so an
 from __future__ import annotations
 
 import gc
-import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
-from schemas import Answer
 from workers.context_memory import ContextMemory
 from workers.core.context import Batch, joined
-from workers.dead_letters import dead_letter
+from workers.delivery import WORKER, Delivery
 from workers.errors import ConfigurationError
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
-from workers.ports import ContextStore, Embedder, Exchange, Outgoing, WeightsStore
+from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
 from workers.progress import Progress
-from workers.replies import Replies
+from workers.replies import Replies, Reply
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ AWAIT_ENTRIES_S = 0.01
 class Responder:
     """The responder worker; see the module's text."""
 
-    name = "responder"
+    name = WORKER
 
     def __init__(
         self,
@@ -57,7 +55,7 @@ class Responder:
         self._store = store
         self._weights = weights
         self._settings = settings.responder
-        self._kafka = settings.kafka
+        self._queries = settings.kafka.queries
         self._metrics = metrics
         self._memory = ContextMemory(
             embedder.identity.dimension,
@@ -67,6 +65,7 @@ class Responder:
             self._search_device(settings.responder.device),
         )
         self._replies = Replies(self._memory, embedder, settings.responder)
+        self._delivery = Delivery(exchange, settings.kafka, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
@@ -163,15 +162,24 @@ class Responder:
     def _answer(self) -> int:
         """Poll, take the queries whose turn it is, and deliver their answers; returns how many."""
         self._poll()
+        delivered = 0
         taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._settings.batch)
         self._metrics.queries_waiting.set(len(self._pending))
-        if not taken:
-            return 0
-        taken = [self._check_reply_topic(pending) for pending in taken]
+        try:
+            if taken:
+                delivered = self._reply([self._delivery.admitted(pending) for pending in taken])
+        finally:
+            # Whatever failed, queries that were taken must come again: the next commit would pass them.
+            if delivered < len(taken):
+                self._pending.drop(self._pending.partitions())
+                self._exchange.rewind()
+        return delivered
+
+    def _reply(self, taken: Sequence[Pending]) -> int:
+        """Answer and deliver; returns how many were."""
         with self._metrics.score_seconds.time():
-            answers = self._replies.answer(taken)
-        self._deliver(taken, answers)
-        return len(taken)
+            replies = self._replies.answer(taken)
+        return len(replies) if self._deliver(replies) else 0
 
     def _poll(self) -> None:
         """New queries; without waiting for some while the context has more to load or queries wait."""
@@ -181,53 +189,23 @@ class Responder:
         self._pending.drop(polled.assigned | polled.revoked)
         self._pending.add(polled.records, time.monotonic())
         if polled.records:
-            self._metrics.records.labels(self._kafka.queries).inc(len(polled.records))
+            self._metrics.records.labels(self._queries).inc(len(polled.records))
 
-    def _check_reply_topic(self, pending: Pending) -> Pending:
-        """Rejects a query whose reply-to is not a topic that answers may go to, or does not exist."""
-        topic = pending.reply_to
-        if topic is None:
-            return pending
-        if not re.fullmatch(self._settings.reply_topics, topic):
-            return pending.rejected("reply-topic-refused", f"reply-to {topic[:100]!r} is not allowed")
-        if not self._exchange.has_topic(topic):
-            return pending.rejected("reply-topic-missing", f"reply-to {topic[:100]!r} does not exist")
-        return pending
-
-    def _messages(self, pending: Pending, answer: Answer) -> list[Outgoing]:
-        """The answer, and the dead letter where the query was rejected."""
-        correlation = pending.record.header("correlation-id")
-        headers = (("correlation-id", correlation),) if correlation is not None else ()
-        topic = self._kafka.answers if pending.rejection else pending.reply_to or self._kafka.answers
-        messages = [Outgoing(topic, answer.encode(), key=pending.record.key, headers=headers)]
-        if pending.rejection:
-            messages.append(
-                dead_letter(self._kafka.dead_letters, self.name, pending.record, *pending.rejection)
-            )
-        return messages
-
-    def _deliver(self, taken: Sequence[Pending], answers: Sequence[Answer]) -> None:
-        """All answers and their queries' offsets as one; what fails is read again from what is committed."""
-        messages = [
-            m for pending, answer in zip(taken, answers, strict=True) for m in self._messages(pending, answer)
-        ]
-        next_offsets = {p.record.partition: p.record.offset + 1 for p in taken}
-        delivered = False
-        try:
-            delivered = self._exchange.deliver(messages, next_offsets)
-        finally:
-            if not delivered:
-                self._pending.drop(self._pending.partitions())
-                self._metrics.transactions_aborted.inc()
-        if not delivered:
-            log.warning("delivery rolled back; its queries will be read again", queries=len(taken))
-            return
+    def _deliver(self, replies: Sequence[Reply]) -> bool:
+        """All answers and their queries' offsets as one."""
+        messages = [message for reply in replies for message in self._delivery.messages(reply)]
+        next_offsets = {r.pending.record.partition: r.pending.record.offset + 1 for r in replies}
+        if not self._exchange.deliver(messages, next_offsets):
+            self._metrics.transactions_aborted.inc()
+            log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
+            return False
         now = time.monotonic()
-        for pending, answer in zip(taken, answers, strict=True):
-            self._metrics.queries.labels(answer.outcome).inc()
-            self._metrics.answer_seconds.observe(now - pending.received)
-            if pending.rejection:
-                self._metrics.dead_letters.labels(pending.rejection[0]).inc()
+        for reply in replies:
+            self._metrics.queries.labels(reply.answer.outcome).inc()
+            self._metrics.answer_seconds.observe(now - reply.pending.received)
+            if reply.pending.rejection:
+                self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()
+        return True
 
     def _observe(self, moved: int) -> None:
         self._metrics.set_by_partition(self._metrics.lag_rows, self._lag)

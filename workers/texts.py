@@ -51,15 +51,16 @@ def deletion_of(record: Record) -> Deletion | None:
 
 def embedded(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, list[Verdict]]:
     """The texts' vectors, and what to put aside: what the embedder fails on or maps to zero."""
-    vectors, failures = _embed_each(embedder, texts)
+    vectors, failures = embed_each(embedder, texts)
     zero: Verdict = ("zero-vector", "the text has nothing the embedder knows")
     return vectors, [
         failures.get(row) or (None if vectors[row].any() else zero) for row in range(len(vectors))
     ]
 
 
-def _embed_each(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, dict[int, Verdict]]:
-    """All texts at once; one at a time where that fails, so that one poisoned text stops nothing."""
+def embed_each(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, dict[int, tuple[Reason, str]]]:
+    """All texts at once; one at a time where that fails, so that one poisoned text stops nothing. Returns the
+    vectors, zero for a text that failed, and by row what failed."""
     try:
         return embedder.embed(texts), {}
     except TransientError:
@@ -67,10 +68,12 @@ def _embed_each(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, dict
     except Exception:
         log.exception("embedding a batch failed; trying its texts one by one")
     vectors = np.zeros((len(texts), embedder.identity.dimension), np.int16)
-    failures: dict[int, Verdict] = {}
+    failures: dict[int, tuple[Reason, str]] = {}
     for row, text in enumerate(texts):
         try:
             vectors[row] = embedder.embed([text])[0]
+        except TransientError:
+            raise
         except Exception as error:
             failures[row] = ("embedder-failed", f"{type(error).__name__}: {error}")
     return vectors, failures

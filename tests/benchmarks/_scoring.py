@@ -44,5 +44,5 @@ class Scoring:
             pending = PendingQueries(wait_s=0.0)
             records = [Record("-", 0, i, 0, None, value) for i, value in enumerate(islice(values, batch))]
             pending.add(records, time.monotonic())
-            answers = self._replies.answer(pending.take({}, time.monotonic(), batch))
-            yield len([answer.encode() for answer in answers])
+            replies = self._replies.answer(pending.take({}, time.monotonic(), batch))
+            yield len([reply.answer.encode() for reply in replies])

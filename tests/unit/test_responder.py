@@ -26,7 +26,7 @@ from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.errors import ConfigurationError, EmbedderMismatch, Superseded, TransientError
 from workers.metrics import Metrics
-from workers.ports import Appended, Headers, Outgoing, PublishedWeights
+from workers.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
 from workers.responder import Responder
 from workers.settings import ResponderSettings, Settings, SolveSettings
 
@@ -46,6 +46,7 @@ class World:
 
     log: MemoryLog = field(default_factory=MemoryLog)
     server: MemoryServer = field(default_factory=MemoryServer)
+    embedder: Embedder = EMBEDDER
 
     def __post_init__(self) -> None:
         for topic in ("queries", "answers", "answers-mine", "dead-letters"):
@@ -84,7 +85,7 @@ class World:
         exchange = MemoryExchange(self.log, "queries", "responders", instance)
         stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
         settings = Settings(responder=chosen, solve=SolveSettings(features=features))
-        return Responder(exchange, *stores, EMBEDDER, settings, Metrics())
+        return Responder(exchange, *stores, self.embedder, settings, Metrics())
 
     def answers(self, topic: str = "answers") -> list[Answer]:
         return [Answer.decode(record.value) for record in self.log.records(topic)]

@@ -201,7 +201,7 @@ class MemorySource:
             self._positions.clear()
             self._log.changed.notify_all()
 
-    def _rewind(self) -> None:
+    def rewind(self) -> None:
         self._positions = {p: self._next(p) for p in self._positions}
 
     def _next(self, partition: int) -> int:
@@ -275,11 +275,11 @@ class MemoryExchange(MemorySource):
             if self._epoch != self._log.epoch(self._transactional_id):
                 raise Superseded(f"another worker uses the transactional id {self._transactional_id}")
             if self._log.away or not self._positions.keys() >= next_offsets.keys():
-                self._rewind()
+                self.rewind()
                 return False
             if self._log.failing():
                 self._log.append(messages, mark="aborted")
-                self._rewind()
+                self.rewind()
                 return False
             self._log.append(messages, mark="committed")
             self._group.committed.update(next_offsets)

@@ -167,7 +167,7 @@ def _why(answer: Answer) -> Iterator[tuple[str, str]]:
         yield (
             "  weights",
             f"version {weights.version} of {weights.count:,} pairs: λ {weights.ridge:.3g},"
-            f" condition {weights.condition_number:.3g}, residual {weights.residual:.3g}",
+            f" condition {_figure(weights.condition_number)}, residual {_figure(weights.residual)}",
         )
     yield (
         "  searched",
@@ -175,3 +175,7 @@ def _why(answer: Answer) -> Iterator[tuple[str, str]]:
         f" threshold {receipt.threshold:g}, {receipt.embedder}",
     )
     yield "  seen up to", watermarks_text(receipt.watermarks) or "nothing"
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"

@@ -57,12 +57,12 @@ class TransactionalExchange(KafkaSource):
         group = self._consumer.group_metadata()
         # A member that lost its group has no generation, and a broker checks no commit without one.
         if self._producer is None or group.generation_id < 0 or not self._owned.issuperset(next_offsets):
-            self._rewind()
+            self.rewind()
             return False
         try:
             self._topics.require({message.topic for message in messages})
         except TransientError:
-            self._rewind()
+            self.rewind()
             return False
         try:
             self._producer.transact(messages, self._offsets(next_offsets), group, self._deadline)
@@ -92,7 +92,7 @@ class TransactionalExchange(KafkaSource):
         except TransientError:
             done = False
         if not done:
-            self._rewind()
+            self.rewind()
         if isinstance(problem, ConfigurationError):
             raise problem
         return done
@@ -182,7 +182,7 @@ class AtLeastOnceExchange(KafkaSource):
         try:
             self._sink.send(messages)
         except TransientError:
-            self._rewind()
+            self.rewind()
             return False
         with suppress(TransientError):  # sent is sent; the next commit covers this one
             self.commit(next_offsets)

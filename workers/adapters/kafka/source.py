@@ -148,7 +148,7 @@ class KafkaSource:
         self._assigned = (self._assigned - revoked) | assigned
         self._revoked |= revoked
 
-    def _rewind(self) -> None:
+    def rewind(self) -> None:
         """Back to the committed offsets at the next poll."""
         self._unplaced = set(self._owned)
 
