@@ -192,10 +192,15 @@ class ContextStore(Protocol):
     def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """The entries at these (ascending) offsets that are still in the store, deleted or not."""
 
-    def erase(self, most: int) -> int:
+    def erase(self, most: int, owner: str, stamp: str) -> int:
         """Remove for good what was deleted by records that the solver's saved checkpoint covers: such a
         target is in the store exactly while it is in the checkpoint's statistics. At most `most` batches are
-        rewritten; returns how many entries that are due remain. May be called by several at once."""
+        rewritten; returns how many entries that are due remain.
+
+        Only for the solver that works on from that checkpoint: `stamp` is the one it saved or loaded, and
+        while another is stored, nothing is removed and 0 returned. Else a solver that learns anew would fold
+        an entry in, erase it by what an earlier one had saved, and find nothing to take out once it comes to
+        the deletion. Raises `Superseded` where the role is no longer `owner`'s."""
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         """Register context names; returns those admitted, at most `limit` names ever."""
@@ -228,13 +233,15 @@ class Checkpoint:
     """Statistics per context, and the watermark per shard that they cover exactly. Where pairs age there are
     some for every pane of a context (keys of core/ageing.py), and the window ends at `pane`. `features` is
     the identity of what they are of. `unlearned` are deletions folded in since the last save; saving adds
-    them to the audit, where the first word on a record stands."""
+    them to the audit, where the first word on a record stands. `stamp` names the stored checkpoint that this
+    one was loaded from or last saved as, and is empty for one that was begun anew."""
 
     statistics: dict[str, Statistics] = field(default_factory=dict)
     shards: dict[int, ShardState] = field(default_factory=dict)
     features: str = NONE
     unlearned: list[Unlearned] = field(default_factory=list)
     pane: int = 0
+    stamp: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +266,8 @@ class WeightsStore(Protocol):
         the next save replaces it. Raises `ContextError` where it is damaged or of another dimension."""
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """All of it in one atomic step; writes only the answers that changed, then marks them saved and
-        empties `unlearned`."""
+        """All of it in one atomic step; writes only the answers that changed, then marks them saved, empties
+        `unlearned` and gives it a new `stamp`."""
 
     def audit(self) -> Sequence[Unlearned]:
         """Every deletion that was folded in, oldest first."""

@@ -93,7 +93,7 @@ class Solver:
         self._observe(checkpoint, tail.states, len(tail.batches))
         self._checkpoint_if_due(checkpoint)
         self._solve_if_due(checkpoint)
-        self._erase_if_due()
+        self._erase_if_due(checkpoint)
 
     def unready(self) -> list[str]:
         if self._holder != self._owner:
@@ -154,7 +154,7 @@ class Solver:
         self._unsolved = dict.fromkeys([*contexts, *self._weights.versions()], 1)
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
-        self._erasing = True  # an earlier solver may have left some
+        self._erasing = bool(checkpoint.stamp)  # an earlier solver of this lineage may have left some
         self._checkpoint = checkpoint
         rows = sum(shard.rows for shard in checkpoint.shards.values())
         sums_by = Statistics(identity.dimension, self._settings.device).path
@@ -217,10 +217,10 @@ class Solver:
         self._checkpointed_at = time.monotonic()
         self._erasing = True
 
-    def _erase_if_due(self) -> None:
+    def _erase_if_due(self, checkpoint: Checkpoint) -> None:
         """Of what the saved checkpoint no longer counts, let the store erase a part."""
         if self._erasing:
-            self._erasing = self._store.erase(READ_BATCHES) > 0
+            self._erasing = self._store.erase(READ_BATCHES, self._owner, checkpoint.stamp) > 0
 
     def _solve_if_due(self, checkpoint: Checkpoint) -> None:
         waited = time.monotonic() - self._unsolved_since

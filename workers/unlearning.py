@@ -2,8 +2,9 @@
 
 What the solver reads of the context is either still whole or already erased, so what it takes out must be
 exactly what it has put in. That rests on one order: an entry is erased only once a saved checkpoint covers
-its deletion. So a solver that comes to a deletion, from whatever checkpoint or from none, has folded in those
-of its targets that the store still holds, and no others.
+its deletion, and only by the solver that works on from that very checkpoint, as long as the role is its own.
+So whoever comes to a deletion, from whatever checkpoint or from none, has folded in those of its targets that
+the store still holds, and no others: while it learns anew, nothing is erased before its own first save.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.conftest import RedisStores, Stores
 from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState, key_digest
 from workers.core.statistics import Statistics
-from workers.errors import ContextReplaced, TransientError
+from workers.errors import ContextReplaced, Superseded, TransientError
 from workers.ports import Appended, Checkpoint, ContextStore, Refused, Unlearned
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
@@ -56,11 +56,17 @@ def held(store: ContextStore, *wanted: int) -> list[int]:
     return offsets(list(store.held(0, wanted)))
 
 
-def cover(stores: Stores, watermark: int) -> None:
-    """What a solver does that has come so far."""
+def cover(stores: Stores, watermark: int) -> str:
+    """What a solver does that has come so far; returns its checkpoint's stamp."""
     weights = stores.weights()
     weights.claim("solver")
-    weights.save_checkpoint(Checkpoint(shards={0: ShardState(watermark, 0, "e")}))
+    checkpoint = Checkpoint(shards={0: ShardState(watermark, 0, "e")})
+    weights.save_checkpoint(checkpoint)
+    return checkpoint.stamp
+
+
+def erase(store: ContextStore, stamp: str, most: int = 100) -> int:
+    return store.erase(most, "solver", stamp)
 
 
 def taught(stores: Stores) -> ContextStore:
@@ -103,13 +109,11 @@ def test_what_is_deleted_already_or_was_never_there_is_recorded_without_effect(s
     store.delete(0, at(14, 8), 13)  # beyond the last entry, before the watermark
     deletions = [b.deletion for b in everything(store) if b.deletion]
     assert [d.targets for d in deletions] == [(1, 3), (), (0, 4), (), (8,)]
-    cover(stores, 14)
-    assert store.erase(100) == 0
+    assert erase(store, cover(stores, 14)) == 0
     assert offsets(everything(store)) == [2, 5, 6, 7]
     store.delete(0, at(15, 3), 14)  # its row is gone by now
     assert held(store, 3) == []
-    cover(stores, 15)
-    assert store.erase(100) == 0
+    assert erase(store, cover(stores, 15)) == 0
     assert offsets(everything(store)) == [2, 5, 6, 7]
 
 
@@ -139,14 +143,12 @@ def test_an_entry_is_gone_at_once_but_held_until_a_checkpoint_covers_its_deletio
     store.delete(0, at(10, 1, 6), 9)
     assert store.entry(0, 1) is None
     assert store.entry(0, 2) is not None
-    for covered in (None, 9):
-        if covered:
-            cover(stores, covered)
-        assert store.erase(100) == 0
+    stores.weights().claim("solver")
+    for stamp in ("", cover(stores, 9)):
+        assert erase(store, stamp) == 0
         assert held(store, 0, 1, 6) == [0, 1, 6]
         assert offsets(everything(store)) == [*range(8)]
-    cover(stores, 10)
-    assert store.erase(100) == 0
+    assert erase(store, cover(stores, 10)) == 0
     assert held(store, 0, 1, 6) == [0]
     assert store.entry(0, 1) is None
     assert offsets(everything(store)) == [0, 2, 3, 4, 5, 7]
@@ -160,8 +162,7 @@ def test_from_any_position_readers_find_what_is_left_and_count_every_row(
     store = taught(stores)
     store.delete(0, at(10, 0, 3, 4, 7), 9)
     store.append(batch([11, 12]), 10)
-    cover(stores, 12)
-    assert store.erase(100) == 0
+    assert erase(store, cover(stores, 12)) == 0
     found = everything(stores_reader(stores), most, position)
     assert offsets(found) == [o for o in (1, 2, 5, 6, 11, 12) if o > position]
     assert sum(b.rows for b in found) == sum(o > position for o in (*range(8), 11, 12))
@@ -176,13 +177,13 @@ def stores_reader(stores: Stores) -> ContextStore:
 def test_erasing_goes_on_where_it_stopped_and_a_batch_may_lose_rows_twice(stores: Stores) -> None:
     store = taught(stores)
     store.delete(0, at(10, 0, 3, 6), 9)
-    cover(stores, 10)
-    assert store.erase(1) == 2
+    stamp = cover(stores, 10)
+    assert erase(store, stamp, 1) == 2
     assert offsets(everything(store)) == [1, 2, 3, 4, 5, 6, 7]
-    assert stores.context().erase(1) == 1 if isinstance(stores, RedisStores) else store.erase(1) == 1
+    assert erase(stores.context(), stamp, 1) == 1
     store.delete(0, at(11, 1, 2), 10)
-    cover(stores, 11)
-    left = [store.erase(1) for _ in range(3)]
+    stamp = cover(stores, 11)
+    left = [erase(store, stamp, 1) for _ in range(3)]
     assert left[-1] == 0
     assert offsets(everything(store)) == [4, 5, 7]
     assert everything(store)[0].removed == (0, 1, 2)
@@ -193,9 +194,65 @@ def test_a_restored_store_without_the_checkpoint_erases_nothing(redis_stores: Re
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
     snapshot = redis_stores.snapshot()
-    cover(redis_stores, 10)
+    stamp = cover(redis_stores, 10)
     redis_stores.restore(snapshot)
-    assert store.erase(100) == 0
+    with pytest.raises(Superseded):  # the store doesn't know of this solver
+        erase(store, stamp)
+    redis_stores.weights().claim("solver")
+    assert erase(store, stamp) == 0
+    assert held(store, 1) == [1]
+
+
+def test_only_what_the_solver_s_own_checkpoint_covers_is_erased(stores: Stores) -> None:
+    """Another one is stored: whoever works on from a different one, or from none, may still have to come to
+    the deletion, and must then find what it has folded in."""
+    store = taught(stores)
+    store.delete(0, at(10, 1), 9)
+    stamp = cover(stores, 10)
+    cover(stores, 10)
+    for other in ("", "another", stamp):
+        assert erase(store, other) == 0
+        assert held(store, 1) == [1]
+
+
+def test_a_solver_whose_role_was_taken_over_erases_nothing(stores: Stores) -> None:
+    store = taught(stores)
+    store.delete(0, at(10, 1), 9)
+    stamp = cover(stores, 10)
+    stores.weights().claim("another solver")
+    with pytest.raises(Superseded):
+        erase(store, stamp)
+    assert held(store, 1) == [1]
+
+
+def test_a_checkpoint_that_is_loaded_may_erase_what_its_saver_left(stores: Stores) -> None:
+    store = taught(stores)
+    store.delete(0, at(10, 1), 9)
+    cover(stores, 10)
+    weights = stores.weights()
+    weights.claim("solver")
+    assert erase(store, weights.load_checkpoint(4).stamp) == 0
+    assert held(store, 1) == []
+    assert weights.load_checkpoint(4, "other features").stamp == ""
+
+
+def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workers.adapters.redis.redaction import Redaction
+
+    store = taught(redis_stores)
+    store.delete(0, at(10, 1), 9)
+    stamp = cover(redis_stores, 10)
+    rewrite = Redaction._rewrite
+
+    def taken_over(self: Redaction, *args: object) -> object:
+        redis_stores.weights().claim("another solver")
+        return rewrite(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Redaction, "_rewrite", taken_over)
+    with pytest.raises(TransientError):
+        erase(store, stamp)
     assert held(store, 1) == [1]
 
 
@@ -206,7 +263,7 @@ def test_the_checkpoint_that_goes_away_between_reading_and_erasing_is_noticed(
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
-    cover(redis_stores, 10)
+    stamp = cover(redis_stores, 10)
     rewrite = Redaction._rewrite
     checkpoint = f"{redis_stores.settings.prefix}:{{solver}}:checkpoint"
 
@@ -216,7 +273,7 @@ def test_the_checkpoint_that_goes_away_between_reading_and_erasing_is_noticed(
 
     monkeypatch.setattr(Redaction, "_rewrite", lose)
     with pytest.raises(TransientError):
-        store.erase(100)
+        erase(store, stamp)
     assert held(store, 1) == [1]
 
 
@@ -224,7 +281,7 @@ def test_nothing_readable_of_an_erased_row_stays_in_the_server(redis_stores: Red
     store = taught(redis_stores)
     store.append(batch([10, 11], ["only-one", None]), 9)
     store.delete(0, by_key(12, "only-one"), 11)
-    cover(redis_stores, 12)
+    stamp = cover(redis_stores, 12)
     redis_stores.client.config_set("rdbcompression", "no")  # so that what it would save can be searched
 
     def saved() -> bytes:
@@ -232,7 +289,7 @@ def test_nothing_readable_of_an_erased_row_stays_in_the_server(redis_stores: Red
 
     try:
         assert b"secret number 10" in saved()
-        store.erase(100)
+        erase(store, stamp)
         assert b"secret number 10" not in saved()
         assert key_digest(b"only-one") not in saved().replace(deletion_itself(redis_stores), b"")
         assert b"secret number 11" in saved()

@@ -308,8 +308,8 @@ def test_without_a_saved_checkpoint_nothing_is_erased() -> None:
     world.delete_key("k")
     turn(world.ingest(), 6)
     assert world.server.data.shards[0].pending == {0: 1}
-    world.server.data.checkpoint.shards.clear()
-    assert MemoryContextStore(world.server).erase(9) == 0
+    MemoryWeightsStore(world.server).claim("solver")
+    assert MemoryContextStore(world.server).erase(9, "solver", "") == 0
     assert world.server.data.shards[0].pending == {0: 1}
 
 

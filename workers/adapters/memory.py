@@ -166,9 +166,13 @@ class MemoryContextStore:
             batches = self._after(partition, min(offsets, default=0) - 1)
             return iter([found for batch in batches if (found := batch.only(wanted)).entries])
 
-    def erase(self, most: int) -> int:
+    def erase(self, most: int, owner: str, stamp: str) -> int:
         with self._server.changed:
             self._check_formats(writing=True)
+            if self._server.data.owner != owner:
+                raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
+            if not stamp or self._server.data.checkpoint.stamp != stamp:
+                return 0
             left = 0
             for partition, shard in self._server.data.shards.items():
                 state = self._server.data.checkpoint.shards.get(partition, ShardState())
@@ -249,6 +253,7 @@ class MemoryWeightsStore:
                     (unlearned.partition, unlearned.deletion.offset), unlearned
                 )
             checkpoint.unlearned.clear()
+            checkpoint.stamp = secrets.token_hex(8)
             self._server.data.checkpoint = _copied(checkpoint)
 
     def audit(self) -> Sequence[Unlearned]:
@@ -317,4 +322,5 @@ class MemoryLeaseStore:
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:
     statistics = {context: statistics.copy() for context, statistics in checkpoint.statistics.items()}
-    return Checkpoint(statistics, dict(checkpoint.shards), checkpoint.features, pane=checkpoint.pane)
+    shards, features = dict(checkpoint.shards), checkpoint.features
+    return Checkpoint(statistics, shards, features, pane=checkpoint.pane, stamp=checkpoint.stamp)

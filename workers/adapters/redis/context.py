@@ -159,8 +159,8 @@ class RedisContextStore:
             left = left[bisect_right(left, batch.watermark) :]
 
     @guarded
-    def erase(self, most: int) -> int:
-        covered = Redaction.covered(self._client, self._prefix)
+    def erase(self, most: int, owner: str, stamp: str) -> int:
+        covered = Redaction.covered(self._client, self._prefix, owner, stamp)
         meta = self._recheck(self._client.get(self._key("meta")))
         meta.check_writer()
         shards = {p: Redaction(self._client, self._prefix, p, meta) for p in covered}
@@ -168,7 +168,7 @@ class RedisContextStore:
         for partition, redaction in shards.items():
             due = redaction.due(covered[partition])
             while due and most:
-                due = redaction.erase_first(due, covered[partition])
+                due = redaction.erase_first(due, covered[partition], owner, stamp)
                 most -= 1
             left += len(due)
         return left

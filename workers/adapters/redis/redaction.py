@@ -22,7 +22,7 @@ import redis
 from workers.adapters.redis.stream import Fields, Meta, StreamEntries, decode
 from workers.core.codec import pack, pack_offsets, unpack_offsets
 from workers.core.context import NOTHING
-from workers.errors import TransientError, Unreadable
+from workers.errors import Superseded, TransientError, Unreadable
 
 
 def shard_key(prefix: str, partition: int, name: str) -> str:
@@ -57,25 +57,32 @@ class Redaction:
         )
 
     @staticmethod
-    def covered(client: Any, prefix: str) -> dict[int, int]:
-        """The watermark per shard of the solver's saved checkpoint; empty where there is none."""
-        shards = json.loads(client.hget(_checkpoint(prefix), "shards") or b"{}")
-        return {int(partition): int(state[0]) for partition, state in shards.items()}
+    def covered(client: Any, prefix: str, owner: str, stamp: str) -> dict[int, int]:
+        """The watermark per shard of the solver's saved checkpoint; empty where that is not the one with this
+        stamp. Raises `Superseded` where the solver's role is not `owner`'s."""
+        holder = client.get(_owner(prefix))
+        if holder != owner.encode():
+            raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
+        stored, shards = client.hmget(_checkpoint(prefix), "stamp", "shards")
+        if not stamp or stored != stamp.encode():
+            return {}
+        return {int(partition): int(state[0]) for partition, state in json.loads(shards).items()}
 
     def due(self, covered: int) -> list[int]:
         """Offsets deleted by records up to offset `covered` and not yet erased, ascending."""
         pending: Mapping[bytes, bytes] = self._client.hgetall(self._pending)
         return sorted(unpack_offsets(b"".join(t for t, record in pending.items() if int(record) <= covered)))
 
-    def erase_first(self, due: Sequence[int], covered: int) -> list[int]:
+    def erase_first(self, due: Sequence[int], covered: int, owner: str, stamp: str) -> list[int]:
         """Erase what of `due` lies in one batch with the first of them; returns the rest. Raises
-        `TransientError` where the checkpoint was lost or another got in between."""
+        `TransientError` where the checkpoint was lost or another got in between, and as `covered` does."""
         first = due[0] + 1
         with self._client.pipeline() as pipe:
             try:
-                pipe.watch(self._redacted, _checkpoint(self._prefix))
+                pipe.watch(self._redacted, _checkpoint(self._prefix), _owner(self._prefix))
                 # Should the store have lost the checkpoint that covers them, the next solver needs the rows.
-                if self.covered(pipe, self._prefix).get(self._partition, NOTHING) < covered:
+                now = self.covered(pipe, self._prefix, owner, stamp)
+                if now.get(self._partition, NOTHING) < covered:
                     raise TransientError("the checkpoint that covers what is to be erased is gone")
                 found = merged(
                     pipe.xrange(self._stream, min=f"{first}-0", count=1),
@@ -111,6 +118,10 @@ class Redaction:
 
 def _checkpoint(prefix: str) -> str:
     return f"{prefix}:{{solver}}:checkpoint"
+
+
+def _owner(prefix: str) -> str:
+    return f"{prefix}:{{solver}}:owner"
 
 
 def _number(identifier: bytes) -> int:

@@ -79,10 +79,10 @@ class RedisWeightsStore:
         if stored != features:
             return Checkpoint(features=stored)
         checkpoint = self._loaded(header, dimension)
-        checkpoint.features = features
+        checkpoint.features, checkpoint.stamp = features, header[b"stamp"].decode()
         if self._client.hget(self._key("checkpoint"), "stamp") != header.get(b"stamp"):
             raise TransientError("the checkpoint was saved while it was read")
-        self._stamps, self._held = {header[b"stamp"].decode()}, dict(checkpoint.statistics)
+        self._stamps, self._held = {checkpoint.stamp}, dict(checkpoint.statistics)
         return checkpoint
 
     @guarded
@@ -108,6 +108,7 @@ class RedisWeightsStore:
         for statistics in checkpoint.statistics.values():
             statistics.mark_saved()
         checkpoint.unlearned.clear()
+        checkpoint.stamp = stamp
 
     @guarded
     def audit(self) -> Sequence[Unlearned]:
