@@ -85,7 +85,7 @@ Watermarks = Annotated[dict[Partition, Offset], Field(max_length=4_096)]
 class Message(BaseModel):
     """A message on a topic: immutable, closed (unknown fields are errors), versioned, JSON in UTF-8."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
     v: Literal[1] = Field(1, description="schema version")
 
@@ -113,7 +113,7 @@ class Message(BaseModel):
 class Part(BaseModel):
     """A piece of a message: immutable and closed, but without a version of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
     def encode(self) -> bytes:
         """As it stands in its message."""

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from workers.adapters.servers import KafkaServer, ValkeyServer
 
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
 """Lets a test's consumers be evicted sooner than Kafka's least of six seconds."""
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs in a test's process sets up its logging: the next test has none."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.is_configured():
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.getLogger("workers").setLevel(logging.NOTSET)
+        logging.captureWarnings(False)
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

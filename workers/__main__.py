@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -24,9 +28,29 @@ from workers.commands.verify import verify
 from workers.commands.weights import weights
 from workers.commands.worker import ingest, responder, solver
 from workers.errors import HurnetError
+from workers.visible import visible
 
 EXIT_FAILED = 2
 """What a person can mend: wrong settings, bad input, a server that is away."""
+
+
+@contextmanager
+def _told_safely() -> Iterator[None]:
+    """Errors are shown without secrets, and without anything that a terminal would obey; those
+    of ours end a command with one clear line."""
+    try:
+        yield
+    except HurnetError as error:
+        raise _Failed(_safe(error)) from error
+    except click.ClickException as error:
+        error.message = _safe(error.message)  # type: ignore[misc]  # final for those who define errors
+        raise
+
+
+def _safe(error: object) -> str:
+    from workers.redaction import redacted
+
+    return visible(redacted(str(error)), keep="\n")
 
 
 class _Failed(click.ClickException):
@@ -39,11 +63,13 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         return list(self.commands)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _told_safely():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _told_safely():
             return super().invoke(ctx)
-        except HurnetError as error:
-            raise _Failed(str(error)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,10 +95,16 @@ for _command in (
     hurnet.add_command(_command)
 
 
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(_safe("".join(traceback.format_exception(kind, error, trace))))
+
+
 def main() -> None:
+    sys.excepthook = _uncaught
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that can't show a letter must not end a command
+            # A terminal that can't show a letter must not end a command.
+            stream.reconfigure(errors="backslashreplace")
     hurnet(prog_name="hurnet")
 
 

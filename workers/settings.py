@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from workers import redaction
 from workers.core.features import NONE, PATTERN
 from workers.errors import ConfigurationError
 
@@ -36,7 +37,7 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class KafkaSettings(_Section):
@@ -269,12 +270,14 @@ class Settings(BaseSettings):
 
 def load(config: Path | None = None) -> Settings:
     """The settings in force. Raises `ConfigurationError` naming each wrong one and each unknown variable."""
+    redaction.remember_environment(os.environ)
     config = config or (Path(path) if (path := os.environ.get("HURNET_CONFIG")) else None)
     try:
         settings = Settings(**_read(config))
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     _refuse_unknown_variables()
+    redaction.remember(settings)
     return settings
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from workers.adapters.http import TEXT, Page, ProbeServer
 from workers.errors import ConfigurationError, HurnetError
-from workers.logs import configure
+from workers.logs import configure, log_what_nobody_catches
 from workers.loop import Loop, Worker
 from workers.metrics import Metrics
 from workers.ports import Exchange
@@ -99,6 +99,7 @@ def run(name: str, settings: Settings) -> int:
     """Run the worker `name` until it is told to stop; returns the exit code."""
     build = BUILDERS[name]
     configure(settings.log, name)
+    log_what_nobody_catches()
     metrics = Metrics()
     loop = Loop(lambda: build(settings, metrics), settings.lifecycle, metrics)
     loop.install_signal_handlers()

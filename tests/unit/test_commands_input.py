@@ -1,7 +1,9 @@
 """What people type and pipe in: lines, watermarks, questions."""
 
+import codecs
 import io
 import json
+import re
 from collections.abc import Sequence
 
 import click
@@ -56,8 +58,9 @@ def test_lines_are_those_of_the_file_whatever_the_limit_cuts(pieces: list[bytes]
         found = list(read_lines(io.BytesIO(file)))
     finally:
         lines.MAX_LINE = before
-    expected = [(i, raw[:limit].strip()) for i, raw in enumerate(file.split(b"\n"), 1) if raw[:limit].strip()]
-    if file.startswith(lines.BOM):
+    split = re.split(b"\r\n|\r|\n", file)
+    expected = [(i, raw[:limit].strip()) for i, raw in enumerate(split, 1) if raw[:limit].strip()]
+    if file.startswith((lines.BOM, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
         return
     assert [(line.number, line.raw) for line in found] == expected
     assert sum(line.size for line in found) <= len(file)
@@ -65,6 +68,42 @@ def test_lines_are_those_of_the_file_whatever_the_limit_cuts(pieces: list[bytes]
 
 def test_a_byte_order_mark_is_no_part_of_the_first_text() -> None:
     assert [e.text for e in parsed(b"\xef\xbb\xbfol\xc3\xa1\r\ntchau\r\n")] == ["olá", "tchau"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_other_encodings_of_unicode_are_told_by_their_mark(encoding: str) -> None:
+    mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
+    found = parsed(f"{mark}olá\tŠ\r\n日本 👋🏽\n".encode(encoding))
+    assert [(e.text, e.answer) for e in found] == [("olá", "Š"), ("日本 👋🏽", None)]
+
+
+def test_lines_may_end_as_on_any_system() -> None:
+    assert [e.text for e in parsed(b"one\rtwo\r\nthree\n\r\nfour")] == ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize(
+    ("file", "reasons"),
+    [
+        ("café\nok\n".encode("latin-1"), ["not-utf8", None]),
+        (b"a\x00b\nok\n", ["invalid-message", None]),
+        (b"ok\n\xff\xfe\n", [None, "not-utf8"]),
+        (codecs.BOM_UTF16_LE + "ok\n".encode("utf-16-le") + b"\x00\xd8\n\x00", [None, "not-utf8"]),
+        (codecs.BOM_UTF16_LE + "ok\nx".encode("utf-16-le") + b"x", [None, "not-utf8"]),
+        (codecs.BOM_UTF32_LE + b"\xff\xff\xff\x7f" + "\nok".encode("utf-32-le"), ["not-utf8", None]),
+        (b"\xed\xa0\x80\nok\x1b[31m\n", ["not-utf8", "invalid-message"]),
+    ],
+)
+def test_what_is_no_text_is_refused_line_by_line(file: bytes, reasons: list[str | None]) -> None:
+    parse = parser("lines", DEFAULT_CONTEXT, None)
+    found: list[str | None] = []
+    for line in read_lines(io.BytesIO(file)):
+        try:
+            parse(line)
+        except InvalidMessage as error:
+            found.append(error.reason)
+        else:
+            found.append(None)
+    assert found == reasons
 
 
 def test_plain_lines_are_texts_with_the_answer_after_a_tab() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import count
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from schemas import Answer, Query
+    from workers.commands.lines import Line
 
 PATIENCE = 2.0
 """Seconds that the wait for a reply goes beyond a query's own wait."""
@@ -57,12 +59,14 @@ def ask(
 ) -> None:
     """Ask, and see the answer and why.
 
-    Asks TEXT, or each line of standard input; on a terminal, question after question. The exit code is 1
-    where a question was rejected, timed out or got no reply.
+    Asks TEXT, or each line of standard input; on a terminal, question after question. The exit code is 1 if
+    a question was rejected, timed out or got no reply, and 2 if none could be asked.
     """
+    from schemas import InvalidMessage
     from workers import settings
     from workers.commands.client import Client, NoReply
-    from workers.commands.screen import hush
+    from workers.commands.lines import decoded
+    from workers.commands.screen import hush, say
 
     hush()
     kafka = settings.load().kafka
@@ -73,13 +77,17 @@ def ask(
     query = make(text) if text is not None else None  # a bad one is told before anything is connected
     with Client(kafka) as client:
         if query:
-            sys.exit(int(not show(client.ask(query, timeout), as_json)))
+            try:
+                sys.exit(int(not show(client.ask(query, timeout), as_json)))
+            except NoReply as error:
+                say(f"Error: {error}", err=True)
+                sys.exit(1)
         failed = False
         for line in typed():
             try:
-                failed |= not show(client.ask(make(line), timeout), as_json)
-            except (click.UsageError, NoReply) as error:
-                click.echo(f"Error: {error}", err=True)
+                failed |= not show(client.ask(make(decoded(line)), timeout), as_json)
+            except (click.UsageError, InvalidMessage, NoReply) as error:
+                say(f"Error: line {line.number}: {error}", err=True)
                 failed = True
     sys.exit(int(failed))
 
@@ -104,25 +112,28 @@ def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], 
         raise click.UsageError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
-def typed() -> Iterator[str]:
+def typed() -> Iterator[Line]:
     """Lines of standard input that hold something; on a terminal until an empty one, with a prompt."""
-    interactive = sys.stdin.isatty()
-    while True:
-        if interactive:
-            click.echo("? ", nl=False, err=True)
-        line = sys.stdin.readline()
-        if line.strip():
-            yield line.strip()
-        elif interactive or not line:
+    from workers.commands.lines import MAX_LINE, Line, read_lines
+
+    source = sys.stdin.buffer  # bytes: what is not UTF-8 is then told, whatever the locale would make of it
+    if not sys.stdin.isatty():
+        yield from read_lines(source)
+        return
+    for number in count(1):
+        click.echo("? ", nl=False, err=True)
+        raw = source.readline(MAX_LINE)
+        if not raw.strip():
             return
+        yield Line(number, raw.strip(), len(raw))
 
 
 def show(answer: Answer, as_json: bool = False) -> bool:
     """Print it; whether the question was looked into at all (an abstention counts)."""
-    from workers.commands.screen import console
+    from workers.commands.screen import console, say_message
 
     if as_json:
-        click.echo(answer.encode())
+        say_message(answer.encode())
     else:
         console().print(explained(answer))
     return answer.outcome in ("answered", "abstained")
@@ -134,11 +145,13 @@ def explained(answer: Answer) -> RenderableType:
     from rich.text import Text
 
     from workers.commands.screen import facts
+    from workers.visible import visible
 
     if answer.outcome == "answered":
-        head = Text(answer.answer or "", style="bold")
+        head = Text(visible(answer.answer or ""), style="bold")
     else:
-        head = Text(f"no answer ({answer.outcome}): {answer.reason or 'no reason given'}", style="yellow")
+        reason = visible(answer.reason or "no reason given")
+        head = Text(f"no answer ({answer.outcome}): {reason}", style="yellow")
     return Group(head, facts(_why(answer)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,11 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
     """
     from workers import settings
     from workers.adapters.embedders import load
+    from workers.commands.screen import hush, say_json
     from workers.core.answering import Scoring
     from workers.evaluation import Evaluation, figures
 
+    hush()
     chosen = settings.load()
     scoring = Scoring(p=chosen.responder.p, length_penalty=chosen.responder.length_penalty)
     evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve, scoring)
@@ -55,7 +56,7 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
         "notes": notes,
     }
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        say_json(report)
     else:
         _print(report, every)
 
@@ -63,17 +64,16 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
 def _read(path: Path, what: str) -> Iterator[TextEvent]:
     """The events of a file; a bad line ends the command, since a figure over fewer would mislead."""
     from schemas import InvalidMessage, TextEvent
+    from workers.commands.lines import read_lines
 
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
+        for line in read_lines(file):
             try:
-                event = TextEvent.decode(line)
+                event = TextEvent.decode(line.raw)
             except InvalidMessage as error:
-                raise click.ClickException(f"{path}, line {number}: {error}") from None
+                raise click.ClickException(f"{path}, line {line.number}: {error}") from None
             if what == "queries" and event.answer is None:
-                raise click.ClickException(f'{path}, line {number}: a query needs the expected "answer"')
+                raise click.ClickException(f'{path}, line {line.number}: a query needs the expected "answer"')
             yield event
 
 
@@ -104,7 +104,9 @@ def _ask(evaluation: Evaluation, name: str, events: Sequence[TextEvent]) -> list
 def _progress(label: str, length: int) -> Any:
     import sys
 
-    return click.progressbar(length=length, label=label, file=sys.stderr)
+    from workers.visible import visible
+
+    return click.progressbar(length=length, label=visible(label), file=sys.stderr)
 
 
 def _latencies(evaluation: Evaluation, questions: Sequence[TextEvent]) -> dict[str, float]:

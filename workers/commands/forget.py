@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +54,7 @@ def forget(entries: tuple[Coordinates, ...], keys: tuple[str, ...], wait: float,
     """
     from workers import settings
     from workers.adapters.redis import RedisWeightsStore, connect
-    from workers.commands.screen import hush
+    from workers.commands.screen import hush, say_json
 
     hush()
     if bool(entries or keys) == as_log:
@@ -66,7 +65,7 @@ def forget(entries: tuple[Coordinates, ...], keys: tuple[str, ...], wait: float,
         store = RedisWeightsStore(connection)
         if as_log:
             for unlearned in store.audit():
-                click.echo(json.dumps(described(unlearned, chosen.kafka.texts)))
+                say_json(described(unlearned, chosen.kafka.texts))
         elif not ask(chosen, store, entries, keys, wait):
             sys.exit(1)
     finally:
@@ -79,7 +78,7 @@ def ask(
     """Send the deletions and tell what became of them; whether all were done in time."""
     from workers.adapters.kafka import KafkaSink
     from workers.commands.client import end_offsets
-    from workers.commands.screen import watermarks_text
+    from workers.commands.screen import say, say_json, watermarks_text
 
     topic = chosen.kafka.texts
     ends = end_offsets(chosen.kafka, topic)
@@ -90,17 +89,17 @@ def ask(
     finally:
         sink.close()
     last = {p: max(o for q, o in records if q == p) for p in {p for p, _ in records}}
-    click.echo(f"asked with {len(records)} records in {topic}, watermarks {watermarks_text(last)}")
+    say(f"asked with {len(records)} records in {topic}, watermarks {watermarks_text(last)}")
     for unlearned in _done(store, records, wait):
         if unlearned.deletion.targets:
-            click.echo(json.dumps(described(unlearned, topic)))
+            say_json(described(unlearned, topic))
     if records:
-        click.echo(
+        say(
             "not done yet: are `hurnet ingest` and `hurnet solver` running? See `hurnet forget --log`",
             err=True,
         )
         return False
-    click.echo(f"done. {BEYOND_REACH}")
+    say(f"done. {BEYOND_REACH}")
     return True
 
 

@@ -102,27 +102,28 @@ def send_lines(
 
 def _parsed(line: Line, parse: Callable[[Line], Message], sent: Sent) -> Message | None:
     from schemas import InvalidMessage
+    from workers.commands.screen import say
 
     try:
         return parse(line)
     except InvalidMessage as error:
         sent.invalid += 1
         if sent.invalid <= SHOWN:
-            click.echo(f"line {line.number}: {error}", err=True)
+            say(f"line {line.number}: {error}", err=True)
         if sent.invalid == SHOWN:
-            click.echo("further invalid lines are only counted", err=True)
+            say("further invalid lines are only counted", err=True)
         return None
 
 
 def report(sent: Sent, topic: str, seconds: float) -> None:
     """How it went; the watermarks are for `hurnet ask --after`."""
-    from workers.commands.screen import watermarks_text
+    from workers.commands.screen import say, watermarks_text
 
-    click.echo(f"sent {sent.count:,} texts to {topic} in {seconds:.1f} s (up to line {sent.last_line:,})")
+    say(f"sent {sent.count:,} texts to {topic} in {seconds:.1f} s (up to line {sent.last_line:,})")
     if sent.invalid:
-        click.echo(f"left out {sent.invalid:,} invalid lines", err=True)
+        say(f"left out {sent.invalid:,} invalid lines", err=True)
     if sent.watermarks:
-        click.echo(f"watermarks {watermarks_text(sent.watermarks)}")
+        say(f"watermarks {watermarks_text(sent.watermarks)}")
 
 
 def _context(name: str | None) -> str:

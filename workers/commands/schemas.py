@@ -17,6 +17,7 @@ import click
 def schemas(out: Path | None) -> None:
     """Print the JSON Schema of each message on the wire."""
     from schemas import MESSAGES
+    from workers.commands.screen import say
 
     known = {message.__name__: message.model_json_schema() for message in MESSAGES}
     if out is None:
@@ -27,6 +28,6 @@ def schemas(out: Path | None) -> None:
         for name, schema in known.items():
             file = out / f"{name}.json"
             file.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", "utf-8")
-            click.echo(str(file))
+            say(str(file))
     except OSError as error:
         raise click.UsageError(f"can't write to {out}: {error.strerror}") from None

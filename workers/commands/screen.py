@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+import click
+
+from workers.visible import escaped_json, visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,6 +27,31 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """A line for a person. What of it a terminal would obey is shown as escapes."""
+    click.echo(visible(text, keep="\n"), err=err)
+
+
+def say_json(value: object) -> None:
+    """A JSON document on a line, for machines and terminals alike."""
+    click.echo(visible_json(value, ascii_only=not _carries_everything()))
+
+
+def say_message(encoded: bytes) -> None:
+    """A message of ours as it is on the wire."""
+    import json
+
+    if _carries_everything():
+        click.echo(escaped_json(encoded.decode()))
+    else:
+        say_json(json.loads(encoded))
+
+
+def _carries_everything() -> bool:
+    """Whether standard output can encode any text; in the locale C it may not."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
+
+
 def table(
     columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None
 ) -> RenderableType:
@@ -36,7 +66,7 @@ def table(
             name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
         )
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        made.add_row(*(cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row))
     return made
 
 
@@ -49,7 +79,7 @@ def facts(rows: Iterable[tuple[str, object]]) -> RenderableType:
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in rows:
-        made.add_row(name, Text(str(value)))
+        made.add_row(visible(name), Text(visible(str(value))))
     return made
 
 
@@ -59,7 +89,12 @@ def watermarks_text(watermarks: dict[int, int]) -> str:
 
 
 def hush() -> None:
-    """What client libraries have to say reaches a person as our own errors, once."""
+    """Set up what is logged while a command runs: our own warnings, on standard error. What client libraries
+    have to say reaches a person as our own errors, once."""
     import logging
 
+    from workers.logs import configure
+    from workers.settings import LogSettings
+
+    configure(LogSettings(level="warning"))
     logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,20 +57,20 @@ def status(as_json: bool) -> None:
     Exit code 1 when some of it can't be had.
     """
     from workers import settings
-    from workers.commands.screen import console, hush
+    from workers.commands.screen import console, hush, say, say_json
 
     hush()
     found = gather(settings.load())
     if as_json:
-        click.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+        say_json(found.as_dict())
     else:
         screen = console()
         for part in shown(found):
             screen.print(part)
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     for reason in found.problems:
-        click.echo(f"problem: {reason}", err=True)
+        say(f"problem: {reason}", err=True)
     sys.exit(1 if found.problems else 0)
 
 

@@ -20,8 +20,9 @@ def topics(create: bool) -> None:
     """
     from workers import settings
     from workers.adapters.kafka.topics import ensure_topics
-    from workers.commands.screen import console, table
+    from workers.commands.screen import console, hush, table
 
+    hush()
     findings = ensure_topics(settings.load().kafka, create)
     console().print(
         table(("topic", ">partitions", "state"), ((f.name, f.partitions, state(f)) for f in findings))

@@ -56,4 +56,6 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    from workers.commands.screen import say
+
+    say(text, err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +47,7 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
     """
     from workers import settings
     from workers.adapters.redis import connect
-    from workers.commands.screen import hush
+    from workers.commands.screen import hush, say_json
 
     hush()
     chosen = settings.load()
@@ -58,7 +57,7 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
     finally:
         connection.client.close()
     if as_json:
-        click.echo(json.dumps(asdict(proof) | {"equal": proof.equal, "unproved": proof.unproved}))
+        say_json(asdict(proof) | {"equal": proof.equal, "unproved": proof.unproved})
     else:
         show(proof)
     sys.exit(EXIT_DIFFERENT if not proof.equal else EXIT_UNPROVED if proof.unproved else 0)

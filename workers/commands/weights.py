@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -32,9 +31,11 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     from workers import settings
     from workers.adapters.redis import connect
     from workers.commands.learned import learned
+    from workers.commands.screen import hush, say
     from workers.core.ageing import Window
     from workers.errors import ContextError
 
+    hush()
     chosen = settings.load()
     connection = connect(chosen.redis)
     try:
@@ -49,7 +50,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
         raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
     wanted = list(dict.fromkeys(answers)) or sorted(statistics.sums)
     ridge, correction = _print(statistics, wanted, chosen.solve, window.unit)
-    click.echo(
+    say(
         f"{len(wanted):,} answers from {statistics.count / window.unit:,.0f} pairs, features"
         f" {features.identity}, ridge {ridge:g}, last correction {correction:.1e}",
         err=True,
@@ -60,6 +61,7 @@ def _print(
     statistics: Statistics, answers: list[str], chosen: SolveSettings, unit: int
 ) -> tuple[float, float]:
     """All columns; returns λ, and the largest relative correction that refinement ended with."""
+    from workers.commands.screen import say_json
     from workers.core.solve import solve, solve_weights
 
     how = chosen.device, chosen.intercept
@@ -73,5 +75,5 @@ def _print(
         correction = max(correction, columns.correction)
         for i, answer in enumerate(part):
             bias = {} if columns.bias is None else {"bias": float(columns.bias[i])}
-            click.echo(json.dumps({"answer": answer, "weights": columns.weights[:, i].tolist(), **bias}))
+            say_json({"answer": answer, "weights": columns.weights[:, i].tolist(), **bias})
     return ridge, correction

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console, RenderableType
 
+from schemas import InvalidMessage
 from workers.commands.ask import explained, query_of, typed
 from workers.commands.client import Client, NoReply
 from workers.commands.demo.asking import (
@@ -31,10 +32,12 @@ from workers.commands.demo.asking import (
 )
 from workers.commands.demo.data import DemoData, Pair, load
 from workers.commands.demo.stream import stream
+from workers.commands.lines import decoded
 from workers.commands.local import LocalSystem, interruptible
 from workers.commands.screen import console, table
 from workers.errors import ConfigurationError, TransientError
 from workers.settings import KafkaSettings
+from workers.visible import visible
 
 WORKERS = ("ingest", "ingest", "solver", "responder")
 OVERRIDES = {"HURNET_SOLVE_INTERVAL": "2", "OMP_NUM_THREADS": "1"}
@@ -132,11 +135,13 @@ class _Demo:
         self._say("\nyour turn: ask, in English or Portuguese (an empty line ends)")
         for line in typed():
             try:
-                self._say(explained(client.ask(query_of(line, None, 1, {}, 10), 10)))
-            except (click.UsageError, NoReply) as error:
+                self._say(explained(client.ask(query_of(decoded(line), None, 1, {}, 10), 10)))
+            except (click.UsageError, InvalidMessage, NoReply) as error:
                 self._say(f"Error: {error}")
 
     def _say(self, what: RenderableType) -> None:
+        if isinstance(what, str):
+            what = visible(what, keep="\n")
         self._screen.print(what, soft_wrap=not self._screen.is_terminal)
 
 
