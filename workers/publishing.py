@@ -20,6 +20,9 @@ from workers.settings import SolveSettings
 
 log = structlog.get_logger()
 
+FAILURES = ArithmeticError, ValueError, np.linalg.LinAlgError, RuntimeError, MemoryError
+"""Of one context's solve, by numpy, LAPACK or torch: its old weights stay, and the solver goes on."""
+
 
 class Publisher:
     """The solver's way to the responders."""
@@ -32,12 +35,14 @@ class Publisher:
     def publish(self, checkpoint: Checkpoint, context: str, features: Features) -> None:
         """Solve a context. What fails, or the gate refuses, leaves the old weights in force; without any pair
         left there are none."""
-        started, window = time.perf_counter(), Window(self._settings.half_life_ms, checkpoint.pane)
         try:
-            weights = self._solved(window, checkpoint.statistics, context)
-        except (ArithmeticError, np.linalg.LinAlgError, RuntimeError) as error:
+            self._try(checkpoint, context, features)
+        except FAILURES as error:
             self._refuse(context, [f"{type(error).__name__}: {error}"])
-            return
+
+    def _try(self, checkpoint: Checkpoint, context: str, features: Features) -> None:
+        started, window = time.perf_counter(), Window(self._settings.half_life_ms, checkpoint.pane)
+        weights = self._solved(window, checkpoint.statistics, context)
         if weights is None:
             self._withdraw(context)
             return

@@ -11,14 +11,16 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from workers.adapters.redis import published
 from workers.core.grid import SCALE, snap
 from workers.core.solve import solve, solve_weights
 from workers.core.statistics import Statistics
 from workers.core.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
+from workers.ports import PublishedWeights
 
 Floats = NDArray[np.float64]
 
@@ -378,8 +380,64 @@ def test_a_row_of_zeros_alone_is_solved_with_a_ridge_and_without() -> None:
     assert not flat.projection.any()
     assert gate(flat) == []
     json.dumps(flat.certificate.as_dict(), allow_nan=False)
-    with pytest.raises(ValueError, match="all zero"):
-        solve(statistics, "gcv", device="cpu")
+    chosen = solve(statistics, "gcv", device="cpu").certificate
+    assert (chosen.ridge, chosen.ridge_chosen_by, chosen.residual) == (0, "gcv", 1)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1, "gcv"])
+@pytest.mark.parametrize("labels", ["a", "ab", "aab", "aaaa"])
+@pytest.mark.parametrize("weight", [1, 1000, 2**30])
+def test_rows_without_any_spread_predict_the_shares_of_their_answers(
+    ridge: float | Literal["gcv"], labels: str, weight: int
+) -> None:
+    """One pair, or equal ones: an intercept leaves nothing of them, so W = 0 and b is what it says."""
+    rows = snap(np.ones((len(labels), 7)))
+    statistics = Statistics(7)
+    statistics.add(rows, list(labels), np.full(len(labels), weight))
+    weights = solve(statistics, ridge, device="cpu", intercept=True)
+    assert gate(weights) == []
+    json.dumps(weights.certificate.as_dict(), allow_nan=False)
+    assert weights.certificate.ridge_chosen_by == ("gcv" if ridge == "gcv" else "fixed")
+    columns = solve_weights(statistics, sorted(set(labels)), weights.certificate.ridge, "cpu", intercept=True)
+    np.testing.assert_allclose(columns.weights, 0, atol=1e-9)
+    assert columns.bias is not None
+    shares = [labels.count(answer) / len(labels) for answer in sorted(set(labels))]
+    np.testing.assert_allclose(columns.bias, shares, atol=1e-9)
+
+
+@st.composite
+def any_statistics(draw: st.DrawFn) -> Statistics:
+    """Few distinct rows, often opposite, nearly equal, zero or as long as the grid allows, at any weights."""
+    d = draw(st.integers(1, 5))
+    step = st.sampled_from([0, 0, 1, -1, 2, 5_000, 5_001, -5_000, SCALE, -SCALE]) | st.integers(-SCALE, SCALE)
+    pool = draw(st.lists(st.lists(step, min_size=d, max_size=d), min_size=1, max_size=3))
+    rows = draw(st.lists(st.sampled_from(pool), min_size=1, max_size=8))
+    weight = st.sampled_from([1, 1, 2, 1000, 2**20, 2**31])
+    labels = draw(st.lists(st.sampled_from("abc"), min_size=len(rows), max_size=len(rows)))
+    weights = draw(st.lists(weight, min_size=len(rows), max_size=len(rows)))
+    statistics = Statistics(d)
+    statistics.add(np.array(rows, np.int16), labels, np.array(weights, np.int64))
+    return statistics
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    any_statistics(),
+    st.sampled_from([0.0, 1e-300, 1e-18, 1e-12, 0.1, 1e6, 2.0**33 - 1, "gcv"]),
+    st.booleans(),
+)
+def test_no_statistics_whatever_fail_to_be_solved_or_refused(
+    statistics: Statistics, ridge: float | Literal["gcv"], intercept: bool
+) -> None:
+    try:
+        weights = solve(statistics, ridge, "cpu", intercept=intercept)
+    except OverflowError:  # 2³⁴ rows and more, which the refinement says it can't hold
+        assert statistics.count >= 2**33
+        return
+    if not gate(weights):
+        fields = published.pack(PublishedWeights("faq", 1, weights, {0: 1}, 0))
+        stored = {name.encode(): value for name, value in fields.items()}
+        assert published.unpack("faq", stored).weights.certificate == weights.certificate
 
 
 def test_nothing_seen_is_nothing_to_solve() -> None:

@@ -178,6 +178,60 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     assert world.server.data.weights["default"].version == 2
 
 
+@pytest.mark.parametrize("ridge", [0.1, 0.0, "gcv"])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_the_first_pair_of_a_context_stops_no_solver(ridge: object, intercept: bool) -> None:
+    world = World()
+    world.append(("the very first", "a"), context="new")
+    world.append(("the same", "a"), ("the same", "b"), context="equal")
+    world.append(*pairs(0, 9), context="usual")
+    solver = world.solver(ridge=ridge, intercept=intercept)
+    for _ in range(3):
+        solver.step()
+    assert world.server.data.weights.keys() == {"new", "equal", "usual"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no spread"), OverflowError("too many"), MemoryError(), RuntimeError("CUDA error")],
+)
+def test_what_fails_in_the_solve_of_one_context_is_that_context_s_refusal(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    world = World()
+    world.append(*pairs(0, 5), context="bad")
+    world.append(*pairs(0, 9), context="good")
+
+    def failing(statistics: Statistics, *how: object, **more: object) -> Weights:
+        if statistics.count == 5:
+            raise error
+        return solve(statistics, *how, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publishing, "solve", failing)
+    solver = world.solver()
+    with capture_logs() as logs:
+        for _ in range(3):
+            solver.step()
+    assert world.server.data.weights.keys() == {"good"}
+    assert [line["context"] for line in logs if line["log_level"] == "error"] == ["bad"]
+
+
+def test_figures_that_can_t_be_stored_are_the_context_s_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.append(*pairs(0, 5))
+
+    def failing(self: MemoryWeightsStore, weights: object) -> None:
+        raise ValueError("Out of range float values are not JSON compliant")
+
+    monkeypatch.setattr(MemoryWeightsStore, "publish", failing)
+    world.solver().step()
+    monkeypatch.undo()
+    world.append(*pairs(5, 6))
+    world.server.data.leases.clear()
+    world.solver().step()
+    assert world.server.data.versions == {"default": 1}
+
+
 def test_a_restart_folds_nothing_twice() -> None:
     world = World()
     world.append(*pairs(0, 7))

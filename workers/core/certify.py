@@ -41,21 +41,24 @@ class Inverse:
     steps: int = 0
 
 
-def cross_validated(problem: Problem) -> tuple[float, float]:
+def cross_validated(problem: Problem) -> tuple[float, float | None]:
     """The λ of the least GCV, and that: GCV(λ) = (‖(I-H)Y‖²_F/m) / (tr(I-H)/m)² (Golub, Heath & Wahba 1979).
 
     H = X(G+λI)⁻¹Xᵀ. With c_j = ‖v_jᵀC‖² = v_jᵀSv_j, over the r eigenvalues σ_j² > 0:
         ‖(I-H)Y‖²_F = (m - Σ c_j/σ_j²) + Σ c_j λ²/(σ_j²(σ_j²+λ)²),   tr(I-H) = (m - r) + Σ λ/(σ_j²+λ).
     The first bracket is least squares' own residual. So put, no small difference of large sums depends on λ.
+
+    Rows that don't differ, of which an intercept leaves nothing, have no such σ_j and predict nothing: W = 0
+    whatever λ is, so 0 is as good as any. A score is None where no row is left to validate with.
     """
     spectrum, vectors = problem.decomposed
     eigenvalues = problem.cleaned(spectrum)
     real = eigenvalues > 0
     if not real.any():
-        raise ValueError("cross-validation needs rows that are not all zero or, with an intercept, all equal")
+        return 0.0, _gcv(problem, problem.energy, 0.0)
     squares = eigenvalues[real]
     energy = (vectors * (problem.cross @ vectors)).sum(0).cpu().numpy()[real]
-    beyond = problem.free - len(squares)
+    beyond = max(0, problem.free - len(squares))
     floor = max(0.0, problem.energy - float((energy / squares).sum())) if beyond else 0.0
     grid = np.logspace(-6, 1, GRID_STEPS) * squares[-1]
     ratios = grid[:, None] / (squares + grid[:, None])  # λ/(σ²+λ), (steps, r)
@@ -68,10 +71,12 @@ def certificate(
     problem: Problem,
     inverse: Inverse,
     ridge: float,
+    validated: bool = False,
     score: float | None = None,
     residual: float | None = None,
 ) -> Certificate:
-    """`score` is the GCV of a ridge chosen by it, `residual` ‖XW - Y‖²_F where it is known exactly."""
+    """`validated` says that the ridge was chosen by GCV, which was `score`; `residual` is ‖XW - Y‖²_F where
+    it is known exactly."""
     kept = inverse.eigenvalues[problem.kept(inverse.eigenvalues, ridge)]
     shifted = kept + ridge
     freedom = float((kept / shifted).sum())
@@ -81,14 +86,14 @@ def certificate(
         count=problem.count,
         answers=problem.answers,
         ridge=ridge,
-        ridge_chosen_by="fixed" if score is None else "gcv",
+        ridge_chosen_by="gcv" if validated else "fixed",
         method=inverse.method,
         condition=float(shifted[-1] / shifted[0]) if len(shifted) else 1.0,
         rank=int((inverse.eigenvalues > 0).sum()),
         effective_rank=_effective_rank(inverse.eigenvalues),
         degrees_of_freedom=freedom,
         residual=left / problem.count,
-        gcv=_gcv(problem, left, freedom) if score is None else score,
+        gcv=score if validated else _gcv(problem, left, freedom),
         inverse_error=inverse.error / math.sqrt(problem.dimension),
         device=problem.gram.device.type,
         intercept=problem.mean is not None,
@@ -130,7 +135,7 @@ def _residual(problem: Problem, inverse: Inverse, ridge: float) -> float:
 def _gcv(problem: Problem, residual: float, freedom: float) -> float | None:
     """(‖(I-H)Y‖²_F/m) / (tr(I-H)/m)², None where both are little but the rounding of their differences."""
     left = problem.free - freedom
-    return max(residual, 0.0) * problem.count / left**2 if left > 1e-5 * problem.count else None
+    return float(max(residual, 0.0) * problem.count / left**2) if left > 1e-5 * problem.count else None
 
 
 def _leave_one_out_bound(problem: Problem, residual: float, shifted: Floats, ridge: float) -> float | None:

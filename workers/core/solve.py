@@ -56,12 +56,13 @@ def solve(
     """
     _check(statistics, ridge)
     problem = problem_of(statistics, float64_device(device), intercept)
+    score = None
     if ridge == "gcv":
         best, score = cross_validated(problem)
         chosen = snapped_ridge(best)
         inverse = _by_eigh(problem, chosen)
     else:
-        chosen, score = snapped_ridge(ridge), None
+        chosen = snapped_ridge(ridge)
         inverse = _by_cholesky(problem, chosen, max_condition) or _by_eigh(problem, chosen)
     exact = None
     if inverse.error > REFINED_ABOVE * math.sqrt(problem.dimension):
@@ -69,7 +70,7 @@ def solve(
         system, rough = _exactly(statistics, problem, chosen, cutoff)
         inverse = _refined(problem, inverse, system, rough)
         exact = _exact_residual(statistics, problem, system, rough, chosen)
-    figures = certificate(problem, inverse, chosen, score, exact)
+    figures = certificate(problem, inverse, chosen, ridge == "gcv", score, exact)
     mean = problem.mean
     shift = None if mean is None else Intercept(mean.cpu().numpy(), statistics.count)
     return Weights(np.asarray(inverse.projection.cpu().numpy()), figures, shift)

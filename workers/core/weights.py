@@ -122,7 +122,9 @@ def gate(
     c = weights.certificate
     figures = [value for value in c.as_dict().values() if isinstance(value, float)]
     most = min(c.count, len(weights.projection)) * (1 + tolerance)
+    mean = weights.intercept.mean if weights.intercept else np.zeros(0)
     checks = {
+        "the mean holds what is not finite": bool(np.isfinite(mean).all()),
         "the projection holds what is not finite": bool(np.isfinite(weights.projection).all()),
         "a figure of the certificate is not finite": all(map(math.isfinite, figures)),
         f"{c.answers} answers from {c.count} rows": 1 <= c.answers <= c.count,
