@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from schemas.dead_letter import Reason
 from workers.dead_letters import dead_letter
 from workers.pending import MAX_CORRELATION_BYTES, Pending
 from workers.ports import Exchange, Outgoing
 from workers.replies import Reply
+from workers.setting_types import is_topic, matches
 from workers.settings import KafkaSettings, ResponderSettings
 
 WORKER = "responder"
 MAX_KEY_BYTES = 1_024
-_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class Delivery:
@@ -55,8 +53,8 @@ class Delivery:
     def _may_be_named(self, topic: str) -> bool:
         """What is no topic's name is not asked for, and our own inputs take no answers."""
         ours = {self._kafka.texts, self._kafka.queries, self._kafka.dead_letters}
-        legal = _TOPIC_NAME.fullmatch(topic) and topic not in ours and not topic.startswith("__")
-        return bool(legal and re.fullmatch(self._allowed, topic))
+        legal = is_topic(topic) and topic not in ours and not topic.startswith("__")
+        return legal and matches(self._allowed, topic)
 
 
 def _unfit(pending: Pending) -> tuple[Reason, str] | None:

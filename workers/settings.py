@@ -1,7 +1,8 @@
 """Settings: read once, frozen, each with its default and meaning (`hurnet settings` lists them).
 
 From, in falling precedence: HURNET_SECTION_NAME in the environment (HURNET_KAFKA_BOOTSTRAP), a TOML file
-(HURNET_CONFIG or --config; a table per section), the defaults below. Durations are in seconds.
+(HURNET_CONFIG or --config; a table per section), the defaults below. Durations are in seconds. An empty value
+is none. What is wrong is told by the name of its variable, wherever it was set.
 """
 
 from __future__ import annotations
@@ -10,40 +11,46 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    ValidationError,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from workers import redaction
+from workers import environment, redaction, setting_checks
 from workers.core.features import NONE, PATTERN
 from workers.errors import ConfigurationError
+from workers.setting_errors import explained, variable, wrong
+from workers.setting_types import (
+    Address,
+    Bootstrap,
+    EmbedderName,
+    Port,
+    RedisUrl,
+    Seconds,
+    Topic,
+    TopicExpression,
+)
 
-Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
 LEAST_HALF_LIFE = 60
 """Seconds. Brokers take timestamps up to an hour ahead (message.timestamp.after.max.ms), so that there are at
 most 60 panes yet to come."""
-Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class KafkaSettings(_Section):
     """How to reach Kafka, and the names of the topics."""
 
-    bootstrap: str = Field("127.0.0.1:9092", description="host:port, several separated by commas")
+    bootstrap: Bootstrap = Field("127.0.0.1:9092", description="host:port, several separated by commas")
     texts: Topic = Field("texts", description="topic of text events")
     queries: Topic = Field("queries", description="topic of queries")
     answers: Topic = Field("answers", description="topic of answers without a reply-to header")
@@ -67,30 +74,38 @@ class KafkaSettings(_Section):
     key_file: Path | None = Field(None, description="PEM of the client certificate's key")
     key_password: SecretStr | None = Field(None, description="of key_file")
     check_hostname: bool = Field(True, description="the broker's certificate must name its host")
-    session_timeout: Seconds = Field(10.0, description="after which a silent group member is evicted")
-    request_timeout: Seconds = Field(5.0, description="for one request to a broker")
+    session_timeout: float = Field(
+        10.0, ge=1, le=1_800, description="after which a silent group member is evicted"
+    )
+    request_timeout: float = Field(5.0, ge=0.1, le=300, description="for one request to a broker")
 
 
 class RedisSettings(_Section):
     """How to reach Redis or Valkey. It should have appendonly yes, appendfsync always, noeviction and
     stream-node-max-entries 1."""
 
-    url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// (TLS) or unix://")
+    url: RedisUrl = Field(
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="redis://, rediss:// (TLS), unix://PATH, or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB",
+    )
     username: str | None = Field(None, description="ACL user")
     password: SecretStr | None = Field(None, description="better here than in the URL")
+    sentinel_username: str | None = Field(None, description="of the Sentinels, which have users of their own")
+    sentinel_password: SecretStr | None = Field(None, description="of the Sentinels")
     ca_file: Path | None = Field(
         None, description="PEM of the authority that signed the server's certificate"
     )
     cert_file: Path | None = Field(None, description="PEM of the client certificate (mutual TLS)")
     key_file: Path | None = Field(None, description="PEM of the client certificate's key")
     prefix: str = Field("hurnet", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="first word of every key")
-    timeout: Seconds = Field(5.0, gt=0, description="for one command")
+    timeout: float = Field(5.0, ge=0.05, le=300, description="for one command")
 
 
 class EmbedderSettings(_Section):
     """The frozen embedder. Every worker on one context must use the same."""
 
-    name: str = Field(
+    name: EmbedderName = Field(
         "use+hash512",
         min_length=1,
         max_length=512,
@@ -103,7 +118,7 @@ class IngestSettings(_Section):
 
     group: str = Field("", description="consumer group; empty: the prefix, then -ingest")
     batch: int = Field(256, ge=1, le=10_000, description="records per append and partition")
-    poll: Seconds = Field(0.5, description="longest wait for records")
+    poll: float = Field(0.5, ge=0, le=5, description="longest wait for records")
     skip_gap: bool = Field(
         False, description="go on where the topic no longer holds the next record (it is lost to the context)"
     )
@@ -151,12 +166,14 @@ class SolveSettings(_Section):
     @model_validator(mode="after")
     def _ageing_is_possible(self) -> SolveSettings:
         if 0 < self.half_life < LEAST_HALF_LIFE:
-            raise ValueError(f"a half_life must be at least {LEAST_HALF_LIFE} s, or 0")
+            raise ValueError(f"HURNET_SOLVE_HALF_LIFE must be at least {LEAST_HALF_LIFE} s, or 0")
         if self.half_life and self.features != NONE:
-            raise ValueError("half_life and kernel features don't go together: the sums of these have no age")
+            raise ValueError(
+                "HURNET_SOLVE_HALF_LIFE and kernel features don't go together: the sums of these have no age"
+            )
         if self.half_life and self.ridge == "gcv":
             raise ValueError(
-                "half_life needs a fixed ridge: cross-validation would count old pairs as new ones"
+                "HURNET_SOLVE_HALF_LIFE needs a fixed ridge: cross-validation counts old pairs as new ones"
             )
         return self
 
@@ -182,25 +199,33 @@ class ResponderSettings(_Section):
     device: Literal["cpu", "cuda", "auto"] = Field(
         "cpu", description="where to search; on a GPU that takes 1 byte a dimension and row of its memory"
     )
-    poll: Seconds = Field(0.02, description="longest wait for queries before looking for new entries")
+    poll: float = Field(
+        0.02, ge=0, le=5, description="longest wait for queries before looking for new entries"
+    )
     threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
     p: float = Field(2.0, ge=1.1, le=8, description="similarity in the space lp: 2 is the cosine")
     length_penalty: bool = Field(
         False, description="equation 1 takes off (1 - |S|/|T|)/2 for texts of unlike numbers of words"
     )
     wait: Seconds = Field(5.0, description="how long a query waits for its min_watermarks by default")
-    reply_topics: str = Field(
-        r"answers([._-].*)?", description="regular expression a reply-to topic must match"
+    reply_topics: TopicExpression = Field(
+        r"answers([._-].*)?",
+        min_length=1,
+        description="regular expression a reply-to topic must match (without look-around)",
     )
-    transaction_deadline: Seconds = Field(5.0, gt=0, description="for one transaction; then it is abandoned")
-    transaction_timeout: Seconds = Field(10.0, gt=0, description="after which brokers abort an abandoned one")
+    transaction_deadline: float = Field(
+        5.0, ge=0.1, le=900, description="for one transaction; then it is abandoned"
+    )
+    transaction_timeout: float = Field(
+        10.0, ge=1, le=900, description="after which brokers abort an abandoned one"
+    )
 
 
 class MetricsSettings(_Section):
     """The HTTP server of /metrics, /livez and /readyz."""
 
     enabled: bool = Field(True, description="serve them")
-    host: str = Field("127.0.0.1", description="address to bind; 0.0.0.0 in a container")
+    host: Address = Field("127.0.0.1", description="address to bind; 0.0.0.0 or :: in a container")
     port: Port = Field(0, description="0: a free one, told in the log")
     stall: Seconds = Field(
         30.0, gt=0, description="no turn of the loop, or no progress while behind, for so long is a stall"
@@ -211,7 +236,7 @@ class MetricsSettings(_Section):
 class LifecycleSettings(_Section):
     """Stopping and retrying."""
 
-    drain: Seconds = Field(10.0, description="to finish work in hand after SIGTERM")
+    drain: Seconds = Field(10.0, gt=0, description="to finish work in hand after SIGTERM")
     retry_first: Seconds = Field(
         0.1, gt=0, description="first wait after a transient error; doubles, with jitter"
     )
@@ -265,53 +290,74 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment beats the file (given as init values)."""
-        return env_settings, init_settings
+        return InitSettingsSource(settings_cls, _from_environment()), init_settings
 
 
 def load(config: Path | None = None) -> Settings:
     """The settings in force. Raises `ConfigurationError` naming each wrong one and each unknown variable."""
     redaction.remember_environment(os.environ)
     config = config or (Path(path) if (path := os.environ.get("HURNET_CONFIG")) else None)
+    if unknown := environment.variables(_known()).unknown:
+        raise wrong(f"{name} is no setting{environment.meant(name.upper(), _known())}" for name in unknown)
     try:
         settings = Settings(**_read(config))
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
-    _refuse_unknown_variables()
+        raise wrong(explained(error, _fields())) from None
+    if problems := list(setting_checks.problems(settings)):
+        raise wrong(problems)
     redaction.remember(settings)
     return settings
+
+
+def ignored() -> list[str]:
+    """HURNET_* variables that were passed over: without a value, or injected by Kubernetes."""
+    return list(environment.variables(_known()).ignored)
 
 
 def variables() -> list[tuple[str, str, str]]:
     """(environment variable, default, meaning) of every setting, in order."""
     rows = []
-    for section, info in Settings.model_fields.items():
-        for name, field in cast(type[BaseModel], info.annotation).model_fields.items():
+    for section, fields in _fields().items():
+        for name, field in fields.items():
             default = "the host's name" if field.default_factory else _shown(field.default)
-            rows.append((f"HURNET_{section}_{name}".upper(), default, field.description or ""))
+            rows.append((variable(section, name), default, field.description or ""))
     return rows
+
+
+def _fields() -> dict[str, dict[str, FieldInfo]]:
+    """By section and name."""
+    return {
+        section: cast(type[BaseModel], info.annotation).model_fields
+        for section, info in Settings.model_fields.items()
+    }
 
 
 def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def _known() -> list[str]:
+    return [*(name for name, _, _ in variables()), "HURNET_CONFIG"]
+
+
+def _from_environment() -> dict[str, Any]:
+    sections: dict[str, Any] = {}
+    for name, value in environment.variables(_known()).given.items():
+        if name != "HURNET_CONFIG":
+            _, section, field = name.lower().split("_", 2)
+            sections.setdefault(section, {})[field] = value
+    return sections
+
+
 def _read(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        return tomllib.loads(config.read_text("utf-8"))
+        tables = tomllib.loads(config.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"can't read settings from {config}: {error}") from None
-
-
-def _refuse_unknown_variables() -> None:
-    known = {name for name, _, _ in variables()} | {"HURNET_CONFIG"}
-    unknown = sorted(name for name in os.environ if name.startswith("HURNET_") and name not in known)
-    if unknown:
-        raise ConfigurationError(f"unknown settings: {', '.join(unknown)} (see `hurnet settings`)")
-
-
-def _explain(error: ValidationError) -> str:
-    """Each wrong setting in a line; the given values are left out, since one may be a secret."""
-    lines = [f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_input=False)]
-    return "\n".join(["wrong settings:", *lines])
+        reason = f"can't read settings from {config} (--config or HURNET_CONFIG)"
+        raise ConfigurationError(f"{reason}: {error}") from None
+    return {
+        section: {k: v for k, v in table.items() if v != ""} if isinstance(table, dict) else table
+        for section, table in tables.items()
+    }

@@ -14,7 +14,8 @@ from workers.logs import configure, log_what_nobody_catches
 from workers.loop import Loop, Worker
 from workers.metrics import Metrics
 from workers.ports import Exchange
-from workers.settings import Settings
+from workers.setting_checks import cautions
+from workers.settings import Settings, ignored
 
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
@@ -100,6 +101,7 @@ def run(name: str, settings: Settings) -> int:
     build = BUILDERS[name]
     configure(settings.log, name)
     log_what_nobody_catches()
+    _say_of(settings)
     metrics = Metrics()
     loop = Loop(lambda: build(settings, metrics), settings.lifecycle, metrics)
     loop.install_signal_handlers()
@@ -121,6 +123,14 @@ def run(name: str, settings: Settings) -> int:
         if probes:
             probes.close()
     return 0
+
+
+def _say_of(settings: Settings) -> None:
+    """What is odd about the settings, and yet no error."""
+    if passed_over := ignored():
+        log.info("variables without a value, or of Kubernetes, are passed over", variables=passed_over)
+    for caution in cautions(settings):
+        log.warning(caution)
 
 
 def _pages(loop: Loop, metrics: Metrics, settings: Settings) -> dict[str, Page]:

@@ -190,5 +190,5 @@ def test_of_two_responders_of_one_name_one_ends_and_each_query_is_answered_once(
     assert Counter(answer.id for answer in system.answers()) == Counter(query.id for query in asked)
     ended = wait_for(lambda: [w for w in workers if w.process.poll() is not None], what="one has ended")
     assert [worker.process.returncode for worker in ended] == [1]
-    assert "responder.instance" in said_at_the_end(ended[0])
+    assert "HURNET_RESPONDER_INSTANCE" in said_at_the_end(ended[0])
     assert ingest.terminate() == 0

@@ -299,7 +299,7 @@ def test_topics_are_made_once_and_then_checked(kafka_bootstrap: str, unique: str
     assert ensure_topics(settings, create=True) == [TopicFinding(n, True, True, 2) for n in names.values()]
     assert ensure_topics(settings, create=True) == [TopicFinding(n, True, False, 2) for n in names.values()]
     (problem,) = {f.problems for f in ensure_topics(settings.model_copy(update={"partitions": 3}))}
-    assert problem == ("2 partitions, kafka.partitions asks for 3",)
+    assert problem == ("2 partitions, HURNET_KAFKA_PARTITIONS asks for 3",)
 
 
 def test_more_replicas_than_brokers_are_refused_clearly(lone: KafkaServer) -> None:

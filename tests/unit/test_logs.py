@@ -94,14 +94,14 @@ def test_for_people_a_line_is_a_line_and_a_traceback_its_own() -> None:
 def test_secrets_of_the_settings_are_hidden_and_long_strings_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_known", set())
     kafka = {"password": "kafka-s3cret", "key_password": 'qu"ote\\s3cret'}
-    redis = {"password": "redis-s3cret", "url": "redis://me:p%40ss/w0rd@h:1/0"}
+    redis = {"password": "redis-s3cret", "url": "redis://me:p%40ss%2Fw0rd@h:1/0"}
     redaction.remember(
         Settings(kafka=KafkaSettings.model_validate(kafka), redis=RedisSettings.model_validate(redis))
     )
     monkeypatch.setattr(sys, "stderr", err := io.StringIO())
     configure(LogSettings(format="json"), "ingest")
     values = [{"a": ["redis-s3cret"]}, 'x qu"ote\\s3cret x', "kafka-s3cret", "p@ss/w0rd", b"redis-s3cret"]
-    structlog.get_logger().error("at redis://me:p%40ss/w0rd@h:1/0", values=values, long="x" * 100_000)
+    structlog.get_logger().error("at redis://me:p%40ss%2Fw0rd@h:1/0", values=values, long="x" * 100_000)
     line = err.getvalue()
     assert not [secret for secret in ("s3cret", "w0rd") if secret in line]
     assert len(json.loads(line)["long"]) < MOST_CHARACTERS + 100

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from workers import settings
 from workers.errors import ConfigurationError
+from workers.setting_types import matches
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, _, _ in settings.variables():
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("HURNET_CONFIG", raising=False)
+    for name in [name for name in os.environ if name.upper().startswith("HURNET_")]:
+        monkeypatch.delenv(name)
 
 
 def test_the_environment_beats_the_file_and_the_file_beats_the_defaults(
@@ -31,24 +35,199 @@ def test_the_environment_beats_the_file_and_the_file_beats_the_defaults(
     assert loaded.kafka.queries == "queries"
 
 
+WRONG = {
+    "HURNET_KAFKA_TEXTS": ["no spaces", "..", "x" * 250, "queries", "täxte"],
+    "HURNET_KAFKA_BOOTSTRAP": [
+        "kafka",
+        "kafka:0",
+        "kafka:70000",
+        "::1:9092",
+        "[::1:9092",
+        "[x]:1",
+        "a:1,b",
+        ",",
+    ],
+    "HURNET_KAFKA_PARTITIONS": ["0", "1.5", "many"],
+    "HURNET_KAFKA_SECURITY_PROTOCOL": ["TLS", "SASL_SSL"],
+    "HURNET_KAFKA_CA_FILE": ["/no/such.pem", "/"],
+    "HURNET_KAFKA_SESSION_TIMEOUT": ["0", "nan", "inf", "-1", "1e9"],
+    "HURNET_KAFKA_REQUEST_TIMEOUT": ["0", "nan"],
+    "HURNET_REDIS_URL": [
+        *(
+            "localhost",
+            "http://localhost",
+            "redis://h:x/0",
+            "redis://h:0",
+            "redis://h/zero",
+            "redis://h/0?timeout=1",
+        ),
+        *(
+            "redis://a:1,b:2/0",
+            "unix://",
+            "unix://socket",
+            "sentinel+redis://a:1/",
+            "sentinel+redis://",
+            "redis://[",
+        ),
+    ],
+    "HURNET_REDIS_KEY_FILE": ["/no/such.pem"],
+    "HURNET_REDIS_SENTINEL_PASSWORD": ["for nobody"],
+    "HURNET_REDIS_TIMEOUT": ["0", "inf"],
+    "HURNET_REDIS_PREFIX": ["a:b"],
+    "HURNET_EMBEDDER_NAME": ["hash0", "hash100000", "used", "st:", "use+", "+"],
+    "HURNET_INGEST_BATCH": ["0"],
+    "HURNET_INGEST_POLL": ["0", "nan", "60"],
+    "HURNET_INGEST_SKIP_GAP": ["perhaps"],
+    "HURNET_INGEST_GROUP": ["hurnet-responder"],
+    "HURNET_SOLVE_RIDGE": ["abc"],
+    "HURNET_SOLVE_FEATURES": ["gaussian:2048:0", "gaussian:100"],
+    "HURNET_SOLVE_HALF_LIFE": ["59", "nan"],
+    "HURNET_SOLVE_INTERVAL": ["nan", "-1"],
+    "HURNET_SOLVE_LEASE": ["0", "0.5"],
+    "HURNET_RESPONDER_P": ["1", "nan"],
+    "HURNET_RESPONDER_DEVICE": ["mps"],
+    "HURNET_RESPONDER_POLL": ["0"],
+    "HURNET_RESPONDER_REPLY_TOPICS": ["(", "a)|(b", "*", r"(?=a)b", r"(a)\1", "a{1,9999}{1,9999}", "a" * 501],
+    "HURNET_RESPONDER_TRANSACTION_DEADLINE": ["0", "10"],
+    "HURNET_RESPONDER_TRANSACTION_TIMEOUT": ["5", "1000"],
+    "HURNET_METRICS_HOST": ["a b", "http://x"],
+    "HURNET_METRICS_PORT": ["65536", "http"],
+    "HURNET_METRICS_STALL": ["0", "0.1"],
+    "HURNET_LIFECYCLE_DRAIN": ["0"],
+    "HURNET_LIFECYCLE_RETRY_FIRST": ["0", "6"],
+    "HURNET_LOG_LEVEL": ["loud"],
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_a_wrong_value_is_refused_in_one_line_by_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^wrong settings?:.*{name}"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
     [
-        ("HURNET_KAFKA_TEXTS", "no spaces", "kafka.texts"),
-        ("HURNET_INGEST_BATCH", "0", "ingest.batch"),
-        ("HURNET_SOLVE_RIDGE", "abc", "solve.ridge"),
-        ("HURNET_SOLVE_FEATURES", "gaussian:2048:0", "solve.features"),
-        ("HURNET_SOLVE_FEATURES", "gaussian:100", "solve.features"),
-        ("HURNET_RESPONDER_P", "1", "responder.p"),
-        ("HURNET_RESPONDER_DEVICE", "mps", "responder.device"),
-        ("HURNET_KAFKA_NO_SUCH", "1", "kafka.no_such"),
-        ("HURNET_TYPO", "1", "HURNET_TYPO"),
+        ("HURNET_KAFKA_BOOTSTRAPS", "HURNET_KAFKA_BOOTSTRAP"),
+        ("HURNET_RESPONDER_REPLY_TOPIC", "HURNET_RESPONDER_REPLY_TOPICS"),
+        ("HURNET_REDIS_PASWORD", "HURNET_REDIS_PASSWORD"),
+        ("HURNET_METRIC_PORT", "HURNET_METRICS_PORT"),
+        ("hurnet_solve_ridges", "HURNET_SOLVE_RIDGE"),
+        ("HURNET_METRICS_PORTS", "HURNET_METRICS_PORT"),
     ],
 )
-def test_a_wrong_setting_is_named(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=said):
+def test_a_slip_of_the_pen_is_refused_with_what_was_meant(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "hush")
+    said = f"{name} is no setting; did you mean {meant}?"
+    with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
         settings.load()
+    assert "hush" not in str(caught.value)
+
+
+def links(
+    service: str, address: str = "10.0.0.1", port: int = 9090, protocol: str = "tcp"
+) -> Mapping[str, str]:
+    """What the kubelet sets for a Service."""
+    name = service.upper().replace("-", "_")
+    pair = f"{name}_PORT_{port}_{protocol.upper()}"
+    shown = f"[{address}]" if ":" in address else address
+    return {
+        f"{name}_SERVICE_HOST": address,
+        f"{name}_SERVICE_PORT": str(port),
+        f"{name}_SERVICE_PORT_HTTP_METRICS": str(port),
+        f"{name}_PORT": f"{protocol}://{shown}:{port}",
+        pair: f"{protocol}://{shown}:{port}",
+        f"{pair}_PROTO": protocol,
+        f"{pair}_PORT": str(port),
+        f"{pair}_ADDR": address,
+    }
+
+
+@pytest.mark.parametrize(
+    "service", ["hurnet", "hurnet-redis", "hurnet-metrics", "hurnet-kafka-0", "hurnet-log-format"]
+)
+@pytest.mark.parametrize("kind", [{}, {"address": "fd00::1", "protocol": "udp"}, {"protocol": "sctp"}])
+def test_what_kubernetes_injects_is_passed_over(
+    service: str, kind: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = links(service, **kind)  # type: ignore[arg-type]
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert settings.load() == settings.Settings()
+    assert settings.load().metrics.port == 0
+    assert settings.ignored() == sorted(given)
+
+
+def test_a_variable_without_a_value_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, _, _ in settings.variables():
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HURNET_CONFIG", "")
+    assert settings.load().kafka == settings.KafkaSettings()
+    file = tmp_path / "hurnet.toml"
+    file.write_text('[redis]\npassword = ""\nprefix = "mine"\n')
+    monkeypatch.setenv("HURNET_REDIS_PREFIX", "")
+    assert settings.load(file).redis.password is None
+    assert settings.load(file).redis.prefix == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[kafka]\ntxts = 'a'", "txts of [kafka] in the settings file is no setting; did you mean texts?"),
+        ("[kafak]\ntexts = 'a'", "[kafak] in the settings file is no section; did you mean kafka?"),
+        ("kafka = 3", "[kafka] in the settings file must be a table"),
+        ("[kafka]\ntexts = 3", "HURNET_KAFKA_TEXTS: "),
+        ("[redis]\npassword = 3", "HURNET_REDIS_PASSWORD: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(content: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "hurnet.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        settings.load(file)
+
+
+def test_files_of_tls_must_be_what_they_are_given_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    monkeypatch.setenv("HURNET_KAFKA_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("HURNET_REDIS_URL", "rediss://:hush@redis:6379/0")
+    for name in ("KAFKA_CA_FILE", "KAFKA_CERT_FILE", "KAFKA_KEY_FILE", "REDIS_CA_FILE", "REDIS_CERT_FILE"):
+        with monkeypatch.context() as only:
+            only.setenv(f"HURNET_{name}", str(junk))
+            with pytest.raises(ConfigurationError, match=f"HURNET_{name}") as caught:
+                settings.load()
+            assert "hush" not in str(caught.value)
+
+
+def test_no_expression_for_reply_topics_takes_long() -> None:
+    name = "a" * 249
+    for expression in ("(a+)+b", "(a|a)*b", "(a|aa)+$b", "([a-z]+)*[0-9]", "((a{0,99}){0,99})b"):
+        began = time.perf_counter()
+        assert not matches(expression, name)
+        assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("answers", True),
+        ("answers-me", True),
+        ("answersme", False),
+        ("my-answers", False),
+        ("answers\n", False),
+    ],
+)
+def test_an_expression_describes_the_whole_name(name: str, fits: bool) -> None:
+    assert matches(r"answers([._-].*)?", name) is fits
+    assert not matches("a|b", "ab")
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
@@ -64,8 +243,10 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HURNET_REDIS_PASSWORD", "hunter2")
     monkeypatch.setenv("HURNET_KAFKA_PASSWORD", "hunter2")
     loaded = settings.load()
-    assert "hunter2" not in repr(loaded)
+    monkeypatch.setenv("HURNET_REDIS_URL", "redis://:hunter2@h/0")
+    assert "hunter2" not in repr(loaded) + repr(settings.load())
     monkeypatch.setenv("HURNET_KAFKA_SASL_MECHANISM", "hunter2")
+    monkeypatch.setenv("HURNET_REDIS_URL", "redis://:hunter2@h/zero")
     with pytest.raises(ConfigurationError) as caught:
         settings.load()
     assert "hunter2" not in str(caught.value)

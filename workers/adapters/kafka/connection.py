@@ -14,6 +14,7 @@ from kafka.net.sasl import get_sasl_mechanism
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
+from workers.addresses import host_ports, shown
 from workers.errors import ConfigurationError, HurnetError, TransientError
 from workers.settings import KafkaSettings
 
@@ -115,16 +116,15 @@ def _arguments(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def _servers(settings: KafkaSettings) -> list[str]:
-    servers = [server.strip() for server in settings.bootstrap.split(",") if server.strip()]
-    if not servers or not all(server.rpartition(":")[2].isdecimal() for server in servers):
-        raise ConfigurationError(f"kafka.bootstrap must be host:port, not {settings.bootstrap!r}")
-    return servers
+    return [shown(*server) for server in host_ports(settings.bootstrap)]
 
 
 def _sasl(settings: KafkaSettings) -> dict[str, Any]:
     if not (settings.sasl_mechanism and settings.username and settings.password):
-        needed = "kafka.sasl_mechanism, kafka.username and kafka.password"
-        raise ConfigurationError(f"kafka.security_protocol {settings.security_protocol} needs {needed}")
+        needed = "HURNET_KAFKA_SASL_MECHANISM, _USERNAME and _PASSWORD"
+        raise ConfigurationError(
+            f"HURNET_KAFKA_SECURITY_PROTOCOL {settings.security_protocol} needs {needed}"
+        )
     return {
         "sasl_mechanism": settings.sasl_mechanism,
         "sasl_plain_username": settings.username,
@@ -141,16 +141,18 @@ def _tls(settings: KafkaSettings) -> ssl.SSLContext:
             # an empty one would make OpenSSL ask on the terminal
             context.load_cert_chain(settings.cert_file, settings.key_file, password or "")
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"the TLS files of kafka's settings can't be used: {error}") from error
+        raise ConfigurationError(
+            f"the TLS files of HURNET_KAFKA_CA_FILE, _CERT_FILE and _KEY_FILE can't be used: {error}"
+        ) from error
     return context
 
 
 def _no_broker(settings: KafkaSettings) -> HurnetError:
     """Why none answered: kafka-python tells a refused connection from a failed handshake in its log only."""
-    for server in _servers(settings):
-        host, _, port = server.rpartition(":")
+    for host, port in host_ports(settings.bootstrap):
+        server = shown(host, port)
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), _PROBE_S) as raw:
+            with socket.create_connection((host, port), _PROBE_S) as raw:
                 _probe(raw, host, settings)
         except ssl.SSLError as error:
             return ConfigurationError(f"the TLS handshake with Kafka at {server} failed: {error}")
@@ -160,10 +162,10 @@ def _no_broker(settings: KafkaSettings) -> HurnetError:
             continue
         return TransientError(
             f"{server} is open but doesn't answer as Kafka does over {settings.security_protocol}"
-            " (is kafka.security_protocol right?)"
+            " (is HURNET_KAFKA_SECURITY_PROTOCOL right?)"
         )
     return TransientError(
-        f"no Kafka broker at {settings.bootstrap} (is it running? is kafka.bootstrap right?)"
+        f"no Kafka broker at {settings.bootstrap} (is it running? is HURNET_KAFKA_BOOTSTRAP right?)"
     )
 
 

@@ -103,7 +103,7 @@ class TransactionalExchange(KafkaSource):
             if now - self._fenced_at < _FENCED_TWICE_S:
                 raise Superseded(
                     f"another worker uses the transactional id {self._transactional_id}:"
-                    " each running responder needs its own responder.instance"
+                    " each running responder needs its own HURNET_RESPONDER_INSTANCE"
                 ) from cause
             self._fenced_at = now
         return cause if isinstance(cause, HurnetError) else explained(cause, "delivering")

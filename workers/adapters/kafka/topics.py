@@ -99,7 +99,7 @@ def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
         pass  # someone else was quicker
     except kafka_errors.InvalidReplicationFactorError as error:
         raise ConfigurationError(
-            f"kafka.replication is {settings.replication}: more than there are brokers"
+            f"HURNET_KAFKA_REPLICATION is {settings.replication}: more than there are brokers"
         ) from error
     admin.wait_for_topics(names)
 
@@ -129,9 +129,9 @@ def _partition_problems(partitions: list[Any], settings: KafkaSettings) -> Itera
         yield f"no leader for partitions {', '.join(map(str, leaderless))}"
     replicas = min((len(p["replica_nodes"]) for p in partitions), default=0)
     if replicas < settings.replication:
-        yield f"{replicas} replicas, kafka.replication asks for {settings.replication}"
+        yield f"{replicas} replicas, HURNET_KAFKA_REPLICATION asks for {settings.replication}"
     if len(partitions) < settings.partitions:
-        yield f"{len(partitions)} partitions, kafka.partitions asks for {settings.partitions}"
+        yield f"{len(partitions)} partitions, HURNET_KAFKA_PARTITIONS asks for {settings.partitions}"
 
 
 def _config_problems(name: str, config: Mapping[str, str], settings: KafkaSettings) -> Iterable[str]:

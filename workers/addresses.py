@@ -1,0 +1,140 @@
+"""Where servers are: host:port lists and Redis URLs, taken apart. IPv6 addresses stand in brackets.
+
+What is wrong raises ValueError, whose text never repeats what was given: it may hold a password.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+_HOST_PORT: Final = re.compile(
+    r"(?:\[(?P<v6>[^\]\s]+)\]|(?P<name>[^\s:/@?#,\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
+REDIS_PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
+REDIS_FORMS: Final = (
+    "redis://HOST:PORT/DB, rediss://HOST:PORT/DB (TLS), unix://PATH,"
+    " or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """A Redis URL: the server itself by host or path, or a service that Sentinels know."""
+
+    hosts: tuple[tuple[str, int], ...] = ()
+    path: str = ""
+    service: str = ""
+    tls: bool = False
+    db: int = 0
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def place(self) -> str:
+        """For people, without credentials."""
+        if self.path:
+            return f"Redis at {self.path}"
+        hosts = ",".join(shown(*host) for host in self.hosts)
+        return f"Redis {self.service!r} by Sentinel at {hosts}" if self.service else f"Redis at {hosts}"
+
+
+def shown(host: str, port: int) -> str:
+    """host:port, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_ports(text: str, default_port: int | None = None) -> tuple[tuple[str, int], ...]:
+    """Of `host:port,[::1]:port`; spaces around commas don't count."""
+    pairs = tuple(_host_port(part.strip(), default_port) for part in text.split(",") if part.strip())
+    if not pairs:
+        raise ValueError("must be host:port, several separated by commas")
+    return pairs
+
+
+def _host_port(text: str, default_port: int | None) -> tuple[str, int]:
+    found = _HOST_PORT.fullmatch(text)
+    port = int(found["port"] or default_port or 0) if found else 0
+    if not found or not 0 < port < 65_536:
+        raise ValueError(
+            "must be host:port, a port from 1 to 65535, and an IPv6 address in brackets: [::1]:9092"
+        )
+    if found["v6"]:
+        IPv6Address(found["v6"].partition("%")[0])
+    return found["v6"] or found["name"], port
+
+
+def redis_address(url: str) -> RedisAddress:
+    """What a Redis URL says."""
+    try:
+        parts = urlsplit(url)
+        options = parse_qs(parts.query, keep_blank_values=True)
+    except ValueError:
+        raise ValueError(f"must be {REDIS_FORMS}") from None
+    if set(options) - {"db"} or parts.fragment:
+        raise ValueError("takes no options but db; the others have settings of their own")
+    db = options.get("db", [""])[-1]
+    take_apart = {
+        "redis": _server,
+        "rediss": _server,
+        "unix": _unix,
+        "sentinel+redis": _sentinel,
+        "sentinel+rediss": _sentinel,
+    }.get(parts.scheme)
+    if take_apart is None:
+        raise ValueError(f"must be {REDIS_FORMS}")
+    return take_apart(parts, db)
+
+
+def _server(parts: SplitResult, db: str) -> RedisAddress:
+    hosts = host_ports(_hosts(parts) or "localhost", REDIS_PORT)
+    if len(hosts) > 1:
+        raise ValueError("names several hosts: that is for sentinel+redis:// alone")
+    number = _db(db or parts.path.strip("/"))
+    username, password = _credentials(parts)
+    return RedisAddress(hosts, tls=parts.scheme == "rediss", db=number, username=username, password=password)
+
+
+def _unix(parts: SplitResult, db: str) -> RedisAddress:
+    path = unquote(parts.path)
+    if not path.startswith("/") or path == "/" or _hosts(parts):
+        raise ValueError("must name a socket by its whole path: unix:///PATH")
+    username, password = _credentials(parts)
+    return RedisAddress(path=path, db=_db(db), username=username, password=password)
+
+
+def _sentinel(parts: SplitResult, db: str) -> RedisAddress:
+    service, _, number = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError(
+            "must name the service that the Sentinels watch: sentinel+redis://HOST:PORT/SERVICE/DB"
+        )
+    username, password = _credentials(parts)
+    return RedisAddress(
+        host_ports(_hosts(parts), SENTINEL_PORT),
+        service=unquote(service),
+        tls=parts.scheme.endswith("rediss"),
+        db=_db(db or number),
+        username=username,
+        password=password,
+    )
+
+
+def _hosts(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
+
+
+def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
+    """Username and password."""
+    username, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    return unquote(username) or None, unquote(password) or None
+
+
+def _db(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{0,6}", text):
+        raise ValueError("ends with the number of the database, as in /0")
+    return int(text or 0)

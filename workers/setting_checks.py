@@ -1,0 +1,137 @@
+"""What only shows of settings together, or on this machine: contradictions, and files that can't be used.
+
+Tried once, when the settings are loaded, so that a mistake is told at the start and not with the first query.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from workers.addresses import redis_address
+
+LEAST_LEASE: Final = 1.0
+"""Seconds. A solver looks at its lease every quarter of a second, and renews it after a third."""
+LEAST_POLL: Final = 0.001
+_FILES: Final = ("ca_file", "cert_file", "key_file")
+
+
+def problems(settings: Any) -> Iterator[str]:
+    """A line for each; `settings` are `Settings`, whose module calls this one."""
+    yield from _topics(settings)
+    yield from _kafka(settings.kafka)
+    yield from _redis(settings.redis)
+    yield from _times(settings)
+
+
+def _topics(settings: Any) -> Iterator[str]:
+    kafka = settings.kafka
+    names = {name: getattr(kafka, name) for name in ("texts", "queries", "answers", "dead_letters")}
+    for index, (name, topic) in enumerate(names.items()):
+        for other in list(names)[:index]:
+            if names[other] == topic:
+                yield f"{_kafka_name(name)} and {_kafka_name(other)} are the same topic, {topic}"
+    if settings.ingest.group == settings.responder.group:
+        yield "HURNET_INGEST_GROUP and HURNET_RESPONDER_GROUP are the same group"
+
+
+def _kafka_name(name: str) -> str:
+    return f"HURNET_KAFKA_{name.upper()}"
+
+
+def _kafka(kafka: Any) -> Iterator[str]:
+    protocol = f"HURNET_KAFKA_SECURITY_PROTOCOL {kafka.security_protocol}"
+    if kafka.security_protocol.startswith("SASL"):
+        for name in ("sasl_mechanism", "username", "password"):
+            if not getattr(kafka, name):
+                yield f"{protocol} needs {_kafka_name(name)}"
+    for name in _FILES:
+        if getattr(kafka, name) and not kafka.security_protocol.endswith("SSL"):
+            yield f"{_kafka_name(name)} is for SSL and SASL_SSL: {protocol} does not use it"
+    yield from _files("HURNET_KAFKA_", kafka, kafka.key_password)
+
+
+def _redis(redis: Any) -> Iterator[str]:
+    address = redis_address(redis.url)
+    for name in _FILES:
+        if getattr(redis, name) and not address.tls:
+            yield f"HURNET_REDIS_{name.upper()} needs a HURNET_REDIS_URL of rediss:// or sentinel+rediss://"
+    for name in ("sentinel_username", "sentinel_password"):
+        if getattr(redis, name) and not address.service:
+            yield f"HURNET_REDIS_{name.upper()} needs a HURNET_REDIS_URL of sentinel+redis(s)://"
+    for who in ("", "sentinel_"):
+        if getattr(redis, f"{who}username") and not getattr(redis, f"{who}password"):
+            yield f"HURNET_REDIS_{who.upper()}USERNAME needs HURNET_REDIS_{who.upper()}PASSWORD"
+    yield from _files("HURNET_REDIS_", redis, None)
+
+
+def _files(prefix: str, section: Any, password: Any) -> Iterator[str]:
+    """Missing and unreadable files; those that are there must be what they are given as."""
+    unusable = [
+        f"{prefix}{name.upper()}: {reason}"
+        for name in _FILES
+        if (path := getattr(section, name)) is not None and (reason := _unreadable(path))
+    ]
+    yield from unusable
+    if section.key_file and not section.cert_file:
+        yield f"{prefix}KEY_FILE needs {prefix}CERT_FILE"
+    elif not unusable:
+        yield from _tls(prefix, section, password.get_secret_value() if password else "")
+
+
+def _unreadable(path: Path) -> str | None:
+    if not path.is_file():
+        return f"there is no file {path}"
+    try:
+        with path.open("rb"):
+            return None
+    except OSError as error:
+        return f"can't read {path}: {error.strerror}"
+
+
+def _tls(prefix: str, section: Any, password: str) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if section.ca_file:
+        try:
+            context.load_verify_locations(section.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            yield f"{prefix}CA_FILE: {section.ca_file} holds no certificates in PEM ({error})"
+    if section.cert_file:
+        try:  # without a password OpenSSL would ask for one on the terminal
+            context.load_cert_chain(section.cert_file, section.key_file, password)
+        except OSError as error:
+            files = f"{prefix}CERT_FILE and {prefix}KEY_FILE" if section.key_file else f"{prefix}CERT_FILE"
+            yield f"{files}: no certificate and its key in PEM ({error})"
+
+
+def _times(settings: Any) -> Iterator[str]:
+    responder, lifecycle = settings.responder, settings.lifecycle
+    if responder.transaction_deadline >= responder.transaction_timeout:
+        yield (
+            "HURNET_RESPONDER_TRANSACTION_DEADLINE must be less than HURNET_RESPONDER_TRANSACTION_TIMEOUT, or"
+            " brokers abort what this worker still hopes to commit"
+        )
+    if settings.solve.lease < LEAST_LEASE:
+        yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g}, or solvers take the role from each other"
+    if lifecycle.retry_first > lifecycle.retry_most:
+        yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
+    for name, poll in (("INGEST", settings.ingest.poll), ("RESPONDER", responder.poll)):
+        if poll < LEAST_POLL:
+            yield f"HURNET_{name}_POLL must be at least {LEAST_POLL:g}, or a core is kept busy by waiting"
+        if poll >= settings.metrics.stall:
+            yield f"HURNET_{name}_POLL must be less than HURNET_METRICS_STALL, or each quiet turn is a stall"
+
+
+def cautions(settings: Any) -> Iterator[str]:
+    """What may be meant, but hardly is: to be logged as warnings by a worker that starts."""
+    waits = {
+        "HURNET_RESPONDER_TRANSACTION_DEADLINE": settings.responder.transaction_deadline,
+        "HURNET_KAFKA_REQUEST_TIMEOUT": settings.kafka.request_timeout,
+        "HURNET_REDIS_TIMEOUT": settings.redis.timeout,
+        "HURNET_LIFECYCLE_RETRY_MOST": settings.lifecycle.retry_most,
+    }
+    for name, seconds in waits.items():
+        if seconds >= settings.metrics.stall:
+            yield f"HURNET_METRICS_STALL is not more than {name}: a turn that only waits counts as a stall"

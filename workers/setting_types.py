@@ -1,0 +1,99 @@
+"""The kinds of values that settings have. Each is tried at the start, as far as that goes without a server.
+
+Errors are ValueErrors for pydantic; none repeats the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+
+from workers.addresses import host_ports, redis_address
+
+LONGEST_TOPIC: Final = 249
+_TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TOPIC}}}")
+_LONGEST_EXPRESSION: Final = 500
+
+
+def is_topic(name: str) -> bool:
+    """Whether Kafka takes it as a topic's name."""
+    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
+
+
+def matches(expression: str, name: str) -> bool:
+    """Whether `expression` describes the whole of a topic's name.
+
+    By the engine that pydantic brings, whose time grows with the length alone: with Python's own, one name
+    of 249 letters keeps an expression like (a+)+b busy for longer than anybody lives.
+    """
+    try:
+        _matcher(expression).validate_python(name)
+    except ValidationError:
+        return False
+    return True
+
+
+@lru_cache(16)
+def _matcher(expression: str) -> TypeAdapter[str]:
+    _compiled(expression)  # by itself: in the brackets below, `a)|(b` would be right and mean something else
+    return _compiled(rf"^(?:{expression})$", max_length=LONGEST_TOPIC)
+
+
+def _compiled(pattern: str, **limits: Any) -> TypeAdapter[str]:
+    return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern, **limits)])
+
+
+def _checked_topic(name: str) -> str:
+    if not is_topic(name):
+        raise ValueError("is no name of a topic: 1 to 249 of A-Z a-z 0-9 . _ -")
+    return name
+
+
+def _checked_expression(expression: str) -> str:
+    if len(expression) > _LONGEST_EXPRESSION:
+        raise ValueError(f"is longer than {_LONGEST_EXPRESSION} characters")
+    try:
+        _matcher(expression)
+    except SchemaError:
+        raise ValueError(
+            "is no regular expression, or has look-around, references back or huge counts"
+        ) from None
+    return expression
+
+
+def _checked_hosts(text: str) -> str:
+    host_ports(text)
+    return text
+
+
+def _checked_redis(url: str) -> str:
+    redis_address(url)
+    return url
+
+
+def _checked_embedder(name: str) -> str:
+    for part in name.split("+"):
+        if not re.fullmatch(r"hash([1-9][0-9]{0,4})?|use|st:.+", part.strip()):
+            raise ValueError("is unknown: hashN (N to 99999), use, st:MODEL, or several joined with +")
+    return name
+
+
+def _checked_address(host: str) -> str:
+    bare = host.removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[^\s/\[\]@]+", bare):
+        raise ValueError("must be an address or a host's name, as in 127.0.0.1, 0.0.0.0 or ::")
+    return bare
+
+
+Topic = Annotated[str, AfterValidator(_checked_topic)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Bootstrap = Annotated[str, AfterValidator(_checked_hosts)]
+RedisUrl = Annotated[str, AfterValidator(_checked_redis)]
+TopicExpression = Annotated[str, AfterValidator(_checked_expression)]
+EmbedderName = Annotated[str, AfterValidator(_checked_embedder)]
+Address = Annotated[str, AfterValidator(_checked_address)]
