@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import pytest
 
+from workers.adapters import http
 from workers.adapters.http import TEXT, ProbeServer
 from workers.errors import ConfigurationError
 from workers.metrics import Metrics
+from workers.settings import MetricsSettings
 
 
 def get(url: str) -> tuple[int, str]:
@@ -43,6 +51,116 @@ def test_an_address_that_is_taken_is_told() -> None:
             ProbeServer("127.0.0.1", port, {})
     finally:
         server.close()
+
+
+@pytest.fixture
+def server() -> Iterator[ProbeServer]:
+    def broken() -> tuple[int, str, bytes]:
+        raise ZeroDivisionError("secret")
+
+    server = ProbeServer("127.0.0.1", 0, {"/ok": lambda: (200, TEXT, b"fine" * 100_000), "/broken": broken})
+    yield server
+    server.close()
+
+
+def said(server: ProbeServer, request: bytes, wait: float = 10.0) -> bytes:
+    """All that comes back for raw bytes."""
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), wait) as client:
+        client.sendall(request)
+        reply = b""
+        while part := client.recv(1 << 16):
+            reply += part
+    return reply
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "0.0.0.0", "localhost"])  # noqa: S104 - what is tested
+def test_it_binds_to_addresses_of_both_kinds(host: str) -> None:
+    if ":" in host and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    settings = MetricsSettings(host=host)
+    server = ProbeServer(settings.host, settings.port, {"/ok": lambda: (200, TEXT, b"fine")})
+    try:
+        port = server.url.rpartition(":")[2]
+        reached = {"::": ["127.0.0.1", "[::1]"], "0.0.0.0": ["127.0.0.1"]}  # noqa: S104
+        for name in reached.get(host, [host if host == "localhost" else "[::1]"]):
+            assert get(f"http://{name}:{port}/ok") == (200, "fine")
+        assert server.url.startswith("http://[::") == (":" in host)
+    finally:
+        server.close()
+
+
+def test_a_head_request_gets_the_head_alone(server: ProbeServer) -> None:
+    head, _, body = said(server, b"HEAD /ok HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 200")
+    assert b"Content-Length: 400000" in head
+    assert body == b""
+    assert said(server, b"HEAD /no HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 404")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW", "<script>"])
+def test_other_methods_get_a_short_no(method: str, server: ProbeServer) -> None:
+    reply = said(server, f"{method} /ok HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello".encode())
+    assert reply.startswith(b"HTTP/1.0 405")
+    assert b"Allow: GET, HEAD" in reply
+    assert reply.endswith(b"\r\n\r\nmethod not allowed\n")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b"414"),
+        (b"GET /ok HTTP/1.1\r\n" + b"X: y\r\n" * 50_000 + b"\r\n", b"431"),
+        (b"GET /ok HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"\x16\x03\x01\x02\x00 \xff \xfe\r\n\r\n", b""),
+        (b"GET /ok HTTP/9.9.9\r\n\r\n", b"bad request"),
+        (b"\r\n\r\n", b""),
+        (b"GET /broken HTTP/1.1\r\n\r\n", b"500"),
+    ],
+)
+def test_whatever_is_asked_is_answered_shortly(request_: bytes, status: bytes, server: ProbeServer) -> None:
+    reply = said(server, request_)
+    assert len(reply) < 1_000
+    assert status in reply[:20]
+    assert b"secret" not in reply
+    assert get(server.url + "/ok")[0] == 200
+
+
+def test_clients_that_hang_up_leave_no_traceback(
+    server: ProbeServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = int(server.url.rpartition(":")[2])
+    for request in (b"", b"GET", b"GET /ok HTTP/1.1\r\n\r\n"):
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+                client.sendall(request)
+    assert get(server.url + "/ok")[0] == 200
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_silent_and_slow_clients_do_not_keep_probes_out(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "REQUEST_S", 0.5)
+    before = threading.active_count()
+    port = int(server.url.rpartition(":")[2])
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for _ in range(3 * http.MOST_CONNECTIONS)
+        ]
+        assert get(server.url + "/ok")[0] == 200
+        assert threading.active_count() - before <= http.MOST_CONNECTIONS + 2
+        began = time.monotonic()
+        silent[-1].settimeout(5)
+        with suppress(OSError):
+            while time.monotonic() - began < 5:  # a byte each tenth of a second, without an end
+                silent[-1].sendall(b"x")
+                time.sleep(0.1)
+        assert time.monotonic() - began < 3
+    while threading.active_count() > before:
+        time.sleep(0.01)
 
 
 def test_metrics_have_a_meaning_and_moved_partitions_leave_no_series() -> None:
