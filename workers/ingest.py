@@ -70,13 +70,19 @@ class Ingest:
         # whatever fails from here on must send it back.
         self._unplaced |= {record.partition for record in polled.records}
         self._admit(intakes)
-        with self._metrics.embed_seconds.time():
-            embed(intakes, self._embedder)
+        self._embed(intakes)
         for partition, mine in work.items():
             if all(map(self._take, mine)):
                 self._unplaced.discard(partition)
         self._commit()
         self._observe(sum(len(intake.records) for intake in intakes))
+
+    def _embed(self, intakes: Sequence[Intake]) -> None:
+        began = time.perf_counter()
+        texts = sum(len(intake.entries) for intake in intakes)
+        embed(intakes, self._embedder)
+        if texts:  # a poll that brought none is no measurement
+            self._metrics.embed_seconds.observe(time.perf_counter() - began)
 
     def unready(self) -> list[str]:
         return self._progress.unready()

@@ -6,8 +6,9 @@ time; freshness is measured, from a record's timestamp to the moment its entry c
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -38,6 +39,8 @@ _FRESH = (
     300.0,
     3600.0,
 )
+AHEAD_S, OLD_S = 60.0, 86_400.0
+"""Between these a record's timestamp tells when it was made; see `Metrics.observe_freshness`."""
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 
@@ -68,10 +71,27 @@ class Metrics:
     ) -> None:
         """New weights serve `context`, published at `published_s` (seconds since the epoch)."""
         self.weights_version.labels(context).set(version)
-        self.weights_age.labels(context).set_function(lambda: time.time() - published_s)
+        self.weights_age.labels(context).set_function(lambda: max(0.0, time.time() - published_s))
         for figure, value in certificate.items():
             if isinstance(value, int | float):
                 self.certificate.labels(context, figure).set(value)
+
+    def no_weights_in_force(self, context: str) -> None:
+        """Weights of `context` were withdrawn: figures of weights that don't serve would mislead."""
+        for gauge in (self.weights_version, self.weights_age):
+            with contextlib.suppress(KeyError):
+                gauge.remove(context)
+        self.certificate.remove_by_labels({"context": context})
+
+    def observe_freshness(self, timestamps_ms: Iterable[int], now_s: float) -> None:
+        """Entries with these timestamps are answerable from `now_s` on. A timestamp that tells no freshness
+        is counted apart: an old record that was sent again, a producer without a clock or ahead of ours."""
+        for timestamp_ms in timestamps_ms:
+            seconds = now_s - timestamp_ms / 1000
+            if -AHEAD_S <= seconds <= OLD_S:
+                self.freshness_seconds.observe(max(0.0, seconds))
+            else:
+                self.freshness_unknown.inc()
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"hurnet_{name}", meaning, labels, registry=self.registry)
@@ -111,6 +131,10 @@ class Metrics:
             "context_rows",
             "rows held in memory, or folded in: those as often as their weights say",
             "context",
+        )
+        self.freshness_unknown = self._counter(
+            "freshness_unknown",
+            "entries loaded after catching up whose timestamp is over a day old or a minute ahead",
         )
         self.freshness_seconds = self._histogram(
             "freshness_seconds",

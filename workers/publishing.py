@@ -67,6 +67,7 @@ class Publisher:
         if self._weights.weights(context) is not None:
             self._weights.withdraw(context, self._weights.versions().get(context, 0) + 1)
             log.info("weights withdrawn: no pairs are left", context=context)
+        self._metrics.no_weights_in_force(context)
 
     def _refuse(self, context: str, reasons: list[str]) -> None:
         self._metrics.weights_refused.labels(context).inc()

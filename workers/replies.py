@@ -24,6 +24,7 @@ from workers.pending import Pending
 from workers.ports import Embedder, PublishedWeights
 from workers.settings import ResponderSettings
 from workers.texts import embed_each
+from workers.visible import below
 
 log = structlog.get_logger()
 
@@ -161,7 +162,8 @@ class Replies:
         if ranking.best is None:
             return f"empty context {query.context!r}"
         if ranking.best.combined < self._settings.threshold:
-            return f"best was {ranking.best.combined:.2f}, below the threshold {self._settings.threshold:g}"
+            best = below(ranking.best.combined, self._settings.threshold)
+            return f"best was {best}, below the threshold {self._settings.threshold:g}"
         return None
 
     def _candidate(self, context: str, found: answering.Candidate) -> Candidate:

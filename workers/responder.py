@@ -127,9 +127,8 @@ class Responder:
     def _take_in(self, batch: Batch) -> int:
         rows = self._memory.append(batch)
         if self._caught_up:
-            now_ms = time.time() * 1000
-            for timestamp_ms in batch.columns.timestamps_ms[len(batch.entries) - rows :].tolist():
-                self._metrics.freshness_seconds.observe(max(0.0, now_ms - timestamp_ms) / 1000)
+            timestamps_ms = batch.columns.timestamps_ms[len(batch.entries) - rows :]
+            self._metrics.observe_freshness(timestamps_ms.tolist(), time.time())
         return rows
 
     def _refresh_weights(self) -> None:
@@ -147,6 +146,7 @@ class Responder:
         published = self._weights.weights(context)
         if published is None:  # withdrawn
             self._memory.use(context, None)
+            self._metrics.no_weights_in_force(context)
             return
         try:
             self._memory.use(context, published)
@@ -177,8 +177,10 @@ class Responder:
 
     def _reply(self, taken: Sequence[Pending]) -> int:
         """Answer and deliver; returns how many were."""
-        with self._metrics.score_seconds.time():
-            replies = self._replies.answer(taken)
+        began = time.perf_counter()
+        replies = self._replies.answer(taken)
+        if any(reply.answer.receipt for reply in replies):  # else nothing was scored
+            self._metrics.score_seconds.observe(time.perf_counter() - began)
         return len(replies) if self._deliver(replies) else 0
 
     def _poll(self) -> None:

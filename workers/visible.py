@@ -45,6 +45,12 @@ def _json_escape(found: re.Match[str]) -> str:
     return "\\u007f" if escaped == "\x7f" else escaped  # the one control that JSON leaves as it is
 
 
+def below(value: float, limit: float) -> str:
+    """A number that is below `limit`, in as many decimals as it takes to see that: 0.2996, not 0.30."""
+    texts = (f"{value:.{decimals}f}" for decimals in range(2, 20))
+    return next((text for text in texts if float(text) < limit), repr(value))
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     if character in _NAMED:

@@ -32,6 +32,7 @@ class World:
     log: MemoryLog = field(default_factory=MemoryLog)
     server: MemoryServer = field(default_factory=MemoryServer)
     embedder: Embedder = EMBEDDER
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):
@@ -41,7 +42,7 @@ class World:
         chosen = Settings(ingest=IngestSettings.model_validate({"poll": 0, "batch": 4, **ingest}))
         source = MemorySource(self.log, "texts", "ingest")
         store = MemoryContextStore(self.server)
-        return Ingest(source, store, MemorySink(self.log), self.embedder, chosen, Metrics())
+        return Ingest(source, store, MemorySink(self.log), self.embedder, chosen, self.metrics)
 
     def send(self, *values: TextEvent | bytes | None, partition: int = 0) -> None:
         raw = [v.encode() if isinstance(v, TextEvent) else v for v in values]
@@ -284,6 +285,17 @@ def test_a_batch_of_dead_letters_alone_moves_the_watermark() -> None:
     turn(world.worker())
     assert world.texts() == []
     assert world.server.data.shards[0].state.watermark == 1
+
+
+def test_a_poll_that_brings_no_text_is_no_measurement_of_embedding() -> None:
+    world = World()
+    worker = world.worker()
+    world.send(b"no json")
+    turn(worker)
+    assert "hurnet_embed_seconds_count 0.0" in world.metrics.exposition().decode()
+    world.send(*numbered(0, 3))
+    turn(worker)
+    assert "hurnet_embed_seconds_count 1.0" in world.metrics.exposition().decode()
 
 
 def test_more_contexts_than_allowed_are_put_aside() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -157,6 +158,7 @@ def explained(answer: Answer) -> RenderableType:
 
 def _why(answer: Answer) -> Iterator[tuple[str, str]]:
     from workers.commands.screen import watermarks_text
+    from workers.visible import below
 
     receipt = answer.receipt
     if answer.candidates:
@@ -166,7 +168,8 @@ def _why(answer: Answer) -> Iterator[tuple[str, str]]:
         label = "score" if answer.outcome == "answered" else "best was"
         named = "" if answer.outcome == "answered" else f"{best.answer}: "
         parts = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
-        yield f"  {label}", f"{named}{combined:.2f} ({parts})"
+        threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
+        yield f"  {label}", f"{named}{below(combined, threshold)} ({parts})"
         yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
         yield from (
             (f"  {rank}.", f"{c.scores.combined:.2f} {c.answer}")
@@ -175,7 +178,7 @@ def _why(answer: Answer) -> Iterator[tuple[str, str]]:
     if receipt is None:
         return
     if receipt.runner_up is not None and receipt.margin is not None:
-        yield "  ahead of", f"{receipt.runner_up} by {receipt.margin:.2f}"
+        yield "  ahead of", f"{receipt.runner_up} by {receipt.margin:.2g}"
     if weights := receipt.weights:
         yield (
             "  weights",

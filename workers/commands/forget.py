@@ -138,13 +138,9 @@ def _done(store: WeightsStore, records: set[Coordinates], wait: float) -> Iterat
 
 def described(unlearned: Unlearned, topic: str) -> dict[str, Any]:
     """As a JSON object; times are ISO 8601."""
-    from datetime import UTC, datetime
+    from workers.commands.screen import moment
 
     deletion = unlearned.deletion
-
-    def moment(ms: int) -> str:
-        return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
-
     return {
         "record": f"{topic}/{unlearned.partition}/{deletion.offset}",
         "asked": moment(deletion.timestamp_ms),

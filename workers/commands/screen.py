@@ -88,6 +88,16 @@ def watermarks_text(watermarks: dict[int, int]) -> str:
     return ",".join(f"{partition}={offset}" for partition, offset in sorted(watermarks.items()))
 
 
+def moment(ms: int) -> str:
+    """A record's timestamp in ISO 8601; one that no calendar has as the number it is."""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms"
+
+
 def hush() -> None:
     """Set up what is logged while a command runs: our own warnings, on standard error. What client libraries
     have to say reaches a person as our own errors, once."""

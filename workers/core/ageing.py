@@ -29,6 +29,10 @@ PANES: Final = 8
 _MARK: Final = "@"
 """Between a context's name, which can't hold it, and a pane."""
 
+LAST_MS: Final = 32_503_680_000_000
+"""The year 3000. A timestamp beyond it, or as far before 1970, is taken as this: all that a producer sends
+who counts in microseconds is then in one pane, and no difference overflows."""
+
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -51,7 +55,10 @@ class Window:
 
     def panes(self, timestamps_ms: Integers) -> Integers:
         """The pane of each timestamp."""
-        return timestamps_ms // self.half_life_ms if self.half_life_ms else np.zeros_like(timestamps_ms)
+        if not self.half_life_ms:
+            return np.zeros_like(timestamps_ms)
+        panes: Integers = np.clip(timestamps_ms, -LAST_MS, LAST_MS) // self.half_life_ms
+        return panes
 
     def share(self, pane: int) -> float:
         """What a pair of this pane weighs: 1 now and in the future, then a power of two, in the end 0."""
@@ -73,15 +80,16 @@ class Window:
         """2^-(half-lives by which each is older than the newest of them), at least 2^-PANES."""
         if not self.half_life_ms or not len(timestamps_ms):
             return np.ones(len(timestamps_ms))
-        older = (timestamps_ms.max() - timestamps_ms) / self.half_life_ms
-        recency: Floats = np.exp2(-np.minimum(older, PANES))
+        times = np.clip(timestamps_ms, -LAST_MS, LAST_MS)
+        newest = times.max(where=times < LAST_MS, initial=-LAST_MS)  # no nonsense ages all the others
+        recency: Floats = np.exp2(-np.clip((newest - times) / self.half_life_ms, 0, PANES))
         return recency
 
     def key(self, context: str, timestamp_ms: int) -> str | None:
         """The name of the statistics that a pair belongs to; None where it is older than the window."""
         if not self.half_life_ms:
             return context
-        pane = timestamp_ms // self.half_life_ms
+        pane = min(max(timestamp_ms, -LAST_MS), LAST_MS) // self.half_life_ms
         return None if self.forgets(pane) else f"{context}{_MARK}{pane}"
 
     def forgotten(self, keys: Mapping[str, Statistics]) -> list[str]:
