@@ -37,7 +37,15 @@ Explanation = Annotated[str, BeforeValidator(lambda text: shortened(text) if isi
 """For a person to read, and often made of what a client sent or an exception says: mended, never refused."""
 
 InvalidReason = Literal[
-    "tombstone", "not-utf8", "not-json", "unknown-version", "invalid-message", "blank-text", "too-long"
+    "unreadable",
+    "too-large",
+    "tombstone",
+    "not-utf8",
+    "not-json",
+    "unknown-version",
+    "invalid-message",
+    "blank-text",
+    "too-long",
 ]
 
 

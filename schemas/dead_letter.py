@@ -38,8 +38,11 @@ class DeadLetter(Message):
     topic: str
     partition: int
     offset: int
+    first_offset: int | None = Field(
+        None, description="if it is a range of offsets that can't be told apart: its first, `offset` its last"
+    )
     timestamp_ms: int
     key: str | None = Field(None, description="base64 of the record's key, as much as fits")
     excerpt: str | None = Field(None, description="base64 of the first bytes of its value")
-    size: int = Field(description="bytes of its value")
+    size: int = Field(description="bytes of its value, or of what can't be unpacked")
     sha256: str | None = Field(None, description="of its value")

@@ -16,7 +16,7 @@ _ADVICE = "Read the newest dead letters and mend the producer; a restart goes on
 
 def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail: str) -> Outgoing:
     """What to send to `topic` for `record`; the key is its coordinates, so that copies can be told."""
-    value = record.value or b""
+    value, fault = record.value or b"", record.fault
     letter = DeadLetter(
         reason=reason,
         detail=detail,
@@ -24,13 +24,18 @@ def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
+        first_offset=fault.first if fault and fault.first != record.offset else None,
         timestamp_ms=record.timestamp_ms,
         key=_excerpt(record.key),
-        excerpt=_excerpt(record.value),
-        size=len(value),
-        sha256=hashlib.sha256(value).hexdigest() if record.value is not None else None,
+        excerpt=_excerpt(fault.excerpt if fault else record.value),
+        size=fault.size if fault else len(value),
+        sha256=fault.sha256 if fault else _sha256(record.value),
     )
     return Outgoing(topic, letter.encode(), key=record.coordinates.encode())
+
+
+def _sha256(value: bytes | None) -> str | None:
+    return None if value is None else hashlib.sha256(value).hexdigest()
 
 
 def _excerpt(raw: bytes | None) -> str | None:

@@ -96,6 +96,8 @@ class PendingQueries:
         return taken
 
     def _decode(self, record: Record, now: float) -> Pending:
+        if record.fault:
+            return Pending(record, None, (record.fault.reason, record.fault.detail), now, now)
         try:
             query = Query.decode(record.value)
         except InvalidMessage as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from schemas.base import InvalidReason
 from workers.core.context import Batch, Deletion, EmbedderIdentity, Entry, ShardState, Vectors
 from workers.core.features import NONE
 
@@ -21,8 +22,22 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Why what a topic holds can't be read as a record, and what is known of it."""
+
+    reason: InvalidReason
+    detail: str
+    first: int
+    """The record with this fault stands for all offsets from here to its own."""
+    size: int
+    excerpt: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it came from Kafka."""
+    """A record as it came from Kafka. One with a `fault` has an empty value, so that nobody takes it for a
+    tombstone."""
 
     topic: str
     partition: int
@@ -31,6 +46,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    fault: Fault | None = None
 
     @property
     def coordinates(self) -> str:

@@ -28,6 +28,8 @@ FORGET = "forget"
 
 def entry_of(record: Record) -> Entry:
     """Raises `InvalidMessage` where it is no text, a tombstone that deletes nothing included."""
+    if record.fault:
+        raise InvalidMessage(record.fault.reason, record.fault.detail)
     if record.value is None and (named := record.header(FORGET)) is not None:
         raise InvalidMessage("tombstone", f"the header {FORGET} is no earlier offset: {named[:40]!r}")
     event = TextEvent.decode(record.value)

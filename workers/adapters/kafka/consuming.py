@@ -7,16 +7,24 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from workers.adapters.kafka import fetching
 from workers.adapters.kafka.connection import connect
-from workers.ports import Bounds, Record
+from workers.ports import Bounds
 from workers.settings import KafkaSettings
+
+METADATA_AGE_MS = 5_000
+"""So soon a new partition is noticed; then its group shares out anew."""
 
 
 def consumer(settings: KafkaSettings, group: str | None = None, **options: Any) -> KafkaConsumer:
-    """Reads committed records, commits nothing by itself, and raises where a position is no longer held,
-    unless `options` say otherwise. Raises as `connect` does."""
-    usual = {"isolation_level": "read_committed", "auto_offset_reset": "none"}
-    return connect(
+    """Reads committed records, as `Record`s of ours (see fetching.py), commits nothing by itself, and raises
+    where a position is no longer held, unless `options` say otherwise. Raises as `connect` does."""
+    usual = {
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "none",
+        "metadata_max_age_ms": METADATA_AGE_MS,
+    }
+    reader = connect(
         KafkaConsumer,
         settings,
         group_id=group,
@@ -24,11 +32,8 @@ def consumer(settings: KafkaSettings, group: str | None = None, **options: Any) 
         metrics_enabled=False,
         **{**usual, **options},
     )
-
-
-def record(raw: Any) -> Record:
-    """A consumer's record in our words."""
-    return Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
+    fetching.install(reader)
+    return reader
 
 
 def bounds(

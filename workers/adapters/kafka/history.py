@@ -46,7 +46,7 @@ class KafkaHistory:
             with translated(f"reading {self._topic}/{partition}"):
                 found = self._consumer.poll(timeout_ms=milliseconds(POLL_S)).get(at, ())
                 reached = self._consumer.position(at)
-            block = [consuming.record(raw) for raw in found if raw.offset <= last]
+            block = [record for record in found if record.offset <= last]
             if block:
                 yield block
                 moved = time.monotonic()

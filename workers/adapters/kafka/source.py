@@ -79,10 +79,7 @@ class KafkaSource:
         self._apply_pause()
         batches = self._fetch(max(0.0, deadline - time.monotonic()), max_records)
         records = [
-            consuming.record(raw)
-            for at, batch in batches.items()
-            if at.partition not in self._unplaced
-            for raw in batch
+            record for at, batch in batches.items() if at.partition not in self._unplaced for record in batch
         ]
         polled = Polled(records, frozenset(self._assigned), frozenset(self._revoked - self._owned))
         self._assigned.clear()
