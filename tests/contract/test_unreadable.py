@@ -1,0 +1,175 @@
+"""Batches that nobody's client would send, in a real Kafka: every consumer of ours passes them."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from crc32c import crc32c
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.codec import gzip_encode
+from kafka.protocol.producer import ProduceRequest
+from kafka.record.default_records import DefaultRecordBatchBuilder
+
+from schemas import Answer
+from workers.adapters.kafka import KafkaHistory, KafkaSource
+from workers.adapters.servers import KafkaServer
+from workers.commands.client import Client
+from workers.ports import Record
+from workers.settings import KafkaSettings
+
+CODECS = ["gzip", "snappy", "lz4", "zstd"]
+HEAD = 61
+
+
+@pytest.fixture
+def kafka() -> Iterator[KafkaServer]:
+    """One of our own: a disk is damaged here."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def admin(kafka: KafkaServer) -> Iterator[Any]:
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap) as client:
+        yield client
+
+
+def raw_batch(*values: bytes, header: str = "name") -> bytearray:
+    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1 << 30)
+    for n, value in enumerate(values):
+        builder.append(n, int(time.time() * 1000), None, value, [(header, b"x")])
+    return bytearray(builder.build())
+
+
+def sealed(raw: bytearray) -> bytes:
+    struct.pack_into(">i", raw, 8, len(raw) - 12)
+    struct.pack_into(">I", raw, 17, crc32c(bytes(raw[21:])))
+    return bytes(raw)
+
+
+def produce(admin: Any, topic: str, raw: bytes) -> None:
+    """`raw` as it is, past every check of a client."""
+    data = ProduceRequest.TopicProduceData
+    partition = data.PartitionProduceData(index=0, records=raw)
+    request = ProduceRequest(
+        transactional_id=None,
+        acks=-1,
+        timeout_ms=10_000,
+        topic_data=[data(name=topic, partition_data=[partition])],
+        min_version=3,
+        max_version=9,
+    )
+    manager = admin._manager
+    leader = manager.cluster.brokers()[0].node_id
+
+    async def send() -> Any:
+        return await manager.send(request, leader)
+
+    (answered,) = manager.run(send).responses[0].partition_responses
+    assert answered.error_code == 0, answered
+
+
+def bomb(size: int) -> bytes:
+    raw = raw_batch(bytes(size))
+    packed = raw[:HEAD] + gzip_encode(bytes(raw[HEAD:]))
+    struct.pack_into(">h", packed, 21, 1)
+    return sealed(packed)
+
+
+def filled(kafka: KafkaServer, admin: Any, topic: str) -> None:
+    """Good ones by each codec, and a name that is not UTF-8, a bomb and one to be damaged on disk."""
+    admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
+    for codec in CODECS:
+        with KafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type=codec) as producer:
+            producer.send(topic, codec.encode() * 100, partition=0)
+    misnamed = raw_batch(b"one", b"two", b"three")
+    at = misnamed.index(b"name", misnamed.index(b"name") + 1)
+    misnamed[at : at + 4] = b"\xff\xfe\xfdd"
+    produce(admin, topic, sealed(misnamed))  # 4 to 6
+    produce(admin, topic, bomb(1 << 26))  # 7
+    produce(admin, topic, sealed(raw_batch(b"damage me", b"and me")))  # 8, 9
+    produce(admin, topic, sealed(raw_batch(b"last")))  # 10
+
+
+def damage_disk(kafka: KafkaServer, topic: str) -> None:
+    kafka.stop()
+    (segment,) = Path(cast(Path, kafka.data)).rglob(f"{topic}-0/*.log")
+    segment.write_bytes(segment.read_bytes().replace(b"damage me", b"damage m!"))
+    kafka.start()
+
+
+EXPECTED = [
+    *[(n, n, codec.encode() * 100) for n, codec in enumerate(CODECS)],
+    *[(4, 4, b"one"), (5, 5, b"two"), (6, 6, b"three")],
+    *[(7, 7, "too-large"), (8, 9, "unreadable"), (10, 10, b"last")],
+]
+
+
+def told(records: list[Record]) -> list[tuple[int, int, bytes | str]]:
+    return [
+        (r.fault.first, r.offset, r.fault.reason) if r.fault else (r.offset, r.offset, r.value or b"")
+        for r in records
+    ]
+
+
+def test_all_that_can_be_read_is_and_the_rest_is_passed(kafka: KafkaServer, admin: Any, unique: str) -> None:
+    filled(kafka, admin, unique)
+    damage_disk(kafka, unique)
+    settings = KafkaSettings(bootstrap=kafka.bootstrap)
+    with closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source:
+        found: list[Record] = []
+        deadline = time.monotonic() + 30
+        while (not found or found[-1].offset < 10) and time.monotonic() < deadline:
+            found += source.poll(0.5, 3).records
+        assert told(found) == EXPECTED
+        source.commit({0: 11})
+    with closing(KafkaHistory(settings, unique)) as history:
+        assert told(list(chain.from_iterable(history.read(0, 0, 10)))) == EXPECTED
+
+
+def test_answers_are_found_among_them(kafka: KafkaServer, admin: Any, unique: str) -> None:
+    settings = KafkaSettings(bootstrap=kafka.bootstrap, answers=unique, queries=f"{unique}-queries")
+    admin.create_topics({settings.queries: {"num_partitions": 1}}, wait_for_metadata=True)
+    admin.create_topics({unique: {"num_partitions": 1}}, wait_for_metadata=True)
+    with Client(settings) as client:
+        produce(admin, unique, bomb(1 << 26))
+        answer = Answer.model_construct(id="q", outcome="rejected", reason="r")
+        raw = raw_batch(answer.encode(), header="correlation-id")
+        produce(admin, unique, sealed(raw))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if replies := list(client.replies(1.0)):
+                assert [reply.correlation for reply in replies] == ["x"]
+                return
+    raise AssertionError("no reply")
+
+
+def test_a_partition_is_seen_soon_after_it_is_made(kafka: KafkaServer, admin: Any, unique: str) -> None:
+    admin.create_topics({unique: {"num_partitions": 1}}, wait_for_metadata=True)
+    settings = KafkaSettings(bootstrap=kafka.bootstrap)
+    with (
+        closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source,
+        KafkaProducer(bootstrap_servers=kafka.bootstrap, metadata_max_age_ms=200) as producer,
+    ):
+        deadline = time.monotonic() + 10
+        while source.assignment() != {0} and time.monotonic() < deadline:
+            source.poll(0.1, 10)
+        admin.create_partitions({unique: 3})
+        made = time.monotonic()
+        while len(producer.partitions_for(unique)) < 3:
+            time.sleep(0.1)
+        producer.send(unique, b"new", partition=2)
+        values: list[bytes | None] = []
+        while not values and time.monotonic() - made < 15:
+            values += [record.value for record in source.poll(0.2, 10).records]
+        assert values == [b"new"]
+        assert source.assignment() == {0, 1, 2}
+        assert time.monotonic() - made < 10
