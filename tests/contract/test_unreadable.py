@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from crc32c import crc32c
@@ -101,7 +100,7 @@ def filled(kafka: KafkaServer, admin: Any, topic: str) -> None:
 
 def damage_disk(kafka: KafkaServer, topic: str) -> None:
     kafka.stop()
-    (segment,) = Path(cast(Path, kafka.data)).rglob(f"{topic}-0/*.log")
+    (segment,) = kafka.data.rglob(f"{topic}-0/*.log")
     segment.write_bytes(segment.read_bytes().replace(b"damage me", b"damage m!"))
     kafka.start()
 
