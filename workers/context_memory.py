@@ -72,7 +72,7 @@ class ContextMemory:
 
     def use(self, context: str, weights: PublishedWeights | None) -> None:
         """From now on these are the weights of `context`; None: it has none. Raises ValueError where they
-        work on other features, or forget otherwise, than this memory was made for."""
+        work on other features or dimensions, or forget otherwise, than this memory was made for."""
         if weights is None:
             self._weights.pop(context, None)
             return
@@ -81,6 +81,9 @@ class ContextMemory:
             raise ValueError(
                 f"they work on features {certificate.features}, and these here are {self.features.identity}"
             )
+        size = len(weights.weights.projection)
+        if size != self.features.size:
+            raise ValueError(f"they are of dimension {size}, and here it is {self.features.size}")
         if round(certificate.half_life * 1000) != self.half_life_ms:
             here = self.half_life_ms / 1000
             raise ValueError(f"their half-life is {certificate.half_life:g} s, and here it is {here:g} s")

@@ -14,6 +14,7 @@ from workers.core.features import Features
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Weights, gate
+from workers.errors import Unreadable
 from workers.metrics import Metrics
 from workers.ports import Checkpoint, PublishedWeights, WeightsStore
 from workers.settings import SolveSettings
@@ -64,7 +65,11 @@ class Publisher:
         return solve(combined, ridge, settings.device, intercept=settings.intercept)
 
     def _withdraw(self, context: str) -> None:
-        if self._weights.weights(context) is not None:
+        try:
+            withdrawn = self._weights.weights(context) is None
+        except Unreadable:
+            withdrawn = False
+        if not withdrawn:
             self._weights.withdraw(context, self._weights.versions().get(context, 0) + 1)
             log.info("weights withdrawn: no pairs are left", context=context)
         self._metrics.no_weights_in_force(context)

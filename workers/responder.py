@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,7 +17,7 @@ import structlog
 from workers.context_memory import ContextMemory
 from workers.core.context import Batch, joined
 from workers.delivery import WORKER, Delivery
-from workers.errors import ConfigurationError
+from workers.errors import ConfigurationError, Unreadable
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
@@ -69,7 +69,8 @@ class Responder:
         self._pending = PendingQueries(settings.responder.wait)
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
-        self._refused: dict[str, int] = {}
+        self._unused: dict[str, int] = {}
+        self._versions_unread = False
         self._caught_up = False
         self._lag: dict[int, int] = {}
         store.open(embedder.identity)
@@ -136,28 +137,46 @@ class Responder:
         if now - self._weights_seen_at < WEIGHTS_INTERVAL_S:
             return
         self._weights_seen_at = now
-        for context, version in self._weights.versions().items():
+        for context, version in self._versions().items():
             in_force = self._memory.weights(context)
             known = in_force.version if in_force else None
-            if version not in (known, self._refused.get(context)):
-                self._use_weights(context)
+            if version not in (known, self._unused.get(context)):
+                self._use_weights(context, version)
 
-    def _use_weights(self, context: str) -> None:
-        published = self._weights.weights(context)
-        if published is None:  # withdrawn
-            self._memory.use(context, None)
-            self._metrics.no_weights_in_force(context)
-            return
+    def _versions(self) -> Mapping[str, int]:
+        """None where they can't be read: the weights in force go on serving."""
         try:
+            versions = self._weights.versions()
+        except Unreadable as error:
+            if not self._versions_unread:
+                log.error("the versions of the weights are not readable", reason=str(error))
+            self._versions_unread = True
+            return {}
+        self._versions_unread = False
+        return versions
+
+    def _use_weights(self, context: str, version: int) -> None:
+        """Weights that can't be read or used are refused once, and the last good ones go on serving."""
+        self._unused[context] = version  # unless they come into force
+        try:
+            published = self._weights.weights(context)
             self._memory.use(context, published)
+        except Unreadable as error:
+            self._refuse(context, version, str(error))
+            return
         except ValueError as error:
-            self._refused[context] = published.version
-            self._metrics.weights_refused.labels(context).inc()
-            reason = f"{error}: are HURNET_SOLVE_FEATURES and _HALF_LIFE the same for the solver?"
-            log.error("weights refused", context=context, version=published.version, reason=reason)
+            settings = "are HURNET_SOLVE_FEATURES and _HALF_LIFE the same for the solver?"
+            self._refuse(context, version, f"{error}: {settings}")
+            return
+        if published is None:  # withdrawn
+            self._metrics.no_weights_in_force(context)
             return
         certificate = published.weights.certificate.as_dict()
         self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)
+
+    def _refuse(self, context: str, version: int, reason: str) -> None:
+        self._metrics.weights_refused.labels(context).inc()
+        log.error("weights refused", context=context, version=version, reason=reason)
 
     def _answer(self) -> int:
         """Poll, take the queries whose turn it is, and deliver their answers; returns how many."""

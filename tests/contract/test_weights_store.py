@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import random
@@ -18,12 +17,13 @@ import redis
 from tests.contract.conftest import RedisStores, Stores
 from workers.adapters.redis import published as wire
 from workers.adapters.redis import weights as adapter
-from workers.core.context import ShardState
+from workers.core.context import Deletion, ShardState
+from workers.core.formats import NewerFormat
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Intercept, Weights
-from workers.errors import ContextError, Superseded, TransientError
-from workers.ports import Checkpoint, PublishedWeights, WeightsStore
+from workers.errors import ContextError, Superseded, TransientError, Unreadable, UpgradeNeeded
+from workers.ports import Checkpoint, PublishedWeights, Unlearned, WeightsStore
 
 DIMENSION = 5
 
@@ -469,22 +469,106 @@ def test_a_damaged_checkpoint_is_told(
         store.load_checkpoint(DIMENSION)
 
 
-def test_weights_published_before_there_were_intercepts_are_read() -> None:
+def resigned(fields: dict[str, bytes], **changed: bytes) -> dict[bytes, bytes]:
+    """As a hash holds them, some of them changed, under the digest that belongs to that."""
+    fields = {name: value for name, value in fields.items() if name != "sha256"} | changed
+    return {name.encode(): value for name, value in {**fields, "sha256": wire._digest(fields)}.items()}
+
+
+def figures(fields: dict[str, bytes], **changed: object) -> bytes:
+    return json.dumps({**json.loads(fields["certificate"]), **changed}).encode()
+
+
+def test_what_a_newer_solver_added_to_weights_is_left_aside() -> None:
+    weights = published(1)
+    fields = wire.pack(weights)
+    certificate = figures(fields, a_new_figure=1.0, another={"of": ["any", None]}, ridge_chosen_by="magic")
+    read = wire.unpack("faq", resigned(fields, certificate=certificate, added=b"later"))
+    assert read.version == weights.version
+    assert np.array_equal(read.weights.projection, weights.weights.projection)
+    assert read.weights.certificate.condition == weights.weights.certificate.condition
+    assert read.weights.certificate.ridge_chosen_by == "magic"
+
+
+def test_figures_that_have_a_default_may_be_missing() -> None:
     fields = wire.pack(published(2))
-    later = {"intercept", "leave_one_out_bound", "optimality_bound", "refinement_steps", "residual_exact"}
-    figures = json.loads(fields["certificate"])
-    kept = {n: v for n, v in figures.items() if n not in later and not n.startswith("eigenvalue_")}
-    del fields["mean"], fields["sha256"]
-    fields["certificate"] = json.dumps(kept).encode()
-    state = hashlib.sha256()
-    for name in ("version", "watermarks", "published_ms", "certificate", "projection"):
-        state.update(len(fields[name]).to_bytes(8, "little") + fields[name])
-    stored = {name.encode(): value for name, value in fields.items()}
-    read = wire.unpack("faq", {**stored, b"sha256": state.hexdigest().encode()})
-    assert read.weights.intercept is None
-    assert read.weights.certificate.condition == published(2).weights.certificate.condition
-    with pytest.raises(ValueError, match="SHA-256"):  # a mean that was not there when it was signed
-        wire.unpack("faq", {**stored, b"mean": b"\0" * 8, b"sha256": state.hexdigest().encode()})
+    kept = {name: value for name, value in json.loads(fields["certificate"]).items() if name != "seconds"}
+    read = wire.unpack("faq", resigned(fields, certificate=json.dumps(kept).encode()))
+    assert read.weights.certificate.seconds == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"condition": None},
+        {"condition": "12"},
+        {"condition": math.inf},
+        {"residual": math.nan},
+        {"count": [1]},
+        {"answers": 1.5},
+        {"features": 7},
+        {"intercept": "yes"},
+    ],
+)
+def test_figures_of_the_wrong_kind_are_refused(changed: dict[str, object]) -> None:
+    fields = wire.pack(published(2))
+    with pytest.raises(ValueError, match=r"."):
+        wire.unpack("faq", resigned(fields, certificate=figures(fields, **changed)))
+
+
+@pytest.mark.parametrize("name", ["count", "condition", "residual", "device"])
+def test_figures_that_must_be_there_are_missed(name: str) -> None:
+    fields = wire.pack(published(2))
+    kept = {figure: value for figure, value in json.loads(fields["certificate"]).items() if figure != name}
+    with pytest.raises(ValueError, match=name):
+        wire.unpack("faq", resigned(fields, certificate=json.dumps(kept).encode()))
+
+
+@pytest.mark.parametrize("projection", [b"", b"1234567", np.ones(3).tobytes(), np.full(25, np.nan).tobytes()])
+def test_a_projection_that_is_none_is_refused(projection: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        wire.unpack("faq", resigned(wire.pack(published(2)), projection=projection))
+
+
+def test_weights_of_a_newer_format_ask_for_an_upgrade(redis_stores: RedisStores) -> None:
+    claimed(redis_stores).publish(published(1))
+    redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{solver}}:weights:faq", "format", "2")
+    with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 2, this one speaks 1\)"):
+        redis_stores.weights().weights("faq")
+
+
+def test_a_checkpoint_of_a_newer_format_is_neither_read_nor_replaced(redis_stores: RedisStores) -> None:
+    store = claimed(redis_stores)
+    store.save_checkpoint(checkpoint_of({"faq": [1]}))
+    redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{solver}}:checkpoint", "format", "2")
+    for features in ("none", "others"):
+        with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 2, this one speaks 1\)"):
+            store.load_checkpoint(DIMENSION, features)
+
+
+def test_an_audit_says_what_it_knows_of_a_newer_one() -> None:
+    audit = Unlearned(3, Deletion(12, 5, b"k" * 16, (1, 2)), 9, 2, {"faq": ("a", "b")}, {3: 12})
+    fields = json.loads(wire.pack_audit(audit))
+    assert wire.unpack_audit(json.dumps({**fields, "added": "later"}).encode()) == audit
+    fields["deletion"]["added"] = 1
+    assert wire.unpack_audit(json.dumps(fields).encode()) == audit
+    with pytest.raises(NewerFormat, match="upgrade"):
+        wire.unpack_audit(json.dumps({**fields, "format": 2}).encode())
+
+
+@pytest.mark.parametrize("raw", [b"", b"x", b"-3", b"1.5", b"9" * 5_000, b"\xff"])
+def test_a_version_that_is_no_number_is_left_out_and_replaced(redis_stores: RedisStores, raw: bytes) -> None:
+    store = claimed(redis_stores)
+    for version in (1, 2):
+        store.publish(published(version))
+        store.publish(published(version, context="x"))
+    key = f"{redis_stores.settings.prefix}:{{solver}}:versions"
+    redis_stores.client.hset(key, "faq", raw)
+    assert redis_stores.weights().versions() == {"x": 2}
+    redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{solver}}:weights:faq", "watermarks", raw)
+    store.publish(published(1))
+    assert redis_stores.weights().versions() == {"faq": 1, "x": 2}
+    assert same(redis_stores.weights().weights("faq"), published(1))
 
 
 def test_an_intercept_without_its_mean_is_refused() -> None:
@@ -496,7 +580,8 @@ def test_an_intercept_without_its_mean_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["version", "watermarks", "published_ms", "certificate", "projection", "mean", "sha256"]
+    "field",
+    ["format", "version", "watermarks", "published_ms", "certificate", "projection", "mean", "sha256"],
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_damaged_weights_are_told(redis_stores: RedisStores, field: str, gone: bool) -> None:
@@ -506,7 +591,7 @@ def test_damaged_weights_are_told(redis_stores: RedisStores, field: str, gone: b
         redis_stores.client.hdel(key, field)
     else:
         flip(redis_stores, key, field)
-    with pytest.raises(ContextError, match="weights of context 'faq' are damaged"):
+    with pytest.raises(Unreadable, match=r"weights of context 'faq'"):
         redis_stores.weights().weights("faq")
 
 

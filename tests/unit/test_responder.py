@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +25,14 @@ from workers.core.features import Features
 from workers.core.grid import SCALE
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
-from workers.errors import ConfigurationError, EmbedderMismatch, Superseded, TransientError
+from workers.errors import (
+    ConfigurationError,
+    EmbedderMismatch,
+    Superseded,
+    TransientError,
+    Unreadable,
+    UpgradeNeeded,
+)
 from workers.metrics import Metrics
 from workers.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
 from workers.responder import Responder
@@ -145,6 +153,91 @@ def test_weights_on_other_features_are_refused_and_questions_still_answered(solv
     weights = receipt(world.answers()[-1]).weights
     assert weights is not None
     assert weights.version == 2
+
+
+class Unread(MemoryWeightsStore):
+    """Whose weights or versions can't be read for some time."""
+
+    weights_unread = versions_unread = False
+    asked = 0
+
+    def weights(self, context: str) -> PublishedWeights | None:
+        self.asked += 1
+        if self.weights_unread:
+            raise UpgradeNeeded("a newer hurnet wrote these weights")
+        return super().weights(context)
+
+    def versions(self) -> Mapping[str, int]:
+        if self.versions_unread:
+            raise Unreadable("no hash")
+        return super().versions()
+
+
+def again(world: World, responder: Responder) -> int | None:
+    """The version of the weights that another question is answered with."""
+    world.ask(Query(text=PAIRS[0][0]))
+    responder._weights_seen_at = 0.0
+    turn(responder)
+    answer = world.answers()[-1]
+    assert answer.answer == PAIRS[0][1]
+    weights = receipt(answer).weights
+    return weights.version if weights else None
+
+
+def test_weights_that_can_t_be_read_are_refused_once_and_the_last_good_ones_serve() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    responder = world.responder()
+    store = Unread(world.server)
+    responder._weights = store
+    store.weights_unread = True
+    world.solve()
+    with capture_logs() as logs:
+        assert [again(world, responder) for _ in range(3)] == [None] * 3  # the other parts answer
+    assert store.asked == 1
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["weights refused"]
+    assert 'weights_refused_total{context="default"} 1.0' in responder._metrics.exposition().decode()
+    store.weights_unread = False
+    world.solve()
+    assert again(world, responder) == 2
+    store.weights_unread = True
+    world.solve()
+    assert [again(world, responder) for _ in range(3)] == [2] * 3
+    store.weights_unread, store.versions_unread = False, True
+    world.solve()
+    with capture_logs() as logs:
+        assert [again(world, responder) for _ in range(3)] == [2] * 3
+    assert len([line for line in logs if line["log_level"] == "error"]) == 1
+    store.versions_unread = False
+    assert again(world, responder) == 4
+
+
+def test_weights_of_another_dimension_are_refused() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.solve()
+    published = world.server.data.weights["default"]
+    small = replace(published, weights=replace(published.weights, projection=np.eye(3)))
+    world.server.data.weights["default"] = small
+    assert again(world, world.responder()) is None
+
+
+def test_withdrawn_weights_are_asked_for_once_and_leave_no_series() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.solve()
+    responder = world.responder()
+    responder._weights = store = Unread(world.server)
+    assert again(world, responder) == 1
+    assert "weights_version{" in responder._metrics.exposition().decode()
+    solver = MemoryWeightsStore(world.server)
+    solver.claim("test")
+    solver.withdraw("default", 2)
+    assert [again(world, responder) for _ in range(3)] == [None] * 3
+    assert store.asked == 2
+    shown = responder._metrics.exposition().decode()
+    for series in ("weights_version{", "weights_age_seconds{", "certificate{"):
+        assert f"hurnet_{series}" not in shown
 
 
 def test_similarity_in_lp_is_asked_for_by_a_setting() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +39,15 @@ class Certificate:
     by one (which itself needs the rows; `gcv` estimates it). The `eigenvalue_*` are the quartiles of G's
     spectrum. With an `intercept` all of these are of centred rows and answers. `seconds`, and `features`, the
     identity of those that X holds (core/features.py), are filled in by the caller (`dataclasses.replace`).
-    Figures with a default are missing from what older versions published.
+    `ridge_chosen_by` is "fixed" or "gcv", and `method` "cholesky" or "eigh", or a name that a newer solver
+    knows. A figure that is added must have a default, which readers take where an older solver leaves it out.
     """
 
     count: float
     answers: int
     ridge: float
-    ridge_chosen_by: Literal["fixed", "gcv"]
-    method: Literal["cholesky", "eigh"]
+    ridge_chosen_by: str
+    method: str
     condition: float
     rank: int
     effective_rank: float

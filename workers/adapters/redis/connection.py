@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers.errors import ConfigurationError, ContextError, HurnetError, TransientError
+from workers.errors import ConfigurationError, HurnetError, TransientError, Unreadable
 from workers.settings import RedisSettings
 
 HEALTH_CHECK_S: Final = 30
@@ -66,7 +66,7 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     ),
     (
         "WRONGTYPE",
-        ContextError,
+        Unreadable,
         "holds another program's data under our keys: set HURNET_REDIS_PREFIX to a name of your own",
     ),
     (

@@ -1,11 +1,12 @@
 """The solver's checkpoint, and the weights it publishes.
 
 P:{solver}:owner        who may write: the last to claim it
-P:{solver}:checkpoint   hash: stamp, shards (JSON), features, pane; without a stamp there is no checkpoint
+P:{solver}:checkpoint   hash: format, stamp, shards (JSON), features, pane; without a stamp there is no
+                        checkpoint
 P:{solver}:grams        hash: key of statistics (a context, or one pane of it) -> count and G
 P:{solver}:sums:K       hash: answer -> n_a and B_a, for such a key
-P:{solver}:weights:C    hash: version, watermarks (JSON), published_ms, certificate (JSON), projection,
-                        mean, sha256
+P:{solver}:weights:C    hash: format, version, watermarks (JSON), published_ms, certificate (JSON),
+                        projection, mean, sha256 (of all the others)
 P:{solver}:versions     hash: context -> version, also of weights withdrawn
 P:{solver}:audit        hash: partition/offset of a deletion's record -> JSON; what is there is never changed
 """
@@ -13,6 +14,7 @@ P:{solver}:audit        hash: partition/offset of a deletion's record -> JSON; w
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,8 +30,11 @@ from workers.adapters.redis.published import pack_audit, unpack_audit
 from workers.core.codec import seal, unseal
 from workers.core.context import ShardState
 from workers.core.features import NONE
-from workers.errors import ContextError, Superseded, TransientError
+from workers.core.formats import CHECKPOINT, NewerFormat, check_format
+from workers.errors import Superseded, TransientError, Unreadable, UpgradeNeeded
 from workers.ports import Checkpoint, PublishedWeights, Unlearned
+
+log = logging.getLogger(__name__)
 
 TRANSACTION_BYTES: Final = 256 << 20
 """Most that one transaction writes; servers take less than 1 GB (client-query-buffer-limit)."""
@@ -61,6 +66,7 @@ class RedisWeightsStore:
             set()
         )  # of checkpoints that hold all that the statistics have marked as saved
         self._held: dict[str, object] = {}  # the statistics in those
+        self._told: set[str] = set()  # contexts whose version was said to be unreadable
 
     @guarded
     def claim(self, owner: str) -> None:
@@ -75,6 +81,7 @@ class RedisWeightsStore:
         header = self._client.hgetall(self._key("checkpoint"))
         if b"stamp" not in header:
             return Checkpoint(features=features)
+        self._check_format(header)
         stored = header.get(b"features", NONE.encode()).decode()
         if stored != features:
             return Checkpoint(features=stored)
@@ -96,6 +103,7 @@ class RedisWeightsStore:
         stamp = secrets.token_hex(8)
         shards = json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})
         header = {
+            "format": str(CHECKPOINT),
             "stamp": stamp,
             "shards": shards,
             "features": checkpoint.features,
@@ -112,11 +120,13 @@ class RedisWeightsStore:
 
     @guarded
     def audit(self) -> Sequence[Unlearned]:
-        """Raises `ContextError` where it is damaged."""
+        """Raises `UpgradeNeeded` where newer programs wrote it, `Unreadable` where it is damaged."""
         try:
             found = [unpack_audit(raw) for raw in self._hash("audit").values()]
+        except NewerFormat as error:
+            raise UpgradeNeeded(f"{self._key('audit')}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise ContextError(f"{self._key('audit')} is damaged ({error!r})") from error
+            raise Unreadable(f"{self._key('audit')} is damaged ({error!r})") from error
         return sorted(found, key=lambda u: (u.done_ms, u.partition, u.deletion.offset))
 
     @guarded
@@ -139,7 +149,7 @@ class RedisWeightsStore:
     @guarded
     def withdraw(self, context: str, version: int) -> None:
         with self._fenced(self._key("versions")) as pipe:
-            last = int(pipe.hget(self._key("versions"), context) or 0)
+            last = published.number(pipe.hget(self._key("versions"), context))
             if version != last + 1:
                 raise Superseded(f"weights {version} of context {context!r} can't follow {last}")
             pipe.multi()
@@ -149,19 +159,41 @@ class RedisWeightsStore:
 
     @guarded
     def versions(self) -> Mapping[str, int]:
-        return {context.decode(): int(version) for context, version in self._hash("versions").items()}
+        """Without those that are no numbers, which the next publication replaces."""
+        found = {name.decode(errors="replace"): raw for name, raw in self._hash("versions").items()}
+        versions = {context: published.number(raw) for context, raw in found.items()}
+        if unreadable := {context for context, version in versions.items() if not version} - self._told:
+            self._told |= unreadable
+            log.warning("the versions of the weights of contexts %s are not readable", sorted(unreadable))
+        return {context: version for context, version in versions.items() if version}
 
     @guarded
     def weights(self, context: str) -> PublishedWeights | None:
-        """Raises `ContextError` where they are damaged."""
+        """Raises `UpgradeNeeded` where a newer program wrote them, `Unreadable` where they are damaged."""
         fields = self._hash("weights", context)
         try:
             return published.unpack(context, fields) if fields else None
+        except NewerFormat as error:
+            raise UpgradeNeeded(f"the weights of context {context!r}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise ContextError(
-                f"the stored weights of context {context!r} are damaged ({error!r}): delete"
-                f" {self._key('weights', context)} and {self._key('versions')} and restart the solver"
+            raise Unreadable(
+                f"the stored weights of context {context!r} are damaged ({error!r}): the solver replaces them"
+                " with its next solve of the context; its restart brings that about"
             ) from error
+
+    def _check_format(self, header: Mapping[bytes, bytes]) -> None:
+        try:
+            check_format("the solver's checkpoint", int(header.get(b"format", b"1")), CHECKPOINT)
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
+        except ValueError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> Unreadable:
+        return Unreadable(
+            f"the solver's checkpoint is damaged ({error}): delete {self._key('checkpoint')}, and the solver"
+            " will learn again from the context, which loses nothing"
+        )
 
     def _loaded(self, header: Mapping[bytes, bytes], dimension: int) -> Checkpoint:
         from workers.core.statistics import Statistics
@@ -180,10 +212,7 @@ class RedisWeightsStore:
                     raise ValueError(f"dimension {statistics.dimension}, not {dimension}")
                 checkpoint.statistics[name.decode()] = statistics
         except (ValueError, KeyError, TypeError) as error:
-            raise ContextError(
-                f"the solver's checkpoint is damaged ({error}): delete {self._key('checkpoint')}, and the"
-                " solver will learn again from the context"
-            ) from error
+            raise self._damaged(error) from error
         return checkpoint
 
     def _save_changes(
