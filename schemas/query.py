@@ -22,6 +22,10 @@ class Query(Message):
         description="partition -> offset of `texts` that must be in before this is answered",
     )
     timeout_ms: int | None = Field(
-        None, ge=1, le=MAX_TIMEOUT_MS, description="how long to wait for min_watermarks"
+        None,
+        ge=1,
+        le=MAX_TIMEOUT_MS,
+        description="longest wait for min_watermarks, up to what responders allow (HURNET_RESPONDER_WAIT); a "
+        "question that is older than this, and than a second, when it is read is answered as timed out",
     )
     exclude: Coordinates | None = Field(None, description="the asker's own entry, where it is one (eq. 5)")

@@ -167,4 +167,12 @@ class Metrics:
             "device_failures", "devices that failed: since then the CPU searches"
         )
         self.transactions_aborted = self._counter("transactions_aborted", "deliveries that were rolled back")
+        self.positions_moved = self._counter(
+            "positions_moved",
+            "partitions of queries not read on from where the group had committed",
+            "reason",
+        )
+        self.queries_skipped = self._counter(
+            "queries_skipped", "queries known to be gone before they were answered", "reason"
+        )
         self.queries_waiting = self._gauge("queries_waiting", "queries waiting for their min_watermarks")

@@ -74,12 +74,14 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Polled:
     """What a poll brought. `assigned` are partitions (re)assigned since the last poll; their position is the
-    committed offset (or the beginning) until someone seeks, and `records` may hold records of theirs.
-    `revoked` are those taken away."""
+    committed offset (or the beginning) until someone seeks, and `records` may hold records of theirs; those
+    whose position fell out of the topic are among them. `revoked` are those taken away. `cut` holds where
+    logs were cut off: from there on they hold other records than those that were read."""
 
     records: Sequence[Record] = ()
     assigned: frozenset[int] = frozenset()
     revoked: frozenset[int] = frozenset()
+    cut: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,24 @@ class Bounds:
 
     first: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndOffsets:
+    """The next offset of every partition of a topic, as of `asked` (monotonic seconds, before the question).
+    `written` counts all that is written, `readable` ends before the first transaction that is still open."""
+
+    asked: float
+    written: Mapping[int, int]
+    readable: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group has committed of a partition: the offset it goes on at, and the string beside it."""
+
+    offset: int
+    note: str = ""
 
 
 class Source(Protocol):
@@ -114,8 +134,9 @@ class Source(Protocol):
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
         """The offset that the group goes on at; None where it never committed one."""
 
-    def commit(self, next_offsets: Mapping[int, int]) -> None:
-        """Commit to the group (for lag tools and restarts); positions lost to a rebalance are left out."""
+    def commit(self, next_offsets: Mapping[int, int], notes: Mapping[int, str] | None = None) -> None:
+        """Commit to the group (for lag tools and restarts), with a string of up to 4,096 characters beside an
+        offset; positions lost to a rebalance are left out."""
 
     def close(self) -> None: ...
 
@@ -145,9 +166,25 @@ class History(Protocol):
 class Exchange(Source, Protocol):
     """A source whose progress is committed together with the messages made from it."""
 
-    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
-        """Send and commit as one. True: all of it happened. False: none of it did, the positions are back
-        at the committed offsets, and the caller drops what it holds. Raises `Superseded` when fenced."""
+    def deliver(
+        self,
+        messages: Sequence[Outgoing],
+        next_offsets: Mapping[int, int],
+        notes: Mapping[int, str] | None = None,
+    ) -> bool:
+        """Send and commit as one (`notes` as in `commit`). True: all of it happened. False: none of it did,
+        the positions are back at the committed offsets, and the caller drops what it holds. Raises
+        `Superseded` when fenced."""
+
+    def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
+        """As `committed`, with the strings beside the offsets."""
+
+    def log_id(self) -> str:
+        """The UUID of its topic, which another topic of the same name has not; empty if it is not known."""
+
+    def end_offsets(self, topic: str, max_age_s: float) -> EndOffsets | None:
+        """What is known of any topic's end; None if nothing is. Never waits: what is older than `max_age_s`
+        is asked anew in the background, a few times a second at most."""
 
     def rewind(self) -> None:
         """Back to the committed offsets of all partitions: what was polled and not delivered comes again."""
@@ -224,6 +261,12 @@ class ContextStore(Protocol):
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         """What lies beyond `positions` (shard -> offset, shards not named from their beginning); waits up
         to `block_s` for the first."""
+
+    def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
+        """Keep what a consumer group has committed of partitions, for when Kafka has forgotten it."""
+
+    def progress(self, group: str) -> Mapping[int, Committed]:
+        """What was kept of a group last, by partition."""
 
     def entry(self, partition: int, offset: int) -> Entry | None:
         """The entry at these coordinates, None where there is none or it was deleted."""

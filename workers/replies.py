@@ -89,12 +89,14 @@ class Replies:
         """The answer to a query that was rejected, or that waited in vain."""
         if pending.rejection:
             return rejection(pending)
+        if pending.in_vain:
+            return Answer(id=pending.id, outcome="timed-out", reason=pending.in_vain)
         lacking = pending.lacking(self._memory.watermarks())
         if not lacking:
             return None
         seen = self._memory.watermarks()
         waited = ", ".join(
-            f"partition {p} has reached {seen.get(p)}, not {o}" for p, o in sorted(lacking.items())
+            f"partition {p} has reached {seen.get(p, 'nothing')}, not {o}" for p, o in sorted(lacking.items())
         )
         reason = f"the context has not reached min_watermarks in time: {waited}"
         return Answer(id=pending.id, outcome="timed-out", reason=reason)

@@ -21,6 +21,7 @@ from workers.errors import ConfigurationError, Unreadable
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
+from workers.positions import Positions
 from workers.progress import Progress
 from workers.replies import Replies, Reply
 from workers.settings import Settings
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 READ_BATCHES = 16
 """Batches per shard and turn, fewer with features: queries wait for no more than that."""
 WEIGHTS_INTERVAL_S = 0.5
+REACH_AGE_S = 0.5
+"""What is known of the end of `texts` is asked anew so often while a query may wait for what can't come."""
 AWAIT_ENTRIES_S = 0.01
 """Wait for new entries while queries wait for them; other queries wait no longer than that."""
 
@@ -56,6 +59,7 @@ class Responder:
         self._weights = weights
         self._settings = settings.responder
         self._queries = settings.kafka.queries
+        self._texts = settings.kafka.texts
         self._metrics = metrics
         self._memory = ContextMemory(
             embedder.identity.dimension,
@@ -67,6 +71,9 @@ class Responder:
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._delivery = Delivery(exchange, settings.kafka, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
+        self._positions = Positions(exchange, store, settings.responder.group, metrics)
+        self._unplaced: set[int] = set()
+        self._cut: dict[int, int] = {}
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
         self._unused: dict[str, int] = {}
@@ -87,7 +94,8 @@ class Responder:
         return self._progress.unready() if self._caught_up else ["loading the context"]
 
     def drain(self) -> None:
-        """Nothing: queries not yet answered are uncommitted, and another responder gets them."""
+        """Queries not yet answered are uncommitted, and another responder gets them."""
+        self._positions.remember()
 
     def close(self) -> None:
         self._exchange.close()
@@ -182,16 +190,18 @@ class Responder:
         """Poll, take the queries whose turn it is, and deliver their answers; returns how many."""
         self._poll()
         delivered = 0
-        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._settings.batch)
-        self._metrics.queries_waiting.set(len(self._pending))
+        ends = self._exchange.end_offsets(self._texts, REACH_AGE_S) if self._pending.unsure else None
+        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._settings.batch, ends)
+        self._metrics.queries_waiting.set(self._pending.parked)
         try:
             if taken:
                 delivered = self._reply([self._delivery.admitted(pending) for pending in taken])
         finally:
             # Whatever failed, queries that were taken must come again: the next commit would pass them.
             if delivered < len(taken):
-                self._pending.drop(self._pending.partitions())
                 self._exchange.rewind()
+                self._unplaced = set(self._exchange.assignment())
+                self._pending.drop(self._unplaced)
         return delivered
 
     def _reply(self, taken: Sequence[Pending]) -> int:
@@ -204,22 +214,44 @@ class Responder:
 
     def _poll(self) -> None:
         """New queries; without waiting for some while the context has more to load or queries wait."""
+        self._place()
         wait = 0.0 if len(self._pending) or any(self._lag.values()) else self._settings.poll
         self._exchange.pause(self._pending.partitions())
         polled = self._exchange.poll(wait, self._settings.batch)
-        self._pending.drop(polled.assigned | polled.revoked)
-        self._pending.add(polled.records, time.monotonic())
+        moved = polled.assigned | polled.revoked
+        self._pending.drop(moved)
+        self._positions.forget(moved)
+        self._unplaced = (self._unplaced | polled.assigned) & self._exchange.assignment()
+        self._cut |= polled.cut
+        fresh = [record for record in polled.records if record.partition not in self._unplaced]
+        self._pending.add(fresh, time.monotonic())  # the others will come again
         if polled.records:
             self._metrics.records.labels(self._queries).inc(len(polled.records))
+
+    def _place(self) -> None:
+        """Go on where the group left off, before the next poll: by itself the exchange knows one offset a
+        partition, and not what is done beyond it."""
+        if not self._unplaced:
+            return
+        for partition, done in self._positions.starts(frozenset(self._unplaced), self._cut).items():
+            self._exchange.seek(partition, done.next)
+            self._pending.place(partition, done)
+            self._unplaced.discard(partition)
+            self._cut.pop(partition, None)
 
     def _deliver(self, replies: Sequence[Reply]) -> bool:
         """All answers and their queries' offsets as one."""
         messages = [message for reply in replies for message in self._delivery.messages(reply)]
-        next_offsets = {r.pending.record.partition: r.pending.record.offset + 1 for r in replies}
-        if not self._exchange.deliver(messages, next_offsets):
+        answered = [reply.pending for reply in replies]
+        done = self._pending.done(answered)
+        next_offsets = {partition: mine.next for partition, mine in done.items()}
+        notes = {partition: mine.note() for partition, mine in done.items()}
+        if not self._exchange.deliver(messages, next_offsets, notes):
             self._metrics.transactions_aborted.inc()
             log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
             return False
+        self._pending.settle(answered)
+        self._positions.delivered(done)
         now = time.monotonic()
         for reply in replies:
             self._metrics.queries.labels(reply.answer.outcome).inc()

@@ -207,7 +207,9 @@ class ResponderSettings(_Section):
     length_penalty: bool = Field(
         False, description="equation 1 takes off (1 - |S|/|T|)/2 for texts of unlike numbers of words"
     )
-    wait: Seconds = Field(5.0, description="how long a query waits for its min_watermarks by default")
+    wait: Seconds = Field(
+        5.0, description="longest a query waits for its min_watermarks, whatever its own timeout_ms"
+    )
     reply_topics: TopicExpression = Field(
         r"answers([._-].*)?",
         min_length=1,

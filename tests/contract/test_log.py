@@ -17,8 +17,9 @@ from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalEx
 from workers.adapters.kafka.sink import KafkaSink
 from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
+from workers.core.offsets import MAX_NOTE
 from workers.errors import ConfigurationError, ContextGap, Superseded
-from workers.ports import Bounds, Exchange, Outgoing, Polled, Record, Sink, Source
+from workers.ports import Bounds, Committed, EndOffsets, Exchange, Outgoing, Polled, Record, Sink, Source
 from workers.settings import KafkaSettings, ResponderSettings
 
 SECONDS = 30.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
@@ -27,6 +28,8 @@ Reset = Literal["earliest", "none"]
 
 class Broker(Protocol):
     def create(self, topic: str, partitions: int) -> None: ...
+
+    def recreate(self, topic: str, partitions: int) -> None: ...
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None: ...
 
@@ -43,6 +46,8 @@ class InMemory:
 
     def create(self, topic: str, partitions: int) -> None:
         self._log.create(topic, partitions)
+
+    recreate = create
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         self._log.delete_before(topic, partition, offset)
@@ -65,6 +70,14 @@ class OnKafka:
 
     def create(self, topic: str, partitions: int) -> None:
         self._admin.create_topics({topic: {"num_partitions": partitions}}, wait_for_metadata=True)
+
+    def recreate(self, topic: str, partitions: int) -> None:
+        self._admin.delete_topics([topic])
+        deadline = time.monotonic() + SECONDS
+        while topic in self._admin.list_topics():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        self.create(topic, partitions)
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         self._admin.delete_records({TopicPartition(topic, partition): offset})
@@ -411,6 +424,90 @@ def test_transactions_leave_holes_in_the_offsets(broker: Broker, topic: str) -> 
     assert [r.offset for r in read(reader, 3)] == [0, 2, 4]
     assert quiet(reader)
     assert reader.lag() == {0: 0}
+
+
+def test_a_note_stands_beside_an_offset_until_the_next_commit(broker: Broker, topic: str) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(3)))
+    exchange = broker.exchange(topic, "g", topic)
+    read(exchange, 3)
+    both = frozenset({0, 1})
+    assert exchange.progress(both) == {0: None, 1: None}
+    assert exchange.deliver(messages(answers, [1]), {0: 1}, {0: "x" * MAX_NOTE})
+    assert exchange.progress(both) == {0: Committed(1, "x" * MAX_NOTE), 1: None}
+    assert exchange.deliver(messages(answers, [2]), {0: 2})
+    exchange.commit({1: 0}, {1: "first"})
+    assert exchange.progress(both) == {0: Committed(2), 1: Committed(0, "first")}
+    assert exchange.committed(both) == {0: 2, 1: 0}
+    exchange.close()
+    assert broker.exchange(topic, "g", topic).progress(both) == {0: Committed(2), 1: Committed(0, "first")}
+
+
+def test_without_transactions_notes_are_kept_too(kafka_bootstrap: str, unique: str) -> None:
+    with ExitStack() as stack:
+        broker = OnKafka(kafka_bootstrap, stack)
+        for name in (unique, f"{unique}-answers"):
+            broker.create(name, 1)
+        broker.sink().send(messages(unique, range(3)))
+        exchange = broker.at_least_once(unique, "g")
+        read(exchange, 3)
+        assert exchange.deliver(messages(f"{unique}-answers", [1]), {0: 1}, {0: "note"})
+        assert exchange.progress(frozenset({0})) == {0: Committed(1, "note")}
+
+
+def ends_of(exchange: Exchange, topic: str, max_age_s: float = 0.0) -> EndOffsets:
+    """Asked from now on."""
+    now, deadline = time.monotonic(), time.monotonic() + SECONDS
+    while (found := exchange.end_offsets(topic, max_age_s)) is None or found.asked < now:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def test_the_end_of_any_topic_is_known_without_waiting(broker: Broker, topic: str) -> None:
+    other = f"{topic}-other"
+    broker.create(other, 2)
+    broker.sink().send(messages(other, range(5), 1))
+    exchange = broker.exchange(topic, "g", topic)
+    started = time.monotonic()
+    assert exchange.end_offsets(f"{topic}-nowhere", 0.0) is None
+    assert time.monotonic() - started < 0.1
+    assert ends_of(exchange, other).written == {0: 0, 1: 5}
+    assert ends_of(exchange, other).readable == {0: 0, 1: 5}
+    broker.sink().send(messages(other, range(2), 0))
+    assert ends_of(exchange, other).written == {0: 2, 1: 5}
+    assert exchange.end_offsets(f"{topic}-nowhere", 0.0) is None
+
+
+def test_a_topic_made_anew_is_another_log(broker: Broker, topic: str) -> None:
+    exchange = broker.exchange(topic, "g", topic)
+    first = exchange.log_id()
+    assert first
+    assert " " not in first
+    assert exchange.log_id() == first
+    broker.recreate(topic, 4)
+    deadline = time.monotonic() + SECONDS
+    while exchange.log_id() == first:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_position_that_fell_out_is_told_as_assigned_anew(broker: Broker, topic: str) -> None:
+    broker.sink().send(messages(topic, range(10)))
+    source = broker.source(topic, "g", "earliest")
+    settle(4, source)
+    source.seek(0, 50)
+    heard: frozenset[int] = frozenset()
+    deadline = time.monotonic() + SECONDS
+    while 0 not in heard:
+        assert time.monotonic() < deadline
+        polled = source.poll(0.2, 10)
+        heard |= polled.assigned
+        assert not polled.records
+    assert quiet(source), "it goes on at the end"
+    broker.sink().send(messages(topic, [99]))
+    assert values(read(source, 1)) == [99]
 
 
 def test_of_two_with_the_same_transactional_id_one_is_superseded(broker: Broker, topic: str) -> None:

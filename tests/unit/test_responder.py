@@ -438,7 +438,7 @@ def test_a_query_that_waits_in_vain_is_told_so_and_others_go_on() -> None:
     turn(responder)
     waited = next(answer for answer in world.answers() if answer.id == "waits")
     assert waited.outcome == "timed-out"
-    assert "partition 1 has reached None, not 3" in (waited.reason or "")
+    assert "partition 1 has reached nothing, not 3" in (waited.reason or "")
 
 
 def test_nothing_is_answered_before_the_context_is_loaded() -> None:

@@ -17,7 +17,7 @@ from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Ent
 from workers.core.features import NONE
 from workers.core.formats import STORE, NewerFormat, check_format
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded, UpgradeNeeded
-from workers.ports import Appended, Checkpoint, PublishedWeights, Refused, Tail, Unlearned
+from workers.ports import Appended, Checkpoint, Committed, PublishedWeights, Refused, Tail, Unlearned
 
 _REPLACED = "the context was deleted or begun anew; restart the worker"
 
@@ -48,6 +48,7 @@ class Data:
     versions: dict[str, int] = field(default_factory=dict)
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    progress: dict[str, dict[int, Committed]] = field(default_factory=dict)
 
 
 class MemoryServer:
@@ -135,6 +136,12 @@ class MemoryContextStore:
             for context in sorted(contexts - names)[: max(0, limit - len(names))]:
                 names.add(context)
             return contexts & names
+
+    def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
+        self._server.data.progress.setdefault(group, {}).update(committed)
+
+    def progress(self, group: str) -> Mapping[int, Committed]:
+        return dict(self._server.data.progress.get(group, {}))
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         if max_batches < 1:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
+from workers.core.offsets import MAX_NOTE
 from workers.errors import ConfigurationError, ContextGap, Superseded, TransientError
-from workers.ports import Bounds, Outgoing, Polled, Record
+from workers.ports import Bounds, Committed, EndOffsets, Outgoing, Polled, Record
 
 MAX_MESSAGE = 1 << 20
 
@@ -40,6 +41,14 @@ class _Group:
     generation: int = 0
     joined: dict[MemorySource, int] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+
+    def commit(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
+        """A string beside an offset goes with it."""
+        if any(len(note) > MAX_NOTE for note in notes.values()):
+            raise ConfigurationError("committing: the string beside an offset is too long")
+        self.committed.update(offsets)
+        self.notes.update({partition: notes.get(partition, "") for partition in offsets})
 
     def share(self, member: MemorySource, partitions: int) -> set[int]:
         """As Kafka's range assignor does: the first members get one more."""
@@ -57,6 +66,7 @@ class MemoryLog:
         self.away = False
         self.changed = threading.Condition(threading.RLock())
         self.topics: dict[str, list[_Partition]] = {}
+        self.ids: dict[str, str] = {}
         self._groups: dict[tuple[str, str], _Group] = {}
         self._epochs: dict[str, int] = {}
         self._failures = 0
@@ -64,7 +74,9 @@ class MemoryLog:
         self._now = now
 
     def create(self, topic: str, partitions: int = 1) -> None:
+        """Anew, if there is one of that name."""
         self.topics[topic] = [_Partition() for _ in range(partitions)]
+        self.ids[topic] = f"log-{next(self._turn)}"
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """What retention does."""
@@ -151,17 +163,19 @@ class MemorySource:
         self._generation = 0
         self._positions: dict[int, int] = {}
         self._paused: frozenset[int] = frozenset()
+        self._lost: set[int] = set()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         deadline = time.monotonic() + timeout_s
         with self._log.changed:
             self._log.check_reachable()
             assigned, revoked = self._rebalance()
-            while not (records := self._take(max_records)) and not assigned and not revoked:
+            while not (records := self._take(max_records)) and not (assigned or revoked or self._lost):
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._log.changed.wait(left):
                     break
                 assigned, revoked = self._rebalance()
+            assigned, self._lost = assigned | self._lost, set()
             return Polled(records, assigned, revoked - assigned)
 
     def assignment(self) -> frozenset[int]:
@@ -187,11 +201,21 @@ class MemorySource:
         self._log.check_reachable()
         return {partition: self._group.committed.get(partition) for partition in partitions}
 
-    def commit(self, next_offsets: Mapping[int, int]) -> None:
+    def commit(self, next_offsets: Mapping[int, int], notes: Mapping[int, str] | None = None) -> None:
         self._log.check_reachable()
         with self._log.changed:
             owned = {p: offset for p, offset in next_offsets.items() if p in self._positions}
-            self._group.committed.update(owned)
+            self._group.commit(owned, notes or {})
+
+    def log_id(self) -> str:
+        self._log.check_reachable()
+        return self._log.ids[self._topic]
+
+    def end_offsets(self, topic: str, max_age_s: float) -> EndOffsets | None:  # noqa: ARG002 - always exact
+        if self._log.away or topic not in self._log.topics:
+            return None
+        ends = {p: held.end for p, held in enumerate(self._log.topics[topic])}
+        return EndOffsets(time.monotonic(), ends, ends)
 
     def close(self) -> None:
         """Also what a broker does to a member that it no longer hears of."""
@@ -244,7 +268,8 @@ class MemorySource:
         if self._reset == "none":
             gone = f"{self._topic}/{partition} at {position}"
             raise ContextGap(f"the topic no longer holds the next record: {gone}")
-        self._positions[partition] = held.first
+        self._positions[partition] = max(held.first, min(position, held.end))
+        self._lost.add(partition)
 
 
 class MemorySink:
@@ -270,7 +295,18 @@ class MemoryExchange(MemorySource):
         self._transactional_id = transactional_id
         self._epoch = log.fence(transactional_id)
 
-    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+    def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
+        return {
+            p: None if offset is None else Committed(offset, self._group.notes.get(p, ""))
+            for p, offset in self.committed(partitions).items()
+        }
+
+    def deliver(
+        self,
+        messages: Sequence[Outgoing],
+        next_offsets: Mapping[int, int],
+        notes: Mapping[int, str] | None = None,
+    ) -> bool:
         with self._log.changed:
             if self._epoch != self._log.epoch(self._transactional_id):
                 raise Superseded(f"another worker uses the transactional id {self._transactional_id}")
@@ -282,7 +318,7 @@ class MemoryExchange(MemorySource):
                 self.rewind()
                 return False
             self._log.append(messages, mark="committed")
-            self._group.committed.update(next_offsets)
+            self._group.commit(next_offsets, notes or {})
             return True
 
     def has_topic(self, topic: str) -> bool:

@@ -15,7 +15,7 @@ from workers.adapters.kafka.sink import BATCHING, KafkaSink, abandon, close, enq
 from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.kafka.topics import Topics
 from workers.errors import ConfigurationError, HurnetError, Superseded, TransientError
-from workers.ports import Outgoing, Polled
+from workers.ports import Committed, Outgoing, Polled
 from workers.settings import KafkaSettings, ResponderSettings
 
 # A broker also fences us for having paused longer than the transaction's time-out, and an instance that takes
@@ -53,7 +53,12 @@ class TransactionalExchange(KafkaSource):
             self._begin()
         return super().poll(timeout_s, max_records)
 
-    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+    def deliver(
+        self,
+        messages: Sequence[Outgoing],
+        next_offsets: Mapping[int, int],
+        notes: Mapping[int, str] | None = None,
+    ) -> bool:
         group = self._consumer.group_metadata()
         # A member that lost its group has no generation, and a broker checks no commit without one.
         if self._producer is None or group.generation_id < 0 or not self._owned.issuperset(next_offsets):
@@ -65,13 +70,18 @@ class TransactionalExchange(KafkaSource):
             self.rewind()
             return False
         try:
-            self._producer.transact(messages, self._offsets(next_offsets), group, self._deadline)
+            offsets = self._offsets(next_offsets, notes)
+            self._producer.transact(messages, offsets, group, self._deadline)
         except (kafka_errors.KafkaError, ConfigurationError) as error:
-            return self._recover(self._producer, error, next_offsets)
+            expected = {p: Committed(o, (notes or {}).get(p, "")) for p, o in next_offsets.items()}
+            return self._recover(self._producer, error, expected)
         return True
 
     def has_topic(self, topic: str) -> bool:
         return self._topics.has(topic)
+
+    def log_id(self) -> str:
+        return self._topics.id(self._topic)
 
     def close(self) -> None:
         if self._producer is not None:
@@ -80,7 +90,7 @@ class TransactionalExchange(KafkaSource):
         super().close()
 
     def _recover(
-        self, producer: TransactionalProducer, error: Exception, next_offsets: Mapping[int, int]
+        self, producer: TransactionalProducer, error: Exception, expected: dict[int, Committed]
     ) -> bool:
         """Abandon the transaction; True if the broker turns out to have committed it all the same."""
         self._discard()
@@ -88,7 +98,7 @@ class TransactionalExchange(KafkaSource):
         problem = self._problem(producer.cause(error))
         try:
             self._begin()
-            done = producer.commit_sent and self.committed(frozenset(next_offsets)) == dict(next_offsets)
+            done = producer.commit_sent and self.progress(frozenset(expected)) == expected
         except TransientError:
             done = False
         if not done:
@@ -177,7 +187,12 @@ class AtLeastOnceExchange(KafkaSource):
             self._sink.close()
             raise
 
-    def deliver(self, messages: Sequence[Outgoing], next_offsets: Mapping[int, int]) -> bool:
+    def deliver(
+        self,
+        messages: Sequence[Outgoing],
+        next_offsets: Mapping[int, int],
+        notes: Mapping[int, str] | None = None,
+    ) -> bool:
         """False where the messages may not all have been sent; they will be sent again."""
         try:
             self._sink.send(messages)
@@ -185,11 +200,14 @@ class AtLeastOnceExchange(KafkaSource):
             self.rewind()
             return False
         with suppress(TransientError):  # sent is sent; the next commit covers this one
-            self.commit(next_offsets)
+            self.commit(next_offsets, notes)
         return True
 
     def has_topic(self, topic: str) -> bool:
         return self._topics.has(topic)
+
+    def log_id(self) -> str:
+        return self._topics.id(self._topic)
 
     def close(self) -> None:
         self._sink.close()

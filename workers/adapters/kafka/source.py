@@ -13,9 +13,10 @@ from kafka import errors as kafka_errors
 
 from workers.adapters.kafka import consuming
 from workers.adapters.kafka.connection import milliseconds, translated
+from workers.adapters.kafka.ends import Ends
 from workers.adapters.kafka.topics import Topics
 from workers.errors import ContextGap, TransientError
-from workers.ports import Bounds, Polled
+from workers.ports import Bounds, Committed, EndOffsets, Polled
 from workers.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class KafkaSource:
     """Fills `workers.ports.Source`. Not thread-safe, as its consumer is not.
 
     `reset` says what happens where the topic no longer holds the next record: "none" raises `ContextGap`,
-    "earliest" goes on with the first one held.
+    "earliest" goes on with the first one held, and at the end if it was to come after that.
 
     kafka-python keeps the position of a partition that a rebalance takes and hands back. Here every
     (re)assigned partition is `unplaced`: it brings no records until someone seeks it or, at the next poll, it
@@ -58,6 +59,8 @@ class KafkaSource:
         self._paused: frozenset[int] = frozenset()
         self._assigned: set[int] = set()
         self._revoked: set[int] = set()
+        self._cut: dict[int, int] = {}
+        self._epochs: dict[int, tuple[int, int]] = {}
         with closing(Topics(settings)) as topics:
             topics.require([topic])  # a consumer of a topic that isn't there waits without a word
         session_ms = milliseconds(settings.session_timeout)
@@ -71,6 +74,7 @@ class KafkaSource:
             max_partition_fetch_bytes=4 << 20,
         )
         self._consumer.subscribe([topic], listener=_Listener(self))
+        self._ends = Ends(settings)
         self._await_partitions()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
@@ -81,9 +85,12 @@ class KafkaSource:
         records = [
             record for at, batch in batches.items() if at.partition not in self._unplaced for record in batch
         ]
-        polled = Polled(records, frozenset(self._assigned), frozenset(self._revoked - self._owned))
+        polled = Polled(
+            records, frozenset(self._assigned), frozenset(self._revoked - self._owned), dict(self._cut)
+        )
         self._assigned.clear()
         self._revoked.clear()
+        self._cut.clear()
         return polled
 
     def assignment(self) -> frozenset[int]:
@@ -91,7 +98,7 @@ class KafkaSource:
 
     def seek(self, partition: int, offset: int) -> None:
         if partition in self._owned:
-            self._consumer.seek(self._at(partition), offset)
+            self._seek(partition, offset)
             self._unplaced.discard(partition)
 
     def pause(self, partitions: frozenset[int]) -> None:
@@ -115,15 +122,28 @@ class KafkaSource:
         return known
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
-        """From the group, never a cache; waits for offsets that hang on an open transaction."""
-        with translated(f"asking for the committed offsets of {self._topic}"):
-            return {
-                partition: self._consumer.committed(self._at(partition), timeout_ms=self._timeout_ms)
-                for partition in partitions
-            }
+        found = self.progress(partitions)
+        return {partition: None if at is None else at.offset for partition, at in found.items()}
 
-    def commit(self, next_offsets: Mapping[int, int]) -> None:
-        offsets = self._offsets({p: offset for p, offset in next_offsets.items() if p in self._owned})
+    def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
+        """From the group, never a cache; waits for offsets that hang on an open transaction."""
+        if not partitions:
+            return {}
+        # The consumer's own `committed` asks for one partition at a time, each with the time limit of all.
+        ask = self._consumer._coordinator.fetch_committed_offsets
+        with translated(f"asking for the committed offsets of {self._topic}"):
+            found = ask([self._at(partition) for partition in partitions], timeout_ms=self._timeout_ms)
+        known = {
+            at.partition: Committed(stored.offset, stored.metadata or "") for at, stored in found.items()
+        }
+        self._epochs |= {at.partition: (stored.offset, stored.leader_epoch) for at, stored in found.items()}
+        return {partition: known.get(partition) for partition in partitions}
+
+    def end_offsets(self, topic: str, max_age_s: float) -> EndOffsets | None:
+        return self._ends.of(topic, max_age_s)
+
+    def commit(self, next_offsets: Mapping[int, int], notes: Mapping[int, str] | None = None) -> None:
+        offsets = self._offsets({p: o for p, o in next_offsets.items() if p in self._owned}, notes)
         if not offsets:
             return
         with translated(f"committing offsets of {self._topic}"):
@@ -133,6 +153,7 @@ class KafkaSource:
                 _log.debug("offsets of %s not committed: %s", self._topic, error)
 
     def close(self) -> None:
+        self._ends.close()
         try:
             self._consumer.close(autocommit=False, timeout_ms=self._timeout_ms)
         except kafka_errors.KafkaError as error:  # the broker evicts a member that could not say goodbye
@@ -154,8 +175,19 @@ class KafkaSource:
             if offset is None:
                 self._consumer.seek_to_beginning(self._at(partition))
             else:
-                self._consumer.seek(self._at(partition), offset)
+                self._seek(partition, offset)
             self._unplaced.discard(partition)
+
+    def _seek(self, partition: int, offset: int) -> None:
+        """With the leader epoch, if it is where the group had committed: the broker then tells whether the
+        log was cut off since and has grown again, and other records stand before this offset."""
+        epoch = -1
+        if self._reset == "earliest" and offset == self._epochs.get(partition, (-1, -1))[0]:
+            epoch = self._epochs[partition][1]
+        self._consumer.seek(self._at(partition), offset)
+        if epoch >= 0:
+            at = OffsetAndMetadata(offset, "", epoch)
+            self._consumer._subscription.seek(self._at(partition), at)  # the public one takes no epoch
 
     def _apply_pause(self) -> None:
         """Before each poll, since a rebalance forgets what was paused."""
@@ -175,7 +207,9 @@ class KafkaSource:
             except kafka_errors.OffsetOutOfRangeError as error:
                 self._skip_gap(error.args[0])
             except kafka_errors.LogTruncationError as error:
-                self._skip_gap(error.divergent_offsets)
+                cut = {at: found.offset for at, found in error.divergent_offsets.items() if found}
+                self._skip_gap(dict.fromkeys(error.divergent_offsets, 0) | cut)
+                self._cut |= {at.partition: offset for at, offset in cut.items()}
         return {}
 
     def _await_partitions(self) -> None:
@@ -192,18 +226,36 @@ class KafkaSource:
         if coordinator.need_rejoin():
             coordinator.poll(timeout_ms=_JOIN_MS)
 
-    def _skip_gap(self, gone: Mapping[Any, Any]) -> None:
+    def _skip_gap(self, gone: Mapping[Any, int]) -> None:
+        """`gone` holds where each position is, or, if the log was cut off below it, where that happened. They
+        are told as assigned anew, so that the worker can have its say."""
         text = ", ".join(f"{at.topic}/{at.partition} at {offset}" for at, offset in gone.items())
         if self._reset == "none":
             raise ContextGap(f"the topic no longer holds the next record: {text}")
-        _log.warning("the topic no longer holds the next record, going on with the first it has: %s", text)
-        self._consumer.seek_to_beginning(*gone)
+        _log.warning("the topic no longer holds the next record, going on with the nearest it has: %s", text)
+        lost = frozenset(at.partition for at in gone)
+        for partition, held in self.bounds(lost).items():
+            at = self._at(partition)
+            self._consumer.seek(at, max(held.first, min(gone[at], held.end)))
+        self._epochs = {p: known for p, known in self._epochs.items() if p not in lost}
+        self._assigned |= lost
 
     def _at(self, partition: int) -> Any:
         return TopicPartition(self._topic, partition)
 
-    def _offsets(self, next_offsets: Mapping[int, int]) -> dict[Any, Any]:
-        return {self._at(p): OffsetAndMetadata(offset, "", -1) for p, offset in next_offsets.items()}
+    def _offsets(
+        self, next_offsets: Mapping[int, int], notes: Mapping[int, str] | None = None
+    ) -> dict[Any, Any]:
+        notes = notes or {}
+        return {
+            self._at(p): OffsetAndMetadata(offset, notes.get(p, ""), self._epoch(p))
+            for p, offset in next_offsets.items()
+        }
+
+    def _epoch(self, partition: int) -> int:
+        """Under which leader the last record that was read came, -1 if none was read yet."""
+        position = self._consumer._subscription.position(self._at(partition))
+        return -1 if position is None or position.leader_epoch is None else int(position.leader_epoch)
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python ships no types

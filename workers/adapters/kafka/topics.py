@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,16 +61,26 @@ class Topics:
     def forget(self) -> None:
         self._known.clear()
 
+    def id(self, topic: str) -> str:
+        """The UUID that tells it from others of the same name, as Kafka's tools print it; empty if brokers
+        don't say. Asked anew each time."""
+        described = self._described([topic]).get(topic, {})
+        found = uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0)))
+        return base64.urlsafe_b64encode(found.bytes).decode().rstrip("=") if found.int else ""
+
     def close(self) -> None:
         if self._admin is not None:
             self._admin.close()
             self._admin = None
 
     def _ask(self, topic: str) -> bool:
+        return topic in self._described([topic])
+
+    def _described(self, topics: list[str]) -> dict[str, Any]:
         self._admin = self._admin or connect(KafkaAdminClient, self._settings)
         try:
-            with translated(f"looking up the topic {topic}"):
-                return topic in _described(self._admin, [topic])
+            with translated(f"looking up {', '.join(topics)}"):
+                return _described(self._admin, topics)
         except Exception:
             self.close()
             raise

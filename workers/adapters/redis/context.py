@@ -29,7 +29,7 @@ from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, re
 from workers.core.codec import check, check_deletion, pack, pack_deletion, pack_offsets
 from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
-from workers.ports import Appended, Refused, Tail
+from workers.ports import Appended, Committed, Refused, Tail
 
 _FIELDS: Final = ("watermark", "rows", "epoch")
 
@@ -121,6 +121,24 @@ class RedisContextStore:
     def contexts(self) -> frozenset[str]:
         """The names registered so far."""
         return frozenset(bytes(name).decode() for name in self._client.smembers(self._key("contexts")))
+
+    @guarded
+    def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
+        """A hash per group: partition -> offset and note, with a space between."""
+        stored = {str(p): f"{at.offset} {at.note}" for p, at in committed.items()}
+        if stored:
+            self._client.hset(self._key(f"progress:{group}"), mapping=stored)
+
+    @guarded
+    def progress(self, group: str) -> Mapping[int, Committed]:
+        key = self._key(f"progress:{group}")
+        found: dict[int, Committed] = {}
+        for partition, value in self._client.hgetall(key).items():
+            offset, _, note = bytes(value).decode(errors="replace").partition(" ")
+            if not (offset.isdecimal() and bytes(partition).isdigit()):
+                raise ContextError(f"{key} is corrupt: delete it to have its topic read from the beginning")
+            found[int(partition)] = Committed(int(offset), note)
+        return found
 
     @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:

@@ -1,0 +1,106 @@
+"""Which records of a partition are done, where they are not done in their order.
+
+Kafka commits one offset per partition, and a string beside it. The offset is the lowest that is not done; the
+string says which of the following ones are: all before an end, except those that are named. It holds the
+committed offset itself too: a tool that moves offsets about and keeps the string is noticed, and so is any
+other string that is not ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_NOTE = 4_096
+"""Characters that a broker takes beside an offset (offset.metadata.max.bytes)."""
+_MARK = "hurnet1"
+_MAX_VARINT = 9  # bytes: 63 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All before `end` is done, except the ascending offsets `open`. `log` names the topic that this is true
+    of, by its UUID; empty if it is not known."""
+
+    end: int
+    open: tuple[int, ...] = ()
+    log: str = ""
+
+    @property
+    def next(self) -> int:
+        """The lowest offset that is not done: the one to commit."""
+        return self.open[0] if self.open else self.end
+
+    def covers(self, offset: int) -> bool:
+        """Whether the record at `offset` is done."""
+        return offset < self.end and offset not in self.open
+
+    def until(self, end: int) -> Done:
+        """Of a log that is cut off at `end`."""
+        return Done(min(self.end, end), tuple(offset for offset in self.open if offset < end), self.log)
+
+    def since(self, first: int) -> Done:
+        """Of a log that begins at `first`."""
+        return Done(max(self.end, first), tuple(offset for offset in self.open if offset >= first), self.log)
+
+    def note(self) -> str:
+        """What to commit beside `next`; empty if there is nothing to say."""
+        if not self.open:
+            return f"{_MARK} {self.log}" if self.log else ""
+        steps = [b - a for a, b in zip(self.open, (*self.open[1:], self.end), strict=True)]
+        packed = b"".join(map(_varint, (self.open[0], *steps)))
+        return f"{_MARK} {self.log} {base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
+
+
+def read(offset: int, note: str | None) -> Done:
+    """What a committed `offset` and the string beside it say. Raises ValueError if the string is not ours."""
+    if not note:
+        return Done(offset)
+    mark, _, rest = note.partition(" ")
+    log, _, packed = rest.partition(" ")
+    if mark != _MARK or len(note) > MAX_NOTE:
+        raise ValueError("it was not written by a responder")
+    if not packed:
+        return Done(offset, log=log)
+    first, *steps = _numbers(packed)
+    if first != offset:
+        raise ValueError(f"it belongs to offset {first}")
+    if not steps or 0 in steps:
+        raise ValueError("it is damaged")
+    ends = [first]
+    for step in steps:
+        ends.append(ends[-1] + step)
+    return Done(ends[-1], tuple(ends[:-1]), log)
+
+
+def _numbers(packed: str) -> list[int]:
+    try:
+        raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
+    except (binascii.Error, ValueError):
+        raise ValueError("it is damaged") from None
+    return list(_varints(raw))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _varints(raw: bytes) -> Iterator[int]:
+    number = shift = 0
+    for byte in raw:
+        if shift >= 7 * _MAX_VARINT:
+            raise ValueError("it is damaged")
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield number
+            number = shift = 0
+    if shift or not raw:
+        raise ValueError("it is damaged")
