@@ -254,8 +254,9 @@ class KafkaSource:
 
     def _epoch(self, partition: int) -> int:
         """Under which leader the last record that was read came, -1 if none was read yet."""
-        position = self._consumer._subscription.position(self._at(partition))
-        return -1 if position is None or position.leader_epoch is None else int(position.leader_epoch)
+        state = self._consumer._subscription.assignment.get(self._at(partition))
+        epoch = state and state.position and state.position.leader_epoch
+        return -1 if epoch is None else int(epoch)
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python ships no types
