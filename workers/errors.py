@@ -1,7 +1,9 @@
 """Everything that goes wrong on purpose.
 
 HurnetError
-├── TransientError          the broker or the store is away: retried with backoff, then fatal
+├── TransientError          something passes by itself: retried with backoff, then fatal
+│   ├── KafkaFailing            no broker answers, or not as it should
+│   └── RedisFailing            the store is away, full, or a replica
 ├── ConfigurationError      wrong or missing settings, topics, credentials: a person must act
 ├── ContextError            the context and what is asked of it do not fit together
 │   ├── EmbedderMismatch        another embedder made this context
@@ -22,6 +24,21 @@ class HurnetError(Exception):
 
 class TransientError(HurnetError):
     """Expected to pass by itself; the loop retries the step."""
+
+    dependency = ""
+    """Which server fails, if it is one that does."""
+
+
+class KafkaFailing(TransientError):
+    """Kafka is away, or can't do at present what is asked of it."""
+
+    dependency = "Kafka"
+
+
+class RedisFailing(TransientError):
+    """Redis is away, or can't do at present what is asked of it."""
+
+    dependency = "Redis"
 
 
 class ConfigurationError(HurnetError):

@@ -21,6 +21,7 @@ import structlog
 from workers.errors import HurnetError, TransientError
 from workers.metrics import Metrics
 from workers.settings import LifecycleSettings
+from workers.trouble import Trouble
 
 log = structlog.get_logger()
 
@@ -60,10 +61,11 @@ class Loop:
         self._settings = settings
         self._metrics = metrics
         self._stop = threading.Event()
-        self._watchdog: threading.Timer | None = None
-        self._failing_since: float | None = None
-        self._failures = 0
+        self._deadline: threading.Timer | None = None
+        self._trouble = Trouble(metrics)
         self._last_turn = time.monotonic()
+        self.turns = 0
+        """How many there were, failed ones included."""
 
     def run(self) -> None:
         """Until stopped. Raises what the worker raises that is not transient, and `GaveUp`."""
@@ -76,18 +78,18 @@ class Loop:
         finally:
             if self._worker:
                 self._worker.close()
-            if self._watchdog:
-                self._watchdog.cancel()
+            if self._deadline:
+                self._deadline.cancel()
         log.info("stopped")
 
     def stop(self) -> None:
-        """End after the turn in hand; a watchdog forces the end when draining takes too long."""
+        """End after the turn in hand; a timer forces the end when draining takes too long."""
         if self._stop.is_set():
             return
         self._stop.set()
-        self._watchdog = threading.Timer(self._settings.drain, self._force, ["the drain deadline passed"])
-        self._watchdog.daemon = True
-        self._watchdog.start()
+        self._deadline = threading.Timer(self._settings.drain, self._force, ["the drain deadline passed"])
+        self._deadline.daemon = True
+        self._deadline.start()
 
     def seconds_since_turn(self) -> float:
         """For /livez: how long the turn in hand has been going on."""
@@ -95,8 +97,8 @@ class Loop:
 
     def unready(self) -> list[str]:
         """For /readyz: why not to count on this worker now."""
-        if self._failing_since is not None:
-            return [f"failing for {time.monotonic() - self._failing_since:.0f} s"]
+        if told := self._trouble.told():
+            return [told]
         return self._worker.unready() if self._worker else ["starting"]
 
     def install_signal_handlers(self) -> None:
@@ -123,8 +125,9 @@ class Loop:
         except TransientError as error:
             self._back_off(error)
         else:
-            self._recovered()
+            self._trouble.over()
         self._last_turn = time.monotonic()
+        self.turns += 1
         self._metrics.turns.inc()
 
     def _drain(self) -> None:
@@ -134,20 +137,10 @@ class Loop:
         except TransientError as error:
             log.warning("could not drain; the next start picks up what is left", error=str(error))
 
-    def _recovered(self) -> None:
-        if self._failing_since is not None:
-            log.info("recovered", seconds=round(time.monotonic() - self._failing_since, 1))
-        self._failing_since, self._failures = None, 0
-
     def _back_off(self, error: TransientError) -> None:
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        self._metrics.transient_errors.labels(type(error.__cause__ or error).__name__).inc()
-        failing = now - self._failing_since
+        failing = self._trouble.goes_on(error)
         if failing > self._settings.give_up:
             raise GaveUp(f"gave up after {failing:.0f} s of trying: {error}") from error
-        wait = min(self._settings.retry_most, self._settings.retry_first * 2 ** min(self._failures, 30))
-        wait *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._failures += 1
-        log.warning("will try again", error=str(error), wait_s=round(wait, 2), failures=self._failures)
-        self._stop.wait(wait)
+        doublings = min(self._trouble.failures - 1, 30)
+        wait = min(self._settings.retry_most, self._settings.retry_first * 2**doublings)
+        self._stop.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter

@@ -105,7 +105,7 @@ class Metrics:
     def _loop(self) -> None:
         self.turns = self._counter("loop_turns", "turns of the worker's loop")
         self.transient_errors = self._counter(
-            "transient_errors", "steps that failed and were tried again", "kind"
+            "transient_errors", "steps that failed and were tried again", "dependency", "kind"
         )
         self.ready = self._gauge("ready", "1 while /readyz says yes")
 

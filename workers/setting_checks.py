@@ -115,6 +115,9 @@ def _times(settings: Any) -> Iterator[str]:
         )
     if settings.solve.lease < LEAST_LEASE:
         yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g}, or solvers take the role from each other"
+    longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
+    if lifecycle.hang <= longest:
+        yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g}: a turn may wait that long for a server"
     if lifecycle.retry_first > lifecycle.retry_most:
         yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
     for name, poll in (("INGEST", settings.ingest.poll), ("RESPONDER", responder.poll)):

@@ -239,6 +239,15 @@ class LifecycleSettings(_Section):
     """Stopping and retrying."""
 
     drain: Seconds = Field(10.0, gt=0, description="to finish work in hand after SIGTERM")
+    hang: Seconds = Field(
+        120.0,
+        ge=1,
+        description="a turn of the loop that takes longer ends the process (exit code 70), with the stacks "
+        "of its threads in the log",
+    )
+    start: Seconds = Field(
+        1_800.0, ge=1, description="the same for the first turn, which connects and loads the embedder"
+    )
     retry_first: Seconds = Field(
         0.1, gt=0, description="first wait after a transient error; doubles, with jitter"
     )

@@ -16,6 +16,7 @@ from workers.metrics import Metrics
 from workers.ports import Exchange
 from workers.setting_checks import cautions
 from workers.settings import Settings, ignored
+from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
@@ -105,6 +106,7 @@ def run(name: str, settings: Settings) -> int:
     metrics = Metrics()
     loop = Loop(lambda: build(settings, metrics), settings.lifecycle, metrics)
     loop.install_signal_handlers()
+    watchdog = Watchdog(lambda: loop.turns, settings.lifecycle)
     probes: ProbeServer | None = None
     try:
         if settings.metrics.enabled:
@@ -122,6 +124,7 @@ def run(name: str, settings: Settings) -> int:
     finally:
         if probes:
             probes.close()
+        watchdog.close()
     return 0
 
 

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
-from workers.errors import ContextGap, TransientError
+from workers.errors import ContextGap, KafkaFailing, RedisFailing, TransientError
 from workers.loop import GaveUp, Loop
 from workers.metrics import Metrics
 from workers.settings import LifecycleSettings
+from workers.trouble import Trouble
 
 QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
 
@@ -112,3 +114,42 @@ def test_it_is_unready_while_failing() -> None:
     worker.stop = look_then_stop
     loop.run()
     assert "failing" in seen[0][0]
+
+
+def test_what_fails_is_told_with_its_words_and_since_when() -> None:
+    trouble = Trouble(Metrics())
+    assert trouble.told() is None
+    trouble.goes_on(KafkaFailing("no broker answers"))
+    assert trouble.told() == "Kafka failing for 0 s: no broker answers"
+    trouble.goes_on(RedisFailing("it is full"))
+    assert trouble.told() == "Redis failing for 0 s: it is full"
+    trouble.over()
+    assert trouble.told() is None
+
+
+def test_a_long_failure_is_two_lines_in_the_log() -> None:
+    trouble = Trouble(Metrics())
+    with capture_logs() as lines:
+        for _ in range(50):
+            trouble.goes_on(KafkaFailing("no broker answers"))
+        trouble.over()
+        trouble.over()
+    assert [line["event"] for line in lines] == [
+        "Kafka is failing; trying again until it is back",
+        "Kafka is back",
+    ]
+    assert lines[1]["failures"] == 50
+
+
+def test_failures_are_counted_by_what_failed() -> None:
+    metrics = Metrics()
+    trouble = Trouble(metrics)
+    for error in (KafkaFailing("a"), KafkaFailing("b"), TransientError("c")):
+        trouble.goes_on(error)
+    shown = metrics.exposition().decode()
+    assert 'hurnet_transient_errors_total{dependency="kafka",kind="KafkaFailing"} 2.0' in shown
+    assert 'hurnet_transient_errors_total{dependency="none",kind="TransientError"} 1.0' in shown
+
+
+def test_turns_are_counted_also_those_that_fail() -> None:
+    assert _run(Scripted([TransientError("away"), None])).turns == 3

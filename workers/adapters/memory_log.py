@@ -16,7 +16,7 @@ from itertools import count
 from typing import Literal
 
 from workers.core.offsets import MAX_NOTE
-from workers.errors import ConfigurationError, ContextGap, Superseded, TransientError
+from workers.errors import ConfigurationError, ContextGap, KafkaFailing, Superseded
 from workers.ports import Bounds, Committed, EndOffsets, Outgoing, Polled, Record
 
 MAX_MESSAGE = 1 << 20
@@ -112,7 +112,7 @@ class MemoryLog:
 
     def check_reachable(self) -> None:
         if self.away:
-            raise TransientError("the in-memory log is away")
+            raise KafkaFailing("the in-memory log is away")
 
     def append(
         self, messages: Sequence[Outgoing], mark: Literal["", "committed", "aborted"] = ""

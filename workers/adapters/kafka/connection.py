@@ -15,7 +15,7 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from workers.addresses import host_ports, shown
-from workers.errors import ConfigurationError, HurnetError, TransientError
+from workers.errors import ConfigurationError, HurnetError, KafkaFailing
 from workers.settings import KafkaSettings
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ _BUGS = (errors.IllegalStateError, errors.IllegalArgumentError)
 def connect(factory: Callable[..., T], settings: KafkaSettings, **arguments: Any) -> T:
     """`factory` (a kafka-python class) with the connection of `settings` and `arguments`, bootstrapped.
 
-    Raises `TransientError` where no broker answers in time, `ConfigurationError` where one refuses us.
+    Raises `KafkaFailing` where no broker answers in time, `ConfigurationError` where one refuses us.
     """
     clients: list[KafkaNetClient] = []
 
@@ -82,7 +82,7 @@ def explained(error: Exception, doing: str) -> Exception:
         return cast(Exception, error)
     if isinstance(error, _NEEDS_A_PERSON):
         return ConfigurationError(f"{doing}: {_reason(error)}")
-    return TransientError(f"{doing}: {_reason(error)}")
+    return KafkaFailing(f"{doing}: {_reason(error)}")
 
 
 def milliseconds(seconds: float) -> int:
@@ -160,11 +160,11 @@ def _no_broker(settings: KafkaSettings) -> HurnetError:
             return ConfigurationError(f"Kafka at {server} refuses us: {_reason(error)}")
         except OSError:
             continue
-        return TransientError(
+        return KafkaFailing(
             f"{server} is open but doesn't answer as Kafka does over {settings.security_protocol}"
             " (is HURNET_KAFKA_SECURITY_PROTOCOL right?)"
         )
-    return TransientError(
+    return KafkaFailing(
         f"no Kafka broker at {settings.bootstrap} (is it running? is HURNET_KAFKA_BOOTSTRAP right?)"
     )
 

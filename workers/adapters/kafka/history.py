@@ -10,7 +10,7 @@ from kafka import TopicPartition
 
 from workers.adapters.kafka import consuming
 from workers.adapters.kafka.connection import milliseconds, translated
-from workers.errors import ConfigurationError, TransientError
+from workers.errors import ConfigurationError, KafkaFailing
 from workers.ports import Bounds, Record
 from workers.settings import KafkaSettings
 
@@ -53,7 +53,7 @@ class KafkaHistory:
             if reached > last:
                 return
             if time.monotonic() - moved > STALL_S:
-                raise TransientError(f"{self._topic}/{partition} gave no record for {STALL_S:g} s")
+                raise KafkaFailing(f"{self._topic}/{partition} gave no record for {STALL_S:g} s")
 
     def close(self) -> None:
         self._consumer.close()

@@ -15,7 +15,7 @@ from workers.adapters.kafka import consuming
 from workers.adapters.kafka.connection import milliseconds, translated
 from workers.adapters.kafka.ends import Ends
 from workers.adapters.kafka.topics import Topics
-from workers.errors import ContextGap, TransientError
+from workers.errors import ContextGap, KafkaFailing
 from workers.ports import Bounds, Committed, EndOffsets, Polled
 from workers.settings import KafkaSettings
 
@@ -217,7 +217,7 @@ class KafkaSource:
         with translated(f"looking up the partitions of {self._topic}"):
             if not self._consumer.partitions_for_topic(self._topic):
                 self.close()
-                raise TransientError(f"the broker does not show the partitions of {self._topic} yet")
+                raise KafkaFailing(f"the broker does not show the partitions of {self._topic} yet")
 
     def _join(self) -> None:
         """kafka-python forgets a join that completes between two polls and begins another, so that members

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers.errors import ConfigurationError, HurnetError, TransientError, Unreadable
+from workers.errors import ConfigurationError, HurnetError, RedisFailing, Unreadable
 from workers.settings import RedisSettings
 
 HEALTH_CHECK_S: Final = 30
@@ -38,22 +38,22 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     ),
     (
         "ReadOnlyError READONLY",
-        TransientError,
+        RedisFailing,
         "is a replica and takes no writes: wait for the failover, or set HURNET_REDIS_URL to the primary",
     ),
     (
         "OutOfMemoryError OOM",
-        TransientError,
+        RedisFailing,
         "is full: raise its maxmemory; nothing is lost, this worker waits",
     ),
     (
         "MISCONF",
-        TransientError,
+        RedisFailing,
         "can't write to its disk: free some space, and see its log; nothing is lost, this worker waits",
     ),
-    ("NOREPLICAS", TransientError, "has too few replicas in reach to take writes (min-replicas-to-write)"),
-    ("BusyLoadingError LOADING", TransientError, "is loading its data"),
-    ("BUSY", TransientError, "is busy with a script"),
+    ("NOREPLICAS", RedisFailing, "has too few replicas in reach to take writes (min-replicas-to-write)"),
+    ("BusyLoadingError LOADING", RedisFailing, "is loading its data"),
+    ("BUSY", RedisFailing, "is busy with a script"),
     (
         "ClusterCrossSlotError CROSSSLOT MovedError AskError MOVED",
         ConfigurationError,
@@ -61,7 +61,7 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     ),
     (
         "ClusterDownError TryAgainError CLUSTERDOWN MASTERDOWN TRYAGAIN",
-        TransientError,
+        RedisFailing,
         "belongs to a group that is down ({text})",
     ),
     (
@@ -79,8 +79,8 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
         ConfigurationError,
         "can't be reached with these certificate files ({text})",
     ),
-    ("TimeoutError", TransientError, "did not answer in time"),
-    ("ConnectionError", TransientError, "can't be reached ({text})"),
+    ("TimeoutError", RedisFailing, "did not answer in time"),
+    ("ConnectionError", RedisFailing, "can't be reached ({text})"),
     ("ResponseError", ConfigurationError, "can't do what is needed ({text})"),
 )
 _RISKS: Final = (
