@@ -3,7 +3,9 @@
 HurnetError
 ├── TransientError          something passes by itself: retried with backoff, then fatal
 │   ├── KafkaFailing            no broker answers, or not as it should
-│   └── RedisFailing            the store is away, full, or a replica
+│   ├── RedisFailing            the store is away, full, or a replica
+│   └── Stalled                 one topic takes no messages at the moment, others do
+├── Undeliverable           the broker refuses a message for what it is, or for where it goes
 ├── ConfigurationError      wrong or missing settings, topics, credentials: a person must act
 ├── ContextError            the context and what is asked of it do not fit together
 │   ├── EmbedderMismatch        another embedder made this context
@@ -16,6 +18,8 @@ HurnetError
 """
 
 from __future__ import annotations
+
+from collections.abc import Set
 
 
 class HurnetError(Exception):
@@ -39,6 +43,26 @@ class RedisFailing(TransientError):
     """Redis is away, or can't do at present what is asked of it."""
 
     dependency = "Redis"
+
+
+class Stalled(TransientError):
+    """Messages to `topics` were not acknowledged in time, though the brokers answered all else."""
+
+    def __init__(self, message: str, topics: Set[str]) -> None:
+        super().__init__(message)
+        self.topics = frozenset(topics)
+
+
+class Undeliverable(HurnetError):
+    """A message is refused, and would be again. `topics` take none from us; without them it is one of the
+    messages at the places `suspects` that is refused for what it is."""
+
+    def __init__(
+        self, message: str, suspects: Set[int] = frozenset(), topics: Set[str] = frozenset()
+    ) -> None:
+        super().__init__(message)
+        self.suspects = frozenset(suspects)
+        self.topics = frozenset(topics)
 
 
 class ConfigurationError(HurnetError):

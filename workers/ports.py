@@ -146,7 +146,7 @@ class Sink(Protocol):
 
     def send(self, messages: Sequence[Outgoing]) -> Sequence[tuple[int, int]]:
         """Returns once every message is acknowledged by all in-sync replicas: where each is, as
-        (partition, offset), in their order."""
+        (partition, offset), in their order. Raises `Undeliverable` where one is refused for what it is."""
 
     def close(self) -> None: ...
 
@@ -174,7 +174,8 @@ class Exchange(Source, Protocol):
     ) -> bool:
         """Send and commit as one (`notes` as in `commit`). True: all of it happened. False: none of it did,
         the positions are back at the committed offsets, and the caller drops what it holds. Raises
-        `Superseded` when fenced."""
+        `Superseded` when fenced; and, after going back likewise, `Undeliverable` where a message or its topic
+        is refused, `Stalled` where topics do not acknowledge though others do."""
 
     def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
         """As `committed`, with the strings beside the offsets."""
@@ -191,6 +192,9 @@ class Exchange(Source, Protocol):
 
     def has_topic(self, topic: str) -> bool:
         """Whether `topic` exists (answers may be cached for seconds)."""
+
+    def unwritable(self, topic: str) -> str | None:
+        """Why `topic` takes no messages now, if that can be seen (answers may be cached for seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ class Responder:
         self._poll()
         delivered = 0
         ends = self._exchange.end_offsets(self._texts, REACH_AGE_S) if self._pending.unsure else None
-        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._settings.batch, ends)
+        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._delivery.most, ends)
         self._metrics.queries_waiting.set(self._pending.parked)
         try:
             if taken:
@@ -241,12 +241,11 @@ class Responder:
 
     def _deliver(self, replies: Sequence[Reply]) -> bool:
         """All answers and their queries' offsets as one."""
-        messages = [message for reply in replies for message in self._delivery.messages(reply)]
         answered = [reply.pending for reply in replies]
         done = self._pending.done(answered)
         next_offsets = {partition: mine.next for partition, mine in done.items()}
         notes = {partition: mine.note() for partition, mine in done.items()}
-        if not self._exchange.deliver(messages, next_offsets, notes):
+        if not self._delivery.deliver(replies, next_offsets, notes):
             self._metrics.transactions_aborted.inc()
             log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
             return False

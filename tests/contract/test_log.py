@@ -18,7 +18,7 @@ from workers.adapters.kafka.sink import KafkaSink
 from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
 from workers.core.offsets import MAX_NOTE
-from workers.errors import ConfigurationError, ContextGap, Superseded
+from workers.errors import ConfigurationError, ContextGap, Superseded, Undeliverable
 from workers.ports import Bounds, Committed, EndOffsets, Exchange, Outgoing, Polled, Record, Sink, Source
 from workers.settings import KafkaSettings, ResponderSettings
 
@@ -342,10 +342,59 @@ def test_a_message_that_is_too_large_is_refused_and_the_next_one_sent(
     broker: Broker, topic: str, size: int
 ) -> None:
     sink = broker.sink()
-    with pytest.raises(ConfigurationError, match="large"):
+    with pytest.raises(Undeliverable, match="large") as caught:
         sink.send([Outgoing(topic, b"x" * size)])
+    assert caught.value.suspects == {0}
+    assert not caught.value.topics
     sink.send(messages(topic, [1]))
     assert values(read(broker.source(topic, "g"), 1)) == [1]
+
+
+@pytest.mark.parametrize("size", [2 << 20, 5_000_000])
+def test_an_answer_that_is_too_large_is_told_and_nothing_is_delivered(
+    broker: Broker, topic: str, size: int
+) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(3)))
+    exchange = broker.exchange(topic, "g", topic)
+    records = read(exchange, 3)
+    large = [Outgoing(answers, b"fits"), Outgoing(answers, b"x" * size), Outgoing(answers, b"fits too")]
+    with pytest.raises(Undeliverable, match="large") as caught:
+        exchange.deliver(large, {0: 3})
+    assert caught.value.suspects == {1}
+    assert not caught.value.topics
+    assert values(read(exchange, 3)) == values(records), "back at the committed offsets"
+    assert exchange.deliver(messages(answers, [1]), {0: 3})
+    assert values(read(broker.source(answers, "reader"), 1)) == [1]
+
+
+def test_an_answer_to_a_topic_that_is_gone_is_told_and_nothing_is_delivered(
+    broker: Broker, topic: str
+) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(3)))
+    exchange = broker.exchange(topic, "g", topic)
+    records = read(exchange, 3)
+    with pytest.raises(Undeliverable, match=f"{topic}-gone") as caught:
+        exchange.deliver([*messages(answers, [1]), Outgoing(f"{topic}-gone", b"x")], {0: 3})
+    assert caught.value.topics == {f"{topic}-gone"}
+    assert caught.value.suspects == {1}
+    assert values(read(exchange, 3)) == values(records)
+    assert exchange.unwritable(f"{topic}-gone")
+    assert exchange.unwritable(answers) is None
+
+
+def test_a_rewind_brings_back_what_was_not_delivered(broker: Broker, topic: str) -> None:
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(5)))
+    exchange = broker.exchange(topic, "g", topic)
+    read(exchange, 5)
+    assert exchange.deliver(messages(answers, [1]), {0: 2})
+    exchange.rewind()
+    assert values(read(exchange, 3)) == [2, 3, 4]
 
 
 def test_an_unknown_topic_is_refused_at_once_and_not_made(broker: Broker, topic: str) -> None:
@@ -360,7 +409,7 @@ def test_an_unknown_topic_is_refused_at_once_and_not_made(broker: Broker, topic:
 
 
 def test_an_unknown_partition_is_refused(broker: Broker, topic: str) -> None:
-    with pytest.raises(ConfigurationError, match="partition"):
+    with pytest.raises(Undeliverable, match="partition"):
         broker.sink().send(messages(topic, [1], partition=17))
 
 

@@ -2,7 +2,9 @@
 
 It keeps to what is easily got wrong with Kafka: a partition changes hands only once its old owner has given
 it up at a poll of its own, one handed back starts again at the committed offset, transactions leave holes in
-the offsets, a fenced or evicted member commits nothing. `away` and `fail` are for tests.
+the offsets, a fenced or evicted member commits nothing. `away`, `fail`, `silent` (polls bring nothing, and no
+error), and what a topic refuses (`max_message` bytes, `forbidden`, `stalled`: too few replicas in sync, not
+yet seen) are for tests.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from itertools import count
 from typing import Literal
 
 from workers.core.offsets import MAX_NOTE
-from workers.errors import ConfigurationError, ContextGap, KafkaFailing, Superseded
+from workers.errors import (
+    ConfigurationError,
+    ContextGap,
+    KafkaFailing,
+    Stalled,
+    Superseded,
+    Undeliverable,
+)
 from workers.ports import Bounds, Committed, EndOffsets, Outgoing, Polled, Record
 
 MAX_MESSAGE = 1 << 20
@@ -64,12 +73,16 @@ class MemoryLog:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.away = False
+        self.silent = False
         self.changed = threading.Condition(threading.RLock())
         self.topics: dict[str, list[_Partition]] = {}
         self.ids: dict[str, str] = {}
         self._groups: dict[tuple[str, str], _Group] = {}
         self._epochs: dict[str, int] = {}
         self._failures = 0
+        self.max_message: dict[str, int] = {}
+        self.forbidden: set[str] = set()
+        self.stalled: set[str] = set()
         self._turn = count()
         self._now = now
 
@@ -118,8 +131,7 @@ class MemoryLog:
         self, messages: Sequence[Outgoing], mark: Literal["", "committed", "aborted"] = ""
     ) -> list[tuple[int, int]]:
         """The (partition, offset) of each. With a `mark`, as one transaction: a hole ends each partition."""
-        for message in messages:
-            self._check(message)
+        self._check(messages)
         with self.changed:
             placed = [self._add(message, hidden=mark == "aborted") for message in messages]
             if mark:
@@ -129,13 +141,29 @@ class MemoryLog:
             self.changed.notify_all()
             return placed
 
-    def _check(self, message: Outgoing) -> None:
-        if message.topic not in self.topics:
-            raise ConfigurationError(f"no such topic: {message.topic}")
-        if len(message.value or b"") + len(message.key or b"") > MAX_MESSAGE:
-            raise ConfigurationError(f"sending to {message.topic}: the message is too large")
+    def has(self, topic: str) -> bool:
+        """Whether it exists; one that we may not write to may be seen all the same."""
+        return topic in self.topics
+
+    def _check(self, messages: Sequence[Outgoing]) -> None:
+        closed = {m.topic for m in messages if not self.has(m.topic) or m.topic in self.forbidden}
+        if closed:
+            suspects = {i for i, message in enumerate(messages) if message.topic in closed}
+            names = ", ".join(sorted(closed))
+            raise Undeliverable(f"no such topic, or no right to it: {names}", suspects, closed)
+        for i, message in enumerate(messages):
+            if problem := self._problem(message):
+                raise Undeliverable(f"sending to {message.topic}: {problem}", {i})
+        if waiting := {message.topic for message in messages} & self.stalled:
+            raise Stalled(f"no acknowledgement in time from {', '.join(sorted(waiting))}", waiting)
+
+    def _problem(self, message: Outgoing) -> str | None:
         if message.partition is not None and message.partition >= len(self.topics[message.topic]):
-            raise ConfigurationError(f"sending: {message.topic} has no partition {message.partition}")
+            return f"there is no partition {message.partition}"
+        size = len(message.value or b"") + len(message.key or b"")
+        size += sum(len(name) + len(value or b"") for name, value in message.headers)
+        most = self.max_message.get(message.topic, MAX_MESSAGE)
+        return f"the message is too large ({size:,} bytes)" if size > most else None
 
     def _add(self, m: Outgoing, hidden: bool) -> tuple[int, int]:
         partitions = self.topics[m.topic]
@@ -170,7 +198,9 @@ class MemorySource:
         with self._log.changed:
             self._log.check_reachable()
             assigned, revoked = self._rebalance()
-            while not (records := self._take(max_records)) and not (assigned or revoked or self._lost):
+            while not (records := [] if self._log.silent else self._take(max_records)) and not (
+                assigned or revoked or self._lost
+            ):
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._log.changed.wait(left):
                     break
@@ -194,8 +224,14 @@ class MemorySource:
         return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
 
     def lag(self) -> Mapping[int, int]:
+        if self._log.away:
+            return {}
         ends = {p: self._log.partition(self._topic, p).end for p in self._positions}
         return {p: max(0, end - self._positions[p]) for p, end in ends.items()}
+
+    def held_back(self) -> Mapping[int, int]:
+        """Transactions here are over in one step."""
+        return {}
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
         self._log.check_reachable()
@@ -281,7 +317,12 @@ class MemorySink:
 
     def send(self, messages: Sequence[Outgoing]) -> Sequence[tuple[int, int]]:
         self._log.check_reachable()
-        return self._log.append(messages)
+        try:
+            return self._log.append(messages)
+        except Undeliverable as error:
+            if error.topics:
+                raise ConfigurationError(str(error)) from error
+            raise
 
     def close(self) -> None:
         """Nothing to free."""
@@ -313,14 +354,22 @@ class MemoryExchange(MemorySource):
             if self._log.away or not self._positions.keys() >= next_offsets.keys():
                 self.rewind()
                 return False
-            if self._log.failing():
-                self._log.append(messages, mark="aborted")
+            try:
+                failing = self._log.failing()
+                self._log.append(messages, mark="aborted" if failing else "committed")
+            except (Stalled, Undeliverable):
+                self.rewind()
+                raise
+            if failing:
                 self.rewind()
                 return False
-            self._log.append(messages, mark="committed")
             self._group.commit(next_offsets, notes or {})
             return True
 
     def has_topic(self, topic: str) -> bool:
         self._log.check_reachable()
-        return topic in self._log.topics
+        return self._log.has(topic)
+
+    def unwritable(self, topic: str) -> str | None:
+        self._log.check_reachable()
+        return None if self._log.has(topic) else "it does not exist"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,12 +13,15 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from workers.adapters.kafka.connection import connect, explained, milliseconds, translated
+from workers.adapters.kafka.refusals import missing, refusal, stall
 from workers.adapters.kafka.sink import BATCHING, KafkaSink, abandon, close, enqueue
 from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.kafka.topics import Topics
-from workers.errors import ConfigurationError, HurnetError, Superseded, TransientError
+from workers.errors import ConfigurationError, HurnetError, Stalled, Superseded, TransientError, Undeliverable
 from workers.ports import Committed, Outgoing, Polled
 from workers.settings import KafkaSettings, ResponderSettings
+
+_log = logging.getLogger(__name__)
 
 # A broker also fences us for having paused longer than the transaction's time-out, and an instance that takes
 # over fences us each time it begins: once may be innocence, twice within this is not.
@@ -48,8 +53,12 @@ class TransactionalExchange(KafkaSource):
             self._discard()
             raise
 
+    @property
+    def _connected(self) -> bool:
+        return self._producer is not None
+
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        if self._producer is None:
+        if not self._connected:
             self._begin()
         return super().poll(timeout_s, max_records)
 
@@ -65,20 +74,31 @@ class TransactionalExchange(KafkaSource):
             self.rewind()
             return False
         try:
-            self._topics.require({message.topic for message in messages})
+            gone = {message.topic for message in messages if not self._topics.has(message.topic)}
         except TransientError:
             self.rewind()
             return False
+        if gone:
+            self.rewind()
+            raise missing(gone, messages)
         try:
             offsets = self._offsets(next_offsets, notes)
             self._producer.transact(messages, offsets, group, self._deadline)
-        except (kafka_errors.KafkaError, ConfigurationError) as error:
+        except (kafka_errors.KafkaError, Undeliverable) as error:
+            blamed = self._producer.blamed(messages, error)
             expected = {p: Committed(o, (notes or {}).get(p, "")) for p, o in next_offsets.items()}
-            return self._recover(self._producer, error, expected)
+            if self._recover(self._producer, error, expected):
+                return True
+            if blamed and self._connected:  # anew: the brokers are there
+                raise blamed from error
+            return False
         return True
 
     def has_topic(self, topic: str) -> bool:
         return self._topics.has(topic)
+
+    def unwritable(self, topic: str) -> str | None:
+        return self._topics.problem(topic)
 
     def log_id(self) -> str:
         return self._topics.id(self._topic)
@@ -116,13 +136,35 @@ class TransactionalExchange(KafkaSource):
                     " each running responder needs its own HURNET_RESPONDER_INSTANCE"
                 ) from cause
             self._fenced_at = now
-        return cause if isinstance(cause, HurnetError) else explained(cause, "delivering")
+        if isinstance(
+            cause, HurnetError | kafka_errors.TopicAuthorizationFailedError | kafka_errors.InvalidTopicError
+        ):
+            return cause  # of a message or a topic, and no matter of settings
+        return explained(cause, "delivering")
 
     def _begin(self) -> None:
-        producer = connect(
+        try:
+            self._producer = self._ready(self._transactional_id)
+        except TransientError as error:
+            if not isinstance(error.__cause__, kafka_errors.KafkaTimeoutError):
+                raise
+            self._producer = self._spare(error)
+
+    def _spare(self, error: TransientError) -> TransactionalProducer:
+        """One under an id that nobody has used. A transaction to a partition that lacks replicas can't be
+        committed or aborted and keeps its id until they are back. Nothing is answered twice by that: offsets
+        are committed by whoever owns the partition, and read only once no open transaction has any."""
+        try:
+            return self._ready(f"{self._transactional_id}-{secrets.token_hex(4)}")
+        except HurnetError as other:
+            _log.debug("no spare transactional id either: %s", other)
+            raise error from other
+
+    def _ready(self, transactional_id: str) -> TransactionalProducer:
+        producer: TransactionalProducer = connect(
             TransactionalProducer,
             self._settings,
-            transactional_id=self._transactional_id,
+            transactional_id=transactional_id,
             transaction_timeout_ms=milliseconds(self._transaction_timeout),
             max_block_ms=milliseconds(self._deadline),
             delivery_timeout_ms=milliseconds(max(self._deadline, self._settings.request_timeout) + 1),
@@ -130,12 +172,12 @@ class TransactionalExchange(KafkaSource):
             **BATCHING,
         )
         try:
-            with translated(f"taking over the transactional id {self._transactional_id}"):
+            with translated(f"taking over the transactional id {transactional_id}"):
                 producer.init_transactions()
         except Exception:
             abandon(producer)
             raise
-        self._producer = producer
+        return producer
 
     def _discard(self) -> None:
         if self._producer is not None:
@@ -148,17 +190,21 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
     here every wait ends."""
 
     commit_sent = False
+    _futures: Sequence[Any] = ()
+    _offsets_sent = False
 
     def transact(
         self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, seconds: float
     ) -> None:
         """One transaction within `seconds`. After any error this producer is of no more use."""
         deadline = time.monotonic() + seconds
-        self.commit_sent = False
+        self.commit_sent = self._offsets_sent = False
+        futures = self._futures = list[Any]()
         self.begin_transaction()
-        futures = enqueue(self, messages)
+        enqueue(self, messages, futures)
         if offsets:
             self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
+        self._offsets_sent = True
         for future in futures:
             future.get(timeout=max(0.0, deadline - time.monotonic()))
         self.commit_sent = True
@@ -167,6 +213,16 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
     def cause(self, error: Exception) -> Exception:
         """What first went wrong: later errors only say that something did."""
         return self._transaction_manager.last_error or error
+
+    def blamed(self, messages: Sequence[Outgoing], error: Exception) -> Undeliverable | Stalled | None:
+        """Which message or topic made `transact` raise `error`, if it was one."""
+        if isinstance(error, Undeliverable):
+            return error
+        refused = refusal(messages, self._futures, self.cause(error))
+        enqueued = len(self._futures) == len(messages)
+        if refused or (enqueued and not self._offsets_sent):  # then the coordinators did not answer
+            return refused
+        return stall(messages, self._futures, error)
 
     def _wait(self, result: Any, deadline: float) -> None:
         self._sender.wakeup()
@@ -195,7 +251,10 @@ class AtLeastOnceExchange(KafkaSource):
     ) -> bool:
         """False where the messages may not all have been sent; they will be sent again."""
         try:
-            self._sink.send(messages)
+            self._sink.attempt(messages)
+        except (Stalled, Undeliverable):
+            self.rewind()
+            raise
         except TransientError:
             self.rewind()
             return False
@@ -205,6 +264,9 @@ class AtLeastOnceExchange(KafkaSource):
 
     def has_topic(self, topic: str) -> bool:
         return self._topics.has(topic)
+
+    def unwritable(self, topic: str) -> str | None:
+        return self._topics.problem(topic)
 
     def log_id(self) -> str:
         return self._topics.id(self._topic)

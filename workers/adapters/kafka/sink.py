@@ -12,8 +12,9 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from workers.adapters.kafka.connection import connect, explained, milliseconds
+from workers.adapters.kafka.refusals import missing, own_refusal, refusal, stall
 from workers.adapters.kafka.topics import Topics
-from workers.errors import ConfigurationError
+from workers.errors import ConfigurationError, Stalled, Undeliverable
 from workers.ports import Outgoing
 from workers.settings import KafkaSettings
 
@@ -35,22 +36,49 @@ class KafkaSink:
         self._producer: Any = self._connected()
 
     def send(self, messages: Sequence[Outgoing]) -> Sequence[tuple[int, int]]:
-        """Raises `TransientError` where some may not have arrived, `ConfigurationError` where one cannot."""
+        """Raises `TransientError` where some may not have arrived, `Undeliverable` where one cannot, and
+        `ConfigurationError` where its topic takes none."""
+        try:
+            return self.attempt(messages)
+        except Undeliverable as error:
+            if error.topics:  # a sink's topics are ours, not a client's
+                raise ConfigurationError(str(error)) from error
+            raise
+
+    def attempt(self, messages: Sequence[Outgoing]) -> Sequence[tuple[int, int]]:
+        """As `send`, to topics that a client may have named: raises `Undeliverable` for these too."""
         if not messages:
             return ()
-        self._topics.require({message.topic for message in messages})
+        if gone := {m.topic for m in messages if not self._topics.has(m.topic)}:
+            raise missing(gone, messages)
         self._producer = self._producer or self._connected()
+        futures: list[Any] = []
         try:
-            futures = enqueue(self._producer, messages)
+            enqueue(self._producer, messages, futures)
             deadline = time.monotonic() + 2 * self._timeout_s + 1
             acknowledged = [future.get(timeout=max(0.0, deadline - time.monotonic())) for future in futures]
-        except kafka_errors.KafkaError as error:
-            # An idempotent producer may refuse everything after a failure: the next send gets a new one.
-            self._topics.forget()
-            abandon(self._producer)
-            self._producer = None
-            raise explained(error, "sending to " + ", ".join({m.topic for m in messages})) from error
+        except (kafka_errors.KafkaError, Undeliverable) as error:
+            raise self._failed(messages, futures, error) from error
         return [(metadata.partition, metadata.offset) for metadata in acknowledged]
+
+    def _failed(self, messages: Sequence[Outgoing], futures: Sequence[Any], error: Exception) -> Exception:
+        """What to raise. An idempotent producer may refuse everything after a failure: the next send gets a
+        new one."""
+        self._topics.forget()
+        abandon(self._producer)
+        self._producer = None
+        if isinstance(error, Undeliverable):
+            return error
+        blamed = refusal(messages, futures, error) or self._stall(messages, futures, error)
+        return blamed or explained(error, "sending to " + ", ".join({m.topic for m in messages}))
+
+    def _stall(
+        self, messages: Sequence[Outgoing], futures: Sequence[Any], error: Exception
+    ) -> Stalled | None:
+        """Only if another topic acknowledged meanwhile: else it may be the brokers that are away."""
+        blamed = stall(messages, futures, error)
+        others = {m.topic for m, future in zip(messages, futures, strict=False) if future.succeeded()}
+        return blamed if blamed and others - blamed.topics else None
 
     def close(self) -> None:
         self._topics.close()
@@ -70,22 +98,25 @@ class KafkaSink:
         )
 
 
-def enqueue(producer: Any, messages: Sequence[Outgoing]) -> list[Any]:
-    """Hand `messages` to the producer; the futures of their acknowledgements."""
-    try:
-        return [
-            producer.send(
-                m.topic,
-                value=m.value,
-                key=m.key,
-                headers=list(m.headers),
-                partition=m.partition,
-                timestamp_ms=m.timestamp_ms,
-            )
-            for m in messages
-        ]
-    except ValueError as error:  # a partition that the topic doesn't have
-        raise ConfigurationError(f"sending: {error}") from error
+def enqueue(producer: Any, messages: Sequence[Outgoing], futures: list[Any]) -> None:
+    """Hand `messages` to the producer, and add the futures of their acknowledgements to `futures`. Raises
+    `Undeliverable` for one that the client refuses by itself."""
+    for place, message in enumerate(messages):
+        try:
+            futures.append(_handed(producer, message))
+        except (ValueError, kafka_errors.MessageSizeTooLargeError) as error:  # ValueError: no such partition
+            raise own_refusal(messages, place, error) from error
+
+
+def _handed(producer: Any, message: Outgoing) -> Any:
+    return producer.send(
+        message.topic,
+        value=message.value,
+        key=message.key,
+        headers=list(message.headers),
+        partition=message.partition,
+        timestamp_ms=message.timestamp_ms,
+    )
 
 
 def close(producer: Any, timeout_s: float) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,11 @@ from workers.settings import KafkaSettings
 
 _FRESH_S = 5.0  # how long an answer about a topic is believed
 _REMEMBERED = 10_000  # reply-to topics come from clients: the memory of them is bounded
+_NOT_SEEN = (
+    kafka_errors.InvalidTopicError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.UnknownTopicOrPartitionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +37,31 @@ class TopicFinding:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of a topic, and when. `problem` is why it takes no messages, as far as can be seen."""
+
+    at: float
+    exists: bool
+    problem: str | None
+
+
 class Topics:
     """Whether topics exist, over an admin connection that is opened when first needed; never creates one."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._admin: Any = None
-        self._known: dict[str, tuple[float, bool]] = {}
+        self._known: dict[str, _Look] = {}
 
     def has(self, topic: str) -> bool:
-        now = time.monotonic()
-        asked, answer = self._known.get(topic, (float("-inf"), False))
-        if now - asked < _FRESH_S:
-            return answer
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        answer = self._ask(topic)
-        self._known[topic] = (now, answer)
-        return answer
+        """Whether it exists and we may see it."""
+        return self._look(topic).exists
+
+    def problem(self, topic: str) -> str | None:
+        """Why it takes no messages now, if that can be seen: a transaction with such a topic could be neither
+        committed nor aborted."""
+        return self._look(topic).problem
 
     def require(self, topics: Iterable[str]) -> None:
         """Raises `ConfigurationError` naming the topics that do not exist."""
@@ -73,17 +86,50 @@ class Topics:
             self._admin.close()
             self._admin = None
 
-    def _ask(self, topic: str) -> bool:
-        return topic in self._described([topic])
+    def _look(self, topic: str) -> _Look:
+        now = time.monotonic()
+        known = self._known.get(topic)
+        if known is None or now - known.at >= _FRESH_S:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[topic] = _Look(now, *self._ask(topic))
+        return known
+
+    def _ask(self, topic: str) -> tuple[bool, str | None]:
+        """Whether it exists, and why it takes no messages."""
+        with self._asking(f"looking up {topic}") as admin:
+            described = _described(admin, [topic])
+            if topic not in described:
+                return False, "it does not exist"
+            return True, _unwritable(admin, topic, described[topic]["partitions"])
 
     def _described(self, topics: list[str]) -> dict[str, Any]:
+        with self._asking(f"looking up {', '.join(topics)}") as admin:
+            return _described(admin, topics)
+
+    @contextlib.contextmanager
+    def _asking(self, doing: str) -> Iterator[Any]:
+        """The connection, which is given up if anything fails."""
         self._admin = self._admin or connect(KafkaAdminClient, self._settings)
         try:
-            with translated(f"looking up {', '.join(topics)}"):
-                return _described(self._admin, topics)
+            with translated(doing):
+                yield self._admin
         except Exception:
             self.close()
             raise
+
+
+def _unwritable(admin: Any, topic: str, partitions: list[Any]) -> str | None:
+    if any(p["leader_id"] < 0 for p in partitions):
+        return "a partition has no leader"
+    if all(len(p["isr_nodes"]) >= len(p["replica_nodes"]) for p in partitions):
+        return None
+    least = int(_configs(admin, [topic])[topic].get("min.insync.replicas", 1))
+    for p in partitions:
+        in_sync, needed = len(p["isr_nodes"]), min(least, len(p["replica_nodes"]))
+        if in_sync < needed:
+            return f"{in_sync} replicas are in sync, and it needs {needed}"
+    return None
 
 
 def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFinding]:
@@ -157,17 +203,17 @@ def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
     asked = [ConfigResource("topic", name) for name in names]
-    topics = admin.describe_configs(asked, config_filter="all")["topic"]
+    topics = admin.describe_configs(asked, config_filter="all")["topic"]  # empty without the right to it
     return {name: {key: str(entry["value"]) for key, entry in topics[name].items()} for name in names}
 
 
 def _described(admin: Any, names: list[str]) -> dict[str, Any]:
-    """The metadata of those that exist."""
+    """The metadata of those that exist and that we may see."""
     found = {}
     for topic in admin.describe_topics(names):
         error = kafka_errors.for_code(topic["error_code"])
         if error is kafka_errors.NoError:
             found[topic["name"]] = topic
-        elif error not in (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.InvalidTopicError):
+        elif error not in _NOT_SEEN:
             raise error(topic["name"])
     return found

@@ -1,0 +1,274 @@
+"""Reply topics of clients that a real broker refuses, each in its own way: nothing else is held up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
+
+from schemas import Answer, Query
+from tests.contract.test_kafka_faults import read_all
+from tests.unit.test_responder import EMBEDDER, PAIRS, World
+from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from workers.adapters.kafka.sink import KafkaSink
+from workers.adapters.memory import MemoryContextStore, MemoryWeightsStore
+from workers.adapters.servers import KafkaCluster, KafkaServer
+from workers.adapters.servers.kafka import Seat, random_id
+from workers.adapters.servers.process import free_ports
+from workers.errors import Stalled, TransientError
+from workers.metrics import Metrics
+from workers.ports import Exchange, Outgoing
+from workers.responder import Responder
+from workers.settings import KafkaSettings, ResponderSettings, Settings
+
+# kafka-python leaves the socket of a refused or failed connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
+
+KINDS = pytest.mark.parametrize("kind", [TransactionalExchange, AtLeastOnceExchange])
+
+
+@dataclass
+class System:
+    """A responder over a context in memory and topics of its own on a real broker."""
+
+    kafka: KafkaSettings
+    settings: ResponderSettings
+    responder: Responder
+    mine: str
+
+    def ask(self, *identifiers: str, to: str | None = None, top_k: int = 1) -> None:
+        headers = () if to is None else (("reply-to", to.encode()),)
+        with closing(KafkaSink(self.kafka)) as sink:
+            asked = [Query(text="rain", id=i, top_k=top_k).encode() for i in identifiers]
+            sink.send([Outgoing(self.kafka.queries, value, headers=headers, partition=0) for value in asked])
+
+    def answers(self, topic: str, count: int) -> dict[str, str]:
+        """Turn until so many answers are there."""
+        deadline = time.monotonic() + 60
+        counter = self.responder._metrics.registry.get_sample_value
+        while sum(counter("hurnet_queries_total", {"outcome": o}) or 0 for o in OUTCOMES) < count:
+            assert time.monotonic() < deadline
+            try:
+                self.responder.step()
+            except TransientError:
+                time.sleep(0.1)
+        found = [Answer.decode(value) for _, _, value in read_all(self.kafka, topic, 1)]
+        if isinstance(self.responder._exchange, TransactionalExchange):
+            assert len({a.id for a in found}) == len(found)
+        return {a.id: a.outcome for a in found}
+
+
+OUTCOMES = ("answered", "abstained", "rejected", "timed-out")
+Build = Callable[..., System]
+
+
+@pytest.fixture
+def system(kafka_bootstrap: str, unique: str) -> Iterator[Build]:
+    made: list[System] = []
+
+    def build(kind: type[TransactionalExchange] | type[AtLeastOnceExchange], **mine: str) -> System:
+        kafka = named(KafkaSettings(bootstrap=kafka_bootstrap, session_timeout=6), unique)
+        create(kafka_bootstrap, kafka, **mine)
+        made.append(started(kafka, kind))
+        return made[-1]
+
+    yield build
+    for system in made:
+        system.responder.close()
+
+
+def named(kafka: KafkaSettings, unique: str) -> KafkaSettings:
+    topics = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+    return kafka.model_copy(update=topics)
+
+
+def create(bootstrap: str, kafka: KafkaSettings, **mine: str) -> None:
+    """Our topics, and a client's with these configs."""
+    plain = {name: {"num_partitions": 1} for name in (kafka.queries, kafka.answers, kafka.dead_letters)}
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.create_topics(
+            {**plain, f"{kafka.answers}-mine": {"num_partitions": 1, "configs": mine}}, wait_for_metadata=True
+        )
+
+
+def started(
+    kafka: KafkaSettings,
+    kind: type[TransactionalExchange] | type[AtLeastOnceExchange],
+    store: World | None = None,
+) -> System:
+    settings = ResponderSettings(
+        group=f"g-{kafka.queries}",
+        instance="one",
+        poll=0.05,
+        threshold=0,
+        reply_topics=".*",
+        transaction_deadline=3,
+    )
+    world = store or World()
+    world.teach(*PAIRS, *((f"rain {i} {'x' * 300}", f"{i} {'y' * 300}") for i in range(30)))
+    stores = MemoryContextStore(world.server), MemoryWeightsStore(world.server)
+    exchange: Exchange = kind(kafka, settings)
+    responder = Responder(exchange, *stores, EMBEDDER, Settings(kafka=kafka, responder=settings), Metrics())
+    return System(kafka, settings, responder, f"{kafka.answers}-mine")
+
+
+@KINDS
+def test_answers_above_what_a_reply_topic_takes_are_rejected_alone(
+    system: Build, kind: type[TransactionalExchange]
+) -> None:
+    made = system(kind, **{"max.message.bytes": "6000"})
+    made.ask("a")
+    made.ask("b", "c", "d", to=made.mine)
+    made.ask("large", to=made.mine, top_k=30)
+    made.ask("e", "f", to=made.mine)
+    made.ask("g")
+    assert made.answers(made.kafka.answers, 8) == {"a": "answered", "large": "rejected", "g": "answered"}
+    assert made.answers(made.mine, 8) == dict.fromkeys("bcdef", "answered")
+
+
+@KINDS
+def test_a_reply_topic_that_is_compacted_refuses_an_answer_without_a_key(
+    system: Build, kind: type[TransactionalExchange]
+) -> None:
+    made = system(kind, **{"cleanup.policy": "compact"})
+    made.ask("a")
+    made.ask("mine", to=made.mine)
+    made.ask("b")
+    assert made.answers(made.kafka.answers, 3) == {"a": "answered", "mine": "rejected", "b": "answered"}
+
+
+@KINDS
+def test_a_reply_topic_that_vanishes_between_check_and_sending(
+    system: Build, kind: type[TransactionalExchange]
+) -> None:
+    made = system(kind)
+    made.ask("a")
+    made.ask("mine", to=made.mine)
+    made.ask("b")
+    admitted = made.responder._delivery.admitted
+
+    def vanishing(pending: object) -> object:
+        found = admitted(pending)  # type: ignore[arg-type]
+        with KafkaAdminClient(bootstrap_servers=made.kafka.bootstrap) as admin:
+            if made.mine in admin.list_topics():
+                admin.delete_topics([made.mine])
+        return found
+
+    made.responder._delivery.admitted = vanishing  # type: ignore[method-assign, assignment]
+    assert made.answers(made.kafka.answers, 3) == {"a": "answered", "mine": "rejected", "b": "answered"}
+
+
+@KINDS
+@pytest.mark.parametrize("known", [True, False])
+def test_a_reply_topic_under_min_isr(kind: type[TransactionalExchange], known: bool) -> None:
+    """Whether it is seen beforehand or not: then the transaction can neither be committed nor aborted, and
+    what comes next must go on all the same."""
+    with KafkaCluster(3) as cluster:
+        kafka = named(KafkaSettings(bootstrap=cluster.bootstrap, session_timeout=6), "t")
+        create(cluster.bootstrap, kafka)
+        mine = {"assignments": {0: [1, 3]}, "configs": {"min.insync.replicas": "2"}}
+        with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
+            admin.create_topics({"mine": mine}, wait_for_metadata=True)
+        made = started(kafka, kind)
+        try:
+            made.ask("a", "b")
+            made.answers(kafka.answers, 2)
+            cluster.nodes[2].kill()
+            wait_until_out_of_sync(cluster.nodes[0].bootstrap, "mine")
+            made.kafka = kafka.model_copy(update={"bootstrap": cluster.nodes[0].bootstrap})
+            if not known:
+                made.responder._exchange.unwritable = lambda _: None  # type: ignore[method-assign, assignment]
+            begun = time.monotonic()
+            made.ask("mine", to="mine")
+            made.ask("c")
+            expected = {"a": "answered", "b": "answered", "mine": "rejected", "c": "answered"}
+            assert made.answers(kafka.answers, 4) == expected
+            assert time.monotonic() - begun < (30 if known else 60)
+        finally:
+            made.responder.close()
+
+
+def wait_until_out_of_sync(bootstrap: str, topic: str) -> None:
+    deadline = time.monotonic() + 60
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        while len(admin.describe_topics([topic])[0]["partitions"][0]["isr_nodes"]) > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def locked() -> Iterator[tuple[str, KafkaSettings]]:
+    """A broker that asks who may do what: its inner address may do all, the user of the settings what he is
+    given."""
+    inner, outer, controller = free_ports(3)
+    listeners = {"PLAINTEXT": inner, "SASL_PLAINTEXT": outer, "CONTROLLER": controller}
+    users = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_me="right";'
+    settings = {
+        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners
+        ),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": users,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    seat = Seat(1, {1: controller}, random_id())
+    with KafkaServer(port=inner, settings=settings, seat=seat):
+        yield (
+            f"127.0.0.1:{inner}",
+            KafkaSettings.model_validate(
+                {
+                    "bootstrap": f"127.0.0.1:{outer}",
+                    "security_protocol": "SASL_PLAINTEXT",
+                    "sasl_mechanism": "PLAIN",
+                    "username": "me",
+                    "password": "right",
+                    "session_timeout": 6,
+                }
+            ),
+        )
+
+
+def allow(bootstrap: str, kind: ResourceType, name: str, *operations: ACLOperation) -> None:
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.create_acls(
+            [
+                ACL("User:me", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
+                for operation in operations
+            ]
+        )
+
+
+@KINDS
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_reply_topic_that_we_may_not_write_to(
+    locked: tuple[str, KafkaSettings], unique: str, kind: type[TransactionalExchange], seen: bool
+) -> None:
+    bootstrap, settings = locked
+    kafka = named(settings, unique)
+    create(bootstrap, kafka)
+    topic = ResourceType.TOPIC
+    for name in (kafka.queries, kafka.answers, kafka.dead_letters):
+        allow(bootstrap, topic, name, ACLOperation.READ, ACLOperation.WRITE, ACLOperation.DESCRIBE)
+    if seen:
+        allow(bootstrap, topic, f"{kafka.answers}-mine", ACLOperation.DESCRIBE)
+    allow(bootstrap, ResourceType.GROUP, "*", ACLOperation.READ, ACLOperation.DESCRIBE)
+    allow(bootstrap, ResourceType.TRANSACTIONAL_ID, "*", ACLOperation.WRITE, ACLOperation.DESCRIBE)
+    allow(bootstrap, ResourceType.CLUSTER, "kafka-cluster", ACLOperation.IDEMPOTENT_WRITE)
+    made = started(kafka, kind)
+    try:
+        made.ask("a")
+        made.ask("mine", to=made.mine)
+        made.ask("b")
+        assert made.answers(kafka.answers, 3) == {"a": "answered", "mine": "rejected", "b": "answered"}
+    finally:
+        made.responder.close()
+
+
+def test_a_stall_is_transient() -> None:
+    assert issubclass(Stalled, TransientError)
