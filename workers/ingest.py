@@ -9,7 +9,7 @@ and each is answered in the same way, by placing the partition anew at the shard
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -53,6 +53,7 @@ class Ingest:
         self._progress = Progress(settings.metrics)
         self._watermarks: dict[int, int] = {}
         self._unplaced: set[int] = set()
+        self._served: Collection[int] = ()
         self._admitted: frozenset[str] = frozenset()
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
@@ -62,6 +63,8 @@ class Ingest:
         """Poll once and append what came."""
         self._place()
         polled = self._poll()
+        full = len(polled.records) >= self._settings.batch  # what had no room is not to blame
+        self._served = self._source.assignment() if full else {r.partition for r in polled.records}
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
         self._forget(polled.revoked)
         work = {p: intakes_of(p, records) for p, records in self._fresh(polled.records).items()}
@@ -221,6 +224,9 @@ class Ingest:
         self._committed_at = time.monotonic()
 
     def _observe(self, moved: int) -> None:
-        lag = self._source.lag()
+        assigned, held = self._source.assignment(), self._source.held_back()
+        lag = {p: records for p, records in self._source.lag().items() if p not in self._unplaced}
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
-        self._progress.turn(assigned=bool(self._source.assignment()), behind=sum(lag.values()), moved=moved)
+        self._metrics.set_by_partition(self._metrics.held_records, held)
+        self._progress.turn(assigned=bool(assigned), behind=sum(lag.values()), moved=moved)
+        self._progress.partitions(assigned, lag, held, self._served)

@@ -50,6 +50,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # CPU seconds, resident bytes, open files: on Linux
+        self._shown: dict[Gauge, set[int]] = {}
         self._loop()
         self._ingest()
         self._context()
@@ -61,10 +62,14 @@ class Metrics:
         return generate_latest(self.registry)
 
     def set_by_partition(self, gauge: Gauge, values: Mapping[int, int]) -> None:
-        """Exactly these partitions, so that a partition that moved away leaves no stale series."""
-        gauge.clear()
+        """Exactly these partitions: one that moved away leaves no stale series, and one that stays is there
+        at every moment."""
+        shown = self._shown.setdefault(gauge, set())
+        for partition in shown - values.keys():
+            gauge.remove(partition)
         for partition, value in values.items():
             gauge.labels(partition).set(value)
+        self._shown[gauge] = set(values)
 
     def weights_in_force(
         self, context: str, version: int, published_s: float, certificate: Mapping[str, float | str | None]
@@ -119,7 +124,12 @@ class Metrics:
             "appends_refused", "appends refused because the shard's watermark was another than expected"
         )
         self.dead_letters = self._counter("dead_letters", "records put aside", "reason")
-        self.lag_records = self._gauge("lag_records", "records not yet polled", "partition")
+        self.lag_records = self._gauge(
+            "lag_records", "records not yet polled; absent while that is not known", "partition"
+        )
+        self.held_records = self._gauge(
+            "held_records", "records behind a transaction that is still open", "partition"
+        )
         self.embed_seconds = self._histogram("embed_seconds", "embedding what one poll brought")
         self.append_seconds = self._histogram("append_seconds", "appending one batch")
 

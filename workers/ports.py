@@ -129,7 +129,12 @@ class Source(Protocol):
     def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]: ...
 
     def lag(self) -> Mapping[int, int]:
-        """Records not yet polled per assigned partition, as far as known; no round trip."""
+        """Records not yet polled per assigned partition, from end offsets that are asked for every few
+        seconds, apart from the polls and without waiting; a partition is left out while it is not known."""
+
+    def held_back(self) -> Mapping[int, int]:
+        """How many of them readers of committed records don't get before a transaction ends, per assigned
+        partition in which there are such."""
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
         """The offset that the group goes on at; None where it never committed one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -73,6 +73,7 @@ class Responder:
         self._pending = PendingQueries(settings.responder.wait)
         self._positions = Positions(exchange, store, settings.responder.group, metrics)
         self._unplaced: set[int] = set()
+        self._served: Collection[int] = ()
         self._cut: dict[int, int] = {}
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
@@ -218,6 +219,9 @@ class Responder:
         wait = 0.0 if len(self._pending) or any(self._lag.values()) else self._settings.poll
         self._exchange.pause(self._pending.partitions())
         polled = self._exchange.poll(wait, self._settings.batch)
+        full = len(polled.records) >= self._settings.batch
+        served = self._exchange.assignment() if full else {r.partition for r in polled.records}
+        self._served = served | self._pending.partitions()  # what had no room, or was paused, is not to blame
         moved = polled.assigned | polled.revoked
         self._pending.drop(moved)
         self._positions.forget(moved)
@@ -263,7 +267,10 @@ class Responder:
         self._metrics.set_by_partition(self._metrics.lag_rows, self._lag)
         for context, rows in self._memory.rows().items():
             self._metrics.context_rows.labels(context).set(rows)
-        lag = self._exchange.lag()
+        assigned, held = self._exchange.assignment(), self._exchange.held_back()
+        lag = {p: records for p, records in self._exchange.lag().items() if p not in self._unplaced}
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
+        self._metrics.set_by_partition(self._metrics.held_records, held)
         behind = sum(self._lag.values()) + sum(lag.values())
-        self._progress.turn(assigned=bool(self._exchange.assignment()), behind=behind, moved=moved)
+        self._progress.turn(assigned=bool(assigned), behind=behind, moved=moved)
+        self._progress.partitions(assigned if self._caught_up else (), lag, held, self._served)

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from typing import Literal, Protocol
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
@@ -527,6 +527,88 @@ def test_the_end_of_any_topic_is_known_without_waiting(broker: Broker, topic: st
     broker.sink().send(messages(other, range(2), 0))
     assert ends_of(exchange, other).written == {0: 2, 1: 5}
     assert exchange.end_offsets(f"{topic}-nowhere", 0.0) is None
+
+
+def lag_of(source: Source, wanted: dict[int, int]) -> None:
+    """Wait until this is the lag."""
+    deadline = time.monotonic() + SECONDS
+    while (lag := source.lag()) != wanted:
+        assert time.monotonic() < deadline, f"{lag}, not {wanted}"
+        time.sleep(0.05)
+
+
+def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
+    kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
+    with ExitStack() as stack:
+        broker = OnKafka(kafka_bootstrap, stack)
+        broker.create(unique, 2)
+        source = broker.source(unique, "g")
+        settle(2, source)
+        for partition in range(2):
+            source.seek(partition, 0)
+        lag_of(source, {0: 0, 1: 0})
+        broker.sink().send(messages(unique, range(7)))
+        started = time.monotonic()
+        lag_of(source, {0: 7, 1: 0})  # without another poll
+        assert time.monotonic() - started < 5
+        monkeypatch.setattr("workers.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
+        assert source.lag() == {}, "what was heard long ago is not known"
+
+
+def test_a_transaction_that_stays_open_is_seen_to_hold_readers_back(
+    kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
+    with ExitStack() as stack:
+        broker = OnKafka(kafka_bootstrap, stack)
+        broker.create(unique, 1)
+        broker.sink().send(messages(unique, range(2)))
+        source = broker.source(unique, "g")
+        read(source, 2)
+        assert source.held_back() == {}
+        producer = stack.enter_context(
+            closing(KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=unique))
+        )
+        producer.init_transactions()
+        producer.begin_transaction()
+        for _ in range(3):
+            producer.send(unique, b"9", partition=0).get(timeout=SECONDS)
+        broker.sink().send(messages(unique, range(2)))
+        deadline = time.monotonic() + SECONDS
+        while source.held_back() != {0: 5} or source.lag() != {0: 5}:
+            assert time.monotonic() < deadline
+            assert not source.poll(0.1, 10).records
+        producer.abort_transaction()
+        assert values(read(source, 2)) == [0, 1]
+        while source.held_back() or source.lag() != {0: 0}:
+            assert time.monotonic() < deadline
+            source.poll(0.1, 10)
+
+
+def test_records_that_never_come_leave_no_lag(broker: Broker, topic: str, kafka_bootstrap: str) -> None:
+    """The marker at the end of a transaction, whatever became of that."""
+    answers = f"{topic}-answers"
+    broker.create(answers, 1)
+    broker.sink().send(messages(topic, range(3)))
+    exchange = broker.exchange(topic, "g", topic)
+    reader = broker.source(answers, "reader")
+    settle(1, reader)
+    reader.seek(0, 0)
+    if isinstance(broker, OnKafka):
+        producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=f"{topic}-aborts")
+        producer.init_transactions()
+        producer.begin_transaction()
+        for _ in range(20):
+            producer.send(answers, b"9", partition=0).get(timeout=SECONDS)
+        producer.abort_transaction()
+        producer.close()
+    (record,) = read(exchange, 1, at_once=1)
+    assert exchange.deliver(messages(answers, [7]), {0: record.offset + 1})
+    assert values(read(reader, 1)) == [7]
+    assert quiet(reader)
+    lag_of(reader, {0: 0})
 
 
 def test_a_topic_made_anew_is_another_log(broker: Broker, topic: str) -> None:

@@ -218,6 +218,21 @@ def test_hundreds_that_wait_in_vain_hold_up_nobody() -> None:
     assert {a.outcome for a in world.answers() if a.id.startswith("vain")} == {"timed-out"}
 
 
+def test_a_client_that_brings_nothing_any_more_is_unready(world: World) -> None:
+    responder, _ = go_on(world)
+    assert responder.unready() == []
+    world.log.silent = True
+    ask(world, 30, 35)
+    turn(responder, 3)
+    assert responder.unready() == [], "it may be about to"
+    for partition in responder._progress._partitions.values():
+        partition.moved_at -= 31
+    assert "partition 0: 5 behind and not moving for 31 s" in responder.unready()
+    world.log.silent = False
+    turn(responder, 3)
+    assert responder.unready() == []
+
+
 @dataclass
 class Storm:
     """Whatever may happen between clients, texts and responders; names of acts are those of methods."""

@@ -62,3 +62,52 @@ def test_behind_and_not_moving_is_a_stall_but_idle_is_not(watched: Progress, clo
     clock.now += 1_000
     watched.turn(assigned=True, behind=0, moved=0)
     assert watched.unready() == []
+
+
+def _partition(watched: Progress, lag: int | None, moved: bool = False, held: int = 0) -> list[str]:
+    """Partition 1 is told of, and partition 0 does well."""
+    known = {0: 0} if lag is None else {0: 0, 1: lag}
+    watched.turn(assigned=True, behind=sum(known.values()), moved=1)
+    watched.partitions({0, 1}, known, {1: held} if held else {}, {1} if moved else ())
+    return watched.unready()
+
+
+def test_one_partition_that_does_not_move_is_a_stall_whatever_the_others_do(
+    watched: Progress, clock: Clock
+) -> None:
+    assert _partition(watched, 5) == []
+    clock.now += 31
+    assert _partition(watched, 5) == ["partition 1: 5 behind and not moving for 31 s"]
+    assert _partition(watched, 5, moved=True) == []
+    clock.now += 31
+    assert _partition(watched, 9, held=4) == [
+        "partition 1: 9 behind (4 of them in a transaction that is still open) and not moving for 31 s"
+    ]
+    assert _partition(watched, 0) == []
+
+
+def test_records_that_never_come_are_no_stall(watched: Progress, clock: Clock) -> None:
+    """Those of aborted transactions, and what compaction took: the position moves on without records."""
+    for lag in (90, 60, 30, 10, 0, 0):
+        assert _partition(watched, lag) == []
+        clock.now += 20
+
+
+def test_not_to_know_for_long_is_unready(watched: Progress, clock: Clock) -> None:
+    assert _partition(watched, 0) == []
+    clock.now += 29
+    assert _partition(watched, None) == []
+    clock.now += 2
+    assert _partition(watched, None) == ["partition 1: not known how far behind for 31 s"]
+    assert _partition(watched, 0) == []
+
+
+def test_a_partition_that_was_never_known_is_unready_and_one_that_is_gone_is_forgotten(
+    watched: Progress, clock: Clock
+) -> None:
+    assert _partition(watched, None) == []
+    clock.now += 31
+    assert len(_partition(watched, None)) == 1
+    watched.partitions({0}, {0: 0}, {}, ())
+    assert watched.unready() == []
+    assert _partition(watched, None) == [], "assigned anew, it has its time"

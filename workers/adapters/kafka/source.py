@@ -22,6 +22,9 @@ from workers.settings import KafkaSettings
 _log = logging.getLogger(__name__)
 
 _JOIN_MS = 3_000  # the others notice a rebalance at their next heartbeat and join at their next poll
+LAG_INTERVAL_S = 5.0
+LAG_BELIEVED_S = 15.0
+"""What was heard of the ends of partitions is no news any more after three times the interval."""
 _LOST_TO_A_REBALANCE = (
     kafka_errors.CommitFailedError,
     kafka_errors.IllegalGenerationError,
@@ -74,7 +77,10 @@ class KafkaSource:
             max_partition_fetch_bytes=4 << 20,
         )
         self._consumer.subscribe([topic], listener=_Listener(self))
+        self._begun = time.monotonic()
+        self._uncommitted = isolation == "read_uncommitted"
         self._ends = Ends(settings)
+        self._ends.of(topic, LAG_INTERVAL_S)
         self._await_partitions()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
@@ -112,14 +118,25 @@ class KafkaSource:
             return consuming.bounds(self._consumer, asked, self._timeout_ms)
 
     def lag(self) -> Mapping[int, int]:
+        ends = self._ends.of(self._topic, LAG_INTERVAL_S)
+        if time.monotonic() - (ends.asked if ends else self._begun) > LAG_BELIEVED_S:
+            return {}
         known = {}
-        for partition in self._owned if not self._unplaced else ():
-            end = self._consumer.highwater(self._at(partition))
+        for partition in self._owned - self._unplaced:
             # not by position(), which may ask the brokers and would swallow what the next poll must raise
-            position = self._consumer._subscription.position(self._at(partition))
-            if end is not None and position is not None:
-                known[partition] = max(0, end - position.offset)
+            state = self._consumer._subscription.assignment.get(self._at(partition))
+            heard = [ends.written.get(partition) if ends else None, state.highwater if state else None]
+            known_ends = [offset for offset in heard if offset is not None]
+            if known_ends and state and state.position is not None:
+                known[partition] = max(0, max(known_ends) - state.position.offset)
         return known
+
+    def held_back(self) -> Mapping[int, int]:
+        ends = self._ends.of(self._topic, LAG_INTERVAL_S)
+        if ends is None or self._uncommitted:
+            return {}
+        held = {p: ends.written.get(p, 0) - ends.readable.get(p, 0) for p in self._owned}
+        return {partition: count for partition, count in held.items() if count > 0}
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
         found = self.progress(partitions)
