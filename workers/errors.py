@@ -11,7 +11,8 @@ HurnetError
 │   ├── EmbedderMismatch        another embedder made this context
 │   ├── Unreadable              something that is stored is damaged
 │   │   └── UpgradeNeeded           no, it is whole: a newer hurnet wrote it
-│   ├── ContextGap              the topic no longer holds the record that comes next
+│   ├── ContextGap              the topic no longer holds the record that comes next, or never held the last
+│   │   └── ForeignLog              this is another Kafka than the one that the context was filled from
 │   └── ContextReplaced         the context was deleted and begun anew under a running worker
 ├── Superseded              another worker has taken over this one's role
 └── TooManyDeadLetters      so much input is bad that the producer must be broken
@@ -86,11 +87,18 @@ class UpgradeNeeded(Unreadable):
 
 
 class ContextGap(ContextError):
-    """Records between the watermark and the topic's first offset are gone (or the topic was recreated)."""
+    """Records between the watermark and the topic's first offset are gone, or the log was rewritten below the
+    watermark: the topic was made anew, or the brokers lost what they had acknowledged."""
+
+
+class ForeignLog(ContextGap):
+    """The Kafka at this address is another cluster than the one that the context was filled from. A running
+    worker lets go of it, and looks again now and then."""
 
 
 class ContextReplaced(ContextError):
-    """The shard's epoch changed: what this worker holds in memory belongs to a deleted context."""
+    """The store holds another context than the one that was opened, or none: what this worker has in memory
+    no longer belongs to it. The loop builds the worker anew."""
 
 
 class Superseded(HurnetError):

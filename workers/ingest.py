@@ -9,13 +9,14 @@ and each is answered in the same way, by placing the partition anew at the shard
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from workers.core.context import NOTHING
+from workers.core.context import NOTHING, LogIdentity, ShardState
 from workers.dead_letters import DeadLetterLimit, dead_letter
-from workers.errors import ContextGap
+from workers.errors import ContextGap, ForeignLog
 from workers.intake import Intake, embed, intakes_of
 from workers.metrics import Metrics
 from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Refused, Sink, Source
@@ -24,6 +25,13 @@ from workers.settings import Settings
 
 log = structlog.get_logger()
 
+WAY_OUT = (
+    "Nothing was changed. `hurnet repair` shows what the context and the topic have of each other, and"
+    " with --yes puts"
+    " the context aside, sends to the topic what only the context has, and lets a new one be filled from it."
+)
+CHECK_INTERVAL_S = 1.0
+"""How long another store may go unnoticed while there is nothing to append."""
 COMMIT_INTERVAL_S = 0.5
 """Commits to Kafka serve lag tools and the next assignment's starting point, so they may lag a little."""
 
@@ -57,12 +65,16 @@ class Ingest:
         self._admitted: frozenset[str] = frozenset()
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
+        self._log: LogIdentity | None = None
+        self._checked_at = time.monotonic()
         store.open(embedder.identity, writing=True)
 
     def step(self) -> None:
         """Poll once and append what came."""
+        self._check_log()
         self._place()
         polled = self._poll()
+        self._check_log()  # before what came is appended
         full = len(polled.records) >= self._settings.batch  # what had no room is not to blame
         self._served = self._source.assignment() if full else {r.partition for r in polled.records}
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
@@ -114,14 +126,56 @@ class Ingest:
         unplaced = frozenset(self._unplaced)
         bounds = self._source.bounds(unplaced)
         committed = self._source.committed(unplaced)
+        states = {partition: self._store.state(partition) for partition in unplaced}
+        self._check_anchors(states, bounds)
         for partition in sorted(unplaced):
-            watermark = self._store.state(partition).watermark
+            watermark = states[partition].watermark
             begun = watermark != NOTHING or committed[partition] is not None
             following = self._next_offset(partition, watermark + 1, bounds[partition], begun)
             self._source.seek(partition, following)
             self._watermarks[partition] = watermark
             self._unplaced.discard(partition)
             log.info("placed", partition=partition, offset=following)
+
+    def _check_log(self) -> None:
+        """Raises `ContextGap` where the topic is not the one that the context is filled from, and
+        `ContextReplaced` where the context is not the one that was opened."""
+        if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
+            self._store.identity()
+            self._checked_at = time.monotonic()
+        found = self._source.log()
+        if found is None or found == self._log:
+            return
+        bound = self._store.bind(found)
+        if found.cluster != bound.cluster:
+            raise ForeignLog(
+                f"this Kafka is cluster {found.cluster}, and the context belongs to cluster"
+                f" {bound.cluster}: point "
+                "HURNET_KAFKA_BOOTSTRAP at that one, or set HURNET_REDIS_PREFIX to a new name for a"
+                " context of "
+                "this one"
+            )
+        if found.topic != bound.topic:
+            raise ContextGap(
+                f"the topic of texts was recreated: it is {found.topic} now, and the context was filled from "
+                f"{bound.topic}. {WAY_OUT}"
+            )
+        self._log = found
+
+    def _check_anchors(self, states: Mapping[int, ShardState], bounds: Mapping[int, Bounds]) -> None:
+        """Raises `ContextGap` where a partition no longer has the record that its shard has seen last: then
+        what lies before was rewritten too. Of what retention took away nothing can be said."""
+        anchors = {p: state.anchor for p, state in states.items() if state.anchor}
+        held = {p: a for p, a in anchors.items() if bounds[p].first <= a.offset < bounds[p].end}
+        for partition, record in self._source.at({p: a.offset for p, a in held.items()}).items():
+            if record.anchor == held[partition] if record else self._source.compacted():
+                continue
+            found = "another" if record else "no"
+            raise ContextGap(
+                f"the log was rewritten below the watermark: partition {partition} has "
+                f"{found} record at offset {held[partition].offset}, which the context has "
+                f"seen last. {WAY_OUT}"
+            )
 
     def _next_offset(self, partition: int, needed: int, bounds: Bounds, begun: bool) -> int:
         """Where to go on. A context not yet `begun` may start anywhere; any other goes on without a gap, or
@@ -130,9 +184,9 @@ class Ingest:
             return needed
         if needed > bounds.end:
             raise ContextGap(
-                f"partition {partition} ends at offset {bounds.end}, but the context has seen {needed - 1}: "
-                "the topic was recreated or lost records. Point the worker at the right cluster, or begin a "
-                "new context (HURNET_REDIS_PREFIX)."
+                f"partition {partition} ends at offset {bounds.end}, but the context has seen"
+                f" {needed - 1}: the "
+                f"topic was recreated or lost records. {WAY_OUT}"
             )
         if begun and not self._settings.skip_gap:
             raise ContextGap(
@@ -140,6 +194,7 @@ class Ingest:
                 f"{bounds.first - needed} offsets are gone by retention. Restore them, or set "
                 "HURNET_INGEST_SKIP_GAP=true to go on without them."
             )
+        self._metrics.skipped_offsets.inc(bounds.first - needed)
         log.warning("records are gone", partition=partition, needed=needed, next=bounds.first)
         return bounds.first
 
@@ -175,7 +230,8 @@ class Ingest:
         """Append texts, or a deletion; False where the store refused it."""
         expected = self._watermarks[intake.partition]
         if intake.deletion:
-            result = self._store.delete(intake.partition, intake.deletion, expected)
+            anchored = replace(intake.deletion, anchor=intake.records[-1].anchor)
+            result = self._store.delete(intake.partition, anchored, expected)
         else:
             result = self._append(intake, expected)
         if not isinstance(result, Appended):

@@ -43,7 +43,15 @@ class Intake:
     def batch(self) -> Batch:
         """What to append: it brings the shard to the last record's offset, whatever became of that one."""
         keys = [None if record.key is None else key_digest(record.key) for record in self.sources]
-        return Batch(self.partition, self.records[-1].offset, self.entries, self.vectors, keys=keys)
+        readable = next((record for record in reversed(self.records) if not record.fault), None)
+        return Batch(
+            self.partition,
+            self.records[-1].offset,
+            self.entries,
+            self.vectors,
+            keys=keys,
+            anchor=readable.anchor if readable else None,
+        )
 
 
 def intakes_of(partition: int, records: Sequence[Record]) -> list[Intake]:

@@ -2,6 +2,7 @@
 
 SIGTERM or SIGINT: finish the turn in hand, drain, close, within `lifecycle.drain` seconds. A second one, or
 the deadline, ends the process at once; nothing is lost by that, since every worker can be killed anywhere.
+A worker whose store or Kafka turns out to be another than it began with is closed and built anew.
 Transient errors are retried with backoff and jitter, and give up after `lifecycle.give_up` without a success.
 """
 
@@ -18,7 +19,14 @@ from typing import Protocol
 
 import structlog
 
-from workers.errors import HurnetError, TransientError
+from workers.errors import (
+    ContextReplaced,
+    ForeignLog,
+    HurnetError,
+    KafkaFailing,
+    RedisFailing,
+    TransientError,
+)
 from workers.metrics import Metrics
 from workers.settings import LifecycleSettings
 from workers.trouble import Trouble
@@ -63,6 +71,7 @@ class Loop:
         self._stop = threading.Event()
         self._deadline: threading.Timer | None = None
         self._trouble = Trouble(metrics)
+        self._ran = False
         self._last_turn = time.monotonic()
         self.turns = 0
         """How many there were, failed ones included."""
@@ -124,8 +133,11 @@ class Loop:
             self._worker.step()
         except TransientError as error:
             self._back_off(error)
+        except (ContextReplaced, ForeignLog) as error:
+            self._begin_anew(error)
         else:
             self._trouble.over()
+            self._ran = True
         self._last_turn = time.monotonic()
         self.turns += 1
         self._metrics.turns.inc()
@@ -136,6 +148,25 @@ class Loop:
                 self._worker.drain()
         except TransientError as error:
             log.warning("could not drain; the next start picks up what is left", error=str(error))
+
+    def _begin_anew(self, error: HurnetError) -> None:
+        """Servers that don't belong to what the worker holds answer now: it lets go of both, so that nothing
+        more is answered, and is built anew. Where it never ran they are not its own, and that is an error."""
+        if not self._ran:
+            raise error
+        log.error("what this worker holds is of no more use: it begins anew", error=str(error))
+        self._close()
+        failing = (KafkaFailing if isinstance(error, ForeignLog) else RedisFailing)(str(error))
+        failing.__cause__ = error  # for the metric of errors
+        self._back_off(failing)
+
+    def _close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker:
+            try:
+                worker.close()
+            except HurnetError as error:
+                log.warning("could not close cleanly", error=str(error))
 
     def _back_off(self, error: TransientError) -> None:
         failing = self._trouble.goes_on(error)

@@ -120,6 +120,9 @@ class Metrics:
         self.batches = self._counter("batches", "batches appended to the context")
         self.bytes = self._counter("bytes", "bytes of record values polled", "topic")
         self.deletions = self._counter("deletions", "records that delete entries, appended to the context")
+        self.skipped_offsets = self._counter(
+            "skipped_offsets", "offsets that the topic no longer held when their turn came, gone on without"
+        )
         self.refused = self._counter(
             "appends_refused", "appends refused because the shard's watermark was another than expected"
         )

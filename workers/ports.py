@@ -6,12 +6,23 @@ Any method may raise `TransientError` (try again), `ConfigurationError` (a perso
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from schemas.base import InvalidReason
-from workers.core.context import Batch, Deletion, EmbedderIdentity, Entry, ShardState, Vectors
+from workers.core.context import (
+    Anchor,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+    Vectors,
+)
 from workers.core.features import NONE
 
 if TYPE_CHECKING:
@@ -47,6 +58,17 @@ class Record:
     value: bytes | None
     headers: Headers = ()
     fault: Fault | None = None
+    leader_epoch: int = -1
+    """Of the broker that took it in; -1 where that is not told."""
+
+    @property
+    def anchor(self) -> Anchor:
+        """What ties a shard to its log, once this is its last record."""
+        digest = hashlib.blake2b(struct.pack("<qq", self.offset, self.timestamp_ms), digest_size=8)
+        named = (part for name, value in self.headers for part in (name.encode(errors="replace"), value))
+        for part in (self.key, self.value, *named):
+            digest.update(b"\0" if part is None else struct.pack("<BQ", 1, len(part)) + part)
+        return Anchor(self.offset, self.leader_epoch, digest.hexdigest())
 
     @property
     def coordinates(self) -> str:
@@ -127,6 +149,16 @@ class Source(Protocol):
         """Exactly these partitions bring no records until the next call."""
 
     def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]: ...
+
+    def log(self) -> LogIdentity | None:
+        """Which log this is, as of a second ago; None while that is not known. No round trip. Every call
+        raises `ForeignLog` once another Kafka cluster answers at the address than at first."""
+
+    def at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
+        """The record at one offset of each partition; None where there is none."""
+
+    def compacted(self) -> bool:
+        """Whether single records may go from the middle of the topic (cleanup.policy has compact)."""
 
     def lag(self) -> Mapping[int, int]:
         """Records not yet polled per assigned partition, from end offsets that are asked for every few
@@ -227,14 +259,22 @@ class Tail:
 
 
 class ContextStore(Protocol):
-    """The append-only context."""
+    """The append-only context. Every call but `open` and `log` raises `ContextReplaced` once the store holds
+    another context than the one that was opened (or first read), or none; then it has done nothing."""
 
     def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
         """Begin the context with this embedder, or check that it is the one. Raises `EmbedderMismatch`, and
         `UpgradeNeeded` if only newer programs may read the context, or, for one that is `writing`, write to
         it. Reading and writing raise that too once it has become so."""
 
-    def identity(self) -> EmbedderIdentity | None: ...
+    def identity(self) -> EmbedderIdentity | None:
+        """None where there is no context."""
+
+    def log(self) -> LogIdentity | None:
+        """The log that the context is filled from; None where that is not settled yet."""
+
+    def bind(self, log: LogIdentity) -> LogIdentity:
+        """Settle that the context is filled from `log`, unless it is settled; returns what holds."""
 
     def states(self) -> Mapping[int, ShardState]:
         """All shards that exist."""

@@ -17,7 +17,7 @@ import structlog
 from workers.context_memory import ContextMemory
 from workers.core.context import Batch, joined
 from workers.delivery import WORKER, Delivery
-from workers.errors import ConfigurationError, Unreadable
+from workers.errors import ConfigurationError, ForeignLog, Unreadable
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
@@ -36,6 +36,7 @@ READ_BATCHES = 16
 WEIGHTS_INTERVAL_S = 0.5
 REACH_AGE_S = 0.5
 """What is known of the end of `texts` is asked anew so often while a query may wait for what can't come."""
+LOG_INTERVAL_S = 1.0
 AWAIT_ENTRIES_S = 0.01
 """Wait for new entries while queries wait for them; other queries wait no longer than that."""
 
@@ -79,12 +80,14 @@ class Responder:
         self._weights_seen_at = 0.0
         self._unused: dict[str, int] = {}
         self._versions_unread = False
+        self._log_checked_at = 0.0
         self._caught_up = False
         self._lag: dict[int, int] = {}
         store.open(embedder.identity)
 
     def step(self) -> None:
         """Follow the context; once it has been caught up with, answer a micro-batch."""
+        self._check_log()
         self._refresh_weights()  # before the context: they say which panes need no sums
         moved = self._follow()
         if self._caught_up:
@@ -101,6 +104,21 @@ class Responder:
     def close(self) -> None:
         self._exchange.close()
         self._store.close()
+        gc.unfreeze()  # what is held goes with this worker
+
+    def _check_log(self) -> None:
+        """Raises `ForeignLog` where the context is filled from another Kafka than queries are read from."""
+        now = time.monotonic()
+        if now - self._log_checked_at < LOG_INTERVAL_S:
+            return
+        self._log_checked_at = now
+        bound, found = self._store.log(), self._exchange.log()
+        if bound and found and bound.cluster != found.cluster:
+            raise ForeignLog(
+                f"queries come from Kafka cluster {found.cluster}, and the context from cluster"
+                f" {bound.cluster}: set"
+                " HURNET_KAFKA_BOOTSTRAP or HURNET_REDIS_PREFIX so that they belong together"
+            )
 
     def _search_device(self, name: str) -> Device | None:
         if name == "cpu":

@@ -51,6 +51,11 @@ class KafkaSettings(_Section):
     """How to reach Kafka, and the names of the topics."""
 
     bootstrap: Bootstrap = Field("127.0.0.1:9092", description="host:port, several separated by commas")
+    cluster: str = Field(
+        "",
+        max_length=64,
+        description="the cluster's id; no other is talked to. Empty: that of the context, or the first met",
+    )
     texts: Topic = Field("texts", description="topic of text events")
     queries: Topic = Field("queries", description="topic of queries")
     answers: Topic = Field("answers", description="topic of answers without a reply-to header")

@@ -75,6 +75,9 @@ class Solver:
 
     def step(self) -> None:
         """Renew the lease, fold in what is new, then checkpoint and solve where either is due."""
+        if self._checkpoint is None and self._store.identity() is None:
+            time.sleep(WAIT_S)  # no role is taken in a store that holds no context
+            return
         if not self._lead():
             time.sleep(WAIT_S)
             return

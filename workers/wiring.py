@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from workers.adapters.http import TEXT, Page, ProbeServer
-from workers.errors import ConfigurationError, HurnetError
+from workers.errors import ConfigurationError, HurnetError, TransientError
 from workers.logs import configure, log_what_nobody_catches
 from workers.loop import Loop, Worker
 from workers.metrics import Metrics
-from workers.ports import Exchange
+from workers.ports import ContextStore, Exchange, Source
 from workers.setting_checks import cautions
-from workers.settings import Settings, ignored
+from workers.settings import KafkaSettings, Settings, ignored
 from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from workers.adapters.redis import Connection
+    from workers.adapters.redis import Bound, Connection
 
 log = structlog.get_logger()
 
-Build = Callable[[Settings, Metrics], Worker]
+Build = Callable[[Settings, Metrics, "Bound"], Worker]
 
 EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 
 
-def build_ingest(settings: Settings, metrics: Metrics) -> Worker:
+def build_ingest(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
     """Texts from Kafka into the context."""
     from workers.adapters.embedders import load
     from workers.adapters.kafka.sink import KafkaSink
@@ -38,60 +39,82 @@ def build_ingest(settings: Settings, metrics: Metrics) -> Worker:
     from workers.ingest import Ingest
 
     with ExitStack() as undo:  # a build that fails half-way is tried again and must leave nothing open
-        store = RedisContextStore(_redis(settings, undo))
-        sink = undo.enter_context(closing(KafkaSink(settings.kafka)))
-        source = undo.enter_context(
-            closing(KafkaSource(settings.kafka, settings.kafka.texts, settings.ingest.group))
-        )
+        store = RedisContextStore(_redis(settings, bound, undo))
+        kafka = _pinned(settings.kafka, store, bound)
+        sink = undo.enter_context(closing(KafkaSink(kafka)))
+        source = undo.enter_context(closing(KafkaSource(kafka, kafka.texts, settings.ingest.group)))
+        _note(bound, source)
         worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
         undo.pop_all()
     return worker
 
 
-def build_solver(settings: Settings, metrics: Metrics) -> Worker:
+def build_solver(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
     """The context into weights."""
     from workers.adapters.redis import RedisContextStore, RedisLeaseStore, RedisWeightsStore
     from workers.solver import Solver
 
     with ExitStack() as undo:
-        connection = _redis(settings, undo)
+        connection = _redis(settings, bound, undo)
+        store = RedisContextStore(connection)
+        store.log()  # raises where this is now the store of another system
         weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
-        worker = Solver(RedisContextStore(connection), weights, leases, settings, metrics)
+        worker = Solver(store, weights, leases, settings, metrics)
         undo.pop_all()
     return worker
 
 
-def build_responder(settings: Settings, metrics: Metrics) -> Worker:
+def build_responder(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
     """Queries and the context into answers."""
     from workers.adapters.embedders import load
     from workers.adapters.redis import RedisContextStore, RedisWeightsStore
     from workers.responder import Responder
 
     with ExitStack() as undo:
-        connection = _redis(settings, undo)
-        exchange = undo.enter_context(closing(_exchange(settings)))
+        connection = _redis(settings, bound, undo)
         store, weights = RedisContextStore(connection), RedisWeightsStore(connection)
+        if bound.cluster and store.log() is None:
+            raise TransientError(
+                f"{connection.place} holds no context any more: an ingest fills one anew from Kafka, and"
+                " answers"
+                " wait for that"
+            )
+        exchange = undo.enter_context(closing(_exchange(settings, _pinned(settings.kafka, store, bound))))
+        _note(bound, exchange)
         worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
         undo.pop_all()
     return worker
 
 
-def _redis(settings: Settings, undo: ExitStack) -> Connection:
+def _redis(settings: Settings, bound: Bound, undo: ExitStack) -> Connection:
     """A worker's one connection to the store, which its context store closes; says what could lose data."""
     from workers.adapters.redis import connect
 
-    connection = connect(settings.redis)
+    bound.epoch = ""
+    connection = replace(connect(settings.redis), bound=bound)
     undo.callback(connection.client.close)
     for warning in connection.warnings():
         log.warning(warning)
     return connection
 
 
-def _exchange(settings: Settings) -> Exchange:
+def _pinned(kafka: KafkaSettings, store: ContextStore, bound: Bound) -> KafkaSettings:
+    """The settings, with the cluster that the context belongs to, or the process has begun with."""
+    found = store.log()
+    cluster = kafka.cluster or (found.cluster if found else bound.cluster)
+    return kafka.model_copy(update={"cluster": cluster})
+
+
+def _note(bound: Bound, source: Source) -> None:
+    if found := source.log():
+        bound.meet(found.cluster)
+
+
+def _exchange(settings: Settings, kafka: KafkaSettings) -> Exchange:
     from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
 
     kind = TransactionalExchange if settings.responder.exactly_once else AtLeastOnceExchange
-    return kind(settings.kafka, settings.responder)
+    return kind(kafka, settings.responder)
 
 
 BUILDERS: dict[str, Build] = {"ingest": build_ingest, "solver": build_solver, "responder": build_responder}
@@ -99,12 +122,15 @@ BUILDERS: dict[str, Build] = {"ingest": build_ingest, "solver": build_solver, "r
 
 def run(name: str, settings: Settings) -> int:
     """Run the worker `name` until it is told to stop; returns the exit code."""
+    from workers.adapters.redis import Bound
+
     build = BUILDERS[name]
     configure(settings.log, name)
     log_what_nobody_catches()
     _say_of(settings)
     metrics = Metrics()
-    loop = Loop(lambda: build(settings, metrics), settings.lifecycle, metrics)
+    bound = Bound()
+    loop = Loop(lambda: build(settings, metrics, bound), settings.lifecycle, metrics)
     loop.install_signal_handlers()
     watchdog = Watchdog(lambda: loop.turns, settings.lifecycle)
     probes: ProbeServer | None = None

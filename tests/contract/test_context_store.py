@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from tests.contract.conftest import RedisStores, Stores
 from workers.adapters.redis import RedisContextStore, connect
 from workers.adapters.servers import ValkeyServer
 from workers.core.codec import bare
-from workers.core.context import NOTHING, Batch, EmbedderIdentity, Entry, ShardState
+from workers.core.context import (
+    NOTHING,
+    Anchor,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+)
 from workers.core.grid import SCALE
 from workers.errors import (
     ConfigurationError,
@@ -35,6 +45,7 @@ from workers.settings import RedisSettings
 
 DIMENSION = 4
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, DIMENSION)
+LOG = LogIdentity("cluster", "topic")
 
 
 def entry(partition: int, offset: int) -> Entry:
@@ -309,11 +320,44 @@ def test_a_wiped_context_is_not_gone_on_with(stores: Stores) -> None:
     ingest(store, 0, range(10), 4)
     reader.catch_up()
     stores.wipe()
-    assert reader.step() == 0
-    for batch, expected in [(made(0, [10]), 9), (made(0, [0]), NOTHING)]:
-        with pytest.raises((ContextReplaced, ContextError), match="deleted"):
-            store.append(batch, expected)
-    assert stores.context().identity() is None
+    for go_on in (
+        reader.step,
+        store.states,
+        store.identity,
+        lambda: store.state(0),
+        lambda: store.append(made(0, [10]), 9),
+        lambda: store.append(made(0, [0]), NOTHING),
+        lambda: store.append(made(1, [0]), NOTHING),
+        lambda: store.delete(0, Deletion(10, 0, targets=(1,)), 9),
+        lambda: store.admit(frozenset({"new"}), 10),
+        lambda: store.bind(LOG),
+    ):
+        with pytest.raises(ContextReplaced, match="deleted"):
+            go_on()
+    after = stores.context()
+    assert (after.identity(), dict(after.states()), after.log()) == (None, {}, None)
+
+
+def test_a_context_is_filled_from_one_log(stores: Stores) -> None:
+    store = opened(stores)
+    assert store.log() is None
+    assert store.bind(LOG) == LOG
+    other = opened(stores)
+    assert other.bind(LogIdentity("cluster", "recreated")) == LOG == other.log()
+    stores.wipe()
+    assert opened(stores).log() is None
+
+
+def test_a_shard_keeps_the_anchor_of_its_last_record(stores: Stores) -> None:
+    """Also where a batch has none, because what came last could not be read."""
+    store = opened(stores)
+    first, second = Anchor(3, 1, "0a" * 8), Anchor(4, -1, "ff" * 8)
+    store.append(replace(made(0, [1, 3]), anchor=first), NOTHING)
+    assert store.state(0).anchor == first == store.states()[0].anchor
+    store.delete(0, Deletion(4, 0, targets=(1,), anchor=second), 3)
+    assert store.state(0).anchor == second
+    store.append(made(0, [], watermark=9), 4)
+    assert (store.state(0).watermark, store.state(0).anchor) == (9, second)
 
 
 def test_a_context_begun_anew_is_told_from_the_old_one(stores: Stores) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Literal, Protocol
 
 import pytest
@@ -303,6 +303,44 @@ def test_bounds_and_lag(broker: Broker, topic: str) -> None:
     polled = source.poll(5.0, 1)
     assert len(polled.records) == 1
     assert source.lag()[0] == 4
+
+
+def test_a_source_knows_its_log_and_sees_it_made_anew(broker: Broker, topic: str) -> None:
+    source = broker.source(topic, "g")
+    settle(4, source)
+    before = source.log()
+    assert before is not None
+    assert before == broker.source(topic, "other").log()
+    other = f"{topic}-2"
+    broker.create(other, 1)
+    elsewhere = broker.source(other, "g").log()
+    assert elsewhere is not None
+    assert (elsewhere.cluster, elsewhere.topic != before.topic) == (before.cluster, True)
+    broker.recreate(topic, 4)
+    deadline = time.monotonic() + SECONDS
+    while (now := source.log()) in (before, None):
+        assert time.monotonic() < deadline
+        with suppress(ContextGap):
+            source.poll(0.1, 10)
+    assert now is not None
+    assert now.cluster == before.cluster
+
+
+def test_single_records_are_found_again(broker: Broker, topic: str) -> None:
+    """As they were polled, to the leader's epoch; there is none where a transaction's marker lies."""
+    broker.sink().send([Outgoing(topic, b"%d" % i, b"k", (("h", b"1"),), 0, 1_000 + i) for i in range(5)])
+    exchange = broker.exchange(topic, "g", "writer")
+    settle(4, exchange)
+    assert exchange.deliver(messages(topic, [5], 1), {})
+    broker.sink().send(messages(topic, [6], 1))
+    source = broker.source(topic, "other")
+    polled = {(r.partition, r.offset): r for r in read(source, 7)}
+    assert source.at({0: 4, 1: 2}) == {0: polled[0, 4], 1: polled[1, 2]}
+    assert source.at({0: 2, 1: 1}) == {0: polled[0, 2], 1: None}
+    assert source.at({}) == {}
+    assert source.at({0: 2})[0].anchor == polled[0, 2].anchor  # type: ignore[union-attr]
+    assert polled[0, 2].leader_epoch == 0
+    assert not source.compacted()
 
 
 def test_a_position_that_retention_ate_is_a_gap(broker: Broker, topic: str) -> None:

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from workers.core.codec import bare, beyond, check, check_deletion
-from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState
+from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
 from workers.core.features import NONE
 from workers.core.formats import STORE, NewerFormat, check_format
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded, UpgradeNeeded
 from workers.ports import Appended, Checkpoint, Committed, PublishedWeights, Refused, Tail, Unlearned
 
-_REPLACED = "the context was deleted or begun anew; restart the worker"
+_REPLACED = "the context is not the one that was opened here: it was deleted or begun anew"
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Data:
     epoch: str = ""
     min_reader: int = STORE
     min_writer: int = STORE
+    log: LogIdentity | None = None
     shards: dict[int, Shard] = field(default_factory=dict)
     contexts: set[str] = field(default_factory=set)
     owner: str = ""
@@ -79,13 +80,27 @@ class MemoryContextStore:
             self._identity, self._epoch = stored, data.epoch
 
     def identity(self) -> EmbedderIdentity | None:
-        return self._server.data.identity
+        with self._server.changed:
+            self._check()
+            return self._opened() if self._server.data.identity else None
+
+    def log(self) -> LogIdentity | None:
+        return self._server.data.log
+
+    def bind(self, log: LogIdentity) -> LogIdentity:
+        with self._server.changed:
+            self._opened()
+            self._check()
+            self._server.data.log = self._server.data.log or log
+            return self._server.data.log
 
     def states(self) -> Mapping[int, ShardState]:
         with self._server.changed:
+            self._check()
             return {partition: self.state(partition) for partition in sorted(self._server.data.shards)}
 
     def state(self, partition: int) -> ShardState:
+        self._check()
         shard = self._server.data.shards.get(partition)
         if shard and self._epoch not in ("", shard.state.epoch):
             raise ContextReplaced(_REPLACED)
@@ -95,15 +110,14 @@ class MemoryContextStore:
         with self._server.changed:
             check(batch, self._opened().dimension, expected)
             self._check_formats(writing=True)
-            if self._server.data.epoch != self._epoch:
-                raise ContextReplaced(_REPLACED)
             state = self.state(batch.partition)
             if state.watermark != expected:
                 return Refused(state)
             shard = self._server.data.shards.setdefault(batch.partition, Shard(state))
-            shard.state = ShardState(batch.watermark, state.rows + len(batch.entries), self._epoch)
+            rows = state.rows + len(batch.entries)
+            shard.state = ShardState(batch.watermark, rows, self._epoch, batch.anchor or state.anchor)
             if batch.entries:
-                shard.batches.append(replace(batch, keys=()))
+                shard.batches.append(replace(batch, keys=(), anchor=None))
             for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys)):
                 if key is not None:
                     shard.keys.setdefault(key, []).append(entry.offset)
@@ -115,8 +129,6 @@ class MemoryContextStore:
             check_deletion(partition, deletion, expected)
             dimension = self._opened().dimension
             self._check_formats(writing=True)
-            if self._server.data.epoch != self._epoch:
-                raise ContextReplaced(_REPLACED)
             state = self.state(partition)
             if state.watermark != expected:
                 return Refused(state)
@@ -124,14 +136,16 @@ class MemoryContextStore:
             keyed = shard.keys.pop(deletion.key, []) if deletion.key is not None else []
             targets = sorted({*deletion.targets, *keyed} - shard.pending.keys())
             shard.pending |= dict.fromkeys(targets, deletion.offset)
-            made = replace(deletion, targets=tuple(targets))
+            made = replace(deletion, targets=tuple(targets), anchor=None)
             shard.batches.append(replace(bare(partition, deletion.offset, dimension), deletion=made))
-            shard.state = ShardState(deletion.offset, state.rows, self._epoch)
+            anchor = deletion.anchor or state.anchor
+            shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor)
             self._server.changed.notify_all()
             return Appended(shard.state)
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         with self._server.changed:
+            self._check()
             names = self._server.data.contexts
             for context in sorted(contexts - names)[: max(0, limit - len(names))]:
                 names.add(context)
@@ -150,6 +164,7 @@ class MemoryContextStore:
             dimension = self._opened().dimension
             self._check_formats()
             self._server.changed.wait_for(lambda: self._more(positions), block_s)
+            self._check()
             states = self.states()
             batches: list[Batch] = []
             for partition, state in states.items():
@@ -207,6 +222,10 @@ class MemoryContextStore:
                 check_format("the context's newest entries", self._server.data.min_writer, STORE)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
+
+    def _check(self) -> None:
+        if self._epoch not in ("", self._server.data.epoch):
+            raise ContextReplaced(_REPLACED)
 
     def _opened(self) -> EmbedderIdentity:
         if self._identity is None:

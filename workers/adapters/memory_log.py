@@ -9,18 +9,22 @@ yet seen) are for tests.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
+import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
+from workers.core.context import LogIdentity
 from workers.core.offsets import MAX_NOTE
 from workers.errors import (
     ConfigurationError,
     ContextGap,
+    ForeignLog,
     KafkaFailing,
     Stalled,
     Superseded,
@@ -37,6 +41,7 @@ class _Partition:
 
     first: int = 0
     records: list[Record | None] = field(default_factory=list)
+    leader_epoch: int = 0
 
     @property
     def end(self) -> int:
@@ -74,9 +79,11 @@ class MemoryLog:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.away = False
         self.silent = False
+        self.cluster = secrets.token_hex(8)
         self.changed = threading.Condition(threading.RLock())
         self.topics: dict[str, list[_Partition]] = {}
         self.ids: dict[str, str] = {}
+        self.compacted: set[str] = set()
         self._groups: dict[tuple[str, str], _Group] = {}
         self._epochs: dict[str, int] = {}
         self._failures = 0
@@ -87,9 +94,15 @@ class MemoryLog:
         self._now = now
 
     def create(self, topic: str, partitions: int = 1) -> None:
-        """Anew, if there is one of that name."""
+        """Also in place of one that is there: then the old one is deleted, with all that is in it."""
         self.topics[topic] = [_Partition() for _ in range(partitions)]
-        self.ids[topic] = f"log-{next(self._turn)}"
+        self.ids[topic] = uuid.uuid4().hex
+
+    def truncate(self, topic: str, partition: int, end: int) -> None:
+        """What an unclean election does: from offset `end` on, acknowledged records are lost."""
+        held = self.partition(topic, partition)
+        del held.records[max(0, end - held.first) :]
+        held.leader_epoch += 1
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """What retention does."""
@@ -172,7 +185,8 @@ class MemoryLog:
             partition = (next(self._turn) if m.key is None else zlib.crc32(m.key)) % len(partitions)
         held = partitions[partition]
         stamp = round(self._now() * 1000) if m.timestamp_ms is None else m.timestamp_ms
-        record = Record(m.topic, partition, held.end, stamp, m.key, m.value, m.headers)
+        at = m.topic, partition, held.end, stamp
+        record = Record(*at, m.key, m.value, m.headers, leader_epoch=held.leader_epoch)
         held.records.append(None if hidden else record)
         return partition, record.offset
 
@@ -185,6 +199,7 @@ class MemorySource:
     ) -> None:
         log.check_reachable()
         self._log = log
+        self._cluster = log.cluster
         self._topic = topic
         self._reset = reset
         self._group = log.group(topic, group)
@@ -196,7 +211,7 @@ class MemorySource:
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         deadline = time.monotonic() + timeout_s
         with self._log.changed:
-            self._log.check_reachable()
+            self._reach()
             assigned, revoked = self._rebalance()
             while not (records := [] if self._log.silent else self._take(max_records)) and not (
                 assigned or revoked or self._lost
@@ -219,9 +234,24 @@ class MemorySource:
         self._paused = partitions
 
     def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]:
-        self._log.check_reachable()
+        self._reach()
         held = {p: self._log.partition(self._topic, p) for p in partitions}
         return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
+
+    def log(self) -> LogIdentity | None:
+        self._reach()
+        return LogIdentity(self._cluster, self._log.ids[self._topic])
+
+    def at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
+        self._reach()
+        held = {p: self._log.partition(self._topic, p) for p in offsets}
+        return {
+            p: held[p].records[offset - held[p].first] if held[p].first <= offset < held[p].end else None
+            for p, offset in offsets.items()
+        }
+
+    def compacted(self) -> bool:
+        return self._topic in self._log.compacted
 
     def lag(self) -> Mapping[int, int]:
         if self._log.away:
@@ -234,11 +264,11 @@ class MemorySource:
         return {}
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
-        self._log.check_reachable()
+        self._reach()
         return {partition: self._group.committed.get(partition) for partition in partitions}
 
     def commit(self, next_offsets: Mapping[int, int], notes: Mapping[int, str] | None = None) -> None:
-        self._log.check_reachable()
+        self._reach()
         with self._log.changed:
             owned = {p: offset for p, offset in next_offsets.items() if p in self._positions}
             self._group.commit(owned, notes or {})
@@ -260,6 +290,11 @@ class MemorySource:
                 self._group.generation += 1
             self._positions.clear()
             self._log.changed.notify_all()
+
+    def _reach(self) -> None:
+        self._log.check_reachable()
+        if self._log.cluster != self._cluster:
+            raise ForeignLog(f"another Kafka answers here: {self._log.cluster}, not {self._cluster}")
 
     def rewind(self) -> None:
         self._positions = {p: self._next(p) for p in self._positions}

@@ -20,10 +20,12 @@ __all__ = [
     "KEY_BYTES",
     "MAX_WEIGHT",
     "NOTHING",
+    "Anchor",
     "Batch",
     "Deletion",
     "EmbedderIdentity",
     "Entry",
+    "LogIdentity",
     "ShardState",
     "Vectors",
     "joined",
@@ -46,6 +48,35 @@ Vectors = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """The log that a context is filled from: the id of its Kafka cluster, and the UUID that its topic of
+    texts got when it was made. A topic that is deleted and made again has another one."""
+
+    cluster: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What ties a shard to its log: where the last record that it holds lies, the epoch of the leader that
+    took it in, and a digest of all that is in it. A log that was rewritten below has another record there."""
+
+    offset: int
+    leader_epoch: int
+    digest: str
+
+    def pack(self) -> bytes:
+        """In bytes, for a store."""
+        return f"{self.offset}/{self.leader_epoch}/{self.digest}".encode()
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Anchor:
+        """Raises ValueError where it is damaged."""
+        offset, epoch, digest = raw.decode().split("/")
+        return cls(int(offset), int(epoch), digest)
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """A record of the shard's topic that deletes earlier entries of the shard.
 
@@ -57,6 +88,8 @@ class Deletion:
     timestamp_ms: int
     key: bytes | None = None
     targets: tuple[int, ...] = ()
+    anchor: Anchor | None = None
+    """Of the record, only of a deletion on its way in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +101,7 @@ class Batch:
     transactions), and `entries` may be empty. `removed` are the offsets of those that were in it and have
     been erased since. A batch with a `deletion` has nothing else, and its watermark is the deletion's offset.
     `keys`, only of a batch on its way in, are the digests of the records' keys, one an entry where there are
-    any.
+    any; so is `anchor`, of the last record that could be read.
     """
 
     partition: int
@@ -78,6 +111,7 @@ class Batch:
     removed: tuple[int, ...] = ()
     deletion: Deletion | None = None
     keys: Sequence[bytes | None] = ()
+    anchor: Anchor | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", Entries.of(self.entries))
@@ -146,11 +180,13 @@ def key_digest(key: bytes) -> bytes:
 @dataclass(frozen=True, slots=True)
 class ShardState:
     """How far a shard has come. `rows` counts all ever appended, erased ones included. `epoch` is that of its
-    context, drawn when this was begun."""
+    context, drawn when this was begun. `anchor` is that of its last record, which may lie below the
+    watermark; a checkpoint has none."""
 
     watermark: int = NOTHING
     rows: int = 0
     epoch: str = ""
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 from kafka import errors
-from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl import get_sasl_mechanism
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
+from workers.adapters.kafka.pinned import ForeignClusterError, Pin
+from workers.adapters.kafka.pinned import client as pinned_client
 from workers.addresses import host_ports, shown
-from workers.errors import ConfigurationError, HurnetError, KafkaFailing
+from workers.errors import ConfigurationError, ForeignLog, HurnetError, KafkaFailing
 from workers.settings import KafkaSettings
 
 T = TypeVar("T")
@@ -45,10 +46,11 @@ def connect(factory: Callable[..., T], settings: KafkaSettings, **arguments: Any
 
     Raises `KafkaFailing` where no broker answers in time, `ConfigurationError` where one refuses us.
     """
-    clients: list[KafkaNetClient] = []
+    clients: list[Any] = []
+    pin = Pin(settings.cluster)
 
-    def client(**config: Any) -> KafkaNetClient:
-        made = KafkaNetClient(**config)
+    def client(**config: Any) -> Any:
+        made = pinned_client(pin, **config)
         clients.append(made)
         # kafka-python 3.0.12 drops the option of the same name: every look-up would ask for an unknown topic
         # to be made.
@@ -56,9 +58,12 @@ def connect(factory: Callable[..., T], settings: KafkaSettings, **arguments: Any
         return made
 
     try:
-        return factory(kafka_client=client, **_arguments(settings), **arguments)
+        made: Any = factory(kafka_client=client, **_arguments(settings), **arguments)
+        made.pin = pin
+        return cast(T, made)
     except errors.KafkaTimeoutError:
         _close(clients)
+        pin.check()
         raise _no_broker(settings) from None
     except errors.KafkaError as error:
         _close(clients)
@@ -78,6 +83,8 @@ def explained(error: Exception, doing: str) -> Exception:
     """`error` as one of ours; what can only be a bug is left as it is."""
     if isinstance(error, _BUGS):
         return cast(Exception, error)
+    if isinstance(error, ForeignClusterError):
+        return ForeignLog(str(error.args[0]))
     if isinstance(error, _NEEDS_A_PERSON):
         return ConfigurationError(f"{doing}: {_reason(error)}")
     return KafkaFailing(f"{doing}: {_reason(error)}")
@@ -92,7 +99,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
 
 
-def _close(clients: list[KafkaNetClient]) -> None:
+def _close(clients: list[Any]) -> None:
     for client in clients:  # a constructor that fails leaves its sockets and its thread behind
         client.close()
 

@@ -15,8 +15,9 @@ from workers.adapters.kafka import consuming
 from workers.adapters.kafka.connection import milliseconds, translated
 from workers.adapters.kafka.ends import Ends
 from workers.adapters.kafka.topics import Topics
+from workers.core.context import LogIdentity
 from workers.errors import ContextGap, KafkaFailing
-from workers.ports import Bounds, Committed, EndOffsets, Polled
+from workers.ports import Bounds, Committed, EndOffsets, Polled, Record
 from workers.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class KafkaSource:
         reset: Literal["earliest", "none"] = "none",
         isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
     ) -> None:
+        self._settings = settings
         self._topic = topic
         self._reset = reset
         self._timeout_ms = max(1_000, milliseconds(settings.request_timeout))
@@ -84,6 +86,7 @@ class KafkaSource:
         self._await_partitions()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
+        self._consumer.pin.check()
         deadline = time.monotonic() + timeout_s
         self._place()
         self._apply_pause()
@@ -116,6 +119,17 @@ class KafkaSource:
             return {}
         with translated(f"asking for the offsets of {self._topic}"):
             return consuming.bounds(self._consumer, asked, self._timeout_ms)
+
+    def log(self) -> LogIdentity | None:
+        self._consumer.pin.check()
+        return consuming.identity(self._consumer, self._topic)
+
+    def at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
+        return consuming.at(self._settings, self._topic, offsets)
+
+    def compacted(self) -> bool:
+        with closing(Topics(self._settings)) as topics:
+            return "compact" in topics.config(self._topic).get("cleanup.policy", "")
 
     def lag(self) -> Mapping[int, int]:
         ends = self._ends.of(self._topic, LAG_INTERVAL_S)

@@ -71,6 +71,12 @@ class Topics:
                 f"no such topic: {', '.join(missing)} (`hurnet topics --create` makes them)"
             )
 
+    def config(self, topic: str) -> Mapping[str, str]:
+        """The settings in force for a topic that exists."""
+        self._admin = self._admin or connect(KafkaAdminClient, self._settings)
+        with translated(f"looking up the configuration of {topic}"):
+            return _configs(self._admin, [topic])[topic]
+
     def forget(self) -> None:
         self._known.clear()
 

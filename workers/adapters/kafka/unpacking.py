@@ -123,7 +123,8 @@ class _Reader:
             short = None if key is None else bytes(key[:MAX_EXCERPT])
             return Record(*self._place, offset, timestamp, short, b"", headers, found.fault)
         headers = _headers(self._body, at, end)
-        return Record(*self._place, offset, timestamp, copied(key), copied(value), headers)
+        where = *self._place, offset, timestamp
+        return Record(*where, copied(key), copied(value), headers, leader_epoch=self._batch.epoch)
 
     def _fault(
         self,

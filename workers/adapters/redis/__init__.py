@@ -4,9 +4,9 @@ Every key begins with the prefix. Those that one step changes share a hash tag (
 that a Redis Cluster could hold them; but all shards are read in one round trip, which is for a single server.
 """
 
-from workers.adapters.redis.connection import Connection, connect
+from workers.adapters.redis.connection import Bound, Connection, connect
 from workers.adapters.redis.context import RedisContextStore
 from workers.adapters.redis.lease import RedisLeaseStore
 from workers.adapters.redis.weights import RedisWeightsStore
 
-__all__ = ["Connection", "RedisContextStore", "RedisLeaseStore", "RedisWeightsStore", "connect"]
+__all__ = ["Bound", "Connection", "RedisContextStore", "RedisLeaseStore", "RedisWeightsStore", "connect"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers.errors import ConfigurationError, HurnetError, RedisFailing, Unreadable
+from workers.errors import ConfigurationError, ForeignLog, HurnetError, RedisFailing, Unreadable
 from workers.settings import RedisSettings
 
 HEALTH_CHECK_S: Final = 30
@@ -99,6 +99,27 @@ _RISKS: Final = (
 )
 
 
+@dataclass(slots=True)
+class Bound:
+    """What a process belongs to, "" while it does not know: the epoch of the context that was opened, which
+    whatever writes compares first, and the Kafka cluster that it is filled from. The cluster stays when the
+    worker is built anew."""
+
+    epoch: str = ""
+    cluster: str = ""
+
+    def meet(self, cluster: str) -> None:
+        """Raises `ForeignLog` where the context there is another cluster's."""
+        if self.cluster and cluster != self.cluster:
+            raise ForeignLog(
+                f"the context in the store is now one of Kafka cluster {cluster}, and this worker began"
+                " with cluster"
+                f" {self.cluster}: another store took its address. Bring the right one back, or start the"
+                " worker anew for this one"
+            )
+        self.cluster = cluster
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A pool of connections to one server. `place` names the server to people, without credentials."""
@@ -107,6 +128,7 @@ class Connection:
     place: str
     prefix: str
     timeout: float
+    bound: Bound = field(default_factory=Bound)
 
     def warnings(self) -> list[str]:
         """What in the server's configuration could lose data, as far as it lets us see that."""

@@ -2,8 +2,9 @@
 
     P:meta                  JSON: the embedder, the epoch drawn when the context was begun, and which formats
                             one must speak to read it and to write to it (core/formats.py)
+    P:log                   JSON: the Kafka cluster and the UUID of the topic that it is filled from
     P:shards, P:contexts    sets of partitions and of context names
-    P:{shard-N}:state       hash: watermark, rows, epoch
+    P:{shard-N}:state       hash: watermark, rows, epoch, anchor (of the last record)
     P:{shard-N}:stream      entries "<watermark + 1>-0": row (number of the first), epoch, entries, vectors;
                             or, for a deletion: row, epoch, deletion, targets
     P:{shard-N}:keys        sorted set, by bytes: digest of a record's key, offset; for entries that had one
@@ -17,21 +18,32 @@ left of a deleted context meets one begun anew.
 
 from __future__ import annotations
 
+import json
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from workers.adapters.redis.connection import Connection, guarded
 from workers.adapters.redis.redaction import Redaction, from_id, merged, shard_key
-from workers.adapters.redis.scripts import ADMIT, APPEND, DELETE
+from workers.adapters.redis.scripts import ADMIT, APPEND, BEGIN, BIND, DELETE
 from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, read, same_vectors
 from workers.core.codec import check, check_deletion, pack, pack_deletion, pack_offsets
-from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState
+from workers.core.context import (
+    NOTHING,
+    Anchor,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+)
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
 from workers.ports import Appended, Committed, Refused, Tail
 
-_FIELDS: Final = ("watermark", "rows", "epoch")
+_FIELDS: Final = ("watermark", "rows", "epoch", "anchor")
 
 
 class RedisContextStore:
@@ -42,6 +54,7 @@ class RedisContextStore:
         self._timeout = connection.timeout
         self._client = connection.client
         self._prefix = connection.prefix
+        self._bound = connection.bound
         self._meta: Meta | None = None
         self._shards: frozenset[int] = frozenset()
 
@@ -55,12 +68,28 @@ class RedisContextStore:
             )
         if writing:
             stored.check_writer()
-        self._meta = stored
+        self._use(stored)
 
     @guarded
     def identity(self) -> EmbedderIdentity | None:
         raw = self._client.get(self._key("meta"))
-        return Meta.parse(raw, self._key("meta")).identity if isinstance(raw, bytes) else None
+        if self._meta is None and isinstance(raw, bytes):
+            self._use(Meta.parse(raw, self._key("meta")))
+        self._check(raw)
+        return self._meta.identity if self._meta else None
+
+    @guarded
+    def log(self) -> LogIdentity | None:
+        return self._met(self._client.get(self._key("log")))
+
+    @guarded
+    def bind(self, log: LogIdentity) -> LogIdentity:
+        keys = self._key("meta"), self._key("log")
+        epoch = self._opened().epoch
+        bound = self._met(self._client.eval(BIND, len(keys), *keys, epoch, json.dumps(asdict(log))))
+        if bound is None:
+            raise self._replaced()
+        return bound
 
     @guarded
     def states(self) -> Mapping[int, ShardState]:
@@ -68,19 +97,26 @@ class RedisContextStore:
         pipe = self._client.pipeline(transaction=False)
         for partition in partitions:
             pipe.hmget(self._key("state", partition), _FIELDS)
-        states = {p: self._state(p, fields) for p, fields in zip(partitions, pipe.execute(), strict=True)}
+        pipe.get(self._key("meta"))
+        *fields, raw = pipe.execute()
+        self._check(raw)
+        states = {p: self._state(p, found) for p, found in zip(partitions, fields, strict=True)}
         return {p: state for p, state in states.items() if state.epoch}
 
     @guarded
     def state(self, partition: int) -> ShardState:
-        return self._state(partition, self._client.hmget(self._key("state", partition), _FIELDS))
+        pipe = self._client.pipeline(transaction=False)
+        fields, raw = pipe.hmget(self._key("state", partition), _FIELDS).get(self._key("meta")).execute()
+        self._check(raw)
+        return self._state(partition, fields)
 
     @guarded
     def append(self, batch: Batch, expected: int) -> Appended | Refused:
         """May be repeated when its fate is unknown: if it was in, the state of `Refused` says so."""
         meta = self._opened()
         check(batch, meta.identity.dimension, expected)
-        claim = expected, batch.watermark, f"{batch.watermark + 1}-0", len(batch.entries), meta.epoch
+        at = batch.watermark, f"{batch.watermark + 1}-0"
+        claim = expected, *at, len(batch.entries), meta.epoch, _packed(batch.anchor)
         keyed = [
             part
             for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
@@ -94,7 +130,8 @@ class RedisContextStore:
         """May be repeated as an append may."""
         meta = self._opened()
         check_deletion(partition, deletion, expected)
-        claim = expected, deletion.offset, f"{deletion.offset + 1}-0", meta.epoch
+        at = deletion.offset, f"{deletion.offset + 1}-0"
+        claim = expected, *at, meta.epoch, _packed(deletion.anchor)
         targets = [pack_offsets([target]) for target in deletion.targets]
         asked = pack_deletion(deletion), deletion.key or b"", *targets
         return self._advance(partition, DELETE, *claim, *asked)
@@ -103,18 +140,24 @@ class RedisContextStore:
         """Run a script that moves the shard's watermark, or refuses to."""
         keys = [self._key(name, partition) for name in ("state", "stream", "keys", "pending")]
         pipe = self._client.pipeline(transaction=False)
-        pipe.sadd(self._key("shards"), partition)
         # Not EVALSHA: its bytes don't show beside a batch's, and a restarted server need not know it.
+        if arguments[0] == NOTHING:
+            begun = self._key("meta"), self._key("shards"), keys[0]
+            pipe.eval(BEGIN, len(begun), *begun, self._opened().epoch, partition)
         pipe.eval(script, len(keys), *keys, *arguments)
         pipe.get(self._key("meta"))  # last, so that nothing is acknowledged that went to a deleted context
-        _, (appended, *fields), raw = pipe.execute()
+        *_, (appended, *fields), raw = pipe.execute()
         self._recheck(raw, partition).check_writer()
         state = self._state(partition, fields)
         return Appended(state) if appended else Refused(state)
 
     @guarded
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
-        reply: list[bytes] = self._client.eval(ADMIT, 1, self._key("contexts"), limit, *sorted(contexts))
+        keys = self._key("contexts"), self._key("meta")
+        asked = limit, self._opened().epoch, *sorted(contexts)
+        reply: list[bytes] | None = self._client.eval(ADMIT, len(keys), *keys, *asked)
+        if reply is None:
+            raise self._replaced()
         return frozenset(name.decode() for name in reply)
 
     @guarded
@@ -218,8 +261,7 @@ class RedisContextStore:
         for partition, position in after.items():  # last, so that a batch moved here meanwhile is not missed
             pipe.zrangebylex(self._key("redacted", partition), *from_id(position + 2), 0, count)
         raw, *replies = pipe.execute()
-        if raw is not None:
-            self._recheck(raw)
+        self._recheck(raw)  # a store that was emptied, or another one, would have nothing new for ever
         members, states, found = replies[0], replies[1 : len(after) + 1], dict(replies[len(after) + 1])
         self._shards = frozenset(self._partitions(members)).union(after)
         entries = {
@@ -234,7 +276,10 @@ class RedisContextStore:
         shards, raw = self._client.pipeline(transaction=False).scard(self._key("shards")).get(key).execute()
         if raw is None and shards:  # in this order: whoever begins a shard has begun the context before
             raise ContextError(
-                f"{key} is gone but its shards are not: delete every key {self._prefix}:* to begin anew"
+                f"{key} at {self.place} is gone but its shards are not. Nothing was changed: restore that"
+                " key from"
+                " a backup, or set HURNET_REDIS_PREFIX to a new name and let another context be filled"
+                " from Kafka"
             )
         if raw is None:
             self._client.setnx(key, Meta.begin(identity).raw)
@@ -249,32 +294,53 @@ class RedisContextStore:
         found = Meta.parse(raw, self._key("meta")) if isinstance(raw, bytes) else None
         if found is None or found.epoch != known.epoch:
             raise self._replaced(partition)
-        self._meta = found
-        return found
+        return self._use(found)
 
     def _opened(self) -> Meta:
         if self._meta is None:
             raw = self._client.get(self._key("meta"))
             if not isinstance(raw, bytes):
                 raise ContextError(f"there is no context {self._prefix!r} at {self.place} yet")
-            self._meta = Meta.parse(raw, self._key("meta"))
+            return self._use(Meta.parse(raw, self._key("meta")))
         return self._meta
 
-    def _state(self, partition: int, fields: Sequence[Any]) -> ShardState:
-        watermark, rows, epoch = fields
+    def _use(self, meta: Meta) -> Meta:
+        self._meta = meta
+        self._bound.epoch = meta.epoch
+        return meta
+
+    def _check(self, raw: Any) -> None:
+        """As `_recheck`, where a context was opened or read before."""
+        if self._meta is not None:
+            self._recheck(raw)
+
+    def _met(self, raw: Any) -> LogIdentity | None:
+        if raw is None:
+            return None
         try:
-            state = ShardState(int(watermark or NOTHING), int(rows or 0), (epoch or b"").decode())
+            log = LogIdentity(**json.loads(raw))
+        except (ValueError, TypeError) as error:
+            raise ContextError(f"{self._key('log')} is not readable: {error!r}") from error
+        self._bound.meet(log.cluster)
+        return log
+
+    def _state(self, partition: int, fields: Sequence[Any]) -> ShardState:
+        watermark, rows, epoch, anchor = (*fields, None)[:4]
+        try:
+            tied = Anchor.unpack(anchor) if anchor else None
+            state = ShardState(int(watermark or NOTHING), int(rows or 0), (epoch or b"").decode(), tied)
         except ValueError as error:
             raise ContextError(f"{self._key('state', partition)} is corrupt: {error}") from error
         if self._meta and state.epoch not in ("", self._meta.epoch):
             raise self._replaced(partition)
         return state
 
-    def _replaced(self, partition: int | None) -> ContextReplaced:
-        shard = "the shards" if partition is None else f"shard {partition}"
+    def _replaced(self, partition: int | None = None) -> ContextReplaced:
+        what = "the context" if partition is None else f"shard {partition} of the context"
         return ContextReplaced(
-            f"{shard} and {self._key('meta')} at {self.place} don't belong together, or not to what"
-            " this worker has read: the context was deleted or begun anew. Restart the worker"
+            f"{what} {self._prefix!r} at {self.place} is not the one that was opened here: it was deleted"
+            " or begun"
+            " anew, or another store took this address. What was read of it no longer counts"
         )
 
     def _partitions(self, members: Iterable[Any]) -> list[int]:
@@ -285,3 +351,7 @@ class RedisContextStore:
 
     def _key(self, name: str, partition: int | None = None) -> str:
         return f"{self._prefix}:{name}" if partition is None else shard_key(self._prefix, partition, name)
+
+
+def _packed(anchor: Anchor | None) -> bytes:
+    return anchor.pack() if anchor else b""

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from workers.adapters.redis.connection import Connection, guarded
+from workers.adapters.redis.scripts import OURS
+from workers.errors import ContextReplaced
 
-_ACQUIRE: Final = """
+_ACQUIRE: Final = (
+    OURS
+    + """
+if ARGV[3] ~= '' and not ours(KEYS[2], ARGV[3]) then return false end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return holder end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
+)
 _RELEASE: Final = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
@@ -22,11 +28,17 @@ class RedisLeaseStore:
         self.place = connection.place
         self._client = connection.client
         self._prefix = connection.prefix
+        self._bound = connection.bound
 
     @guarded
     def acquire(self, role: str, owner: str, ttl_s: float) -> str:
         ttl_ms = max(1, round(ttl_s * 1000))
-        holder: bytes = self._client.eval(_ACQUIRE, 1, self._key(role), owner, ttl_ms)
+        keys = self._key(role), f"{self._prefix}:meta"
+        holder: bytes | None = self._client.eval(_ACQUIRE, len(keys), *keys, owner, ttl_ms, self._bound.epoch)
+        if holder is None:
+            raise ContextReplaced(
+                f"{self.place} no longer holds the context whose {role} this is; no role is taken there"
+            )
         return holder.decode()
 
     @guarded

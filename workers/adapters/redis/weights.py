@@ -18,7 +18,6 @@ import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -27,11 +26,12 @@ import redis
 from workers.adapters.redis import published
 from workers.adapters.redis.connection import Connection, guarded
 from workers.adapters.redis.published import pack_audit, unpack_audit
+from workers.adapters.redis.scripts import OURS
 from workers.core.codec import seal, unseal
 from workers.core.context import ShardState
 from workers.core.features import NONE
 from workers.core.formats import CHECKPOINT, NewerFormat, check_format
-from workers.errors import Superseded, TransientError, Unreadable, UpgradeNeeded
+from workers.errors import ContextReplaced, Superseded, TransientError, Unreadable, UpgradeNeeded
 from workers.ports import Checkpoint, PublishedWeights, Unlearned
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,14 @@ TRANSACTION_WRITES: Final = 250_000
 COMMAND_WRITES: Final = 1_000
 """Fields of a hash that one command sets."""
 
+_CLAIM: Final = (
+    OURS
+    + """
+if ARGV[2] ~= '' and not ours(KEYS[2], ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+)
 _UNKNOWN: Final = object()
 """In place of statistics: what a save whose fate is unknown may have left under their key."""
 
@@ -61,6 +69,8 @@ class RedisWeightsStore:
         self.place = connection.place
         self._client = connection.client
         self._prefix = f"{connection.prefix}:{{solver}}"
+        self._meta = f"{connection.prefix}:meta"
+        self._bound = connection.bound
         self._owner = ""
         self._stamps: set[str] = (
             set()
@@ -70,7 +80,9 @@ class RedisWeightsStore:
 
     @guarded
     def claim(self, owner: str) -> None:
-        self._client.set(self._key("owner"), owner)
+        keys = self._key("owner"), self._meta
+        if not self._client.eval(_CLAIM, len(keys), *keys, owner, self._bound.epoch):
+            raise ContextReplaced(f"{self.place} no longer holds the context whose solver this is")
         self._owner = owner
 
     @guarded
@@ -101,7 +113,7 @@ class RedisWeightsStore:
         crash on the way leaves none, never a wrong one.
         """
         stamp = secrets.token_hex(8)
-        shards = json.dumps({p: astuple(s) for p, s in checkpoint.shards.items()})
+        shards = json.dumps({p: [s.watermark, s.rows, s.epoch] for p, s in checkpoint.shards.items()})
         header = {
             "format": str(CHECKPOINT),
             "stamp": stamp,
@@ -201,7 +213,8 @@ class RedisWeightsStore:
         checkpoint = Checkpoint()
         try:
             for partition, state in json.loads(header[b"shards"]).items():
-                checkpoint.shards[int(partition)] = ShardState(*state)
+                watermark, rows, epoch = state
+                checkpoint.shards[int(partition)] = ShardState(watermark, rows, epoch)
             checkpoint.pane = int(header.get(b"pane", 0))
             for name, gram in self._hash("grams").items():
                 sums = dict(self._client.hscan_iter(self._key("sums", name.decode()), count=COMMAND_WRITES))
@@ -291,9 +304,12 @@ class RedisWeightsStore:
                 ) from error
 
     def _check_owner(self, holder: bytes | None) -> None:
-        if holder is None or holder != self._owner.encode():
-            now = f"{holder.decode()!r}" if holder else "nobody (the store was restored or emptied)"
-            raise Superseded(f"the solver's role belongs to {now}, no longer to {self._owner!r}")
+        if holder is None:
+            raise ContextReplaced(f"{self.place} knows no solver any more: it was restored or emptied")
+        if holder != self._owner.encode():
+            raise Superseded(
+                f"the solver's role belongs to {holder.decode()!r}, no longer to {self._owner!r}"
+            )
 
     def _hash(self, *names: str) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = self._client.hgetall(self._key(*names))

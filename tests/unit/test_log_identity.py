@@ -1,0 +1,178 @@
+"""A context is a prefix of one log: another log in its place is refused, however far it has grown."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from tests.unit.test_ingest import World, numbered, turn
+from workers.adapters.memory import MemoryServer
+from workers.errors import ContextGap, ContextReplaced, ForeignLog
+from workers.ports import Record
+
+
+def taught(count: int = 10) -> World:
+    world = World()
+    world.send(*numbered(0, count))
+    with closing(world.worker()) as worker:
+        turn(worker)
+        worker.drain()
+    return world
+
+
+def offsets(world: World) -> list[int]:
+    return [entry.offset for entry in world.entries()]
+
+
+@pytest.mark.parametrize("count", [3, 10, 50])
+def test_a_recreated_topic_is_refused_however_far_it_has_grown(count: int) -> None:
+    world = taught()
+    world.log.create("texts", partitions=2)
+    world.send(*numbered(0, count))
+    with pytest.raises(ContextGap, match=r"recreated.*hurnet repair"):
+        turn(world.worker())
+    assert offsets(world) == list(range(10))
+
+
+def test_a_topic_that_is_recreated_under_a_running_worker_stops_it() -> None:
+    world = taught()
+    worker = world.worker()
+    turn(worker, 3)
+    world.log.create("texts", partitions=2)
+    world.send(*numbered(0, 50))
+    with pytest.raises(ContextGap, match="recreated"):
+        turn(worker)
+    assert offsets(world) == list(range(10))
+
+
+@pytest.mark.parametrize("kept", [0, 5, 9])
+@pytest.mark.parametrize("sent", [12, 50])
+def test_a_log_that_was_rewritten_below_the_watermark_is_refused(kept: int, sent: int) -> None:
+    """As by an unclean election: what was acknowledged is gone, and other records have its offsets."""
+    world = taught()
+    world.log.truncate("texts", 0, kept)
+    world.send(*numbered(100, 100 + sent))
+    with pytest.raises(ContextGap, match=r"rewritten below the watermark.*offset 9.*hurnet repair"):
+        turn(world.worker())
+    assert offsets(world) == list(range(10))
+
+
+def test_the_same_record_from_another_leader_is_another_record() -> None:
+    """A producer that sends again puts the same text at the same offset, and others before it may differ."""
+    world = taught()
+    world.log.truncate("texts", 0, 9)
+    world.send(*numbered(9, 12))
+    with pytest.raises(ContextGap, match="another record at offset 9"):
+        turn(world.worker())
+
+
+def test_a_marker_in_the_place_of_the_last_record_is_no_record() -> None:
+    world = taught()
+    world.log.truncate("texts", 0, 9)
+    world.log.partition("texts", 0).records.append(None)
+    world.send(*numbered(20, 25))
+    with pytest.raises(ContextGap, match="no record at offset 9"):
+        turn(world.worker())
+
+
+def test_retention_beyond_the_last_record_leaves_nothing_to_compare() -> None:
+    world = taught()
+    world.log.delete_before("texts", 0, 10)
+    world.send(*numbered(10, 12))
+    turn(world.worker())
+    assert offsets(world) == list(range(12))
+
+
+def test_compaction_may_take_the_last_record() -> None:
+    world = taught()
+    world.log.compacted.add("texts")
+    world.log.partition("texts", 0).records[9] = None
+    world.send(*numbered(10, 12))
+    turn(world.worker())
+    assert offsets(world) == list(range(12))
+
+
+def test_what_was_put_aside_last_ties_a_shard_too() -> None:
+    world = taught(4)
+    world.send(b"no text")
+    with closing(world.worker()) as worker:
+        turn(worker)
+    world.log.truncate("texts", 0, 4)
+    world.send(*numbered(50, 55))
+    with pytest.raises(ContextGap, match="another record at offset 4"):
+        turn(world.worker())
+
+
+def test_a_deletion_ties_a_shard_too() -> None:
+    world = taught(4)
+    world.send(None)  # deletes nothing, and is put aside
+    world.delete(2)
+    with closing(world.worker()) as worker:
+        turn(worker)
+    world.log.truncate("texts", 0, 5)
+    world.send(*numbered(50, 55))
+    with pytest.raises(ContextGap, match="another record at offset 5"):
+        turn(world.worker())
+
+
+def test_another_cluster_is_refused_at_start() -> None:
+    world = taught()
+    world.log.cluster = "another"
+    with pytest.raises(ForeignLog, match="cluster another"):
+        turn(world.worker())
+
+
+def test_another_cluster_under_a_running_worker_is_let_go_of() -> None:
+    world = taught()
+    worker = world.worker()
+    turn(worker, 3)
+    world.log.cluster = "another"
+    world.send(*numbered(10, 20))
+    with pytest.raises(ForeignLog):
+        turn(worker)
+    assert offsets(world) == list(range(10))
+
+
+def test_nothing_is_written_to_a_store_that_was_emptied_under_a_worker() -> None:
+    world = taught()
+    worker = world.worker()
+    turn(worker, 3)
+    world.server.data = MemoryServer().data
+    world.send(*numbered(10, 20))
+    with pytest.raises(ContextReplaced):
+        turn(worker)
+    data = world.server.data
+    assert (data.identity, data.shards, data.contexts) == (None, {}, set())
+    worker.close()
+    turn(world.worker(), 40)  # the topic still holds all of it
+    assert offsets(world) == list(range(20))
+
+
+def test_an_idle_worker_notices_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = taught()
+    worker = world.worker()
+    turn(worker, 3)
+    world.server.data = MemoryServer().data
+    monkeypatch.setattr("workers.ingest.CHECK_INTERVAL_S", 0.0)
+    with pytest.raises(ContextReplaced):
+        turn(worker)
+
+
+def test_an_anchor_tells_every_part_of_a_record() -> None:
+    record = Record("texts", 0, 7, 1_000, b"key", b"value", (("name", b"of"),), leader_epoch=3)
+    others = [
+        Record("texts", 0, 8, 1_000, b"key", b"value", (("name", b"of"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_001, b"key", b"value", (("name", b"of"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"keyv", b"alue", (("name", b"of"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, None, b"value", (("name", b"of"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"key", None, (("name", b"of"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"key", b"", (("name", b"of"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"key", b"value", (("nameo", b"f"),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"key", b"value", (("name", None),), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"key", b"value", (), leader_epoch=3),
+        Record("texts", 0, 7, 1_000, b"key", b"value", (("name", b"of"),), leader_epoch=4),
+    ]
+    anchors = [record.anchor, *(other.anchor for other in others)]
+    assert len(set(anchors)) == len(anchors)
+    assert type(record.anchor).unpack(record.anchor.pack()) == record.anchor
