@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.base import Coordinates, Explanation, Message, Offset, Part, Partition
+from schemas.base import Coordinates, Explanation, Offset, OwnMessage, Part, Partition
 
 MAX_ANSWER_BYTES = 900_000
 """Of an encoded answer, so that with its key and headers it stays below the 1 MiB that brokers take."""
@@ -73,11 +73,11 @@ class Receipt(Part):
     seconds: float = Field(description="from polling the query to having scored it")
 
 
-class Answer(Message):
+class Answer(OwnMessage):
     """The reply to one query."""
 
     id: str
-    outcome: Outcome
+    outcome: Outcome | str = Field(description="one of these; a newer hurnet may know others")
     answer: str | None = None
     reason: Explanation | None = Field(None, description="why there is no answer")
     candidates: list[Candidate] = Field(

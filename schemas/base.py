@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import from_json
+from typing_extensions import override
 
 SCHEMA_VERSION = 1
 MAX_TEXT = 16_384
@@ -91,7 +92,8 @@ Watermarks = Annotated[dict[Partition, Offset], Field(max_length=4_096)]
 
 
 class Message(BaseModel):
-    """A message on a topic: immutable, closed (unknown fields are errors), versioned, JSON in UTF-8."""
+    """A message on a topic: immutable, versioned, JSON in UTF-8. Closed (unknown fields are errors), as a
+    client that misspells a field must be told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
@@ -109,13 +111,35 @@ class Message(BaseModel):
                 "unknown-version", f"schema version {version!r:.40}; this side speaks {SCHEMA_VERSION}"
             )
         try:
-            return cls.model_validate(fields)
+            return cls._read(fields)
         except ValidationError as error:
             raise _explain(error) from None
+
+    @classmethod
+    def _read(cls, fields: dict[str, Any]) -> Self:
+        return cls.model_validate(fields)
 
     def encode(self) -> bytes:
         """JSON in UTF-8, without fields that are None."""
         return self.model_dump_json(exclude_none=True).encode()
+
+
+class OwnMessage(Message):
+    """A message that hurnet itself writes. Whoever reads it leaves aside what it doesn't know, at any depth,
+    so that a newer hurnet may add fields: `v` changes only with what older readers would misunderstand."""
+
+    @classmethod
+    @override
+    def _read(cls, fields: dict[str, Any]) -> Self:
+        return cls.model_validate(fields, extra="ignore")
+
+    @classmethod
+    @override
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        schema = super().model_json_schema(*args, **kwargs)
+        for part in (schema, *schema.get("$defs", {}).values()):
+            part.pop("additionalProperties", None)
+        return schema
 
 
 class Part(BaseModel):

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from schemas.base import Explanation, InvalidReason, Message
+from schemas.base import Explanation, InvalidReason, OwnMessage
 
 Reason = Literal[
     InvalidReason,
@@ -25,14 +25,14 @@ REASONS: tuple[str, ...] = get_args(Reason)
 MAX_EXCERPT = 4_096
 
 
-class DeadLetter(Message):
+class DeadLetter(OwnMessage):
     """Why a record was put aside. The record itself stays in its topic, at these coordinates.
 
     Delivered at least once; the record's coordinates are the message key, so that a reader can
     drop the second copy that a crash may leave.
     """
 
-    reason: Reason
+    reason: Reason | str = Field(description="one of these; a newer hurnet may know others")
     detail: Explanation
     worker: str
     topic: str

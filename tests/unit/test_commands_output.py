@@ -17,6 +17,7 @@ from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, Text
 from workers.__main__ import hurnet
 from workers.adapters.kafka import TopicFinding
 from workers.commands.ask import explained
+from workers.commands.client import read_answer
 from workers.commands.demo.asking import Asked, accuracy, chosen, latencies
 from workers.commands.demo.data import Pair
 from workers.commands.demo.figures import median
@@ -24,6 +25,7 @@ from workers.commands.screen import table
 from workers.commands.settings import env_lines, toml_lines
 from workers.commands.status import Shard, Status, shown
 from workers.commands.topics import state
+from workers.errors import UpgradeNeeded
 from workers.settings import Settings, variables
 
 COMMANDS = [
@@ -232,3 +234,12 @@ def test_the_median_of_a_histogram(values: list[float], expected: float | None) 
         histogram.observe(value)
     samples = [s for family in registry.collect() for s in family.samples if s.name == "h_bucket"]
     assert median(samples) == (None if expected is None else pytest.approx(expected))
+
+
+def test_an_answer_of_a_newer_hurnet_to_our_question_asks_for_an_upgrade() -> None:
+    newer = b'{"v":2,"id":"q","outcome":"answered"}'
+    with pytest.raises(UpgradeNeeded, match=r"upgrade .*version 2"):
+        read_answer(newer, ours=True)
+    assert read_answer(newer, ours=False) is None
+    assert read_answer(b"something else", ours=True) is None
+    assert read_answer(b'{"id":"q","outcome":"answered","added":1}', ours=True) is not None

@@ -14,7 +14,7 @@ from schemas import Answer, InvalidMessage, Query
 from workers.adapters.kafka.connection import milliseconds, translated
 from workers.adapters.kafka.consuming import consumer as consumer_of
 from workers.adapters.kafka.sink import KafkaSink
-from workers.errors import ConfigurationError, HurnetError
+from workers.errors import ConfigurationError, HurnetError, UpgradeNeeded
 from workers.ports import Outgoing
 from workers.settings import KafkaSettings
 
@@ -43,6 +43,7 @@ class Client:
     def __init__(self, settings: KafkaSettings) -> None:
         self._topic = settings.queries
         self._answers = settings.answers
+        self._asked: set[str] = set()
         self._consumer = reader(settings, settings.answers, from_end=True)
         try:
             self._sink = KafkaSink(settings)
@@ -52,6 +53,7 @@ class Client:
 
     def send(self, queries: Mapping[str, Query]) -> None:
         """Send queries under correlation ids of the caller's choice; returns when Kafka has them."""
+        self._asked |= queries.keys()
         self._sink.send(
             [
                 Outgoing(self._topic, query.encode(), headers=((CORRELATION, correlation.encode()),))
@@ -62,19 +64,18 @@ class Client:
     def replies(self, timeout: float) -> Iterator[Reply]:
         """All replies that are there, waiting at most `timeout` seconds for the first; others' too.
 
-        A record that is no answer is passed over: whoever writes to this topic may be newer than we are.
+        A record that is no answer is passed over: others may write to this topic, too. But an answer to a
+        question of ours that only newer programs can read raises `UpgradeNeeded`.
         """
         with translated(f"reading {self._answers}"):
             batches = self._consumer.poll(timeout_ms=milliseconds(timeout))
         received = time.monotonic()
         for record in (record for batch in batches.values() for record in batch):
-            correlation = dict(record.headers).get(CORRELATION)
-            try:
-                answer = Answer.decode(record.value)
-            except InvalidMessage:
-                continue
-            if correlation is not None:
-                yield Reply(correlation.decode(errors="replace"), answer, received)
+            correlation = (dict(record.headers).get(CORRELATION) or b"").decode(errors="replace")
+            answer = read_answer(record.value, correlation in self._asked)
+            if answer is not None and correlation:
+                self._asked.discard(correlation)
+                yield Reply(correlation, answer, received)
 
     def ask(self, query: Query, timeout: float) -> Answer:
         """The answer to one query. Raises `NoReply` after `timeout` seconds."""
@@ -99,6 +100,16 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def read_answer(value: bytes | None, ours: bool) -> Answer | None:
+    """The answer in a record, if it is one; `ours` if it replies to a question of this client."""
+    try:
+        return Answer.decode(value)
+    except InvalidMessage as error:
+        if ours and error.reason == "unknown-version":
+            raise UpgradeNeeded(f"a newer hurnet answered: upgrade this one ({error.detail})") from None
+        return None
 
 
 def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
