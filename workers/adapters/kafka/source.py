@@ -13,6 +13,7 @@ from kafka import errors as kafka_errors
 
 from workers.adapters.kafka import consuming
 from workers.adapters.kafka.connection import milliseconds, translated
+from workers.adapters.kafka.contact import Contact
 from workers.adapters.kafka.ends import Ends
 from workers.adapters.kafka.topics import Topics
 from workers.core.context import LogIdentity
@@ -78,6 +79,7 @@ class KafkaSource:
             fetch_max_wait_ms=250,
             max_partition_fetch_bytes=4 << 20,
         )
+        self._contact = Contact(self._consumer, settings)
         self._consumer.subscribe([topic], listener=_Listener(self))
         self._begun = time.monotonic()
         self._uncommitted = isolation == "read_uncommitted"
@@ -91,6 +93,8 @@ class KafkaSource:
         self._place()
         self._apply_pause()
         batches = self._fetch(max(0.0, deadline - time.monotonic()), max_records)
+        if not batches:
+            self._contact.check()
         records = [
             record for at, batch in batches.items() if at.partition not in self._unplaced for record in batch
         ]

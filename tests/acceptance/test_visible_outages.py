@@ -1,0 +1,84 @@
+"""A server that is away shows: each worker's /readyz says which and since when, the log says when it went and
+when it came back, and after `give_up` the worker ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.system import Running, System, lines, metric, wait_for
+from tests.conftest import QUICK_GROUPS
+from workers.adapters.servers import KafkaServer, ValkeyServer
+
+SOON_S = 20.0
+
+
+@pytest.fixture
+def kafka() -> Iterator[KafkaServer]:
+    with KafkaServer(settings=QUICK_GROUPS) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+def unready(worker: Running, words: str) -> bool:
+    status, body = worker.get("/readyz")
+    return status == 503 and words in body
+
+
+def events(worker: Running, *wanted: str) -> list[str]:
+    return [line["event"] for line in lines(worker.said()) if line["event"].startswith(wanted)]
+
+
+def test_kafka_and_redis_away(kafka: KafkaServer, valkey: ValkeyServer, unique: str, tmp_path: Path) -> None:
+    quick = {"HURNET_LIFECYCLE_RETRY_MOST": "0.5"}
+    with System(kafka.bootstrap, valkey.url, unique, tmp_path, **quick) as system:
+        system.create_topics()
+        ingest, responder, solver = (system.start(name) for name in ("ingest", "responder", "solver"))
+        for worker in (ingest, responder, solver):
+            worker.wait_ready()
+        kafka.stop()
+        for worker in (ingest, responder):
+            wait_for(partial(unready, worker, "Kafka failing for"), SOON_S, "Kafka told")
+            exposition = worker.get("/metrics")[1]
+            assert metric(exposition, "hurnet_ready") == 0
+            assert 'hurnet_transient_errors_total{dependency="kafka"' in exposition
+        assert solver.get("/readyz")[0] == 200
+        kafka.start()
+        for worker in (ingest, responder):
+            worker.wait_ready()
+        valkey.kill()
+        for worker in (ingest, responder, solver):
+            wait_for(partial(unready, worker, "Redis failing for"), SOON_S, "Redis told")
+        valkey.start()
+        for worker in (ingest, responder, solver):
+            worker.wait_ready()
+        for worker in (ingest, responder):
+            assert events(worker, "Kafka is", "Redis is") == [
+                "Kafka is failing; trying again until it is back",
+                "Kafka is back",
+                "Redis is failing; trying again until it is back",
+                "Redis is back",
+            ]
+            libraries = [line for line in lines(worker.said()) if "logger" in line]
+            assert len(libraries) <= 25, libraries
+            assert len(worker.said().splitlines()) == len(lines(worker.said()))
+
+
+def test_kafka_away_for_too_long_ends_them(
+    kafka: KafkaServer, valkey_url: str, unique: str, tmp_path: Path
+) -> None:
+    with System(kafka.bootstrap, valkey_url, unique, tmp_path, HURNET_LIFECYCLE_GIVE_UP="5") as system:
+        system.create_topics()
+        workers = [system.start(name).wait_ready() for name in ("ingest", "responder")]
+        kafka.kill()
+        for worker in workers:
+            assert worker.wait_end(60) == 1
+            assert "gave up after" in worker.said()
