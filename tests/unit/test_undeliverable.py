@@ -109,6 +109,7 @@ def test_one_that_fails_while_the_brokers_are_away_is_not_given_up() -> None:
     turn(responder, 50)
     assert outcomes(world) == {"q": "answered"}
     responder._exchange.deliver = deliver  # type: ignore[method-assign]
+    responder._exchange.committed = committed  # type: ignore[method-assign]
     turn(responder, 5)
     assert outcomes(world) == {"q": "answered", "p": "answered"}
 
