@@ -77,7 +77,7 @@ class Delivery:
         correlation = pending.correlation
         headers = (("correlation-id", correlation),) if correlation else ()
         topic = self._kafka.answers if pending.rejection else pending.reply_to or self._kafka.answers
-        messages = [Outgoing(topic, reply.answer.encode(), key=key, headers=headers)]
+        messages = [Outgoing(topic, reply.value, key=key, headers=headers)]
         if pending.rejection:
             messages.append(dead_letter(self._kafka.dead_letters, WORKER, record, *pending.rejection))
         return messages

@@ -198,6 +198,11 @@ class PendingQueries:
                     taken.append(pending)
         return taken
 
+    def give_back(self, taken: Sequence[Pending]) -> None:
+        """There was no time for these in this turn: in the next they are first."""
+        for pending in reversed(taken):
+            self._lanes[pending.record.partition].turn.appendleft(pending)
+
     def done(self, answered: Sequence[Pending]) -> dict[int, Done]:
         """What is done of their partitions once `answered` are delivered: to be committed with them."""
         offsets: dict[int, list[int]] = {}

@@ -34,6 +34,8 @@ log = structlog.get_logger()
 READ_BATCHES = 16
 """Batches per shard and turn, fewer with features: queries wait for no more than that."""
 WEIGHTS_INTERVAL_S = 0.5
+TURN_S = 2.0
+"""For answering; the query in hand may take half a second longer, and those left are first next time."""
 REACH_AGE_S = 0.5
 """What is known of the end of `texts` is asked anew so often while a query may wait for what can't come."""
 LOG_INTERVAL_S = 1.0
@@ -214,22 +216,34 @@ class Responder:
         self._metrics.queries_waiting.set(self._pending.parked)
         try:
             if taken:
-                delivered = self._reply([self._delivery.admitted(pending) for pending in taken])
+                delivered = self._reply(taken)
         finally:
             # Whatever failed, queries that were taken must come again: the next commit would pass them.
-            if delivered < len(taken):
+            if taken and not delivered:
                 self._exchange.rewind()
                 self._unplaced = set(self._exchange.assignment())
                 self._pending.drop(self._unplaced)
         return delivered
 
     def _reply(self, taken: Sequence[Pending]) -> int:
-        """Answer and deliver; returns how many were."""
+        """Answer as many as there is time for in a turn, leave the others for the next one, and deliver;
+        returns how many were."""
         began = time.perf_counter()
-        replies = self._replies.answer(taken)
+        until = time.monotonic() + TURN_S
+        replies = self._replies.answer(self._admitted(taken, until), until)
         if any(reply.answer.receipt for reply in replies):  # else nothing was scored
             self._metrics.score_seconds.observe(time.perf_counter() - began)
+        self._pending.give_back(taken[len(replies) :])
         return len(replies) if self._deliver(replies) else 0
+
+    def _admitted(self, taken: Sequence[Pending], until: float) -> list[Pending]:
+        """The first ones: to look for their reply topics may take time too."""
+        admitted: list[Pending] = []
+        for pending in taken:
+            if admitted and time.monotonic() > until:
+                break
+            admitted.append(self._delivery.admitted(pending))
+        return admitted
 
     def _poll(self) -> None:
         """New queries; without waiting for some while the context has more to load or queries wait."""

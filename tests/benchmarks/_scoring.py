@@ -45,4 +45,4 @@ class Scoring:
             records = [Record("-", 0, i, 0, None, value) for i, value in enumerate(islice(values, batch))]
             pending.add(records, time.monotonic())
             replies = self._replies.answer(pending.take({}, time.monotonic(), batch))
-            yield len([reply.answer.encode() for reply in replies])
+            yield len([reply.value for reply in replies])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from schemas.answer import MAX_ANSWER_BYTES
 from schemas.base import MAX_REASON, MAX_TEXT
 from tests.unit.test_responder import EMBEDDER, PAIRS, World, only, turn
 from workers import replies
-from workers.core import answering
+from workers.core import answering, encoded_words
 from workers.core.context import EmbedderIdentity, Vectors
 from workers.errors import TransientError
 from workers.ports import Headers, Outgoing
@@ -182,14 +183,14 @@ def test_an_embedder_that_is_away_for_a_moment_rejects_nothing() -> None:
 def test_a_question_that_can_not_be_scored_is_rejected_and_the_others_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ranked = answering.rank
+    ranked = answering.ranked
 
-    def rank(texts: Sequence[str], *rest: Any) -> Any:
+    def poisoned(texts: Sequence[str], *rest: Any) -> Any:
         if "poison" in texts:
             raise ZeroDivisionError
         return ranked(texts, *rest)
 
-    monkeypatch.setattr(replies, "rank", rank)
+    monkeypatch.setattr(replies, "ranked", poisoned)
     world = World()
     world.teach(*PAIRS)
     world.ask(*[Query(text=text, id=text) for text in ("rain", "poison", "light")])
@@ -279,3 +280,81 @@ def break_at(responder: Responder, name: str, broken: set[str]) -> None:
 
 def sent(value: bytes, headers: Headers, key: bytes | None) -> Outgoing:
     return Outgoing("queries", value, key, headers, 0)
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """The words of each query take so long."""
+    alike = encoded_words.similarities
+
+    def similarities(*arguments: Any) -> Any:
+        time.sleep(seconds)
+        return alike(*arguments)
+
+    monkeypatch.setattr(answering, "similarities", similarities)
+
+
+def test_a_turn_is_bounded_in_time_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.teach(*PAIRS, context="b", partition=1)
+    responder = world.responder()
+    turn(responder)
+    slow(monkeypatch, 0.02)
+    monkeypatch.setattr("workers.responder.TURN_S", 0.1)
+    for i in range(40):
+        world.ask(Query(text="rain", id=f"q{i}", context="b" if i % 3 else "default"), partition=i % 2)
+    longest, turns = 0.0, 0
+    while len(world.answers()) < 40:
+        began = time.monotonic()
+        responder.step()
+        longest, turns = max(longest, time.monotonic() - began), turns + 1
+        assert turns < 45
+    assert longest < 0.4, "40 queries take 0.8 s"
+    assert Counter(a.id for a in world.answers()) == Counter(f"q{i}" for i in range(40))
+
+
+def test_one_query_is_answered_however_little_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    responder = world.responder()
+    turn(responder)
+    monkeypatch.setattr("workers.responder.TURN_S", -1.0)
+    world.ask(*[Query(text="rain", id=f"q{i}") for i in range(5)])
+    turn(responder, 5)
+    assert [a.id for a in world.answers()] == [f"q{i}" for i in range(5)]
+
+
+def test_long_questions_are_embedded_a_few_at_a_time() -> None:
+    embedded: list[int] = []
+
+    class Counting(Poisoned):
+        def embed(self, texts: Sequence[str]) -> Vectors:
+            embedded.append(sum(map(len, texts)))
+            return EMBEDDER.embed(texts)
+
+    world = World(embedder=Counting())
+    world.ask(*[Query(text="rain " * 3_000, id=f"q{i}") for i in range(20)])
+    turn(world.responder())
+    assert len(world.answers()) == 20
+    assert max(embedded) <= replies.PART_LETTERS
+
+
+def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.teach(*((f"{i} rain {'a' * 9_000}", None) for i in range(120)))
+    monkeypatch.setattr(replies, "TURN_BYTES", 2_000_000)
+    responder = world.responder(threshold=0)
+    turn(responder)
+    world.ask(*[Query(text="rain", id=f"q{i}", top_k=100) for i in range(9)])
+    delivered: list[int] = []
+    deliver = responder._exchange.deliver
+
+    def weighed(messages: Sequence[Outgoing], *rest: Any) -> bool:
+        delivered.append(sum(len(m.value or b"") for m in messages))
+        return deliver(messages, *rest)
+
+    responder._exchange.deliver = weighed  # type: ignore[method-assign, assignment]
+    turn(responder, 9)
+    assert [a.id for a in world.answers()] == [f"q{i}" for i in range(9)]
+    assert max(delivered) < 2_000_000 + MAX_ANSWER_BYTES
+    assert len(delivered) == 3

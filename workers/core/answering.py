@@ -17,7 +17,7 @@ hardly do. `nearest` is the same for all candidates and so orders nothing; it sa
 from anything known, which is what a threshold for abstaining needs. Without weights their term is left out
 and the rest scaled up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +115,19 @@ def rank(
 
     `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
     entry that is the asker's own and must not answer it (equation 5)."""
+    return list(ranked(texts, vectors, index, projection, exclude, scoring))
+
+
+def ranked(
+    texts: Sequence[str],
+    vectors: Vectors,
+    index: ContextIndex,
+    projection: Floats | None = None,
+    exclude: Sequence[Coordinates | None] | None = None,
+    scoring: Scoring | None = None,
+) -> Iterator[Ranking]:
+    """As `rank`, one by one: the search is made for all together, but the words of one query may take half a
+    second, and whoever has not that much time for each can stop."""
     scoring = scoring or Scoring()
     sums, intercept = scoring.sums, scoring.intercept
     known = vectors if sums is None else sums.features(vectors)
@@ -124,7 +137,8 @@ def rank(
     if predictions is not None and sums is not None:
         found = sums.weigh(found, index, predictions, exclude)
     penalty = scoring.length_penalty
-    return [_rank(text, matches, index, penalty) for text, matches in zip(texts, found, strict=True)]
+    for text, matches in zip(texts, found, strict=True):
+        yield _rank(text, matches, index, penalty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
