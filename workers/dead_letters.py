@@ -1,17 +1,29 @@
-"""Dead letters: the message for a record that can't be processed, and when there are too many of them."""
+"""Dead letters: the message for a record that can't be processed, and an alarm when there are too many."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections import deque
+from collections.abc import Callable
+
+import structlog
 
 from schemas.dead_letter import MAX_EXCERPT, DeadLetter, Reason
 from workers.errors import TooManyDeadLetters
 from workers.ports import Outgoing, Record
 from workers.settings import IngestSettings
 
-_ADVICE = "Read the newest dead letters and mend the producer; a restart goes on from here."
+log = structlog.get_logger()
+
+REMIND_S = 60.0
+"""An alarm is a line in the log so often."""
+LAPSES_S = 300.0
+"""Without a bad record for so long there is no alarm any more: nothing may come at all."""
+WELL_AGAIN = 100
+"""Good records in a row after which what was before is forgotten."""
+_ADVICE = "Read the newest dead letters (`hurnet dead-letters`) and mend the producer"
 
 
 def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail: str) -> Outgoing:
@@ -42,38 +54,64 @@ def _excerpt(raw: bytes | None) -> str | None:
     return None if raw is None else base64.b64encode(raw[:MAX_EXCERPT]).decode()
 
 
-class DeadLetterLimit:
-    """Stops a worker whose input is mostly bad: that is a broken producer, not a bad record.
+class DeadLetterAlarm:
+    """Raised while the input is mostly bad: that is a broken producer, not a bad record.
 
-    Two limits: so many in a row, and so large a share of the last `dead_letters_window` records (judged
-    once that many have been seen). A restart counts anew.
+    Two limits: so many in a row, and so large a share of the last `dead_letters_window` records (judged once
+    that many have been seen). It is over when good records come again, or no bad ones for a while. An alarm
+    is told in the log and by readiness; only if `dead_letters_stop` is set does it end the worker.
     """
 
-    def __init__(self, settings: IngestSettings) -> None:
-        self._in_a_row = settings.dead_letters_in_a_row
-        self._share = settings.dead_letters_share
+    def __init__(self, settings: IngestSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
         self._recent: deque[bool] = deque(maxlen=settings.dead_letters_window)
-        self._bad = 0
-        self._streak = 0
+        self._bad = self._bad_in_a_row = self._good_in_a_row = 0
+        self._bad_at = self._said_at = float("-inf")
+        self._raised = False
 
     def count(self, bad: bool) -> None:
-        """Count one record. Raises `TooManyDeadLetters` when it passes a limit."""
+        """Count one record. Raises `TooManyDeadLetters` if it passes a limit and is to stop the worker."""
         if len(self._recent) == self._recent.maxlen:
             self._bad -= self._recent[0]
         self._recent.append(bad)
         self._bad += bad
-        self._streak = self._streak + 1 if bad else 0
-        self._check()
+        self._bad_in_a_row = self._bad_in_a_row + 1 if bad else 0
+        self._good_in_a_row = 0 if bad else self._good_in_a_row + 1
+        if bad:
+            self._bad_at = self._clock()
+        if self._good_in_a_row == WELL_AGAIN:
+            self._recent.clear()
+            self._bad = 0
+        self._tell()
 
-    def _check(self) -> None:
-        seen = len(self._recent)
-        if self._streak > self._in_a_row:
-            raise TooManyDeadLetters(
-                f"{self._streak} dead letters in a row, the limit is {self._in_a_row} "
-                f"(HURNET_INGEST_DEAD_LETTERS_IN_A_ROW). {_ADVICE}"
+    def unready(self) -> list[str]:
+        """What is wrong; empty without an alarm."""
+        passed = self._passed()
+        return [passed] if passed and self._clock() - self._bad_at < LAPSES_S else []
+
+    def _passed(self) -> str | None:
+        seen, most = len(self._recent), self._settings.dead_letters_in_a_row
+        if self._bad_in_a_row > most:
+            return (
+                f"{self._bad_in_a_row} dead letters in a row, the limit is {most} "
+                "(HURNET_INGEST_DEAD_LETTERS_IN_A_ROW)"
             )
-        if seen == self._recent.maxlen and self._bad > self._share * seen:
-            raise TooManyDeadLetters(
-                f"{self._bad} of the last {seen} records are dead letters, the limit is {self._share:.0%} "
-                f"(HURNET_INGEST_DEAD_LETTERS_SHARE). {_ADVICE}"
+        if seen == self._recent.maxlen and self._bad > self._settings.dead_letters_share * seen:
+            return (
+                f"{self._bad} of the last {seen} records are dead letters, the limit is "
+                f"{self._settings.dead_letters_share:.0%} (HURNET_INGEST_DEAD_LETTERS_SHARE)"
             )
+        return None
+
+    def _tell(self) -> None:
+        passed = self._passed()
+        if passed and self._settings.dead_letters_stop:
+            raise TooManyDeadLetters(f"{passed}. {_ADVICE}; a restart goes on from here.")
+        if passed and self._clock() - self._said_at >= REMIND_S:
+            self._said_at = self._clock()
+            log.error(f"the producer must be broken: {passed}. {_ADVICE}.")
+        if self._raised and not passed:
+            self._said_at = float("-inf")
+            log.info("good records come again", in_a_row=self._good_in_a_row)
+        self._raised = passed is not None

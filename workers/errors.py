@@ -15,7 +15,7 @@ HurnetError
 │   │   └── ForeignLog              this is another Kafka than the one that the context was filled from
 │   └── ContextReplaced         the context was deleted and begun anew under a running worker
 ├── Superseded              another worker has taken over this one's role
-└── TooManyDeadLetters      so much input is bad that the producer must be broken
+└── TooManyDeadLetters      so much input is bad, and the worker is told to stop at that
 """
 
 from __future__ import annotations
@@ -106,4 +106,5 @@ class Superseded(HurnetError):
 
 
 class TooManyDeadLetters(HurnetError):
-    """The limit on consecutive dead letters, or on their share, was passed."""
+    """The limit on consecutive dead letters, or on their share, was passed, and the settings say that this is
+    to end the worker (`ingest.dead_letters_stop`): by default it is an alarm."""

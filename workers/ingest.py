@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 
 from workers.core.context import NOTHING, LogIdentity, ShardState
-from workers.dead_letters import DeadLetterLimit, dead_letter
+from workers.dead_letters import DeadLetterAlarm, dead_letter
 from workers.errors import ContextGap, ForeignLog
 from workers.intake import Intake, embed, intakes_of
 from workers.metrics import Metrics
@@ -57,7 +57,8 @@ class Ingest:
         self._settings = settings.ingest
         self._dead_letters = settings.kafka.dead_letters
         self._metrics = metrics
-        self._limit = DeadLetterLimit(settings.ingest)
+        self._alarm = DeadLetterAlarm(settings.ingest)
+        metrics.dead_letters_alarm.set_function(lambda: float(bool(self._alarm.unready())))
         self._progress = Progress(settings.metrics)
         self._watermarks: dict[int, int] = {}
         self._unplaced: set[int] = set()
@@ -100,7 +101,7 @@ class Ingest:
             self._metrics.embed_seconds.observe(time.perf_counter() - began)
 
     def unready(self) -> list[str]:
-        return self._progress.unready()
+        return self._progress.unready() + self._alarm.unready()
 
     def drain(self) -> None:
         self._commit(now=True)
@@ -266,7 +267,7 @@ class Ingest:
             self._metrics.dead_letters.labels(reason).inc()
         bad = {record.offset for record, _, _ in intake.rejected}
         for record in intake.records:
-            self._limit.count(record.offset in bad)
+            self._alarm.count(record.offset in bad)
 
     def _commit(self, now: bool = False) -> None:
         if not now and time.monotonic() - self._committed_at < COMMIT_INTERVAL_S:

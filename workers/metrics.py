@@ -120,6 +120,10 @@ class Metrics:
         self.batches = self._counter("batches", "batches appended to the context")
         self.bytes = self._counter("bytes", "bytes of record values polled", "topic")
         self.deletions = self._counter("deletions", "records that delete entries, appended to the context")
+        self.dead_letters_alarm = self._gauge(
+            "dead_letters_alarm",
+            "1 while so many records are dead letters that their producer must be broken",
+        )
         self.skipped_offsets = self._counter(
             "skipped_offsets", "offsets that the topic no longer held when their turn came, gone on without"
         )

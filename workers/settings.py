@@ -128,11 +128,16 @@ class IngestSettings(_Section):
         False, description="go on where the topic no longer holds the next record (it is lost to the context)"
     )
     max_contexts: int = Field(64, ge=1, le=10_000, description="names of contexts; more are dead letters")
-    dead_letters_in_a_row: int = Field(1_000, ge=1, description="more stop the worker")
-    dead_letters_share: float = Field(
-        0.5, gt=0, le=1, description="a larger share of the last dead_letters_window records stops the worker"
+    dead_letters_in_a_row: int = Field(
+        1_000, ge=1, description="more are an alarm: the worker says so, and is not ready while it lasts"
     )
-    dead_letters_window: int = Field(10_000, ge=1, description="records over which the share is taken")
+    dead_letters_share: float = Field(
+        0.5, gt=0, le=1, description="a larger share of the last dead_letters_window records is one, too"
+    )
+    dead_letters_window: int = Field(
+        10_000, ge=1, le=1_000_000, description="records over which the share is taken"
+    )
+    dead_letters_stop: bool = Field(False, description="that alarm ends the worker")
 
 
 class SolveSettings(_Section):

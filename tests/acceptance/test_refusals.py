@@ -61,9 +61,22 @@ def test_poison_becomes_dead_letters_and_good_texts_go_on(system: System) -> Non
     assert worker.terminate() == 0
 
 
-def test_a_producer_that_sends_nothing_but_rubbish_stops_it_loudly(system: System) -> None:
-    system.teach([b"rubbish"] * 300)
+def test_a_producer_that_sends_nothing_but_rubbish_is_an_alarm(system: System) -> None:
+    system.teach([b"rubbish"] * 1_200)
     worker = system.start("ingest", HURNET_INGEST_DEAD_LETTERS_IN_A_ROW="100")
+    wait_for(lambda: "dead letters in a row" in worker.get("/readyz")[1], what="an alarm")
+    assert worker.get("/readyz")[0] == 503
+    wait_for(lambda: len(system.dead_letters()) == 1_200, what="all put aside")
+    system.teach([TextEvent(text="good")] * 3)
+    worker.wait_ready()
+    assert len([line for line in lines(worker.said()) if "must be broken" in line["event"]]) == 1
+    assert worker.terminate() == 0
+
+
+def test_rubbish_ends_a_worker_that_is_told_to_stop_at_it(system: System) -> None:
+    system.teach([b"rubbish"] * 300)
+    stop = {"HURNET_INGEST_DEAD_LETTERS_IN_A_ROW": "100", "HURNET_INGEST_DEAD_LETTERS_STOP": "true"}
+    worker = system.start("ingest", **stop)
     assert worker.wait_end() == 1
     assert "dead letters in a row" in worker.said()
 

@@ -6,9 +6,10 @@ import base64
 import hashlib
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import DeadLetter
-from workers.dead_letters import DeadLetterLimit, dead_letter
+from workers.dead_letters import LAPSES_S, WELL_AGAIN, DeadLetterAlarm, dead_letter
 from workers.errors import TooManyDeadLetters
 from workers.ports import Record
 from workers.settings import IngestSettings
@@ -35,30 +36,73 @@ def test_a_tombstone_has_no_excerpt() -> None:
     assert letter.sha256 is None
 
 
-def _limit(in_a_row: int = 1_000, share: float = 1.0, window: int = 10) -> DeadLetterLimit:
-    return DeadLetterLimit(
-        IngestSettings(dead_letters_in_a_row=in_a_row, dead_letters_share=share, dead_letters_window=window)
-    )
+class Limits:
+    """An alarm by a clock of its own."""
+
+    def __init__(
+        self, in_a_row: int = 1_000, share: float = 1.0, window: int = 10, stop: bool = False
+    ) -> None:
+        self.now = 0.0
+        self.alarm = DeadLetterAlarm(
+            IngestSettings(
+                dead_letters_in_a_row=in_a_row,
+                dead_letters_share=share,
+                dead_letters_window=window,
+                dead_letters_stop=stop,
+            ),
+            lambda: self.now,
+        )
+
+    def count(self, *records: bool) -> list[str]:
+        for bad in records:
+            self.alarm.count(bad)
+        return self.alarm.unready()
 
 
-def test_so_many_in_a_row_are_too_many() -> None:
-    limit = _limit(in_a_row=3)
-    for bad in [True, True, True, False, True, True, True]:
-        limit.count(bad)
-    with pytest.raises(TooManyDeadLetters, match="4 dead letters in a row"):
-        limit.count(True)
+def test_so_many_in_a_row_are_an_alarm_until_a_good_one_comes() -> None:
+    limits = Limits(in_a_row=3)
+    assert limits.count(True, True, True, False, True, True, True) == []
+    assert "4 dead letters in a row" in limits.count(True)[0]
+    assert "5 dead letters in a row" in limits.count(True)[0]
+    assert limits.count(False) == []
 
 
-def test_so_large_a_share_is_too_large_once_the_window_is_full() -> None:
-    limit = _limit(share=0.5, window=10)
-    for bad in [True, False] * 5:
-        limit.count(bad)
-    limit.count(True)  # pushes a bad one out: still half
-    with pytest.raises(TooManyDeadLetters, match="of the last 10 records"):
-        limit.count(True)
+def test_so_large_a_share_is_an_alarm_once_the_window_is_full() -> None:
+    limits = Limits(share=0.5, window=10)
+    assert limits.count(*[True, False] * 5) == []
+    assert limits.count(True) == []  # pushes a bad one out: still half
+    assert "of the last 10 records" in limits.count(True)[0]
 
 
 def test_old_records_leave_the_window() -> None:
-    limit = _limit(share=0.5, window=4)
-    for bad in [True, True, False, False] + [False] * 4 + [True, True]:
-        limit.count(bad)
+    limits = Limits(share=0.5, window=4)
+    assert limits.count(*[True, True, False, False], *[False] * 4, *[True, True]) == []
+
+
+def test_many_good_ones_end_what_a_large_window_remembers() -> None:
+    limits = Limits(share=0.5, window=1_000)
+    assert limits.count(*[True] * 900, *[False] * 99, True)
+    assert limits.count(*[False] * WELL_AGAIN) == []
+
+
+def test_an_alarm_lapses_when_nothing_comes_any_more() -> None:
+    limits = Limits(in_a_row=3)
+    assert limits.count(*[True] * 4)
+    limits.now = LAPSES_S
+    assert limits.count() == []
+
+
+def test_an_alarm_is_told_at_a_bounded_rate() -> None:
+    limits = Limits(in_a_row=3)
+    with capture_logs() as lines:
+        limits.count(*[True] * 500)
+        limits.now = 61.0
+        limits.count(*[True] * 500)
+        limits.count(False, True)
+    assert [line["log_level"] for line in lines] == ["error", "error", "info"]
+
+
+def test_an_alarm_ends_the_worker_only_if_it_is_to() -> None:
+    limits = Limits(in_a_row=3, stop=True)
+    with pytest.raises(TooManyDeadLetters, match="4 dead letters in a row"):
+        limits.count(*[True] * 4)

@@ -311,11 +311,25 @@ def test_more_contexts_than_allowed_are_put_aside() -> None:
     assert len(world.dead_letters()) == 3
 
 
-def test_too_many_dead_letters_in_a_row_stop_it() -> None:
+def test_too_many_dead_letters_in_a_row_are_an_alarm() -> None:
+    world = World()
+    world.send(*[b"bad"] * 20)
+    worker = world.worker(dead_letters_in_a_row=10)
+    turn(worker, 20)
+    assert len(world.dead_letters()) == 20
+    assert "20 dead letters in a row" in worker.unready()[0]
+    assert "hurnet_dead_letters_alarm 1.0" in world.metrics.exposition().decode()
+    world.send(TextEvent(text="good"))
+    turn(worker)
+    assert worker.unready() == []
+    assert "hurnet_dead_letters_alarm 0.0" in world.metrics.exposition().decode()
+
+
+def test_too_many_dead_letters_stop_it_if_told_to() -> None:
     world = World()
     world.send(*[b"bad"] * 20)
     with pytest.raises(TooManyDeadLetters):
-        turn(world.worker(dead_letters_in_a_row=10), 20)
+        turn(world.worker(dead_letters_in_a_row=10, dead_letters_stop=True), 20)
 
 
 def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:

@@ -279,7 +279,7 @@ def test_a_compacted_batch_has_gaps_and_no_faults() -> None:
 def test_a_record_larger_than_any_message_is_put_aside_by_itself() -> None:
     raw = compressed(batch(b"k", b"x" * MAX_RECORD, b"m", base=2), GZIP)
     found = Topic(between(raw)).all(6)
-    assert told(found) == [*GOOD, (2, 2, b"k"), (3, 3, "too-large"), (4, 4, b"m"), *BEHIND]
+    assert told(found) == [*GOOD, (2, 2, b"k"), (3, 3, "too-long"), (4, 4, b"m"), *BEHIND]
     assert found[3].fault
     assert found[3].fault.size == MAX_RECORD
     assert found[3].key == b"key"

@@ -119,7 +119,7 @@ class _Reader:
         if end - begin > MAX_RECORD:
             headers = _headers(self._body, at, end) if end - at <= _HEADERS_KEPT else ()
             detail = f"a record of {end - begin} bytes: no message has more than {MAX_RECORD}"
-            found = self._fault(offset, offset, detail, value or memoryview(b""), timestamp, "too-large")
+            found = self._fault(offset, offset, detail, value or memoryview(b""), timestamp, "too-long")
             short = None if key is None else bytes(key[:MAX_EXCERPT])
             return Record(*self._place, offset, timestamp, short, b"", headers, found.fault)
         headers = _headers(self._body, at, end)
