@@ -54,20 +54,26 @@ class ContextMemory:
         )
         self._shard_rows[batch.partition] = self.shard_rows(batch.partition) + fresh.rows
         if batch.deletion:
-            self._remove(batch.partition, batch.deletion.targets)
+            self.remove(batch.partition, batch.deletion.targets)
         return len(fresh.entries)
 
-    def _remove(self, partition: int, offsets: Sequence[int]) -> None:
-        """An entry is in at most one index; one that was erased before it was read is in none."""
-        for offset in offsets:
-            for context, index in self._indexes.items():
-                row = index.find((partition, offset))
-                if row is None:
-                    continue
-                if context in self._sums:
-                    rows = np.array([row])
-                    self._sums[context].subtract([index.entry(row)], index.vectors(rows).astype(np.int16))
-                index.remove(partition, offset)
+    def remove(self, partition: int, offsets: Sequence[int]) -> None:
+        """Take out the entries of a shard at these offsets, whatever context they are of. An entry is
+        in at most one index; one that was erased before it was read is in none."""
+        wanted = np.unique(np.array(offsets, np.int64))
+        for context, index in list(self._indexes.items()):
+            rows = index.find_all(partition, wanted)
+            if not len(rows):
+                continue
+            if context in self._sums:
+                entries = [index.entry(row) for row in rows.tolist()]
+                self._sums[context].subtract(entries, index.vectors(rows).astype(np.int16))
+            here = np.array([index.coordinates(row)[1] for row in rows.tolist()])
+            index.remove_all(partition, here)
+            if not len(index):  # the context may be dropped: nothing of it stays
+                del self._indexes[context]
+                self._sums.pop(context, None)
+            wanted = np.setdiff1d(wanted, here)
         forget_texts()
 
     def use(self, context: str, weights: PublishedWeights | None) -> None:

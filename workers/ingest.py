@@ -14,12 +14,23 @@ from dataclasses import replace
 
 import structlog
 
-from workers.core.context import NOTHING, LogIdentity, ShardState
+from workers.core.context import NOTHING, Deletion, LogIdentity, ShardState
 from workers.dead_letters import DeadLetterAlarm, dead_letter
 from workers.errors import ContextGap, ForeignLog
 from workers.intake import Intake, embed, intakes_of
 from workers.metrics import Metrics
-from workers.ports import Appended, Bounds, ContextStore, Embedder, Polled, Record, Refused, Sink, Source
+from workers.ports import (
+    Appended,
+    Bounds,
+    ContextStore,
+    Embedder,
+    Polled,
+    Record,
+    Refused,
+    Sink,
+    Source,
+    Unfinished,
+)
 from workers.progress import Progress
 from workers.settings import Settings
 
@@ -32,6 +43,10 @@ WAY_OUT = (
 )
 CHECK_INTERVAL_S = 1.0
 """How long another store may go unnoticed while there is nothing to append."""
+DELETION_S = 0.25
+"""For which one step goes on with a deletion of many entries; other partitions wait no longer than that."""
+ADMITTED_S = 5.0
+"""For which a context is known to be admitted: it may be dropped, and its name given to another."""
 COMMIT_INTERVAL_S = 0.5
 """Commits to Kafka serve lag tools and the next assignment's starting point, so they may lag a little."""
 
@@ -64,6 +79,7 @@ class Ingest:
         self._unplaced: set[int] = set()
         self._served: Collection[int] = ()
         self._admitted: frozenset[str] = frozenset()
+        self._admitted_at = 0.0
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
         self._log: LogIdentity | None = None
@@ -217,8 +233,11 @@ class Ingest:
         return partitions
 
     def _admit(self, intakes: Sequence[Intake]) -> None:
-        """Reject entries of contexts that are one too many. A context once admitted stays so."""
+        """Reject entries of contexts that are one too many. A context once admitted stays so, unless it is
+        dropped."""
         names = {entry.context for intake in intakes for entry in intake.entries}
+        if time.monotonic() - self._admitted_at > ADMITTED_S:
+            self._admitted, self._admitted_at = frozenset(), time.monotonic()
         if names - self._admitted:
             self._admitted |= self._store.admit(frozenset(names), self._settings.max_contexts)
         full = f"there are {self._settings.max_contexts} contexts already (HURNET_INGEST_MAX_CONTEXTS)"
@@ -228,13 +247,15 @@ class Ingest:
             )
 
     def _take(self, intake: Intake) -> bool:
-        """Append texts, or a deletion; False where the store refused it."""
+        """Append texts, or a deletion; False where the store refused it, or has not finished it."""
         expected = self._watermarks[intake.partition]
         if intake.deletion:
             anchored = replace(intake.deletion, anchor=intake.records[-1].anchor)
-            result = self._store.delete(intake.partition, anchored, expected)
+            result = self._delete(intake.partition, anchored, expected)
         else:
             result = self._append(intake, expected)
+        if isinstance(result, Unfinished):
+            return False  # placed anew, the partition comes to the same record, and goes on with it
         if not isinstance(result, Appended):
             self._metrics.refused.inc()
             found = result.state.watermark
@@ -243,6 +264,14 @@ class Ingest:
         self._watermarks[intake.partition] = result.state.watermark
         self._count(intake)
         return True
+
+    def _delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
+        """As much of it as a step has time for."""
+        until = time.monotonic() + DELETION_S
+        while isinstance(result := self._store.delete(partition, deletion, expected), Unfinished):
+            if time.monotonic() >= until:
+                break
+        return result
 
     def _append(self, intake: Intake, expected: int) -> Appended | Refused:
         """Put aside what was rejected, append the rest. The dead letters go first: a crash in between

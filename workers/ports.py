@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -242,10 +242,28 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Of a deletion only a part is done, and the watermark is where it was: ask for the same again."""
+
+    state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Nothing was written: the shard stands elsewhere than the caller believed."""
 
     state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a shard holds of a context. `rows` are those in the store: deleted ones too, until they are
+    erased; `bytes` those of their vectors and texts. Earlier entries than `first` it has not let in, or they
+    were dropped; None if its next one is the first."""
+
+    rows: int
+    bytes: int
+    first: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +303,17 @@ class ContextStore(Protocol):
         """In one atomic step: only if the shard's watermark is `expected`, append the entries as one stream
         entry (none if empty), note under which keys they came, and advance watermark and row count."""
 
-    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         """In one atomic step: only if the shard's watermark is `expected`, find what is to be deleted, append
         that as a deletion for all readers, and advance the watermark to it. From here on `entry` gives none
         of its targets, but they stay in the store, for `held` and as parts of their batches, until `erase`:
-        so the solver, which must take out exactly what it has put in, finds it."""
+        so the solver, which must take out exactly what it has put in, finds it.
+
+        Of many targets each call deletes a part; readers see nothing of the deletion before the last one,
+        which advances the watermark. Who comes after a crash goes on where it stopped."""
+
+    def part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+        """The targets, ascending, in part `number` (1 to `Deletion.parts`) of the deletion at `offset`."""
 
     def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """The entries at these (ascending) offsets that are still in the store, deleted or not."""
@@ -297,7 +321,8 @@ class ContextStore(Protocol):
     def erase(self, most: int, owner: str, stamp: str) -> int:
         """Remove for good what was deleted by records that the solver's saved checkpoint covers: such a
         target is in the store exactly while it is in the checkpoint's statistics. At most `most` batches are
-        rewritten; returns how many entries that are due remain.
+        rewritten, and some thousand targets looked at; returns how many entries that are due remain, as far
+        as it has looked: 0 if there are none. A context that loses its last row gives its name back.
 
         Only for the solver that works on from that checkpoint: `stamp` is the one it saved or loaded, and
         while another is stored, nothing is removed and 0 returned. Else a solver that learns anew would fold
@@ -305,7 +330,16 @@ class ContextStore(Protocol):
         the deletion. Raises `Superseded` where the role is no longer `owner`'s."""
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
-        """Register context names; returns those admitted, at most `limit` names ever."""
+        """Register context names; returns those admitted, at most `limit` at a time."""
+
+    def contexts(self) -> frozenset[str]:
+        """The names registered, and those that shards hold rows of."""
+
+    def holdings(self) -> Mapping[int, Mapping[str, Holding]]:
+        """What each shard holds, by context."""
+
+    def pending(self) -> Mapping[int, int]:
+        """How many rows of each shard are deleted and not erased yet."""
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         """What lies beyond `positions` (shard -> offset, shards not named from their beginning); waits up
@@ -325,8 +359,9 @@ class ContextStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unlearned:
-    """The audit of one deletion. `digests` holds, by the key of the statistics that it changed, their digest
-    with and without what was deleted, at `watermarks` (deletions read in one step share both)."""
+    """The audit of one deletion, which deleted `entries`; if these are many, `deletion.targets` are the last
+    ones. `digests` holds, by the key of the statistics that it changed, their digest with and without what
+    was deleted, at `watermarks` (deletions read in one step share both)."""
 
     partition: int
     deletion: Deletion
@@ -334,6 +369,7 @@ class Unlearned:
     pairs: int
     digests: Mapping[str, tuple[str, str]]
     watermarks: Mapping[int, int]
+    entries: int = 0
 
 
 @dataclass(slots=True)
@@ -379,6 +415,9 @@ class WeightsStore(Protocol):
 
     def audit(self) -> Sequence[Unlearned]:
         """Every deletion that was folded in, oldest first."""
+
+    def audits(self, records: Collection[tuple[int, int]]) -> Sequence[Unlearned]:
+        """Those of the deletions at these (partition, offset) that were folded in."""
 
     def publish(self, weights: PublishedWeights) -> None:
         """Compare-and-set: the version is the last plus one and no watermark goes back, else `Superseded`."""

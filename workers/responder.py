@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from workers.backlog import Backlog
 from workers.context_memory import ContextMemory
-from workers.core.context import Batch, joined
+from workers.core.context import MAX_OFFSET, Batch, joined
 from workers.delivery import WORKER, Delivery
 from workers.errors import ConfigurationError, ForeignLog, Unreadable
 from workers.metrics import Metrics
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 
 READ_BATCHES = 16
 """Batches per shard and turn, fewer with features: queries wait for no more than that."""
+TAKE_IN_S = 0.1
+"""For which a turn takes in what was read; queries wait no longer for what is left."""
 WEIGHTS_INTERVAL_S = 0.5
 TURN_S = 2.0
 """For answering; the query in hand may take half a second longer, and those left are first next time."""
@@ -71,6 +74,7 @@ class Responder:
             settings.responder.threads,
             self._search_device(settings.responder.device),
         )
+        self._backlog = Backlog(store, self._memory)
         self._replies = Replies(self._memory, embedder, settings.responder)
         self._delivery = Delivery(exchange, settings.kafka, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
@@ -140,11 +144,14 @@ class Responder:
         """Take in what is new in the context; returns how many rows that were."""
         features = self._memory.features
         batches = max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
-        wait = AWAIT_ENTRIES_S if len(self._pending) else 0.0
-        tail = self._store.tail(self._memory.watermarks(), batches, wait)
-        moved = sum(self._take_in(batch) for batch in joined(tail.batches))
+        wait = AWAIT_ENTRIES_S if len(self._pending) and not self._backlog else 0.0
+        positions = {**self._memory.watermarks(), **dict.fromkeys(self._backlog.shards(), MAX_OFFSET)}
+        tail = self._store.tail(positions, batches, wait)
+        self._backlog.add(joined(tail.batches))
+        taken = self._backlog.take_in(TAKE_IN_S)
+        moved = sum(self._told(batch, rows) for batch, rows in taken)
         self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
-        if not self._caught_up and not any(self._lag.values()):
+        if not (self._caught_up or self._backlog or any(self._lag.values())):
             self._caught_up = True
             gc.freeze()  # what has been loaded stays: full collections need not walk it (0.1 s and more)
             log.info(
@@ -154,8 +161,8 @@ class Responder:
             )
         return moved
 
-    def _take_in(self, batch: Batch) -> int:
-        rows = self._memory.append(batch)
+    def _told(self, batch: Batch, rows: int) -> int:
+        """The last `rows` entries of a batch are in memory now; returns how many that are."""
         if self._caught_up:
             timestamps_ms = batch.columns.timestamps_ms[len(batch.entries) - rows :]
             self._metrics.observe_freshness(timestamps_ms.tolist(), time.time())
@@ -248,7 +255,8 @@ class Responder:
     def _poll(self) -> None:
         """New queries; without waiting for some while the context has more to load or queries wait."""
         self._place()
-        wait = 0.0 if len(self._pending) or any(self._lag.values()) else self._settings.poll
+        busy = len(self._pending) or self._backlog or any(self._lag.values())
+        wait = 0.0 if busy else self._settings.poll
         self._exchange.pause(self._pending.partitions())
         polled = self._exchange.poll(wait, self._settings.batch)
         full = len(polled.records) >= self._settings.batch
@@ -303,6 +311,6 @@ class Responder:
         lag = {p: records for p, records in self._exchange.lag().items() if p not in self._unplaced}
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
         self._metrics.set_by_partition(self._metrics.held_records, held)
-        behind = sum(self._lag.values()) + sum(lag.values())
+        behind = len(self._backlog) + sum(self._lag.values()) + sum(lag.values())
         self._progress.turn(assigned=bool(assigned), behind=behind, moved=moved)
         self._progress.partitions(assigned if self._caught_up else (), lag, held, self._served)

@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import structlog
@@ -35,6 +35,8 @@ log = structlog.get_logger()
 ROLE = "solver"
 READ_BATCHES = 64
 """Batches per shard and step, fewer with features: bounds a step's time and memory."""
+UNLEARN_S = 0.5
+"""For which a step goes on with deletions; one piece may take longer than that."""
 WAIT_S = 0.25
 """Longest wait for new rows, and between looks at the lease while standing by."""
 
@@ -72,6 +74,7 @@ class Solver:
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
         self._erasing = False
+        self._unlearning: Iterator[Counter[str]] | None = None
 
     def step(self) -> None:
         """Renew the lease, fold in what is new, then checkpoint and solve where either is due."""
@@ -85,18 +88,25 @@ class Solver:
         if checkpoint is None:
             time.sleep(WAIT_S)
             return
-        self._turn(checkpoint)
-        positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
-        tail = self._store.tail(positions, self._batches(), block_s=WAIT_S)
         try:
-            self._fold(checkpoint, tail)
+            if not (self._unlearn() and self._fold_in(checkpoint)):
+                return
         except TransientError:
             self._checkpoint = None  # half folded in; the saved one is whole
             raise
-        self._observe(checkpoint, tail.states, len(tail.batches))
         self._checkpoint_if_due(checkpoint)
         self._solve_if_due(checkpoint)
         self._erase_if_due(checkpoint)
+
+    def _fold_in(self, checkpoint: Checkpoint) -> bool:
+        """What is new in the context; False while deletions in it take longer than a step may."""
+        self._turn(checkpoint)
+        positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
+        tail = self._store.tail(positions, self._batches(), block_s=WAIT_S)
+        self._fold(checkpoint, tail)
+        done = self._unlearn()
+        self._observe(checkpoint, tail.states, len(tail.batches))
+        return done
 
     def unready(self) -> list[str]:
         if self._holder != self._owner:
@@ -107,7 +117,8 @@ class Solver:
 
     def drain(self) -> None:
         """Leave nothing to fold in again."""
-        if self._checkpoint and (self._rows_since_checkpoint or self._checkpoint.unlearned):
+        new = self._checkpoint and (self._rows_since_checkpoint or self._checkpoint.unlearned)
+        if self._checkpoint and new and not self._unlearning:
             self._save(self._checkpoint)
         self._leases.release(ROLE, self._owner)
 
@@ -151,6 +162,7 @@ class Solver:
                 "context's prefix, or begin a new one (HURNET_REDIS_PREFIX)"
             )
         self._features = features
+        self._unlearning = None
         self._there = {p: state.watermark for p, state in states.items()}
         # The weights in force may be older than the checkpoint: every context is solved once.
         contexts = [context_of(key) for key in checkpoint.statistics]
@@ -194,9 +206,21 @@ class Solver:
             epoch = tail.states[batch.partition].epoch
             checkpoint.shards[batch.partition] = ShardState(batch.watermark, rows, epoch)
             self._rows_since_checkpoint += batch.rows
-        for key, count in unlearn(self._store, checkpoint, tail.batches, *how).items():
-            self._note_pairs(context_of(key), count)
-            self._metrics.unlearned.labels(context_of(key)).inc(count)
+        self._unlearning = unlearn(self._store, checkpoint, tail.batches, *how)
+
+    def _unlearn(self) -> bool:
+        """Go on with the deletions that were read, for as long as a step may take; True once all is done.
+        Until then the checkpoint is half done: it is neither saved nor solved."""
+        until = time.monotonic() + UNLEARN_S
+        for counts in self._unlearning or ():
+            for key, count in counts.items():
+                self._note_pairs(context_of(key), count)
+                self._metrics.unlearned.labels(context_of(key)).inc(count)
+            if time.monotonic() >= until:
+                self._progress.turn(assigned=True, behind=1, moved=1)
+                return False
+        self._unlearning = None
+        return True
 
     def _note_pairs(self, context: str, count: int) -> None:
         if not self._unsolved:

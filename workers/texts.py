@@ -1,7 +1,10 @@
 """Records of the topic of texts: entries, or deletions of earlier ones.
 
-A record without a value deletes: with the header `forget` the entry at that offset of its own partition, else
-with a key every earlier entry of the partition that came under this key (Kafka's tombstone).
+A record without a value deletes what came before it in its own partition: with the header `forget` the
+entry at that offset; with `drop-context` all of a context; else every entry that came under its key. That is
+Kafka's tombstone, and it means what compaction makes of it: the key is gone, in whatever context. A key
+belongs to its context, though, so whoever can should name that in the header `context`, as `hurnet forget`
+does.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import structlog
+from pydantic import TypeAdapter
 
 from schemas import InvalidMessage, TextEvent
+from schemas.base import ContextName
 from schemas.dead_letter import Reason
 from workers.core.context import Deletion, Entry, Vectors, key_digest
 from workers.errors import TransientError
@@ -19,19 +24,30 @@ from workers.ports import Embedder, Record
 
 log = structlog.get_logger()
 
+OFFSET_DIGITS = 19
+"""Of the largest offset."""
+
 Verdict = tuple[Reason, str] | None
 """Why an entry is put aside; None where it is not."""
 
 FORGET = "forget"
-"""The header: an offset in decimal digits."""
+"""The header of a record without a value that deletes one entry: its offset in decimal digits."""
+DROP = "drop-context"
+"""That of one that deletes all of a context: its name."""
+CONTEXT = "context"
+"""Beside a key: the context that the key's entries are deleted of; EVERY or no such header: of all."""
+EVERY = "*"
+
+_NAME = TypeAdapter[str](ContextName)
 
 
 def entry_of(record: Record) -> Entry:
     """Raises `InvalidMessage` where it is no text, a tombstone that deletes nothing included."""
     if record.fault:
         raise InvalidMessage(record.fault.reason, record.fault.detail)
-    if record.value is None and (named := record.header(FORGET)) is not None:
-        raise InvalidMessage("tombstone", f"the header {FORGET} is no earlier offset: {named[:40]!r}")
+    if record.value is None:
+        asked_of(record)
+        raise InvalidMessage("tombstone", "it deletes, and is no text")
     event = TextEvent.decode(record.value)
     at = record.offset, record.timestamp_ms
     return Entry(*at, event.context, event.text, event.answer, event.metadata, event.weight or 1)
@@ -41,14 +57,42 @@ def deletion_of(record: Record) -> Deletion | None:
     """What the record asks to delete; None where it is no deletion, or not a valid one."""
     if record.value is not None:
         return None
-    if (named := record.header(FORGET)) is not None:
-        offset = int(named) if named.isdigit() and len(named) < 20 else record.offset
-        if offset >= record.offset:
-            return None
-        return Deletion(record.offset, record.timestamp_ms, targets=(offset,))
-    if record.key is None:
+    try:
+        return asked_of(record)
+    except InvalidMessage:
         return None
-    return Deletion(record.offset, record.timestamp_ms, key=key_digest(record.key))
+
+
+def asked_of(record: Record) -> Deletion:
+    """The deletion that a record without a value asks for. Raises `InvalidMessage` if that can't be told."""
+    at = record.offset, record.timestamp_ms
+    names = {name for name, _ in record.headers}
+    if {FORGET, DROP} <= names:
+        raise InvalidMessage("tombstone", f"it has the headers {FORGET} and {DROP}, and must have one")
+    if FORGET in names:
+        return Deletion(*at, targets=(_earlier(record),))
+    if DROP in names:
+        return Deletion(*at, context=_context(record, DROP))
+    if record.key is None:
+        raise InvalidMessage("tombstone", "the record has no value and no key")
+    every = CONTEXT not in names or record.header(CONTEXT) == EVERY.encode()
+    return Deletion(*at, key=key_digest(record.key), context=None if every else _context(record, CONTEXT))
+
+
+def _earlier(record: Record) -> int:
+    named = record.header(FORGET) or b""
+    # The digits are ASCII: bytes know no others.
+    if not named.isdigit() or len(named) > OFFSET_DIGITS or int(named) >= record.offset:
+        raise InvalidMessage("tombstone", f"the header {FORGET} is no earlier offset: {named[:40]!r}")
+    return int(named)
+
+
+def _context(record: Record, header: str) -> str:
+    named = record.header(header) or b""
+    try:
+        return _NAME.validate_python(named.decode())
+    except ValueError:
+        raise InvalidMessage("tombstone", f"the header {header} is no context: {named[:80]!r}") from None
 
 
 def embedded(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, list[Verdict]]:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.ageing import NOTHING_AGES, Window
-from workers.core.context import Batch, Deletion, Vectors
+from workers.core.context import MOST_TARGETS, Batch, Deletion, Vectors
 from workers.core.entries import NO_ANSWER, Entries
 from workers.core.features import Features
 from workers.core.statistics import Statistics
@@ -89,35 +89,50 @@ def unlearn(
     batches: Sequence[Batch],
     features: Features,
     window: Window = NOTHING_AGES,
-) -> Counter[str]:
-    """Take out of the statistics what the deletions among `batches` delete; returns the pairs per key.
+) -> Iterator[Counter[str]]:
+    """Take out of the statistics what the deletions among `batches` delete, a bounded piece at a time; gives
+    the pairs per key of each piece.
 
     The checkpoint must hold all that came before them, and its watermarks cover them; what is older than the
-    window is in none of its statistics. Those that are left without pairs are dropped. When this raises, the
-    checkpoint is half done and must be loaded again.
+    window is in none of its statistics. Those that are left without pairs are dropped. Until the last piece
+    is done, or if this raises, the checkpoint is half done: it must not be saved, or must be loaded again.
     """
     taking = _Taking(store, checkpoint, features, window)
-    before = taking.before
-    taken = [
-        (
-            batch.partition,
-            batch.deletion,
-            taking.take_out(batch.partition, batch.deletion),
-        )
-        for batch in batches
-        if batch.deletion
-    ]
-    digests = {key: (was, checkpoint.statistics[key].digest()) for key, was in before.items()}
-    for key in before:
+    taken: list[tuple[int, Deletion, _Taken]] = []
+    for batch in batches:
+        if batch.deletion:
+            total = _Taken()
+            for piece in taking.pieces(batch.partition, batch.deletion):
+                total.entries += piece.entries
+                total.pairs += piece.pairs
+                yield piece.pairs
+            taken.append((batch.partition, batch.deletion, total))
+    digests = {key: (was, checkpoint.statistics[key].digest()) for key, was in taking.before.items()}
+    for key in taking.before:
         if not checkpoint.statistics[key].count:
             del checkpoint.statistics[key]
     watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
     now_ms = int(time.time() * 1000)
     checkpoint.unlearned += [
-        Unlearned(p, deletion, now_ms, counts.total(), {key: digests[key] for key in counts}, watermarks)
-        for p, deletion, counts in taken
+        Unlearned(
+            partition,
+            replace(deletion, targets=deletion.targets[-MOST_TARGETS:]),
+            now_ms,
+            total.pairs.total(),
+            {key: digests[key] for key in total.pairs},
+            watermarks,
+            total.entries,
+        )
+        for partition, deletion, total in taken
     ]
-    return sum((counts for _, _, counts in taken), Counter())
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Entries found in the store, and the pairs among them, by the key of their statistics."""
+
+    entries: int = 0
+    pairs: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -130,14 +145,21 @@ class _Taking:
     window: Window
     before: dict[str, str] = field(default_factory=dict)
 
-    def take_out(self, partition: int, deletion: Deletion) -> Counter[str]:
-        """One deletion; returns the pairs per key."""
-        counts: Counter[str] = Counter()
-        for held in self.store.held(partition, deletion.targets):
-            for key, found in pairs([held], self.window).items():
-                self._subtract(key, found)
-                counts[key] += len(found.answers)
-        return counts
+    def pieces(self, partition: int, deletion: Deletion) -> Iterator[_Taken]:
+        """One deletion, part by part."""
+        for number in range(1, deletion.parts + 1):
+            yield self._take_out(partition, self.store.part(partition, deletion.offset, number))
+        yield self._take_out(partition, deletion.targets)
+
+    def _take_out(self, partition: int, targets: Sequence[int]) -> _Taken:
+        """What the store still holds of some targets, all at once: a subtraction costs as much for one row as
+        for many."""
+        held = list(self.store.held(partition, targets))
+        taken = _Taken(sum(len(batch.entries) for batch in held))
+        for key, found in pairs(held, self.window).items():
+            self._subtract(key, found)
+            taken.pairs[key] += len(found.answers)
+        return taken
 
     def _subtract(self, key: str, gone: Pairs) -> None:
         statistics = self.checkpoint.statistics.get(key)

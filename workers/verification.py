@@ -9,7 +9,8 @@ taken from the context on trust, and counted as unproved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from schemas import InvalidMessage
 from workers.core.ageing import Window
 from workers.core.codec import bare
-from workers.core.context import MAX_OFFSET, Batch, Entry, Vectors, key_digest
+from workers.core.context import MAX_OFFSET, Batch, Deletion, Entry, Vectors, key_digest
 from workers.core.features import Features
 from workers.core.statistics import Statistics
 from workers.errors import ContextGap
@@ -84,6 +85,7 @@ class Verification:
         self._bounds = history.bounds()
         self._window: Window | None = None  # of the statistics, where these are compared
         self._statistics: dict[str, Statistics] = {}
+        self._holdings = store.holdings()
 
     def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
         """Everything up to the checkpoint's watermarks, and its statistics. Raises as `shard` does."""
@@ -134,30 +136,31 @@ class Verification:
     def _replayed(self, partition: int, first: int, last: int, gone: Set[int]) -> Iterator[Batch]:
         """What an ingest makes of the records, without what is deleted; the last batch ends at `last`."""
         for block in self._read(partition, first, last):
-            entries = [e for record in block if record.offset not in gone and (e := self._entry(record))]
+            entries = [e for record in block if record.offset not in gone and (e := self._admitted(record))]
             vectors, verdicts = embedded(self._embedder, [entry.text for entry in entries])
             kept = [row for row, verdict in enumerate(verdicts) if verdict is None]
             yield Batch(partition, block[-1].offset, [entries[row] for row in kept], vectors[kept])
             self._advance(len(block))
         yield bare(partition, last, self._embedder.identity.dimension)
 
-    def _entry(self, record: Record) -> Entry | None:
-        try:
-            entry = entry_of(record)
-        except InvalidMessage:
+    def _admitted(self, record: Record) -> Entry | None:
+        """The entry of a record, if its context had been let in by then."""
+        entry = _entry(record)
+        if entry is None or entry.context not in self._contexts:
             return None
-        return entry if entry.context in self._contexts else None
+        held = self._holdings.get(record.partition, {}).get(entry.context)
+        return None if held and held.first is not None and record.offset < held.first else entry
 
     def _deleted(self, partition: int, first: int, until: int) -> Set[int]:
         """Offsets that records up to `until` delete: by what the topic says; of entries it no longer holds by
         what the context says."""
         gone: set[int] = set()
-        keys: dict[bytes, list[int]] = {}
+        seen = _Seen()
         for record in (r for block in self._read(partition, first, until) for r in block):
             if deletion := deletion_of(record):
-                gone |= {*deletion.targets, *keys.pop(deletion.key or b"", ())}
-            elif record.value is not None and record.key is not None:
-                keys.setdefault(key_digest(record.key), []).append(record.offset)
+                gone |= {*deletion.targets, *seen.named(deletion)}
+            elif (entry := _entry(record)) is not None:
+                seen.note(entry, record.key)
         if first > 0:
             context = _Reader(self._store, partition, 0, until)
             context.upto(until)
@@ -176,6 +179,28 @@ class Verification:
                 proof.difference = offset, said
                 return
             proof.entries += 1
+
+
+class _Seen:
+    """Offsets by context, and by key and context, in 8 bytes each."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, array[int]] = {}
+        self._keyed: dict[bytes, dict[str, array[int]]] = {}
+
+    def note(self, entry: Entry, key: bytes | None) -> None:
+        self._of.setdefault(entry.context, array("q")).append(entry.offset)
+        if key is not None:
+            contexts = self._keyed.setdefault(key_digest(key), {})
+            contexts.setdefault(entry.context, array("q")).append(entry.offset)
+
+    def named(self, deletion: Deletion) -> Iterable[int]:
+        """What a deletion by key deletes, or one of all of a context; each is deleted once."""
+        if deletion.key is None:
+            return self._of.pop(deletion.context or "", ())
+        contexts = self._keyed.get(deletion.key, {})
+        wanted = list(contexts) if deletion.context is None else [deletion.context]
+        return [offset for context in wanted for offset in contexts.pop(context, ())]
 
 
 class _Reader:
@@ -205,9 +230,21 @@ class _Reader:
             self._ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
             self.removed.update(batch.removed)
             if batch.deletion and batch.deletion.offset <= self._last:
-                self.deleted.update(batch.deletion.targets)
+                self.deleted.update(self._targets(batch.deletion))
             self._position = batch.watermark
         return bool(batches)
+
+    def _targets(self, deletion: Deletion) -> Iterator[int]:
+        for number in range(1, deletion.parts + 1):
+            yield from self._store.part(self._partition, deletion.offset, number)
+        yield from deletion.targets
+
+
+def _entry(record: Record) -> Entry | None:
+    try:
+        return entry_of(record)
+    except InvalidMessage:
+        return None
 
 
 def _rows(batch: Batch) -> Rows:

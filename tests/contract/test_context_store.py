@@ -556,6 +556,8 @@ def test_the_keys_of_a_shard_share_a_slot(redis_stores: RedisStores) -> None:
         f"{prefix}:shards",
         f"{prefix}:{{shard-12}}:state",
         f"{prefix}:{{shard-12}}:stream",
+        f"{prefix}:{{shard-12}}:sizes",
+        f"{prefix}:{{shard-12}}:holds",
     }
 
 

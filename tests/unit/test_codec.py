@@ -357,12 +357,22 @@ def test_what_a_newer_program_wrote_asks_for_an_upgrade_and_is_not_called_corrup
 
 
 def test_what_a_newer_program_added_to_a_deletion_is_left_aside() -> None:
-    added = seal(msgpack.packb((1, 5, 6, None, "something more")))
+    added = seal(msgpack.packb((1, 5, 6, None, None, "something more")))
     assert unpack_deletion(0, added, pack_offsets([3]), 2).deletion == Deletion(5, 6, None, (3,))
 
 
 @pytest.mark.parametrize(
-    "content", [(), (1,), (1, 5), ("x", 5, 6, None), (0, 5, 6, None), 7, (None, 5, 6, None)]
+    "content",
+    [
+        (),
+        (1,),
+        (1, 5),
+        (1, 5, 6, None),
+        ("x", 5, 6, None, None),
+        (0, 5, 6, None, None),
+        7,
+        (None, 5, 6, None, None),
+    ],
 )
 def test_what_is_no_deletion_is_refused(content: Any) -> None:
     with pytest.raises(ValueError, match=r".") as caught:

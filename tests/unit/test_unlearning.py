@@ -23,7 +23,7 @@ from workers.core.statistics import Statistics
 from workers.errors import TransientError
 from workers.ingest import Ingest
 from workers.metrics import Metrics
-from workers.ports import Appended, Checkpoint, Outgoing, Record, Refused
+from workers.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
 from workers.settings import IngestSettings, Settings, SolveSettings
 from workers.solver import Solver
 
@@ -53,7 +53,7 @@ class LosesReplies(MemoryContextStore):
         self._lose()
         return result
 
-    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         result = super().delete(partition, deletion, expected)
         self._lose()
         return result

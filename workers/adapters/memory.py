@@ -9,27 +9,83 @@ import secrets
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from workers.core.codec import bare, beyond, check, check_deletion
-from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
+from workers.core.context import (
+    MOST_TARGETS,
+    NOTHING,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+)
 from workers.core.features import NONE
 from workers.core.formats import STORE, NewerFormat, check_format
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded, UpgradeNeeded
-from workers.ports import Appended, Checkpoint, Committed, PublishedWeights, Refused, Tail, Unlearned
+from workers.ports import (
+    Appended,
+    Checkpoint,
+    Committed,
+    Holding,
+    PublishedWeights,
+    Refused,
+    Tail,
+    Unfinished,
+    Unlearned,
+)
 
 _REPLACED = "the context is not the one that was opened here: it was deleted or begun anew"
 
 
 @dataclass(slots=True)
 class Shard:
-    """`keys` are the offsets of entries that came under a key, `pending` those deleted and not yet erased."""
+    """`keys` are the context and offset of entries that came under a key, `pending` the offsets deleted and
+    not yet erased, `first` that of the first entry of each context since it was let in. `parts` are those of
+    the deletions that have some, `begun` is the one under way."""
 
+    partition: int
     state: ShardState
     batches: list[Batch] = field(default_factory=list)
-    keys: dict[bytes, list[int]] = field(default_factory=dict)
+    keys: dict[bytes, set[tuple[str, int]]] = field(default_factory=dict)
     pending: dict[int, int] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+    parts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    begun: Deletion | None = None
+
+    def end(self, before: int, dimension: int) -> None:
+        """End the deletion under way, if what follows it comes: readers learn of it first."""
+        if self.begun and self.begun.offset < before:
+            self.conclude(replace(self.begun, targets=()), dimension)
+
+    def conclude(self, deletion: Deletion, dimension: int) -> None:
+        """All parts are there: readers may see the deletion."""
+        made = replace(deletion, parts=len(self.parts.get(deletion.offset, ())))
+        bare_one = bare(self.partition, deletion.offset, dimension)
+        self.batches.append(replace(bare_one, deletion=made))
+        self.begun = None
+
+    def wanted(self, deletion: Deletion) -> list[int]:
+        """The targets of the next part, and whatever more there are."""
+        if deletion.drops:
+            mine = (e.offset for e in self.entries() if e.context == deletion.context)
+            return [offset for offset in mine if offset not in self.pending]
+        keyed = self.keys.get(deletion.key or b"", ()) if deletion.key is not None else ()
+        named = [found for found in sorted(keyed) if deletion.context in (None, found[0])]
+        for found in named[:MOST_TARGETS]:
+            self.keys[deletion.key or b""].discard(found)
+        return [*deletion.targets, *(offset for _, offset in named)]
+
+    def rows(self, context: str) -> int:
+        """Those in it."""
+        return sum(entry.context == context for entry in self.entries())
+
+    def entries(self) -> Iterator[Entry]:
+        """All of them."""
+        return (entry for batch in self.batches for entry in batch.entries)
 
 
 @dataclass(slots=True)
@@ -113,18 +169,21 @@ class MemoryContextStore:
             state = self.state(batch.partition)
             if state.watermark != expected:
                 return Refused(state)
-            shard = self._server.data.shards.setdefault(batch.partition, Shard(state))
+            shard = self._shard(batch.partition, state)
+            shard.end(batch.watermark, self._opened().dimension)
             rows = state.rows + len(batch.entries)
             shard.state = ShardState(batch.watermark, rows, self._epoch, batch.anchor or state.anchor)
             if batch.entries:
                 shard.batches.append(replace(batch, keys=(), anchor=None))
+            for entry in batch.entries:
+                shard.first.setdefault(entry.context, entry.offset)
             for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys)):
                 if key is not None:
-                    shard.keys.setdefault(key, []).append(entry.offset)
+                    shard.keys.setdefault(key, set()).add((entry.context, entry.offset))
             self._server.changed.notify_all()
             return Appended(shard.state)
 
-    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         with self._server.changed:
             check_deletion(partition, deletion, expected)
             dimension = self._opened().dimension
@@ -132,16 +191,28 @@ class MemoryContextStore:
             state = self.state(partition)
             if state.watermark != expected:
                 return Refused(state)
-            shard = self._server.data.shards.setdefault(partition, Shard(state))
-            keyed = shard.keys.pop(deletion.key, []) if deletion.key is not None else []
-            targets = sorted({*deletion.targets, *keyed} - shard.pending.keys())
-            shard.pending |= dict.fromkeys(targets, deletion.offset)
-            made = replace(deletion, targets=tuple(targets), anchor=None)
-            shard.batches.append(replace(bare(partition, deletion.offset, dimension), deletion=made))
+            shard = self._shard(partition, state)
+            shard.end(deletion.offset, dimension)
+            wanted = shard.wanted(deletion)
+            targets = tuple(sorted({*wanted[:MOST_TARGETS]} - shard.pending.keys()))
+            there = {entry.offset for entry in shard.entries()}
+            shard.pending |= dict.fromkeys(there.intersection(targets), deletion.offset)
+            if len(wanted) > MOST_TARGETS:
+                shard.parts.setdefault(deletion.offset, []).append(targets)
+                shard.begun = replace(deletion, anchor=None)
+                return Unfinished(state)
+            shard.conclude(replace(deletion, targets=targets, anchor=None), dimension)
             anchor = deletion.anchor or state.anchor
             shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor)
+            if deletion.drops:
+                shard.first.pop(deletion.context or "", None)
+                self._release({deletion.context or ""})
             self._server.changed.notify_all()
             return Appended(shard.state)
+
+    def part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+        with self._server.changed:
+            return self._server.data.shards[partition].parts[offset][number - 1]
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         with self._server.changed:
@@ -156,6 +227,20 @@ class MemoryContextStore:
 
     def progress(self, group: str) -> Mapping[int, Committed]:
         return dict(self._server.data.progress.get(group, {}))
+
+    def contexts(self) -> frozenset[str]:
+        with self._server.changed:
+            used = (entry.context for s in self._server.data.shards.values() for entry in s.entries())
+            return frozenset(self._server.data.contexts).union(used)
+
+    def holdings(self) -> Mapping[int, Mapping[str, Holding]]:
+        with self._server.changed:
+            shards = self._server.data.shards.items()
+            return {p: {name: _holding(shard, name) for name in sorted(shard.first)} for p, shard in shards}
+
+    def pending(self) -> Mapping[int, int]:
+        with self._server.changed:
+            return {p: len(shard.pending) for p, shard in self._server.data.shards.items()}
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         if max_batches < 1:
@@ -196,12 +281,14 @@ class MemoryContextStore:
             if not stamp or self._server.data.checkpoint.stamp != stamp:
                 return 0
             left = 0
+            lost: set[str] = set()
             for partition, shard in self._server.data.shards.items():
                 state = self._server.data.checkpoint.shards.get(partition, ShardState())
                 due = {target for target, record in shard.pending.items() if record <= state.watermark}
                 for row, batch in enumerate(shard.batches):
                     if most and (here := {entry.offset for entry in batch.entries} & due):
                         shard.batches[row] = batch.without(here)
+                        lost |= {entry.context for entry in batch.entries if entry.offset in here}
                         due -= here
                         most -= 1
                         for target in here:
@@ -210,6 +297,7 @@ class MemoryContextStore:
                     shard.pending = {t: record for t, record in shard.pending.items() if t not in due}
                 else:
                     left += len(due)
+            self._release(lost)
             return left
 
     def close(self) -> None:
@@ -226,6 +314,18 @@ class MemoryContextStore:
     def _check(self) -> None:
         if self._epoch not in ("", self._server.data.epoch):
             raise ContextReplaced(_REPLACED)
+
+    def _shard(self, partition: int, state: ShardState) -> Shard:
+        return self._server.data.shards.setdefault(partition, Shard(partition, state))
+
+    def _release(self, names: Set[str]) -> None:
+        """Give back the names of which no shard holds a row."""
+        shards = self._server.data.shards.values()
+        for name in names:
+            if not any(shard.rows(name) for shard in shards):
+                self._server.data.contexts.discard(name)
+                for shard in shards:
+                    shard.first.pop(name, None)
 
     def _opened(self) -> EmbedderIdentity:
         if self._identity is None:
@@ -286,6 +386,9 @@ class MemoryWeightsStore:
         with self._server.changed:
             return sorted(self._server.data.audit.values(), key=lambda unlearned: unlearned.done_ms)
 
+    def audits(self, records: Collection[tuple[int, int]]) -> Sequence[Unlearned]:
+        return [unlearned for u in records if (unlearned := self._server.data.audit.get(u))]
+
     def publish(self, weights: PublishedWeights) -> None:
         with self._server.changed:
             self._check_owner()
@@ -344,6 +447,16 @@ class MemoryLeaseStore:
         with self._server.changed:
             if self._server.data.leases.get(role, ("", 0))[0] == owner:
                 del self._server.data.leases[role]
+
+
+def _holding(shard: Shard, context: str) -> Holding:
+    rows = [
+        (2 * batch.vectors.shape[1] + len(entry.text.encode()))
+        for batch in shard.batches
+        for entry in batch.entries
+        if entry.context == context
+    ]
+    return Holding(len(rows), sum(rows), shard.first.get(context))
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:

@@ -122,6 +122,15 @@ class Block:
         same = (self.columns.offsets[among] == offset).nonzero()[0] + among.start
         return [at for at in same.tolist() if partitions[at] == partition and texts[at] != REMOVED]
 
+    def find_all(self, partition: int, offsets: Integers, among: slice) -> Integers:
+        """The rows of these offsets (n,), which ascend, that have not been removed, if among those."""
+        columns = self.columns
+        mine = columns.offsets[among]
+        nearest = offsets[np.minimum(np.searchsorted(offsets, mine), len(offsets) - 1)]
+        same = (nearest == mine) & (columns.partitions[among] == partition)
+        rows: Integers = (same & (columns.texts[among] != REMOVED)).nonzero()[0] + among.start
+        return rows
+
     def remove(self, at: int) -> None:
         """From now on the row matches nothing and teaches nothing."""
         self.removed += 1
@@ -205,6 +214,15 @@ class Snapshot(NamedTuple):
                 for at in self.blocks[i].find(partition, offset, among):
                     return i * BLOCK_ROWS + at
         return None
+
+    def find_all(self, partition: int, offsets: Integers) -> Integers:
+        """The rows of these offsets (n,), which ascend, that have not been removed."""
+        found = [np.empty(0, np.int64)]
+        for i, first in self.spans.among(offsets):
+            if i < len(self.blocks):
+                among = slice(first, min(first + SPAN, self.filled[i]))
+                found.append(self.blocks[i].find_all(partition, offsets, among) + i * BLOCK_ROWS)
+        return np.concatenate(found)
 
 
 class Place(NamedTuple):

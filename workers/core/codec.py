@@ -65,19 +65,25 @@ def unpack_offsets(packed: bytes) -> tuple[int, ...]:
     return tuple(np.frombuffer(packed, ">i8").tolist())
 
 
+def sorted_offsets(packed: bytes) -> tuple[int, ...]:
+    """The same, in ascending order."""
+    return tuple(sorted(unpack_offsets(packed)))
+
+
 def pack_deletion(deletion: Deletion) -> bytes:
     """All but its targets."""
-    packed: bytes = msgpack.packb((DELETION, deletion.offset, deletion.timestamp_ms, deletion.key))
+    fields = DELETION, deletion.offset, deletion.timestamp_ms, deletion.key, deletion.context
+    packed: bytes = msgpack.packb(fields)
     return seal(packed)
 
 
-def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: int) -> Batch:
+def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: int, parts: int = 0) -> Batch:
     """The batch of a deletion. Raises ValueError where anything is off, and `NewerFormat`, which is one."""
     try:
         version, *fields = msgpack.unpackb(unseal(packed))
         check_format("this deletion", int(version), DELETION)
-        offset, timestamp_ms, key = fields[:3]
-        deletion = Deletion(offset, timestamp_ms, key, tuple(sorted(unpack_offsets(targets))))
+        offset, timestamp_ms, key, context = fields[:4]  # what a newer program adds is left aside
+        deletion = Deletion(offset, timestamp_ms, key, sorted_offsets(targets), context, parts)
         check_deletion(partition, deletion, NOTHING)
     except (msgpack.UnpackException, TypeError) as error:
         raise ValueError(f"no deletion: {error}") from error

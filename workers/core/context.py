@@ -19,6 +19,7 @@ from workers.core.entries import Entries, Entry
 __all__ = [
     "KEY_BYTES",
     "MAX_WEIGHT",
+    "MOST_TARGETS",
     "NOTHING",
     "Anchor",
     "Batch",
@@ -38,6 +39,9 @@ NOTHING = -1
 
 MAX_WEIGHT = 1_000
 """Of an entry."""
+
+MOST_TARGETS = 1_000
+"""Of one part of a deletion by key: what a store does in one step is bounded by it."""
 
 JOINED_ROWS = 4096
 
@@ -80,16 +84,25 @@ class Anchor:
 class Deletion:
     """A record of the shard's topic that deletes earlier entries of the shard.
 
-    As asked for, it names the digest of a record key (all entries that came under it) or `targets`, offsets.
-    As a store gives it back, `targets` are all it deletes: the key's too, and none that an earlier one does.
+    As asked for, it names `targets`, which are offsets; or the digest of a record key: all entries that came
+    under it, in `context` only if that is given; or a context alone: all its entries. As a store gives it
+    back, `targets` are what it deletes: the key's or the context's too, and none that an earlier one does.
+    If these are many, it has `parts` before them, which are read one by one.
     """
 
     offset: int
     timestamp_ms: int
     key: bytes | None = None
     targets: tuple[int, ...] = ()
+    context: str | None = None
+    parts: int = 0
     anchor: Anchor | None = None
     """Of the record, only of a deletion on its way in."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether it deletes all of a context."""
+        return self.key is None and self.context is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,10 @@ class ContextIndex:
         """The row of the entry at `coordinates`; None where there is none."""
         return self._blocks.snapshot.find(*coordinates)
 
+    def find_all(self, partition: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of a partition at these offsets (n,), which ascend, in no order; those that there are."""
+        return self._blocks.snapshot.find_all(partition, offsets)
+
     def answer_ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The answer of each row, as an index into `answers`."""
         return self._blocks.snapshot.column("answers", rows)
@@ -179,16 +183,34 @@ class ContextIndex:
         call gives up the block that has most of them and moves its other rows, which renumbers these; and
         likewise a chunk of the arena. No call does more than one of that, which is enough to keep up."""
         row = self._blocks.snapshot.find(partition, offset)
-        if row is None:
-            return False
+        if row is not None:
+            self._forget(row)
+            self._tidy()
+        return row is not None
+
+    def remove_all(self, partition: int, offsets: NDArray[np.int64]) -> None:
+        """The same for those of these offsets (n,) that there are."""
+        rows = self.find_all(partition, np.unique(offsets))
+        for row in rows.tolist():  # their numbers hold until all are forgotten
+            self._forget(row)
+        for _ in rows:
+            if not self._tidy():
+                break
+
+    def _forget(self, row: int) -> None:
         place = self._place(row)
         self._teaching.removed(row)
         self._blocks.remove(row)
         self._arena.erase(*place)
+
+    def _tidy(self) -> bool:
+        """Give up a block, or a chunk of the arena; False if no such has to be."""
         if (block := self._blocks.emptiest()) is not None:
             self._move_block(block)
         elif (chunk := self._arena.emptiest()) is not None:
             self._move_chunk(chunk)
+        else:
+            return False
         return True
 
     def _move_block(self, block: int) -> None:

@@ -47,6 +47,13 @@ class Spans:
         blocks, spans = ((low <= offset) & (offset <= high)).nonzero()
         return zip(blocks.tolist(), (spans * SPAN).tolist(), strict=True)
 
+    def among(self, offsets: Integers) -> Iterator[tuple[int, int]]:
+        """Likewise, of spans that may have any of these (n,), which ascend."""
+        low, high = self._ranges
+        some = np.searchsorted(offsets, low) < np.searchsorted(offsets, high, "right")
+        blocks, spans = some.nonzero()
+        return zip(blocks.tolist(), (spans * SPAN).tolist(), strict=True)
+
     def _larger(self, blocks: int) -> Integers:
         _, known, spans = self._ranges.shape
         larger = np.empty((2, blocks, spans), np.int64)

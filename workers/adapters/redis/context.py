@@ -3,13 +3,12 @@
     P:meta                  JSON: the embedder, the epoch drawn when the context was begun, and which formats
                             one must speak to read it and to write to it (core/formats.py)
     P:log                   JSON: the Kafka cluster and the UUID of the topic that it is filled from
-    P:shards, P:contexts    sets of partitions and of context names
+    P:shards                set of partitions
     P:{shard-N}:state       hash: watermark, rows, epoch, anchor (of the last record)
     P:{shard-N}:stream      entries "<watermark + 1>-0": row (number of the first), epoch, entries, vectors;
-                            or, for a deletion: row, epoch, deletion, targets
-    P:{shard-N}:keys        sorted set, by bytes: digest of a record's key, offset; for entries that had one
-    P:{shard-N}:pending     hash: offset deleted and not yet erased -> offset of the record that deletes it
-    P:{shard-N}:redacted    see redaction.py
+                            or, for a deletion: row, epoch, deletion, targets, parts
+    P:{shard-N}:keys, pending, parts, redacted, sizes, holds; P:contexts
+                            see deletions.py, redaction.py and holdings.py
 
 Entries are found by offset, not by row, so a reader's position means the same after a shard that lost its
 tail has been filled again in other batches. The epoch ties a shard to its context: where they differ, what is
@@ -26,10 +25,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from workers.adapters.redis.connection import Connection, guarded
-from workers.adapters.redis.redaction import Redaction, from_id, merged, shard_key
+from workers.adapters.redis.deletions import asked, keyed
+from workers.adapters.redis.holdings import noted, parsed, release, shard_key
+from workers.adapters.redis.redaction import Redaction, from_id, merged
 from workers.adapters.redis.scripts import ADMIT, APPEND, BEGIN, BIND, DELETE
 from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, read, same_vectors
-from workers.core.codec import check, check_deletion, pack, pack_deletion, pack_offsets
+from workers.core.codec import check, check_deletion, pack, sorted_offsets
 from workers.core.context import (
     NOTHING,
     Anchor,
@@ -41,9 +42,13 @@ from workers.core.context import (
     ShardState,
 )
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
-from workers.ports import Appended, Committed, Refused, Tail
+from workers.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
 
 _FIELDS: Final = ("watermark", "rows", "epoch", "anchor")
+_KEYS: Final = ("state", "stream", "keys", "pending", "parts", "sizes", "holds")
+"""Of a shard, as the scripts have them."""
+_DONE, _UNFINISHED = 1, 2
+"""What the scripts say, or 0 if they refuse."""
 
 
 class RedisContextStore:
@@ -57,6 +62,7 @@ class RedisContextStore:
         self._bound = connection.bound
         self._meta: Meta | None = None
         self._shards: frozenset[int] = frozenset()
+        self._erased: dict[int, bytes] = {}  # the pending member of each shard up to which has been looked
 
     @guarded
     def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
@@ -117,28 +123,32 @@ class RedisContextStore:
         check(batch, meta.identity.dimension, expected)
         at = batch.watermark, f"{batch.watermark + 1}-0"
         claim = expected, *at, len(batch.entries), meta.epoch, _packed(batch.anchor)
-        keyed = [
-            part
-            for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
-            if key is not None
-            for part in (0, key + pack_offsets([entry.offset]))
-        ]
-        return self._advance(batch.partition, APPEND, *claim, *pack(batch), *keyed)
+        added = *pack(batch), *noted(batch), *keyed(batch)
+        code, state = self._advance(batch.partition, APPEND, *claim, *added)
+        return Appended(state) if code == _DONE else Refused(state)
 
     @guarded
-    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Refused:
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         """May be repeated as an append may."""
         meta = self._opened()
         check_deletion(partition, deletion, expected)
         at = deletion.offset, f"{deletion.offset + 1}-0"
         claim = expected, *at, meta.epoch, _packed(deletion.anchor)
-        targets = [pack_offsets([target]) for target in deletion.targets]
-        asked = pack_deletion(deletion), deletion.key or b"", *targets
-        return self._advance(partition, DELETE, *claim, *asked)
 
-    def _advance(self, partition: int, script: str, *arguments: Any) -> Appended | Refused:
+        def reaching(offset: int) -> Batch | None:
+            return self._reaching(partition, offset)
+
+        wanted = asked(self._client, self._prefix, partition, deletion, reaching)
+        code, state = self._advance(partition, DELETE, *claim, *wanted)
+        if code == _DONE and deletion.drops:
+            release(self._client, self._prefix, meta.epoch, [deletion.context or ""])  # it may have no rows
+        if code == _UNFINISHED:
+            return Unfinished(state)
+        return Appended(state) if code == _DONE else Refused(state)
+
+    def _advance(self, partition: int, script: str, *arguments: Any) -> tuple[int, ShardState]:
         """Run a script that moves the shard's watermark, or refuses to."""
-        keys = [self._key(name, partition) for name in ("state", "stream", "keys", "pending")]
+        keys = [self._key(name, partition) for name in _KEYS]
         pipe = self._client.pipeline(transaction=False)
         # Not EVALSHA: its bytes don't show beside a batch's, and a restarted server need not know it.
         if arguments[0] == NOTHING:
@@ -146,10 +156,9 @@ class RedisContextStore:
             pipe.eval(BEGIN, len(begun), *begun, self._opened().epoch, partition)
         pipe.eval(script, len(keys), *keys, *arguments)
         pipe.get(self._key("meta"))  # last, so that nothing is acknowledged that went to a deleted context
-        *_, (appended, *fields), raw = pipe.execute()
+        *_, (code, *fields), raw = pipe.execute()
         self._recheck(raw, partition).check_writer()
-        state = self._state(partition, fields)
-        return Appended(state) if appended else Refused(state)
+        return code, self._state(partition, fields)
 
     @guarded
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
@@ -162,8 +171,26 @@ class RedisContextStore:
 
     @guarded
     def contexts(self) -> frozenset[str]:
-        """The names registered so far."""
-        return frozenset(bytes(name).decode() for name in self._client.smembers(self._key("contexts")))
+        admitted = frozenset(bytes(name).decode() for name in self._client.smembers(self._key("contexts")))
+        used = (name for held in self.holdings().values() for name, h in held.items() if h.rows)
+        return admitted.union(used)
+
+    @guarded
+    def holdings(self) -> Mapping[int, Mapping[str, Holding]]:
+        partitions = list(self.states())
+        pipe = self._client.pipeline(transaction=False)
+        for partition in partitions:
+            pipe.hgetall(self._key("sizes", partition))
+        found = zip(partitions, pipe.execute(), strict=True)
+        return {p: parsed(sizes, self._key("sizes", p)) for p, sizes in found}
+
+    @guarded
+    def pending(self) -> Mapping[int, int]:
+        partitions = list(self.states())
+        pipe = self._client.pipeline(transaction=False)
+        for partition in partitions:
+            pipe.zcard(self._key("pending", partition))
+        return dict(zip(partitions, pipe.execute(), strict=True))
 
     @guarded
     def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
@@ -206,32 +233,52 @@ class RedisContextStore:
     @guarded
     def entry(self, partition: int, offset: int) -> Entry | None:
         """The entry at these coordinates, None where there is none or it was deleted."""
-        if self._client.hexists(self._key("pending", partition), pack_offsets([offset])):
+        start = offset.to_bytes(8, "big", signed=True)
+        pending = self._key("pending", partition)
+        if self._client.zrangebylex(pending, b"[" + start, b"[" + start + b"\xff" * 8, 0, 1):
             return None
         batch = self._reaching(partition, offset)
         return next((entry for entry in batch.entries if entry.offset == offset), None) if batch else None
 
+    @guarded
+    def part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+        """Raises `ContextError` if it is missing or damaged."""
+        packed = self._client.hget(self._key("parts", partition), f"{offset}/{number}")
+        try:
+            if packed is None:
+                raise ValueError("it is missing")
+            return sorted_offsets(packed)
+        except ValueError as error:
+            raise ContextError(
+                f"part {number} of the deletion at {partition}/{offset} can't be read ({error}): restore the"
+                " store from a backup"
+            ) from error
+
     def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """A round trip for each batch that they lie in."""
-        left = list(offsets)
-        while left and (batch := self._reaching(partition, left[0])):
-            if (found := batch.only(set(left))).entries:
+        done = 0
+        while done < len(offsets) and (batch := self._reaching(partition, offsets[done])):
+            end = bisect_right(offsets, batch.watermark, done)
+            if (found := batch.only(frozenset(offsets[done:end]))).entries:
                 yield found
-            left = left[bisect_right(left, batch.watermark) :]
+            done = end
 
     @guarded
     def erase(self, most: int, owner: str, stamp: str) -> int:
         covered = Redaction.covered(self._client, self._prefix, owner, stamp)
         meta = self._recheck(self._client.get(self._key("meta")))
         meta.check_writer()
-        shards = {p: Redaction(self._client, self._prefix, p, meta) for p in covered}
         left = 0
-        for partition, redaction in shards.items():
-            due = redaction.due(covered[partition])
+        for partition, watermark in covered.items():
+            redaction = Redaction(self._client, self._prefix, partition, meta)
+            page = redaction.due(watermark, self._erased.get(partition, b""))
+            due = list(page.members)
             while due and most:
-                due = redaction.erase_first(due, covered[partition], owner, stamp)
+                due = redaction.erase_first(due, page, owner, stamp)
                 most -= 1
-            left += len(due)
+            if not due:
+                self._erased[partition] = page.last
+            left += len(due) + bool(page.last)
         return left
 
     @guarded

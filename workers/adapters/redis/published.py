@@ -132,11 +132,13 @@ def unpack_audit(raw: bytes) -> Unlearned:
     check_format("this audit", int(fields["format"]), AUDIT)
     asked = fields["deletion"]
     key = None if asked["key"] is None else bytes.fromhex(asked["key"])
+    named = tuple(asked["targets"]), asked["context"], asked["parts"]
     return Unlearned(
         partition=int(fields["partition"]),
-        deletion=Deletion(asked["offset"], asked["timestamp_ms"], key, tuple(asked["targets"])),
+        deletion=Deletion(asked["offset"], asked["timestamp_ms"], key, *named),
         done_ms=int(fields["done_ms"]),
         pairs=int(fields["pairs"]),
         digests={context: (before, after) for context, (before, after) in fields["digests"].items()},
         watermarks={int(p): int(w) for p, w in fields["watermarks"].items()},
+        entries=int(fields["entries"]),
     )

@@ -14,20 +14,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgpack
 import redis
 
+from workers.adapters.redis.holdings import forget, release, shard_key
 from workers.adapters.redis.stream import Fields, Meta, StreamEntries, decode
-from workers.core.codec import pack, pack_offsets, unpack_offsets
-from workers.core.context import NOTHING
+from workers.core.codec import pack, pack_offsets
+from workers.core.context import NOTHING, Batch
 from workers.errors import Superseded, TransientError, Unreadable
 
+PAGE: Final = 4_096
+"""Targets looked at in one step."""
 
-def shard_key(prefix: str, partition: int, name: str) -> str:
-    """A key of one shard."""
-    return f"{prefix}:{{shard-{partition}}}:{name}"
+
+class Page(NamedTuple):
+    """What is due to be erased in a page of what is pending, deleted by records up to offset `covered`:
+    offset -> member, ascending. `last` is the page's last member, empty if nothing follows."""
+
+    members: Mapping[int, bytes]
+    last: bytes
+    covered: int
 
 
 def from_id(number: int) -> tuple[bytes, bytes]:
@@ -68,12 +76,18 @@ class Redaction:
             return {}
         return {int(partition): int(state[0]) for partition, state in json.loads(shards).items()}
 
-    def due(self, covered: int) -> list[int]:
-        """Offsets deleted by records up to offset `covered` and not yet erased, ascending."""
-        pending: Mapping[bytes, bytes] = self._client.hgetall(self._pending)
-        return sorted(unpack_offsets(b"".join(t for t, record in pending.items() if int(record) <= covered)))
+    def due(self, covered: int, after: bytes) -> Page:
+        """What was deleted by records up to offset `covered` and is not yet erased, among the next that
+        follow the member `after`."""
+        found = self._client.zrangebylex(self._pending, b"(" + after if after else b"-", b"+", 0, PAGE)
+        due = {
+            int.from_bytes(member[:8], "big"): bytes(member)
+            for member in found
+            if int.from_bytes(member[8:], "big") <= covered
+        }
+        return Page(due, bytes(found[-1]) if len(found) == PAGE else b"", covered)
 
-    def erase_first(self, due: Sequence[int], covered: int, owner: str, stamp: str) -> list[int]:
+    def erase_first(self, due: Sequence[int], page: Page, owner: str, stamp: str) -> list[int]:
         """Erase what of `due` lies in one batch with the first of them; returns the rest. Raises
         `TransientError` where the checkpoint was lost or another got in between, and as `covered` does."""
         first = due[0] + 1
@@ -82,38 +96,42 @@ class Redaction:
                 pipe.watch(self._redacted, _checkpoint(self._prefix), _owner(self._prefix))
                 # Should the store have lost the checkpoint that covers them, the next solver needs the rows.
                 now = self.covered(pipe, self._prefix, owner, stamp)
-                if now.get(self._partition, NOTHING) < covered:
+                if now.get(self._partition, NOTHING) < page.covered:
                     raise TransientError("the checkpoint that covers what is to be erased is gone")
                 found = merged(
                     pipe.xrange(self._stream, min=f"{first}-0", count=1),
                     pipe.zrangebylex(self._redacted, *from_id(first), 0, 1),
                     1,
                 )
+                batch = decode(self._partition, *found[0], self._meta)[0] if found else None
+                # If there is nothing at or beyond them, all are settled.
+                done = [offset for offset in due if batch is None or offset <= batch.watermark]
                 pipe.multi()
-                done = self._rewrite(pipe, found, due)
-                pipe.hdel(self._pending, *(pack_offsets([offset]) for offset in done))
-                pipe.execute()
+                pipe.zrem(self._pending, *(page.members[offset] for offset in done))
+                contexts = self._rewrite(pipe, *found[0], batch, done) if batch else []
+                replies = pipe.execute()
             except redis.WatchError as error:
                 raise TransientError(f"another erased rows of shard {self._partition} too") from error
+        rows = replies[len(replies) - 2 * len(contexts) :: 2]
+        gone = [name for name, left in zip(contexts, rows, strict=True) if left <= 0]
+        release(self._client, self._prefix, self._meta.epoch, gone)
         return list(due[len(done) :])
 
-    def _rewrite(self, pipe: Any, found: StreamEntries, due: Sequence[int]) -> Sequence[int]:
-        """Queue what puts the rest of a batch in its place; returns which of `due` that settles."""
-        if not found:  # there is nothing at or beyond them
-            return due
-        identifier, fields = found[0]
-        batch, _ = decode(self._partition, identifier, fields, self._meta)
-        done = [offset for offset in due if offset <= batch.watermark]
-        rest = batch.without(set(done))
-        if rest.removed != batch.removed:
-            entries, vectors = pack(rest)
-            changed = {b"entries": entries, b"vectors": vectors, b"removed": pack_offsets(rest.removed)}
-            number = _number(identifier)
-            own = number.to_bytes(8, "big")
-            pipe.xdel(self._stream, identifier)
-            pipe.zremrangebylex(self._redacted, b"[" + own, b"(" + (number + 1).to_bytes(8, "big"))
-            pipe.zadd(self._redacted, {own + msgpack.packb({**fields, **changed}): 0})
-        return done
+    def _rewrite(
+        self, pipe: Any, identifier: bytes, fields: Fields, batch: Batch, done: Sequence[int]
+    ) -> Sequence[str]:
+        """Queue what puts the rest of a batch in its place, last what its contexts lose; returns them."""
+        rest = batch.without(frozenset(done))
+        if rest.removed == batch.removed:
+            return ()
+        entries, vectors = pack(rest)
+        changed = {b"entries": entries, b"vectors": vectors, b"removed": pack_offsets(rest.removed)}
+        number = _number(identifier)
+        own = number.to_bytes(8, "big")
+        pipe.xdel(self._stream, identifier)
+        pipe.zremrangebylex(self._redacted, b"[" + own, b"(" + (number + 1).to_bytes(8, "big"))
+        pipe.zadd(self._redacted, {own + msgpack.packb({**fields, **changed}): 0})
+        return forget(pipe, self._prefix, batch, rest)
 
 
 def _checkpoint(prefix: str) -> str:

@@ -2,7 +2,8 @@
 
 Every script compares the context's epoch first, so that nothing is written to a store that holds another
 context, or none: one that was emptied, or took the address of ours. A shard carries the epoch itself, since
-BEGIN, so that what appends need not look beyond its own keys.
+BEGIN, so that what appends need not look beyond its own keys: state, stream, keys, pending, parts, sizes and
+holds, in this order.
 """
 
 from __future__ import annotations
@@ -31,38 +32,84 @@ redis.call('SETNX', KEYS[2], ARGV[2])
 return redis.call('GET', KEYS[2])
 """
 )
-APPEND: Final = """
+# A deletion was begun, and its record will not come again (retention or compaction took it): what follows it
+# in the shard ends it, so that readers learn what was deleted before anything is erased.
+_FINISH: Final = """
+local function finish(new, rows, ours)
+  local offset = redis.call('HGET', KEYS[1], 'deleting')
+  if not offset or tonumber(offset) >= tonumber(new) then return end
+  local id, deletion, count = unpack(redis.call('HMGET', KEYS[5], 'id', 'deletion', offset))
+  redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours,
+    'deletion', deletion, 'targets', '', 'parts', count)
+  redis.call('HDEL', KEYS[1], 'deleting')
+  redis.call('HDEL', KEYS[5], 'id', 'deletion')
+end
+"""
+APPEND: Final = (
+    _FINISH
+    + """
 local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 'rows', 'epoch'))
 local expected, new, id, count, ours, anchor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 if (watermark or '-1') ~= expected or epoch ~= ours then return {0, watermark, rows, epoch} end
+finish(new, rows, ours)
 if count ~= '0' then
   redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours, 'entries', ARGV[7], 'vectors', ARGV[8])
 end
-for i = 9, #ARGV, 1000 do redis.call('ZADD', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
+local at = 10
+for _ = 1, tonumber(ARGV[9]) do
+  local name, held, bytes, first, member = unpack(ARGV, at, at + 4)
+  redis.call('HINCRBY', KEYS[6], name .. '/rows', held)
+  redis.call('HINCRBY', KEYS[6], name .. '/bytes', bytes)
+  redis.call('HSETNX', KEYS[6], name .. '/first', first)
+  redis.call('ZADD', KEYS[7], 0, member)
+  at = at + 5
+end
+for i = at, #ARGV, 1000 do redis.call('ZADD', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 redis.call('HSET', KEYS[1], 'watermark', new)
 if anchor ~= '' then redis.call('HSET', KEYS[1], 'anchor', anchor) end
 return {1, new, redis.call('HINCRBY', KEYS[1], 'rows', count), ours}
 """
-DELETE: Final = """
+)
+DELETE: Final = (
+    _FINISH
+    + """
 local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 'rows', 'epoch'))
-local expected, new, id, ours, anchor, deletion, key = unpack(ARGV, 1, 7)
+local expected, new, id, ours, anchor, deletion, record = unpack(ARGV, 1, 7)
+local from, to, most, more, dropped, absent, members = unpack(ARGV, 8, 14)
 if (watermark or '-1') ~= expected or epoch ~= ours then return {0, watermark, rows, epoch} end
-local targets = {}
+finish(new, rows, ours)
+local targets = {absent}
 local function target(offset)  -- deleted once only: the solver takes out what it finds among the targets
-  if redis.call('HSETNX', KEYS[4], offset, new) == 1 then targets[#targets + 1] = offset end
+  local range = {'[' .. offset, '[' .. offset .. string.rep('\255', 8), 'LIMIT', 0, 1}
+  if #redis.call('ZRANGEBYLEX', KEYS[4], unpack(range)) == 0 then
+    redis.call('ZADD', KEYS[4], 0, offset .. record)
+    targets[#targets + 1] = offset
+  end
 end
-for i = 8, #ARGV do target(ARGV[i]) end
-if key ~= '' then
-  local from, to = '[' .. key, '[' .. key .. string.rep('\255', 8)
-  for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[3], from, to)) do target(string.sub(member, -8)) end
-  redis.call('ZREMRANGEBYLEX', KEYS[3], from, to)
+for i = 15 + tonumber(members), #ARGV do target(ARGV[i]) end
+for i = 15, 14 + tonumber(members) do redis.call('ZREM', KEYS[7], ARGV[i]) end
+if from ~= '' then
+  local found = redis.call('ZRANGEBYLEX', KEYS[3], from, to, 'LIMIT', 0, most)
+  for _, member in ipairs(found) do target(string.sub(member, -8)) end
+  if #found > 0 then redis.call('ZREM', KEYS[3], unpack(found)) end
+  if #found == tonumber(most) then more = '1' end
 end
-redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours,
-  'deletion', deletion, 'targets', table.concat(targets))
+if more ~= '' then
+  local part = redis.call('HINCRBY', KEYS[5], new, 1)
+  redis.call('HSET', KEYS[5], new .. '/' .. part, table.concat(targets), 'id', id, 'deletion', deletion)
+  redis.call('HSET', KEYS[1], 'deleting', new)
+  return {2, watermark, rows, ours}
+end
+redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours, 'deletion', deletion,
+  'targets', table.concat(targets), 'parts', redis.call('HGET', KEYS[5], new) or '0')
+if dropped ~= '' then redis.call('HDEL', KEYS[6], dropped .. '/first') end
+redis.call('HDEL', KEYS[1], 'deleting')
+redis.call('HDEL', KEYS[5], 'id', 'deletion')
 redis.call('HSET', KEYS[1], 'watermark', new)
 if anchor ~= '' then redis.call('HSET', KEYS[1], 'anchor', anchor) end
 return {1, new, rows or '0', ours}
 """
+)
 ADMIT: Final = (
     OURS
     + """
@@ -77,5 +124,19 @@ for i = 3, #ARGV do
   end
 end
 return admitted
+"""
+)
+# Gives a context's name back if no shard holds a row of it: keys are the set of contexts, the meta, then
+# each shard's sizes.
+RELEASE: Final = (
+    OURS
+    + """
+if not ours(KEYS[2], ARGV[2]) then return false end
+local name = ARGV[1]
+for i = 3, #KEYS do
+  if tonumber(redis.call('HGET', KEYS[i], name .. '/rows') or '0') > 0 then return 0 end
+end
+for i = 3, #KEYS do redis.call('HDEL', KEYS[i], name .. '/rows', name .. '/bytes', name .. '/first') end
+return redis.call('SREM', KEYS[1], name)
 """
 )

@@ -95,7 +95,8 @@ def decode(partition: int, identifier: bytes, fields: Fields, meta: Meta) -> tup
 
 def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Batch:
     if b"deletion" in fields:
-        return unpack_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension)
+        parts = int(fields.get(b"parts", b"0"))
+        return unpack_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension, parts)
     batch = unpack(partition, watermark, Packed(fields[b"entries"], fields[b"vectors"]), dimension)
     return replace(batch, removed=unpack_offsets(fields.get(b"removed", b"")))
 

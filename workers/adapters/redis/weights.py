@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -133,13 +133,24 @@ class RedisWeightsStore:
     @guarded
     def audit(self) -> Sequence[Unlearned]:
         """Raises `UpgradeNeeded` where newer programs wrote it, `Unreadable` where it is damaged."""
+        found = dict(self._client.hscan_iter(self._key("audit"), count=COMMAND_WRITES))
+        return sorted(
+            self._audited(found.values()), key=lambda u: (u.done_ms, u.partition, u.deletion.offset)
+        )
+
+    @guarded
+    def audits(self, records: Collection[tuple[int, int]]) -> Sequence[Unlearned]:
+        """Raises as `audit` does."""
+        fields = [f"{partition}/{offset}" for partition, offset in records]
+        return self._audited(self._client.hmget(self._key("audit"), fields) if fields else ())
+
+    def _audited(self, found: Iterable[bytes | None]) -> list[Unlearned]:
         try:
-            found = [unpack_audit(raw) for raw in self._hash("audit").values()]
+            return [unpack_audit(raw) for raw in found if raw is not None]
         except NewerFormat as error:
             raise UpgradeNeeded(f"{self._key('audit')}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise Unreadable(f"{self._key('audit')} is damaged ({error!r})") from error
-        return sorted(found, key=lambda u: (u.done_ms, u.partition, u.deletion.offset))
 
     @guarded
     def publish(self, weights: PublishedWeights) -> None:
