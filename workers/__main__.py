@@ -19,6 +19,7 @@ from workers.commands.demo import demo
 from workers.commands.evaluate import evaluate
 from workers.commands.forget import forget
 from workers.commands.produce import produce
+from workers.commands.repair import repair
 from workers.commands.schemas import schemas
 from workers.commands.settings import settings
 from workers.commands.status import status
@@ -89,7 +90,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, forget, status, verify, weights, evaluate),
+    *(demo, up, topics, produce, ask, forget, status, verify, repair, weights, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

@@ -10,6 +10,7 @@ from kafka import TopicPartition
 
 from workers.adapters.kafka import consuming
 from workers.adapters.kafka.connection import milliseconds, translated
+from workers.core.context import LogIdentity
 from workers.errors import ConfigurationError, KafkaFailing
 from workers.ports import Bounds, Record
 from workers.settings import KafkaSettings
@@ -35,6 +36,16 @@ class KafkaHistory:
             if not partitions:
                 raise ConfigurationError(f"no such topic: {self._topic}")
             return consuming.bounds(self._consumer, partitions)
+
+    def log(self) -> LogIdentity:
+        """Which one it is. Raises `TransientError` where the brokers don't tell."""
+        self.bounds()  # has the metadata by then
+        found = consuming.identity(self._consumer, self._topic)
+        if found is None:
+            raise KafkaFailing(
+                f"the brokers don't tell the UUID of {self._topic}: they are older than Kafka 2.8"
+            )
+        return found
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         at = TopicPartition(self._topic, partition)
