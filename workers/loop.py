@@ -71,7 +71,7 @@ class Loop:
         self._stop = threading.Event()
         self._deadline: threading.Timer | None = None
         self._trouble = Trouble(metrics)
-        self._ran = False
+        self._built = False
         self._last_turn = time.monotonic()
         self.turns = 0
         """How many there were, failed ones included."""
@@ -129,6 +129,7 @@ class Loop:
         try:
             if self._worker is None:
                 self._worker = self._build()
+                self._built = True
                 log.info("started")
             self._worker.step()
         except TransientError as error:
@@ -137,7 +138,6 @@ class Loop:
             self._begin_anew(error)
         else:
             self._trouble.over()
-            self._ran = True
         self._last_turn = time.monotonic()
         self.turns += 1
         self._metrics.turns.inc()
@@ -151,8 +151,8 @@ class Loop:
 
     def _begin_anew(self, error: HurnetError) -> None:
         """Servers that don't belong to what the worker holds answer now: it lets go of both, so that nothing
-        more is answered, and is built anew. Where it never ran they are not its own, and that is an error."""
-        if not self._ran:
+        more is answered, and is built anew. Where it never was they are not its own, and that is an error."""
+        if not self._built:
             raise error
         log.error("what this worker holds is of no more use: it begins anew", error=str(error))
         self._close()

@@ -8,7 +8,15 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from workers.errors import ContextGap, KafkaFailing, RedisFailing, TransientError
+from workers.errors import (
+    ContextGap,
+    ContextReplaced,
+    ForeignLog,
+    HurnetError,
+    KafkaFailing,
+    RedisFailing,
+    TransientError,
+)
 from workers.loop import GaveUp, Loop
 from workers.metrics import Metrics
 from workers.settings import LifecycleSettings
@@ -153,3 +161,29 @@ def test_failures_are_counted_by_what_failed() -> None:
 
 def test_turns_are_counted_also_those_that_fail() -> None:
     assert _run(Scripted([TransientError("away"), None])).turns == 3
+
+
+@pytest.mark.parametrize("error", [ContextReplaced("another store"), ForeignLog("another Kafka")])
+def test_a_worker_whose_servers_are_others_now_is_built_anew(error: HurnetError) -> None:
+    first, second = Scripted([None, error]), Scripted([None])
+    built: list[Scripted] = []
+
+    def build() -> Scripted:
+        built.append([first, second][len(built)])
+        return built[-1]
+
+    loop = Loop(build, QUICK, Metrics())
+    second.stop = loop.stop
+    loop.run()
+    assert built == [first, second]
+    assert first.calls == ["step", "step", "close"]
+    assert second.calls == ["step", "step", "drain", "close"]
+
+
+@pytest.mark.parametrize("error", [ContextReplaced("another store"), ForeignLog("another Kafka")])
+def test_servers_that_never_were_its_own_end_it(error: HurnetError) -> None:
+    def build() -> Scripted:
+        raise error
+
+    with pytest.raises(type(error)):
+        Loop(build, QUICK, Metrics()).run()

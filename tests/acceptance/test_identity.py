@@ -1,0 +1,260 @@
+"""Another topic, store or Kafka in place of ours: real servers are swapped under real workers."""
+
+from __future__ import annotations
+
+import signal
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+from kafka.admin import KafkaAdminClient
+from kafka.errors import TopicAlreadyExistsError
+
+from schemas import Query, TextEvent
+from tests.acceptance.system import PARTITIONS, Running, System, wait_for
+from tests.conftest import QUICK_GROUPS
+from workers.adapters.redis import RedisContextStore, connect
+from workers.adapters.servers import KafkaServer, ValkeyServer
+from workers.core.context import ShardState
+from workers.errors import ContextError
+
+SOON = 2.0
+"""Seconds within which what doesn't belong together is no longer served, beside a test's own slowness."""
+SLOW = 3.0
+
+
+def numbered(first: int, end: int) -> list[TextEvent]:
+    return [TextEvent(text=f"statement number {i}", answer=f"answer {i % 3}") for i in range(first, end)]
+
+
+def held(system: System) -> Counter[str]:
+    with suppress(ContextError):
+        return Counter(system.texts_in_context())
+    return Counter()
+
+
+def expected(*ranges: Sequence[TextEvent]) -> Counter[str]:
+    return Counter(event.text for events in ranges for event in events)
+
+
+def filled(system: System, *events: Sequence[TextEvent]) -> None:
+    wait_for(lambda: held(system) == expected(*events), 60, "all texts in the context, once each")
+
+
+def recreate(system: System) -> None:
+    topic = system.settings.kafka.texts
+    with KafkaAdminClient(bootstrap_servers=system.settings.kafka.bootstrap) as admin:
+        admin.delete_topics([topic])
+        for _ in range(100):
+            with suppress(TopicAlreadyExistsError):
+                admin.create_topics({topic: {"num_partitions": PARTITIONS}}, wait_for_metadata=True)
+                return
+            time.sleep(0.1)
+    raise AssertionError("the topic is not gone")
+
+
+def unready(worker: Running, seconds: float, word: str = "") -> None:
+    """Waits until it says so, with `word`."""
+    said: list[tuple[int, str]] = []
+
+    def told() -> bool:
+        said.append(worker.get("/readyz"))
+        return said[-1][0] == 503 and word in said[-1][1]
+
+    wait_for(told, seconds, f"{worker.name} unready; it said {said[-3:]} and {worker.said()[-2000:]}")
+
+
+def states(system: System) -> Mapping[int, ShardState]:
+    store = RedisContextStore(connect(system.settings.redis))
+    try:
+        return store.states()
+    finally:
+        store.close()
+
+
+def test_a_topic_made_anew_that_grew_past_the_watermark_is_refused_and_repaired(system: System) -> None:
+    old, new = numbered(0, 20), numbered(100, 150)
+    system.teach(old)
+    ingest = system.start("ingest").wait_ready()
+    filled(system, old)
+    ingest.terminate()
+    recreate(system)
+    system.teach(new)
+    ingest = system.start("ingest")
+    assert ingest.wait_end() == 1
+    assert "the topic of texts was recreated" in ingest.said()
+    assert "hurnet repair" in ingest.said()
+    assert held(system) == expected(old)
+    told = system.run("repair")
+    assert "the topic lacks 20 texts" in told.stdout, told
+    assert held(system) == expected(old)
+    done = system.run("repair", "--yes")
+    assert done.returncode == 0, done
+    assert "sent again: 20 texts, 0 deletions" in done.stdout
+    system.start("ingest").wait_ready()
+    filled(system, old, new)
+    assert "nothing to repair" in system.run("repair").stdout
+
+
+def test_a_topic_made_anew_under_a_running_ingest_is_refused(system: System) -> None:
+    old = numbered(0, 20)
+    system.teach(old)
+    ingest = system.start("ingest").wait_ready()
+    filled(system, old)
+    recreate(system)
+    system.teach(numbered(100, 150))
+    assert ingest.wait_end() == 1
+    assert "recreated" in ingest.said()
+    assert held(system) == expected(old)
+
+
+def cut(log: Path, batches: int) -> None:
+    """Keep so many batches of a partition's log, as a disk does that lost what was not yet written."""
+    (segment,) = log.glob("*.log")
+    raw = segment.read_bytes()
+    at = 0
+    for _ in range(batches):
+        at += 12 + struct.unpack_from(">qi", raw, at)[1]
+    assert 0 < at < len(raw)
+    segment.write_bytes(raw[:at])
+    for name in ("*.index", "*.timeindex", "*.snapshot"):
+        for file in log.glob(name):
+            file.unlink()
+
+
+@pytest.fixture
+def own_kafka(unique: str, valkey_url: str, tmp_path: Path) -> Iterator[tuple[KafkaServer, System]]:
+    with KafkaServer(tmp_path / "kafka", settings=QUICK_GROUPS) as kafka:
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        with System(kafka.bootstrap, valkey_url, unique, folder) as system:
+            yield kafka, system.create_topics()
+
+
+def test_a_log_that_lost_acknowledged_records_is_refused_and_repaired(
+    own_kafka: tuple[KafkaServer, System],
+) -> None:
+    """A broker comes back without the tail of its log, and other texts take the lost ones' offsets."""
+    kafka, system = own_kafka
+    old, new = [], numbered(100, 160)
+    for first in range(0, 24, 3):  # a batch a partition each
+        old += (events := numbered(first, first + 3))
+        system.teach(events)
+    ingest = system.start("ingest").wait_ready()
+    filled(system, old)
+    ingest.terminate()
+    kafka.stop()
+    logs = kafka.data / "log"
+    for partition in range(PARTITIONS):
+        cut(logs / f"{system.settings.kafka.texts}-{partition}", 5)
+    for name in (".kafka_cleanshutdown", "recovery-point-offset-checkpoint"):
+        (logs / name).unlink(missing_ok=True)
+    kafka.start()
+    system.teach(new)
+    ingest = system.start("ingest")
+    assert ingest.wait_end() == 1
+    assert "the log was rewritten below the watermark" in ingest.said()
+    assert held(system) == expected(old)
+    done = system.run("repair", "--yes")
+    assert "sent again: 9 texts" in done.stdout, done
+    system.start("ingest").wait_ready()
+    filled(system, old, new)
+
+
+@pytest.fixture
+def own_store(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Iterator[tuple[ValkeyServer, System]]:
+    with ValkeyServer(tmp_path / "first") as store:
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        with System(kafka_bootstrap, store.url, unique, folder) as system:
+            yield store, system.create_topics()
+
+
+def test_a_store_swapped_for_an_empty_one_is_filled_anew_and_nothing_old_is_answered(
+    own_store: tuple[ValkeyServer, System], tmp_path: Path
+) -> None:
+    store, system = own_store
+    texts = numbered(0, 300)
+    system.teach(texts)
+    workers = [system.start(name) for name in ("ingest", "solver", "responder")]
+    filled(system, texts)
+    for worker in workers:
+        worker.wait_ready()
+    system.ask([Query(text="statement number 7", id="before")])
+    wait_for(lambda: len(system.answers()) == 1)
+    workers[0].process.send_signal(signal.SIGSTOP)  # the one that would fill it again stands still
+    store.stop()
+    with ValkeyServer(tmp_path / "second", port=store.port):
+        for worker in workers[1:]:
+            unready(worker, SOON + SLOW)
+        system.ask([Query(text="statement number 7", id="between", timeout_ms=1_000)])
+        time.sleep(2)
+        assert len(system.answers()) == 1  # nothing is answered from what is in memory alone
+        more = numbered(300, 400)
+        system.teach(more)
+        workers[0].process.send_signal(signal.SIGCONT)
+        filled(system, texts, more)
+        for worker in workers:
+            worker.wait_ready()
+        marks = {p: state.watermark for p, state in states(system).items()}
+        system.ask([Query(text="statement number 399", id="after", min_watermarks=marks)])
+        wait_for(lambda: {"before", "between", "after"} <= {a.id for a in system.answers()})
+        (after,) = [answer for answer in system.answers() if answer.id == "after"]
+        assert after.receipt is not None
+        assert system.run("verify").returncode == 0
+
+
+def test_a_store_that_is_emptied_under_load_is_filled_anew(own_store: tuple[ValkeyServer, System]) -> None:
+    store, system = own_store
+    texts = numbered(0, 150)
+    system.teach(texts)
+    workers = [system.start(name) for name in ("ingest", "solver", "responder")]
+    filled(system, texts)
+    for worker in workers:
+        worker.wait_ready()
+    with redis.Redis.from_url(store.url) as client:
+        client.flushall()
+    more = numbered(150, 300)
+    system.teach(more)
+    filled(system, texts, more)
+    for worker in workers:
+        worker.wait_ready()
+        assert worker.process.poll() is None
+    system.ask([Query(text="statement number 299", id="after")])
+    wait_for(lambda: len(system.answers()) == 1)
+
+
+def test_another_kafka_at_the_same_port_gets_nothing_and_gives_nothing(
+    own_kafka: tuple[KafkaServer, System], tmp_path: Path
+) -> None:
+    kafka, system = own_kafka
+    texts = numbered(0, 60)
+    system.teach(texts)
+    ingest, responder = system.start("ingest"), system.start("responder")
+    filled(system, texts)
+    ingest.wait_ready()
+    responder.wait_ready()
+    kafka.stop()
+    with KafkaServer(tmp_path / "foreign", port=kafka.port, settings=QUICK_GROUPS) as foreign:
+        system.create_topics()
+        system.teach(numbered(500, 600))
+        system.ask([Query(text="statement number 7", id="foreign")])
+        for worker in (ingest, responder):
+            unready(worker, SOON + SLOW, "cluster")
+        time.sleep(3)
+        with KafkaAdminClient(bootstrap_servers=foreign.bootstrap) as admin:
+            assert admin.list_groups() == []
+        assert system.answers() == []
+    assert held(system) == expected(texts)
+    kafka.start()
+    ingest.wait_ready(90)
+    responder.wait_ready(90)
+    system.teach(numbered(60, 70))
+    filled(system, texts, numbered(60, 70))
+    system.ask([Query(text="statement number 69", id="ours")])
+    wait_for(lambda: [answer.id for answer in system.answers()] == ["ours"], 60)
