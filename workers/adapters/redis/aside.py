@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 import redis
 
 from workers.adapters.redis.connection import Connection, translated
-from workers.adapters.redis.redaction import shard_key
+from workers.adapters.redis.holdings import shard_key
 from workers.adapters.redis.stream import Meta
 from workers.core.context import LogIdentity
 from workers.errors import ContextError, TransientError
