@@ -33,6 +33,7 @@ from workers.ports import (
 )
 from workers.progress import Progress
 from workers.settings import Settings
+from workers.waiting import Waiting
 
 log = structlog.get_logger()
 
@@ -77,6 +78,7 @@ class Ingest:
         self._progress = Progress(settings.metrics)
         self._watermarks: dict[int, int] = {}
         self._unplaced: set[int] = set()
+        self._waiting = Waiting()
         self._served: Collection[int] = ()
         self._admitted: frozenset[str] = frozenset()
         self._admitted_at = 0.0
@@ -92,15 +94,14 @@ class Ingest:
         self._place()
         polled = self._poll()
         self._check_log()  # before what came is appended
-        full = len(polled.records) >= self._settings.batch  # what had no room is not to blame
-        self._served = self._source.assignment() if full else {r.partition for r in polled.records}
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
-        self._forget(polled.revoked)
-        work = {p: intakes_of(p, records) for p, records in self._fresh(polled.records).items()}
+        self._forget(polled)
+        self._queue(polled.records)
+        work = {p: intakes_of(p, records) for p, records in self._waiting.take(self._settings.batch).items()}
         intakes = [intake for mine in work.values() for intake in mine]
         # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark, and
         # whatever fails from here on must send it back.
-        self._unplaced |= {record.partition for record in polled.records}
+        self._unplaced |= work.keys()
         self._admit(intakes)
         self._embed(intakes)
         for partition, mine in work.items():
@@ -111,10 +112,12 @@ class Ingest:
 
     def _embed(self, intakes: Sequence[Intake]) -> None:
         began = time.perf_counter()
-        texts = sum(len(intake.entries) for intake in intakes)
+        texts = [entry.text for intake in intakes for entry in intake.entries]
         embed(intakes, self._embedder)
+        seconds = time.perf_counter() - began
         if texts:  # a poll that brought none is no measurement
-            self._metrics.embed_seconds.observe(time.perf_counter() - began)
+            self._metrics.embed_seconds.observe(seconds)
+            self._waiting.learn(texts, seconds)
 
     def unready(self) -> list[str]:
         return self._progress.unready() + self._alarm.unready()
@@ -128,8 +131,11 @@ class Ingest:
         self._store.close()
 
     def _poll(self) -> Polled:
+        """What came of partitions of which nothing waits; at once if there is work for this turn."""
+        full = len(self._waiting) >= self._settings.batch
+        self._source.pause(self._source.assignment() if full else self._waiting.partitions())
         try:
-            return self._source.poll(self._settings.poll, self._settings.batch)
+            return self._source.poll(0.0 if self._waiting else self._settings.poll, self._settings.batch)
         except ContextGap:
             # Retention overtook a position. Placing says which and what to do, or skips if told to.
             self._unplaced = set(self._source.assignment())
@@ -141,6 +147,7 @@ class Ingest:
         if not self._unplaced:
             return
         unplaced = frozenset(self._unplaced)
+        self._waiting.drop(unplaced)
         bounds = self._source.bounds(unplaced)
         committed = self._source.committed(unplaced)
         states = {partition: self._store.state(partition) for partition in unplaced}
@@ -215,10 +222,20 @@ class Ingest:
         log.warning("records are gone", partition=partition, needed=needed, next=bounds.first)
         return bounds.first
 
-    def _forget(self, revoked: frozenset[int]) -> None:
-        for partition in revoked - self._source.assignment():
+    def _forget(self, polled: Polled) -> None:
+        self._waiting.drop(polled.assigned | polled.revoked)
+        for partition in polled.revoked - self._source.assignment():
             self._watermarks.pop(partition, None)
             self._committed.pop(partition, None)
+
+    def _queue(self, records: Sequence[Record]) -> None:
+        """What is new waits for its turn. A partition that brought nothing new is placed again."""
+        full = len(records) >= self._settings.batch  # what had no room is not to blame
+        for partition, fresh in self._fresh(records).items():
+            self._waiting.add(partition, fresh)
+        brought = {record.partition for record in records}
+        self._unplaced |= brought - self._waiting.partitions()
+        self._served = self._source.assignment() if full else brought | self._waiting.partitions()
 
     def _fresh(self, records: Sequence[Record]) -> dict[int, list[Record]]:
         """What is new, by partition; records of a partition that is not placed yet will come again."""
@@ -311,7 +328,11 @@ class Ingest:
 
     def _observe(self, moved: int) -> None:
         assigned, held = self._source.assignment(), self._source.held_back()
-        lag = {p: records for p, records in self._source.lag().items() if p not in self._unplaced}
+        lag = {
+            p: records + self._waiting.waiting(p)
+            for p, records in self._source.lag().items()
+            if p not in self._unplaced
+        }
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
         self._metrics.set_by_partition(self._metrics.held_records, held)
         self._progress.turn(assigned=bool(assigned), behind=sum(lag.values()), moved=moved)
