@@ -52,7 +52,7 @@ def host_ports(text: str, default_port: int | None = None) -> tuple[tuple[str, i
     """Of `host:port,[::1]:port`; spaces around commas don't count."""
     pairs = tuple(_host_port(part.strip(), default_port) for part in text.split(",") if part.strip())
     if not pairs:
-        raise ValueError("must be host:port, several separated by commas")
+        raise ValueError("no host:port, of which there may be several, separated by commas")
     return pairs
 
 
@@ -61,7 +61,7 @@ def _host_port(text: str, default_port: int | None) -> tuple[str, int]:
     port = int(found["port"] or default_port or 0) if found else 0
     if not found or not 0 < port < 65_536:
         raise ValueError(
-            "must be host:port, a port from 1 to 65535, and an IPv6 address in brackets: [::1]:9092"
+            "a server is host:port, a port from 1 to 65535, and an IPv6 address in brackets: [::1]:9092"
         )
     if found["v6"]:
         IPv6Address(found["v6"].partition("%")[0])
@@ -77,7 +77,6 @@ def redis_address(url: str) -> RedisAddress:
         raise ValueError(f"must be {REDIS_FORMS}") from None
     if set(options) - {"db"} or parts.fragment:
         raise ValueError("takes no options but db; the others have settings of their own")
-    db = options.get("db", [""])[-1]
     take_apart = {
         "redis": _server,
         "rediss": _server,
@@ -87,13 +86,16 @@ def redis_address(url: str) -> RedisAddress:
     }.get(parts.scheme)
     if take_apart is None:
         raise ValueError(f"must be {REDIS_FORMS}")
-    return take_apart(parts, db)
+    try:
+        return take_apart(parts, options.get("db", [""])[-1])
+    except ValueError as error:
+        raise ValueError(f"must be {REDIS_FORMS}: {error}") from None
 
 
 def _server(parts: SplitResult, db: str) -> RedisAddress:
     hosts = host_ports(_hosts(parts) or "localhost", REDIS_PORT)
     if len(hosts) > 1:
-        raise ValueError("names several hosts: that is for sentinel+redis:// alone")
+        raise ValueError("several hosts are for Sentinels")
     number = _db(db or parts.path.strip("/"))
     username, password = _credentials(parts)
     return RedisAddress(hosts, tls=parts.scheme == "rediss", db=number, username=username, password=password)
@@ -102,7 +104,7 @@ def _server(parts: SplitResult, db: str) -> RedisAddress:
 def _unix(parts: SplitResult, db: str) -> RedisAddress:
     path = unquote(parts.path)
     if not path.startswith("/") or path == "/" or _hosts(parts):
-        raise ValueError("must name a socket by its whole path: unix:///PATH")
+        raise ValueError("a socket is named by its whole path: unix:///PATH")
     username, password = _credentials(parts)
     return RedisAddress(path=path, db=_db(db), username=username, password=password)
 
@@ -110,9 +112,7 @@ def _unix(parts: SplitResult, db: str) -> RedisAddress:
 def _sentinel(parts: SplitResult, db: str) -> RedisAddress:
     service, _, number = parts.path.strip("/").partition("/")
     if not service:
-        raise ValueError(
-            "must name the service that the Sentinels watch: sentinel+redis://HOST:PORT/SERVICE/DB"
-        )
+        raise ValueError("Sentinels are asked for a service by its name")
     username, password = _credentials(parts)
     return RedisAddress(
         host_ports(_hosts(parts), SENTINEL_PORT),
@@ -136,5 +136,5 @@ def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
 
 def _db(text: str) -> int:
     if not re.fullmatch(r"[0-9]{0,6}", text):
-        raise ValueError("ends with the number of the database, as in /0")
+        raise ValueError("a database is a number, as in /0")
     return int(text or 0)

@@ -87,9 +87,11 @@ class Ingest:
         self._log: LogIdentity | None = None
         self._checked_at = time.monotonic()
         store.open(embedder.identity, writing=True)
+        self._incarnation = store.incarnation()
 
     def step(self) -> None:
         """Poll once and append what came."""
+        self._follow_store()
         self._check_log()
         self._place()
         polled = self._poll()
@@ -141,6 +143,16 @@ class Ingest:
             self._unplaced = set(self._source.assignment())
             self._place()
             return Polled()
+
+    def _follow_store(self) -> None:
+        """A store that was restarted, or that a replica took over from, may hold less than it acknowledged:
+        what is missing is read again at once, and not only when the next record is refused."""
+        incarnation = self._store.incarnation()
+        if incarnation != self._incarnation:
+            log.warning("another server, or a restarted one, holds the context: placing all partitions anew")
+            self._unplaced = set(self._source.assignment())
+            self._admitted = frozenset()
+            self._incarnation = incarnation
 
     def _place(self) -> None:
         """Put each unplaced partition at its shard's watermark + 1, whatever offsets were committed."""

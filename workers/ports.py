@@ -285,6 +285,11 @@ class ContextStore(Protocol):
         `UpgradeNeeded` if only newer programs may read the context, or, for one that is `writing`, write to
         it. Reading and writing raise that too once it has become so."""
 
+    def incarnation(self) -> str:
+        """Which server holds the context, by a name that changes when it is restarted or another takes its
+        place, perhaps with less than was acknowledged; noticed within two seconds. Raises `TransientError` at
+        one that takes no writes."""
+
     def identity(self) -> EmbedderIdentity | None:
         """None where there is no context."""
 
@@ -427,6 +432,10 @@ class WeightsStore(Protocol):
 
     def versions(self) -> Mapping[str, int]:
         """The newest version per context, withdrawn ones included."""
+
+    def known_by_weights(self) -> Mapping[int, int]:
+        """Per shard the highest watermark that weights in force have seen: none may follow that have seen
+        less. It is beyond the shard's own where the store lost its tail and is not refilled yet."""
 
     def weights(self, context: str) -> PublishedWeights | None:
         """None where there are none, or they were withdrawn."""

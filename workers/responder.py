@@ -84,6 +84,7 @@ class Responder:
         self._cut: dict[int, int] = {}
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
+        self._incarnation = ""
         self._unused: dict[str, int] = {}
         self._versions_unread = False
         self._log_checked_at = 0.0
@@ -173,11 +174,15 @@ class Responder:
         if now - self._weights_seen_at < WEIGHTS_INTERVAL_S:
             return
         self._weights_seen_at = now
+        incarnation = self._store.incarnation()
+        # A store that lost its last versions gives their numbers to others, so all are asked for again.
+        anew = incarnation != self._incarnation
         for context, version in self._versions().items():
             in_force = self._memory.weights(context)
             known = in_force.version if in_force else None
-            if version not in (known, self._unused.get(context)):
+            if anew or version not in (known, self._unused.get(context)):
                 self._use_weights(context, version)
+        self._incarnation = incarnation
 
     def _versions(self) -> Mapping[str, int]:
         """None where they can't be read: the weights in force go on serving."""

@@ -5,12 +5,13 @@ Tried once, when the settings are loaded, so that a mistake is told at the start
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from workers.addresses import redis_address
+from workers.addresses import host_ports, redis_address
 
 LEAST_LEASE: Final = 1.0
 """Seconds. A solver looks at its lease every quarter of a second, and renews it after a third."""
@@ -20,10 +21,33 @@ _FILES: Final = ("ca_file", "cert_file", "key_file")
 
 def problems(settings: Any) -> Iterator[str]:
     """A line for each; `settings` are `Settings`, whose module calls this one."""
+    values = (
+        ("HURNET_KAFKA_BOOTSTRAP", host_ports, settings.kafka.bootstrap),
+        ("HURNET_REDIS_URL", redis_address, settings.redis.url),
+        ("HURNET_EMBEDDER_NAME", _check_embedder, settings.embedder.name),
+    )
+    wrong = [f"{name}: {why}" for name, check, value in values if (why := _refusal(check, value))]
+    if wrong:
+        yield from wrong
+        return
     yield from _topics(settings)
     yield from _kafka(settings.kafka)
     yield from _redis(settings.redis)
     yield from _times(settings)
+
+
+def _refusal(check: Callable[[str], object], value: str) -> str:
+    try:
+        check(value)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check_embedder(name: str) -> None:
+    for part in name.split("+"):
+        if not re.fullmatch(r"hash([1-9][0-9]{0,4})?|use|st:.+", part.strip()):
+            raise ValueError("an embedder is hashN (N to 99999), use, st:MODEL, or several joined with +")
 
 
 def _topics(settings: Any) -> Iterator[str]:

@@ -12,8 +12,6 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-from workers.addresses import host_ports, redis_address
-
 LONGEST_TOPIC: Final = 249
 _TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TOPIC}}}")
 _LONGEST_EXPRESSION: Final = 500
@@ -65,23 +63,6 @@ def _checked_expression(expression: str) -> str:
     return expression
 
 
-def _checked_hosts(text: str) -> str:
-    host_ports(text)
-    return text
-
-
-def _checked_redis(url: str) -> str:
-    redis_address(url)
-    return url
-
-
-def _checked_embedder(name: str) -> str:
-    for part in name.split("+"):
-        if not re.fullmatch(r"hash([1-9][0-9]{0,4})?|use|st:.+", part.strip()):
-            raise ValueError("is unknown: hashN (N to 99999), use, st:MODEL, or several joined with +")
-    return name
-
-
 def _checked_address(host: str) -> str:
     bare = host.removeprefix("[").removesuffix("]")
     if not re.fullmatch(r"[^\s/\[\]@]+", bare):
@@ -92,8 +73,5 @@ def _checked_address(host: str) -> str:
 Topic = Annotated[str, AfterValidator(_checked_topic)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-Bootstrap = Annotated[str, AfterValidator(_checked_hosts)]
-RedisUrl = Annotated[str, AfterValidator(_checked_redis)]
 TopicExpression = Annotated[str, AfterValidator(_checked_expression)]
-EmbedderName = Annotated[str, AfterValidator(_checked_embedder)]
 Address = Annotated[str, AfterValidator(_checked_address)]

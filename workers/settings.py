@@ -29,10 +29,7 @@ from workers.errors import ConfigurationError
 from workers.setting_errors import explained, variable, wrong
 from workers.setting_types import (
     Address,
-    Bootstrap,
-    EmbedderName,
     Port,
-    RedisUrl,
     Seconds,
     Topic,
     TopicExpression,
@@ -50,7 +47,7 @@ class _Section(BaseModel):
 class KafkaSettings(_Section):
     """How to reach Kafka, and the names of the topics."""
 
-    bootstrap: Bootstrap = Field("127.0.0.1:9092", description="host:port, several separated by commas")
+    bootstrap: str = Field("127.0.0.1:9092", description="host:port, several separated by commas")
     cluster: str = Field(
         "",
         max_length=64,
@@ -89,7 +86,7 @@ class RedisSettings(_Section):
     """How to reach Redis or Valkey. It should have appendonly yes, appendfsync always, noeviction and
     stream-node-max-entries 1."""
 
-    url: RedisUrl = Field(
+    url: str = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
         description="redis://, rediss:// (TLS), unix://PATH, or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB",
@@ -110,7 +107,7 @@ class RedisSettings(_Section):
 class EmbedderSettings(_Section):
     """The frozen embedder. Every worker on one context must use the same."""
 
-    name: EmbedderName = Field(
+    name: str = Field(
         "use+hash512",
         min_length=1,
         max_length=512,

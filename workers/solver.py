@@ -19,7 +19,7 @@ import structlog
 
 from workers.core import ageing
 from workers.core.ageing import Window, context_of
-from workers.core.context import ShardState
+from workers.core.context import NOTHING, ShardState
 from workers.core.features import NONE, Features
 from workers.core.statistics import Statistics
 from workers.errors import ContextReplaced, TransientError
@@ -70,6 +70,8 @@ class Solver:
         self._window = Window(self._settings.half_life_ms)
         self._publisher = Publisher(weights, self._settings, metrics)
         self._there: dict[int, int] = {}
+        self._unfilled: list[int] = []
+        self._incarnation = ""
         self._unsolved: dict[str, int] = {}
         self._unsolved_since = self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
@@ -84,6 +86,7 @@ class Solver:
         if not self._lead():
             time.sleep(WAIT_S)
             return
+        self._follow_store()
         checkpoint = self._checkpoint or self._take_over()
         if checkpoint is None:
             time.sleep(WAIT_S)
@@ -113,6 +116,10 @@ class Solver:
             return [f"standing by: {self._holder} is the solver"]
         if self._checkpoint is None:
             return ["waiting for a context"]
+        if self._unfilled:
+            return [
+                f"shards {self._unfilled} lost what weights in force know, and ingest has not refilled them"
+            ]
         return self._progress.unready()
 
     def drain(self) -> None:
@@ -137,6 +144,15 @@ class Solver:
             self._checkpoint = None
         self._holder, self._renewed_at = holder, now
         return holder == self._owner
+
+    def _follow_store(self) -> None:
+        """A store that was restarted, or that a replica took over from, may hold less than it acknowledged,
+        the last checkpoint included: this solver goes on from what there is, as one that starts."""
+        incarnation = self._store.incarnation()
+        if incarnation != self._incarnation and self._checkpoint:
+            log.warning("another server, or a restarted one, holds the context: taking over anew")
+            self._checkpoint = None
+        self._incarnation = incarnation
 
     def _take_over(self) -> Checkpoint | None:
         """Fence earlier solvers and load what they left; None while there is no context yet."""
@@ -163,7 +179,9 @@ class Solver:
             )
         self._features = features
         self._unlearning = None
-        self._there = {p: state.watermark for p, state in states.items()}
+        self._there = dict(self._weights.known_by_weights())
+        for p, state in states.items():
+            self._there[p] = max(state.watermark, self._there.get(p, NOTHING))
         # The weights in force may be older than the checkpoint: every context is solved once.
         contexts = [context_of(key) for key in checkpoint.statistics]
         self._unsolved = dict.fromkeys([*contexts, *self._weights.versions()], 1)
@@ -259,8 +277,8 @@ class Solver:
                 del self._unsolved[context]
 
     def _behind(self, checkpoint: Checkpoint) -> bool:
-        """Whether not all that was there at take-over is folded in: weights in force may know it, and none
-        may follow them that know less."""
+        """Whether not all is folded in that was there at take-over or that weights in force know: none may
+        follow them that know less."""
         return any(
             checkpoint.shards.get(p, ShardState()).watermark < watermark
             for p, watermark in self._there.items()
@@ -269,6 +287,8 @@ class Solver:
     def _observe(self, checkpoint: Checkpoint, states: Mapping[int, ShardState], moved: int) -> None:
         rows = {p: shard.rows for p, shard in checkpoint.shards.items()}
         lag = {p: max(0, state.rows - rows.get(p, 0)) for p, state in states.items()}
+        held = {p: state.watermark for p, state in states.items()}
+        self._unfilled = [p for p, known in sorted(self._there.items()) if held.get(p, NOTHING) < known]
         self._metrics.set_by_partition(self._metrics.lag_rows, lag)
         counts: Counter[str] = Counter()
         for key, statistics in checkpoint.statistics.items():

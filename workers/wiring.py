@@ -92,7 +92,7 @@ def _redis(settings: Settings, bound: Bound, undo: ExitStack) -> Connection:
 
     bound.epoch = ""
     connection = replace(connect(settings.redis), bound=bound)
-    undo.callback(connection.client.close)
+    undo.callback(connection.close)
     for warning in connection.warnings():
         log.warning(warning)
     return connection

@@ -80,12 +80,12 @@ class RedisStores:
 
     def weights(self) -> RedisWeightsStore:
         connection = connect(self.settings)
-        self.close.append(connection.client.close)
+        self.close.append(connection.close)
         return RedisWeightsStore(connection)
 
     def leases(self) -> RedisLeaseStore:
         connection = connect(self.settings)
-        self.close.append(connection.client.close)
+        self.close.append(connection.close)
         return RedisLeaseStore(connection)
 
     def held(self) -> list[bytes]:

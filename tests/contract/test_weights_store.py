@@ -77,6 +77,19 @@ def same_intercept(one: Intercept | None, other: Intercept | None) -> bool:
     return one.count == other.count and np.array_equal(one.mean, other.mean)
 
 
+def test_what_weights_in_force_know_is_told_for_all_contexts_together(stores: Stores) -> None:
+    store = claimed(stores)
+    assert store.known_by_weights() == {}
+    for weights in (
+        published(1, {0: 5, 1: 2}, context="faq"),
+        published(1, {0: 3, 1: 7}, context="x"),
+        published(1, {0: 9}, context="gone"),
+    ):
+        store.publish(weights)
+    store.withdraw("gone", 2)
+    assert store.known_by_weights() == {0: 5, 1: 7}
+
+
 def test_without_a_checkpoint_there_is_an_empty_one(stores: Stores) -> None:
     assert claimed(stores).load_checkpoint(DIMENSION) == Checkpoint()
 

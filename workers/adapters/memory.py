@@ -109,10 +109,11 @@ class Data:
 
 
 class MemoryServer:
-    """Data, and who waits for it to change."""
+    """Data, and who waits for it to change. `incarnation` is another after a restart or a failover."""
 
     def __init__(self) -> None:
         self.data = Data()
+        self.incarnation = secrets.token_hex(4)
         self.changed = threading.Condition()
 
 
@@ -134,6 +135,9 @@ class MemoryContextStore:
             if (stored.fingerprint, stored.dimension) != (identity.fingerprint, identity.dimension):
                 raise EmbedderMismatch(f"the context was made by {stored}, and this is {identity}")
             self._identity, self._epoch = stored, data.epoch
+
+    def incarnation(self) -> str:
+        return self._server.incarnation
 
     def identity(self) -> EmbedderIdentity | None:
         with self._server.changed:
@@ -417,6 +421,13 @@ class MemoryWeightsStore:
     def versions(self) -> Mapping[str, int]:
         with self._server.changed:
             return dict(self._server.data.versions)
+
+    def known_by_weights(self) -> Mapping[int, int]:
+        with self._server.changed:
+            known: dict[int, int] = {}
+            for weights in self._server.data.weights.values():
+                known |= {p: max(w, known.get(p, NOTHING)) for p, w in weights.watermarks.items()}
+            return known
 
     def weights(self, context: str) -> PublishedWeights | None:
         return self._server.data.weights.get(context)

@@ -69,7 +69,7 @@ def forget(entries: tuple[Coordinates, ...], keys: tuple[str, ...], wait: float,
         elif not ask(chosen, store, entries, keys, wait):
             sys.exit(1)
     finally:
-        connection.client.close()
+        connection.close()
 
 
 def ask(

@@ -89,7 +89,7 @@ def gather(settings: Settings) -> Status:
         shard = shards.setdefault(partition, Shard(partition, *((0, 0) if found.store_read else ())))
         shard.end_offset = end
     found.shards = [shards[partition] for partition in sorted(shards)]
-    connection.client.close()
+    connection.close()
     return found
 
 

@@ -55,7 +55,7 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
     try:
         proof = prove(chosen, connection, ranges)
     finally:
-        connection.client.close()
+        connection.close()
     if as_json:
         say_json(asdict(proof) | {"equal": proof.equal, "unproved": proof.unproved})
     else:

@@ -41,7 +41,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     try:
         features, checkpoint = learned(chosen, connection)
     finally:
-        connection.client.close()
+        connection.close()
     window = Window(chosen.solve.half_life_ms, checkpoint.pane)
     statistics = window.combined(checkpoint.statistics, context)
     if statistics is None:

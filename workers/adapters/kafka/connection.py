@@ -121,7 +121,10 @@ def _arguments(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def _servers(settings: KafkaSettings) -> list[str]:
-    return [shown(*server) for server in host_ports(settings.bootstrap)]
+    try:
+        return [shown(*server) for server in host_ports(settings.bootstrap)]
+    except ValueError as error:
+        raise ConfigurationError(f"HURNET_KAFKA_BOOTSTRAP: {error}") from None
 
 
 def _sasl(settings: KafkaSettings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 
 import redis
 
-from workers.adapters.redis.connection import Connection, translated
+from workers.adapters.redis.connection import Connection
 from workers.adapters.redis.holdings import shard_key
 from workers.adapters.redis.stream import Meta
 from workers.core.context import LogIdentity
@@ -26,7 +26,7 @@ def under(connection: Connection, prefix: str) -> Connection:
 
 def unfinished(connection: Connection) -> tuple[str, str, dict[int, int]] | None:
     """Of a repair that was begun: the prefix put aside, its topic, and how far each shard is sent again."""
-    with translated(connection.place):
+    with connection.used():
         raw: Mapping[bytes, bytes] = connection.client.hgetall(f"{connection.prefix}:repair")
     found = {name.decode(): value.decode() for name, value in raw.items()}
     if not found:
@@ -37,13 +37,13 @@ def unfinished(connection: Connection) -> tuple[str, str, dict[int, int]] | None
 
 def note(connection: Connection, partition: int, upto: int) -> None:
     """What only the context put aside holds of the shard was sent again up to offset `upto`."""
-    with translated(connection.place):
+    with connection.used():
         connection.client.hset(f"{connection.prefix}:repair", str(partition), upto)
 
 
 def finish(connection: Connection) -> None:
     """All of it was."""
-    with translated(connection.place):
+    with connection.used():
         connection.client.unlink(f"{connection.prefix}:repair")
 
 
@@ -51,7 +51,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
     """Returns the prefix under which the context is kept. The new one belongs to `log`, and its shards begin
     at `firsts`, the first offsets that the topic holds."""
     prefix, client = connection.prefix, connection.client
-    with translated(connection.place), client.pipeline() as pipe:
+    with connection.used(), client.pipeline() as pipe:
         try:
             pipe.watch(f"{prefix}:meta")
             raw = pipe.get(f"{prefix}:meta")

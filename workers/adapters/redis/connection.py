@@ -1,21 +1,24 @@
-"""One way to connect, and one place where the client's exceptions become ours."""
+"""One way to connect: to a server by its address, or to the one that Sentinels name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import redis
+from pydantic import SecretStr
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from workers.errors import ConfigurationError, ForeignLog, HurnetError, RedisFailing, Unreadable
+from workers.adapters.redis.meanings import translated
+from workers.adapters.redis.primary import Primary
+from workers.addresses import RedisAddress, redis_address
+from workers.errors import ConfigurationError, ForeignLog
 from workers.settings import RedisSettings
 
 HEALTH_CHECK_S: Final = 30
@@ -23,65 +26,14 @@ HEALTH_CHECK_S: Final = 30
 READ_BYTES: Final = 4 << 20
 """Asked of a socket at once: a reply full of batches in one piece takes the client half the time."""
 
-# What the client's exception classes and the server's error codes mean; the first that is met counts.
-_MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
-    (
-        "AuthenticationError AuthenticationWrongNumberOfArgsError NOAUTH WRONGPASS",
-        ConfigurationError,
-        "asks for a password, or refuses the one it got: set HURNET_REDIS_PASSWORD"
-        " (and HURNET_REDIS_USERNAME for an ACL user)",
-    ),
-    (
-        "NoPermissionError AuthorizationError NOPERM",
-        ConfigurationError,
-        "forbids its user what is needed ({text}): grant +@all on the keys of HURNET_REDIS_PREFIX",
-    ),
-    (
-        "ReadOnlyError READONLY",
-        RedisFailing,
-        "is a replica and takes no writes: wait for the failover, or set HURNET_REDIS_URL to the primary",
-    ),
-    (
-        "OutOfMemoryError OOM",
-        RedisFailing,
-        "is full: raise its maxmemory; nothing is lost, this worker waits",
-    ),
-    (
-        "MISCONF",
-        RedisFailing,
-        "can't write to its disk: free some space, and see its log; nothing is lost, this worker waits",
-    ),
-    ("NOREPLICAS", RedisFailing, "has too few replicas in reach to take writes (min-replicas-to-write)"),
-    ("BusyLoadingError LOADING", RedisFailing, "is loading its data"),
-    ("BUSY", RedisFailing, "is busy with a script"),
-    (
-        "ClusterCrossSlotError CROSSSLOT MovedError AskError MOVED",
-        ConfigurationError,
-        "is a node of a Redis Cluster; one server (with replicas) is needed",
-    ),
-    (
-        "ClusterDownError TryAgainError CLUSTERDOWN MASTERDOWN TRYAGAIN",
-        RedisFailing,
-        "belongs to a group that is down ({text})",
-    ),
-    (
-        "WRONGTYPE",
-        Unreadable,
-        "holds another program's data under our keys: set HURNET_REDIS_PREFIX to a name of your own",
-    ),
-    (
-        "CERTIFICATE_VERIFY_FAILED",
-        ConfigurationError,
-        "has a certificate that can't be verified: set HURNET_REDIS_CA_FILE ({text})",
-    ),
-    (
-        "NO_CERTIFICATE_OR_CRL_FOUND KEY_VALUES_MISMATCH PEM",
-        ConfigurationError,
-        "can't be reached with these certificate files ({text})",
-    ),
-    ("TimeoutError", RedisFailing, "did not answer in time"),
-    ("ConnectionError", RedisFailing, "can't be reached ({text})"),
-    ("ResponseError", ConfigurationError, "can't do what is needed ({text})"),
+SENTINEL_S: Final = 1.0
+"""For one Sentinel to answer; then the next one is asked."""
+
+_CONFIGURATION: Final = ("append*", "maxmemory-policy", "stream-node-max-entries", "min-replicas-to-write")
+_ALONE: Final = (
+    "min-replicas-to-write",
+    "cut off from its replicas it acknowledges what a failover then drops, to be read from Kafka again; set"
+    " it to 1",
 )
 _RISKS: Final = (
     ("appendonly", "yes", "a restart loses what was not saved; set it to yes"),
@@ -128,103 +80,122 @@ class Connection:
     place: str
     prefix: str
     timeout: float
+    primary: Primary
     bound: Bound = field(default_factory=Bound)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """For a command or some: to a server that takes writes, with exceptions of ours. After an error the
+        next command makes a new connection, which may lead elsewhere."""
+        with translated(self.place):
+            self.primary.check()
+            try:
+                yield
+            except redis.RedisError:
+                self.primary.reconnect()
+                raise
+
+    def close(self) -> None:
+        """All connections, to Sentinels too."""
+        self.client.close()
+        if isinstance(pool := self.client.connection_pool, SentinelConnectionPool):
+            pool.sentinel_manager.close()
 
     def warnings(self) -> list[str]:
         """What in the server's configuration could lose data, as far as it lets us see that."""
         with translated(self.place):
+            server = self.primary.ask()
+            hidden = [] if server.run_id else [self._untold("who it is", "+info in its ACL")]
             try:
                 config = {
                     key: value
-                    for pattern in ("append*", "maxmemory-policy", "stream-node-max-entries")
+                    for pattern in _CONFIGURATION
                     for key, value in self.client.config_get(pattern).items()
                 }
             except redis.ResponseError:  # forbidden by an ACL, or taken away by whoever runs it
                 wanted = ", ".join(f"{name} {good}" for name, good, _ in _RISKS)
-                return [f"{self.place} does not tell its configuration; it should be {wanted}"]
-        return [
-            f"{self.place} has {name} {config[name]}: {risk}"
-            for name, good, risk in _RISKS
-            if config.get(name, good) != good
-        ]
+                return [*hidden, self._untold("its configuration", wanted)]
+        risks = [(name, risk) for name, good, risk in _RISKS if config.get(name, good) != good]
+        if server.replicas and config.get("min-replicas-to-write") == "0":
+            risks.append(_ALONE)
+        return [*hidden, *(f"{self.place} has {name} {config[name]}: {risk}" for name, risk in risks)]
+
+    def _untold(self, what: str, wanted: str) -> str:
+        return f"{self.place} does not tell {what}; it should be {wanted}"
 
 
 def connect(settings: RedisSettings) -> Connection:
     """No round trip yet. Raises `ConfigurationError` for settings that can't be right."""
-    options: dict[str, Any] = {
+    try:
+        address = redis_address(settings.url)
+    except ValueError as error:
+        raise ConfigurationError(f"HURNET_REDIS_URL: {error}") from None
+    options = _options(settings, address)
+    client = _by_sentinel(settings, address, options) if address.service else redis.Redis(**options)
+    place = address.place
+    return Connection(client, place, settings.prefix, settings.timeout, Primary(client, place))
+
+
+def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
+    """The client's, but for the address of a server that Sentinels name."""
+    options = {
         "socket_timeout": settings.timeout,
-        "socket_connect_timeout": settings.timeout,
-        "socket_keepalive": True,
         "socket_read_size": READ_BYTES,
         "health_check_interval": HEALTH_CHECK_S,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),  # repeating is the worker's loop's
-        **_tls(settings),
+        "db": address.db,
+        "username": settings.username or address.username,
+        "password": _secret(settings.password) or address.password,
+        **_tls(settings, address),
     }
-    if settings.username is not None:
-        options["username"] = settings.username
-    if settings.password is not None:
-        options["password"] = settings.password.get_secret_value()
-    try:
-        place = _place(settings.url)
-        client = redis.Redis.from_url(settings.url, **options)
-    except ValueError:  # its message may quote the password
-        raise ConfigurationError(
-            "HURNET_REDIS_URL must be redis://HOST:PORT/DB, rediss:// or unix://PATH"
-        ) from None
-    return Connection(client, place, settings.prefix, settings.timeout)
+    if address.path:
+        return {**options, "unix_socket_path": address.path}
+    options |= {"socket_connect_timeout": settings.timeout, "socket_keepalive": True}
+    return (
+        options
+        if address.service
+        else {**options, **dict(zip(("host", "port"), address.hosts[0], strict=True))}
+    )
 
 
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    if set(parse_qs(parts.query, keep_blank_values=True)) - {"db"}:
-        raise ConfigurationError(
-            "HURNET_REDIS_URL takes no options but db; the others have settings of their own"
-        )
-    if parts.scheme == "unix":
-        return f"Redis at {parts.path}"
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    return f"Redis at {host or 'localhost'}:{parts.port or 6379}"
+def _by_sentinel(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Any:
+    """A client of whichever server the Sentinels call the primary."""
+    own = {
+        "socket_timeout": min(settings.timeout, SENTINEL_S),
+        "socket_connect_timeout": min(settings.timeout, SENTINEL_S),
+        "db": 0,
+        "username": settings.sentinel_username,
+        "password": _secret(settings.sentinel_password),
+    }
+    sentinels: Any = Sentinel(address.hosts, sentinel_kwargs={**options, **own})  # type: ignore[no-untyped-call]
+    return sentinels.master_for(address.service, **options)
 
 
-def _tls(settings: RedisSettings) -> dict[str, str]:
+def _secret(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _tls(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
     files = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
     given = {name: path for name in files if (path := getattr(settings, name)) is not None}
-    if given and not settings.url.startswith("rediss://"):
+    if given and not address.tls:
         raise ConfigurationError(
             f"HURNET_REDIS_{next(iter(given)).upper()} needs a URL that begins with rediss://"
+            " or sentinel+rediss://"
         )
     for name, path in given.items():
         if not Path(path).is_file():
             raise ConfigurationError(f"HURNET_REDIS_{name.upper()}: there is no file {path}")
-    return {files[name]: str(path) for name, path in given.items()}
+    return {"ssl": True, **{files[name]: str(path) for name, path in given.items()}} if address.tls else {}
 
 
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Raise ours in place of the client's exceptions."""
-    try:
-        yield
-    except redis.RedisError as error:
-        raise _translation(error, place) from error
+class _Connected(Protocol):
+    @property
+    def connection(self) -> Connection: ...
 
 
-def _translation(error: redis.RedisError, place: str) -> HurnetError:
-    text = str(error).rpartition("caused error: ")[
-        2
-    ]  # a pipeline's message begins with the command and its data
-    met = {kind.__name__ for kind in type(error).__mro__} | set(re.findall(r"[A-Z_]{3,}", text))
-    for names, kind, meaning in _MEANINGS:
-        if met & set(names.split()):
-            return kind(f"{place} {meaning.format(text=text[:200])}")
-    return HurnetError(f"{place}: {type(error).__name__}: {text[:200]}")
-
-
-class _Placed(Protocol):
-    place: str
-
-
-_Store = TypeVar("_Store", bound=_Placed)
+_Store = TypeVar("_Store", bound=_Connected)
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
 
@@ -232,11 +203,11 @@ _Result = TypeVar("_Result")
 def guarded(
     method: Callable[Concatenate[_Store, _Args], _Result],
 ) -> Callable[Concatenate[_Store, _Args], _Result]:
-    """A store's method within `translated`."""
+    """A store's method within `used`."""
 
     @wraps(method)
     def call(store: _Store, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
-        with translated(store.place):
+        with store.connection.used():
             return method(store, *args, **kwargs)
 
     return call

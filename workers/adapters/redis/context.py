@@ -55,6 +55,7 @@ class RedisContextStore:
     """`ContextStore` (see the ports) in Redis. May be shared by threads."""
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.place = connection.place
         self._timeout = connection.timeout
         self._client = connection.client
@@ -75,6 +76,10 @@ class RedisContextStore:
         if writing:
             stored.check_writer()
         self._use(stored)
+
+    @guarded
+    def incarnation(self) -> str:
+        return self.connection.primary.run_id
 
     @guarded
     def identity(self) -> EmbedderIdentity | None:
@@ -293,7 +298,7 @@ class RedisContextStore:
         return None
 
     def close(self) -> None:
-        self._client.close()
+        self.connection.close()
 
     def _pull(
         self, after: Mapping[int, int], count: int, block_ms: int | None

@@ -25,6 +25,7 @@ class RedisLeaseStore:
     """`LeaseStore` (see the ports) in Redis, by the server's clock."""
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.place = connection.place
         self._client = connection.client
         self._prefix = connection.prefix

@@ -105,16 +105,20 @@ def number(raw: bytes | None) -> int:
 def check_successor(weights: PublishedWeights, version: bytes | None, watermarks: bytes | None) -> None:
     """Raise `Superseded` unless the weights can follow those stored. What is stored and can't be read is
     followed by any: only the solver that holds the role comes here."""
-    try:
-        before = {int(p): int(w) for p, w in json.loads(watermarks or b"{}").items()}
-    except (ValueError, TypeError, AttributeError):
-        before = {}
-    back = [p for p, w in before.items() if weights.watermarks.get(p, NOTHING) < w]
+    back = [p for p, w in watermarks_of(watermarks).items() if weights.watermarks.get(p, NOTHING) < w]
     if weights.version != number(version) + 1 or back:
         raise Superseded(
             f"weights {weights.version} of context {weights.context!r} can't follow {number(version)}"
             + (f": they know less of shards {back}" if back else "")
         )
+
+
+def watermarks_of(stored: bytes | None) -> dict[int, int]:
+    """What weights have seen per shard; nothing where that is not readable."""
+    try:
+        return {int(p): int(w) for p, w in json.loads(stored or b"{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def pack_audit(unlearned: Unlearned) -> str:

@@ -28,7 +28,7 @@ from workers.adapters.redis.connection import Connection, guarded
 from workers.adapters.redis.published import pack_audit, unpack_audit
 from workers.adapters.redis.scripts import OURS
 from workers.core.codec import seal, unseal
-from workers.core.context import ShardState
+from workers.core.context import NOTHING, ShardState
 from workers.core.features import NONE
 from workers.core.formats import CHECKPOINT, NewerFormat, check_format
 from workers.errors import ContextReplaced, Superseded, TransientError, Unreadable, UpgradeNeeded
@@ -66,6 +66,7 @@ class RedisWeightsStore:
     """`WeightsStore` (see the ports) in Redis."""
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.place = connection.place
         self._client = connection.client
         self._prefix = f"{connection.prefix}:{{solver}}"
@@ -189,6 +190,17 @@ class RedisWeightsStore:
             self._told |= unreadable
             log.warning("the versions of the weights of contexts %s are not readable", sorted(unreadable))
         return {context: version for context, version in versions.items() if version}
+
+    @guarded
+    def known_by_weights(self) -> Mapping[int, int]:
+        pipe = self._client.pipeline(transaction=False)
+        for context in self.versions():
+            pipe.hget(self._key("weights", context), "watermarks")
+        known: dict[int, int] = {}
+        for raw in pipe.execute():
+            seen = published.watermarks_of(raw)
+            known |= {p: max(w, known.get(p, NOTHING)) for p, w in seen.items()}
+        return known
 
     @guarded
     def weights(self, context: str) -> PublishedWeights | None:

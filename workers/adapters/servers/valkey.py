@@ -35,7 +35,7 @@ class ValkeyServer(Server):
         super().__init__(data, [self.port], timeout)
         self.password = password
         self.name = binary or "valkey-server"
-        self._binary = _find(binary) if binary else _packaged()
+        self.binary = _find(binary) if binary else _packaged()
         self._settings = dict(settings or {})
 
     @property
@@ -60,7 +60,7 @@ class ValkeyServer(Server):
         file = self.data / "server.conf"  # not the command line, which every user of the machine can read
         file.touch(mode=0o600)
         file.write_text("".join(f"{name} {_quoted(value)}\n" for name, value in config.items()), "utf-8")
-        return [str(self._binary), file.name]
+        return [str(self.binary), file.name]
 
     @override
     def _ready(self) -> bool:

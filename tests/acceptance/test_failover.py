@@ -1,0 +1,66 @@
+"""A replica takes the store's place under load; nobody ends old connections, and the last second of what the
+old primary acknowledged is lost. What Kafka holds is in the context again, each text once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.system import System, wait_for
+from tests.acceptance.test_outages import Load, check_books
+from tests.stand_ins import Forwarder, SentinelServer, admin, is_synced
+from workers.adapters.servers import ValkeyServer
+
+WORKERS = ("ingest", "solver", "responder")
+
+
+@pytest.mark.parametrize("demoted", [True, False], ids=["demoted", "cut off"])
+def test_a_replica_is_promoted_under_load(
+    demoted: bool, kafka_bootstrap: str, unique: str, tmp_path: Path
+) -> None:
+    with (
+        ValkeyServer() as one,
+        ValkeyServer() as two,
+        Forwarder(one.port) as address,
+        System(kafka_bootstrap, address.url, unique, tmp_path) as system,
+    ):
+        with admin(two) as client:
+            client.replicaof("127.0.0.1", str(one.port))
+        wait_for(lambda: is_synced(two), 30, "the replica has what the primary has")
+        system.create_topics()
+        workers = [system.start(name).wait_ready() for name in WORKERS]
+        with Load(system) as load:
+            threading.Event().wait(2)
+            with admin(two) as client:
+                client.replicaof("NO", "ONE")
+            threading.Event().wait(1)  # the old one acknowledges what the new one never gets
+            with admin(one) as client:
+                acknowledged = client.xlen(f"{unique}:{{shard-0}}:stream")
+                if demoted:
+                    client.replicaof("127.0.0.1", str(two.port))
+            with admin(two) as client:
+                assert client.xlen(f"{unique}:{{shard-0}}:stream") < acknowledged, "nothing was lost"
+            address.target = two.port
+        check_books(system, load)
+        for worker in workers:
+            worker.wait_ready()
+            assert worker.terminate() == 0
+
+
+def test_a_sentinel_promotes_a_replica_under_load(kafka_bootstrap: str, unique: str, tmp_path: Path) -> None:
+    with ValkeyServer() as one, ValkeyServer() as two, SentinelServer(one) as sentinel:
+        with admin(two) as client:
+            client.replicaof("127.0.0.1", str(one.port))
+        wait_for(sentinel.knows_a_replica, 30, "the Sentinel has found the replica")
+        with System(kafka_bootstrap, sentinel.url, unique, tmp_path) as system:
+            system.create_topics()
+            workers = [system.start(name).wait_ready() for name in WORKERS]
+            with Load(system) as load:
+                threading.Event().wait(2)
+                one.kill()
+            check_books(system, load)
+            for worker in workers:
+                worker.wait_ready()
+                assert worker.terminate() == 0

@@ -1,0 +1,128 @@
+"""What stands between workers and their store in production: a proxy whose target moves, and a Sentinel."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from typing_extensions import override
+
+from workers.adapters.servers import ValkeyServer
+from workers.adapters.servers.process import HOST, Server, free_ports
+
+
+class Forwarder:
+    """A TCP proxy, as a virtual address: new connections go to `target`, old ones stay where they are."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self._listener = socket.create_server((HOST, 0))
+        self.port = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self.port}/0"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            try:
+                server = socket.create_connection((HOST, self.target), 5)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            self._open += [client, server]
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=_copy, args=pair, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            _end(connection)
+        self._thread.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := source.recv(1 << 16):
+            sink.sendall(part)
+    _end(source)
+    _end(sink)
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+class SentinelServer(Server):
+    """A lone Sentinel that watches `primary` by the name `store`, and promotes a replica within seconds."""
+
+    name = "sentinel"
+
+    def __init__(self, primary: ValkeyServer, password: str = "") -> None:
+        self.port = free_ports(1)[0]
+        super().__init__(None, [self.port], 30.0)
+        self._primary = primary
+        self.password = password
+
+    @property
+    def url(self) -> str:
+        return f"sentinel+redis://{HOST}:{self.port}/store/0"
+
+    @override
+    def _prepare(self) -> list[str]:
+        lines = [
+            *(f"bind {HOST}", f"port {self.port}", "dir ."),
+            f"sentinel monitor store {HOST} {self._primary.port} 1",
+            "sentinel down-after-milliseconds store 500",
+            "sentinel failover-timeout store 2000",
+            *([f"requirepass {self.password}"] if self.password else []),
+        ]
+        (self.data / "sentinel.conf").write_text("\n".join(lines) + "\n")
+        return [str(self._primary.binary), "sentinel.conf", "--sentinel"]
+
+    @override
+    def _ready(self) -> bool:
+        try:
+            with self.admin() as client:
+                return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+
+    def admin(self) -> Any:
+        retry = Retry(NoBackoff(), 0)
+        return redis.Redis(HOST, self.port, password=self.password or None, socket_timeout=2, retry=retry)
+
+    def knows_a_replica(self) -> bool:
+        with self.admin() as client:
+            return bool(client.sentinel_slaves("store"))
+
+
+def admin(server: ValkeyServer) -> Any:
+    return redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+
+
+def is_synced(replica: ValkeyServer) -> bool:
+    with admin(replica) as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
