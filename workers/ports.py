@@ -348,7 +348,8 @@ class ContextStore(Protocol):
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         """What lies beyond `positions` (shard -> offset, shards not named from their beginning); waits up
-        to `block_s` for the first."""
+        to `block_s` for the first. At most `max_batches` batches of a shard and `REPLY_BATCHES` in all
+        (core/shares.py): shards take turns, and if anything lies beyond, some of it is in the reply."""
 
     def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
         """Keep what a consumer group has committed of partitions, for when Kafka has forgotten it."""

@@ -26,7 +26,7 @@ from workers.ports import Bounds, Checkpoint, ContextStore, Embedder, History, R
 from workers.texts import deletion_of, embedded, entry_of
 from workers.unlearning import learn
 
-READ_BATCHES = 64
+READ_BATCHES = 32
 
 Rows = dict[int, tuple[Entry, Vectors]]
 """Entries and their vectors by offset."""

@@ -31,6 +31,7 @@ from workers.core.context import (
     ShardState,
 )
 from workers.core.grid import SCALE
+from workers.core.shares import REPLY_BATCHES
 from workers.errors import (
     ConfigurationError,
     ContextError,
@@ -85,6 +86,7 @@ class Reader:
     def step(self, block_s: float = 0.0) -> int:
         tail = self.store.tail(self.positions, self.max_batches, block_s)
         self.states = tail.states
+        assert sum(len(batch.entries) > 0 for batch in tail.batches) <= REPLY_BATCHES
         for batch in tail.batches:
             assert batch.watermark > self.positions.get(batch.partition, NOTHING)
             assert batch.vectors.tolist() == [vector(batch.partition, e.offset) for e in batch.entries]
@@ -755,3 +757,43 @@ def test_a_server_that_is_not_there() -> None:
     with pytest.raises(TransientError, match=r"Redis at 127\.0\.0\.1:1 can't be reached") as caught:
         store.open(IDENTITY)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shards", [1, 3, 7, 40])
+@pytest.mark.parametrize("most", [1, 4, 32])
+def test_a_reply_is_bounded_in_all_and_no_shard_is_forgotten(stores: Stores, shards: int, most: int) -> None:
+    store = opened(stores)
+    for partition in range(shards):
+        ingest(store, partition, range(6), size=1)
+    reader = Reader(opened(stores), most)
+    while reader.step():
+        spread = [len(reader.entries.get(p, [])) for p in range(shards)]
+        assert max(spread) - min(spread) <= min(most, max(1, REPLY_BATCHES // shards)), "shards take turns"
+    assert all(reader.offsets(partition) == list(range(6)) for partition in range(shards))
+    ingest(store, shards - 1, range(8), size=1)
+    assert reader.step(), "whichever shard it is, something new is found at once"
+    reader.catch_up()
+    assert reader.offsets(shards - 1) == list(range(8))
+
+
+def test_a_busy_shard_does_not_keep_the_others_from_being_read(stores: Stores) -> None:
+    store = opened(stores)
+    for partition in range(5):
+        ingest(store, partition, range(1), size=1)
+    reader = Reader(opened(stores), 1_000).catch_up()
+    ingest(store, 0, range(200), size=1)
+    ingest(store, 3, range(2), size=1)
+    for _ in range(2):
+        reader.step()
+    assert reader.offsets(3) == [0, 1]
+    assert len(reader.offsets(0)) <= 1 + 2 * REPLY_BATCHES
+
+
+def test_a_deleted_shard_end_is_carried_forward_beside_others(stores: Stores) -> None:
+    """Watermarks move on also where nothing but dead letters came."""
+    store = opened(stores)
+    for partition in range(4):
+        assert isinstance(store.append(made(partition, [], 9), NOTHING), Appended)
+    reader = Reader(opened(stores), 1)
+    reader.catch_up()
+    assert reader.positions == dict.fromkeys(range(4), 9)

@@ -25,6 +25,7 @@ from workers.core.context import (
 )
 from workers.core.features import NONE
 from workers.core.formats import STORE, NewerFormat, check_format
+from workers.core.shares import Shares
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Superseded, UpgradeNeeded
 from workers.ports import (
     Appended,
@@ -122,6 +123,7 @@ class MemoryContextStore:
 
     def __init__(self, server: MemoryServer | None = None) -> None:
         self._server = server or MemoryServer()
+        self._shares = Shares()
         self._identity: EmbedderIdentity | None = None
         self._epoch = ""
 
@@ -255,12 +257,14 @@ class MemoryContextStore:
             self._server.changed.wait_for(lambda: self._more(positions), block_s)
             self._check()
             states = self.states()
+            behind = {p for p, state in states.items() if state.watermark > positions.get(p, NOTHING)}
             batches: list[Batch] = []
-            for partition, state in states.items():
+            for partition, most in self._shares.of(states, behind, max_batches).items():
                 position = positions.get(partition, NOTHING)
                 found = self._after(partition, position)
-                head = None if len(found) >= max_batches else bare(partition, state.watermark, dimension)
-                batches += beyond(position, found[:max_batches], head)
+                end = states[partition].watermark
+                head = None if len(found) >= most else bare(partition, end, dimension)
+                batches += beyond(position, found[:most], head)
             return Tail(batches, states)
 
     def entry(self, partition: int, offset: int) -> Entry | None:

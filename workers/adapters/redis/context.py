@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ from workers.core.context import (
     LogIdentity,
     ShardState,
 )
+from workers.core.shares import Shares
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
 from workers.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
 
@@ -64,6 +65,8 @@ class RedisContextStore:
         self._meta: Meta | None = None
         self._shards: frozenset[int] = frozenset()
         self._erased: dict[int, bytes] = {}  # the pending member of each shard up to which has been looked
+        self._shares = Shares()
+        self._ends: Mapping[int, int] = {}
 
     @guarded
     def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
@@ -217,22 +220,22 @@ class RedisContextStore:
 
     @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
-        """One round trip, in which new shards are found too, to be read the next time. At most `max_batches`
-        a shard. An empty batch at a shard's end only carries its watermark forward."""
+        """One round trip, in which new shards are found too, to be read the next time; a second one if other
+        shards have something than those whose turn it was. An empty batch at a shard's end only carries its
+        watermark forward."""
         if max_batches < 1:
             raise ValueError(f"max_batches must be at least 1, not {max_batches}")
-        meta = self._opened()
+        self._opened()
         block_s = min(block_s, self._timeout / 2)
         shards = sorted(self._shards or self.states())
         if not shards:  # no stream to wait at
             time.sleep(block_s)
             return Tail((), {})
         after = {p: positions.get(p, NOTHING) for p in shards}
-        states, found = self._pull(after, max_batches, round(block_s * 1000) or None)
-        batches: list[Batch] = []
-        for partition, position in after.items():
-            entries = found[partition]
-            batches += read(partition, position, entries, states[partition], meta, max_batches)
+        behind = _behind(after, self._ends)
+        states, batches = self._read(after, behind, max_batches, 0.0 if behind else block_s)
+        if not batches and (late := _behind(after, self._ends)):
+            states, batches = self._read(after, late, max_batches, 0.0)
         return Tail(batches, {p: state for p, state in states.items() if state.epoch})
 
     @guarded
@@ -300,13 +303,29 @@ class RedisContextStore:
     def close(self) -> None:
         self.connection.close()
 
+    def _read(
+        self, after: Mapping[int, int], behind: Set[int], most: int, block_s: float
+    ) -> tuple[dict[int, ShardState], list[Batch]]:
+        """The states of all shards, and the batches of those whose turn it is."""
+        shares = self._shares.of(after, behind, most)
+        count = next(iter(shares.values()))
+        mine = {partition: after[partition] for partition in shares}
+        states, found = self._pull(after, mine, count, round(block_s * 1000) or None)
+        self._ends = {partition: state.watermark for partition, state in states.items()}
+        batches: list[Batch] = []
+        for partition, position in mine.items():
+            entries = found[partition]
+            batches += read(partition, position, entries, states[partition], self._opened(), count)
+        return states, batches
+
     def _pull(
-        self, after: Mapping[int, int], count: int, block_ms: int | None
+        self, shards: Iterable[int], after: Mapping[int, int], count: int, block_ms: int | None
     ) -> tuple[dict[int, ShardState], dict[int, StreamEntries]]:
-        """The shards' states, and what they held beyond the positions afterwards."""
+        """The states of `shards`, and what some of them held beyond the positions `after` afterwards."""
+        shards = list(shards)
         pipe = self._client.pipeline(transaction=False)
         pipe.get(self._key("meta")).smembers(self._key("shards"))
-        for partition in after:
+        for partition in shards:
             pipe.hmget(self._key("state", partition), _FIELDS)
         streams = {self._key("stream", p): f"{position + 1}-0" for p, position in after.items()}
         pipe.xread(streams, count=count, block=block_ms)
@@ -314,13 +333,13 @@ class RedisContextStore:
             pipe.zrangebylex(self._key("redacted", partition), *from_id(position + 2), 0, count)
         raw, *replies = pipe.execute()
         self._recheck(raw)  # a store that was emptied, or another one, would have nothing new for ever
-        members, states, found = replies[0], replies[1 : len(after) + 1], dict(replies[len(after) + 1])
-        self._shards = frozenset(self._partitions(members)).union(after)
+        members, states, found = replies[0], replies[1 : len(shards) + 1], dict(replies[len(shards) + 1])
+        self._shards = frozenset(self._partitions(members)).union(shards)
         entries = {
             p: merged(found.get(self._key("stream", p).encode(), ()), redacted, count)
-            for p, redacted in zip(after, replies[len(after) + 2 :], strict=True)
+            for p, redacted in zip(after, replies[len(shards) + 2 :], strict=True)
         }
-        return {p: self._state(p, fields) for p, fields in zip(after, states, strict=True)}, entries
+        return {p: self._state(p, fields) for p, fields in zip(shards, states, strict=True)}, entries
 
     def _stored_meta(self, identity: EmbedderIdentity) -> Meta:
         """The context's, begun with `identity` where there is none."""
@@ -407,3 +426,8 @@ class RedisContextStore:
 
 def _packed(anchor: Anchor | None) -> bytes:
     return anchor.pack() if anchor else b""
+
+
+def _behind(positions: Mapping[int, int], ends: Mapping[int, int]) -> set[int]:
+    """Shards that are known to hold more."""
+    return {partition for partition, position in positions.items() if ends.get(partition, NOTHING) > position}
