@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from workers.commands.ask import ask
+from workers.commands.contexts import contexts
 from workers.commands.demo import demo
 from workers.commands.evaluate import evaluate
 from workers.commands.forget import forget
@@ -90,7 +91,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, forget, status, verify, repair, weights, evaluate),
+    *(demo, up, topics, produce, ask, forget, contexts, status, verify, repair, weights, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

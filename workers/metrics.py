@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -50,7 +51,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # CPU seconds, resident bytes, open files: on Linux
-        self._shown: dict[Gauge, set[int]] = {}
+        self._shown: dict[Gauge, set[Any]] = {}
         self._loop()
         self._ingest()
         self._context()
@@ -64,11 +65,17 @@ class Metrics:
     def set_by_partition(self, gauge: Gauge, values: Mapping[int, int]) -> None:
         """Exactly these partitions: one that moved away leaves no stale series, and one that stays is there
         at every moment."""
-        shown = self._shown.setdefault(gauge, set())
-        for partition in shown - values.keys():
-            gauge.remove(partition)
-        for partition, value in values.items():
-            gauge.labels(partition).set(value)
+        self._set_exactly(gauge, values)
+
+    def set_context_rows(self, values: Mapping[str, int]) -> None:
+        """Exactly these contexts: one that was dropped, or lost all that it held, leaves no stale series."""
+        self._set_exactly(self.context_rows, values)
+
+    def _set_exactly(self, gauge: Gauge, values: Mapping[int, int] | Mapping[str, int]) -> None:
+        for label in self._shown.get(gauge, set()) - values.keys():
+            gauge.remove(label)
+        for label, value in values.items():
+            gauge.labels(label).set(value)
         self._shown[gauge] = set(values)
 
     def weights_in_force(
@@ -83,9 +90,9 @@ class Metrics:
 
     def no_weights_in_force(self, context: str) -> None:
         """Weights of `context` were withdrawn: figures of weights that don't serve would mislead."""
-        for gauge in (self.weights_version, self.weights_age):
+        for metric in (self.weights_version, self.weights_age, self.weights_refused):
             with contextlib.suppress(KeyError):
-                gauge.remove(context)
+                metric.remove(context)
         self.certificate.remove_by_labels({"context": context})
 
     def observe_freshness(self, timestamps_ms: Iterable[int], now_s: float) -> None:

@@ -293,6 +293,5 @@ class Solver:
         counts: Counter[str] = Counter()
         for key, statistics in checkpoint.statistics.items():
             counts[context_of(key)] += statistics.count
-        for context, count in counts.items():
-            self._metrics.context_rows.labels(context).set(count)
+        self._metrics.set_context_rows(counts)
         self._progress.turn(assigned=True, behind=sum(lag.values()), moved=moved)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
 import pytest
 
 from schemas import Query, TextEvent
-from tests.acceptance.system import PARTITIONS, System, wait_for
+from tests.acceptance.system import PARTITIONS, Running, System, wait_for
 from workers.adapters.redis import RedisWeightsStore, connect
 from workers.ports import Outgoing, Unlearned
 
@@ -50,6 +51,12 @@ def audit(system: System) -> list[Unlearned]:
         return list(RedisWeightsStore(connection).audit())
     finally:
         connection.client.close()
+
+
+def nothing_of(worker: Running, context: str) -> bool:
+    """Whether no figure of rows or weights is of this context."""
+    found = [line for line in worker.get("/metrics")[1].splitlines() if f'context="{context}"' in line]
+    return not [line for line in found if not line.startswith("hurnet_unlearned")]
 
 
 def assert_unlearned(system: System, sent: list[TextEvent], *gone: str) -> None:
@@ -130,14 +137,27 @@ def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: S
     unknown = system.run("forget", "--entry", "0/100000")
     assert unknown.returncode == 2
     assert "has no record 0/100000" in unknown.stderr
-    for _ in range(2):  # the second time there is nothing left to do
-        done = system.run("forget", "--key", "p2", "--entry", "0/1", "--wait", "30")
-        assert done.returncode == 0, done.stderr
-        assert "backups" in done.stdout
+    done = [system.run("forget", "--key", "p2", "--entry", "0/1", "--wait", "30") for _ in range(2)]
+    assert [d.returncode for d in done] == [0, 0], done[-1].stderr
+    assert ["13 entries deleted" in d.stdout for d in done] == [True, False]
+    assert all("backups" in d.stdout for d in done)
+    assert "entry 0/1: nothing to delete, it was deleted before" in done[1].stdout
+    assert "key 'p2': nothing to delete, it was deleted before" in done[1].stdout
+    absent = system.run("forget", "--key", "nobody", "--wait", "30")
+    assert (absent.returncode, "done" in absent.stdout) == (3, False)
+    assert "key 'nobody': nothing was deleted" in absent.stderr
+    elsewhere = system.run("forget", "--key", "p3", "--context", "other", "--json", "--wait", "30")
+    said = json.loads(elsewhere.stdout)
+    assert (elsewhere.returncode, said["deleted"], said["missing"]) == (3, 0, ["key 'p3'"])
+    status = json.loads(system.run("status", "--json").stdout)
+    assert (sum(s["rows"] for s in status["shards"]), sum(s["rows_ever"] for s in status["shards"])) == (
+        47,
+        60,
+    )
     log = [json.loads(line) for line in system.run("forget", "--log").stdout.splitlines()]
     assert sum(line["pairs"] for line in log) == 13
     assert sum(len(line["entries"]) for line in log) == 14  # 0/1 was deleted before, and is named again
-    assert len(log) == 2 * (PARTITIONS + 1)
+    assert len(log) == 2 * (PARTITIONS + 1) + 2 * PARTITIONS
     changed = [digests for line in log for digests in line["digests"].values()]
     assert all(digests["before"] != digests["after"] for digests in changed)
     wait_for(lambda: len(system.texts_in_context()) == 47, 30, "erased")
@@ -147,3 +167,35 @@ def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: S
     late = system.run("forget", "--entry", "0/2", "--wait", "0")
     assert late.returncode == 1
     assert "not done yet" in late.stderr
+
+
+def test_a_context_is_listed_and_dropped_while_all_workers_run_and_one_is_killed(system: System) -> None:
+    typos = [TextEvent(text=f"typo number {i}", answer=f"t{i % 3}", context="typo") for i in range(60)]
+    sent = [
+        *events(0, 60),
+        *(t.model_copy(update={"metadata": {"who": f"p{i % PEOPLE}"}}) for i, t in enumerate(typos)),
+    ]
+    teach(system, sent)
+    workers = [system.start(name).wait_ready() for name in ("ingest", "solver", "responder")]
+    wait_for(lambda: len(system.texts_in_context()) == 120, 60, "all texts in")
+    listed = json.loads(system.run("contexts", "--json").stdout)["contexts"]
+    assert [(c["context"], c["rows"]) for c in listed] == [("default", 60), ("typo", 60)]
+    workers[1].kill()
+    absent = system.run("contexts", "--drop", "nothing")
+    assert (absent.returncode, "there is no context" in absent.stderr) == (3, True)
+    late = system.run("contexts", "--drop", "typo", "--wait", "0")
+    assert late.returncode == 1, late.stdout
+    workers[1] = system.start("solver").wait_ready()
+    wait_for(lambda: len(audit(system)) == PARTITIONS, 60, "dropped")
+    wait_for(lambda: len(system.texts_in_context()) == 60, 30, "erased")
+    assert "typo" not in system.run("contexts").stdout
+    verified = system.run("verify")
+    assert verified.returncode == 0, verified.stdout
+    assert sorted(system.checkpoint().statistics) == ["default"]
+    for worker in workers[1:]:
+        wait_for(partial(nothing_of, worker, "typo"), 20, "its series are gone")
+    again = TextEvent(text="typo again", context="typo", metadata={"who": "p1"})
+    teach(system, [again])
+    wait_for(lambda: "typo again" in system.texts_in_context(), 30, "the name is used again")
+    assert system.run("verify").returncode == 0
+    assert [worker.terminate() for worker in workers] == [0, 0, 0]

@@ -29,7 +29,19 @@ from workers.errors import UpgradeNeeded
 from workers.settings import Settings, variables
 
 COMMANDS = [
-    *("demo", "up", "topics", "produce", "ask", "forget", "status", "verify", "weights", "evaluate"),
+    *(
+        "demo",
+        "up",
+        "topics",
+        "produce",
+        "ask",
+        "forget",
+        "contexts",
+        "status",
+        "verify",
+        "weights",
+        "evaluate",
+    ),
     *("ingest", "solver", "responder", "settings", "schemas"),
 ]
 

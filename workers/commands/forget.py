@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from workers.ports import Outgoing, Unlearned, WeightsStore
+    from workers.adapters.redis import Connection, RedisWeightsStore
+    from workers.commands.deleting import Coordinates, Wanted
+    from workers.ports import Unlearned
     from workers.settings import Settings
 
-Coordinates = tuple[int, int]
 
-BEYOND_REACH = (
-    "Kafka's log keeps the records until retention or compaction takes them, the store's append-only file"
-    " until its next rewrite, and backups as long as you keep them."
-)
-
-
-class EntryName(click.ParamType[Coordinates]):
+class EntryName(click.ParamType[tuple[int, int]]):
     """PARTITION/OFFSET."""
 
     name = "partition/offset"
@@ -35,9 +30,38 @@ class EntryName(click.ParamType[Coordinates]):
         return int(partition), int(offset)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be forgotten; `context` and `all_contexts` are for the keys."""
+
+    entries: Sequence[Coordinates]
+    keys: Sequence[str]
+    context: str | None
+    all_contexts: bool
+
+    def check(self, as_log: bool) -> None:
+        """Raises `UsageError`."""
+        if bool(self.entries or self.keys) == as_log:
+            raise click.UsageError("Name what to forget (--entry, --key), or ask for the --log.")
+        if (self.context is not None or self.all_contexts) and not self.keys:
+            raise click.UsageError("--context and --all-contexts are for a --key; an --entry needs neither.")
+        if self.context is not None and self.all_contexts:
+            raise click.UsageError("Choose between --context and --all-contexts.")
+
+    @property
+    def header(self) -> str:
+        """What the header `context` of a deletion by key says. Raises `BadParameter`."""
+        from workers.commands.produce import context_name
+        from workers.texts import EVERY
+
+        return EVERY if self.all_contexts else context_name(self.context)
+
+
 @click.command()
 @click.option("--entry", "entries", type=EntryName(), multiple=True, help="The entry at these coordinates.")
-@click.option("--key", "keys", multiple=True, help="All entries whose records have this key.")
+@click.option("--key", "keys", multiple=True, help="All entries of a context whose records have this key.")
+@click.option("--context", metavar="NAME", help="The context of the keys (default: default).")
+@click.option("--all-contexts", is_flag=True, help="Delete the keys' entries in every context.")
 @click.option(
     "--wait",
     type=click.FloatRange(0),
@@ -46,94 +70,147 @@ class EntryName(click.ParamType[Coordinates]):
     help="Seconds to wait until it is done.",
 )
 @click.option("--log", "as_log", is_flag=True, help="Print the audit of all deletions, a JSON object a line.")
-def forget(entries: tuple[Coordinates, ...], keys: tuple[str, ...], wait: float, as_log: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def forget(wait: float, as_log: bool, as_json: bool, **named: Any) -> None:
     """Delete entries from the context, and unlearn them exactly.
 
     The deletion is a record in the topic of texts, behind the entries it deletes. Exit code 1 when it was
-    not done in time; it will be, once an ingest and a solver run.
+    not done in time; it will be, once an ingest and a solver run. Exit code 3 when something that was asked
+    for does not exist, and was not deleted before either.
     """
     from workers import settings
     from workers.adapters.redis import RedisWeightsStore, connect
     from workers.commands.screen import hush, say_json
 
     hush()
-    if bool(entries or keys) == as_log:
-        raise click.UsageError("Name what to forget (--entry, --key), or ask for the --log.")
+    asked = Asked(**named)
+    asked.check(as_log)
     chosen = settings.load()
     connection = connect(chosen.redis)
     try:
-        store = RedisWeightsStore(connection)
         if as_log:
-            for unlearned in store.audit():
+            for unlearned in RedisWeightsStore(connection).audit():
                 say_json(described(unlearned, chosen.kafka.texts))
-        elif not ask(chosen, store, entries, keys, wait):
-            sys.exit(1)
+            return
+        code = ask(chosen, connection, asked, wait, as_json)
     finally:
         connection.close()
+    sys.exit(code)
 
 
-def ask(
-    chosen: Settings, store: WeightsStore, entries: Sequence[Coordinates], keys: Sequence[str], wait: float
-) -> bool:
-    """Send the deletions and tell what became of them; whether all were done in time."""
-    from workers.adapters.kafka import KafkaSink
+def ask(chosen: Settings, connection: Connection, asked: Asked, wait: float, as_json: bool) -> int:
+    """Send the deletions and tell what became of them; the exit code."""
+    from workers.adapters.redis import RedisWeightsStore
     from workers.commands.client import end_offsets
+    from workers.commands.deleting import EXIT_LATE, EXIT_MISSING, follow, send
     from workers.commands.screen import say, say_json, watermarks_text
 
-    topic = chosen.kafka.texts
+    topic, store = chosen.kafka.texts, RedisWeightsStore(connection)
     ends = end_offsets(chosen.kafka, topic)
-    messages = list(requests(topic, ends, entries, keys))
-    sink = KafkaSink(chosen.kafka)
-    try:
-        records = set(sink.send(messages))
-    finally:
-        sink.close()
-    last = {p: max(o for q, o in records if q == p) for p in {p for p, _ in records}}
-    say(f"asked with {len(records)} records in {topic}, watermarks {watermarks_text(last)}")
-    for unlearned in _done(store, records, wait):
-        if unlearned.deletion.targets:
+    wanted = list(requests(topic, ends, asked.entries, asked.keys, asked.header))
+    watermarks = send(chosen.kafka, wanted)
+    count = sum(len(one.records) for one in wanted)
+    if not as_json:
+        say(f"asked with {count} records in {topic}, watermarks {watermarks_text(watermarks)}")
+    for unlearned in follow(store, wanted, wait):
+        if unlearned.deletion.targets and not as_json:
             say_json(described(unlearned, topic))
-    if records:
-        say(
-            "not done yet: are `hurnet ingest` and `hurnet solver` running? See `hurnet forget --log`",
-            err=True,
-        )
-        return False
-    say(f"done. {BEYOND_REACH}")
-    return True
+    done = all(one.settled for one in wanted)
+    before, missing = _absent(connection, store, wanted)
+    if as_json:
+        say_json(_as_dict(wanted, watermarks, before, missing, topic))
+    else:
+        _tell(wanted, before, missing)
+    return EXIT_LATE if not done else EXIT_MISSING if missing else 0
 
 
 def requests(
-    topic: str, ends: Mapping[int, int], entries: Sequence[Coordinates], keys: Sequence[str]
-) -> Iterator[Outgoing]:
+    topic: str,
+    ends: Mapping[int, int],
+    entries: Sequence[Coordinates],
+    keys: Sequence[str],
+    context: str = "default",
+) -> Iterator[Wanted]:
     """The records to send. A key's goes to all partitions: which it is in depends on who produced it, and on
     how many there were then."""
+    from workers.commands.deleting import Wanted
     from workers.ports import Outgoing
-    from workers.texts import FORGET
+    from workers.texts import CONTEXT, FORGET
 
     for partition, offset in entries:
         if offset >= ends.get(partition, 0):
             raise click.BadParameter(f"{topic} has no record {partition}/{offset}", param_hint="--entry")
         # Clients send no record without key and value; a key of its own deletes nothing else by compaction.
         own = f"hurnet-forget/{partition}/{offset}".encode()
-        yield Outgoing(topic, None, own, ((FORGET, str(offset).encode()),), partition)
+        header = ((FORGET, str(offset).encode()),)
+        yield Wanted(f"entry {partition}/{offset}", [Outgoing(topic, None, own, header, partition)])
     for key in keys:
-        for partition in sorted(ends):
-            yield Outgoing(topic, None, key=key.encode(), partition=partition)
+        named = ((CONTEXT, context.encode()),)
+        raw = key.encode(errors="surrogateescape")  # whatever bytes were typed
+        messages = [Outgoing(topic, None, raw, named, partition) for partition in sorted(ends)]
+        yield Wanted(f"key {key!r}", messages)
 
 
-def _done(store: WeightsStore, records: set[Coordinates], wait: float) -> Iterator[Unlearned]:
-    """The audits of `records` as they come; what is left of them is not done."""
-    deadline = time.monotonic() + wait
-    while records:
-        for unlearned in store.audit():
-            record = unlearned.partition, unlearned.deletion.offset
-            if record in records:
-                records.discard(record)
-                yield unlearned
-        if time.monotonic() >= deadline:
-            return
-        time.sleep(min(0.2, wait))
+def _absent(
+    connection: Connection, store: RedisWeightsStore, wanted: Sequence[Wanted]
+) -> tuple[list[str], list[str]]:
+    """The names of what is done but had nothing to delete: of what was deleted before, and of what never was
+    there."""
+    from workers.adapters.redis import RedisContextStore
+
+    nothing = [one for one in wanted if one.settled and not one.deleted]
+    if not nothing:
+        return [], []
+    context = RedisContextStore(connection)
+    audit = [(u.deletion.key, u.deletion.context) for u in store.audit() if u.deletion.key and u.entries]
+    before: list[str] = []
+    for one in nothing:
+        asked = one.done[0].deletion
+        if asked.key is None:
+            known = any(context.was_deleted(p, t) for p, _ in one.records for t in asked.targets)
+            known = known or not asked.targets  # it is deleted already, and not erased yet
+        else:
+            known = any(key == asked.key and asked.context in (None, where) for key, where in audit)
+            known = known or (asked.key, None) in audit
+        if known:
+            before.append(one.name)
+    return before, [one.name for one in nothing if one.name not in before]
+
+
+def _as_dict(
+    wanted: Sequence[Wanted],
+    watermarks: Mapping[int, int],
+    before: Sequence[str],
+    missing: Sequence[str],
+    topic: str,
+) -> dict[str, Any]:
+    from workers.commands.deleting import BEYOND_REACH
+
+    return {
+        "done": all(one.settled for one in wanted),
+        "deleted": sum(one.deleted for one in wanted),
+        "deleted_before": list(before),
+        "missing": list(missing),
+        "watermarks": {str(p): w for p, w in sorted(watermarks.items())},
+        "records": [described(u, topic) for one in wanted for u in one.done],
+        "beyond_reach": BEYOND_REACH,
+    }
+
+
+def _tell(wanted: Sequence[Wanted], before: Sequence[str], missing: Sequence[str]) -> None:
+    from workers.commands.deleting import BEYOND_REACH, NOT_YET
+    from workers.commands.screen import say
+
+    for name in before:
+        say(f"{name}: nothing to delete, it was deleted before")
+    for name in missing:
+        where = "; a key belongs to a context: see --context and --all-contexts" if "key" in name else ""
+        say(f"{name}: nothing was deleted, there is no such entry{where}", err=True)
+    deleted = sum(one.deleted for one in wanted)
+    if not all(one.settled for one in wanted):
+        say(NOT_YET, err=True)
+    elif deleted or before:
+        say(f"done, {deleted:,} entries deleted. {BEYOND_REACH}")
 
 
 def described(unlearned: Unlearned, topic: str) -> dict[str, Any]:
@@ -146,6 +223,8 @@ def described(unlearned: Unlearned, topic: str) -> dict[str, Any]:
         "asked": moment(deletion.timestamp_ms),
         "done": moment(unlearned.done_ms),
         "key_blake2b": deletion.key.hex() if deletion.key is not None else None,
+        "context": deletion.context,
+        "deleted": unlearned.entries,
         "entries": [f"{unlearned.partition}/{target}" for target in deletion.targets],
         "pairs": unlearned.pairs,
         "digests": {c: {"before": was, "after": now} for c, (was, now) in unlearned.digests.items()},

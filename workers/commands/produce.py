@@ -56,7 +56,7 @@ def produce(
 
     hush()
     kafka = settings.load().kafka
-    parse = parser(style, _context(context), key_field)
+    parse = parser(style, context_name(context), key_field)
     sent = Sent()
     sink = KafkaSink(kafka)
     began = time.monotonic()
@@ -126,13 +126,14 @@ def report(sent: Sent, topic: str, seconds: float) -> None:
         say(f"watermarks {watermarks_text(sent.watermarks)}")
 
 
-def _context(name: str | None) -> str:
+def context_name(name: str | None) -> str:
+    """That of an option --context. Raises `BadParameter` if it can be none's."""
     from pydantic import ValidationError
 
     from schemas import DEFAULT_CONTEXT, TextEvent
 
     try:
-        return TextEvent(text="-", context=name or DEFAULT_CONTEXT).context
+        return TextEvent(text="-", context=DEFAULT_CONTEXT if name is None else name).context
     except ValidationError:
         raise click.BadParameter(
             f"{name!r}: up to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",

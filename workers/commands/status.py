@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Shard:
-    """A partition of `texts`; offsets are of the next record, None where unknown."""
+    """A partition of `texts`. `rows` are those held, `rows_ever` with those that were deleted since; offsets
+    are of the next record. None where unknown."""
 
     partition: int
     rows: int | None = None
     next_offset: int | None = None
     end_offset: int | None = None
+    rows_ever: int | None = None
 
     @property
     def lag_records(self) -> int | None:
@@ -86,7 +88,8 @@ def gather(settings: Settings) -> Status:
     found.store_read = _tried(found, lambda: _read_store(found, connection))
     shards = {shard.partition: shard for shard in found.shards}
     for partition, end in ends.items():
-        shard = shards.setdefault(partition, Shard(partition, *((0, 0) if found.store_read else ())))
+        new = Shard(partition, 0, 0, rows_ever=0) if found.store_read else Shard(partition)
+        shard = shards.setdefault(partition, new)
         shard.end_offset = end
     found.shards = [shards[partition] for partition in sorted(shards)]
     connection.close()
@@ -112,7 +115,10 @@ def _read_store(found: Status, connection: Connection) -> None:
     identity = store.identity()
     found.embedder = asdict(identity) if identity else None
     states = store.states()
-    found.shards = [Shard(p, state.rows, state.watermark + 1) for p, state in states.items()]
+    holdings, pending = store.holdings(), store.pending()
+    for p, state in states.items():
+        held = sum(one.rows for one in holdings.get(p, {}).values()) - pending.get(p, 0)
+        found.shards.append(Shard(p, max(0, held), state.watermark + 1, rows_ever=state.rows))
     found.contexts = sorted(store.contexts())
     found.solver = RedisLeaseStore(connection).holder("solver")
     weights = RedisWeightsStore(connection)
@@ -145,17 +151,21 @@ def shown(found: Status) -> Iterator[Any]:
         )
     if not found.shards:
         return
-    rows = [
-        [s.partition, *map(_number, (s.rows, s.next_offset, s.end_offset, s.lag_records))]
-        for s in found.shards
-    ]
-    total = [_total(found.shards, name) for name in ("rows", "lag_records")]
-    yield table(
-        (">shard", ">rows", ">next offset", ">end offset", ">lag"),
-        [*rows, ["all", total[0], "", "", total[1]]],
-    )
+    yield _shards_table(found.shards)
     if found.weights:
         yield table(WEIGHTS, map(_weights_row, found.weights))
+
+
+def _shards_table(shards: list[Shard]) -> Any:
+    from workers.commands.screen import table
+
+    names = {"rows": "rows", "rows ever": "rows_ever", "next offset": "next_offset"}
+    names |= {"end offset": "end_offset", "lag": "lag_records"}
+    if all(shard.rows_ever is None for shard in shards):
+        del names["rows ever"]
+    rows = [[s.partition, *(_number(getattr(s, name)) for name in names.values())] for s in shards]
+    total = ["" if name.endswith("_offset") else _total(shards, name) for name in names.values()]
+    return table((">shard", *(f">{name}" for name in names)), [*rows, ["all", *total]])
 
 
 WEIGHTS = (

@@ -249,6 +249,12 @@ class RedisContextStore:
         return next((entry for entry in batch.entries if entry.offset == offset), None) if batch else None
 
     @guarded
+    def was_deleted(self, partition: int, offset: int) -> bool:
+        """Whether there was an entry at these coordinates, and is none any more."""
+        batch = self._reaching(partition, offset)
+        return batch is not None and offset in batch.removed
+
+    @guarded
     def part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         """Raises `ContextError` if it is missing or damaged."""
         packed = self._client.hget(self._key("parts", partition), f"{offset}/{number}")
