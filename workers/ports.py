@@ -97,13 +97,11 @@ class Outgoing:
 class Polled:
     """What a poll brought. `assigned` are partitions (re)assigned since the last poll; their position is the
     committed offset (or the beginning) until someone seeks, and `records` may hold records of theirs; those
-    whose position fell out of the topic are among them. `revoked` are those taken away. `cut` holds where
-    logs were cut off: from there on they hold other records than those that were read."""
+    whose position fell out of the topic are among them. `revoked` are those taken away."""
 
     records: Sequence[Record] = ()
     assigned: frozenset[int] = frozenset()
     revoked: frozenset[int] = frozenset()
-    cut: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +215,9 @@ class Exchange(Source, Protocol):
     def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
         """As `committed`, with the strings beside the offsets."""
 
-    def log_id(self) -> str:
-        """The UUID of its topic, which another topic of the same name has not; empty if it is not known."""
+    def cuts(self, ends: Mapping[int, int]) -> Mapping[int, int]:
+        """For partitions that were read up to an end, as of when `progress` was asked for last: where the log
+        was cut off before that, if it was, and from where on it therefore holds other records."""
 
     def end_offsets(self, topic: str, max_age_s: float) -> EndOffsets | None:
         """What is known of any topic's end; None if nothing is. Never waits: what is older than `max_age_s`

@@ -4,7 +4,8 @@
 |-----------------------------------------------------------|----------------------------------------------|
 | a committed position within the topic                     | there, past what the note says is done       |
 | one of another topic of this name (it was made anew)      | at its beginning: nothing in it is answered  |
-| one beyond the end (the log lost its tail, or was cut)    | at the end: all below it is answered         |
+| one beyond the end, or a log that was cut off before it   | where it was cut, as far as the leaders'     |
+| and has grown again (it lost its tail)                    | epochs tell, else at the end                 |
 | one below the beginning (retention overtook the group)    | at the beginning: what is gone is counted    |
 | none, but the store remembers one (the group expired)     | where the store says, by these same rules    |
 | none at all (a new group, or a new partition)             | at the beginning, which is committed at once |
@@ -42,27 +43,33 @@ class Positions:
         self._store = store
         self._group = group
         self._metrics = metrics
+        self._log = ""
         self._latest: dict[int, Committed] = {}
         self._remembered_at = 0.0
 
-    def starts(self, partitions: frozenset[int], cut: Mapping[int, int]) -> dict[int, Done]:
-        """Where each of `partitions` goes on. What differs from what is committed is committed. `cut` says
-        from which offset on a partition is known to hold other records than it did."""
+    def starts(self, partitions: frozenset[int]) -> dict[int, Done]:
+        """Where each of `partitions` goes on. What differs from what is committed is committed."""
         if not partitions:
             return {}
-        topic = self._exchange.log_id()
+        self._log = self._log_now()
         bounds = self._exchange.bounds(partitions)
         committed = self._exchange.progress(partitions)
-        lost = any(found is None for found in committed.values())
-        remembered = self._store.progress(self._group) if lost else {}
+        found = {p: self._read(p, at) for p, at in committed.items() if at is not None}
+        if len(found) < len(partitions):
+            found |= self._recalled(partitions - found.keys())
+        found = {p: done for p, done in found.items() if self._is_ours(p, done)}
+        cuts = self._exchange.cuts({p: done.end for p, done in found.items()})
         starts = {}
-        for partition in partitions:
-            found = committed[partition] or self._recalled(partition, remembered.get(partition))
-            held = bounds[partition]
-            held = Bounds(held.first, min(held.end, cut.get(partition, held.end)))
-            starts[partition] = self._start(partition, found, held, topic)
-        self._commit({p: s for p, s in starts.items() if _as_committed(s) != committed[p]})
+        for partition, held in bounds.items():
+            done = found.get(partition, Done(held.first))
+            end = min(held.end, cuts.get(partition, held.end))
+            starts[partition] = self._fitted(partition, done, Bounds(held.first, end))
+        self._commit({p: done for p, done in starts.items() if _as_committed(done) != committed[p]})
         return starts
+
+    def outdated(self) -> bool:
+        """Whether the topic was made anew since `starts`: then all that was read is of no more use."""
+        return bool(self._log) and self._log_now() not in ("", self._log)
 
     def delivered(self, done: Mapping[int, Done]) -> None:
         """These were committed. The store is told, now and then."""
@@ -95,20 +102,34 @@ class Positions:
             self._latest |= stored
             self.remember()
 
-    def _recalled(self, partition: int, remembered: Committed | None) -> Committed | None:
-        if remembered is not None:
-            self._moved(partition, "expired", 0, "the group has no offset here any more; the store has one")
-        return remembered
+    def _log_now(self) -> str:
+        log = self._exchange.log()
+        return log.topic if log else ""
 
-    def _start(self, partition: int, found: Committed | None, bounds: Bounds, topic: str) -> Done:
-        if found is None:
-            return Done(bounds.first, log=topic)
-        done = self._read(partition, found)
-        if done.log and topic and done.log != topic:
+    def _recalled(self, partitions: frozenset[int]) -> dict[int, Done]:
+        """What the store knows of partitions that Kafka has no offset of. It forgets those of a topic that is
+        deleted at once."""
+        remembered = self._store.progress(self._group)
+        found = {p: self._read(p, remembered[p]) for p in partitions if p in remembered}
+        for partition, done in found.items():
+            if not self._is_another(done):
+                what = "the group has no offset here any more, and goes on where the store says"
+                self._moved(partition, "expired", 0, what)
+        return found
+
+    def _is_another(self, done: Done) -> bool:
+        return bool(done.log and self._log and done.log != self._log)
+
+    def _is_ours(self, partition: int, done: Done) -> bool:
+        if self._is_another(done):
             what = "the topic was deleted and made anew: nothing in it is answered yet"
             self._moved(partition, "recreated", 0, what)
-            return Done(bounds.first, log=topic)
-        done = Done(done.end, done.open, topic or done.log)
+            return False
+        return True
+
+    def _fitted(self, partition: int, done: Done, bounds: Bounds) -> Done:
+        """To what the partition holds."""
+        done = Done(done.end, done.open, self._log or done.log)
         if done.end > bounds.end:
             lost = sum(offset >= bounds.end for offset in done.open)
             what = f"the log ends, or was cut off, at {bounds.end}, before the committed {done.end}"

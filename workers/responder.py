@@ -81,7 +81,6 @@ class Responder:
         self._positions = Positions(exchange, store, settings.responder.group, metrics)
         self._unplaced: set[int] = set()
         self._served: Collection[int] = ()
-        self._cut: dict[int, int] = {}
         self._progress = Progress(settings.metrics)
         self._weights_seen_at = 0.0
         self._incarnation = ""
@@ -271,7 +270,6 @@ class Responder:
         self._pending.drop(moved)
         self._positions.forget(moved)
         self._unplaced = (self._unplaced | polled.assigned) & self._exchange.assignment()
-        self._cut |= polled.cut
         fresh = [record for record in polled.records if record.partition not in self._unplaced]
         self._pending.add(fresh, time.monotonic())  # the others will come again
         if polled.records:
@@ -280,13 +278,15 @@ class Responder:
     def _place(self) -> None:
         """Go on where the group left off, before the next poll: by itself the exchange knows one offset a
         partition, and not what is done beyond it."""
+        if self._positions.outdated():
+            self._unplaced = set(self._exchange.assignment())
+            self._pending.drop(self._unplaced)
         if not self._unplaced:
             return
-        for partition, done in self._positions.starts(frozenset(self._unplaced), self._cut).items():
+        for partition, done in self._positions.starts(frozenset(self._unplaced)).items():
             self._exchange.seek(partition, done.next)
             self._pending.place(partition, done)
             self._unplaced.discard(partition)
-            self._cut.pop(partition, None)
 
     def _deliver(self, replies: Sequence[Reply]) -> bool:
         """All answers and their queries' offsets as one."""

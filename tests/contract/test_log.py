@@ -649,19 +649,6 @@ def test_records_that_never_come_leave_no_lag(broker: Broker, topic: str, kafka_
     lag_of(reader, {0: 0})
 
 
-def test_a_topic_made_anew_is_another_log(broker: Broker, topic: str) -> None:
-    exchange = broker.exchange(topic, "g", topic)
-    first = exchange.log_id()
-    assert first
-    assert " " not in first
-    assert exchange.log_id() == first
-    broker.recreate(topic, 4)
-    deadline = time.monotonic() + SECONDS
-    while exchange.log_id() == first:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_position_that_fell_out_is_told_as_assigned_anew(broker: Broker, topic: str) -> None:
     broker.sink().send(messages(topic, range(10)))
     source = broker.source(topic, "g", "earliest")

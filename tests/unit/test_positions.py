@@ -76,6 +76,45 @@ def test_a_log_that_lost_its_tail_is_read_on_at_its_end(world: World) -> None:
     assert go_on(world)[1] == [], "it is said once"
 
 
+@pytest.mark.parametrize("grown", [3, 30])
+def test_a_log_that_was_cut_is_read_on_from_there_however_far_it_has_grown(world: World, grown: int) -> None:
+    world.log.truncate("queries", 0, 20)
+    ask(world, 100, 100 + grown)
+    responder, warnings = go_on(world)
+    assert warnings == ["lost-tail"]
+    assert ids(world) == asked(0, 30) + asked(100, 100 + grown)
+    world.log.truncate("queries", 0, 22)  # and under a running one
+    ask(world, 200, 205)
+    turn(responder, 10)
+    assert ids(world) == asked(0, 30) + asked(100, 100 + grown) + asked(200, 205)
+
+
+def test_a_log_that_was_cut_below_what_is_done_beyond_the_committed_offset() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    wait(world, "parked", len(PAIRS))
+    ask(world, 0, 20)
+    first = world.responder(wait=1_000)
+    turn(first, 8)
+    first.close()
+    world.log.truncate("queries", 0, 10)
+    ask(world, 100, 105)
+    second = world.responder("two", wait=1_000)
+    turn(second, 8)
+    assert ids(world) == asked(0, 20) + asked(100, 105)
+    world.teach(("brand new", "seen"))
+    turn(second, 8)
+    assert ids(world) == asked(0, 20) + asked(100, 105) + Counter({"parked": 1})
+
+
+def test_a_topic_made_anew_under_a_running_responder_is_noticed(world: World) -> None:
+    responder, _ = go_on(world)
+    world.log.create("queries", 2)
+    ask(world, 100, 160)
+    turn(responder, 10)
+    assert ids(world) == asked(0, 30) + asked(100, 160)
+
+
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning(world: World) -> None:
     for count in (5, 60):  # shorter, and longer, than where the group was
         world.log.create("queries", 2)

@@ -42,6 +42,8 @@ class _Partition:
     first: int = 0
     records: list[Record | None] = field(default_factory=list)
     leader_epoch: int = 0
+    cuts: dict[int, int] = field(default_factory=dict)
+    """Where each leader that began with fewer records than its predecessor had did so."""
 
     @property
     def end(self) -> int:
@@ -56,13 +58,15 @@ class _Group:
     joined: dict[MemorySource, int] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
 
-    def commit(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
-        """A string beside an offset goes with it."""
+    def commit(self, offsets: Mapping[int, int], notes: Mapping[int, str], epochs: Mapping[int, int]) -> None:
+        """A string beside an offset goes with it, and the epoch of the leader that was read from."""
         if any(len(note) > MAX_NOTE for note in notes.values()):
             raise ConfigurationError("committing: the string beside an offset is too long")
         self.committed.update(offsets)
         self.notes.update({partition: notes.get(partition, "") for partition in offsets})
+        self.epochs.update({partition: epochs.get(partition, -1) for partition in offsets})
 
     def share(self, member: MemorySource, partitions: int) -> set[int]:
         """As Kafka's range assignor does: the first members get one more."""
@@ -103,6 +107,7 @@ class MemoryLog:
         held = self.partition(topic, partition)
         del held.records[max(0, end - held.first) :]
         held.leader_epoch += 1
+        held.cuts[held.leader_epoch] = held.end
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """What retention does."""
@@ -207,6 +212,7 @@ class MemorySource:
         self._positions: dict[int, int] = {}
         self._paused: frozenset[int] = frozenset()
         self._lost: set[int] = set()
+        self._epochs: dict[int, int] = {}
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         deadline = time.monotonic() + timeout_s
@@ -229,6 +235,7 @@ class MemorySource:
     def seek(self, partition: int, offset: int) -> None:
         if partition in self._positions:
             self._positions[partition] = offset
+            self._epochs.pop(partition, None)
 
     def pause(self, partitions: frozenset[int]) -> None:
         self._paused = partitions
@@ -271,11 +278,12 @@ class MemorySource:
         self._reach()
         with self._log.changed:
             owned = {p: offset for p, offset in next_offsets.items() if p in self._positions}
-            self._group.commit(owned, notes or {})
+            self._group.commit(owned, notes or {}, self._epochs)
 
-    def log_id(self) -> str:
+    def cuts(self, ends: Mapping[int, int]) -> Mapping[int, int]:
         self._log.check_reachable()
-        return self._log.ids[self._topic]
+        found = {p: self._cut(p, self._group.epochs.get(p, -1)) for p in ends}
+        return {p: at for p, at in found.items() if at is not None and at < ends[p]}
 
     def end_offsets(self, topic: str, max_age_s: float) -> EndOffsets | None:  # noqa: ARG002 - always exact
         if self._log.away or topic not in self._log.topics:
@@ -297,6 +305,7 @@ class MemorySource:
             raise ForeignLog(f"another Kafka answers here: {self._log.cluster}, not {self._cluster}")
 
     def rewind(self) -> None:
+        self._epochs.clear()
         self._positions = {p: self._next(p) for p in self._positions}
 
     def _next(self, partition: int) -> int:
@@ -310,6 +319,7 @@ class MemorySource:
             return none, none
         revoked = self.assignment()
         self._positions.clear()
+        self._epochs.clear()
         if self not in group.joined:
             group.generation += 1
         group.joined[self] = group.generation
@@ -330,16 +340,24 @@ class MemorySource:
                 self._positions[partition] += 1
                 if record:
                     taken.append(record)
+                    self._epochs[partition] = record.leader_epoch
         return taken
+
+    def _cut(self, partition: int, epoch: int) -> int | None:
+        """Where the log was first cut off since a leader of that epoch; None if it was not."""
+        cuts = self._log.partition(self._topic, partition).cuts
+        return min((at for leader, at in cuts.items() if leader > epoch >= 0), default=None)
 
     def _check_gap(self, partition: int, held: _Partition) -> None:
         position = self._positions[partition]
-        if held.first <= position <= held.end:
+        cut = self._cut(partition, self._epochs.get(partition, -1))
+        if held.first <= position <= min(held.end, held.end if cut is None else cut):
             return
         if self._reset == "none":
             gone = f"{self._topic}/{partition} at {position}"
             raise ContextGap(f"the topic no longer holds the next record: {gone}")
-        self._positions[partition] = max(held.first, min(position, held.end))
+        self._positions[partition] = max(held.first, min(position, held.end if cut is None else cut))
+        self._epochs.pop(partition, None)
         self._lost.add(partition)
 
 
@@ -398,7 +416,7 @@ class MemoryExchange(MemorySource):
             if failing:
                 self.rewind()
                 return False
-            self._group.commit(next_offsets, notes or {})
+            self._group.commit(next_offsets, notes or {}, self._epochs)
             return True
 
     def has_topic(self, topic: str) -> bool:

@@ -100,9 +100,6 @@ class TransactionalExchange(KafkaSource):
     def unwritable(self, topic: str) -> str | None:
         return self._topics.problem(topic)
 
-    def log_id(self) -> str:
-        return self._topics.id(self._topic)
-
     def close(self) -> None:
         if self._producer is not None:
             close(self._producer, self._deadline)
@@ -267,9 +264,6 @@ class AtLeastOnceExchange(KafkaSource):
 
     def unwritable(self, topic: str) -> str | None:
         return self._topics.problem(topic)
-
-    def log_id(self) -> str:
-        return self._topics.id(self._topic)
 
     def close(self) -> None:
         self._sink.close()

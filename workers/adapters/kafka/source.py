@@ -11,7 +11,7 @@ from typing import Any, Literal
 from kafka import AsyncConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from workers.adapters.kafka import consuming
+from workers.adapters.kafka import consuming, epochs
 from workers.adapters.kafka.connection import milliseconds, translated
 from workers.adapters.kafka.contact import Contact
 from workers.adapters.kafka.ends import Ends
@@ -65,8 +65,7 @@ class KafkaSource:
         self._paused: frozenset[int] = frozenset()
         self._assigned: set[int] = set()
         self._revoked: set[int] = set()
-        self._cut: dict[int, int] = {}
-        self._epochs: dict[int, tuple[int, int]] = {}
+        self._epochs: dict[int, int] = {}
         with closing(Topics(settings)) as topics:
             topics.require([topic])  # a consumer of a topic that isn't there waits without a word
         session_ms = milliseconds(settings.session_timeout)
@@ -98,12 +97,9 @@ class KafkaSource:
         records = [
             record for at, batch in batches.items() if at.partition not in self._unplaced for record in batch
         ]
-        polled = Polled(
-            records, frozenset(self._assigned), frozenset(self._revoked - self._owned), dict(self._cut)
-        )
+        polled = Polled(records, frozenset(self._assigned), frozenset(self._revoked - self._owned))
         self._assigned.clear()
         self._revoked.clear()
-        self._cut.clear()
         return polled
 
     def assignment(self) -> frozenset[int]:
@@ -111,7 +107,7 @@ class KafkaSource:
 
     def seek(self, partition: int, offset: int) -> None:
         if partition in self._owned:
-            self._seek(partition, offset)
+            self._consumer.seek(self._at(partition), offset)
             self._unplaced.discard(partition)
 
     def pause(self, partitions: frozenset[int]) -> None:
@@ -171,8 +167,13 @@ class KafkaSource:
         known = {
             at.partition: Committed(stored.offset, stored.metadata or "") for at, stored in found.items()
         }
-        self._epochs |= {at.partition: (stored.offset, stored.leader_epoch) for at, stored in found.items()}
+        self._epochs |= {at.partition: stored.leader_epoch for at, stored in found.items()}
         return {partition: known.get(partition) for partition in partitions}
+
+    def cuts(self, ends: Mapping[int, int]) -> Mapping[int, int]:
+        read = {partition: (end, self._epochs.get(partition, -1)) for partition, end in ends.items()}
+        with translated(f"asking what is left of {self._topic}"):
+            return epochs.cuts(self._consumer, self._topic, read, self._timeout_ms)
 
     def end_offsets(self, topic: str, max_age_s: float) -> EndOffsets | None:
         return self._ends.of(topic, max_age_s)
@@ -210,19 +211,8 @@ class KafkaSource:
             if offset is None:
                 self._consumer.seek_to_beginning(self._at(partition))
             else:
-                self._seek(partition, offset)
+                self._consumer.seek(self._at(partition), offset)
             self._unplaced.discard(partition)
-
-    def _seek(self, partition: int, offset: int) -> None:
-        """With the leader epoch, if it is where the group had committed: the broker then tells whether the
-        log was cut off since and has grown again, and other records stand before this offset."""
-        epoch = -1
-        if self._reset == "earliest" and offset == self._epochs.get(partition, (-1, -1))[0]:
-            epoch = self._epochs[partition][1]
-        self._consumer.seek(self._at(partition), offset)
-        if epoch >= 0:
-            at = OffsetAndMetadata(offset, "", epoch)
-            self._consumer._subscription.seek(self._at(partition), at)  # the public one takes no epoch
 
     def _apply_pause(self) -> None:
         """Before each poll, since a rebalance forgets what was paused."""
@@ -242,9 +232,8 @@ class KafkaSource:
             except kafka_errors.OffsetOutOfRangeError as error:
                 self._skip_gap(error.args[0])
             except kafka_errors.LogTruncationError as error:
-                cut = {at: found.offset for at, found in error.divergent_offsets.items() if found}
-                self._skip_gap(dict.fromkeys(error.divergent_offsets, 0) | cut)
-                self._cut |= {at.partition: offset for at, offset in cut.items()}
+                cut = error.divergent_offsets.items()
+                self._skip_gap({at: found.offset if found else 0 for at, found in cut})
         return {}
 
     def _await_partitions(self) -> None:
@@ -272,7 +261,6 @@ class KafkaSource:
         for partition, held in self.bounds(lost).items():
             at = self._at(partition)
             self._consumer.seek(at, max(held.first, min(gone[at], held.end)))
-        self._epochs = {p: known for p, known in self._epochs.items() if p not in lost}
         self._assigned |= lost
 
     def _at(self, partition: int) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,13 +78,6 @@ class Topics:
     def forget(self) -> None:
         self._known.clear()
 
-    def id(self, topic: str) -> str:
-        """The UUID that tells it from others of the same name, as Kafka's tools print it; empty if brokers
-        don't say. Asked anew each time."""
-        described = self._described([topic]).get(topic, {})
-        found = uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0)))
-        return base64.urlsafe_b64encode(found.bytes).decode().rstrip("=") if found.int else ""
-
     def close(self) -> None:
         if self._admin is not None:
             self._admin.close()
@@ -157,8 +148,9 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
 
 def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
     shape = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
+    topics = {name: {**shape, "configs": _stated(name, settings)} for name in names}
     try:
-        admin.create_topics({name: shape for name in names}, timeout_ms=30_000)
+        admin.create_topics(topics, timeout_ms=30_000)
     except kafka_errors.TopicAlreadyExistsError:
         pass  # someone else was quicker
     except kafka_errors.InvalidReplicationFactorError as error:
@@ -166,6 +158,14 @@ def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
             f"HURNET_KAFKA_REPLICATION is {settings.replication}: more than there are brokers"
         ) from error
     admin.wait_for_topics(names)
+
+
+def _stated(name: str, settings: KafkaSettings) -> dict[str, str]:
+    """What a topic is created with."""
+    stated: dict[str, str] = {}
+    if name == settings.queries:  # how old a question is must not depend on its asker's clock
+        stated["message.timestamp.type"] = "LogAppendTime"
+    return stated
 
 
 def _findings(

@@ -1,0 +1,258 @@
+"""Responders on a real Kafka that are killed, forgotten, or find another log: who is answered how often."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+from structlog.testing import capture_logs
+
+from schemas import Answer, Query
+from tests.unit.test_responder import EMBEDDER, PAIRS
+from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from workers.adapters.kafka.history import KafkaHistory
+from workers.adapters.kafka.sink import KafkaSink
+from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
+from workers.adapters.servers import KafkaServer
+from workers.core.context import Batch, Entry
+from workers.errors import TransientError
+from workers.metrics import Metrics
+from workers.ports import Exchange, Outgoing
+from workers.responder import Responder
+from workers.settings import KafkaSettings, ResponderSettings, Settings
+
+# kafka-python leaves the socket of a refused or failed connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
+
+SECONDS = 60.0
+
+
+@dataclass
+class Place:
+    """Topics of its own on a broker, and a context in memory."""
+
+    bootstrap: str
+    name: str
+    server: MemoryServer = field(default_factory=MemoryServer)
+
+    def __post_init__(self) -> None:
+        topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "dead_letters")}
+        self.kafka = KafkaSettings(bootstrap=self.bootstrap, session_timeout=6, **topics)
+        self.create(*topics.values())
+        self.store = MemoryContextStore(self.server)
+        self.store.open(EMBEDDER.identity)
+
+    def admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+    def create(self, *topics: str) -> None:
+        with self.admin() as admin:
+            admin.create_topics({t: {"num_partitions": 1} for t in topics}, wait_for_metadata=True)
+
+    def recreate(self, topic: str) -> None:
+        with self.admin() as admin:
+            admin.delete_topics([topic])
+            self.until(lambda: topic not in admin.list_topics())
+        self.create(topic)
+
+    def send(self, topic: str, *values: bytes) -> None:
+        with closing(KafkaSink(self.kafka)) as sink:
+            sink.send([Outgoing(topic, value, partition=0) for value in values])
+
+    def teach(self, *pairs: tuple[str, str]) -> None:
+        """Into the topic and into the context, as ingest would."""
+        self.send(self.kafka.texts, *(text.encode() for text, _ in pairs))
+        watermark = self.store.state(0).watermark
+        entries = [Entry(watermark + 1 + i, 0, "default", t, a, {}) for i, (t, a) in enumerate(pairs)]
+        vectors = EMBEDDER.embed([text for text, _ in pairs])
+        self.store.append(Batch(0, watermark + len(pairs), entries, vectors), watermark)
+
+    def ask(self, first: int, end: int) -> None:
+        queries = [Query(text="rain", id=f"q{i}").encode() for i in range(first, end)]
+        with closing(KafkaSink(self.kafka)) as sink:
+            for query in queries:  # each in a batch of its own
+                sink.send([Outgoing(self.kafka.queries, query, partition=0)])
+
+    def ask_to_see(self, name: str, partition: int, offset: int) -> None:
+        query = Query(text="rain", id=name, min_watermarks={partition: offset}, timeout_ms=60_000)
+        self.send(self.kafka.queries, query.encode())
+
+    @contextmanager
+    def responder(self, instance: str, exactly_once: bool = True, wait: float = 60.0) -> Iterator[Responder]:
+        chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=wait)
+        kind = TransactionalExchange if exactly_once else AtLeastOnceExchange
+        exchange: Exchange = kind(self.kafka, chosen)
+        stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
+        settings = Settings(kafka=self.kafka, responder=chosen)
+        responder = Responder(exchange, *stores, EMBEDDER, settings, Metrics())
+        try:
+            yield responder
+        finally:
+            responder.close()
+
+    def answers(self) -> list[Answer]:
+        with closing(KafkaHistory(self.kafka, self.kafka.answers)) as history:
+            end = history.bounds()[0].end
+            blocks = list(history.read(0, 0, end - 1)) if end else []
+        return [Answer.decode(record.value) for block in blocks for record in block]
+
+    def ids(self) -> Counter[str]:
+        return Counter(answer.id for answer in self.answers())
+
+    @staticmethod
+    def until(done: Callable[[], bool], between: Callable[[], object] = lambda: time.sleep(0.05)) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not done():
+            assert time.monotonic() < deadline
+            between()
+
+    def turn(self, responder: Responder, count: int) -> None:
+        """Until so many more answers were delivered, and a little longer."""
+        goal = delivered(responder) + count
+        self.until(lambda: delivered(responder) >= goal, lambda: stepped(responder))
+        for _ in range(10):
+            stepped(responder)
+        assert delivered(responder) == goal
+
+
+def stepped(responder: Responder) -> None:
+    try:
+        responder.step()
+    except TransientError:
+        time.sleep(0.1)
+
+
+def delivered(responder: Responder) -> int:
+    samples = [s for metric in responder._metrics.queries.collect() for s in metric.samples]
+    return round(sum(s.value for s in samples if s.name.endswith("_total")))
+
+
+def asked(first: int, end: int) -> Counter[str]:
+    return Counter(f"q{i}" for i in range(first, end))
+
+
+@pytest.fixture
+def place(kafka_bootstrap: str, unique: str) -> Place:
+    place = Place(kafka_bootstrap, unique)
+    place.teach(*PAIRS)
+    return place
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_who_waits_holds_up_nobody_and_is_answered_once_by_a_successor(
+    place: Place, exactly_once: bool
+) -> None:
+    place.ask_to_see("parked", 0, len(PAIRS))
+    place.ask(0, 5)
+    place.send(place.kafka.texts, b"on its way")
+    with place.responder("one", exactly_once) as first:
+        place.turn(first, 5)
+    assert place.ids() == asked(0, 5)
+    place.ask(5, 8)
+    with place.responder("two", exactly_once) as second:
+        place.turn(second, 3)
+        assert place.ids() == asked(0, 8)
+        watermark = place.store.state(0).watermark
+        entry = Entry(watermark + 1, 0, "default", "on its way", "seen", {})
+        batch = Batch(0, watermark + 1, [entry], EMBEDDER.embed(["on its way"]))
+        place.store.append(batch, watermark)
+        place.turn(second, 1)
+    assert place.ids() == asked(0, 8) + Counter({"parked": 1})
+    with place.responder("three", exactly_once) as third:
+        place.ask(8, 9)
+        place.turn(third, 1)
+    assert place.ids() == asked(0, 9) + Counter({"parked": 1})
+
+
+def test_what_cannot_come_is_answered_at_once(place: Place) -> None:
+    with place.responder("one") as responder:
+        place.ask(0, 1)
+        place.turn(responder, 1)
+        started = time.monotonic()
+        place.ask_to_see("no partition", 9, 0)
+        place.ask_to_see("beyond the end", 0, len(PAIRS))
+        place.ask(1, 2)
+        place.turn(responder, 3)
+        assert time.monotonic() - started < 10
+    said = {a.id: (a.outcome, a.reason) for a in place.answers()}
+    assert said["no partition"] == ("timed-out", "there is no partition 9 of texts")
+    assert said["beyond the end"][0] == "timed-out"
+    assert f"ends before offset {len(PAIRS)}" in str(said["beyond the end"][1])
+
+
+def warned(place: Place, instance: str, count: int) -> list[str]:
+    """The reasons of what a responder warns of that answers `count` queries."""
+    with place.responder(instance) as responder, capture_logs() as logs:
+        place.turn(responder, count)
+    return [str(log.get("reason")) for log in logs if "committed offset" in log["event"]]
+
+
+def answered(place: Place, count: int) -> None:
+    """By a responder that is gone."""
+    place.ask(0, count)
+    with place.responder("first") as responder:
+        place.turn(responder, count)
+        responder.drain()
+
+
+def test_a_group_whose_offsets_expired_answers_nothing_again_and_those_that_wait(place: Place) -> None:
+    answered(place, 20)
+    place.ask(20, 25)
+    with place.admin() as admin:
+        admin.delete_groups([place.name])
+    assert warned(place, "two", 5) == ["expired"]
+    assert place.ids() == asked(0, 25)
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_a_topic_that_was_made_anew_is_answered_from_its_beginning(place: Place, count: int) -> None:
+    answered(place, 20)
+    place.recreate(place.kafka.queries)
+    place.ask(100, 100 + count)
+    assert warned(place, "two", count) == ["recreated"]
+    assert place.ids() == asked(0, 20) + asked(100, 100 + count)
+
+
+def test_what_retention_took_unanswered_is_told(place: Place) -> None:
+    answered(place, 20)
+    place.ask(20, 40)
+    with place.admin() as admin:
+        admin.delete_records({TopicPartition(place.kafka.queries, 0): 30})
+    assert warned(place, "two", 10) == ["retention"]
+    assert place.ids() == asked(0, 20) + asked(30, 40)
+
+
+@pytest.mark.parametrize("grown", [2, 30])
+def test_a_log_that_lost_its_tail_is_read_on_where_it_was_cut(unique: str, grown: int) -> None:
+    """Shorter than the group's position, or grown past it again: the leader's epoch tells."""
+    with KafkaServer() as broker:
+        place = Place(broker.bootstrap, unique)
+        place.teach(*PAIRS)
+        answered(place, 20)
+        broker.stop()
+        cut(broker, f"{place.kafka.queries}-0", keep=0.5)
+        broker.start()
+        with closing(KafkaHistory(place.kafka, place.kafka.queries)) as history:
+            kept = history.bounds()[0].end
+        assert 0 < kept < 20
+        place.ask(100, 100 + grown)
+        assert warned(place, "two", grown) == ["lost-tail"]
+        assert place.ids() == asked(0, 20) + asked(100, 100 + grown)
+
+
+def cut(broker: KafkaServer, partition: str, keep: float) -> None:
+    """What is left of a log after a power failure on a disk that lied."""
+    log = broker.data / "log"
+    for file in (log / partition).glob("*.log"):
+        with file.open("r+b") as segment:
+            segment.truncate(round(file.stat().st_size * keep))
+    for file in (log / partition).glob("*.*index"):
+        file.unlink()
+    for name in ("recovery-point-offset-checkpoint", ".kafka_cleanshutdown"):
+        (log / name).unlink(missing_ok=True)
