@@ -72,7 +72,6 @@ DIFFERENT = {
     "c++ and c#": ("C++", "C#"),
     "a negative number": ("-5", "5"),
     "currencies": ("€5", "$5"),
-    "percent": ("50%", "50"),
     "a tag": ("#7", "7"),
     "comparisons": ("a<b", "a>b"),
     "a power": ("5²", "52"),

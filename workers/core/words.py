@@ -34,7 +34,7 @@ _UNSPACED = (
     "\U00017000-\U00018cff\U0001b000-\U0001b2ff\U00020000-\U000323af"
 )
 _MARKS = class_of("Mn", "Mc", "Me")
-_SIGNS = "".join(re.escape(sign) for sign in "#@%&§^") + class_of("Sc") + "+<=>±×÷°"
+_SIGNS = "".join(re.escape(sign) for sign in "#@&§^") + class_of("Sc") + "+<=>±×÷"
 _MODIFIERS = "\U0001f3fb-\U0001f3ff"
 _PICTURE = f"[{PICTURES}][{_MODIFIERS}]?"
 _PIECE = re.compile(
@@ -44,7 +44,7 @@ _PIECE = re.compile(
     f"|(?:[{_UNSPACED}][{_MARKS}]*)+"
     rf"|(?:(?<!\w)[-\u2013](?=\d))?(?:[^\W{_UNSPACED}]|[{_MARKS}{_SIGNS}])+"
 )
-_ASCII_WORD = re.compile(r"(?:(?<!\w)-(?=\d))?[\w#@%&^$+<=>]+")
+_ASCII_WORD = re.compile(r"(?:(?<!\w)-(?=\d))?[\w#@&^$+<=>]+")
 _MARK = re.compile(f"[{_MARKS}]")
 _LETTER = re.compile(f"[^{_MARKS}][{_MARKS}]{{0,8}}|[{_MARKS}]{{1,8}}", re.DOTALL)
 _LEADING = re.compile(f"[-\u2013{_SIGNS}]+")

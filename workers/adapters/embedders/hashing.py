@@ -123,7 +123,7 @@ def spelling(text: str) -> Spelling:
     if clean.isascii() and not _SIGNED.search(clean):
         found, exact = clean.lower().translate(_TO_WORDS).split(), []
     else:
-        clean = lowered(readable(clean))
+        clean = lowered(readable(clean)).replace("°", "deg")  # a unit, said in letters as others are
         spelt = [(_kept if len(piece) <= _MOST_KEPT else _spelt)(piece) for piece in pieces(clean)]
         found, exact = [a for a, _ in spelt if a], [b for _, b in spelt if b]
     return Spelling(_spaced(found or clean.split()), _spaced(exact))
@@ -152,8 +152,8 @@ def _spelt(piece: str) -> tuple[str, str]:
 
 _kept = lru_cache(maxsize=1 << 16)(_spelt)
 _MOST_KEPT = 64  # characters of a piece that is spelt once and remembered
-_SIGNED = re.compile(r"[#@%&^$+<=>]|(?<!\w)-(?=\d)")
-_NO_LETTERS = re.compile(r"[_#@%&§^+<=>±×÷°\-\u0024\u00a2-\u00a5\u058f\u060b\u20a0-\u20cf]+")
+_SIGNED = re.compile(r"[#@&^$+<=>]|(?<!\w)-(?=\d)")
+_NO_LETTERS = re.compile(r"[_#@&§^+<=>±×÷\-\u0024\u00a2-\u00a5\u058f\u060b\u20a0-\u20cf]+")
 _ALPHABETIC = re.compile(
     "[\u0000-\u058f\u10a0-\u10ff\u1c90-\u1cbf\u1e00-\u1fff\u2c60-\u2c7f\ua640-\ua69f\ua720-\ua7ff]*"
 )
