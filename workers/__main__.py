@@ -16,6 +16,7 @@ import click
 
 from workers.commands.ask import ask
 from workers.commands.contexts import contexts
+from workers.commands.dead_letters import dead_letters
 from workers.commands.demo import demo
 from workers.commands.evaluate import evaluate
 from workers.commands.forget import forget
@@ -91,7 +92,8 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, forget, contexts, status, verify, repair, weights, evaluate),
+    *(demo, up, topics, produce, ask, forget, contexts, dead_letters, status),
+    *(verify, repair, weights, evaluate),
     *(ingest, solver, responder, settings, schemas),
 ):
     hurnet.add_command(_command)

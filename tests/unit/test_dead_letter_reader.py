@@ -1,0 +1,149 @@
+"""Dead letters read again: the newest first, each once, and what they name sent again as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+
+from schemas import DeadLetter
+from workers import dead_letter_reader
+from workers.adapters.memory_log import MemoryLog
+from workers.commands.dead_letters import described, moment_ms
+from workers.dead_letter_reader import Found, Letters, Wanted, again
+from workers.dead_letters import dead_letter
+from workers.ports import Bounds, Outgoing, Record
+
+
+@dataclass
+class TopicHistory:
+    """`History` of one topic in memory, in blocks of three."""
+
+    log: MemoryLog
+    topic: str
+
+    def bounds(self) -> dict[int, Bounds]:
+        held = {p: self.log.partition(self.topic, p) for p in range(2)}
+        return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
+
+    def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
+        held = self.log.partition(self.topic, partition).records
+        records = [r for r in held if r and first <= r.offset <= last]
+        yield from (records[at : at + 3] for at in range(0, len(records), 3))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class World:
+    """A log of texts and what was put aside of it."""
+
+    log: MemoryLog = field(default_factory=lambda: MemoryLog(now=count(1_000).__next__))
+
+    def __post_init__(self) -> None:
+        for topic in ("texts", "letters"):
+            self.log.create(topic, partitions=2)
+
+    def put_aside(self, value: bytes | None, reason: str = "not-json", partition: int = 0) -> Record:
+        message = Outgoing("texts", value, b"key", (("h", b"\xff"),), partition)
+        self.log.append([message])
+        record = self.log.partition("texts", partition).records[-1]
+        assert record is not None
+        self.log.append([dead_letter("letters", "ingest", record, reason, "why")])  # type: ignore[arg-type]
+        return record
+
+    @property
+    def letters(self) -> Letters:
+        return Letters(TopicHistory(self.log, "letters"))
+
+    def again(self, found: Found) -> Outgoing | str:
+        return again(found, TopicHistory(self.log, "texts"))
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letter_reader, "BLOCK", 4)
+
+
+def test_the_newest_come_first_over_all_partitions_and_no_more_than_asked() -> None:
+    world = World()
+    records = [world.put_aside(b"%d" % i, partition=i % 2) for i in range(25)]
+    found = world.letters.newest(Wanted(), 10)
+    assert {letter.coordinates for letter in found} == {
+        (r.topic, r.partition, r.offset) for r in records[-10:]
+    }
+    assert [f.written_ms for f in found] == sorted((f.written_ms for f in found), reverse=True)
+    assert len(list(world.letters.all(Wanted()))) == 25
+
+
+def test_a_copy_that_a_crash_left_is_told_once_and_what_is_no_letter_is_counted() -> None:
+    world = World()
+    record = world.put_aside(b"one")
+    world.log.append([dead_letter("letters", "ingest", record, "not-json", "why")])
+    world.log.append(
+        [Outgoing("letters", b"no letter", partition=1), Outgoing("letters", None, b"k", partition=1)]
+    )
+    letters = world.letters
+    assert len(letters.newest(Wanted(), 10)) == 1
+    assert letters.unreadable == 2
+
+
+def test_letters_are_chosen_by_reason_partition_time_and_coordinates() -> None:
+    world = World()
+    first = world.put_aside(b"a", "blank-text")
+    second = world.put_aside(b"b", "too-long", partition=1)
+    newest = max(found.written_ms for found in world.letters.all(Wanted()))
+
+    def chosen(wanted: Wanted) -> list[bytes]:
+        return [found.excerpt for found in world.letters.all(wanted)]
+
+    assert chosen(Wanted(reasons=frozenset({"too-long"}))) == [b"b"]
+    assert chosen(Wanted(partitions=frozenset({0}))) == [b"a"]
+    assert chosen(Wanted(topics=frozenset({"queries"}))) == []
+    assert chosen(Wanted(since_ms=newest + 1)) == []
+    assert chosen(Wanted(records=frozenset({("texts", 0, first.offset)}))) == [b"a"]
+    assert chosen(Wanted(records=frozenset({("texts", 1, second.offset)}), partitions=frozenset({0}))) == []
+
+
+def test_a_record_is_sent_again_as_it_is() -> None:
+    world = World()
+    world.put_aside(b"\xff\x00", partition=1)
+    (found,) = world.letters.newest(Wanted(), 1)
+    assert world.again(found) == Outgoing("texts", b"\xff\x00", b"key", (("h", b"\xff"),), 1)
+
+
+def test_what_cannot_be_sent_again_says_why() -> None:
+    world = World()
+    world.put_aside(b"one")
+    (found,) = world.letters.newest(Wanted(), 1)
+
+    def refused(**change: object) -> str:
+        letter = found.letter.model_copy(update=change)
+        message = world.again(Found(letter, 0))
+        assert isinstance(message, str)
+        return message
+
+    assert "no longer holds" in refused(offset=7)
+    assert "no longer holds" in refused(partition=9)
+    assert "another record" in refused(sha256="00")
+    assert "could not be unpacked" in refused(first_offset=0)
+    world.log.partition("texts", 0).records[0] = None  # compacted
+    assert "no longer holds" in refused()
+
+
+def test_a_letter_is_described_with_what_it_begins_with() -> None:
+    world = World()
+    record = world.put_aside(b"\xffabc\x1b")
+    (found,) = world.letters.newest(Wanted(), 1)
+    told = described(found)
+    assert (told["record"], told["begins_with"]) == (record.coordinates, "\\xffabc\x1b")
+    assert {name: told[name] for name in found.letter.model_dump(exclude_none=True)}
+    assert DeadLetter.model_fields.keys() & told.keys() >= {"reason", "detail", "sha256"}
+
+
+def test_times_are_iso_8601_in_utc() -> None:
+    assert moment_ms(None, None, "1970-01-01T00:00:01") == 1_000  # type: ignore[arg-type]
+    assert moment_ms(None, None, "1970-01-01T01:00:00+01:00") == 0  # type: ignore[arg-type]
