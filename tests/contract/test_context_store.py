@@ -41,7 +41,7 @@ from workers.errors import (
     Unreadable,
     UpgradeNeeded,
 )
-from workers.ports import Appended, ContextStore, Refused
+from workers.ports import Appended, Committed, ContextStore, Refused
 from workers.settings import RedisSettings
 
 DIMENSION = 4
@@ -115,6 +115,30 @@ def ingest(store: ContextStore, partition: int, offsets: Iterable[int], size: in
         batch = made(partition, wanted[start : start + size])
         assert isinstance(store.append(batch, watermark), Appended)
         watermark = batch.watermark
+
+
+def test_what_groups_have_committed_is_kept_by_partition(stores: Stores) -> None:
+    store = opened(stores)
+    assert store.progress("g") == {}
+    store.remember_progress("g", {})
+    store.remember_progress("g", {0: Committed(7, "hurnet1 log AbC_-"), 3: Committed(2**62)})
+    store.remember_progress("g", {0: Committed(5)})
+    store.remember_progress("another", {0: Committed(1, "a note with spaces")})
+    for reader in (store, stores.context()):
+        assert reader.progress("g") == {0: Committed(5), 3: Committed(2**62)}
+        assert reader.progress("another") == {0: Committed(1, "a note with spaces")}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(b"0", b"x"), (b"zero", b"7 note"), (b"0", b""), (b"0", b"\xff")]
+)
+def test_what_was_kept_of_a_group_is_not_guessed_at(
+    redis_stores: RedisStores, field: bytes, value: bytes
+) -> None:
+    store = opened(redis_stores)
+    redis_stores.client.hset(f"{redis_stores.settings.prefix}:progress:g", field, value)
+    with pytest.raises(ContextError, match="progress:g is corrupt: delete it"):
+        store.progress("g")
 
 
 def test_a_context_belongs_to_one_embedder(stores: Stores) -> None:

@@ -40,7 +40,8 @@ def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--after",
     metavar="P=O,...",
     callback=watermarks,
-    help="Answer only once these offsets are in the context (`hurnet produce` prints them).",
+    help="Answer only once these offsets are in the context (`hurnet produce` prints them). Responders wait"
+    " for that up to HURNET_RESPONDER_WAIT.",
 )
 @click.option(
     "--timeout",

@@ -88,7 +88,7 @@ class Client:
                     return reply.answer
         raise NoReply(
             f"no reply within {timeout:g} s: is a responder running and ready (`hurnet responder`)?"
-            " The question stays in Kafka and will be answered when one is"
+            " The question stays in Kafka: whoever reads it answers that it came too late"
         )
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ _NEEDS_A_PERSON = (
     errors.InvalidTopicError,
     errors.InvalidTransactionTimeoutError,
     errors.KafkaConfigurationError,
+    errors.OffsetMetadataTooLargeError,  # offset.metadata.max.bytes is less than Kafka's default of 4,096
     errors.PolicyViolationError,
     errors.SaslAuthenticationFailedError,
     errors.UnsupportedSaslMechanismError,
