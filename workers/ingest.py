@@ -168,6 +168,7 @@ class Ingest:
             watermark = states[partition].watermark
             begun = watermark != NOTHING or committed[partition] is not None
             following = self._next_offset(partition, watermark + 1, bounds[partition], begun)
+            self._warn_of_only_copies(partition, states[partition], bounds[partition])
             self._source.seek(partition, following)
             self._watermarks[partition] = watermark
             self._unplaced.discard(partition)
@@ -211,6 +212,17 @@ class Ingest:
                 f"the log was rewritten below the watermark: partition {partition} has "
                 f"{found} record at offset {held[partition].offset}, which the context has "
                 f"seen last. {WAY_OUT}"
+            )
+
+    def _warn_of_only_copies(self, partition: int, state: ShardState, bounds: Bounds) -> None:
+        if copies := bounds.only_copies(state):
+            log.warning(
+                "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and"
+                " set the "
+                "topic's retention.ms to -1",
+                partition=partition,
+                rows_at_most=copies,
+                first_offset=bounds.first,
             )
 
     def _next_offset(self, partition: int, needed: int, bounds: Bounds, begun: bool) -> int:

@@ -111,6 +111,10 @@ class Bounds:
     first: int
     end: int
 
+    def only_copies(self, state: ShardState) -> int:
+        """Rows of the shard, at most, whose records the partition no longer holds."""
+        return min(state.rows, self.first, state.watermark + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class EndOffsets:

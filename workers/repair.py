@@ -50,7 +50,7 @@ class Comparison:
         for batch in self._batches(partition):
             if batch.deletion:
                 deletions.append(batch.deletion)
-                gone.update(batch.deletion.targets)
+                gone.update(self._targets(partition, batch.deletion))
         texts = _Log(self._history, partition, self.bounds.get(partition, Bounds(0, 0)))
         differs, equal = MAX_OFFSET, NOTHING
         for batch in self._batches(partition):
@@ -77,10 +77,15 @@ class Comparison:
             if record is None or deletion_of(record) is None:
                 messages += [
                     self._tombstone(partition, target)
-                    for target in deletion.targets
+                    for target in self._targets(partition, deletion)
                     if log.first <= target < min(trusted, log.end)
                 ]
         return Again(messages, MAX_OFFSET, deletions=len(messages))
+
+    def _targets(self, partition: int, deletion: Deletion) -> Iterator[int]:
+        for number in range(1, deletion.parts + 1):
+            yield from self._store.part(partition, deletion.offset, number)
+        yield from deletion.targets
 
     def _batches(self, partition: int) -> Iterator[Batch]:
         position = NOTHING

@@ -22,7 +22,7 @@ from workers.core.ageing import Window, context_of
 from workers.core.context import NOTHING, ShardState
 from workers.core.features import NONE, Features
 from workers.core.statistics import Statistics
-from workers.errors import ContextReplaced, TransientError
+from workers.errors import ContextError, TransientError
 from workers.metrics import Metrics
 from workers.ports import Checkpoint, ContextStore, LeaseStore, Tail, WeightsStore
 from workers.progress import Progress
@@ -173,9 +173,12 @@ class Solver:
         self._window = Window(self._settings.half_life_ms, checkpoint.pane)
         states = self._store.states()
         if any(p in states and states[p].epoch != s.epoch for p, s in checkpoint.shards.items()):
-            raise ContextReplaced(
-                "shards were deleted, but the solver's checkpoint of them was not: delete every key of this "
-                "context's prefix, or begin a new one (HURNET_REDIS_PREFIX)"
+            raise ContextError(
+                "what the solver has stored is of another context than the shards beside it: restore the"
+                " store from "
+                "a backup, or set HURNET_REDIS_PREFIX to a new name for all workers, and a context is"
+                " filled from "
+                "Kafka beside this one, which stays as it is"
             )
         self._features = features
         self._unlearning = None

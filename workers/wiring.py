@@ -44,6 +44,7 @@ def build_ingest(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
         sink = undo.enter_context(closing(KafkaSink(kafka)))
         source = undo.enter_context(closing(KafkaSource(kafka, kafka.texts, settings.ingest.group)))
         _note(bound, source)
+        _warn_of_topics(kafka, kafka.texts, kafka.dead_letters)
         worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
         undo.pop_all()
     return worker
@@ -75,12 +76,13 @@ def build_responder(settings: Settings, metrics: Metrics, bound: Bound) -> Worke
         store, weights = RedisContextStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
             raise TransientError(
-                f"{connection.place} holds no context any more: an ingest fills one anew from Kafka, and"
-                " answers"
-                " wait for that"
+                f"{connection.place} holds no context any more: an ingest fills one anew from Kafka,"
+                " and answers wait for that"
             )
-        exchange = undo.enter_context(closing(_exchange(settings, _pinned(settings.kafka, store, bound))))
+        kafka = _pinned(settings.kafka, store, bound)
+        exchange = undo.enter_context(closing(_exchange(settings, kafka)))
         _note(bound, exchange)
+        _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
         worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
         undo.pop_all()
     return worker
@@ -103,6 +105,17 @@ def _pinned(kafka: KafkaSettings, store: ContextStore, bound: Bound) -> KafkaSet
     found = store.log()
     cluster = kafka.cluster or (found.cluster if found else bound.cluster)
     return kafka.model_copy(update={"cluster": cluster})
+
+
+def _warn_of_topics(kafka: KafkaSettings, *names: str) -> None:
+    """Says where topics are not as `hurnet topics --create` makes them; no reason not to work."""
+    from workers.adapters.kafka import differing
+
+    try:
+        for warning in differing(kafka, names):
+            log.warning(warning)
+    except ConfigurationError as error:
+        log.warning("the topics' configuration can't be checked", error=str(error))
 
 
 def _note(bound: Bound, source: Source) -> None:

@@ -357,11 +357,13 @@ def test_a_wiped_context_is_not_gone_on_with(stores: Stores) -> None:
         lambda: store.delete(0, Deletion(10, 0, targets=(1,)), 9),
         lambda: store.admit(frozenset({"new"}), 10),
         lambda: store.bind(LOG),
+        lambda: store.remember_progress("g", {0: Committed(3, "")}),
     ):
         with pytest.raises(ContextReplaced, match="deleted"):
             go_on()
     after = stores.context()
     assert (after.identity(), dict(after.states()), after.log()) == (None, {}, None)
+    assert (after.progress("g"), after.contexts()) == ({}, frozenset())
 
 
 def test_a_context_is_filled_from_one_log(stores: Stores) -> None:

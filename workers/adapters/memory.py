@@ -229,6 +229,7 @@ class MemoryContextStore:
             return contexts & names
 
     def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
+        self._check()
         self._server.data.progress.setdefault(group, {}).update(committed)
 
     def progress(self, group: str) -> Mapping[int, Committed]:

@@ -37,7 +37,7 @@ def repair(yes: bool) -> None:
     chosen = settings.load()
     connection = connect(chosen.redis)
     with ExitStack() as stack:
-        stack.callback(connection.client.close)
+        stack.callback(connection.close)
         _repair(chosen, connection, stack, yes)
 
 

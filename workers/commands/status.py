@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
+    from workers.ports import Bounds
     from workers.settings import Settings
 
 
@@ -79,21 +80,41 @@ def status(as_json: bool) -> None:
 def gather(settings: Settings) -> Status:
     """Ask Kafka and the store, each as far as it answers."""
     from workers.adapters.redis import connect
-    from workers.commands.client import end_offsets
 
     found = Status()
     connection = connect(settings.redis)
-    ends: dict[int, int] = {}
-    _tried(found, lambda: ends.update(end_offsets(settings.kafka, settings.kafka.texts)))
+    held: dict[int, Bounds] = {}
+    _tried(found, lambda: held.update(_bounds(settings)))
     found.store_read = _tried(found, lambda: _read_store(found, connection))
     shards = {shard.partition: shard for shard in found.shards}
-    for partition, end in ends.items():
+    for partition, bounds in held.items():
         new = Shard(partition, 0, 0, rows_ever=0) if found.store_read else Shard(partition)
         shard = shards.setdefault(partition, new)
-        shard.end_offset = end
+        shard.end_offset = bounds.end
+        found.warnings += _only_copies(shard, bounds)
     found.shards = [shards[partition] for partition in sorted(shards)]
     connection.close()
     return found
+
+
+def _bounds(settings: Settings) -> dict[int, Bounds]:
+    from workers.adapters.kafka import KafkaHistory
+
+    history = KafkaHistory(settings.kafka, settings.kafka.texts)
+    try:
+        return history.bounds()
+    finally:
+        history.close()
+
+
+def _only_copies(shard: Shard, bounds: Bounds) -> Iterator[str]:
+    copies = min(shard.rows or 0, shard.next_offset or 0, bounds.first)
+    if copies:
+        yield (
+            f"Kafka holds partition {shard.partition} from offset {bounds.first} on only: of up to"
+            f" {copies:,} rows"
+            " the store has the only copy. Back it up, and set the topic's retention.ms to -1"
+        )
 
 
 def _tried(found: Status, read: Callable[[], object]) -> bool:

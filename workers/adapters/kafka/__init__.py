@@ -4,7 +4,7 @@ from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalEx
 from workers.adapters.kafka.history import KafkaHistory
 from workers.adapters.kafka.sink import KafkaSink
 from workers.adapters.kafka.source import KafkaSource
-from workers.adapters.kafka.topics import TopicFinding, ensure_topics
+from workers.adapters.kafka.topics import TopicFinding, differing, ensure_topics
 
 __all__ = [
     "AtLeastOnceExchange",
@@ -13,5 +13,6 @@ __all__ = [
     "KafkaSource",
     "TopicFinding",
     "TransactionalExchange",
+    "differing",
     "ensure_topics",
 ]

@@ -12,6 +12,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, KafkaAdminClient
 
 from workers.adapters.kafka.connection import connect, translated
+from workers.adapters.kafka.topic_configs import created_with, differences
 from workers.errors import ConfigurationError
 from workers.settings import KafkaSettings
 
@@ -146,9 +147,15 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
         admin.close()
 
 
+def differing(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
+    """What is not as it should be with these of the four topics, for a warning each."""
+    findings = {finding.name: finding for finding in ensure_topics(settings)}
+    return [f"topic {name}: {problem}" for name in names for problem in findings[name].problems]
+
+
 def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
     shape = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
-    topics = {name: {**shape, "configs": _stated(name, settings)} for name in names}
+    topics = {name: {**shape, "configs": created_with(settings, name)} for name in names}
     try:
         admin.create_topics(topics, timeout_ms=30_000)
     except kafka_errors.TopicAlreadyExistsError:
@@ -158,14 +165,6 @@ def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
             f"HURNET_KAFKA_REPLICATION is {settings.replication}: more than there are brokers"
         ) from error
     admin.wait_for_topics(names)
-
-
-def _stated(name: str, settings: KafkaSettings) -> dict[str, str]:
-    """What a topic is created with."""
-    stated: dict[str, str] = {}
-    if name == settings.queries:  # how old a question is must not depend on its asker's clock
-        stated["message.timestamp.type"] = "LogAppendTime"
-    return stated
 
 
 def _findings(
@@ -181,7 +180,7 @@ def _findings(
         partitions = described[name]["partitions"]
         problems = (
             *_partition_problems(partitions, settings),
-            *_config_problems(name, configs[name], settings),
+            *differences(settings, name, configs[name]),
         )
         findings.append(TopicFinding(name, True, name in created, len(partitions), problems))
     return findings
@@ -198,19 +197,12 @@ def _partition_problems(partitions: list[Any], settings: KafkaSettings) -> Itera
         yield f"{len(partitions)} partitions, HURNET_KAFKA_PARTITIONS asks for {settings.partitions}"
 
 
-def _config_problems(name: str, config: Mapping[str, str], settings: KafkaSettings) -> Iterable[str]:
-    if "compact" in config.get("cleanup.policy", "") and name in (settings.texts, settings.queries):
-        yield "cleanup.policy=compact drops records that were not read yet"
-    if config.get("min.insync.replicas") == "1" and settings.replication > 1:
-        yield "min.insync.replicas=1: an acknowledged record may be on one broker only"
-
-
 def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
     asked = [ConfigResource("topic", name) for name in names]
     topics = admin.describe_configs(asked, config_filter="all")["topic"]  # empty without the right to it
-    return {name: {key: str(entry["value"]) for key, entry in topics[name].items()} for name in names}
+    return {name: {key: str(entry["value"]) for key, entry in topics.get(name, {}).items()} for name in names}
 
 
 def _described(admin: Any, names: list[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from workers.adapters.redis.connection import Connection, guarded
 from workers.adapters.redis.deletions import asked, keyed
 from workers.adapters.redis.holdings import noted, parsed, release, shard_key
 from workers.adapters.redis.redaction import Redaction, from_id, merged
-from workers.adapters.redis.scripts import ADMIT, APPEND, BEGIN, BIND, DELETE
+from workers.adapters.redis.scripts import ADMIT, APPEND, BEGIN, BIND, DELETE, REMEMBER
 from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, read, same_vectors
 from workers.core.codec import check, check_deletion, pack, sorted_offsets
 from workers.core.context import (
@@ -203,9 +203,10 @@ class RedisContextStore:
     @guarded
     def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
         """A hash per group: partition -> offset and note, with a space between."""
-        stored = {str(p): f"{at.offset} {at.note}" for p, at in committed.items()}
-        if stored:
-            self._client.hset(self._key(f"progress:{group}"), mapping=stored)
+        stored = [part for p, at in committed.items() for part in (p, f"{at.offset} {at.note}")]
+        keys = self._key("meta"), self._key(f"progress:{group}")
+        if stored and not self._client.eval(REMEMBER, len(keys), *keys, self._opened().epoch, *stored):
+            raise self._replaced()
 
     @guarded
     def progress(self, group: str) -> Mapping[int, Committed]:
@@ -214,7 +215,11 @@ class RedisContextStore:
         for partition, value in self._client.hgetall(key).items():
             offset, _, note = bytes(value).decode(errors="replace").partition(" ")
             if not (offset.isdecimal() and bytes(partition).isdigit()):
-                raise ContextError(f"{key} is corrupt: delete it to have its topic read from the beginning")
+                raise ContextError(
+                    f"{key} is corrupt: without that key, which holds offsets and nothing else, its topic"
+                    " is read from"
+                    " where the group has committed, or from the beginning"
+                )
             found[int(partition)] = Committed(int(offset), note)
         return found
 

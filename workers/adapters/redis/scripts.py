@@ -32,6 +32,14 @@ redis.call('SETNX', KEYS[2], ARGV[2])
 return redis.call('GET', KEYS[2])
 """
 )
+REMEMBER: Final = (
+    OURS
+    + """
+if not ours(KEYS[1], ARGV[1]) then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+)
 # A deletion was begun, and its record will not come again (retention or compaction took it): what follows it
 # in the shard ends it, so that readers learn what was deleted before anything is erased.
 _FINISH: Final = """

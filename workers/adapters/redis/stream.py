@@ -12,6 +12,12 @@ from workers.core.context import NOTHING, Batch, EmbedderIdentity, ShardState
 from workers.core.formats import STORE, STREAM, NewerFormat, check_format
 from workers.errors import ContextError, ContextReplaced, Unreadable, UpgradeNeeded
 
+MEND = (
+    "Restore the store from a backup; or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
+    " context is"
+    " filled from Kafka beside this one, which stays as it is"
+)
+
 Fields = Mapping[bytes, bytes]
 StreamEntries = Sequence[tuple[bytes, Fields]]
 
@@ -87,8 +93,7 @@ def decode(partition: int, identifier: bytes, fields: Fields, meta: Meta) -> tup
         raise UpgradeNeeded(f"entry {identifier.decode()} of shard {partition}: {error}") from error
     except (ValueError, KeyError) as error:
         raise Unreadable(
-            f"entry {identifier.decode()} of shard {partition} is corrupt ({error}): restore the store from a"
-            " backup, or delete the context and let it be filled again from Kafka"
+            f"entry {identifier.decode()} of shard {partition} is corrupt ({error}). {MEND}"
         ) from error
     raise ContextReplaced(f"shard {partition} holds batches of a context that was deleted or begun anew")
 
@@ -130,6 +135,6 @@ def read(
 def _check_rows(partition: int, row: int | None, found: int) -> None:
     if row is not None and row != found:
         raise ContextError(
-            f"shard {partition} goes on at row {found} after {row} rows: its stream was trimmed or damaged."
-            " Restore the store from a backup, or delete the context and let it be filled again from Kafka"
+            f"shard {partition} goes on at row {found} after {row} rows: its stream was trimmed or"
+            f" damaged. {MEND}"
         )

@@ -1,0 +1,88 @@
+"""Topics as they are created, and what is told where one is otherwise."""
+
+from __future__ import annotations
+
+import pytest
+from kafka.admin import ConfigResource, KafkaAdminClient
+
+from workers.adapters.kafka.topic_configs import DAY_MS, differences, wanted
+from workers.adapters.kafka.topics import differing, ensure_topics
+from workers.settings import KafkaSettings
+
+
+def named(bootstrap: str, unique: str) -> KafkaSettings:
+    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+    return KafkaSettings(bootstrap=bootstrap, partitions=2, **names)
+
+
+def test_topics_are_created_with_stated_retention_and_clean_elections(
+    kafka_bootstrap: str, unique: str
+) -> None:
+    settings = named(kafka_bootstrap, unique)
+    ensure_topics(settings, create=True)
+    names = [settings.texts, settings.queries, settings.answers, settings.dead_letters]
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        found = admin.describe_configs([ConfigResource("topic", n) for n in names], config_filter="all")[
+            "topic"
+        ]
+    values = {
+        name: {setting: str(entry["value"]) for setting, entry in found[name].items()} for name in names
+    }
+    retention = [values[name]["retention.ms"] for name in names]
+    assert retention == ["-1", str(DAY_MS), str(DAY_MS), str(7 * DAY_MS)]
+    assert values[settings.texts]["retention.bytes"] == "-1"
+    for name in names:
+        assert values[name]["cleanup.policy"] == "delete"
+        assert values[name]["min.insync.replicas"] == "1"  # of one replica
+        assert values[name]["unclean.leader.election.enable"] == "false"
+    assert differing(settings, names) == []
+
+
+def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: str) -> None:
+    settings = named(kafka_bootstrap, unique)
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.create_topics(
+            {
+                settings.texts: {"num_partitions": 2},  # as brokers make them: a week
+                settings.answers: {"num_partitions": 2, "configs": {"retention.ms": "-1"}},
+            }
+        )
+    told = differing(settings, [settings.texts, settings.answers, settings.queries])
+    assert "retention.ms=604800000: Kafka forgets texts" in told[0]
+    assert "the only copy" in told[0]
+    assert "it should be -1" in told[0]
+    assert "retention.ms=-1: copies of texts and questions stay for ever" in told[1]
+    assert told[2:] == [f"topic {settings.queries}: missing"]
+
+
+@pytest.mark.parametrize(("replication", "least"), [(1, "1"), (2, "2"), (3, "2")])
+def test_acknowledged_is_on_two_brokers_where_there_are_two(replication: int, least: str) -> None:
+    settings = KafkaSettings(replication=replication)
+    for topic in ("texts", "queries", "answers", "dead-letters"):
+        values = {setting.name: setting.value for setting in wanted(settings, topic)}
+        assert values["min.insync.replicas"] == least
+        assert list(differences(settings, topic, values)) == []
+        assert list(differences(settings, topic, {})) == []  # nothing is known without the right to ask
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting", "value", "is_told"),
+    [
+        ("texts", "retention.ms", "86400000", True),
+        ("texts", "retention.bytes", "1000000000", True),
+        ("texts", "cleanup.policy", "compact", True),
+        ("texts", "cleanup.policy", "compact,delete", True),
+        ("texts", "min.insync.replicas", "1", True),
+        ("texts", "min.insync.replicas", "3", False),
+        ("texts", "unclean.leader.election.enable", "true", True),
+        ("queries", "retention.ms", "3600000", False),
+        ("queries", "retention.ms", "-1", True),
+        ("answers", "cleanup.policy", "compact,delete", False),
+        ("dead-letters", "retention.ms", "-1", True),
+        ("dead-letters", "unclean.leader.election.enable", "true", True),
+    ],
+)
+def test_each_setting_is_told_if_it_is_wrong(topic: str, setting: str, value: str, is_told: bool) -> None:
+    told = list(differences(KafkaSettings(replication=3), topic, {setting: value}))
+    assert bool(told) == is_told
+    assert all(setting in line for line in told)
