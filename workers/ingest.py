@@ -99,7 +99,9 @@ class Ingest:
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
         self._forget(polled)
         self._queue(polled.records)
-        work = {p: intakes_of(p, records) for p, records in self._waiting.take(self._settings.batch).items()}
+        taken = self._waiting.take(self._settings.batch)
+        row_bytes = 2 * self._embedder.identity.dimension
+        work = {p: intakes_of(p, records, row_bytes) for p, records in taken.items()}
         intakes = [intake for mine in work.values() for intake in mine]
         # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark, and
         # whatever fails from here on must send it back.

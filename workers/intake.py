@@ -10,6 +10,7 @@ import numpy as np
 from schemas import InvalidMessage
 from schemas.dead_letter import Reason
 from workers.core.context import Batch, Deletion, Entry, Vectors, key_digest
+from workers.core.shares import MAX_BATCH_BYTES
 from workers.ports import Embedder, Record
 from workers.texts import Verdict, deletion_of, embedded, entry_of
 
@@ -54,19 +55,23 @@ class Intake:
         )
 
 
-def intakes_of(partition: int, records: Sequence[Record]) -> list[Intake]:
-    """Records in their order: each deletion by itself, and the texts between two of them together."""
+def intakes_of(partition: int, records: Sequence[Record], row_bytes: int = 0) -> list[Intake]:
+    """Records in their order: each deletion by itself, and the texts between two of them together, as far as
+    a batch may hold them. `row_bytes` is the size of a vector."""
     intakes: list[Intake] = []
     texts: list[Record] = []
+    size = 0
     for record in records:
         deletion = deletion_of(record)
-        if deletion is None:
-            texts.append(record)
-            continue
-        if texts:
+        mine = len(record.value or b"") + row_bytes
+        if texts and (deletion or size + mine > MAX_BATCH_BYTES):
             intakes.append(_validated(partition, texts))
-            texts = []
-        intakes.append(Intake(partition, [record], deletion=deletion))
+            texts, size = [], 0
+        if deletion:
+            intakes.append(Intake(partition, [record], deletion=deletion))
+        else:
+            texts.append(record)
+            size += mine
     if texts:
         intakes.append(_validated(partition, texts))
     return intakes

@@ -134,13 +134,16 @@ class Committed:
     note: str = ""
 
 
+POLL_BYTES = 16 << 20
+
+
 class Source(Protocol):
     """A consumer-group member on one topic."""
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        """Records in offset order per partition; returns early with what is there. While the group
-        rebalances it may take some seconds longer. Raises `ContextGap` where a position has fallen out of
-        its partition."""
+        """Records in offset order per partition, `max_records` or about `POLL_BYTES` of them, at least one if
+        there is any; returns early with what is there. While the group rebalances it may take some seconds
+        longer. Raises `ContextGap` where a position has fallen out of its partition."""
 
     def assignment(self) -> frozenset[int]: ...
 

@@ -19,7 +19,18 @@ from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
 from workers.core.offsets import MAX_NOTE
 from workers.errors import ConfigurationError, ContextGap, Superseded, Undeliverable
-from workers.ports import Bounds, Committed, EndOffsets, Exchange, Outgoing, Polled, Record, Sink, Source
+from workers.ports import (
+    POLL_BYTES,
+    Bounds,
+    Committed,
+    EndOffsets,
+    Exchange,
+    Outgoing,
+    Polled,
+    Record,
+    Sink,
+    Source,
+)
 from workers.settings import KafkaSettings, ResponderSettings
 
 SECONDS = 30.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
@@ -422,6 +433,22 @@ def test_an_answer_to_a_topic_that_is_gone_is_told_and_nothing_is_delivered(
     assert values(read(exchange, 3)) == values(records)
     assert exchange.unwritable(f"{topic}-gone")
     assert exchange.unwritable(answers) is None
+
+
+def test_a_poll_is_bounded_in_bytes(broker: Broker, topic: str) -> None:
+    large = [Outgoing(topic, b"x" * 1_000_000, partition=i % 4) for i in range(40)]
+    for i in range(0, 40, 10):
+        broker.sink().send(large[i : i + 10])
+    source = broker.source(topic, "g")
+    sizes: list[int] = []
+    deadline = time.monotonic() + SECONDS
+    while sum(sizes) < 40_000_000:
+        assert time.monotonic() < deadline
+        sizes.append(sum(len(r.value or b"") for r in source.poll(0.2, 1_000).records))
+    assert max(sizes) < POLL_BYTES + 1_000_000
+    broker.sink().send(messages(topic, range(300)))
+    while not source.poll(0.2, 1_000).records:
+        assert time.monotonic() < deadline
 
 
 def test_a_rewind_brings_back_what_was_not_delivered(broker: Broker, topic: str) -> None:

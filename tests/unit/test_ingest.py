@@ -16,10 +16,11 @@ from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryServer
 from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
 from workers.core.context import Batch, Entry, Vectors
+from workers.core.shares import MAX_BATCH_BYTES
 from workers.errors import ContextGap, EmbedderMismatch, TooManyDeadLetters, TransientError
 from workers.ingest import Ingest
 from workers.metrics import Metrics
-from workers.ports import Appended, Embedder, Outgoing, Refused
+from workers.ports import POLL_BYTES, Appended, Embedder, Outgoing, Refused
 from workers.settings import IngestSettings, Settings
 
 EMBEDDER = HashedText(32)
@@ -441,3 +442,34 @@ def test_any_interleaving_of_crashes_and_lost_replies_appends_each_text_once(
         offsets = [entry.offset for entry in batch.entries]
         assert offsets == sorted(offsets)
         np.testing.assert_array_equal(batch.vectors, EMBEDDER.embed([entry.text for entry in batch.entries]))
+
+
+def test_a_batch_is_bounded_in_bytes_and_nothing_is_lost_by_it() -> None:
+    world = World()
+    large = {f"k{i}": "字" * 1_024 for i in range(32)}
+    events = [TextEvent(text=f"text {i} " + "x" * 16_000, metadata=large) for i in range(40)]
+    world.send(*events, *numbered(0, 3))
+    turn(world.worker(batch=64), 40)
+    assert world.texts() == [event.text for event in (*events, *numbered(0, 3))]
+    sizes = [len(batch.columns.texts) for batch in MemoryContextStore(world.server).tail({}, 100).batches]
+    assert max(sizes) <= MAX_BATCH_BYTES * 16_000 // 112_000 + 16_384
+    assert len(sizes) >= 40 * 112_000 // MAX_BATCH_BYTES
+
+
+def test_a_poll_is_bounded_in_bytes() -> None:
+    world = World()
+    source = MemorySource(world.log, "texts", "g")
+    world.send(*[b"x" * 1_000_000] * 40)
+    source.poll(0, 64)
+    polled = source.poll(0, 64)
+    assert POLL_BYTES <= sum(len(r.value or b"") for r in polled.records) < POLL_BYTES + 1_000_000
+
+
+def test_records_as_large_as_can_be_are_put_aside_with_small_letters() -> None:
+    world = World()
+    world.send(*[b"\xff" * 1_048_000] * 20, *numbered(0, 2))
+    turn(world.worker(batch=64), 30)
+    assert len(world.texts()) == 2
+    letters = world.log.records("dead-letters")
+    assert len(letters) == 20
+    assert max(len(record.value or b"") for record in letters) < 20_000

@@ -30,7 +30,7 @@ from workers.errors import (
     Superseded,
     Undeliverable,
 )
-from workers.ports import Bounds, Committed, EndOffsets, Outgoing, Polled, Record
+from workers.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Outgoing, Polled, Record
 
 MAX_MESSAGE = 1 << 20
 
@@ -332,14 +332,16 @@ class MemorySource:
 
     def _take(self, max_records: int) -> list[Record]:
         taken: list[Record] = []
+        size = 0
         for partition in sorted(self._positions.keys() - self._paused):
             held = self._log.partition(self._topic, partition)
             self._check_gap(partition, held)
-            while self._positions[partition] < held.end and len(taken) < max_records:
+            while self._positions[partition] < held.end and len(taken) < max_records and size < POLL_BYTES:
                 record = held.records[self._positions[partition] - held.first]
                 self._positions[partition] += 1
                 if record:
                     taken.append(record)
+                    size += len(record.value or b"")
                     self._epochs[partition] = record.leader_epoch
         return taken
 

@@ -18,7 +18,7 @@ from workers.adapters.kafka.ends import Ends
 from workers.adapters.kafka.topics import Topics
 from workers.core.context import LogIdentity
 from workers.errors import ContextGap, KafkaFailing
-from workers.ports import Bounds, Committed, EndOffsets, Polled, Record
+from workers.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Polled, Record
 from workers.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class KafkaSource:
         self._assigned: set[int] = set()
         self._revoked: set[int] = set()
         self._epochs: dict[int, int] = {}
+        self._largest = 1 << 20  # bytes of a record, as met lately
         with closing(Topics(settings)) as topics:
             topics.require([topic])  # a consumer of a topic that isn't there waits without a word
         session_ms = milliseconds(settings.session_timeout)
@@ -77,6 +78,7 @@ class KafkaSource:
             heartbeat_interval_ms=max(1, min(1_000, session_ms // 3)),
             fetch_max_wait_ms=250,
             max_partition_fetch_bytes=4 << 20,
+            fetch_max_bytes=POLL_BYTES,  # of a broker's, as they come: packed or not
         )
         self._contact = Contact(self._consumer, settings)
         self._consumer.subscribe([topic], listener=_Listener(self))
@@ -91,12 +93,15 @@ class KafkaSource:
         deadline = time.monotonic() + timeout_s
         self._place()
         self._apply_pause()
-        batches = self._fetch(max(0.0, deadline - time.monotonic()), max_records)
+        fitting = max(1, min(max_records, POLL_BYTES // self._largest))
+        batches = self._fetch(max(0.0, deadline - time.monotonic()), fitting)
         if not batches:
             self._contact.check()
         records = [
             record for at, batch in batches.items() if at.partition not in self._unplaced for record in batch
         ]
+        if records:  # large ones are remembered for a while
+            self._largest = max(self._largest * 7 // 8, *(len(r.value or b"") for r in records), 1)
         polled = Polled(records, frozenset(self._assigned), frozenset(self._revoked - self._owned))
         self._assigned.clear()
         self._revoked.clear()
