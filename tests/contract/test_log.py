@@ -301,6 +301,24 @@ def test_pause_outlives_a_rebalance(broker: Broker, topic: str) -> None:
     assert values(read(source, 1)) == [7]
 
 
+def test_partitions_paused_half_read_go_on_where_they_were(broker: Broker, topic: str) -> None:
+    """Each is paused for a turn once it has brought something, as a worker does that must not take more."""
+    for partition in range(4):
+        broker.sink().send(messages(topic, range(100 * partition, 100 * partition + 50), partition))
+    source = broker.source(topic, "group", reset="earliest")
+    settle(4, source)
+    for partition in range(4):
+        source.seek(partition, 0)
+    found: list[int] = []
+    deadline = time.monotonic() + 30
+    while len(found) < 200 and time.monotonic() < deadline:
+        polled = source.poll(0.2, 7)
+        found += values(polled.records)
+        source.pause(frozenset(record.partition for record in polled.records))
+    assert sorted(found) == [100 * p + n for p in range(4) for n in range(50)]
+    assert all(own == sorted(own) for p in range(4) if (own := [v for v in found if v // 100 == p]))
+
+
 def test_bounds_and_lag(broker: Broker, topic: str) -> None:
     sink = broker.sink()
     sink.send(messages(topic, range(10)))

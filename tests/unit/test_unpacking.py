@@ -105,6 +105,7 @@ class Topic:
         self.fetches = list(fetches)
         self.state = SimpleNamespace(position=OffsetAndMetadata(position, "", -1), highwater=end)
         self.assignment = {AT: self.state}
+        self.paused: set[Any] = set()
         self._subscription = self
         self._fetcher = self.fetcher = Fetcher.__new__(Fetcher)
         self.fetcher.config = dict(Fetcher.DEFAULT_CONFIG)
@@ -122,13 +123,13 @@ class Topic:
 
     is_assigned = is_fetchable
 
-    def is_paused(self, _at: Any) -> bool:
-        return False
+    def is_paused(self, at: Any) -> bool:
+        return at in self.paused
 
     def move_partition_to_end(self, _at: Any) -> None: ...
 
     def poll(self, most: int = 256, aborted: Any = None) -> list[Record]:
-        if self.fetcher._next_partition_records is None or not self.fetcher._next_partition_records:
+        if not self.fetcher._next_partition_records and not self.fetcher._paused_partition_records:
             fetched = self.fetches.pop(0) if len(self.fetches) > 1 else self.fetches[0]
             self.fetcher._next_partition_records = self.fetcher.PartitionRecords(
                 self.state.position.offset,
@@ -363,6 +364,23 @@ def test_records_come_in_pieces() -> None:
     topic = Topic(compressed(batch(*[b"%d" % n for n in range(1_000)]), ZSTD))
     assert [len(topic.poll(300)) for _ in range(4)] == [300, 300, 300, 100]
     assert topic.position == 1_000
+
+
+def test_a_partition_that_was_paused_half_read_goes_on() -> None:
+    """Another partition's records come and end meanwhile."""
+    topic = Topic(batch(b"a", b"b"))
+    assert told(topic.poll(1)) == [(0, 0, b"a")]
+    other = TopicPartition("texts", 1)
+    topic.assignment[other] = SimpleNamespace(position=OffsetAndMetadata(0, "", -1), highwater=9)
+    topic.paused = {AT}
+    topic.poll()
+    topic.fetcher._next_partition_records = topic.fetcher.PartitionRecords(
+        0, other, MemoryRecords(batch(b"y")), on_drain=lambda _: None
+    )
+    assert list(topic.fetcher.fetched_records(9)[0]) == [other]
+    topic.fetcher.fetched_records(9)
+    topic.paused = set()
+    assert told(topic.poll()) == [(1, 1, b"b")]
 
 
 def test_a_fault_is_no_tombstone_and_names_its_range() -> None:

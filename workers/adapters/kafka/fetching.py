@@ -24,40 +24,52 @@ MAX_BATCH = 32 << 20
 REFETCHES = 3
 """How often what looks damaged is fetched again before it is put aside: a network may have done it."""
 
+Suspicions = dict[Place, tuple[int, int]]
+
 
 def install(consumer: Any) -> None:
     """Have `consumer` read its batches by this module."""
-    suspicions: dict[Place, tuple[int, int]] = {}
+    suspicions: Suspicions = {}
 
     def end(tp: Any) -> int | None:
         state = consumer._subscription.assignment.get(tp)  # None once a rebalance has taken it away
         return None if state is None else cast("int | None", state.highwater)
 
-    def unpacked(fetch_offset: int, tp: Any, *args: Any, **options: Any) -> Unpacked:
-        return Unpacked(suspicions, end, fetch_offset, tp, *args, **options)
+    def release(part: Unpacked) -> None:
+        """kafka-python looks for what it parked when a partition was paused only while this is None, and
+        leaves a part that has ended there: then a resumed partition never goes on."""
+        if fetcher._next_partition_records is part:
+            fetcher._next_partition_records = None
 
-    consumer._fetcher.PartitionRecords = unpacked
+    def unpacked(fetch_offset: int, tp: Any, *args: Any, **options: Any) -> Unpacked:
+        return Unpacked((suspicions, end, release), fetch_offset, tp, *args, **options)
+
+    fetcher = consumer._fetcher
+    fetcher.PartitionRecords = unpacked
 
 
 class Unpacked(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-python ships no types
-    """The records of one fetch of one partition. `suspicions` are the whole consumer's: at which offset of a
-    partition a batch looked damaged, and how often it did so in a row. `end` tells a partition's end."""
+    """The records of one fetch of one partition. What it has of its `consumer`: at which offset of a
+    partition a batch looked damaged, and how often it did so in a row; a partition's end; and whom to tell
+    that nothing is left."""
 
     next_fetch_offset: int
 
     def __init__(
         self,
-        suspicions: dict[Place, tuple[int, int]],
-        end: Callable[[Any], int | None],
+        consumer: tuple[Suspicions, Callable[[Any], int | None], Callable[[Unpacked], None]],
         fetch_offset: int,
         tp: Any,
         *args: Any,
         **options: Any,
     ) -> None:
-        self._suspicions = suspicions
-        self._end = end
+        self._suspicions, self._end, self._release = consumer
         self._place = Place(tp.topic, tp.partition)
         super().__init__(fetch_offset, tp, *args, **options)
+
+    def drain(self) -> None:
+        super().drain()
+        self._release(self)
 
     def _unpack_records(self, tp: Any, fetched: Any, *_deserializers: Any) -> Iterator[Record]:
         found = list(batches(memoryview(fetched._buffer)))
