@@ -13,7 +13,7 @@ OFFSET = 50
 
 
 def tombstone(key: bytes | None, *headers: tuple[str, bytes | None]) -> Record:
-    return Record("texts", 0, OFFSET, 7, key, None, headers)  # type: ignore[arg-type]
+    return Record("texts", 0, OFFSET, 7, key, None, headers)
 
 
 @pytest.mark.parametrize(
