@@ -21,6 +21,7 @@ from workers.commands.client import read_answer
 from workers.commands.demo.asking import Asked, accuracy, chosen, latencies
 from workers.commands.demo.data import Pair
 from workers.commands.demo.figures import median
+from workers.commands.running import Running, missing
 from workers.commands.screen import table
 from workers.commands.settings import env_lines, toml_lines
 from workers.commands.status import Shard, Status, shown
@@ -215,6 +216,20 @@ def test_status_shows_what_it_knows() -> None:
     assert "none yet" in text
     assert [line.split() for line in text.splitlines() if " all " in line] == [["all", "15", "?"]]
     assert found.as_dict()["shards"][0]["lag_records"] == 3
+
+
+def test_status_lists_who_runs_and_warns_of_every_role_that_nobody_fills() -> None:
+    member = {"worker": "hurnet-7@host", "host": "10.0.0.7", "partitions": [0, 2]}
+    workers = {"ingest": Running("h-ingest", (member,), 12), "responder": Running("h-responder", (), None)}
+    text = printed(*shown(Status(store_read=True, workers=workers)))
+    assert "hurnet-7@host" in text
+    assert "0, 2" in text
+    assert "none in group h-responder" in text
+    assert [line.split(",")[0] for line in missing(workers, None, store_read=True)] == [
+        "no responder is running",
+        "no solver is running",
+    ]
+    assert list(missing(None, None, store_read=False)) == []  # nothing is known
 
 
 def test_status_of_nothing_reachable_shows_no_table() -> None:

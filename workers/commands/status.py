@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
+    from workers.commands.running import Running
     from workers.ports import Bounds
     from workers.settings import Settings
 
@@ -36,7 +37,8 @@ class Shard:
 
 @dataclass(slots=True)
 class Status:
-    """What could be learned; `problems` says what could not, and why."""
+    """What could be learned; `problems` says what could not, and why. `workers` are those in Kafka's groups,
+    None where it can't be asked."""
 
     store_read: bool = False
     embedder: dict[str, Any] | None = None
@@ -44,6 +46,7 @@ class Status:
     shards: list[Shard] = field(default_factory=list)
     weights: list[dict[str, Any]] = field(default_factory=list)
     solver: str | None = None
+    workers: dict[str, Running] | None = None
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -55,11 +58,12 @@ class Status:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """Show shards, lags, contexts and weights.
+    """Show workers, shards, lags and weights.
 
-    Exit code 1 when some of it can't be had.
+    A role that no worker fills is a warning. Exit code 1 when some of it can't be had.
     """
     from workers import settings
+    from workers.commands.running import missing
     from workers.commands.screen import console, hush, say, say_json
 
     hush()
@@ -70,7 +74,7 @@ def status(as_json: bool) -> None:
         screen = console()
         for part in shown(found):
             screen.print(part)
-    for warning in found.warnings:
+    for warning in (*found.warnings, *missing(found.workers, found.solver, found.store_read)):
         say(f"warning: {warning}", err=True)
     for reason in found.problems:
         say(f"problem: {reason}", err=True)
@@ -85,6 +89,7 @@ def gather(settings: Settings) -> Status:
     connection = connect(settings.redis)
     held: dict[int, Bounds] = {}
     _tried(found, lambda: held.update(_bounds(settings)))
+    _tried(found, lambda: _read_groups(found, settings, {p: bounds.end for p, bounds in held.items()}))
     found.store_read = _tried(found, lambda: _read_store(found, connection))
     shards = {shard.partition: shard for shard in found.shards}
     for partition, bounds in held.items():
@@ -115,6 +120,14 @@ def _only_copies(shard: Shard, bounds: Bounds) -> Iterator[str]:
             f" {copies:,} rows"
             " the store has the only copy. Back it up, and set the topic's retention.ms to -1"
         )
+
+
+def _read_groups(found: Status, settings: Settings, texts: Mapping[int, int]) -> None:
+    from workers.commands.client import end_offsets
+    from workers.commands.running import running
+
+    queries = end_offsets(settings.kafka, settings.kafka.queries)
+    found.workers = running(settings, {settings.kafka.texts: texts, settings.kafka.queries: queries})
 
 
 def _tried(found: Status, read: Callable[[], object]) -> bool:
@@ -158,6 +171,7 @@ def _read_store(found: Status, connection: Connection) -> None:
 
 def shown(found: Status) -> Iterator[Any]:
     """Tables for a person."""
+    from workers.commands.running import rows
     from workers.commands.screen import facts, table
 
     if found.store_read:
@@ -167,9 +181,11 @@ def shown(found: Status) -> Iterator[Any]:
             [
                 ("embedder", named),
                 ("contexts", ", ".join(found.contexts) or "none yet"),
-                ("solver", found.solver or "none is running"),
             ]
         )
+    solver = (found.solver or "none is running") if found.store_read else None
+    if lines := list(rows(found.workers or {}, solver)):
+        yield table(("role", "worker", "host", "partitions", ">behind"), lines)
     if not found.shards:
         return
     yield _shards_table(found.shards)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Collection, Mapping
 from contextlib import closing
@@ -32,6 +34,8 @@ def consumer(settings: KafkaSettings, group: str | None = None, **options: Any) 
         "auto_offset_reset": "none",
         "metadata_max_age_ms": METADATA_AGE_MS,
     }
+    if group is not None:  # so that `hurnet status` can say who is in it
+        usual["client_id"] = f"hurnet-{os.getpid()}@{socket.gethostname()}"
     reader = connect(
         KafkaConsumer,
         settings,
