@@ -56,10 +56,9 @@ def _checked_expression(expression: str) -> str:
         raise ValueError(f"is longer than {_LONGEST_EXPRESSION} characters")
     try:
         _matcher(expression)
-    except SchemaError:
-        raise ValueError(
-            "is no regular expression, or has look-around, references back or huge counts"
-        ) from None
+    except SchemaError as error:
+        reason = str(error).splitlines()[-1].strip().removeprefix("error: ").removeprefix("SchemaError: ")
+        raise ValueError(f"is no regular expression that can be used: {reason}") from None
     return expression
 
 

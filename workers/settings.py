@@ -126,7 +126,10 @@ class IngestSettings(_Section):
     )
     max_contexts: int = Field(64, ge=1, le=10_000, description="names of contexts; more are dead letters")
     dead_letters_in_a_row: int = Field(
-        1_000, ge=1, description="more are an alarm: the worker says so, and is not ready while it lasts"
+        1_000,
+        ge=1,
+        le=1_000_000_000,
+        description="more are an alarm: the worker says so, and is not ready while it lasts",
     )
     dead_letters_share: float = Field(
         0.5, gt=0, le=1, description="a larger share of the last dead_letters_window records is one, too"
@@ -141,7 +144,7 @@ class SolveSettings(_Section):
     """The solver: when it solves and how."""
 
     interval: Seconds = Field(5.0, description="solve at the latest this long after new pairs")
-    rows: int = Field(10_000, ge=1, description="or as soon as this many new pairs are in")
+    rows: int = Field(10_000, ge=1, le=1_000_000_000, description="or as soon as this many new pairs are in")
     ridge: float | Literal["gcv"] = Field(0.1, description="lambda on unit vectors, or 'gcv' to choose it")
     features: str = Field(
         NONE,
@@ -160,7 +163,9 @@ class SolveSettings(_Section):
     checkpoint_interval: Seconds = Field(
         10.0, description="checkpoint at the latest this long after new pairs"
     )
-    checkpoint_rows: int = Field(50_000, ge=1, description="or as soon as this many new rows are in")
+    checkpoint_rows: int = Field(
+        50_000, ge=1, le=1_000_000_000, description="or as soon as this many new rows are in"
+    )
     lease: Seconds = Field(
         10.0, gt=0, description="a solver silent for so long is replaced by one standing by"
     )
@@ -239,7 +244,9 @@ class MetricsSettings(_Section):
     stall: Seconds = Field(
         30.0, gt=0, description="no turn of the loop, or no progress while behind, for so long is a stall"
     )
-    ready_lag: int = Field(10_000, ge=0, description="records or rows behind at most to be ready")
+    ready_lag: int = Field(
+        10_000, ge=0, le=1_000_000_000, description="records or rows behind at most to be ready"
+    )
 
 
 class LifecycleSettings(_Section):

@@ -20,9 +20,10 @@ import structlog
 from workers.core import ageing
 from workers.core.ageing import Window, context_of
 from workers.core.context import NOTHING, ShardState
+from workers.core.device import float64_device
 from workers.core.features import NONE, Features
 from workers.core.statistics import Statistics
-from workers.errors import ContextError, TransientError
+from workers.errors import ConfigurationError, ContextError, TransientError
 from workers.metrics import Metrics
 from workers.ports import Checkpoint, ContextStore, LeaseStore, Tail, WeightsStore
 from workers.progress import Progress
@@ -59,6 +60,10 @@ class Solver:
         self._weights = weights
         self._leases = leases
         self._settings = settings.solve
+        try:
+            float64_device(settings.solve.device)
+        except ValueError as error:
+            raise ConfigurationError(f"HURNET_SOLVE_DEVICE: {error}") from None
         self._metrics = metrics
         self._progress = Progress(settings.metrics)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -99,15 +99,45 @@ def test_every_command_explains_itself(command: str) -> None:
     assert len(result.output.splitlines()) > 4
 
 
-@pytest.mark.parametrize("command", [["topics"], ["ask", "hi"], ["produce"], ["status"]])
-def test_wrong_settings_are_one_error_without_a_traceback(
-    command: list[str], monkeypatch: pytest.MonkeyPatch
+ARGUMENTS = {
+    "ask": ["hi"],
+    "contexts": [],
+    "evaluate": ["--pairs", __file__, "--queries", __file__],
+    "forget": ["--entry", "0/1"],
+    "weights": ["--answer", "a"],
+}
+NEED_SETTINGS = sorted(hurnet.commands.keys() - {"demo", "schemas", "settings"})
+
+
+@pytest.mark.parametrize("command", NEED_SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "HURNET_KAFKA_BOOTSTRAPS",
+            "x",
+            "HURNET_KAFKA_BOOTSTRAPS is no setting; did you mean HURNET_KAFKA_BOOTSTRAP?",
+        ),
+        ("HURNET_RESPONDER_REPLY_TOPICS", "(", "HURNET_RESPONDER_REPLY_TOPICS: is no regular expression"),
+        ("HURNET_CONFIG", "/no/such.toml", "HURNET_CONFIG"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_from_every_command(
+    command: str, name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HURNET_KAFKA_BOOTSTRAPS", "nowhere:1")
-    result = CliRunner().invoke(hurnet, command, input="text\n")
+    monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(hurnet, [command, *ARGUMENTS.get(command, [])], input="text\n")
     assert result.exit_code == 2
-    assert "HURNET_KAFKA_BOOTSTRAPS is no setting; did you mean HURNET_KAFKA_BOOTSTRAP?" in result.stderr
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
+
+
+def test_settings_are_listed_whatever_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HURNET_RESPONDER_REPLY_TOPICS", "(")
+    monkeypatch.setenv("HURNET_NONSENSE", "1")
+    result = CliRunner().invoke(hurnet, ["settings"])
+    assert (result.exit_code, "HURNET_RESPONDER_REPLY_TOPICS" in result.stdout) == (0, True)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of kafka-python's

@@ -79,6 +79,8 @@ WRONG = {
     "HURNET_INGEST_POLL": ["0", "nan", "60"],
     "HURNET_INGEST_SKIP_GAP": ["perhaps"],
     "HURNET_INGEST_GROUP": ["hurnet-responder"],
+    "HURNET_INGEST_DEAD_LETTERS_WINDOW": ["0", "1" + "0" * 30],
+    "HURNET_SOLVE_ROWS": ["0", "1" + "0" * 30],
     "HURNET_SOLVE_RIDGE": ["abc"],
     "HURNET_SOLVE_FEATURES": ["gaussian:2048:0", "gaussian:100"],
     "HURNET_SOLVE_HALF_LIFE": ["59", "nan"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -20,7 +21,7 @@ from workers.core.grid import SCALE
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
 from workers.core.weights import Weights
-from workers.errors import Superseded
+from workers.errors import ConfigurationError, Superseded
 from workers.metrics import Metrics
 from workers.ports import Appended
 from workers.settings import Settings, SolveSettings
@@ -230,6 +231,12 @@ def test_figures_that_can_t_be_stored_are_the_context_s_refusal(monkeypatch: pyt
     world.server.data.leases.clear()
     world.solver().step()
     assert world.server.data.versions == {"default": 1}
+
+
+def test_a_device_that_is_not_here_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigurationError, match="HURNET_SOLVE_DEVICE: there is no device 'cuda' here"):
+        World().solver(device="cuda")
 
 
 def test_a_restart_folds_nothing_twice() -> None:

@@ -94,7 +94,7 @@ class _Demo:
         self._began = time.monotonic()
 
     def run(self) -> int:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("HURNET_")}
+        clean = {name: value for name, value in os.environ.items() if not name.upper().startswith("HURNET_")}
         system = LocalSystem(self._folder, self._say, KafkaSettings(), clean | OVERRIDES)
         with ThreadPoolExecutor(1) as pool, system:
             data = pool.submit(load)  # while the servers start
