@@ -74,7 +74,7 @@ class Loop:
         self._built = False
         self._last_turn = time.monotonic()
         self.turns = 0
-        """How many there were, failed ones included."""
+        """How many there were, failed ones and beats included."""
 
     def run(self) -> None:
         """Until stopped. Raises what the worker raises that is not transient, and `GaveUp`."""
@@ -100,8 +100,14 @@ class Loop:
         self._deadline.daemon = True
         self._deadline.start()
 
+    def beat(self) -> None:
+        """A long piece of work is in hand and gets on: as good as a turn for whoever watches this loop. From
+        any thread."""
+        self._last_turn = time.monotonic()
+        self.turns += 1
+
     def seconds_since_turn(self) -> float:
-        """For /livez: how long the turn in hand has been going on."""
+        """For /livez: how long the turn in hand has been going on, since its last beat."""
         return time.monotonic() - self._last_turn
 
     def unready(self) -> list[str]:

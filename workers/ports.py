@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +28,9 @@ from workers.core.features import NONE
 if TYPE_CHECKING:
     from workers.core.statistics import Statistics
     from workers.core.weights import Weights
+
+GetsOn = Callable[[], None]
+"""Told that a part of some long work is done."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -415,11 +418,14 @@ class WeightsStore(Protocol):
     """Where the solver keeps its checkpoint and publishes weights. One solver at a time: `claim` fences every
     earlier one, whose next write raises `Superseded`."""
 
+    gets_on: GetsOn
+    """Called after each part of loading or saving a checkpoint, either of which may take minutes."""
+
     def claim(self, owner: str) -> None: ...
 
     def load_checkpoint(self, dimension: int, features: str = NONE) -> Checkpoint:
         """An empty one where there is none, and where it is of other features: then with their identity, and
-        the next save replaces it. Raises `ContextError` where it is damaged or of another dimension."""
+        the next save replaces it. Raises `Unreadable` where it is damaged or of another dimension."""
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """All of it in one atomic step; writes only the answers that changed, then marks them saved, empties
@@ -443,6 +449,9 @@ class WeightsStore(Protocol):
     def known_by_weights(self) -> Mapping[int, int]:
         """Per shard the highest watermark that weights in force have seen: none may follow that have seen
         less. It is beyond the shard's own where the store lost its tail and is not refilled yet."""
+
+    def published_ms(self) -> Mapping[str, int]:
+        """When the weights in force of each context were published; 0 where that is unknown."""
 
     def weights(self, context: str) -> PublishedWeights | None:
         """None where there are none, or they were withdrawn."""

@@ -12,6 +12,9 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
+from workers.core.features import PATTERN
+from workers.core.weights import LEAST_RIDGE, MAX_RIDGE
+
 LONGEST_TOPIC: Final = 249
 _TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TOPIC}}}")
 _LONGEST_EXPRESSION: Final = 500
@@ -45,6 +48,21 @@ def _compiled(pattern: str, **limits: Any) -> TypeAdapter[str]:
     return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern, **limits)])
 
 
+def _checked_features(features: str) -> str:
+    if not re.fullmatch(PATTERN, features):
+        raise ValueError(
+            "must be none, or a kernel (gaussian, laplace, arccosine), a colon and 256, 512, 1024, 2048 or"
+            " 4096; for gaussian and laplace perhaps another colon and a width from 0.001 to 99.999"
+        )
+    return features
+
+
+def _checked_ridge(ridge: float) -> float:
+    if 0 < ridge < LEAST_RIDGE:
+        raise ValueError(f"can't be told from 0 below {LEAST_RIDGE:.2g}")
+    return ridge
+
+
 def _checked_topic(name: str) -> str:
     if not is_topic(name):
         raise ValueError("is no name of a topic: 1 to 249 of A-Z a-z 0-9 . _ -")
@@ -74,3 +92,5 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 TopicExpression = Annotated[str, AfterValidator(_checked_expression)]
 Address = Annotated[str, AfterValidator(_checked_address)]
+KernelFeatures = Annotated[str, AfterValidator(_checked_features)]
+Ridge = Annotated[float, Field(ge=0, lt=MAX_RIDGE), AfterValidator(_checked_ridge)]

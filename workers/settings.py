@@ -24,12 +24,16 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from workers import environment, redaction, setting_checks
-from workers.core.features import NONE, PATTERN
+from workers.core.ageing import PANES
+from workers.core.features import NONE
+from workers.core.weights import MAX_RIDGE
 from workers.errors import ConfigurationError
 from workers.setting_errors import explained, variable, wrong
 from workers.setting_types import (
     Address,
+    KernelFeatures,
     Port,
+    Ridge,
     Seconds,
     Topic,
     TopicExpression,
@@ -38,6 +42,8 @@ from workers.setting_types import (
 LEAST_HALF_LIFE = 60
 """Seconds. Brokers take timestamps up to an hour ahead (message.timestamp.after.max.ms), so that there are at
 most 60 panes yet to come."""
+MOST_ROWS = 1_000_000_000
+"""Between two solves or checkpoints."""
 
 
 class _Section(BaseModel):
@@ -144,11 +150,10 @@ class SolveSettings(_Section):
     """The solver: when it solves and how."""
 
     interval: Seconds = Field(5.0, description="solve at the latest this long after new pairs")
-    rows: int = Field(10_000, ge=1, le=1_000_000_000, description="or as soon as this many new pairs are in")
-    ridge: float | Literal["gcv"] = Field(0.1, description="lambda on unit vectors, or 'gcv' to choose it")
-    features: str = Field(
+    rows: int = Field(10_000, ge=1, le=MOST_ROWS, description="or as soon as this many new pairs are in")
+    ridge: Ridge | Literal["gcv"] = Field(0.1, description="lambda on unit vectors, or 'gcv' to choose it")
+    features: KernelFeatures = Field(
         NONE,
-        pattern=PATTERN,
         description="kernel features: gaussian:2048[:width], laplace:..., arccosine:2048; for all workers",
     )
     half_life: float = Field(
@@ -164,10 +169,16 @@ class SolveSettings(_Section):
         10.0, description="checkpoint at the latest this long after new pairs"
     )
     checkpoint_rows: int = Field(
-        50_000, ge=1, le=1_000_000_000, description="or as soon as this many new rows are in"
+        50_000, ge=1, le=MOST_ROWS, description="or as soon as this many new rows are in"
     )
     lease: Seconds = Field(
         10.0, gt=0, description="a solver silent for so long is replaced by one standing by"
+    )
+    patience: Seconds = Field(
+        120.0,
+        gt=0,
+        description="a solve, or a part of loading or saving, may take so long; a solver that gets on with "
+        "nothing for longer counts as silent",
     )
 
     @property
@@ -186,6 +197,11 @@ class SolveSettings(_Section):
         if self.half_life and self.ridge == "gcv":
             raise ValueError(
                 "HURNET_SOLVE_HALF_LIFE needs a fixed ridge: cross-validation counts old pairs as new ones"
+            )
+        least_share = 2.0 ** (PANES - 1)
+        if self.half_life and self.ridge != "gcv" and self.ridge * least_share >= MAX_RIDGE:
+            raise ValueError(
+                f"HURNET_SOLVE_RIDGE must be below {MAX_RIDGE / least_share:g} with HURNET_SOLVE_HALF_LIFE"
             )
         return self
 

@@ -24,20 +24,26 @@ from workers.core.device import float64_device
 from workers.core.features import NONE, Features
 from workers.core.statistics import Statistics
 from workers.errors import ConfigurationError, ContextError, TransientError
+from workers.leading import Leading
 from workers.metrics import Metrics
+from workers.parts import in_turn, split
 from workers.ports import Checkpoint, ContextStore, LeaseStore, Tail, WeightsStore
 from workers.progress import Progress
 from workers.publishing import Publisher
 from workers.settings import Settings
 from workers.unlearning import learn, unlearn
+from workers.unsolved import Unsolved
 
 log = structlog.get_logger()
 
 ROLE = "solver"
 READ_BATCHES = 64
 """Batches per shard and step, fewer with features: bounds a step's time and memory."""
-UNLEARN_S = 0.5
-"""For which a step goes on with deletions; one piece may take longer than that."""
+TURN_S = 0.5
+"""For which a step goes on with new pairs, with deletions and with solves, each; one piece of them may take
+longer than that: then the lease is kept meanwhile."""
+PART_ROWS = 4096
+"""Folded in at once, fewer with features."""
 WAIT_S = 0.25
 """Longest wait for new rows, and between looks at the lease while standing by."""
 
@@ -58,7 +64,6 @@ class Solver:
     ) -> None:
         self._store = store
         self._weights = weights
-        self._leases = leases
         self._settings = settings.solve
         try:
             float64_device(settings.solve.device)
@@ -67,9 +72,10 @@ class Solver:
         self._metrics = metrics
         self._progress = Progress(settings.metrics)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._renewed_at = 0.0
+        timing = self._settings.lease, self._settings.patience
+        self._leading = Leading(leases, ROLE, self._owner, *timing)
+        weights.gets_on = self._leading.gets_on
         self._checkpoint: Checkpoint | None = None
-        self._holder = self._owner
         self._features = Features(NONE, 1)
         self._clock = clock
         self._window = Window(self._settings.half_life_ms)
@@ -77,20 +83,30 @@ class Solver:
         self._there: dict[int, int] = {}
         self._unfilled: list[int] = []
         self._incarnation = ""
-        self._unsolved: dict[str, int] = {}
-        self._unsolved_since = self._checkpointed_at = time.monotonic()
+        self._rest: Tail | None = None
+        self._unsolved = Unsolved(self._settings.interval, self._settings.rows)
+        self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
         self._erasing = False
         self._unlearning: Iterator[Counter[str]] | None = None
 
+    def watched_by(self, beat: Callable[[], None]) -> Solver:
+        """Call `beat` now and then while a long piece of work is in hand and gets on."""
+        self._leading.beat = beat
+        return self
+
     def step(self) -> None:
-        """Renew the lease, fold in what is new, then checkpoint and solve where either is due."""
+        """If this solver leads: fold in what is new, then checkpoint, solve and erase where that is due."""
         if self._checkpoint is None and self._store.identity() is None:
             time.sleep(WAIT_S)  # no role is taken in a store that holds no context
-            return
-        if not self._lead():
+        elif self._leading.leads():
+            with self._leading.at_work():
+                self._work()
+        else:
+            self._checkpoint = None
             time.sleep(WAIT_S)
-            return
+
+    def _work(self) -> None:
         self._follow_store()
         checkpoint = self._checkpoint or self._take_over()
         if checkpoint is None:
@@ -107,18 +123,32 @@ class Solver:
         self._erase_if_due(checkpoint)
 
     def _fold_in(self, checkpoint: Checkpoint) -> bool:
-        """What is new in the context; False while deletions in it take longer than a step may."""
+        """What is new in the context, for as long as a step may take; the rest is kept for the next. False
+        while deletions in it take longer than that."""
         self._turn(checkpoint)
-        positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
-        tail = self._store.tail(positions, self._batches(), block_s=WAIT_S)
-        self._fold(checkpoint, tail)
-        done = self._unlearn()
-        self._observe(checkpoint, tail.states, len(tail.batches))
+        tail, until = self._rest or self._tail(checkpoint), time.monotonic() + TURN_S
+        batches, done = tail.batches, True
+        while batches and done:
+            part, batches = split(batches, self._part_rows())
+            self._fold(checkpoint, Tail(part, tail.states))
+            done = self._unlearn()
+            self._leading.gets_on()
+            if time.monotonic() >= until:
+                break
+        self._rest = Tail(batches, tail.states) if batches else None
+        self._observe(checkpoint, tail.states, len(tail.batches) - len(batches))
         return done
 
+    def _tail(self, checkpoint: Checkpoint) -> Tail:
+        """The next batches, those of all shards in turn."""
+        positions = {p: shard.watermark for p, shard in checkpoint.shards.items()}
+        wait_s = 0.0 if self._due(checkpoint) else WAIT_S
+        tail = self._store.tail(positions, self._batches(), block_s=wait_s)
+        return Tail(in_turn(tail.batches), tail.states)
+
     def unready(self) -> list[str]:
-        if self._holder != self._owner:
-            return [f"standing by: {self._holder} is the solver"]
+        if self._leading.holder != self._owner:
+            return [f"standing by: {self._leading.holder} is the solver"]
         if self._checkpoint is None:
             return ["waiting for a context"]
         if self._unfilled:
@@ -131,24 +161,12 @@ class Solver:
         """Leave nothing to fold in again."""
         new = self._checkpoint and (self._rows_since_checkpoint or self._checkpoint.unlearned)
         if self._checkpoint and new and not self._unlearning:
-            self._save(self._checkpoint)
-        self._leases.release(ROLE, self._owner)
+            with self._leading.at_work():
+                self._save(self._checkpoint)
+        self._leading.release()
 
     def close(self) -> None:
         self._store.close()
-
-    def _lead(self) -> bool:
-        """Whether this solver is the one to work."""
-        now = time.monotonic()
-        if self._holder == self._owner and now - self._renewed_at < self._settings.lease / 3:
-            return True
-        holder = self._leases.acquire(ROLE, self._owner, self._settings.lease)
-        if holder != self._holder and holder != self._owner:
-            log.warning("standing by: another solver is at work", solver=holder)
-        if holder != self._owner:
-            self._checkpoint = None
-        self._holder, self._renewed_at = holder, now
-        return holder == self._owner
 
     def _follow_store(self) -> None:
         """A store that was restarted, or that a replica took over from, may hold less than it acknowledged,
@@ -164,6 +182,7 @@ class Solver:
         identity = self._store.identity()
         if identity is None:
             return None
+        self._store.open(identity, writing=True)
         self._weights.claim(self._owner)
         features = Features(self._settings.features, identity.dimension)
         learned = ageing.identity(features.identity, self._settings.half_life_ms)
@@ -186,20 +205,21 @@ class Solver:
                 "Kafka beside this one, which stays as it is"
             )
         self._features = features
-        self._unlearning = None
+        self._unlearning = self._rest = None
         self._there = dict(self._weights.known_by_weights())
         for p, state in states.items():
             self._there[p] = max(state.watermark, self._there.get(p, NOTHING))
+        contexts = {context_of(key) for key in checkpoint.statistics}
         # The weights in force may be older than the checkpoint: every context is solved once.
-        contexts = [context_of(key) for key in checkpoint.statistics]
-        self._unsolved = dict.fromkeys([*contexts, *self._weights.versions()], 1)
-        self._unsolved_since = self._checkpointed_at = time.monotonic()
+        published = self._weights.published_ms()
+        self._unsolved.begin({*contexts, *published}, published)
+        self._checkpointed_at = time.monotonic()
         self._rows_since_checkpoint = 0
         self._erasing = bool(checkpoint.stamp)  # an earlier solver of this lineage may have left some
         self._checkpoint = checkpoint
         rows = sum(shard.rows for shard in checkpoint.shards.values())
         sums_by = Statistics(identity.dimension, self._settings.device).path
-        log.info("took over", rows=rows, contexts=len(set(contexts)), sums_by=sums_by)
+        log.info("took over", rows=rows, contexts=len(contexts), sums_by=sums_by)
         return checkpoint
 
     def _turn(self, checkpoint: Checkpoint) -> None:
@@ -214,7 +234,7 @@ class Solver:
         self._window = replace(self._window, now=pane)
         checkpoint.pane = pane
         for context in set(map(context_of, checkpoint.statistics)):
-            self._note_pairs(context, 0)
+            self._unsolved.note(context, 0)
         for key in self._window.forgotten(checkpoint.statistics):
             del checkpoint.statistics[key]
 
@@ -222,11 +242,14 @@ class Solver:
         """So many per step that it takes no longer for features: the work on a row is as their square."""
         return max(1, int(READ_BATCHES * min(1.0, self._features.dimension / self._features.size) ** 2))
 
+    def _part_rows(self) -> int:
+        return int(PART_ROWS * min(1.0, self._features.dimension / self._features.size) ** 2)
+
     def _fold(self, checkpoint: Checkpoint, tail: Tail) -> None:
         """New pairs into the statistics, and deleted ones out of them."""
         how = self._features, self._window
         for key, count in learn(checkpoint.statistics, tail.batches, *how, self._settings.device).items():
-            self._note_pairs(context_of(key), count)
+            self._unsolved.note(context_of(key), count)
         for batch in tail.batches:
             rows = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows
             epoch = tail.states[batch.partition].epoch
@@ -237,21 +260,17 @@ class Solver:
     def _unlearn(self) -> bool:
         """Go on with the deletions that were read, for as long as a step may take; True once all is done.
         Until then the checkpoint is half done: it is neither saved nor solved."""
-        until = time.monotonic() + UNLEARN_S
+        until = time.monotonic() + TURN_S
         for counts in self._unlearning or ():
             for key, count in counts.items():
-                self._note_pairs(context_of(key), count)
+                self._unsolved.note(context_of(key), count)
                 self._metrics.unlearned.labels(context_of(key)).inc(count)
+            self._leading.gets_on()
             if time.monotonic() >= until:
                 self._progress.turn(assigned=True, behind=1, moved=1)
                 return False
         self._unlearning = None
         return True
-
-    def _note_pairs(self, context: str, count: int) -> None:
-        if not self._unsolved:
-            self._unsolved_since = time.monotonic()
-        self._unsolved[context] = self._unsolved.get(context, 0) + count
 
     def _checkpoint_if_due(self, checkpoint: Checkpoint) -> None:
         waited = time.monotonic() - self._checkpointed_at
@@ -266,6 +285,7 @@ class Solver:
     def _save(self, checkpoint: Checkpoint) -> None:
         with self._metrics.checkpoint_seconds.time():
             self._weights.save_checkpoint(checkpoint)
+        self._leading.gets_on()
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
         self._erasing = True
@@ -276,13 +296,18 @@ class Solver:
             self._erasing = self._store.erase(READ_BATCHES, self._owner, checkpoint.stamp) > 0
 
     def _solve_if_due(self, checkpoint: Checkpoint) -> None:
-        waited = time.monotonic() - self._unsolved_since
-        many = sum(self._unsolved.values()) >= self._settings.rows
-        due = many or waited >= self._settings.interval
-        if self._unsolved and due and not self._behind(checkpoint):
-            for context in sorted(self._unsolved):
-                self._publisher.publish(checkpoint, context, self._features)
-                del self._unsolved[context]
+        """Contexts whose turn it is, one after the other, for as long as a step may take; at least one."""
+        until = time.monotonic() + TURN_S
+        while context := self._due(checkpoint):
+            self._publisher.publish(checkpoint, context, self._features)
+            self._unsolved.solved(context)
+            self._leading.gets_on()
+            if time.monotonic() >= until:
+                return
+
+    def _due(self, checkpoint: Checkpoint) -> str | None:
+        """The next context to be solved."""
+        return None if self._behind(checkpoint) else self._unsolved.due()
 
     def _behind(self, checkpoint: Checkpoint) -> bool:
         """Whether not all is folded in that was there at take-over or that weights in force know: none may

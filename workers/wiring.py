@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Build = Callable[[Settings, Metrics, "Bound"], Worker]
+Beat = Callable[[], None]
+Build = Callable[[Settings, Metrics, "Bound", Beat], Worker]
+"""The last is told when a turn of the loop takes long and gets on."""
 
 EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 
 
-def build_ingest(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
+def build_ingest(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
     """Texts from Kafka into the context."""
     from workers.adapters.embedders import load
     from workers.adapters.kafka.sink import KafkaSink
@@ -50,7 +52,7 @@ def build_ingest(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
     return worker
 
 
-def build_solver(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
+def build_solver(settings: Settings, metrics: Metrics, bound: Bound, beat: Beat) -> Worker:
     """The context into weights."""
     from workers.adapters.redis import RedisContextStore, RedisLeaseStore, RedisWeightsStore
     from workers.solver import Solver
@@ -60,12 +62,12 @@ def build_solver(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
         store = RedisContextStore(connection)
         store.log()  # raises where this is now the store of another system
         weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
-        worker = Solver(store, weights, leases, settings, metrics)
+        worker = Solver(store, weights, leases, settings, metrics).watched_by(beat)
         undo.pop_all()
     return worker
 
 
-def build_responder(settings: Settings, metrics: Metrics, bound: Bound) -> Worker:
+def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
     """Queries and the context into answers."""
     from workers.adapters.embedders import load
     from workers.adapters.redis import RedisContextStore, RedisWeightsStore
@@ -143,7 +145,7 @@ def run(name: str, settings: Settings) -> int:
     _say_of(settings)
     metrics = Metrics()
     bound = Bound()
-    loop = Loop(lambda: build(settings, metrics, bound), settings.lifecycle, metrics)
+    loop = Loop(lambda: build(settings, metrics, bound, loop.beat), settings.lifecycle, metrics)
     loop.install_signal_handlers()
     watchdog = Watchdog(lambda: loop.turns, settings.lifecycle)
     probes: ProbeServer | None = None

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from workers.core.grid import SCALE
-from workers.core.refine import MAX_RIDGE, MAX_STEPS, ExactSystem, refine, snapped_ridge
+from workers.core.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
 from workers.core.solve import solve, solve_weights
 from workers.core.statistics import Statistics
+from workers.core.weights import MAX_RIDGE
 
 Floats = NDArray[np.float64]
 Rationals = list[list[Fraction]]

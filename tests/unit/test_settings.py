@@ -269,3 +269,46 @@ def test_groups_and_transactional_ids_belong_to_the_prefix(monkeypatch: pytest.M
     monkeypatch.setenv("HURNET_RESPONDER_GROUP", "")
     loaded = settings.load()
     assert (loaded.ingest.group, loaded.responder.group) == ("mine", "blue-responder")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"RIDGE": "-1"}, "HURNET_SOLVE_RIDGE.*greater than or equal to 0"),
+        ({"RIDGE": "nan"}, "HURNET_SOLVE_RIDGE.*finite"),
+        ({"RIDGE": "inf"}, "HURNET_SOLVE_RIDGE.*finite"),
+        ({"RIDGE": "1e400"}, "HURNET_SOLVE_RIDGE.*finite"),
+        ({"RIDGE": "1e10"}, "HURNET_SOLVE_RIDGE.*less than"),
+        ({"RIDGE": "1e-30"}, "HURNET_SOLVE_RIDGE.*told from 0"),
+        ({"RIDGE": "cgv"}, "HURNET_SOLVE_RIDGE.*'gcv'"),
+        ({"RIDGE": "1e9", "HALF_LIFE": "60"}, "HURNET_SOLVE_RIDGE must be below"),
+        ({"HALF_LIFE": "nan"}, "HURNET_SOLVE_HALF_LIFE"),
+        ({"HALF_LIFE": "inf"}, "HURNET_SOLVE_HALF_LIFE"),
+        ({"HALF_LIFE": "-60"}, "HURNET_SOLVE_HALF_LIFE"),
+        ({"HALF_LIFE": "59"}, "HURNET_SOLVE_HALF_LIFE must be at least 60"),
+        ({"HALF_LIFE": "60", "RIDGE": "gcv"}, "HURNET_SOLVE_HALF_LIFE needs a fixed ridge"),
+        ({"HALF_LIFE": "60", "FEATURES": "gaussian:256"}, "HURNET_SOLVE_HALF_LIFE and kernel features"),
+        ({"FEATURES": "gaussian:1000000000"}, "HURNET_SOLVE_FEATURES: must be none, or a kernel"),
+        ({"FEATURES": "gaussian"}, "HURNET_SOLVE_FEATURES: must be none"),
+        ({"FEATURES": "gaussian:256:0"}, "HURNET_SOLVE_FEATURES: must be none"),
+        ({"FEATURES": "gaussian:256:nan"}, "HURNET_SOLVE_FEATURES: must be none"),
+        ({"FEATURES": "arccosine:256:1"}, "HURNET_SOLVE_FEATURES: must be none"),
+        ({"ROWS": "0"}, "HURNET_SOLVE_ROWS"),
+        ({"CHECKPOINT_ROWS": "-5"}, "HURNET_SOLVE_CHECKPOINT_ROWS"),
+        ({"CHECKPOINT_ROWS": "9" * 30}, "HURNET_SOLVE_CHECKPOINT_ROWS"),
+        ({"INTERVAL": "nan"}, "HURNET_SOLVE_INTERVAL"),
+        ({"CHECKPOINT_INTERVAL": "-1"}, "HURNET_SOLVE_CHECKPOINT_INTERVAL"),
+        ({"INTERCEPT": "perhaps"}, "HURNET_SOLVE_INTERCEPT"),
+        ({"DEVICE": "abacus"}, "HURNET_SOLVE_DEVICE"),
+        ({"LEASE": "0"}, "HURNET_SOLVE_LEASE"),
+        ({"LEASE": "5"}, "HURNET_SOLVE_LEASE must be more than 1.5 times HURNET_REDIS_TIMEOUT"),
+        ({"PATIENCE": "0"}, "HURNET_SOLVE_PATIENCE"),
+    ],
+)
+def test_a_wrong_setting_of_the_solver_is_told_in_words(
+    wrong: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in wrong.items():
+        monkeypatch.setenv(f"HURNET_SOLVE_{name}", value)
+    with pytest.raises(ConfigurationError, match=said):
+        settings.load()

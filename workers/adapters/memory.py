@@ -31,6 +31,7 @@ from workers.ports import (
     Appended,
     Checkpoint,
     Committed,
+    GetsOn,
     Holding,
     PublishedWeights,
     Refused,
@@ -362,6 +363,7 @@ class MemoryWeightsStore:
 
     def __init__(self, server: MemoryServer | None = None) -> None:
         self._server = server or MemoryServer()
+        self.gets_on: GetsOn = lambda: None
         self._owner = ""
 
     def claim(self, owner: str) -> None:
@@ -374,6 +376,7 @@ class MemoryWeightsStore:
             return Checkpoint(features=features)
         if checkpoint.features != features:
             return Checkpoint(features=checkpoint.features)
+        self.gets_on()
         if any(statistics.dimension != dimension for statistics in checkpoint.statistics.values()):
             raise ContextError(f"the checkpoint is not of dimension {dimension}")
         return checkpoint
@@ -381,6 +384,7 @@ class MemoryWeightsStore:
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self._server.changed:
             self._check_owner()
+            self.gets_on()
             for statistics in checkpoint.statistics.values():
                 statistics.mark_saved()
             for unlearned in checkpoint.unlearned:
@@ -433,6 +437,10 @@ class MemoryWeightsStore:
             for weights in self._server.data.weights.values():
                 known |= {p: max(w, known.get(p, NOTHING)) for p, w in weights.watermarks.items()}
             return known
+
+    def published_ms(self) -> Mapping[str, int]:
+        with self._server.changed:
+            return {context: weights.published_ms for context, weights in self._server.data.weights.items()}
 
     def weights(self, context: str) -> PublishedWeights | None:
         return self._server.data.weights.get(context)

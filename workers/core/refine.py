@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workers.core.weights import MAX_RIDGE
+
 MAX_STEPS: Final = 3
-MAX_RIDGE: Final = 2.0**33
 
 _UNIT_BITS = 28  # G's unit is 2**-28
 _RIDGE_BITS = 64

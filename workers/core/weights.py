@@ -16,6 +16,10 @@ from workers.core.context import Vectors
 from workers.core.features import NONE
 from workers.core.grid import SCALE
 
+MAX_RIDGE: Final = 2.0**33
+"""Below which a ridge fits beside G in integers (core/refine.py)."""
+LEAST_RIDGE: Final = 2.0**-64
+"""What a ridge is rounded to a multiple of: anything smaller would be 0."""
 MAX_INVERSE_ERROR: Final = 1e-6
 """‖(G + λI)P - I‖_F/√d from which weights are refused."""
 

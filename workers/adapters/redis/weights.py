@@ -32,7 +32,7 @@ from workers.core.context import NOTHING, ShardState
 from workers.core.features import NONE
 from workers.core.formats import CHECKPOINT, NewerFormat, check_format
 from workers.errors import ContextReplaced, Superseded, TransientError, Unreadable, UpgradeNeeded
-from workers.ports import Checkpoint, PublishedWeights, Unlearned
+from workers.ports import Checkpoint, GetsOn, PublishedWeights, Unlearned
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class RedisWeightsStore:
         self._prefix = f"{connection.prefix}:{{solver}}"
         self._meta = f"{connection.prefix}:meta"
         self._bound = connection.bound
+        self.gets_on: GetsOn = lambda: None
         self._owner = ""
         self._stamps: set[str] = (
             set()
@@ -98,10 +99,12 @@ class RedisWeightsStore:
         stored = header.get(b"features", NONE.encode()).decode()
         if stored != features:
             return Checkpoint(features=stored)
-        checkpoint = self._loaded(header, dimension)
+        try:
+            checkpoint = self._loaded(header, dimension)
+        finally:  # whatever was found then counts for nothing
+            if self._client.hget(self._key("checkpoint"), "stamp") != header[b"stamp"]:
+                raise TransientError("the checkpoint was saved while it was read")
         checkpoint.features, checkpoint.stamp = features, header[b"stamp"].decode()
-        if self._client.hget(self._key("checkpoint"), "stamp") != header.get(b"stamp"):
-            raise TransientError("the checkpoint was saved while it was read")
         self._stamps, self._held = {checkpoint.stamp}, dict(checkpoint.statistics)
         return checkpoint
 
@@ -203,6 +206,14 @@ class RedisWeightsStore:
         return known
 
     @guarded
+    def published_ms(self) -> Mapping[str, int]:
+        contexts = list(self.versions())
+        pipe = self._client.pipeline(transaction=False)
+        for context in contexts:
+            pipe.hget(self._key("weights", context), "published_ms")
+        return dict(zip(contexts, map(published.number, pipe.execute()), strict=True))
+
+    @guarded
     def weights(self, context: str) -> PublishedWeights | None:
         """Raises `UpgradeNeeded` where a newer program wrote them, `Unreadable` where they are damaged."""
         fields = self._hash("weights", context)
@@ -239,17 +250,25 @@ class RedisWeightsStore:
                 watermark, rows, epoch = state
                 checkpoint.shards[int(partition)] = ShardState(watermark, rows, epoch)
             checkpoint.pane = int(header.get(b"pane", 0))
-            for name, gram in self._hash("grams").items():
-                sums = dict(self._client.hscan_iter(self._key("sums", name.decode()), count=COMMAND_WRITES))
-                statistics = Statistics.unpack(
-                    unseal(gram), [(a.decode(), unseal(s)) for a, s in sums.items()]
-                )
+            for name in self._client.hkeys(self._key("grams")):
+                gram = self._client.hget(self._key("grams"), name) or b""
+                sums = {answer.decode(): unseal(s) for answer, s in self._sums(name.decode())}
+                statistics = Statistics.unpack(unseal(gram), sums.items())
+                self.gets_on()
                 if statistics.dimension != dimension:
                     raise ValueError(f"dimension {statistics.dimension}, not {dimension}")
                 checkpoint.statistics[name.decode()] = statistics
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(error) from error
         return checkpoint
+
+    def _sums(self, key: str) -> Iterator[tuple[bytes, bytes]]:
+        """Some may come twice."""
+        cursor = None
+        while cursor != 0:
+            cursor, found = self._client.hscan(self._key("sums", key), cursor or 0, count=COMMAND_WRITES)
+            yield from found.items()
+            self.gets_on()
 
     def _save_changes(
         self, checkpoint: Checkpoint, header: Mapping[str, str], audit: Mapping[str, str]
@@ -282,7 +301,10 @@ class RedisWeightsStore:
         pipe.execute()
 
     def _save_whole(
-        self, checkpoint: Checkpoint, header: Mapping[str, str], audit: Mapping[str, str]
+        self,
+        checkpoint: Checkpoint,
+        header: Mapping[str, str],
+        audit: Mapping[str, str],
     ) -> None:
         with self._fenced(self._key("checkpoint")) as pipe:
             stale = [self._key("sums", name.decode()) for name in pipe.hkeys(self._key("grams"))]
@@ -296,6 +318,7 @@ class RedisWeightsStore:
                 pipe.multi()
                 _put(pipe, writes)
                 pipe.execute()
+            self.gets_on()
         self._stamps = {header["stamp"]}
         self._held = dict.fromkeys(checkpoint.statistics, _UNKNOWN)
         with self._fenced(self._key("checkpoint")) as pipe:

@@ -1,0 +1,308 @@
+"""Who leads, for how long, and what solvers do that take longer than their lease."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.unit.test_solver import World, pairs
+from workers import publishing
+from workers import solver as solver_module
+from workers.adapters.memory import MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from workers.core.context import NOTHING, Batch
+from workers.core.solve import solve
+from workers.core.statistics import Statistics
+from workers.core.weights import Weights
+from workers.errors import Superseded, TransientError
+from workers.leading import Leading
+from workers.parts import in_turn, split
+from workers.ports import Checkpoint, PublishedWeights
+from workers.solver import Solver
+from workers.unsolved import Unsolved
+
+LEASE = 0.15
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "WAIT_S", 0.01)
+
+
+def leading(server: MemoryServer, owner: str, patience: float = 60.0) -> Leading:
+    return Leading(MemoryLeaseStore(server), "solver", owner, LEASE, patience)
+
+
+def test_while_a_piece_of_work_takes_long_the_lease_is_kept_and_told() -> None:
+    server, beats = MemoryServer(), list[float]()
+    first, second = leading(server, "first"), leading(server, "second")
+    first.beat = lambda: beats.append(time.monotonic())
+    assert first.leads()
+    with first.at_work():
+        for _ in range(20):
+            time.sleep(LEASE / 5)
+            assert not second.leads()
+    assert len(beats) > 5
+    assert first.leads()
+    time.sleep(LEASE * 1.5)
+    assert second.leads()  # nobody keeps it between pieces
+    assert not first.leads()
+    assert first.holder == "second"
+
+
+def test_work_that_hangs_loses_the_lease_when_patience_ends() -> None:
+    server, beats = MemoryServer(), list[float]()
+    first, second = leading(server, "first", patience=2 * LEASE), leading(server, "second")
+    first.beat = lambda: beats.append(time.monotonic())
+    assert first.leads()
+    began = time.monotonic()
+    with first.at_work():
+        while not second.leads():
+            assert time.monotonic() - began < 20
+            time.sleep(0.01)
+    assert time.monotonic() - began > 2 * LEASE
+    assert max(beats) - began < 4 * LEASE
+    assert not first.leads()
+
+
+def test_work_that_gets_on_keeps_the_lease_for_longer_than_its_patience() -> None:
+    server = MemoryServer()
+    first, second = leading(server, "first", patience=2 * LEASE), leading(server, "second")
+    assert first.leads()
+    with first.at_work():
+        for _ in range(30):
+            time.sleep(LEASE / 5)
+            first.gets_on()
+            assert not second.leads()
+
+
+class Unreachable(MemoryLeaseStore):
+    """For some time."""
+
+    away = False
+
+    def acquire(self, role: str, owner: str, ttl_s: float) -> str:
+        if self.away:
+            raise TransientError("the store is away")
+        return super().acquire(role, owner, ttl_s)
+
+
+def test_a_lease_that_can_t_be_renewed_for_a_moment_is_tried_again() -> None:
+    server = MemoryServer()
+    store = Unreachable(server)
+    first = Leading(store, "solver", "first", 0.6, 60.0)
+    assert first.leads()
+    with first.at_work():
+        store.away = True
+        time.sleep(0.3)
+        store.away = False
+        time.sleep(0.6)
+        assert not leading(server, "second").leads()
+
+
+def test_no_thread_outlives_the_work() -> None:
+    first = leading(MemoryServer(), "first")
+    assert first.leads()
+    for _ in range(20):
+        with first.at_work():
+            pass
+    assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
+
+
+@contextmanager
+def slow_solves(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[Counter[str]]:
+    """Solves that take so long; gives how often each context was published."""
+    published: Counter[str] = Counter()
+    publish = MemoryWeightsStore.publish
+
+    def slow(statistics: Statistics, *how: object, **more: object) -> Weights:
+        time.sleep(seconds)
+        return solve(statistics, *how, **more)  # type: ignore[arg-type]
+
+    def counted(self: MemoryWeightsStore, weights: PublishedWeights) -> None:
+        publish(self, weights)
+        published[weights.context] += 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "solve", slow)
+        patch.setattr(MemoryWeightsStore, "publish", counted)
+        yield published
+
+
+def of_many_contexts(count: int) -> World:
+    world = World()
+    for i in range(count):
+        world.append(*pairs(i, i + 1), context=f"c{i:02d}")
+    return world
+
+
+def test_two_solvers_don_t_take_the_role_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All contexts take ten times the lease to be solved, and one of them twice the lease."""
+    world, ended = of_many_contexts(12), Counter[str]()
+    until = time.monotonic() + 12
+
+    def run(name: str) -> None:
+        """As under a supervisor that starts it again."""
+        while time.monotonic() < until and len(world.server.data.weights) < 12:
+            one = world.solver(lease=LEASE, interval=0)
+            try:
+                while time.monotonic() < until and len(world.server.data.weights) < 12:
+                    one.step()
+            except Superseded:
+                ended[name] += 1
+
+    with slow_solves(monkeypatch, 2 * LEASE) as published:
+        threads = [threading.Thread(target=run, args=[name]) for name in "AB"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not ended
+    assert len(published) == 12
+    assert max(published.values()) == 1
+
+
+def test_a_step_solves_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "TURN_S", 0.05)
+    world = of_many_contexts(6)
+    solver = world.solver(interval=0)
+    with slow_solves(monkeypatch, 0.06) as published:
+        for done in range(1, 7):
+            solver.step()
+            assert len(published) == done
+
+
+def test_solvers_that_don_t_live_long_get_through_all_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each publishes two of them and is killed."""
+    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
+    world = of_many_contexts(6)
+    for _ in range(6):
+        world.server.data.leases.clear()
+        solver = world.solver(interval=0, checkpoint_interval=0)
+        before = sum(world.server.data.versions.values())
+        while sum(world.server.data.versions.values()) < before + 2:
+            solver.step()
+        time.sleep(0.002)  # so that it shows which were published first
+    assert world.server.data.versions == {f"c{i:02d}": 2 for i in range(6)}
+
+
+def test_a_step_folds_in_for_a_bounded_time_and_forgets_no_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
+    monkeypatch.setattr(solver_module, "PART_ROWS", 1)
+    world = World()
+    for first in range(0, 40, 4):
+        world.append(*pairs(first, first + 2), partition=0)
+        world.append(*pairs(first + 2, first + 4), partition=1)
+    solver = world.solver(interval=3600)
+    for step in range(1, 21):
+        solver.step()
+        assert solver._checkpoint is not None
+        assert solver._checkpoint.statistics["default"].count == 2 * step
+        rows = [shard.rows for shard in solver._checkpoint.shards.values()]
+        assert max(rows) - min([*rows, 0] if len(rows) == 1 else rows) <= 2
+    assert solver._checkpoint is not None
+    assert solver._checkpoint.statistics["default"].digest() == world.clean().digest()
+
+
+def test_what_was_read_and_not_folded_in_is_read_again_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
+    monkeypatch.setattr(solver_module, "PART_ROWS", 1)
+    world = World()
+    for first in range(0, 20, 2):
+        world.append(*pairs(first, first + 2))
+    solver = world.solver(interval=3600)
+    for step in range(40):
+        if step % 5 == 3:
+            solver._checkpoint = None  # as after a reply that was lost
+        solver.step()
+    assert world.server.data.checkpoint.statistics["default"].digest() == world.clean().digest()
+
+
+class Slow(MemoryWeightsStore):
+    """Loading and saving take twice the lease, in parts."""
+
+    def load_checkpoint(self, dimension: int, features: str = "none") -> Checkpoint:
+        self._take()
+        return super().load_checkpoint(dimension, features)
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self._take()
+        super().save_checkpoint(checkpoint)
+
+    def _take(self) -> None:
+        for _ in range(10):
+            time.sleep(LEASE / 5)
+            self.gets_on()
+
+
+def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
+    world = World()
+    world.append(*pairs(0, 9))
+    first = with_store(world.solver(lease=LEASE, patience=LEASE), Slow(world.server))
+    second = world.solver(lease=LEASE)
+
+    def three_steps() -> None:
+        for _ in range(3):
+            first.step()
+
+    turns = threading.Thread(target=three_steps)
+    turns.start()
+    time.sleep(LEASE / 3)
+    while turns.is_alive():
+        second.step()
+        assert "standing by" in second.unready()[0]
+    turns.join()
+    assert world.server.data.versions == {"default": 1}
+
+
+def with_store(solver: Solver, weights: MemoryWeightsStore) -> Solver:
+    weights.gets_on = solver._leading.gets_on
+    solver._weights = solver._publisher._weights = weights
+    return solver
+
+
+def test_the_queue_is_fair_and_counts_pairs() -> None:
+    queue = Unsolved(interval=3600, rows=10)
+    queue.begin(["b", "a", "new"], {"a": 7, "b": 3})
+    assert queue.due() is None
+    queue.note("a", 6)
+    assert queue.due() is None
+    queue.note("late", 1)
+    assert queue.due() == "new"  # its weights are the oldest: it has none
+    queue.solved("new")
+    assert queue.due() is None
+    queue.note("late", 3)
+    order = []
+    queue = Unsolved(interval=0, rows=10)
+    queue.begin(["b", "a"], {"a": 7, "b": 3})
+    for _ in range(4):
+        context = queue.due()
+        assert context is not None
+        order.append(context)
+        queue.solved(context)
+        queue.note("b", 1)
+        queue.note("a", 1)
+    assert order == ["b", "a", "b", "a"]
+
+
+def test_batches_are_taken_in_turn_and_in_parts() -> None:
+    world = World()
+    for partition, count in ((0, 3), (1, 1), (2, 2)):
+        for _ in range(count):
+            world.append(*pairs(0, 2), partition=partition)
+    batches: list[Batch] = list(world.store.tail({}, 9).batches)
+    turns = [batch.partition for batch in in_turn(batches)]
+    assert turns[:5] == [0, 1, 2, 0, 2]
+    per_shard: dict[int, int] = dict.fromkeys(range(3), NOTHING)
+    for batch in in_turn(batches):
+        assert batch.watermark > per_shard[batch.partition]
+        per_shard[batch.partition] = batch.watermark
+    assert [len(part) for part in split(batches, 4)] == [2, len(batches) - 2]
+    assert [len(part) for part in split(batches, 0)] == [1, len(batches) - 1]
+    assert [len(part) for part in split(batches, 10**9)] == [len(batches), 0]
