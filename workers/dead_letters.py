@@ -6,13 +6,13 @@ import base64
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from schemas.dead_letter import MAX_EXCERPT, DeadLetter, Reason
-from workers.errors import TooManyDeadLetters
-from workers.ports import Outgoing, Record
+from workers.errors import ConfigurationError, TooManyDeadLetters, Undeliverable
+from workers.ports import Outgoing, Record, Sink
 from workers.settings import IngestSettings
 
 log = structlog.get_logger()
@@ -44,6 +44,14 @@ def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail:
         sha256=fault.sha256 if fault else _sha256(record.value),
     )
     return Outgoing(topic, letter.encode(), key=record.coordinates.encode())
+
+
+def send_all(sink: Sink, letters: Sequence[Outgoing]) -> None:
+    """A dead letter is small: a topic that refuses it was made wrongly."""
+    try:
+        sink.send(letters)
+    except Undeliverable as error:
+        raise ConfigurationError(f"a dead letter can't be delivered: {error}") from error
 
 
 def _sha256(value: bytes | None) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 
 from workers.core.context import NOTHING, Deletion, LogIdentity, ShardState
-from workers.dead_letters import DeadLetterAlarm, dead_letter
+from workers.dead_letters import DeadLetterAlarm, dead_letter, send_all
 from workers.errors import ContextGap, ForeignLog
 from workers.intake import Intake, embed, intakes_of
 from workers.metrics import Metrics
@@ -321,7 +321,7 @@ class Ingest:
         repeats them, rather than losing them."""
         if intake.rejected:
             letters = [dead_letter(self._dead_letters, self.name, *reject) for reject in intake.rejected]
-            self._sink.send(letters)
+            send_all(self._sink, letters)
         with self._metrics.append_seconds.time():
             return self._store.append(intake.batch(), expected)
 

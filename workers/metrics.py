@@ -199,4 +199,10 @@ class Metrics:
         self.queries_skipped = self._counter(
             "queries_skipped", "queries known to be gone before they were answered", "reason"
         )
+        self.answers_cut = self._counter(
+            "answers_cut", "answers from which candidates were left out, so that they fit into a message"
+        )
+        self.turns_cut = self._counter(
+            "turns_cut", "turns that left queries to the next one for want of time or room"
+        )
         self.queries_waiting = self._gauge("queries_waiting", "queries waiting for their min_watermarks")

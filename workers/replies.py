@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -32,7 +32,10 @@ TURN_BYTES = 8 << 20
 """Of the answers made in one turn, and so in one transaction; the last one may go beyond it."""
 
 PART_LETTERS = 32_768
-"""Of queries that are embedded and searched for together; a longer one is alone."""
+PART_QUERIES = 64
+PART_S = 1.0
+"""Queries are embedded and searched for together, which can't be stopped half-way: so many letters of them at
+most, one that is longer alone, and so many queries, or as few as are answered within that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Replies:
         self._memory = memory
         self._embedder = embedder
         self._settings = settings
+        self._most = PART_QUERIES
         self._judge = Judge(memory, embedder.identity, settings)
 
     def answer(self, batch: Sequence[Pending], until: float = math.inf) -> list[Reply]:
@@ -62,13 +66,22 @@ class Replies:
         until `until` (monotonic seconds) and room for in `TURN_BYTES`."""
         replies: list[Reply] = []
         size = 0
-        for part in _parts(batch):
+        while len(replies) < len(batch):
+            part = _part(batch[len(replies) : len(replies) + self._most])
+            began = time.monotonic()
             some = self._answer_part(part, until)
+            self._learn((time.monotonic() - began) / len(some))
             replies += some
             size += sum(len(reply.value) for reply in some)
             if len(some) < len(part) or size > TURN_BYTES or time.monotonic() > until:
                 break
         return replies
+
+    def _learn(self, seconds: float) -> None:
+        """To answer a query took so long: what is slower than thought counts at once, what is faster by and
+        by."""
+        fitting = int(PART_S / max(seconds, PART_S / PART_QUERIES))
+        self._most = max(1, min(fitting, 2 * self._most))
 
     def _answer_part(self, batch: Sequence[Pending], until: float) -> list[Reply]:
         """Those before the first that there was no time for."""
@@ -168,18 +181,11 @@ def _rejected(pending: Pending, why: tuple[Reason, str]) -> Reply:
     return Reply.of(rejected, rejection(rejected))
 
 
-def _parts(batch: Sequence[Pending]) -> Iterator[Sequence[Pending]]:
-    """Runs of queries that together stay within `PART_LETTERS`: embedding can't be stopped half-way."""
-    first = letters = 0
+def _part(batch: Sequence[Pending]) -> Sequence[Pending]:
+    """The first query, and those after it that together stay within `PART_LETTERS`."""
+    letters = 0
     for i, pending in enumerate(batch):
-        mine = len(pending.query.text) if pending.query else 0
-        if i > first and letters + mine > PART_LETTERS:
-            yield batch[first:i]
-            first, letters = i, 0
-        letters += mine
-    if first < len(batch):
-        yield batch[first:]
-
-
-def _finite(figure: float) -> float | None:
-    return figure if math.isfinite(figure) else None
+        letters += len(pending.query.text) if pending.query else 0
+        if i and letters > PART_LETTERS:
+            return batch[:i]
+    return batch

@@ -245,6 +245,7 @@ class Responder:
         if any(reply.answer.receipt for reply in replies):  # else nothing was scored
             self._metrics.score_seconds.observe(time.perf_counter() - began)
         self._pending.give_back(taken[len(replies) :])
+        self._metrics.turns_cut.inc(len(replies) < len(taken))
         return len(replies) if self._deliver(replies) else 0
 
     def _admitted(self, taken: Sequence[Pending], until: float) -> list[Pending]:
@@ -303,6 +304,7 @@ class Responder:
         now = time.monotonic()
         for reply in replies:
             self._metrics.queries.labels(reply.answer.outcome).inc()
+            self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
             self._metrics.answer_seconds.observe(now - reply.pending.received)
             if reply.pending.rejection:
                 self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()

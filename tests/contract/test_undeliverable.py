@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -70,10 +70,14 @@ Build = Callable[..., System]
 def system(kafka_bootstrap: str, unique: str) -> Iterator[Build]:
     made: list[System] = []
 
-    def build(kind: type[TransactionalExchange] | type[AtLeastOnceExchange], **mine: str) -> System:
+    def build(
+        kind: type[TransactionalExchange] | type[AtLeastOnceExchange],
+        texts: Sequence[str] = (),
+        **mine: str,
+    ) -> System:
         kafka = named(KafkaSettings(bootstrap=kafka_bootstrap, session_timeout=6), unique)
         create(kafka_bootstrap, kafka, **mine)
-        made.append(started(kafka, kind))
+        made.append(started(kafka, kind, texts))
         return made[-1]
 
     yield build
@@ -98,7 +102,7 @@ def create(bootstrap: str, kafka: KafkaSettings, **mine: str) -> None:
 def started(
     kafka: KafkaSettings,
     kind: type[TransactionalExchange] | type[AtLeastOnceExchange],
-    store: World | None = None,
+    texts: Sequence[str] = (),
 ) -> System:
     settings = ResponderSettings(
         group=f"g-{kafka.queries}",
@@ -108,7 +112,9 @@ def started(
         reply_topics=".*",
         transaction_deadline=3,
     )
-    world = store or World()
+    world = World()
+    if texts:
+        world.teach(*((text, None) for text in texts))
     world.teach(*PAIRS, *((f"rain {i} {'x' * 300}", f"{i} {'y' * 300}") for i in range(30)))
     stores = MemoryContextStore(world.server), MemoryWeightsStore(world.server)
     exchange: Exchange = kind(kafka, settings)
@@ -128,6 +134,18 @@ def test_answers_above_what_a_reply_topic_takes_are_rejected_alone(
     made.ask("g")
     assert made.answers(made.kafka.answers, 8) == {"a": "answered", "large": "rejected", "g": "answered"}
     assert made.answers(made.mine, 8) == dict.fromkeys("bcdef", "answered")
+
+
+@KINDS
+def test_an_answer_of_many_long_texts_fits_into_a_message(
+    system: Build, kind: type[TransactionalExchange]
+) -> None:
+    made = system(kind, texts=["rain " * 3_000 + str(i) for i in range(120)])
+    made.ask("a")
+    made.ask("large", top_k=100)
+    made.ask("mine", to=made.mine, top_k=100)
+    assert made.answers(made.kafka.answers, 3) == {"a": "answered", "large": "answered"}
+    assert made.answers(made.mine, 3) == {"mine": "answered"}
 
 
 @KINDS

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import Query
+from schemas import Coordinates, Query
 from schemas.answer import MAX_ANSWER_BYTES
 from schemas.base import MAX_REASON, MAX_TEXT
 from tests.unit.test_responder import EMBEDDER, PAIRS, World, only, turn
@@ -358,3 +358,50 @@ def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [a.id for a in world.answers()] == [f"q{i}" for i in range(9)]
     assert max(delivered) < 2_000_000 + MAX_ANSWER_BYTES
     assert len(delivered) == 3
+
+
+def test_of_slow_queries_fewer_are_searched_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[int] = []
+    ranked = answering.ranked
+
+    def counted(texts: Sequence[str], *rest: Any) -> Any:
+        parts.append(len(texts))
+        return ranked(texts, *rest)
+
+    monkeypatch.setattr(replies, "ranked", counted)
+    monkeypatch.setattr(replies, "PART_S", 0.05)
+    world = World()
+    world.teach(*PAIRS)
+    responder = world.responder()
+    turn(responder)
+    with monkeypatch.context() as patched:
+        slow(patched, 0.01)
+        for round_ in range(3):
+            world.ask(*[Query(text="rain", id=f"q{round_} {i}") for i in range(20)])
+            turn(responder, 2)
+    assert max(parts[3:]) <= 5, "the first ones showed that a query takes 10 ms"
+    world.ask(*[Query(text="rain", id=f"r{i}") for i in range(60)])
+    turn(responder)
+    assert max(parts) > 20, "quick ones again"
+    assert len(world.answers()) == 120
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(text="rain", exclude=Coordinates(partition=2**31 - 1, offset=2**63 - 1)),
+        Query(text="rain", exclude=Coordinates(partition=0, offset=0), top_k=100),
+        Query(text="rain", min_watermarks={p: 2**63 - 1 for p in range(4_096)}),
+        Query(text="\u202e\u0301" * 2_000, id="\u2028" * 256),
+        Query(text="rain", context="a" * 64),
+        Query(text="rain", timeout_ms=60_000, min_watermarks={2**31 - 1: 0}),
+    ],
+)
+@pytest.mark.parametrize("p", [2.0, 1.1, 8.0])
+def test_queries_at_their_bounds_are_answered(query: Query, p: float) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(query)
+    turn(world.responder(p=p, wait=0))
+    answer = only(world.answers())
+    assert answer.outcome in ("answered", "abstained", "timed-out")

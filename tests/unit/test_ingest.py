@@ -17,7 +17,13 @@ from workers.adapters.memory import MemoryContextStore, MemoryServer
 from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
 from workers.core.context import Batch, Entry, Vectors
 from workers.core.shares import MAX_BATCH_BYTES
-from workers.errors import ContextGap, EmbedderMismatch, TooManyDeadLetters, TransientError
+from workers.errors import (
+    ConfigurationError,
+    ContextGap,
+    EmbedderMismatch,
+    TooManyDeadLetters,
+    TransientError,
+)
 from workers.ingest import Ingest
 from workers.metrics import Metrics
 from workers.ports import POLL_BYTES, Appended, Embedder, Outgoing, Refused
@@ -473,3 +479,11 @@ def test_records_as_large_as_can_be_are_put_aside_with_small_letters() -> None:
     letters = world.log.records("dead-letters")
     assert len(letters) == 20
     assert max(len(record.value or b"") for record in letters) < 20_000
+
+
+def test_a_topic_of_dead_letters_that_takes_none_is_configuration() -> None:
+    world = World()
+    world.log.max_message["dead-letters"] = 100
+    world.send(b"not json")
+    with pytest.raises(ConfigurationError, match="can't be delivered"):
+        turn(world.worker())

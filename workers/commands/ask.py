@@ -176,6 +176,8 @@ def _why(answer: Answer) -> Iterator[tuple[str, str]]:
             (f"  {rank}.", f"{c.scores.combined:.2f} {c.answer}")
             for rank, c in enumerate(answer.candidates[1:], start=2)
         )
+    if answer.candidates_dropped:
+        yield "  and", f"{answer.candidates_dropped:,} more that did not fit into the answer"
     if receipt is None:
         return
     if receipt.runner_up is not None and receipt.margin is not None:

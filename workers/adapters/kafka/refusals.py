@@ -13,7 +13,6 @@ from workers.ports import Outgoing
 _OF_THE_MESSAGE = (
     errors.CorruptRecordError,  # also what a compacted topic says of a message without a key
     errors.InvalidRecordError,
-    errors.InvalidTimestampError,
     errors.MessageSizeTooLargeError,
     errors.PolicyViolationError,
     errors.RecordListTooLargeError,
@@ -41,7 +40,7 @@ def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
 def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Undeliverable | None:
     """What of `messages` is refused for good, if that is the cause; `futures` are those of the first ones."""
     failed = {i: future.exception for i, future in enumerate(futures) if future.failed()}
-    suspects = {i for i, error in failed.items() if isinstance(error, _OF_THE_MESSAGE)}
+    suspects = {i for i, error in failed.items() if _of_the_message(error, messages[i])}
     if not suspects and isinstance(cause, _OF_THE_MESSAGE):  # its future has yet to be told
         suspects = {i for i in range(len(messages)) if i >= len(futures) or not futures[i].succeeded()}
     if suspects:
@@ -53,6 +52,13 @@ def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Excepti
         return None
     suspects = {i for i, message in enumerate(messages) if message.topic in topics}
     return Undeliverable(_text(messages, suspects, cause), suspects, topics)
+
+
+def _of_the_message(error: Exception, message: Outgoing) -> bool:
+    """Of a timestamp only if it was given: else a broker finds our clock wrong, and that passes."""
+    if isinstance(error, errors.InvalidTimestampError):
+        return message.timestamp_ms is not None
+    return isinstance(error, _OF_THE_MESSAGE)
 
 
 def own_refusal(messages: Sequence[Outgoing], place: int, error: Exception) -> Undeliverable:
