@@ -80,6 +80,7 @@ class Ingest:
         self._unplaced: set[int] = set()
         self._waiting = Waiting()
         self._served: Collection[int] = ()
+        self._full = False
         self._admitted: frozenset[str] = frozenset()
         self._admitted_at = 0.0
         self._committed: dict[int, int] = {}
@@ -136,8 +137,8 @@ class Ingest:
 
     def _poll(self) -> Polled:
         """What came of partitions of which nothing waits; at once if there is work for this turn."""
-        full = len(self._waiting) >= self._settings.batch
-        self._source.pause(self._source.assignment() if full else self._waiting.partitions())
+        self._full = len(self._waiting) >= self._settings.batch
+        self._source.pause(self._source.assignment() if self._full else self._waiting.partitions())
         try:
             return self._source.poll(0.0 if self._waiting else self._settings.poll, self._settings.batch)
         except ContextGap:
@@ -256,7 +257,7 @@ class Ingest:
 
     def _queue(self, records: Sequence[Record]) -> None:
         """What is new waits for its turn. A partition that brought nothing new is placed again."""
-        full = len(records) >= self._settings.batch  # what had no room is not to blame
+        full = self._full or len(records) >= self._settings.batch  # what had no room is not to blame
         for partition, fresh in self._fresh(records).items():
             self._waiting.add(partition, fresh)
         brought = {record.partition for record in records}
