@@ -25,7 +25,7 @@ from workers.errors import TransientError
 from workers.metrics import Metrics
 from workers.ports import Exchange, Outgoing
 from workers.responder import Responder
-from workers.settings import KafkaSettings, ResponderSettings, Settings
+from workers.settings import KafkaSettings, MetricsSettings, ResponderSettings, Settings
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
@@ -84,12 +84,12 @@ class Place:
         self.send(self.kafka.queries, query.encode())
 
     @contextmanager
-    def responder(self, instance: str, exactly_once: bool = True, wait: float = 60.0) -> Iterator[Responder]:
-        chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=wait)
+    def responder(self, instance: str, exactly_once: bool = True, stall: float = 30.0) -> Iterator[Responder]:
+        chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=60)
         kind = TransactionalExchange if exactly_once else AtLeastOnceExchange
         exchange: Exchange = kind(self.kafka, chosen)
         stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
-        settings = Settings(kafka=self.kafka, responder=chosen)
+        settings = Settings(kafka=self.kafka, responder=chosen, metrics=MetricsSettings(stall=stall))
         responder = Responder(exchange, *stores, EMBEDDER, settings, Metrics())
         try:
             yield responder
@@ -226,6 +226,25 @@ def test_what_retention_took_unanswered_is_told(place: Place) -> None:
         admin.delete_records({TopicPartition(place.kafka.queries, 0): 30})
     assert warned(place, "two", 10) == ["retention"]
     assert place.ids() == asked(0, 20) + asked(30, 40)
+
+
+def test_a_client_that_brings_nothing_any_more_is_soon_unready(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.adapters.kafka.source.LAG_INTERVAL_S", 0.2)
+    with place.responder("one", stall=1.0) as responder:
+        place.ask(0, 3)
+        place.turn(responder, 3)
+        assert responder.unready() == []
+        monkeypatch.setattr(responder._exchange._consumer, "poll", lambda *_, **__: {})  # type: ignore[attr-defined]
+        place.ask(3, 8)
+        place.until(lambda: bool(responder.unready()), lambda: stepped(responder))
+        assert responder.unready()[0].startswith("partition 0: 5 behind and not moving for")
+        monkeypatch.setattr("workers.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
+        unknown = "partition 0: not known how far behind for"
+        place.until(
+            lambda: any(r.startswith(unknown) for r in responder.unready()), lambda: stepped(responder)
+        )
 
 
 @pytest.mark.parametrize("grown", [2, 30])
