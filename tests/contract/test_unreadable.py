@@ -14,11 +14,12 @@ from crc32c import crc32c
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.codec import gzip_encode
+from kafka.errors import MessageSizeTooLargeError
 from kafka.protocol.producer import ProduceRequest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas import Answer
-from workers.adapters.kafka import KafkaHistory, KafkaSource
+from workers.adapters.kafka import KafkaHistory, KafkaSource, ensure_topics
 from workers.adapters.servers import KafkaServer
 from workers.commands.client import Client
 from workers.ports import Record
@@ -54,8 +55,8 @@ def sealed(raw: bytearray) -> bytes:
     return bytes(raw)
 
 
-def produce(admin: Any, topic: str, raw: bytes) -> None:
-    """`raw` as it is, past every check of a client."""
+def produce(admin: Any, topic: str, raw: bytes) -> int:
+    """`raw` as it is, past every check of a client; returns the broker's error code."""
     data = ProduceRequest.TopicProduceData
     partition = data.PartitionProduceData(index=0, records=raw)
     request = ProduceRequest(
@@ -73,7 +74,7 @@ def produce(admin: Any, topic: str, raw: bytes) -> None:
         return await manager.send(request, leader)
 
     (answered,) = manager.run(send).responses[0].partition_responses
-    assert answered.error_code == 0, answered
+    return int(answered.error_code)
 
 
 def bomb(size: int) -> bytes:
@@ -92,10 +93,10 @@ def filled(kafka: KafkaServer, admin: Any, topic: str) -> None:
     misnamed = raw_batch(b"one", b"two", b"three")
     at = misnamed.index(b"name", misnamed.index(b"name") + 1)
     misnamed[at : at + 4] = b"\xff\xfe\xfdd"
-    produce(admin, topic, sealed(misnamed))  # 4 to 6
-    produce(admin, topic, bomb(1 << 26))  # 7
-    produce(admin, topic, sealed(raw_batch(b"damage me", b"and me")))  # 8, 9
-    produce(admin, topic, sealed(raw_batch(b"last")))  # 10
+    assert produce(admin, topic, sealed(misnamed)) == 0  # 4 to 6
+    assert produce(admin, topic, bomb(1 << 26)) == 0  # 7
+    assert produce(admin, topic, sealed(raw_batch(b"damage me", b"and me"))) == 0  # 8, 9
+    assert produce(admin, topic, sealed(raw_batch(b"last"))) == 0  # 10
 
 
 def damage_disk(kafka: KafkaServer, topic: str) -> None:
@@ -134,15 +135,22 @@ def test_all_that_can_be_read_is_and_the_rest_is_passed(kafka: KafkaServer, admi
         assert told(list(chain.from_iterable(history.read(0, 0, 10)))) == EXPECTED
 
 
+def test_a_broker_that_unpacks_questions_refuses_bombs(kafka: KafkaServer, admin: Any, unique: str) -> None:
+    names = dict.fromkeys(("texts", "answers", "dead_letters"), f"{unique}-other")
+    ensure_topics(KafkaSettings(bootstrap=kafka.bootstrap, queries=unique, **names), create=True)
+    assert produce(admin, unique, bomb(1 << 21)) == MessageSizeTooLargeError.errno
+    assert produce(admin, unique, bomb(1 << 10)) == 0
+
+
 def test_answers_are_found_among_them(kafka: KafkaServer, admin: Any, unique: str) -> None:
     settings = KafkaSettings(bootstrap=kafka.bootstrap, answers=unique, queries=f"{unique}-queries")
     admin.create_topics({settings.queries: {"num_partitions": 1}}, wait_for_metadata=True)
     admin.create_topics({unique: {"num_partitions": 1}}, wait_for_metadata=True)
     with Client(settings) as client:
-        produce(admin, unique, bomb(1 << 26))
+        assert produce(admin, unique, bomb(1 << 26)) == 0
         answer = Answer.model_construct(id="q", outcome="rejected", reason="r")
         raw = raw_batch(answer.encode(), header="correlation-id")
-        produce(admin, unique, sealed(raw))
+        assert produce(admin, unique, sealed(raw)) == 0
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if replies := list(client.replies(1.0)):

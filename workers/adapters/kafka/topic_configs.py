@@ -66,7 +66,9 @@ def wanted(settings: KafkaSettings, topic: str) -> tuple[Wanted, ...]:
     if topic == settings.queries:
         clock = "how old a question is depends on its asker's clock"
         stamped = Wanted("message.timestamp.type", "LogAppendTime", lambda v: v == "LogAppendTime", clock)
-        return (whole, *common, bounded, stamped)
+        bombs = "a packed question may be a thousand times as large as the broker can see"
+        unpacked = Wanted("compression.type", "uncompressed", lambda v: v == "uncompressed", bombs)
+        return (whole, *common, bounded, stamped, unpacked)
     return (whole, *common, bounded)
 
 
