@@ -14,9 +14,11 @@ from dataclasses import replace
 
 import structlog
 
+from workers import belonging
+from workers.belonging import WAY_OUT
 from workers.core.context import NOTHING, Deletion, LogIdentity, ShardState
 from workers.dead_letters import DeadLetterAlarm, dead_letter, send_all
-from workers.errors import ContextGap, ForeignLog
+from workers.errors import ContextGap
 from workers.intake import Intake, embed, intakes_of
 from workers.metrics import Metrics
 from workers.ports import (
@@ -37,11 +39,6 @@ from workers.waiting import Waiting
 
 log = structlog.get_logger()
 
-WAY_OUT = (
-    "Nothing was changed. `hurnet repair` shows what the context and the topic have of each other, and"
-    " with --yes puts"
-    " the context aside, sends to the topic what only the context has, and lets a new one be filled from it."
-)
 CHECK_INTERVAL_S = 1.0
 """How long another store may go unnoticed while there is nothing to append."""
 DELETION_S = 0.25
@@ -187,19 +184,7 @@ class Ingest:
         if found is None or found == self._log:
             return
         bound = self._store.bind(found)
-        if found.cluster != bound.cluster:
-            raise ForeignLog(
-                f"this Kafka is cluster {found.cluster}, and the context belongs to cluster"
-                f" {bound.cluster}: point "
-                "HURNET_KAFKA_BOOTSTRAP at that one, or set HURNET_REDIS_PREFIX to a new name for a"
-                " context of "
-                "this one"
-            )
-        if found.topic != bound.topic:
-            raise ContextGap(
-                f"the topic of texts was recreated: it is {found.topic} now, and the context was filled from "
-                f"{bound.topic}. {WAY_OUT}"
-            )
+        belonging.check(bound, found)
         self._log = found
 
     def _check_anchors(self, states: Mapping[int, ShardState], bounds: Mapping[int, Bounds]) -> None:

@@ -127,6 +127,8 @@ class EndOffsets:
     asked: float
     written: Mapping[int, int]
     readable: Mapping[int, int]
+    topic_id: str = ""
+    """The topic's UUID; empty where brokers are too old to tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from workers import belonging
 from workers.backlog import Backlog
 from workers.context_memory import ContextMemory
-from workers.core.context import MAX_OFFSET, Batch, joined
+from workers.core.context import MAX_OFFSET, Batch, LogIdentity, joined
 from workers.delivery import WORKER, Delivery
-from workers.errors import ConfigurationError, ForeignLog, Unreadable
+from workers.errors import ConfigurationError, ContextGap, ForeignLog, Unreadable
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
@@ -113,18 +114,20 @@ class Responder:
         gc.unfreeze()  # what is held goes with this worker
 
     def _check_log(self) -> None:
-        """Raises `ForeignLog` where the context is filled from another Kafka than queries are read from."""
+        """Raises `ForeignLog` where the context is filled from another Kafka than queries come from, or from
+        a topic of texts that is no more: what it has seen says nothing of the texts that are sent now."""
         now = time.monotonic()
         if now - self._log_checked_at < LOG_INTERVAL_S:
             return
         self._log_checked_at = now
         bound, found = self._store.log(), self._exchange.log()
-        if bound and found and bound.cluster != found.cluster:
-            raise ForeignLog(
-                f"queries come from Kafka cluster {found.cluster}, and the context from cluster"
-                f" {bound.cluster}: set"
-                " HURNET_KAFKA_BOOTSTRAP or HURNET_REDIS_PREFIX so that they belong together"
-            )
+        ends = self._exchange.end_offsets(self._texts, LOG_INTERVAL_S)
+        if bound and found:
+            texts = ends.topic_id if ends and ends.topic_id else bound.topic
+            try:
+                belonging.check(bound, LogIdentity(found.cluster, texts))
+            except ContextGap as error:
+                raise ForeignLog(str(error)) from error
 
     def _search_device(self, name: str) -> Device | None:
         if name == "cpu":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from workers.adapters.http import TEXT, Page, ProbeServer
-from workers.errors import ConfigurationError, HurnetError, TransientError
+from workers.errors import ConfigurationError, ContextGap, ForeignLog, HurnetError, TransientError
 from workers.logs import configure, log_what_nobody_catches
 from workers.loop import Loop, Worker
 from workers.metrics import Metrics
@@ -82,6 +82,7 @@ def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: B
                 " and answers wait for that"
             )
         kafka = _pinned(settings.kafka, store, bound)
+        _check_texts(kafka, store)
         exchange = undo.enter_context(closing(_exchange(settings, kafka)))
         _note(bound, exchange)
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
@@ -107,6 +108,23 @@ def _pinned(kafka: KafkaSettings, store: ContextStore, bound: Bound) -> KafkaSet
     found = store.log()
     cluster = kafka.cluster or (found.cluster if found else bound.cluster)
     return kafka.model_copy(update={"cluster": cluster})
+
+
+def _check_texts(kafka: KafkaSettings, store: ContextStore) -> None:
+    """Raises `ForeignLog` where the topic of texts is not the one that the context is filled from."""
+    from workers import belonging
+    from workers.adapters.kafka import KafkaHistory
+
+    bound = store.log()
+    if bound is None:
+        return
+    try:
+        with closing(KafkaHistory(kafka, kafka.texts)) as history:
+            belonging.check(bound, history.log())
+    except ConfigurationError as error:  # no such topic, or no right to look
+        log.warning("the topic of texts can't be looked at", error=str(error))
+    except ContextGap as error:
+        raise ForeignLog(str(error)) from error
 
 
 def _warn_of_topics(kafka: KafkaSettings, *names: str) -> None:

@@ -113,6 +113,28 @@ def test_a_topic_made_anew_under_a_running_ingest_is_refused(system: System) -> 
     assert held(system) == expected(old)
 
 
+def test_responders_answer_nothing_while_the_topic_is_another(system: System) -> None:
+    """A client's watermark is then an offset of the new topic, which says nothing of the old context."""
+    old, new = numbered(0, 30), numbered(100, 110)
+    system.teach(old)
+    ingest, responder = system.start("ingest").wait_ready(), system.start("responder")
+    filled(system, old)
+    responder.wait_ready()
+    recreate(system)
+    system.teach(new)
+    assert ingest.wait_end() == 1
+    unready(responder, SOON + SLOW, "recreated")
+    system.ask([Query(text="statement number 105", id="new", min_watermarks={2: 1}, timeout_ms=30_000)])
+    time.sleep(3)
+    assert system.answers() == []
+    assert system.run("repair", "--yes").returncode == 0
+    system.start("ingest").wait_ready()
+    responder.wait_ready()
+    filled(system, old, new)
+    wait_for(lambda: [answer.id for answer in system.answers()] == ["new"], 30)
+    assert system.answers()[0].candidates[0].text == "statement number 105"
+
+
 def cut(log: Path, batches: int) -> None:
     """Keep so many batches of a partition's log, as a disk does that lost what was not yet written."""
     (segment,) = log.glob("*.log")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
+from schemas import Query
+from tests.unit import test_responder as responding
 from tests.unit.test_ingest import World, numbered, turn
 from workers.adapters.memory import MemoryServer
+from workers.core.context import LogIdentity
 from workers.errors import ContextGap, ContextReplaced, ForeignLog
+from workers.metrics import Metrics
 from workers.ports import Record
 
 
@@ -176,3 +181,60 @@ def test_an_anchor_tells_every_part_of_a_record() -> None:
     anchors = [record.anchor, *(other.anchor for other in others)]
     assert len(set(anchors)) == len(anchors)
     assert type(record.anchor).unpack(record.anchor.pack()) == record.anchor
+
+
+def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from another cluster's context, nor once the topic was made anew: watermarks of clients
+    are then of other offsets than those in the context."""
+    monkeypatch.setattr("workers.responder.LOG_INTERVAL_S", 0.0)
+    for change in ("cluster", "topic"):
+        world = responding.World()
+        world.log.create("texts", partitions=2)
+        world.store.bind(LogIdentity(world.log.cluster, world.log.ids["texts"]))
+        world.teach(*responding.PAIRS)
+        worker = world.responder()
+        responding.turn(worker)
+        if change == "cluster":
+            world.server.data.log = LogIdentity("another", world.log.ids["texts"])
+        else:
+            world.log.create("texts", partitions=2)
+        world.ask(Query(text="will it rain", min_watermarks={0: 1}))
+        with pytest.raises(ForeignLog, match=change):
+            responding.turn(worker)
+        assert world.answers() == []
+
+
+def test_a_responder_notices_a_store_that_was_emptied() -> None:
+    world = responding.World()
+    world.teach(*responding.PAIRS)
+    worker = world.responder()
+    responding.turn(worker)
+    world.server.data = MemoryServer().data
+    world.ask(Query(text="will it rain"))
+    with pytest.raises(ContextReplaced):
+        responding.turn(worker)
+    assert world.answers() == []
+
+
+def test_rows_that_kafka_no_longer_holds_are_told() -> None:
+    world = taught()
+    world.log.delete_before("texts", 0, 4)
+    with capture_logs() as logs, closing(world.worker()) as worker:
+        turn(worker)
+    (told,) = [line for line in logs if "only copy" in line["event"]]
+    assert (told["log_level"], told["partition"], told["rows_at_most"]) == ("warning", 0, 4)
+    with capture_logs() as logs, closing(taught().worker()) as worker:
+        turn(worker)
+    assert not [line for line in logs if "only copy" in line["event"]]
+
+
+def test_what_is_skipped_is_counted() -> None:
+    world = taught(4)
+    world.send(*numbered(4, 10))
+    world.log.delete_before("texts", 0, 7)
+    metrics = Metrics()
+    with closing(world.worker(skip_gap=True)) as worker:
+        worker._metrics = metrics
+        turn(worker)
+    assert offsets(world) == [0, 1, 2, 3, 7, 8, 9]
+    assert b"hurnet_skipped_offsets_total 3.0" in metrics.exposition()

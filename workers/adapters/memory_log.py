@@ -289,7 +289,7 @@ class MemorySource:
         if self._log.away or topic not in self._log.topics:
             return None
         ends = {p: held.end for p, held in enumerate(self._log.topics[topic])}
-        return EndOffsets(time.monotonic(), ends, ends)
+        return EndOffsets(time.monotonic(), ends, ends, self._log.ids[topic])
 
     def close(self) -> None:
         """Also what a broker does to a member that it no longer hears of."""

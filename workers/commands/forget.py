@@ -100,12 +100,15 @@ def forget(wait: float, as_log: bool, as_json: bool, **named: Any) -> None:
 
 def ask(chosen: Settings, connection: Connection, asked: Asked, wait: float, as_json: bool) -> int:
     """Send the deletions and tell what became of them; the exit code."""
-    from workers.adapters.redis import RedisWeightsStore
+    from workers.adapters.redis import RedisContextStore, RedisWeightsStore
     from workers.commands.client import end_offsets
     from workers.commands.deleting import EXIT_LATE, EXIT_MISSING, follow, send
     from workers.commands.screen import say, say_json, watermarks_text
 
     topic, store = chosen.kafka.texts, RedisWeightsStore(connection)
+    if bound := RedisContextStore(connection).log():  # no other cluster is told to delete anything
+        kafka = chosen.kafka.model_copy(update={"cluster": bound.cluster})
+        chosen = chosen.model_copy(update={"kafka": kafka})
     ends = end_offsets(chosen.kafka, topic)
     wanted = list(requests(topic, ends, asked.entries, asked.keys, asked.header))
     watermarks = send(chosen.kafka, wanted)

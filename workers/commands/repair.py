@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--yes", is_flag=True, help="Do it; without this it is only told what would be done.")
 def repair(yes: bool) -> None:
-    """Fill the context anew from a recreated topic.
+    """Fill a context anew from a rewritten topic.
 
     For when ingest has stopped because the topic is another one, or lost records that the context has seen.
     The context is put aside whole, under a prefix of its own; a new one is filled from the topic; and what

@@ -65,6 +65,7 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
 
 def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> Proof:
     """Raises `ContextError` where there is nothing to verify, or the embedder is another."""
+    from workers import belonging
     from workers.adapters.embedders import load
     from workers.adapters.kafka import KafkaHistory
     from workers.adapters.redis import RedisContextStore
@@ -78,6 +79,8 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
     with ExitStack() as stack:
         history = KafkaHistory(chosen.kafka, chosen.kafka.texts)
         stack.callback(history.close)
+        if bound := store.log():
+            belonging.check(bound, history.log())
         replayed = sum(last - first + 1 for _, first, last in ranges) or sum(
             shard.watermark + 1 for shard in checkpoint.shards.values()
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from typing import Any
 
 from kafka import TopicPartition
@@ -93,7 +94,8 @@ class Ends:
             partitions = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
             written = self._offsets(admin, partitions, IsolationLevel.READ_UNCOMMITTED)
             readable = self._offsets(admin, partitions, IsolationLevel.READ_COMMITTED)
-        self._known[topic] = EndOffsets(asked, written, readable)
+        found = described.get("topic_id")
+        self._known[topic] = EndOffsets(asked, written, readable, uuid.UUID(str(found)).hex if found else "")
 
     def _offsets(
         self, admin: Any, partitions: list[TopicPartition], isolation: IsolationLevel
