@@ -17,12 +17,24 @@ from workers.adapters.servers import ValkeyServer
 from workers.adapters.servers.process import HOST, Server, free_ports
 
 
+def _loopbacks() -> list[str]:
+    """The machine's, IPv6 last, which some containers have not."""
+    with contextlib.suppress(OSError):
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        return [HOST, "::1"]
+    return [HOST]
+
+
+LOOPBACKS = _loopbacks()
+
+
 class Forwarder:
     """A TCP proxy, as a virtual address: new connections go to `target`, old ones stay where they are."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = HOST) -> None:
         self.target = target
-        self._listener = socket.create_server((HOST, 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -30,6 +42,10 @@ class Forwarder:
     @property
     def url(self) -> str:
         return f"redis://{HOST}:{self.port}/0"
+
+    @property
+    def used(self) -> bool:
+        return bool(self._open)
 
     def _serve(self) -> None:
         while True:

@@ -64,3 +64,20 @@ def test_a_sentinel_promotes_a_replica_under_load(kafka_bootstrap: str, unique: 
             for worker in workers:
                 worker.wait_ready()
                 assert worker.terminate() == 0
+
+
+def test_workers_on_a_replica_say_so_and_go_on_where_it_is_promoted_again(
+    kafka_bootstrap: str, unique: str, tmp_path: Path
+) -> None:
+    with ValkeyServer() as server, System(kafka_bootstrap, server.url, unique, tmp_path) as system:
+        system.create_topics()
+        workers = [system.start(name).wait_ready() for name in ("ingest", "responder")]
+        with admin(server) as client:
+            client.replicaof("127.0.0.1", "1")
+            for worker in workers:  # ingest has nothing to do, and is told all the same
+                wait_for(lambda worker=worker: worker.get("/readyz")[0] == 503, 4, worker.name)  # type: ignore[misc]
+                assert "is a replica" in worker.get("/readyz")[1]
+            client.replicaof("NO", "ONE")
+        for worker in workers:
+            worker.wait_ready(15)
+            assert worker.terminate() == 0

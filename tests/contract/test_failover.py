@@ -15,9 +15,10 @@ from redis.sentinel import SentinelManagedSSLConnection
 
 from tests.acceptance.system import wait_for
 from tests.contract.test_context_store import IDENTITY, made
-from tests.stand_ins import Forwarder, SentinelServer, admin, is_synced
+from tests.stand_ins import LOOPBACKS, Forwarder, SentinelServer, admin, is_synced
 from workers.adapters.redis import RedisContextStore, connect
 from workers.adapters.servers import ValkeyServer
+from workers.addresses import shown
 from workers.core.context import NOTHING
 from workers.errors import ConfigurationError, TransientError
 from workers.ports import Appended
@@ -176,11 +177,11 @@ def test_a_socket_and_an_ipv6_address_are_connected_to(tmp_path: Path) -> None:
         ValkeyServer(tmp_path, settings={"unixsocket": f"{folder}/s"}, password="a/b") as server,
         admin(server) as client,
     ):
-        client.config_set("bind", "127.0.0.1 ::1")
+        client.config_set("bind", " ".join(LOOPBACKS))
         for url in (
             f"unix://:a%2Fb@{folder}/s?db=1",
-            f"redis://:a%2Fb@[::1]:{server.port}/1",
-            f"redis://[::1]:{server.port}/1",
+            f"redis://:a%2Fb@{shown(LOOPBACKS[-1], server.port)}/1",
+            f"redis://{shown(LOOPBACKS[-1], server.port)}/1",
             f"unix://{folder}/s?db=1",
         ):
             store = opened(url, password=None if "@" in url else "a/b")

@@ -20,6 +20,7 @@ from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
 
+from tests.stand_ins import LOOPBACKS, Forwarder
 from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange, TransactionalProducer
 from workers.adapters.kafka.sink import KafkaSink
 from workers.adapters.kafka.source import KafkaSource
@@ -27,6 +28,7 @@ from workers.adapters.kafka.topics import TopicFinding, ensure_topics
 from workers.adapters.servers import KafkaCluster, KafkaServer
 from workers.adapters.servers.kafka import Seat, random_id
 from workers.adapters.servers.process import free_ports
+from workers.addresses import shown
 from workers.errors import ConfigurationError, Superseded, TransientError
 from workers.ports import Exchange, Outgoing
 from workers.settings import KafkaSettings, ResponderSettings
@@ -269,7 +271,7 @@ def test_a_port_that_is_not_kafka_is_told_from_no_broker() -> None:
     ("wrong", "text"),
     [
         ({"bootstrap": "nowhere"}, "host:port"),
-        ({"security_protocol": "SASL_PLAINTEXT", "username": "me"}, "sasl_mechanism"),
+        ({"security_protocol": "SASL_PLAINTEXT", "username": "me"}, "HURNET_KAFKA_SASL_MECHANISM"),
         ({"security_protocol": "SSL", "ca_file": "/no/such.pem"}, "TLS files"),
         ({"security_protocol": "SSL", "cert_file": __file__, "key_password": "hush"}, "TLS files"),
     ],
@@ -528,3 +530,13 @@ def test_three_brokers_killed_in_turn() -> None:
             count = traffic.check()
             print(f"{count} queries, longest gap {traffic.longest_gap:.1f} s")
         assert traffic.longest_gap < 30
+
+
+def test_brokers_are_reached_by_ipv6_too(kafka_bootstrap: str, unique: str) -> None:
+    with Forwarder(int(kafka_bootstrap.rpartition(":")[2]), LOOPBACKS[-1]) as address:
+        names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+        settings = KafkaSettings.model_validate(
+            {"bootstrap": f"127.0.0.1:1, {shown(LOOPBACKS[-1], address.port)}", **names}
+        )
+        assert all(finding.created for finding in ensure_topics(settings, create=True))
+        assert address.used
