@@ -183,3 +183,17 @@ def test_set_up_says_what_it_needs(python: str, tmp_path: Path) -> None:
     assert made.returncode != 0
     assert "Needs Python 3.11 or later" in made.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_commands_print_through_the_one_function_that_makes_texts_safe_to_show() -> None:
+    own = {  # what they print comes from nowhere outside, and is read by machines or is a prompt
+        "ask.py": ['click.echo("? ", nl=False, err=True)'],
+        "schemas.py": ["click.echo(json.dumps(known, indent=2, ensure_ascii=False))"],
+        "settings.py": ['click.echo("\\n".join(shapes[style](variables())))'],
+        "up.py": ['click.echo(f"export {name}={shlex.quote(value)}")'],
+    }
+    for path in sorted((ROOT / "workers/commands").rglob("*.py")):
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+        printed = [line for line in lines if re.match(r"(click\.s?echo|print|sys\.std\w+\.write)\(", line)]
+        if path.name != "screen.py":
+            assert printed == own.get(path.name, []), path

@@ -45,6 +45,7 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
     from workers.adapters.kafka import KafkaHistory, KafkaSink
     from workers.adapters.redis import RedisContextStore
     from workers.adapters.redis.aside import put_aside, under, unfinished
+    from workers.commands.screen import say
     from workers.errors import ContextError
     from workers.repair import Comparison
 
@@ -60,7 +61,7 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
         log = store.log()
         was = log.topic if log else ""
         if sound(store, history, now):
-            click.echo("nothing to repair: the topic is the one that the context was filled from")
+            say("nothing to repair: the topic is the one that the context was filled from")
             return
     comparison = Comparison(store, history, chosen.kafka.texts, same_topic=was == now.topic)
     if not yes:
@@ -73,7 +74,7 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
         comparison = Comparison(store, history, chosen.kafka.texts, same_topic=was == now.topic)
     sink = stack.enter_context(closing(KafkaSink(chosen.kafka)))
     sent = _send(comparison, store, sink, connection, done)
-    click.echo(
+    say(
         f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. The context is being"
         " filled from the"
         f" topic, once an ingest runs. The old one is kept under the prefix {aside}; nothing reads it any"
@@ -98,11 +99,13 @@ def sound(store: ContextStore, history: KafkaHistory, now: LogIdentity) -> bool:
 
 
 def _tell(comparison: Comparison, store: ContextStore) -> None:
+    from workers.commands.screen import say
+
     counts = Counter[str]()
     for partition in store.states():
         for again in comparison.lacking(partition):
             counts += Counter(texts=again.texts, deletions=again.deletions)
-    click.echo(
+    say(
         f"the topic lacks {counts['texts']:,} texts that the context has, and {counts['deletions']:,}"
         " deletions of"
         " what it holds. With --yes the context is put aside, these are sent to the topic again, and a"
