@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from workers.context_memory import ContextMemory
-from workers.core.context import Batch, Deletion
-from workers.ports import ContextStore
+from workers.core.context import Batch
+from workers.ports import ContextStore, deleted_by
 
 PIECE_ROWS = 256
 """Entries removed before anything else may have its turn."""
@@ -67,15 +67,8 @@ class Backlog:
 
     def _pieces(self, batch: Batch) -> Iterator[Taken | None]:
         if deletion := batch.deletion:
-            for targets in self._targets(batch.partition, deletion):
+            for targets in deleted_by(self._store, batch.partition, deletion):
                 for at in range(0, len(targets), PIECE_ROWS):
                     self._memory.remove(batch.partition, targets[at : at + PIECE_ROWS])
                     yield None
         yield batch, self._memory.append(batch)
-
-    def _targets(self, partition: int, deletion: Deletion) -> Iterator[Sequence[int]]:
-        """Part by part; the last ones, if they are few, are left to the memory."""
-        for number in range(1, deletion.parts + 1):
-            yield self._store.part(partition, deletion.offset, number)
-        if len(deletion.targets) > PIECE_ROWS:
-            yield deletion.targets

@@ -374,6 +374,13 @@ class ContextStore(Protocol):
     def close(self) -> None: ...
 
 
+def deleted_by(store: ContextStore, partition: int, deletion: Deletion) -> Iterator[Sequence[int]]:
+    """All that a deletion deletes, part by part."""
+    for number in range(1, deletion.parts + 1):
+        yield store.part(partition, deletion.offset, number)
+    yield deletion.targets
+
+
 @dataclass(frozen=True, slots=True)
 class Unlearned:
     """The audit of one deletion, which deleted `entries`; if these are many, `deletion.targets` are the last

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from schemas import InvalidMessage, TextEvent
 from workers.core.context import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
-from workers.ports import Bounds, ContextStore, History, Outgoing, Record
+from workers.ports import Bounds, ContextStore, History, Outgoing, Record, deleted_by
 from workers.texts import FORGET, deletion_of, entry_of
 
 BATCHES = 16
@@ -50,7 +51,7 @@ class Comparison:
         for batch in self._batches(partition):
             if batch.deletion:
                 deletions.append(batch.deletion)
-                gone.update(self._targets(partition, batch.deletion))
+                gone.update(chain.from_iterable(deleted_by(self._store, partition, batch.deletion)))
         texts = _Log(self._history, partition, self.bounds.get(partition, Bounds(0, 0)))
         differs, equal = MAX_OFFSET, NOTHING
         for batch in self._batches(partition):
@@ -77,15 +78,10 @@ class Comparison:
             if record is None or deletion_of(record) is None:
                 messages += [
                     self._tombstone(partition, target)
-                    for target in self._targets(partition, deletion)
+                    for target in chain.from_iterable(deleted_by(self._store, partition, deletion))
                     if log.first <= target < min(trusted, log.end)
                 ]
         return Again(messages, MAX_OFFSET, deletions=len(messages))
-
-    def _targets(self, partition: int, deletion: Deletion) -> Iterator[int]:
-        for number in range(1, deletion.parts + 1):
-            yield from self._store.part(partition, deletion.offset, number)
-        yield from deletion.targets
 
     def _batches(self, partition: int) -> Iterator[Batch]:
         position = NOTHING

@@ -24,7 +24,7 @@ from workers.core.entries import NO_ANSWER, Entries
 from workers.core.features import Features
 from workers.core.statistics import Statistics
 from workers.errors import ContextError
-from workers.ports import Checkpoint, ContextStore, Unlearned
+from workers.ports import Checkpoint, ContextStore, Unlearned, deleted_by
 
 
 class Pairs(NamedTuple):
@@ -147,9 +147,8 @@ class _Taking:
 
     def pieces(self, partition: int, deletion: Deletion) -> Iterator[_Taken]:
         """One deletion, part by part."""
-        for number in range(1, deletion.parts + 1):
-            yield self._take_out(partition, self.store.part(partition, deletion.offset, number))
-        yield self._take_out(partition, deletion.targets)
+        for targets in deleted_by(self.store, partition, deletion):
+            yield self._take_out(partition, targets)
 
     def _take_out(self, partition: int, targets: Sequence[int]) -> _Taken:
         """What the store still holds of some targets, all at once: a subtraction costs as much for one row as

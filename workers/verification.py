@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from workers.core.context import MAX_OFFSET, Batch, Deletion, Entry, Vectors, ke
 from workers.core.features import Features
 from workers.core.statistics import Statistics
 from workers.errors import ContextGap
-from workers.ports import Bounds, Checkpoint, ContextStore, Embedder, History, Record
+from workers.ports import Bounds, Checkpoint, ContextStore, Embedder, History, Record, deleted_by
 from workers.texts import deletion_of, embedded, entry_of
 from workers.unlearning import learn
 
@@ -230,14 +231,10 @@ class _Reader:
             self._ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
             self.removed.update(batch.removed)
             if batch.deletion and batch.deletion.offset <= self._last:
-                self.deleted.update(self._targets(batch.deletion))
+                parts = deleted_by(self._store, self._partition, batch.deletion)
+                self.deleted.update(chain.from_iterable(parts))
             self._position = batch.watermark
         return bool(batches)
-
-    def _targets(self, deletion: Deletion) -> Iterator[int]:
-        for number in range(1, deletion.parts + 1):
-            yield from self._store.part(self._partition, deletion.offset, number)
-        yield from deletion.targets
 
 
 def _entry(record: Record) -> Entry | None:
