@@ -68,7 +68,7 @@ class ContextMemory:
             if context in self._sums:
                 entries = [index.entry(row) for row in rows.tolist()]
                 self._sums[context].subtract(entries, index.vectors(rows).astype(np.int16))
-            here = np.array([index.coordinates(row)[1] for row in rows.tolist()])
+            here = index.offsets(rows)
             index.remove_all(partition, here)
             if not len(index):  # the context may be dropped: nothing of it stays
                 del self._indexes[context]

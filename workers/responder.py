@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 READ_BATCHES = 16
 """Batches per shard and turn, fewer with features: queries wait for no more than that."""
-TAKE_IN_S = 0.1
+TAKE_IN_S = 0.05
 """For which a turn takes in what was read; queries wait no longer for what is left."""
 WEIGHTS_INTERVAL_S = 0.5
 TURN_S = 2.0

@@ -117,6 +117,10 @@ class ContextIndex:
         """The rows of a partition at these offsets (n,), which ascend, in no order; those that there are."""
         return self._blocks.snapshot.find_all(partition, offsets)
 
+    def offsets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The offset of each row."""
+        return self._blocks.snapshot.column("offsets", rows)
+
     def answer_ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The answer of each row, as an index into `answers`."""
         return self._blocks.snapshot.column("answers", rows)
