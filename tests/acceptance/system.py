@@ -111,7 +111,8 @@ class System:
             "HURNET_INGEST_BATCH": "50",
             "HURNET_SOLVE_INTERVAL": "0.2",
             "HURNET_SOLVE_CHECKPOINT_INTERVAL": "0.2",
-            "HURNET_SOLVE_LEASE": "2",
+            "HURNET_SOLVE_LEASE": "4",
+            "HURNET_REDIS_TIMEOUT": "2.5",
             # One's own broker may insist on Kafka's least, six seconds.
             "HURNET_KAFKA_SESSION_TIMEOUT": "6" if "KAFKA_BOOTSTRAP" in os.environ else "3",
             "HURNET_LOG_FORMAT": "json",

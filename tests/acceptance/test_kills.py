@@ -128,7 +128,7 @@ def test_everything_ends_in_time_on_sigterm_and_leaves_nothing_to_do_again(syste
 
 
 def test_a_second_signal_forces_the_end(system: System) -> None:
-    worker = system.start("ingest", HURNET_INGEST_POLL="60").wait_ready()
+    worker = system.start("ingest", HURNET_INGEST_POLL="5").wait_ready()
     worker.process.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         worker.process.wait(1)  # it is in a poll, within its deadline
@@ -137,7 +137,7 @@ def test_a_second_signal_forces_the_end(system: System) -> None:
 
 
 def test_the_drain_deadline_forces_the_end(system: System) -> None:
-    settings = {"HURNET_INGEST_POLL": "60", "HURNET_LIFECYCLE_DRAIN": "1"}
+    settings = {"HURNET_INGEST_POLL": "5", "HURNET_LIFECYCLE_DRAIN": "1"}
     worker = system.start("ingest", **settings).wait_ready()
     worker.process.terminate()
     assert worker.wait_end(10) == 130
