@@ -70,6 +70,10 @@ class Delivery:
         self._faults.delivered(batch) if delivered else self._faults.failed(batch)
         return delivered
 
+    def failed(self, batch: Sequence[Pending]) -> None:
+        """These could not be answered, for reasons unknown."""
+        self._faults.failed(batch)
+
     def messages(self, reply: Reply) -> list[Outgoing]:
         """The answer, and the dead letter if the query was rejected."""
         pending, record = reply.pending, reply.pending.record

@@ -19,7 +19,14 @@ from workers.backlog import Backlog
 from workers.context_memory import ContextMemory
 from workers.core.context import MAX_OFFSET, Batch, LogIdentity, joined
 from workers.delivery import WORKER, Delivery
-from workers.errors import ConfigurationError, ContextGap, ForeignLog, Unreadable
+from workers.errors import (
+    ConfigurationError,
+    ContextGap,
+    ForeignLog,
+    HurnetError,
+    TransientError,
+    Unreadable,
+)
 from workers.metrics import Metrics
 from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
@@ -231,6 +238,12 @@ class Responder:
         try:
             if taken:
                 delivered = self._reply(taken)
+        except HurnetError:
+            raise
+        except Exception as error:  # maybe by one query: it is looked for, and no other waits for ever
+            log.exception("answering failed: this is a bug, please report it", queries=len(taken))
+            self._delivery.failed(taken)
+            raise TransientError(f"answering failed: {type(error).__name__}") from error
         finally:
             # Whatever failed, queries that were taken must come again: the next commit would pass them.
             if taken and not delivered:

@@ -30,7 +30,7 @@ from workers.adapters.embedders import load
 from workers.adapters.redis import RedisContextStore, connect, stream
 from workers.adapters.servers import ValkeyServer
 from workers.context_memory import ContextMemory
-from workers.core.context import Vectors, joined
+from workers.core.context import Batch, Vectors, joined
 from workers.core.native import scan as kernels
 from workers.responder import READ_BATCHES
 from workers.settings import IngestSettings, RedisSettings
@@ -130,12 +130,20 @@ def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], Contex
     return figures, memory
 
 
+def _first(store: RedisContextStore, most: int) -> list[Batch]:
+    """So many batches, in as many replies as that takes."""
+    found: list[Batch] = []
+    while len(found) < most and (some := store.tail({b.partition: b.watermark for b in found}, most).batches):
+        found += some
+    return found[:most]
+
+
 def _pauses(store: RedisContextStore, memory: ContextMemory) -> dict[str, float]:
     """The longest search while rows are appended as fast as they can be, and the longest removal of an entry
     while so many are removed that the others are moved."""
     index, done = memory.index(CONTEXT), Event()
     query = index.vectors(np.array([0])).astype(np.int16)
-    more = [replace(batch, partition=1) for batch in joined(store.tail({}, 8 * READ_BATCHES).batches)]
+    more = [replace(batch, partition=1) for batch in joined(_first(store, 8 * READ_BATCHES))]
 
     def searching(times: int) -> list[float]:
         seconds: list[float] = []

@@ -96,10 +96,13 @@ class Topics:
     def _ask(self, topic: str) -> tuple[bool, str | None]:
         """Whether it exists, and why it takes no messages."""
         with self._asking(f"looking up {topic}") as admin:
-            described = _described(admin, [topic])
-            if topic not in described:
+            (described,) = admin.describe_topics([topic])
+            error = kafka_errors.for_code(described["error_code"])
+            if error in _NOT_SEEN:
                 return False, "it does not exist"
-            return True, _unwritable(admin, topic, described[topic]["partitions"])
+            if error is not kafka_errors.NoError:  # the topic's trouble: brokers are there, and say so
+                return True, error.__name__
+            return True, _unwritable(admin, topic, described["partitions"])
 
     def _described(self, topics: list[str]) -> dict[str, Any]:
         with self._asking(f"looking up {', '.join(topics)}") as admin:
