@@ -137,23 +137,14 @@ def _times(settings: Any) -> Iterator[str]:
             "HURNET_RESPONDER_TRANSACTION_DEADLINE must be less than HURNET_RESPONDER_TRANSACTION_TIMEOUT, or"
             " brokers abort what this worker still hopes to commit"
         )
-    yield from _lease(settings.solve.lease, settings.redis.timeout)
+    if settings.solve.lease < LEAST_LEASE:
+        yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g}, or solvers take the role from each other"
     longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
     if lifecycle.hang <= longest:
         yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g}: a turn may wait that long for a server"
     if lifecycle.retry_first > lifecycle.retry_most:
         yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
     yield from _polls(settings)
-
-
-def _lease(lease: float, timeout: float) -> Iterator[str]:
-    if lease < LEAST_LEASE:
-        yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g}, or solvers take the role from each other"
-    if lease <= 1.5 * timeout:
-        yield (
-            "HURNET_SOLVE_LEASE must be more than 1.5 times HURNET_REDIS_TIMEOUT: renewing it, which is done"
-            " after a third, may take that long"
-        )
 
 
 def _polls(settings: Any) -> Iterator[str]:
@@ -175,3 +166,8 @@ def cautions(settings: Any) -> Iterator[str]:
     for name, seconds in waits.items():
         if seconds >= settings.metrics.stall:
             yield f"HURNET_METRICS_STALL is not more than {name}: a turn that only waits counts as a stall"
+    if settings.solve.lease <= 1.5 * settings.redis.timeout:
+        yield (
+            "HURNET_SOLVE_LEASE is not more than 1.5 times HURNET_REDIS_TIMEOUT: with a slow store it may end"
+            " while it is renewed, and another solver takes over"
+        )

@@ -15,9 +15,11 @@ import pytest
 import redis
 
 from tests.contract.conftest import RedisStores, Stores
+from workers.adapters.redis import connect
 from workers.adapters.redis import published as wire
 from workers.adapters.redis import weights as adapter
-from workers.core.context import Deletion, ShardState
+from workers.commands import contexts, status
+from workers.core.context import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from workers.core.formats import NewerFormat
 from workers.core.solve import solve
 from workers.core.statistics import Statistics
@@ -617,3 +619,35 @@ def test_a_certificate_that_is_not_finite_is_refused(redis_stores: RedisStores) 
     with pytest.raises(ValueError, match="JSON"):
         claimed(redis_stores).publish(broken)
     assert redis_stores.weights().versions() == {}
+
+
+def test_commands_show_what_can_be_read_and_name_what_can_t(redis_stores: RedisStores) -> None:
+    context = redis_stores.context()
+    context.open(EmbedderIdentity("hash", "f", DIMENSION))
+    context.admit(frozenset({"faq", "x"}), 9)
+    store = claimed(redis_stores)
+    store.publish(published(1))
+    store.publish(published(1, context="x"))
+    redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{solver}}:weights:faq", "format", "7")
+    connection = connect(redis_stores.settings)
+    found = status.Status()
+    status._read_store(found, connection)
+    assert [weights["context"] for weights in found.weights] == ["x"]
+    assert len(found.problems) == 1
+    assert "'faq': a newer hurnet wrote these weights: upgrade" in found.problems[0]
+    assert [(held.context, held.weights) for held in contexts.gather(connection)] == [("faq", None), ("x", 1)]
+    connection.close()
+
+
+def test_what_a_newer_program_added_to_the_log_s_identity_is_left_aside(redis_stores: RedisStores) -> None:
+    context = redis_stores.context()
+    context.open(EmbedderIdentity("hash", "f", DIMENSION))
+    log = LogIdentity("cluster", "topic")
+    context.bind(log)
+    key = f"{redis_stores.settings.prefix}:log"
+    raw: Any = redis_stores.client.get(key)
+    redis_stores.client.set(key, json.dumps({**json.loads(raw), "added": "later"}))
+    assert redis_stores.context().log() == log
+    redis_stores.client.set(key, b'{"cluster": 1}')
+    with pytest.raises(Unreadable, match="not readable"):
+        redis_stores.context().log()

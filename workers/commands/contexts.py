@@ -74,6 +74,8 @@ def show(connection: Connection, as_json: bool) -> int:
 def gather(connection: Connection) -> list[Held]:
     """All contexts, by name."""
     from workers.adapters.redis import RedisContextStore, RedisWeightsStore
+    from workers.commands.screen import say
+    from workers.errors import Unreadable
 
     store, weights = RedisContextStore(connection), RedisWeightsStore(connection)
     found = {name: Held(name, 0, 0) for name in sorted(store.contexts())}
@@ -83,7 +85,12 @@ def gather(connection: Connection) -> list[Held]:
                 found[name].rows += holding.rows
                 found[name].bytes += holding.bytes
     for name, one in found.items():
-        if published := weights.weights(name):
+        try:
+            published = weights.weights(name)
+        except Unreadable as error:
+            say(f"problem: {error}", err=True)
+            continue
+        if published:
             one.pairs, one.weights = round(published.weights.certificate.count), published.version
     return list(found.values())
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from workers.adapters.redis import Connection
     from workers.commands.running import Running
-    from workers.ports import Bounds
+    from workers.ports import Bounds, WeightsStore
     from workers.settings import Settings
 
 
@@ -157,16 +158,20 @@ def _read_store(found: Status, connection: Connection) -> None:
     found.solver = RedisLeaseStore(connection).holder("solver")
     weights = RedisWeightsStore(connection)
     for context in sorted(weights.versions()):
-        if published := weights.weights(context):
-            found.weights.append(
-                {
-                    "context": context,
-                    "version": published.version,
-                    "age_s": round(max(0.0, time.time() - published.published_ms / 1000), 1),
-                    "watermarks": dict(published.watermarks),
-                    "certificate": published.weights.certificate.as_dict(),
-                }
-            )
+        _tried(found, partial(_read_weights, found, weights, context))
+
+
+def _read_weights(found: Status, weights: WeightsStore, context: str) -> None:
+    if published := weights.weights(context):
+        found.weights.append(
+            {
+                "context": context,
+                "version": published.version,
+                "age_s": round(max(0.0, time.time() - published.published_ms / 1000), 1),
+                "watermarks": dict(published.watermarks),
+                "certificate": published.weights.certificate.as_dict(),
+            }
+        )
 
 
 def shown(found: Status) -> Iterator[Any]:

@@ -42,7 +42,7 @@ from workers.core.context import (
     ShardState,
 )
 from workers.core.shares import Shares
-from workers.errors import ContextError, ContextReplaced, EmbedderMismatch
+from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Unreadable
 from workers.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
 
 _FIELDS: Final = ("watermark", "rows", "epoch", "anchor")
@@ -400,9 +400,10 @@ class RedisContextStore:
         if raw is None:
             return None
         try:
-            log = LogIdentity(**json.loads(raw))
-        except (ValueError, TypeError) as error:
-            raise ContextError(f"{self._key('log')} is not readable: {error!r}") from error
+            fields = json.loads(raw)
+            log = LogIdentity(str(fields["cluster"]), str(fields["topic"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise Unreadable(f"{self._key('log')} is not readable: {error!r}") from error
         self._bound.meet(log.cluster)
         return log
 
