@@ -144,6 +144,7 @@ class PendingQueries:
         self._bytes = 0
         self._seen: Mapping[int, int] | None = None
         self._asked = float("-inf")
+        self._odd = False
 
     def __len__(self) -> int:
         return self.parked + sum(len(lane.turn) for lane in self._lanes.values())
@@ -189,13 +190,18 @@ class PendingQueries:
     ) -> list[Pending]:
         """Up to `most` queries whose turn it is: ready to be answered, timed out, or waiting in vain. They
         count as not done until they are `settled`."""
-        room = (most + 1) // 2 if self.partitions() else most
+        self._odd = not self._odd
+        room = (most + self._odd) // 2 if self.partitions() else most
         taken = self._awake(watermarks, now, room, ends)
         for lane in self._lanes.values():
             while lane.turn and len(taken) < most:
                 pending = self._unless_parked(lane, lane.turn.popleft(), watermarks, now, ends)
                 if pending is not None:
                     taken.append(pending)
+        for partition in {
+            pending.record.partition for pending in taken
+        }:  # who had a turn is last in the next
+            self._lanes[partition] = self._lanes.pop(partition)
         return taken
 
     def give_back(self, taken: Sequence[Pending]) -> None:

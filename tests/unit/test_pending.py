@@ -131,6 +131,27 @@ def test_those_that_wake_up_leave_room_for_those_behind_them() -> None:
     assert _offsets(pending, {3: 7}, most=4) == [4, 5]
 
 
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_a_partition_that_is_flooded_does_not_starve_the_others(most: int) -> None:
+    pending = PendingQueries(wait_s=5)
+    offsets = iter(range(10**6))
+    pending.add([_record(0, partition=1), _record(1, partition=1, min_watermarks={"3": 7})], now=0.0)
+    seen: set[int] = set()
+    for turn in range(8):
+        flood = [_record(o, min_watermarks={"3": o % 2 * turn}) for o in (next(offsets), next(offsets)) * 2]
+        pending.add([replace(record, offset=next(offsets)) for record in flood], now=0.0)
+        taken = pending.take({3: turn}, 0.0, most)
+        pending.settle(taken)
+        seen |= {p.record.offset for p in taken if p.record.partition == 1}
+    assert 0 in seen
+    for _ in range(8):
+        pending.add([_record(next(offsets), min_watermarks={"3": 7}) for _ in range(4)], now=0.0)
+        taken = pending.take({3: 7}, 0.0, most)
+        pending.settle(taken)
+        seen |= {p.record.offset for p in taken if p.record.partition == 1}
+    assert seen == {0, 1}
+
+
 def test_what_is_done_is_committed_as_the_lowest_that_is_not_and_those_beyond_it() -> None:
     pending = PendingQueries(wait_s=5)
     pending.place(0, Done(10))
