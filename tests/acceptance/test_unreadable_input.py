@@ -1,0 +1,70 @@
+"""Bombs, damage and new partitions under running workers."""
+
+from __future__ import annotations
+
+import time
+
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, KafkaAdminClient
+
+from schemas import Query, TextEvent
+from tests.acceptance.system import PARTITIONS, System, metric, wait_for
+
+BOMBS = 4
+"""Each is 128 MiB when it is unpacked."""
+
+
+def test_bombs_take_no_memory_and_cost_nobody_anything(system: System) -> None:
+    kafka = system.settings.kafka
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap) as admin:
+        as_they_come = {"compression.type": "producer"}
+        admin.alter_configs([ConfigResource("topic", kafka.queries, configs=as_they_come)])
+    workers = [system.start(name).wait_ready() for name in ("ingest", "responder")]
+    system.teach([TextEvent(text="a good one", answer="yes")] * 30)
+    wait_for(lambda: len(system.texts_in_context()) == 30, what="the first texts")
+    before = [resident(worker.get("/metrics")[1]) for worker in workers]
+    size = 128 << 20
+    with KafkaProducer(
+        bootstrap_servers=kafka.bootstrap,
+        compression_type="gzip",
+        max_request_size=2 * size,
+    ) as producer:
+        for n in range(BOMBS):
+            for topic in (kafka.texts, kafka.queries):
+                producer.send(topic, bytes(size), partition=n % PARTITIONS).get(60)
+    system.teach([TextEvent(text="another good one", answer="yes")] * 30)
+    system.ask([Query(text="a good one", id=f"q{n}") for n in range(6)])
+    wait_for(lambda: len(system.texts_in_context()) == 60, 60, what="the texts behind the bombs")
+    wait_for(lambda: {f"q{n}" for n in range(6)} <= {a.id for a in system.answers()}, 60, what="answers")
+    letters = system.dead_letters()
+    assert {letter.reason for letter in letters} == {"too-large"}
+    assert len(letters) == 2 * BOMBS
+    for worker, was in zip(workers, before, strict=True):
+        worker.wait_ready()
+        assert resident(worker.get("/metrics")[1]) - was < 96 << 20
+        assert worker.terminate() == 0
+
+
+def resident(exposition: str) -> float:
+    return metric(exposition, "process_resident_memory_bytes")
+
+
+def test_new_partitions_are_worked_on_within_ten_seconds(system: System) -> None:
+    kafka = system.settings.kafka
+    workers = [system.start(name).wait_ready() for name in ("ingest", "responder")]
+    with (
+        KafkaAdminClient(bootstrap_servers=kafka.bootstrap) as admin,
+        KafkaProducer(bootstrap_servers=kafka.bootstrap, metadata_max_age_ms=100) as producer,
+    ):
+        grown = PARTITIONS + 2
+        admin.create_partitions({kafka.texts: grown, kafka.queries: grown})
+        began = time.monotonic()
+        for topic, sent in ((kafka.texts, TextEvent(text="new")), (kafka.queries, Query(text="new", id="q"))):
+            wait_for(lambda topic=topic: len(producer.partitions_for(topic)) == grown)  # type: ignore[misc]
+            producer.send(topic, sent.encode(), partition=grown - 1).get(10)
+        wait_for(lambda: "new" in system.texts_in_context(), 15, "the text of a new partition")
+        wait_for(lambda: "q" in {answer.id for answer in system.answers()}, 15, "its query's answer")
+        assert time.monotonic() - began < 12  # ten, and what looking takes
+    for worker in workers:
+        worker.wait_ready()
+        assert worker.terminate() == 0
