@@ -34,12 +34,14 @@ OURS = ("workers", "schemas")
 MOST_CHARACTERS = 8_192
 """Of one string in a line: an exception of a client may quote the whole of what it was given."""
 _FRAMES = 50
+_chosen = {"format": "console"}
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def configure(settings: LogSettings, worker: str | None = None) -> None:
     """Set up logging for this process; every line names the worker, if this is one."""
+    _chosen["format"] = settings.format
     level: int = getattr(logging, settings.level.upper())
     structlog.configure(
         processors=[*_shared(worker), ProcessorFormatter.wrap_for_formatter],
@@ -58,6 +60,13 @@ def configure(settings: LogSettings, worker: str | None = None) -> None:
     for name in OURS:
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
+
+
+def last_words(event: str) -> bytes:
+    """A line in the chosen format without any lock: for who ends the process while another thread may log."""
+    if _chosen["format"] == "json":
+        return f"{visible_json({'event': event, 'level': 'critical'})}\n".encode()
+    return f"{visible(event)}\n".encode()
 
 
 def log_what_nobody_catches() -> None:

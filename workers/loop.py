@@ -27,6 +27,7 @@ from workers.errors import (
     RedisFailing,
     TransientError,
 )
+from workers.logs import last_words
 from workers.metrics import Metrics
 from workers.settings import LifecycleSettings
 from workers.trouble import Trouble
@@ -128,7 +129,7 @@ class Loop:
 
     def _force(self, why: str) -> None:
         # No logger here: the main thread may hold its lock.
-        os.write(2, f"forced end: {why}\n".encode())
+        os.write(2, last_words(f"forced end: {why}"))
         os._exit(FORCED)
 
     def _turn(self) -> None:

@@ -15,8 +15,10 @@ from workers.logs import configure, log_what_nobody_catches
 from workers.loop import Loop, Worker
 from workers.metrics import Metrics
 from workers.ports import ContextStore, Exchange, Source
+from workers.redaction import redacted
 from workers.setting_checks import cautions
-from workers.settings import KafkaSettings, Settings, ignored
+from workers.settings import KafkaSettings, LogSettings, Settings, ignored
+from workers.visible import visible
 from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -153,6 +155,13 @@ def _exchange(settings: Settings, kafka: KafkaSettings) -> Exchange:
 BUILDERS: dict[str, Build] = {"ingest": build_ingest, "solver": build_solver, "responder": build_responder}
 
 
+def misconfigured(name: str, error: ConfigurationError) -> int:
+    """Settings that can't be used, told as a worker tells everything to a machine; the exit code."""
+    configure(LogSettings(format="json"), name)
+    log.error(str(error), error=type(error).__name__)
+    return EXIT_MISCONFIGURED
+
+
 def run(name: str, settings: Settings) -> int:
     """Run the worker `name` until it is told to stop; returns the exit code."""
     from workers.adapters.redis import Bound
@@ -208,7 +217,8 @@ def _pages(loop: Loop, metrics: Metrics, settings: Settings) -> dict[str, Page]:
     def ready() -> tuple[int, str, bytes]:
         reasons = loop.unready()
         metrics.ready.set(not reasons)
-        return 503 if reasons else 200, TEXT, ("; ".join(reasons) or "ok").encode() + b"\n"
+        text = visible(redacted("; ".join(reasons) or "ok"))
+        return 503 if reasons else 200, TEXT, text.encode() + b"\n"
 
     def scrape() -> tuple[int, str, bytes]:
         metrics.ready.set(not loop.unready())

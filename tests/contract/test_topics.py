@@ -70,6 +70,8 @@ def test_acknowledged_is_on_two_brokers_where_there_are_two(replication: int, le
     [
         ("texts", "retention.ms", "86400000", True),
         ("texts", "retention.bytes", "1000000000", True),
+        ("texts", "message.timestamp.after.max.ms", "9223372036854775807", True),
+        ("texts", "message.timestamp.after.max.ms", "60000", False),
         ("texts", "cleanup.policy", "compact", True),
         ("texts", "cleanup.policy", "compact,delete", True),
         ("texts", "min.insync.replicas", "1", True),

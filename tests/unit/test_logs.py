@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from workers import redaction
-from workers.logs import MOST_CHARACTERS, configure
+from workers.logs import MOST_CHARACTERS, configure, last_words
 from workers.settings import KafkaSettings, LogSettings, RedisSettings, Settings
 from workers.tamed import MOST_LINES, WINDOW_S, Tamed
 
@@ -134,3 +134,10 @@ def test_lines_that_differ_are_bounded_too() -> None:
     passed = sum(tamed.filter(record("kafka.conn", f"away {i}")) for i in range(10_000))
     assert passed == MOST_LINES
     assert tamed.filter(record("redis.client", "another library"))
+
+
+def test_the_last_words_of_a_process_are_a_line_like_others() -> None:
+    configure(LogSettings(format="json"))
+    assert json.loads(last_words("forced end: \x1b")) == {"event": "forced end: \x1b", "level": "critical"}
+    configure(LogSettings(format="console"))
+    assert last_words("forced end: \x1b") == b"forced end: \\x1b\n"

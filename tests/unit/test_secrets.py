@@ -146,3 +146,14 @@ def test_settings_that_are_refused_are_told_without_their_values(
     result = CliRunner().invoke(hurnet, ["topics"])
     assert result.exit_code == 2
     assert variable in without_secrets(result.output)
+
+
+@pytest.mark.parametrize("role", ["ingest", "solver", "responder"])
+def test_wrong_settings_are_a_line_in_the_chosen_format(role: str) -> None:
+    wrong = environment(HURNET_KAFKA_PARTITIONS="s3cret-many", HURNET_LOG_FORMAT="json")
+    command = [sys.executable, "-m", "workers", role]
+    done = subprocess.run(command, env=wrong, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    (line,) = without_secrets(done.stderr).splitlines()
+    assert "HURNET_KAFKA_PARTITIONS" in json.loads(line)["event"]
+    assert json.loads(line)["worker"] == role

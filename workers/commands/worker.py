@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -27,5 +28,12 @@ def responder() -> None:
 
 def _run(name: str) -> None:
     from workers import settings, wiring
+    from workers.errors import ConfigurationError
 
-    sys.exit(wiring.run(name, settings.load()))
+    try:
+        chosen = settings.load()
+    except ConfigurationError as error:
+        if os.environ.get("HURNET_LOG_FORMAT", "").lower() != "json":
+            raise  # a line for a person
+        sys.exit(wiring.misconfigured(name, error))
+    sys.exit(wiring.run(name, chosen))

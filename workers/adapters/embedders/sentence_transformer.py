@@ -16,11 +16,12 @@ import numpy as np
 
 from workers.core.context import EmbedderIdentity, Vectors
 from workers.core.grid import snap
+from workers.core.reading import without_unseen
 from workers.errors import ConfigurationError
 
 _LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch")
 _REVISION = (
-    1  # of what is done here to a text and a vector: raise it with any change that can move a coordinate
+    2  # of what is done here to a text and a vector: raise it with any change that can move a coordinate
 )
 _MARK = "modules.json"  # every sentence-transformers model has one
 
@@ -45,7 +46,7 @@ class SentenceTransformerEmbedder:
         out = np.zeros((len(texts), self.identity.dimension), dtype=np.int16)
         for row, text in zip(out, texts, strict=True):
             clean = text.encode("utf-8", "replace").decode("utf-8")
-            if clean.strip():
+            if without_unseen(clean).strip():
                 vector = self._model.encode(clean, convert_to_numpy=True, show_progress_bar=False)
                 row[:] = snap(np.asarray(vector)[None])[0]
         return out

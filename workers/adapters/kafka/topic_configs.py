@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from workers.settings import KafkaSettings
 
 FOR_EVER = "-1"
+AHEAD_MS = 3_600_000
+"""How far ahead of the broker's clock a text may be dated: Kafka's own default."""
 DAY_MS = 86_400_000
 ANSWERED_MS = DAY_MS
 """Queries and answers repeat what people asked and what the context holds: a day, for those who read late."""
@@ -60,6 +62,12 @@ def wanted(settings: KafkaSettings, topic: str) -> tuple[Wanted, ...]:
             *common,
             Wanted("retention.ms", FOR_EVER, lambda v: v == FOR_EVER, lost),
             Wanted("retention.bytes", FOR_EVER, lambda v: v == FOR_EVER, lost),
+            Wanted(
+                "message.timestamp.after.max.ms",
+                str(AHEAD_MS),
+                lambda v: int(v) <= DAY_MS,
+                "texts dated far ahead never age, and each date takes memory of its own in the solver",
+            ),
         )
     copies = "copies of texts and questions stay for ever, also of what was deleted since"
     bounded = Wanted("retention.ms", str(kept[topic]), lambda v: int(v) >= 0, copies)
