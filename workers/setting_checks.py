@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from workers.addresses import host_ports, redis_address
+from workers.setting_types import matches
 
 LEAST_LEASE: Final = 1.0
 """Seconds. A solver looks at its lease every quarter of a second, and renews it after a third."""
@@ -157,17 +158,43 @@ def _polls(settings: Any) -> Iterator[str]:
 
 def cautions(settings: Any) -> Iterator[str]:
     """What may be meant, but hardly is: to be logged as warnings by a worker that starts."""
+    responder, stall = settings.responder, settings.metrics.stall
     waits = {
-        "HURNET_RESPONDER_TRANSACTION_DEADLINE": settings.responder.transaction_deadline,
+        "HURNET_RESPONDER_TRANSACTION_DEADLINE": responder.transaction_deadline,
         "HURNET_KAFKA_REQUEST_TIMEOUT": settings.kafka.request_timeout,
         "HURNET_REDIS_TIMEOUT": settings.redis.timeout,
         "HURNET_LIFECYCLE_RETRY_MOST": settings.lifecycle.retry_most,
     }
     for name, seconds in waits.items():
-        if seconds >= settings.metrics.stall:
+        if seconds >= stall:
             yield f"HURNET_METRICS_STALL is not more than {name}: a turn that only waits counts as a stall"
     if settings.solve.lease <= 1.5 * settings.redis.timeout:
         yield (
             "HURNET_SOLVE_LEASE is not more than 1.5 times HURNET_REDIS_TIMEOUT: with a slow store it may end"
             " while it is renewed, and another solver takes over"
         )
+    if settings.lifecycle.drain < responder.transaction_deadline:
+        yield (
+            "HURNET_LIFECYCLE_DRAIN is less than HURNET_RESPONDER_TRANSACTION_DEADLINE: a worker that stops"
+            " may be ended within a transaction"
+        )
+    if not matches(responder.reply_topics, settings.kafka.answers):
+        yield (
+            "HURNET_RESPONDER_REPLY_TOPICS does not describe HURNET_KAFKA_ANSWERS: clients that name it in"
+            " reply-to are refused"
+        )
+    yield from _bare_passwords(settings)
+
+
+def _bare_passwords(settings: Any) -> Iterator[str]:
+    kafka, address = settings.kafka, redis_address(settings.redis.url)
+    servers = host_ports(kafka.bootstrap)
+    if kafka.security_protocol == "SASL_PLAINTEXT" and not all(_is_loopback(host) for host, _ in servers):
+        yield "HURNET_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT sends texts in the clear"
+    secret = settings.redis.password or address.password
+    if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
+        yield "HURNET_REDIS_URL sends the password and all texts in the clear: rediss:// does not"
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -138,6 +138,30 @@ def test_a_sentinel_leads_to_the_primary(pair: tuple[ValkeyServer, ValkeyServer]
         store.close()
 
 
+def test_a_server_that_takes_no_more_connections_serves_on_those_it_has() -> None:
+    with ValkeyServer() as server, admin(server) as client:
+        store = opened(server.url)
+        client.config_set("maxclients", "2")
+        time.sleep(1.1)
+        with pytest.raises(redis.ConnectionError, match="max number of clients"):
+            admin(server).ping()
+        assert store.state(0).watermark == NOTHING
+        store.close()
+
+
+def test_where_an_acl_forbids_to_ask_the_rest_works_and_a_warning_says_so() -> None:
+    with ValkeyServer() as server, admin(server) as client:
+        client.acl_setuser(
+            "ann", enabled=True, passwords=["+pw"], keys=["hurnet:*"], commands=["+@all", "-info"]
+        )
+        store = opened(server.url, username="ann", password="pw")
+        assert isinstance(store.append(made(0, [0]), NOTHING), Appended)
+        assert store.incarnation() == ""
+        (warning,) = store.connection.warnings()
+        assert "+info" in warning
+        store.close()
+
+
 def test_sentinels_that_refuse_and_services_they_do_not_know_are_told() -> None:
     with ValkeyServer() as server, SentinelServer(server, "s3ntinel") as sentinel:
         store = RedisContextStore(connect(RedisSettings(url=sentinel.url)))

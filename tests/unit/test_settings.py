@@ -12,6 +12,7 @@ import pytest
 
 from workers import setting_checks, settings
 from workers.errors import ConfigurationError
+from workers.setting_checks import cautions
 from workers.setting_types import matches
 
 
@@ -230,6 +231,35 @@ def test_no_expression_for_reply_topics_takes_long() -> None:
 def test_an_expression_describes_the_whole_name(name: str, fits: bool) -> None:
     assert matches(r"answers([._-].*)?", name) is fits
     assert not matches("a|b", "ab")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ""),
+        ({"METRICS_STALL": "5.5"}, ""),
+        ({"METRICS_STALL": "4"}, "HURNET_METRICS_STALL is not more than HURNET_"),
+        ({"LIFECYCLE_DRAIN": "1"}, "HURNET_LIFECYCLE_DRAIN is less than"),
+        ({"KAFKA_ANSWERS": "replies"}, "does not describe HURNET_KAFKA_ANSWERS"),
+        ({"REDIS_URL": "redis://:hush@store"}, "HURNET_REDIS_URL sends the password"),
+        (
+            {"REDIS_URL": "sentinel+redis://a/b", "REDIS_PASSWORD": "hush"},
+            "HURNET_REDIS_URL sends the password",
+        ),
+        ({"REDIS_URL": "redis://:hush@127.0.0.1"}, ""),
+        ({"REDIS_URL": "rediss://:hush@store"}, ""),
+        ({"REDIS_URL": "unix://:hush@/run/s"}, ""),
+    ],
+)
+def test_what_is_hardly_meant_is_a_warning(
+    given: Mapping[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"HURNET_{name}", value)
+    warnings = list(cautions(settings.load()))
+    assert [warning for warning in warnings if said in warning] == warnings
+    assert bool(warnings) == bool(said)
+    assert "hush" not in "".join(warnings)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

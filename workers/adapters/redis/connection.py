@@ -105,7 +105,13 @@ class Connection:
         """What in the server's configuration could lose data, as far as it lets us see that."""
         with translated(self.place):
             server = self.primary.ask()
-            hidden = [] if server.run_id else [self._untold("who it is", "+info in its ACL")]
+            hidden = (
+                []
+                if server.run_id
+                else [
+                    self._untold("its role (INFO), so that a failover may go unnoticed", "allowed by +info")
+                ]
+            )
             try:
                 config = {
                     key: value
