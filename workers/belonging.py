@@ -17,9 +17,8 @@ def check(bound: LogIdentity, found: LogIdentity) -> None:
     if found.cluster != bound.cluster:
         raise ForeignLog(
             f"this Kafka is cluster {found.cluster}, and the context belongs to cluster {bound.cluster}:"
-            " point "
-            "HURNET_KAFKA_BOOTSTRAP at that one, or set HURNET_REDIS_PREFIX to a new name for a context"
-            " of this one"
+            " point HURNET_KAFKA_BOOTSTRAP at that one, or set HURNET_REDIS_PREFIX to a new name for a"
+            " context of this one"
         )
     if found.topic != bound.topic:
         raise ContextGap(

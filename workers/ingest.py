@@ -205,9 +205,8 @@ class Ingest:
     def _warn_of_only_copies(self, partition: int, state: ShardState, bounds: Bounds) -> None:
         if copies := bounds.only_copies(state):
             log.warning(
-                "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and"
-                " set the "
-                "topic's retention.ms to -1",
+                "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"
+                " the topic's retention.ms to -1",
                 partition=partition,
                 rows_at_most=copies,
                 first_offset=bounds.first,

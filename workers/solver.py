@@ -199,10 +199,8 @@ class Solver:
         if any(p in states and states[p].epoch != s.epoch for p, s in checkpoint.shards.items()):
             raise ContextError(
                 "what the solver has stored is of another context than the shards beside it: restore the"
-                " store from "
-                "a backup, or set HURNET_REDIS_PREFIX to a new name for all workers, and a context is"
-                " filled from "
-                "Kafka beside this one, which stays as it is"
+                " store from a backup, or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
+                " context is filled from Kafka beside this one, which stays as it is"
             )
         self._features = features
         self._unlearning = self._rest = None

@@ -1,5 +1,4 @@
-"""`hurnet repair`: the way out where the topic of texts is no longer the one that the context was filled
-from."""
+"""`hurnet repair`: the way out where the topic of texts is not the one that the context was filled from."""
 
 from __future__ import annotations
 
@@ -63,6 +62,8 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
         if sound(store, history, now):
             say("nothing to repair: the topic is the one that the context was filled from")
             return
+        if log and log.cluster != now.cluster:
+            say(f"this Kafka is cluster {now.cluster}, and the context was filled from cluster {log.cluster}")
     comparison = Comparison(store, history, chosen.kafka.texts, same_topic=was == now.topic)
     if not yes:
         _tell(comparison, store)
@@ -75,10 +76,9 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
     sink = stack.enter_context(closing(KafkaSink(chosen.kafka)))
     sent = _send(comparison, store, sink, connection, done)
     say(
-        f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. The context is being"
-        " filled from the"
-        f" topic, once an ingest runs. The old one is kept under the prefix {aside}; nothing reads it any"
-        " more"
+        f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. The context is being filled"
+        f" from the topic, once an ingest runs. The old one is kept under the prefix {aside}; nothing reads"
+        " it any more"
     )
 
 
@@ -107,10 +107,8 @@ def _tell(comparison: Comparison, store: ContextStore) -> None:
             counts += Counter(texts=again.texts, deletions=again.deletions)
     say(
         f"the topic lacks {counts['texts']:,} texts that the context has, and {counts['deletions']:,}"
-        " deletions of"
-        " what it holds. With --yes the context is put aside, these are sent to the topic again, and a"
-        " new context"
-        " is filled from it"
+        " deletions of what it holds. With --yes the context is put aside, these are sent to the topic"
+        " again, and a new context is filled from it"
     )
 
 

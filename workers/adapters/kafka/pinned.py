@@ -47,12 +47,10 @@ class Pin:
     def problem(self) -> str:
         """For a person."""
         return (
-            f"the Kafka that answers at this address is cluster {self.foreign}, and the context belongs"
-            " to cluster "
-            f"{self.cluster}: nothing is read from it or sent to it. Bring the right one back, or set "
-            "HURNET_KAFKA_BOOTSTRAP to where it is; for a context of this other one set"
-            " HURNET_REDIS_PREFIX to a "
-            "new name"
+            f"the Kafka that answers at this address is cluster {self.foreign}, and the context belongs to"
+            f" cluster {self.cluster}: nothing is read from it or sent to it. Bring the right one back, or"
+            " set HURNET_KAFKA_BOOTSTRAP to where it is; for a context of this other one set"
+            " HURNET_REDIS_PREFIX to a new name"
         )
 
 

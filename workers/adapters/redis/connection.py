@@ -64,10 +64,9 @@ class Bound:
         """Raises `ForeignLog` where the context there is another cluster's."""
         if self.cluster and cluster != self.cluster:
             raise ForeignLog(
-                f"the context in the store is now one of Kafka cluster {cluster}, and this worker began"
-                " with cluster"
-                f" {self.cluster}: another store took its address. Bring the right one back, or start the"
-                " worker anew for this one"
+                f"the context in the store is now one of Kafka cluster {cluster}, and this worker began with"
+                f" cluster {self.cluster}: another store took its address. Bring the right one back, or"
+                " start the worker anew for this one"
             )
         self.cluster = cluster
 

@@ -216,9 +216,8 @@ class RedisContextStore:
             offset, _, note = bytes(value).decode(errors="replace").partition(" ")
             if not (offset.isdecimal() and bytes(partition).isdigit()):
                 raise ContextError(
-                    f"{key} is corrupt: without that key, which holds offsets and nothing else, its topic"
-                    " is read from"
-                    " where the group has committed, or from the beginning"
+                    f"{key} is corrupt: without that key, which holds offsets and nothing else, its topic is"
+                    " read from where the group has committed, or from the beginning"
                 )
             found[int(partition)] = Committed(int(offset), note)
         return found
@@ -359,9 +358,8 @@ class RedisContextStore:
         if raw is None and shards:  # in this order: whoever begins a shard has begun the context before
             raise ContextError(
                 f"{key} at {self.place} is gone but its shards are not. Nothing was changed: restore that"
-                " key from"
-                " a backup, or set HURNET_REDIS_PREFIX to a new name and let another context be filled"
-                " from Kafka"
+                " key from a backup, or set HURNET_REDIS_PREFIX to a new name and let another context be"
+                " filled from Kafka"
             )
         if raw is None:
             self._client.setnx(key, Meta.begin(identity).raw)
@@ -421,9 +419,8 @@ class RedisContextStore:
     def _replaced(self, partition: int | None = None) -> ContextReplaced:
         what = "the context" if partition is None else f"shard {partition} of the context"
         return ContextReplaced(
-            f"{what} {self._prefix!r} at {self.place} is not the one that was opened here: it was deleted"
-            " or begun"
-            " anew, or another store took this address. What was read of it no longer counts"
+            f"{what} {self._prefix!r} at {self.place} is not the one that was opened here: it was deleted or"
+            " begun anew, or another store took this address. What was read of it no longer counts"
         )
 
     def _partitions(self, members: Iterable[Any]) -> list[int]:

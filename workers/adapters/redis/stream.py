@@ -14,8 +14,7 @@ from workers.errors import ContextError, ContextReplaced, Unreadable, UpgradeNee
 
 MEND = (
     "Restore the store from a backup; or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
-    " context is"
-    " filled from Kafka beside this one, which stays as it is"
+    " context is filled from Kafka beside this one, which stays as it is"
 )
 
 Fields = Mapping[bytes, bytes]
