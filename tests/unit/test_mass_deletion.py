@@ -31,7 +31,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three entries, and time for one of them in each step."""
     monkeypatch.setattr(memory_module, "MOST_TARGETS", 3)
     monkeypatch.setattr(ingest_module, "DELETION_S", 0.0)
-    monkeypatch.setattr(solver_module, "UNLEARN_S", 0.0)
+    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
     monkeypatch.setattr(backlog_module, "PIECE_ROWS", 2)
 
@@ -117,6 +117,7 @@ def test_a_solver_that_fails_in_the_middle_begins_the_deletion_again(monkeypatch
     solver = world.solver()
     while not world.settled():
         turn(solver)
+    turn(solver, 3)  # a context a step is solved
     assert_never_seen(world)
 
 
