@@ -42,7 +42,7 @@ log = structlog.get_logger()
 CHECK_INTERVAL_S = 1.0
 """How long another store may go unnoticed while there is nothing to append."""
 DELETION_S = 0.25
-"""For which one step goes on with a deletion of many entries; other partitions wait no longer than that."""
+"""For which one step goes on with deletions of many entries; other partitions wait no longer than that."""
 ADMITTED_S = 5.0
 """For which a context is known to be admitted: it may be dropped, and its name given to another."""
 COMMIT_INTERVAL_S = 0.5
@@ -80,6 +80,7 @@ class Ingest:
         self._full = False
         self._admitted: frozenset[str] = frozenset()
         self._admitted_at = 0.0
+        self._delete_until = 0.0
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
         self._log: LogIdentity | None = None
@@ -106,6 +107,7 @@ class Ingest:
         self._unplaced |= work.keys()
         self._admit(intakes)
         self._embed(intakes)
+        self._delete_until = time.monotonic() + DELETION_S
         for partition, mine in work.items():
             if all(map(self._take, mine)):
                 self._unplaced.discard(partition)
@@ -268,7 +270,11 @@ class Ingest:
             self._admitted, self._admitted_at = frozenset(), time.monotonic()
         if names - self._admitted:
             self._admitted |= self._store.admit(frozenset(names), self._settings.max_contexts)
-        full = f"there are {self._settings.max_contexts} contexts already (HURNET_INGEST_MAX_CONTEXTS)"
+            self._metrics.contexts.set(len(self._store.contexts()))
+        full = (
+            f"there are {self._settings.max_contexts} contexts already (HURNET_INGEST_MAX_CONTEXTS):"
+            " `hurnet contexts` lists them, and drops one"
+        )
         for intake in intakes:
             intake.keep(
                 [None if e.context in self._admitted else ("too-many-contexts", full) for e in intake.entries]
@@ -294,10 +300,9 @@ class Ingest:
         return True
 
     def _delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
-        """As much of it as a step has time for."""
-        until = time.monotonic() + DELETION_S
+        """As much of it as the step has time for, and at least a part."""
         while isinstance(result := self._store.delete(partition, deletion, expected), Unfinished):
-            if time.monotonic() >= until:
+            if time.monotonic() >= self._delete_until:
                 break
         return result
 

@@ -127,6 +127,9 @@ class Metrics:
         self.batches = self._counter("batches", "batches appended to the context")
         self.bytes = self._counter("bytes", "bytes of record values polled", "topic")
         self.deletions = self._counter("deletions", "records that delete entries, appended to the context")
+        self.contexts = self._gauge(
+            "contexts", "names of contexts in use, as of the last text of one that was not known"
+        )
         self.dead_letters_alarm = self._gauge(
             "dead_letters_alarm",
             "1 while so many records are dead letters that their producer must be broken",
@@ -204,5 +207,9 @@ class Metrics:
         )
         self.turns_cut = self._counter(
             "turns_cut", "turns that left queries to the next one for want of time or room"
+        )
+        self.backlog = self._gauge(
+            "backlog_batches",
+            "batches that were read and are not in memory: behind a deletion of many entries",
         )
         self.queries_waiting = self._gauge("queries_waiting", "queries waiting for their min_watermarks")

@@ -329,6 +329,7 @@ class Responder:
     def _observe(self, moved: int) -> None:
         self._metrics.set_by_partition(self._metrics.lag_rows, self._lag)
         self._metrics.set_context_rows(self._memory.rows())
+        self._metrics.backlog.set(len(self._backlog))
         assigned, held = self._exchange.assignment(), self._exchange.held_back()
         lag = {p: records for p, records in self._exchange.lag().items() if p not in self._unplaced}
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
