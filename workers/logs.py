@@ -110,11 +110,11 @@ def _renderers(style: str) -> list[Processor]:
     if style == "json":
         # Tracebacks without the values of variables: those hold passwords, and texts of users.
         as_fields = ExceptionDictTransformer(show_locals=False, max_frames=_FRAMES)
-        return [structlog.processors.ExceptionRenderer(as_fields), _cleaned, _json]
+        return [_discreet, structlog.processors.ExceptionRenderer(as_fields), _cleaned, _json]
     plain = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    return [structlog.processors.format_exc_info, _cleaned, _shown, plain]
+    return [_discreet, structlog.processors.format_exc_info, _cleaned, _shown, plain]
 
 
 def _library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -125,6 +125,28 @@ def _library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
         if left_out := getattr(record, "left_out", 0):
             event["left_out"] = left_out
     return event
+
+
+def _discreet(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """With `private=True` exceptions are shown by their kinds and places, without their messages: those may
+    quote a text of a user, which has no place in a log above debug."""
+    if event.pop("private", False) and event.get("exc_info"):
+        info = event["exc_info"]
+        error = info[1] if isinstance(info, tuple) else sys.exc_info()[1]
+        if error is not None:
+            silent = _silent(error)
+            event["exc_info"] = (type(silent), silent, silent.__traceback__)
+    return event
+
+
+def _silent(error: BaseException, causes: int = 10) -> BaseException:
+    """One of the same name, trace and causes, that says nothing."""
+    kind: type[Exception] = type(type(error).__name__, (Exception,), {"__module__": type(error).__module__})
+    silent = kind("(its message is left out: it may quote a text)").with_traceback(error.__traceback__)
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and causes:
+        silent.__cause__ = _silent(before, causes - 1)
+    return silent
 
 
 def _cleaned(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -114,7 +114,7 @@ class Replies:
         except HurnetError:
             raise
         except Exception as error:
-            log.exception("scoring failed", queries=len(batch))
+            log.exception("scoring failed", queries=len(batch), private=True)
             if len(batch) == 1:
                 return [_rejected(batch[0], ("scoring-failed", f"{type(error).__name__}: {error}"))]
         replies: list[Reply] = []

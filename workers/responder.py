@@ -241,7 +241,9 @@ class Responder:
         except HurnetError:
             raise
         except Exception as error:  # maybe by one query: it is looked for, and no other waits for ever
-            log.exception("answering failed: this is a bug, please report it", queries=len(taken))
+            log.exception(
+                "answering failed: this is a bug, please report it", queries=len(taken), private=True
+            )
             self._delivery.failed(taken)
             raise TransientError(f"answering failed: {type(error).__name__}") from error
         finally:

@@ -111,10 +111,8 @@ def embed_each(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, dict[
         return embedder.embed(texts), {}
     except TransientError:
         raise
-    except Exception as error:
-        # Its message and its trace may quote a text, and texts of users have no place in logs.
-        log.warning("embedding a batch failed; trying its texts one by one", error=type(error).__name__)
-        log.debug("the failure of that batch", exc_info=True)
+    except Exception:
+        log.exception("embedding a batch failed; trying its texts one by one", private=True)
     vectors = np.zeros((len(texts), embedder.identity.dimension), np.int16)
     failures: dict[int, tuple[Reason, str]] = {}
     for row, text in enumerate(texts):

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import structlog
@@ -141,3 +142,25 @@ def test_the_last_words_of_a_process_are_a_line_like_others() -> None:
     assert json.loads(last_words("forced end: \x1b")) == {"event": "forced end: \x1b", "level": "critical"}
     configure(LogSettings(format="console"))
     assert last_words("forced end: \x1b") == b"forced end: \\x1b\n"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_an_exception_that_may_quote_a_text_is_shown_without_its_message(
+    style: Literal["json", "console"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", err := io.StringIO())
+    configure(LogSettings(format=style), "responder")
+    try:
+        try:
+            raise KeyError("what a user asked")
+        except KeyError as cause:
+            raise ValueError("what a user asked") from cause
+    except ValueError:
+        structlog.get_logger().exception("scoring failed", private=True)
+    said = err.getvalue()
+    assert "what a user asked" not in said.replace('raise KeyError("what a user asked")', "").replace(
+        'raise ValueError("what a user asked") from cause', ""
+    )
+    assert "KeyError" in said
+    assert "ValueError" in said
+    assert "test_logs.py" in said
