@@ -65,7 +65,17 @@ def _host_port(text: str, default_port: int | None) -> tuple[str, int]:
         )
     if found["v6"]:
         IPv6Address(found["v6"].partition("%")[0])
+    else:
+        check_name(found["name"])
     return found["v6"] or found["name"], port
+
+
+def check_name(host: str) -> None:
+    """Raises ValueError where no resolver could be asked for this name."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("no host has such a name: its parts have 1 to 63 characters") from None
 
 
 def redis_address(url: str) -> RedisAddress:

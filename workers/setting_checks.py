@@ -143,6 +143,8 @@ def _times(settings: Any) -> Iterator[str]:
     longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
     if lifecycle.hang <= longest:
         yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g}: a turn may wait that long for a server"
+    if lifecycle.retry_first < LEAST_POLL:
+        yield f"HURNET_LIFECYCLE_RETRY_FIRST must be at least {LEAST_POLL:g}, or tries keep a core busy"
     if lifecycle.retry_first > lifecycle.retry_most:
         yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
     yield from _polls(settings)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
+from workers.addresses import check_name
 from workers.core.features import PATTERN
 from workers.core.weights import LEAST_RIDGE, MAX_RIDGE
 
@@ -84,6 +85,7 @@ def _checked_address(host: str) -> str:
     bare = host.removeprefix("[").removesuffix("]")
     if not re.fullmatch(r"[^\s/\[\]@]+", bare):
         raise ValueError("must be an address or a host's name, as in 127.0.0.1, 0.0.0.0 or ::")
+    check_name(bare)
     return bare
 
 

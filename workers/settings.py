@@ -124,7 +124,7 @@ class EmbedderSettings(_Section):
 class IngestSettings(_Section):
     """The worker that appends texts to the context."""
 
-    group: str = Field("", description="consumer group; empty: the prefix, then -ingest")
+    group: str = Field("", max_length=200, description="consumer group; empty: the prefix, then -ingest")
     batch: int = Field(256, ge=1, le=10_000, description="records per append and partition")
     poll: float = Field(0.5, ge=0, le=5, description="longest wait for records")
     skip_gap: bool = Field(
@@ -211,6 +211,7 @@ class ResponderSettings(_Section):
 
     group: str = Field(
         "",
+        max_length=200,
         description="consumer group, and with the instance the transactional id; empty: the prefix, then "
         "-responder",
     )

@@ -79,7 +79,7 @@ WRONG = {
     "HURNET_INGEST_BATCH": ["0"],
     "HURNET_INGEST_POLL": ["0", "nan", "60"],
     "HURNET_INGEST_SKIP_GAP": ["perhaps"],
-    "HURNET_INGEST_GROUP": ["hurnet-responder"],
+    "HURNET_INGEST_GROUP": ["hurnet-responder", "g" * 201],
     "HURNET_INGEST_DEAD_LETTERS_WINDOW": ["0", "1" + "0" * 30],
     "HURNET_SOLVE_ROWS": ["0", "1" + "0" * 30],
     "HURNET_SOLVE_RIDGE": ["abc"],
@@ -93,11 +93,11 @@ WRONG = {
     "HURNET_RESPONDER_REPLY_TOPICS": ["(", "a)|(b", "*", r"(?=a)b", r"(a)\1", "a{1,9999}{1,9999}", "a" * 501],
     "HURNET_RESPONDER_TRANSACTION_DEADLINE": ["0", "10"],
     "HURNET_RESPONDER_TRANSACTION_TIMEOUT": ["5", "1000"],
-    "HURNET_METRICS_HOST": ["a b", "http://x"],
+    "HURNET_METRICS_HOST": ["a b", "http://x", "a..b", "a" * 64],
     "HURNET_METRICS_PORT": ["65536", "http"],
     "HURNET_METRICS_STALL": ["0", "0.1"],
     "HURNET_LIFECYCLE_DRAIN": ["0"],
-    "HURNET_LIFECYCLE_RETRY_FIRST": ["0", "6"],
+    "HURNET_LIFECYCLE_RETRY_FIRST": ["0", "1e-9", "6"],
     "HURNET_LOG_LEVEL": ["loud"],
 }
 
