@@ -26,10 +26,13 @@ from workers.errors import (
 )
 from workers.ingest import Ingest
 from workers.metrics import Metrics
-from workers.ports import POLL_BYTES, Appended, Embedder, Outgoing, Refused
+from workers.ports import POLL_BYTES, Appended, Embedder, Fault, Outgoing, Refused
 from workers.settings import IngestSettings, Settings
 
 EMBEDDER = HashedText(32)
+
+
+UNREADABLE = Fault("unreadable", "damaged", 0, 9, b"excerpt", "s")
 
 
 @dataclass
@@ -307,6 +310,20 @@ def test_a_poll_that_brings_no_text_is_no_measurement_of_embedding() -> None:
     world.send(*numbered(0, 3))
     turn(worker)
     assert "hurnet_embed_seconds_count 1.0" in world.metrics.exposition().decode()
+
+
+def test_what_cannot_be_unpacked_is_put_aside_and_passed() -> None:
+    """Five offsets that nobody can tell apart, between good ones."""
+    world = World()
+    world.send(TextEvent(text="before"))
+    world.log.damage("texts", 0, 5, UNREADABLE)
+    world.send(TextEvent(text="behind"))
+    turn(world.worker())
+    assert world.texts() == ["before", "behind"]
+    (letter,) = world.dead_letters()
+    assert (letter.reason, letter.first_offset, letter.offset) == ("unreadable", 1, 5)
+    assert (letter.size, letter.sha256) == (9, "s")
+    assert world.server.data.shards[0].state.watermark == 6
 
 
 def test_more_contexts_than_allowed_are_put_aside() -> None:

@@ -34,7 +34,7 @@ from workers.errors import (
     UpgradeNeeded,
 )
 from workers.metrics import Metrics
-from workers.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
+from workers.ports import Appended, Embedder, Fault, Headers, Outgoing, PublishedWeights
 from workers.responder import Responder
 from workers.settings import ResponderSettings, Settings, SolveSettings
 
@@ -412,6 +412,19 @@ def test_a_bad_query_is_put_aside_and_answered_with_the_reason(raw: bytes) -> No
     assert (answer.id, answer.outcome) == ("c-1", "rejected")
     (letter,) = world.dead_letters()
     assert (answer.reason or "").startswith(letter.reason)
+
+
+def test_queries_that_cannot_be_unpacked_are_put_aside_and_passed() -> None:
+    world = World()
+    world.teach(*PAIRS)
+    world.ask(Query(text="turn on the light", id="before"))
+    world.log.damage("queries", 0, 3, Fault("unreadable", "damaged", 0, 9, b"excerpt", "s"))
+    world.ask(Query(text="turn on the light", id="behind"))
+    turn(world.responder())
+    assert [answer.id for answer in world.answers() if answer.outcome != "rejected"] == ["before", "behind"]
+    (letter,) = world.dead_letters()
+    assert (letter.first_offset, letter.offset, letter.reason) == (1, 3, "unreadable")
+    assert world.log.group("queries", "responders").committed[0] == 5
 
 
 def test_a_query_sees_what_it_asks_to_see() -> None:

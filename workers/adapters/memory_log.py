@@ -15,7 +15,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
@@ -30,7 +30,7 @@ from workers.errors import (
     Superseded,
     Undeliverable,
 )
-from workers.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Outgoing, Polled, Record
+from workers.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Fault, Outgoing, Polled, Record
 
 MAX_MESSAGE = 1 << 20
 
@@ -114,6 +114,15 @@ class MemoryLog:
         held = self.partition(topic, partition)
         del held.records[: offset - held.first]
         held.first = offset
+
+    def damage(self, topic: str, partition: int, offsets: int, fault: Fault) -> None:
+        """The next so many offsets can't be unpacked: readers get one record for them all."""
+        held = self.partition(topic, partition)
+        first = held.end
+        stands_for = Record(
+            topic, partition, first + offsets - 1, -1, None, b"", fault=replace(fault, first=first)
+        )
+        held.records += [None] * (offsets - 1) + [stands_for]
 
     def fail(self, deliveries: int) -> None:
         """The next so many deliveries are aborted."""

@@ -27,8 +27,8 @@ class Contact:
         self._timeout_s = settings.request_timeout
 
     def check(self) -> None:
-        """Returns at once if a broker was heard lately. Else asks for metadata, as kafka-python does by
-        itself until a refused connection ends its task: raises `KafkaFailing` if none answers in time."""
+        """Returns at once if a broker was heard lately. Else asks for metadata, as kafka-python has done in
+        vain by itself: raises `KafkaFailing` if none answers in time."""
         if self._silent_s() < _SILENT_S:
             return
         deadline = time.monotonic() + self._timeout_s
