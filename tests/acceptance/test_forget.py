@@ -105,6 +105,30 @@ def test_killed_around_a_deletion_under_load(system: System, worker: str, point:
     assert steady.terminate() == 0
 
 
+@pytest.mark.parametrize(("worker", "point"), [("ingest", "after-delete"), ("solver", "before-checkpoint")])
+def test_killed_between_the_parts_of_a_deletion_of_very_many(system: System, worker: str, point: str) -> None:
+    """2,400 entries are deleted in three parts; whoever comes after a kill goes on, or begins anew."""
+    sent = [
+        event.model_copy(update={"metadata": {"who": f"p{1 + (i % 20 == 0)}"}})
+        for i, event in enumerate(events(0, 2_526))
+    ]
+    teach(system, sent)
+    other = system.start("solver" if worker == "ingest" else "ingest")
+    first = system.start(worker)
+    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == len(sent), 90, "all folded")
+    first.kill()
+    delete(system, "p1")
+    system.start_doomed(worker, point, 1).wait_end()
+    survivor = system.start(worker)
+    responder = system.start("responder").wait_ready()
+    wait_for(lambda: len(audit(system)) == 1, 60, "the deletion is done")
+    assert_unlearned(system, sent, "p1")
+    (done,) = audit(system)
+    assert (done.deletion.parts, done.entries, done.pairs) == (2, 2_399, 2_399)
+    assert system.run("verify").returncode == 0
+    assert [running.terminate() for running in (other, survivor, responder)] == [0, 0, 0]
+
+
 def test_within_a_second_a_responder_no_longer_answers_with_it(system: System) -> None:
     for name in ("ingest", "solver"):
         system.start(name)

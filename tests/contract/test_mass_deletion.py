@@ -125,18 +125,20 @@ def test_nothing_of_a_deletion_is_erased_before_its_last_part_is_covered(stores:
     assert sum(b.rows for b in read(store)) == MANY
 
 
-@pytest.mark.parametrize("follower", ["text", "deletion"])
+@pytest.mark.parametrize("follower", ["text", "deletion", "nothing"])
 def test_a_deletion_whose_record_is_gone_is_ended_by_what_follows(stores: Stores, follower: str) -> None:
     """Its rows may be erased once a checkpoint is beyond it, so readers must have learned of them before."""
     store = filled(stores)
     assert isinstance(store.delete(0, Deletion(MANY, 5_000, KEY), MANY - 1), Unfinished)
     if follower == "text":
         store.append(batch([MANY + 3], keyed=False), MANY - 1)
+    elif follower == "nothing":  # the record itself is not readable any more, and put aside
+        store.append(Batch(0, MANY, (), np.empty((0, 4), np.int16)), MANY - 1)
     else:
         store.delete(0, Deletion(MANY + 3, 5_000, targets=(MOST_TARGETS,)), MANY - 1)
     first, *others = [b.deletion for b in read(store) if b.deletion]
     assert (first.offset, targets(store, first)) == (MANY, list(range(MOST_TARGETS)))
-    assert [d.offset for d in others] == ([] if follower == "text" else [MANY + 3])
+    assert [d.offset for d in others] == ([MANY + 3] if follower == "deletion" else [])
     erase_all(stores, store, MANY + 3)
     kept = range(MOST_TARGETS + (follower == "deletion"), MANY)
     assert offsets(store) == [*kept, *([MANY + 3] if follower == "text" else [])]

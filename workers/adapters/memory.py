@@ -177,7 +177,7 @@ class MemoryContextStore:
             if state.watermark != expected:
                 return Refused(state)
             shard = self._shard(batch.partition, state)
-            shard.end(batch.watermark, self._opened().dimension)
+            shard.end(batch.watermark + 1, self._opened().dimension)
             rows = state.rows + len(batch.entries)
             shard.state = ShardState(batch.watermark, rows, self._epoch, batch.anchor or state.anchor)
             if batch.entries:

@@ -43,9 +43,7 @@ return 1
 # A deletion was begun, and its record will not come again (retention or compaction took it): what follows it
 # in the shard ends it, so that readers learn what was deleted before anything is erased.
 _FINISH: Final = """
-local function finish(new, rows, ours)
-  local offset = redis.call('HGET', KEYS[1], 'deleting')
-  if not offset or tonumber(offset) >= tonumber(new) then return end
+local function finish(offset, rows, ours)
   local id, deletion, count = unpack(redis.call('HMGET', KEYS[5], 'id', 'deletion', offset))
   redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours,
     'deletion', deletion, 'targets', '', 'parts', count)
@@ -59,10 +57,13 @@ APPEND: Final = (
 local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 'rows', 'epoch'))
 local expected, new, id, count, ours, anchor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 if (watermark or '-1') ~= expected or epoch ~= ours then return {0, watermark, rows, epoch} end
-finish(new, rows, ours)
+local begun = redis.call('HGET', KEYS[1], 'deleting')
+if begun == new then id = new .. '-0' end  -- its record is put aside now: what is left comes before it
+if begun and tonumber(begun) < tonumber(new) then finish(begun, rows, ours) end
 if count ~= '0' then
   redis.call('XADD', KEYS[2], id, 'row', rows or '0', 'epoch', ours, 'entries', ARGV[7], 'vectors', ARGV[8])
 end
+if begun == new then finish(begun, rows, ours) end
 local at = 10
 for _ = 1, tonumber(ARGV[9]) do
   local name, held, bytes, first, member = unpack(ARGV, at, at + 4)
@@ -85,7 +86,8 @@ local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 
 local expected, new, id, ours, anchor, deletion, record = unpack(ARGV, 1, 7)
 local from, to, most, more, dropped, absent, members = unpack(ARGV, 8, 14)
 if (watermark or '-1') ~= expected or epoch ~= ours then return {0, watermark, rows, epoch} end
-finish(new, rows, ours)
+local begun = redis.call('HGET', KEYS[1], 'deleting')
+if begun and tonumber(begun) < tonumber(new) then finish(begun, rows, ours) end
 local targets = {absent}
 local function target(offset)  -- deleted once only: the solver takes out what it finds among the targets
   local range = {'[' .. offset, '[' .. offset .. string.rep('\255', 8), 'LIMIT', 0, 1}
