@@ -137,7 +137,7 @@ def test_what_was_kept_of_a_group_is_not_guessed_at(
 ) -> None:
     store = opened(redis_stores)
     redis_stores.client.hset(f"{redis_stores.settings.prefix}:progress:g", field, value)
-    with pytest.raises(ContextError, match="progress:g is corrupt: delete it"):
+    with pytest.raises(ContextError, match="progress:g is corrupt: without that key"):
         store.progress("g")
 
 

@@ -305,7 +305,7 @@ def test_topics_are_made_once_and_then_checked(kafka_bootstrap: str, unique: str
 
 
 def test_more_replicas_than_brokers_are_refused_clearly(lone: KafkaServer) -> None:
-    with pytest.raises(ConfigurationError, match=r"kafka\.replication"):
+    with pytest.raises(ConfigurationError, match=r"HURNET_KAFKA_REPLICATION"):
         ensure_topics(KafkaSettings(bootstrap=lone.bootstrap, replication=3), create=True)
 
 
@@ -486,7 +486,7 @@ def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one
         wait_for_query(exchange)
         assert answer(exchange, "q")
         monkeypatch.setattr(TransactionalProducer, "_wait", pause_before_commit)
-        with pytest.raises(Superseded, match=r"responder\.instance"):
+        with pytest.raises(Superseded, match=r"HURNET_RESPONDER_INSTANCE"):
             answer(exchange, "q")
     assert len(read_all(settings, "q-a", 1)) == 1
 
