@@ -19,7 +19,7 @@ from workers.belonging import WAY_OUT
 from workers.core.context import NOTHING, Deletion, LogIdentity, ShardState
 from workers.dead_letters import DeadLetterAlarm, dead_letter, send_all
 from workers.errors import ContextGap
-from workers.intake import Intake, embed, intakes_of
+from workers.intake import Intake, embed, intakes_of, passed
 from workers.metrics import Metrics
 from workers.ports import (
     Appended,
@@ -45,6 +45,7 @@ DELETION_S = 0.25
 """For which one step goes on with deletions of many entries; other partitions wait no longer than that."""
 ADMITTED_S = 5.0
 """For which a context is known to be admitted: it may be dropped, and its name given to another."""
+CARRY_INTERVAL_S = 0.5
 COMMIT_INTERVAL_S = 0.5
 """Commits to Kafka serve lag tools and the next assignment's starting point, so they may lag a little."""
 
@@ -83,6 +84,7 @@ class Ingest:
         self._delete_until = 0.0
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
+        self._carried_at = 0.0
         self._log: LogIdentity | None = None
         self._checked_at = time.monotonic()
         store.open(embedder.identity, writing=True)
@@ -94,10 +96,10 @@ class Ingest:
         self._check_log()
         self._place()
         polled = self._poll()
-        self._check_log()  # before what came is appended
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
         self._forget(polled)
         self._queue(polled.records)
+        self._check_log()  # before what came is appended, and after it is noted: this may fail
         taken = self._waiting.take(self._settings.batch)
         row_bytes = 2 * self._embedder.identity.dimension
         work = {p: intakes_of(p, records, row_bytes) for p, records in taken.items()}
@@ -111,6 +113,7 @@ class Ingest:
         for partition, mine in work.items():
             if all(map(self._take, mine)):
                 self._unplaced.discard(partition)
+        self._carry_forward()
         self._commit()
         self._observe(sum(len(intake.records) for intake in intakes))
 
@@ -298,6 +301,23 @@ class Ingest:
         self._watermarks[intake.partition] = result.state.watermark
         self._count(intake)
         return True
+
+    def _carry_forward(self) -> None:
+        """The ends of transactions, and what they aborted, take offsets that no reader gets a record for. The
+        watermark passes them too: who asks to see all up to the topic's end does, and no lag stays."""
+        if time.monotonic() - self._carried_at < CARRY_INTERVAL_S:
+            return
+        self._carried_at = time.monotonic()
+        busy = self._unplaced | self._waiting.partitions()
+        for partition, position in self._source.positions().items():
+            watermark = self._watermarks.get(partition, NOTHING)
+            if partition in busy or watermark == NOTHING or position - 1 <= watermark:
+                continue
+            batch = passed(partition, position - 1, self._embedder.identity.dimension)
+            if isinstance(result := self._store.append(batch, watermark), Appended):
+                self._watermarks[partition] = result.state.watermark
+            else:
+                self._unplaced.add(partition)
 
     def _delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         """As much of it as the step has time for, and at least a part."""

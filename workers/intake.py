@@ -55,6 +55,11 @@ class Intake:
         )
 
 
+def passed(partition: int, watermark: int, dimension: int) -> Batch:
+    """Brings the shard to an offset up to which there was nothing to read."""
+    return Batch(partition, watermark, [], np.zeros((0, dimension), np.int16))
+
+
 def intakes_of(partition: int, records: Sequence[Record], row_bytes: int = 0) -> list[Intake]:
     """Records in their order: each deletion by itself, and the texts between two of them together, as far as
     a batch may hold them. `row_bytes` is the size of a vector."""

@@ -170,6 +170,10 @@ class Source(Protocol):
     def compacted(self) -> bool:
         """Whether single records may go from the middle of the topic (cleanup.policy has compact)."""
 
+    def positions(self) -> Mapping[int, int]:
+        """The next offset to be polled of each assigned partition: all records before it were polled, or it
+        was sought. A partition that is yet to be placed is left out. No round trip."""
+
     def lag(self) -> Mapping[int, int]:
         """Records not yet polled per assigned partition, from end offsets that are asked for every few
         seconds, apart from the polls and without waiting; a partition is left out while it is not known."""

@@ -9,23 +9,25 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from structlog.testing import capture_logs
 
-from schemas import Answer, Query
+from schemas import Answer, Query, TextEvent
 from tests.unit.test_responder import EMBEDDER, PAIRS
 from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
 from workers.adapters.kafka.history import KafkaHistory
 from workers.adapters.kafka.sink import KafkaSink
+from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
 from workers.adapters.servers import KafkaServer
 from workers.core.context import Batch, Entry
 from workers.errors import TransientError
+from workers.ingest import Ingest
 from workers.metrics import Metrics
 from workers.ports import Exchange, Outgoing
 from workers.responder import Responder
-from workers.settings import KafkaSettings, MetricsSettings, ResponderSettings, Settings
+from workers.settings import IngestSettings, KafkaSettings, MetricsSettings, ResponderSettings, Settings
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
@@ -95,6 +97,11 @@ class Place:
             yield responder
         finally:
             responder.close()
+
+    def ingest(self, settings: Settings) -> Ingest:
+        source = KafkaSource(self.kafka, self.kafka.texts, settings.ingest.group)
+        store, sink = MemoryContextStore(self.server), KafkaSink(self.kafka)
+        return Ingest(source, store, sink, EMBEDDER, settings, Metrics())
 
     def answers(self) -> list[Answer]:
         with closing(KafkaHistory(self.kafka, self.kafka.answers)) as history:
@@ -245,6 +252,30 @@ def test_a_client_that_brings_nothing_any_more_is_soon_unready(
         place.until(
             lambda: any(r.startswith(unknown) for r in responder.unready()), lambda: stepped(responder)
         )
+
+
+def test_who_asks_to_see_all_of_a_transaction_does_though_its_end_is_no_record(place: Place) -> None:
+    """And no lag stays behind: what ingest commits reaches the end of the topic."""
+    settings = Settings(kafka=place.kafka, ingest=IngestSettings(group=place.name, poll=0.1))
+    with closing(place.ingest(settings)) as ingest:
+        place.until(lambda: place.store.state(0).watermark == len(PAIRS) - 1, ingest.step)
+        producer = KafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.name)
+        producer.init_transactions()
+        for end in (producer.abort_transaction, producer.commit_transaction):
+            producer.begin_transaction()
+            text = TextEvent(text="brand new", answer="seen").encode()
+            producer.send(place.kafka.texts, text, partition=0).get(timeout=SECONDS)
+            end()
+        producer.close()
+        last = len(PAIRS) + 3  # a text that was aborted, the marker, a text, the marker
+        place.until(lambda: place.store.state(0).watermark == last, ingest.step)
+        ingest.drain()
+        assert ingest._source.committed(frozenset({0})) == {0: last + 1}
+        assert place.store.state(0).rows == len(PAIRS) + 1
+    place.ask_to_see("all", 0, last)
+    with place.responder("one") as responder:
+        place.turn(responder, 1)
+    assert [(a.id, a.outcome) for a in place.answers()] == [("all", "answered")]
 
 
 @pytest.mark.parametrize("grown", [2, 30])

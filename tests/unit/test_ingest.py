@@ -15,7 +15,7 @@ from schemas import DeadLetter, TextEvent
 from workers.adapters.embedders.hashing import HashedText
 from workers.adapters.memory import MemoryContextStore, MemoryServer
 from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
-from workers.core.context import Batch, Entry, Vectors
+from workers.core.context import NOTHING, Batch, Entry, Vectors
 from workers.core.shares import MAX_BATCH_BYTES
 from workers.errors import (
     ConfigurationError,
@@ -72,6 +72,12 @@ class World:
     def dead_letters(self) -> list[DeadLetter]:
         letters = [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
         return sorted(letters, key=lambda letter: (letter.partition, letter.offset))
+
+
+@pytest.fixture(autouse=True)
+def _carried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever that could do harm, it should do it here."""
+    monkeypatch.setattr("workers.ingest.CARRY_INTERVAL_S", 0.0)
 
 
 def turn(worker: Ingest, times: int = 12) -> None:
@@ -427,6 +433,10 @@ class Schedule:
             self.world.send(TextEvent(text=f"text number {self.sent}"), partition=self.sent % 2)
             self.sent += 1
 
+    def abort(self) -> None:
+        """A transaction that leaves nothing but offsets."""
+        self.world.log.append([Outgoing("texts", b"", partition=self.sent % 2)], mark="aborted")
+
     def start(self) -> None:
         if len(self.workers) < 3:
             store = self.data.draw(st.sampled_from([LosesReplies, MemoryContextStore]))(self.world.server)
@@ -453,7 +463,7 @@ def test_any_interleaving_of_crashes_and_lost_replies_appends_each_text_once(
     data: st.DataObject,
 ) -> None:
     schedule = Schedule(data)
-    acts = [schedule.send, schedule.start, schedule.crash, *[schedule.step] * 3]
+    acts = [schedule.send, schedule.abort, schedule.start, schedule.crash, *[schedule.step] * 3]
     for act in data.draw(st.lists(st.sampled_from(acts), max_size=25)):
         act()
     for worker in schedule.workers:
@@ -504,3 +514,46 @@ def test_a_topic_of_dead_letters_that_takes_none_is_configuration() -> None:
     world.send(b"not json")
     with pytest.raises(ConfigurationError, match="can't be delivered"):
         turn(world.worker())
+
+
+def test_the_watermark_passes_what_no_reader_gets() -> None:
+    """The end of a transaction, and one that was aborted: who asks to see up to the topic's end does."""
+    world = World()
+    worker = world.worker()
+    texts = [Outgoing("texts", event.encode(), partition=0) for event in numbered(0, 3)]
+    world.log.append(texts, mark="committed")
+    world.log.append(texts, mark="aborted")
+    turn(worker)
+    store = MemoryContextStore(world.server)
+    assert world.log.partition("texts", 0).end == 8
+    assert store.state(0).watermark == 7
+    assert store.state(0).rows == 3
+    assert store.state(1).watermark == NOTHING, "where nothing was read, nothing is begun"
+    worker.drain()
+    assert world.log.group("texts", "ingest").committed[0] == 8
+    world.send(*numbered(3, 5))
+    turn(worker)
+    assert world.texts() == [f"text number {i}" for i in range(5)]
+    worker.close()
+    turn(world.worker())
+    assert world.texts() == [f"text number {i}" for i in range(5)]
+
+
+def test_what_was_polled_is_not_lost_where_the_store_fails_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.ingest.CHECK_INTERVAL_S", 0.0)
+    world = World()
+    worker = world.worker()
+    turn(worker)
+    identity, calls = worker._store.identity, iter([0, 1] * 4)
+
+    def failing() -> object:
+        if next(calls, 0):  # after the poll, each time
+            raise TransientError("the store is away")
+        return identity()
+
+    monkeypatch.setattr(worker._store, "identity", failing)
+    for i in range(4):
+        world.send(*numbered(i, i + 1))
+        turn(worker, 1)
+    turn(worker)
+    assert world.texts() == [f"text number {i}" for i in range(4)]

@@ -269,6 +269,9 @@ class MemorySource:
     def compacted(self) -> bool:
         return self._topic in self._log.compacted
 
+    def positions(self) -> Mapping[int, int]:
+        return dict(self._positions)
+
     def lag(self) -> Mapping[int, int]:
         if self._log.away:
             return {}

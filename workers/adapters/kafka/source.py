@@ -136,18 +136,22 @@ class KafkaSource:
         with closing(Topics(self._settings)) as topics:
             return "compact" in topics.config(self._topic).get("cleanup.policy", "")
 
+    def positions(self) -> Mapping[int, int]:
+        # not by position(), which may ask the brokers and would swallow what the next poll must raise
+        states = self._consumer._subscription.assignment
+        found = {p: states.get(self._at(p)) for p in self._owned - self._unplaced}
+        return {p: state.position.offset for p, state in found.items() if state and state.position}
+
     def lag(self) -> Mapping[int, int]:
         ends = self._ends.of(self._topic, LAG_INTERVAL_S)
         if time.monotonic() - (ends.asked if ends else self._begun) > LAG_BELIEVED_S:
             return {}
         known = {}
-        for partition in self._owned - self._unplaced:
-            # not by position(), which may ask the brokers and would swallow what the next poll must raise
-            state = self._consumer._subscription.assignment.get(self._at(partition))
-            heard = [ends.written.get(partition) if ends else None, state.highwater if state else None]
-            known_ends = [offset for offset in heard if offset is not None]
-            if known_ends and state and state.position is not None:
-                known[partition] = max(0, max(known_ends) - state.position.offset)
+        for partition, position in self.positions().items():
+            highwater = self._consumer._subscription.assignment[self._at(partition)].highwater
+            heard = [ends.written.get(partition) if ends else None, highwater]
+            if known_ends := [offset for offset in heard if offset is not None]:
+                known[partition] = max(0, max(known_ends) - position)
         return known
 
     def held_back(self) -> Mapping[int, int]:
