@@ -8,6 +8,7 @@ its lease, and then its process.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ class Leading:
         self._lease = lease
         self._patience = patience
         self.beat: Callable[[], None] = lambda: None
-        self._renewed_at = -lease
+        self._renewed_at = -math.inf
         self._got_on_at = 0.0
         self.holder = owner
         """Who leads, as far as known."""
@@ -77,6 +78,7 @@ class Leading:
     def release(self) -> None:
         """Let the next one lead at once."""
         self._leases.release(self._role, self._owner)
+        self._renewed_at = -math.inf
 
     def _keep(self, done: threading.Event) -> None:
         while not done.wait(min(self._lease / 3, BEAT_S)):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.contract.conftest import Stores
+from tests.contract.conftest import RedisStores, Stores
+from workers.leading import Leading
 
 
 def test_the_first_holds_until_it_lets_go(stores: Stores) -> None:
@@ -39,3 +40,24 @@ def test_of_many_exactly_one_gets_it(stores: Stores) -> None:
     with ThreadPoolExecutor(8) as pool:
         holders = list(pool.map(lambda i: clients[i].acquire("solver", f"w{i}", 30), range(8)))
     assert len(set(holders)) == 1
+
+
+def test_a_lease_is_kept_while_one_piece_of_work_takes_longer(stores: Stores) -> None:
+    first = Leading(stores.leases(), "solver", "a", lease=0.6, patience=60)
+    second = Leading(stores.leases(), "solver", "b", lease=0.6, patience=60)
+    assert first.leads()
+    with first.at_work():
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert not second.leads()
+            time.sleep(0.05)
+    first.release()
+    assert second.leads()
+    assert not first.leads()
+
+
+def test_a_lease_that_another_program_wrote_is_respected(redis_stores: RedisStores) -> None:
+    redis_stores.client.set(f"{redis_stores.settings.prefix}:lease:solver", b"\xff\xfe", ex=60)
+    leases = redis_stores.leases()
+    assert leases.acquire("solver", "a", 30) not in ("", "a")
+    assert leases.holder("solver")

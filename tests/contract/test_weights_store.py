@@ -651,3 +651,74 @@ def test_what_a_newer_program_added_to_the_log_s_identity_is_left_aside(redis_st
     redis_stores.client.set(key, b'{"cluster": 1}')
     with pytest.raises(Unreadable, match="not readable"):
         redis_stores.context().log()
+
+
+def test_it_is_known_when_weights_in_force_were_published(stores: Stores) -> None:
+    store = claimed(stores)
+    assert store.published_ms() == {}
+    store.publish(published(1))
+    store.publish(published(1, context="x"))
+    store.publish(published(2))
+    assert stores.weights().published_ms() == {"faq": 1_002, "x": 1_001}
+
+
+def test_loading_and_saving_tell_that_they_get_on(stores: Stores) -> None:
+    store, calls = claimed(stores), list[str]()
+    store.gets_on = lambda: calls.append("on")
+    checkpoint = checkpoint_of({"faq": [1], "x": [2]})
+    store.save_checkpoint(checkpoint)
+    assert calls
+    calls.clear()
+    assert store.load_checkpoint(DIMENSION) == checkpoint
+    assert calls
+
+
+def garbled(stores: RedisStores, key: str) -> None:
+    stores.client.hset(f"{key}:grams", b"\xff", b"x")
+
+
+def garbled_features(stores: RedisStores, key: str) -> None:
+    stores.client.hset(f"{key}:checkpoint", "features", b"\xff")
+
+
+def garbled_format(stores: RedisStores, key: str) -> None:
+    stores.client.hset(f"{key}:checkpoint", "format", b"\xff")
+
+
+@pytest.mark.parametrize("damage", [garbled, garbled_features, garbled_format])
+def test_bytes_that_no_program_of_ours_wrote_are_told_or_replaced(
+    redis_stores: RedisStores, damage: Callable[[RedisStores, str], None]
+) -> None:
+    checkpoint = checkpoint_of({"faq": [1]})
+    claimed(redis_stores).save_checkpoint(checkpoint)
+    damage(redis_stores, f"{redis_stores.settings.prefix}:{{solver}}")
+    store = claimed(redis_stores, "solver-2")
+    try:
+        assert store.load_checkpoint(DIMENSION).statistics == {}
+    except Unreadable:
+        redis_stores.client.delete(f"{redis_stores.settings.prefix}:{{solver}}:checkpoint")
+    store.save_checkpoint(checkpoint)
+    assert claimed(redis_stores, "solver-3").load_checkpoint(DIMENSION) == checkpoint
+
+
+def test_a_checkpoint_that_is_saved_while_it_is_read_is_read_again(
+    redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a reader then makes of it: half of one and half of another may look damaged."""
+    checkpoint = checkpoint_of({"faq": [1]})
+    writer, reader = claimed(redis_stores), redis_stores.weights()
+    writer.save_checkpoint(checkpoint)
+
+    def save() -> None:
+        learn(checkpoint.statistics["faq"], 9, rows=3)
+        writer.save_checkpoint(checkpoint)
+
+    statistics = Statistics.unpack.__func__  # type: ignore[attr-defined]
+
+    def unpack(cls: type[Statistics], gram: bytes, sums: Iterable[tuple[str, bytes]]) -> Statistics:
+        save()
+        return statistics(cls, gram, list(sums)[1:])  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(Statistics, "unpack", classmethod(unpack))
+    with pytest.raises(TransientError, match="saved while it was read"):
+        reader.load_checkpoint(DIMENSION)

@@ -40,7 +40,7 @@ class RedisLeaseStore:
             raise ContextReplaced(
                 f"{self.place} no longer holds the context whose {role} this is; no role is taken there"
             )
-        return holder.decode()
+        return holder.decode(errors="replace")
 
     @guarded
     def release(self, role: str, owner: str) -> None:
@@ -50,7 +50,7 @@ class RedisLeaseStore:
     def holder(self, role: str) -> str | None:
         """Who holds the lease now."""
         holder = self._client.get(self._key(role))
-        return holder.decode() if isinstance(holder, bytes) else None
+        return holder.decode(errors="replace") if isinstance(holder, bytes) else None
 
     def _key(self, role: str) -> str:
         return f"{self._prefix}:lease:{role}"

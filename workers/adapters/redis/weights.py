@@ -96,7 +96,7 @@ class RedisWeightsStore:
         if b"stamp" not in header:
             return Checkpoint(features=features)
         self._check_format(header)
-        stored = header.get(b"features", NONE.encode()).decode()
+        stored = header.get(b"features", NONE.encode()).decode(errors="replace")
         if stored != features:
             return Checkpoint(features=stored)
         try:
@@ -104,7 +104,7 @@ class RedisWeightsStore:
         finally:  # whatever was found then counts for nothing
             if self._client.hget(self._key("checkpoint"), "stamp") != header[b"stamp"]:
                 raise TransientError("the checkpoint was saved while it was read")
-        checkpoint.features, checkpoint.stamp = features, header[b"stamp"].decode()
+        checkpoint.features, checkpoint.stamp = features, header[b"stamp"].decode(errors="replace")
         self._stamps, self._held = {checkpoint.stamp}, dict(checkpoint.statistics)
         return checkpoint
 
@@ -281,7 +281,7 @@ class RedisWeightsStore:
             return False
         with self._fenced(self._key("checkpoint")) as pipe:
             stamp = pipe.hget(self._key("checkpoint"), "stamp")
-            if stamp is None or stamp.decode() not in self._stamps:
+            if stamp is None or stamp.decode(errors="replace") not in self._stamps:
                 return False
             self._stamps.add(header["stamp"])  # should this one's fate remain unknown, the next may follow it
             self._held |= dict.fromkeys(stale, _UNKNOWN)
@@ -307,7 +307,9 @@ class RedisWeightsStore:
         audit: Mapping[str, str],
     ) -> None:
         with self._fenced(self._key("checkpoint")) as pipe:
-            stale = [self._key("sums", name.decode()) for name in pipe.hkeys(self._key("grams"))]
+            stale = [
+                self._key("sums", name.decode(errors="replace")) for name in pipe.hkeys(self._key("grams"))
+            ]
             pipe.multi()
             pipe.unlink(self._key("checkpoint"), self._key("grams"), *stale)
             # Changes the key that every transaction watches: what an earlier try has under way will fail.
@@ -353,9 +355,8 @@ class RedisWeightsStore:
         if holder is None:
             raise ContextReplaced(f"{self.place} knows no solver any more: it was restored or emptied")
         if holder != self._owner.encode():
-            raise Superseded(
-                f"the solver's role belongs to {holder.decode()!r}, no longer to {self._owner!r}"
-            )
+            now = holder.decode(errors="replace")
+            raise Superseded(f"the solver's role belongs to {now!r}, no longer to {self._owner!r}")
 
     def _hash(self, *names: str) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = self._client.hgetall(self._key(*names))
