@@ -47,8 +47,9 @@ TAKE_IN_S = 0.05
 WEIGHTS_INTERVAL_S = 0.5
 TURN_S = 2.0
 """For answering; the query in hand may take half a second longer, and those left are first next time."""
-REACH_AGE_S = 0.5
-"""What is known of the end of `texts` is asked anew so often while a query may wait for what can't come."""
+REACH_AGE_S = 0.05
+"""What is known of the end of `texts` is asked anew after that while a query may wait for what can't come: as
+often as the exchange does, a few times a second."""
 LOG_INTERVAL_S = 1.0
 AWAIT_ENTRIES_S = 0.01
 """Wait for new entries while queries wait for them; other queries wait no longer than that."""
