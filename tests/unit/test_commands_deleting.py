@@ -1,0 +1,85 @@
+"""What `hurnet forget` and `hurnet contexts` ask for, and how they tell what became of it."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from workers.adapters.memory import MemoryServer, MemoryWeightsStore
+from workers.commands.deleting import Wanted, follow
+from workers.commands.forget import Asked, described, requests
+from workers.core.context import MOST_TARGETS, Deletion
+from workers.ports import Checkpoint, Outgoing, Record, Unlearned
+from workers.texts import deletion_of
+
+
+def unlearned(partition: int, offset: int, entries: int = 1) -> Unlearned:
+    return Unlearned(partition, Deletion(offset, 0, b"k" * 16), 1, 0, {}, {}, entries)
+
+
+def as_record(message: Outgoing, offset: int = 99) -> Record:
+    at = message.topic, message.partition or 0, offset, 0
+    return Record(*at, message.key, message.value, message.headers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (Asked((), (), None, False), "Name what to forget"),
+        (Asked(((0, 1),), (), "faq", False), "for a --key"),
+        (Asked(((0, 1),), (), None, True), "for a --key"),
+        (Asked((), ("k",), "faq", True), "Choose between"),
+    ],
+)
+def test_options_that_do_not_go_together(asked: Asked, words: str) -> None:
+    with pytest.raises(click.UsageError, match=words):
+        asked.check(as_log=False)
+
+
+def test_a_name_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(click.BadParameter, match="up to 64"):
+        _ = Asked((), ("k",), "*", False).header
+    assert Asked((), ("k",), None, False).header == "default"
+    assert Asked((), ("k",), None, True).header == "*"
+
+
+def test_a_key_is_deleted_in_all_partitions_and_in_its_context() -> None:
+    (wanted,) = requests("texts", {0: 5, 1: 9}, [], ["k"], "faq")
+    assert [(m.partition, m.key, m.value, m.headers) for m in wanted.messages] == [
+        (p, b"k", None, (("context", b"faq"),)) for p in (0, 1)
+    ]
+    deletions = [deletion_of(as_record(message)) for message in wanted.messages]
+    assert [d.context for d in deletions if d] == ["faq", "faq"]
+
+
+def test_a_key_of_any_bytes_can_be_typed() -> None:
+    (wanted,) = requests("texts", {0: 5}, [], [b"\xff\xfek".decode(errors="surrogateescape")])
+    assert wanted.messages[0].key == b"\xff\xfek"
+
+
+def test_an_entry_beyond_the_end_is_refused() -> None:
+    with pytest.raises(click.BadParameter, match="no record 0/5"):
+        list(requests("texts", {0: 5}, [(0, 5)], []))
+    (wanted,) = requests("texts", {0: 5}, [(0, 4)], [])
+    deletion = deletion_of(as_record(wanted.messages[0]))
+    assert deletion
+    assert deletion.targets == (4,)
+
+
+def test_only_the_audits_asked_for_are_read_and_what_is_late_is_not_settled() -> None:
+    server = MemoryServer()
+    store = MemoryWeightsStore(server)
+    store.claim("solver")
+    done = [unlearned(0, 7), unlearned(1, 3, 0), unlearned(0, 8, 5)]
+    store.save_checkpoint(Checkpoint(unlearned=done))
+    one, late = Wanted("one", [], [(0, 7), (1, 3)]), Wanted("late", [], [(0, 9)])
+    assert [u.deletion.offset for u in follow(store, [one, late], 0.0)] == [7, 3]
+    assert (one.settled, one.deleted, late.settled, late.deleted) == (True, 1, False, 0)
+
+
+def test_what_is_told_of_very_many_is_bounded() -> None:
+    said = described(
+        Unlearned(0, Deletion(9, 0, None, tuple(range(MOST_TARGETS)), "faq", 200), 1, 3, {}, {}, 200_000),
+        "texts",
+    )
+    assert (said["deleted"], said["context"], len(said["entries"])) == (200_000, "faq", MOST_TARGETS)
