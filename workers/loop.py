@@ -161,19 +161,20 @@ class Loop:
         more is answered, and is built anew. Where it never was they are not its own, and that is an error."""
         if not self._built:
             raise error
-        log.error("what this worker holds is of no more use: it begins anew", error=str(error))
-        self._close()
+        if self._worker:  # else it was let go of before, and still finds the others
+            log.error("what this worker holds is of no more use: it begins anew", error=str(error))
+            self._close()
         failing = (KafkaFailing if isinstance(error, ForeignLog) else RedisFailing)(str(error))
         failing.__cause__ = error  # for the metric of errors
         self._back_off(failing)
 
     def _close(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker:
-            try:
+        worker, self._worker = self._worker, None  # unready at once: closing may take a while
+        try:
+            if worker:
                 worker.close()
-            except HurnetError as error:
-                log.warning("could not close cleanly", error=str(error))
+        except HurnetError as error:
+            log.warning("could not close cleanly", error=str(error))
 
     def _back_off(self, error: TransientError) -> None:
         failing = self._trouble.goes_on(error)

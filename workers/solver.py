@@ -183,6 +183,7 @@ class Solver:
         if identity is None:
             return None
         self._store.open(identity, writing=True)
+        self._store.log()  # from here on, only a context of the same Kafka is this process's
         self._weights.claim(self._owner)
         features = Features(self._settings.features, identity.dimension)
         learned = ageing.identity(features.identity, self._settings.half_life_ms)

@@ -90,6 +90,7 @@ def test_a_topic_made_anew_that_grew_past_the_watermark_is_refused_and_repaired(
     assert "the topic of texts was recreated" in ingest.said()
     assert "hurnet repair" in ingest.said()
     assert held(system) == expected(old)
+    assert "topic of texts was recreated" in system.run("status").stderr
     told = system.run("repair")
     assert "the topic lacks 20 texts" in told.stdout, told
     assert held(system) == expected(old)
@@ -133,6 +134,30 @@ def test_responders_answer_nothing_while_the_topic_is_another(system: System) ->
     filled(system, old, new)
     wait_for(lambda: [answer.id for answer in system.answers()] == ["new"], 30)
     assert system.answers()[0].candidates[0].text == "statement number 105"
+
+
+def test_two_systems_with_prefixes_of_their_own_each_get_everything(
+    system: System, kafka_bootstrap: str, valkey_url: str, unique: str, tmp_path: Path
+) -> None:
+    """On the same topics, and with responders of the same name: no group and no transaction is shared."""
+    same = {name: value for name, value in system.variables.items() if name.startswith("HURNET_KAFKA_")}
+    same["HURNET_RESPONDER_INSTANCE"] = "same"
+    folder = tmp_path / "other"
+    folder.mkdir()
+    texts = numbered(0, 60)
+    with System(kafka_bootstrap, valkey_url, f"{unique}-other", folder, **same) as other:
+        workers = [one.start(name) for one in (system, other) for name in ("ingest",)]
+        workers += [one.start("responder", HURNET_RESPONDER_INSTANCE="same") for one in (system, other)]
+        for worker in workers:
+            worker.wait_ready()
+        system.teach(texts)
+        filled(system, texts)
+        filled(other, texts)
+        system.ask([Query(text=f"statement number {i}", id=f"q{i}") for i in range(20)])
+        wait_for(lambda: len(system.answers()) == 40, 60, "an answer of each system to each query")
+        assert Counter(answer.id for answer in system.answers()) == {f"q{i}": 2 for i in range(20)}
+        for worker in workers:
+            assert worker.terminate() == 0
 
 
 def cut(log: Path, batches: int) -> None:

@@ -11,7 +11,7 @@ from workers.adapters.redis.aside import finish, note, put_aside, under, unfinis
 from workers.adapters.redis.context import RedisContextStore
 from workers.core.context import NOTHING, LogIdentity
 from workers.errors import ContextError, ContextReplaced
-from workers.ports import Appended
+from workers.ports import Appended, Committed
 
 NOW = LogIdentity("cluster", "anew")
 
@@ -23,6 +23,8 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     ingest(store, 1, range(5), 4)
     store.admit(frozenset({"one"}), 10)
     redis_stores.weights().claim("solver")
+    redis_stores.leases().acquire("solver", "me", 60)
+    store.remember_progress("responders", {0: Committed(5, "note")})
     connection = connect(redis_stores.settings)
     aside = put_aside(connection, NOW, {0: 0, 1: 7})
     with pytest.raises(ContextReplaced):
@@ -41,7 +43,9 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     assert old.log() == LOG
     assert {p: state.rows for p, state in old.states().items()} == {0: 10, 1: 5}
     assert len([entry for batch in old.tail({}, 100).batches for entry in batch.entries]) == 15
-    left = {bytes(key) for key in redis_stores.client.keys(f"{redis_stores.settings.prefix}:*solver*")}
+    assert anew.progress("responders") == {0: Committed(5, "note")}  # of queries, not of texts
+    assert redis_stores.leases().acquire("solver", "another", 60) == "me"
+    left = {bytes(key) for key in redis_stores.client.keys(f"{redis_stores.settings.prefix}:{{solver}}*")}
     assert left == set()
     connection.close()
 

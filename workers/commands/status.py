@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,8 @@ def gather(settings: Settings) -> Status:
         shard.end_offset = bounds.end
         found.warnings += _only_copies(shard, bounds)
     found.shards = [shards[partition] for partition in sorted(shards)]
+    if found.store_read and held:
+        _tried(found, lambda: _check_belonging(settings, connection))
     connection.close()
     return found
 
@@ -106,11 +109,18 @@ def gather(settings: Settings) -> Status:
 def _bounds(settings: Settings) -> dict[int, Bounds]:
     from workers.adapters.kafka import KafkaHistory
 
-    history = KafkaHistory(settings.kafka, settings.kafka.texts)
-    try:
+    with closing(KafkaHistory(settings.kafka, settings.kafka.texts)) as history:
         return history.bounds()
-    finally:
-        history.close()
+
+
+def _check_belonging(settings: Settings, connection: Connection) -> None:
+    from workers import belonging
+    from workers.adapters.kafka import KafkaHistory
+    from workers.adapters.redis import RedisContextStore
+
+    if bound := RedisContextStore(connection).log():
+        with closing(KafkaHistory(settings.kafka, settings.kafka.texts)) as history:
+            belonging.check(bound, history.log())
 
 
 def _only_copies(shard: Shard, bounds: Bounds) -> Iterator[str]:

@@ -7,8 +7,10 @@ P:repair    hash: aside (the prefix of the context put aside), topic (it was fil
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Final
 
 import redis
 
@@ -17,6 +19,9 @@ from workers.adapters.redis.holdings import shard_key
 from workers.adapters.redis.stream import Meta
 from workers.core.context import LogIdentity
 from workers.errors import ContextError, TransientError
+
+_STAYS: Final = re.compile(rb"[^:]*:(lease|progress):")
+"""Keys of workers and of groups, not of a context."""
 
 
 def under(connection: Connection, prefix: str) -> Connection:
@@ -60,7 +65,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             old = Meta.parse(raw, f"{prefix}:meta")
             aside = f"{prefix}.aside-{old.epoch}"
             was = json.loads(pipe.get(f"{prefix}:log") or b'{"topic": ""}')["topic"]
-            keys = [key for key in client.scan_iter(f"{prefix}:*", count=1_000) if b":lease:" not in key]
+            keys = [key for key in client.scan_iter(f"{prefix}:*", count=1_000) if not _STAYS.match(key)]
             pipe.multi()
             for key in keys:
                 pipe.rename(key, aside.encode() + key[len(prefix) :])
