@@ -18,16 +18,18 @@ def cuts(consumer: Any, topic: str, read: Mapping[int, tuple[int, int]], timeout
         for p, (end, epoch) in read.items()
         if epoch >= 0
     }
-    found: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for node, mine in consumer._fetcher._group_offset_for_leader_epoch_requests(positions).items():
         response: Any = consumer._net.run(_ask, consumer._manager, node, topic, mine, timeout_ms)
         for answered in response.topics[0].partitions:
             error = kafka_errors.for_code(answered.error_code)
             if error is not kafka_errors.NoError:
+                consumer._cluster.request_update()
                 raise error(f"{topic}/{answered.partition}")
-            if 0 <= answered.end_offset < read[answered.partition][0]:
-                found[answered.partition] = answered.end_offset
-    return found
+            ends[answered.partition] = answered.end_offset
+    if silent := {at.partition for at in positions} - ends.keys():  # not to know is not to be uncut
+        raise kafka_errors.LeaderNotAvailableError(f"{topic}: no leader for partitions {sorted(silent)}")
+    return {p: end for p, end in ends.items() if 0 <= end < read[p][0]}
 
 
 async def _ask(manager: Any, node: int, topic: str, positions: Mapping[Any, Any], timeout_ms: int) -> Any:
