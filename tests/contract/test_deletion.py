@@ -196,7 +196,7 @@ def test_a_restored_store_without_the_checkpoint_erases_nothing(redis_stores: Re
     snapshot = redis_stores.snapshot()
     stamp = cover(redis_stores, 10)
     redis_stores.restore(snapshot)
-    with pytest.raises(Superseded):  # the store doesn't know of this solver
+    with pytest.raises(ContextReplaced):  # the store doesn't know of this solver
         erase(store, stamp)
     redis_stores.weights().claim("solver")
     assert erase(store, stamp) == 0

@@ -23,7 +23,7 @@ from workers.adapters.redis.holdings import forget, release, shard_key
 from workers.adapters.redis.stream import Fields, Meta, StreamEntries, decode
 from workers.core.codec import pack, pack_offsets
 from workers.core.context import NOTHING, Batch
-from workers.errors import Superseded, TransientError, Unreadable
+from workers.errors import ContextReplaced, Superseded, TransientError, Unreadable
 
 PAGE: Final = 4_096
 """Targets looked at in one step."""
@@ -67,8 +67,11 @@ class Redaction:
     @staticmethod
     def covered(client: Any, prefix: str, owner: str, stamp: str) -> dict[int, int]:
         """The watermark per shard of the solver's saved checkpoint; empty where that is not the one with this
-        stamp. Raises `Superseded` where the solver's role is not `owner`'s."""
+        stamp. Raises `Superseded` where the solver's role is not `owner`'s, `ContextReplaced` where it is
+        nobody's."""
         holder = client.get(_owner(prefix))
+        if holder is None:
+            raise ContextReplaced("the store knows no solver any more: it was restored or emptied")
         if holder != owner.encode():
             raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
         stored, shards = client.hmget(_checkpoint(prefix), "stamp", "shards")
