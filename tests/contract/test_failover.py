@@ -20,7 +20,7 @@ from workers.adapters.redis import RedisContextStore, connect
 from workers.adapters.servers import ValkeyServer
 from workers.addresses import shown
 from workers.core.context import NOTHING
-from workers.errors import ConfigurationError, TransientError
+from workers.errors import ConfigurationError, HurnetError, TransientError
 from workers.ports import Appended
 from workers.settings import RedisSettings
 
@@ -173,6 +173,27 @@ def test_sentinels_that_refuse_and_services_they_do_not_know_are_told() -> None:
         with pytest.raises(TransientError, match=r"no Sentinel names a primary .*'other'"):
             store.open(IDENTITY)
         store.close()
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "said"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed", ConfigurationError, "set HURNET_REDIS_CA_FILE"),
+        ("Connection refused", TransientError, "names a primary .ConnectionError: Connection refused"),
+    ],
+)
+def test_why_no_sentinel_helps_is_told_shortly(
+    cause: str, kind: type[HurnetError], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise redis.ConnectionError(cause)
+
+    monkeypatch.setattr(redis.Redis, "execute_command", failing)
+    connection = connect(RedisSettings(url="sentinel+rediss://a/store"))
+    with pytest.raises(kind, match=said) as caught, connection.used():
+        connection.client.connection_pool.get_connection()
+    assert "<redis" not in str(caught.value)
+    connection.close()
 
 
 def test_sentinels_are_asked_over_tls_where_the_servers_are() -> None:

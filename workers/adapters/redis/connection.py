@@ -13,7 +13,7 @@ import redis
 from pydantic import SecretStr
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from workers.adapters.redis.meanings import translated
 from workers.adapters.redis.primary import Primary
@@ -164,6 +164,19 @@ def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
     )
 
 
+class _Sentinels(Sentinel):
+    def discover_master(self, service_name: str) -> Any:
+        """The client tells only the kind of what went wrong; one of the Sentinels is asked for the words."""
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            try:
+                self.sentinels[0].ping()
+            except redis.RedisError as error:
+                raise MasterNotFoundError(f"{type(error).__name__}: {error}") from error
+            raise
+
+
 def _by_sentinel(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Any:
     """A client of whichever server the Sentinels call the primary."""
     own = {
@@ -173,7 +186,7 @@ def _by_sentinel(settings: RedisSettings, address: RedisAddress, options: dict[s
         "username": settings.sentinel_username,
         "password": _secret(settings.sentinel_password),
     }
-    sentinels: Any = Sentinel(address.hosts, sentinel_kwargs={**options, **own})  # type: ignore[no-untyped-call]
+    sentinels: Any = _Sentinels(address.hosts, sentinel_kwargs={**options, **own})  # type: ignore[no-untyped-call]
     return sentinels.master_for(address.service, **options)
 
 

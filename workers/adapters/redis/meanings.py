@@ -97,9 +97,14 @@ def _translation(error: redis.RedisError, place: str) -> HurnetError:
 
 
 def _no_primary(text: str, place: str) -> HurnetError:
+    text = re.sub(r"<redis\..*?\)>\)>\)> - ", "", text)  # which client said so
     if re.search("Authentication|NOAUTH|WRONGPASS|NoPermission", text):
         return ConfigurationError(
             f"{place}: the Sentinels refuse us: set HURNET_REDIS_SENTINEL_PASSWORD"
             " (and HURNET_REDIS_SENTINEL_USERNAME for an ACL user)"
         )
-    return RedisFailing(f"{place}: no Sentinel names a primary ({text[:200]})")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return ConfigurationError(
+            f"{place}: the Sentinels' certificate can't be verified: set HURNET_REDIS_CA_FILE ({text[:300]})"
+        )
+    return RedisFailing(f"{place}: no Sentinel names a primary ({text[:300]})")
