@@ -60,11 +60,14 @@ def contexts(drop: str | None, wait: float, as_json: bool) -> None:
 
 def show(connection: Connection, as_json: bool) -> int:
     """Print what there is."""
-    from workers.commands.screen import console, say_json, table
+    from workers.commands.screen import console, say, say_json, table
 
     held = gather(connection)
     if as_json:
         say_json({"contexts": [asdict(one) for one in held]})
+        return 0
+    if not held:
+        say("none yet")
         return 0
     rows = [(h.context, *map(_number, (h.rows, h.bytes, h.pairs)), _version(h.weights)) for h in held]
     console().print(table(("context", ">rows", ">bytes", ">pairs", ">weights"), rows))
