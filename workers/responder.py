@@ -152,7 +152,8 @@ class Responder:
         log.error("the device failed: from now on the CPU searches, with the same results", reason=reason)
 
     def _follow(self) -> int:
-        """Take in what is new in the context; returns how many rows that were."""
+        """Take in what is new in the context; returns how many rows that were, and one if it is at work on a
+        deletion of many entries: that is no standing still."""
         features = self._memory.features
         batches = max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
         wait = AWAIT_ENTRIES_S if len(self._pending) and not self._backlog else 0.0
@@ -160,7 +161,7 @@ class Responder:
         tail = self._store.tail(positions, batches, wait)
         self._backlog.add(joined(tail.batches))
         taken = self._backlog.take_in(TAKE_IN_S)
-        moved = sum(self._told(batch, rows) for batch, rows in taken)
+        moved = sum(self._told(batch, rows) for batch, rows in taken) + bool(self._backlog)
         self._lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
         if not (self._caught_up or self._backlog or any(self._lag.values())):
             self._caught_up = True

@@ -9,10 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from schemas import Query
+from tests.unit import test_responder as asked
 from tests.unit.test_unlearning import DIMENSION, EMBEDDER, Follower, World, assert_never_seen, turn
 from tests.unit.test_verification import whole
 from workers import backlog as backlog_module
 from workers import ingest as ingest_module
+from workers import responder as responder_module
 from workers import solver as solver_module
 from workers.adapters import memory as memory_module
 from workers.adapters.memory import MemoryContextStore
@@ -260,3 +263,29 @@ def test_a_drop_of_what_never_was_is_recorded_without_effect() -> None:
     world.take_in()
     assert world.server.data.audit[0, 0].entries == 0
     assert world.log.records("dead-letters") == []
+
+
+def test_a_responder_answers_between_two_pieces_of_a_deletion_and_is_ready_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(responder_module, "TAKE_IN_S", 0.0)
+    world = asked.World()
+    world.teach(*[(f"text number {i}", "a") for i in range(ROWS)])
+    responder = world.responder()
+    asked.turn(responder)
+    store = MemoryContextStore(world.server)
+    store.open(asked.EMBEDDER.identity)
+    mark = store.state(0).watermark
+    store.delete(0, Deletion(mark + 1, 0, context="default"), mark)
+    while store.state(0).watermark == mark:
+        store.delete(0, Deletion(mark + 1, 0, context="default"), mark)
+    answers = 0
+    while responder._memory.watermarks()[0] == mark:
+        world.ask(Query(text="text number 3", top_k=100))
+        asked.turn(responder, 1)
+        answers += 1
+        assert len(world.answers()) == answers
+        assert responder.unready() == []
+        assert responder._progress._moved_at > time.monotonic() - 1.0
+    assert answers > ROWS // 3
+    assert world.answers()[-1].reason == "empty context 'default'"
