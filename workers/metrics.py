@@ -172,6 +172,9 @@ class Metrics:
     def _solver(self) -> None:
         self.solve_seconds = self._histogram("solve_seconds", "solving the weights of one context", _LONG)
         self.checkpoint_seconds = self._histogram("checkpoint_seconds", "writing a checkpoint", _LONG)
+        self.pending_rows = self._gauge(
+            "pending_rows", "rows that are deleted and not erased from the store yet", "partition"
+        )
         self.unlearned = self._counter(
             "unlearned_pairs", "pairs taken out of the statistics again", "context"
         )

@@ -293,6 +293,7 @@ class Solver:
         """Of what the saved checkpoint no longer counts, let the store erase a part."""
         if self._erasing:
             self._erasing = self._store.erase(READ_BATCHES, self._owner, checkpoint.stamp) > 0
+            self._metrics.set_by_partition(self._metrics.pending_rows, self._store.pending())
 
     def _solve_if_due(self, checkpoint: Checkpoint) -> None:
         """Contexts whose turn it is, one after the other, for as long as a step may take; at least one."""

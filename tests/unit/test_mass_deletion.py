@@ -103,6 +103,20 @@ def test_the_solver_takes_out_a_part_a_step_and_saves_nothing_in_between() -> No
     assert_never_seen(world)
 
 
+def test_what_is_deleted_and_not_erased_yet_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver_module, "READ_BATCHES", 1)
+    world = taught()
+    tombstone(world)
+    turn(world.ingest(), 60)
+    solver, seen = world.solver(), list[float]()
+    while not world.settled():
+        turn(solver)
+        shown = solver._metrics.registry.get_sample_value("hurnet_pending_rows", {"partition": "0"})
+        seen += [] if shown is None else [shown]
+    assert seen == sorted(seen, reverse=True)
+    assert (0 < seen[0] < ROWS, seen[-1]) == (True, 0)
+
+
 def test_a_solver_that_fails_in_the_middle_begins_the_deletion_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = taught()
     tombstone(world)
