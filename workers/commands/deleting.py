@@ -16,8 +16,9 @@ Coordinates = tuple[int, int]
 EXIT_LATE, EXIT_MISSING = 1, 3
 POLL_S = 0.2
 BEYOND_REACH = (
-    "Kafka's log keeps the records until retention or compaction takes them, the store's append-only file"
-    " until its next rewrite, and backups as long as you keep them."
+    "Out of reach: Kafka keeps the records until retention or compaction takes them, and so it does answers"
+    " that quote them, and dead letters; the store's append-only file until its next rewrite; and backups as"
+    " long as you keep them."
 )
 NOT_YET = "not done yet: are `hurnet ingest` and `hurnet solver` running? See `hurnet forget --log`"
 
