@@ -153,7 +153,7 @@ class Loop:
         try:
             if self._worker:
                 self._worker.drain()
-        except TransientError as error:
+        except (TransientError, ContextReplaced, ForeignLog) as error:
             log.warning("could not drain; the next start picks up what is left", error=str(error))
 
     def _begin_anew(self, error: HurnetError) -> None:

@@ -187,3 +187,13 @@ def test_servers_that_never_were_its_own_end_it(error: HurnetError) -> None:
 
     with pytest.raises(type(error)):
         Loop(build, QUICK, Metrics()).run()
+
+
+def test_a_store_that_is_another_by_the_time_of_draining_spoils_no_stop() -> None:
+    class Surprised(Scripted):
+        def drain(self) -> None:
+            raise ContextReplaced("another store")
+
+    worker = Surprised([None])
+    _run(worker)
+    assert worker.calls[-1] == "close"
