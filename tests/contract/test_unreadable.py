@@ -180,3 +180,19 @@ def test_a_partition_is_seen_soon_after_it_is_made(kafka: KafkaServer, admin: An
         assert values == [b"new"]
         assert source.assignment() == {0, 1, 2}
         assert time.monotonic() - made < 10
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.03, 0.05, 0.07, 0.3])
+def test_a_join_that_short_polls_begin_is_ended(kafka_bootstrap: str, unique: str, pause: float) -> None:
+    """As a responder polls, while its topic grows: kafka-python began to join, and forgot about it."""
+    settings = KafkaSettings(bootstrap=kafka_bootstrap)
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.create_topics({unique: {"num_partitions": 2}}, wait_for_metadata=True)
+        with closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source:
+            began, grown = time.monotonic(), False
+            while source.assignment() != {0, 1, 2, 3} and time.monotonic() - began < 12:
+                source.poll(0.02, 10)
+                if not grown and time.monotonic() - began > pause:
+                    admin.create_partitions({unique: 4})
+                    grown = True
+            assert source.assignment() == {0, 1, 2, 3}

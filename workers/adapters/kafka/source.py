@@ -256,6 +256,10 @@ class KafkaSource:
         """kafka-python forgets a join that completes between two polls and begins another, so that members
         who poll briefly may keep each other rebalancing: wait for it here."""
         coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            # Begun in a poll that was too short for it. If new partitions were the cause, they count as
+            # shared out already: without this it would never be ended, and the member own nothing for good.
+            coordinator.request_rejoin()
         if coordinator.need_rejoin():
             coordinator.poll(timeout_ms=_JOIN_MS)
 
