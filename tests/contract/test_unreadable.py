@@ -14,7 +14,7 @@ from crc32c import crc32c
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.codec import gzip_encode
-from kafka.errors import MessageSizeTooLargeError
+from kafka.errors import MessageSizeTooLargeError, NotLeaderForPartitionError
 from kafka.protocol.producer import ProduceRequest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -73,8 +73,12 @@ def produce(admin: Any, topic: str, raw: bytes) -> int:
     async def send() -> Any:
         return await manager.send(request, leader)
 
-    (answered,) = manager.run(send).responses[0].partition_responses
-    return int(answered.error_code)
+    deadline = time.monotonic() + 10  # a new topic's partition may have no leader yet
+    while True:
+        (answered,) = manager.run(send).responses[0].partition_responses
+        if answered.error_code != NotLeaderForPartitionError.errno or time.monotonic() > deadline:
+            return int(answered.error_code)
+        time.sleep(0.1)
 
 
 def bomb(size: int) -> bytes:
