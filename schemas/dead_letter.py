@@ -20,6 +20,7 @@ Reason = Literal[
     "key-too-long",
     "scoring-failed",
     "answer-undeliverable",
+    "ends-the-worker",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 MAX_EXCERPT = 4_096

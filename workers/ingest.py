@@ -18,7 +18,7 @@ from workers import belonging
 from workers.belonging import WAY_OUT
 from workers.core.context import NOTHING, Deletion, LogIdentity, ShardState
 from workers.dead_letters import DeadLetterAlarm, dead_letter, send_all
-from workers.errors import ContextGap
+from workers.errors import ContextGap, HurnetError
 from workers.intake import Intake, embed, intakes_of, passed
 from workers.metrics import Metrics
 from workers.ports import (
@@ -35,6 +35,7 @@ from workers.ports import (
 )
 from workers.progress import Progress
 from workers.settings import Settings
+from workers.suspects import Suspects
 from workers.waiting import Waiting
 
 log = structlog.get_logger()
@@ -77,6 +78,8 @@ class Ingest:
         self._watermarks: dict[int, int] = {}
         self._unplaced: set[int] = set()
         self._waiting = Waiting()
+        role = f"{self.name}:{settings.ingest.group}"
+        self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
         self._served: Collection[int] = ()
         self._full = False
         self._admitted: frozenset[str] = frozenset()
@@ -100,22 +103,41 @@ class Ingest:
         self._forget(polled)
         self._queue(polled.records)
         self._check_log()  # before what came is appended, and after it is noted: this may fail
-        taken = self._waiting.take(self._settings.batch)
-        row_bytes = 2 * self._embedder.identity.dimension
-        work = {p: intakes_of(p, records, row_bytes) for p, records in taken.items()}
-        intakes = [intake for mine in work.values() for intake in mine]
+        taken = self._waiting.take(self._settings.batch, self._suspects.alone)
         # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark, and
         # whatever fails from here on must send it back.
-        self._unplaced |= work.keys()
-        self._admit(intakes)
-        self._embed(intakes)
-        self._delete_until = time.monotonic() + DELETION_S
-        for partition, mine in work.items():
-            if all(map(self._take, mine)):
-                self._unplaced.discard(partition)
+        self._unplaced |= taken.keys()
+        try:
+            self._handle(taken)
+        except HurnetError:
+            self._suspects.let_go()
+            raise
+        self._suspects.passed()
         self._carry_forward()
         self._commit()
-        self._observe(sum(len(intake.records) for intake in intakes))
+        self._observe(sum(map(len, taken.values())))
+
+    def _handle(self, taken: Mapping[int, Sequence[Record]]) -> None:
+        """Append what was taken."""
+        work = self._intakes(taken)
+        intakes = [intake for mine in work.values() for intake in mine]
+        with self._suspects.unblamed():
+            self._admit(intakes)
+        self._embed(intakes)
+        self._delete_until = time.monotonic() + DELETION_S
+        with self._suspects.unblamed():
+            for partition, mine in work.items():
+                if all(map(self._take, mine)):
+                    self._unplaced.discard(partition)
+
+    def _intakes(self, taken: Mapping[int, Sequence[Record]]) -> dict[int, list[Intake]]:
+        """Validated; one record that ended other processes is not looked at."""
+        records = [record for mine in taken.values() for record in mine]
+        if verdict := self._suspects.begin(records):
+            (record,) = records
+            return {record.partition: [Intake(record.partition, records, rejected=[(record, *verdict)])]}
+        row_bytes = 2 * self._embedder.identity.dimension
+        return {p: intakes_of(p, mine, row_bytes) for p, mine in taken.items()}
 
     def _embed(self, intakes: Sequence[Intake]) -> None:
         began = time.perf_counter()
@@ -133,6 +155,7 @@ class Ingest:
         self._commit(now=True)
 
     def close(self) -> None:
+        self._suspects.close()  # before others get the partitions
         self._source.close()
         self._sink.close()
         self._store.close()
@@ -165,6 +188,7 @@ class Ingest:
             return
         unplaced = frozenset(self._unplaced)
         self._waiting.drop(unplaced)
+        self._suspects.enter(unplaced)
         bounds = self._source.bounds(unplaced)
         committed = self._source.committed(unplaced)
         states = {partition: self._store.state(partition) for partition in unplaced}
@@ -240,6 +264,7 @@ class Ingest:
 
     def _forget(self, polled: Polled) -> None:
         self._waiting.drop(polled.assigned | polled.revoked)
+        self._suspects.moved(polled.assigned, polled.revoked - self._source.assignment())
         for partition in polled.revoked - self._source.assignment():
             self._watermarks.pop(partition, None)
             self._committed.pop(partition, None)

@@ -372,6 +372,18 @@ class ContextStore(Protocol):
     def progress(self, group: str) -> Mapping[int, Committed]:
         """What was kept of a group last, by partition."""
 
+    def enter(self, role: str, owner: str, partitions: frozenset[int]) -> Mapping[int, str]:
+        """`owner` takes these partitions over among the workers of `role`: its mark is there until it leaves,
+        or another enters. Returns those that another had entered and not left, with the record noted there
+        last, or "". What it noted there itself does not count (see `attempt`): it has nothing in hand."""
+
+    def leave(self, role: str, owner: str, partitions: frozenset[int]) -> None:
+        """`owner` lets go of them, with nothing in hand, where the mark and the note are its own."""
+
+    def attempt(self, role: str, owner: str, partition: int, record: str) -> int:
+        """Note that `owner` is about to handle `record`, which stays the only one noted of the partition.
+        Returns how many owners have noted it so, this one included, without anybody noting another since."""
+
     def entry(self, partition: int, offset: int) -> Entry | None:
         """The entry at these coordinates, None where there is none or it was deleted."""
 

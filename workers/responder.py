@@ -32,8 +32,9 @@ from workers.pending import Pending, PendingQueries
 from workers.ports import ContextStore, Embedder, Exchange, WeightsStore
 from workers.positions import Positions
 from workers.progress import Progress
-from workers.replies import Replies, Reply
+from workers.replies import TURN_BYTES, Replies, Reply
 from workers.settings import Settings
+from workers.suspects import Suspects
 
 if TYPE_CHECKING:
     from workers.core.device_scan import Device
@@ -88,6 +89,8 @@ class Responder:
         self._delivery = Delivery(exchange, settings.kafka, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._positions = Positions(exchange, store, settings.responder.group, metrics)
+        role = f"{WORKER}:{settings.responder.group}"
+        self._suspects = Suspects(store, exchange, embedder, role, settings.responder.batch)
         self._unplaced: set[int] = set()
         self._served: Collection[int] = ()
         self._progress = Progress(settings.metrics)
@@ -117,6 +120,7 @@ class Responder:
         self._positions.remember()
 
     def close(self) -> None:
+        self._suspects.close()  # before others get the partitions
         self._exchange.close()
         self._store.close()
         gc.unfreeze()  # what is held goes with this worker
@@ -237,16 +241,19 @@ class Responder:
         ends = self._exchange.end_offsets(self._texts, REACH_AGE_S) if self._pending.unsure else None
         taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._delivery.most, ends)
         self._metrics.queries_waiting.set(self._pending.parked)
+        taken = self._suspect_first(taken)
         try:
             if taken:
                 delivered = self._reply(taken)
         except HurnetError:
+            self._suspects.let_go()
             raise
         except Exception as error:  # maybe by one query: it is looked for, and no other waits for ever
             log.exception(
                 "answering failed: this is a bug, please report it", queries=len(taken), private=True
             )
             self._delivery.failed(taken)
+            self._suspects.let_go()
             raise TransientError(f"answering failed: {type(error).__name__}") from error
         finally:
             # Whatever failed, queries that were taken must come again: the next commit would pass them.
@@ -256,17 +263,41 @@ class Responder:
                 self._pending.drop(self._unplaced)
         return delivered
 
+    def _suspect_first(self, taken: list[Pending]) -> list[Pending]:
+        """All of them, or the one that is to be done with before."""
+        first = self._suspects.first([pending.record for pending in taken])
+        if first is None:
+            return taken
+        self._pending.give_back([*taken[:first], *taken[first + 1 :]])
+        return [taken[first]]
+
     def _reply(self, taken: Sequence[Pending]) -> int:
         """Answer as many as there is time for in a turn, leave the others for the next one, and deliver;
         returns how many were."""
         began = time.perf_counter()
         until = time.monotonic() + TURN_S
-        replies = self._replies.answer(self._admitted(taken, until), until)
+        replies = self._answered(self._admitted(taken, until), until)
         if any(reply.answer.receipt for reply in replies):  # else nothing was scored
             self._metrics.score_seconds.observe(time.perf_counter() - began)
         self._pending.give_back(taken[len(replies) :])
         self._metrics.turns_cut.inc(len(replies) < len(taken))
         return len(replies) if self._deliver(replies) else 0
+
+    def _answered(self, admitted: Sequence[Pending], until: float) -> list[Reply]:
+        """One query after the other, each noted before, if there is one among them that may end the process:
+        they are delivered together all the same."""
+        if not any(self._suspects.alone(pending.record) for pending in admitted):
+            return self._replies.answer(admitted, until)
+        replies: list[Reply] = []
+        size = 0
+        for pending in admitted:
+            if replies and (time.monotonic() > until or size > TURN_BYTES):
+                break
+            verdict = self._suspects.begin([pending.record])
+            replies += self._replies.answer([pending.rejected(*verdict) if verdict else pending], until)
+            size += len(replies[-1].value)
+        self._suspects.handled()
+        return replies
 
     def _admitted(self, taken: Sequence[Pending], until: float) -> list[Pending]:
         """The first ones: to look for their reply topics may take time too."""
@@ -290,6 +321,7 @@ class Responder:
         moved = polled.assigned | polled.revoked
         self._pending.drop(moved)
         self._positions.forget(moved)
+        self._suspects.moved(polled.assigned, polled.revoked - self._exchange.assignment())
         self._unplaced = (self._unplaced | polled.assigned) & self._exchange.assignment()
         fresh = [record for record in polled.records if record.partition not in self._unplaced]
         self._pending.add(fresh, time.monotonic())  # the others will come again
@@ -304,6 +336,7 @@ class Responder:
             self._pending.drop(self._unplaced)
         if not self._unplaced:
             return
+        self._suspects.enter(self._unplaced)
         for partition, done in self._positions.starts(frozenset(self._unplaced)).items():
             self._exchange.seek(partition, done.next)
             self._pending.place(partition, done)
@@ -316,9 +349,11 @@ class Responder:
         next_offsets = {partition: mine.next for partition, mine in done.items()}
         notes = {partition: mine.note() for partition, mine in done.items()}
         if not self._delivery.deliver(replies, next_offsets, notes):
+            self._suspects.let_go()
             self._metrics.transactions_aborted.inc()
             log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
             return False
+        self._suspects.passed()
         self._pending.settle(answered)
         self._positions.delivered(done)
         now = time.monotonic()

@@ -7,7 +7,7 @@ hundred. How much one turn takes is learned from the last ones.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from workers.ports import Record
 
@@ -45,12 +45,16 @@ class Waiting:
         for partition in partitions:
             self._waiting.pop(partition, None)
 
-    def take(self, most: int) -> dict[int, list[Record]]:
-        """The next turn's records, at most so many."""
+    def take(self, most: int, alone: Callable[[Record], bool] = lambda _: False) -> dict[int, list[Record]]:
+        """The next turn's records, at most so many; one that is to be `alone` has a turn of its own."""
         taken: dict[int, list[Record]] = {}
         left = self._bytes_a_turn
         for partition, records in list(self._waiting.items()):
             while records and most > 0 and (left >= _weight(records[0]) or not taken):
+                if alone(records[0]):
+                    if taken:
+                        break
+                    most = 1
                 record = records.popleft()
                 taken.setdefault(partition, []).append(record)
                 left, most = left - _weight(record), most - 1

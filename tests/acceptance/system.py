@@ -155,6 +155,10 @@ class System:
             worker, [sys.executable, "-m", "tests.acceptance.saboteur", point, str(nth)], settings
         )
 
+    def start_poisoned(self, worker: str, how: str, **settings: str) -> Running:
+        """The same, but a text with "poison" in it ends it, or makes it hang (see poisoned.py)."""
+        return self._start(worker, [sys.executable, "-m", "tests.acceptance.poisoned", worker, how], settings)
+
     def _start(self, worker: str, command: list[str], settings: Mapping[str, str]) -> Running:
         environment = {**os.environ, **self.variables, **settings}
         log = self.folder / f"{worker}-{len(self.running)}.log"

@@ -25,6 +25,7 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     redis_stores.weights().claim("solver")
     redis_stores.leases().acquire("solver", "me", 60)
     store.remember_progress("responders", {0: Committed(5, "note")})
+    store.enter("ingest", "died", frozenset({0}))
     connection = connect(redis_stores.settings)
     aside = put_aside(connection, NOW, {0: 0, 1: 7})
     with pytest.raises(ContextReplaced):
@@ -44,6 +45,7 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     assert {p: state.rows for p, state in old.states().items()} == {0: 10, 1: 5}
     assert len([entry for batch in old.tail({}, 100).batches for entry in batch.entries]) == 15
     assert anew.progress("responders") == {0: Committed(5, "note")}  # of queries, not of texts
+    assert anew.enter("ingest", "next", frozenset({0})) == {0: ""}
     assert redis_stores.leases().acquire("solver", "another", 60) == "me"
     left = {bytes(key) for key in redis_stores.client.keys(f"{redis_stores.settings.prefix}:{{solver}}*")}
     assert left == set()

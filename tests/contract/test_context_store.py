@@ -129,6 +129,42 @@ def test_what_groups_have_committed_is_kept_by_partition(stores: Stores) -> None
         assert reader.progress("another") == {0: Committed(1, "a note with spaces")}
 
 
+def test_who_left_partitions_without_a_word_is_found_by_the_next(stores: Stores) -> None:
+    one, other = opened(stores), stores.context()
+    both = frozenset({0, 1})
+    assert one.enter("ingest", "a", both) == {}
+    assert one.enter("ingest", "a", both) == {}  # its own
+    assert other.enter("responder", "b", both) == {}  # of another topic
+    one.leave("ingest", "a", frozenset({0}))
+    assert other.enter("ingest", "b", both) == {1: ""}
+    one.leave("ingest", "a", both)  # late: they are no longer its own
+    other.attempt("ingest", "b", 0, "r1")
+    assert one.enter("ingest", "c", both) == {0: "r1", 1: ""}
+    one.attempt("ingest", "c", 0, "r2")
+    one.leave("ingest", "c", both)
+    assert one.enter("ingest", "d", frozenset({0})) == {}
+    assert one.enter("ingest", "e", frozenset({0})) == {0: ""}  # c took its note back
+
+
+def test_who_noted_a_record_counts_once_and_until_it_says_otherwise(stores: Stores) -> None:
+    one, other = opened(stores), stores.context()
+    just0 = frozenset({0})
+    assert [one.attempt("ingest", "a", 0, "r1") for _ in range(3)] == [1, 1, 1]
+    assert one.attempt("ingest", "a", 1, "r1") == 1
+    assert other.attempt("responder", "b", 0, "r1") == 1
+    assert [other.attempt("ingest", owner, 0, "r1") for owner in ("b", "c", "c")] == [2, 3, 3]
+    other.enter("ingest", "c", just0)  # it goes on, and has nothing in hand
+    other.leave("ingest", "b", just0)  # it is not the last who noted it
+    assert one.attempt("ingest", "d", 0, "r1") == 3
+    one.leave("ingest", "d", just0)
+    one.leave("ingest", "d", just0)
+    assert one.attempt("ingest", "e", 0, "r1") == 3
+    assert one.attempt("ingest", "e", 0, "r2") == 1
+    assert one.attempt("ingest", "e", 0, "r1") == 1
+    one.leave("ingest", "e", just0)
+    assert one.attempt("ingest", "f", 0, "r1") == 1
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [(b"0", b"x"), (b"zero", b"7 note"), (b"0", b""), (b"0", b"\xff")]
 )
@@ -358,6 +394,9 @@ def test_a_wiped_context_is_not_gone_on_with(stores: Stores) -> None:
         lambda: store.admit(frozenset({"new"}), 10),
         lambda: store.bind(LOG),
         lambda: store.remember_progress("g", {0: Committed(3, "")}),
+        lambda: store.enter("ingest", "a", frozenset({0})),
+        lambda: store.leave("ingest", "a", frozenset({0})),
+        lambda: store.attempt("ingest", "a", 0, "r"),
     ):
         with pytest.raises(ContextReplaced, match="deleted"):
             go_on()

@@ -78,3 +78,22 @@ def test_long_texts_take_many_short_turns() -> None:
         longest = max(longest, time.monotonic() - at)
     assert len(world.entries()) == 24
     assert longest < 2.5
+
+
+def test_one_that_is_to_be_alone_has_a_turn_of_its_own() -> None:
+    waiting = Waiting()
+    waiting.add(0, [record(0, offset) for offset in range(3)])
+    waiting.add(1, [record(1, offset) for offset in range(3)])
+
+    def alone(found: Record) -> bool:
+        return (found.partition, found.offset) in {(0, 0), (0, 1), (1, 1)}
+
+    turns = [waiting.take(10, alone) for _ in range(5)]
+    assert [{p: [r.offset for r in mine] for p, mine in taken.items()} for taken in turns] == [
+        {0: [0]},
+        {1: [0]},
+        {0: [1]},
+        {1: [1]},
+        {0: [2], 1: [2]},
+    ]
+    assert not waiting.take(10, alone)

@@ -91,6 +91,22 @@ class Shard:
 
 
 @dataclass(slots=True)
+class Working:
+    """Who has a partition in hand, and the record noted last, by how many and by whom at last."""
+
+    owner: str = ""
+    record: str = ""
+    count: int = 0
+    by: str = ""
+
+    def excuse(self, owner: str) -> None:
+        """What `owner` noted here does not count."""
+        if self.by == owner:
+            self.count, self.by = self.count - 1, ""
+            self.record = self.record if self.count else ""
+
+
+@dataclass(slots=True)
 class Data:
     """All that the stores hold. Batches and weights in it are never changed."""
 
@@ -108,6 +124,7 @@ class Data:
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     progress: dict[str, dict[int, Committed]] = field(default_factory=dict)
+    working: dict[tuple[str, int], Working] = field(default_factory=dict)
 
 
 class MemoryServer:
@@ -235,6 +252,33 @@ class MemoryContextStore:
 
     def progress(self, group: str) -> Mapping[int, Committed]:
         return dict(self._server.data.progress.get(group, {}))
+
+    def enter(self, role: str, owner: str, partitions: frozenset[int]) -> Mapping[int, str]:
+        found = {partition: self._working(role, partition) for partition in partitions}
+        left = {p: working.record for p, working in found.items() if working.owner not in ("", owner)}
+        for working in found.values():
+            working.owner = owner
+            working.excuse(owner)
+        return left
+
+    def leave(self, role: str, owner: str, partitions: frozenset[int]) -> None:
+        for working in [self._working(role, partition) for partition in partitions]:
+            working.owner = "" if working.owner == owner else working.owner
+            working.excuse(owner)
+
+    def attempt(self, role: str, owner: str, partition: int, record: str) -> int:
+        working = self._working(role, partition)
+        if working.record != record:
+            working.record, working.count, working.by = record, 0, ""
+        if working.by != owner:
+            working.count, working.by = working.count + 1, owner
+        return working.count
+
+    def _working(self, role: str, partition: int) -> Working:
+        with self._server.changed:
+            self._opened()
+            self._check()
+            return self._server.data.working.setdefault((role, partition), Working())
 
     def contexts(self) -> frozenset[str]:
         with self._server.changed:

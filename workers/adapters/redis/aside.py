@@ -20,7 +20,7 @@ from workers.adapters.redis.stream import Meta
 from workers.core.context import LogIdentity
 from workers.errors import ContextError, TransientError
 
-_STAYS: Final = re.compile(rb"[^:]*:(lease|progress):")
+_STAYS: Final = re.compile(rb"[^:]*:(lease|progress|working):")
 """Keys of workers and of groups, not of a context."""
 
 

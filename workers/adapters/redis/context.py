@@ -9,6 +9,8 @@
                             or, for a deletion: row, epoch, deletion, targets, parts
     P:{shard-N}:keys, pending, parts, redacted, sizes, holds; P:contexts
                             see deletions.py, redaction.py and holdings.py
+    P:working:ROLE          hash: N, the owner that has partition N of the role's topic in hand, and N/record,
+                            "DIGEST COUNT OWNER", the record handled last while that was done one by one
 
 Entries are found by offset, not by row, so a reader's position means the same after a shard that lost its
 tail has been filled again in other batches. The epoch ties a shard to its context: where they differ, what is
@@ -28,7 +30,7 @@ from workers.adapters.redis.connection import Connection, guarded
 from workers.adapters.redis.deletions import asked, keyed
 from workers.adapters.redis.holdings import noted, parsed, release, shard_key
 from workers.adapters.redis.redaction import Redaction, from_id, merged
-from workers.adapters.redis.scripts import ADMIT, APPEND, BEGIN, BIND, DELETE, REMEMBER
+from workers.adapters.redis.scripts import ADMIT, APPEND, ATTEMPT, BEGIN, BIND, DELETE, ENTER, LEAVE, REMEMBER
 from workers.adapters.redis.stream import Meta, StreamEntries, decode, named, read, same_vectors
 from workers.core.codec import check, check_deletion, pack, sorted_offsets
 from workers.core.context import (
@@ -221,6 +223,26 @@ class RedisContextStore:
                 )
             found[int(partition)] = Committed(int(offset), note)
         return found
+
+    @guarded
+    def enter(self, role: str, owner: str, partitions: frozenset[int]) -> Mapping[int, str]:
+        left = [bytes(part).decode() for part in self._working(ENTER, role, owner, *partitions)]
+        return dict(zip(map(int, left[::2]), left[1::2], strict=True))
+
+    @guarded
+    def leave(self, role: str, owner: str, partitions: frozenset[int]) -> None:
+        self._working(LEAVE, role, owner, *partitions)
+
+    @guarded
+    def attempt(self, role: str, owner: str, partition: int, record: str) -> int:
+        return int(self._working(ATTEMPT, role, owner, partition, record))
+
+    def _working(self, script: str, role: str, *arguments: Any) -> Any:
+        keys = self._key("meta"), self._key(f"working:{role}")
+        reply = self._client.eval(script, len(keys), *keys, self._opened().epoch, *arguments)
+        if reply is None:
+            raise self._replaced()
+        return reply
 
     @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:

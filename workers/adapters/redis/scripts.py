@@ -150,3 +150,62 @@ for i = 3, #KEYS do redis.call('HDEL', KEYS[i], name .. '/rows', name .. '/bytes
 return redis.call('SREM', KEYS[1], name)
 """
 )
+# Who has which partition in hand (`working.py`). ARGV: epoch, owner.
+_EXCUSE: Final = """
+local function noted(partition)
+  local note = redis.call('HGET', KEYS[2], partition .. '/record') or ''
+  return string.match(note, '^(%S+) (%d+) (%S*)$')
+end
+local function note(partition, record, count, owner)
+  redis.call('HSET', KEYS[2], partition .. '/record', string.format('%s %d %s', record, count, owner))
+end
+local function excuse(partition, owner)
+  local record, count, by = noted(partition)
+  if not record or by ~= owner then return end
+  if tonumber(count) > 1 then note(partition, record, count - 1, '')
+  else redis.call('HDEL', KEYS[2], partition .. '/record') end
+end
+"""
+ENTER: Final = (
+    OURS
+    + _EXCUSE
+    + """
+if not ours(KEYS[1], ARGV[1]) then return false end
+local left = {}
+for i = 3, #ARGV do
+  local holder = redis.call('HGET', KEYS[2], ARGV[i])
+  if holder and holder ~= ARGV[2] then
+    left[#left + 1] = ARGV[i]
+    left[#left + 1] = noted(ARGV[i]) or ''
+  end
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[2])
+  excuse(ARGV[i], ARGV[2])
+end
+return left
+"""
+)
+LEAVE: Final = (
+    OURS
+    + _EXCUSE
+    + """
+if not ours(KEYS[1], ARGV[1]) then return false end
+for i = 3, #ARGV do
+  if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[2] then redis.call('HDEL', KEYS[2], ARGV[i]) end
+  excuse(ARGV[i], ARGV[2])
+end
+return 1
+"""
+)
+ATTEMPT: Final = (
+    OURS
+    + _EXCUSE
+    + """
+if not ours(KEYS[1], ARGV[1]) then return false end
+local owner, partition, wanted = ARGV[2], ARGV[3], ARGV[4]
+local record, count, by = noted(partition)
+if record ~= wanted then count, by = 0, '' end
+if by ~= owner then count = count + 1 end
+note(partition, wanted, count, owner)
+return tonumber(count)
+"""
+)
