@@ -14,16 +14,14 @@ from dataclasses import replace
 
 import structlog
 
-from workers import belonging
-from workers.belonging import WAY_OUT
-from workers.core.context import NOTHING, Deletion, LogIdentity, ShardState
+from workers.core.context import NOTHING, Deletion
 from workers.dead_letters import DeadLetterAlarm, dead_letter, send_all
 from workers.errors import ContextGap, HurnetError
 from workers.intake import Intake, embed, intakes_of, passed
 from workers.metrics import Metrics
+from workers.placing import Placing
 from workers.ports import (
     Appended,
-    Bounds,
     ContextStore,
     Embedder,
     Polled,
@@ -40,8 +38,6 @@ from workers.waiting import Waiting
 
 log = structlog.get_logger()
 
-CHECK_INTERVAL_S = 1.0
-"""How long another store may go unnoticed while there is nothing to append."""
 DELETION_S = 0.25
 """For which one step goes on with deletions of many entries; other partitions wait no longer than that."""
 ADMITTED_S = 5.0
@@ -88,21 +84,20 @@ class Ingest:
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
         self._carried_at = 0.0
-        self._log: LogIdentity | None = None
-        self._checked_at = time.monotonic()
+        self._placing = Placing(source, store, settings.ingest.skip_gap, metrics)
         store.open(embedder.identity, writing=True)
         self._incarnation = store.incarnation()
 
     def step(self) -> None:
         """Poll once and append what came."""
         self._follow_store()
-        self._check_log()
+        self._placing.check_log()
         self._place()
         polled = self._poll()
         self._unplaced = (self._unplaced | polled.assigned) & self._source.assignment()
         self._forget(polled)
         self._queue(polled.records)
-        self._check_log()  # before what came is appended, and after it is noted: this may fail
+        self._placing.check_log()  # before what came is appended, and after it is noted: this may fail
         taken = self._waiting.take(self._settings.batch, self._suspects.alone)
         # Until its append is known to be in, a partition's position in Kafka is ahead of its watermark, and
         # whatever fails from here on must send it back.
@@ -189,78 +184,11 @@ class Ingest:
         unplaced = frozenset(self._unplaced)
         self._waiting.drop(unplaced)
         self._suspects.enter(unplaced)
-        bounds = self._source.bounds(unplaced)
-        committed = self._source.committed(unplaced)
-        states = {partition: self._store.state(partition) for partition in unplaced}
-        self._check_anchors(states, bounds)
-        for partition in sorted(unplaced):
-            watermark = states[partition].watermark
-            begun = watermark != NOTHING or committed[partition] is not None
-            following = self._next_offset(partition, watermark + 1, bounds[partition], begun)
-            self._warn_of_only_copies(partition, states[partition], bounds[partition])
+        for partition, (watermark, following) in self._placing.starts(unplaced).items():
             self._source.seek(partition, following)
             self._watermarks[partition] = watermark
             self._unplaced.discard(partition)
             log.info("placed", partition=partition, offset=following)
-
-    def _check_log(self) -> None:
-        """Raises `ContextGap` where the topic is not the one that the context is filled from, and
-        `ContextReplaced` where the context is not the one that was opened."""
-        if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
-            self._store.identity()
-            self._checked_at = time.monotonic()
-        found = self._source.log()
-        if found is None or found == self._log:
-            return
-        bound = self._store.bind(found)
-        belonging.check(bound, found)
-        self._log = found
-
-    def _check_anchors(self, states: Mapping[int, ShardState], bounds: Mapping[int, Bounds]) -> None:
-        """Raises `ContextGap` where a partition no longer has the record that its shard has seen last: then
-        what lies before was rewritten too. Of what retention took away nothing can be said."""
-        anchors = {p: state.anchor for p, state in states.items() if state.anchor}
-        held = {p: a for p, a in anchors.items() if bounds[p].first <= a.offset < bounds[p].end}
-        for partition, record in self._source.at({p: a.offset for p, a in held.items()}).items():
-            if record.anchor == held[partition] if record else self._source.compacted():
-                continue
-            found = "another" if record else "no"
-            raise ContextGap(
-                f"the log was rewritten below the watermark: partition {partition} has "
-                f"{found} record at offset {held[partition].offset}, which the context has "
-                f"seen last. {WAY_OUT}"
-            )
-
-    def _warn_of_only_copies(self, partition: int, state: ShardState, bounds: Bounds) -> None:
-        if copies := bounds.only_copies(state):
-            log.warning(
-                "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"
-                " the topic's retention.ms to -1",
-                partition=partition,
-                rows_at_most=copies,
-                first_offset=bounds.first,
-            )
-
-    def _next_offset(self, partition: int, needed: int, bounds: Bounds, begun: bool) -> int:
-        """Where to go on. A context not yet `begun` may start anywhere; any other goes on without a gap, or
-        raises `ContextGap` unless told to skip what is lost."""
-        if bounds.first <= needed <= bounds.end:
-            return needed
-        if needed > bounds.end:
-            raise ContextGap(
-                f"partition {partition} ends at offset {bounds.end}, but the context has seen"
-                f" {needed - 1}: the "
-                f"topic was recreated or lost records. {WAY_OUT}"
-            )
-        if begun and not self._settings.skip_gap:
-            raise ContextGap(
-                f"partition {partition} begins at offset {bounds.first}, but the context needs {needed}: "
-                f"{bounds.first - needed} offsets are gone by retention. Restore them, or set "
-                "HURNET_INGEST_SKIP_GAP=true to go on without them."
-            )
-        self._metrics.skipped_offsets.inc(bounds.first - needed)
-        log.warning("records are gone", partition=partition, needed=needed, next=bounds.first)
-        return bounds.first
 
     def _forget(self, polled: Polled) -> None:
         self._waiting.drop(polled.assigned | polled.revoked)

@@ -540,7 +540,7 @@ def test_the_watermark_passes_what_no_reader_gets() -> None:
 
 
 def test_what_was_polled_is_not_lost_where_the_store_fails_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.ingest.CHECK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("workers.placing.CHECK_INTERVAL_S", 0.0)
     world = World()
     worker = world.worker()
     turn(worker)

@@ -13,7 +13,6 @@ from tests.unit.test_ingest import World, numbered, turn
 from workers.adapters.memory import MemoryServer
 from workers.core.context import LogIdentity
 from workers.errors import ContextGap, ContextReplaced, ForeignLog
-from workers.metrics import Metrics
 from workers.ports import Record
 
 
@@ -159,7 +158,7 @@ def test_an_idle_worker_notices_too(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = world.worker()
     turn(worker, 3)
     world.server.data = MemoryServer().data
-    monkeypatch.setattr("workers.ingest.CHECK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("workers.placing.CHECK_INTERVAL_S", 0.0)
     with pytest.raises(ContextReplaced):
         turn(worker)
 
@@ -232,9 +231,7 @@ def test_what_is_skipped_is_counted() -> None:
     world = taught(4)
     world.send(*numbered(4, 10))
     world.log.delete_before("texts", 0, 7)
-    metrics = Metrics()
     with closing(world.worker(skip_gap=True)) as worker:
-        worker._metrics = metrics
         turn(worker)
     assert offsets(world) == [0, 1, 2, 3, 7, 8, 9]
-    assert b"hurnet_skipped_offsets_total 3.0" in metrics.exposition()
+    assert b"hurnet_skipped_offsets_total 3.0" in worker._metrics.exposition()

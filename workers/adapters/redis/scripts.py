@@ -150,7 +150,7 @@ for i = 3, #KEYS do redis.call('HDEL', KEYS[i], name .. '/rows', name .. '/bytes
 return redis.call('SREM', KEYS[1], name)
 """
 )
-# Who has which partition in hand (`working.py`). ARGV: epoch, owner.
+# Who has which partition in hand (`workers/suspects.py`). ARGV: epoch, owner.
 _EXCUSE: Final = """
 local function noted(partition)
   local note = redis.call('HGET', KEYS[2], partition .. '/record') or ''
