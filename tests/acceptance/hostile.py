@@ -247,7 +247,7 @@ QUERIES: list[Attack] = [
         "answered|abstained",
     ),
     *(
-        Attack(f"reply to {to[:30]!r}", message(), "rejected", headers=[("reply-to", to)])
+        Attack(f"reply to {to[:30]!r} of {len(to)} bytes", message(), "rejected", headers=[("reply-to", to)])
         for to in (
             *(b"", b".", b"..", b"a/b", b"texts", b"\xff\xfe", b"answers\n", b"a" * 250, b"a" * 900_000),
             *(b"__consumer_offsets", "réponses".encode(), b"answers\x00"),
