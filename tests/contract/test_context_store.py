@@ -166,7 +166,15 @@ def test_who_noted_a_record_counts_once_and_until_it_says_otherwise(stores: Stor
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [(b"0", b"x"), (b"zero", b"7 note"), (b"0", b""), (b"0", b"\xff")]
+    ("field", "value"),
+    [
+        (b"0", b"x"),
+        (b"zero", b"7 note"),
+        (b"0", b""),
+        (b"0", b"\xff"),
+        (b"0", b"9" * 5_000),
+        (b"9" * 5_000, b"7"),
+    ],
 )
 def test_what_was_kept_of_a_group_is_not_guessed_at(
     redis_stores: RedisStores, field: bytes, value: bytes
