@@ -1,10 +1,11 @@
-"""What stands between workers and their store in production: a proxy whose target moves, and a Sentinel."""
+"""Servers as production has them: a proxy whose target moves, a Sentinel, a broker that wants a password."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from typing_extensions import override
 
-from workers.adapters.servers import ValkeyServer
+from workers.adapters.servers import KafkaServer, ValkeyServer
+from workers.adapters.servers.kafka import Seat, random_id
 from workers.adapters.servers.process import HOST, Server, free_ports
 
 
@@ -142,3 +144,33 @@ def admin(server: ValkeyServer) -> Any:
 def is_synced(replica: ValkeyServer) -> bool:
     with admin(replica) as client:
         return bool(client.info("replication").get("master_link_status") == "up")
+
+
+@contextlib.contextmanager
+def password_broker(rules: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """A broker with two listeners, and with `rules` among its settings: the address of the one that asks
+    nothing, and a client's settings for the one that wants a password."""
+    inner, outer, controller = free_ports(3)
+    listeners = {"PLAINTEXT": inner, "SASL_PLAINTEXT": outer, "CONTROLLER": controller}
+    users = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_me="right";'
+    settings = {
+        "listeners": ",".join(f"{name}://{HOST}:{port}" for name, port in listeners.items()),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners
+        ),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": users,
+        **rules,
+    }
+    seat = Seat(1, {1: controller}, random_id())
+    with KafkaServer(port=inner, settings=settings, seat=seat):
+        yield (
+            f"{HOST}:{inner}",
+            {
+                "bootstrap": f"{HOST}:{outer}",
+                "security_protocol": "SASL_PLAINTEXT",
+                "sasl_mechanism": "PLAIN",
+                "username": "me",
+                "password": "right",
+            },
+        )

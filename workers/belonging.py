@@ -25,3 +25,12 @@ def check(bound: LogIdentity, found: LogIdentity) -> None:
             f"the topic of texts was recreated: it is {found.topic} now, and the context was filled from "
             f"{bound.topic}. {WAY_OUT}"
         )
+
+
+def check_reader(bound: LogIdentity, found: LogIdentity) -> None:
+    """`check` for a worker that only reads the context. Raises `ForeignLog` in both cases: such a worker can
+    let go of the context and look again, while the one that fills it needs a person's decision."""
+    try:
+        check(bound, found)
+    except ContextGap as error:
+        raise ForeignLog(str(error)) from error

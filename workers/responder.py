@@ -21,8 +21,6 @@ from workers.core.context import MAX_OFFSET, Batch, LogIdentity, joined
 from workers.delivery import WORKER, Delivery
 from workers.errors import (
     ConfigurationError,
-    ContextGap,
-    ForeignLog,
     HurnetError,
     TransientError,
     Unreadable,
@@ -136,10 +134,7 @@ class Responder:
         ends = self._exchange.end_offsets(self._texts, LOG_INTERVAL_S)
         if bound and found:
             texts = ends.topic_id if ends and ends.topic_id else bound.topic
-            try:
-                belonging.check(bound, LogIdentity(found.cluster, texts))
-            except ContextGap as error:
-                raise ForeignLog(str(error)) from error
+            belonging.check_reader(bound, LogIdentity(found.cluster, texts))
 
     def _search_device(self, name: str) -> Device | None:
         if name == "cpu":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from workers.adapters.http import TEXT, Page, ProbeServer
-from workers.errors import ConfigurationError, ContextGap, ForeignLog, HurnetError, TransientError
+from workers.errors import ConfigurationError, HurnetError, TransientError
 from workers.logs import configure, log_what_nobody_catches
 from workers.loop import Loop, Worker
 from workers.metrics import Metrics
@@ -122,11 +122,9 @@ def _check_texts(kafka: KafkaSettings, store: ContextStore) -> None:
         return
     try:
         with closing(KafkaHistory(kafka, kafka.texts)) as history:
-            belonging.check(bound, history.log())
+            belonging.check_reader(bound, history.log())
     except ConfigurationError as error:  # no such topic, or no right to look
         log.warning("the topic of texts can't be looked at", error=str(error))
-    except ContextGap as error:
-        raise ForeignLog(str(error)) from error
 
 
 def _warn_of_topics(kafka: KafkaSettings, *names: str) -> None:

@@ -20,14 +20,12 @@ from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
 
-from tests.stand_ins import LOOPBACKS, Forwarder
+from tests.stand_ins import LOOPBACKS, Forwarder, password_broker
 from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange, TransactionalProducer
 from workers.adapters.kafka.sink import KafkaSink
 from workers.adapters.kafka.source import KafkaSource
 from workers.adapters.kafka.topics import TopicFinding, ensure_topics
 from workers.adapters.servers import KafkaCluster, KafkaServer
-from workers.adapters.servers.kafka import Seat, random_id
-from workers.adapters.servers.process import free_ports
 from workers.addresses import shown
 from workers.errors import ConfigurationError, Superseded, TransientError
 from workers.ports import Exchange, Outgoing
@@ -172,26 +170,8 @@ def lone() -> Iterator[KafkaServer]:
 @pytest.fixture
 def guarded() -> Iterator[dict[str, str]]:
     """Settings for a broker that wants a password, on a second listener of its own."""
-    inner, outer, controller = free_ports(3)
-    listeners = {"PLAINTEXT": inner, "SASL_PLAINTEXT": outer, "CONTROLLER": controller}
-    users = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_me="right";'
-    settings = {
-        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
-        "listener.security.protocol.map": ",".join(
-            f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners
-        ),
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl_plaintext.plain.sasl.jaas.config": users,
-    }
-    seat = Seat(1, {1: controller}, random_id())
-    with KafkaServer(port=inner, settings=settings, seat=seat):
-        yield {
-            "bootstrap": f"127.0.0.1:{outer}",
-            "security_protocol": "SASL_PLAINTEXT",
-            "sasl_mechanism": "PLAIN",
-            "username": "me",
-            "password": "right",
-        }
+    with password_broker({}) as (_, settings):
+        yield settings
 
 
 def settled(bootstrap: str) -> KafkaSettings:

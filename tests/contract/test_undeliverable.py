@@ -13,13 +13,12 @@ from kafka.errors import KafkaConnectionError
 
 from schemas import Answer, Query
 from tests.contract.test_kafka_faults import read_all
+from tests.stand_ins import password_broker
 from tests.unit.test_responder import EMBEDDER, PAIRS, World
 from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
 from workers.adapters.kafka.sink import KafkaSink
 from workers.adapters.memory import MemoryContextStore, MemoryWeightsStore
-from workers.adapters.servers import KafkaCluster, KafkaServer
-from workers.adapters.servers.kafka import Seat, random_id
-from workers.adapters.servers.process import free_ports
+from workers.adapters.servers import KafkaCluster
 from workers.errors import Stalled, TransientError
 from workers.metrics import Metrics
 from workers.ports import Exchange, Outgoing
@@ -226,34 +225,10 @@ def wait_until_out_of_sync(bootstrap: str, topic: str) -> None:
 def locked() -> Iterator[tuple[str, KafkaSettings]]:
     """A broker that asks who may do what: its inner address may do all, the user of the settings what he is
     given."""
-    inner, outer, controller = free_ports(3)
-    listeners = {"PLAINTEXT": inner, "SASL_PLAINTEXT": outer, "CONTROLLER": controller}
-    users = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_me="right";'
-    settings = {
-        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
-        "listener.security.protocol.map": ",".join(
-            f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners
-        ),
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl_plaintext.plain.sasl.jaas.config": users,
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",
-    }
-    seat = Seat(1, {1: controller}, random_id())
-    with KafkaServer(port=inner, settings=settings, seat=seat):
-        yield (
-            f"127.0.0.1:{inner}",
-            KafkaSettings.model_validate(
-                {
-                    "bootstrap": f"127.0.0.1:{outer}",
-                    "security_protocol": "SASL_PLAINTEXT",
-                    "sasl_mechanism": "PLAIN",
-                    "username": "me",
-                    "password": "right",
-                    "session_timeout": 6,
-                }
-            ),
-        )
+    authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    rules = {"authorizer.class.name": authorizer, "super.users": "User:ANONYMOUS"}
+    with password_broker(rules) as (inner, outer):
+        yield inner, KafkaSettings.model_validate({**outer, "session_timeout": 6})
 
 
 def allow(bootstrap: str, kind: ResourceType, name: str, *operations: ACLOperation) -> None:

@@ -28,7 +28,19 @@ _log = logging.getLogger(__name__)
 _FENCED_TWICE_S = 60.0
 
 
-class TransactionalExchange(KafkaSource):
+class _Answering(KafkaSource):
+    """What both exchanges know of the topics that answers may go to."""
+
+    _topics: Topics
+
+    def has_topic(self, topic: str) -> bool:
+        return self._topics.has(topic)
+
+    def unwritable(self, topic: str) -> str | None:
+        return self._topics.problem(topic)
+
+
+class TransactionalExchange(_Answering):
     """Fills `workers.ports.Exchange` by Kafka transactions: exactly once for readers of committed records.
 
     A transaction that fails or outlives `deadline` is abandoned with its producer: a new one under the same
@@ -93,12 +105,6 @@ class TransactionalExchange(KafkaSource):
                 raise blamed from error
             return False
         return True
-
-    def has_topic(self, topic: str) -> bool:
-        return self._topics.has(topic)
-
-    def unwritable(self, topic: str) -> str | None:
-        return self._topics.problem(topic)
 
     def close(self) -> None:
         if self._producer is not None:
@@ -227,7 +233,7 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
             raise kafka_errors.KafkaTimeoutError("the transaction outlived its deadline")
 
 
-class AtLeastOnceExchange(KafkaSource):
+class AtLeastOnceExchange(_Answering):
     """Fills `workers.ports.Exchange` without transactions: faster, but a crash between the answers and the
     commit of their offsets gives some answers twice."""
 
@@ -258,12 +264,6 @@ class AtLeastOnceExchange(KafkaSource):
         with suppress(TransientError):  # sent is sent; the next commit covers this one
             self.commit(next_offsets, notes)
         return True
-
-    def has_topic(self, topic: str) -> bool:
-        return self._topics.has(topic)
-
-    def unwritable(self, topic: str) -> str | None:
-        return self._topics.problem(topic)
 
     def close(self) -> None:
         self._sink.close()
