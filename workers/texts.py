@@ -19,13 +19,11 @@ from schemas import InvalidMessage, TextEvent
 from schemas.base import ContextName
 from schemas.dead_letter import Reason
 from workers.core.context import Deletion, Entry, Vectors, key_digest
+from workers.core.offsets import MAX_DIGITS, is_number
 from workers.errors import TransientError
 from workers.ports import Embedder, Record
 
 log = structlog.get_logger()
-
-OFFSET_DIGITS = 19
-"""Of the largest offset."""
 
 Verdict = tuple[Reason, str] | None
 """Why an entry is put aside; None where it is not."""
@@ -81,8 +79,7 @@ def asked_of(record: Record) -> Deletion:
 
 def _earlier(record: Record) -> int:
     named = record.header(FORGET) or b""
-    # The digits are ASCII: bytes know no others.
-    if not named.isdigit() or len(named) > OFFSET_DIGITS or int(named) >= record.offset:
+    if not is_number(named[: MAX_DIGITS + 1].decode(errors="replace")) or int(named) >= record.offset:
         raise InvalidMessage("tombstone", f"the header {FORGET} is no earlier offset: {named[:40]!r}")
     return int(named)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
 from workers.commands import lines
 from workers.commands.ask import query_of, watermarks
+from workers.commands.forget import EntryName
 from workers.commands.lines import Line, parser, read_lines
 from workers.commands.produce import Sent, send_lines
 from workers.commands.screen import watermarks_text
@@ -194,7 +195,10 @@ def test_watermarks_are_read_as_they_are_printed(marks: dict[int, int]) -> None:
     assert watermarks(ASK, AFTER, watermarks_text(marks)) == marks
 
 
-@pytest.mark.parametrize("value", ["", ",", "1", "1=", "=1", "a=1", "1=-1", "1=2=3", "1=2;3=4", "²=1"])
+@pytest.mark.parametrize(
+    "value",
+    ["", ",", "1", "1=", "=1", "a=1", "1=-1", "1=2=3", "1=2;3=4", "²=1", "1=" + "9" * 5_000, "9" * 20 + "=1"],
+)
 def test_other_watermarks_are_refused(value: str) -> None:
     with pytest.raises(click.BadParameter, match="PARTITION=OFFSET"):
         watermarks(ASK, AFTER, value)
@@ -213,3 +217,9 @@ def test_a_query_waits_less_than_its_asker() -> None:
 def test_a_text_that_is_no_query_is_a_usage_error(text: str, context: str | None) -> None:
     with pytest.raises(click.UsageError):
         query_of(text, context, 1, {}, 10.0)
+
+
+@pytest.mark.parametrize("value", ["", "/", "1", "1/", "/1", "a/1", "-1/1", "²/1", "٣/1", "1/" + "9" * 5_000])
+def test_other_coordinates_are_refused(value: str) -> None:
+    with pytest.raises(click.BadParameter, match="PARTITION/OFFSET"):
+        EntryName().convert(value, None, None)

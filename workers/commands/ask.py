@@ -22,11 +22,11 @@ PATIENCE = 2.0
 
 def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[int, int]:
     """PARTITION=OFFSET,... as `hurnet produce` prints it."""
+    from workers.core.offsets import is_number
+
     parts = [part.strip() for part in (value or "").split(",") if part.strip()]
     pairs = [[side.strip() for side in part.split("=")] for part in parts]
-    whole = all(
-        len(pair) == 2 and all(side.isascii() and side.isdecimal() for side in pair) for pair in pairs
-    )
+    whole = all(len(pair) == 2 and all(map(is_number, pair)) for pair in pairs)
     if not whole or (value is not None and not pairs):
         raise click.BadParameter(f"{value!r} is not PARTITION=OFFSET,... (as in 0=41,1=39)", ctx, param)
     return {int(partition): int(offset) for partition, offset in pairs}

@@ -22,10 +22,10 @@ class EntryName(click.ParamType[tuple[int, int]]):
     name = "partition/offset"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Coordinates:
+        from workers.core.offsets import is_number
+
         partition, slash, offset = str(value).partition("/")
-        if not (
-            slash and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()
-        ):
+        if not (slash and is_number(partition) and is_number(offset)):
             self.fail(f"{value!r} is not PARTITION/OFFSET", param, ctx)
         return int(partition), int(offset)
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 MAX_NOTE = 4_096
 """Characters that a broker takes beside an offset (offset.metadata.max.bytes)."""
+MAX_DIGITS = 19
+"""Of an offset: Kafka's largest is 2^63 - 1."""
 _MARK = "hurnet1"
 _MAX_VARINT = 9  # bytes: 63 bits
 
@@ -104,3 +106,9 @@ def _varints(raw: bytes) -> Iterator[int]:
             number = shift = 0
     if shift or not raw:
         raise ValueError("it is damaged")
+
+
+def is_number(text: str) -> bool:
+    """Whether `text` may be a partition or an offset. Python itself takes the digits of any script, and
+    raises ValueError beyond 4,300 of them."""
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS

@@ -43,6 +43,7 @@ from workers.core.context import (
     LogIdentity,
     ShardState,
 )
+from workers.core.offsets import is_number
 from workers.core.shares import Shares
 from workers.errors import ContextError, ContextReplaced, EmbedderMismatch, Unreadable
 from workers.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
@@ -216,7 +217,7 @@ class RedisContextStore:
         found: dict[int, Committed] = {}
         for partition, value in self._client.hgetall(key).items():
             offset, _, note = bytes(value).decode(errors="replace").partition(" ")
-            if not (_is_number(offset) and _is_number(bytes(partition).decode(errors="replace"))):
+            if not (is_number(offset) and is_number(bytes(partition).decode(errors="replace"))):
                 raise ContextError(
                     f"{key} is corrupt: without that key, which holds offsets and nothing else, its topic is"
                     " read from where the group has committed, or from the beginning"
@@ -462,8 +463,3 @@ def _packed(anchor: Anchor | None) -> bytes:
 def _behind(positions: Mapping[int, int], ends: Mapping[int, int]) -> set[int]:
     """Shards that are known to hold more."""
     return {partition for partition, position in positions.items() if ends.get(partition, NOTHING) > position}
-
-
-def _is_number(stored: str) -> bool:
-    """Whether it is one that we write: an endless row of digits is none."""
-    return stored.isascii() and stored.isdecimal() and len(stored) < 20
