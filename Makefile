@@ -66,7 +66,7 @@ install-bench:
 # holds all that the set-up depends on, the folder too (scripts name it). The dev set-up contains the demo's, bench dev's.
 define INSTALL
 set -eu; stamps='.venv/demo.ok .venv/dev.ok .venv/bench.ok'; \
-here=$$(pwd -P); key=$$(cat pyproject.toml constraints.txt workers/core/native/*.[ch] 2>/dev/null | cksum; echo "$$here"); \
+here=$$(pwd -P); key=$$(cat pyproject.toml constraints.txt workers/hurnet/core/native/*.[ch] 2>/dev/null | cksum; echo "$$here"); \
 is_ready() { [ "$$(cat ".venv/$$1.ok" 2>/dev/null)" = "$$key" ] && $(PY) -c '' 2>/dev/null; }; \
 case $$name in demo) enough='demo dev bench';; dev) enough='dev bench';; *) enough=$$name;; esac; \
 for done in $$enough; do if is_ready "$$done"; then exit 0; fi; done; \
@@ -90,7 +90,7 @@ fi; \
 [ -t 1 ] || quiet=--quiet; \
 $(PY) -m pip install $${quiet:-} -c constraints.txt -e ".[$$extras]"; \
 echo '> preparing Apache Kafka'; \
-$(PY) -c 'from workers.adapters.servers import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'; \
+$(PY) -c 'from hurnet.local import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'; \
 echo "$$key" > ".venv/$$name.ok"; \
 echo '> installed'
 endef

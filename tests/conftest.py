@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from workers.adapters.servers import KafkaServer, ValkeyServer
+from hurnet.local import KafkaServer, ValkeyServer
 
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
 """Lets a test's consumers be evicted sooner than Kafka's least of six seconds."""
@@ -26,7 +26,7 @@ def _logging_as_it_was() -> Iterator[None]:
     if structlog.is_configured():
         root.handlers[:] = handlers
         root.setLevel(level)
-        logging.getLogger("workers").setLevel(logging.NOTSET)
+        logging.getLogger("hurnet").setLevel(logging.NOTSET)
         logging.captureWarnings(False)
         structlog.reset_defaults()
 
@@ -67,7 +67,7 @@ def exact_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's product of int8 on the CPU as on CUDA, for which it stands: not all of them are exact."""
     import torch
 
-    from workers.core import products
+    from hurnet.core.search import int8 as products
 
     if not products.torch_is_exact():
         original = torch._int_mm

@@ -14,9 +14,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from typing_extensions import override
 
-from workers.adapters.servers import KafkaServer, ValkeyServer
-from workers.adapters.servers.kafka import Seat, random_id
-from workers.adapters.servers.process import HOST, Server, free_ports
+from hurnet.local import KafkaServer, ValkeyServer
+from hurnet.local.kafka import Seat, random_id
+from hurnet.local.process import HOST, Server, free_ports
 
 
 def _loopbacks() -> list[str]:

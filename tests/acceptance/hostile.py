@@ -14,8 +14,8 @@ from typing import Any
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import BrokerResponseError
 
-from schemas.base import MAX_TEXT
-from schemas.query import MAX_TOP_K
+from hurnet_schemas.base import MAX_TEXT
+from hurnet_schemas.query import MAX_TOP_K
 
 HOUR_MS = 3_600_000
 BEFORE_MS = 1_700_000_000_000

@@ -12,9 +12,10 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from workers import settings, wiring
-from workers.adapters.embedders.hashing import HashedText
-from workers.core.context import Vectors
+from hurnet import wiring
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.stored.batch import Vectors
+from hurnet.settings import settings
 
 POISON = "poison"
 

@@ -19,22 +19,22 @@ from typing import Any
 
 POINTS: dict[str, tuple[str, str, str, str, str]] = {
     # point: worker, module, class, method, when
-    "before-append": ("ingest", "workers.adapters.redis", "RedisContextStore", "append", "before"),
-    "after-append": ("ingest", "workers.adapters.redis", "RedisContextStore", "append", "after"),
-    "before-delete": ("ingest", "workers.adapters.redis", "RedisContextStore", "delete", "before"),
-    "after-delete": ("ingest", "workers.adapters.redis", "RedisContextStore", "delete", "after"),
-    "before-erase": ("solver", "workers.adapters.redis", "RedisContextStore", "erase", "before"),
-    "in-erase": ("solver", "workers.adapters.redis", "RedisContextStore", "erase", "in"),
-    "after-dead-letters": ("ingest", "workers.adapters.kafka.sink", "KafkaSink", "send", "after"),
+    "before-append": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "append", "before"),
+    "after-append": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "append", "after"),
+    "before-delete": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "delete", "before"),
+    "after-delete": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "delete", "after"),
+    "before-erase": ("solver", "hurnet.adapters.redis", "RedisEntryStore", "erase", "before"),
+    "in-erase": ("solver", "hurnet.adapters.redis", "RedisEntryStore", "erase", "in"),
+    "after-dead-letters": ("ingest", "hurnet.adapters.kafka.sink", "KafkaSink", "send", "after"),
     "before-checkpoint": (
         "solver",
-        "workers.adapters.redis",
+        "hurnet.adapters.redis",
         "RedisWeightsStore",
         "save_checkpoint",
         "before",
     ),
-    "in-checkpoint": ("solver", "workers.adapters.redis", "RedisWeightsStore", "save_checkpoint", "in"),
-    "after-checkpoint": ("solver", "workers.adapters.redis", "RedisWeightsStore", "save_checkpoint", "after"),
+    "in-checkpoint": ("solver", "hurnet.adapters.redis", "RedisWeightsStore", "save_checkpoint", "in"),
+    "after-checkpoint": ("solver", "hurnet.adapters.redis", "RedisWeightsStore", "save_checkpoint", "after"),
     # Answers and offsets are with the brokers, the transaction is open.
     "before-commit": (
         "responder",
@@ -45,7 +45,7 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "after-commit": (
         "responder",
-        "workers.adapters.kafka.exchange",
+        "hurnet.adapters.kafka.exchange",
         "TransactionalExchange",
         "deliver",
         "after",
@@ -86,7 +86,8 @@ def main(point: str, nth: int) -> int:
     worker, module, kind, name, when = POINTS[point]
     owner = getattr(importlib.import_module(module), kind)
     setattr(owner, name, _sabotaged(getattr(owner, name), when, nth))
-    from workers import settings, wiring
+    from hurnet import wiring
+    from hurnet.settings import settings
 
     return wiring.run(worker, settings.load())
 

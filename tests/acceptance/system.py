@@ -19,14 +19,14 @@ from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from schemas import Answer, DeadLetter, Message, Query, TextEvent
-from workers.adapters.kafka.sink import KafkaSink
-from workers.adapters.kafka.topics import ensure_topics
-from workers.adapters.redis import RedisContextStore, RedisWeightsStore, connect
-from workers.core.context import Batch
-from workers.core.statistics import Statistics
-from workers.ports import Checkpoint, Outgoing
-from workers.settings import Settings
+from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.adapters.kafka.topics import ensure_topics
+from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch
+from hurnet.ports import Checkpoint, Outgoing
+from hurnet.settings.settings import Settings
+from hurnet_schemas import Answer, DeadLetter, Message, Query, TextEvent
 
 PARTITIONS = 3
 
@@ -147,7 +147,7 @@ class System:
 
     def start(self, worker: str, **settings: str) -> Running:
         """`hurnet WORKER`."""
-        return self._start(worker, [sys.executable, "-m", "workers", worker], settings)
+        return self._start(worker, [sys.executable, "-m", "hurnet", worker], settings)
 
     def start_doomed(self, worker: str, point: str, nth: int, **settings: str) -> Running:
         """The same, but it kills itself the `nth` time that it comes to `point` (see saboteur.py)."""
@@ -169,7 +169,7 @@ class System:
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         """`hurnet ARGUMENTS` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "workers", *arguments],
+            [sys.executable, "-m", "hurnet", *arguments],
             env={**os.environ, **self.variables, **settings},
             input=stdin,
             capture_output=True,
@@ -237,7 +237,7 @@ class System:
 
     def batches(self) -> list[Batch]:
         """The whole context, as any reader finds it."""
-        store = RedisContextStore(connect(self.settings.redis))
+        store = RedisEntryStore(connect(self.settings.redis))
         try:
             positions: dict[int, int] = {}
             batches: list[Batch] = []

@@ -8,11 +8,11 @@ from itertools import cycle, islice
 
 import pytest
 
-from schemas import Answer, Query, TextEvent
+from hurnet.adapters.redis import RedisWeightsStore, connect
+from hurnet.core.solve.window import context_of, identity
+from hurnet.ports import Outgoing
+from hurnet_schemas import Answer, Query, TextEvent
 from tests.acceptance.system import PARTITIONS, System, wait_for
-from workers.adapters.redis import RedisWeightsStore, connect
-from workers.core.ageing import context_of, identity
-from workers.ports import Outgoing
 
 HOUR = 3_600
 HOURS = ("when is the office open", "at what time does the office open", "office opening hours please")

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from schemas import Answer, TextEvent
+from hurnet.adapters.redis import RedisEntryStore, connect
+from hurnet_schemas import Answer, TextEvent
 from tests.acceptance.hostile import QUERIES, RECORDS, Attack, Attacker, message
 from tests.acceptance.system import PARTITIONS, Running, System, metric
-from workers.adapters.redis import RedisContextStore, connect
 
 GROWTH_BYTES = 64 << 20
 """Resident memory may grow by this from one round to the next: a round's texts, and the allocator's slack."""
@@ -172,7 +172,7 @@ def named(correlation: bytes) -> str:
 
 
 def watermark(system: System, partition: int) -> int:
-    with closing(RedisContextStore(connect(system.settings.redis))) as store:
+    with closing(RedisEntryStore(connect(system.settings.redis))) as store:
         return store.state(partition).watermark
 
 

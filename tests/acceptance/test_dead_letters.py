@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from schemas import TextEvent
+from hurnet_schemas import TextEvent
 from tests.acceptance.system import System, wait_for
 
 

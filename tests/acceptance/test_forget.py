@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from schemas import Query, TextEvent
+from hurnet.adapters.redis import RedisWeightsStore, connect
+from hurnet.ports import Outgoing, Unlearned
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import PARTITIONS, Running, System, wait_for
-from workers.adapters.redis import RedisWeightsStore, connect
-from workers.ports import Outgoing, Unlearned
 
 PEOPLE = 5
 

@@ -15,13 +15,13 @@ import redis
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
-from schemas import Query, TextEvent
+from hurnet.adapters.redis import RedisEntryStore, connect
+from hurnet.core.stored.batch import ShardState
+from hurnet.errors import StoreError
+from hurnet.local import KafkaServer, ValkeyServer
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import PARTITIONS, Running, System, wait_for
 from tests.conftest import QUICK_GROUPS
-from workers.adapters.redis import RedisContextStore, connect
-from workers.adapters.servers import KafkaServer, ValkeyServer
-from workers.core.context import ShardState
-from workers.errors import ContextError
 
 SOON = 2.0
 """Seconds within which what doesn't belong together is no longer served, beside a test's own slowness."""
@@ -33,7 +33,7 @@ def numbered(first: int, end: int) -> list[TextEvent]:
 
 
 def held(system: System) -> Counter[str]:
-    with suppress(ContextError):
+    with suppress(StoreError):
         return Counter(system.texts_in_context())
     return Counter()
 
@@ -70,7 +70,7 @@ def unready(worker: Running, seconds: float, word: str = "") -> None:
 
 
 def states(system: System) -> Mapping[int, ShardState]:
-    store = RedisContextStore(connect(system.settings.redis))
+    store = RedisEntryStore(connect(system.settings.redis))
     try:
         return store.states()
     finally:

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from schemas import Query, TextEvent
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import System, metric, wait_for
 
 

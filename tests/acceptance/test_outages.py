@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas import Query, TextEvent
+from hurnet.errors import TransientError
+from hurnet.local import KafkaServer, ValkeyServer
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import System, wait_for
+from tests.cluster import KafkaCluster
 from tests.conftest import QUICK_GROUPS
-from workers.adapters.servers import KafkaCluster, KafkaServer, ValkeyServer
-from workers.errors import TransientError
 
 TEXTS = 900
 QUERIES = 300

@@ -10,10 +10,10 @@ import redis
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from schemas import Query, TextEvent
+from hurnet.local import ValkeyServer
+from hurnet.local.process import free_ports
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import Running, System, lines, wait_for
-from workers.adapters.servers import ValkeyServer
-from workers.adapters.servers.process import free_ports
 
 POISON: list[tuple[bytes | None, str]] = [
     (b"turn on the light", "not-json"),

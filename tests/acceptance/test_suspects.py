@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from schemas import Query, TextEvent
+from hurnet.runtime.watchdog import STUCK
+from hurnet.suspects import ATTEMPTS
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import Running, System, wait_for
-from workers.suspects import ATTEMPTS
-from workers.watchdog import STUCK
 
 
 def _ended_or(running: Running, done: Callable[[], bool]) -> bool:

@@ -7,7 +7,7 @@ import time
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from schemas import Query, TextEvent
+from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import PARTITIONS, System, metric, wait_for
 
 BOMBS = 4

@@ -9,11 +9,11 @@ import msgpack
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 
+from hurnet.adapters.redis import connect
+from hurnet.core.stored.batch import MAX_OFFSET
+from hurnet.core.stored.codec import Packed, pack, unpack
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_forget import events, teach
-from workers.adapters.redis import connect
-from workers.core.codec import Packed, pack, unpack
-from workers.core.context import MAX_OFFSET
 
 
 def test_verify_proves_it_and_finds_what_was_changed(system: System) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hurnet.local import KafkaServer, ValkeyServer
 from tests.acceptance.system import Running, System, lines, metric, wait_for
 from tests.conftest import QUICK_GROUPS
-from workers.adapters.servers import KafkaServer, ValkeyServer
 
 SOON_S = 20.0
 

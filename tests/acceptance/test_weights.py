@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from schemas import Query
+from hurnet.adapters.embedders import load
+from hurnet.core.grid import SCALE
+from hurnet_schemas import Query
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_ageing import learned
 from tests.acceptance.test_forget import events, teach
-from workers.adapters.embedders import load
-from workers.core.grid import SCALE
 
 TEXT = "what was question number 12"
 

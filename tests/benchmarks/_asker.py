@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from kafka import KafkaProducer
 
-from workers.adapters.kafka.connection import connect
-from workers.commands.client import CORRELATION, reader
-from workers.settings import KafkaSettings
+from hurnet.adapters.kafka.connection import connect
+from hurnet.settings.settings import KafkaSettings
+from hurnet.terminal.client import CORRELATION, reader
 
 PATIENCE_S = 20.0
 

@@ -11,6 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.native import disabled
+from hurnet.core.native import search as kernels
+from hurnet.core.search.device import search_device
 from tests.benchmarks._exact import Tally, nearest
 from tests.benchmarks._inside import scanned, survivors, two_threads
 from tests.benchmarks._race import BATCHES, Raced, check, race
@@ -18,10 +22,6 @@ from tests.benchmarks._report import Report, say
 from tests.benchmarks._searches import GRAPHS, Search, peers
 from tests.benchmarks._text import Corpus
 from tests.benchmarks._upkeep import Changed, filled, remove, search_while_appending
-from workers.core.device_scan import search_device
-from workers.core.index import ContextIndex
-from workers.core.native import disabled
-from workers.core.native import scan as kernels
 
 OURS: Final = "ours"
 PORTABLE: Final = "without kernels"

@@ -8,8 +8,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 
-from workers.adapters.kafka.connection import connect
-from workers.settings import KafkaSettings, ResponderSettings
+from hurnet.adapters.kafka.connection import connect
+from hurnet.settings.settings import KafkaSettings, ResponderSettings
 
 BATCH = ResponderSettings().batch
 

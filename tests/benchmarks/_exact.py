@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.core.context import Vectors
-from workers.core.grid import squared_norms
+from hurnet.core.grid import squared_norms
+from hurnet.core.stored.batch import Vectors
 
 CHUNK: Final = 8192
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Final, NamedTuple
 
-from workers.core.context import NOTHING, Batch, Entry, Vectors
-from workers.ports import Appended, ContextStore
+from hurnet.core.stored.batch import NOTHING, Batch, Entry, Vectors
+from hurnet.ports import Appended, EntryStore
 
 CONTEXT: Final = "default"
 
@@ -21,7 +21,7 @@ class Taught(NamedTuple):
     vectors: Vectors
 
 
-def appended(store: ContextStore, batches: Iterable[Taught], partitions: int) -> Iterator[int]:
+def appended(store: EntryStore, batches: Iterable[Taught], partitions: int) -> Iterator[int]:
     """Append each batch to the next shard in turn; yields how many rows it had. Raises `RuntimeError` where
     another writes the same context."""
     watermarks = dict.fromkeys(range(partitions), NOTHING)

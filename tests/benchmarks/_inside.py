@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.native import search as kernels
+from hurnet.core.stored.batch import Vectors
 from tests.benchmarks._exact import Tally
-from workers.core.context import Vectors
-from workers.core.index import ContextIndex
-from workers.core.native import scan as kernels
 
 THREADED: Final = {1: 21, 64: 11}
 """How often a search is asked in one thread and in two, by batch size."""

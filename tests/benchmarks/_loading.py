@@ -24,16 +24,16 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from hurnet.adapters.embedders import load
+from hurnet.adapters.redis import RedisEntryStore, connect, stream
+from hurnet.core.native import search as kernels
+from hurnet.core.stored.batch import Batch, Vectors, joined
+from hurnet.local import ValkeyServer
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.responder.responder import READ_BATCHES
+from hurnet.settings.settings import IngestSettings, RedisSettings
 from tests.benchmarks._fill import CONTEXT, Taught, appended
 from tests.benchmarks._report import Report
-from workers.adapters.embedders import load
-from workers.adapters.redis import RedisContextStore, connect, stream
-from workers.adapters.servers import ValkeyServer
-from workers.context_memory import ContextMemory
-from workers.core.context import Batch, Vectors, joined
-from workers.core.native import scan as kernels
-from workers.responder import READ_BATCHES
-from workers.settings import IngestSettings, RedisSettings
 
 ROWS: Final = 1_000_000
 DIMENSION: Final = 256
@@ -47,7 +47,7 @@ REMOVED: Final = 0.28
 def loading(report: Report, lines: Sequence[str], rows: int = ROWS) -> None:
     """Adds the figures `load_1m_s` (wall), `load_1m_cpu_s` and parts of it, and `bytes_per_dimension`."""
     with ValkeyServer(settings={"appendfsync": "no"}) as server:
-        _fill(RedisContextStore(connect(RedisSettings(url=server.url))), lines, rows)
+        _fill(RedisEntryStore(connect(RedisSettings(url=server.url))), lines, rows)
         child = [sys.executable, "-m", __spec__.name, server.url, str(rows)]
         found = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures: dict[str, float] = json.loads(found)
@@ -56,7 +56,7 @@ def loading(report: Report, lines: Sequence[str], rows: int = ROWS) -> None:
     report.table(title, ["figure", ">"], [(name, f"{value:.4g}") for name, value in figures.items()])
 
 
-def _fill(store: RedisContextStore, lines: Sequence[str], rows: int) -> None:
+def _fill(store: RedisEntryStore, lines: Sequence[str], rows: int) -> None:
     embedder = load(f"hash{DIMENSION}")
     vectors = embedder.embed(lines[:rows])
     store.open(embedder.identity)
@@ -74,7 +74,7 @@ def _batches(lines: Sequence[str], vectors: Vectors, rows: int) -> Iterator[Taug
 
 
 def _measure(url: str, rows: int) -> dict[str, float]:
-    store = RedisContextStore(connect(RedisSettings(url=url)))
+    store = RedisEntryStore(connect(RedisSettings(url=url)))
     with (
         _timed(store, "tail") as read,
         _timed(stream, "unpack") as decoded,
@@ -112,9 +112,9 @@ def _timed(owner: object, name: str) -> Iterator[list[float]]:
         setattr(owner, name, function)
 
 
-def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], ContextMemory]:
+def _load(store: RedisEntryStore, rows: int) -> tuple[dict[str, float], LoadedContexts]:
     """As `Responder` does; in seconds a million rows."""
-    memory, warm, held = ContextMemory(DIMENSION), (0, 0), 0
+    memory, warm, held = LoadedContexts(DIMENSION), (0, 0), 0
     began, cpu = time.perf_counter(), time.process_time()
     while batches := store.tail(memory.watermarks(), READ_BATCHES).batches:
         for batch in joined(batches):
@@ -130,7 +130,7 @@ def _load(store: RedisContextStore, rows: int) -> tuple[dict[str, float], Contex
     return figures, memory
 
 
-def _first(store: RedisContextStore, most: int) -> list[Batch]:
+def _first(store: RedisEntryStore, most: int) -> list[Batch]:
     """So many batches, in as many replies as that takes."""
     found: list[Batch] = []
     while len(found) < most and (some := store.tail({b.partition: b.watermark for b in found}, most).batches):
@@ -138,7 +138,7 @@ def _first(store: RedisContextStore, most: int) -> list[Batch]:
     return found[:most]
 
 
-def _pauses(store: RedisContextStore, memory: ContextMemory) -> dict[str, float]:
+def _pauses(store: RedisEntryStore, memory: LoadedContexts) -> dict[str, float]:
     """The longest search while rows are appended as fast as they can be, and the longest removal of an entry
     while so many are removed that the others are moved."""
     index, done = memory.index(CONTEXT), Event()

@@ -9,15 +9,15 @@ from contextlib import ExitStack, closing
 from itertools import cycle
 from typing import Any, cast
 
-from schemas import TextEvent
+from hurnet.adapters.kafka import KafkaSink, KafkaSource
+from hurnet.core.stored.batch import Vectors
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.ports import Embedder, EntryStore, Source
+from hurnet.settings.settings import EmbedderSettings, IngestSettings, KafkaSettings, Settings
+from hurnet_schemas import TextEvent
 from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._system import PARTITIONS, PATIENCE_S, Bench
-from workers.adapters.kafka import KafkaSink, KafkaSource
-from workers.core.context import Vectors
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.ports import ContextStore, Embedder, Source
-from workers.settings import EmbedderSettings, IngestSettings, KafkaSettings, Settings
 
 BATCH = IngestSettings().batch
 Batches = Sequence[Sequence[str]]
@@ -50,7 +50,7 @@ def embedder_alone(embedder: Embedder, batches: Batches, seconds: float) -> floa
 
 
 def append_alone(
-    store: ContextStore, embedder: Embedder, batches: Batches, vectors: Vectors, seconds: float
+    store: EntryStore, embedder: Embedder, batches: Batches, vectors: Vectors, seconds: float
 ) -> float:
     """Texts a second into the context in these batches, each with the given vectors."""
     store.open(embedder.identity)
@@ -114,7 +114,7 @@ def shares(bench: Bench, topics: str, name: str, embedder: Embedder, seconds: fl
         timed_embedder = _Timed(embedder, {"embed": "embedding"}, spent)
         worker = Ingest(
             cast(Source, timed_source),
-            cast(ContextStore, timed_store),
+            cast(EntryStore, timed_store),
             sink,
             cast(Embedder, timed_embedder),
             settings,

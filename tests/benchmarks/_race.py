@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet.core.stored.batch import Vectors
 from tests.benchmarks._exact import Tally
 from tests.benchmarks._report import say
 from tests.benchmarks._searches import Search
-from workers.core.context import Vectors
 
 BATCHES: Final = (1, 16, 64, 256)
 CALL_SECONDS: Final = 40.0

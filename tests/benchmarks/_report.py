@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.commands.screen import console, hush, table
-from workers.logs import configure
-from workers.settings import LogSettings
+from hurnet.runtime.logs import configure
+from hurnet.settings.settings import LogSettings
+from hurnet.terminal.screen import console, hush, table
 
 
 def say(what: str) -> None:

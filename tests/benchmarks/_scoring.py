@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
+from hurnet.adapters.embedders import load
+from hurnet.adapters.redis import RedisWeightsStore, connect
+from hurnet.ports import Record
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.responder.pending import PendingQueries
+from hurnet.responder.replies import Replies
+from hurnet.settings.settings import ResponderSettings
 from tests.benchmarks._parts import rate
 from tests.benchmarks._system import Bench
-from workers.adapters.embedders import load
-from workers.adapters.redis import RedisWeightsStore, connect
-from workers.context_memory import ContextMemory
-from workers.pending import PendingQueries
-from workers.ports import Record
-from workers.replies import Replies
-from workers.settings import ResponderSettings
 
 CHUNK = 64
 
@@ -24,7 +24,7 @@ class Scoring:
 
     def __init__(self, servers: Bench, name: str, embedder: str) -> None:
         loaded = load(embedder)
-        memory = ContextMemory(loaded.identity.dimension)
+        memory = LoadedContexts(loaded.identity.dimension)
         with servers.store(name) as store:
             while found := store.tail(memory.watermarks(), CHUNK).batches:
                 for batch in found:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hurnet.core.stored.batch import Vectors
 from tests.benchmarks._report import say
 from tests.benchmarks._text import Corpus
-from workers.core.context import Vectors
 
 FAISS: Final = ("faiss k=1", "faiss k=64")
 EXACT: Final = (*FAISS, "numpy", "torch", "usearch exact")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
-from schemas import Answer, Query
+from hurnet.settings.settings import KafkaSettings
+from hurnet_schemas import Answer, Query
 from tests.benchmarks._asker import PATIENCE_S, Asker
 from tests.benchmarks._system import PARTITIONS, pairs, questions, text_event
-from workers.settings import KafkaSettings
 
 TEXTS = 10_000
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from schemas import TextEvent
+from hurnet.adapters.kafka import KafkaSink, ensure_topics
+from hurnet.adapters.redis import RedisEntryStore, connect
+from hurnet.demo.data import Pair, in_a_hurry, load
+from hurnet.local import KafkaServer, ValkeyServer, guard
+from hurnet.local.system import STOP_SECONDS, WorkerProcess
+from hurnet.ports import EntryStore, Outgoing
+from hurnet.settings.settings import KafkaSettings, RedisSettings
+from hurnet_schemas import TextEvent
 from tests.acceptance.system import metric
-from workers.adapters.kafka import KafkaSink, ensure_topics
-from workers.adapters.redis import RedisContextStore, connect
-from workers.adapters.servers import KafkaServer, ValkeyServer, guard
-from workers.commands.demo.data import Pair, in_a_hurry, load
-from workers.commands.local import STOP_SECONDS, WorkerProcess
-from workers.ports import ContextStore, Outgoing
-from workers.settings import KafkaSettings, RedisSettings
 
 T = TypeVar("T")
 
@@ -106,8 +106,8 @@ class Bench:
             process.wait(STOP_SECONDS)
 
     @contextmanager
-    def store(self, name: str) -> Iterator[RedisContextStore]:
-        store = RedisContextStore(connect(self.redis(name)))
+    def store(self, name: str) -> Iterator[RedisEntryStore]:
+        store = RedisEntryStore(connect(self.redis(name)))
         try:
             yield store
         finally:
@@ -182,7 +182,7 @@ def fill(servers: Bench, settings: KafkaSettings, name: str, embedder: str, rows
         wait_for(lambda: stored(store) == rows, workers)
 
 
-def stored(store: ContextStore) -> int:
+def stored(store: EntryStore) -> int:
     """Rows of all shards."""
     return sum(state.rows for state in store.states().values())
 

@@ -18,10 +18,10 @@ from typing import Final
 
 import numpy as np
 
+from hurnet.adapters.embedders import load
+from hurnet.core.stored.batch import Vectors
+from hurnet.local.jars import cache_folder
 from tests.benchmarks._report import say
-from workers.adapters.embedders import load
-from workers.adapters.servers.jars import cache_folder
-from workers.core.context import Vectors
 
 LANGUAGES: Final = ("en", "it", "da", "fr", "de")  # of which there is most
 FETCH_SECONDS: Final = 180

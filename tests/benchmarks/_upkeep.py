@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.search.device import Device
+from hurnet.core.stored.batch import Entry, Vectors
 from tests.benchmarks._exact import Tally, nearest
 from tests.benchmarks._report import quantile
 from tests.benchmarks._text import Corpus
-from workers.core.context import Entry, Vectors
-from workers.core.device_scan import Device
-from workers.core.index import ContextIndex
 
 TAUGHT_AT_ONCE: Final = 256
 BESIDE_SECONDS: Final = 4.0

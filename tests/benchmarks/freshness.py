@@ -15,14 +15,14 @@ from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from hurnet.adapters.embedders import load
+from hurnet.local.system import WorkerProcess
+from hurnet.settings.settings import EmbedderSettings, KafkaSettings
 from tests.benchmarks._asker import Ask, Asker
 from tests.benchmarks._parts import append_alone, embedder_alone
 from tests.benchmarks._report import Report, main, quantile
 from tests.benchmarks._stream import TEXTS, Event, Found, Stream
 from tests.benchmarks._system import Bench, bench, fill, has_weights, pairs, wait_for
-from workers.adapters.embedders import load
-from workers.commands.local import WorkerProcess
-from workers.settings import EmbedderSettings, KafkaSettings
 
 EMBEDDER = EmbedderSettings().name
 NAME = "freshness"

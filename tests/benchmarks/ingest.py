@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 
+from hurnet.adapters.embedders import load
+from hurnet.ports import Embedder, EntryStore
 from tests.benchmarks._parts import (
     BATCH,
     append_alone,
@@ -23,8 +25,6 @@ from tests.benchmarks._parts import (
 )
 from tests.benchmarks._report import Report, main
 from tests.benchmarks._system import Bench, bench, counted, pairs, produce, stored, text_event, wait_for
-from workers.adapters.embedders import load
-from workers.ports import ContextStore, Embedder
 
 EMBEDDERS = ("hash512", "use+hash512")
 TEXTS = 100_000
@@ -80,7 +80,7 @@ def _end_to_end(system: Bench, prefix: str, embedder: str, processes: int) -> fl
         return _speed(store)
 
 
-def _speed(store: ContextStore) -> float:
+def _speed(store: EntryStore) -> float:
     """Rows a second for a while, or until all texts are in."""
     began, before = time.perf_counter(), stored(store)
     after, ended = before, began

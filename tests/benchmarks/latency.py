@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from statistics import median
 
-from schemas import Answer, Query
+from hurnet.adapters.kafka import ensure_topics
+from hurnet.local.system import WorkerProcess
+from hurnet.settings.settings import EmbedderSettings, KafkaSettings, ResponderSettings
+from hurnet_schemas import Answer, Query
 from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._report import Report, main, milliseconds, quantile
 from tests.benchmarks._scoring import Scoring
 from tests.benchmarks._system import Bench, bench, fill, has_weights, questions, wait_for
-from workers.adapters.kafka import ensure_topics
-from workers.commands.local import WorkerProcess
-from workers.settings import EmbedderSettings, KafkaSettings, ResponderSettings
 
 ROWS = 10_000
 EMBEDDER = EmbedderSettings().name

@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from schemas import Answer, Query
+from hurnet.adapters.embedders import load
+from hurnet.local.system import WorkerProcess
+from hurnet.ports import EntryStore
+from hurnet_schemas import Answer, Query
 from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._report import Report, main, quantile
@@ -27,9 +30,6 @@ from tests.benchmarks._system import (
     questions,
     wait_for,
 )
-from workers.adapters.embedders import load
-from workers.commands.local import WorkerProcess
-from workers.ports import ContextStore
 
 EMBEDDER: Final = "hash256"
 CONTEXT: Final = "scale"
@@ -58,7 +58,7 @@ def measure(rounds: int) -> Report:
     return report
 
 
-def fill(store: ContextStore, rows: int) -> None:
+def fill(store: EntryStore, rows: int) -> None:
     """Append so many entries to the context, spread over its shards."""
     embedder = load(EMBEDDER)
     store.open(embedder.identity)

@@ -14,15 +14,15 @@ from statistics import median
 from rapidfuzz.fuzz import token_sort_ratio
 from rapidfuzz.process import cdist
 
+from hurnet.adapters.embedders import load
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.native import disabled, library
+from hurnet.core.rule.encoded_words import encode, kept, similarities
+from hurnet.core.rule.rule import COMPARED
+from hurnet.core.rule.scn import similarity
+from hurnet.core.stored.batch import Entry
+from hurnet.demo import data
 from tests.benchmarks._report import Report, main
-from workers.adapters.embedders import load
-from workers.commands.demo import data
-from workers.core.answering import COMPARED
-from workers.core.context import Entry
-from workers.core.encoded_words import encode, kept, similarities
-from workers.core.index import ContextIndex
-from workers.core.native import disabled, library
-from workers.core.words import similarity
 
 QUERIES, REFERENCE_QUERIES = 200, 20
 LETTERS = 8_192
@@ -34,7 +34,7 @@ Way = Callable[[str, list[str]], object]
 def measure(rounds: int) -> Report:
     """Medians over all queries and rounds."""
     if library() is None:
-        sys.exit("the kernels were not built: python -m workers.core.native.build")
+        sys.exit("the kernels were not built: python -m hurnet.core.native.build")
     texts, cases = _cases()
     encoding: list[float] = []
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}

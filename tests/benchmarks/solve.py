@@ -36,10 +36,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.statistics.statistics import Statistics
 from tests.benchmarks._report import Report, main, milliseconds
-from workers.core.grid import SCALE, snap
-from workers.core.solve import solve, solve_weights
-from workers.core.statistics import Statistics
 
 ROWS = 100_000
 NEWS = 256

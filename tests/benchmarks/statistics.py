@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hurnet.core.grid import snap
+from hurnet.core.solve.solve import solve
+from hurnet.core.solve.window import PANES, Window
+from hurnet.core.statistics.gram import blocks, paths
+from hurnet.core.statistics.statistics import Statistics
 from tests.benchmarks._report import Report, main
-from workers.core.ageing import PANES, Window
-from workers.core.gram import blocks, paths
-from workers.core.grid import snap
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
 
 DIMENSIONS = (256, 512, 1024)
 BATCHES = (256, 4096, 65536)

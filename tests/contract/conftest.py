@@ -10,22 +10,16 @@ from typing import Any, Protocol
 import pytest
 import redis
 
-from workers.adapters.memory import (
-    Data,
-    MemoryContextStore,
-    MemoryLeaseStore,
-    MemoryServer,
-    MemoryWeightsStore,
-)
-from workers.adapters.redis import RedisContextStore, RedisLeaseStore, RedisWeightsStore, connect
-from workers.ports import ContextStore, LeaseStore, WeightsStore
-from workers.settings import RedisSettings
+from hurnet.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore, connect
+from hurnet.ports import EntryStore, LeaseStore, WeightsStore
+from hurnet.settings.settings import RedisSettings
+from tests.memory.stores import Data, MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 
 
 class Stores(Protocol):
     """Clients of one store, each call a new one, and what can happen to the store."""
 
-    def context(self) -> ContextStore: ...
+    def context(self) -> EntryStore: ...
 
     def weights(self) -> WeightsStore: ...
 
@@ -45,8 +39,8 @@ class MemoryStores:
     def __init__(self) -> None:
         self.server = MemoryServer()
 
-    def context(self) -> ContextStore:
-        return MemoryContextStore(self.server)
+    def context(self) -> EntryStore:
+        return MemoryEntryStore(self.server)
 
     def weights(self) -> WeightsStore:
         return MemoryWeightsStore(self.server)
@@ -73,8 +67,8 @@ class RedisStores:
         self.client: Any = redis.Redis.from_url(url)
         self.close: list[Callable[[], None]] = [self.client.close]
 
-    def context(self) -> RedisContextStore:
-        store = RedisContextStore(connect(self.settings))
+    def context(self) -> RedisEntryStore:
+        store = RedisEntryStore(connect(self.settings))
         self.close.append(store.close)
         return store
 

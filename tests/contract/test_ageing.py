@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.grid import SCALE
+from hurnet.core.solve.weights import predict
+from hurnet.core.solve.window import PANES, Window, identity
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import NOTHING, Batch, Deletion, Entry
+from hurnet.metrics import Metrics
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.settings.settings import Settings, SolveSettings
+from hurnet.solver import solver as solver_module
+from hurnet.solver.solver import Solver
 from tests.contract.conftest import Stores
-from workers import solver as solver_module
-from workers.adapters.embedders.hashing import HashedText
-from workers.context_memory import ContextMemory
-from workers.core.ageing import PANES, Window, identity
-from workers.core.context import NOTHING, Batch, Deletion, Entry
-from workers.core.grid import SCALE
-from workers.core.statistics import Statistics
-from workers.core.weights import predict
-from workers.metrics import Metrics
-from workers.settings import Settings, SolveSettings
-from workers.solver import Solver
 
 EMBEDDER = HashedText(32)
 HOUR = 3_600
@@ -74,7 +74,7 @@ def test_a_restarted_solver_goes_on_forgetting(stores: Stores, monkeypatch: pyte
     published = stores.weights().weights("faq")
     assert published is not None
     assert published.weights.certificate.count == expected(kept, 12).count / 2 ** (PANES - 1)
-    memory = ContextMemory(32, half_life_ms=HOUR * 1000)
+    memory = LoadedContexts(32, half_life_ms=HOUR * 1000)
     memory.use("faq", published)
     for batch in store.tail({}, 100).batches:
         memory.append(batch)

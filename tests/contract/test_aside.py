@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from hurnet.adapters.redis import connect
+from hurnet.adapters.redis.aside import finish, note, put_aside, under, unfinished
+from hurnet.adapters.redis.entry_store import RedisEntryStore
+from hurnet.core.stored.batch import NOTHING, LogIdentity
+from hurnet.errors import StoreError, StoreReplaced
+from hurnet.ports import Appended, Committed
 from tests.contract.conftest import RedisStores
 from tests.contract.test_context_store import IDENTITY, LOG, ingest, made, opened
-from workers.adapters.redis import connect
-from workers.adapters.redis.aside import finish, note, put_aside, under, unfinished
-from workers.adapters.redis.context import RedisContextStore
-from workers.core.context import NOTHING, LogIdentity
-from workers.errors import ContextError, ContextReplaced
-from workers.ports import Appended, Committed
 
 NOW = LogIdentity("cluster", "anew")
 
@@ -28,9 +28,9 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     store.enter("ingest", "died", frozenset({0}))
     connection = connect(redis_stores.settings)
     aside = put_aside(connection, NOW, {0: 0, 1: 7})
-    with pytest.raises(ContextReplaced):
+    with pytest.raises(StoreReplaced):
         store.append(made(0, [10]), 9)
-    with pytest.raises(ContextReplaced):
+    with pytest.raises(StoreReplaced):
         store.tail({}, 10)
     anew = opened(redis_stores)
     assert anew.log() == NOW
@@ -39,7 +39,7 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     assert isinstance(anew.append(made(1, [7, 8]), 6), Appended)
     assert isinstance(anew.append(made(0, [0]), NOTHING), Appended)
     assert [e.offset for b in anew.tail({}, 10).batches for e in b.entries] == [0, 7, 8]
-    old = RedisContextStore(under(connection, aside))
+    old = RedisEntryStore(under(connection, aside))
     assert old.identity() == IDENTITY
     assert old.log() == LOG
     assert {p: state.rows for p, state in old.states().items()} == {0: 10, 1: 5}
@@ -69,6 +69,6 @@ def test_a_repair_that_was_cut_short_is_known(redis_stores: RedisStores) -> None
 
 def test_nothing_is_put_aside_where_there_is_no_context(redis_stores: RedisStores) -> None:
     connection = connect(redis_stores.settings)
-    with pytest.raises(ContextError, match="there is no context"):
+    with pytest.raises(StoreError, match="there is no context"):
         put_aside(connection, NOW, {})
     connection.close()

@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 import redis
 
-from tests.contract.conftest import RedisStores, Stores
-from workers.adapters.redis import RedisContextStore, connect
-from workers.adapters.servers import ValkeyServer
-from workers.core.codec import bare
-from workers.core.context import (
+from hurnet.adapters.redis import RedisEntryStore, connect
+from hurnet.core.grid import SCALE
+from hurnet.core.shares import REPLY_BATCHES
+from hurnet.core.stored.batch import (
     NOTHING,
     Anchor,
     Batch,
@@ -30,19 +29,20 @@ from workers.core.context import (
     LogIdentity,
     ShardState,
 )
-from workers.core.grid import SCALE
-from workers.core.shares import REPLY_BATCHES
-from workers.errors import (
+from hurnet.core.stored.codec import bare
+from hurnet.errors import (
     ConfigurationError,
-    ContextError,
-    ContextReplaced,
     EmbedderMismatch,
+    StoreError,
+    StoreReplaced,
     TransientError,
     Unreadable,
     UpgradeNeeded,
 )
-from workers.ports import Appended, Committed, ContextStore, Refused
-from workers.settings import RedisSettings
+from hurnet.local import ValkeyServer
+from hurnet.ports import Appended, Committed, EntryStore, Refused
+from hurnet.settings.settings import RedisSettings
+from tests.contract.conftest import RedisStores, Stores
 
 DIMENSION = 4
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, DIMENSION)
@@ -67,7 +67,7 @@ def made(partition: int, offsets: Iterable[int], watermark: int | None = None) -
     return Batch(partition, entries[-1].offset if watermark is None else watermark, entries, vectors)
 
 
-def opened(stores: Stores) -> ContextStore:
+def opened(stores: Stores) -> EntryStore:
     store = stores.context()
     store.open(IDENTITY)
     return store
@@ -76,7 +76,7 @@ def opened(stores: Stores) -> ContextStore:
 class Reader:
     """A worker that tails: holds all it was given, in memory."""
 
-    def __init__(self, store: ContextStore, max_batches: int = 10) -> None:
+    def __init__(self, store: EntryStore, max_batches: int = 10) -> None:
         self.store = store
         self.max_batches = max_batches
         self.positions: dict[int, int] = {}
@@ -107,7 +107,7 @@ class Reader:
         return [e.offset for e in self.entries.get(partition, [])]
 
 
-def ingest(store: ContextStore, partition: int, offsets: Iterable[int], size: int) -> None:
+def ingest(store: EntryStore, partition: int, offsets: Iterable[int], size: int) -> None:
     """A worker that appends what of `offsets` is beyond the watermark."""
     watermark = store.state(partition).watermark
     wanted = [offset for offset in offsets if offset > watermark]
@@ -181,16 +181,16 @@ def test_what_was_kept_of_a_group_is_not_guessed_at(
 ) -> None:
     store = opened(redis_stores)
     redis_stores.client.hset(f"{redis_stores.settings.prefix}:progress:g", field, value)
-    with pytest.raises(ContextError, match="progress:g is corrupt: without that key"):
+    with pytest.raises(StoreError, match="progress:g is corrupt: without that key"):
         store.progress("g")
 
 
 def test_a_context_belongs_to_one_embedder(stores: Stores) -> None:
     store = stores.context()
     assert store.identity() is None
-    with pytest.raises(ContextError, match="no context"):
+    with pytest.raises(StoreError, match="no context"):
         store.tail({}, 1)
-    with pytest.raises(ContextError, match="no context"):
+    with pytest.raises(StoreError, match="no context"):
         store.append(made(0, [1]), NOTHING)
     store.open(IDENTITY)
     store.open(IDENTITY)
@@ -352,7 +352,7 @@ def test_of_two_owners_each_step_is_won_by_one(stores: Stores) -> None:
     assert reader.catch_up().offsets(0) == [*range(300)]
 
 
-def store_rows(store: ContextStore) -> int:
+def store_rows(store: EntryStore) -> int:
     return sum(state.rows for state in store.states().values())
 
 
@@ -406,7 +406,7 @@ def test_a_wiped_context_is_not_gone_on_with(stores: Stores) -> None:
         lambda: store.leave("ingest", "a", frozenset({0})),
         lambda: store.attempt("ingest", "a", 0, "r"),
     ):
-        with pytest.raises(ContextReplaced, match="deleted"):
+        with pytest.raises(StoreReplaced, match="deleted"):
             go_on()
     after = stores.context()
     assert (after.identity(), dict(after.states()), after.log()) == (None, {}, None)
@@ -444,7 +444,7 @@ def test_a_context_begun_anew_is_told_from_the_old_one(stores: Stores) -> None:
     anew.open(EmbedderIdentity("other", "0" * 64, DIMENSION))
     ingest(anew, 0, range(10), 4)
     for go_on in (reader.step, lambda: store.append(made(0, [10]), 9), lambda: store.state(0), store.states):
-        with pytest.raises(ContextReplaced, match="anew"):
+        with pytest.raises(StoreReplaced, match="anew"):
             go_on()
     assert Reader(stores.context()).catch_up().offsets(0) == [*range(10)]
 
@@ -619,7 +619,7 @@ def test_damage_is_told(
 ) -> None:
     ingest(opened(redis_stores), 0, range(9), 3)
     damage(redis_stores, f"{redis_stores.settings.prefix}:{{shard-0}}")
-    with pytest.raises(ContextError, match=words):
+    with pytest.raises(StoreError, match=words):
         Reader(opened(redis_stores)).step()
 
 
@@ -645,8 +645,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ValkeySer
         yield own
 
 
-def client(server: ValkeyServer, **settings: Any) -> RedisContextStore:
-    return RedisContextStore(connect(RedisSettings(url=server.url, **settings)))
+def client(server: ValkeyServer, **settings: Any) -> RedisEntryStore:
+    return RedisEntryStore(connect(RedisSettings(url=server.url, **settings)))
 
 
 def admin(server: ValkeyServer) -> redis.Redis:
@@ -701,7 +701,7 @@ def test_a_server_that_needs_a_password(server: ValkeyServer, tmp_path: Path) ->
             assert "wr0ng" not in str(caught.value)
         for store in (
             client(server, password="s3cret"),
-            RedisContextStore(connect(RedisSettings(url=f"redis://:s3cret@127.0.0.1:{server.port}"))),
+            RedisEntryStore(connect(RedisSettings(url=f"redis://:s3cret@127.0.0.1:{server.port}"))),
         ):
             store.open(IDENTITY)
             assert "s3cret" not in store.place
@@ -826,7 +826,7 @@ def test_settings_that_cannot_be_right(settings: dict[str, Any], words: str) -> 
 
 
 def test_a_server_that_is_not_there() -> None:
-    store = RedisContextStore(connect(RedisSettings(url="redis://:hush@127.0.0.1:1/0")))
+    store = RedisEntryStore(connect(RedisSettings(url="redis://:hush@127.0.0.1:1/0")))
     with pytest.raises(TransientError, match=r"Redis at 127\.0\.0\.1:1 can't be reached") as caught:
         store.open(IDENTITY)
     assert "hush" not in str(caught.value)

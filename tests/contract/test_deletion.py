@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState, key_digest
+from hurnet.errors import StoreReplaced, Superseded, TransientError
+from hurnet.ports import Appended, Checkpoint, EntryStore, Refused, Unlearned
 from tests.contract.conftest import RedisStores, Stores
-from workers.core.context import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState, key_digest
-from workers.core.statistics import Statistics
-from workers.errors import ContextReplaced, Superseded, TransientError
-from workers.ports import Appended, Checkpoint, ContextStore, Refused, Unlearned
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
 
@@ -23,7 +23,7 @@ def batch(offsets: Sequence[int], keys: Sequence[str | None] = (), watermark: in
     return Batch(0, offsets[-1] if watermark is None else watermark, entries, vectors, keys=digests)
 
 
-def opened(stores: Stores) -> ContextStore:
+def opened(stores: Stores) -> EntryStore:
     store = stores.context()
     store.open(IDENTITY)
     return store
@@ -37,7 +37,7 @@ def at(offset: int, *targets: int) -> Deletion:
     return Deletion(offset, 5_000, targets=targets)
 
 
-def everything(store: ContextStore, most: int = 100, position: int = NOTHING) -> list[Batch]:
+def everything(store: EntryStore, most: int = 100, position: int = NOTHING) -> list[Batch]:
     found: list[Batch] = []
     store.tail({}, 1)  # finds the shards
     while batches := store.tail({0: position}, most).batches:
@@ -52,7 +52,7 @@ def offsets(batches: Sequence[Batch]) -> list[int]:
     return [entry.offset for found in batches for entry in found.entries]
 
 
-def held(store: ContextStore, *wanted: int) -> list[int]:
+def held(store: EntryStore, *wanted: int) -> list[int]:
     return offsets(list(store.held(0, wanted)))
 
 
@@ -65,11 +65,11 @@ def cover(stores: Stores, watermark: int) -> str:
     return checkpoint.stamp
 
 
-def erase(store: ContextStore, stamp: str, most: int = 100) -> int:
+def erase(store: EntryStore, stamp: str, most: int = 100) -> int:
     return store.erase(most, "solver", stamp)
 
 
-def taught(stores: Stores) -> ContextStore:
+def taught(stores: Stores) -> EntryStore:
     """Offsets 0 to 7 in three batches, some under keys."""
     store = opened(stores)
     store.append(batch([0, 1, 2], ["a", "b", None]), NOTHING)
@@ -170,7 +170,7 @@ def test_from_any_position_readers_find_what_is_left_and_count_every_row(
     assert store.state(0).rows == 10
 
 
-def stores_reader(stores: Stores) -> ContextStore:
+def stores_reader(stores: Stores) -> EntryStore:
     return stores.context()
 
 
@@ -196,7 +196,7 @@ def test_a_restored_store_without_the_checkpoint_erases_nothing(redis_stores: Re
     snapshot = redis_stores.snapshot()
     stamp = cover(redis_stores, 10)
     redis_stores.restore(snapshot)
-    with pytest.raises(ContextReplaced):  # the store doesn't know of this solver
+    with pytest.raises(StoreReplaced):  # the store doesn't know of this solver
         erase(store, stamp)
     redis_stores.weights().claim("solver")
     assert erase(store, stamp) == 0
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_is_loaded_may_erase_what_its_saver_left(stores: Store
 def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers.adapters.redis.redaction import Redaction
+    from hurnet.adapters.redis.redaction import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
@@ -259,7 +259,7 @@ def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
 def test_the_checkpoint_that_goes_away_between_reading_and_erasing_is_noticed(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers.adapters.redis.redaction import Redaction
+    from hurnet.adapters.redis.redaction import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
@@ -310,7 +310,7 @@ def deletion_itself(stores: RedisStores) -> bytes:
 def test_a_deleted_context_takes_no_deletion(redis_stores: RedisStores) -> None:
     store = taught(redis_stores)
     redis_stores.wipe()
-    with pytest.raises(ContextReplaced):
+    with pytest.raises(StoreReplaced):
         store.delete(0, at(10, 1), 9)
 
 

@@ -13,16 +13,16 @@ import pytest
 import redis
 from redis.sentinel import SentinelManagedSSLConnection
 
+from hurnet.adapters.redis import RedisEntryStore, connect
+from hurnet.core.stored.batch import NOTHING
+from hurnet.errors import ConfigurationError, HurnetError, TransientError
+from hurnet.local import ValkeyServer
+from hurnet.ports import Appended
+from hurnet.settings.addresses import shown
+from hurnet.settings.settings import RedisSettings
 from tests.acceptance.system import wait_for
 from tests.contract.test_context_store import IDENTITY, made
 from tests.stand_ins import LOOPBACKS, Forwarder, SentinelServer, admin, is_synced
-from workers.adapters.redis import RedisContextStore, connect
-from workers.adapters.servers import ValkeyServer
-from workers.addresses import shown
-from workers.core.context import NOTHING
-from workers.errors import ConfigurationError, HurnetError, TransientError
-from workers.ports import Appended
-from workers.settings import RedisSettings
 
 NOTICED_S = 2.0
 TWO = Iterator[tuple[ValkeyServer, ValkeyServer]]
@@ -38,8 +38,8 @@ def pair() -> TWO:
         yield one, two
 
 
-def opened(url: str, **settings: Any) -> RedisContextStore:
-    store = RedisContextStore(connect(RedisSettings(url=url, **settings)))
+def opened(url: str, **settings: Any) -> RedisEntryStore:
+    store = RedisEntryStore(connect(RedisSettings(url=url, **settings)))
     store.open(IDENTITY)
     return store
 
@@ -164,12 +164,12 @@ def test_where_an_acl_forbids_to_ask_the_rest_works_and_a_warning_says_so() -> N
 
 def test_sentinels_that_refuse_and_services_they_do_not_know_are_told() -> None:
     with ValkeyServer() as server, SentinelServer(server, "s3ntinel") as sentinel:
-        store = RedisContextStore(connect(RedisSettings(url=sentinel.url)))
+        store = RedisEntryStore(connect(RedisSettings(url=sentinel.url)))
         with pytest.raises(ConfigurationError, match="HURNET_REDIS_SENTINEL_PASSWORD"):
             store.open(IDENTITY)
         store.close()
         other = sentinel.url.replace("/store/", "/other/")
-        store = RedisContextStore(connect(RedisSettings(url=other, sentinel_password="s3ntinel")))
+        store = RedisEntryStore(connect(RedisSettings(url=other, sentinel_password="s3ntinel")))
         with pytest.raises(TransientError, match=r"no Sentinel names a primary .*'other'"):
             store.open(IDENTITY)
         store.close()

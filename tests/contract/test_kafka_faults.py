@@ -20,16 +20,17 @@ from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
 
+from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange, TransactionalProducer
+from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.adapters.kafka.source import KafkaSource
+from hurnet.adapters.kafka.topics import TopicFinding, ensure_topics
+from hurnet.errors import ConfigurationError, Superseded, TransientError
+from hurnet.local import KafkaServer
+from hurnet.ports import Exchange, Outgoing
+from hurnet.settings.addresses import shown
+from hurnet.settings.settings import KafkaSettings, ResponderSettings
+from tests.cluster import KafkaCluster
 from tests.stand_ins import LOOPBACKS, Forwarder, password_broker
-from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange, TransactionalProducer
-from workers.adapters.kafka.sink import KafkaSink
-from workers.adapters.kafka.source import KafkaSource
-from workers.adapters.kafka.topics import TopicFinding, ensure_topics
-from workers.adapters.servers import KafkaCluster, KafkaServer
-from workers.addresses import shown
-from workers.errors import ConfigurationError, Superseded, TransientError
-from workers.ports import Exchange, Outgoing
-from workers.settings import KafkaSettings, ResponderSettings
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
@@ -327,7 +328,7 @@ def test_a_broker_that_goes_away_is_waited_for(lone: KafkaServer) -> None:
 
 KILLED = """
 import os, signal, sys
-from workers.adapters.kafka.exchange import TransactionalProducer
+from hurnet.adapters.kafka.exchange import TransactionalProducer
 from tests.contract.test_kafka_faults import echo, serve_once, settled
 
 bootstrap, queries, answers, moment = sys.argv[1:]

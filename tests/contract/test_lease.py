@@ -3,8 +3,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from hurnet.solver.leading import Leading
 from tests.contract.conftest import RedisStores, Stores
-from workers.leading import Leading
 
 
 def test_the_first_holds_until_it_lets_go(stores: Stores) -> None:

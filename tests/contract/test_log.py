@@ -13,13 +13,12 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
-from workers.adapters.kafka.sink import KafkaSink
-from workers.adapters.kafka.source import KafkaSource
-from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
-from workers.core.offsets import MAX_NOTE
-from workers.errors import ConfigurationError, ContextGap, Superseded, Undeliverable
-from workers.ports import (
+from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.adapters.kafka.source import KafkaSource
+from hurnet.core.offsets import MAX_NOTE
+from hurnet.errors import ConfigurationError, StoreGap, Superseded, Undeliverable
+from hurnet.ports import (
     POLL_BYTES,
     Bounds,
     Committed,
@@ -31,7 +30,8 @@ from workers.ports import (
     Sink,
     Source,
 )
-from workers.settings import KafkaSettings, ResponderSettings
+from hurnet.settings.settings import KafkaSettings, ResponderSettings
+from tests.memory.log import MemoryExchange, MemoryLog, MemorySink, MemorySource
 
 SECONDS = 30.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
 Reset = Literal["earliest", "none"]
@@ -349,7 +349,7 @@ def test_a_source_knows_its_log_and_sees_it_made_anew(broker: Broker, topic: str
     deadline = time.monotonic() + SECONDS
     while (now := source.log()) in (before, None):
         assert time.monotonic() < deadline
-        with suppress(ContextGap):
+        with suppress(StoreGap):
             source.poll(0.1, 10)
     assert now is not None
     assert now.cluster == before.cluster
@@ -378,9 +378,9 @@ def test_a_position_that_retention_ate_is_a_gap(broker: Broker, topic: str) -> N
     settle(4, source)
     broker.delete_before(topic, 0, 8)
     source.seek(0, 5)
-    with pytest.raises(ContextGap, match=f"{topic}/0 at 5"):
+    with pytest.raises(StoreGap, match=f"{topic}/0 at 5"):
         read(source, 1)
-    with pytest.raises(ContextGap):  # loudly, until someone decides
+    with pytest.raises(StoreGap):  # loudly, until someone decides
         read(source, 1)
     source.seek(0, source.bounds(frozenset({0}))[0].first)
     assert values(read(source, 2)) == [8, 9]
@@ -391,7 +391,7 @@ def test_a_position_past_the_end_is_a_gap(broker: Broker, topic: str) -> None:
     source = broker.source(topic, "g")
     settle(4, source)
     source.seek(0, 5)
-    with pytest.raises(ContextGap):
+    with pytest.raises(StoreGap):
         read(source, 1)
 
 
@@ -623,7 +623,7 @@ def lag_of(source: Source, wanted: dict[int, int]) -> None:
 def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 2)
@@ -636,14 +636,14 @@ def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
         started = time.monotonic()
         lag_of(source, {0: 7, 1: 0})  # without another poll
         assert time.monotonic() - started < 5
-        monkeypatch.setattr("workers.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
         assert source.lag() == {}, "what was heard long ago is not known"
 
 
 def test_a_transaction_that_stays_open_is_seen_to_hold_readers_back(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 1)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.contract.conftest import RedisStores, Stores
-from workers.core.context import (
+from hurnet.core.stored.batch import (
     MOST_TARGETS,
     NOTHING,
     Batch,
@@ -18,7 +17,8 @@ from workers.core.context import (
     ShardState,
     key_digest,
 )
-from workers.ports import Appended, Checkpoint, ContextStore, Holding, Refused, Unfinished
+from hurnet.ports import Appended, Checkpoint, EntryStore, Holding, Refused, Unfinished
+from tests.contract.conftest import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
 KEY = key_digest(b"k")
@@ -32,7 +32,7 @@ def batch(offsets: Sequence[int], contexts: Sequence[str] = ("default",), keyed:
     return Batch(0, offsets[-1], entries, vectors, keys=[KEY if keyed else None] * len(offsets))
 
 
-def opened(stores: Stores) -> ContextStore:
+def opened(stores: Stores) -> EntryStore:
     store = stores.context()
     store.open(IDENTITY)
     return store
@@ -40,7 +40,7 @@ def opened(stores: Stores) -> ContextStore:
 
 def filled(
     stores: Stores, rows: int = MANY, contexts: Sequence[str] = ("default",), size: int = 256
-) -> ContextStore:
+) -> EntryStore:
     store = opened(stores)
     for first in range(0, rows, size):
         done = store.append(batch(range(first, min(first + size, rows)), contexts), first - 1)
@@ -48,7 +48,7 @@ def filled(
     return store
 
 
-def read(store: ContextStore) -> list[Batch]:
+def read(store: EntryStore) -> list[Batch]:
     found: list[Batch] = []
     position = NOTHING
     store.tail({}, 1)
@@ -58,17 +58,17 @@ def read(store: ContextStore) -> list[Batch]:
     return found
 
 
-def offsets(store: ContextStore) -> list[int]:
+def offsets(store: EntryStore) -> list[int]:
     return [entry.offset for found in read(store) for entry in found.entries]
 
 
-def targets(store: ContextStore, deletion: Deletion) -> list[int]:
+def targets(store: EntryStore, deletion: Deletion) -> list[int]:
     parts = [store.part(0, deletion.offset, number) for number in range(1, deletion.parts + 1)]
     assert all(len(part) <= MOST_TARGETS for part in [*parts, deletion.targets])
     return sorted(offset for part in [*parts, deletion.targets] for offset in part)
 
 
-def erase_all(stores: Stores, store: ContextStore, watermark: int) -> None:
+def erase_all(stores: Stores, store: EntryStore, watermark: int) -> None:
     """What a solver does that has come so far."""
     weights = stores.weights()
     weights.claim("solver")
@@ -226,12 +226,12 @@ def test_what_is_held_counts_rows_and_bytes_and_what_is_pending(stores: Stores) 
 
 
 def test_a_missing_or_damaged_part_is_an_error_of_the_context(redis_stores: RedisStores) -> None:
-    from workers.errors import ContextError
+    from hurnet.errors import StoreError
 
     store = filled(redis_stores)
     assert isinstance(store.delete(0, Deletion(MANY, 5_000, KEY), MANY - 1), Unfinished)
-    with pytest.raises(ContextError, match="part 2"):
+    with pytest.raises(StoreError, match="part 2"):
         store.part(0, MANY, 2)
     redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{shard-0}}:parts", f"{MANY}/1", b"odd")
-    with pytest.raises(ContextError, match="part 1"):
+    with pytest.raises(StoreError, match="part 1"):
         store.part(0, MANY, 1)

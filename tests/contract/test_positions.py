@@ -13,21 +13,27 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from structlog.testing import capture_logs
 
-from schemas import Answer, Query, TextEvent
+from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from hurnet.adapters.kafka.history import KafkaHistory
+from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.adapters.kafka.source import KafkaSource
+from hurnet.core.stored.batch import Batch, Entry
+from hurnet.errors import TransientError
+from hurnet.ingest.ingest import Ingest
+from hurnet.local import KafkaServer
+from hurnet.metrics import Metrics
+from hurnet.ports import Exchange, Outgoing
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import (
+    IngestSettings,
+    KafkaSettings,
+    MetricsSettings,
+    ResponderSettings,
+    Settings,
+)
+from hurnet_schemas import Answer, Query, TextEvent
+from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
 from tests.unit.test_responder import EMBEDDER, PAIRS
-from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
-from workers.adapters.kafka.history import KafkaHistory
-from workers.adapters.kafka.sink import KafkaSink
-from workers.adapters.kafka.source import KafkaSource
-from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
-from workers.adapters.servers import KafkaServer
-from workers.core.context import Batch, Entry
-from workers.errors import TransientError
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.ports import Exchange, Outgoing
-from workers.responder import Responder
-from workers.settings import IngestSettings, KafkaSettings, MetricsSettings, ResponderSettings, Settings
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
@@ -47,7 +53,7 @@ class Place:
         topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "dead_letters")}
         self.kafka = KafkaSettings(bootstrap=self.bootstrap, session_timeout=6, **topics)
         self.create(*topics.values())
-        self.store = MemoryContextStore(self.server)
+        self.store = MemoryEntryStore(self.server)
         self.store.open(EMBEDDER.identity)
 
     def admin(self) -> KafkaAdminClient:
@@ -90,7 +96,7 @@ class Place:
         chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=60)
         kind = TransactionalExchange if exactly_once else AtLeastOnceExchange
         exchange: Exchange = kind(self.kafka, chosen)
-        stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
+        stores = (MemoryEntryStore(self.server), MemoryWeightsStore(self.server))
         settings = Settings(kafka=self.kafka, responder=chosen, metrics=MetricsSettings(stall=stall))
         responder = Responder(exchange, *stores, EMBEDDER, settings, Metrics())
         try:
@@ -100,7 +106,7 @@ class Place:
 
     def ingest(self, settings: Settings) -> Ingest:
         source = KafkaSource(self.kafka, self.kafka.texts, settings.ingest.group)
-        store, sink = MemoryContextStore(self.server), KafkaSink(self.kafka)
+        store, sink = MemoryEntryStore(self.server), KafkaSink(self.kafka)
         return Ingest(source, store, sink, EMBEDDER, settings, Metrics())
 
     def answers(self) -> list[Answer]:
@@ -238,7 +244,7 @@ def test_what_retention_took_unanswered_is_told(place: Place) -> None:
 def test_a_client_that_brings_nothing_any_more_is_soon_unready(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.adapters.kafka.source.LAG_INTERVAL_S", 0.2)
+    monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_INTERVAL_S", 0.2)
     with place.responder("one", stall=1.0) as responder:
         place.ask(0, 3)
         place.turn(responder, 3)
@@ -247,7 +253,7 @@ def test_a_client_that_brings_nothing_any_more_is_soon_unready(
         place.ask(3, 8)
         place.until(lambda: bool(responder.unready()), lambda: stepped(responder))
         assert responder.unready()[0].startswith("partition 0: 5 behind and not moving for")
-        monkeypatch.setattr("workers.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
         unknown = "partition 0: not known how far behind for"
         place.until(
             lambda: any(r.startswith(unknown) for r in responder.unready()), lambda: stepped(responder)

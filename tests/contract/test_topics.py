@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from workers.adapters.kafka.topic_configs import DAY_MS, differences, wanted
-from workers.adapters.kafka.topics import differing, ensure_topics
-from workers.settings import KafkaSettings
+from hurnet.adapters.kafka.topic_configs import DAY_MS, differences, wanted
+from hurnet.adapters.kafka.topics import differing, ensure_topics
+from hurnet.settings.settings import KafkaSettings
 
 
 def named(bootstrap: str, unique: str) -> KafkaSettings:

@@ -11,19 +11,19 @@ import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 from kafka.errors import KafkaConnectionError
 
-from schemas import Answer, Query
+from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.errors import Stalled, TransientError
+from hurnet.metrics import Metrics
+from hurnet.ports import Exchange, Outgoing
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import KafkaSettings, ResponderSettings, Settings
+from hurnet_schemas import Answer, Query
+from tests.cluster import KafkaCluster
 from tests.contract.test_kafka_faults import read_all
+from tests.memory.stores import MemoryEntryStore, MemoryWeightsStore
 from tests.stand_ins import password_broker
 from tests.unit.test_responder import EMBEDDER, PAIRS, World
-from workers.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
-from workers.adapters.kafka.sink import KafkaSink
-from workers.adapters.memory import MemoryContextStore, MemoryWeightsStore
-from workers.adapters.servers import KafkaCluster
-from workers.errors import Stalled, TransientError
-from workers.metrics import Metrics
-from workers.ports import Exchange, Outgoing
-from workers.responder import Responder
-from workers.settings import KafkaSettings, ResponderSettings, Settings
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
@@ -116,7 +116,7 @@ def started(
     if texts:
         world.teach(*((text, None) for text in texts))
     world.teach(*PAIRS, *((f"rain {i} {'x' * 300}", f"{i} {'y' * 300}") for i in range(30)))
-    stores = MemoryContextStore(world.server), MemoryWeightsStore(world.server)
+    stores = MemoryEntryStore(world.server), MemoryWeightsStore(world.server)
     exchange: Exchange = kind(kafka, settings)
     responder = Responder(exchange, *stores, EMBEDDER, Settings(kafka=kafka, responder=settings), Metrics())
     return System(kafka, settings, responder, f"{kafka.answers}-mine")

@@ -18,12 +18,12 @@ from kafka.errors import MessageSizeTooLargeError, NotLeaderForPartitionError
 from kafka.protocol.producer import ProduceRequest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from schemas import Answer
-from workers.adapters.kafka import KafkaHistory, KafkaSource, ensure_topics
-from workers.adapters.servers import KafkaServer
-from workers.commands.client import Client
-from workers.ports import Record
-from workers.settings import KafkaSettings
+from hurnet.adapters.kafka import KafkaHistory, KafkaSource, ensure_topics
+from hurnet.local import KafkaServer
+from hurnet.ports import Record
+from hurnet.settings.settings import KafkaSettings
+from hurnet.terminal.client import Client
+from hurnet_schemas import Answer
 
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
 HEAD = 61

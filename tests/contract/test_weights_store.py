@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import redis
 
+from hurnet.adapters.redis import connect
+from hurnet.adapters.redis import published as wire
+from hurnet.adapters.redis import weights as adapter
+from hurnet.commands import contexts, status
+from hurnet.core.formats import NewerFormat
+from hurnet.core.solve.solve import solve
+from hurnet.core.solve.weights import Intercept, Weights
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
+from hurnet.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
+from hurnet.ports import Checkpoint, PublishedWeights, Unlearned, WeightsStore
 from tests.contract.conftest import RedisStores, Stores
-from workers.adapters.redis import connect
-from workers.adapters.redis import published as wire
-from workers.adapters.redis import weights as adapter
-from workers.commands import contexts, status
-from workers.core.context import Deletion, EmbedderIdentity, LogIdentity, ShardState
-from workers.core.formats import NewerFormat
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.core.weights import Intercept, Weights
-from workers.errors import ContextError, Superseded, TransientError, Unreadable, UpgradeNeeded
-from workers.ports import Checkpoint, PublishedWeights, Unlearned, WeightsStore
 
 DIMENSION = 5
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(stores: Stores) -> None:
 def test_the_dimension_must_be_the_context_s(stores: Stores) -> None:
     store = claimed(stores)
     store.save_checkpoint(checkpoint_of({"faq": [1]}))
-    with pytest.raises(ContextError, match="dimension"):
+    with pytest.raises(StoreError, match="dimension"):
         store.load_checkpoint(DIMENSION + 1)
 
 
@@ -480,7 +480,7 @@ def test_a_damaged_checkpoint_is_told(
     store = claimed(redis_stores)
     store.save_checkpoint(checkpoint_of({"faq": [1]}))
     damage(redis_stores, f"{redis_stores.settings.prefix}:{{solver}}")
-    with pytest.raises(ContextError, match="checkpoint is damaged"):
+    with pytest.raises(StoreError, match="checkpoint is damaged"):
         store.load_checkpoint(DIMENSION)
 
 

@@ -12,31 +12,33 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from schemas import Answer, Query, TextEvent
+from hurnet.core.grid import SCALE
+from hurnet.core.index import index as index_module
+from hurnet.core.index import teaching
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.search import blocks
+from hurnet.core.search import search as scan
+from hurnet.core.solve.solve import solve
+from hurnet.core.solve.weights import predict
+from hurnet.core.solve.window import PANES, Window, context_of, identity
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch, Entry
+from hurnet.errors import ConfigurationError, TransientError
+from hurnet.metrics import Metrics
+from hurnet.operations.verification import Verification
+from hurnet.ports import Outgoing, PublishedWeights
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import ResponderSettings, Settings, SolveSettings, load
+from hurnet.solver import solver as solver_module
+from hurnet.solver.learning import pairs
+from hurnet.solver.solver import Solver
+from hurnet_schemas import Answer, Query, TextEvent
+from tests.memory.log import MemoryExchange, MemoryLog
+from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryWeightsStore
 from tests.unit.test_unlearning import DIMENSION, EMBEDDER, World, turn
 from tests.unit.test_verification import MemoryHistory
-from workers import solver as solver_module
-from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryWeightsStore
-from workers.adapters.memory_log import MemoryExchange, MemoryLog
-from workers.context_memory import ContextMemory
-from workers.core import blocks, scan, teaching
-from workers.core import index as index_module
-from workers.core.ageing import PANES, Window, context_of, identity
-from workers.core.context import Batch, Entry
-from workers.core.features import Features
-from workers.core.grid import SCALE
-from workers.core.index import ContextIndex
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.core.weights import predict
-from workers.errors import ConfigurationError, TransientError
-from workers.metrics import Metrics
-from workers.ports import Outgoing, PublishedWeights
-from workers.responder import Responder
-from workers.settings import ResponderSettings, Settings, SolveSettings, load
-from workers.solver import Solver
-from workers.unlearning import pairs
-from workers.verification import Verification
 
 MINUTE_MS = 60_000
 START = 1_000
@@ -88,7 +90,7 @@ class AgedWorld(World):
             interval=interval, checkpoint_interval=checkpoint_interval, device="cpu", half_life=half_life
         )
         stores = MemoryWeightsStore(self.server), MemoryLeaseStore(self.server)
-        store = MemoryContextStore(self.server)
+        store = MemoryEntryStore(self.server)
         return Solver(store, *stores, Settings(solve=chosen), Metrics(), self.clock)
 
     def expected(self, context: str = "one") -> Statistics:
@@ -108,10 +110,10 @@ class AgedWorld(World):
         return Statistics(DIMENSION) if found is None else found
 
     def proof(self) -> bool:
-        store = MemoryContextStore(self.server)
+        store = MemoryEntryStore(self.server)
         store.open(EMBEDDER.identity)
         contexts = frozenset(self.server.data.contexts)
-        proving = Verification(MemoryHistory(self.log), store, EMBEDDER, Features("none", 32), contexts)
+        proving = Verification(MemoryHistory(self.log), store, EMBEDDER, KernelMap("none", 32), contexts)
         return proving.whole(self.server.data.checkpoint, MINUTE_MS).equal
 
 
@@ -224,7 +226,7 @@ def test_what_is_published_predicts_as_a_float_reference_does(
     for i, text in enumerate(texts):
         world.teach(text, f"answer {i % 4}", int(weights[i]), float(minutes[i]))
     rows, query = EMBEDDER.embed(texts), EMBEDDER.embed(["text number 7 or 9"])
-    memory = ContextMemory(DIMENSION, half_life_ms=MINUTE_MS)
+    memory = LoadedContexts(DIMENSION, half_life_ms=MINUTE_MS)
     stamps = [int((world.clock.now - 60 * m) * 1000) for m in minutes]
     entries = [
         Entry(i, stamps[i], "one", text, f"answer {i % 4}", weight=int(weights[i]))
@@ -279,7 +281,7 @@ def responder(world: AgedWorld, half_life: float) -> Responder:
     chosen = Settings(
         responder=ResponderSettings(poll=0, threshold=0.0), solve=SolveSettings(half_life=half_life)
     )
-    stores = MemoryContextStore(world.server), MemoryWeightsStore(world.server)
+    stores = MemoryEntryStore(world.server), MemoryWeightsStore(world.server)
     exchange = MemoryExchange(world.log, "queries", "responders", "one")
     return Responder(exchange, *stores, EMBEDDER, chosen, Metrics())
 

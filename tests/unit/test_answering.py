@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.adapters.embedders.hashing import HashedText
-from workers.core import encoded_words
-from workers.core.answering import Ranking, Scoring, rank
-from workers.core.context import Batch, Entry
-from workers.core.features import Features
-from workers.core.grid import SCALE
-from workers.core.index import ContextIndex
-from workers.core.local import coefficients
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.core.sums import AnswerSums
-from workers.core.words import similarity
-from workers.unlearning import pairs as pairs_of
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.grid import SCALE
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.paper.feature_sums import FeatureSums
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.rule import encoded_words
+from hurnet.core.rule.local_solve import coefficients
+from hurnet.core.rule.rule import Ranking, Scoring, rank
+from hurnet.core.rule.scn import similarity
+from hurnet.core.solve.solve import solve
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch, Entry
+from hurnet.solver.learning import pairs as pairs_of
 
 EMBEDDER = HashedText(256)
 Pair = tuple[str, str | None]
@@ -213,12 +213,12 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(
     ]
     texts = [(text, answer, w) for (text, answer), w in zip(pairs, weights, strict=False)]
     copies = [(text, answer, 1) for text, answer, w in texts for _ in range(w)]
-    features = Features(spec, 256)
+    features = KernelMap(spec, 256)
     found = []
     for taught in (texts, copies):
         entries = [Entry(i, 0, "c", text, answer, weight=w) for i, (text, answer, w) in enumerate(taught)]
         vectors = EMBEDDER.embed([entry.text for entry in entries])
-        index, sums, statistics = ContextIndex(256), AnswerSums(features), Statistics(features.size)
+        index, sums, statistics = ContextIndex(256), FeatureSums(features), Statistics(features.size)
         index.append(0, entries, vectors)
         sums.add(entries, vectors)
         for rows, answers, copied in pairs_of([Batch(0, len(entries), entries, vectors)]).values():

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from workers.core.codec import (
+from hurnet.core.formats import NewerFormat
+from hurnet.core.grid import SCALE
+from hurnet.core.stored.batch import MAX_WEIGHT, NOTHING, Batch, Deletion, Entry
+from hurnet.core.stored.codec import (
     Packed,
     bare,
     beyond,
@@ -23,10 +26,7 @@ from workers.core.codec import (
     unpack_deletion,
     unseal,
 )
-from workers.core.context import MAX_WEIGHT, NOTHING, Batch, Deletion, Entry
-from workers.core.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS
-from workers.core.formats import NewerFormat
-from workers.core.grid import SCALE
+from hurnet.core.stored.entries_codec import BY_COLUMNS, BY_ENTRIES, MAX_ROWS
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 entries = st.builds(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 import pytest
 
-from workers.adapters.memory import MemoryServer, MemoryWeightsStore
-from workers.commands.deleting import Wanted, follow
-from workers.commands.forget import Asked, described, requests
-from workers.core.context import MOST_TARGETS, Deletion
-from workers.ports import Checkpoint, Outgoing, Record, Unlearned
-from workers.texts import deletion_of
+from hurnet.commands.forget import Asked, described, requests
+from hurnet.core.stored.batch import MOST_TARGETS, Deletion
+from hurnet.ports import Checkpoint, Outgoing, Record, Unlearned
+from hurnet.records import deletion_of
+from hurnet.terminal.deleting import Wanted, follow
+from tests.memory.stores import MemoryServer, MemoryWeightsStore
 
 
 def unlearned(partition: int, offset: int, entries: int = 1) -> Unlearned:

@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
-from workers.commands import lines
-from workers.commands.ask import query_of, watermarks
-from workers.commands.forget import EntryName
-from workers.commands.lines import Line, parser, read_lines
-from workers.commands.produce import Sent, send_lines
-from workers.commands.screen import watermarks_text
-from workers.errors import TransientError
-from workers.ports import Outgoing
+from hurnet.commands.ask import watermarks
+from hurnet.commands.forget import EntryName
+from hurnet.commands.produce import Sent, send_lines
+from hurnet.errors import TransientError
+from hurnet.ports import Outgoing
+from hurnet.terminal import lines
+from hurnet.terminal.lines import Line, parser, read_lines
+from hurnet.terminal.questions import query_of
+from hurnet.terminal.screen import watermarks_text
+from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
 
 ASK = click.Context(click.Command("ask"))
 AFTER = click.Option(["--after"])
@@ -153,7 +154,7 @@ def test_the_key_is_a_field_or_a_metadata_value(field: str, key: bytes | None) -
 
 
 def _send(text: bytes, sink: Recorder, monkeypatch: pytest.MonkeyPatch, batch: int) -> tuple[Sent, int]:
-    monkeypatch.setattr("workers.commands.produce.BATCH", batch)
+    monkeypatch.setattr("hurnet.commands.produce.BATCH", batch)
     sent = Sent()
     done: list[int] = []
     try:

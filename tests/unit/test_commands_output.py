@@ -13,21 +13,21 @@ from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Histogram
 from rich.console import Console, RenderableType
 
-from schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
-from workers.__main__ import hurnet
-from workers.adapters.kafka import TopicFinding
-from workers.commands.ask import explained
-from workers.commands.client import read_answer
-from workers.commands.demo.asking import Asked, accuracy, chosen, latencies
-from workers.commands.demo.data import Pair
-from workers.commands.demo.figures import median
-from workers.commands.running import Running, missing
-from workers.commands.screen import table
-from workers.commands.settings import env_lines, toml_lines
-from workers.commands.status import Shard, Status, shown
-from workers.commands.topics import state
-from workers.errors import UpgradeNeeded
-from workers.settings import Settings, variables
+from hurnet.__main__ import hurnet
+from hurnet.adapters.kafka import TopicFinding
+from hurnet.commands.settings import env_lines, toml_lines
+from hurnet.commands.status import Shard, Status, shown
+from hurnet.commands.topics import state
+from hurnet.demo.asking import Asked, accuracy, chosen, latencies
+from hurnet.demo.data import Pair
+from hurnet.demo.figures import median
+from hurnet.errors import UpgradeNeeded
+from hurnet.settings.settings import Settings, variables
+from hurnet.terminal.client import read_answer
+from hurnet.terminal.questions import explained
+from hurnet.terminal.running import Running, missing
+from hurnet.terminal.screen import table
+from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
 
 COMMANDS = [
     *(

@@ -8,13 +8,13 @@ from itertools import count
 
 import pytest
 
-from schemas import DeadLetter
-from workers import dead_letter_reader
-from workers.adapters.memory_log import MemoryLog
-from workers.commands.dead_letters import described, moment_ms
-from workers.dead_letter_reader import Found, Letters, Wanted, again
-from workers.dead_letters import dead_letter
-from workers.ports import Bounds, Outgoing, Record
+from hurnet.commands.dead_letters import described, moment_ms
+from hurnet.dead_letters import dead_letter
+from hurnet.operations import dead_letter_reader
+from hurnet.operations.dead_letter_reader import Found, Letters, Wanted, again
+from hurnet.ports import Bounds, Outgoing, Record
+from hurnet_schemas import DeadLetter
+from tests.memory.log import MemoryLog
 
 
 @dataclass

@@ -8,11 +8,11 @@ import hashlib
 import pytest
 from structlog.testing import capture_logs
 
-from schemas import DeadLetter
-from workers.dead_letters import LAPSES_S, WELL_AGAIN, DeadLetterAlarm, dead_letter
-from workers.errors import TooManyDeadLetters
-from workers.ports import Record
-from workers.settings import IngestSettings
+from hurnet.dead_letters import LAPSES_S, WELL_AGAIN, DeadLetterAlarm, dead_letter
+from hurnet.errors import TooManyDeadLetters
+from hurnet.ports import Record
+from hurnet.settings.settings import IngestSettings
+from hurnet_schemas import DeadLetter
 
 
 def test_a_dead_letter_names_its_record_and_bounds_what_it_copies() -> None:

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import Coordinates, Query
-from schemas.answer import MAX_ANSWER_BYTES
-from schemas.base import MAX_REASON, MAX_TEXT
+from hurnet.core.rule import encoded_words
+from hurnet.core.rule import rule as answering
+from hurnet.core.stored.batch import EmbedderIdentity, Vectors
+from hurnet.errors import TransientError
+from hurnet.ports import Headers, Outgoing
+from hurnet.responder import replies
+from hurnet.responder.responder import Responder
+from hurnet_schemas import Coordinates, Query
+from hurnet_schemas.answer import MAX_ANSWER_BYTES
+from hurnet_schemas.base import MAX_REASON, MAX_TEXT
 from tests.unit.test_responder import EMBEDDER, PAIRS, World, only, turn
-from workers import replies
-from workers.core import answering, encoded_words
-from workers.core.context import EmbedderIdentity, Vectors
-from workers.errors import TransientError
-from workers.ports import Headers, Outgoing
-from workers.responder import Responder
 
 LARGE = b"x" * 1_000_000
 MESSAGE = 1_000_000
@@ -300,7 +301,7 @@ def test_a_turn_is_bounded_in_time_and_the_next_one_goes_on(monkeypatch: pytest.
     responder = world.responder()
     turn(responder)
     slow(monkeypatch, 0.02)
-    monkeypatch.setattr("workers.responder.TURN_S", 0.1)
+    monkeypatch.setattr("hurnet.responder.responder.TURN_S", 0.1)
     for i in range(40):
         world.ask(Query(text="rain", id=f"q{i}", context="b" if i % 3 else "default"), partition=i % 2)
     longest, turns = 0.0, 0
@@ -318,7 +319,7 @@ def test_one_query_is_answered_however_little_time_there_is(monkeypatch: pytest.
     world.teach(*PAIRS)
     responder = world.responder()
     turn(responder)
-    monkeypatch.setattr("workers.responder.TURN_S", -1.0)
+    monkeypatch.setattr("hurnet.responder.responder.TURN_S", -1.0)
     world.ask(*[Query(text="rain", id=f"q{i}") for i in range(5)])
     turn(responder, 5)
     assert [a.id for a in world.answers()] == [f"q{i}" for i in range(5)]

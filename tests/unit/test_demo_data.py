@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from workers.commands.demo import data
-from workers.commands.demo.data import DemoData, in_a_hurry
-from workers.commands.demo.templates import Grammar
+from hurnet.demo import data
+from hurnet.demo.data import DemoData, in_a_hurry
+from hurnet.demo.templates import Grammar
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hurnet.core.grid import SCALE, snap, squared_norms
+from hurnet.core.index import index as index_module
+from hurnet.core.index.index import ContextIndex, Matches
+from hurnet.core.native import disabled
+from hurnet.core.search import blocks, bounds
+from hurnet.core.search import device as device_scan
+from hurnet.core.search import search as scan
+from hurnet.core.search.device import Device, DeviceRows, search_device
+from hurnet.core.stored.batch import Vectors
 from tests.unit.test_index import Where, check_searches_beside_appends, corpus, entry, reference
-from workers.core import blocks, bounds, device_scan, scan
-from workers.core import index as index_module
-from workers.core.context import Vectors
-from workers.core.device_scan import Device, DeviceRows, search_device
-from workers.core.grid import SCALE, snap, squared_norms
-from workers.core.index import ContextIndex, Matches
-from workers.core.native import disabled
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 
@@ -423,9 +425,9 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_who_asks_for_no_device_loads_no_torch() -> None:
     code = (
-        "import sys, numpy, workers.wiring, workers.responder\n"
-        "from workers.context_memory import ContextMemory\n"
-        "ContextMemory(2).index('c').search(numpy.ones((1, 2), numpy.int16), 1)\n"
+        "import sys, numpy, hurnet.wiring, hurnet.responder.responder\n"
+        "from hurnet.responder.loaded_contexts import LoadedContexts\n"
+        "LoadedContexts(2).index('c').search(numpy.ones((1, 2), numpy.int16), 1)\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.adapters.embedders import load
-from workers.adapters.embedders import use as use_module
-from workers.adapters.embedders.hashing import spelling
-from workers.adapters.embedders.joined import Joined
-from workers.adapters.embedders.sentence_transformer import find_model
-from workers.adapters.embedders.use import UniversalSentenceEncoder
-from workers.core.grid import SCALE, zero_rows
-from workers.errors import ConfigurationError
-from workers.ports import Embedder
+from hurnet.adapters.embedders import load
+from hurnet.adapters.embedders import use as use_module
+from hurnet.adapters.embedders.hashing import spelling
+from hurnet.adapters.embedders.joined import Joined
+from hurnet.adapters.embedders.sentence_transformer import find_model
+from hurnet.adapters.embedders.use import UniversalSentenceEncoder
+from hurnet.core.grid import SCALE, zero_rows
+from hurnet.errors import ConfigurationError
+from hurnet.ports import Embedder
 
 KNOWN = [
     [-5056, 2528, 0, -10112, 10112, 0, 2528, -5056],

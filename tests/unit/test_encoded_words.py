@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.core import encoded_words
-from workers.core.encoded_words import kept, kept_long, similarities
-from workers.core.native import disabled, library
-from workers.core.words import similarity
+from hurnet.core.native import disabled, library
+from hurnet.core.rule import encoded_words
+from hurnet.core.rule.encoded_words import kept, kept_long, similarities
+from hurnet.core.rule.scn import similarity
 
 LETTERS = "aAáÁbç İßﬁé\u0301 .的\x00\U0010ffff"
 """Few letters with many forms, and the first and the last code point."""

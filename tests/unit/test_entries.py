@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.context import MAX_WEIGHT, Batch, Deletion, Entry, joined
-from workers.core.entries import Entries
+from hurnet.core.stored.batch import MAX_WEIGHT, Batch, Deletion, Entry, joined
+from hurnet.core.stored.entries import Entries
 
 few = st.sampled_from(["", "a", "b", "ação", "日本", "a b"])
 text = few | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

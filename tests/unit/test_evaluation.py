@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from schemas import TextEvent
-from workers.__main__ import hurnet
-from workers.adapters.embedders import load
-from workers.evaluation import Evaluation, figures
-from workers.settings import SolveSettings
+from hurnet.__main__ import hurnet
+from hurnet.adapters.embedders import load
+from hurnet.operations.evaluation import Evaluation, figures
+from hurnet.settings.settings import SolveSettings
+from hurnet_schemas import TextEvent
 
 PAIRS = [
     ("turn on the kitchen light", "on"),

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from schemas import Query
+from hurnet.core.stored.batch import NOTHING
+from hurnet.responder import responder as responder_module
+from hurnet.solver import solver as solver_module
+from hurnet_schemas import Query
+from tests.memory.stores import Data, MemoryServer
 from tests.unit import test_ingest, test_responder, test_solver
-from workers import responder as responder_module
-from workers import solver as solver_module
-from workers.adapters.memory import Data, MemoryServer
-from workers.core.context import NOTHING
 
 
 def fail_over(server: MemoryServer, held: Data) -> None:

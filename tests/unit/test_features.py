@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from schemas import TextEvent
-from workers.adapters.embedders.hashing import HashedText
-from workers.core.answering import Scoring, rank
-from workers.core.context import Entry, Vectors
-from workers.core.features import _LONGEST, Features
-from workers.core.grid import SCALE, snap
-from workers.core.index import ContextIndex
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.core.sums import AnswerSums
-from workers.core.weights import predict
-from workers.evaluation import Evaluation
-from workers.settings import SolveSettings
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.paper.feature_sums import FeatureSums
+from hurnet.core.paper.kernel_features import _LONGEST, KernelMap
+from hurnet.core.rule.rule import Scoring, rank
+from hurnet.core.solve.solve import solve
+from hurnet.core.solve.weights import predict
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Entry, Vectors
+from hurnet.operations.evaluation import Evaluation
+from hurnet.settings.settings import SolveSettings
+from hurnet_schemas import TextEvent
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def test_inner_products_near_the_kernel_as_the_size_grows(
     exact = kernel(rows / SCALE, rows / SCALE)
     errors = {}
     for size in (256, 4096):
-        features = Features(spec.format(size) if "{" in spec else f"{spec}:{size}", 48)
+        features = KernelMap(spec.format(size) if "{" in spec else f"{spec}:{size}", 48)
         mapped = features(rows).astype(np.float64) / SCALE
         errors[size] = float(np.sqrt(np.square(mapped @ mapped.T - exact).mean()))
     assert errors[4096] < 2.5 / math.sqrt(4096)
@@ -78,7 +78,7 @@ def test_inner_products_near_the_kernel_as_the_size_grows(
 
 @pytest.mark.parametrize("kernel", ["gaussian", "laplace"])
 def test_waves_equal_arithmetic_in_whole_numbers(kernel: str) -> None:
-    features = Features(f"{kernel}:256", 12)
+    features = KernelMap(f"{kernel}:256", 12)
     rows = unit_rows(5, 12)
     assert features._frequencies is not None
     frequencies = [[int(v) for v in column] for column in features._frequencies.T]
@@ -93,7 +93,7 @@ def test_waves_equal_arithmetic_in_whole_numbers(kernel: str) -> None:
 
 
 def test_rectified_products_equal_arithmetic_in_whole_numbers() -> None:
-    features = Features("arccosine:256", 12)
+    features = KernelMap("arccosine:256", 12)
     rows = unit_rows(5, 12)
     assert features._frequencies is not None
     for row, mapped in zip(rows.tolist(), features(rows).tolist(), strict=True):
@@ -107,14 +107,14 @@ def test_rectified_products_equal_arithmetic_in_whole_numbers() -> None:
 )
 def test_a_row_s_features_do_not_depend_on_its_batch(cut: int, seed: int, spec: str) -> None:
     rows = unit_rows(41, 9, seed)
-    features = Features(spec, 9)
+    features = KernelMap(spec, 9)
     whole = features(rows)
     np.testing.assert_array_equal(np.vstack([features(rows[:cut]), features(rows[cut:])]), whole)
     np.testing.assert_array_equal(features(rows[::-1])[::-1], whole)
 
 
 def test_the_longest_frequencies_stay_exact() -> None:
-    features = Features("laplace:4096:0.001", 64)
+    features = KernelMap("laplace:4096:0.001", 64)
     assert features._frequencies is not None
     lengths = np.sqrt(np.square(features._frequencies).sum(axis=0))
     assert lengths.max() <= _LONGEST
@@ -125,7 +125,7 @@ def test_the_longest_frequencies_stay_exact() -> None:
 def test_the_same_bytes_on_any_machine() -> None:
     row = np.arange(-8, 8, dtype=np.int16)[None] * 700
     digests = {
-        spec: hashlib.sha256(Features(spec, 16)(row).astype("<i2").tobytes()).hexdigest()[:16]
+        spec: hashlib.sha256(KernelMap(spec, 16)(row).astype("<i2").tobytes()).hexdigest()[:16]
         for spec in ("gaussian:256", "laplace:256", "arccosine:256")
     }
     assert digests == {
@@ -137,16 +137,16 @@ def test_the_same_bytes_on_any_machine() -> None:
 
 def test_identities_tell_features_apart() -> None:
     specs = ["none", "gaussian:256", "gaussian:512", "gaussian:256:0.5", "laplace:256", "arccosine:256"]
-    identities = [Features(spec, dimension).identity for spec in specs for dimension in (16, 17)]
+    identities = [KernelMap(spec, dimension).identity for spec in specs for dimension in (16, 17)]
     assert len(set(identities)) == len(identities) - 1  # "none" is one
-    assert Features("gaussian:256", 16).identity == identities[2]
-    assert Features("gaussian:256", 16).identity.startswith("gaussian:256/")
+    assert KernelMap("gaussian:256", 16).identity == identities[2]
+    assert KernelMap("gaussian:256", 16).identity.startswith("gaussian:256/")
 
 
 def test_no_features_leave_rows_as_they_are() -> None:
     rows = unit_rows(3, 8)
-    assert Features("none", 8)(rows) is rows
-    assert Features("none", 8).size == 8
+    assert KernelMap("none", 8)(rows) is rows
+    assert KernelMap("none", 8).size == 8
 
 
 @pytest.mark.parametrize(
@@ -164,11 +164,11 @@ def test_no_features_leave_rows_as_they_are() -> None:
 )
 def test_a_wrong_spec_is_refused(spec: str) -> None:
     with pytest.raises(ValueError, match="features must be"):
-        Features(spec, 8)
+        KernelMap(spec, 8)
 
 
 def test_rows_that_do_not_fit_are_refused() -> None:
-    features = Features("gaussian:256", 8)
+    features = KernelMap("gaussian:256", 8)
     wrong: list[Any] = [np.zeros((2, 9), np.int16), np.zeros((2, 8), np.int32), np.zeros(8, np.int16)]
     for rows in wrong:
         with pytest.raises(ValueError, match="int16"):
@@ -189,8 +189,8 @@ def test_closed_form_over_features_nears_exact_kernel_ridge() -> None:
     exact = np.stack([alpha[np.array(answers) == f"a{i}"].sum(0) for i in range(7)], axis=1)
     errors = {}
     for size in (256, 1024):
-        features = Features(f"gaussian:{size}", 6)
-        statistics, sums = Statistics(size), AnswerSums(features)
+        features = KernelMap(f"gaussian:{size}", 6)
+        statistics, sums = Statistics(size), FeatureSums(features)
         statistics.add(features(rows), answers)
         sums.add(entries(list(answers)), rows)
         predictions = predict(solve(statistics, 0.1, "cpu").projection, features(queries))
@@ -202,9 +202,9 @@ def test_closed_form_over_features_nears_exact_kernel_ridge() -> None:
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=20), st.randoms())
 def test_sums_equal_the_dense_ones_in_any_order(answers: list[str | None], random: object) -> None:
-    rows, features = unit_rows(len(answers), 6), Features("gaussian:256", 6)
+    rows, features = unit_rows(len(answers), 6), KernelMap("gaussian:256", 6)
     order = np.random.default_rng(len(answers)).permutation(len(answers))
-    sums = AnswerSums(features)
+    sums = FeatureSums(features)
     taught = entries(answers)
     for i in order:
         sums.add([taught[i]], rows[[i]])
@@ -214,12 +214,12 @@ def test_sums_equal_the_dense_ones_in_any_order(answers: list[str | None], rando
 
 
 def test_a_sum_outgrows_its_width() -> None:
-    sums = AnswerSums(Features("none", 2))
+    sums = FeatureSums(KernelMap("none", 2))
     row = np.array([[SCALE, -SCALE]], np.int16)
     for count, width in ((1, np.int16), (2, np.int32), ((1 << 17) - 1, np.int32), (1 << 17, np.int64)):
         sums._totals["a"], sums._counts["a"] = (row[0].astype(np.int32) * (count - 1)), count - 1
         if count == 1:
-            sums = AnswerSums(Features("none", 2))
+            sums = FeatureSums(KernelMap("none", 2))
         sums.add(entries(["a"]), row)
         assert sums.total("a").dtype == width
         assert sums.total("a").tolist() == [SCALE * count, -SCALE * count]
@@ -228,8 +228,8 @@ def test_a_sum_outgrows_its_width() -> None:
 @pytest.mark.parametrize("intercept", [False, True])
 def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out(intercept: bool) -> None:
     rows, answers = unit_rows(30, 16, 3), [None if i % 6 == 5 else f"a{i % 3}" for i in range(30)]
-    features = Features("gaussian:512", 16)
-    index, sums, statistics = ContextIndex(16), AnswerSums(features), Statistics(512)
+    features = KernelMap("gaussian:512", 16)
+    index, sums, statistics = ContextIndex(16), FeatureSums(features), Statistics(512)
     index.append(0, entries(answers), rows)
     sums.add(entries(answers), rows)
     taught = [i for i, answer in enumerate(answers) if answer is not None]
@@ -263,7 +263,7 @@ def test_evaluation_teaches_solves_and_asks_with_features(spec: str) -> None:
 def test_what_is_subtracted_was_never_added() -> None:
     rows, answers = unit_rows(9, 8, 5), ["a", "b", None, "a", "a", "b", "c", None, "c"]
     gone, kept = [1, 2, 3, 6, 8], [0, 4, 5, 7]
-    both, alone = AnswerSums(Features("gaussian:256", 8)), AnswerSums(Features("gaussian:256", 8))
+    both, alone = FeatureSums(KernelMap("gaussian:256", 8)), FeatureSums(KernelMap("gaussian:256", 8))
     both.add(entries(answers), rows)
     both.subtract(entries([answers[i] for i in gone]), rows[gone])
     alone.add(entries([answers[i] for i in kept]), rows[kept])

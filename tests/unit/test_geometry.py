@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import TextEvent
-from workers.adapters.embedders.hashing import HashedText
-from workers.core.answering import Scoring
-from workers.core.context import Entry
-from workers.core.geometry import duality_map, mapped_queries
-from workers.core.grid import SCALE, snap
-from workers.core.index import ContextIndex
-from workers.evaluation import Evaluation
-from workers.settings import SolveSettings
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.paper.lp import duality_map, mapped_queries
+from hurnet.core.rule.rule import Scoring
+from hurnet.core.stored.batch import Entry
+from hurnet.operations.evaluation import Evaluation
+from hurnet.settings.settings import SolveSettings
+from hurnet_schemas import TextEvent
 
 ORDERS = st.floats(1.1, 6.0)
 VECTORS = st.lists(st.floats(-1e3, 1e3).map(lambda x: round(x, 3)), min_size=1, max_size=8)

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from workers.core import gram as module
-from workers.core.gram import (
+from hurnet.core.grid import SCALE
+from hurnet.core.native import CpuFeature, disabled, features, syrk
+from hurnet.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
+from hurnet.core.statistics import gram as module
+from hurnet.core.statistics.gram import (
     AddGram,
     Integers,
     add_float64,
@@ -25,9 +28,6 @@ from workers.core.gram import (
     mirrored,
     paths,
 )
-from workers.core.grid import SCALE
-from workers.core.native import Feature, disabled, features, syrk
-from workers.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 
@@ -37,9 +37,9 @@ PATHS: dict[str, AddGram] = {name: add for device in [CPU, *CUDA] for name, add 
 PATHS |= {"int8 by torch on the CPU": partial(add_int8_on, device=CPU)}
 PATHS |= {"float64 by torch on the CPU": partial(add_float64_on, device=CPU)}
 KERNELS: list[Kernel] = []
-if Feature.AVX2 in features():
+if CpuFeature.AVX2 in features():
     KERNELS.append("avx2")
-if Feature.VNNI in features():
+if CpuFeature.VNNI in features():
     KERNELS.append("vnni")
 
 component = st.integers(-SCALE, SCALE) | st.sampled_from([-SCALE, -129, -128, 0, 127, 128, SCALE])

@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from schemas import Answer, DeadLetter
-from workers.adapters.embedders.hashing import HashedText
-from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
-from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
-from workers.core.context import Batch
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.ports import Outgoing
-from workers.responder import Responder
-from workers.settings import Settings
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.stored.batch import Batch
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.ports import Outgoing
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import Settings
+from hurnet_schemas import Answer, DeadLetter
+from tests.memory.log import MemoryExchange, MemoryLog, MemorySink, MemorySource
+from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
 
 RECORDS = 80_000
 QUERIES = 20_000
@@ -141,7 +141,7 @@ def letters(log: MemoryLog) -> list[DeadLetter]:
     return [DeadLetter.decode(value) for value in raw]
 
 
-def whole(store: MemoryContextStore) -> Iterator[Batch]:
+def whole(store: MemoryEntryStore) -> Iterator[Batch]:
     positions: dict[int, int] = {}
     while batches := store.tail(positions, 64).batches:
         yield from batches
@@ -151,7 +151,7 @@ def whole(store: MemoryContextStore) -> Iterator[Batch]:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_record_is_in_the_context_or_has_one_dead_letter(seed: int) -> None:
     log = log_of(*hostile("texts", TEXT, RECORDS // 4, random.Random(seed)))
-    store = MemoryContextStore(MemoryServer())
+    store = MemoryEntryStore(MemoryServer())
     settings = Settings.model_validate(
         {"ingest": {"poll": 0.0, "dead_letters_in_a_row": 10**6, "dead_letters_share": 1}}
     )
@@ -178,7 +178,7 @@ def test_every_query_has_one_answer(seed: int) -> None:
         MemoryServer(),
         Settings.model_validate({"ingest": {"poll": 0.0}, "responder": {"poll": 0.0, "wait": 0.001}}),
     )
-    store = MemoryContextStore(server)
+    store = MemoryEntryStore(server)
     ingest = Ingest(MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER, settings, Metrics())
     while store.state(0).watermark < len(taught) - 1:
         ingest.step()

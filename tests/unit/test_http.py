@@ -14,12 +14,12 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from hurnet.adapters import http
+from hurnet.adapters.http import TEXT, ProbeServer
+from hurnet.errors import ConfigurationError
+from hurnet.metrics import Metrics
+from hurnet.settings.settings import MetricsSettings
 from tests.stand_ins import LOOPBACKS
-from workers.adapters import http
-from workers.adapters.http import TEXT, ProbeServer
-from workers.errors import ConfigurationError
-from workers.metrics import Metrics
-from workers.settings import MetricsSettings
 
 
 def get(url: str) -> tuple[int, str]:

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from workers.core import arena, blocks, bounds, scan, teaching
-from workers.core import index as index_module
-from workers.core.context import MAX_WEIGHT, Entry, Vectors
-from workers.core.grid import SCALE, snap, squared_norms
-from workers.core.index import ContextIndex, Matches
-from workers.core.native import disabled, library
-from workers.core.native import scan as kernels
+from hurnet.core.grid import SCALE, snap, squared_norms
+from hurnet.core.index import arena, teaching
+from hurnet.core.index import index as index_module
+from hurnet.core.index.index import ContextIndex, Matches
+from hurnet.core.native import disabled, library
+from hurnet.core.native import search as kernels
+from hurnet.core.search import blocks, bounds
+from hurnet.core.search import search as scan
+from hurnet.core.stored.batch import MAX_WEIGHT, Entry, Vectors
 
 Where = tuple[int, int]
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

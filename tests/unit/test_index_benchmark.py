@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hurnet.core.grid import snap
+from hurnet.core.stored.batch import Vectors
 from tests.benchmarks._exact import nearest
 from tests.benchmarks._race import check, race
 from tests.benchmarks._searches import MAX_SCORES, peers
 from tests.benchmarks._text import Corpus
 from tests.benchmarks._upkeep import filled, remove, search_while_appending
-from workers.core.context import Vectors
-from workers.core.grid import snap
 
 ROWS, DIMENSION, QUERIES = 700, 24, 40
 

@@ -11,23 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import DeadLetter, TextEvent
-from workers.adapters.embedders.hashing import HashedText
-from workers.adapters.memory import MemoryContextStore, MemoryServer
-from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
-from workers.core.context import NOTHING, Batch, Entry, Vectors
-from workers.core.shares import MAX_BATCH_BYTES
-from workers.errors import (
-    ConfigurationError,
-    ContextGap,
-    EmbedderMismatch,
-    TooManyDeadLetters,
-    TransientError,
-)
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.ports import POLL_BYTES, Appended, Embedder, Fault, Outgoing, Refused
-from workers.settings import IngestSettings, Settings
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.shares import MAX_BATCH_BYTES
+from hurnet.core.stored.batch import NOTHING, Batch, Entry, Vectors
+from hurnet.errors import ConfigurationError, EmbedderMismatch, StoreGap, TooManyDeadLetters, TransientError
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.ports import POLL_BYTES, Appended, Embedder, Fault, Outgoing, Refused
+from hurnet.settings.settings import IngestSettings, Settings
+from hurnet_schemas import DeadLetter, TextEvent
+from tests.memory.log import MemoryLog, MemorySink, MemorySource
+from tests.memory.stores import MemoryEntryStore, MemoryServer
 
 EMBEDDER = HashedText(32)
 
@@ -51,7 +45,7 @@ class World:
     def worker(self, **ingest: object) -> Ingest:
         chosen = Settings(ingest=IngestSettings.model_validate({"poll": 0, "batch": 4, **ingest}))
         source = MemorySource(self.log, "texts", "ingest")
-        store = MemoryContextStore(self.server)
+        store = MemoryEntryStore(self.server)
         return Ingest(source, store, MemorySink(self.log), self.embedder, chosen, self.metrics)
 
     def send(self, *values: TextEvent | bytes | None, partition: int = 0) -> None:
@@ -63,7 +57,7 @@ class World:
         self.log.append([Outgoing("texts", None, partition=partition, headers=headers)])
 
     def entries(self) -> list[Entry]:
-        store = MemoryContextStore(self.server)
+        store = MemoryEntryStore(self.server)
         return [entry for batch in store.tail({}, 10_000).batches for entry in batch.entries]
 
     def texts(self) -> list[str]:
@@ -77,7 +71,7 @@ class World:
 @pytest.fixture(autouse=True)
 def _carried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever that could do harm, it should do it here."""
-    monkeypatch.setattr("workers.ingest.CARRY_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet.ingest.ingest.CARRY_INTERVAL_S", 0.0)
 
 
 def turn(worker: Ingest, times: int = 12) -> None:
@@ -135,7 +129,7 @@ def test_a_zombie_owner_is_refused_and_leaves_no_trace() -> None:
     zombie = world.worker()
     turn(zombie, 2)  # placed, and believes the shards to be empty
     world.send(*numbered(0, 3))
-    usurper = MemoryContextStore(world.server)
+    usurper = MemoryEntryStore(world.server)
     usurper.open(EMBEDDER.identity)
     entries = [Entry(i, 0, "default", f"text number {i}") for i in range(3)]
     vectors = EMBEDDER.embed([entry.text for entry in entries])
@@ -158,7 +152,7 @@ def test_a_store_that_lost_its_tail_gets_it_again() -> None:
     assert world.texts() == [event.text for event in numbered(0, 9)]
 
 
-class LosesReplies(MemoryContextStore):
+class LosesReplies(MemoryEntryStore):
     """Appends, but the reply is lost every second time."""
 
     calls = 0
@@ -191,7 +185,7 @@ def test_records_lost_to_retention_stop_it_unless_it_may_skip() -> None:
     world.log.delete_before("texts", 0, 6)
     with (
         closing(world.worker()) as refusing,
-        pytest.raises(ContextGap, match=r"begins at offset 6, but the context needs 4.*SKIP_GAP"),
+        pytest.raises(StoreGap, match=r"begins at offset 6, but the context needs 4.*SKIP_GAP"),
     ):
         turn(refusing)
     turn(world.worker(skip_gap=True))
@@ -210,7 +204,7 @@ def test_retention_that_overtakes_a_running_worker_stops_it_unless_it_may_skip()
             turn(worker)
             assert [entry.offset for entry in world.entries()] == [0, 1, 2, 3, 6, 7]
         else:
-            with pytest.raises(ContextGap, match="gone by retention"):
+            with pytest.raises(StoreGap, match="gone by retention"):
                 turn(worker)
 
 
@@ -230,7 +224,7 @@ def test_a_store_that_was_wiped_is_refused_when_the_topic_cannot_fill_it_again()
         first.drain()
     world.log.delete_before("texts", 0, 6)
     world.server = MemoryServer()
-    with pytest.raises(ContextGap, match="begins at offset 6, but the context needs 0"):
+    with pytest.raises(StoreGap, match="begins at offset 6, but the context needs 0"):
         turn(world.worker())
 
 
@@ -240,7 +234,7 @@ def test_a_recreated_topic_stops_it() -> None:
     with closing(world.worker()) as first:
         turn(first)
     world.log.create("texts", partitions=2)
-    with pytest.raises(ContextGap, match="topic of texts was recreated"):
+    with pytest.raises(StoreGap, match="topic of texts was recreated"):
         turn(world.worker())
 
 
@@ -372,7 +366,7 @@ def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:
     assert world.server.data.shards[0].state.watermark == 2
 
 
-class FailsAtFirst(MemoryContextStore):
+class FailsAtFirst(MemoryEntryStore):
     """Each kind of call fails the first time, once the shards are placed."""
 
     def __init__(self, server: MemoryServer) -> None:
@@ -439,7 +433,7 @@ class Schedule:
 
     def start(self) -> None:
         if len(self.workers) < 3:
-            store = self.data.draw(st.sampled_from([LosesReplies, MemoryContextStore]))(self.world.server)
+            store = self.data.draw(st.sampled_from([LosesReplies, MemoryEntryStore]))(self.world.server)
             source = MemorySource(self.world.log, "texts", "ingest")
             chosen = Settings(ingest=IngestSettings(poll=0, batch=self.data.draw(st.integers(1, 5))))
             sink = MemorySink(self.world.log)
@@ -471,7 +465,7 @@ def test_any_interleaving_of_crashes_and_lost_replies_appends_each_text_once(
     world = schedule.world
     turn(world.worker(), 40)
     assert sorted(world.texts()) == sorted(f"text number {i}" for i in range(schedule.sent))
-    for batch in MemoryContextStore(world.server).tail({}, 10_000).batches:
+    for batch in MemoryEntryStore(world.server).tail({}, 10_000).batches:
         offsets = [entry.offset for entry in batch.entries]
         assert offsets == sorted(offsets)
         np.testing.assert_array_equal(batch.vectors, EMBEDDER.embed([entry.text for entry in batch.entries]))
@@ -484,7 +478,7 @@ def test_a_batch_is_bounded_in_bytes_and_nothing_is_lost_by_it() -> None:
     world.send(*events, *numbered(0, 3))
     turn(world.worker(batch=64), 40)
     assert world.texts() == [event.text for event in (*events, *numbered(0, 3))]
-    sizes = [len(batch.columns.texts) for batch in MemoryContextStore(world.server).tail({}, 100).batches]
+    sizes = [len(batch.columns.texts) for batch in MemoryEntryStore(world.server).tail({}, 100).batches]
     assert max(sizes) <= MAX_BATCH_BYTES * 16_000 // 112_000 + 16_384
     assert len(sizes) >= 40 * 112_000 // MAX_BATCH_BYTES
 
@@ -524,7 +518,7 @@ def test_the_watermark_passes_what_no_reader_gets() -> None:
     world.log.append(texts, mark="committed")
     world.log.append(texts, mark="aborted")
     turn(worker)
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     assert world.log.partition("texts", 0).end == 8
     assert store.state(0).watermark == 7
     assert store.state(0).rows == 3
@@ -540,7 +534,7 @@ def test_the_watermark_passes_what_no_reader_gets() -> None:
 
 
 def test_what_was_polled_is_not_lost_where_the_store_fails_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.placing.CHECK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet.ingest.placing.CHECK_INTERVAL_S", 0.0)
     world = World()
     worker = world.worker()
     turn(worker)

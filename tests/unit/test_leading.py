@@ -10,20 +10,20 @@ from contextlib import contextmanager
 
 import pytest
 
+from hurnet.core.solve.solve import solve
+from hurnet.core.solve.weights import Weights
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import NOTHING, Batch
+from hurnet.errors import Superseded, TransientError
+from hurnet.ports import Checkpoint, PublishedWeights
+from hurnet.solver import publishing
+from hurnet.solver import solver as solver_module
+from hurnet.solver.leading import Leading
+from hurnet.solver.portions import in_turn, split
+from hurnet.solver.solver import Solver
+from hurnet.solver.unsolved import Unsolved
+from tests.memory.stores import MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 from tests.unit.test_solver import World, pairs
-from workers import publishing
-from workers import solver as solver_module
-from workers.adapters.memory import MemoryLeaseStore, MemoryServer, MemoryWeightsStore
-from workers.core.context import NOTHING, Batch
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.core.weights import Weights
-from workers.errors import Superseded, TransientError
-from workers.leading import Leading
-from workers.parts import in_turn, split
-from workers.ports import Checkpoint, PublishedWeights
-from workers.solver import Solver
-from workers.unsolved import Unsolved
 
 LEASE = 0.4
 

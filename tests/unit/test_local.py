@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.grid import snap
-from workers.core.local import RIDGE, coefficients
+from hurnet.core.grid import snap
+from hurnet.core.rule.local_solve import RIDGE, coefficients
 
 
 @pytest.mark.parametrize("m", [1, 2, 40])

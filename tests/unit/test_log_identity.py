@@ -7,13 +7,13 @@ from contextlib import closing
 import pytest
 from structlog.testing import capture_logs
 
-from schemas import Query
+from hurnet.core.stored.batch import LogIdentity
+from hurnet.errors import ForeignLog, StoreGap, StoreReplaced
+from hurnet.ports import Record
+from hurnet_schemas import Query
+from tests.memory.stores import MemoryServer
 from tests.unit import test_responder as responding
 from tests.unit.test_ingest import World, numbered, turn
-from workers.adapters.memory import MemoryServer
-from workers.core.context import LogIdentity
-from workers.errors import ContextGap, ContextReplaced, ForeignLog
-from workers.ports import Record
 
 
 def taught(count: int = 10) -> World:
@@ -34,7 +34,7 @@ def test_a_recreated_topic_is_refused_however_far_it_has_grown(count: int) -> No
     world = taught()
     world.log.create("texts", partitions=2)
     world.send(*numbered(0, count))
-    with pytest.raises(ContextGap, match=r"recreated.*hurnet repair"):
+    with pytest.raises(StoreGap, match=r"recreated.*hurnet repair"):
         turn(world.worker())
     assert offsets(world) == list(range(10))
 
@@ -45,7 +45,7 @@ def test_a_topic_that_is_recreated_under_a_running_worker_stops_it() -> None:
     turn(worker, 3)
     world.log.create("texts", partitions=2)
     world.send(*numbered(0, 50))
-    with pytest.raises(ContextGap, match="recreated"):
+    with pytest.raises(StoreGap, match="recreated"):
         turn(worker)
     assert offsets(world) == list(range(10))
 
@@ -57,7 +57,7 @@ def test_a_log_that_was_rewritten_below_the_watermark_is_refused(kept: int, sent
     world = taught()
     world.log.truncate("texts", 0, kept)
     world.send(*numbered(100, 100 + sent))
-    with pytest.raises(ContextGap, match=r"rewritten below the watermark.*offset 9.*hurnet repair"):
+    with pytest.raises(StoreGap, match=r"rewritten below the watermark.*offset 9.*hurnet repair"):
         turn(world.worker())
     assert offsets(world) == list(range(10))
 
@@ -67,7 +67,7 @@ def test_the_same_record_from_another_leader_is_another_record() -> None:
     world = taught()
     world.log.truncate("texts", 0, 9)
     world.send(*numbered(9, 12))
-    with pytest.raises(ContextGap, match="another record at offset 9"):
+    with pytest.raises(StoreGap, match="another record at offset 9"):
         turn(world.worker())
 
 
@@ -76,7 +76,7 @@ def test_a_marker_in_the_place_of_the_last_record_is_no_record() -> None:
     world.log.truncate("texts", 0, 9)
     world.log.partition("texts", 0).records.append(None)
     world.send(*numbered(20, 25))
-    with pytest.raises(ContextGap, match="no record at offset 9"):
+    with pytest.raises(StoreGap, match="no record at offset 9"):
         turn(world.worker())
 
 
@@ -104,7 +104,7 @@ def test_what_was_put_aside_last_ties_a_shard_too() -> None:
         turn(worker)
     world.log.truncate("texts", 0, 4)
     world.send(*numbered(50, 55))
-    with pytest.raises(ContextGap, match="another record at offset 4"):
+    with pytest.raises(StoreGap, match="another record at offset 4"):
         turn(world.worker())
 
 
@@ -116,7 +116,7 @@ def test_a_deletion_ties_a_shard_too() -> None:
         turn(worker)
     world.log.truncate("texts", 0, 5)
     world.send(*numbered(50, 55))
-    with pytest.raises(ContextGap, match="another record at offset 5"):
+    with pytest.raises(StoreGap, match="another record at offset 5"):
         turn(world.worker())
 
 
@@ -144,7 +144,7 @@ def test_nothing_is_written_to_a_store_that_was_emptied_under_a_worker() -> None
     turn(worker, 3)
     world.server.data = MemoryServer().data
     world.send(*numbered(10, 20))
-    with pytest.raises(ContextReplaced):
+    with pytest.raises(StoreReplaced):
         turn(worker)
     data = world.server.data
     assert (data.identity, data.shards, data.contexts) == (None, {}, set())
@@ -158,8 +158,8 @@ def test_an_idle_worker_notices_too(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = world.worker()
     turn(worker, 3)
     world.server.data = MemoryServer().data
-    monkeypatch.setattr("workers.placing.CHECK_INTERVAL_S", 0.0)
-    with pytest.raises(ContextReplaced):
+    monkeypatch.setattr("hurnet.ingest.placing.CHECK_INTERVAL_S", 0.0)
+    with pytest.raises(StoreReplaced):
         turn(worker)
 
 
@@ -185,7 +185,7 @@ def test_an_anchor_tells_every_part_of_a_record() -> None:
 def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither from another cluster's context, nor once the topic was made anew: watermarks of clients
     are then of other offsets than those in the context."""
-    monkeypatch.setattr("workers.responder.LOG_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet.responder.responder.LOG_INTERVAL_S", 0.0)
     for change in ("cluster", "topic"):
         world = responding.World()
         world.log.create("texts", partitions=2)
@@ -210,7 +210,7 @@ def test_a_responder_notices_a_store_that_was_emptied() -> None:
     responding.turn(worker)
     world.server.data = MemoryServer().data
     world.ask(Query(text="will it rain"))
-    with pytest.raises(ContextReplaced):
+    with pytest.raises(StoreReplaced):
         responding.turn(worker)
     assert world.answers() == []
 

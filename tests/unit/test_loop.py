@@ -8,19 +8,19 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from workers.errors import (
-    ContextGap,
-    ContextReplaced,
+from hurnet.errors import (
     ForeignLog,
     HurnetError,
     KafkaFailing,
     RedisFailing,
+    StoreGap,
+    StoreReplaced,
     TransientError,
 )
-from workers.loop import GaveUp, Loop
-from workers.metrics import Metrics
-from workers.settings import LifecycleSettings
-from workers.trouble import Trouble
+from hurnet.metrics import Metrics
+from hurnet.runtime.loop import GaveUp, Loop
+from hurnet.runtime.trouble import Trouble
+from hurnet.settings.settings import LifecycleSettings
 
 QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
 
@@ -94,8 +94,8 @@ def test_it_gives_up_after_a_while_without_success() -> None:
 
 
 def test_other_errors_end_it_at_once_and_still_close() -> None:
-    worker = Scripted([ContextGap("gone")])
-    with pytest.raises(ContextGap):
+    worker = Scripted([StoreGap("gone")])
+    with pytest.raises(StoreGap):
         _run(worker)
     assert worker.calls == ["step", "close"]
 
@@ -163,7 +163,7 @@ def test_turns_are_counted_also_those_that_fail() -> None:
     assert _run(Scripted([TransientError("away"), None])).turns == 3
 
 
-@pytest.mark.parametrize("error", [ContextReplaced("another store"), ForeignLog("another Kafka")])
+@pytest.mark.parametrize("error", [StoreReplaced("another store"), ForeignLog("another Kafka")])
 def test_a_worker_whose_servers_are_others_now_is_built_anew(error: HurnetError) -> None:
     first, second = Scripted([None, error]), Scripted([None])
     built: list[Scripted] = []
@@ -180,7 +180,7 @@ def test_a_worker_whose_servers_are_others_now_is_built_anew(error: HurnetError)
     assert second.calls == ["step", "step", "drain", "close"]
 
 
-@pytest.mark.parametrize("error", [ContextReplaced("another store"), ForeignLog("another Kafka")])
+@pytest.mark.parametrize("error", [StoreReplaced("another store"), ForeignLog("another Kafka")])
 def test_servers_that_never_were_its_own_end_it(error: HurnetError) -> None:
     def build() -> Scripted:
         raise error
@@ -192,7 +192,7 @@ def test_servers_that_never_were_its_own_end_it(error: HurnetError) -> None:
 def test_a_store_that_is_another_by_the_time_of_draining_spoils_no_stop() -> None:
     class Surprised(Scripted):
         def drain(self) -> None:
-            raise ContextReplaced("another store")
+            raise StoreReplaced("another store")
 
     worker = Surprised([None])
     _run(worker)

@@ -9,22 +9,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas import Query
+from hurnet.core.stored.batch import Batch, Deletion, Entry
+from hurnet.core.stored.codec import bare
+from hurnet.errors import TransientError
+from hurnet.ingest import ingest as ingest_module
+from hurnet.ports import Outgoing
+from hurnet.responder import backlog as backlog_module
+from hurnet.responder import responder as responder_module
+from hurnet.responder.backlog import Backlog
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.solver import solver as solver_module
+from hurnet_schemas import Query
+from tests.memory import stores as memory_module
+from tests.memory.stores import MemoryEntryStore
 from tests.unit import test_responder as asked
 from tests.unit.test_unlearning import DIMENSION, EMBEDDER, Follower, World, assert_never_seen, turn
 from tests.unit.test_verification import whole
-from workers import backlog as backlog_module
-from workers import ingest as ingest_module
-from workers import responder as responder_module
-from workers import solver as solver_module
-from workers.adapters import memory as memory_module
-from workers.adapters.memory import MemoryContextStore
-from workers.backlog import Backlog
-from workers.context_memory import ContextMemory
-from workers.core.codec import bare
-from workers.core.context import Batch, Deletion, Entry
-from workers.errors import TransientError
-from workers.ports import Outgoing
 
 ROWS = 23
 
@@ -121,16 +121,16 @@ def test_a_solver_that_fails_in_the_middle_begins_the_deletion_again(monkeypatch
     world = taught()
     tombstone(world)
     turn(world.ingest(), 60)
-    held, calls = MemoryContextStore.held, 0
+    held, calls = MemoryEntryStore.held, 0
 
-    def fails(self: MemoryContextStore, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+    def fails(self: MemoryEntryStore, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         nonlocal calls
         calls += 1
         if calls in (3, 5):
             raise TransientError("the store is away")
         return held(self, partition, offsets)
 
-    monkeypatch.setattr(MemoryContextStore, "held", fails)
+    monkeypatch.setattr(MemoryEntryStore, "held", fails)
     solver = world.solver()
     while not world.settled():
         turn(solver)
@@ -171,16 +171,16 @@ def test_what_fails_on_the_way_into_memory_is_begun_again(monkeypatch: pytest.Mo
     turn(world.ingest(), 60)
     backlog = Backlog(follower.store, follower.memory)
     backlog.add(follower.store.tail(follower.memory.watermarks(), 100).batches)
-    part, calls = MemoryContextStore.part, 0
+    part, calls = MemoryEntryStore.part, 0
 
-    def fails(self: MemoryContextStore, partition: int, offset: int, number: int) -> Sequence[int]:
+    def fails(self: MemoryEntryStore, partition: int, offset: int, number: int) -> Sequence[int]:
         nonlocal calls
         calls += 1
         if calls in (1, 4):
             raise TransientError("the store is away")
         return part(self, partition, offset, number)
 
-    monkeypatch.setattr(MemoryContextStore, "part", fails)
+    monkeypatch.setattr(MemoryEntryStore, "part", fails)
     failed = 0
     while backlog:
         try:
@@ -210,7 +210,7 @@ def test_a_key_belongs_to_its_context_and_a_replay_agrees(
     follower = Follower(world.server)
     for _ in range(20):
         follower.step()
-    kept = [e for b in MemoryContextStore(world.server).tail({0: -1, 1: 9}, 999).batches for e in b.entries]
+    kept = [e for b in MemoryEntryStore(world.server).tail({0: -1, 1: 9}, 999).batches for e in b.entries]
     assert sorted({entry.context for entry in kept}) == left
     assert {c for c in follower.memory.rows() if c in left} == set(left)
     proof = whole(world)
@@ -256,7 +256,7 @@ def test_texts_that_came_before_their_context_was_let_in_are_no_difference() -> 
 
 def test_many_removals_take_little_time_each_whatever_contexts_there_are() -> None:
     """Every context's index was asked for every offset."""
-    memory, rows = ContextMemory(DIMENSION), 20_000
+    memory, rows = LoadedContexts(DIMENSION), 20_000
     vectors = np.tile(EMBEDDER.embed(["text number 1"]), (4_000, 1))
     for first in range(0, rows, 4_000):
         entries = [Entry(o, 0, f"c{o % 32}", f"text {o}", f"a{o % 50}") for o in range(first, first + 4_000)]
@@ -287,7 +287,7 @@ def test_a_responder_answers_between_two_pieces_of_a_deletion_and_is_ready_all_t
     world.teach(*[(f"text number {i}", "a") for i in range(ROWS)])
     responder = world.responder()
     asked.turn(responder)
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     store.open(asked.EMBEDDER.identity)
     mark = store.state(0).watermark
     store.delete(0, Deletion(mark + 1, 0, context="default"), mark)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.core.grid import SCALE, snap
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.solve.solve import solve
+from hurnet.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from workers.core import native
-from workers.core.native import LIBRARY, Feature
-from workers.core.native.build import build
+from hurnet.core import native
+from hurnet.core.native import LIBRARY, CpuFeature
+from hurnet.core.native.build import build
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
@@ -26,8 +26,8 @@ def test_what_is_built_loads_and_knows_the_cpu(sources: Path) -> None:
     assert build(sources) is None
     loaded = native._load(sources / LIBRARY.name)
     assert loaded is not None
-    found = Feature(loaded.hurnet_cpu_features())
-    assert Feature.AVX512 in found or Feature.VNNI not in found
+    found = CpuFeature(loaded.hurnet_cpu_features())
+    assert CpuFeature.AVX512 in found or CpuFeature.VNNI not in found
     assert sorted(file.suffix for file in sources.iterdir() if file.suffix not in (".c", ".h")) == [".so"]
 
 
@@ -64,4 +64,4 @@ def test_a_damaged_library_is_not_used(sources: Path) -> None:
 def test_disabled_is_as_if_there_were_none() -> None:
     with native.disabled():
         assert native.library() is None
-        assert native.features() == Feature(0)
+        assert native.features() == CpuFeature(0)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from workers.core.offsets import Done
-from workers.pending import PendingQueries
-from workers.ports import EndOffsets, Record
+from hurnet.core.offsets import Done
+from hurnet.ports import EndOffsets, Record
+from hurnet.responder.pending import PendingQueries
 
 
 def _record(

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from schemas import Query
+from hurnet.core.offsets import Done
+from hurnet.errors import TransientError
+from hurnet.responder.responder import Responder
+from hurnet_schemas import Query
 from tests.unit.test_responder import PAIRS, World, turn
-from workers.core.offsets import Done
-from workers.errors import TransientError
-from workers.responder import Responder
 
 
 def ids(world: World) -> Counter[str]:
@@ -209,7 +209,7 @@ def test_a_store_that_takes_no_note_stops_nothing(world: World, monkeypatch: pyt
         raise TransientError("READONLY")
 
     monkeypatch.setattr(responder._store, "remember_progress", refused)
-    monkeypatch.setattr("workers.positions.REMEMBER_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet.responder.positions.REMEMBER_INTERVAL_S", 0.0)
     ask(world, 30, 40)
     responder.step()
     responder.step()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workers import progress
-from workers.progress import Progress
-from workers.settings import MetricsSettings
+from hurnet.runtime import progress
+from hurnet.runtime.progress import Progress
+from hurnet.settings.settings import MetricsSettings
 
 
 class Clock:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.core.grid import SCALE
-from workers.core.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
-from workers.core.solve import solve, solve_weights
-from workers.core.statistics import Statistics
-from workers.core.weights import MAX_RIDGE
+from hurnet.core.grid import SCALE
+from hurnet.core.solve.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
+from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.solve.weights import MAX_RIDGE
+from hurnet.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 Rationals = list[list[Fraction]]
@@ -205,7 +205,7 @@ def test_the_residual_taken_from_p_is_as_right_as_p(
     condition: float, ridge: float, off: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With too many answers for W's columns to be refined too. ‖XW - Y‖² = m - tr(WᵀC) - λ‖W‖²."""
-    monkeypatch.setattr("workers.core.solve.EXACT_ANSWERS", 0)
+    monkeypatch.setattr("hurnet.core.solve.solve.EXACT_ANSWERS", 0)
     rows, labels = ill_conditioned(condition)
     names = sorted(set(labels))
     w, c_integers = oracle(rows, labels, names, ridge), sums(rows, labels, names)

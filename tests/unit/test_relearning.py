@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.solve.window import Window
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.errors import Superseded, TransientError
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.settings.settings import Settings, SolveSettings
+from hurnet.solver import solver as solver_module
+from hurnet.solver.solver import Solver
+from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 from tests.unit.test_unlearning import CONTEXTS, DIMENSION, EMBEDDER, LosesSaves, World, turn
-from workers import solver as solver_module
-from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
-from workers.core.ageing import Window
-from workers.core.features import Features
-from workers.core.statistics import Statistics
-from workers.errors import Superseded, TransientError
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.settings import Settings, SolveSettings
-from workers.solver import Solver
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ class Killed(Exception):
     """The process is gone."""
 
 
-class Interrupted(MemoryContextStore):
+class Interrupted(MemoryEntryStore):
     """Something happens before it erases, and it may be killed before or after."""
 
     def __init__(self, server: MemoryServer, meanwhile: Callable[[], object], dies: str = "") -> None:
@@ -88,7 +88,7 @@ def solver(
 
 def clean(world: World, kind: Kind) -> Mapping[str, str]:
     """The digests of a context that never held what was deleted."""
-    features, window = Features(kind.features, DIMENSION), Window(round(kind.half_life * 1000))
+    features, window = KernelMap(kind.features, DIMENSION), Window(round(kind.half_life * 1000))
     found: dict[str, Statistics] = {}
     for _, entry in world.left():
         key = window.key(entry.context, entry.timestamp_ms)
@@ -135,7 +135,7 @@ def with_a_deletion_left_to_erase(kind: Kind = KINDS[0]) -> World:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_solver_that_learns_anew_erases_nothing_before_it_has_saved(kind: Kind) -> None:
     finish(world := with_a_deletion_left_to_erase(), kind)
-    assert MemoryContextStore(world.server).entry(0, 1) is None
+    assert MemoryEntryStore(world.server).entry(0, 1) is None
 
 
 def test_after_a_clock_that_was_ahead_nothing_is_erased_too_early() -> None:

@@ -16,18 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.core import arena, blocks, device_scan, scan, spans, teaching
-from workers.core import index as index_module
-from workers.core.context import Entry, Vectors
-from workers.core.device_scan import Device
-from workers.core.grid import snap
-from workers.core.index import ContextIndex, Coordinates
-from workers.core.native import disabled, library
+from hurnet.core.grid import snap
+from hurnet.core.index import arena, teaching
+from hurnet.core.index import index as index_module
+from hurnet.core.index.index import ContextIndex, EntryId
+from hurnet.core.native import disabled, library
+from hurnet.core.search import blocks, spans
+from hurnet.core.search import device as device_scan
+from hurnet.core.search import search as scan
+from hurnet.core.search.device import Device
+from hurnet.core.stored.batch import Entry, Vectors
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 
 BLOCK, CHUNK, DIMENSION = 32, 256, 16
-Held = dict[Coordinates, tuple[Entry, Vectors]]
+Held = dict[EntryId, tuple[Entry, Vectors]]
 
 
 DEVICE: Device | None = None
@@ -93,7 +96,7 @@ def fresh(held: Held) -> ContextIndex:
 
 
 def found(
-    index: ContextIndex, queries: Vectors, predictions: NDArray[np.float64], own: list[Coordinates | None]
+    index: ContextIndex, queries: Vectors, predictions: NDArray[np.float64], own: list[EntryId | None]
 ) -> list[Any]:
     return [
         [
@@ -169,11 +172,11 @@ def test_whatever_is_appended_and_removed_the_rest_is_as_if_it_had_been_alone(
 def test_no_removal_moves_more_than_one_block_or_chunk(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in rows and bytes written again, for each call; and all together in proportion."""
     random, n = Random(order), 40 * BLOCK
-    index, held, rows, sizes = empty(), dict[Coordinates, Any](), [0], [0]
+    index, held, rows, sizes = empty(), dict[EntryId, Any](), [0], [0]
     appended(index, held, 0, entries(random, range(n)), vectors_of(random, n))
     write, put, before = blocks.Block.write, arena.Arena.put_all, sum(index._arena._used)
 
-    def written(block: blocks.Block, at: int, vectors: Vectors, columns: blocks.Columns) -> None:
+    def written(block: blocks.Block, at: int, vectors: Vectors, columns: blocks.RowColumns) -> None:
         rows[-1] += len(vectors)
         write(block, at, vectors, columns)
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import TextEvent
+from hurnet.core.stored.batch import NOTHING, Entry
+from hurnet.operations.repair import Comparison
+from hurnet_schemas import TextEvent
+from tests.memory.log import MemorySink
+from tests.memory.stores import MemoryEntryStore, MemoryServer
 from tests.unit.test_ingest import World, numbered, turn
 from tests.unit.test_verification import MemoryHistory
-from workers.adapters.memory import MemoryContextStore, MemoryServer
-from workers.adapters.memory_log import MemorySink
-from workers.core.context import NOTHING, Entry
-from workers.repair import Comparison
 
 
 def filled(world: World) -> None:
@@ -25,7 +25,7 @@ def filled(world: World) -> None:
 
 def repaired(world: World, same_topic: bool, after: int = NOTHING) -> tuple[int, int]:
     """(texts, deletions) sent again; the new context is filled then."""
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     comparison = Comparison(store, MemoryHistory(world.log), "texts", same_topic)
     parts = [part for p in store.states() for part in comparison.lacking(p, after)]
     for part in parts:
@@ -38,7 +38,7 @@ def repaired(world: World, same_topic: bool, after: int = NOTHING) -> tuple[int,
 
 def contents(world: World) -> list[str]:
     """The texts that are answered from, without those deleted."""
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     found = [
         entry
         for batch in store.tail({}, 10_000).batches
@@ -166,7 +166,7 @@ def test_a_topic_with_fewer_partitions_takes_all(partitions: int) -> None:
     world.send(*numbered(0, 3))
     world.send(*numbered(3, 5), partition=1)
     filled(world)
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     history = MemoryHistory(world.log)
     world.log.create("texts", partitions=2)
     comparison = Comparison(store, history, "texts", same_topic=False)

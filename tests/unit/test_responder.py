@@ -15,17 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from schemas import Answer, Coordinates, DeadLetter, Query, Receipt
-from workers.adapters.embedders.hashing import HashedText
-from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
-from workers.adapters.memory_log import MemoryExchange, MemoryLog
-from workers.core import device_scan, scan
-from workers.core.context import Batch, Entry
-from workers.core.features import Features
-from workers.core.grid import SCALE
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.errors import (
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.grid import SCALE
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.search import device as device_scan
+from hurnet.core.search import search as scan
+from hurnet.core.solve.solve import solve
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch, Entry
+from hurnet.errors import (
     ConfigurationError,
     EmbedderMismatch,
     Superseded,
@@ -33,10 +31,13 @@ from workers.errors import (
     Unreadable,
     UpgradeNeeded,
 )
-from workers.metrics import Metrics
-from workers.ports import Appended, Embedder, Fault, Headers, Outgoing, PublishedWeights
-from workers.responder import Responder
-from workers.settings import ResponderSettings, Settings, SolveSettings
+from hurnet.metrics import Metrics
+from hurnet.ports import Appended, Embedder, Fault, Headers, Outgoing, PublishedWeights
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import ResponderSettings, Settings, SolveSettings
+from hurnet_schemas import Answer, Coordinates, DeadLetter, Query, Receipt
+from tests.memory.log import MemoryExchange, MemoryLog
+from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
 
 EMBEDDER = HashedText(128)
 PAIRS = [
@@ -59,7 +60,7 @@ class World:
     def __post_init__(self) -> None:
         for topic in ("queries", "answers", "answers-mine", "dead-letters"):
             self.log.create(topic, partitions=2)
-        self.store = MemoryContextStore(self.server)
+        self.store = MemoryEntryStore(self.server)
         self.store.open(EMBEDDER.identity)
 
     def teach(self, *pairs: tuple[str, str | None], context: str = "default", partition: int = 0) -> None:
@@ -72,7 +73,7 @@ class World:
         assert isinstance(self.store.append(batch, watermark), Appended)
 
     def solve(self, spec: str = "none") -> None:
-        features = Features(spec, EMBEDDER.identity.dimension)
+        features = KernelMap(spec, EMBEDDER.identity.dimension)
         statistics = Statistics(features.size)
         statistics.add(features(EMBEDDER.embed([t for t, _ in PAIRS])), [a for _, a in PAIRS])
         solved = solve(statistics, 0.1, "cpu")
@@ -91,7 +92,7 @@ class World:
             {"poll": 0, "threshold": 0.3, "instance": instance, **responder}
         )
         exchange = MemoryExchange(self.log, "queries", "responders", instance)
-        stores = (MemoryContextStore(self.server), MemoryWeightsStore(self.server))
+        stores = (MemoryEntryStore(self.server), MemoryWeightsStore(self.server))
         settings = Settings(responder=chosen, solve=SolveSettings(features=features))
         return Responder(exchange, *stores, self.embedder, settings, Metrics())
 
@@ -130,7 +131,7 @@ def test_weights_on_features_serve_where_the_features_are_the_same() -> None:
     assert answer.answer == PAIRS[0][1]
     weights = receipt(answer).weights
     assert weights is not None
-    assert weights.features == Features("gaussian:256", EMBEDDER.identity.dimension).identity
+    assert weights.features == KernelMap("gaussian:256", EMBEDDER.identity.dimension).identity
     assert (answer.candidates[0].scores.weights or 0) > 0.3
 
 
@@ -501,7 +502,7 @@ def test_two_responders_of_one_name_do_not_both_answer() -> None:
 
 def test_another_embedder_is_refused() -> None:
     world = World()
-    stores = (MemoryContextStore(world.server), MemoryWeightsStore(world.server))
+    stores = (MemoryEntryStore(world.server), MemoryWeightsStore(world.server))
     exchange = MemoryExchange(world.log, "queries", "responders", "x")
     with pytest.raises(EmbedderMismatch):
         Responder(exchange, *stores, HashedText(64), Settings(), Metrics())

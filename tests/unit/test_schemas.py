@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas import MESSAGES, Answer, DeadLetter, InvalidMessage, Message, Query, TextEvent
-from schemas.base import MAX_TEXT, MAX_WEIGHT
+from hurnet_schemas import MESSAGES, Answer, DeadLetter, InvalidMessage, Message, Query, TextEvent
+from hurnet_schemas.base import MAX_TEXT, MAX_WEIGHT
 
 # Messages as they were written by the first version. A change that no longer reads them needs a new version.
 GOLDEN: list[tuple[type[Message], str]] = [

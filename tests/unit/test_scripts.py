@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from workers.adapters.embedders import load
-from workers.core.encoded_words import similarities
-from workers.core.grid import SCALE
-from workers.core.reading import readable
-from workers.core.words import similarity
+from hurnet.adapters.embedders import load
+from hurnet.core.grid import SCALE
+from hurnet.core.reading import readable
+from hurnet.core.rule.encoded_words import similarities
+from hurnet.core.rule.scn import similarity
 
 SAME = {
     "latin, composed or not": ("café ação", "cafe\u0301 ac\u0327a\u0303o"),

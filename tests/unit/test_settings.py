@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from workers import setting_checks, settings
-from workers.errors import ConfigurationError
-from workers.setting_checks import cautions
-from workers.setting_types import matches
+from hurnet.errors import ConfigurationError
+from hurnet.settings import checks as setting_checks
+from hurnet.settings import settings
+from hurnet.settings.checks import cautions
+from hurnet.settings.types import matches
 
 
 @pytest.fixture(autouse=True)

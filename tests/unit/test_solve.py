@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.adapters.redis import published
-from workers.core.grid import SCALE, snap
-from workers.core.solve import solve, solve_weights
-from workers.core.statistics import Statistics
-from workers.core.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
-from workers.ports import PublishedWeights
+from hurnet.adapters.redis import published
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.solve.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.ports import PublishedWeights
 
 Floats = NDArray[np.float64]
 

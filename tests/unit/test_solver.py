@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from workers import publishing
-from workers import solver as solver_module
-from workers.adapters.embedders.hashing import HashedText
-from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
-from workers.core.context import NOTHING, Batch, Entry
-from workers.core.features import Features
-from workers.core.grid import SCALE
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.core.weights import Weights
-from workers.errors import ConfigurationError, Superseded
-from workers.metrics import Metrics
-from workers.ports import Appended
-from workers.settings import Settings, SolveSettings
-from workers.solver import Solver
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.grid import SCALE
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.solve.solve import solve
+from hurnet.core.solve.weights import Weights
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import NOTHING, Batch, Entry
+from hurnet.errors import ConfigurationError, Superseded
+from hurnet.metrics import Metrics
+from hurnet.ports import Appended
+from hurnet.settings.settings import Settings, SolveSettings
+from hurnet.solver import publishing
+from hurnet.solver import solver as solver_module
+from hurnet.solver.solver import Solver
+from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 
 EMBEDDER = HashedText(16)
 
@@ -42,7 +42,7 @@ class World:
     server: MemoryServer = field(default_factory=MemoryServer)
 
     def __post_init__(self) -> None:
-        self.store = MemoryContextStore(self.server)
+        self.store = MemoryEntryStore(self.server)
         self.store.open(EMBEDDER.identity)
         self.sent: list[Entry] = []
 
@@ -63,7 +63,7 @@ class World:
             )
         )
         stores = (
-            MemoryContextStore(self.server),
+            MemoryEntryStore(self.server),
             MemoryWeightsStore(self.server),
             MemoryLeaseStore(self.server),
         )
@@ -72,7 +72,7 @@ class World:
     def clean(self, context: str = "default", spec: str = "none") -> Statistics:
         """What one pass over everything gives."""
         pairs = [e for e in self.sent if e.context == context and e.answer is not None]
-        features = Features(spec, EMBEDDER.identity.dimension)
+        features = KernelMap(spec, EMBEDDER.identity.dimension)
         statistics = Statistics(features.size)
         statistics.add(features(EMBEDDER.embed([e.text for e in pairs])), [e.answer or "" for e in pairs])
         return statistics
@@ -297,7 +297,7 @@ def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pyte
     for _ in range(5):
         after.step()
         seen.append(world.server.data.weights["default"].weights.certificate.features)
-    identity = Features("gaussian:256", EMBEDDER.identity.dimension).identity
+    identity = KernelMap("gaussian:256", EMBEDDER.identity.dimension).identity
     # Nothing is published before all that the old weights know is known again.
     assert seen[:2] == ["none", "none"]
     assert seen[-1] == identity
@@ -316,7 +316,7 @@ def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pyte
 
 def test_it_waits_for_a_context_to_be_begun() -> None:
     server = MemoryServer()
-    stores = (MemoryContextStore(server), MemoryWeightsStore(server), MemoryLeaseStore(server))
+    stores = (MemoryEntryStore(server), MemoryWeightsStore(server), MemoryLeaseStore(server))
     solver = Solver(*stores, Settings(), Metrics())
     solver.step()
     assert solver.unready() == ["waiting for a context"]

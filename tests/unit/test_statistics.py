@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.core import answer_sums
-from workers.core import statistics as module
-from workers.core.context import MAX_WEIGHT
-from workers.core.device import float64_device
-from workers.core.gram import MAX_ROWS
-from workers.core.grid import SCALE, snap
-from workers.core.native import disabled
-from workers.core.statistics import Statistics
-from workers.core.statistics_codec import GRAM_HEADER, SUM_HEADER
+from hurnet.core.device import float64_device
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.native import disabled
+from hurnet.core.statistics import answer_sums
+from hurnet.core.statistics import statistics as module
+from hurnet.core.statistics.codec import GRAM_HEADER, SUM_HEADER
+from hurnet.core.statistics.gram import MAX_ROWS
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import MAX_WEIGHT
 
 Pair = tuple[tuple[int, ...], str]
 

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import Answer, DeadLetter, Query, TextEvent
-from workers.adapters.embedders.hashing import HashedText
-from workers.adapters.memory import MemoryContextStore, MemoryServer, MemoryWeightsStore
-from workers.adapters.memory_log import MemoryExchange, MemoryLog, MemorySink, MemorySource
-from workers.core.context import Batch, EmbedderIdentity, Entry, Vectors
-from workers.errors import ConfigurationError, RedisFailing, TransientError
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.ports import Appended, Outgoing, Record, Refused
-from workers.responder import Responder
-from workers.settings import IngestSettings, ResponderSettings, Settings
-from workers.suspects import ATTEMPTS, PROBE
-from workers.texts import entry_of
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.stored.batch import Batch, EmbedderIdentity, Entry, Vectors
+from hurnet.errors import ConfigurationError, RedisFailing, TransientError
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.ports import Appended, Outgoing, Record, Refused
+from hurnet.records import entry_of
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import IngestSettings, ResponderSettings, Settings
+from hurnet.suspects import ATTEMPTS, PROBE
+from hurnet_schemas import Answer, DeadLetter, Query, TextEvent
+from tests.memory.log import MemoryExchange, MemoryLog, MemorySink, MemorySource
+from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
 
 PARTITIONS = 2
 BATCH = 4
@@ -53,7 +53,7 @@ class Deadly:
         return HashedText(32).embed(texts)
 
 
-class Store(MemoryContextStore):
+class Store(MemoryEntryStore):
     """Counts its calls of the guard, and does `before` one of these and of the appends."""
 
     def __init__(self, server: MemoryServer, before: Callable[[str], None]) -> None:
@@ -134,7 +134,7 @@ class World:
         self.log.append([Outgoing("queries", query, b"key", (), partition) for query in queries])
 
     def texts(self) -> list[str]:
-        batches = MemoryContextStore(self.server).tail({}, 10_000).batches
+        batches = MemoryEntryStore(self.server).tail({}, 10_000).batches
         return [entry.text for batch in batches for entry in batch.entries]
 
     def letters(self) -> list[tuple[str, int, int]]:
@@ -399,7 +399,7 @@ def test_a_bug_that_ends_the_worker_counts_as_a_death(monkeypatch: pytest.Monkey
         assert b"poison" not in (record.value or b"")
         return entry_of(record)
 
-    monkeypatch.setattr("workers.intake.entry_of", faulty)
+    monkeypatch.setattr("hurnet.ingest.intake.entry_of", faulty)
     world = World()
     world.teach("a", "poison", "b")
     for _ in range(ATTEMPTS + 1):

@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from workers.commands.forget import described
-from workers.commands.screen import moment
-from workers.core.ageing import LAST_MS, PANES, Window
-from workers.core.context import Deletion
-from workers.metrics import Metrics
-from workers.ports import Unlearned
-from workers.visible import below
+from hurnet.commands.forget import described
+from hurnet.core.solve.window import LAST_MS, PANES, Window
+from hurnet.core.stored.batch import Deletion
+from hurnet.metrics import Metrics
+from hurnet.ports import Unlearned
+from hurnet.terminal.screen import moment
+from hurnet.visible import below
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000

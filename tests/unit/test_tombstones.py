@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from schemas import InvalidMessage
-from workers.core.context import Deletion, key_digest
-from workers.ports import Record
-from workers.texts import asked_of, deletion_of, entry_of
+from hurnet.core.stored.batch import Deletion, key_digest
+from hurnet.ports import Record
+from hurnet.records import asked_of, deletion_of, entry_of
+from hurnet_schemas import InvalidMessage
 
 OFFSET = 50
 

@@ -15,9 +15,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from workers.adapters.servers.jars import KAFKA
-from workers.metrics import Metrics
-from workers.settings import load
+from hurnet.local.jars import KAFKA
+from hurnet.metrics import Metrics
+from hurnet.settings.settings import load
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
@@ -187,12 +187,13 @@ def test_set_up_says_what_it_needs(python: str, tmp_path: Path) -> None:
 
 def test_commands_print_through_the_one_function_that_makes_texts_safe_to_show() -> None:
     own = {  # what they print comes from nowhere outside, and is read by machines or is a prompt
-        "ask.py": ['click.echo("? ", nl=False, err=True)'],
+        "questions.py": ['click.echo("? ", nl=False, err=True)'],
         "schemas.py": ["click.echo(json.dumps(known, indent=2, ensure_ascii=False))"],
         "settings.py": ['click.echo("\\n".join(shapes[style](variables())))'],
         "up.py": ['click.echo(f"export {name}={shlex.quote(value)}")'],
     }
-    for path in sorted((ROOT / "workers/commands").rglob("*.py")):
+    rooms = (ROOT / "workers/hurnet" / room for room in ("commands", "terminal", "demo"))
+    for path in sorted(path for room in rooms for path in room.rglob("*.py")):
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
         printed = [line for line in lines if re.match(r"(click\.s?echo|print|sys\.std\w+\.write)\(", line)]
         if path.name != "screen.py":

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from schemas import Query
+from hurnet.errors import ConfigurationError
+from hurnet.ports import Outgoing
+from hurnet.responder import faults
+from hurnet.responder.replies import Reply
+from hurnet.responder.responder import Responder
+from hurnet_schemas import Query
 from tests.unit.test_responder import PAIRS, World, turn
-from workers import faults
-from workers.errors import ConfigurationError
-from workers.ports import Outgoing
-from workers.replies import Reply
-from workers.responder import Responder
 
 Notes = Mapping[int, str] | None
 TO_MINE = (("reply-to", b"answers-mine"),)

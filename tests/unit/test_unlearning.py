@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import TextEvent
-from workers import solver as solver_module
-from workers.adapters.embedders.hashing import HashedText
-from workers.adapters.memory import MemoryContextStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
-from workers.adapters.memory_log import MemoryLog, MemorySink, MemorySource
-from workers.context_memory import ContextMemory
-from workers.core.answering import rank
-from workers.core.context import Batch, Deletion, Entry
-from workers.core.solve import solve
-from workers.core.statistics import Statistics
-from workers.errors import TransientError
-from workers.ingest import Ingest
-from workers.metrics import Metrics
-from workers.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
-from workers.settings import IngestSettings, Settings, SolveSettings
-from workers.solver import Solver
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.rule.rule import rank
+from hurnet.core.solve.solve import solve
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch, Deletion, Entry
+from hurnet.errors import TransientError
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.settings.settings import IngestSettings, Settings, SolveSettings
+from hurnet.solver import solver as solver_module
+from hurnet.solver.solver import Solver
+from hurnet_schemas import TextEvent
+from tests.memory.log import MemoryLog, MemorySink, MemorySource
+from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
 
 EMBEDDER = HashedText(32)
 DIMENSION = EMBEDDER.identity.dimension
@@ -38,7 +38,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "READ_BATCHES", 2)  # deletions and what they delete in other steps
 
 
-class LosesReplies(MemoryContextStore):
+class LosesReplies(MemoryEntryStore):
     """Does what it is told, but every second reply is lost."""
 
     calls = 0
@@ -83,7 +83,7 @@ class World:
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):
             self.log.create(topic, partitions=2)
-        MemoryContextStore(self.server).open(EMBEDDER.identity)
+        MemoryEntryStore(self.server).open(EMBEDDER.identity)
 
     def send(self, text: str, answer: str | None = None, key: str | None = None, **where: object) -> None:
         context = str(where.get("context", "one"))
@@ -101,7 +101,7 @@ class World:
         self.log.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
 
     def ingest(self, batch: int = 4, lossy: bool = False) -> Ingest:
-        store = (LosesReplies if lossy else MemoryContextStore)(self.server)
+        store = (LosesReplies if lossy else MemoryEntryStore)(self.server)
         chosen = Settings(ingest=IngestSettings(poll=0, batch=batch))
         source = MemorySource(self.log, "texts", "ingest")
         return Ingest(source, store, MemorySink(self.log), EMBEDDER, chosen, Metrics())
@@ -111,7 +111,7 @@ class World:
         solve = SolveSettings(interval=interval, checkpoint_interval=checkpoint_interval, device="cpu")
         weights = (LosesSaves if lossy else MemoryWeightsStore)(self.server)
         stores = weights, MemoryLeaseStore(self.server)
-        return Solver(MemoryContextStore(self.server), *stores, Settings(solve=solve), Metrics())
+        return Solver(MemoryEntryStore(self.server), *stores, Settings(solve=solve), Metrics())
 
     def take_in(self) -> None:
         """An ingest and a solver do all there is to do."""
@@ -166,8 +166,8 @@ class Follower:
     """A responder's memory."""
 
     def __init__(self, server: MemoryServer) -> None:
-        self.memory = ContextMemory(DIMENSION)
-        self.store = MemoryContextStore(server)
+        self.memory = LoadedContexts(DIMENSION)
+        self.store = MemoryEntryStore(server)
 
     def step(self, most: int = 100) -> None:
         for batch in self.store.tail(self.memory.watermarks(), most).batches:
@@ -182,10 +182,10 @@ def turn(worker: Ingest | Solver, times: int = 1) -> None:
             continue
 
 
-def never_saw(world: World) -> tuple[dict[str, Statistics], ContextMemory]:
+def never_saw(world: World) -> tuple[dict[str, Statistics], LoadedContexts]:
     """Statistics and memory of what is left, from nothing."""
     statistics: dict[str, Statistics] = {}
-    memory = ContextMemory(DIMENSION)
+    memory = LoadedContexts(DIMENSION)
     for partition, entry in world.left():
         vectors = EMBEDDER.embed([entry.text])
         memory.append(Batch(partition, entry.offset, [entry], vectors))
@@ -199,7 +199,7 @@ QUESTIONS = ("text number 3", "text", "number 11 again")
 
 
 def answers(
-    memory: ContextMemory, context: str, statistics: Statistics | None
+    memory: LoadedContexts, context: str, statistics: Statistics | None
 ) -> tuple[list[object], list[float]]:
     """What of answers must be equal, and their scores, whose rounding depends on a row's place."""
     projection = solve(statistics, 0.1, "cpu").projection if statistics else None
@@ -213,12 +213,12 @@ def answers(
     return exact, scores
 
 
-def assert_never_seen(world: World, *memories: ContextMemory) -> None:
+def assert_never_seen(world: World, *memories: LoadedContexts) -> None:
     statistics, clean = never_saw(world)
     found = world.statistics()
     assert {c: s.digest() for c, s in found.items()} == {c: s.digest() for c, s in statistics.items()}
     assert world.server.data.weights.keys() == statistics.keys()
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     batches = store.tail({}, 10_000).batches
     assert [(b.partition, e) for b in batches for e in b.entries] == world.left()
     for memory in memories:
@@ -281,7 +281,7 @@ def test_a_deletion_that_names_no_earlier_offset_is_a_dead_letter(offset: str, k
     assert [(b'"tombstone"' in (letter.value or b"")) for letter in letters] == [True, True]
     assert [
         entry.offset
-        for batch in MemoryContextStore(world.server).tail({}, 9).batches
+        for batch in MemoryEntryStore(world.server).tail({}, 9).batches
         for entry in batch.entries
     ] == [0, 3]
 
@@ -309,7 +309,7 @@ def test_without_a_saved_checkpoint_nothing_is_erased() -> None:
     turn(world.ingest(), 6)
     assert world.server.data.shards[0].pending == {0: 1}
     MemoryWeightsStore(world.server).claim("solver")
-    assert MemoryContextStore(world.server).erase(9, "solver", "") == 0
+    assert MemoryEntryStore(world.server).erase(9, "solver", "") == 0
     assert world.server.data.shards[0].pending == {0: 1}
 
 

@@ -22,14 +22,14 @@ from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.structs import OffsetAndMetadata
 
-from schemas import DeadLetter
-from workers.adapters.kafka import fetching
-from workers.adapters.kafka.batches import MAX_RECORDS
-from workers.adapters.kafka.unpacking import MAX_RECORD
-from workers.dead_letters import dead_letter
-from workers.pending import PendingQueries
-from workers.ports import Record
-from workers.texts import deletion_of, entry_of
+from hurnet.adapters.kafka import fetching
+from hurnet.adapters.kafka.batches import MAX_RECORDS
+from hurnet.adapters.kafka.unpacking import MAX_RECORD
+from hurnet.dead_letters import dead_letter
+from hurnet.ports import Record
+from hurnet.records import deletion_of, entry_of
+from hurnet.responder.pending import PendingQueries
+from hurnet_schemas import DeadLetter
 
 AT = TopicPartition("texts", 0)
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4

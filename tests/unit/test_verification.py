@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.stored.batch import Batch, Entry, ShardState
+from hurnet.errors import StoreGap
+from hurnet.operations.verification import Proof, ShardProof, Verification
+from hurnet.ports import Bounds, Record
+from hurnet.solver import solver as solver_module
+from tests.memory.log import MemoryLog
+from tests.memory.stores import MemoryEntryStore, MemoryWeightsStore
 from tests.unit.test_unlearning import EMBEDDER, Schedule, World
-from workers import solver as solver_module
-from workers.adapters.memory import MemoryContextStore, MemoryWeightsStore
-from workers.adapters.memory_log import MemoryLog
-from workers.core.context import Batch, Entry, ShardState
-from workers.core.features import Features
-from workers.errors import ContextGap
-from workers.ports import Bounds, Record
-from workers.verification import Proof, ShardProof, Verification
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +48,10 @@ class MemoryHistory:
 
 
 def verification(world: World) -> Verification:
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     store.open(EMBEDDER.identity)
     history, contexts = MemoryHistory(world.log), frozenset(world.server.data.contexts)
-    return Verification(history, store, EMBEDDER, Features("none", 32), contexts)
+    return Verification(history, store, EMBEDDER, KernelMap("none", 32), contexts)
 
 
 def whole(world: World) -> Proof:
@@ -167,7 +167,7 @@ def test_a_range_is_compared_alone() -> None:
 def test_a_topic_that_is_shorter_than_the_context_is_refused() -> None:
     world = taught()
     world.server.data.checkpoint.shards[1] = ShardState(6, 6, "")
-    with pytest.raises(ContextGap, match="partition 1 ends at offset 6, but the context has seen 6"):
+    with pytest.raises(StoreGap, match="partition 1 ends at offset 6, but the context has seen 6"):
         whole(world)
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from schemas import TextEvent
+from hurnet.core.stored.batch import EmbedderIdentity, Vectors
+from hurnet.ingest.ingest import Ingest
+from hurnet.ingest.waiting import LEAST_BYTES, Waiting
+from hurnet.ports import Record
+from hurnet.settings.settings import IngestSettings, Settings
+from hurnet_schemas import TextEvent
+from tests.memory.log import MemorySink, MemorySource
+from tests.memory.stores import MemoryEntryStore
 from tests.unit.test_ingest import EMBEDDER, World, turn
-from workers.adapters.memory import MemoryContextStore
-from workers.adapters.memory_log import MemorySink, MemorySource
-from workers.core.context import EmbedderIdentity, Vectors
-from workers.ingest import Ingest
-from workers.ports import Record
-from workers.settings import IngestSettings, Settings
-from workers.waiting import LEAST_BYTES, Waiting
 
 
 def record(partition: int, offset: int, size: int = 9) -> Record:
@@ -69,7 +69,7 @@ def test_long_texts_take_many_short_turns() -> None:
         world.send(TextEvent(text=f"{n} " * 5_000), partition=n % 2)
     source = MemorySource(world.log, "texts", "ingest")
     chosen = Settings(ingest=IngestSettings(poll=0, batch=256))
-    store = MemoryContextStore(world.server)
+    store = MemoryEntryStore(world.server)
     worker = Ingest(source, store, MemorySink(world.log), Slow(), chosen, world.metrics)
     longest, began = 0.0, time.monotonic()
     while len(world.entries()) < 24 and time.monotonic() - began < 30:

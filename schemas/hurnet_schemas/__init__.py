@@ -1,0 +1,25 @@
+"""The wire formats, one file per topic, as JSON in UTF-8. `hurnet schemas` exports their JSON Schema."""
+
+from hurnet_schemas.answer import Answer, Candidate, Receipt, Scores, WeightsReceipt
+from hurnet_schemas.base import DEFAULT_CONTEXT, Coordinates, InvalidMessage, Message
+from hurnet_schemas.dead_letter import DeadLetter
+from hurnet_schemas.query import Query
+from hurnet_schemas.text import TextEvent
+
+MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, DeadLetter)
+
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "MESSAGES",
+    "Answer",
+    "Candidate",
+    "Coordinates",
+    "DeadLetter",
+    "InvalidMessage",
+    "Message",
+    "Query",
+    "Receipt",
+    "Scores",
+    "TextEvent",
+    "WeightsReceipt",
+]

@@ -1,0 +1,116 @@
+"""The command line. Modules of commands import click alone at their top, so that `hurnet --help` is quick."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+
+from hurnet.commands.ask import ask
+from hurnet.commands.contexts import contexts
+from hurnet.commands.dead_letters import dead_letters
+from hurnet.commands.demo import demo
+from hurnet.commands.evaluate import evaluate
+from hurnet.commands.forget import forget
+from hurnet.commands.produce import produce
+from hurnet.commands.repair import repair
+from hurnet.commands.schemas import schemas
+from hurnet.commands.settings import settings
+from hurnet.commands.status import status
+from hurnet.commands.topics import topics
+from hurnet.commands.up import up
+from hurnet.commands.verify import verify
+from hurnet.commands.weights import weights
+from hurnet.commands.worker import ingest, responder, solver
+from hurnet.errors import HurnetError
+from hurnet.visible import visible
+
+EXIT_FAILED = 2
+"""What a person can mend: wrong settings, bad input, a server that is away."""
+
+
+@contextmanager
+def _told_safely() -> Iterator[None]:
+    """Errors are shown without secrets, and without anything that a terminal would obey; those
+    of ours end a command with one clear line."""
+    try:
+        yield
+    except HurnetError as error:
+        raise _Failed(_safe(error)) from error
+    except click.ClickException as error:
+        error.message = _safe(error.message)  # type: ignore[misc]  # final for those who define errors
+        raise
+
+
+def _safe(error: object) -> str:
+    from hurnet.settings.redaction import redacted
+
+    return visible(redacted(str(error)), keep="\n")
+
+
+class _Failed(click.ClickException):
+    exit_code = EXIT_FAILED
+
+
+class _Commands(click.Group):
+    """Lists commands in the order given, and ends errors of ours with one clear line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return list(self.commands)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _told_safely():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _told_safely():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hurnet-stream", prog_name="hurnet")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of settings (default: the file named by HURNET_CONFIG). See `hurnet settings`.",
+)
+def hurnet(config: Path | None) -> None:
+    """Texts stream in through Kafka; questions are answered from all of them, each answer with its receipt.
+
+    Start with `hurnet demo`, or with `hurnet up --workers` for a system of your own on this machine.
+    """
+    if config:
+        os.environ["HURNET_CONFIG"] = str(config.absolute())  # for the processes that a command starts, too
+
+
+for _command in (
+    *(demo, up, topics, produce, ask, forget, contexts, dead_letters, status),
+    *(verify, repair, weights, evaluate),
+    *(ingest, solver, responder, settings, schemas),
+):
+    hurnet.add_command(_command)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(_safe("".join(traceback.format_exception(kind, error, trace))))
+
+
+def main() -> None:
+    sys.excepthook = _uncaught
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that can't show a letter must not end a command.
+            stream.reconfigure(errors="backslashreplace")
+    hurnet(prog_name="hurnet")
+
+
+if __name__ == "__main__":
+    main()

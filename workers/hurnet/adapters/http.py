@@ -1,0 +1,185 @@
+"""/metrics, /livez and /readyz on threads of their own, for probes: GET and HEAD, a request per connection.
+
+Whatever a client does, it costs little: a request has a size and a time to come in, connections have a
+number, and the oldest makes room for the newest, so that those who stay silent can't keep probes out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from threading import Lock, Thread
+from typing import Any, Final
+
+import structlog
+from typing_extensions import override
+
+from hurnet.errors import ConfigurationError
+from hurnet.settings.addresses import shown
+
+log = structlog.get_logger()
+
+Page = Callable[[], tuple[int, str, bytes]]
+"""Returns (status, content type, body)."""
+
+TEXT = "text/plain; charset=utf-8"
+REQUEST_BYTES: Final = 8 << 10
+"""Of request line and headers together."""
+READ_AWAY_BYTES: Final = 1 << 20
+REQUEST_S: Final = 5.0
+"""For a request to come in, and again for its answer to go out."""
+MOST_CONNECTIONS: Final = 32
+
+
+class ProbeServer:
+    """Serves the given pages by path until closed. Raises `ConfigurationError` if it can't bind."""
+
+    def __init__(self, host: str, port: int, pages: dict[str, Page]) -> None:
+        try:
+            self._server = _Server(host, port, type("Handler", (_Handler,), {"pages": pages}))
+        except OSError as error:
+            raise ConfigurationError(
+                f"can't serve metrics on {shown(host, port)} (HURNET_METRICS_HOST, _PORT): {error.strerror}"
+            ) from error
+        self.url = f"http://{shown(*self._server.socket.getsockname()[:2])}"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="probes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 2 * MOST_CONNECTIONS
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: dict[socket.socket, None] = {}  # the oldest first
+        self._lock = Lock()
+        self.address_family, address = _address(host, port)
+        super().__init__(address, handler)
+
+    @override
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6 and self.server_address[0] == "::":
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # of both kinds, as 0.0.0.0 is
+        super().server_bind()
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            if len(self._open) >= MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _end(oldest)
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    @override
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A probe that hangs up, or is too slow, is no news."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("answering a probe failed")
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """IPv4 where a name has both kinds. An IPv6 address keeps its scope."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, address
+
+
+def _end(connection: socket.socket) -> None:
+    """Its thread, which may be waiting for it, closes it."""
+    with contextlib.suppress(OSError):  # it had ended already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: Mapping[str, Page]
+    server_version = "hurnet"
+    sys_version = ""
+
+    @override
+    def setup(self) -> None:
+        super().setup()
+        head, too_long = _head(self.connection)
+        self.connection.settimeout(REQUEST_S)
+        self.rfile = io.BytesIO(head)  # of what follows, no page of ours wants anything
+        if too_long:
+            self.requestline = self.request_version = self.command = ""
+            self.send_error(too_long)
+            _read_away(self.connection)
+
+    def do_GET(self) -> None:
+        self._answer(*self._page())
+
+    do_HEAD = do_GET
+
+    def _page(self) -> tuple[int, str, bytes]:
+        page = self.pages.get(self.path.partition("?")[0])
+        if page is None:
+            return HTTPStatus.NOT_FOUND, TEXT, b"not found\n"
+        try:
+            return page()
+        except Exception:
+            log.exception("a page of the probes failed", path=self.path)
+            return HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, b"failed; see the log\n"
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    @override
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A line, which repeats nothing of the request. What the base class doesn't know is a method."""
+        status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
+        self._answer(status, TEXT, f"{status.phrase.lower()}\n".encode())
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        """Probes come every few seconds; they are no news."""
+
+
+def _head(connection: socket.socket) -> tuple[bytes, HTTPStatus | None]:
+    """Request line and headers, or what there was of them at the end; or what is too long about them."""
+    deadline, read = time.monotonic() + REQUEST_S, bytearray()
+    while len(read) <= REQUEST_BYTES:
+        connection.settimeout(max(0.001, deadline - time.monotonic()))
+        part = connection.recv(REQUEST_BYTES)
+        read += part
+        if not part or b"\r\n\r\n" in read or b"\n\n" in read:
+            return bytes(read), None
+    headers = b"\n" in read
+    return b"", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if headers else HTTPStatus.REQUEST_URI_TOO_LONG
+
+
+def _read_away(connection: socket.socket) -> None:
+    """Of what is left unread some, or the kernel would take the answer back when the connection is closed."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(0.2)
+    for _ in range(READ_AWAY_BYTES // REQUEST_BYTES):
+        if not connection.recv(REQUEST_BYTES):
+            return

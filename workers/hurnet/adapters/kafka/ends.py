@@ -1,0 +1,111 @@
+"""The ends of topics, asked by a thread of its own: a worker's turn never waits for them.
+
+Not by the consumer's own connection: a broker answers nothing on it while a fetch waits for records.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.consumer.fetcher import IsolationLevel
+
+from hurnet.adapters.kafka.connection import connect, milliseconds, translated
+from hurnet.ports import EndOffsets
+from hurnet.settings.settings import KafkaSettings
+
+_log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.25
+"""Between two questions at least, whatever is wanted."""
+RETRY_S = 1.0
+"""After one that failed."""
+
+
+class Ends:
+    """What was last heard of the topics that someone asked for."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._timeout_ms = max(1_000, milliseconds(settings.request_timeout))
+        self._known: dict[str, EndOffsets] = {}
+        self._wanted: set[str] = set()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def of(self, topic: str, max_age_s: float) -> EndOffsets | None:
+        """The last answer there was; a new one is asked for if it is older than `max_age_s`."""
+        known = self._known.get(topic)
+        if known is None or time.monotonic() - known.asked > max_age_s:
+            self._want(topic)
+        return known
+
+    def close(self) -> None:
+        """The thread ends with the request it is in, if there is one."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _want(self, topic: str) -> None:
+        with self._changed:
+            self._wanted.add(topic)
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._run, name="kafka-ends", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        admin: Any = None
+        while (topic := self._next()) is not None:
+            try:
+                admin = admin or connect(KafkaAdminClient, self._settings)
+                self._ask(admin, topic)
+                self._closing.wait(INTERVAL_S)
+            except Exception as error:  # the thread must go on; unknown for too long is what readiness tells
+                _log.debug("the end of %s is not known: %s", topic, error)
+                _close(admin)
+                admin = None
+                self._closing.wait(RETRY_S)
+        _close(admin)
+
+    def _next(self) -> str | None:
+        """The next topic wanted; None when closing."""
+        with self._changed:
+            while not self._wanted and not self._closing.is_set():
+                self._changed.wait()
+            return None if self._closing.is_set() else self._wanted.pop()
+
+    def _ask(self, admin: Any, topic: str) -> None:
+        asked = time.monotonic()
+        with translated(f"asking for the end of {topic}"):
+            described = admin.describe_topics([topic])[0]
+            error = kafka_errors.for_code(described["error_code"])
+            if error is not kafka_errors.NoError:
+                raise error(topic)
+            partitions = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
+            written = self._offsets(admin, partitions, IsolationLevel.READ_UNCOMMITTED)
+            readable = self._offsets(admin, partitions, IsolationLevel.READ_COMMITTED)
+        found = described.get("topic_id")
+        self._known[topic] = EndOffsets(asked, written, readable, uuid.UUID(str(found)).hex if found else "")
+
+    def _offsets(
+        self, admin: Any, partitions: list[TopicPartition], isolation: IsolationLevel
+    ) -> dict[int, int]:
+        found = admin.list_partition_offsets(
+            dict.fromkeys(partitions, OffsetSpec.LATEST), isolation, self._timeout_ms
+        )
+        return {at.partition: end.offset for at, end in found.items()}
+
+
+def _close(admin: Any) -> None:
+    if admin is not None:
+        admin.close()

@@ -1,0 +1,80 @@
+"""Consumer groups, looked at from outside: who is in them, what each member reads, how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from hurnet.adapters.kafka.connection import connect, translated
+from hurnet.errors import ConfigurationError
+from hurnet.settings.settings import KafkaSettings
+
+_WAIT_S = 0.2
+_NO_GROUP = kafka_errors.GroupIdNotFoundError.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A running worker, as its group knows it."""
+
+    client: str
+    host: str
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The members of a group, and the next offset it has committed for each partition of its topic."""
+
+    name: str
+    topic: str
+    members: tuple[Member, ...]
+    committed: Mapping[int, int]
+
+
+def groups(settings: KafkaSettings, topics: Mapping[str, str]) -> list[Group]:
+    """Those of these names that read the topics given for them; one that nobody was ever in has no members.
+
+    Raises as `connect` does, and `ConfigurationError` if we may not look."""
+    with closing(connect(KafkaAdminClient, settings)) as admin, translated("looking up consumer groups"):
+        described = _described(admin, list(topics), settings.request_timeout)
+        offsets = admin.list_group_offsets(dict.fromkeys(topics))
+        return [_group(name, topic, described[name], offsets.get(name, {})) for name, topic in topics.items()]
+
+
+def _described(admin: Any, names: list[str], patience_s: float) -> Mapping[str, Any]:
+    """Where nobody was in a group yet brokers first make the topic that they keep groups in."""
+    deadline = time.monotonic() + patience_s
+    described: Mapping[str, Any] | None = None
+    while described is None:
+        try:
+            described = admin.describe_groups(names)
+        except kafka_errors.CoordinatorNotAvailableError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_WAIT_S)
+    for name, group in described.items():
+        if group["error"] and _NO_GROUP not in group["error"]:
+            raise ConfigurationError(f"looking up the consumer group {name}: {group['error']}")
+    return described
+
+
+def _group(name: str, topic: str, described: Any, offsets: Mapping[TopicPartition, Any]) -> Group:
+    members = tuple(_member(member, topic) for member in described["members"])
+    committed = {at.partition: found.offset for at, found in offsets.items() if at.topic == topic}
+    return Group(name, topic, members, committed)
+
+
+def _member(described: Any, topic: str) -> Member:
+    assigned = (described["member_assignment"] or {}).get("assigned_partitions", ())
+    partitions = [
+        partition for each in assigned if each["topic"] == topic for partition in each["partitions"]
+    ]
+    return Member(described["client_id"], described["client_host"].lstrip("/"), tuple(sorted(partitions)))

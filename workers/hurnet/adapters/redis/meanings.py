@@ -1,0 +1,110 @@
+"""What the client's exceptions mean, in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import redis
+from redis.sentinel import MasterNotFoundError
+
+from hurnet.errors import ConfigurationError, HurnetError, RedisFailing, Unreadable
+
+# What the client's exception classes and the server's error codes mean; the first that is met counts.
+_MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
+    (
+        "AuthenticationError AuthenticationWrongNumberOfArgsError NOAUTH WRONGPASS",
+        ConfigurationError,
+        "asks for a password, or refuses the one it got: set HURNET_REDIS_PASSWORD"
+        " (and HURNET_REDIS_USERNAME for an ACL user)",
+    ),
+    (
+        "NoPermissionError AuthorizationError NOPERM",
+        ConfigurationError,
+        "forbids its user what is needed ({text}): grant +@all on the keys of HURNET_REDIS_PREFIX",
+    ),
+    (
+        "ReadOnlyError READONLY",
+        RedisFailing,
+        "is a replica and takes no writes: wait for the failover, or set HURNET_REDIS_URL to the primary",
+    ),
+    (
+        "OutOfMemoryError OOM",
+        RedisFailing,
+        "is full: raise its maxmemory; nothing is lost, this worker waits",
+    ),
+    (
+        "MISCONF",
+        RedisFailing,
+        "can't write to its disk: free some space, and see its log; nothing is lost, this worker waits",
+    ),
+    ("NOREPLICAS", RedisFailing, "has too few replicas in reach to take writes (min-replicas-to-write)"),
+    ("BusyLoadingError LOADING", RedisFailing, "is loading its data"),
+    ("BUSY", RedisFailing, "is busy with a script"),
+    (
+        "ClusterCrossSlotError CROSSSLOT MovedError AskError MOVED",
+        ConfigurationError,
+        "is a node of a Redis Cluster; one server (with replicas) is needed",
+    ),
+    (
+        "ClusterDownError TryAgainError CLUSTERDOWN MASTERDOWN TRYAGAIN",
+        RedisFailing,
+        "belongs to a group that is down ({text})",
+    ),
+    (
+        "WRONGTYPE",
+        Unreadable,
+        "holds another program's data under our keys: set HURNET_REDIS_PREFIX to a name of your own",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        ConfigurationError,
+        "has a certificate that can't be verified: set HURNET_REDIS_CA_FILE ({text})",
+    ),
+    (
+        "NO_CERTIFICATE_OR_CRL_FOUND KEY_VALUES_MISMATCH PEM",
+        ConfigurationError,
+        "can't be reached with these certificate files ({text})",
+    ),
+    ("TimeoutError", RedisFailing, "did not answer in time"),
+    ("ConnectionError", RedisFailing, "can't be reached ({text})"),
+    ("ResponseError", ConfigurationError, "can't do what is needed ({text})"),
+)
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Raise ours in place of the client's exceptions."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise _translation(error, place) from error
+
+
+def _translation(error: redis.RedisError, place: str) -> HurnetError:
+    if isinstance(error, MasterNotFoundError):
+        return _no_primary(str(error), place)
+    text = str(error).rpartition("caused error: ")[
+        2
+    ]  # a pipeline's message begins with the command and its data
+    met = {kind.__name__ for kind in type(error).__mro__} | set(re.findall(r"[A-Z_]{3,}", text))
+    for names, kind, meaning in _MEANINGS:
+        if met & set(names.split()):
+            return kind(f"{place} {meaning.format(text=text[:200])}")
+    return HurnetError(f"{place}: {type(error).__name__}: {text[:200]}")
+
+
+def _no_primary(text: str, place: str) -> HurnetError:
+    text = re.sub(r"<redis\..*?\)>\)>\)> - ", "", text)  # which client said so
+    if re.search("Authentication|NOAUTH|WRONGPASS|NoPermission", text):
+        return ConfigurationError(
+            f"{place}: the Sentinels refuse us: set HURNET_REDIS_SENTINEL_PASSWORD"
+            " (and HURNET_REDIS_SENTINEL_USERNAME for an ACL user)"
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return ConfigurationError(
+            f"{place}: the Sentinels' certificate can't be verified: set HURNET_REDIS_CA_FILE ({text[:300]})"
+        )
+    return RedisFailing(f"{place}: no Sentinel names a primary ({text[:300]})")

@@ -1,0 +1,183 @@
+"""`hurnet evaluate`: try your own questions before you deploy anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hurnet.operations.evaluation import Asked, Evaluation, Figures
+    from hurnet_schemas import TextEvent
+
+TIMED = 200
+"""Questions asked once more, one at a time, for the latencies."""
+MISSES = 10
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--pairs", required=True, multiple=True, type=_FILE, help="What to teach; may be repeated.")
+@click.option("--queries", required=True, multiple=True, type=_FILE, help="What to ask; may be repeated.")
+@click.option("--embedder", help="Instead of the one in the settings (HURNET_EMBEDDER_NAME).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object of shares and milliseconds.")
+def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str | None, as_json: bool) -> None:
+    """Try your own pairs and questions, without servers.
+
+    Teaches the pairs and asks the queries in memory, by the code that the workers run, and counts the right
+    answers. Files hold a JSON object a line: {"text": ..., "answer": ...}. All pairs share one context, and
+    none ages, whatever the settings say: they have no time.
+    """
+    from hurnet.adapters.embedders import load
+    from hurnet.core.rule.rule import Scoring
+    from hurnet.operations.evaluation import Evaluation, figures
+    from hurnet.settings import settings
+    from hurnet.terminal.screen import hush, say_json
+
+    hush()
+    chosen = settings.load()
+    scoring = Scoring(p=chosen.responder.p, length_penalty=chosen.responder.length_penalty)
+    evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve, scoring)
+    notes = _teach(evaluation, [event for path in pairs for event in _read(path, "pairs")])
+    questions = {str(path): list(_read(path, "queries")) for path in queries}
+    asked = {name: _ask(evaluation, name, events) for name, events in questions.items()}
+    every = [question for group in asked.values() for question in group]
+    threshold = chosen.responder.threshold
+    report = {
+        **_shown(figures(every, threshold)),
+        "files": {name: _shown(figures(group, threshold)) for name, group in asked.items()},
+        "latency_ms": _latencies(evaluation, [q for group in questions.values() for q in group]),
+        "rows": evaluation.rows,
+        "threshold": threshold,
+        "embedder": embedder or chosen.embedder.name,
+        "notes": notes,
+    }
+    if as_json:
+        say_json(report)
+    else:
+        _print(report, every)
+
+
+def _read(path: Path, what: str) -> Iterator[TextEvent]:
+    """The events of a file; a bad line ends the command, since a figure over fewer would mislead."""
+    from hurnet.terminal.lines import read_lines
+    from hurnet_schemas import InvalidMessage, TextEvent
+
+    with path.open("rb") as file:
+        for line in read_lines(file):
+            try:
+                event = TextEvent.decode(line.raw)
+            except InvalidMessage as error:
+                raise click.ClickException(f"{path}, line {line.number}: {error}") from None
+            if what == "queries" and event.answer is None:
+                raise click.ClickException(f'{path}, line {line.number}: a query needs the expected "answer"')
+            yield event
+
+
+def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
+    from hurnet.operations.evaluation import TAUGHT_AT_ONCE, in_blocks
+
+    with _progress("teaching", len(events)) as bar:
+        for block in in_blocks(events, TAUGHT_AT_ONCE):
+            evaluation.teach(block)
+            bar.update(len(block))
+    notes = [f"weights not used: {reason}" for reason in evaluation.solve()]
+    if evaluation.put_aside:
+        notes.append(f"{len(evaluation.put_aside)} texts embed to zero and were not taught")
+    return notes
+
+
+def _ask(evaluation: Evaluation, name: str, events: Sequence[TextEvent]) -> list[Asked]:
+    from hurnet.operations.evaluation import ASKED_AT_ONCE, in_blocks
+
+    asked: list[Asked] = []
+    with _progress(f"asking {Path(name).name}", len(events)) as bar:
+        for block in in_blocks(events, ASKED_AT_ONCE):
+            asked += evaluation.ask(block)
+            bar.update(len(block))
+    return asked
+
+
+def _progress(label: str, length: int) -> Any:
+    import sys
+
+    from hurnet.visible import visible
+
+    return click.progressbar(length=length, label=visible(label), file=sys.stderr)
+
+
+def _latencies(evaluation: Evaluation, questions: Sequence[TextEvent]) -> dict[str, float]:
+    import numpy as np
+
+    step = max(1, len(questions) // TIMED)
+    seconds = evaluation.time(questions[::step][:TIMED]) or [0.0]
+    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
+
+
+def _shown(figures: Figures) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(figures)
+
+
+def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:
+    from hurnet.terminal.screen import console, facts, table
+
+    out = console()
+    rows = [(name, *_cells(share)) for name, share in report["files"].items()]
+    if len(rows) > 1:
+        rows.append(("all", *_cells(report)))
+    headings = (
+        "file",
+        ">queries",
+        ">rule",
+        ">nearest",
+        ">weights",
+        ">local",
+        ">words",
+        ">MRR",
+        ">covered",
+        ">right",
+    )
+    out.print(table(headings, rows))
+    out.print(
+        facts(
+            [
+                ("context", f"{report['rows']} entries, embedder {report['embedder']}"),
+                (
+                    "covered, right",
+                    f"share at or above the threshold {report['threshold']:g}, and right among them",
+                ),
+                (
+                    "latency",
+                    f"p50 {report['latency_ms']['p50']} ms, p99 {report['latency_ms']['p99']} ms, alone",
+                ),
+                *(("note", note) for note in report["notes"]),
+            ]
+        )
+    )
+    misses = sorted((q for q in asked if not q.right()), key=lambda q: -q.score())[:MISSES]
+    if misses:
+        out.print(table(("question", "expected", "answered", ">score"), map(_miss, misses), "surest misses"))
+
+
+def _cells(share: dict[str, Any]) -> tuple[str, ...]:
+    parts = share["parts"]
+    shares = (share["accuracy"], *(parts[part] for part in ("memory", "weights", "local", "words")))
+    right = share["accuracy_covered"]
+    return (
+        str(share["queries"]),
+        *(f"{value:.1%}" for value in shares),
+        f"{share['mrr']:.3f}",
+        f"{share['coverage']:.1%}",
+        "-" if right is None else f"{right:.1%}",
+    )
+
+
+def _miss(question: Asked) -> tuple[str, str, str, str]:
+    best = question.ranking.best
+    return question.text, question.expected, best.answer if best else "-", f"{question.score():.2f}"

@@ -1,0 +1,33 @@
+"""`hurnet schemas`: the JSON Schema of each message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write NAME.json into this folder instead of one JSON object to standard output.",
+)
+def schemas(out: Path | None) -> None:
+    """Print the JSON Schema of each message on the wire."""
+    from hurnet.terminal.screen import say
+    from hurnet_schemas import MESSAGES
+
+    known = {message.__name__: message.model_json_schema() for message in MESSAGES}
+    if out is None:
+        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, schema in known.items():
+            file = out / f"{name}.json"
+            file.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            say(str(file))
+    except OSError as error:
+        raise click.UsageError(f"can't write to {out}: {error.strerror}") from None

@@ -1,0 +1,79 @@
+"""`hurnet weights`: the columns of W themselves (equation 3), for use where there is no context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hurnet_schemas.base import DEFAULT_CONTEXT
+
+if TYPE_CHECKING:
+    from hurnet.core.statistics.statistics import Statistics
+    from hurnet.settings.settings import SolveSettings
+
+AT_ONCE = 1_024
+"""Columns solved and printed together: bounds the memory they take."""
+
+
+@click.command()
+@click.option("--context", default=DEFAULT_CONTEXT, show_default=True, metavar="C", help="Whose weights.")
+@click.option("--answer", "answers", multiple=True, metavar="A", help="Only of this answer, repeatable.")
+def weights(context: str, answers: tuple[str, ...]) -> None:
+    """Print the weights of each answer.
+
+    A JSON object a line: {"answer": ..., "weights": [...]}, and with an intercept its "bias". An answer's
+    score for a text is their inner product with the text's embedding (a vector of length 1; its kernel
+    features where the settings name some), plus the bias. They are solved from the solver's last checkpoint
+    by its settings, and refined against the exact sums until they are right to about the last bit.
+    Responders need none of this: it is for a classifier elsewhere.
+    """
+    from hurnet.adapters.redis import connect
+    from hurnet.core.solve.window import Window
+    from hurnet.errors import StoreError
+    from hurnet.settings import settings
+    from hurnet.terminal.learned import learned
+    from hurnet.terminal.screen import hush, say
+
+    hush()
+    chosen = settings.load()
+    connection = connect(chosen.redis)
+    try:
+        features, checkpoint = learned(chosen, connection)
+    finally:
+        connection.close()
+    window = Window(chosen.solve.half_life_ms, checkpoint.pane)
+    statistics = window.combined(checkpoint.statistics, context)
+    if statistics is None:
+        raise StoreError(f"no pairs have been learned of a context {context!r}")
+    if unknown := [answer for answer in answers if answer not in statistics.sums]:
+        raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
+    wanted = list(dict.fromkeys(answers)) or sorted(statistics.sums)
+    ridge, correction = _print(statistics, wanted, chosen.solve, window.unit)
+    say(
+        f"{len(wanted):,} answers from {statistics.count / window.unit:,.0f} pairs, features"
+        f" {features.identity}, ridge {ridge:g}, last correction {correction:.1e}",
+        err=True,
+    )
+
+
+def _print(
+    statistics: Statistics, answers: list[str], chosen: SolveSettings, unit: int
+) -> tuple[float, float]:
+    """All columns; returns λ, and the largest relative correction that refinement ended with."""
+    from hurnet.core.solve.solve import solve, solve_weights
+    from hurnet.terminal.screen import say_json
+
+    how = chosen.device, chosen.intercept
+    ridge = chosen.ridge
+    if ridge == "gcv":
+        ridge = solve(statistics, ridge, chosen.device, intercept=chosen.intercept).certificate.ridge
+    correction = 0.0
+    for first in range(0, len(answers), AT_ONCE):
+        part = answers[first : first + AT_ONCE]
+        columns = solve_weights(statistics, part, ridge * unit, *how)
+        correction = max(correction, columns.correction)
+        for i, answer in enumerate(part):
+            bias = {} if columns.bias is None else {"bias": float(columns.bias[i])}
+            say_json({"answer": answer, "weights": columns.weights[:, i].tolist(), **bias})
+    return ridge, correction

@@ -1,0 +1,1 @@
+"""Mathematics and types alone: no I/O, no clock, no logging."""

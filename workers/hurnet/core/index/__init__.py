@@ -1,0 +1,1 @@
+"""One context in memory: its rows, texts and answers, searched and summed."""

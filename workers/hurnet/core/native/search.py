@@ -1,0 +1,156 @@
+"""scan.c and planes.c for Python: the planes of 4 bits and the search over them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet.core.native import CpuFeature, cores, features, library
+from hurnet.core.stored.batch import Vectors
+
+_POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+_PACK: Final[tuple[Any, ...]] = (_POINTER, _LONG, _LONG, _LONG, *[_POINTER] * 6)
+_SEARCH: Final[tuple[Any, ...]] = (
+    _POINTER,
+    _LONG,
+    _LONG,
+    _POINTER,
+    _LONG,
+    _LONG,
+    _POINTER,
+    _INT,
+    _LONG,
+    _POINTER,
+)
+
+_SHARED: Final = 1024
+"""Rows from which packing gains by a second thread."""
+
+Integers = NDArray[np.int64]
+
+BLOCK_BYTES: Final = 88
+"""Of the struct `Block` of scan.h."""
+
+
+class Found(NamedTuple):
+    """The best rows of each query, at most k, and their cosines. For all queries together, `valued` is how
+    many rows the upper four bits left, where they were asked, and `looked` how many were compared in the
+    end."""
+
+    nearest: list[tuple[Integers, NDArray[np.float64]]]
+    valued: int
+    looked: int
+
+
+def available() -> bool:
+    """Whether the kernels can be called."""
+    return library() is not None
+
+
+def best_level() -> int:
+    """The widest instruction set that this CPU offers, as `search` counts them."""
+    return 2 if CpuFeature.VNNI in features() else 1 if CpuFeature.AVX2 in features() else 0
+
+
+def pack(
+    vectors: Vectors,
+    at: int,
+    planes: NDArray[np.uint8],
+    scale: NDArray[np.uint16],
+    slack: NDArray[np.uint16],
+    norms: Integers,
+) -> None:
+    """Write the two planes of rows (n, d) and what belongs to them from row `at` of a block on. Many rows are
+    shared with a thread, where there is a second core for it."""
+    rows = np.ascontiguousarray(vectors)
+    n, d = rows.shape
+    outputs = [part.ctypes.data for part in (*planes, scale, *slack, norms)]
+
+    def packed(first: int, end: int) -> int:
+        part = rows[first:end]
+        return int(_functions().pack(part.ctypes.data, end - first, d, at + first, *outputs))
+
+    helper = _helper() if n >= _SHARED else None
+    half = n // 32 * 16 if helper else n
+    other = helper.submit(packed, half, n) if helper else None
+    failed = packed(0, half), other and other.result()  # both have ended, whatever becomes of either
+    if any(failed):
+        raise MemoryError("no memory to rotate a row in")
+
+
+@functools.cache
+def _helper() -> ThreadPoolExecutor | None:
+    return ThreadPoolExecutor(1, "pack") if cores() > 1 else None
+
+
+def plane_bytes(dimension: int) -> int:
+    """Bytes of a row in each of the two planes."""
+    return int(_functions().plane_bytes(dimension))
+
+
+def search(
+    table: bytes,
+    queries: Vectors,
+    k: int,
+    exclude: Integers | None = None,
+    level: int | None = None,
+    threads: int = 1,
+) -> Found:
+    """The k best rows of the blocks that `table` describes for queries (n, d); none for one of zeros.
+
+    `exclude` (n, 3) holds 1, partition and offset of an entry that must not answer, or 0. `level` 0 uses no
+    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are shared among
+    `threads`. Raises ValueError for a query that is not on the grid."""
+    n, d = queries.shape
+    size = 1 + 2 * k  # of what is found for a query: how many, their rows, their cosines
+    out = bytearray(8 * (n * size + 2))
+    functions = _functions()
+    failed = functions.search(
+        table,
+        len(table) // BLOCK_BYTES,
+        d,
+        queries.tobytes(),
+        n,
+        k,
+        None if exclude is None else exclude.tobytes(),
+        functions.level if level is None else level,
+        threads,
+        ctypes.byref(_LONG.from_buffer(out)),
+    )
+    if failed > 0:
+        raise ValueError("a query leaves the grid")
+    if failed:
+        raise MemoryError("no memory to search in")
+    numbers = memoryview(out).cast("q")
+    nearest = [
+        (
+            np.frombuffer(out, np.int64, numbers[at], 8 * at + 8),
+            np.frombuffer(out, np.float64, numbers[at], 8 * (at + 1 + k)),
+        )
+        for at in range(0, n * size, size)
+    ]
+    return Found(nearest, numbers[-2], numbers[-1])
+
+
+class _Functions(NamedTuple):
+    pack: Any
+    plane_bytes: Any
+    search: Any
+    level: int
+
+
+@functools.cache
+def _functions() -> _Functions:
+    found = library()
+    if found is None:
+        raise RuntimeError("the kernels are not there")
+    found.hurnet_search.argtypes, found.hurnet_search.restype = list(_SEARCH), _INT
+    pack = found.hurnet_pack_avx2 if CpuFeature.AVX2 in features() else found.hurnet_pack
+    pack.argtypes, pack.restype = list(_PACK), _INT
+    found.hurnet_plane_bytes.argtypes, found.hurnet_plane_bytes.restype = [_LONG], _LONG
+    return _Functions(pack, found.hurnet_plane_bytes, found.hurnet_search, best_level())

@@ -1,0 +1,1 @@
+"""Chapters of the paper that the rule does not need: kernel features and lp similarity."""

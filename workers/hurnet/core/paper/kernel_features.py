@@ -1,0 +1,132 @@
+"""Kernel features: a Mercer kernel (eq. 7, 8) as inner products of vectors on the grid.
+
+Equation 7 as printed integrates a kernel of two times over embeddings, and its types don't match. Built: a
+kernel k of two embeddings, as a mean over random frequencies ω instead of equation 8's sum over
+eigenfunctions (Bochner's theorem; Rahimi & Recht 2007). With M of them drawn once, from a fixed seed,
+
+    gaussian, laplace   φ(x) = (cos ω₁·x, ..., cos ω_M·x, sin ω₁·x, ..., sin ω_M·x)/√M
+    arccosine           φ(x) = √(2/M) (max(0, ω₁·x), ..., max(0, ω_M·x))          (Cho & Saul 2009, order 1)
+
+and ⟨φ(x), φ(x')⟩ nears k(x, x') as 1/√M. So the closed form (eq. 3) over φ nears kernel ridge regression, at
+a size that rows don't change. On unit vectors, with width s and θ the angle between x and x', k is
+
+    exp(-‖x - x'‖²/2s²),    exp(-‖x - x'‖/s),    (sin θ + (π - θ) cos θ)/π.
+
+Width: half of the mean squared distance, s² = E‖x - x'‖²/2 = 1 - ‖E x‖², which is 1, the default, where
+vectors have no direction in common. Taken of the data it would depend on the order in which they arrive.
+
+φ(x) is made in integers, hence the same bytes in any batch and on any machine, as the statistics ask for.
+Frequencies are multiples of 2⁻¹⁶ (of turns, for a cosine) and at most 2²² long, grid rows at most 2¹⁵ steps;
+by Cauchy-Schwarz every partial sum of ω·x is then an integer of at most 2⁵³, which float64 holds. Its
+fraction of a turn, cut to 16 bits, is looked up in a table of cosines on the grid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet.core.grid import SCALE
+from hurnet.core.solve.weights import NO_FEATURES
+from hurnet.core.stored.batch import Vectors
+
+_SIZES: Final = r"(256|512|1024|2048|4096)"
+_WIDTH: Final = r"([1-9][0-9]?(\.[0-9]{1,3})?|0\.0{0,2}[1-9][0-9]{0,2})"
+PATTERN: Final = rf"^(none|arccosine:{_SIZES}|(gaussian|laplace):{_SIZES}(:{_WIDTH})?)$"
+"""What a setting may say: a kernel, the number of features, and, if it is not 1, the width."""
+
+_SEED: Final = 0x4875724E6574
+_UNIT: Final = 1 << 16
+"""Steps in 1 of a frequency, and in one turn of the table of cosines."""
+_LONGEST: Final = float(_UNIT << 22)
+_BLOCK_ROWS: Final = 1024
+
+Floats = NDArray[np.float64]
+_Map = Callable[[Floats], Vectors]
+
+
+class KernelMap:
+    """φ from grid rows (n, `dimension`) to grid rows (n, `size`), both int16. "none" leaves rows as they are.
+
+    `identity` names it with a digest of all that its results depend on: equal identities, equal bytes.
+    Raises ValueError for a `spec` that does not match `PATTERN`.
+    """
+
+    def __init__(self, spec: str, dimension: int) -> None:
+        if not re.fullmatch(PATTERN, spec):
+            raise ValueError(f"features must be none, or kernel:size[:width], not {spec!r}")
+        self.dimension: Final = dimension
+        self.size = dimension
+        self.identity = NO_FEATURES
+        self._frequencies: Floats | None = None
+        if spec != NO_FEATURES:
+            kernel, size, *width = spec.split(":")
+            self.size = int(size)
+            self._draw(kernel, float(width[0]) if width else 1.0)
+            self.identity = f"{spec}/{self._digest()}"
+
+    def __call__(self, rows: Vectors) -> Vectors:
+        """φ of each row. Raises ValueError for rows of another dimension or type."""
+        if rows.dtype != np.int16 or rows.ndim != 2 or rows.shape[1] != self.dimension:
+            raise ValueError(f"rows must be int16 (n, {self.dimension}), not {rows.dtype} {rows.shape}")
+        if self._frequencies is None:
+            return rows
+        mapped = np.empty((len(rows), self.size), np.int16)
+        for at in range(0, len(rows), _BLOCK_ROWS):
+            block = slice(at, at + _BLOCK_ROWS)
+            mapped[block] = self._finish(rows[block].astype(np.float64) @ self._frequencies)
+        return mapped
+
+    def _draw(self, kernel: str, width: float) -> None:
+        """Frequencies (dimension, M) in steps, from the kernel's spectrum, and what follows the product."""
+        draw = np.random.Generator(np.random.PCG64(_SEED))
+        if kernel == "arccosine":
+            self._frequencies = _in_steps(draw.standard_normal((self.dimension, self.size)))
+            self._finish: _Map = _rectified
+            return
+        count = self.size // 2
+        normal = draw.standard_normal((self.dimension, count)) / (2 * math.pi * width)
+        if kernel == "laplace":  # its spectrum is the multivariate Cauchy distribution
+            normal /= np.abs(draw.standard_normal(count))
+        self._frequencies, self._finish = _in_steps(normal), _Waves(count)
+
+    def _digest(self) -> str:
+        state = hashlib.sha256(np.ascontiguousarray(self._frequencies, "<f8").tobytes())
+        if isinstance(self._finish, _Waves):
+            state.update(self._finish.table.astype("<i2").tobytes())
+        return state.hexdigest()[:16]
+
+
+def _in_steps(frequencies: Floats) -> Floats:
+    """Columns (d, M) in whole steps; one longer than `_LONGEST`, whose cosine is noise, is shortened."""
+    steps = frequencies * _UNIT
+    lengths = np.sqrt(np.square(steps).sum(axis=0))
+    whole: Floats = np.trunc(steps * np.minimum(1.0, _LONGEST / lengths))
+    return whole
+
+
+class _Waves:
+    """Cosines and sines of angles in units of 2⁻³⁰ turns (n, M), as grid rows (n, 2M)."""
+
+    def __init__(self, count: int) -> None:
+        angles = np.arange(_UNIT) * (2 * math.pi / _UNIT)
+        self.table: Vectors = np.rint(np.cos(angles) * (SCALE / math.sqrt(count))).astype(np.int16)
+
+    def __call__(self, angles: Floats) -> Vectors:
+        steps = (angles.astype(np.int64) + SCALE // 2) // SCALE
+        places = np.concatenate([steps, steps - _UNIT // 4], axis=1) & (_UNIT - 1)  # sin a = cos(a - ¼ turn)
+        waves: Vectors = self.table[places]
+        return waves
+
+
+def _rectified(products: Floats) -> Vectors:
+    """√(2/M) max(0, ω·x) as grid rows, given the products (n, M) of ω in steps."""
+    scale = math.sqrt(2 / products.shape[1]) / _UNIT
+    snapped = np.rint(np.maximum(products, 0.0) * scale)
+    return np.minimum(snapped, SCALE).astype(np.int16)

@@ -1,0 +1,1 @@
+"""The rule that ranks the answers of the nearest entries."""

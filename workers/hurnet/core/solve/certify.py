@@ -1,0 +1,154 @@
+"""What is known of a solution: spectrum (eq. 9), residual and validation (eq. 11), from the statistics alone.
+
+Everything about C that is wanted comes from S = CCᵀ (d, d), so no figure depends on the number of rows, and
+none but the upkeep of S on the number of answers:
+
+    ‖XW - Y‖²_F = tr(YᵀY) - 2 tr(WᵀC) + tr(WᵀGW) = m - tr(PS) - λ tr(PSP)
+
+(with an intercept all centred), the last because GP = I - λP. E = (G + λI)P - I changes that by tr(PES), at
+most ‖E‖·‖PS‖; what is before it loses more, as a small difference of large terms. Leaving one row out needs
+that row's leverage h = xᵀPx, which no statistics hold; but they bound all leverages at once, which puts the
+leave-one-out error between two figures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+
+from hurnet.core.solve.problem import Floats, Problem
+from hurnet.core.solve.weights import Certificate
+
+GRID_STEPS: Final = 57
+"""Values of λ that cross-validation tries, eight a decade, from 10⁻⁶σ₁ (condition 1e6) to 10σ₁, σ₁ of G."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """P, G's eigenvalues (ascending, rounding set to 0), and the identity on the directions inverted.
+
+    `error` is ‖(G + λI)P - identity‖_F, `steps` those of its refinement."""
+
+    projection: torch.Tensor
+    eigenvalues: Floats
+    identity: torch.Tensor
+    method: Literal["cholesky", "eigh"]
+    error: float
+    steps: int = 0
+
+
+def cross_validated(problem: Problem) -> tuple[float, float | None]:
+    """The λ of the least GCV, and that: GCV(λ) = (‖(I-H)Y‖²_F/m) / (tr(I-H)/m)² (Golub, Heath & Wahba 1979).
+
+    H = X(G+λI)⁻¹Xᵀ. With c_j = ‖v_jᵀC‖² = v_jᵀSv_j, over the r eigenvalues σ_j² > 0:
+        ‖(I-H)Y‖²_F = (m - Σ c_j/σ_j²) + Σ c_j λ²/(σ_j²(σ_j²+λ)²),   tr(I-H) = (m - r) + Σ λ/(σ_j²+λ).
+    The first bracket is least squares' own residual. So put, no small difference of large sums depends on λ.
+
+    Rows that don't differ, of which an intercept leaves nothing, have no such σ_j and predict nothing: W = 0
+    whatever λ is, so 0 is as good as any. A score is None where no row is left to validate with.
+    """
+    spectrum, vectors = problem.decomposed
+    eigenvalues = problem.cleaned(spectrum)
+    real = eigenvalues > 0
+    if not real.any():
+        return 0.0, _gcv(problem, problem.energy, 0.0)
+    squares = eigenvalues[real]
+    energy = (vectors * (problem.cross @ vectors)).sum(0).cpu().numpy()[real]
+    beyond = max(0, problem.free - len(squares))
+    floor = max(0.0, problem.energy - float((energy / squares).sum())) if beyond else 0.0
+    grid = np.logspace(-6, 1, GRID_STEPS) * squares[-1]
+    ratios = grid[:, None] / (squares + grid[:, None])  # λ/(σ²+λ), (steps, r)
+    scores = problem.count * (floor + ratios**2 @ (energy / squares)) / (beyond + ratios.sum(1)) ** 2
+    best = int(scores.argmin())
+    return float(grid[best]), float(scores[best])
+
+
+def certificate(
+    problem: Problem,
+    inverse: Inverse,
+    ridge: float,
+    validated: bool = False,
+    score: float | None = None,
+    residual: float | None = None,
+) -> Certificate:
+    """`validated` says that the ridge was chosen by GCV, which was `score`; `residual` is ‖XW - Y‖²_F where
+    it is known exactly."""
+    kept = inverse.eigenvalues[problem.kept(inverse.eigenvalues, ridge)]
+    shifted = kept + ridge
+    freedom = float((kept / shifted).sum())
+    left = _residual(problem, inverse, ridge) if residual is None else residual
+    least, *quartiles, most = _quartiles(inverse.eigenvalues)
+    return Certificate(
+        count=problem.count,
+        answers=problem.answers,
+        ridge=ridge,
+        ridge_chosen_by="gcv" if validated else "fixed",
+        method=inverse.method,
+        condition=float(shifted[-1] / shifted[0]) if len(shifted) else 1.0,
+        rank=int((inverse.eigenvalues > 0).sum()),
+        effective_rank=_effective_rank(inverse.eigenvalues),
+        degrees_of_freedom=freedom,
+        residual=left / problem.count,
+        gcv=score if validated else _gcv(problem, left, freedom),
+        inverse_error=inverse.error / math.sqrt(problem.dimension),
+        device=problem.gram.device.type,
+        intercept=problem.mean is not None,
+        leave_one_out_bound=_leave_one_out_bound(problem, left, shifted, ridge),
+        optimality_bound=inverse.error,
+        refinement_steps=inverse.steps,
+        residual_exact=residual is not None,
+        eigenvalue_least=least,
+        eigenvalue_lower_quartile=quartiles[0],
+        eigenvalue_median=quartiles[1],
+        eigenvalue_upper_quartile=quartiles[2],
+        eigenvalue_most=most,
+    )
+
+
+def _quartiles(ascending: Floats) -> list[float]:
+    """The least, the three quartiles and the most, between two neighbours in proportion."""
+    values = ascending.tolist()
+    places = [divmod(quarter * (len(values) - 1), 4) for quarter in range(5)]
+    return [((4 - rest) * values[low] + rest * values[low + (rest > 0)]) / 4 for low, rest in places]
+
+
+def _effective_rank(eigenvalues: Floats) -> float:
+    """exp(-Σ p ln p) with p the singular values of X as shares of their sum (Roy & Vetterli 2007, eq. 3)."""
+    singular = np.sqrt(eigenvalues[eigenvalues > 0])
+    shares = singular / singular.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
+
+
+def _residual(problem: Problem, inverse: Inverse, ridge: float) -> float:
+    """‖XW - Y‖²_F by P and S (eq. 11), whose tr(PS) is their dot product, as they are symmetric."""
+    p = inverse.projection
+    explained = torch.vdot(p.ravel(), problem.cross.ravel())
+    if ridge:
+        explained += ridge * torch.vdot(p.ravel(), (problem.cross @ p).ravel())
+    return problem.energy - float(explained)
+
+
+def _gcv(problem: Problem, residual: float, freedom: float) -> float | None:
+    """(‖(I-H)Y‖²_F/m) / (tr(I-H)/m)², None where both are little but the rounding of their differences."""
+    left = problem.free - freedom
+    return float(max(residual, 0.0) * problem.count / left**2) if left > 1e-5 * problem.count else None
+
+
+def _leave_one_out_bound(problem: Problem, residual: float, shifted: Floats, ridge: float) -> float | None:
+    """The most that the mean squared leave-one-out error can be, for rows of length 1; None where unbounded.
+
+    A row's error when it is left out is its residual over 1 - h (Allen 1974), and h = xᵀ(G+λI)⁻¹x is at most
+    ‖x‖²/(σ²min+λ) and, as G holds xxᵀ, at most ‖x‖²/(‖x‖²+λ). An intercept adds 1/m to h, and x is x - μ.
+    """
+    if not len(shifted):
+        return None
+    length = 0.0 if problem.mean is None else float(torch.linalg.vector_norm(problem.mean))
+    rounding = math.sqrt(problem.dimension) / 2**15  # that a row on the grid may be longer than 1
+    square = (1 + rounding + length) ** 2
+    constant = 0.0 if problem.mean is None else 1 / problem.count
+    leverage = constant + square * min(1 / float(shifted[0]), 1 / (square + ridge))
+    return max(residual, 0.0) / problem.count / (1 - leverage) ** 2 if leverage < 1 - 1e-6 else None

@@ -1,0 +1,152 @@
+"""Exponential forgetting, exactly: a pair counts half as much with every half-life that it is older.
+
+That is equations 14 and 15 with μ as the weights of entries, by age. As in stream processing time is cut into
+panes, one half-life each, and a pair belongs to the pane of its own timestamp. Statistics are kept a pane,
+unweighted. While the clock is in pane n a pair of pane p weighs 2^(p - n), or 1 where its pane is to come;
+pairs of panes up to n - PANES, whose weight would be 2^-PANES or less, are left out and their statistics
+dropped. In units of the least weight in the window all weights are integers, so that whatever holds for
+weighted statistics holds here: the same bytes in any order, batches or partitions, and after any deletion.
+When the clock enters the next pane all factors halve, and nothing that is kept has to be touched for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet.core.solve.weights import Weights
+
+if TYPE_CHECKING:
+    from hurnet.core.statistics.statistics import Statistics
+
+PANES: Final = 8
+"""Half-lives after which a pair is forgotten."""
+
+_MARK: Final = "@"
+"""Between a context's name, which can't hold it, and a pane."""
+
+LAST_MS: Final = 32_503_680_000_000
+"""The year 3000. A timestamp beyond it, or as far before 1970, is taken as this: all that a producer sends
+who counts in microseconds is then in one pane, and no difference overflows."""
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What counts while the clock is in pane `now`. With a half-life of 0 nothing ages: all is one pane."""
+
+    half_life_ms: int = 0
+    now: int = 0
+
+    @property
+    def unit(self) -> int:
+        """How many of the least weight in the window a weight of 1 is."""
+        return 1 << (PANES - 1) if self.half_life_ms else 1
+
+    def pane(self, clock_s: float) -> int:
+        """The pane of a time in seconds since the epoch."""
+        return int(clock_s * 1000) // self.half_life_ms if self.half_life_ms else 0
+
+    def panes(self, timestamps_ms: Integers) -> Integers:
+        """The pane of each timestamp."""
+        if not self.half_life_ms:
+            return np.zeros_like(timestamps_ms)
+        panes: Integers = np.clip(timestamps_ms, -LAST_MS, LAST_MS) // self.half_life_ms
+        return panes
+
+    def share(self, pane: int) -> float:
+        """What a pair of this pane weighs: 1 now and in the future, then a power of two, in the end 0."""
+        age = max(0, self.now - pane)
+        return 0.0 if self.forgets(pane) else 2.0**-age
+
+    def forgets(self, pane: int) -> bool:
+        """Whether the pane is older than the window."""
+        return bool(self.half_life_ms) and pane <= self.now - PANES
+
+    def shares(self, timestamps_ms: Integers) -> Floats:
+        """The same by timestamps."""
+        if not self.half_life_ms:
+            return np.ones(len(timestamps_ms))
+        ages = np.clip(self.now - self.panes(timestamps_ms), 0, PANES)
+        return np.where(ages < PANES, np.ldexp(1.0, -ages), 0.0)
+
+    def recency(self, timestamps_ms: Integers) -> Floats:
+        """2^-(half-lives by which each is older than the newest of them), at least 2^-PANES."""
+        if not self.half_life_ms or not len(timestamps_ms):
+            return np.ones(len(timestamps_ms))
+        times = np.clip(timestamps_ms, -LAST_MS, LAST_MS)
+        newest = times.max(where=times < LAST_MS, initial=-LAST_MS)  # no nonsense ages all the others
+        recency: Floats = np.exp2(-np.clip((newest - times) / self.half_life_ms, 0, PANES))
+        return recency
+
+    def key(self, context: str, timestamp_ms: int) -> str | None:
+        """The name of the statistics that a pair belongs to; None where it is older than the window."""
+        if not self.half_life_ms:
+            return context
+        pane = min(max(timestamp_ms, -LAST_MS), LAST_MS) // self.half_life_ms
+        return None if self.forgets(pane) else f"{context}{_MARK}{pane}"
+
+    def forgotten(self, keys: Mapping[str, Statistics]) -> list[str]:
+        """Those of `keys` whose pane is older than the window."""
+        return [key for key in keys if self.half_life_ms and self.forgets(_pane_of(key))]
+
+    def combined(self, statistics: Mapping[str, Statistics], context: str) -> Statistics | None:
+        """The statistics of a context with every pair at its weight, times `unit`; None without any pairs.
+
+        Raises OverflowError where that is more than statistics can hold: 2²⁸ pairs of the newest pane."""
+        if not self.half_life_ms:
+            return statistics.get(context)
+        from hurnet.core.statistics.statistics import Statistics
+
+        parts = {_pane_of(key): part for key, part in statistics.items() if context_of(key) == context}
+        total: Statistics | None = None
+        for pane, part in parts.items():
+            if share := self.share(pane):
+                total = total or Statistics(part.dimension, part.device)
+                total.merge(part, int(share * self.unit))
+        return total
+
+    def in_force(self, weights: Weights) -> Weights:
+        """`weights` that were solved of `combined` and of λ·`unit`, as of pairs that weigh `share`, and of λ.
+
+        All factors are powers of two, so nothing is rounded. Figures that rest on the number of rows go: a
+        pair of the newest pane is no longer `unit` independent ones."""
+        if not self.half_life_ms:
+            return weights
+        figures, unit = weights.certificate, self.unit
+        spectrum = {name: getattr(figures, name) / unit for name in figures.as_dict() if "eigenvalue" in name}
+        aged = replace(
+            figures,
+            count=figures.count / unit,
+            ridge=figures.ridge / unit,
+            gcv=None,
+            leave_one_out_bound=None,
+            half_life=self.half_life_ms / 1000,
+            pane=self.now,
+            **spectrum,
+        )
+        shift = weights.intercept and replace(weights.intercept, count=weights.intercept.count / unit)
+        return Weights(weights.projection * unit, aged, shift)
+
+
+NOTHING_AGES: Final = Window()
+
+
+def context_of(key: str) -> str:
+    """The context whose statistics a key names."""
+    return key.partition(_MARK)[0]
+
+
+def identity(features: str, half_life_ms: int) -> str:
+    """What statistics are of: features (their identity), in panes or not."""
+    return f"{features}, half-life {half_life_ms} ms" if half_life_ms else features
+
+
+def _pane_of(key: str) -> int:
+    return int(key.partition(_MARK)[2])

@@ -1,0 +1,1 @@
+"""What is stored of a text: entries as columns, in batches, and how both become bytes."""

@@ -1,0 +1,161 @@
+"""Batches as bytes: entries by columns in msgpack, vectors as int16 little endian, both under a checksum.
+
+A store holds what its disk and its operator made of what was written, so reading trusts nothing: whatever
+comes out of `unpack` is a batch that `check` would have let in.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+from crc32c import crc32c
+
+from hurnet.core.formats import DELETION, check_format
+from hurnet.core.grid import check_grid, zero_rows
+from hurnet.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Vectors
+from hurnet.core.stored.entries import Entries
+from hurnet.core.stored.entries_codec import BY_COLUMNS, MAX_ROWS, pack_entries, unpack_entries
+
+_HEADER = struct.Struct("<BI")  # format, checksum
+
+
+class Packed(NamedTuple):
+    """A batch's entries (with format and the checksum of both) and its vectors."""
+
+    entries: bytes
+    vectors: bytes
+
+
+def check(batch: Batch, dimension: int, expected: int) -> None:
+    """Raise ValueError unless the batch can follow watermark `expected` in a context of `dimension`."""
+    offsets = batch.columns.offsets
+    if len(offsets) and (offsets[0] <= expected or not (offsets[1:] > offsets[:-1]).all()):
+        raise ValueError(f"offsets of a batch after watermark {expected} must increase: {offsets[:10]}")
+    if batch.partition < 0 or expected < NOTHING or not expected < batch.watermark <= MAX_OFFSET:
+        raise ValueError(f"shard {batch.partition} can't go from watermark {expected} to {batch.watermark}")
+    if len(offsets) and offsets[-1] > batch.watermark:
+        raise ValueError(f"offset {offsets[-1]} lies beyond the batch's watermark {batch.watermark}")
+    if batch.keys and len(batch.keys) != len(batch.entries):
+        raise ValueError(f"{len(batch.keys)} keys for {len(batch.entries)} entries")
+    _check_vectors(batch.vectors, len(batch.entries), dimension)
+
+
+def check_deletion(partition: int, deletion: Deletion, expected: int) -> None:
+    """Raise ValueError unless the deletion can follow watermark `expected`, and deletes what came before."""
+    if partition < 0 or not NOTHING <= expected < deletion.offset <= MAX_OFFSET:
+        raise ValueError(f"a deletion at {deletion.offset} of shard {partition} can't follow {expected}")
+    if any(not 0 <= target < deletion.offset for target in deletion.targets):
+        raise ValueError(f"a deletion at {deletion.offset} can only delete what lies before it")
+
+
+def pack_offsets(offsets: Iterable[int]) -> bytes:
+    """8 bytes each, big-endian: their order as bytes is that of the numbers."""
+    return b"".join(offset.to_bytes(8, "big") for offset in offsets)
+
+
+def unpack_offsets(packed: bytes) -> tuple[int, ...]:
+    """What `pack_offsets` was given. Raises ValueError for anything else."""
+    if len(packed) % 8:
+        raise ValueError(f"{len(packed)} bytes of offsets")
+    return tuple(np.frombuffer(packed, ">i8").tolist())
+
+
+def sorted_offsets(packed: bytes) -> tuple[int, ...]:
+    """The same, in ascending order."""
+    return tuple(sorted(unpack_offsets(packed)))
+
+
+def pack_deletion(deletion: Deletion) -> bytes:
+    """All but its targets."""
+    fields = DELETION, deletion.offset, deletion.timestamp_ms, deletion.key, deletion.context
+    packed: bytes = msgpack.packb(fields)
+    return seal(packed)
+
+
+def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: int, parts: int = 0) -> Batch:
+    """The batch of a deletion. Raises ValueError where anything is off, and `NewerFormat`, which is one."""
+    try:
+        version, *fields = msgpack.unpackb(unseal(packed))
+        check_format("this deletion", int(version), DELETION)
+        offset, timestamp_ms, key, context = fields[:4]  # what a newer program adds is left aside
+        deletion = Deletion(offset, timestamp_ms, key, sorted_offsets(targets), context, parts)
+        check_deletion(partition, deletion, NOTHING)
+    except (msgpack.UnpackException, TypeError) as error:
+        raise ValueError(f"no deletion: {error}") from error
+    return replace(bare(partition, deletion.offset, dimension), deletion=deletion)
+
+
+def pack(batch: Batch) -> Packed:
+    """The batch without its coordinates. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
+    entries = pack_entries(batch.columns)
+    vectors = batch.vectors.astype("<i2", copy=False).tobytes()
+    return Packed(_HEADER.pack(BY_COLUMNS, crc32c(vectors, crc32c(entries))) + entries, vectors)
+
+
+def unpack(partition: int, watermark: int, packed: Packed, dimension: int) -> Batch:
+    """The batch that `pack` was given, its vectors read-only. Raises ValueError where anything is off, and
+    `NewerFormat`, which is one."""
+    entries = _entries(packed)
+    if len(packed.vectors) != 2 * dimension * len(entries):
+        raise ValueError(
+            f"{len(packed.vectors)} bytes of vectors for {len(entries)} entries of dimension {dimension}"
+        )
+    vectors = np.frombuffer(packed.vectors, "<i2").reshape(len(entries), dimension)
+    batch = Batch(partition, watermark, entries, vectors.astype(np.int16, copy=False))
+    check(batch, dimension, NOTHING)
+    return batch
+
+
+def seal(content: bytes) -> bytes:
+    """`content` behind its checksum."""
+    return struct.pack("<I", crc32c(content)) + content
+
+
+def unseal(sealed: bytes) -> bytes:
+    """What `seal` was given. Raises ValueError for anything else."""
+    if len(sealed) < 4 or crc32c(sealed[4:]) != int.from_bytes(sealed[:4], "little"):
+        raise ValueError("checksum mismatch")
+    return sealed[4:]
+
+
+def bare(partition: int, watermark: int, dimension: int) -> Batch:
+    """A batch without entries, which only carries the watermark forward."""
+    return Batch(partition, watermark, (), np.empty((0, dimension), np.int16))
+
+
+def beyond(position: int, batches: Sequence[Batch], head: Batch | None) -> list[Batch]:
+    """What a reader at `position` of a shard is given, of the `batches` whose watermark lies beyond it.
+
+    Where these are all there are, `head` is the bare batch at the shard's watermark as it stood before they
+    were read, and takes the reader over offsets that hold no entries. A head behind the reader is that of a
+    store that lost its tail: the reader is given nothing until the shard has caught up with what it knows.
+    """
+    found = [batches[0].after(position), *batches[1:]] if batches else []
+    reached = found[-1].watermark if found else position
+    return [*found, head] if head and head.watermark > reached else found
+
+
+def _entries(packed: Packed) -> Entries:
+    if len(packed.entries) < _HEADER.size:
+        raise ValueError(f"{len(packed.entries)} bytes of entries")
+    version, checksum = _HEADER.unpack_from(packed.entries)
+    entries = packed.entries[_HEADER.size :]
+    check_format("this batch", version, BY_COLUMNS)
+    if crc32c(packed.vectors, crc32c(entries)) != checksum:
+        raise ValueError("checksum mismatch")
+    return unpack_entries(version, entries)
+
+
+def _check_vectors(vectors: Vectors, rows: int, dimension: int) -> None:
+    if rows > MAX_ROWS:
+        raise ValueError(f"a batch of {rows} rows; at most {MAX_ROWS}")
+    if vectors.dtype != np.int16 or vectors.shape != (rows, dimension):
+        raise ValueError(f"vectors must be int16 ({rows}, {dimension}), not {vectors.dtype} {vectors.shape}")
+    check_grid(vectors)
+    if zero_rows(vectors).any():
+        raise ValueError("a vector is zero: it has no direction to be found by")

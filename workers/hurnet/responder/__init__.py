@@ -1,0 +1,1 @@
+"""The responder: queries from Kafka are answered from all entries, and every answer has a receipt."""

@@ -1,0 +1,132 @@
+"""From a ranking to an answer: whether there is one, its candidates, and the receipt."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from hurnet.core.paper.lp import EUCLIDEAN
+from hurnet.core.rule import rule as answering
+from hurnet.core.rule.rule import Ranking
+from hurnet.core.solve.weights import NO_FEATURES
+from hurnet.core.stored.batch import EmbedderIdentity
+from hurnet.ports import PublishedWeights
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.responder.pending import Pending
+from hurnet.settings.settings import ResponderSettings
+from hurnet.visible import below
+from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, WeightsReceipt
+from hurnet_schemas.answer import MAX_ANSWER_BYTES
+
+_COUNT_BYTES = 64
+"""For the fields that are there only once candidates are."""
+
+
+class Judge:
+    """Writes the answers to queries that were ranked."""
+
+    def __init__(
+        self, memory: LoadedContexts, identity: EmbedderIdentity, settings: ResponderSettings
+    ) -> None:
+        self._memory = memory
+        self._identity = identity
+        self._settings = settings
+
+    def answer(
+        self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, weights: PublishedWeights | None
+    ) -> Answer:
+        """Answer, or abstain with the reason."""
+        reason = self._why_not(query, ranking, embeds)
+        best = ranking.best
+        answer = Answer(
+            id=pending.id,
+            outcome="abstained" if reason else "answered",
+            answer=best.answer if best and not reason else None,
+            reason=reason,
+            receipt=self._receipt(pending, query, ranking, weights),
+        )
+        return self._with_candidates(answer, query, ranking)
+
+    def _with_candidates(self, answer: Answer, query: Query, ranking: Ranking) -> Answer:
+        """As many of the asked for as fit into a message, which is judged before more of them are built."""
+        room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        if room < 0:  # thousands of partitions, each with its watermark
+            answer = answer.model_copy(update={"receipt": None})
+            room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        asked = ranking.candidates[: query.top_k]
+        fitting: list[Candidate] = []
+        for found in asked:
+            candidate = self._candidate(query.context, found)
+            room -= len(candidate.encode()) + 1
+            if room < 0:
+                break
+            fitting.append(candidate)
+        dropped = len(asked) - len(fitting) or None
+        return answer.model_copy(update={"candidates": fitting, "candidates_dropped": dropped})
+
+    def _why_not(self, query: Query, ranking: Ranking, embeds: bool) -> str | None:
+        if not embeds:
+            return "the text has nothing the embedder knows"
+        if ranking.best is None:
+            return f"empty context {query.context!r}"
+        if ranking.best.combined < self._settings.threshold:
+            best = below(ranking.best.combined, self._settings.threshold)
+            return f"best was {best}, below the threshold {self._settings.threshold:g}"
+        return None
+
+    def _candidate(self, context: str, found: answering.RankedAnswer) -> Candidate:
+        index = self._memory.index(context)
+        entry = index.entry(found.row)
+        partition, offset = index.coordinates(found.row)
+        parts = found.parts
+        return Candidate(
+            answer=found.answer,
+            scores=Scores(
+                combined=found.combined,
+                memory=parts.memory,
+                weights=parts.weights,
+                local=parts.local,
+                words=parts.words,
+            ),
+            entry=Coordinates(partition=partition, offset=offset),
+            text=entry.text,
+            metadata=dict(entry.metadata),
+        )
+
+    def _receipt(
+        self, pending: Pending, query: Query, ranking: Ranking, weights: PublishedWeights | None
+    ) -> Receipt:
+        runner_up = ranking.runner_up
+        return Receipt(
+            query=pending.record.coordinates,
+            context=query.context,
+            rows=len(self._memory.index(query.context)),
+            embedder=self._identity.name,
+            fingerprint=self._identity.fingerprint,
+            watermarks=dict(self._memory.watermarks()),
+            weights=_weights_receipt(weights) if weights else None,
+            threshold=self._settings.threshold,
+            p=None if self._settings.p == EUCLIDEAN else self._settings.p,
+            half_life=self._memory.half_life_ms / 1000 or None,
+            margin=ranking.margin,
+            runner_up=runner_up.answer if runner_up else None,
+            seconds=time.monotonic() - pending.received,
+        )
+
+
+def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
+    certificate = published.weights.certificate
+    return WeightsReceipt(
+        version=published.version,
+        watermarks={p: w for p, w in published.watermarks.items() if w >= 0},
+        count=round(certificate.count),
+        ridge=certificate.ridge,
+        condition_number=_finite(certificate.condition),
+        residual=_finite(certificate.residual),
+        features=None if certificate.features == NO_FEATURES else certificate.features,
+        pane=certificate.pane if certificate.half_life else None,
+    )
+
+
+def _finite(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None

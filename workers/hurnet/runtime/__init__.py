@@ -1,0 +1,1 @@
+"""What every worker runs in: the loop, its watchdog, its progress and its logs."""

@@ -1,0 +1,95 @@
+"""Ends a process whose loop does not turn any more: a supervisor can start it again, and nothing else helps.
+
+It counts its own ticks instead of asking a clock, so that a process that was paused for minutes is not ended
+when it goes on. A thread that never gives up the interpreter stops the ticks, too: then faulthandler, which
+needs no interpreter, writes the stacks and ends the process with code 1.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hurnet.settings.settings import LifecycleSettings
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = structlog.get_logger()
+
+STUCK = 70
+"""Exit code of a process that its watchdog ended."""
+TICK_S = 1.0
+_GRACE_S = 30.0  # for faulthandler, which comes after us
+_LAST_WORDS_S = 5.0  # whoever reads our log may be what we hang on
+_FRAMES = 40
+
+
+class Watchdog:
+    """Watches the number of `turns` until closed; none within `hang` seconds ends the process. The first one,
+    which connects and loads, has `start` seconds."""
+
+    def __init__(self, turns: Callable[[], int], settings: LifecycleSettings) -> None:
+        self._turns = turns
+        self._settings = settings
+        self._closed = threading.Event()
+        self._arm(settings.start)
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _watch(self) -> None:
+        last, ticks = self._turns(), 0
+        while not self._closed.wait(TICK_S):
+            turns = self._turns()
+            last, ticks = turns, ticks + 1 if turns == last else 0
+            limit = self._settings.hang if turns else self._settings.start
+            self._arm(limit)
+            if ticks * TICK_S > limit:
+                _end(limit)
+
+    @staticmethod
+    def _arm(limit: float) -> None:
+        faulthandler.dump_traceback_later(limit + _GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr)
+
+
+def _end(limit: float) -> None:
+    words = threading.Thread(target=_say, args=(limit,), name="last words", daemon=True)
+    words.start()
+    words.join(_LAST_WORDS_S)
+    os._exit(STUCK)
+
+
+def _say(limit: float) -> None:
+    log.critical(
+        "the loop has not turned for too long: ending the process, to be started again",
+        seconds=limit,
+        stacks=stacks(),
+    )
+
+
+def stacks() -> dict[str, list[str]]:
+    """Where each thread is, innermost first: places in the code and nothing of what they hold."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return {
+        names.get(ident, f"thread {ident}"): [
+            f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in _walk(innermost)
+        ]
+        for ident, innermost in sys._current_frames().items()
+        if ident != threading.get_ident()
+    }
+
+
+def _walk(innermost: FrameType) -> list[tuple[FrameType, int]]:
+    return list(traceback.walk_stack(innermost))[:_FRAMES]

@@ -1,0 +1,1 @@
+"""All settings: read once, checked together, and explained if they are wrong."""

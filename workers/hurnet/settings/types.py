@@ -1,0 +1,98 @@
+"""The kinds of values that settings have. Each is tried at the start, as far as that goes without a server.
+
+Errors are ValueErrors for pydantic; none repeats the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+
+from hurnet.core.paper.kernel_features import PATTERN
+from hurnet.core.solve.weights import LEAST_RIDGE, MAX_RIDGE
+from hurnet.settings.addresses import check_name
+
+LONGEST_TOPIC: Final = 249
+_TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TOPIC}}}")
+_LONGEST_EXPRESSION: Final = 500
+
+
+def is_topic(name: str) -> bool:
+    """Whether Kafka takes it as a topic's name."""
+    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
+
+
+def matches(expression: str, name: str) -> bool:
+    """Whether `expression` describes the whole of a topic's name.
+
+    By the engine that pydantic brings, whose time grows with the length alone: with Python's own, one name
+    of 249 letters keeps an expression like (a+)+b busy for longer than anybody lives.
+    """
+    try:
+        _matcher(expression).validate_python(name)
+    except ValidationError:
+        return False
+    return True
+
+
+@lru_cache(16)
+def _matcher(expression: str) -> TypeAdapter[str]:
+    _compiled(expression)  # by itself: in the brackets below, `a)|(b` would be right and mean something else
+    return _compiled(rf"^(?:{expression})$", max_length=LONGEST_TOPIC)
+
+
+def _compiled(pattern: str, **limits: Any) -> TypeAdapter[str]:
+    return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern, **limits)])
+
+
+def _checked_features(features: str) -> str:
+    if not re.fullmatch(PATTERN, features):
+        raise ValueError(
+            "must be none, or a kernel (gaussian, laplace, arccosine), a colon and 256, 512, 1024, 2048 or"
+            " 4096; for gaussian and laplace perhaps another colon and a width from 0.001 to 99.999"
+        )
+    return features
+
+
+def _checked_ridge(ridge: float) -> float:
+    if 0 < ridge < LEAST_RIDGE:
+        raise ValueError(f"can't be told from 0 below {LEAST_RIDGE:.2g}")
+    return ridge
+
+
+def _checked_topic(name: str) -> str:
+    if not is_topic(name):
+        raise ValueError("is no name of a topic: 1 to 249 of A-Z a-z 0-9 . _ -")
+    return name
+
+
+def _checked_expression(expression: str) -> str:
+    if len(expression) > _LONGEST_EXPRESSION:
+        raise ValueError(f"is longer than {_LONGEST_EXPRESSION} characters")
+    try:
+        _matcher(expression)
+    except SchemaError as error:
+        reason = str(error).splitlines()[-1].strip().removeprefix("error: ").removeprefix("SchemaError: ")
+        raise ValueError(f"is no regular expression that can be used: {reason}") from None
+    return expression
+
+
+def _checked_address(host: str) -> str:
+    bare = host.removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[^\s/\[\]@]+", bare):
+        raise ValueError("must be an address or a host's name, as in 127.0.0.1, 0.0.0.0 or ::")
+    check_name(bare)
+    return bare
+
+
+Topic = Annotated[str, AfterValidator(_checked_topic)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+TopicExpression = Annotated[str, AfterValidator(_checked_expression)]
+Address = Annotated[str, AfterValidator(_checked_address)]
+KernelFeatures = Annotated[str, AfterValidator(_checked_features)]
+Ridge = Annotated[float, Field(ge=0, lt=MAX_RIDGE), AfterValidator(_checked_ridge)]

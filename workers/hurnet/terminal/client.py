@@ -1,0 +1,139 @@
+"""Asking over Kafka: queries go to their topic, and replies are told by their correlation ids."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import TopicPartition
+
+from hurnet.adapters.kafka.connection import milliseconds, translated
+from hurnet.adapters.kafka.consuming import consumer as consumer_of
+from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.errors import ConfigurationError, HurnetError, UpgradeNeeded
+from hurnet.ports import Outgoing
+from hurnet.settings.settings import KafkaSettings
+from hurnet_schemas import Answer, InvalidMessage, Query
+
+CORRELATION = "correlation-id"
+
+
+class NoReply(HurnetError):
+    """Nobody answered in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to a query of ours, and when it was read (monotonic seconds)."""
+
+    correlation: str
+    answer: Answer
+    received: float
+
+
+class Client:
+    """Asks, and reads only replies written after it was made, in committed transactions.
+
+    Raises `TransientError` where no broker answers and `ConfigurationError` where a topic is missing.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._topic = settings.queries
+        self._answers = settings.answers
+        self._asked: set[str] = set()
+        self._consumer = reader(settings, settings.answers, from_end=True)
+        try:
+            self._sink = KafkaSink(settings)
+        except HurnetError:
+            self._consumer.close()
+            raise
+
+    def send(self, queries: Mapping[str, Query]) -> None:
+        """Send queries under correlation ids of the caller's choice; returns when Kafka has them."""
+        self._asked |= queries.keys()
+        self._sink.send(
+            [
+                Outgoing(self._topic, query.encode(), headers=((CORRELATION, correlation.encode()),))
+                for correlation, query in queries.items()
+            ]
+        )
+
+    def replies(self, timeout: float) -> Iterator[Reply]:
+        """All replies that are there, waiting at most `timeout` seconds for the first; others' too.
+
+        A record that is no answer is passed over: others may write to this topic, too. But an answer to a
+        question of ours that only newer programs can read raises `UpgradeNeeded`.
+        """
+        with translated(f"reading {self._answers}"):
+            batches = self._consumer.poll(timeout_ms=milliseconds(timeout))
+        received = time.monotonic()
+        for record in (record for batch in batches.values() for record in batch):
+            correlation = (dict(record.headers).get(CORRELATION) or b"").decode(errors="replace")
+            answer = read_answer(record.value, correlation in self._asked)
+            if answer is not None and correlation:
+                self._asked.discard(correlation)
+                yield Reply(correlation, answer, received)
+
+    def ask(self, query: Query, timeout: float) -> Answer:
+        """The answer to one query. Raises `NoReply` after `timeout` seconds."""
+        correlation = uuid.uuid4().hex
+        deadline = time.monotonic() + timeout
+        self.send({correlation: query})
+        while (left := deadline - time.monotonic()) > 0:
+            for reply in self.replies(left):
+                if reply.correlation == correlation:
+                    return reply.answer
+        raise NoReply(
+            f"no reply within {timeout:g} s: is a responder running and ready (`hurnet responder`)?"
+            " The question stays in Kafka: whoever reads it answers that it came too late"
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+        self._sink.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_answer(value: bytes | None, ours: bool) -> Answer | None:
+    """The answer in a record, if it is one; `ours` if it replies to a question of this client."""
+    try:
+        return Answer.decode(value)
+    except InvalidMessage as error:
+        if ours and error.reason == "unknown-version":
+            raise UpgradeNeeded(f"a newer hurnet answered: upgrade this one ({error.detail})") from None
+        return None
+
+
+def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
+    """A consumer of all partitions of `topic` that belongs to no group and reads committed records."""
+    consumer: Any = consumer_of(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
+    try:
+        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+        if not partitions:
+            raise ConfigurationError(f"no such topic: {topic} (`hurnet topics --create` makes them)")
+        consumer.assign(partitions)
+        with translated(f"asking for the offsets of {topic}"):
+            begin = consumer.end_offsets(partitions) if from_end else consumer.beginning_offsets(partitions)
+        for partition, offset in begin.items():
+            consumer.seek(partition, offset)
+    except BaseException:
+        consumer.close()
+        raise
+    return consumer
+
+
+def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
+    """Each partition's next offset."""
+    consumer = reader(settings, topic, from_end=True)
+    try:
+        return {at.partition: consumer.position(at) for at in consumer.assignment()}
+    finally:
+        consumer.close()

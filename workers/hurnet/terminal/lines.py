@@ -1,0 +1,141 @@
+"""Lines of a file, validated as text events: what `hurnet produce` sends and what it refuses."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import BinaryIO, Literal
+
+from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
+
+MAX_LINE = 1 << 20
+"""Bytes of a line that are looked at; no valid message is as long."""
+BOM = codecs.BOM_UTF8
+_MARKS = (
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),  # the first begins as UTF-16's does
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+_PIECE = 1 << 16
+
+Format = Literal["auto", "jsonl", "lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with something on it: `number` from 1, `size` in bytes with all empty lines before it."""
+
+    number: int
+    raw: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to Kafka for a line."""
+
+    value: bytes
+    key: bytes | None
+
+
+def read_lines(file: BinaryIO) -> Iterator[Line]:
+    """Line by line, never more than `MAX_LINE` bytes of one; blank lines are passed over.
+
+    A line ends with LF, CR LF or CR. UTF-16 and UTF-32 are read if the file begins with their mark; what is
+    no text in them, or in UTF-8, is left for the parser to refuse, line by line."""
+    size = 0
+    for number, (raw, length) in enumerate(_cut(_in_utf8(file)), start=1):
+        size += length
+        if line := raw.strip():
+            yield Line(number, line, size)
+            size = 0
+
+
+def decoded(line: Line) -> str:
+    """The line as text. Raises `InvalidMessage` if it is none."""
+    try:
+        return line.raw.decode()
+    except UnicodeDecodeError as error:
+        detail = f"byte {error.start} of {len(line.raw)} is not UTF-8 (`iconv` converts other encodings)"
+        raise InvalidMessage("not-utf8", detail) from None
+
+
+def _in_utf8(file: BinaryIO) -> Iterator[bytes]:
+    """The file in pieces, without a byte order mark."""
+    read = getattr(file, "read1", file.read)
+    first: bytes = read(_PIECE)
+    while 0 < len(first) < len(codecs.BOM_UTF32_LE) and (more := read(_PIECE)):
+        first += more
+    pieces = chain([first], iter(lambda: read(_PIECE), b""))
+    encoding = next((name for mark, name in _MARKS if first.startswith(mark)), None)
+    if encoding is None:
+        yield first.removeprefix(BOM)
+        yield from islice(pieces, 1, None)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("hurnet-no-text")
+    for piece in pieces:
+        yield decoder.decode(piece).encode("utf-8", "surrogateescape")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+
+
+def _no_text(error: UnicodeError) -> tuple[str, int]:
+    """Becomes a byte that is not UTF-8 either, so that its line is refused."""
+    return "\udcff", getattr(error, "end", 0)
+
+
+codecs.register_error("hurnet-no-text", _no_text)
+
+
+def _cut(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Lines, as much of each as is looked at, and their whole sizes."""
+    kept, size, after_cr = bytearray(), 0, False
+    for part in (part for piece in pieces for part in piece.splitlines(keepends=True)):
+        size += len(part)
+        if after_cr and part == b"\n":  # a piece ended between the two
+            after_cr = False
+            continue
+        kept += part[: MAX_LINE - len(kept)]
+        after_cr = part.endswith(b"\r")
+        if after_cr or part.endswith(b"\n"):
+            yield bytes(kept), size
+            kept.clear()
+            size = 0
+    if kept:
+        yield bytes(kept), size
+
+
+def parser(style: Format, context: str, key_field: str | None) -> Callable[[Line], Message]:
+    """A function from a line to its message, which raises `InvalidMessage` for one that is none.
+
+    `context` is for lines that name none. `auto` takes the first line's form for all.
+    """
+    chosen = style
+
+    def parse(line: Line) -> Message:
+        nonlocal chosen
+        if chosen == "auto":
+            chosen = "jsonl" if line.raw.startswith(b"{") else "lines"
+        event = TextEvent.decode(line.raw) if chosen == "jsonl" else _plain(line)
+        if context != DEFAULT_CONTEXT and "context" not in event.model_fields_set:
+            event = event.model_copy(update={"context": context})
+            return Message(event.encode(), _key(event, key_field))
+        return Message(line.raw if chosen == "jsonl" else event.encode(), _key(event, key_field))
+
+    return parse
+
+
+def _plain(line: Line) -> TextEvent:
+    """A text, or a text and its answer with a TAB between."""
+    text, tab, answer = decoded(line).partition("\t")
+    fields = {"text": text, "answer": answer} if tab else {"text": text}
+    return TextEvent.decode(json.dumps(fields).encode())
+
+
+def _key(event: TextEvent, field: str | None) -> bytes | None:
+    """The value of a field, or of a metadata key, as the record's key; None where it has none."""
+    if field is None:
+        return None
+    value = getattr(event, field) if field in ("text", "answer", "context") else event.metadata.get(field)
+    return value.encode() if value else None
