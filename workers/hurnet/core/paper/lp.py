@@ -6,7 +6,7 @@
 query count for more than in the cosine, above 2 for less. What is asked of the index is the cosine of J(q),
 on the grid, with each row. Its argmax is exact, as any query's is; rounding J(q) to the grid is part of the
 definition. Rows keep their Euclidean length: dividing by ‖y‖ₚ instead, under which every text is its own best
-match, measured worse below 2 (workers/DECISIONS.md).
+match, measured worse below 2 (docs/decisions, 0058).
 """
 
 from __future__ import annotations

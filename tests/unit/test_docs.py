@@ -1,0 +1,74 @@
+"""The documents name files, modules and functions that exist, and every decision is in the index."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+CODE = re.compile(r"```.*?```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NAMED = re.compile(r"`([\w./]+(?:\.(?:py|c|toml)|/))`(?: \(`(\w+)`\))?")
+"""A file or folder in backticks, and a function or class of it if one follows in parentheses."""
+
+
+def anchors(document: Path) -> set[str]:
+    """What links may name in a document, as GitHub makes it of the headings."""
+    headings = re.findall(r"^#+ (.+)$", CODE.sub("", document.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def sources() -> list[str]:
+    """All files and folders of the code, from the repository's root; folders end in a slash."""
+    rooms = [path for root in ("workers", "schemas", "tests") for path in (ROOT / root).rglob("*")]
+    there = [path for path in (*rooms, *ROOT.iterdir()) if "__pycache__" not in path.parts]
+    return [path.relative_to(ROOT).as_posix() + "/" * path.is_dir() for path in there]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    for link in LINK.findall(CODE.sub("", document.read_text("utf-8"))):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), f"{document.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{document.name} links to {link}"
+
+
+@pytest.mark.parametrize("document", ["docs/architecture.md", "CONTRIBUTING.md", "docs/testing.md"])
+def test_every_file_that_is_named_exists_and_has_the_function_that_is_named(document: str) -> None:
+    there = sources()
+    for name, function in NAMED.findall(CODE.sub("", (ROOT / document).read_text("utf-8"))):
+        found = [path for path in there if f"/{path}".endswith(f"/{name}")]
+        assert found, f"{document} names {name}"
+        if function:
+            source = (ROOT / found[0]).read_text("utf-8")
+            assert re.search(rf"^\s*(def|class) {function}\b", source, re.MULTILINE), (
+                f"{name} has no {function}"
+            )
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def test_every_decision_is_in_the_index_newest_first_and_says_what_it_is() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| \[(\d{4})\]\((\S+)\)", index, re.MULTILINE)
+    assert [name for _, name in listed] == [path.name for path in reversed(DECISIONS)]
+    for path in DECISIONS:
+        title, _, status, _, *rest = path.read_text("utf-8").splitlines()
+        assert title.startswith(f"# {path.name[:4]} · "), path.name
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d · (accepted|superseded by \[\d{4}\]\(\S+\))", status), path.name
+        assert "## Choice" in rest, path.name
+        assert len(rest) <= 60, f"{path.name} is too long to be read at once"
+        (line,) = re.findall(rf"^\| \[{path.name[:4]}\].*$", index, re.MULTILINE)
+        assert ("superseded" in status) == ("superseded" in line), path.name
