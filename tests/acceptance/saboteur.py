@@ -25,7 +25,7 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     "after-delete": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "delete", "after"),
     "before-erase": ("solver", "hurnet.adapters.redis", "RedisEntryStore", "erase", "before"),
     "in-erase": ("solver", "hurnet.adapters.redis", "RedisEntryStore", "erase", "in"),
-    "after-dead-letters": ("ingest", "hurnet.adapters.kafka.sink", "KafkaSink", "send", "after"),
+    "after-dead-letters": ("ingest", "hurnet.adapters.kafka.writing.sink", "KafkaSink", "send", "after"),
     "before-checkpoint": (
         "solver",
         "hurnet.adapters.redis",
@@ -45,7 +45,7 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "after-commit": (
         "responder",
-        "hurnet.adapters.kafka.exchange",
+        "hurnet.adapters.kafka.exchange.transactional",
         "TransactionalExchange",
         "deliver",
         "after",

@@ -19,8 +19,8 @@ from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from hurnet.adapters.kafka.sink import KafkaSink
-from hurnet.adapters.kafka.topics import ensure_topics
+from hurnet.adapters.kafka.admin.topics import ensure_topics
+from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Batch

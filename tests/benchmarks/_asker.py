@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from kafka import KafkaProducer
 
-from hurnet.adapters.kafka.connection import connect
+from hurnet.adapters.kafka.client.connection import connect
 from hurnet.settings.settings import KafkaSettings
 from hurnet.terminal.client import CORRELATION, reader
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 
-from hurnet.adapters.kafka.connection import connect
+from hurnet.adapters.kafka.client.connection import connect
 from hurnet.settings.settings import KafkaSettings, ResponderSettings
 
 BATCH = ResponderSettings().batch

@@ -20,10 +20,11 @@ from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
 
-from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange, TransactionalProducer
-from hurnet.adapters.kafka.sink import KafkaSink
-from hurnet.adapters.kafka.source import KafkaSource
-from hurnet.adapters.kafka.topics import TopicFinding, ensure_topics
+from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet.adapters.kafka.admin.topics import TopicFinding, ensure_topics
+from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
+from hurnet.adapters.kafka.reading.source import KafkaSource
+from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.errors import ConfigurationError, Superseded, TransientError
 from hurnet.local import KafkaServer
 from hurnet.ports import Exchange, Outgoing
@@ -328,7 +329,7 @@ def test_a_broker_that_goes_away_is_waited_for(lone: KafkaServer) -> None:
 
 KILLED = """
 import os, signal, sys
-from hurnet.adapters.kafka.exchange import TransactionalProducer
+from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
 from tests.contract.test_kafka_faults import echo, serve_once, settled
 
 bootstrap, queries, answers, moment = sys.argv[1:]

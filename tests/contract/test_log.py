@@ -13,9 +13,9 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.sink import KafkaSink
-from hurnet.adapters.kafka.source import KafkaSource
+from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet.adapters.kafka.reading.source import KafkaSource
+from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.core.offsets import MAX_NOTE
 from hurnet.errors import ConfigurationError, StoreGap, Superseded, Undeliverable
 from hurnet.ports import (
@@ -623,7 +623,7 @@ def lag_of(source: Source, wanted: dict[int, int]) -> None:
 def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 2)
@@ -636,14 +636,14 @@ def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
         started = time.monotonic()
         lag_of(source, {0: 7, 1: 0})  # without another poll
         assert time.monotonic() - started < 5
-        monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
         assert source.lag() == {}, "what was heard long ago is not known"
 
 
 def test_a_transaction_that_stays_open_is_seen_to_hold_readers_back(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet.adapters.kafka.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 1)

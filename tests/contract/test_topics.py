@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from hurnet.adapters.kafka.topic_configs import DAY_MS, differences, wanted
-from hurnet.adapters.kafka.topics import differing, ensure_topics
+from hurnet.adapters.kafka.admin.configs import DAY_MS, differences, wanted
+from hurnet.adapters.kafka.admin.topics import differing, ensure_topics
 from hurnet.settings.settings import KafkaSettings
 
 

@@ -11,8 +11,8 @@ import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 from kafka.errors import KafkaConnectionError
 
-from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.errors import Stalled, TransientError
 from hurnet.metrics import Metrics
 from hurnet.ports import Exchange, Outgoing

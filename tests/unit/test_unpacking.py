@@ -22,9 +22,9 @@ from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.structs import OffsetAndMetadata
 
-from hurnet.adapters.kafka import fetching
-from hurnet.adapters.kafka.batches import MAX_RECORDS
-from hurnet.adapters.kafka.unpacking import MAX_RECORD
+from hurnet.adapters.kafka.reading import fetching
+from hurnet.adapters.kafka.unpacking.batches import MAX_RECORDS
+from hurnet.adapters.kafka.unpacking.records import MAX_RECORD
 from hurnet.dead_letters import dead_letter
 from hurnet.ports import Record
 from hurnet.records import deletion_of, entry_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hurnet.adapters.http import TEXT, Page, ProbeServer
+from hurnet.adapters.probes import TEXT, Page, ProbeServer
 from hurnet.errors import ConfigurationError, HurnetError, TransientError
 from hurnet.metrics import Metrics
 from hurnet.ports import EntryStore, Exchange, Source
@@ -37,8 +37,8 @@ EXIT_MISCONFIGURED = 2
 def build_ingest(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
     """Texts from Kafka into the context."""
     from hurnet.adapters.embedders import load
-    from hurnet.adapters.kafka.sink import KafkaSink
-    from hurnet.adapters.kafka.source import KafkaSource
+    from hurnet.adapters.kafka.reading.source import KafkaSource
+    from hurnet.adapters.kafka.writing.sink import KafkaSink
     from hurnet.adapters.redis import RedisEntryStore
     from hurnet.ingest.ingest import Ingest
 
@@ -144,7 +144,7 @@ def _note(bound: Bound, source: Source) -> None:
 
 
 def _exchange(settings: Settings, kafka: KafkaSettings) -> Exchange:
-    from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
+    from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
 
     kind = TransactionalExchange if settings.responder.exactly_once else AtLeastOnceExchange
     return kind(kafka, settings.responder)

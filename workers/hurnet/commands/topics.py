@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from hurnet.adapters.kafka.topics import TopicFinding
+    from hurnet.adapters.kafka.admin.topics import TopicFinding
 
 
 @click.command()
@@ -18,7 +18,7 @@ def topics(create: bool) -> None:
 
     Exit code 1 when one is missing or wrong.
     """
-    from hurnet.adapters.kafka.topics import ensure_topics
+    from hurnet.adapters.kafka.admin.topics import ensure_topics
     from hurnet.settings import settings
     from hurnet.terminal.screen import console, hush, table
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from kafka import TopicPartition
 
-from hurnet.adapters.kafka.connection import milliseconds, translated
-from hurnet.adapters.kafka.consuming import consumer as consumer_of
-from hurnet.adapters.kafka.sink import KafkaSink
+from hurnet.adapters.kafka.client.connection import milliseconds, translated
+from hurnet.adapters.kafka.reading.consumer import consumer as consumer_of
+from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.errors import ConfigurationError, HurnetError, UpgradeNeeded
 from hurnet.ports import Outgoing
 from hurnet.settings.settings import KafkaSettings

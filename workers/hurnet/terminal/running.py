@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hurnet.adapters.kafka.groups import Group
+    from hurnet.adapters.kafka.admin.groups import Group
     from hurnet.settings.settings import Settings
 
 WITHOUT: Mapping[str, str] = {
@@ -28,7 +28,7 @@ class Running:
 
 def running(settings: Settings, ends: Mapping[str, Mapping[int, int]]) -> dict[str, Running]:
     """By role, given the next offset of each partition by topic."""
-    from hurnet.adapters.kafka.groups import groups
+    from hurnet.adapters.kafka.admin.groups import groups
 
     kafka = settings.kafka
     read = {settings.ingest.group: kafka.texts, settings.responder.group: kafka.queries}

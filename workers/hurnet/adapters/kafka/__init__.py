@@ -1,10 +1,11 @@
 """Kafka: sources, sinks, exactly-once exchanges and topics, on kafka-python."""
 
-from hurnet.adapters.kafka.exchange import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.history import KafkaHistory
-from hurnet.adapters.kafka.sink import KafkaSink
-from hurnet.adapters.kafka.source import KafkaSource
-from hurnet.adapters.kafka.topics import TopicFinding, differing, ensure_topics
+from hurnet.adapters.kafka.admin.topics import TopicFinding, differing, ensure_topics
+from hurnet.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
+from hurnet.adapters.kafka.exchange.transactional import TransactionalExchange
+from hurnet.adapters.kafka.reading.history import KafkaHistory
+from hurnet.adapters.kafka.reading.source import KafkaSource
+from hurnet.adapters.kafka.writing.sink import KafkaSink
 
 __all__ = [
     "AtLeastOnceExchange",

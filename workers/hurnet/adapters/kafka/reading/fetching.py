@@ -13,8 +13,8 @@ from typing import Any, cast
 from kafka.consumer.fetcher import Fetcher
 from kafka.protocol.consumer import IsolationLevel
 
-from hurnet.adapters.kafka.batches import Batch, Place, batches, faulty
-from hurnet.adapters.kafka.unpacking import put_aside, records
+from hurnet.adapters.kafka.unpacking.batches import Batch, Place, batches, faulty
+from hurnet.adapters.kafka.unpacking.records import put_aside, records
 from hurnet.ports import Record
 
 _log = logging.getLogger(__name__)

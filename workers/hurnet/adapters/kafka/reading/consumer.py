@@ -11,8 +11,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from hurnet.adapters.kafka import fetching
-from hurnet.adapters.kafka.connection import connect, translated
+from hurnet.adapters.kafka.client.connection import connect, translated
+from hurnet.adapters.kafka.reading import fetching
 from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import KafkaFailing
 from hurnet.ports import Bounds, Record

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kafka.record.util import decode_varint as varint
 
-from hurnet.adapters.kafka.batches import (
+from hurnet.adapters.kafka.unpacking.batches import (
     APPEND_TIME,
     CODEC,
     HEAD,
@@ -20,8 +20,8 @@ from hurnet.adapters.kafka.batches import (
     faulty,
     sized,
 )
-from hurnet.adapters.kafka.codecs import Damaged, TooLarge, unpack
-from hurnet.adapters.kafka.legacy import messages
+from hurnet.adapters.kafka.unpacking.codecs import Damaged, TooLarge, unpack
+from hurnet.adapters.kafka.unpacking.legacy import messages
 from hurnet.ports import Record
 from hurnet_schemas.base import InvalidReason
 from hurnet_schemas.dead_letter import MAX_EXCERPT

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 from kafka.record.util import decode_varint as varint
 
-from hurnet.adapters.kafka.codecs import Damaged
+from hurnet.adapters.kafka.unpacking.codecs import Damaged
 from hurnet.ports import Fault, Record
 from hurnet_schemas.base import InvalidReason
 from hurnet_schemas.dead_letter import MAX_EXCERPT

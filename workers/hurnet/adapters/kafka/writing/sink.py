@@ -11,9 +11,9 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka.connection import connect, explained, milliseconds
-from hurnet.adapters.kafka.refusals import missing, own_refusal, refusal, stall
-from hurnet.adapters.kafka.topics import Topics
+from hurnet.adapters.kafka.admin.topics import Topics
+from hurnet.adapters.kafka.client.connection import connect, explained, milliseconds
+from hurnet.adapters.kafka.writing.refusals import missing, own_refusal, refusal, stall
 from hurnet.errors import ConfigurationError, Stalled, Undeliverable
 from hurnet.ports import Outgoing
 from hurnet.settings.settings import KafkaSettings

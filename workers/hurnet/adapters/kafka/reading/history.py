@@ -8,8 +8,8 @@ from typing import Any
 
 from kafka import TopicPartition
 
-from hurnet.adapters.kafka import consuming
-from hurnet.adapters.kafka.connection import milliseconds, translated
+from hurnet.adapters.kafka.client.connection import milliseconds, translated
+from hurnet.adapters.kafka.reading import consumer as consuming
 from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import ConfigurationError, KafkaFailing
 from hurnet.ports import Bounds, Record

@@ -14,8 +14,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from hurnet.adapters import http
-from hurnet.adapters.http import TEXT, ProbeServer
+from hurnet.adapters import probes
+from hurnet.adapters.probes import TEXT, ProbeServer
 from hurnet.errors import ConfigurationError
 from hurnet.metrics import Metrics
 from hurnet.settings.settings import MetricsSettings
@@ -141,16 +141,16 @@ def test_clients_that_hang_up_leave_no_traceback(
 def test_silent_and_slow_clients_do_not_keep_probes_out(
     server: ProbeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "REQUEST_S", 0.5)
+    monkeypatch.setattr(probes, "REQUEST_S", 0.5)
     before = threading.active_count()
     port = int(server.url.rpartition(":")[2])
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            for _ in range(3 * http.MOST_CONNECTIONS)
+            for _ in range(3 * probes.MOST_CONNECTIONS)
         ]
         assert get(server.url + "/ok")[0] == 200
-        assert threading.active_count() - before <= http.MOST_CONNECTIONS + 2
+        assert threading.active_count() - before <= probes.MOST_CONNECTIONS + 2
         began = time.monotonic()
         silent[-1].settimeout(5)
         with suppress(OSError):

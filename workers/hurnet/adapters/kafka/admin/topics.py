@@ -11,8 +11,8 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from hurnet.adapters.kafka.connection import connect, translated
-from hurnet.adapters.kafka.topic_configs import created_with, differences
+from hurnet.adapters.kafka.admin.configs import created_with, differences
+from hurnet.adapters.kafka.client.connection import connect, translated
 from hurnet.errors import ConfigurationError
 from hurnet.settings.settings import KafkaSettings
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka.connection import explained, milliseconds
-from hurnet.adapters.kafka.consuming import METADATA_AGE_MS
+from hurnet.adapters.kafka.client.connection import explained, milliseconds
+from hurnet.adapters.kafka.reading.consumer import METADATA_AGE_MS
 from hurnet.errors import KafkaFailing
 from hurnet.settings.settings import KafkaSettings
 

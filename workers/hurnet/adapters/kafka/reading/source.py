@@ -11,11 +11,12 @@ from typing import Any, Literal
 from kafka import AsyncConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka import consuming, epochs
-from hurnet.adapters.kafka.connection import milliseconds, translated
-from hurnet.adapters.kafka.contact import Contact
-from hurnet.adapters.kafka.ends import Ends
-from hurnet.adapters.kafka.topics import Topics
+from hurnet.adapters.kafka.admin.topics import Topics
+from hurnet.adapters.kafka.client.connection import milliseconds, translated
+from hurnet.adapters.kafka.reading import consumer as consuming
+from hurnet.adapters.kafka.reading import epochs
+from hurnet.adapters.kafka.reading.contact import Contact
+from hurnet.adapters.kafka.reading.ends import Ends
 from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import KafkaFailing, StoreGap
 from hurnet.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Polled, Record

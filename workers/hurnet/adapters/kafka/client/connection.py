@@ -13,8 +13,8 @@ from kafka.net.sasl import get_sasl_mechanism
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
-from hurnet.adapters.kafka.pinned import ForeignClusterError, Pin
-from hurnet.adapters.kafka.pinned import client as pinned_client
+from hurnet.adapters.kafka.client.pinned import ForeignClusterError, Pin
+from hurnet.adapters.kafka.client.pinned import client as pinned_client
 from hurnet.errors import ConfigurationError, ForeignLog, HurnetError, KafkaFailing
 from hurnet.settings.addresses import host_ports, shown
 from hurnet.settings.settings import KafkaSettings

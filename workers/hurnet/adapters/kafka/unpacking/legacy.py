@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hurnet.adapters.kafka.batches import (
+from hurnet.adapters.kafka.unpacking.batches import (
     CODEC,
     FRAME,
     LEGACY_HEAD,
@@ -17,7 +17,7 @@ from hurnet.adapters.kafka.batches import (
     Place,
     copied,
 )
-from hurnet.adapters.kafka.codecs import Damaged, TooLarge, unpack
+from hurnet.adapters.kafka.unpacking.codecs import Damaged, TooLarge, unpack
 from hurnet.ports import Record
 
 

@@ -6,18 +6,16 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any
 
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka.connection import connect, explained, milliseconds, translated
-from hurnet.adapters.kafka.refusals import missing, refusal, stall
-from hurnet.adapters.kafka.sink import BATCHING, KafkaSink, abandon, close, enqueue
-from hurnet.adapters.kafka.source import KafkaSource
-from hurnet.adapters.kafka.topics import Topics
-from hurnet.errors import ConfigurationError, HurnetError, Stalled, Superseded, TransientError, Undeliverable
+from hurnet.adapters.kafka.admin.topics import Topics
+from hurnet.adapters.kafka.client.connection import connect, explained, milliseconds, translated
+from hurnet.adapters.kafka.exchange.answering import AnsweringSource
+from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
+from hurnet.adapters.kafka.writing.refusals import missing
+from hurnet.adapters.kafka.writing.sink import BATCHING, abandon, close
+from hurnet.errors import ConfigurationError, HurnetError, Superseded, TransientError, Undeliverable
 from hurnet.ports import Committed, Outgoing, Polled
 from hurnet.settings.settings import KafkaSettings, ResponderSettings
 
@@ -28,19 +26,7 @@ _log = logging.getLogger(__name__)
 _FENCED_TWICE_S = 60.0
 
 
-class _Answering(KafkaSource):
-    """What both exchanges know of the topics that answers may go to."""
-
-    _topics: Topics
-
-    def has_topic(self, topic: str) -> bool:
-        return self._topics.has(topic)
-
-    def unwritable(self, topic: str) -> str | None:
-        return self._topics.problem(topic)
-
-
-class TransactionalExchange(_Answering):
+class TransactionalExchange(AnsweringSource):
     """Fills `hurnet.ports.Exchange` by Kafka transactions: exactly once for readers of committed records.
 
     A transaction that fails or outlives `deadline` is abandoned with its producer: a new one under the same
@@ -186,86 +172,3 @@ class TransactionalExchange(_Answering):
         if self._producer is not None:
             abandon(self._producer)
             self._producer = None
-
-
-class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python ships no types
-    """kafka-python waits for the coordinators without a limit, which with a killed broker may be for ever;
-    here every wait ends."""
-
-    commit_sent = False
-    _futures: Sequence[Any] = ()
-    _offsets_sent = False
-
-    def transact(
-        self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, seconds: float
-    ) -> None:
-        """One transaction within `seconds`. After any error this producer is of no more use."""
-        deadline = time.monotonic() + seconds
-        self.commit_sent = self._offsets_sent = False
-        futures = self._futures = list[Any]()
-        self.begin_transaction()
-        enqueue(self, messages, futures)
-        if offsets:
-            self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
-        self._offsets_sent = True
-        for future in futures:
-            future.get(timeout=max(0.0, deadline - time.monotonic()))
-        self.commit_sent = True
-        self._wait(self._transaction_manager.begin_commit(), deadline)
-
-    def cause(self, error: Exception) -> Exception:
-        """What first went wrong: later errors only say that something did."""
-        return self._transaction_manager.last_error or error
-
-    def blamed(self, messages: Sequence[Outgoing], error: Exception) -> Undeliverable | Stalled | None:
-        """Which message or topic made `transact` raise `error`, if it was one."""
-        if isinstance(error, Undeliverable):
-            return error
-        refused = refusal(messages, self._futures, self.cause(error))
-        enqueued = len(self._futures) == len(messages)
-        if refused or (enqueued and not self._offsets_sent):  # then the coordinators did not answer
-            return refused
-        return stall(messages, self._futures, error)
-
-    def _wait(self, result: Any, deadline: float) -> None:
-        self._sender.wakeup()
-        if not result.wait(timeout_ms=max(0.0, deadline - time.monotonic()) * 1000):
-            raise kafka_errors.KafkaTimeoutError("the transaction outlived its deadline")
-
-
-class AtLeastOnceExchange(_Answering):
-    """Fills `hurnet.ports.Exchange` without transactions: faster, but a crash between the answers and the
-    commit of their offsets gives some answers twice."""
-
-    def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
-        self._sink = KafkaSink(settings)
-        self._topics = Topics(settings)
-        try:
-            super().__init__(settings, settings.queries, responder.group, reset="earliest")
-        except HurnetError:
-            self._sink.close()
-            raise
-
-    def deliver(
-        self,
-        messages: Sequence[Outgoing],
-        next_offsets: Mapping[int, int],
-        notes: Mapping[int, str] | None = None,
-    ) -> bool:
-        """False where the messages may not all have been sent; they will be sent again."""
-        try:
-            self._sink.attempt(messages)
-        except (Stalled, Undeliverable):
-            self.rewind()
-            raise
-        except TransientError:
-            self.rewind()
-            return False
-        with suppress(TransientError):  # sent is sent; the next commit covers this one
-            self.commit(next_offsets, notes)
-        return True
-
-    def close(self) -> None:
-        self._sink.close()
-        self._topics.close()
-        super().close()

@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.consumer.fetcher import IsolationLevel
 
-from hurnet.adapters.kafka.connection import connect, milliseconds, translated
+from hurnet.adapters.kafka.client.connection import connect, milliseconds, translated
 from hurnet.ports import EndOffsets
 from hurnet.settings.settings import KafkaSettings
 

@@ -1,0 +1,1 @@
+"""Answers and the offsets of their queries, sent together."""

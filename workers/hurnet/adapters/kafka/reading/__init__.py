@@ -1,0 +1,1 @@
+"""Consumers: a member of a group, and reading apart from any group."""

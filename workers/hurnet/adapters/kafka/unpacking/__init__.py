@@ -1,0 +1,1 @@
+"""From fetched bytes to records, without trust in who wrote them."""

@@ -1,0 +1,1 @@
+"""Producers, and which message or topic a refusal is about."""
