@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from hurnet.adapters.redis import RedisWeightsStore, connect
-from hurnet.ports import Outgoing, Unlearned
+from hurnet.ports import DeletionAudit, Outgoing
 from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import PARTITIONS, Running, System, wait_for
 
@@ -45,7 +45,7 @@ def delete(system: System, who: str) -> None:
         sink.send([tombstone])
 
 
-def audit(system: System) -> list[Unlearned]:
+def audit(system: System) -> list[DeletionAudit]:
     connection = connect(system.settings.redis)
     try:
         return list(RedisWeightsStore(connection).audit())

@@ -10,7 +10,7 @@ import pytest
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState, key_digest
 from hurnet.errors import StoreReplaced, Superseded, TransientError
-from hurnet.ports import Appended, Checkpoint, EntryStore, Refused, Unlearned
+from hurnet.ports import Appended, Checkpoint, DeletionAudit, EntryStore, Refused
 from tests.contract.conftest import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
@@ -53,7 +53,7 @@ def offsets(batches: Sequence[Batch]) -> list[int]:
 
 
 def held(store: EntryStore, *wanted: int) -> list[int]:
-    return offsets(list(store.held(0, wanted)))
+    return offsets(list(store.stored_at(0, wanted)))
 
 
 def cover(stores: Stores, watermark: int) -> str:
@@ -315,19 +315,19 @@ def test_a_deleted_context_takes_no_deletion(redis_stores: RedisStores) -> None:
 
 
 @pytest.fixture
-def unlearned() -> Unlearned:
-    return Unlearned(
+def unlearned() -> DeletionAudit:
+    return DeletionAudit(
         3, Deletion(12, 5_000, key_digest(b"k"), (1, 7)), 6_000, 2, {"faq": ("aa", "bb")}, {0: 4, 3: 12}
     )
 
 
 def test_the_audit_comes_with_the_checkpoint_and_its_first_word_stands(
-    stores: Stores, unlearned: Unlearned
+    stores: Stores, unlearned: DeletionAudit
 ) -> None:
     weights = stores.weights()
     weights.claim("solver")
     assert list(weights.audit()) == []
-    for said in (unlearned, Unlearned(3, unlearned.deletion, 9_000, 0, {}, {})):
+    for said in (unlearned, DeletionAudit(3, unlearned.deletion, 9_000, 0, {}, {})):
         checkpoint = Checkpoint({"faq": Statistics(4)}, {3: ShardState(12, 1, "e")}, unlearned=[said])
         weights.save_checkpoint(checkpoint)
         assert checkpoint.unlearned == []

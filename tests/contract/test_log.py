@@ -20,10 +20,10 @@ from hurnet.core.offsets import MAX_NOTE
 from hurnet.errors import ConfigurationError, StoreGap, Superseded, Undeliverable
 from hurnet.ports import (
     POLL_BYTES,
-    Bounds,
     Committed,
     EndOffsets,
     Exchange,
+    OffsetRange,
     Outgoing,
     Polled,
     Record,
@@ -325,8 +325,8 @@ def test_bounds_and_lag(broker: Broker, topic: str) -> None:
     broker.delete_before(topic, 0, 3)
     source = broker.source(topic, "g")
     read(source, 7)
-    assert source.bounds(frozenset({0, 1})) == {0: Bounds(3, 10), 1: Bounds(0, 0)}
-    assert source.bounds(frozenset()) == {}
+    assert source.offset_ranges(frozenset({0, 1})) == {0: OffsetRange(3, 10), 1: OffsetRange(0, 0)}
+    assert source.offset_ranges(frozenset()) == {}
     assert source.lag()[0] == 0
     sink.send(messages(topic, range(5)))
     polled = source.poll(5.0, 1)
@@ -364,10 +364,10 @@ def test_single_records_are_found_again(broker: Broker, topic: str) -> None:
     broker.sink().send(messages(topic, [6], 1))
     source = broker.source(topic, "other")
     polled = {(r.partition, r.offset): r for r in read(source, 7)}
-    assert source.at({0: 4, 1: 2}) == {0: polled[0, 4], 1: polled[1, 2]}
-    assert source.at({0: 2, 1: 1}) == {0: polled[0, 2], 1: None}
-    assert source.at({}) == {}
-    assert source.at({0: 2})[0].anchor == polled[0, 2].anchor  # type: ignore[union-attr]
+    assert source.records_at({0: 4, 1: 2}) == {0: polled[0, 4], 1: polled[1, 2]}
+    assert source.records_at({0: 2, 1: 1}) == {0: polled[0, 2], 1: None}
+    assert source.records_at({}) == {}
+    assert source.records_at({0: 2})[0].anchor == polled[0, 2].anchor  # type: ignore[union-attr]
     assert polled[0, 2].leader_epoch == 0
     assert not source.compacted()
 
@@ -382,7 +382,7 @@ def test_a_position_that_retention_ate_is_a_gap(broker: Broker, topic: str) -> N
         read(source, 1)
     with pytest.raises(StoreGap):  # loudly, until someone decides
         read(source, 1)
-    source.seek(0, source.bounds(frozenset({0}))[0].first)
+    source.seek(0, source.offset_ranges(frozenset({0}))[0].first)
     assert values(read(source, 2)) == [8, 9]
 
 

@@ -63,7 +63,7 @@ def offsets(store: EntryStore) -> list[int]:
 
 
 def targets(store: EntryStore, deletion: Deletion) -> list[int]:
-    parts = [store.part(0, deletion.offset, number) for number in range(1, deletion.parts + 1)]
+    parts = [store.deletion_part(0, deletion.offset, number) for number in range(1, deletion.parts + 1)]
     assert all(len(part) <= MOST_TARGETS for part in [*parts, deletion.targets])
     return sorted(offset for part in [*parts, deletion.targets] for offset in part)
 
@@ -95,8 +95,8 @@ def test_many_entries_of_a_key_are_deleted_in_parts_of_which_only_the_last_is_se
     (deletion,) = [b.deletion for b in read(store) if b.deletion]
     assert (deletion.key, deletion.parts) == (KEY, 2)
     assert targets(store, deletion) == list(range(MANY))
-    assert store.pending() == {0: MANY}
-    assert list(b.watermark for b in store.held(0, range(MANY)))[-1] == MANY - 1
+    assert store.pending_erasures() == {0: MANY}
+    assert list(b.watermark for b in store.stored_at(0, range(MANY)))[-1] == MANY - 1
     assert isinstance(store.delete(0, asked, MANY - 1), Refused)
 
 
@@ -121,7 +121,7 @@ def test_nothing_of_a_deletion_is_erased_before_its_last_part_is_covered(stores:
         pass
     erase_all(stores, store, MANY)
     assert offsets(store) == []
-    assert store.pending() == {0: 0}
+    assert store.pending_erasures() == {0: 0}
     assert sum(b.rows for b in read(store)) == MANY
 
 
@@ -171,7 +171,7 @@ def test_a_dropped_context_goes_in_parts_its_name_is_free_once_nothing_is_left(s
     assert deletion
     assert (deletion.context, deletion.drops, deletion.parts) == ("typo", True, parts)
     numbers = range(1, parts + 1)
-    found = [o for n in numbers for o in store.part(0, 5_001, n)] + list(deletion.targets)
+    found = [o for n in numbers for o in store.deletion_part(0, 5_001, n)] + list(deletion.targets)
     assert sorted(found) == [o for o in range(1, 5_000, 2) if o != 7]
     assert store.contexts() == {"faq", "typo"}
     erase_all(stores, store, 5_001)
@@ -219,9 +219,9 @@ def test_what_is_held_counts_rows_and_bytes_and_what_is_pending(stores: Stores) 
     }
     store.delete(0, Deletion(6, 5_000, targets=(0,)), 5)
     store.delete(0, Deletion(7, 5_000, targets=(6,)), 6)  # there is none
-    assert store.pending() == {0: 1, 3: 0}
+    assert store.pending_erasures() == {0: 1, 3: 0}
     erase_all(stores, store, 7)
-    assert store.pending() == {0: 0, 3: 0}
+    assert store.pending_erasures() == {0: 0, 3: 0}
     assert store.holdings()[0]["faq"] == Holding(2, 2 * 14, 0)
 
 
@@ -231,7 +231,7 @@ def test_a_missing_or_damaged_part_is_an_error_of_the_context(redis_stores: Redi
     store = filled(redis_stores)
     assert isinstance(store.delete(0, Deletion(MANY, 5_000, KEY), MANY - 1), Unfinished)
     with pytest.raises(StoreError, match="part 2"):
-        store.part(0, MANY, 2)
+        store.deletion_part(0, MANY, 2)
     redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{shard-0}}:parts", f"{MANY}/1", b"odd")
     with pytest.raises(StoreError, match="part 1"):
-        store.part(0, MANY, 1)
+        store.deletion_part(0, MANY, 1)

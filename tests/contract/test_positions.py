@@ -111,7 +111,7 @@ class Place:
 
     def answers(self) -> list[Answer]:
         with closing(KafkaHistory(self.kafka, self.kafka.answers)) as history:
-            end = history.bounds()[0].end
+            end = history.offset_ranges()[0].end
             blocks = list(history.read(0, 0, end - 1)) if end else []
         return [Answer.decode(record.value) for block in blocks for record in block]
 
@@ -295,7 +295,7 @@ def test_a_log_that_lost_its_tail_is_read_on_where_it_was_cut(unique: str, grown
         cut(broker, f"{place.kafka.queries}-0", keep=0.5)
         broker.start()
         with closing(KafkaHistory(place.kafka, place.kafka.queries)) as history:
-            kept = history.bounds()[0].end
+            kept = history.offset_ranges()[0].end
         assert 0 < kept < 20
         place.ask(100, 100 + grown)
         assert warned(place, "two", grown) == ["lost-tail"]

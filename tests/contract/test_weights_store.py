@@ -24,7 +24,7 @@ from hurnet.core.solve.weights import Intercept, Weights
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from hurnet.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
-from hurnet.ports import Checkpoint, PublishedWeights, Unlearned, WeightsStore
+from hurnet.ports import Checkpoint, DeletionAudit, PublishedWeights, WeightsStore
 from tests.contract.conftest import RedisStores, Stores
 
 DIMENSION = 5
@@ -562,7 +562,7 @@ def test_a_checkpoint_of_a_newer_format_is_neither_read_nor_replaced(redis_store
 
 
 def test_an_audit_says_what_it_knows_of_a_newer_one() -> None:
-    audit = Unlearned(3, Deletion(12, 5, b"k" * 16, (1, 2)), 9, 2, {"faq": ("a", "b")}, {3: 12})
+    audit = DeletionAudit(3, Deletion(12, 5, b"k" * 16, (1, 2)), 9, 2, {"faq": ("a", "b")}, {3: 12})
     fields = json.loads(wire.pack_audit(audit))
     assert wire.unpack_audit(json.dumps({**fields, "added": "later"}).encode()) == audit
     fields["deletion"]["added"] = 1
@@ -664,7 +664,7 @@ def test_it_is_known_when_weights_in_force_were_published(stores: Stores) -> Non
 
 def test_loading_and_saving_tell_that_they_get_on(stores: Stores) -> None:
     store, calls = claimed(stores), list[str]()
-    store.gets_on = lambda: calls.append("on")
+    store.on_progress = lambda: calls.append("on")
     checkpoint = checkpoint_of({"faq": [1], "x": [2]})
     store.save_checkpoint(checkpoint)
     assert calls

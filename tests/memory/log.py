@@ -30,7 +30,7 @@ from hurnet.errors import (
     Superseded,
     Undeliverable,
 )
-from hurnet.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Fault, Outgoing, Polled, Record
+from hurnet.ports import POLL_BYTES, Committed, EndOffsets, Fault, OffsetRange, Outgoing, Polled, Record
 
 MAX_MESSAGE = 1 << 20
 
@@ -249,16 +249,16 @@ class MemorySource:
     def pause(self, partitions: frozenset[int]) -> None:
         self._paused = partitions
 
-    def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]:
+    def offset_ranges(self, partitions: frozenset[int]) -> Mapping[int, OffsetRange]:
         self._reach()
         held = {p: self._log.partition(self._topic, p) for p in partitions}
-        return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
+        return {p: OffsetRange(partition.first, partition.end) for p, partition in held.items()}
 
     def log(self) -> LogIdentity | None:
         self._reach()
         return LogIdentity(self._cluster, self._log.ids[self._topic])
 
-    def at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
+    def records_at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
         self._reach()
         held = {p: self._log.partition(self._topic, p) for p in offsets}
         return {

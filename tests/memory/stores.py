@@ -31,13 +31,13 @@ from hurnet.ports import (
     Appended,
     Checkpoint,
     Committed,
-    GetsOn,
+    DeletionAudit,
     Holding,
+    OnProgress,
     PublishedWeights,
     Refused,
     Tail,
     Unfinished,
-    Unlearned,
 )
 
 _REPLACED = "the context is not the one that was opened here: it was deleted or begun anew"
@@ -119,7 +119,7 @@ class Data:
     contexts: set[str] = field(default_factory=set)
     owner: str = ""
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    audit: dict[tuple[int, int], Unlearned] = field(default_factory=dict)
+    audit: dict[tuple[int, int], DeletionAudit] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -234,7 +234,7 @@ class MemoryEntryStore:
             self._server.changed.notify_all()
             return Appended(shard.state)
 
-    def part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+    def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         with self._server.changed:
             return self._server.data.shards[partition].parts[offset][number - 1]
 
@@ -290,7 +290,7 @@ class MemoryEntryStore:
             shards = self._server.data.shards.items()
             return {p: {name: _holding(shard, name) for name in sorted(shard.first)} for p, shard in shards}
 
-    def pending(self) -> Mapping[int, int]:
+    def pending_erasures(self) -> Mapping[int, int]:
         with self._server.changed:
             return {p: len(shard.pending) for p, shard in self._server.data.shards.items()}
 
@@ -321,7 +321,7 @@ class MemoryEntryStore:
             entries = (entry for batch in self._after(partition, offset - 1)[:1] for entry in batch.entries)
             return next((entry for entry in entries if entry.offset == offset), None)
 
-    def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+    def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         with self._server.changed:
             wanted = frozenset(offsets)
             batches = self._after(partition, min(offsets, default=0) - 1)
@@ -407,7 +407,7 @@ class MemoryWeightsStore:
 
     def __init__(self, server: MemoryServer | None = None) -> None:
         self._server = server or MemoryServer()
-        self.gets_on: GetsOn = lambda: None
+        self.on_progress: OnProgress = lambda: None
         self._owner = ""
 
     def claim(self, owner: str) -> None:
@@ -420,7 +420,7 @@ class MemoryWeightsStore:
             return Checkpoint(features=features)
         if checkpoint.features != features:
             return Checkpoint(features=checkpoint.features)
-        self.gets_on()
+        self.on_progress()
         if any(statistics.dimension != dimension for statistics in checkpoint.statistics.values()):
             raise StoreError(f"the checkpoint is not of dimension {dimension}")
         return checkpoint
@@ -428,7 +428,7 @@ class MemoryWeightsStore:
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self._server.changed:
             self._check_owner()
-            self.gets_on()
+            self.on_progress()
             for statistics in checkpoint.statistics.values():
                 statistics.mark_saved()
             for unlearned in checkpoint.unlearned:
@@ -439,11 +439,11 @@ class MemoryWeightsStore:
             checkpoint.stamp = secrets.token_hex(8)
             self._server.data.checkpoint = _copied(checkpoint)
 
-    def audit(self) -> Sequence[Unlearned]:
+    def audit(self) -> Sequence[DeletionAudit]:
         with self._server.changed:
             return sorted(self._server.data.audit.values(), key=lambda unlearned: unlearned.done_ms)
 
-    def audits(self, records: Collection[tuple[int, int]]) -> Sequence[Unlearned]:
+    def audit_of(self, records: Collection[tuple[int, int]]) -> Sequence[DeletionAudit]:
         return [unlearned for u in records if (unlearned := self._server.data.audit.get(u))]
 
     def publish(self, weights: PublishedWeights) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from hurnet.commands.forget import Asked, described, requests
 from hurnet.core.stored.batch import MOST_TARGETS, Deletion
-from hurnet.ports import Checkpoint, Outgoing, Record, Unlearned
+from hurnet.ports import Checkpoint, DeletionAudit, Outgoing, Record
 from hurnet.records import deletion_of
 from hurnet.terminal.deleting import Wanted, follow
 from tests.memory.stores import MemoryServer, MemoryWeightsStore
 
 
-def unlearned(partition: int, offset: int, entries: int = 1) -> Unlearned:
-    return Unlearned(partition, Deletion(offset, 0, b"k" * 16), 1, 0, {}, {}, entries)
+def unlearned(partition: int, offset: int, entries: int = 1) -> DeletionAudit:
+    return DeletionAudit(partition, Deletion(offset, 0, b"k" * 16), 1, 0, {}, {}, entries)
 
 
 def as_record(message: Outgoing, offset: int = 99) -> Record:
@@ -79,7 +79,7 @@ def test_only_the_audits_asked_for_are_read_and_what_is_late_is_not_settled() ->
 
 def test_what_is_told_of_very_many_is_bounded() -> None:
     said = described(
-        Unlearned(0, Deletion(9, 0, None, tuple(range(MOST_TARGETS)), "faq", 200), 1, 3, {}, {}, 200_000),
+        DeletionAudit(0, Deletion(9, 0, None, tuple(range(MOST_TARGETS)), "faq", 200), 1, 3, {}, {}, 200_000),
         "texts",
     )
     assert (said["deleted"], said["context"], len(said["entries"])) == (200_000, "faq", MOST_TARGETS)

@@ -12,7 +12,7 @@ from hurnet.commands.dead_letters import described, moment_ms
 from hurnet.dead_letters import dead_letter
 from hurnet.operations import dead_letter_reader
 from hurnet.operations.dead_letter_reader import Found, Letters, Wanted, again
-from hurnet.ports import Bounds, Outgoing, Record
+from hurnet.ports import OffsetRange, Outgoing, Record
 from hurnet_schemas import DeadLetter
 from tests.memory.log import MemoryLog
 
@@ -24,9 +24,9 @@ class TopicHistory:
     log: MemoryLog
     topic: str
 
-    def bounds(self) -> dict[int, Bounds]:
+    def offset_ranges(self) -> dict[int, OffsetRange]:
         held = {p: self.log.partition(self.topic, p) for p in range(2)}
-        return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
+        return {p: OffsetRange(partition.first, partition.end) for p, partition in held.items()}
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         held = self.log.partition(self.topic, partition).records

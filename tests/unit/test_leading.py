@@ -76,7 +76,7 @@ def test_work_that_gets_on_keeps_the_lease_for_longer_than_its_patience() -> Non
     with first.at_work():
         for _ in range(30):
             time.sleep(LEASE / 5)
-            first.gets_on()
+            first.note_progress()
             assert not second.leads()
 
 
@@ -238,7 +238,7 @@ class Slow(MemoryWeightsStore):
     def _take(self) -> None:
         for _ in range(10):
             time.sleep(LEASE / 5)
-            self.gets_on()
+            self.on_progress()
 
 
 def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
@@ -262,7 +262,7 @@ def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
 
 
 def with_store(solver: Solver, weights: MemoryWeightsStore) -> Solver:
-    weights.gets_on = solver._leading.gets_on
+    weights.on_progress = solver._leading.note_progress
     solver._weights = solver._publisher._weights = weights
     return solver
 

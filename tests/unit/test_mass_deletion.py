@@ -121,7 +121,7 @@ def test_a_solver_that_fails_in_the_middle_begins_the_deletion_again(monkeypatch
     world = taught()
     tombstone(world)
     turn(world.ingest(), 60)
-    held, calls = MemoryEntryStore.held, 0
+    held, calls = MemoryEntryStore.stored_at, 0
 
     def fails(self: MemoryEntryStore, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         nonlocal calls
@@ -130,7 +130,7 @@ def test_a_solver_that_fails_in_the_middle_begins_the_deletion_again(monkeypatch
             raise TransientError("the store is away")
         return held(self, partition, offsets)
 
-    monkeypatch.setattr(MemoryEntryStore, "held", fails)
+    monkeypatch.setattr(MemoryEntryStore, "stored_at", fails)
     solver = world.solver()
     while not world.settled():
         turn(solver)
@@ -171,7 +171,7 @@ def test_what_fails_on_the_way_into_memory_is_begun_again(monkeypatch: pytest.Mo
     turn(world.ingest(), 60)
     backlog = Backlog(follower.store, follower.memory)
     backlog.add(follower.store.tail(follower.memory.watermarks(), 100).batches)
-    part, calls = MemoryEntryStore.part, 0
+    part, calls = MemoryEntryStore.deletion_part, 0
 
     def fails(self: MemoryEntryStore, partition: int, offset: int, number: int) -> Sequence[int]:
         nonlocal calls
@@ -180,7 +180,7 @@ def test_what_fails_on_the_way_into_memory_is_begun_again(monkeypatch: pytest.Mo
             raise TransientError("the store is away")
         return part(self, partition, offset, number)
 
-    monkeypatch.setattr(MemoryEntryStore, "part", fails)
+    monkeypatch.setattr(MemoryEntryStore, "deletion_part", fails)
     failed = 0
     while backlog:
         try:

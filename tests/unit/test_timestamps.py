@@ -9,7 +9,7 @@ from hurnet.commands.forget import described
 from hurnet.core.solve.window import LAST_MS, PANES, Window
 from hurnet.core.stored.batch import Deletion
 from hurnet.metrics import Metrics
-from hurnet.ports import Unlearned
+from hurnet.ports import DeletionAudit
 from hurnet.terminal.screen import moment
 from hurnet.visible import below
 
@@ -74,7 +74,7 @@ def test_weights_of_a_clock_ahead_have_no_negative_age_and_withdrawn_ones_none(
 @pytest.mark.parametrize("stamp", ANY.values(), ids=ANY)
 def test_any_moment_can_be_shown(stamp: int) -> None:
     assert moment(stamp).endswith(("+00:00", "ms"))
-    unlearned = Unlearned(0, Deletion(1, stamp), stamp, 0, {}, {})
+    unlearned = DeletionAudit(0, Deletion(1, stamp), stamp, 0, {}, {})
     assert described(unlearned, "texts")["asked"] == moment(stamp)
 
 

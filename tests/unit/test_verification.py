@@ -14,7 +14,7 @@ from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.stored.batch import Batch, Entry, ShardState
 from hurnet.errors import StoreGap
 from hurnet.operations.verification import Proof, ShardProof, Verification
-from hurnet.ports import Bounds, Record
+from hurnet.ports import OffsetRange, Record
 from hurnet.solver import solver as solver_module
 from tests.memory.log import MemoryLog
 from tests.memory.stores import MemoryEntryStore, MemoryWeightsStore
@@ -32,9 +32,9 @@ class MemoryHistory:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
 
-    def bounds(self) -> dict[int, Bounds]:
+    def offset_ranges(self) -> dict[int, OffsetRange]:
         held = {p: self.log.partition("texts", p) for p in range(2)}
-        return {p: Bounds(partition.first, partition.end) for p, partition in held.items()}
+        return {p: OffsetRange(partition.first, partition.end) for p, partition in held.items()}
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         records = [

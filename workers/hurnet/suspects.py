@@ -179,7 +179,7 @@ class Suspects:
             partitions=sorted(suspects),
         )
         self._careful |= {partition: _Careful(self._most, suspect) for partition, suspect in suspects.items()}
-        for partition, bounds in self._source.bounds(frozenset(suspects)).items():
+        for partition, bounds in self._source.offset_ranges(frozenset(suspects)).items():
             self._careful[partition].end = bounds.end
 
     def _verdict(self, record: Record) -> tuple[Reason, str] | None:

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from hurnet.adapters.redis import Connection, RedisWeightsStore
-    from hurnet.ports import Unlearned
+    from hurnet.ports import DeletionAudit
     from hurnet.settings.settings import Settings
     from hurnet.terminal.deleting import EntryId, Wanted
 
@@ -216,7 +216,7 @@ def _tell(wanted: Sequence[Wanted], before: Sequence[str], missing: Sequence[str
         say(f"done, {deleted:,} entries deleted. {BEYOND_REACH}")
 
 
-def described(unlearned: Unlearned, topic: str) -> dict[str, Any]:
+def described(unlearned: DeletionAudit, topic: str) -> dict[str, Any]:
     """As a JSON object; times are ISO 8601."""
     from hurnet.terminal.screen import moment
 

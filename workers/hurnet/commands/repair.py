@@ -49,7 +49,7 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
     from hurnet.terminal.screen import say
 
     history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
-    bounds = history.bounds()
+    bounds = history.offset_ranges()
     now = history.log()
     begun = unfinished(connection)
     aside, was, done = begun or (connection.prefix, "", {})
@@ -84,7 +84,7 @@ def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: boo
 
 def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
     """Whether the topic holds each shard's last record, or nothing can be said of it."""
-    log, bounds = store.log(), history.bounds()
+    log, bounds = store.log(), history.offset_ranges()
     if log is not None and log != now:
         return False
     for partition, state in store.states().items():

@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from hurnet.adapters.redis import Connection
-    from hurnet.ports import Bounds, WeightsStore
+    from hurnet.ports import OffsetRange, WeightsStore
     from hurnet.settings.settings import Settings
     from hurnet.terminal.running import Running
 
@@ -89,7 +89,7 @@ def gather(settings: Settings) -> Status:
 
     found = Status()
     connection = connect(settings.redis)
-    held: dict[int, Bounds] = {}
+    held: dict[int, OffsetRange] = {}
     _tried(found, lambda: held.update(_bounds(settings)))
     _tried(found, lambda: _read_groups(found, settings, {p: bounds.end for p, bounds in held.items()}))
     found.store_read = _tried(found, lambda: _read_store(found, connection))
@@ -106,11 +106,11 @@ def gather(settings: Settings) -> Status:
     return found
 
 
-def _bounds(settings: Settings) -> dict[int, Bounds]:
+def _bounds(settings: Settings) -> dict[int, OffsetRange]:
     from hurnet.adapters.kafka import KafkaHistory
 
     with closing(KafkaHistory(settings.kafka, settings.kafka.texts)) as history:
-        return history.bounds()
+        return history.offset_ranges()
 
 
 def _check_belonging(settings: Settings, connection: Connection) -> None:
@@ -123,7 +123,7 @@ def _check_belonging(settings: Settings, connection: Connection) -> None:
             belonging.check(bound, history.log())
 
 
-def _only_copies(shard: Shard, bounds: Bounds) -> Iterator[str]:
+def _only_copies(shard: Shard, bounds: OffsetRange) -> Iterator[str]:
     copies = min(shard.rows or 0, shard.next_offset or 0, bounds.first)
     if copies:
         yield (
@@ -160,7 +160,7 @@ def _read_store(found: Status, connection: Connection) -> None:
     identity = store.identity()
     found.embedder = asdict(identity) if identity else None
     states = store.states()
-    holdings, pending = store.holdings(), store.pending()
+    holdings, pending = store.holdings(), store.pending_erasures()
     for p, state in states.items():
         held = sum(one.rows for one in holdings.get(p, {}).values()) - pending.get(p, 0)
         found.shards.append(Shard(p, max(0, held), state.watermark + 1, rows_ever=state.rows))

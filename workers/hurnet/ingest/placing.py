@@ -12,7 +12,7 @@ from hurnet.belonging import WAY_OUT
 from hurnet.core.stored.batch import NOTHING, LogIdentity, ShardState
 from hurnet.errors import StoreGap
 from hurnet.metrics import Metrics
-from hurnet.ports import Bounds, EntryStore, Source
+from hurnet.ports import EntryStore, OffsetRange, Source
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class Placing:
     def starts(self, partitions: frozenset[int]) -> dict[int, tuple[int, int]]:
         """For each the shard's watermark and the offset to go on at, whatever offsets were committed. Raises
         `StoreGap` where the log does not go on from there."""
-        bounds = self._source.bounds(partitions)
+        bounds = self._source.offset_ranges(partitions)
         committed = self._source.committed(partitions)
         states = {partition: self._store.state(partition) for partition in partitions}
         self._check_anchors(states, bounds)
@@ -59,12 +59,12 @@ class Placing:
             _warn_of_only_copies(partition, states[partition], bounds[partition])
         return starts
 
-    def _check_anchors(self, states: Mapping[int, ShardState], bounds: Mapping[int, Bounds]) -> None:
+    def _check_anchors(self, states: Mapping[int, ShardState], bounds: Mapping[int, OffsetRange]) -> None:
         """Raises `StoreGap` where a partition no longer has the record that its shard has seen last: then
         what lies before was rewritten too. Of what retention took away nothing can be said."""
         anchors = {p: state.anchor for p, state in states.items() if state.anchor}
         held = {p: a for p, a in anchors.items() if bounds[p].first <= a.offset < bounds[p].end}
-        for partition, record in self._source.at({p: a.offset for p, a in held.items()}).items():
+        for partition, record in self._source.records_at({p: a.offset for p, a in held.items()}).items():
             if record.anchor == held[partition] if record else self._source.compacted():
                 continue
             found = "another" if record else "no"
@@ -73,7 +73,7 @@ class Placing:
                 f"offset {held[partition].offset}, which the context has seen last. {WAY_OUT}"
             )
 
-    def _following(self, partition: int, needed: int, bounds: Bounds, begun: bool) -> int:
+    def _following(self, partition: int, needed: int, bounds: OffsetRange, begun: bool) -> int:
         """Where to go on. A context not yet `begun` may start anywhere; any other goes on without a gap, or
         raises `StoreGap` unless told to skip what is lost."""
         if bounds.first <= needed <= bounds.end:
@@ -94,8 +94,8 @@ class Placing:
         return bounds.first
 
 
-def _warn_of_only_copies(partition: int, state: ShardState, bounds: Bounds) -> None:
-    if copies := bounds.only_copies(state):
+def _warn_of_only_copies(partition: int, state: ShardState, bounds: OffsetRange) -> None:
+    if copies := bounds.rows_gone_from_log(state):
         log.warning(
             "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"
             " the topic's retention.ms to -1",

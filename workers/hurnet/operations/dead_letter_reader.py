@@ -67,14 +67,16 @@ class Letters:
 
     def newest(self, wanted: Wanted, most: int) -> list[Found]:
         """At most `most`, the newest first."""
-        per_partition = [self._of(partition, wanted, most) for partition in sorted(self.history.bounds())]
+        per_partition = [
+            self._of(partition, wanted, most) for partition in sorted(self.history.offset_ranges())
+        ]
         found = [letter for letters in per_partition for letter in letters]
         found.sort(key=lambda each: (each.written_ms, each.coordinates), reverse=True)
         return found[:most]
 
     def all(self, wanted: Wanted) -> Iterator[Found]:
         """All of them, a partition after the other, each from its end to its beginning."""
-        for partition in sorted(self.history.bounds()):
+        for partition in sorted(self.history.offset_ranges()):
             yield from self._backwards(partition, wanted)
 
     def _of(self, partition: int, wanted: Wanted, most: int) -> list[Found]:
@@ -86,7 +88,7 @@ class Letters:
         return letters
 
     def _backwards(self, partition: int, wanted: Wanted) -> Iterator[Found]:
-        bounds = self.history.bounds()[partition]
+        bounds = self.history.offset_ranges()[partition]
         end = bounds.end
         while end > bounds.first:
             first = max(bounds.first, end - BLOCK)
@@ -124,7 +126,7 @@ def again(found: Found, history: History) -> Outgoing | str:
 
 
 def _record_at(history: History, partition: int, offset: int) -> Record | None:
-    bounds = history.bounds().get(partition)
+    bounds = history.offset_ranges().get(partition)
     if bounds is None or not bounds.first <= offset < bounds.end:
         return None
     blocks: Iterator[Sequence[Record]] = history.read(partition, offset, offset)

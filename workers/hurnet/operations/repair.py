@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from hurnet.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
-from hurnet.ports import Bounds, EntryStore, History, Outgoing, Record, deleted_by
+from hurnet.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
 from hurnet.records import FORGET, deletion_of, entry_of
 from hurnet_schemas import InvalidMessage, TextEvent
 
@@ -42,7 +42,7 @@ class Comparison:
         self._history = history
         self._topic = topic
         self._same_topic = same_topic
-        self.bounds = history.bounds()
+        self.bounds = history.offset_ranges()
 
     def lacking(self, partition: int, after: int = NOTHING) -> Iterator[Again]:
         """What of a shard the topic lacks, in the order of offsets; of texts those beyond `after`."""
@@ -52,7 +52,7 @@ class Comparison:
             if batch.deletion:
                 deletions.append(batch.deletion)
                 gone.update(chain.from_iterable(deleted_by(self._store, partition, batch.deletion)))
-        texts = _Log(self._history, partition, self.bounds.get(partition, Bounds(0, 0)))
+        texts = _Log(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
         differs, equal = MAX_OFFSET, NOTHING
         for batch in self._batches(partition):
             lost: list[Entry] = []
@@ -71,7 +71,7 @@ class Comparison:
     def _deletions(self, partition: int, deletions: Sequence[Deletion], trusted: int) -> Again:
         """Those whose records the topic lost, of texts that it still holds: else these would come back. Below
         `trusted` the topic holds what the context has seen there."""
-        log = _Log(self._history, partition, self.bounds.get(partition, Bounds(0, 0)))
+        log = _Log(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
         messages = []
         for deletion in deletions:
             record = log.at(deletion.offset)
@@ -116,7 +116,7 @@ class Comparison:
 class _Log:
     """A partition's records, asked for in rising order of offsets."""
 
-    def __init__(self, history: History, partition: int, bounds: Bounds) -> None:
+    def __init__(self, history: History, partition: int, bounds: OffsetRange) -> None:
         self.first = bounds.first
         self.end = bounds.end
         self._records = self._read(history, partition)

@@ -22,7 +22,7 @@ from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import MAX_OFFSET, Batch, Deletion, Entry, Vectors, key_digest
 from hurnet.core.stored.codec import bare
 from hurnet.errors import StoreGap
-from hurnet.ports import Bounds, Checkpoint, Embedder, EntryStore, History, Record, deleted_by
+from hurnet.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Record, deleted_by
 from hurnet.records import deletion_of, embedded, entry_of
 from hurnet.solver.learning import learn
 from hurnet_schemas import InvalidMessage
@@ -83,7 +83,7 @@ class Verification:
         self._features = features
         self._contexts = contexts
         self._advance = advance
-        self._bounds = history.bounds()
+        self._bounds = history.offset_ranges()
         self._window: Window | None = None  # of the statistics, where these are compared
         self._statistics: dict[str, Statistics] = {}
         self._holdings = store.holdings()
@@ -105,7 +105,7 @@ class Verification:
     def shard(self, partition: int, first: int, last: int, until: int) -> ShardProof:
         """Offsets `first` to `last`, with the deletions up to offset `until`; stops at a difference. Raises
         `StoreGap` where the topic does not reach so far."""
-        held = self._bounds.get(partition, Bounds(0, 0))
+        held = self._bounds.get(partition, OffsetRange(0, 0))
         if held.end <= until:
             raise StoreGap(
                 f"partition {partition} ends at offset {held.end}, but the context has seen {until}: the"

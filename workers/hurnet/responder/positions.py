@@ -28,7 +28,7 @@ from hurnet.core import offsets
 from hurnet.core.offsets import Done
 from hurnet.errors import HurnetError
 from hurnet.metrics import Metrics
-from hurnet.ports import Bounds, Committed, EntryStore, Exchange
+from hurnet.ports import Committed, EntryStore, Exchange, OffsetRange
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Positions:
         if not partitions:
             return {}
         self._log = self._log_now()
-        bounds = self._exchange.bounds(partitions)
+        bounds = self._exchange.offset_ranges(partitions)
         committed = self._exchange.progress(partitions)
         found = {p: self._read(p, at) for p, at in committed.items() if at is not None}
         if len(found) < len(partitions):
@@ -63,7 +63,7 @@ class Positions:
         for partition, held in bounds.items():
             done = found.get(partition, Done(held.first))
             end = min(held.end, cuts.get(partition, held.end))
-            starts[partition] = self._fitted(partition, done, Bounds(held.first, end))
+            starts[partition] = self._fitted(partition, done, OffsetRange(held.first, end))
         self._commit({p: done for p, done in starts.items() if _as_committed(done) != committed[p]})
         return starts
 
@@ -127,7 +127,7 @@ class Positions:
             return False
         return True
 
-    def _fitted(self, partition: int, done: Done, bounds: Bounds) -> Done:
+    def _fitted(self, partition: int, done: Done, bounds: OffsetRange) -> Done:
         """To what the partition holds."""
         done = Done(done.end, done.open, self._log or done.log)
         if done.end > bounds.end:

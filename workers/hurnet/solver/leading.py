@@ -62,7 +62,7 @@ class Leading:
     def at_work(self) -> Iterator[None]:
         """Within this the lease is kept, as long as the work gets on."""
         done = threading.Event()
-        self.gets_on()
+        self.note_progress()
         keeper = threading.Thread(target=self._keep, args=[done], name="lease", daemon=True)
         keeper.start()
         try:
@@ -71,7 +71,7 @@ class Leading:
             done.set()
             keeper.join()  # lest it take the lease again after `release`
 
-    def gets_on(self) -> None:
+    def note_progress(self) -> None:
         """A part of the work is done: patience begins anew."""
         self._got_on_at = time.monotonic()
 

@@ -24,7 +24,7 @@ from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import MOST_TARGETS, Batch, Deletion, Vectors
 from hurnet.core.stored.entries import NO_ANSWER, Entries
 from hurnet.errors import StoreError
-from hurnet.ports import Checkpoint, EntryStore, Unlearned, deleted_by
+from hurnet.ports import Checkpoint, DeletionAudit, EntryStore, deleted_by
 
 
 class Pairs(NamedTuple):
@@ -114,7 +114,7 @@ def unlearn(
     watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
     now_ms = int(time.time() * 1000)
     checkpoint.unlearned += [
-        Unlearned(
+        DeletionAudit(
             partition,
             replace(deletion, targets=deletion.targets[-MOST_TARGETS:]),
             now_ms,
@@ -153,7 +153,7 @@ class _Taking:
     def _take_out(self, partition: int, targets: Sequence[int]) -> _Taken:
         """What the store still holds of some targets, all at once: a subtraction costs as much for one row as
         for many."""
-        held = list(self.store.held(partition, targets))
+        held = list(self.store.stored_at(partition, targets))
         taken = _Taken(sum(len(batch.entries) for batch in held))
         for key, found in pairs(held, self.window).items():
             self._subtract(key, found)

@@ -75,7 +75,7 @@ class Solver:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         timing = self._settings.lease, self._settings.patience
         self._leading = Leading(leases, ROLE, self._owner, *timing)
-        weights.gets_on = self._leading.gets_on
+        weights.on_progress = self._leading.note_progress
         self._checkpoint: Checkpoint | None = None
         self._features = KernelMap(NO_FEATURES, 1)
         self._clock = clock
@@ -133,7 +133,7 @@ class Solver:
             part, batches = split(batches, self._part_rows())
             self._fold(checkpoint, Tail(part, tail.states))
             done = self._unlearn()
-            self._leading.gets_on()
+            self._leading.note_progress()
             if time.monotonic() >= until:
                 break
         self._rest = Tail(batches, tail.states) if batches else None
@@ -265,7 +265,7 @@ class Solver:
             for key, count in counts.items():
                 self._unsolved.note(context_of(key), count)
                 self._metrics.unlearned.labels(context_of(key)).inc(count)
-            self._leading.gets_on()
+            self._leading.note_progress()
             if time.monotonic() >= until:
                 self._progress.turn(assigned=True, behind=1, moved=1)
                 return False
@@ -285,7 +285,7 @@ class Solver:
     def _save(self, checkpoint: Checkpoint) -> None:
         with self._metrics.checkpoint_seconds.time():
             self._weights.save_checkpoint(checkpoint)
-        self._leading.gets_on()
+        self._leading.note_progress()
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
         self._erasing = True
@@ -294,7 +294,7 @@ class Solver:
         """Of what the saved checkpoint no longer counts, let the store erase a part."""
         if self._erasing:
             self._erasing = self._store.erase(READ_BATCHES, self._owner, checkpoint.stamp) > 0
-            self._metrics.set_by_partition(self._metrics.pending_rows, self._store.pending())
+            self._metrics.set_by_partition(self._metrics.pending_rows, self._store.pending_erasures())
 
     def _solve_if_due(self, checkpoint: Checkpoint) -> None:
         """Contexts whose turn it is, one after the other, for as long as a step may take; at least one."""
@@ -302,7 +302,7 @@ class Solver:
         while context := self._due(checkpoint):
             self._publisher.publish(checkpoint, context, self._features)
             self._unsolved.solved(context)
-            self._leading.gets_on()
+            self._leading.note_progress()
             if time.monotonic() >= until:
                 return
 

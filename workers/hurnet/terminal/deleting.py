@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hurnet.ports import Outgoing, Unlearned, WeightsStore
+    from hurnet.ports import DeletionAudit, Outgoing, WeightsStore
     from hurnet.settings.settings import KafkaSettings
 
 EntryId = tuple[int, int]
@@ -30,7 +30,7 @@ class Wanted:
     name: str
     messages: list[Outgoing]
     records: list[EntryId] = field(default_factory=list)
-    done: list[Unlearned] = field(default_factory=list)
+    done: list[DeletionAudit] = field(default_factory=list)
 
     @property
     def deleted(self) -> int:
@@ -60,12 +60,12 @@ def send(kafka: KafkaSettings, wanted: Sequence[Wanted]) -> dict[int, int]:
     return watermarks
 
 
-def follow(store: WeightsStore, wanted: Sequence[Wanted], wait: float) -> Iterator[Unlearned]:
+def follow(store: WeightsStore, wanted: Sequence[Wanted], wait: float) -> Iterator[DeletionAudit]:
     """The audits of what was asked for, as they come, for so many seconds at most."""
     owners = {record: one for one in wanted for record in one.records}
     deadline = time.monotonic() + wait
     while owners:
-        for unlearned in store.audits(list(owners)):
+        for unlearned in store.audit_of(list(owners)):
             owners.pop((unlearned.partition, unlearned.deletion.offset)).done.append(unlearned)
             yield unlearned
         if time.monotonic() >= deadline:

@@ -196,7 +196,7 @@ class RedisEntryStore:
         return {p: parsed(sizes, self._key("sizes", p)) for p, sizes in found}
 
     @guarded
-    def pending(self) -> Mapping[int, int]:
+    def pending_erasures(self) -> Mapping[int, int]:
         partitions = list(self.states())
         pipe = self._client.pipeline(transaction=False)
         for partition in partitions:
@@ -282,7 +282,7 @@ class RedisEntryStore:
         return batch is not None and offset in batch.removed
 
     @guarded
-    def part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+    def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         """Raises `StoreError` if it is missing or damaged."""
         packed = self._client.hget(self._key("parts", partition), f"{offset}/{number}")
         try:
@@ -295,7 +295,7 @@ class RedisEntryStore:
                 " store from a backup"
             ) from error
 
-    def held(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+    def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """A round trip for each batch that they lie in."""
         done = 0
         while done < len(offsets) and (batch := self._reaching(partition, offsets[done])):

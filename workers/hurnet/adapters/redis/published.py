@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from hurnet.core.formats import AUDIT, WEIGHTS, check_format
 from hurnet.core.stored.batch import NOTHING, Deletion
 from hurnet.errors import Superseded
-from hurnet.ports import PublishedWeights, Unlearned
+from hurnet.ports import DeletionAudit, PublishedWeights
 
 if TYPE_CHECKING:
     from hurnet.core.solve.weights import Certificate, Floats
@@ -121,7 +121,7 @@ def watermarks_of(stored: bytes | None) -> dict[int, int]:
         return {}
 
 
-def pack_audit(unlearned: Unlearned) -> str:
+def pack_audit(unlearned: DeletionAudit) -> str:
     """All of it; the key's digest in hex."""
     fields = {"format": AUDIT, **asdict(unlearned)}
     if unlearned.deletion.key is not None:
@@ -129,7 +129,7 @@ def pack_audit(unlearned: Unlearned) -> str:
     return json.dumps(fields)
 
 
-def unpack_audit(raw: bytes) -> Unlearned:
+def unpack_audit(raw: bytes) -> DeletionAudit:
     """What `pack_audit` was given, without what this program doesn't know. Raises `NewerFormat`, which is a
     ValueError, or ValueError, KeyError or TypeError for anything else."""
     fields = json.loads(raw)
@@ -137,7 +137,7 @@ def unpack_audit(raw: bytes) -> Unlearned:
     asked = fields["deletion"]
     key = None if asked["key"] is None else bytes.fromhex(asked["key"])
     named = tuple(asked["targets"]), asked["context"], asked["parts"]
-    return Unlearned(
+    return DeletionAudit(
         partition=int(fields["partition"]),
         deletion=Deletion(asked["offset"], asked["timestamp_ms"], key, *named),
         done_ms=int(fields["done_ms"]),

@@ -32,7 +32,7 @@ from hurnet.core.solve.weights import NO_FEATURES
 from hurnet.core.stored.batch import NOTHING, ShardState
 from hurnet.core.stored.codec import seal, unseal
 from hurnet.errors import StoreReplaced, Superseded, TransientError, Unreadable, UpgradeNeeded
-from hurnet.ports import Checkpoint, GetsOn, PublishedWeights, Unlearned
+from hurnet.ports import Checkpoint, DeletionAudit, OnProgress, PublishedWeights
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class RedisWeightsStore:
         self._prefix = f"{connection.prefix}:{{solver}}"
         self._meta = f"{connection.prefix}:meta"
         self._bound = connection.bound
-        self.gets_on: GetsOn = lambda: None
+        self.on_progress: OnProgress = lambda: None
         self._owner = ""
         self._stamps: set[str] = (
             set()
@@ -135,7 +135,7 @@ class RedisWeightsStore:
         checkpoint.stamp = stamp
 
     @guarded
-    def audit(self) -> Sequence[Unlearned]:
+    def audit(self) -> Sequence[DeletionAudit]:
         """Raises `UpgradeNeeded` where newer programs wrote it, `Unreadable` where it is damaged."""
         found = dict(self._client.hscan_iter(self._key("audit"), count=COMMAND_WRITES))
         return sorted(
@@ -143,12 +143,12 @@ class RedisWeightsStore:
         )
 
     @guarded
-    def audits(self, records: Collection[tuple[int, int]]) -> Sequence[Unlearned]:
+    def audit_of(self, records: Collection[tuple[int, int]]) -> Sequence[DeletionAudit]:
         """Raises as `audit` does."""
         fields = [f"{partition}/{offset}" for partition, offset in records]
         return self._audited(self._client.hmget(self._key("audit"), fields) if fields else ())
 
-    def _audited(self, found: Iterable[bytes | None]) -> list[Unlearned]:
+    def _audited(self, found: Iterable[bytes | None]) -> list[DeletionAudit]:
         try:
             return [unpack_audit(raw) for raw in found if raw is not None]
         except NewerFormat as error:
@@ -254,7 +254,7 @@ class RedisWeightsStore:
                 gram = self._client.hget(self._key("grams"), name) or b""
                 sums = {answer.decode(): unseal(s) for answer, s in self._sums(name.decode())}
                 statistics = Statistics.unpack(unseal(gram), sums.items())
-                self.gets_on()
+                self.on_progress()
                 if statistics.dimension != dimension:
                     raise ValueError(f"dimension {statistics.dimension}, not {dimension}")
                 checkpoint.statistics[name.decode()] = statistics
@@ -268,7 +268,7 @@ class RedisWeightsStore:
         while cursor != 0:
             cursor, found = self._client.hscan(self._key("sums", key), cursor or 0, count=COMMAND_WRITES)
             yield from found.items()
-            self.gets_on()
+            self.on_progress()
 
     def _save_changes(
         self, checkpoint: Checkpoint, header: Mapping[str, str], audit: Mapping[str, str]
@@ -320,7 +320,7 @@ class RedisWeightsStore:
                 pipe.multi()
                 _put(pipe, writes)
                 pipe.execute()
-            self.gets_on()
+            self.on_progress()
         self._stamps = {header["stamp"]}
         self._held = dict.fromkeys(checkpoint.statistics, _UNKNOWN)
         with self._fenced(self._key("checkpoint")) as pipe:

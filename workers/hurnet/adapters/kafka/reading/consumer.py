@@ -15,7 +15,7 @@ from hurnet.adapters.kafka.client.connection import connect, translated
 from hurnet.adapters.kafka.reading import fetching
 from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import KafkaFailing
-from hurnet.ports import Bounds, Record
+from hurnet.ports import OffsetRange, Record
 from hurnet.settings.settings import KafkaSettings
 
 METADATA_AGE_MS = 1_000
@@ -57,16 +57,16 @@ def identity(reader: KafkaConsumer, topic: str) -> LogIdentity | None:
     return LogIdentity(cluster.cluster_id, uuid.hex)
 
 
-def bounds(
+def offset_ranges(
     reader: KafkaConsumer, partitions: Collection[TopicPartition], timeout_ms: int | None = None
-) -> dict[int, Bounds]:
+) -> dict[int, OffsetRange]:
     """The offsets that partitions of one topic hold; two round trips."""
     first = reader.beginning_offsets(partitions, timeout_ms=timeout_ms)
     end = reader.end_offsets(partitions, timeout_ms=timeout_ms)
-    return {at.partition: Bounds(first[at], end[at]) for at in partitions}
+    return {at.partition: OffsetRange(first[at], end[at]) for at in partitions}
 
 
-def at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) -> dict[int, Record | None]:
+def records_at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) -> dict[int, Record | None]:
     """The committed record at one offset of each partition, None where there is none; all lie before the end.
     Over a connection of its own, apart from any group."""
     found: dict[int, Record | None] = {}

@@ -12,7 +12,7 @@ from hurnet.adapters.kafka.client.connection import milliseconds, translated
 from hurnet.adapters.kafka.reading import consumer as consuming
 from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import ConfigurationError, KafkaFailing
-from hurnet.ports import Bounds, Record
+from hurnet.ports import OffsetRange, Record
 from hurnet.settings.settings import KafkaSettings
 
 POLL_S = 0.5
@@ -28,18 +28,18 @@ class KafkaHistory:
         self._topic = topic
         self._consumer: Any = consuming.consumer(settings, max_poll_records=BLOCK)
 
-    def bounds(self) -> dict[int, Bounds]:
+    def offset_ranges(self) -> dict[int, OffsetRange]:
         with translated(f"asking for the offsets of {self._topic}"):
             partitions = [
                 TopicPartition(self._topic, p) for p in self._consumer.partitions_for_topic(self._topic) or ()
             ]
             if not partitions:
                 raise ConfigurationError(f"no such topic: {self._topic}")
-            return consuming.bounds(self._consumer, partitions)
+            return consuming.offset_ranges(self._consumer, partitions)
 
     def log(self) -> LogIdentity:
         """Which one it is. Raises `TransientError` where the brokers don't tell."""
-        self.bounds()  # has the metadata by then
+        self.offset_ranges()  # has the metadata by then
         found = consuming.identity(self._consumer, self._topic)
         if found is None:
             raise KafkaFailing(

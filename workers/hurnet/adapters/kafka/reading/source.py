@@ -19,7 +19,7 @@ from hurnet.adapters.kafka.reading.contact import Contact
 from hurnet.adapters.kafka.reading.ends import Ends
 from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import KafkaFailing, StoreGap
-from hurnet.ports import POLL_BYTES, Bounds, Committed, EndOffsets, Polled, Record
+from hurnet.ports import POLL_BYTES, Committed, EndOffsets, OffsetRange, Polled, Record
 from hurnet.settings.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -119,19 +119,19 @@ class KafkaSource:
     def pause(self, partitions: frozenset[int]) -> None:
         self._paused = partitions
 
-    def bounds(self, partitions: frozenset[int]) -> Mapping[int, Bounds]:
+    def offset_ranges(self, partitions: frozenset[int]) -> Mapping[int, OffsetRange]:
         asked = [self._at(partition) for partition in partitions]
         if not asked:
             return {}
         with translated(f"asking for the offsets of {self._topic}"):
-            return consuming.bounds(self._consumer, asked, self._timeout_ms)
+            return consuming.offset_ranges(self._consumer, asked, self._timeout_ms)
 
     def log(self) -> LogIdentity | None:
         self._consumer.pin.check()
         return consuming.identity(self._consumer, self._topic)
 
-    def at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
-        return consuming.at(self._settings, self._topic, offsets)
+    def records_at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
+        return consuming.records_at(self._settings, self._topic, offsets)
 
     def compacted(self) -> bool:
         with closing(Topics(self._settings)) as topics:
@@ -272,7 +272,7 @@ class KafkaSource:
             raise StoreGap(f"the topic no longer holds the next record: {text}")
         _log.warning("the topic no longer holds the next record, going on with the nearest it has: %s", text)
         lost = frozenset(at.partition for at in gone)
-        for partition, held in self.bounds(lost).items():
+        for partition, held in self.offset_ranges(lost).items():
             at = self._at(partition)
             self._consumer.seek(at, max(held.first, min(gone[at], held.end)))
         self._assigned |= lost
