@@ -1,12 +1,12 @@
 # Needs GNU make 3.81+ and Python 3.11+ with venv, nothing else: `make demo` and `make test` install the rest into .venv.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format bench lock clean install-demo install-dev install-bench
+.PHONY: help demo test check format bench lock clean
 
 PY := .venv/bin/python
-DEMO_EXTRAS := local
-DEV_EXTRAS := local,dev,sentence-transformers,simd
-BENCH_EXTRAS := $(DEV_EXTRAS),bench
+PYTHON ?= python3.13 python3.12 python3.11 python3 python3.14 python
+# What the set-up of a target installs from; it is done again if one of these is newer.
+SOURCES := pyproject.toml constraints.txt $(wildcard workers/hurnet/core/native/*.[ch])
 
 # A caller's own Python set-up must not leak into .venv. (Its pip.conf still says where packages come from.)
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE __PYVENV_LAUNCHER__ PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
@@ -17,94 +17,63 @@ help: ## list these targets
 	@echo 'make TARGET: each does its own set-up'
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
 
-demo: install-demo ## stream real texts through Kafka and Redis, then ask (ARGS=--no-input: no questions at the end)
+demo: .venv/demo.ok ## stream real texts through Kafka and Redis, then ask (ARGS=--no-input: no questions at the end)
 	@echo '> hurnet demo $(ARGS)'
 	@.venv/bin/hurnet demo $(ARGS)
 
 # Two tests side by side, each of one thread: idle threads of numpy and torch spin, and take the other's core.
-test: install-dev ## unit, contract and acceptance tests (ARGS='-k name': some of them; ARGS=-n0: one at a time)
+test: .venv/dev.ok ## unit, contract and acceptance tests (ARGS='-k name': some of them; ARGS=-n0: one at a time)
 	@echo '> pytest $(ARGS)'
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),--cov --cov-report=)
+	@$(if $(ARGS),,echo '> coverage: the least covered modules, and all' && $(PY) -m coverage report --sort=cover | sed -n '1,12p;$$p')
 
-check: install-dev ## format, lint, types and import rules
+check: .venv/dev.ok ## format, lint, types and import rules
 	@echo '> ruff format --check' && $(PY) -m ruff format --check .
 	@echo '> ruff check' && $(PY) -m ruff check .
 	@echo '> mypy' && $(PY) -m mypy
 	@echo '> lint-imports' && .venv/bin/lint-imports
 
-format: install-dev ## rewrite the code in the house format
+format: .venv/dev.ok ## rewrite the code in the house format
 	@$(PY) -m ruff check --fix-only --quiet . && $(PY) -m ruff format .
 
-bench: install-bench ## run the benchmarks (ONLY=name: one; JSON=file: its figures; ONLY=index ARGS=--help: its sizes)
-	@set -e; $(if $(JSON),rm -f '$(JSON)';) \
-	for file in tests/benchmarks/$(or $(ONLY),[a-z]*).py; do \
-	  name=$$(basename "$$file" .py); echo "> benchmark $$name"; \
-	  $(PY) -m tests.benchmarks.$$name $(if $(JSON),--json .venv/bench.json) $(ARGS); \
-	  $(if $(JSON),$(PY) -c "$$MERGE" $$name .venv/bench.json '$(JSON)';) \
-	done
+bench: .venv/bench.ok ## run the benchmarks (ONLY=name: one; JSON=file: its figures; ONLY=index ARGS=--help: its sizes)
+	@$(PY) -m tests.benchmarks $(addprefix --only=,$(ONLY)) $(addprefix --json=,$(JSON)) -- $(ARGS)
 
-lock: install-dev ## write constraints.txt anew: the newest versions that pyproject.toml allows, for all Pythons
+lock: .venv/dev.ok ## write constraints.txt anew: the newest versions that pyproject.toml allows, for all Pythons
 	@$(PY) -m pip install --quiet uv
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
 	  --all-extras --no-annotate --no-header --output-file constraints.txt pyproject.toml
 	@wc -l constraints.txt
 
 clean: ## remove .venv and all caches
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find schemas workers tests -name __pycache__ -prune -exec rm -rf {} +
 
-install-demo:
-	@name=demo extras='$(DEMO_EXTRAS)' python='$(PYTHON)' && $(INSTALL)
+.venv/demo.ok: EXTRAS := local
+.venv/dev.ok: EXTRAS := local,dev,torch,sentence-transformers,simd
+.venv/bench.ok: EXTRAS := local,dev,torch,sentence-transformers,simd,bench
 
-install-dev:
-	@name=dev extras='$(DEV_EXTRAS)' python='$(PYTHON)' && $(INSTALL)
+# The stamp is written last, so that a set-up that was cut short is done again. The set-up of `bench` holds that of
+# `dev`, and that one the demo's.
+.venv/%.ok: .venv/bin/python $(SOURCES)
+	@echo '> installing [$(EXTRAS)] into .venv: minutes the first time'
+	@case '$(EXTRAS)' in *torch*) [ "$$(uname)" != Linux ] || \
+	  echo '  (downloads 3 GB, since torch for Linux brings CUDA; 0.7 GB if pip.conf names an index of CPU wheels)';; esac
+	@$(PY) -m pip install $$([ -t 1 ] || echo --quiet) -c constraints.txt -e '.[$(EXTRAS)]'
+	@echo '> preparing Apache Kafka'
+	@$(PY) -c 'from hurnet.local import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'
+	@touch .venv/demo.ok $(if $(filter-out demo,$*),.venv/dev.ok) $@
+	@echo '> installed'
 
-install-bench:
-	@name=bench extras='$(BENCH_EXTRAS)' python='$(PYTHON)' && $(INSTALL)
-
-# The stamp .venv/NAME.ok is written last and removed first, so that a set-up that was cut short is begun anew; it
-# holds all that the set-up depends on, the folder too (scripts name it). The dev set-up contains the demo's, bench dev's.
-define INSTALL
-set -eu; stamps='.venv/demo.ok .venv/dev.ok .venv/bench.ok'; \
-here=$$(pwd -P); key=$$(cat pyproject.toml constraints.txt workers/hurnet/core/native/*.[ch] 2>/dev/null | cksum; echo "$$here"); \
-is_ready() { [ "$$(cat ".venv/$$1.ok" 2>/dev/null)" = "$$key" ] && $(PY) -c '' 2>/dev/null; }; \
-case $$name in demo) enough='demo dev bench';; dev) enough='dev bench';; *) enough=$$name;; esac; \
-for done in $$enough; do if is_ready "$$done"; then exit 0; fi; done; \
-if ! $(PY) -c '' 2>/dev/null || ! grep -qsxF "$$here" $$stamps; then \
-  for candidate in $${python:-python3.13 python3.12 python3.11 python3 python3.14 python}; do \
-    if "$$candidate" -c "$$SUITABLE" 2>/dev/null; then found=$$candidate; break; fi; \
-  done; \
-  if [ -z "$${found:-}" ]; then \
-    echo "Needs Python 3.11 or later with venv and pip (Debian, Ubuntu: apt install python3-venv);" >&2; \
-    echo "none found as $${python:-python3 or python3.11 to 3.14}. Name another: make PYTHON=/path/to/python3" >&2; exit 1; \
-  fi; \
-  rm -f $$stamps; \
-  echo "> making .venv with $$("$$found" -V)"; \
-  "$$found" -m venv --clear .venv; \
-fi; \
-rm -f $$stamps; \
-echo "> installing [$$extras] into .venv: minutes the first time"; \
-if [ "$$(uname)" = Linux ]; then \
-  echo "  (downloads 3 GB, takes 6 GB: torch for Linux brings CUDA; with an index of CPU wheels in pip.conf 0.5 GB)"; \
-fi; \
-[ -t 1 ] || quiet=--quiet; \
-$(PY) -m pip install $${quiet:-} -c constraints.txt -e ".[$$extras]"; \
-echo '> preparing Apache Kafka'; \
-$(PY) -c 'from hurnet.local import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'; \
-echo "$$key" > ".venv/$$name.ok"; \
-echo '> installed'
-endef
-
-define SUITABLE
-import ensurepip, sys, venv
-sys.exit(sys.version_info < (3, 11))
-endef
-export SUITABLE
-
-define MERGE
-import json, pathlib, sys
-name, new, whole = sys.argv[1], *map(pathlib.Path, sys.argv[2:])
-figures = json.loads(whole.read_text()) if whole.exists() else {}
-whole.write_text(json.dumps(figures | {name: json.loads(new.read_text())}, indent=2) + "\n")
-endef
-export MERGE
+# A folder that was moved or copied, a Python that is gone: .venv doesn't run this tree then, and is made anew.
+ifneq ($(shell $(PY) -I -c 'import hurnet; print(hurnet.__file__)' 2>/dev/null),$(CURDIR)/workers/hurnet/__init__.py)
+.PHONY: .venv/bin/python
+endif
+.venv/bin/python:
+	@for python in $(PYTHON); do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "> making .venv with $$("$$python" -V)"; rm -f .venv/*.ok; exec "$$python" -m venv --clear .venv; \
+	  fi; \
+	done; \
+	echo 'Needs Python 3.11 or later with venv and pip (Debian, Ubuntu: apt install python3-venv); found none as' >&2; \
+	echo '$(PYTHON). Name another: make PYTHON=/path/to/python3' >&2; exit 1
