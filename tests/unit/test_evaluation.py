@@ -82,20 +82,6 @@ def test_json_is_one_object_with_figures_per_file(tmp_path: Path) -> None:
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
 
 
-def test_the_length_penalty_is_that_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = write(
-        tmp_path / "pairs.jsonl", [("turn on the light in the hall", "long"), ("the lights", "short")]
-    )
-    queries = write(tmp_path / "queries.jsonl", [("the light", "short")])
-    right = {}
-    for setting in ("false", "true"):
-        monkeypatch.setenv("HURNET_RESPONDER_LENGTH_PENALTY", setting)
-        result = run("--pairs", pairs, "--queries", queries, "--json")
-        assert result.exit_code == 0, result.output
-        right[setting] = json.loads(result.stdout)["parts"]["words"]
-    assert right == {"false": 0.0, "true": 1.0}
-
-
 def test_the_table_shows_the_surest_misses(tmp_path: Path) -> None:
     pairs = write(tmp_path / "pairs.jsonl", PAIRS)
     queries = write(tmp_path / "queries.jsonl", [("will it rain tomorrow", "something else")])

@@ -260,15 +260,6 @@ def test_similarity_in_lp_is_asked_for_by_a_setting() -> None:
     assert mapped.candidates[0].scores.memory == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize(("length_penalty", "alike"), [(False, 1.0), (True, 1 - (1 - 2 / 5) / 2)])
-def test_the_length_penalty_of_equation_1_is_a_setting(length_penalty: bool, alike: float) -> None:
-    world = World()
-    world.teach(*PAIRS)
-    world.ask(Query(text="kitchen light"))
-    turn(world.responder(length_penalty=length_penalty))
-    assert only(world.answers()).candidates[0].scores.words == pytest.approx(alike)
-
-
 def test_threads_are_a_setting_and_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     used, searched = [], scan.search
 

@@ -39,7 +39,7 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
 
     hush()
     chosen = settings.load()
-    scoring = Scoring(p=chosen.responder.p, length_penalty=chosen.responder.length_penalty)
+    scoring = Scoring(p=chosen.responder.p)
     evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve, scoring)
     notes = _teach(evaluation, [event for path in pairs for event in _read(path, "pairs")])
     questions = {str(path): list(_read(path, "queries")) for path in queries}

@@ -156,7 +156,6 @@ class Replies:
                 self._memory.sums(context),
                 weights.weights.intercept if weights else None,
                 self._settings.p,
-                self._settings.length_penalty,
             ),
         )
         known = np.any(vectors, axis=1)

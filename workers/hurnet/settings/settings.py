@@ -225,9 +225,6 @@ class ResponderSettings(_Section):
     )
     threshold: float = Field(0.3, ge=0, le=1, description="combined score under which it abstains")
     p: float = Field(2.0, ge=1.1, le=8, description="similarity in the space lp: 2 is the cosine")
-    length_penalty: bool = Field(
-        False, description="equation 1 takes off (1 - |S|/|T|)/2 for texts of unlike numbers of words"
-    )
     wait: Seconds = Field(
         5.0, description="longest a query waits for its min_watermarks, whatever its own timeout_ms"
     )

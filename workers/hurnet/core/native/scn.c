@@ -69,26 +69,21 @@ static double one_way(text s, text t)
     return sum / (double)s.total;
 }
 
-static double similarity(text a, text b, int penalise_length)
+static double similarity(text a, text b)
 {
     if (!a.total || !b.total)
         return !a.total && !b.total;
     text s = a.total <= b.total ? a : b, t = a.total <= b.total ? b : a;
-    double alike = s.total == t.total ? (one_way(s, t) + one_way(t, s)) / 2 : one_way(s, t);
-    if (!penalise_length)
-        return alike;
-    alike -= (1 - (double)s.total / (double)t.total) / 2;
-    return alike > 0 ? alike : 0;
+    return s.total == t.total ? (one_way(s, t) + one_way(t, s)) / 2 : one_way(s, t);
 }
 
 /* similarities[i] = P(query, candidate i) of `count` candidates that lie one after the other. */
-void hurnet_scn(const uint64_t *query, const uint64_t *candidates, int64_t count, int penalise_length,
-                double *similarities)
+void hurnet_scn(const uint64_t *query, const uint64_t *candidates, int64_t count, double *similarities)
 {
     text q = read_text(query);
     for (int64_t i = 0; i < count; i++) {
         text t = read_text(candidates);
-        similarities[i] = similarity(q, t, penalise_length);
+        similarities[i] = similarity(q, t);
         candidates = end_of(t);
     }
 }

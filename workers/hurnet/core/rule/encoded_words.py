@@ -43,15 +43,15 @@ def forget_texts() -> None:
     kept_long.cache_clear()
 
 
-def similarities(query: str, candidates: Sequence[str], penalise_length: bool = False) -> Floats:
+def similarities(query: str, candidates: Sequence[str]) -> Floats:
     """P(query, candidate) of each candidate: of the first ones that `MOST_LETTERS` allows."""
     asked = encode(query)
     within = _within(query, asked, candidates)
     kernel = _kernel(library())
     if kernel is None:
-        return _in_numpy(asked, within, penalise_length)
+        return _in_numpy(asked, within)
     out = np.empty(len(within))
-    kernel(asked, b"".join(within), len(within), penalise_length, out.ctypes.data)
+    kernel(asked, b"".join(within), len(within), out.ctypes.data)
     return out
 
 
@@ -79,7 +79,7 @@ def _kernel(kernels: ctypes.CDLL | None) -> Any:
     if kernels is None:
         return None
     kernel = kernels.hurnet_scn
-    kernel.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p)
+    kernel.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p)
     kernel.restype = None
     return kernel
 
@@ -136,7 +136,7 @@ def _texts(encoded: Sequence[bytes]) -> _Texts:
     return _Texts(total, distinct, occurrences, lengths, np.cumsum(lengths) - lengths + before, numbers)
 
 
-def _in_numpy(query: bytes, candidates: Sequence[bytes], penalise_length: bool) -> Floats:
+def _in_numpy(query: bytes, candidates: Sequence[bytes]) -> Floats:
     """What the kernel does, all candidates at once."""
     mine, theirs = _texts([query]), _texts(candidates)
     out = np.where(theirs.total == 0, float(mine.total[0] == 0), 0.0)
@@ -146,9 +146,7 @@ def _in_numpy(query: bytes, candidates: Sequence[bytes], penalise_length: bool) 
     s, t = mine.total, theirs.total[filled]
     forward, backward = _both_ways(mine, theirs, filled)
     alike = np.select([s < t, s > t], [forward, backward], (forward + backward) / 2)
-    if penalise_length:
-        alike -= (1 - np.minimum(s, t) / np.maximum(s, t)) / 2
-    out[filled] = np.maximum(alike, 0)
+    out[filled] = alike
     return out
 
 

@@ -95,12 +95,11 @@ class Ranking:
 class Scoring:
     """How likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
     `intercept` is what goes with P, if anything; with `p` other than 2 entries are compared in ℓp (equation
-    12), which does not touch the weights; `length_penalty` is equation 1's."""
+    12), which does not touch the weights."""
 
     sums: FeatureSums | None = None
     intercept: Intercept | None = None
     p: float = EUCLIDEAN
-    length_penalty: bool = False
 
 
 def rank(
@@ -136,9 +135,8 @@ def ranked(
     found = index.search(mapped_queries(vectors, scoring.p), NEIGHBOURS, here, exclude)
     if predictions is not None and sums is not None:
         found = sums.weigh(found, index, predictions, exclude)
-    penalty = scoring.length_penalty
     for text, matches in zip(texts, found, strict=True):
-        yield _rank(text, matches, index, penalty)
+        yield _rank(text, matches, index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,12 +161,12 @@ class _Columns:
         return combined
 
 
-def _rank(text: str, matches: Matches, index: ContextIndex, length_penalty: bool) -> Ranking:
+def _rank(text: str, matches: Matches, index: ContextIndex) -> Ranking:
     if not len(matches.rows):
         return Ranking(())
     ids = index.answer_ids(matches.rows)
     first, numbers = _by_first_place(ids)
-    words = _words(text, matches, index, numbers, length_penalty)
+    words = _words(text, matches, index, numbers)
     columns = _columns(matches, index, numbers, words)
     combined = columns.combined()
     return Ranking(
@@ -190,12 +188,10 @@ def _by_first_place(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
     return places[order], number[inverse]
 
 
-def _words(
-    text: str, matches: Matches, index: ContextIndex, numbers: NDArray[np.int64], length_penalty: bool
-) -> Floats:
+def _words(text: str, matches: Matches, index: ContextIndex, numbers: NDArray[np.int64]) -> Floats:
     """Equation 1 by answer, given for every match the number of its answer."""
     compared = [index.text(row) for row in matches.rows[:COMPARED].tolist()]
-    alike = similarities(text, compared, length_penalty)
+    alike = similarities(text, compared)
     words = np.zeros(numbers.max() + 1)
     np.maximum.at(words, numbers[: len(alike)], alike)
     return words
