@@ -96,7 +96,7 @@ def remove(index: ContextIndex, corpus: Corpus, copies: int, changed: Changed) -
             changed.remove_s.append(_seconds(partial(index.remove, partition, offset)))
     kept = np.delete(np.arange(corpus.rows), gone)
     truth = kept[nearest(corpus.distinct[kept % len(corpus.distinct)], corpus.queries)]
-    found = [index.coordinates(matches.rows.item(0)) for matches in index.search(corpus.queries, 1)]
+    found = [index.entry_id(matches.rows.item(0)) for matches in index.search(corpus.queries, 1)]
     changed.tally.add(np.array([offset if partition == 0 else -1 for partition, offset in found]), truth)
 
 

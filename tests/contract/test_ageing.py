@@ -25,7 +25,7 @@ HOUR = 3_600
 def entries() -> list[Entry]:
     """One an hour, the last in hour 12; every third weighs 5."""
     return [
-        Entry(i, i * HOUR * 1000, "faq", f"question {i}", f"answer {i % 2}", weight=5 if i % 3 == 0 else 1)
+        Entry(i, i * HOUR * 1000, "faq", f"question {i}", f"answer {i % 2}", copies=5 if i % 3 == 0 else 1)
         for i in range(13)
     ]
 
@@ -41,7 +41,7 @@ def expected(kept: list[Entry], hour: int) -> Statistics:
     for entry in kept:
         age = hour - entry.offset
         if age < PANES:
-            copies = np.array([entry.weight * 2 ** (PANES - 1 - age)], np.int64)
+            copies = np.array([entry.copies * 2 ** (PANES - 1 - age)], np.int64)
             statistics.add(EMBEDDER.embed([entry.text]), [entry.answer or ""], copies)
     return statistics
 
@@ -81,10 +81,10 @@ def test_a_restarted_solver_goes_on_forgetting(stores: Stores, monkeypatch: pyte
     query = EMBEDDER.embed(["question 11"])
     (matches,) = memory.index("faq").search(query, 20, predict(published.weights.projection, query))
     x = np.array([vectors[entry.offset] for entry in kept]) / SCALE
-    shares = np.array([entry.weight * window.share(entry.offset) for entry in kept])
+    shares = np.array([entry.copies * window.share(entry.offset) for entry in kept])
     targets = np.array([[entry.offset % 2 == a for a in range(2)] for entry in kept], np.float64)
     gram = x.T @ (shares[:, None] * x) + 0.1 * np.eye(32)
     scores = (query[0] / SCALE) @ np.linalg.solve(gram, x.T @ (shares[:, None] * targets))
-    assert matches.weights is not None
-    for row, score in zip(matches.rows.tolist(), matches.weights.tolist(), strict=True):
+    assert matches.predicted is not None
+    for row, score in zip(matches.rows.tolist(), matches.predicted.tolist(), strict=True):
         assert score == pytest.approx(scores[memory.index("faq").entry(row).offset % 2], abs=1e-11)

@@ -99,7 +99,7 @@ class AgedWorld(World):
         for _, entry in self.left():
             age = max(0, self.clock.pane - entry.timestamp_ms // MINUTE_MS)
             if entry.context == context and entry.answer is not None and age < PANES:
-                copies = np.array([entry.weight * 2 ** (PANES - 1 - age)], np.int64)
+                copies = np.array([entry.copies * 2 ** (PANES - 1 - age)], np.int64)
                 statistics.add(EMBEDDER.embed([entry.text]), [entry.answer], copies)
         return statistics
 
@@ -130,7 +130,7 @@ def test_at_any_pane_the_state_is_that_of_fresh_statistics_of_weighted_rows(
     """Any order and batches, panes turning meanwhile, deletions, late rows and rows from the future."""
     window, statistics = Window(MINUTE_MS, 0), dict[str, Statistics]()
     taught = [
-        (Entry(i, pane * MINUTE_MS + seed % MINUTE_MS, "c", "", answer, weight=weight), vector(seed))
+        (Entry(i, pane * MINUTE_MS + seed % MINUTE_MS, "c", "", answer, copies=weight), vector(seed))
         for i, (seed, weight, pane, answer) in enumerate(drawn)
     ]
     gone = [pair for pair in taught if chance.random() < 0.3]
@@ -148,7 +148,7 @@ def test_at_any_pane_the_state_is_that_of_fresh_statistics_of_weighted_rows(
     for entry, row in taught:
         age = max(0, window.now - entry.timestamp_ms // MINUTE_MS)
         if age < PANES and (entry, row) not in gone:
-            copies = np.array([entry.weight << (PANES - 1 - age)], np.int64)
+            copies = np.array([entry.copies << (PANES - 1 - age)], np.int64)
             expected.add(row[None], [entry.answer or ""], copies)
     found = window.combined(statistics, "c") or Statistics(2)
     assert found.digest() == expected.digest()
@@ -229,7 +229,7 @@ def test_what_is_published_predicts_as_a_float_reference_does(
     memory = LoadedContexts(DIMENSION, half_life_ms=MINUTE_MS)
     stamps = [int((world.clock.now - 60 * m) * 1000) for m in minutes]
     entries = [
-        Entry(i, stamps[i], "one", text, f"answer {i % 4}", weight=int(weights[i]))
+        Entry(i, stamps[i], "one", text, f"answer {i % 4}", copies=int(weights[i]))
         for i, text in enumerate(texts)
     ]
     memory.append(Batch(0, 39, entries[:40], rows[:40]))
@@ -251,14 +251,14 @@ def test_what_is_published_predicts_as_a_float_reference_does(
         trace = float(shares @ np.square(rows / SCALE).sum(1))
         assert figures.eigenvalue_most <= trace <= figures.eigenvalue_most * DIMENSION
         (found,) = memory.index("one").search(query, 99, predict(solved.projection, query, solved.intercept))
-        assert found.weights is not None
+        assert found.predicted is not None
         targets = np.eye(4)[np.arange(60) % 4] * (np.arange(60) < known)[:, None]
         expected = (
             centred(rows, shares, targets, query) if intercept else reference(rows, shares, targets, query)
         )
         got = {
             memory.index("one").entry(r).answer: s
-            for r, s in zip(found.rows.tolist(), found.weights, strict=True)
+            for r, s in zip(found.rows.tolist(), found.predicted, strict=True)
         }
         for a in range(4):
             assert got[f"answer {a}"] == pytest.approx(expected[0, a], abs=1e-10)
@@ -422,17 +422,17 @@ def test_windows_that_go_back_count_what_they_had_forgotten(monkeypatch: pytest.
     prediction = np.random.default_rng(0).normal(size=(1, DIMENSION))
     products = rows @ prediction[0] / SCALE
     for now in (2, 9, 2, 1):
-        index.turn(Window(MINUTE_MS, now))
+        index.age_to(Window(MINUTE_MS, now))
         (found,) = index.search(rows[:1], 1, prediction)
         shares = [0.0 if now - i >= PANES else 2.0 ** -max(0, now - i) for i in range(3)]
-        assert found.weights == pytest.approx([products @ shares])
+        assert found.predicted == pytest.approx([products @ shares])
 
 
 def test_sums_are_kept_of_no_more_panes_than_count() -> None:
     index = ContextIndex(DIMENSION, Window(MINUTE_MS, 0))
     entries = [Entry(i, i % 30 * MINUTE_MS, "one", "", "a") for i in range(90)]
     index.append(0, entries, EMBEDDER.embed([f"text {i}" for i in range(90)]))
-    index.turn(Window(MINUTE_MS, 25))
+    index.age_to(Window(MINUTE_MS, 25))
     assert sorted(index._teaching.sums._panes[0]) == list(range(25 - PANES + 1, 30))
 
 
@@ -443,14 +443,14 @@ def test_rows_are_removed_and_moved_together_with_their_age(monkeypatch: pytest.
     index, window = ContextIndex(DIMENSION, Window(MINUTE_MS, 0)), Window(MINUTE_MS, 12)
     rows = EMBEDDER.embed([f"text {i}" for i in range(40)])
     index.append(0, [Entry(i, i % 14 * MINUTE_MS, "one", "", f"answer {i % 3}") for i in range(40)], rows)
-    index.turn(window)
+    index.age_to(window)
     prediction = np.random.default_rng(0).normal(size=(1, DIMENSION))
     products = rows @ prediction[0] / SCALE * [window.share(i % 14) for i in range(40)]
     for removed in range(20):  # the first is of a forgotten pane, the sixteenth moves those that are left
         assert index.remove(0, removed)
         (found,) = index.search(rows[30:31], 9, prediction)
-        assert found.weights is not None
-        for row, score in zip(found.rows.tolist(), found.weights.tolist(), strict=True):
+        assert found.predicted is not None
+        for row, score in zip(found.rows.tolist(), found.predicted.tolist(), strict=True):
             answer = index.entry(row).offset % 3
             alive = [i for i in range(removed + 1, 40) if i % 3 == answer]
             assert score == pytest.approx(products[alive].sum())

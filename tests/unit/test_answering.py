@@ -216,7 +216,7 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(
     features = KernelMap(spec, 256)
     found = []
     for taught in (texts, copies):
-        entries = [Entry(i, 0, "c", text, answer, weight=w) for i, (text, answer, w) in enumerate(taught)]
+        entries = [Entry(i, 0, "c", text, answer, copies=w) for i, (text, answer, w) in enumerate(taught)]
         vectors = EMBEDDER.embed([entry.text for entry in entries])
         index, sums, statistics = ContextIndex(256), FeatureSums(features), Statistics(features.size)
         index.append(0, entries, vectors)

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from hurnet.core.formats import NewerFormat
 from hurnet.core.grid import SCALE
-from hurnet.core.stored.batch import MAX_WEIGHT, NOTHING, Batch, Deletion, Entry
+from hurnet.core.stored.batch import MAX_COPIES, NOTHING, Batch, Deletion, Entry
 from hurnet.core.stored.codec import (
     Packed,
     bare,
@@ -37,7 +37,7 @@ entries = st.builds(
     text=text,
     answer=st.none() | text,
     metadata=st.dictionaries(text, text, max_size=3),
-    weight=st.integers(1, MAX_WEIGHT),
+    copies=st.integers(1, MAX_COPIES),
 )
 
 
@@ -111,7 +111,7 @@ def as_of_old(batch: Batch) -> Packed:
             e.text,
             e.answer,
             e.metadata,
-            *([e.weight] if e.weight > 1 else []),
+            *([e.copies] if e.copies > 1 else []),
         )
         for e in batch.entries
     ]
@@ -149,7 +149,7 @@ def test_what_was_written_once_is_read_for_ever(written: bytes) -> None:
     assert list(back.entries) == [
         Entry(3, 1_700_000_000_000, "default", "bom dia", "olá", {"k": "v"}),
         Entry(7, -5, "other", "ação"),
-        Entry(2**40, 0, "default", "x", "olá", weight=3),
+        Entry(2**40, 0, "default", "x", "olá", copies=3),
     ]
 
 
@@ -167,7 +167,7 @@ GOOD: list[Any] = [3, 0, "c", "text", None, {}]
         [[3, 0, "c", "text", 7, {}]],
         [[3, 0, "c", "text", None, {"k": 1}]],
         [[True, 0, "c", "text", None, {}]],
-        *[[[*GOOD, weight]] for weight in (0, -1, MAX_WEIGHT + 1, True, 1.0, None, "2")],
+        *[[[*GOOD, weight]] for weight in (0, -1, MAX_COPIES + 1, True, 1.0, None, "2")],
         [[*GOOD, 2, 2]],
         [[9, 0, "c", "text", None, {}]],  # beyond the watermark
         [[-2, 0, "c", "text", None, {}]],
@@ -194,7 +194,7 @@ COLUMNS: dict[str, Any] = {
     "lengths": [1, b"\1\0"],
     "offsets": [3, b"\0\2"],
     "timestamps": [0, b""],
-    "weights": [1, b""],
+    "copies": [1, b""],
     "contexts": ["c"],
     "context_of": [0, b""],
     "answers": ["x"],
@@ -234,9 +234,9 @@ def columns(**changes: Any) -> Packed:
         {"offsets": [2**63, b"\0\1"]},
         {"offsets": [3, bytes(8) + b"\xff" * 8]},
         {"timestamps": [2**63, b""]},
-        {"weights": [0, b""]},
-        {"weights": [1, b"\xe8\3\0\0"]},  # MAX_WEIGHT + 1
-        {"weights": [1, bytes(8) + b"\xff" * 8]},  # 1 and 0
+        {"copies": [0, b""]},
+        {"copies": [1, b"\xe8\3\0\0"]},  # MAX_COPIES + 1
+        {"copies": [1, bytes(8) + b"\xff" * 8]},  # 1 and 0
         {"contexts": []},
         {"contexts": ["c", "c"], "context_of": [0, b"\0\1"]},
         {"contexts": ["c", "d"]},

@@ -117,7 +117,7 @@ def test_ties_removals_exclusions_and_queries_of_zeros_while_rows_are_appended(
         for query, mine, matches in list(zip(queries, own, found, strict=True))[:3]:
             left = [i for i in alive if mine != (0, i)] if query.any() else []
             nearest = reference(query, rows[left], [(0, i) for i in left], k) if left else []
-            offsets = [twins.mine.coordinates(row)[1] for row in matches.rows.tolist()]
+            offsets = [twins.mine.entry_id(row)[1] for row in matches.rows.tolist()]
             assert offsets == [left[i] for i in nearest]
 
 

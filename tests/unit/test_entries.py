@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.core.stored.batch import MAX_WEIGHT, Batch, Deletion, Entry, joined
+from hurnet.core.stored.batch import MAX_COPIES, Batch, Deletion, Entry, joined
 from hurnet.core.stored.entries import Entries
 
 few = st.sampled_from(["", "a", "b", "ação", "日本", "a b"])
@@ -22,7 +22,7 @@ entries = st.builds(
     text=text,
     answer=st.none() | few,
     metadata=st.dictionaries(text, text, max_size=2),
-    weight=st.integers(1, MAX_WEIGHT),
+    copies=st.integers(1, MAX_COPIES),
 )
 many = st.lists(entries, max_size=12)
 

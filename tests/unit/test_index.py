@@ -25,7 +25,7 @@ from hurnet.core.native import disabled, library
 from hurnet.core.native import search as kernels
 from hurnet.core.search import blocks, bounds
 from hurnet.core.search import search as scan
-from hurnet.core.stored.batch import MAX_WEIGHT, Entry, Vectors
+from hurnet.core.stored.batch import MAX_COPIES, Entry, Vectors
 
 Where = tuple[int, int]
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -167,13 +167,13 @@ def test_batches_blocks_and_appends_between_searches_change_nothing() -> None:
             assert found.cosines.tolist() == alone.cosines.tolist()
             np.testing.assert_allclose(weights(found), weights(alone), atol=1e-12)
     assert [index.entry(i) for i in range(SEVERAL)] == entries
-    assert index.coordinates(69) == (0, 69)
+    assert index.entry_id(69) == (0, 69)
     np.testing.assert_array_equal(index.vectors(np.array([65, 2, 40])), vectors[[65, 2, 40]])
 
 
 def weights(found: Matches) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    assert found.weights is not None
-    return found.weights
+    assert found.predicted is not None
+    return found.predicted
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -202,7 +202,7 @@ def test_weights_scores_take_a_weight_as_so_many_copies(late: bool) -> None:
     random = np.random.default_rng(7)
     copies = random.integers(1, 50, SEVERAL)
     copies[: 40 if late else 0] = copies[60:] = 1
-    entries = [replace(item, weight=int(w)) for item, w in zip(entries, copies, strict=True)]
+    entries = [replace(item, copies=int(w)) for item, w in zip(entries, copies, strict=True)]
     index, gone = ContextIndex(32), {2, 8, 41, 66}
     for first in range(0, SEVERAL, 20):
         index.append(0, entries[first : first + 20], vectors[first : first + 20])
@@ -216,12 +216,12 @@ def test_weights_scores_take_a_weight_as_so_many_copies(late: bool) -> None:
     found = index.search(vectors[:1], SEVERAL, np.append(prediction, constant)[None])[0]
     expected = [scores[index.answers[answer]] for answer in index.answer_ids(found.rows)]
     np.testing.assert_allclose(weights(found), expected, rtol=1e-11, atol=1e-11)
-    assert (index.weights(found.rows) == copies[found.rows]).all()  # type: ignore[union-attr]
+    assert (index.counts(found.rows) == copies[found.rows]).all()  # type: ignore[union-attr]
 
 
 def test_while_all_weights_are_1_none_are_read() -> None:
     index = build(np.array([[1, 0], [0, 1]], dtype=np.int16), [(0, 0), (2, 7)])
-    assert index.weights(np.array([0, 1])) is None
+    assert index.counts(np.array([0, 1])) is None
 
 
 def test_an_excluded_entry_does_not_answer_even_where_it_is_alone() -> None:
@@ -611,7 +611,7 @@ held = st.builds(
     text=words,
     answer=st.none() | words,
     metadata=st.dictionaries(words, words, max_size=2),
-    weight=st.integers(1, MAX_WEIGHT),
+    copies=st.integers(1, MAX_COPIES),
 )
 
 
@@ -717,8 +717,8 @@ def test_an_intercept_is_added_once_for_every_row_that_teaches() -> None:
         if gone is not None and len(left) % 20:
             continue
         for matches, p in zip(index.search(vectors[:3], 50, predictions), predictions, strict=True):
-            assert matches.weights is not None
-            for row, weight in zip(matches.rows.tolist(), matches.weights.tolist(), strict=True):
+            assert matches.predicted is not None
+            for row, weight in zip(matches.rows.tolist(), matches.predicted.tolist(), strict=True):
                 answer = index.entry(row).answer
                 mine = [i for i in left if answer is not None and entries[i].answer == answer]
                 expected = vectors[mine].astype(np.int64).sum(0) @ p[:16] / SCALE + len(mine) * p[16]

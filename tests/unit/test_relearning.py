@@ -94,8 +94,8 @@ def clean(world: World, kind: Kind) -> Mapping[str, str]:
         key = window.key(entry.context, entry.timestamp_ms)
         if entry.answer is not None and key is not None:
             statistics = found.setdefault(key, Statistics(features.size))
-            row = features(EMBEDDER.embed([entry.text])).repeat(entry.weight, axis=0)
-            statistics.add(row, [entry.answer] * entry.weight)
+            row = features(EMBEDDER.embed([entry.text])).repeat(entry.copies, axis=0)
+            statistics.add(row, [entry.answer] * entry.copies)
     return {key: statistics.digest() for key, statistics in found.items()}
 
 

@@ -100,13 +100,13 @@ def found(
 ) -> list[Any]:
     return [
         [
-            (index.coordinates(row), cosine, round(weight, 9))
+            (index.entry_id(row), cosine, round(weight, 9))
             for row, cosine, weight in zip(
                 matches.rows.tolist(), matches.cosines.tolist(), weights.tolist(), strict=True
             )
         ]
         for matches in index.search(queries, 40, predictions, own)
-        if (weights := matches.weights) is not None
+        if (weights := matches.predicted) is not None
     ]
 
 
@@ -121,7 +121,7 @@ def check_like_fresh(index: ContextIndex, held: Held, random: Random) -> None:
         row = index.find(place)
         assert row is not None
         assert index.entry(row) == entry
-        assert index.coordinates(row) == place
+        assert index.entry_id(row) == place
         at = np.array([row])
         assert (index.vectors(at) == vector).all()
         answer = entry.text if entry.answer is None else entry.answer
@@ -215,7 +215,7 @@ class Beside:
         self._random, self._said = random, entries(random, range(n))
         for first in range(0, n, 16):
             said = [
-                replace(e, answer=f"stays {e.offset // 9 % 20}", weight=1) if e.offset % 9 == 0 else e
+                replace(e, answer=f"stays {e.offset // 9 % 20}", copies=1) if e.offset % 9 == 0 else e
                 for e in self._said[first : first + 16]
             ]
             self.index.append(0, said, self._near[first : first + 16])
@@ -225,8 +225,8 @@ class Beside:
     def search(self) -> str:
         """The nearest of those that stay, and what the weights say of it."""
         (matches,) = self.index.search(self._near[9:10], 1, self._prediction, [(0, 0)])
-        assert matches.weights is not None
-        return str((matches.cosines, matches.weights.round(6)))
+        assert matches.predicted is not None
+        return str((matches.cosines, matches.predicted.round(6)))
 
     def change(self, n: int, answer: str) -> None:
         """Remove some of the others, and append as many with that answer."""

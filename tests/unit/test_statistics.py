@@ -21,7 +21,7 @@ from hurnet.core.statistics import statistics as module
 from hurnet.core.statistics.codec import GRAM_HEADER, SUM_HEADER
 from hurnet.core.statistics.gram import MAX_ROWS
 from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import MAX_WEIGHT
+from hurnet.core.stored.batch import MAX_COPIES
 
 Pair = tuple[tuple[int, ...], str]
 
@@ -139,7 +139,7 @@ def test_only_what_changed_since_the_mark_need_be_saved(stream: tuple[int, list[
 weighted_streams = streams.flatmap(
     lambda stream: st.tuples(
         st.just(stream),
-        st.lists(st.integers(1, MAX_WEIGHT), min_size=len(stream[1]), max_size=len(stream[1])),
+        st.lists(st.integers(1, MAX_COPIES), min_size=len(stream[1]), max_size=len(stream[1])),
     )
 )
 
@@ -211,7 +211,7 @@ def test_weights_of_many_rows_are_copies_on_every_path(native: bool) -> None:
     chance = np.random.default_rng(5)
     rows, labels = snapped(300, 40), [str(i % 7) for i in range(300)]
     weights = chance.integers(1, 40, 300)
-    weights[:5] = MAX_WEIGHT
+    weights[:5] = MAX_COPIES
     with contextlib.nullcontext() if native else disabled():
         statistics = Statistics(40)
         statistics.add(rows, labels, weights)

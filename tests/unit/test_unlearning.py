@@ -142,7 +142,7 @@ class World:
             if record.value is not None:
                 event = TextEvent.decode(record.value)
                 at = record.offset, record.timestamp_ms
-                entry = Entry(*at, event.context, event.text, event.answer, weight=event.weight or 1)
+                entry = Entry(*at, event.context, event.text, event.answer, copies=event.weight or 1)
                 entries[record.partition, record.offset] = entry, record.key
             else:
                 for coordinates in self.named(record, entries):
@@ -191,7 +191,7 @@ def never_saw(world: World) -> tuple[dict[str, Statistics], LoadedContexts]:
         memory.append(Batch(partition, entry.offset, [entry], vectors))
         if entry.answer is not None:
             mine = statistics.setdefault(entry.context, Statistics(DIMENSION))
-            mine.add(np.repeat(vectors, entry.weight, axis=0), [entry.answer] * entry.weight)
+            mine.add(np.repeat(vectors, entry.copies, axis=0), [entry.answer] * entry.copies)
     return statistics, memory
 
 
@@ -208,7 +208,7 @@ def answers(
     scores: list[float] = []
     for ranking in rank(QUESTIONS, EMBEDDER.embed(QUESTIONS), index, projection):
         for c in sorted(ranking.candidates, key=lambda c: c.answer):
-            exact.append((c.answer, index.coordinates(c.row), index.entry(c.row)))
+            exact.append((c.answer, index.entry_id(c.row), index.entry(c.row)))
             scores += [c.combined, c.parts.memory, c.parts.weights or 0.0, c.parts.local, c.parts.words]
     return exact, scores
 

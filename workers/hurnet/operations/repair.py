@@ -94,7 +94,7 @@ class Comparison:
         event = TextEvent(
             text=entry.text,
             answer=entry.answer,
-            weight=entry.weight,
+            weight=entry.copies,
             context=entry.context,
             metadata=dict(entry.metadata),
         )
@@ -138,7 +138,7 @@ def _same(entry: Entry, record: Record | None) -> bool:
         found = entry_of(record) if record else None
     except InvalidMessage:
         return False
-    names = ("timestamp_ms", "context", "text", "answer", "weight")
+    names = ("timestamp_ms", "context", "text", "answer", "copies")
     if found is None or any(getattr(found, name) != getattr(entry, name) for name in names):
         return False
     return dict(found.metadata) == dict(entry.metadata)

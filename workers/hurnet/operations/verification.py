@@ -253,7 +253,7 @@ def _difference(mine: tuple[Entry, Vectors] | None, theirs: tuple[Entry, Vectors
         return "the context lacks this entry"
     if mine is None:
         return "the context has an entry, and the topic no valid text"
-    names = ("timestamp_ms", "context", "text", "answer", "metadata", "weight")
+    names = ("timestamp_ms", "context", "text", "answer", "metadata", "copies")
     fields = [name for name in names if getattr(mine[0], name) != getattr(theirs[0], name)]
     if not np.array_equal(mine[1], theirs[1]):
         fields.append("vector")

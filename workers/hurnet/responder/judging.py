@@ -77,7 +77,7 @@ class Judge:
     def _candidate(self, context: str, found: answering.RankedAnswer) -> Candidate:
         index = self._memory.index(context)
         entry = index.entry(found.row)
-        partition, offset = index.coordinates(found.row)
+        partition, offset = index.entry_id(found.row)
         parts = found.parts
         return Candidate(
             answer=found.answer,

@@ -96,7 +96,7 @@ class LoadedContexts:
             raise ValueError(f"their half-life is {certificate.half_life:g} s, and here it is {here:g} s")
         self._weights[context] = weights
         if context in self._indexes:
-            self._indexes[context].turn(self._window(context))
+            self._indexes[context].age_to(self._window(context))
 
     def index(self, context: str) -> ContextIndex:
         """The entries of `context`; an empty index where there are none."""

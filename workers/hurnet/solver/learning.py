@@ -43,7 +43,7 @@ def pairs(batches: Iterable[Batch], window: Window = NOTHING_AGES) -> Mapping[st
         columns = batch.columns
         for key, rows in _rows_by_key(columns, window).items():
             answers = [columns.answers[answer] for answer in columns.answer_of[rows].tolist()]
-            found.setdefault(key, []).append(Pairs(batch.vectors[rows], answers, columns.weights[rows]))
+            found.setdefault(key, []).append(Pairs(batch.vectors[rows], answers, columns.copies[rows]))
     return {key: _joined(parts) for key, parts in found.items()}
 
 

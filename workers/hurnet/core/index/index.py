@@ -32,13 +32,13 @@ __all__ = ["ContextIndex", "EntryId", "Matches"]
 class Matches:
     """The nearest rows of one query, best first, with their exact cosines rounded to float64.
 
-    `weights` (rows,) is ⟨Px, B_a⟩ of each row's answer (equation 3 for one-hot answers, B_a the sum of the
+    `predicted` (rows,) is ⟨Px, B_a⟩ of each row's answer (equation 3 for one-hot answers, B_a the sum of the
     rows that teach answer a), plus n_a·t with an intercept; None where there are no weights.
     """
 
     rows: NDArray[np.int64]
     cosines: NDArray[np.float64]
-    weights: NDArray[np.float64] | None
+    predicted: NDArray[np.float64] | None
 
 
 class ContextIndex:
@@ -89,7 +89,7 @@ class ContextIndex:
             self._arena.get(place, length).decode(),
             self.answers[columns.answers.item(at)] if columns.teaches[at] else None,
             self._arena.metadata(place, length),
-            columns.weights.item(at),
+            columns.copies.item(at),
         )
 
     def text(self, row: int) -> str:
@@ -102,7 +102,7 @@ class ContextIndex:
             raise KeyError(row)
         return columns.texts.item(at), columns.lengths.item(at)
 
-    def coordinates(self, row: int) -> EntryId:
+    def entry_id(self, row: int) -> EntryId:
         """The identity of the entry at `row`."""
         at = np.array([row])
         return int(self._blocks.snapshot.column("partitions", at)[0]), int(
@@ -125,24 +125,24 @@ class ContextIndex:
         """The answer of each row, as an index into `answers`."""
         return self._blocks.snapshot.column("answers", rows)
 
-    def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """How many copies each row is, halved for each half-life that it is older than the newest of them;
         None where no row can count other than once."""
         sums = self._teaching.sums
         if not (sums.weighted or sums.window.half_life_ms):
             return None
         recency = sums.window.recency(self._blocks.snapshot.column("timestamps_ms", rows))
-        weights: NDArray[np.float64] = recency * self._blocks.snapshot.column("weights", rows)
-        return weights
+        counts: NDArray[np.float64] = recency * self._blocks.snapshot.column("copies", rows)
+        return counts
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Grid rows (len(rows), d), in float32."""
         return self._blocks.snapshot.vectors(rows).astype(np.float32)
 
-    def turn(self, window: Window) -> None:
+    def age_to(self, window: Window) -> None:
         """From now on rows weigh in the weights as in this window, of the same half-life. For the thread that
         appends, while no other searches."""
-        self._teaching.sums.turn(window)
+        self._teaching.sums.age_to(window)
 
     def append(self, partition: int, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Add entries of one partition, all of one context, with their grid rows (n, d). Raises ValueError
@@ -170,11 +170,11 @@ class ContextIndex:
             partitions,
             entries.offsets,
             entries.timestamps_ms,
-            entries.weights,
+            entries.copies,
             answers,
             teaches,
         )
-        self._teaching.sums.weighted |= bool((entries.weights != 1).any())
+        self._teaching.sums.weighted |= bool((entries.copies != 1).any())
         self._blocks.append(vectors, RowColumns(*named, *places))
         self._publish()
         self._teaching.appended(rows[teaches], answers[teaches])

@@ -67,7 +67,7 @@ class KeptSums:
         self._panes.pop(answer, None)
         self._weighed.pop(answer, None)
 
-    def turn(self, window: Window) -> None:
+    def age_to(self, window: Window) -> None:
         """From now on rows weigh as in this window, of the same half-life."""
         if window.now < self.window.now:
             self._panes.clear()  # they may lack what counts again
@@ -93,7 +93,7 @@ class KeptSums:
 
     def _copies(self, snapshot: Snapshot, rows: Integers) -> Integers | None:
         """How many each row is; None where each is one."""
-        return snapshot.column("weights", rows) if self.weighted else None
+        return snapshot.column("copies", rows) if self.weighted else None
 
     def _panes_of(self, rows: Integers) -> Integers:
         if not self.window.half_life_ms:

@@ -34,7 +34,7 @@ class FeatureSums:
         """Take in the grid rows (n, d) of entries; those without an answer teach nothing."""
         taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
         for i, row in zip(taught, self.features(vectors[taught]), strict=True):
-            self._add(entries[i].answer or "", row, entries[i].weight)
+            self._add(entries[i].answer or "", row, entries[i].copies)
 
     def _add(self, answer: str, row: Vectors, weight: int) -> None:
         self._counts[answer] = count = self._counts.get(answer, 0) + weight
@@ -46,7 +46,7 @@ class FeatureSums:
         """Take entries that were added out again: as if they never had been."""
         taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
         for i, row in zip(taught, self.features(vectors[taught]), strict=True):
-            self._subtract(entries[i].answer or "", row, entries[i].weight)
+            self._subtract(entries[i].answer or "", row, entries[i].copies)
 
     def _subtract(self, answer: str, row: Vectors, weight: int) -> None:
         self._counts[answer] -= weight
@@ -74,7 +74,7 @@ class FeatureSums:
         intercept; the entry that `exclude` names for a query is left out of its sum."""
         own = exclude or [None] * len(found)
         return [
-            replace(matches, weights=self._scores(matches, index, prediction, out))
+            replace(matches, predicted=self._scores(matches, index, prediction, out))
             for matches, prediction, out in zip(found, predictions, own, strict=True)
         ]
 
@@ -91,7 +91,7 @@ class FeatureSums:
             rows = np.array([row])
             vector = index.vectors(rows).astype(np.int16)
             part = self.features(vector)[0] @ p / SCALE + t
-            scores[ids == index.answer_ids(rows)[0]] -= part * index.entry(row).weight
+            scores[ids == index.answer_ids(rows)[0]] -= part * index.entry(row).copies
         weights: Floats = scores[numbers]
         return weights
 

@@ -205,10 +205,10 @@ def _columns(
 ) -> _Columns:
     """The parts of each answer, given for every match the number of its answer."""
     _, first = np.unique(numbers, return_index=True)
-    alpha = coefficients(index.vectors(matches.rows), matches.cosines, index.weights(matches.rows))
+    alpha = coefficients(index.vectors(matches.rows), matches.cosines, index.counts(matches.rows))
     return _Columns(
         memory=_unit(matches.cosines[first]),
-        weights=None if matches.weights is None else _unit(matches.weights[first]),
+        weights=None if matches.predicted is None else _unit(matches.predicted[first]),
         local=_unit(np.bincount(numbers, weights=alpha).astype(np.float64)),
         words=words,
     )

@@ -43,13 +43,13 @@ Integers = NDArray[np.int64]
 
 
 class RowColumns(NamedTuple):
-    """What is held of a row beside its vector: coordinates, time, weight, answer and whether it teaches that;
+    """What is held of a row beside its vector: identity, time, copies, answer and whether it teaches that;
     where its text stands in the arena, and its length there."""
 
     partitions: Integers
     offsets: Integers
     timestamps_ms: Integers
-    weights: Integers
+    copies: Integers
     answers: Integers
     teaches: NDArray[np.bool_]
     texts: Integers
@@ -62,7 +62,7 @@ class RowColumns(NamedTuple):
 
 _TYPES: Final[dict[str, type]] = {
     "partitions": np.int32,  # as Kafka counts them
-    "weights": np.int16,
+    "copies": np.int16,
     "answers": np.int32,  # an index has fewer than 2**31 rows
     "teaches": np.bool_,
     "lengths": np.int32,

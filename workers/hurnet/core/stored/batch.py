@@ -18,7 +18,7 @@ from hurnet.core.stored.entries import Entries, Entry
 
 __all__ = [
     "KEY_BYTES",
-    "MAX_WEIGHT",
+    "MAX_COPIES",
     "MOST_TARGETS",
     "NOTHING",
     "Anchor",
@@ -37,7 +37,7 @@ MAX_OFFSET = 2**63 - 1
 NOTHING = -1
 """The watermark of a shard that has seen nothing."""
 
-MAX_WEIGHT = 1_000
+MAX_COPIES = 1_000
 """Of an entry."""
 
 MOST_TARGETS = 1_000

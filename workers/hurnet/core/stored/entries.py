@@ -21,7 +21,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A validated item of the context. `weight`, 1 to MAX_WEIGHT, is how many copies of it teach the same."""
+    """A validated item of the context. `copies`, 1 to MAX_COPIES, is how many copies of it teach the same."""
 
     offset: int
     timestamp_ms: int
@@ -29,7 +29,7 @@ class Entry:
     text: str
     answer: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    weight: int = 1
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Entries(Sequence[Entry]):
 
     offsets: Integers
     timestamps_ms: Integers
-    weights: Integers
+    copies: Integers
     contexts: Sequence[str]
     context_of: Integers
     texts: bytes
@@ -64,7 +64,7 @@ class Entries(Sequence[Entry]):
         return cls(
             np.array([entry.offset for entry in entries], np.int64),
             np.array([entry.timestamp_ms for entry in entries], np.int64),
-            np.array([entry.weight for entry in entries], np.int64),
+            np.array([entry.copies for entry in entries], np.int64),
             context_of=np.array([contexts.setdefault(e.context, len(contexts)) for e in entries], np.int64),
             contexts=list(contexts),
             texts=b"".join(texts),
@@ -82,7 +82,7 @@ class Entries(Sequence[Entry]):
         return cls(
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.timestamps_ms for part in parts]),
-            np.concatenate([part.weights for part in parts]),
+            np.concatenate([part.copies for part in parts]),
             contexts=contexts,
             context_of=context_of,
             texts=b"".join([part.texts for part in parts]),
@@ -118,7 +118,7 @@ class Entries(Sequence[Entry]):
             map(bytes.decode, self.pieces()),
             map(answers.__getitem__, self.answer_of.tolist()),
             map(dict, self.metadata or repeat((), len(self))),
-            self.weights.tolist(),
+            self.copies.tolist(),
         )
 
     def pieces(self) -> Iterator[bytes]:
@@ -141,7 +141,7 @@ class Entries(Sequence[Entry]):
         return Entries(
             self.offsets[rows],
             self.timestamps_ms[rows],
-            self.weights[rows],
+            self.copies[rows],
             [self.contexts[i] for i in contexts.tolist()],
             context_of,
             b"".join(map(self.texts.__getitem__, map(slice, starts.tolist(), ends.tolist()))),

@@ -1,6 +1,6 @@
 """Entries as bytes: in msgpack, by columns (format 2) or, as of old, an entry at a time (format 1).
 
-Format 2 is [n, texts, their lengths, offsets, timestamps, weights, contexts, which of them, answers, which of
+Format 2 is [n, texts, their lengths, offsets, timestamps, copies, contexts, which of them, answers, which of
 them (-1: none), metadata]. Texts are one piece of UTF-8, contexts and answers lists of distinct strings,
 metadata a list of n maps or empty. A column of integers is [least, differences to it], these little endian in
 the fewest bytes of 0, 1, 2, 4 and 8 that hold the largest.
@@ -14,7 +14,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.stored.batch import MAX_WEIGHT
+from hurnet.core.stored.batch import MAX_COPIES
 from hurnet.core.stored.entries import NO_ANSWER, Entries, Entry, starts_of
 
 MAX_ROWS: Final = 10_000
@@ -25,7 +25,7 @@ BY_COLUMNS: Final = 2
 _WIDTHS: Final = {0: "<u1", 1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _LEAST, _MOST, _WORD = -(2**63), 2**63 - 1, 2**64 - 1
 _FIELDS: Final = 6
-"""Of an entry in format 1; a seventh is its weight, where that is not 1."""
+"""Of an entry in format 1; a seventh is its copies, where that is not 1."""
 _ANSWER: Final = frozenset({str, type(None)})
 
 Integers = NDArray[np.int64]
@@ -40,7 +40,7 @@ def pack_entries(entries: Entries) -> bytes:
             _packed(np.diff(entries.starts)),
             _packed(entries.offsets),
             _packed(entries.timestamps_ms),
-            _packed(entries.weights),
+            _packed(entries.copies),
             entries.contexts,
             _packed(entries.context_of),
             entries.answers,
@@ -75,13 +75,13 @@ def _packed(column: Integers) -> tuple[int, bytes]:
 def _of_columns(content: list[Any]) -> Entries:
     if len(content) != 11:
         raise ValueError(f"entries of {len(content)} columns")
-    n, texts, lengths, offsets, times, weights, contexts, context_of, answers, answer_of, metadata = content
+    n, texts, lengths, offsets, times, copies, contexts, context_of, answers, answer_of, metadata = content
     if type(n) is not int or not 0 <= n <= MAX_ROWS or type(texts) is not bytes:
         raise ValueError(f"entries must be at most {MAX_ROWS}, and their texts bytes")
     return Entries(
         _integers(offsets, n),
         _integers(times, n),
-        _integers(weights, n, 1, MAX_WEIGHT),
+        _integers(copies, n, 1, MAX_COPIES),
         *_strings(contexts, context_of, n, 0),
         texts,
         _starts(texts, _integers(lengths, n, 0, len(texts))),
@@ -166,12 +166,12 @@ def _of_rows(rows: list[Any]) -> Entries:
 def _entry(row: Any) -> Entry:
     if type(row) is not list or len(row) not in (_FIELDS, _FIELDS + 1):
         raise ValueError("an entry has the wrong fields")
-    weight = row.pop() if len(row) > _FIELDS else 1
-    if type(weight) is not int or not 1 <= weight <= MAX_WEIGHT:
-        raise ValueError("an entry's weight is out of range")
+    copies = row.pop() if len(row) > _FIELDS else 1
+    if type(copies) is not int or not 1 <= copies <= MAX_COPIES:
+        raise ValueError("an entry's copies is out of range")
     offset, timestamp_ms, context, text, answer, metadata = row
     right = type(offset) is type(timestamp_ms) is int and type(context) is type(text) is str
     if not right or type(answer) not in _ANSWER:
         raise ValueError("an entry's fields have the wrong types")
     _check_metadata(metadata)
-    return Entry(offset, timestamp_ms, context, text, answer, metadata, weight)
+    return Entry(offset, timestamp_ms, context, text, answer, metadata, copies)
