@@ -476,7 +476,7 @@ def test_weights_that_forget_otherwise_are_refused_and_questions_still_answered(
     [
         ({"HALF_LIFE": "59"}, "at least 60"),
         ({"HALF_LIFE": "-1"}, "greater than or equal to 0"),
-        ({"HALF_LIFE": "60", "FEATURES": "gaussian:256"}, "kernel features don't go together"),
+        ({"HALF_LIFE": "60", "HURNET_PAPER_FEATURES": "gaussian:256"}, "kernel features don't go together"),
         ({"HALF_LIFE": "60", "RIDGE": "gcv"}, "needs a fixed ridge"),
     ],
 )
@@ -484,6 +484,6 @@ def test_what_can_not_be_is_said_at_the_start(
     variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
-        monkeypatch.setenv(f"HURNET_SOLVE_{name}", value)
+        monkeypatch.setenv(name if name.startswith("HURNET_") else f"HURNET_SOLVE_{name}", value)
     with pytest.raises(ConfigurationError, match=said):
         load()

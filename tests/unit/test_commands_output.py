@@ -22,7 +22,8 @@ from hurnet.demo.asking import Asked, accuracy, chosen, latencies
 from hurnet.demo.data import Pair
 from hurnet.demo.figures import median
 from hurnet.errors import UpgradeNeeded
-from hurnet.settings.settings import Settings, variables
+from hurnet.settings import listing
+from hurnet.settings.settings import Settings
 from hurnet.terminal.client import read_answer
 from hurnet.terminal.questions import explained
 from hurnet.terminal.running import Running, missing
@@ -164,21 +165,23 @@ def test_a_config_file_is_read_and_its_errors_are_told(
     assert (result.exit_code, "HURNET_KAFKA_BOOTSTRAP" in result.stderr) == (2, True)
 
 
-def test_settings_lists_every_variable() -> None:
-    result = CliRunner().invoke(hurnet, ["settings"])
+@pytest.mark.parametrize("option", [[], ["--all"], ["--json"], ["--format", "env"]], ids=" ".join)
+def test_settings_lists_every_variable(option: list[str]) -> None:
+    result = CliRunner().invoke(hurnet, ["settings", *option])
+    known = [setting.variable for setting in listing.settings()[0]]
     assert result.exit_code == 0
-    assert [name for name, _, _ in variables() if name not in result.output] == []
+    assert [name for name in known if name not in result.output] == []
 
 
 def test_settings_as_toml_are_the_defaults() -> None:
-    sections = tomllib.loads("\n".join(toml_lines(variables())))
+    sections = tomllib.loads("\n".join(toml_lines(listing.settings()[0])))
     assert Settings(**sections) == Settings()
     assert set(sections) == set(Settings.model_fields)
 
 
 def test_settings_as_environment_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = Settings().model_dump()
-    given = [line for line in env_lines(variables()) if not line.startswith("#")]
+    given = [line for line in env_lines(listing.settings()[0]) if not line.startswith("#")]
     for assignment in shlex.split("\n".join(given)):
         name, _, value = assignment.partition("=")
         monkeypatch.setenv(name, value)

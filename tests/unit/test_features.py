@@ -250,7 +250,7 @@ def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out(interc
 
 @pytest.mark.parametrize("spec", ["none", "gaussian:512", "laplace:512", "arccosine:512"])
 def test_evaluation_teaches_solves_and_asks_with_features(spec: str) -> None:
-    evaluation = Evaluation(HashedText(64), SolveSettings(features=spec, device="cpu"))
+    evaluation = Evaluation(HashedText(64), SolveSettings(device="cpu"), features=spec)
     colours = ["red", "green", "blue", "yellow"]
     evaluation.teach(
         [TextEvent(text=f"{verb} {c} lamp", answer=c) for c in colours for verb in ("light", "dim")]

@@ -16,7 +16,7 @@ from hurnet.core.statistics.statistics import Statistics
 from hurnet.errors import Superseded, TransientError
 from hurnet.ingest.ingest import Ingest
 from hurnet.metrics import Metrics
-from hurnet.settings.settings import Settings, SolveSettings
+from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
 from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
@@ -75,15 +75,17 @@ def solver(
     """One that has the role to itself."""
     world.server.data.leases.clear()
     chosen = SolveSettings(
-        features=kind.features,
         half_life=kind.half_life,
         interval=3600,
         checkpoint_interval=checkpoint_interval,
         device="cpu",
     )
+    paper = PaperSettings(features=kind.features)
     weights = (LosesSaves if lossy else MemoryWeightsStore)(world.server)
     store = Interrupted(world.server, meanwhile, dies)
-    return Solver(store, weights, MemoryLeaseStore(world.server), Settings(solve=chosen), Metrics())
+    return Solver(
+        store, weights, MemoryLeaseStore(world.server), Settings(solve=chosen, paper=paper), Metrics()
+    )
 
 
 def clean(world: World, kind: Kind) -> Mapping[str, str]:

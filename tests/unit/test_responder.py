@@ -34,7 +34,7 @@ from hurnet.errors import (
 from hurnet.metrics import Metrics
 from hurnet.ports import Appended, Embedder, Fault, Headers, Outgoing, PublishedWeights
 from hurnet.responder.responder import Responder
-from hurnet.settings.settings import ResponderSettings, Settings, SolveSettings
+from hurnet.settings.settings import PaperSettings, ResponderSettings, Settings
 from hurnet_schemas import Answer, Coordinates, DeadLetter, Query, Receipt
 from tests.memory.log import MemoryExchange, MemoryLog
 from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
@@ -87,13 +87,15 @@ class World:
         raw = [q.encode() if isinstance(q, Query) else q for q in queries]
         self.log.append([Outgoing("queries", value, b"key", headers, partition) for value in raw])
 
-    def responder(self, instance: str = "one", features: str = "none", **responder: object) -> Responder:
+    def responder(
+        self, instance: str = "one", features: str = "none", p: float = 2.0, **responder: object
+    ) -> Responder:
         chosen = ResponderSettings.model_validate(
             {"poll": 0, "threshold": 0.3, "instance": instance, **responder}
         )
         exchange = MemoryExchange(self.log, "queries", "responders", instance)
         stores = (MemoryEntryStore(self.server), MemoryWeightsStore(self.server))
-        settings = Settings(responder=chosen, solve=SolveSettings(features=features))
+        settings = Settings(responder=chosen, paper=PaperSettings(features=features, p=p))
         return Responder(exchange, *stores, self.embedder, settings, Metrics())
 
     def answers(self, topic: str = "answers") -> list[Answer]:

@@ -12,7 +12,7 @@ import pytest
 
 from hurnet.errors import ConfigurationError
 from hurnet.settings import checks as setting_checks
-from hurnet.settings import settings
+from hurnet.settings import listing, settings
 from hurnet.settings.checks import cautions
 from hurnet.settings.types import matches
 
@@ -84,11 +84,11 @@ WRONG = {
     "HURNET_INGEST_DEAD_LETTERS_WINDOW": ["0", "1" + "0" * 30],
     "HURNET_SOLVE_ROWS": ["0", "1" + "0" * 30],
     "HURNET_SOLVE_RIDGE": ["abc"],
-    "HURNET_SOLVE_FEATURES": ["gaussian:2048:0", "gaussian:100"],
+    "HURNET_PAPER_FEATURES": ["gaussian:2048:0", "gaussian:100"],
     "HURNET_SOLVE_HALF_LIFE": ["59", "nan"],
     "HURNET_SOLVE_INTERVAL": ["nan", "-1"],
     "HURNET_SOLVE_LEASE": ["0", "0.5"],
-    "HURNET_RESPONDER_P": ["1", "nan"],
+    "HURNET_PAPER_P": ["1", "nan"],
     "HURNET_RESPONDER_DEVICE": ["mps"],
     "HURNET_RESPONDER_POLL": ["0"],
     "HURNET_RESPONDER_REPLY_TOPICS": ["(", "a)|(b", "*", r"(?=a)b", r"(a)\1", "a{1,9999}{1,9999}", "a" * 501],
@@ -170,8 +170,8 @@ def test_what_kubernetes_injects_is_passed_over(
 
 
 def test_a_variable_without_a_value_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, _, _ in settings.variables():
-        monkeypatch.setenv(name, "")
+    for setting in listing.settings()[0]:
+        monkeypatch.setenv(setting.variable, "")
     monkeypatch.setenv("HURNET_CONFIG", "")
     assert settings.load().kafka == settings.KafkaSettings()
     file = tmp_path / "hurnet.toml"
@@ -286,9 +286,13 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_listed_with_its_meaning() -> None:
-    listed = settings.variables()
-    assert len({name for name, _, _ in listed}) == len(listed) > 50
-    assert all(meaning for _, _, meaning in listed)
+    listed, problem = listing.settings()
+    assert len({setting.variable for setting in listed}) == len(listed) > 50
+    assert all(setting.meaning.endswith(".") for setting in listed), "a whole sentence"
+    for setting in listed:
+        said = re.search(r"\bseconds\b", setting.meaning, re.IGNORECASE)
+        assert (setting.unit == "seconds") == bool(said), setting.variable
+    assert problem == ""
 
 
 def test_groups_and_transactional_ids_belong_to_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,12 +322,18 @@ def test_groups_and_transactional_ids_belong_to_the_prefix(monkeypatch: pytest.M
         ({"HALF_LIFE": "-60"}, "HURNET_SOLVE_HALF_LIFE"),
         ({"HALF_LIFE": "59"}, "HURNET_SOLVE_HALF_LIFE must be at least 60"),
         ({"HALF_LIFE": "60", "RIDGE": "gcv"}, "HURNET_SOLVE_HALF_LIFE needs a fixed ridge"),
-        ({"HALF_LIFE": "60", "FEATURES": "gaussian:256"}, "HURNET_SOLVE_HALF_LIFE and kernel features"),
-        ({"FEATURES": "gaussian:1000000000"}, "HURNET_SOLVE_FEATURES: must be none, or a kernel"),
-        ({"FEATURES": "gaussian"}, "HURNET_SOLVE_FEATURES: must be none"),
-        ({"FEATURES": "gaussian:256:0"}, "HURNET_SOLVE_FEATURES: must be none"),
-        ({"FEATURES": "gaussian:256:nan"}, "HURNET_SOLVE_FEATURES: must be none"),
-        ({"FEATURES": "arccosine:256:1"}, "HURNET_SOLVE_FEATURES: must be none"),
+        (
+            {"HALF_LIFE": "60", "HURNET_PAPER_FEATURES": "gaussian:256"},
+            "HURNET_SOLVE_HALF_LIFE and kernel features",
+        ),
+        (
+            {"HURNET_PAPER_FEATURES": "gaussian:1000000000"},
+            "HURNET_PAPER_FEATURES: must be none, or a kernel",
+        ),
+        ({"HURNET_PAPER_FEATURES": "gaussian"}, "HURNET_PAPER_FEATURES: must be none"),
+        ({"HURNET_PAPER_FEATURES": "gaussian:256:0"}, "HURNET_PAPER_FEATURES: must be none"),
+        ({"HURNET_PAPER_FEATURES": "gaussian:256:nan"}, "HURNET_PAPER_FEATURES: must be none"),
+        ({"HURNET_PAPER_FEATURES": "arccosine:256:1"}, "HURNET_PAPER_FEATURES: must be none"),
         ({"ROWS": "0"}, "HURNET_SOLVE_ROWS"),
         ({"CHECKPOINT_ROWS": "-5"}, "HURNET_SOLVE_CHECKPOINT_ROWS"),
         ({"CHECKPOINT_ROWS": "9" * 30}, "HURNET_SOLVE_CHECKPOINT_ROWS"),
@@ -339,7 +349,7 @@ def test_a_wrong_setting_of_the_solver_is_told_in_words(
     wrong: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in wrong.items():
-        monkeypatch.setenv(f"HURNET_SOLVE_{name}", value)
+        monkeypatch.setenv(name if name.startswith("HURNET_") else f"HURNET_SOLVE_{name}", value)
     with pytest.raises(ConfigurationError, match=said):
         settings.load()
 

@@ -21,7 +21,7 @@ from hurnet.core.stored.batch import NOTHING, Batch, Entry
 from hurnet.errors import ConfigurationError, Superseded
 from hurnet.metrics import Metrics
 from hurnet.ports import Appended
-from hurnet.settings.settings import Settings, SolveSettings
+from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
 from hurnet.solver import publishing
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
@@ -56,11 +56,12 @@ class World:
         assert isinstance(self.store.append(batch, watermark), Appended)
         self.sent += rows
 
-    def solver(self, **solve_settings: object) -> Solver:
+    def solver(self, features: str = "none", **solve_settings: object) -> Solver:
         chosen = Settings(
             solve=SolveSettings.model_validate(
                 {"interval": 0, "checkpoint_interval": 0, "device": "cpu", **solve_settings}
-            )
+            ),
+            paper=PaperSettings(features=features),
         )
         stores = (
             MemoryEntryStore(self.server),

@@ -39,8 +39,10 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
 
     hush()
     chosen = settings.load()
-    scoring = Scoring(p=chosen.responder.p)
-    evaluation = Evaluation(load(embedder or chosen.embedder.name), chosen.solve, scoring)
+    scoring = Scoring(p=chosen.paper.p)
+    evaluation = Evaluation(
+        load(embedder or chosen.embedder.name), chosen.solve, scoring, chosen.paper.features
+    )
     notes = _teach(evaluation, [event for path in pairs for event in _read(path, "pairs")])
     questions = {str(path): list(_read(path, "queries")) for path in queries}
     asked = {name: _ask(evaluation, name, events) for name, events in questions.items()}

@@ -1,59 +1,143 @@
-"""`hurnet settings`: every setting with its default and meaning."""
+"""`hurnet settings`: the settings in force, where each is from, and what it means."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import click
 
-Variable = tuple[str, str, str]
-"""Environment variable, default ("" for none), meaning."""
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hurnet.settings.listing import Setting
+
+EXAMPLES = """\b
+Examples:
+  hurnet settings
+  hurnet settings --all
+  hurnet settings --format toml > hurnet.toml    # then: hurnet --config hurnet.toml status
+"""
+
+FIRST_TITLE = "What one sets first"
+GIVEN_TITLE = "Also set here"
+OTHERS_TITLE = "All others have their defaults (`hurnet settings --all` explains them)"
+PAPER_TITLE = "The paper's chapters: not needed, measured no better"
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
+@click.option("--all", "everything", is_flag=True, help="Explain every setting, not only the first ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of all settings.")
 @click.option(
     "--format",
     "style",
     type=click.Choice(["table", "env", "toml"]),
     default="table",
-    help="For reading, or a file to begin with: environment variables, TOML.",
+    help="env, toml: print a file of all defaults to begin with, for a shell or for --config.",
 )
-def settings(style: str) -> None:
-    """List every setting with its default and meaning."""
-    from hurnet.settings.settings import variables
+def settings(everything: bool, as_json: bool, style: str) -> None:
+    """Show the settings: value, source, unit, meaning.
 
-    if style == "table":
-        from hurnet.terminal.screen import console, table
+    A setting is taken from its environment variable, otherwise from the settings file (HURNET_CONFIG or
+    --config), otherwise it has its default. Passwords are hidden.
+    """
+    from hurnet.settings import listing
+    from hurnet.terminal.screen import console, hush, say, say_json
 
-        console().print(table(("setting", "default", "meaning"), variables()))
-        return
-    shapes: dict[str, Callable[[list[Variable]], Iterator[str]]] = {"env": env_lines, "toml": toml_lines}
-    click.echo("\n".join(shapes[style](variables())))
-
-
-def env_lines(variables: list[Variable]) -> Iterator[str]:
-    """A shell or an env file can read them; those without a default are comments."""
-    for name, default, meaning in variables:
-        yield f"# {meaning}"
-        yield f"{name}={shlex.quote(default)}" if _given(default) else f"#{name}="
-
-
-def toml_lines(variables: list[Variable]) -> Iterator[str]:
-    """For --config and HURNET_CONFIG."""
-    section = ""
-    for name, default, meaning in variables:
-        _, table, key = name.lower().split("_", 2)
-        if table != section:
-            yield f"[{table}]" if not section else f"\n[{table}]"
-            section = table
-        yield f"# {meaning}"
-        yield f"{key} = {_toml(default)}" if _given(default) else f"# {key} ="
+    hush()
+    listed, problem = listing.settings()
+    if as_json:
+        say_json([described(setting) for setting in listed])
+    elif style != "table":
+        shapes: dict[str, Callable[[Sequence[Setting]], Iterator[str]]] = {
+            "env": env_lines,
+            "toml": toml_lines,
+        }
+        say("\n".join(shapes[style](listed)))
+    else:
+        for part in explained(listed) if everything else summarised(listed):
+            console().print(part)
+    if problem:
+        say(f"problem: {problem}", err=True)
 
 
-def _given(default: str) -> bool:
-    return default not in ("", "the host's name")
+def described(setting: Setting) -> dict[str, Any]:
+    """As a JSON object."""
+    from dataclasses import asdict
+
+    from hurnet.settings.listing import FIRST
+
+    return asdict(setting) | {"needed_first": setting.variable in FIRST}
+
+
+def summarised(listed: Sequence[Setting]) -> Iterator[RenderableType]:
+    """The first ones and those that are set here with their meanings, and the names of all others."""
+    from hurnet.settings.listing import FIRST, PAPER
+    from hurnet.terminal.screen import facts
+
+    first = [setting for setting in listed if setting.variable in FIRST]
+    given = [setting for setting in listed if setting.source != "default" and setting not in first]
+    others = [setting for setting in listed if setting not in first and setting not in given]
+    yield from _chapter(FIRST_TITLE, first)
+    if given:
+        yield from _chapter(GIVEN_TITLE, given)
+    for title, chosen in (
+        (OTHERS_TITLE, [setting for setting in others if setting.section != PAPER]),
+        (PAPER_TITLE, [setting for setting in others if setting.section == PAPER]),
+    ):
+        yield f"\n{title}"
+        yield facts(
+            (f"  {section}", " ".join(setting.variable for setting in group))
+            for section, group in groupby(chosen, key=lambda setting: setting.section)
+        )
+
+
+def explained(listed: Sequence[Setting]) -> Iterator[RenderableType]:
+    """Every setting with its meaning: the first ones, then section by section, the paper's last."""
+    from hurnet.settings.listing import FIRST, PAPER
+
+    yield from _chapter(FIRST_TITLE, [setting for setting in listed if setting.variable in FIRST])
+    others = [setting for setting in listed if setting.variable not in FIRST]
+    for section, group in groupby(others, key=lambda setting: setting.section):
+        yield from _chapter(PAPER_TITLE if section == PAPER else section, list(group))
+
+
+def _chapter(title: str, settings: Sequence[Setting]) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from hurnet.visible import visible
+
+    yield Text(f"\n{title}", style="bold")
+    for setting in settings:
+        value = f"{setting.value} {setting.unit}".strip() if setting.value else "not set"
+        yield Text(visible(f"  {setting.variable} = {value}  ({setting.source})"))
+        yield Padding(Text(setting.meaning, style="dim"), (0, 0, 0, 6))
+
+
+def env_lines(listed: Sequence[Setting]) -> Iterator[str]:
+    """The defaults as assignments for a shell or an env file; those without a default are comments."""
+    for setting in listed:
+        yield f"# {_comment(setting)}"
+        default = setting.default
+        yield f"{setting.variable}={shlex.quote(default)}" if default else f"#{setting.variable}="
+
+
+def toml_lines(listed: Sequence[Setting]) -> Iterator[str]:
+    """The defaults as a file for --config and HURNET_CONFIG."""
+    for number, (section, group) in enumerate(groupby(listed, key=lambda setting: setting.section)):
+        yield f"[{section}]" if not number else f"\n[{section}]"
+        for setting in group:
+            yield f"# {_comment(setting)}"
+            name, default = setting.name, setting.default
+            yield f"{name} = {_toml(default)}" if default else f"# {name} ="
+
+
+def _comment(setting: Setting) -> str:
+    return f"{setting.meaning} Unit: {setting.unit}." if setting.unit else setting.meaning
 
 
 def _toml(default: str) -> str:

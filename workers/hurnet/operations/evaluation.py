@@ -10,7 +10,7 @@ import numpy as np
 
 from hurnet.core.rule.rule import Ranking, Scoring, rank
 from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import gate
+from hurnet.core.solve.weights import NO_FEATURES, gate
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Batch, Entry
 from hurnet.ports import Embedder, PublishedWeights
@@ -78,12 +78,18 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 class Evaluation:
     """One context in memory. Teach, solve, ask. Nothing ages here: questions and pairs have no time."""
 
-    def __init__(self, embedder: Embedder, settings: SolveSettings, scoring: Scoring | None = None) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        settings: SolveSettings,
+        scoring: Scoring | None = None,
+        features: str = NO_FEATURES,
+    ) -> None:
         self._embedder = embedder
         self._scoring = scoring or Scoring()
         self._settings = settings
         dimension = embedder.identity.dimension
-        self._memory = LoadedContexts(dimension, settings.features)
+        self._memory = LoadedContexts(dimension, features)
         self._statistics = Statistics(self._memory.features.size, settings.device)
         self._offset = 0
         self.put_aside: list[TextEvent] = []

@@ -26,11 +26,12 @@ class Judge:
     """Writes the answers to queries that were ranked."""
 
     def __init__(
-        self, memory: LoadedContexts, identity: EmbedderIdentity, settings: ResponderSettings
+        self, memory: LoadedContexts, identity: EmbedderIdentity, settings: ResponderSettings, p: float
     ) -> None:
         self._memory = memory
         self._identity = identity
         self._settings = settings
+        self._p = p
 
     def answer(
         self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, weights: PublishedWeights | None
@@ -106,7 +107,7 @@ class Judge:
             watermarks=dict(self._memory.watermarks()),
             weights=_weights_receipt(weights) if weights else None,
             threshold=self._settings.threshold,
-            p=None if self._settings.p == EUCLIDEAN else self._settings.p,
+            p=None if self._p == EUCLIDEAN else self._p,
             half_life=self._memory.half_life_ms / 1000 or None,
             margin=ranking.margin,
             runner_up=runner_up.answer if runner_up else None,

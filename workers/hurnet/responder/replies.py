@@ -54,12 +54,15 @@ class Reply:
 class Replies:
     """Answers micro-batches of queries out of a `LoadedContexts`. No I/O."""
 
-    def __init__(self, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> None:
+    def __init__(
+        self, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings, p: float
+    ) -> None:
         self._memory = memory
         self._embedder = embedder
         self._settings = settings
+        self._p = p
         self._most = PART_QUERIES
-        self._judge = Judge(memory, embedder.identity, settings)
+        self._judge = Judge(memory, embedder.identity, settings, p)
 
     def answer(self, batch: Sequence[Pending], until: float = math.inf) -> list[Reply]:
         """One each, in order, of the first queries: of at least one, and then of as many as there is time for
@@ -155,7 +158,7 @@ class Replies:
             Scoring(
                 self._memory.sums(context),
                 weights.weights.intercept if weights else None,
-                self._settings.p,
+                self._p,
             ),
         )
         known = np.any(vectors, axis=1)

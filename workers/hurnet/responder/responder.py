@@ -72,13 +72,13 @@ class Responder:
         self._metrics = metrics
         self._memory = LoadedContexts(
             embedder.identity.dimension,
-            settings.solve.features,
+            settings.paper.features,
             settings.solve.half_life_ms,
             settings.responder.threads,
             self._search_device(settings.responder.device),
         )
         self._backlog = Backlog(store, self._memory)
-        self._replies = Replies(self._memory, embedder, settings.responder)
+        self._replies = Replies(self._memory, embedder, settings.responder, settings.paper.p)
         self._delivery = Delivery(exchange, settings.kafka, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._positions = Positions(exchange, store, settings.responder.group, metrics)
@@ -211,7 +211,7 @@ class Responder:
             self._refuse(context, version, str(error))
             return
         except ValueError as error:
-            settings = "are HURNET_SOLVE_FEATURES and _HALF_LIFE the same for the solver?"
+            settings = "are HURNET_PAPER_FEATURES and HURNET_SOLVE_HALF_LIFE the same for the solver?"
             self._refuse(context, version, f"{error}: {settings}")
             return
         if published is None:  # withdrawn

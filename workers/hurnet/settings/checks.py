@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from hurnet.core.solve.weights import NO_FEATURES
 from hurnet.settings.addresses import host_ports, redis_address
 from hurnet.settings.types import matches
 
@@ -35,6 +36,11 @@ def problems(settings: Any) -> Iterator[str]:
     yield from _kafka(settings.kafka)
     yield from _redis(settings.redis)
     yield from _times(settings)
+    if settings.solve.half_life and settings.paper.features != NO_FEATURES:
+        yield (
+            "HURNET_SOLVE_HALF_LIFE and kernel features don't go together: the sums of features"
+            " (HURNET_PAPER_FEATURES) have no age"
+        )
 
 
 def _refusal(check: Callable[[str], object], value: str) -> str:

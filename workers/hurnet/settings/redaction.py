@@ -1,7 +1,7 @@
-"""Secrets of the settings, kept out of whatever this process says.
+"""Keeps the settings' secrets out of everything that this process says.
 
-Settings hold passwords as `SecretStr`, so that they are not printed by accident. What this module adds is for
-texts that we don't write: an exception of a client library may quote an address with its password.
+Settings hold passwords as `SecretStr`, so that they are not printed by accident. This module is for texts
+that others write: an exception of a client library may quote an address with its password.
 """
 
 from __future__ import annotations
@@ -13,34 +13,46 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, SecretStr
 
 LEAST = 4
-"""Characters of a secret that is looked for. A shorter one would blot out half of every line."""
+"""Shorter secrets (in characters) are not looked for: they would blot out half of every line."""
+HIDDEN = "(hidden)"
 
-_USERINFO = re.compile(r"://[^/\s@:]*:(.*)@")
+_USERINFO = re.compile(r"(://[^/\s@:]*:)(.*)@")  # scheme://user:password@host
 _known: set[str] = set()
 
 
 def remember(settings: BaseModel) -> None:
-    """From now on `redacted` hides the secrets in `settings`."""
+    """From now on, `redacted` hides the secrets in `settings`."""
     _remember(_secrets(settings))
 
 
 def remember_environment(environment: Mapping[str, str]) -> None:
-    """The same for what looks like a secret in the environment: settings that are refused hold some, too."""
+    """From now on, `redacted` hides what looks like a secret in these HURNET_* variables.
+
+    Settings that are refused hold secrets, too, and they never become `Settings`."""
     ours = {name: value for name, value in environment.items() if name.startswith("HURNET_")}
     _remember(value for name, value in ours.items() if "PASSWORD" in name)
-    _remember(found for value in ours.values() for found in _USERINFO.findall(value))
+    _remember(password for value in ours.values() for password in _passwords(value))
 
 
 def _remember(secrets: Iterable[str]) -> None:
-    found = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
-    _known.update(form for form in found if len(form) >= LEAST)
+    forms = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
+    _known.update(form for form in forms if len(form) >= LEAST)
 
 
 def redacted(text: str) -> str:
-    """`text` with each secret that is known replaced."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, "(hidden)")
+    """`text` with each known secret replaced by "(hidden)"."""
+    for secret in sorted(_known, key=len, reverse=True):  # a secret may contain another one
+        text = text.replace(secret, HIDDEN)
     return text
+
+
+def without_password(url: str) -> str:
+    """`url` with the password between its user and its host replaced by "(hidden)"."""
+    return _USERINFO.sub(rf"\1{HIDDEN}@", url)
+
+
+def _passwords(text: str) -> list[str]:
+    return [password for _, password in _USERINFO.findall(text)]
 
 
 def _secrets(settings: BaseModel) -> Iterator[str]:
@@ -49,6 +61,6 @@ def _secrets(settings: BaseModel) -> Iterator[str]:
             yield from _secrets(value)
         elif isinstance(value, SecretStr):
             yield value.get_secret_value()
-            yield from _USERINFO.findall(value.get_secret_value())
+            yield from _passwords(value.get_secret_value())
         elif isinstance(value, str):
-            yield from _USERINFO.findall(value)
+            yield from _passwords(value)

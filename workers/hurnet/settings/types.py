@@ -1,11 +1,12 @@
-"""The kinds of values that settings have. Each is tried at the start, as far as that goes without a server.
+"""The kinds of values that settings have: their limits, their units, and checks that need no server.
 
-Errors are ValueErrors for pydantic; none repeats the value, which may be a secret.
+Checks raise ValueError for pydantic. No error repeats the value, because it may be a secret.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -16,22 +17,28 @@ from hurnet.core.paper.kernel_features import PATTERN
 from hurnet.core.solve.weights import LEAST_RIDGE, MAX_RIDGE
 from hurnet.settings.addresses import check_name
 
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a number counts. It stands in the annotation of a setting, and `hurnet settings` shows it."""
+
+    name: str
+
+
 LONGEST_TOPIC: Final = 249
 _TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TOPIC}}}")
 _LONGEST_EXPRESSION: Final = 500
 
 
 def is_topic(name: str) -> bool:
-    """Whether Kafka takes it as a topic's name."""
+    """Whether Kafka accepts this name for a topic."""
     return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
 
 
 def matches(expression: str, name: str) -> bool:
-    """Whether `expression` describes the whole of a topic's name.
-
-    By the engine that pydantic brings, whose time grows with the length alone: with Python's own, one name
-    of 249 letters keeps an expression like (a+)+b busy for longer than anybody lives.
-    """
+    """Whether `expression` describes the whole of a topic's name."""
+    # pydantic brings an engine whose time grows only with the length of the name. Python's own tries
+    # every way to split the name: (a+)+b and 249 letters would keep it busy for longer than anybody lives.
     try:
         _matcher(expression).validate_python(name)
     except ValidationError:
@@ -41,7 +48,8 @@ def matches(expression: str, name: str) -> bool:
 
 @lru_cache(16)
 def _matcher(expression: str) -> TypeAdapter[str]:
-    _compiled(expression)  # by itself: in the brackets below, `a)|(b` would be right and mean something else
+    # Compiled by itself first: `a)|(b` is wrong, but between the brackets below it would be right.
+    _compiled(expression)
     return _compiled(rf"^(?:{expression})$", max_length=LONGEST_TOPIC)
 
 
@@ -90,7 +98,11 @@ def _checked_address(host: str) -> str:
 
 
 Topic = Annotated[str, AfterValidator(_checked_topic)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Duration = Annotated[float, Unit("seconds")]
+"""For a setting with limits of its own: those of `Seconds` would win over them."""
+Seconds = Annotated[Duration, Field(ge=0, le=86_400)]
+Records = Annotated[int, Unit("records")]
+Rows = Annotated[int, Unit("rows")]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 TopicExpression = Annotated[str, AfterValidator(_checked_expression)]
 Address = Annotated[str, AfterValidator(_checked_address)]

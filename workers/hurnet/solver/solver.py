@@ -66,6 +66,7 @@ class Solver:
         self._store = store
         self._weights = weights
         self._settings = settings.solve
+        self._kernel = settings.paper.features
         try:
             float64_device(settings.solve.device)
         except ValueError as error:
@@ -186,7 +187,7 @@ class Solver:
         self._store.open(identity, writing=True)
         self._store.log()  # from here on, only a context of the same Kafka is this process's
         self._weights.claim(self._owner)
-        features = KernelMap(self._settings.features, identity.dimension)
+        features = KernelMap(self._kernel, identity.dimension)
         learned = ageing.identity(features.identity, self._settings.half_life_ms)
         checkpoint = self._weights.load_checkpoint(features.size, learned)
         if checkpoint.features != learned:

@@ -26,7 +26,7 @@ def learned(chosen: Settings, connection: Connection, needed: bool = True) -> tu
     identity = RedisEntryStore(connection).identity()
     if identity is None:
         raise StoreError(f"there is no context {chosen.redis.prefix!r} at {connection.place} yet")
-    features = KernelMap(chosen.solve.features, identity.dimension)
+    features = KernelMap(chosen.paper.features, identity.dimension)
     kind = ageing.identity(features.identity, chosen.solve.half_life_ms)
     checkpoint = _checkpoint(RedisWeightsStore(connection), features.size, kind)
     if needed and not checkpoint.shards:
