@@ -14,7 +14,7 @@ from hurnet.core.index.index import ContextIndex
 from hurnet.core.paper.feature_sums import FeatureSums
 from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.rule import encoded_words
-from hurnet.core.rule.local_solve import coefficients
+from hurnet.core.rule.local_solve import local_coefficients
 from hurnet.core.rule.rule import Ranking, Scoring, rank
 from hurnet.core.rule.scn import similarity
 from hurnet.core.solve.solve import solve
@@ -78,19 +78,19 @@ def test_each_part_is_what_it_says() -> None:
     x = EMBEDDER.embed([question])[0] / SCALE
     rows = EMBEDDER.embed([text for text, _ in pairs]) / SCALE
     cosines = rows @ x / np.linalg.norm(rows, axis=1) / np.linalg.norm(x)
-    alpha = coefficients((rows * SCALE).astype(np.float32), cosines)
+    alpha = local_coefficients((rows * SCALE).astype(np.float32), cosines)
     assert {c.answer for c in ranking.candidates} == {answer for _, answer in pairs}
     for c in ranking.candidates:
         mine = np.array([answer == c.answer for _, answer in pairs])
-        assert c.parts.memory == pytest.approx(max(0, cosines[mine].max()))
+        assert c.scores.memory == pytest.approx(max(0, cosines[mine].max()))
         assert c.row == np.flatnonzero(mine)[cosines[mine].argmax()]
-        assert c.parts.local == pytest.approx(np.clip(alpha[mine].sum(), 0, 1), abs=1e-5)
-        assert c.parts.weights == pytest.approx(
+        assert c.scores.local == pytest.approx(np.clip(alpha[mine].sum(), 0, 1), abs=1e-5)
+        assert c.scores.weights == pytest.approx(
             np.clip(projection @ x @ rows[mine].sum(axis=0), 0, 1), abs=1e-5
         )
         expected = max(similarity(question, pairs[i][0]) for i in np.flatnonzero(mine))
-        assert c.parts.words == pytest.approx(expected)
-        p = c.parts
+        assert c.scores.words == pytest.approx(expected)
+        p = c.scores
         evidence = (4 * p.local + 2 * (p.weights or 0) ** 2 + p.memory + p.words**2) / 8
         assert c.combined == pytest.approx((evidence + cosines.max()) / 2)
     scores = [c.combined for c in ranking.candidates]
@@ -103,8 +103,8 @@ def test_without_weights_the_rest_is_scaled_up() -> None:
     index, _ = context([("hello there", "hi")])
     best = ask("hello there", index).best
     assert best is not None
-    assert best.parts.weights is None
-    assert best.parts.memory == pytest.approx(1)
+    assert best.scores.weights is None
+    assert best.scores.memory == pytest.approx(1)
     assert best.combined == pytest.approx(((4 / 1.1 + 1 + 1) / 6 + 1) / 2, abs=1e-5)
 
 
@@ -123,7 +123,7 @@ def test_one_entry_answers_and_has_no_runner_up() -> None:
     ranking = ask("hello", index, projection)
     assert ranking.best is not None
     assert ranking.best.answer == "hello there"
-    assert ranking.best.parts.weights == 0  # an entry without an answer teaches nothing
+    assert ranking.best.scores.weights == 0  # an entry without an answer teaches nothing
     assert ranking.runner_up is None
     assert ranking.margin is None
 
@@ -147,7 +147,7 @@ def test_texts_too_long_to_compare_are_answered_without_their_words(monkeypatch:
     index, projection = context([("hello there " * 20, "hi")])
     best = ask("hello there " * 20, index, projection).best
     assert best is not None
-    assert (best.answer, best.parts.words) == ("hi", 0)
+    assert (best.answer, best.scores.words) == ("hi", 0)
 
 
 def test_nonsense_scores_far_below_a_question_with_typos() -> None:
@@ -195,7 +195,7 @@ def test_with_an_intercept_the_weights_part_is_that_of_centred_rows() -> None:
     checked = [c for c in ranking.candidates if c.answer in expected]
     assert len(checked) > 3
     for candidate in checked:
-        assert candidate.parts.weights == pytest.approx(np.clip(expected[candidate.answer], 0, 1), abs=1e-5)
+        assert candidate.scores.weights == pytest.approx(np.clip(expected[candidate.answer], 0, 1), abs=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
@@ -231,5 +231,5 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(
     one, other = ({c.answer: c for c in ranking.candidates} for ranking in found)
     assert one.keys() == other.keys()
     for answer, mine in one.items():
-        assert astuple(mine.parts) == pytest.approx(astuple(other[answer].parts), abs=1e-4)
+        assert astuple(mine.scores) == pytest.approx(astuple(other[answer].scores), abs=1e-4)
         assert mine.combined == pytest.approx(other[answer].combined, abs=1e-4)

@@ -245,7 +245,7 @@ def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out(interc
         for candidate in ranking.candidates:
             mine = [i for i in taught if answers[i] == candidate.answer and i != out]
             score = features(rows)[mine].astype(np.int64).sum(0) @ p / SCALE + len(mine) * t
-            assert candidate.parts.weights == pytest.approx(min(1, max(0, score)), abs=1e-9)
+            assert candidate.scores.weights == pytest.approx(min(1, max(0, score)), abs=1e-9)
 
 
 @pytest.mark.parametrize("spec", ["none", "gaussian:512", "laplace:512", "arccosine:512"])

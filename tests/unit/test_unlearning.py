@@ -209,7 +209,7 @@ def answers(
     for ranking in rank(QUESTIONS, EMBEDDER.embed(QUESTIONS), index, projection):
         for c in sorted(ranking.candidates, key=lambda c: c.answer):
             exact.append((c.answer, index.entry_id(c.row), index.entry(c.row)))
-            scores += [c.combined, c.parts.memory, c.parts.weights or 0.0, c.parts.local, c.parts.words]
+            scores += [c.combined, c.scores.memory, c.scores.weights or 0.0, c.scores.local, c.scores.words]
     return exact, scores
 
 

@@ -79,15 +79,15 @@ class Judge:
         index = self._memory.index(context)
         entry = index.entry(found.row)
         partition, offset = index.entry_id(found.row)
-        parts = found.parts
+        scores = found.scores
         return Candidate(
             answer=found.answer,
             scores=Scores(
                 combined=found.combined,
-                memory=parts.memory,
-                weights=parts.weights,
-                local=parts.local,
-                words=parts.words,
+                memory=scores.memory,
+                weights=scores.weights,
+                local=scores.local,
+                words=scores.words,
             ),
             entry=Coordinates(partition=partition, offset=offset),
             text=entry.text,

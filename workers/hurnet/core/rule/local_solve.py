@@ -14,7 +14,7 @@ NEIGHBOURS = 256
 RIDGE = 0.1
 
 
-def coefficients(
+def local_coefficients(
     neighbours: NDArray[np.float32],
     cosines: NDArray[np.float64],
     weights: NDArray[np.float64] | None = None,

@@ -27,7 +27,7 @@ from hurnet.core.index.index import ContextIndex, EntryId, Matches
 from hurnet.core.paper.feature_sums import FeatureSums
 from hurnet.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet.core.rule.encoded_words import similarities
-from hurnet.core.rule.local_solve import NEIGHBOURS, coefficients
+from hurnet.core.rule.local_solve import NEIGHBOURS, local_coefficients
 from hurnet.core.solve.weights import Intercept, predict
 from hurnet.core.stored.batch import Vectors
 
@@ -56,7 +56,7 @@ class RankedAnswer:
 
     answer: str
     row: int
-    parts: Scores
+    scores: Scores
     combined: float
 
 
@@ -86,7 +86,7 @@ class Ranking:
     def by(self, part: str) -> RankedAnswer | None:
         """The best candidate by one part alone ("memory", "weights", "local", "words"), or by "combined";
         None without candidates or where the part is missing."""
-        scored = [(c.combined if part == "combined" else getattr(c.parts, part), c) for c in self.candidates]
+        scored = [(c.combined if part == "combined" else getattr(c.scores, part), c) for c in self.candidates]
         known = [(score, c) for score, c in scored if score is not None]
         return max(known, key=lambda pair: pair[0])[1] if known else None
 
@@ -205,7 +205,7 @@ def _columns(
 ) -> _Columns:
     """The parts of each answer, given for every match the number of its answer."""
     _, first = np.unique(numbers, return_index=True)
-    alpha = coefficients(index.vectors(matches.rows), matches.cosines, index.counts(matches.rows))
+    alpha = local_coefficients(index.vectors(matches.rows), matches.cosines, index.counts(matches.rows))
     return _Columns(
         memory=_unit(matches.cosines[first]),
         weights=None if matches.predicted is None else _unit(matches.predicted[first]),
