@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hurnet.settings import listing
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
@@ -55,6 +57,13 @@ def test_every_file_that_is_named_exists_and_has_the_function_that_is_named(docu
             if not re.search(rf"^\s*(def|class) {function}\b", source, re.MULTILINE):
                 missing.append(f"{function} of {name}")
     assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_that_is_named_exists(document: Path) -> None:
+    named = set(re.findall(r"HURNET(?:_[A-Z0-9]+)+\b", document.read_text("utf-8")))
+    known = {setting.variable for setting in listing.settings()[0]} | {"HURNET_CONFIG", "HURNET_SECTION_NAME"}
+    assert named <= known
 
 
 def test_the_readme_is_read_in_five_minutes() -> None:
