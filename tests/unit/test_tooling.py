@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hurnet.local.jars import KAFKA
-from hurnet.metrics import Metrics
+from hurnet.metrics import FIGURES, Metrics
 from hurnet.settings.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -132,8 +132,10 @@ def test_dashboards_show_metrics_that_exist() -> None:
     for file in (folder / "dashboards").glob("*.json"):
         for panel in json.loads(file.read_text())["panels"]:
             assert panel["datasource"]["uid"] == source["uid"]
+            assert panel["description"].endswith(".")
             for target in panel["targets"]:
                 for name in re.findall(r"hurnet_\w+", target["expr"]):
+                    assert set(re.findall(r'figure="(\w+)"', target["expr"])) <= set(FIGURES)
                     family = re.sub(r"_(total|bucket)$", "", name)
                     assert re.search(rf"^# TYPE {family}(_total)? ", known, re.MULTILINE), name
 

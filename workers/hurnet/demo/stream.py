@@ -155,7 +155,6 @@ def certificate(figures: Figures) -> str:
         return "none yet"
     figure = figures.certificate
     return (
-        f"version {figures.version} of {figure['count']:,.0f} pairs: λ {figure['ridge']:.3g}, condition"
-        f" {figure['condition']:.3g}, effective rank {figure['effective_rank']:.0f},"
-        f" residual {figure['residual']:.3g}"
+        f"version {figures.version} of {figure['count']:,.0f} pairs: condition {figure['condition']:.3g},"
+        f" effective rank {figure['effective_rank']:.0f}, residual {figure['residual']:.3g}"
     )
