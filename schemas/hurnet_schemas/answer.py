@@ -9,83 +9,112 @@ from pydantic import Field
 from hurnet_schemas.base import Coordinates, Explanation, Offset, OwnMessage, Part, Partition
 
 MAX_ANSWER_BYTES = 900_000
-"""Of an encoded answer, so that with its key and headers it stays below the 1 MiB that brokers take."""
+"""An encoded answer is no longer: together with its key and headers it must stay below the 1 MiB that brokers
+accept."""
 
 Seen = dict[Partition, Offset]
 Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
 
 
 class Scores(Part, allow_inf_nan=False):
-    """What each part of the rule says of a candidate, and the combined score in [0, 1]."""
+    """How much speaks for a candidate: in total, and by each of the rule's four signals."""
 
-    combined: float
-    memory: float = Field(description="similarity to its nearest entry (eq. 2, 5)")
-    weights: float | None = Field(
-        None, description="what the closed form predicts (eq. 3); absent without weights"
+    combined: float = Field(description="The blend of the others, from 0 to 1. The best one wins.")
+    memory: float = Field(
+        description="Cosine of the question and the candidate's nearest entry (equations 2, 5)."
     )
-    local: float = Field(description="the closed form over the nearest entries alone")
-    words: float = Field(description="similarity of the words (eq. 1)")
+    weights: float | None = Field(
+        None, description="What the solved weights predict (equation 3). Absent if there are no weights."
+    )
+    local: float = Field(description="The closed form solved over the nearest entries alone.")
+    words: float = Field(description="Likeness of the words, letter by letter (equation 1).")
 
 
 class Candidate(Part):
-    """A candidate answer and the entry that speaks for it most."""
+    """A possible answer, and the entry that speaks for it most."""
 
-    answer: str
-    scores: Scores
-    entry: Coordinates
-    text: str = Field(description="the entry's text")
-    metadata: dict[str, str] = Field(default_factory=dict)
+    answer: str = Field(description="The answer.")
+    scores: Scores = Field(description="How much speaks for it.")
+    entry: Coordinates = Field(
+        description="That entry: `hurnet forget --entry PARTITION/OFFSET` deletes it if the answer is wrong."
+    )
+    text: str = Field(description="The entry's text.")
+    metadata: dict[str, str] = Field(default_factory=dict, description="The entry's metadata.")
 
 
 class WeightsReceipt(Part):
     """Which weights took part, and how good they were."""
 
-    version: int
-    watermarks: Seen = Field(description="the last offset per partition that they have learned from")
-    count: int = Field(description="training pairs, each as often as its weight, less its age")
-    ridge: float
-    condition_number: float | None = Field(None, description="absent where it is infinite")
-    residual: float | None = Field(None, description="absent where it is unknown")
-    features: str | None = Field(None, description="the kernel features they work on, with their digest")
+    version: int = Field(description="Their version. It grows with each publication.")
+    watermarks: Seen = Field(description="The last offset of each partition that they have learned from.")
+    count: int = Field(
+        description="Pairs that they have learned, each as often as its weight says, less what its age "
+        "takes off."
+    )
+    ridge: float = Field(description="Lambda of equation 3.")
+    condition_number: float | None = Field(
+        None, description="Condition number of the system that was solved. Absent if it is infinite."
+    )
+    residual: float | None = Field(
+        None,
+        description="Share of the targets that the weights do not reproduce, from 0 to 1. Absent if it is "
+        "unknown.",
+    )
+    features: str | None = Field(
+        None,
+        description="The kernel features that they work on, with their digest. Absent if there are none.",
+    )
     pane: int | None = Field(
-        None, description="half-lives since the epoch, as of which their pairs have aged"
+        None,
+        description="The half-lives since 1970 up to which their pairs have aged. Absent if pairs do "
+        "not age.",
     )
 
 
 class Receipt(Part):
-    """All that is needed to explain the answer and to ask again."""
+    """All that is needed to explain an answer, and to ask again under the same conditions."""
 
-    query: str = Field(description="topic/partition/offset of the query's record")
-    context: str
-    rows: int = Field(description="entries searched")
-    embedder: str
-    fingerprint: str
-    watermarks: Seen = Field(description="the last offset per partition that had been seen")
-    weights: WeightsReceipt | None = None
-    threshold: float = Field(description="combined score under which there is no answer")
-    p: float | None = Field(None, description="memory is similarity in lp; absent for the cosine")
+    query: str = Field(description="topic/partition/offset of the query's record.")
+    context: str = Field(description="The name of the context that was asked.")
+    rows: int = Field(description="How many entries were searched.")
+    embedder: str = Field(description="The name of the embedder.")
+    fingerprint: str = Field(description="What tells this embedder from all others: a digest of its vectors.")
+    watermarks: Seen = Field(description="The last offset of each partition of `texts` that could be found.")
+    weights: WeightsReceipt | None = Field(None, description="Absent if there are no weights.")
+    threshold: float = Field(description="Lowest combined score that is answered.")
+    p: float | None = Field(
+        None, description="`memory` is the similarity in the space lp. Absent for the cosine, which is p = 2."
+    )
     half_life: float | None = Field(
         None,
-        description="weights and local count an entry half with each such time, in seconds; absent for never",
+        description="Age in seconds at which an entry counts half in `weights` and `local`. Absent if "
+        "entries do not age.",
     )
-    margin: float | None = Field(None, description="combined score minus the runner-up's")
-    runner_up: str | None = None
-    seconds: float = Field(description="from polling the query to having scored it")
+    margin: float | None = Field(
+        None, description="Combined score of the answer minus that of the runner-up."
+    )
+    runner_up: str | None = Field(None, description="The second best answer.")
+    seconds: float = Field(description="Seconds from reading the query until it was scored.")
 
 
 class Answer(OwnMessage):
     """The reply to one query."""
 
-    id: str
-    outcome: Outcome | str = Field(description="one of these; a newer hurnet may know others")
-    answer: str | None = None
-    reason: Explanation | None = Field(None, description="why there is no answer")
+    id: str = Field(description="The query's id; if it has none, topic/partition/offset of its record.")
+    outcome: Outcome | str = Field(
+        description="What became of the query. A newer hurnet may have more outcomes than these."
+    )
+    answer: str | None = Field(None, description="The answer, if the outcome is answered.")
+    reason: Explanation | None = Field(None, description="Why there is no answer, for a person to read.")
     candidates: list[Candidate] = Field(
-        default_factory=list, description="best first, at most top_k, and as many as fit into a message"
+        default_factory=list,
+        description="Possible answers, best first: at most top_k, and as many as fit into a message.",
     )
     candidates_dropped: int | None = Field(
-        None, description="how many more there were, the worst ones, that did not fit; absent if all did"
+        None, description="How many of the worst candidates did not fit into the message. Absent if all did."
     )
     receipt: Receipt | None = Field(
-        None, description="absent where the query was rejected, or where it alone would not fit"
+        None,
+        description="Absent if the query was rejected, or if not even the receipt would fit into the "
+        "message.",
     )

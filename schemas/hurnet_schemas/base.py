@@ -1,4 +1,4 @@
-"""What every message on the wire shares: strictness, bounds, a schema version and clear errors."""
+"""What all messages share: a schema version, limits, strict reading, and errors that name the field."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from typing_extensions import override
 
 SCHEMA_VERSION = 1
 MAX_TEXT = 16_384
+"""Characters."""
 MAX_METADATA_ITEMS = 32
 MAX_WEIGHT = 1_000
 MAX_REASON = 500
+"""Characters."""
 MAX_FIELDS = 64
+"""More fields than any message has, in one object."""
 DEFAULT_CONTEXT = "default"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def shortened(text: str, most: int = MAX_REASON) -> str:
-    """`text`, cut if it is longer than `most` characters, and with ? for lone surrogates."""
-    cut = text if len(text) <= most else text[: most - 1] + "…"
+def shortened(text: str, length_max: int = MAX_REASON) -> str:
+    """`text` in at most `length_max` characters. Lone surrogates, which UTF-8 can't carry, become "?"."""
+    cut = text if len(text) <= length_max else text[: length_max - 1] + "…"
     return cut.encode("utf-8", "replace").decode()
 
 
 Explanation = Annotated[str, BeforeValidator(lambda text: shortened(text) if isinstance(text, str) else text)]
-"""For a person to read, and often made of what a client sent or an exception says: mended, never refused."""
+"""For a person to read. It often quotes a client or an exception, so it is mended instead of refused."""
 
 InvalidReason = Literal[
     "unreadable",
@@ -51,8 +54,8 @@ InvalidReason = Literal[
 
 
 class InvalidMessage(ValueError):
-    """Bytes that are no valid message. `reason` is from a closed vocabulary, `detail` is for a person and has
-    at most `MAX_REASON` characters."""
+    """Bytes are not a valid message. `reason` is one of `InvalidReason`, `detail` is for a person and has at
+    most `MAX_REASON` characters."""
 
     def __init__(self, reason: InvalidReason, detail: str) -> None:
         detail = shortened(detail)
@@ -62,9 +65,9 @@ class InvalidMessage(ValueError):
 
 
 def _printable(text: str) -> str:
-    """Refuse NUL and other control characters (tab and line ends are text), and lone surrogates."""
-    if found := _CONTROL.search(text):
-        raise ValueError(f"control character U+{ord(found.group()):04X} is not allowed")
+    """Refuses lone surrogates and control characters, except tabs and line ends, which texts do have."""
+    if control := _CONTROL.search(text):
+        raise ValueError(f"control character U+{ord(control.group()):04X} is not allowed")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -92,16 +95,18 @@ Watermarks = Annotated[dict[Partition, Offset], Field(max_length=4_096)]
 
 
 class Message(BaseModel):
-    """A message on a topic: immutable, versioned, JSON in UTF-8. Closed (unknown fields are errors), as a
-    client that misspells a field must be told."""
+    """A message on a topic: immutable, with a schema version, written as JSON in UTF-8.
+
+    Unknown fields are errors, so that a client that misspells a field is told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
-    v: Literal[1] = Field(1, description="schema version")
+    v: Literal[1] = Field(1, description="The version of this schema.")
 
     @classmethod
     def decode(cls, raw: bytes | None) -> Self:
-        """The message in `raw`; raises `InvalidMessage` with the reason, for a tombstone (None) too."""
+        """The message in `raw`. Raises `InvalidMessage` with the reason; None, a record without a value, is
+        one."""
         if raw is None:
             raise InvalidMessage("tombstone", "the record has no value")
         fields = _parse_object(raw)
@@ -125,8 +130,9 @@ class Message(BaseModel):
 
 
 class OwnMessage(Message):
-    """A message that hurnet itself writes. Whoever reads it leaves aside what it doesn't know, at any depth,
-    so that a newer hurnet may add fields: `v` changes only with what older readers would misunderstand."""
+    """A message that hurnet itself writes. Readers pass over fields that they do not know, at any depth.
+
+    So a newer hurnet may add fields. `v` changes only if an older reader would misunderstand a message."""
 
     @classmethod
     @override
@@ -143,20 +149,20 @@ class OwnMessage(Message):
 
 
 class Part(BaseModel):
-    """A piece of a message: immutable and closed, but without a version of its own."""
+    """An object inside a message: immutable, and with the version of its message."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
     def encode(self) -> bytes:
-        """As it stands in its message."""
+        """The bytes that it takes in its message."""
         return self.model_dump_json(exclude_none=True).encode()
 
 
 class Coordinates(Part):
-    """Where an entry is: its record's partition and offset in the topic of texts."""
+    """Where an entry is from: the partition and the offset of its record in the topic of texts."""
 
-    partition: Partition
-    offset: Offset
+    partition: Partition = Field(description="The partition.")
+    offset: Offset = Field(description="The offset.")
 
 
 def _parse_object(raw: bytes) -> dict[str, Any]:
@@ -170,13 +176,14 @@ def _parse_object(raw: bytes) -> dict[str, Any]:
         raise InvalidMessage("not-json", str(error)[:300]) from None
     if not isinstance(fields, dict):
         raise InvalidMessage("not-json", f"expected a JSON object, got {type(fields).__name__}")
-    if len(fields) > MAX_FIELDS:  # each unknown one would become an error of its own
+    # Each unknown field would become an error of its own, so very many of them are refused before.
+    if len(fields) > MAX_FIELDS:
         raise InvalidMessage("invalid-message", f"{len(fields)} fields, and no message has {MAX_FIELDS}")
     return fields
 
 
 def _explain(error: ValidationError) -> InvalidMessage:
-    """The first few problems in a line, and the reason that is most particular."""
+    """The first problems in one line, and the reason that the first one amounts to."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     detail = "; ".join(f"{_place(p['loc'])}: {shortened(p['msg'], 120)}" for p in problems[:3])
     if len(problems) > 3:
@@ -190,5 +197,5 @@ def _explain(error: ValidationError) -> InvalidMessage:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Where a problem is. Names of fields come from the sender and may be of any length."""
+    """Where a problem is, shortened: names of fields come from the sender and may have any length."""
     return ".".join(shortened(str(part), 40) for part in location) or "message"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,28 +22,32 @@ Reason = Literal[
     "answer-undeliverable",
     "ends-the-worker",
 ]
-REASONS: tuple[str, ...] = get_args(Reason)
 MAX_EXCERPT = 4_096
+"""Bytes of a key or a value that are quoted."""
 
 
 class DeadLetter(OwnMessage):
     """Why a record was put aside. The record itself stays in its topic, at these coordinates.
 
-    Delivered at least once; the record's coordinates are the message key, so that a reader can
-    drop the second copy that a crash may leave.
+    The message key is topic/partition/offset of the record. A crash may leave a second copy of a dead letter;
+    a reader recognises it by that key.
     """
 
-    reason: Reason | str = Field(description="one of these; a newer hurnet may know others")
-    detail: Explanation
-    worker: str
-    topic: str
-    partition: int
-    offset: int
-    first_offset: int | None = Field(
-        None, description="if it is a range of offsets that can't be told apart: its first, `offset` its last"
+    reason: Reason | str = Field(
+        description="Why the record could not be processed. A newer hurnet may have more reasons than these."
     )
-    timestamp_ms: int
-    key: str | None = Field(None, description="base64 of the record's key, as much as fits")
-    excerpt: str | None = Field(None, description="base64 of the first bytes of its value")
-    size: int = Field(description="bytes of its value, or of what can't be unpacked")
-    sha256: str | None = Field(None, description="of its value")
+    detail: Explanation = Field(description="The same in words, for a person to read.")
+    worker: str = Field(description="The role of the worker that put the record aside: ingest or responder.")
+    topic: str = Field(description="The record's topic.")
+    partition: int = Field(description="The record's partition.")
+    offset: int = Field(description="The record's offset, or the last offset of a range.")
+    first_offset: int | None = Field(
+        None,
+        description="The first offset of a range of records that can't be told apart. Absent for a single "
+        "record.",
+    )
+    timestamp_ms: int = Field(description="The record's timestamp, in milliseconds since 1970.")
+    key: str | None = Field(None, description="The first 4,096 bytes of the record's key, in base64.")
+    excerpt: str | None = Field(None, description="The first 4,096 bytes of the record's value, in base64.")
+    size: int = Field(description="Bytes of the record's value, or of the batch that can't be unpacked.")
+    sha256: str | None = Field(None, description="SHA-256 of those bytes, in hexadecimal.")

@@ -1,4 +1,4 @@
-"""Topic `queries`: what is asked. Headers: `reply-to` (a topic), `correlation-id`."""
+"""Topic `queries`: what is asked. Headers: `reply-to` (a topic) and `correlation-id`, both optional."""
 
 from __future__ import annotations
 
@@ -21,19 +21,29 @@ MAX_TIMEOUT_MS = 60_000
 class Query(Message):
     """A question to one context."""
 
-    text: Text
-    id: Identifier | None = Field(None, description="repeated in the answer; default: topic/partition/offset")
-    context: ContextName = Field(DEFAULT_CONTEXT, description="the named context to ask")
-    top_k: int = Field(1, ge=1, le=MAX_TOP_K, description="how many candidate answers to return")
+    text: Text = Field(description="The question, at most 16,384 characters.")
+    id: Identifier | None = Field(
+        None,
+        description="A name for the question, which the answer repeats. Default: topic/partition/offset of "
+        "the query.",
+    )
+    context: ContextName = Field(DEFAULT_CONTEXT, description="The name of the context to ask.")
+    top_k: int = Field(1, ge=1, le=MAX_TOP_K, description="How many candidate answers to return, best first.")
     min_watermarks: Watermarks = Field(
         default_factory=dict,
-        description="partition -> offset of `texts` that must be in before this is answered",
+        description="Answer only when the texts up to these offsets (partition -> offset of `texts`) can be "
+        "found.",
     )
     timeout_ms: int | None = Field(
         None,
         ge=1,
         le=MAX_TIMEOUT_MS,
-        description="longest wait for min_watermarks, up to what responders allow (HURNET_RESPONDER_WAIT); a "
-        "question that is older than this, and than a second, when it is read is answered as timed out",
+        description="Longest wait for min_watermarks, in milliseconds. Responders may allow less "
+        "(HURNET_RESPONDER_WAIT). A query that is older than this and older than a second when a responder "
+        "reads it is answered as timed out.",
     )
-    exclude: Coordinates | None = Field(None, description="the asker's own entry, where it is one (eq. 5)")
+    exclude: Coordinates | None = Field(
+        None,
+        description="An entry that is not an answer: the asker's own, if the question is in the context, too "
+        "(equation 5).",
+    )

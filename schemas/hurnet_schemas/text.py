@@ -1,4 +1,4 @@
-"""Topic `texts`: what the context is made of."""
+"""Topic `texts`: what is to be remembered."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from hurnet_schemas.base import DEFAULT_CONTEXT, MAX_WEIGHT, ContextName, Messag
 class TextEvent(Message):
     """A text to remember. With an answer it is a training pair; without one it is its own answer."""
 
-    text: Text
-    answer: Text | None = Field(None, description="the target this text should be answered with")
-    weight: int | None = Field(
-        None, strict=True, ge=1, le=MAX_WEIGHT, description="teaches like so many copies of it; 1 if absent"
+    text: Text = Field(description="The text, at most 16,384 characters.")
+    answer: Text | None = Field(
+        None,
+        description="What to answer when somebody asks this text or a similar one. Default: the text itself.",
     )
-    context: ContextName = Field(DEFAULT_CONTEXT, description="the named context it belongs to")
-    metadata: Metadata = Field(default_factory=dict, description="carried along, returned with matches")
+    weight: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=MAX_WEIGHT,
+        description="The pair teaches as much as this many copies of it. Default: 1.",
+    )
+    context: ContextName = Field(
+        DEFAULT_CONTEXT, description="The name of the context that the text belongs to."
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="Anything that answers from this text should bring along."
+    )

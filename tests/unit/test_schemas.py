@@ -132,6 +132,15 @@ def test_every_message_exports_its_json_schema() -> None:
         assert closed == ({None} if kind in (Answer, DeadLetter) else {False})
 
 
+def test_every_field_of_every_message_says_in_a_sentence_what_it_is() -> None:
+    for kind in MESSAGES:
+        schema = kind.model_json_schema()
+        for part in (schema, *schema.get("$defs", {}).values()):
+            assert part["description"].endswith("."), part["title"]
+            for name, field in part.get("properties", {}).items():
+                assert field.get("description", "").endswith("."), f"{part['title']}.{name}"
+
+
 def newer(value: object) -> object:
     """With another field in each object that is a part of the message."""
     if isinstance(value, list):
