@@ -66,6 +66,14 @@ def test_every_setting_that_is_named_exists(document: Path) -> None:
     assert named <= known
 
 
+def test_every_name_of_the_code_in_the_glossary_exists() -> None:
+    code = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "workers").rglob("*.py")))
+    code += "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "schemas").rglob("*.py")))
+    named = re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)*)`", (ROOT / "docs" / "glossary.md").read_text("utf-8"))
+    defined = set(re.findall(r"^(?:class )?([A-Z]\w+)(?:[:(]| = |: )", code, re.MULTILINE))
+    assert set(named) <= defined
+
+
 def test_the_readme_is_read_in_five_minutes() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
 
