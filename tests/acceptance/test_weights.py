@@ -17,9 +17,7 @@ from tests.acceptance.test_forget import events, teach
 TEXT = "what was question number 12"
 
 
-@pytest.mark.parametrize(
-    "variables", [{"HURNET_SOLVE_INTERCEPT": "true"}, {"HURNET_SOLVE_HALF_LIFE": "3600"}]
-)
+@pytest.mark.parametrize("variables", [{}, {"HURNET_SOLVE_HALF_LIFE": "3600"}])
 def test_printed_weights_score_as_the_responder_does(system: System, variables: dict[str, str]) -> None:
     system.variables |= variables
     teach(system, events(0, 90))
@@ -36,9 +34,8 @@ def test_printed_weights_score_as_the_responder_does(system: System, variables: 
     (vector,) = load("hash128").embed([TEXT]) / SCALE
     for candidate in answer.candidates:
         line = lines[candidate.answer]
-        score = np.dot(line["weights"], vector) + line.get("bias", 0.0)
+        score = np.dot(line["weights"], vector)
         assert candidate.scores.weights == pytest.approx(min(1.0, max(0.0, score)), abs=1e-9)
-    assert ("bias" in lines["answer 5"]) == ("HURNET_SOLVE_INTERCEPT" in variables)
 
     one = system.run("weights", "--answer", "answer 5")
     assert [json.loads(line) for line in one.stdout.splitlines()] == [lines["answer 5"]]

@@ -20,7 +20,7 @@ from hurnet.adapters.redis import weights as adapter
 from hurnet.commands import contexts, status
 from hurnet.core.formats import NewerFormat
 from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import Intercept, Weights
+from hurnet.core.solve.weights import Weights
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from hurnet.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
@@ -54,7 +54,7 @@ def claimed(stores: Stores, owner: str = "solver-1") -> WeightsStore:
 def solved(seed: int = 1) -> Weights:
     statistics = Statistics(DIMENSION)
     learn(statistics, seed)
-    return solve(statistics, device="cpu", intercept=seed % 2 == 1)
+    return solve(statistics, device="cpu")
 
 
 def published(
@@ -69,14 +69,7 @@ def same(one: PublishedWeights | None, other: PublishedWeights) -> bool:
         and dataclasses.replace(one, weights=other.weights) == other
         and one.weights.certificate == other.weights.certificate
         and np.array_equal(one.weights.projection, other.weights.projection)
-        and same_intercept(one.weights.intercept, other.weights.intercept)
     )
-
-
-def same_intercept(one: Intercept | None, other: Intercept | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.count == other.count and np.array_equal(one.mean, other.mean)
 
 
 def test_what_weights_in_force_know_is_told_for_all_contexts_together(stores: Stores) -> None:
@@ -522,7 +515,7 @@ def test_figures_that_have_a_default_may_be_missing() -> None:
         {"count": [1]},
         {"answers": 1.5},
         {"features": 7},
-        {"intercept": "yes"},
+        {"residual_exact": "yes"},
     ],
 )
 def test_figures_of_the_wrong_kind_are_refused(changed: dict[str, object]) -> None:
@@ -586,17 +579,9 @@ def test_a_version_that_is_no_number_is_left_out_and_replaced(redis_stores: Redi
     assert same(redis_stores.weights().weights("faq"), published(1))
 
 
-def test_an_intercept_without_its_mean_is_refused() -> None:
-    weights = published(1)
-    headless = dataclasses.replace(weights, weights=dataclasses.replace(weights.weights, intercept=None))
-    stored = {name.encode(): value for name, value in wire.pack(headless).items()}
-    with pytest.raises(ValueError, match="a mean of 0"):
-        wire.unpack("faq", stored)
-
-
 @pytest.mark.parametrize(
     "field",
-    ["format", "version", "watermarks", "published_ms", "certificate", "projection", "mean", "sha256"],
+    ["format", "version", "watermarks", "published_ms", "certificate", "projection", "sha256"],
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_damaged_weights_are_told(redis_stores: RedisStores, field: str, gone: bool) -> None:

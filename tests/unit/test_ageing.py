@@ -213,10 +213,9 @@ def reference(
     return scores
 
 
-@pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("many", [3, 1_000])
 def test_what_is_published_predicts_as_a_float_reference_does(
-    many: int, intercept: bool, monkeypatch: pytest.MonkeyPatch
+    many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With sums kept and without, before and after panes turn, and when rows come late."""
     monkeypatch.setattr(teaching, "MANY", many)
@@ -240,7 +239,7 @@ def test_what_is_published_predicts_as_a_float_reference_does(
             statistics.setdefault(key, Statistics(DIMENSION)).add(mine, answers, copies)
         whole = window.combined(statistics, "one")
         assert whole is not None
-        solved = window.in_force(solve(whole, 0.1 * window.unit, "cpu", intercept=intercept))
+        solved = window.in_force(solve(whole, 0.1 * window.unit, "cpu"))
         memory.use("one", PublishedWeights("one", turned + 1, solved, {0: 59}, 0))
         if turned == 1:
             memory.append(Batch(0, 59, entries[40:], rows[40:]))
@@ -248,33 +247,16 @@ def test_what_is_published_predicts_as_a_float_reference_does(
         shares = window.shares(np.array(stamps)) * weights.astype(np.float64)
         figures = solved.certificate
         assert (figures.count, figures.ridge, figures.gcv) == (shares.sum(), 0.1, None)
-        trace = float(shares @ np.square(rows / SCALE).sum(1))
-        assert figures.eigenvalue_most <= trace <= figures.eigenvalue_most * DIMENSION
-        (found,) = memory.index("one").search(query, 99, predict(solved.projection, query, solved.intercept))
+        (found,) = memory.index("one").search(query, 99, predict(solved.projection, query))
         assert found.predicted is not None
         targets = np.eye(4)[np.arange(60) % 4] * (np.arange(60) < known)[:, None]
-        expected = (
-            centred(rows, shares, targets, query) if intercept else reference(rows, shares, targets, query)
-        )
+        expected = reference(rows, shares, targets, query)
         got = {
             memory.index("one").entry(r).answer: s
             for r, s in zip(found.rows.tolist(), found.predicted, strict=True)
         }
         for a in range(4):
             assert got[f"answer {a}"] == pytest.approx(expected[0, a], abs=1e-10)
-
-
-def centred(
-    rows: NDArray[np.int16], shares: NDArray[np.float64], targets: NDArray[np.float64], x: NDArray[np.int16]
-) -> NDArray[np.float64]:
-    """The same with an intercept: rows and targets less their weighted means."""
-    a, total = rows / SCALE, shares.sum()
-    mean, level = shares @ a / total, shares @ targets / total
-    a = a - mean
-    gram = a.T @ (shares[:, None] * a) + 0.1 * np.eye(a.shape[1])
-    w = np.linalg.solve(gram, a.T @ (shares[:, None] * targets))
-    scores: NDArray[np.float64] = (x / SCALE - mean) @ w + level
-    return scores
 
 
 def responder(world: AgedWorld, half_life: float) -> Responder:

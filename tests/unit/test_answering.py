@@ -170,44 +170,13 @@ def test_a_batch_answers_as_its_queries_alone_do() -> None:
         )
 
 
-def test_with_an_intercept_the_weights_part_is_that_of_centred_rows() -> None:
-    texts = [*LIGHTS, *TRIVIA, ("teaches nothing", None)]
-    index, _ = context(texts)
-    taught = [(text, answer) for text, answer in texts if answer is not None]
-    vectors = EMBEDDER.embed([text for text, _ in taught])
-    statistics = Statistics(256)
-    statistics.add(vectors, [answer for _, answer in taught])
-    solved = solve(statistics, 0.1, "cpu", intercept=True)
-    x = vectors / SCALE
-    names = sorted({answer for _, answer in taught})
-    y = np.array([[answer == name for name in names] for _, answer in taught], float)
-    centred, shares = x - x.mean(0), y.mean(0)
-    w = np.linalg.solve(centred.T @ centred + 0.1 * np.eye(256), centred.T @ (y - shares))
-    question = EMBEDDER.embed(["turn on the lamp please"])
-    ranking = rank(
-        ["turn on the lamp please"],
-        question,
-        index,
-        solved.projection,
-        scoring=Scoring(intercept=solved.intercept),
-    )[0]
-    expected = dict(zip(names, (question[0] / SCALE - x.mean(0)) @ w + shares, strict=True))
-    checked = [c for c in ranking.candidates if c.answer in expected]
-    assert len(checked) > 3
-    for candidate in checked:
-        assert candidate.scores.weights == pytest.approx(np.clip(expected[candidate.answer], 0, 1), abs=1e-5)
-
-
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 6), min_size=3, max_size=10),
     st.sampled_from(["none", "gaussian:256"]),
-    st.booleans(),
     st.integers(0, 2),
 )
-def test_an_entry_of_weight_w_ranks_like_w_copies(
-    weights: list[int], spec: str, intercept: bool, asked: int
-) -> None:
+def test_an_entry_of_weight_w_ranks_like_w_copies(weights: list[int], spec: str, asked: int) -> None:
     pairs: list[Pair] = [
         (text, None if i % 4 == 3 else answer) for i, (text, answer) in enumerate(LIGHTS[::4])
     ]
@@ -223,8 +192,8 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(
         sums.add(entries, vectors)
         for rows, answers, copied in pairs_of([Batch(0, len(entries), entries, vectors)]).values():
             statistics.add(features(rows), answers, copied)
-        solved = solve(statistics, 0.1, "cpu", intercept=intercept)
-        scoring = Scoring(sums if spec != "none" else None, solved.intercept)
+        solved = solve(statistics, 0.1, "cpu")
+        scoring = Scoring(sums if spec != "none" else None)
         question = LIGHTS[asked][0]
         (ranking,) = rank([question], EMBEDDER.embed([question]), index, solved.projection, None, scoring)
         found.append(ranking)

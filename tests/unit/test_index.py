@@ -208,12 +208,12 @@ def test_weights_scores_take_a_weight_as_so_many_copies(late: bool) -> None:
         index.append(0, entries[first : first + 20], vectors[first : first + 20])
     for offset in gone:
         index.remove(0, offset)
-    prediction, constant = random.normal(size=32), 0.25
+    prediction = random.normal(size=32)
     scores: dict[str, float] = defaultdict(float)
     for i, item in enumerate(entries):
         if item.answer is not None and i not in gone:
-            scores[item.answer] += copies[i] * (prediction @ vectors[i] / SCALE + constant)
-    found = index.search(vectors[:1], SEVERAL, np.append(prediction, constant)[None])[0]
+            scores[item.answer] += copies[i] * (prediction @ vectors[i] / SCALE)
+    found = index.search(vectors[:1], SEVERAL, prediction[None])[0]
     expected = [scores[index.answers[answer]] for answer in index.answer_ids(found.rows)]
     np.testing.assert_allclose(weights(found), expected, rtol=1e-11, atol=1e-11)
     assert (index.counts(found.rows) == copies[found.rows]).all()  # type: ignore[union-attr]
@@ -701,14 +701,14 @@ def check_searches_beside_appends(index: ContextIndex) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_an_intercept_is_added_once_for_every_row_that_teaches() -> None:
+def test_what_the_weights_predict_is_the_sum_over_every_row_that_teaches() -> None:
     """Answers taught by few rows and by many, before and after some are removed."""
     random = np.random.default_rng(8)
     vectors = snap(random.normal(size=(400, 16)))
     entries = [entry(i, "many" if i % 4 else f"few {i % 40}" if i % 8 else None) for i in range(400)]
     index = ContextIndex(16)
     index.append(0, entries, vectors)
-    predictions = random.normal(size=(3, 17))
+    predictions = random.normal(size=(3, 16))
     left = set(range(400))
     for gone in [None, *random.permutation(400)[:100].tolist()]:
         if gone is not None:
@@ -721,5 +721,5 @@ def test_an_intercept_is_added_once_for_every_row_that_teaches() -> None:
             for row, weight in zip(matches.rows.tolist(), matches.predicted.tolist(), strict=True):
                 answer = index.entry(row).answer
                 mine = [i for i in left if answer is not None and entries[i].answer == answer]
-                expected = vectors[mine].astype(np.int64).sum(0) @ p[:16] / SCALE + len(mine) * p[16]
+                expected = vectors[mine].astype(np.int64).sum(0) @ p / SCALE
                 assert weight == pytest.approx(expected, abs=1e-9)

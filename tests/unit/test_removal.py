@@ -114,7 +114,7 @@ def check_like_fresh(index: ContextIndex, held: Held, random: Random) -> None:
     assert len(index) == len(held)
     new = fresh(held)
     queries = vectors_of(random, 3)
-    predictions = np.random.default_rng(random.getrandbits(32)).normal(size=(3, DIMENSION + 1))
+    predictions = np.random.default_rng(random.getrandbits(32)).normal(size=(3, DIMENSION))
     own = random.sample([None, *held], min(3, len(held) + 1)) + [None] * 3
     assert found(index, queries, predictions, own[:3]) == found(new, queries, predictions, own[:3])
     for place, (entry, vector) in held.items():

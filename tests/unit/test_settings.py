@@ -339,7 +339,6 @@ def test_groups_and_transactional_ids_belong_to_the_prefix(monkeypatch: pytest.M
         ({"CHECKPOINT_ROWS": "9" * 30}, "HURNET_SOLVE_CHECKPOINT_ROWS"),
         ({"INTERVAL": "nan"}, "HURNET_SOLVE_INTERVAL"),
         ({"CHECKPOINT_INTERVAL": "-1"}, "HURNET_SOLVE_CHECKPOINT_INTERVAL"),
-        ({"INTERCEPT": "perhaps"}, "HURNET_SOLVE_INTERCEPT"),
         ({"DEVICE": "abacus"}, "HURNET_SOLVE_DEVICE"),
         ({"LEASE": "0"}, "HURNET_SOLVE_LEASE"),
         ({"PATIENCE": "0"}, "HURNET_SOLVE_PATIENCE"),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.grid import SCALE
 from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import Weights
@@ -105,21 +104,6 @@ def test_it_says_by_which_path_it_sums() -> None:
     assert said == [Statistics(EMBEDDER.identity.dimension).path]
 
 
-def test_a_setting_gives_the_weights_an_intercept() -> None:
-    world = World()
-    world.append(*pairs(0, 20))
-    world.solver(intercept=True).step()
-    weights = world.server.data.weights["default"].weights
-    assert weights.certificate.intercept
-    assert weights.intercept is not None
-    np.testing.assert_allclose(
-        weights.intercept.mean,
-        EMBEDDER.embed([text for text, _ in pairs(0, 20)]).mean(axis=0) / SCALE,
-        rtol=1e-14,
-        atol=1e-18,
-    )
-
-
 def test_contexts_are_solved_apart() -> None:
     world = World()
     world.append(*pairs(0, 5), context="one")
@@ -181,13 +165,12 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("ridge", [0.1, 0.0, "gcv"])
-@pytest.mark.parametrize("intercept", [False, True])
-def test_the_first_pair_of_a_context_stops_no_solver(ridge: object, intercept: bool) -> None:
+def test_the_first_pair_of_a_context_stops_no_solver(ridge: object) -> None:
     world = World()
     world.append(("the very first", "a"), context="new")
     world.append(("the same", "a"), ("the same", "b"), context="equal")
     world.append(*pairs(0, 9), context="usual")
-    solver = world.solver(ridge=ridge, intercept=intercept)
+    solver = world.solver(ridge=ridge)
     for _ in range(3):
         solver.step()
     assert world.server.data.weights.keys() == {"new", "equal", "usual"}

@@ -22,9 +22,9 @@ AT_ONCE = 1_024
 def weights(context: str, answers: tuple[str, ...]) -> None:
     """Print the weights of each answer.
 
-    A JSON object a line: {"answer": ..., "weights": [...]}, and with an intercept its "bias". An answer's
+    A JSON object a line: {"answer": ..., "weights": [...]}. An answer's
     score for a text is their inner product with the text's embedding (a vector of length 1; its kernel
-    features where the settings name some), plus the bias. They are solved from the solver's last checkpoint
+    features where the settings name some). They are solved from the solver's last checkpoint
     by its settings, and refined against the exact sums until they are right to about the last bit.
     Responders need none of this: it is for a classifier elsewhere.
     """
@@ -64,16 +64,14 @@ def _print(
     from hurnet.core.solve.solve import solve, solve_weights
     from hurnet.terminal.screen import say_json
 
-    how = chosen.device, chosen.intercept
     ridge = chosen.ridge
     if ridge == "gcv":
-        ridge = solve(statistics, ridge, chosen.device, intercept=chosen.intercept).certificate.ridge
+        ridge = solve(statistics, ridge, chosen.device).certificate.ridge
     correction = 0.0
     for first in range(0, len(answers), AT_ONCE):
         part = answers[first : first + AT_ONCE]
-        columns = solve_weights(statistics, part, ridge * unit, *how)
+        columns = solve_weights(statistics, part, ridge * unit, chosen.device)
         correction = max(correction, columns.correction)
         for i, answer in enumerate(part):
-            bias = {} if columns.bias is None else {"bias": float(columns.bias[i])}
-            say_json({"answer": answer, "weights": columns.weights[:, i].tolist(), **bias})
+            say_json({"answer": answer, "weights": columns.weights[:, i].tolist()})
     return ridge, correction

@@ -118,7 +118,7 @@ class Evaluation:
         if not self._statistics.count:
             return ["no pairs: no text has an answer other than itself"]
         s = self._settings
-        weights = solve(self._statistics, s.ridge, s.device, intercept=s.intercept)
+        weights = solve(self._statistics, s.ridge, s.device)
         if reasons := gate(weights):
             return reasons
         features = self._memory.features.identity
@@ -132,11 +132,7 @@ class Evaluation:
         texts = [question.text for question in questions]
         published = self._memory.weights(CONTEXT)
         solved = published.weights if published else None
-        scoring = replace(
-            self._scoring,
-            sums=self._memory.sums(CONTEXT),
-            intercept=solved.intercept if solved else None,
-        )
+        scoring = replace(self._scoring, sums=self._memory.sums(CONTEXT))
         rankings = rank(
             texts,
             self._embedder.embed(texts),

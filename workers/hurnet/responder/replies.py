@@ -157,7 +157,6 @@ class Replies:
             [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
             Scoring(
                 self._memory.sums(context),
-                weights.weights.intercept if weights else None,
                 self._p,
             ),
         )

@@ -39,9 +39,6 @@ class SolveSettings(Section):
         description="Age in seconds at which a pair counts half, from 60 up; after 8 times this it counts "
         "nothing. 0 means that pairs do not age. Set the same for solver and responders.",
     )
-    intercept: bool = Field(
-        False, description="Whether the weights get a constant per answer, which lambda leaves alone."
-    )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto", description="Where to compute. 'auto' takes a GPU if there is one that computes in float64."
     )

@@ -62,7 +62,7 @@ class Publisher:
         if combined is None:
             return None
         ridge = settings.ridge if settings.ridge == "gcv" else settings.ridge * window.unit
-        return solve(combined, ridge, settings.device, intercept=settings.intercept)
+        return solve(combined, ridge, settings.device)
 
     def _withdraw(self, context: str) -> None:
         try:

@@ -27,7 +27,6 @@ _DIGEST: Final = "sha256"
 
 def pack(weights: PublishedWeights) -> dict[str, bytes]:
     """All but the context's name. Raises ValueError where a figure of the certificate is not finite."""
-    intercept = weights.weights.intercept
     fields = {
         "format": str(WEIGHTS).encode(),
         "version": str(weights.version).encode(),
@@ -35,7 +34,6 @@ def pack(weights: PublishedWeights) -> dict[str, bytes]:
         "published_ms": str(weights.published_ms).encode(),
         "certificate": json.dumps(weights.weights.certificate.as_dict(), allow_nan=False).encode(),
         "projection": np.ascontiguousarray(weights.weights.projection, "<f8").tobytes(),
-        "mean": np.ascontiguousarray(intercept.mean, "<f8").tobytes() if intercept else b"",
     }
     return {**fields, _DIGEST: _digest(fields)}
 
@@ -45,22 +43,18 @@ def unpack(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
 
     Raises `NewerFormat`, which is a ValueError, for weights that only newer programs can read; ValueError,
     KeyError or TypeError for anything else that is none."""
-    from hurnet.core.solve.weights import Intercept, Weights
+    from hurnet.core.solve.weights import Weights
 
     fields = {name.decode(): value for name, value in stored.items()}
     check_format("these weights", int(fields["format"]), WEIGHTS)
     if fields.pop(_DIGEST) != _digest(fields):
         raise ValueError("their SHA-256 differs")
     certificate = _certificate(fields["certificate"])
-    flat = _finite(fields["projection"], "projection")
+    flat = _finite(fields["projection"])
     if not flat.size:
         raise ValueError("there is no projection")
     dimension = math.isqrt(flat.size)
-    mean = _finite(fields["mean"], "mean")
-    if mean.size != (dimension if certificate.intercept else 0):
-        raise ValueError(f"a mean of {mean.size} for {dimension} dimensions")
-    intercept = Intercept(mean, certificate.count) if certificate.intercept else None
-    weights = Weights(flat.reshape(dimension, dimension), certificate, intercept)
+    weights = Weights(flat.reshape(dimension, dimension), certificate)
     watermarks = {int(p): int(w) for p, w in json.loads(fields["watermarks"]).items()}
     return PublishedWeights(context, int(fields["version"]), weights, watermarks, int(fields["published_ms"]))
 
@@ -80,10 +74,10 @@ def _reader() -> TypeAdapter[Any]:
     return TypeAdapter(Certificate)
 
 
-def _finite(raw: bytes, what: str) -> Floats:
+def _finite(raw: bytes) -> Floats:
     numbers = np.frombuffer(raw, "<f8")
     if not np.isfinite(numbers).all():
-        raise ValueError(f"the {what} holds what is not finite")
+        raise ValueError("the projection holds what is not finite")
     return numbers
 
 

@@ -33,7 +33,7 @@ class Matches:
     """The nearest rows of one query, best first, with their exact cosines rounded to float64.
 
     `predicted` (rows,) is ⟨Px, B_a⟩ of each row's answer (equation 3 for one-hot answers, B_a the sum of the
-    rows that teach answer a), plus n_a·t with an intercept; None where there are no weights.
+    rows that teach answer a); None if there are no weights.
     """
 
     rows: NDArray[np.int64]
@@ -243,8 +243,8 @@ class ContextIndex:
     ) -> list[Matches]:
         """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
 
-        `predictions` are `weights.predict` of the queries: (n, d), or with an intercept (n, d + 1), whose
-        last column every row that teaches adds; `exclude` names an entry per query that must not answer it.
+        `predictions` (n, d) are `weights.predict` of the queries; `exclude` names an entry per query that
+        must not answer it.
         A query of zeros matches nothing. Raises ValueError for queries that do not fit or leave the grid."""
         if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(
@@ -267,6 +267,5 @@ class ContextIndex:
         exclude: EntryId | None,
     ) -> NDArray[np.float64]:
         own = None if exclude is None else view.snapshot.find(*exclude)
-        products, constant = prediction[: self.dimension], float(prediction[self.dimension :].sum())
         answers = view.snapshot.column("answers", rows)
-        return self._teaching.predicted(view, products, constant, answers, own)
+        return self._teaching.predicted(view, prediction, answers, own)

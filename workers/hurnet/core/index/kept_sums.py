@@ -1,4 +1,4 @@
-"""B_a and n_a of the answers that many rows teach, kept exactly, and what a row weighs in them."""
+"""B_a of the answers that many rows teach, kept exactly, and what a row weighs in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Integers = NDArray[np.int64]
 
 
 class KeptSums:
-    """Σ w x and, behind it, Σ w over rows that teach an answer, (d + 1,): int64, and by pane where pairs age.
+    """Σ w x over the rows that teach an answer, (d,): int64, and by pane where pairs age.
 
     Changing them is for the thread that appends to the blocks.
     """
@@ -88,7 +88,7 @@ class KeptSums:
     def _together(self, sums: Mapping[int, Integers]) -> NDArray[Any]:
         if not self.window.half_life_ms:
             return sums[0]
-        nothing = np.zeros(self._blocks.snapshot.dimension + 1)
+        nothing = np.zeros(self._blocks.snapshot.dimension)
         return sum((self.window.share(pane) * total for pane, total in sums.items()), start=nothing)
 
     def _copies(self, snapshot: Snapshot, rows: Integers) -> Integers | None:
@@ -102,7 +102,6 @@ class KeptSums:
 
 
 def _total(vectors: Vectors, copies: Integers | None) -> Integers:
-    """Σ w x and Σ w."""
-    if copies is None:
-        return np.append(np.add.reduce(vectors, axis=0, dtype=np.int64), len(vectors))
-    return np.append(copies @ vectors, copies.sum())
+    """Σ w x, (d,) int64."""
+    total: Integers = np.add.reduce(vectors, axis=0, dtype=np.int64) if copies is None else copies @ vectors
+    return total

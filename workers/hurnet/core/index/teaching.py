@@ -91,11 +91,9 @@ class Teaching:
         """Of rows `first` to `end` those that are `old` (n,) are now `new` (n,), and the others gone."""
         self.links = self.links.moved(first, end, old, new)
 
-    def predicted(
-        self, view: View, prediction: Doubles, constant: float, answers: Integers, without: int | None
-    ) -> Doubles:
-        """⟨p, B_a⟩ + n_a·t for each of `answers`, given p (d,) in units of the vectors and the `constant` t
-        (`weights.predict`), `without` the part of one row.
+    def predicted(self, view: View, prediction: Doubles, answers: Integers, without: int | None) -> Doubles:
+        """⟨p, B_a⟩ for each of `answers`, given p (d,) in units of the vectors (`weights.predict`), `without`
+        the part of one row.
 
         The sums are exact and the products in float64."""
         distinct, back = np.unique(answers, return_inverse=True)
@@ -103,20 +101,20 @@ class Teaching:
         few = distinct[[total is None for total in totals]]
         owners, rows = view.links.rows_of(view.snapshot, few)
         scores = np.zeros(len(distinct))
-        parts = self._scores(view.snapshot, rows, prediction, constant)
+        parts = self._scores(view.snapshot, rows, prediction)
         np.add.at(scores, np.searchsorted(distinct, owners), parts)
         for i, total in enumerate(totals):
             if total is not None:
-                scores[i] = total[:-1] @ prediction / SCALE + total[-1] * constant
+                scores[i] = total @ prediction / SCALE
         if without is not None:
             row = np.array([without])
             mine = view.snapshot.column("teaches", row) & (view.snapshot.column("answers", row) == distinct)
-            scores -= mine * self._scores(view.snapshot, row, prediction, constant)
+            scores -= mine * self._scores(view.snapshot, row, prediction)
         taught: Doubles = scores[back]
         return taught
 
-    def _scores(self, snapshot: Snapshot, rows: Integers, prediction: Doubles, constant: float) -> Doubles:
+    def _scores(self, snapshot: Snapshot, rows: Integers, prediction: Doubles) -> Doubles:
         """What each row adds to the score of the answer that it teaches."""
-        scores: Doubles = snapshot.vectors(rows) @ prediction / SCALE + constant
+        scores: Doubles = snapshot.vectors(rows) @ prediction / SCALE
         weights = self.sums.weights(snapshot, rows)
         return scores if weights is None else scores * weights

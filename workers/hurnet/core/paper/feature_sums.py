@@ -70,8 +70,8 @@ class FeatureSums:
     ) -> list[Matches]:
         """The matches of queries with the weights' scores of their answers.
 
-        `predictions` are `weights.predict` of the queries' features: (n, size), or (n, size + 1) with an
-        intercept; the entry that `exclude` names for a query is left out of its sum."""
+        `predictions` (n, size) are `weights.predict` of the queries' features; the entry that `exclude` names
+        for a query is left out of its sum."""
         own = exclude or [None] * len(found)
         return [
             replace(matches, predicted=self._scores(matches, index, prediction, out))
@@ -81,16 +81,15 @@ class FeatureSums:
     def _scores(
         self, matches: Matches, index: ContextIndex, prediction: Floats, own: EntryId | None
     ) -> Floats:
-        """⟨p, F_a⟩ + n_a·t of each match's answer."""
-        p, t = prediction[: self.features.size], prediction[self.features.size :].sum()
+        """⟨p, F_a⟩ of each match's answer."""
         ids, numbers = np.unique(index.answer_ids(matches.rows), return_inverse=True)
         answers = [index.answers[answer] for answer in ids.tolist()]
-        scores = np.array([self.total(a) @ p / SCALE + self._counts.get(a, 0) * t for a in answers])
+        scores = np.array([self.total(answer) @ prediction / SCALE for answer in answers])
         row = None if own is None else index.find(own)
         if row is not None and index.entry(row).answer is not None:
             rows = np.array([row])
             vector = index.vectors(rows).astype(np.int16)
-            part = self.features(vector)[0] @ p / SCALE + t
+            part = self.features(vector)[0] @ prediction / SCALE
             scores[ids == index.answer_ids(rows)[0]] -= part * index.entry(row).copies
         weights: Floats = scores[numbers]
         return weights

@@ -28,7 +28,7 @@ from hurnet.core.paper.feature_sums import FeatureSums
 from hurnet.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet.core.rule.encoded_words import similarities
 from hurnet.core.rule.local_solve import NEIGHBOURS, local_coefficients
-from hurnet.core.solve.weights import Intercept, predict
+from hurnet.core.solve.weights import predict
 from hurnet.core.stored.batch import Vectors
 
 COMPARED = 64
@@ -94,11 +94,9 @@ class Ranking:
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """How likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
-    `intercept` is what goes with P, if anything; with `p` other than 2 entries are compared in ℓp (equation
-    12), which does not touch the weights."""
+    with `p` other than 2 entries are compared in ℓp (equation 12), which does not touch the weights."""
 
     sums: FeatureSums | None = None
-    intercept: Intercept | None = None
     p: float = EUCLIDEAN
 
 
@@ -128,9 +126,9 @@ def ranked(
     """As `rank`, one by one: the search is made for all together, but the words of one query may take half a
     second, and whoever has not that much time for each can stop."""
     scoring = scoring or Scoring()
-    sums, intercept = scoring.sums, scoring.intercept
+    sums = scoring.sums
     known = vectors if sums is None else sums.features(vectors)
-    predictions = None if projection is None else predict(projection, known, intercept)
+    predictions = None if projection is None else predict(projection, known)
     here = predictions if sums is None else None
     found = index.search(mapped_queries(vectors, scoring.p), NEIGHBOURS, here, exclude)
     if predictions is not None and sums is not None:

@@ -3,12 +3,10 @@
 Everything about C that is wanted comes from S = CCᵀ (d, d), so no figure depends on the number of rows, and
 none but the upkeep of S on the number of answers:
 
-    ‖XW - Y‖²_F = tr(YᵀY) - 2 tr(WᵀC) + tr(WᵀGW) = m - tr(PS) - λ tr(PSP)
+    ‖XW - Y‖²_F = tr(YᵀY) - 2 tr(WᵀC) + tr(WᵀGW) = m - tr(PS) - λ tr(PSP),
 
-(with an intercept all centred), the last because GP = I - λP. E = (G + λI)P - I changes that by tr(PES), at
-most ‖E‖·‖PS‖; what is before it loses more, as a small difference of large terms. Leaving one row out needs
-that row's leverage h = xᵀPx, which no statistics hold; but they bound all leverages at once, which puts the
-leave-one-out error between two figures.
+the last because GP = I - λP. E = (G + λI)P - I changes that by tr(PES), at
+most ‖E‖·‖PS‖; what is before it loses more, as a small difference of large terms.
 """
 
 from __future__ import annotations
@@ -48,18 +46,18 @@ def cross_validated(problem: Problem) -> tuple[float, float | None]:
         ‖(I-H)Y‖²_F = (m - Σ c_j/σ_j²) + Σ c_j λ²/(σ_j²(σ_j²+λ)²),   tr(I-H) = (m - r) + Σ λ/(σ_j²+λ).
     The first bracket is least squares' own residual. So put, no small difference of large sums depends on λ.
 
-    Rows that don't differ, of which an intercept leaves nothing, have no such σ_j and predict nothing: W = 0
-    whatever λ is, so 0 is as good as any. A score is None where no row is left to validate with.
+    Rows of zeros have no such σ_j and predict nothing: W = 0 whatever λ is, so 0 is as good as any. A score
+    is None where no row is left to validate with.
     """
     spectrum, vectors = problem.decomposed
     eigenvalues = problem.cleaned(spectrum)
     real = eigenvalues > 0
     if not real.any():
-        return 0.0, _gcv(problem, problem.energy, 0.0)
+        return 0.0, _gcv(problem, problem.count, 0.0)
     squares = eigenvalues[real]
     energy = (vectors * (problem.cross @ vectors)).sum(0).cpu().numpy()[real]
-    beyond = max(0, problem.free - len(squares))
-    floor = max(0.0, problem.energy - float((energy / squares).sum())) if beyond else 0.0
+    beyond = max(0, problem.count - len(squares))
+    floor = max(0.0, problem.count - float((energy / squares).sum())) if beyond else 0.0
     grid = np.logspace(-6, 1, GRID_STEPS) * squares[-1]
     ratios = grid[:, None] / (squares + grid[:, None])  # λ/(σ²+λ), (steps, r)
     scores = problem.count * (floor + ratios**2 @ (energy / squares)) / (beyond + ratios.sum(1)) ** 2
@@ -81,7 +79,6 @@ def certificate(
     shifted = kept + ridge
     freedom = float((kept / shifted).sum())
     left = _residual(problem, inverse, ridge) if residual is None else residual
-    least, *quartiles, most = _quartiles(inverse.eigenvalues)
     return Certificate(
         count=problem.count,
         answers=problem.answers,
@@ -96,24 +93,9 @@ def certificate(
         gcv=score if validated else _gcv(problem, left, freedom),
         inverse_error=inverse.error / math.sqrt(problem.dimension),
         device=problem.gram.device.type,
-        intercept=problem.mean is not None,
-        leave_one_out_bound=_leave_one_out_bound(problem, left, shifted, ridge),
-        optimality_bound=inverse.error,
         refinement_steps=inverse.steps,
         residual_exact=residual is not None,
-        eigenvalue_least=least,
-        eigenvalue_lower_quartile=quartiles[0],
-        eigenvalue_median=quartiles[1],
-        eigenvalue_upper_quartile=quartiles[2],
-        eigenvalue_most=most,
     )
-
-
-def _quartiles(ascending: Floats) -> list[float]:
-    """The least, the three quartiles and the most, between two neighbours in proportion."""
-    values = ascending.tolist()
-    places = [divmod(quarter * (len(values) - 1), 4) for quarter in range(5)]
-    return [((4 - rest) * values[low] + rest * values[low + (rest > 0)]) / 4 for low, rest in places]
 
 
 def _effective_rank(eigenvalues: Floats) -> float:
@@ -129,26 +111,10 @@ def _residual(problem: Problem, inverse: Inverse, ridge: float) -> float:
     explained = torch.vdot(p.ravel(), problem.cross.ravel())
     if ridge:
         explained += ridge * torch.vdot(p.ravel(), (problem.cross @ p).ravel())
-    return problem.energy - float(explained)
+    return problem.count - float(explained)
 
 
 def _gcv(problem: Problem, residual: float, freedom: float) -> float | None:
     """(‖(I-H)Y‖²_F/m) / (tr(I-H)/m)², None where both are little but the rounding of their differences."""
-    left = problem.free - freedom
+    left = problem.count - freedom
     return float(max(residual, 0.0) * problem.count / left**2) if left > 1e-5 * problem.count else None
-
-
-def _leave_one_out_bound(problem: Problem, residual: float, shifted: Floats, ridge: float) -> float | None:
-    """The most that the mean squared leave-one-out error can be, for rows of length 1; None where unbounded.
-
-    A row's error when it is left out is its residual over 1 - h (Allen 1974), and h = xᵀ(G+λI)⁻¹x is at most
-    ‖x‖²/(σ²min+λ) and, as G holds xxᵀ, at most ‖x‖²/(‖x‖²+λ). An intercept adds 1/m to h, and x is x - μ.
-    """
-    if not len(shifted):
-        return None
-    length = 0.0 if problem.mean is None else float(torch.linalg.vector_norm(problem.mean))
-    rounding = math.sqrt(problem.dimension) / 2**15  # that a row on the grid may be longer than 1
-    square = (1 + rounding + length) ** 2
-    constant = 0.0 if problem.mean is None else 1 / problem.count
-    leverage = constant + square * min(1 / float(shifted[0]), 1 / (square + ridge))
-    return max(residual, 0.0) / problem.count / (1 - leverage) ** 2 if leverage < 1 - 1e-6 else None

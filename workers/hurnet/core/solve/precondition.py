@@ -13,7 +13,7 @@ from typing import Final
 
 import torch
 
-from hurnet.core.solve.problem import Problem, bordered
+from hurnet.core.solve.problem import Problem
 from hurnet.core.solve.refine import ExactSystem
 
 UNSURE: Final = 1e-8
@@ -44,12 +44,9 @@ def rough_inverse(problem: Problem, system: ExactSystem, ridge: float, cutoff: f
     `cutoff` have no part in it."""
     eigenvalues, vectors = problem.decomposed
     shifted = eigenvalues + ridge
-    clear = shifted > UNSURE * (shifted[-1] + problem.length)
+    clear = shifted > UNSURE * shifted[-1]
     sure: torch.Tensor = (vectors[:, clear] / shifted[clear]) @ vectors[:, clear].T
     others = vectors[:, ~clear]
-    if problem.mean is not None:
-        sure = bordered(sure, problem.mean, 1 / problem.count)
-        others = torch.cat([others, -(problem.mean @ others)[None]])
     others = system.snapped(others)
     others = system.snapped(others - sure @ system.times(others))
     energy = others.T @ system.times(others)

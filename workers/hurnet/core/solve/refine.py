@@ -41,13 +41,13 @@ def snapped_ridge(ridge: float) -> float:
 
 
 class ExactSystem:
-    """A = M·2⁻²⁸ + λ on the first `ridged` places of the diagonal, M (n, n) int64 and symmetric, on a device.
+    """A = M·2⁻²⁸ + λI, M (n, n) int64 and symmetric, on a device.
 
     `ridge` is one of `snapped_ridge`. Raises OverflowError where an entry of A reaches 2³⁴, which 2³⁴ rows
     of unit vectors can't.
     """
 
-    def __init__(self, matrix: NDArray[np.int64], ridge: float, ridged: int, device: torch.device) -> None:
+    def __init__(self, matrix: NDArray[np.int64], ridge: float, device: torch.device) -> None:
         whole, fraction = divmod(round(math.ldexp(ridge, _RIDGE_BITS)), 1 << _FRACTION_BITS)
         size = len(matrix)
         most = max(abs(int(matrix.min())), int(matrix.max())) + whole
@@ -56,8 +56,7 @@ class ExactSystem:
         self.device = device
         # Three products of digits of `bits` bits a place, summed over n, stay below 2⁵², with carries 2⁵³.
         self._bits = (52 - math.ceil(math.log2(_SOLUTION_DIGITS * size))) // 2 + 1
-        self._diagonal = np.where(np.arange(size) < ridged, 1.0, 0.0)
-        shifted = matrix + np.diag(self._diagonal.astype(np.int64) * whole)
+        shifted = matrix + whole * np.eye(size, dtype=np.int64)
         count = -(-(most.bit_length() + 1) // self._bits)
         self._digits = [self._on_device(digit) for digit in _cut(shifted, self._bits, count)]
         below = np.array([fraction << (2 * self._bits - _FRACTION_BITS)])
@@ -95,10 +94,9 @@ class ExactSystem:
         for i, digit in enumerate(self._digits):
             for j, part in enumerate(parts):
                 places[i + j + 2] += digit @ part
-        diagonal = self._on_device(self._diagonal)[:, None]
         for i, value in enumerate(self._fraction):
             for j, part in enumerate(parts):
-                places[i + j] += (value * diagonal) * part
+                places[i + j] += value * part
         return self._carried(places)
 
     def _split(self, integers: torch.Tensor) -> list[torch.Tensor]:

@@ -1,10 +1,9 @@
 """The closed form (eq. 3, 10) from the statistics alone: W = (G + λI)⁻¹C.
 
 Only P = (G + λI)⁻¹ is published: the score of answer a for a query x is (xW)_a = ⟨Px, B_a⟩, so whoever holds
-the B_a needs nothing else (with an intercept, μ and the n_a: see core/solve/weights.py). All is here in
-units of the vectors (length 1): G·2⁻²⁸, C·2⁻¹⁴. Equation 3 as printed has no ridge and fails for a singular
-XᵀX; λ = 0 here is the pseudo-inverse. The bound printed as equation 11 is false; the certificate gives the
-residual itself instead (core/solve/certify.py).
+the B_a needs nothing else. All is here in units of the vectors (length 1): G·2⁻²⁸, C·2⁻¹⁴. Equation 3 as
+printed has no ridge and fails for a singular XᵀX; λ = 0 here is the pseudo-inverse. The bound printed as
+equation 11 is false; the certificate gives the residual itself instead (core/solve/certify.py).
 
 Where rounding would show, P is refined against G + λI in integers (refine.py). A float64 P can then be
 right to its last bit and W = PC still not be, so where W itself is wanted (for the exact residual, or by
@@ -25,9 +24,9 @@ from numpy.typing import NDArray
 from hurnet.core.device import float64_device
 from hurnet.core.solve.certify import Inverse, certificate, cross_validated
 from hurnet.core.solve.precondition import RoughInverse, rough_inverse
-from hurnet.core.solve.problem import Floats, Problem, exact_system, problem_of, targets
+from hurnet.core.solve.problem import Floats, Problem, problem_of, targets
 from hurnet.core.solve.refine import ExactSystem, refine, snapped_ridge
-from hurnet.core.solve.weights import Intercept, Weights
+from hurnet.core.solve.weights import Weights
 from hurnet.core.statistics.statistics import Statistics
 
 MAX_CONDITION: Final = 1e6
@@ -43,19 +42,17 @@ def solve(
     ridge: float | Literal["gcv"] = 0.1,
     device: str = "auto",
     max_condition: float = MAX_CONDITION,
-    intercept: bool = False,
 ) -> Weights:
     """The weights of `statistics` and their certificate, in time that depends on d alone once S is kept up.
 
     `ridge` is λ on unit vectors, taken at the nearest multiple of 2⁻⁶⁴; 0 for the pseudo-inverse, "gcv" for
     generalised cross-validation. The default of 0.1 serves unique answers better than GCV, which has nothing
     to validate there: each answer's column is one row. Cholesky where it succeeds and cond(G + λI) ≤
-    `max_condition`, else eigendecomposition. An `intercept` is not held back by λ, and costs a pass over the
-    answers. Raises ValueError for statistics without pairs, a ridge that is negative, not finite or from 2³³
-    up, an unknown device.
+    `max_condition`, else eigendecomposition. Raises ValueError for statistics without pairs, a ridge that is
+    negative, not finite or from 2³³ up, an unknown device.
     """
     _check(statistics, ridge)
-    problem = problem_of(statistics, float64_device(device), intercept)
+    problem = problem_of(statistics, float64_device(device))
     score = None
     if ridge == "gcv":
         best, score = cross_validated(problem)
@@ -71,21 +68,18 @@ def solve(
         inverse = _refined(problem, inverse, system, rough)
         exact = _exact_residual(statistics, problem, system, rough, chosen)
     figures = certificate(problem, inverse, chosen, ridge == "gcv", score, exact)
-    mean = problem.mean
-    shift = None if mean is None else Intercept(mean.cpu().numpy(), statistics.count)
-    return Weights(np.asarray(inverse.projection.cpu().numpy()), figures, shift)
+    return Weights(np.asarray(inverse.projection.cpu().numpy()), figures)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightColumns:
-    """W's columns (d, k) for some answers and, with an intercept, its b (k,).
+    """W's columns (d, k) for some answers.
 
     `correction` is the largest ‖P·R_a‖/‖W_a‖ that is left after `steps` of refinement, R = C - (G+λI)W taken
     exactly: W's relative error, up to the rounding of its own last bits.
     """
 
     weights: Floats
-    bias: Floats | None
     steps: int
     correction: float
 
@@ -95,7 +89,6 @@ def solve_weights(
     answers: Sequence[str],
     ridge: float = 0.1,
     device: str = "auto",
-    intercept: bool = False,
 ) -> WeightColumns:
     """W's columns for `answers`, right to about the last bit as long as cond(X) is below 1e13.
 
@@ -105,13 +98,12 @@ def solve_weights(
     KeyError for an answer without pairs, else as `solve`.
     """
     _check(statistics, ridge)
-    problem = problem_of(statistics, float64_device(device), intercept)
+    problem = problem_of(statistics, float64_device(device))
     system, rough = _exactly(statistics, problem, snapped_ridge(ridge), problem.rows_cutoff)
-    target = targets(statistics, answers, problem.gram.device, intercept)
+    target = targets(statistics, answers, problem.gram.device)
     found = refine(system, target, rough)
     solution: Floats = found.solution.cpu().numpy()
-    d = statistics.dimension
-    return WeightColumns(solution[:d], solution[d] if intercept else None, found.steps, found.correction)
+    return WeightColumns(solution, found.steps, found.correction)
 
 
 def _check(statistics: Statistics, ridge: float | Literal["gcv"]) -> None:
@@ -156,30 +148,17 @@ def _error(shifted: torch.Tensor, projection: torch.Tensor, identity: torch.Tens
 def _exactly(
     statistics: Statistics, problem: Problem, ridge: float, cutoff: float
 ) -> tuple[ExactSystem, RoughInverse]:
-    system = exact_system(statistics, ridge, problem.gram.device, problem.mean is not None)
+    system = ExactSystem(statistics.gram, ridge, problem.gram.device)
     return system, rough_inverse(problem, system, ridge, cutoff)
 
 
 def _refined(problem: Problem, inverse: Inverse, system: ExactSystem, rough: RoughInverse) -> Inverse:
-    """P refined, and its error taken exactly. With an intercept that of the bordered system is refined."""
-    kept, d = inverse.identity, problem.dimension
-    if problem.mean is not None:
-        kept = _bordered_identity(kept, problem.mean)
-    unit = torch.eye(len(kept), dtype=torch.float64, device=kept.device)
+    """P refined, and its error taken exactly."""
+    unit = problem.identity
     found = refine(system, unit, rough)
     projection = system.snapped(_symmetric(found.solution))
-    error = float(torch.linalg.matrix_norm(system.residual(unit, projection) - (unit - kept)))
-    published = projection[:d, :d].contiguous()
-    return replace(inverse, projection=published, error=error, steps=found.steps)
-
-
-def _bordered_identity(kept: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-    """What the bordered system times its pseudo-inverse is, if G_c times its own is `kept`."""
-    d = len(mean)
-    whole = torch.eye(d + 1, dtype=torch.float64, device=mean.device)
-    whole[:d, :d] = kept
-    whole[:d, d] = mean - kept @ mean
-    return whole
+    error = float(torch.linalg.matrix_norm(system.residual(unit, projection) - (unit - inverse.identity)))
+    return replace(inverse, projection=projection, error=error, steps=found.steps)
 
 
 def _exact_residual(
@@ -192,11 +171,10 @@ def _exact_residual(
     """
     if len(statistics.sums) > EXACT_ANSWERS:
         return None
-    d = problem.dimension
-    target = targets(statistics, list(statistics.sums), problem.gram.device, problem.mean is not None)
+    target = targets(statistics, list(statistics.sums), problem.gram.device)
     found = refine(system, target, rough)
     w = found.solution.cpu().numpy()
-    parts = [(w, target.cpu().numpy()), (w, found.residual.cpu().numpy()), (ridge * w[:d], w[:d])]
+    parts = [(w, target.cpu().numpy()), (w, found.residual.cpu().numpy()), (ridge * w, w)]
     return math.fsum([statistics.count, *(-term for pair in parts for term in _products(*pair))])
 
 

@@ -39,12 +39,10 @@ class Certificate:
     ‖XW - Y‖²_F/‖Y‖²_F (eq. 11), `gcv` the generalised cross-validation score, None where nothing is left to
     validate with (λ = 0 and rank = count). `condition` is that of G + λI on the directions kept, and
     `inverse_error` ‖E‖_F/√d there with E = (G+λI)P - I. As W - W* = EᵀW* for the exact W* and W = PC, ‖E‖_F
-    bounds W's relative error: `optimality_bound`. Where that was too large for comfort P was refined, in
-    `refinement_steps`, with E taken exactly; `residual_exact` then says that the residual is that of W*, to
-    its last bits. `leave_one_out_bound` and `residual` enclose the mean squared error of rows left out one
-    by one (which itself needs the rows; `gcv` estimates it). The `eigenvalue_*` are the quartiles of G's
-    spectrum. With an `intercept` all of these are of centred rows and answers. `seconds`, and `features`, the
-    identity of those that X holds (core/paper/kernel_features.py), are filled in by the caller.
+    bounds W's relative error. Where that was too large for comfort P was refined, in `refinement_steps`, with
+    E taken exactly; `residual_exact` then says that the residual is that of W*, to its last bits. `seconds`,
+    and `features`, the identity of those that X holds (core/paper/kernel_features.py), are filled in by the
+    caller.
     `ridge_chosen_by` is "fixed" or "gcv", and `method` "cholesky" or "eigh", or a name that a newer solver
     knows. A figure that is added must have a default, which readers take where an older solver leaves it out.
     """
@@ -64,16 +62,8 @@ class Certificate:
     device: str
     seconds: float = 0.0
     features: str = NO_FEATURES
-    intercept: bool = False
-    leave_one_out_bound: float | None = None
-    optimality_bound: float | None = None
     refinement_steps: int = 0
     residual_exact: bool = False
-    eigenvalue_least: float = 0.0
-    eigenvalue_lower_quartile: float = 0.0
-    eigenvalue_median: float = 0.0
-    eigenvalue_upper_quartile: float = 0.0
-    eigenvalue_most: float = 0.0
     half_life: float = 0.0
     pane: int = 0
 
@@ -83,39 +73,16 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Intercept:
-    """The mean row μ (d,) and the number m of the pairs, copies counted. With them the score of answer a is
-
-    (xW + b)_a = ⟨p, B_a⟩ + n_a·t,   p = P(x - μ),   t = 1/m - ⟨p, μ⟩,   b = (n - Wᵀmμ)/m:
-
-    the sum, over the rows that teach a, of ⟨p, x_i⟩ + t, where without an intercept it is that of ⟨Px, x_i⟩.
-    """
-
-    mean: Floats
-    count: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """P = (G·2⁻²⁸ + λI)⁻¹, (d, d) float64 and symmetric, and what is known of it.
-
-    With an intercept G is that of the centred rows."""
+    """P = (G·2⁻²⁸ + λI)⁻¹, (d, d) float64 and symmetric, and what is known of it."""
 
     projection: Floats
     certificate: Certificate
-    intercept: Intercept | None = None
 
 
-def predict(projection: Floats, rows: Vectors, intercept: Intercept | None = None) -> Floats:
-    """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10).
-
-    With an intercept (n, d + 1): p, and in the last column t.
-    """
-    x = rows.astype(np.float64) / SCALE
-    if intercept is None:
-        return np.asarray(x @ projection)
-    p = (x - intercept.mean) @ projection
-    return np.column_stack([p, 1 / intercept.count - p @ intercept.mean])
+def predict(projection: Floats, rows: Vectors) -> Floats:
+    """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10)."""
+    return np.asarray(rows.astype(np.float64) / SCALE @ projection)
 
 
 def gate(
@@ -129,9 +96,7 @@ def gate(
     c = weights.certificate
     figures = [value for value in c.as_dict().values() if isinstance(value, float)]
     most = min(c.count, len(weights.projection)) * (1 + tolerance)
-    mean = weights.intercept.mean if weights.intercept else np.zeros(0)
     checks = {
-        "the mean holds what is not finite": bool(np.isfinite(mean).all()),
         "the projection holds what is not finite": bool(np.isfinite(weights.projection).all()),
         "a figure of the certificate is not finite": all(map(math.isfinite, figures)),
         f"{c.answers} answers from {c.count} rows": 1 <= c.answers <= c.count,

@@ -120,19 +120,15 @@ class Window:
         if not self.half_life_ms:
             return weights
         figures, unit = weights.certificate, self.unit
-        spectrum = {name: getattr(figures, name) / unit for name in figures.as_dict() if "eigenvalue" in name}
         aged = replace(
             figures,
             count=figures.count / unit,
             ridge=figures.ridge / unit,
             gcv=None,
-            leave_one_out_bound=None,
             half_life=self.half_life_ms / 1000,
             pane=self.now,
-            **spectrum,
         )
-        shift = weights.intercept and replace(weights.intercept, count=weights.intercept.count / unit)
-        return Weights(weights.projection * unit, aged, shift)
+        return Weights(weights.projection * unit, aged)
 
 
 NOTHING_AGES: Final = Window()

@@ -60,7 +60,6 @@ class Statistics:
         self.count = 0
         self._place = float64_device(device)
         self._gram: Integers = np.zeros((dimension, dimension), np.int64)  # its upper triangle counts
-        self._columns: Integers = np.zeros(dimension, np.int64)
         self._sums: dict[str, AnswerSum] = {}
         self._changed: set[str] = set()
         self._cross: Floats = np.zeros((dimension, dimension))
@@ -77,11 +76,6 @@ class Statistics:
         full = mirrored(self._gram)
         full.flags.writeable = False
         return full
-
-    @property
-    def column_sums(self) -> Integers:
-        """Xᵀ1 = Σ_a B_a, (d,) int64 in units of 2**-14: what an intercept needs beside G, C and m."""
-        return self._columns.copy()
 
     @property
     def sums(self) -> Mapping[str, AnswerSum]:
@@ -108,9 +102,7 @@ class Statistics:
         count = self._count_after(copies(rows, weights))
         delta = delta_of(rows, answers, weights)
         updates = updated(self._sums, delta, sign=1)
-        columns = delta.totals.sum(axis=0, dtype=np.int64)
         self._add_gram(rows, weights, self._gram)  # the last that can fail
-        self._columns += columns
         self._put(count, updates)
 
     def subtract(self, rows: Vectors, answers: Sequence[str], weights: Weights | None = None) -> None:
@@ -129,7 +121,6 @@ class Statistics:
         left = np.triu(self._gram - gone)
         check_gram(left, count)
         self._gram = left
-        self._columns -= delta.totals.sum(axis=0, dtype=np.int64)
         self._put(count, updates)
 
     def merge(self, other: Statistics, times: int = 1) -> None:
@@ -141,13 +132,12 @@ class Statistics:
         for delta in deltas_of(other._sums, times):
             updates |= updated(self._sums, delta, sign=1)
         self._gram += other._gram * times
-        self._columns += other._columns * times
         self._put(count, updates)
 
     def copy(self) -> Statistics:
         """An equal one that shares nothing that changes; `changed` is carried over."""
         twin = Statistics(self.dimension, self.device)
-        twin.count, twin._gram, twin._columns = self.count, self._gram.copy(), self._columns.copy()
+        twin.count, twin._gram = self.count, self._gram.copy()
         twin._sums = self._sums.copy()
         twin._changed, twin._cross, twin._crossed = (
             self._changed.copy(),
@@ -209,8 +199,7 @@ class Statistics:
         for answer, packed in sums:
             if answer in statistics._sums:
                 raise ValueError(f"answer {answer!r} is there twice")
-            statistics._sums[answer] = entry = unpack_sum(answer, packed, len(matrix))
-            statistics._columns += entry.total
+            statistics._sums[answer] = unpack_sum(answer, packed, len(matrix))
         held = sum(entry.count for entry in statistics._sums.values())
         if held != count:
             raise ValueError(f"the answers' counts add up to {held}, the gram's count is {count}")
