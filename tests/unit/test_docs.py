@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hurnet.metrics import Metrics
 from hurnet.settings import listing
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,13 @@ def test_every_setting_that_is_named_exists(document: Path) -> None:
     named = set(re.findall(r"HURNET(?:_[A-Z0-9]+)+\b", document.read_text("utf-8")))
     known = {setting.variable for setting in listing.settings()[0]} | {"HURNET_CONFIG", "HURNET_SECTION_NAME"}
     assert named <= known
+
+
+def test_every_metric_that_is_named_exists() -> None:
+    named = re.findall(r"`(hurnet_[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text("utf-8"))
+    known = re.findall(r"^# TYPE (\w+)", Metrics().exposition().decode(), re.MULTILINE)
+    assert named
+    assert set(named) <= set(known)
 
 
 def test_every_name_of_the_code_in_the_glossary_exists() -> None:
