@@ -8,7 +8,7 @@ import pytest
 from hurnet.commands.forget import Asked, described, requests
 from hurnet.core.stored.batch import MOST_TARGETS, Deletion
 from hurnet.ports import Checkpoint, DeletionAudit, Outgoing, Record
-from hurnet.records import deletion_of
+from hurnet.records import parse_record
 from hurnet.terminal.deleting import Wanted, follow
 from tests.memory.stores import MemoryServer, MemoryWeightsStore
 
@@ -48,8 +48,8 @@ def test_a_key_is_deleted_in_all_partitions_and_in_its_context() -> None:
     assert [(m.partition, m.key, m.value, m.headers) for m in wanted.messages] == [
         (p, b"k", None, (("context", b"faq"),)) for p in (0, 1)
     ]
-    deletions = [deletion_of(as_record(message)) for message in wanted.messages]
-    assert [d.context for d in deletions if d] == ["faq", "faq"]
+    deletions = [parse_record(as_record(message)) for message in wanted.messages]
+    assert [deletion.context for deletion in deletions] == ["faq", "faq"]
 
 
 def test_a_key_of_any_bytes_can_be_typed() -> None:
@@ -61,8 +61,8 @@ def test_an_entry_beyond_the_end_is_refused() -> None:
     with pytest.raises(click.BadParameter, match="no record 0/5"):
         list(requests("texts", {0: 5}, [(0, 5)], []))
     (wanted,) = requests("texts", {0: 5}, [(0, 4)], [])
-    deletion = deletion_of(as_record(wanted.messages[0]))
-    assert deletion
+    deletion = parse_record(as_record(wanted.messages[0]))
+    assert isinstance(deletion, Deletion)
     assert deletion.targets == (4,)
 
 

@@ -71,7 +71,7 @@ class World:
 @pytest.fixture(autouse=True)
 def _carried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever that could do harm, it should do it here."""
-    monkeypatch.setattr("hurnet.ingest.ingest.CARRY_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet.ingest.shards.CARRY_INTERVAL_S", 0.0)
 
 
 def turn(worker: Ingest, times: int = 12) -> None:

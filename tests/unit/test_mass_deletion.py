@@ -238,14 +238,14 @@ def test_texts_that_came_before_their_context_was_let_in_are_no_difference() -> 
     for i in range(6):
         world.send(f"text number {i}", "a", context=("one", "two", "three")[i % 3])
     ingest = world.ingest()
-    ingest._settings = ingest._settings.model_copy(update={"max_contexts": 2})
+    ingest._admission._contexts_max = 2
     turn(ingest, 9)
     world._send(None, "d", 0, (("drop-context", b"two"),))
     turn(ingest, 5)
     solver = world.solver()
     while not world.settled():
         turn(solver)
-    ingest._admitted_at = 0.0
+    ingest._admission.forget()
     world.send("text number 7", "a", context="three")
     turn(ingest, 9)
     ingest.close()

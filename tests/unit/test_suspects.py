@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.stored.batch import Batch, EmbedderIdentity, Entry, Vectors
+from hurnet.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, Vectors
 from hurnet.errors import ConfigurationError, RedisFailing, TransientError
 from hurnet.ingest.ingest import Ingest
 from hurnet.metrics import Metrics
 from hurnet.ports import Appended, Outgoing, Record, Refused
-from hurnet.records import entry_of
+from hurnet.records import parse_record
 from hurnet.responder.responder import Responder
 from hurnet.settings.settings import IngestSettings, ResponderSettings, Settings
 from hurnet.suspects import ATTEMPTS, PROBE
@@ -395,11 +395,11 @@ def test_a_store_that_takes_no_marks_stops_nobody(error: Exception) -> None:
 def test_a_bug_that_ends_the_worker_counts_as_a_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop closes such a worker."""
 
-    def faulty(record: Record) -> Entry:
+    def faulty(record: Record) -> Entry | Deletion:
         assert b"poison" not in (record.value or b"")
-        return entry_of(record)
+        return parse_record(record)
 
-    monkeypatch.setattr("hurnet.ingest.intake.entry_of", faulty)
+    monkeypatch.setattr("hurnet.ingest.intake.parse_record", faulty)
     world = World()
     world.teach("a", "poison", "b")
     for _ in range(ATTEMPTS + 1):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hurnet.core.stored.batch import Deletion, key_digest
+from hurnet.core.stored.batch import Deletion, Entry, key_digest
 from hurnet.ports import Record
-from hurnet.records import asked_of, deletion_of, entry_of
+from hurnet.records import parse_record
 from hurnet_schemas import InvalidMessage
 
 OFFSET = 50
@@ -42,7 +42,7 @@ def test_what_is_asked(
 ) -> None:
     named = key if key is not None and not any(n in ("forget", "drop-context") for n, _ in headers) else None
     digest = None if named is None else key_digest(named)
-    assert deletion_of(tombstone(key, *headers)) == Deletion(OFFSET, 7, digest, targets, context)
+    assert parse_record(tombstone(key, *headers)) == Deletion(OFFSET, 7, digest, targets, context)
 
 
 BAD_OFFSETS = [
@@ -66,20 +66,18 @@ def test_what_can_not_be_told_is_put_aside_and_deletes_nothing_not_even_its_key(
     headers: tuple[tuple[str, bytes | None], ...],
 ) -> None:
     record = tombstone(b"k", *headers)
-    assert deletion_of(record) is None
     with pytest.raises(InvalidMessage) as caught:
-        entry_of(record)
+        parse_record(record)
     assert caught.value.reason == "tombstone"
     assert len(caught.value.detail) <= 500
 
 
 def test_without_key_and_header_nothing_is_asked() -> None:
-    assert deletion_of(tombstone(None)) is None
-    with pytest.raises(InvalidMessage, match="no value and no key"):
-        asked_of(tombstone(None, ("context", b"faq")))
+    for headers in ((), (("context", b"faq"),)):
+        with pytest.raises(InvalidMessage, match="no value and no key"):
+            parse_record(tombstone(None, *headers))
 
 
 def test_a_record_with_a_value_is_a_text_whatever_its_headers() -> None:
     record = Record("texts", 0, OFFSET, 7, b"k", b'{"text": "t"}', (("forget", b"1"), ("drop-context", b"x")))
-    assert deletion_of(record) is None
-    assert entry_of(record).text == "t"
+    assert parse_record(record) == Entry(OFFSET, 7, "default", "t")

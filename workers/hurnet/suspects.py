@@ -41,10 +41,9 @@ from dataclasses import dataclass
 import structlog
 
 from hurnet.core.stored.batch import MAX_OFFSET
+from hurnet.embedding import Rejection, embed
 from hurnet.errors import HurnetError
 from hurnet.ports import Embedder, EntryStore, Record, Source
-from hurnet.records import embed_each
-from hurnet_schemas.dead_letter import Reason
 
 log = structlog.get_logger()
 
@@ -125,14 +124,14 @@ class Suspects:
         """Which of these is to be done with before any other, if one is."""
         return next((i for i, record in enumerate(records) if self._is_suspect(record)), None)
 
-    def begin(self, records: Sequence[Record]) -> tuple[Reason, str] | None:
+    def begin(self, records: Sequence[Record]) -> Rejection | None:
         """These are in hand until they have `passed`, or are `let_go`. Returns why the one that is alone must
         not be handled, if it must not."""
         self._in_hand = frozenset(record.partition for record in records)
         if len(records) != 1 or not self.alone(records[0]):
             return None
         if not self._probed:
-            embed_each(self._embedder, [PROBE])
+            embed(self._embedder, [PROBE])
             self._probed = True
         return self._verdict(records[0])
 
@@ -182,7 +181,7 @@ class Suspects:
         for partition, bounds in self._source.offset_ranges(frozenset(suspects)).items():
             self._careful[partition].end = bounds.end
 
-    def _verdict(self, record: Record) -> tuple[Reason, str] | None:
+    def _verdict(self, record: Record) -> Rejection | None:
         self._alone.append(record)
         self._noted.add(record.partition)
         digest = record.anchor.digest

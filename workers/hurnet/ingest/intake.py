@@ -1,49 +1,59 @@
-"""Records on their way into the context: validated and embedded, or put aside with the reason."""
+"""Records on their way into the store: parsed and embedded, or rejected with a reason.
+
+The records of one partition become intakes, in their order. What is rejected stays with its intake, so that
+it reaches the dead letters in the same step that brings the shard past it:
+
+    records     text  text  nonsense  deletion  text
+    intakes     [2 entries, 1 rejected] [deletion] [1 entry]
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from hurnet.core.grid import zero_rows
 from hurnet.core.shares import MAX_BATCH_BYTES
 from hurnet.core.stored.batch import Batch, Deletion, Entry, Vectors, key_digest
+from hurnet.embedding import Rejection, embed
 from hurnet.ports import Embedder, Record
-from hurnet.records import Verdict, deletion_of, embedded, entry_of
+from hurnet.records import parse_record
 from hurnet_schemas import InvalidMessage
-from hurnet_schemas.dead_letter import Reason
 
-Rejected = tuple[Record, Reason, str]
+ZERO_VECTOR: Rejection = ("zero-vector", "the text has nothing the embedder knows")
 
 
 @dataclass(slots=True)
 class Intake:
-    """New records of one partition: texts, `sources` being the records of `entries` and `rejected` all
-    others, or one `deletion`."""
+    """Consecutive records of one partition: either texts, or one deletion.
+
+    `sources` are the records of `entries`, one for one; all other texts are in `rejected`. `vectors`
+    (len(entries), dimension) are there once the entries have been embedded.
+    """
 
     partition: int
-    records: Sequence[Record]
+    records: list[Record] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     sources: list[Record] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     deletion: Deletion | None = None
 
-    def keep(self, verdicts: Sequence[Verdict]) -> None:
-        """Reject the entries that have a verdict."""
-        if not any(verdicts):
+    def reject(self, rejections: Mapping[int, Rejection]) -> None:
+        """Put aside the entries at these rows."""
+        if not rejections:
             return
-        kept = [row for row, verdict in enumerate(verdicts) if verdict is None]
-        for record, verdict in zip(self.sources, verdicts, strict=True):
-            if verdict is not None:
-                self.rejected.append((record, *verdict))
+        self.rejected += [(self.sources[row], rejection) for row, rejection in rejections.items()]
+        kept = [row for row in range(len(self.entries)) if row not in rejections]
         self.entries = [self.entries[row] for row in kept]
         self.sources = [self.sources[row] for row in kept]
 
     def batch(self) -> Batch:
-        """What to append: it brings the shard to the last record's offset, whatever became of that one."""
+        """What to append. It brings the shard to the last record's offset, even if that one is rejected."""
         keys = [None if record.key is None else key_digest(record.key) for record in self.sources]
+        # A record that could not be read has no digest that the log could be compared with later.
         readable = next((record for record in reversed(self.records) if not record.fault), None)
         return Batch(
             self.partition,
@@ -55,51 +65,53 @@ class Intake:
         )
 
 
-def passed(partition: int, watermark: int, dimension: int) -> Batch:
-    """Brings the shard to an offset up to which there was nothing to read."""
-    return Batch(partition, watermark, [], np.zeros((0, dimension), np.int16))
-
-
-def intakes_of(partition: int, records: Sequence[Record], row_bytes: int = 0) -> list[Intake]:
-    """Records in their order: each deletion by itself, and the texts between two of them together, as far as
-    a batch may hold them. `row_bytes` is the size of a vector."""
+def intakes_of(records: Sequence[Record], vector_bytes: int = 0) -> list[Intake]:
+    """The records of one partition, in their order: each deletion alone, and the texts between two deletions
+    together, as far as one batch may hold them. `vector_bytes` is the size of one vector."""
     intakes: list[Intake] = []
-    texts: list[Record] = []
-    size = 0
+    texts: Intake | None = None  # the one that the next text joins
+    room_bytes = 0
     for record in records:
-        deletion = deletion_of(record)
-        mine = len(record.value or b"") + row_bytes
-        if texts and (deletion or size + mine > MAX_BATCH_BYTES):
-            intakes.append(_validated(partition, texts))
-            texts, size = [], 0
-        if deletion:
-            intakes.append(Intake(partition, [record], deletion=deletion))
-        else:
-            texts.append(record)
-            size += mine
-    if texts:
-        intakes.append(_validated(partition, texts))
+        parsed = _parsed(record)
+        if isinstance(parsed, Deletion):
+            intakes.append(Intake(record.partition, [record], deletion=parsed))
+            texts = None
+            continue
+        size_bytes = len(record.value or b"") + vector_bytes
+        if texts is None or size_bytes > room_bytes:
+            texts, room_bytes = Intake(record.partition), MAX_BATCH_BYTES
+            intakes.append(texts)
+        room_bytes -= size_bytes
+        _add(texts, record, parsed)
     return intakes
 
 
-def _validated(partition: int, records: Sequence[Record]) -> Intake:
-    intake = Intake(partition, records)
-    for record in records:
-        try:
-            intake.entries.append(entry_of(record))
-            intake.sources.append(record)
-        except InvalidMessage as error:
-            intake.rejected.append((record, error.reason, error.detail))
-    return intake
-
-
-def embed(intakes: Sequence[Intake], embedder: Embedder) -> None:
-    """Give each intake its vectors, by one call for all; rejects what fails or embeds to zero."""
-    vectors, verdicts = embedded(embedder, [entry.text for intake in intakes for entry in intake.entries])
+def embed_intakes(intakes: Sequence[Intake], embedder: Embedder) -> None:
+    """Give each intake the vectors of its entries, by one call of the embedder for all of them. Rejects what
+    the embedder fails on and what embeds to zero."""
+    vectors, failures = embed(embedder, [entry.text for intake in intakes for entry in intake.entries])
+    # A text that embeds to zero ends here: it has no direction, so no cosine with it is defined (eq. 2).
+    rejections = dict.fromkeys(np.flatnonzero(zero_rows(vectors)).tolist(), ZERO_VECTOR) | failures
     first = 0
     for intake in intakes:
         end = first + len(intake.entries)
-        mine = verdicts[first:end]
-        intake.vectors = vectors[first:end][[verdict is None for verdict in mine]]
-        intake.keep(mine)
+        kept = [row for row in range(first, end) if row not in rejections]
+        intake.vectors = vectors[kept]
+        intake.reject({row - first: rejections[row] for row in range(first, end) if row in rejections})
         first = end
+
+
+def _parsed(record: Record) -> Entry | Deletion | InvalidMessage:
+    try:
+        return parse_record(record)
+    except InvalidMessage as invalid:
+        return invalid
+
+
+def _add(intake: Intake, record: Record, parsed: Entry | InvalidMessage) -> None:
+    intake.records.append(record)
+    if isinstance(parsed, InvalidMessage):
+        intake.rejected.append((record, (parsed.reason, parsed.detail)))
+    else:
+        intake.entries.append(parsed)
+        intake.sources.append(record)

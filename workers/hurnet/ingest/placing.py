@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import structlog
 
@@ -18,6 +19,13 @@ log = structlog.get_logger()
 
 CHECK_INTERVAL_S = 1.0
 """How long another store may go unnoticed while there is nothing to append."""
+
+
+class Start(NamedTuple):
+    """A shard's watermark, and the offset at which its partition is read on."""
+
+    watermark: int
+    offset: int
 
 
 class Placing:
@@ -44,7 +52,7 @@ class Placing:
         belonging.check(bound, found)
         self._log = found
 
-    def starts(self, partitions: frozenset[int]) -> dict[int, tuple[int, int]]:
+    def starts(self, partitions: frozenset[int]) -> dict[int, Start]:
         """For each the shard's watermark and the offset to go on at, whatever offsets were committed. Raises
         `StoreGap` where the log does not go on from there."""
         bounds = self._source.offset_ranges(partitions)
@@ -55,7 +63,8 @@ class Placing:
         for partition in sorted(partitions):
             watermark = states[partition].watermark
             begun = watermark != NOTHING or committed[partition] is not None
-            starts[partition] = watermark, self._following(partition, watermark + 1, bounds[partition], begun)
+            offset = self._following(partition, watermark + 1, bounds[partition], begun)
+            starts[partition] = Start(watermark, offset)
             _warn_of_only_copies(partition, states[partition], bounds[partition])
         return starts
 

@@ -14,7 +14,7 @@ from itertools import chain
 
 from hurnet.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
 from hurnet.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
-from hurnet.records import FORGET, deletion_of, entry_of
+from hurnet.records import FORGET, parse_record
 from hurnet_schemas import InvalidMessage, TextEvent
 
 BATCHES = 16
@@ -75,7 +75,7 @@ class Comparison:
         messages = []
         for deletion in deletions:
             record = log.at(deletion.offset)
-            if record is None or deletion_of(record) is None:
+            if not _is_deletion(record):
                 messages += [
                     self._tombstone(partition, target)
                     for target in chain.from_iterable(deleted_by(self._store, partition, deletion))
@@ -133,12 +133,22 @@ class _Log:
                 yield from block
 
 
-def _same(entry: Entry, record: Record | None) -> bool:
+def _parsed(record: Record | None) -> Entry | Deletion | None:
+    """What the record says; None if there is no record, or no valid one."""
     try:
-        found = entry_of(record) if record else None
+        return parse_record(record) if record else None
     except InvalidMessage:
-        return False
+        return None
+
+
+def _is_deletion(record: Record | None) -> bool:
+    return isinstance(_parsed(record), Deletion)
+
+
+def _same(entry: Entry, record: Record | None) -> bool:
+    """Whether the record says what the entry holds."""
+    parsed = _parsed(record)
     names = ("timestamp_ms", "context", "text", "answer", "copies")
-    if found is None or any(getattr(found, name) != getattr(entry, name) for name in names):
+    if not isinstance(parsed, Entry) or any(getattr(parsed, name) != getattr(entry, name) for name in names):
         return False
-    return dict(found.metadata) == dict(entry.metadata)
+    return dict(parsed.metadata) == dict(entry.metadata)

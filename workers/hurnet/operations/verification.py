@@ -1,16 +1,19 @@
-"""The proof: the topic replayed through validation and embedding, and compared with the context, entry by
-entry, and with the solver's statistics, by their digests.
+"""The proof that the store holds what the topic of texts says, and that the statistics were learned from it.
 
-Deletions are honoured by leaving out what they delete, not by subtracting it: the statistics compared with
-are those of a context that never saw it. The whole is compared as of the watermarks of the solver's
-checkpoint. What was deleted since, or is not erased yet, is no difference. What the topic no longer holds is
-taken from the context on trust, and counted as unproved.
+The topic is replayed through the parsing and embedding of an ingest. The result is compared with the store
+entry by entry, and with the solver's statistics by their digests:
+
+    topic  ── replay ──▶ batches ── compare ── batches ◀── store
+                            └─ learn ──▶ statistics ── compare ── statistics ◀── the solver's checkpoint
+
+The whole is compared as of the watermarks of the solver's checkpoint. Entries that were deleted later, or are
+deleted and not erased yet, are no difference. What the topic no longer holds is taken from the store on
+trust, and counted as unproved.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -19,24 +22,25 @@ import numpy as np
 from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.solve.window import Window
 from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import MAX_OFFSET, Batch, Deletion, Entry, Vectors, key_digest
-from hurnet.core.stored.codec import bare
+from hurnet.core.stored.batch import MAX_OFFSET, Batch, Entry, Vectors
 from hurnet.errors import StoreGap
-from hurnet.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Record, deleted_by
-from hurnet.records import deletion_of, embedded, entry_of
+from hurnet.operations.replay import Replay
+from hurnet.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, deleted_by
 from hurnet.solver.learning import learn
-from hurnet_schemas import InvalidMessage
 
 READ_BATCHES = 32
 
-Rows = dict[int, tuple[Entry, Vectors]]
-"""Entries and their vectors by offset."""
+Row = tuple[Entry, Vectors]
+"""An entry and its vector (dimension,)."""
+Rows = dict[int, Row]
+"""Rows by their offsets."""
 
 
 @dataclass(slots=True)
 class ShardProof:
-    """What came of offsets `first` to `last` of a shard. `unproved` entries are no longer in the topic;
-    `difference` is the first offset at which topic and context differ, and how."""
+    """What came of offsets `first` to `last` of a shard. `entries` are equal, `deleted` were deleted, and
+    `unproved` are no longer in the topic. `difference` is the first offset at which topic and store differ,
+    and how they differ there."""
 
     partition: int
     first: int
@@ -49,8 +53,8 @@ class ShardProof:
 
 @dataclass(slots=True)
 class Proof:
-    """`digests` are those of the replay, by the key of statistics, `differences` what the solver has
-    otherwise."""
+    """`digests` are those of the replayed statistics, by their key. `differences` says, by the same key, what
+    the solver's statistics have otherwise."""
 
     shards: list[ShardProof] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
@@ -66,7 +70,8 @@ class Proof:
 
 
 class Verification:
-    """Compares; reads only. `contexts` are the names admitted; `advance` is told of offsets replayed."""
+    """Compares, and changes nothing. `contexts` are the names that are admitted, and `advance` is told how
+    many records were replayed."""
 
     def __init__(
         self,
@@ -77,54 +82,61 @@ class Verification:
         contexts: frozenset[str],
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._history = history
         self._store = store
-        self._embedder = embedder
         self._features = features
-        self._contexts = contexts
-        self._advance = advance
         self._bounds = history.offset_ranges()
-        self._window: Window | None = None  # of the statistics, where these are compared
+        self._replay = Replay(history, embedder, contexts, store.holdings(), advance)
         self._statistics: dict[str, Statistics] = {}
-        self._holdings = store.holdings()
+        self._window: Window | None = None  # without one no statistics are learned
 
     def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
         """Everything up to the checkpoint's watermarks, and its statistics. Raises as `shard` does."""
         self._window = Window(half_life_ms, checkpoint.pane)
         watermarks = {p: shard.watermark for p, shard in sorted(checkpoint.shards.items())}
-        proof = Proof([self.shard(p, 0, last, last) for p, last in watermarks.items()])
+        proof = Proof([self.shard(p, 0, watermark, watermark) for p, watermark in watermarks.items()])
         nothing = Statistics(self._features.size)
         for key in sorted({*self._statistics, *checkpoint.statistics}):
-            mine = self._statistics.get(key, nothing)
-            theirs = checkpoint.statistics.get(key, nothing)
-            proof.digests[key] = mine.digest()
-            if proof.digests[key] != theirs.digest():
-                proof.differences[key] = _told(mine, theirs)
+            replayed = self._statistics.get(key, nothing)
+            stored = checkpoint.statistics.get(key, nothing)
+            proof.digests[key] = replayed.digest()
+            if proof.digests[key] != stored.digest():
+                proof.differences[key] = _statistics_difference(replayed, stored)
         return proof
 
     def shard(self, partition: int, first: int, last: int, until: int) -> ShardProof:
-        """Offsets `first` to `last`, with the deletions up to offset `until`; stops at a difference. Raises
-        `StoreGap` where the topic does not reach so far."""
-        held = self._bounds.get(partition, OffsetRange(0, 0))
-        if held.end <= until:
+        """Offsets `first` to `last`, and the deletions up to offset `until`. Stops at the first difference.
+        Raises `StoreGap` if the topic does not reach that far."""
+        in_topic = self._bounds.get(partition, OffsetRange(0, 0))
+        if in_topic.end <= until:
             raise StoreGap(
-                f"partition {partition} ends at offset {held.end}, but the context has seen {until}: the"
+                f"partition {partition} ends at offset {in_topic.end}, but the context has seen {until}: the"
                 " topic was recreated or lost records, or this is another cluster"
             )
-        gone = self._deleted(partition, held.first, until)
-        proof = ShardProof(partition, first, last, deleted=sum(first <= offset <= last for offset in gone))
-        context = _Reader(self._store, partition, first, last)
-        self._trust(proof, context.upto(min(held.first - 1, last)), gone)
-        for block in self._replayed(partition, max(first, held.first), last, gone):
-            self._learn(block)
-            self._compare(proof, _rows(block), context.upto(block.watermark), context.removed | gone)
+        deleted = self._deleted(partition, in_topic.first, until)
+        deleted_count = sum(first <= offset <= last for offset in deleted)
+        proof = ShardProof(partition, first, last, deleted=deleted_count)
+        stored = _StoredShard(self._store, partition, first, last)
+        self._trust(proof, stored.rows_up_to(min(in_topic.first - 1, last)), deleted)
+        for batch in self._replay.batches(partition, max(first, in_topic.first), last, deleted):
+            self._learn(batch)
+            _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), stored.erased | deleted)
             if proof.difference:
                 break
         return proof
 
-    def _trust(self, proof: ShardProof, rows: Rows, gone: Set[int]) -> None:
-        """Learn from the context what can't be replayed."""
-        kept = [row for offset, row in rows.items() if offset not in gone]
+    def _deleted(self, partition: int, first: int, until: int) -> Set[int]:
+        """The offsets that records up to `until` delete. The topic tells it from its `first` offset on. Which
+        entries before that are deleted only the store knows."""
+        deleted = self._replay.deleted(partition, first, until)
+        if first > 0:
+            stored = _StoredShard(self._store, partition, 0, until)
+            stored.rows_up_to(until)
+            deleted |= {target for target in stored.deletion_targets if target < first}
+        return deleted
+
+    def _trust(self, proof: ShardProof, rows: Rows, deleted: Set[int]) -> None:
+        """Learn from the store what can't be replayed."""
+        kept = [row for offset, row in rows.items() if offset not in deleted]
         proof.unproved = len(kept)
         if kept:
             entries, vectors = zip(*kept, strict=True)
@@ -134,142 +146,81 @@ class Verification:
         if self._window:
             learn(self._statistics, [batch], self._features, self._window)
 
-    def _replayed(self, partition: int, first: int, last: int, gone: Set[int]) -> Iterator[Batch]:
-        """What an ingest makes of the records, without what is deleted; the last batch ends at `last`."""
-        for block in self._read(partition, first, last):
-            entries = [e for record in block if record.offset not in gone and (e := self._admitted(record))]
-            vectors, verdicts = embedded(self._embedder, [entry.text for entry in entries])
-            kept = [row for row, verdict in enumerate(verdicts) if verdict is None]
-            yield Batch(partition, block[-1].offset, [entries[row] for row in kept], vectors[kept])
-            self._advance(len(block))
-        yield bare(partition, last, self._embedder.identity.dimension)
 
-    def _admitted(self, record: Record) -> Entry | None:
-        """The entry of a record, if its context had been let in by then."""
-        entry = _entry(record)
-        if entry is None or entry.context not in self._contexts:
-            return None
-        held = self._holdings.get(record.partition, {}).get(entry.context)
-        return None if held and held.first is not None and record.offset < held.first else entry
-
-    def _deleted(self, partition: int, first: int, until: int) -> Set[int]:
-        """Offsets that records up to `until` delete: by what the topic says; of entries it no longer holds by
-        what the context says."""
-        gone: set[int] = set()
-        seen = _Seen()
-        for record in (r for block in self._read(partition, first, until) for r in block):
-            if deletion := deletion_of(record):
-                gone |= {*deletion.targets, *seen.named(deletion)}
-            elif (entry := _entry(record)) is not None:
-                seen.note(entry, record.key)
-        if first > 0:
-            context = _Reader(self._store, partition, 0, until)
-            context.upto(until)
-            gone |= {target for target in context.deleted if target < first}
-        return gone
-
-    def _read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
-        return self._history.read(partition, first, last) if first <= last else iter(())
-
-    def _compare(self, proof: ShardProof, mine: Rows, theirs: Rows, deleted: Set[int]) -> None:
-        """Count what is equal up to the first difference. What is deleted may be on one side only."""
-        for offset in sorted(mine.keys() | theirs.keys()):
-            if offset in deleted and (offset in mine) != (offset in theirs):
-                continue
-            if said := _difference(mine.get(offset), theirs.get(offset)):
-                proof.difference = offset, said
-                return
-            proof.entries += 1
-
-
-class _Seen:
-    """Offsets by context, and by key and context, in 8 bytes each."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, array[int]] = {}
-        self._keyed: dict[bytes, dict[str, array[int]]] = {}
-
-    def note(self, entry: Entry, key: bytes | None) -> None:
-        self._of.setdefault(entry.context, array("q")).append(entry.offset)
-        if key is not None:
-            contexts = self._keyed.setdefault(key_digest(key), {})
-            contexts.setdefault(entry.context, array("q")).append(entry.offset)
-
-    def named(self, deletion: Deletion) -> Iterable[int]:
-        """What a deletion by key deletes, or one of all of a context; each is deleted once."""
-        if deletion.key is None:
-            return self._of.pop(deletion.context or "", ())
-        contexts = self._keyed.get(deletion.key, {})
-        wanted = list(contexts) if deletion.context is None else [deletion.context]
-        return [offset for context in wanted for offset in contexts.pop(context, ())]
-
-
-class _Reader:
-    """One shard of the context in order; `removed` were erased from what was read, `deleted` are targets."""
+class _StoredShard:
+    """Reads one shard of the store in the order of offsets, `first` to `last`. Of what was read so far,
+    `erased` are the offsets that its batches no longer hold, and `deletion_targets` those that its deletions
+    name."""
 
     def __init__(self, store: EntryStore, partition: int, first: int, last: int) -> None:
         self._store = store
         self._partition = partition
         self._position = first - 1
         self._last = last
-        self._others = {p: MAX_OFFSET for p in store.states() if p != partition}
-        self._ahead: Rows = {}
-        self.removed: set[int] = set()
-        self.deleted: set[int] = set()
+        self._other_shards = {p: MAX_OFFSET for p in store.states() if p != partition}
+        self._read_ahead: Rows = {}
+        self.erased: set[int] = set()
+        self.deletion_targets: set[int] = set()
 
-    def upto(self, offset: int) -> Rows:
-        """What comes next up to `offset`."""
-        while self._position < offset and self._advance():
+    def rows_up_to(self, offset: int) -> Rows:
+        """The next rows, up to `offset`."""
+        while self._position < offset and self._read():
             pass
-        found = {o: row for o, row in self._ahead.items() if o <= offset}
-        self._ahead = {o: row for o, row in self._ahead.items() if o > offset}
-        return found
+        rows = {o: row for o, row in self._read_ahead.items() if o <= offset}
+        self._read_ahead = {o: row for o, row in self._read_ahead.items() if o > offset}
+        return rows
 
-    def _advance(self) -> bool:
-        batches = self._store.tail({**self._others, self._partition: self._position}, READ_BATCHES).batches
+    def _read(self) -> bool:
+        # The store reads all shards beyond their positions. Beyond the end of the others there is nothing.
+        positions = {**self._other_shards, self._partition: self._position}
+        batches = self._store.tail(positions, READ_BATCHES).batches
         for batch in batches:
-            self._ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
-            self.removed.update(batch.removed)
+            self._read_ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
+            self.erased.update(batch.removed)
             if batch.deletion and batch.deletion.offset <= self._last:
                 parts = deleted_by(self._store, self._partition, batch.deletion)
-                self.deleted.update(chain.from_iterable(parts))
+                self.deletion_targets.update(chain.from_iterable(parts))
             self._position = batch.watermark
         return bool(batches)
-
-
-def _entry(record: Record) -> Entry | None:
-    try:
-        return entry_of(record)
-    except InvalidMessage:
-        return None
 
 
 def _rows(batch: Batch) -> Rows:
     return {entry.offset: (entry, batch.vectors[row]) for row, entry in enumerate(batch.entries)}
 
 
-def _difference(mine: tuple[Entry, Vectors] | None, theirs: tuple[Entry, Vectors] | None) -> str | None:
-    if theirs is None:
+def _compare(proof: ShardProof, replayed: Rows, stored: Rows, deleted: Set[int]) -> None:
+    """Count what is equal, up to the first difference. A deleted entry may be on one side only."""
+    for offset in sorted(replayed.keys() | stored.keys()):
+        if offset in deleted and (offset in replayed) != (offset in stored):
+            continue
+        if difference := _row_difference(replayed.get(offset), stored.get(offset)):
+            proof.difference = offset, difference
+            return
+        proof.entries += 1
+
+
+def _row_difference(replayed: Row | None, stored: Row | None) -> str | None:
+    if stored is None:
         return "the context lacks this entry"
-    if mine is None:
+    if replayed is None:
         return "the context has an entry, and the topic no valid text"
     names = ("timestamp_ms", "context", "text", "answer", "metadata", "copies")
-    fields = [name for name in names if getattr(mine[0], name) != getattr(theirs[0], name)]
-    if not np.array_equal(mine[1], theirs[1]):
+    fields = [name for name in names if getattr(replayed[0], name) != getattr(stored[0], name)]
+    if not np.array_equal(replayed[1], stored[1]):
         fields.append("vector")
     return f"the context has another {', '.join(fields)}" if fields else None
 
 
-def _told(mine: Statistics, theirs: Statistics) -> str:
-    if mine.count != theirs.count:
-        return f"the solver counts {theirs.count} pairs, the replay {mine.count}"
-    other = sorted(
+def _statistics_difference(replayed: Statistics, stored: Statistics) -> str:
+    if replayed.count != stored.count:
+        return f"the solver counts {stored.count} pairs, the replay {replayed.count}"
+    different = sorted(
         answer
-        for answer in mine.sums.keys() | theirs.sums.keys()
-        if answer not in mine.sums
-        or answer not in theirs.sums
-        or mine.pack_sum(answer) != theirs.pack_sum(answer)
+        for answer in replayed.sums.keys() | stored.sums.keys()
+        if answer not in replayed.sums
+        or answer not in stored.sums
+        or replayed.pack_sum(answer) != stored.pack_sum(answer)
     )
-    return (
-        f"the sums of {len(other)} answers differ, the first is {other[0]!r}" if other else "the gram differs"
-    )
+    if not different:
+        return "the gram differs"
+    return f"the sums of {len(different)} answers differ, the first is {different[0]!r}"

@@ -16,15 +16,14 @@ import structlog
 
 from hurnet.core.rule.rule import Scoring, ranked
 from hurnet.core.stored.batch import Vectors
+from hurnet.embedding import Rejection, embed
 from hurnet.errors import HurnetError
 from hurnet.ports import Embedder
-from hurnet.records import embed_each
 from hurnet.responder.judging import Judge
 from hurnet.responder.loaded_contexts import LoadedContexts
 from hurnet.responder.pending import Pending
 from hurnet.settings.settings import ResponderSettings
 from hurnet_schemas import Answer
-from hurnet_schemas.dead_letter import Reason
 
 log = structlog.get_logger()
 
@@ -103,7 +102,7 @@ class Replies:
 
     def _each_scored(self, context: str, batch: Sequence[Pending], until: float) -> list[Reply]:
         """Together; one at a time where that fails, so that one poisoned question stops nothing."""
-        vectors, failures = embed_each(self._embedder, [p.query.text for p in batch if p.query])
+        vectors, failures = embed(self._embedder, [p.query.text for p in batch if p.query])
         sound = [i for i in range(len(batch)) if i not in failures]
         scored = self._guarded(context, [batch[i] for i in sound], vectors[sound], until)
         replies = dict(zip(sound, scored, strict=False)) | {
@@ -177,7 +176,7 @@ def rejection(pending: Pending) -> Answer:
     return Answer(id=pending.id, outcome="rejected", reason=": ".join(pending.rejection or ()))
 
 
-def _rejected(pending: Pending, why: tuple[Reason, str]) -> Reply:
+def _rejected(pending: Pending, why: Rejection) -> Reply:
     rejected = pending.rejected(*why)
     return Reply.of(rejected, rejection(rejected))
 

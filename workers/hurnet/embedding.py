@@ -1,0 +1,43 @@
+"""Texts into vectors, so that one text that the embedder fails on costs the others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import structlog
+
+from hurnet.core.stored.batch import Vectors
+from hurnet.errors import TransientError
+from hurnet.ports import Embedder
+from hurnet_schemas.dead_letter import Reason
+
+log = structlog.get_logger()
+
+Rejection = tuple[Reason, str]
+"""Why a record is put aside: the reason of its dead letter, and the detail."""
+
+
+def embed(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, dict[int, Rejection]]:
+    """The vectors of the texts (len(texts), dimension), and by row why the embedder failed on it.
+
+    All texts are embedded by one call, and one by one only if that call fails. A row that failed is zero; so
+    is that of a text in which the embedder knows nothing, and that is no failure. `TransientError` is raised
+    as it comes.
+    """
+    try:
+        return embedder.embed(texts), {}
+    except TransientError:
+        raise
+    except Exception:
+        log.exception("embedding a batch failed; trying its texts one by one", private=True)
+    vectors = np.zeros((len(texts), embedder.identity.dimension), np.int16)
+    failures: dict[int, Rejection] = {}
+    for row, text in enumerate(texts):
+        try:
+            vectors[row] = embedder.embed([text])[0]
+        except TransientError:
+            raise
+        except Exception as error:
+            failures[row] = ("embedder-failed", f"{type(error).__name__}: {error}")
+    return vectors, failures
