@@ -32,7 +32,7 @@ class Scoring:
         for context in memory.rows():
             if weights := RedisWeightsStore(connect(servers.redis(name))).weights(context):
                 memory.use(context, weights)
-        self._replies = Replies(memory, loaded, ResponderSettings(), p=2.0)
+        self._replies = Replies(memory, loaded, ResponderSettings())
 
     def alone(self, queries: Sequence[bytes], batch: int, seconds: float) -> float:
         """Queries a second from their bytes to the bytes of their answers, in micro-batches."""

@@ -13,9 +13,10 @@ from hurnet.core.grid import SCALE
 from hurnet.core.index.index import ContextIndex
 from hurnet.core.paper.feature_sums import FeatureSums
 from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.paper.variant import Variant
 from hurnet.core.rule import encoded_words
 from hurnet.core.rule.local_solve import local_coefficients
-from hurnet.core.rule.rule import Ranking, Scoring, rank
+from hurnet.core.rule.rule import Ranking, rank, ranked
 from hurnet.core.rule.scn import similarity
 from hurnet.core.solve.solve import solve
 from hurnet.core.statistics.statistics import Statistics
@@ -193,9 +194,11 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(weights: list[int], spec: str,
         for rows, answers, copied in pairs_of([Batch(0, len(entries), entries, vectors)]).values():
             statistics.add(features(rows), answers, copied)
         solved = solve(statistics, 0.1, "cpu")
-        scoring = Scoring(sums if spec != "none" else None)
+        variant = Variant(sums=sums if spec != "none" else None)
         question = LIGHTS[asked][0]
-        (ranking,) = rank([question], EMBEDDER.embed([question]), index, solved.projection, None, scoring)
+        vectors = EMBEDDER.embed([question])
+        nearest = variant.nearest(vectors, index, solved.projection)
+        (ranking,) = ranked([question], nearest, index)
         found.append(ranking)
     one, other = ({c.answer: c for c in ranking.candidates} for ranking in found)
     assert one.keys() == other.keys()

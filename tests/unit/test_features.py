@@ -18,7 +18,8 @@ from hurnet.core.grid import SCALE, snap
 from hurnet.core.index.index import ContextIndex
 from hurnet.core.paper.feature_sums import FeatureSums
 from hurnet.core.paper.kernel_features import _LONGEST, KernelMap
-from hurnet.core.rule.rule import Scoring, rank
+from hurnet.core.paper.variant import Variant
+from hurnet.core.rule.rule import ranked
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import predict
 from hurnet.core.statistics.statistics import Statistics
@@ -237,8 +238,8 @@ def test_the_rule_weighs_by_features_and_leaves_the_asker_s_own_entry_out() -> N
     query = rows[[4]]
     for out in (None, 4, 5):  # its own is a pair, and a plain text
         own = None if out is None else (0, out)
-        scoring = Scoring(sums)
-        (ranking,) = rank(["text 4"], query, index, solved.projection, [own], scoring)
+        nearest = Variant(sums=sums).nearest(query, index, solved.projection, [own])
+        (ranking,) = ranked(["text 4"], nearest, index)
         prediction = predict(solved.projection, features(query))[0]
         for candidate in ranking.candidates:
             mine = [i for i in taught if answers[i] == candidate.answer and i != out]

@@ -11,7 +11,6 @@ from hurnet.adapters.embedders.hashing import HashedText
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.index.index import ContextIndex
 from hurnet.core.paper.lp import duality_map, mapped_queries
-from hurnet.core.rule.rule import Scoring
 from hurnet.core.stored.batch import Entry
 from hurnet.operations.evaluation import Evaluation
 from hurnet.settings.settings import SolveSettings
@@ -70,7 +69,7 @@ def test_the_nearest_in_lp_is_that_of_the_slow_reference(p: float) -> None:
 
 @pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
 def test_evaluation_asks_in_lp(p: float) -> None:
-    evaluation = Evaluation(HashedText(64), SolveSettings(device="cpu"), Scoring(p=p))
+    evaluation = Evaluation(HashedText(64), SolveSettings(device="cpu"), p)
     evaluation.teach([TextEvent(text=f"the {c} lamp", answer=c) for c in ("red", "green", "blue")])
     assert evaluation.solve() == []
     (asked,) = evaluation.ask([TextEvent(text="a green lamp", answer="green")])

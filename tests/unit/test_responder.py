@@ -158,6 +158,15 @@ def test_weights_on_other_features_are_refused_and_questions_still_answered(solv
     assert weights.version == 2
 
 
+def test_an_empty_context_with_weights_on_features_is_no_failure() -> None:
+    world = World()
+    world.solve("gaussian:256")
+    world.ask(Query(text=PAIRS[0][0]))
+    turn(world.responder(features="gaussian:256"))
+    answer = only(world.answers())
+    assert (answer.outcome, answer.reason) == ("abstained", "empty context 'default'")
+
+
 class Unread(MemoryWeightsStore):
     """Whose weights or versions can't be read for some time."""
 

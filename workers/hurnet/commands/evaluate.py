@@ -32,16 +32,14 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
     none ages, whatever the settings say: they have no time.
     """
     from hurnet.adapters.embedders import load
-    from hurnet.core.rule.rule import Scoring
     from hurnet.operations.evaluation import Evaluation, figures
     from hurnet.settings import settings
     from hurnet.terminal.screen import hush, say_json
 
     hush()
     chosen = settings.load()
-    scoring = Scoring(p=chosen.paper.p)
     evaluation = Evaluation(
-        load(embedder or chosen.embedder.name), chosen.solve, scoring, chosen.paper.features
+        load(embedder or chosen.embedder.name), chosen.solve, chosen.paper.p, chosen.paper.features
     )
     notes = _teach(evaluation, [event for path in pairs for event in _read(path, "pairs")])
     questions = {str(path): list(_read(path, "queries")) for path in queries}

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hurnet.core.rule.rule import Ranking, Scoring, rank
+from hurnet.core.paper.lp import EUCLIDEAN
+from hurnet.core.rule.rule import Ranking, ranked
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import NO_FEATURES, gate
 from hurnet.core.statistics.statistics import Statistics
@@ -82,14 +83,13 @@ class Evaluation:
         self,
         embedder: Embedder,
         settings: SolveSettings,
-        scoring: Scoring | None = None,
+        p: float = EUCLIDEAN,
         features: str = NO_FEATURES,
     ) -> None:
         self._embedder = embedder
-        self._scoring = scoring or Scoring()
         self._settings = settings
         dimension = embedder.identity.dimension
-        self._memory = LoadedContexts(dimension, features)
+        self._memory = LoadedContexts(dimension, features, p=p)
         self._statistics = Statistics(self._memory.features.size, settings.device)
         self._offset = 0
         self.put_aside: list[TextEvent] = []
@@ -130,16 +130,8 @@ class Evaluation:
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
         """Rank the answers to each question (its `answer` is the expected one)."""
         texts = [question.text for question in questions]
-        published = self._memory.weights(CONTEXT)
-        solved = published.weights if published else None
-        scoring = replace(self._scoring, sums=self._memory.sums(CONTEXT))
-        rankings = rank(
-            texts,
-            self._embedder.embed(texts),
-            self._memory.index(CONTEXT),
-            solved.projection if solved else None,
-            scoring=scoring,
-        )
+        context = self._memory.context(CONTEXT)
+        rankings = ranked(texts, context.nearest(self._embedder.embed(texts)), context.index)
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

@@ -6,12 +6,11 @@ import math
 import time
 
 from hurnet.core.paper.lp import EUCLIDEAN
-from hurnet.core.rule import rule as answering
-from hurnet.core.rule.rule import Ranking
+from hurnet.core.rule.rule import RankedAnswer, Ranking
 from hurnet.core.solve.weights import NO_FEATURES
 from hurnet.core.stored.batch import EmbedderIdentity
 from hurnet.ports import PublishedWeights
-from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.responder.loaded_contexts import LoadedContext
 from hurnet.responder.pending import Pending
 from hurnet.settings.settings import ResponderSettings
 from hurnet.visible import below
@@ -25,18 +24,14 @@ _COUNT_BYTES = 64
 class Judge:
     """Writes the answers to queries that were ranked."""
 
-    def __init__(
-        self, memory: LoadedContexts, identity: EmbedderIdentity, settings: ResponderSettings, p: float
-    ) -> None:
-        self._memory = memory
+    def __init__(self, identity: EmbedderIdentity, settings: ResponderSettings) -> None:
         self._identity = identity
         self._settings = settings
-        self._p = p
 
     def answer(
-        self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, weights: PublishedWeights | None
+        self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, context: LoadedContext
     ) -> Answer:
-        """Answer, or abstain with the reason."""
+        """Answer from `context`, or abstain with the reason."""
         reason = self._why_not(query, ranking, embeds)
         best = ranking.best
         answer = Answer(
@@ -44,11 +39,13 @@ class Judge:
             outcome="abstained" if reason else "answered",
             answer=best.answer if best and not reason else None,
             reason=reason,
-            receipt=self._receipt(pending, query, ranking, weights),
+            receipt=self._receipt(pending, query, ranking, context),
         )
-        return self._with_candidates(answer, query, ranking)
+        return self._with_candidates(answer, query, ranking, context)
 
-    def _with_candidates(self, answer: Answer, query: Query, ranking: Ranking) -> Answer:
+    def _with_candidates(
+        self, answer: Answer, query: Query, ranking: Ranking, context: LoadedContext
+    ) -> Answer:
         """As many of the asked for as fit into a message, which is judged before more of them are built."""
         room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         if room < 0:  # thousands of partitions, each with its watermark
@@ -56,8 +53,8 @@ class Judge:
             room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         asked = ranking.candidates[: query.top_k]
         fitting: list[Candidate] = []
-        for found in asked:
-            candidate = self._candidate(query.context, found)
+        for ranked in asked:
+            candidate = _candidate(ranked, context)
             room -= len(candidate.encode()) + 1
             if room < 0:
                 break
@@ -75,44 +72,42 @@ class Judge:
             return f"best was {best}, below the threshold {self._settings.threshold:g}"
         return None
 
-    def _candidate(self, context: str, found: answering.RankedAnswer) -> Candidate:
-        index = self._memory.index(context)
-        entry = index.entry(found.row)
-        partition, offset = index.entry_id(found.row)
-        scores = found.scores
-        return Candidate(
-            answer=found.answer,
-            scores=Scores(
-                combined=found.combined,
-                memory=scores.memory,
-                weights=scores.weights,
-                local=scores.local,
-                words=scores.words,
-            ),
-            entry=Coordinates(partition=partition, offset=offset),
-            text=entry.text,
-            metadata=dict(entry.metadata),
-        )
-
-    def _receipt(
-        self, pending: Pending, query: Query, ranking: Ranking, weights: PublishedWeights | None
-    ) -> Receipt:
+    def _receipt(self, pending: Pending, query: Query, ranking: Ranking, context: LoadedContext) -> Receipt:
         runner_up = ranking.runner_up
         return Receipt(
             query=pending.record.coordinates,
             context=query.context,
-            rows=len(self._memory.index(query.context)),
+            rows=len(context.index),
             embedder=self._identity.name,
             fingerprint=self._identity.fingerprint,
-            watermarks=dict(self._memory.watermarks()),
-            weights=_weights_receipt(weights) if weights else None,
+            watermarks=dict(context.watermarks),
+            weights=_weights_receipt(context.weights) if context.weights else None,
             threshold=self._settings.threshold,
-            p=None if self._p == EUCLIDEAN else self._p,
-            half_life=self._memory.half_life_ms / 1000 or None,
+            p=None if context.variant.p == EUCLIDEAN else context.variant.p,
+            half_life=context.half_life_ms / 1000 or None,
             margin=ranking.margin,
             runner_up=runner_up.answer if runner_up else None,
             seconds=time.monotonic() - pending.received,
         )
+
+
+def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:
+    entry = context.index.entry(ranked.row)
+    partition, offset = context.index.entry_id(ranked.row)
+    scores = ranked.scores
+    return Candidate(
+        answer=ranked.answer,
+        scores=Scores(
+            combined=ranked.combined,
+            memory=scores.memory,
+            weights=scores.weights,
+            local=scores.local,
+            words=scores.words,
+        ),
+        entry=Coordinates(partition=partition, offset=offset),
+        text=entry.text,
+        metadata=dict(entry.metadata),
+    )
 
 
 def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:

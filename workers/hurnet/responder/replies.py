@@ -14,13 +14,13 @@ from itertools import takewhile
 import numpy as np
 import structlog
 
-from hurnet.core.rule.rule import Scoring, ranked
+from hurnet.core.rule.rule import ranked
 from hurnet.core.stored.batch import Vectors
 from hurnet.embedding import Rejection, embed
 from hurnet.errors import HurnetError
 from hurnet.ports import Embedder
 from hurnet.responder.judging import Judge
-from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.responder.loaded_contexts import LoadedContext, LoadedContexts
 from hurnet.responder.pending import Pending
 from hurnet.settings.settings import ResponderSettings
 from hurnet_schemas import Answer
@@ -53,15 +53,11 @@ class Reply:
 class Replies:
     """Answers micro-batches of queries out of a `LoadedContexts`. No I/O."""
 
-    def __init__(
-        self, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings, p: float
-    ) -> None:
+    def __init__(self, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> None:
         self._memory = memory
         self._embedder = embedder
-        self._settings = settings
-        self._p = p
         self._most = PART_QUERIES
-        self._judge = Judge(memory, embedder.identity, settings, p)
+        self._judge = Judge(embedder.identity, settings)
 
     def answer(self, batch: Sequence[Pending], until: float = math.inf) -> list[Reply]:
         """One each, in order, of the first queries: of at least one, and then of as many as there is time for
@@ -88,19 +84,22 @@ class Replies:
     def _answer_part(self, batch: Sequence[Pending], until: float) -> list[Reply]:
         """Those before the first that there was no time for."""
         replies: dict[int, Reply] = {}
-        contexts: dict[str, list[int]] = {}
+        by_context: dict[str, list[int]] = {}
         for i, pending in enumerate(batch):
             if answer := self._not_scored(pending):
                 replies[i] = Reply.of(pending, answer)
             elif pending.query:
-                contexts.setdefault(pending.query.context, []).append(i)
-        for context, mine in contexts.items():
+                by_context.setdefault(pending.query.context, []).append(i)
+        for name, places in by_context.items():
             if 0 in replies and time.monotonic() > until:
                 break
-            replies |= zip(mine, self._each_scored(context, [batch[i] for i in mine], until), strict=False)
+            context = self._memory.context(name)  # looked up once for all its queries
+            replies |= zip(
+                places, self._each_scored(context, [batch[i] for i in places], until), strict=False
+            )
         return [replies[i] for i in takewhile(replies.__contains__, range(len(batch)))]
 
-    def _each_scored(self, context: str, batch: Sequence[Pending], until: float) -> list[Reply]:
+    def _each_scored(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
         """Together; one at a time where that fails, so that one poisoned question stops nothing."""
         vectors, failures = embed(self._embedder, [p.query.text for p in batch if p.query])
         sound = [i for i in range(len(batch)) if i not in failures]
@@ -110,7 +109,9 @@ class Replies:
         }
         return [replies[i] for i in takewhile(replies.__contains__, range(len(batch)))]
 
-    def _guarded(self, context: str, batch: Sequence[Pending], vectors: Vectors, until: float) -> list[Reply]:
+    def _guarded(
+        self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
+    ) -> list[Reply]:
         try:
             return self._score(context, batch, vectors, until)
         except HurnetError:
@@ -142,28 +143,22 @@ class Replies:
         reason = f"the context has not reached min_watermarks in time: {waited}"
         return Answer(id=pending.id, outcome="timed-out", reason=reason)
 
-    def _score(self, context: str, batch: Sequence[Pending], vectors: Vectors, until: float) -> list[Reply]:
+    def _score(
+        self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
+    ) -> list[Reply]:
         """Rank the queries of one context together: the first of them, and more while there is time."""
         if not batch:
             return []
         queries = [pending.query for pending in batch if pending.query]
-        weights = self._memory.weights(context)
-        rankings = ranked(
-            [query.text for query in queries],
-            vectors,
-            self._memory.index(context),
-            weights.weights.projection if weights else None,
-            [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries],
-            Scoring(
-                self._memory.sums(context),
-                self._p,
-            ),
-        )
+        own = [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries]
+        # The search is made for all of them together, the words are compared query by query.
+        found = context.nearest(vectors, own)
+        rankings = ranked([query.text for query in queries], found, context.index)
         known = np.any(vectors, axis=1)
         replies: list[Reply] = []
         size = 0
         for pending, query, ranking, embeds in zip(batch, queries, rankings, known, strict=True):
-            answer = self._judge.answer(pending, query, ranking, bool(embeds), weights)
+            answer = self._judge.answer(pending, query, ranking, bool(embeds), context)
             replies.append(Reply.of(pending, answer))
             size += len(replies[-1].value)
             if time.monotonic() > until or size > TURN_BYTES:

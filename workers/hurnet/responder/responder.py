@@ -76,9 +76,10 @@ class Responder:
             settings.solve.half_life_ms,
             settings.responder.threads,
             self._search_device(settings.responder.device),
+            settings.paper.p,
         )
         self._backlog = Backlog(store, self._memory)
-        self._replies = Replies(self._memory, embedder, settings.responder, settings.paper.p)
+        self._replies = Replies(self._memory, embedder, settings.responder)
         self._delivery = Delivery(exchange, settings.kafka, settings.responder)
         self._pending = PendingQueries(settings.responder.wait)
         self._positions = Positions(exchange, store, settings.responder.group, metrics)

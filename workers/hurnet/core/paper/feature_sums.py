@@ -61,7 +61,7 @@ class FeatureSums:
         total = self._totals.get(answer)
         return np.zeros(self.features.size, np.int16) if total is None else total
 
-    def weigh(
+    def predicted(
         self,
         found: Sequence[Matches],
         index: ContextIndex,

@@ -1,21 +1,38 @@
-"""Which answer, and how sure: the one rule that puts the parts together.
+"""Which answer, and how sure: the rule that blends four scores.
 
-Each candidate is an answer of the 256 nearest entries. Four parts speak for it, each in [0, 1]:
+The candidates of a query are the answers of its 256 nearest entries. Each gets four scores, all in [0, 1]:
 
-    memory   cosine of its nearest entry                                                       (eq. 2, 5)
-    weights  ⟨Px, B_a⟩, what the closed form over the whole context predicts                   (eq. 3, 10)
-    local    the sum of its entries' α, the closed form over the neighbourhood             (local_solve.py)
-    words    likeness of the words to its entries among the 64 nearest                         (eq. 1)
+    memory   cosine of the query with the candidate's nearest entry                     (eq. 2, 5)
+    weights  what the closed form over the whole context predicts for the answer        (eq. 3, 10)
+    local    what the closed form over the 256 nearest entries alone predicts for it    (local_solve.py)
+    words    how alike the words of the query and of the candidate's entries are        (eq. 1, scn.py)
 
     evidence = (4 local + 2 weights² + memory + words²) / 8
     combined = (evidence + nearest) / 2,      nearest = cosine of the nearest entry of all
 
-The local solve leads because it holds both where many phrasings share an answer and in a store of many
-kinds. The global weights and the words enter squared: a sure prediction and a nearly literal match count,
-weak ones, which the weights give to frequent answers in a mixed store, and chance gives to any two texts,
-hardly do. `nearest` is the same for all candidates and so orders nothing; it says how far the question is
-from anything known, which is what a threshold for abstaining needs. Without weights their term is left out
-and the rest scaled up."""
+"please switch the lamp on", for example, in a context that knows two answers:
+
+           memory  weights  local  words      evidence                                   combined
+    on      0.90    0.80    0.85   0.80      (3.40 + 1.28 + 0.90 + 0.64) / 8 = 0.78      0.84    the answer
+    off     0.88    0.20    0.15   0.85      (0.60 + 0.08 + 0.88 + 0.72) / 8 = 0.29      0.59    the runner-up
+
+Why this blend (measured: docs/decisions):
+
+- The local score leads. It holds both where many phrasings share an answer and in a store that mixes many
+  kinds of texts, and it needs no solved weights.
+- Weights and words are squared. A sure prediction or a nearly literal match should count, and a weak one
+  hardly: in a mixed store the weights predict a little of every frequent answer, and any two texts have some
+  letters in common.
+- `nearest` is the same for all candidates, so it orders nothing. It says how far the query is from anything
+  known, which is what the threshold for abstaining needs.
+- While a context has no weights, their term is left out and the evidence is divided by 6.
+
+What is exact and what is not: the nearest entries, their order and the ties between them are decided in
+integers, and are the same on every machine. The cosines are the exact ones, rounded once to float64. The
+weights' predictions, the local solve (a float32 product, then LAPACK) and the blend are floating point: two
+machines can differ in the last digits, and so in the answer if two candidates nearly tie. The margin in the
+receipt says how near they were.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,25 +41,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet.core.index.index import ContextIndex, EntryId, Matches
-from hurnet.core.paper.feature_sums import FeatureSums
-from hurnet.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet.core.rule.encoded_words import similarities
 from hurnet.core.rule.local_solve import NEIGHBOURS, local_coefficients
 from hurnet.core.solve.weights import predict
 from hurnet.core.stored.batch import Vectors
 
 COMPARED = 64
-"""Nearest entries whose words are compared; fewer where they and the query are so long that together they
-go beyond `MOST_LETTERS`."""
+"""How many of the nearest entries have their words compared. They are fewer if they and the query are so long
+that together they exceed `MOST_LETTERS`."""
 
 _LOCAL, _WEIGHTS, _MEMORY, _WORDS = 4.0, 2.0, 1.0, 1.0
+"""The factors of the blend."""
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What each part says of a candidate, in [0, 1]; `weights` is None while there are none."""
+    """The four scores of a candidate, in [0, 1]. `weights` is None if the context has no weights yet."""
 
     memory: float
     weights: float | None
@@ -52,7 +69,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class RankedAnswer:
-    """An answer, the row of its entry nearest to the query, and its scores."""
+    """A candidate: an answer, the row of its entry that is nearest to the query, and its scores."""
 
     answer: str
     row: int
@@ -62,42 +79,35 @@ class RankedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Candidates, best first: ties go to the one with the nearer entry, then to the lowest (partition,
-    offset)."""
+    """The candidates of one query, best first. Equal ones stand in the order of their nearest entries, and
+    equally near entries in that of (partition, offset)."""
 
     candidates: tuple[RankedAnswer, ...]
 
     @property
     def best(self) -> RankedAnswer | None:
-        """The answer; None for an empty context, or a query without a vector."""
+        """The answer. None if the context is empty, or the query has no vector."""
         return self.candidates[0] if self.candidates else None
 
     @property
     def runner_up(self) -> RankedAnswer | None:
-        """The second best answer, where there is one."""
+        """The second best candidate, or None."""
         return self.candidates[1] if len(self.candidates) > 1 else None
 
     @property
     def margin(self) -> float | None:
-        """Combined score of the best minus the runner-up's; None where either is missing."""
+        """Combined score of the best candidate minus that of the runner-up. None if either is missing."""
         best, second = self.best, self.runner_up
         return best.combined - second.combined if best and second else None
 
-    def by(self, part: str) -> RankedAnswer | None:
-        """The best candidate by one part alone ("memory", "weights", "local", "words"), or by "combined";
-        None without candidates or where the part is missing."""
-        scored = [(c.combined if part == "combined" else getattr(c.scores, part), c) for c in self.candidates]
-        known = [(score, c) for score, c in scored if score is not None]
+    def by(self, score: str) -> RankedAnswer | None:
+        """The candidate that is best by "memory", "weights", "local" or "words" alone, or by "combined". None
+        if there are no candidates, or they don't have this score."""
+        scored = [
+            (c.combined if score == "combined" else getattr(c.scores, score), c) for c in self.candidates
+        ]
+        known = [(value, candidate) for value, candidate in scored if value is not None]
         return max(known, key=lambda pair: pair[0])[1] if known else None
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """How likeness is taken: weights on kernel features (equations 7, 8) need the context's `sums` of them;
-    with `p` other than 2 entries are compared in ℓp (equation 12), which does not touch the weights."""
-
-    sums: FeatureSums | None = None
-    p: float = EUCLIDEAN
 
 
 def rank(
@@ -106,112 +116,116 @@ def rank(
     index: ContextIndex,
     projection: Floats | None = None,
     exclude: Sequence[EntryId | None] | None = None,
-    scoring: Scoring | None = None,
 ) -> list[Ranking]:
-    """Rank the answers of a context for each query, given its text and its grid row (n, d).
-
-    `projection` is P (d, d) of equation 3, where it has been solved; `exclude` names, for each query, the
-    entry that is the asker's own and must not answer it (equation 5)."""
-    return list(ranked(texts, vectors, index, projection, exclude, scoring))
+    """The ranking of each query, given its text and its grid row, (n, d) int16: `nearest`, then `ranked`."""
+    return list(ranked(texts, nearest(vectors, index, projection, exclude), index))
 
 
-def ranked(
-    texts: Sequence[str],
+def nearest(
     vectors: Vectors,
     index: ContextIndex,
     projection: Floats | None = None,
     exclude: Sequence[EntryId | None] | None = None,
-    scoring: Scoring | None = None,
-) -> Iterator[Ranking]:
-    """As `rank`, one by one: the search is made for all together, but the words of one query may take half a
-    second, and whoever has not that much time for each can stop."""
-    scoring = scoring or Scoring()
-    sums = scoring.sums
-    known = vectors if sums is None else sums.features(vectors)
-    predictions = None if projection is None else predict(projection, known)
-    here = predictions if sums is None else None
-    found = index.search(mapped_queries(vectors, scoring.p), NEIGHBOURS, here, exclude)
-    if predictions is not None and sums is not None:
-        found = sums.weigh(found, index, predictions, exclude)
+) -> list[Matches]:
+    """The 256 nearest entries of each query (n, d), by exact search, and what the weights predict for them.
+
+    `projection` is P (d, d) of equation 3; without it nothing is predicted. `exclude` names, for each query,
+    the asker's own entry, which must not answer it (equation 5). Raises ValueError if the vectors do not fit
+    the index or leave the grid."""
+    predictions = None if projection is None else predict(projection, vectors)
+    return index.search(vectors, NEIGHBOURS, predictions, exclude)
+
+
+def ranked(texts: Sequence[str], found: Sequence[Matches], index: ContextIndex) -> Iterator[Ranking]:
+    """The ranking of each query, given its text and its nearest entries.
+
+    They come one by one: to compare the words of one query may take half a second, and a caller that has not
+    that much time for each of them can stop."""
     for text, matches in zip(texts, found, strict=True):
         yield _rank(text, matches, index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
-    """The parts of all candidates at once, each (answers,), in the order of their nearest entries."""
+class _CandidateScores:
+    """The scores of all candidates of a query, each (candidates,), in the order of their nearest entries."""
 
     memory: Floats
     weights: Floats | None
     local: Floats
     words: Floats
 
-    def at(self, i: int) -> Scores:
-        weights = None if self.weights is None else float(self.weights[i])
-        return Scores(float(self.memory[i]), weights, float(self.local[i]), float(self.words[i]))
+    def of(self, candidate: int) -> Scores:
+        weights = None if self.weights is None else float(self.weights[candidate])
+        return Scores(
+            float(self.memory[candidate]), weights, float(self.local[candidate]), float(self.words[candidate])
+        )
 
     def combined(self) -> Floats:
         evidence = _LOCAL * self.local + _MEMORY * self.memory + _WORDS * self.words**2
-        total = _LOCAL + _MEMORY + _WORDS
+        factors = _LOCAL + _MEMORY + _WORDS
         if self.weights is not None:
-            evidence, total = evidence + _WEIGHTS * self.weights**2, total + _WEIGHTS
-        combined: Floats = (evidence / total + self.memory[0]) / 2
+            evidence, factors = evidence + _WEIGHTS * self.weights**2, factors + _WEIGHTS
+        # Candidate 0 is the answer of the nearest entry, so its memory is the cosine of the nearest of all.
+        combined: Floats = (evidence / factors + self.memory[0]) / 2
         return combined
 
 
 def _rank(text: str, matches: Matches, index: ContextIndex) -> Ranking:
     if not len(matches.rows):
         return Ranking(())
-    ids = index.answer_ids(matches.rows)
-    first, numbers = _by_first_place(ids)
-    words = _words(text, matches, index, numbers)
-    columns = _columns(matches, index, numbers, words)
-    combined = columns.combined()
+    answer_ids = index.answer_ids(matches.rows)  # (matches,)
+    first, candidate_of = _candidates(answer_ids)
+    scores = _scores(text, matches, index, first, candidate_of)
+    combined = scores.combined()
+    # The sort is stable: equal candidates stay in the order of their nearest entries.
+    order = np.argsort(-combined, kind="stable").tolist()
+    answers = (index.answers[answer_ids[first[i]]] for i in order)
+    rows = matches.rows[first].tolist()
     return Ranking(
         tuple(
-            RankedAnswer(
-                index.answers[ids[first[i]]], int(matches.rows[first[i]]), columns.at(i), float(combined[i])
-            )
-            for i in np.argsort(-combined, kind="stable").tolist()
+            RankedAnswer(answer, rows[i], scores.of(i), float(combined[i]))
+            for i, answer in zip(order, answers, strict=True)
         )
     )
 
 
-def _by_first_place(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each distinct id comes first, ascending; for every element, its id's number in that order."""
-    _, places, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    order = np.argsort(places)
+def _candidates(answer_ids: Integers) -> tuple[Integers, Integers]:
+    """Number the distinct answers in the order in which they first occur among the matches.
+
+    Returns the match at which each candidate occurs first, which is its nearest, (candidates,) ascending; and
+    the candidate of each match, (matches,). For the ids 7 3 7 9: (0 1 3) and (0 1 0 2)."""
+    _, first_places, by_id = np.unique(answer_ids, return_index=True, return_inverse=True)
+    order = np.argsort(first_places)  # np.unique sorts by id; candidates are sorted by nearness
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
-    return places[order], number[inverse]
+    return first_places[order], number[by_id]
 
 
-def _words(text: str, matches: Matches, index: ContextIndex, numbers: NDArray[np.int64]) -> Floats:
-    """Equation 1 by answer, given for every match the number of its answer."""
-    compared = [index.text(row) for row in matches.rows[:COMPARED].tolist()]
-    alike = similarities(text, compared)
-    words = np.zeros(numbers.max() + 1)
-    np.maximum.at(words, numbers[: len(alike)], alike)
-    return words
-
-
-def _columns(
-    matches: Matches,
-    index: ContextIndex,
-    numbers: NDArray[np.int64],
-    words: Floats,
-) -> _Columns:
-    """The parts of each answer, given for every match the number of its answer."""
-    _, first = np.unique(numbers, return_index=True)
-    alpha = local_coefficients(index.vectors(matches.rows), matches.cosines, index.counts(matches.rows))
-    return _Columns(
-        memory=_unit(matches.cosines[first]),
-        weights=None if matches.predicted is None else _unit(matches.predicted[first]),
-        local=_unit(np.bincount(numbers, weights=alpha).astype(np.float64)),
-        words=words,
+def _scores(
+    text: str, matches: Matches, index: ContextIndex, first: Integers, candidate_of: Integers
+) -> _CandidateScores:
+    alpha = local_coefficients(  # (matches,)
+        index.vectors(matches.rows), matches.cosines, index.counts(matches.rows)
+    )
+    return _CandidateScores(
+        memory=_clipped(matches.cosines[first]),
+        # All entries of an answer have the same prediction: that of the answer.
+        weights=None if matches.predicted is None else _clipped(matches.predicted[first]),
+        local=_clipped(np.bincount(candidate_of, weights=alpha).astype(np.float64)),
+        words=_words(text, matches, index, candidate_of),
     )
 
 
-def _unit(x: Floats) -> Floats:
-    unit: Floats = np.clip(x, 0.0, 1.0)
-    return unit
+def _words(text: str, matches: Matches, index: ContextIndex, candidate_of: Integers) -> Floats:
+    """Equation 1, (candidates,): the most that an entry of the candidate has; 0 if none was compared."""
+    compared = [index.text(row) for row in matches.rows[:COMPARED].tolist()]
+    alike = similarities(text, compared)  # of the first ones that MOST_LETTERS allows
+    words = np.zeros(candidate_of.max() + 1)
+    np.maximum.at(words, candidate_of[: len(alike)], alike)
+    return words
+
+
+def _clipped(scores: Floats) -> Floats:
+    """Least squares may predict a little less than 0 or more than 1."""
+    clipped: Floats = np.clip(scores, 0.0, 1.0)
+    return clipped
