@@ -13,7 +13,10 @@ import redis
 from hurnet.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore, connect
 from hurnet.ports import EntryStore, LeaseStore, WeightsStore
 from hurnet.settings.settings import RedisSettings
-from tests.memory.stores import Data, MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.redis import Data, MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 
 
 class Stores(Protocol):
@@ -37,7 +40,7 @@ class Stores(Protocol):
 
 class MemoryStores:
     def __init__(self) -> None:
-        self.server = MemoryServer()
+        self.server = MemoryRedis()
 
     def context(self) -> EntryStore:
         return MemoryEntryStore(self.server)

@@ -31,7 +31,10 @@ from hurnet.ports import (
     Source,
 )
 from hurnet.settings.settings import KafkaSettings, ResponderSettings
-from tests.memory.log import MemoryExchange, MemoryLog, MemorySink, MemorySource
+from tests.memory.exchange import MemoryExchange
+from tests.memory.kafka import MemoryKafka
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
 
 SECONDS = 30.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
 Reset = Literal["earliest", "none"]
@@ -53,7 +56,7 @@ class Broker(Protocol):
 
 class InMemory:
     def __init__(self) -> None:
-        self._log = MemoryLog()
+        self._log = MemoryKafka()
 
     def create(self, topic: str, partitions: int) -> None:
         self._log.create(topic, partitions)

@@ -32,7 +32,9 @@ from hurnet.settings.settings import (
     Settings,
 )
 from hurnet_schemas import Answer, Query, TextEvent
-from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.unit.test_responder import EMBEDDER, PAIRS
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
@@ -47,7 +49,7 @@ class Place:
 
     bootstrap: str
     name: str
-    server: MemoryServer = field(default_factory=MemoryServer)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
         topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "dead_letters")}

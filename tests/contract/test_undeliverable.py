@@ -21,7 +21,8 @@ from hurnet.settings.settings import KafkaSettings, ResponderSettings, Settings
 from hurnet_schemas import Answer, Query
 from tests.cluster import KafkaCluster
 from tests.contract.test_kafka_faults import read_all
-from tests.memory.stores import MemoryEntryStore, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.stand_ins import password_broker
 from tests.unit.test_responder import EMBEDDER, PAIRS, World
 

@@ -35,8 +35,11 @@ from hurnet.solver import solver as solver_module
 from hurnet.solver.learning import pairs
 from hurnet.solver.solver import Solver
 from hurnet_schemas import Answer, Query, TextEvent
-from tests.memory.log import MemoryExchange, MemoryLog
-from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.exchange import MemoryExchange
+from tests.memory.kafka import MemoryKafka
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.unit.test_unlearning import DIMENSION, EMBEDDER, World, turn
 from tests.unit.test_verification import MemoryHistory
 
@@ -71,7 +74,7 @@ class AgedWorld(World):
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.log = MemoryLog(self.clock)
+        self.log = MemoryKafka(self.clock)
         super().__post_init__()
         for topic in ("queries", "answers"):
             self.log.create(topic, partitions=1)

@@ -10,7 +10,8 @@ from hurnet.core.stored.batch import MOST_TARGETS, Deletion
 from hurnet.ports import Checkpoint, DeletionAudit, Outgoing, Record
 from hurnet.records import parse_record
 from hurnet.terminal.deleting import Wanted, follow
-from tests.memory.stores import MemoryServer, MemoryWeightsStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 
 
 def unlearned(partition: int, offset: int, entries: int = 1) -> DeletionAudit:
@@ -67,7 +68,7 @@ def test_an_entry_beyond_the_end_is_refused() -> None:
 
 
 def test_only_the_audits_asked_for_are_read_and_what_is_late_is_not_settled() -> None:
-    server = MemoryServer()
+    server = MemoryRedis()
     store = MemoryWeightsStore(server)
     store.claim("solver")
     done = [unlearned(0, 7), unlearned(1, 3, 0), unlearned(0, 8, 5)]

@@ -14,14 +14,14 @@ from hurnet.operations import dead_letter_reader
 from hurnet.operations.dead_letter_reader import Found, Letters, Wanted, again
 from hurnet.ports import OffsetRange, Outgoing, Record
 from hurnet_schemas import DeadLetter
-from tests.memory.log import MemoryLog
+from tests.memory.kafka import MemoryKafka
 
 
 @dataclass
 class TopicHistory:
     """`History` of one topic in memory, in blocks of three."""
 
-    log: MemoryLog
+    log: MemoryKafka
     topic: str
 
     def offset_ranges(self) -> dict[int, OffsetRange]:
@@ -41,7 +41,7 @@ class TopicHistory:
 class World:
     """A log of texts and what was put aside of it."""
 
-    log: MemoryLog = field(default_factory=lambda: MemoryLog(now=count(1_000).__next__))
+    log: MemoryKafka = field(default_factory=lambda: MemoryKafka(now=count(1_000).__next__))
 
     def __post_init__(self) -> None:
         for topic in ("texts", "letters"):

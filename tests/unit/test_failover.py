@@ -11,11 +11,11 @@ from hurnet.core.stored.batch import NOTHING
 from hurnet.responder import responder as responder_module
 from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
-from tests.memory.stores import Data, MemoryServer
+from tests.memory.redis import Data, MemoryRedis
 from tests.unit import test_ingest, test_responder, test_solver
 
 
-def fail_over(server: MemoryServer, held: Data) -> None:
+def fail_over(server: MemoryRedis, held: Data) -> None:
     server.data = copy.deepcopy(held)
     server.incarnation = "another server's"
 

@@ -22,8 +22,13 @@ from hurnet.ports import Outgoing
 from hurnet.responder.responder import Responder
 from hurnet.settings.settings import Settings
 from hurnet_schemas import Answer, DeadLetter
-from tests.memory.log import MemoryExchange, MemoryLog, MemorySink, MemorySource
-from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.exchange import MemoryExchange
+from tests.memory.kafka import MemoryKafka
+from tests.memory.redis import MemoryRedis
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
+from tests.memory.weights_store import MemoryWeightsStore
 
 RECORDS = 80_000
 QUERIES = 20_000
@@ -126,15 +131,15 @@ def hostile(topic: str, valid: dict[str, object], count: int, r: random.Random) 
         yield Outgoing(topic, spoilt(valid, r), key, headers, partition=0, timestamp_ms=r.choice(ODD_TIMES))
 
 
-def log_of(*messages: Outgoing) -> MemoryLog:
-    log = MemoryLog()
+def log_of(*messages: Outgoing) -> MemoryKafka:
+    log = MemoryKafka()
     for topic in TOPICS:
         log.create(topic)
     log.append(messages)
     return log
 
 
-def letters(log: MemoryLog) -> list[DeadLetter]:
+def letters(log: MemoryKafka) -> list[DeadLetter]:
     """All dead letters, each small."""
     raw = [record.value for record in log.records("dead-letters")]
     assert max(map(len, filter(None, raw)), default=0) < 20_000
@@ -151,7 +156,7 @@ def whole(store: MemoryEntryStore) -> Iterator[Batch]:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_record_is_in_the_context_or_has_one_dead_letter(seed: int) -> None:
     log = log_of(*hostile("texts", TEXT, RECORDS // 4, random.Random(seed)))
-    store = MemoryEntryStore(MemoryServer())
+    store = MemoryEntryStore(MemoryRedis())
     settings = Settings.model_validate(
         {"ingest": {"poll": 0.0, "dead_letters_in_a_row": 10**6, "dead_letters_share": 1}}
     )
@@ -175,7 +180,7 @@ def test_every_query_has_one_answer(seed: int) -> None:
     ]
     log = log_of(*taught, *hostile("queries", QUERY, QUERIES // 4, random.Random(seed)))
     server, settings = (
-        MemoryServer(),
+        MemoryRedis(),
         Settings.model_validate({"ingest": {"poll": 0.0}, "responder": {"poll": 0.0, "wait": 0.001}}),
     )
     store = MemoryEntryStore(server)

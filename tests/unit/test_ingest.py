@@ -20,8 +20,11 @@ from hurnet.metrics import Metrics
 from hurnet.ports import POLL_BYTES, Appended, Embedder, Fault, Outgoing, Refused
 from hurnet.settings.settings import IngestSettings, Settings
 from hurnet_schemas import DeadLetter, TextEvent
-from tests.memory.log import MemoryLog, MemorySink, MemorySource
-from tests.memory.stores import MemoryEntryStore, MemoryServer
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.kafka import MemoryKafka
+from tests.memory.redis import MemoryRedis
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
 
 EMBEDDER = HashedText(32)
 
@@ -33,8 +36,8 @@ UNREADABLE = Fault("unreadable", "damaged", 0, 9, b"excerpt", "s")
 class World:
     """A broker, a store, and ingest workers between them."""
 
-    log: MemoryLog = field(default_factory=MemoryLog)
-    server: MemoryServer = field(default_factory=MemoryServer)
+    log: MemoryKafka = field(default_factory=MemoryKafka)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
     embedder: Embedder = EMBEDDER
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -223,7 +226,7 @@ def test_a_store_that_was_wiped_is_refused_when_the_topic_cannot_fill_it_again()
         turn(first)
         first.drain()
     world.log.delete_before("texts", 0, 6)
-    world.server = MemoryServer()
+    world.server = MemoryRedis()
     with pytest.raises(StoreGap, match="begins at offset 6, but the context needs 0"):
         turn(world.worker())
 
@@ -369,7 +372,7 @@ def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:
 class FailsAtFirst(MemoryEntryStore):
     """Each kind of call fails the first time, once the shards are placed."""
 
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: MemoryRedis) -> None:
         super().__init__(server)
         self.failed: set[str] = set()
 
@@ -504,7 +507,7 @@ def test_records_as_large_as_can_be_are_put_aside_with_small_letters() -> None:
 
 def test_a_topic_of_dead_letters_that_takes_none_is_configuration() -> None:
     world = World()
-    world.log.max_message["dead-letters"] = 100
+    world.log.max_message_bytes["dead-letters"] = 100
     world.send(b"not json")
     with pytest.raises(ConfigurationError, match="can't be delivered"):
         turn(world.worker())

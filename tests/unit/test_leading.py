@@ -22,7 +22,9 @@ from hurnet.solver.leading import Leading
 from hurnet.solver.portions import in_turn, split
 from hurnet.solver.solver import Solver
 from hurnet.solver.unsolved import Unsolved
-from tests.memory.stores import MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.unit.test_solver import World, pairs
 
 LEASE = 0.4
@@ -33,12 +35,12 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.01)
 
 
-def leading(server: MemoryServer, owner: str, patience: float = 60.0) -> Leading:
+def leading(server: MemoryRedis, owner: str, patience: float = 60.0) -> Leading:
     return Leading(MemoryLeaseStore(server), "solver", owner, LEASE, patience)
 
 
 def test_while_a_piece_of_work_takes_long_the_lease_is_kept_and_told() -> None:
-    server, beats = MemoryServer(), list[float]()
+    server, beats = MemoryRedis(), list[float]()
     first, second = leading(server, "first"), leading(server, "second")
     first.beat = lambda: beats.append(time.monotonic())
     assert first.leads()
@@ -55,7 +57,7 @@ def test_while_a_piece_of_work_takes_long_the_lease_is_kept_and_told() -> None:
 
 
 def test_work_that_hangs_loses_the_lease_when_patience_ends() -> None:
-    server, beats = MemoryServer(), list[float]()
+    server, beats = MemoryRedis(), list[float]()
     first, second = leading(server, "first", patience=2 * LEASE), leading(server, "second")
     first.beat = lambda: beats.append(time.monotonic())
     assert first.leads()
@@ -70,7 +72,7 @@ def test_work_that_hangs_loses_the_lease_when_patience_ends() -> None:
 
 
 def test_work_that_gets_on_keeps_the_lease_for_longer_than_its_patience() -> None:
-    server = MemoryServer()
+    server = MemoryRedis()
     first, second = leading(server, "first", patience=2 * LEASE), leading(server, "second")
     assert first.leads()
     with first.at_work():
@@ -92,7 +94,7 @@ class Unreachable(MemoryLeaseStore):
 
 
 def test_a_lease_that_can_t_be_renewed_for_a_moment_is_tried_again() -> None:
-    server = MemoryServer()
+    server = MemoryRedis()
     store = Unreachable(server)
     first = Leading(store, "solver", "first", 1.5, 60.0)
     assert first.leads()
@@ -105,7 +107,7 @@ def test_a_lease_that_can_t_be_renewed_for_a_moment_is_tried_again() -> None:
 
 
 def test_no_thread_outlives_the_work() -> None:
-    first = leading(MemoryServer(), "first")
+    first = leading(MemoryRedis(), "first")
     assert first.leads()
     for _ in range(20):
         with first.at_work():

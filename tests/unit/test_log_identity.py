@@ -11,7 +11,7 @@ from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import ForeignLog, StoreGap, StoreReplaced
 from hurnet.ports import Record
 from hurnet_schemas import Query
-from tests.memory.stores import MemoryServer
+from tests.memory.redis import MemoryRedis
 from tests.unit import test_responder as responding
 from tests.unit.test_ingest import World, numbered, turn
 
@@ -142,7 +142,7 @@ def test_nothing_is_written_to_a_store_that_was_emptied_under_a_worker() -> None
     world = taught()
     worker = world.worker()
     turn(worker, 3)
-    world.server.data = MemoryServer().data
+    world.server.data = MemoryRedis().data
     world.send(*numbered(10, 20))
     with pytest.raises(StoreReplaced):
         turn(worker)
@@ -157,7 +157,7 @@ def test_an_idle_worker_notices_too(monkeypatch: pytest.MonkeyPatch) -> None:
     world = taught()
     worker = world.worker()
     turn(worker, 3)
-    world.server.data = MemoryServer().data
+    world.server.data = MemoryRedis().data
     monkeypatch.setattr("hurnet.ingest.placing.CHECK_INTERVAL_S", 0.0)
     with pytest.raises(StoreReplaced):
         turn(worker)
@@ -208,7 +208,7 @@ def test_a_responder_notices_a_store_that_was_emptied() -> None:
     world.teach(*responding.PAIRS)
     worker = world.responder()
     responding.turn(worker)
-    world.server.data = MemoryServer().data
+    world.server.data = MemoryRedis().data
     world.ask(Query(text="will it rain"))
     with pytest.raises(StoreReplaced):
         responding.turn(worker)

@@ -20,8 +20,8 @@ from hurnet.responder.backlog import Backlog
 from hurnet.responder.loaded_contexts import LoadedContexts
 from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
-from tests.memory import stores as memory_module
-from tests.memory.stores import MemoryEntryStore
+from tests.memory import shard as shard_module
+from tests.memory.entry_store import MemoryEntryStore
 from tests.unit import test_responder as asked
 from tests.unit.test_unlearning import DIMENSION, EMBEDDER, Follower, World, assert_never_seen, turn
 from tests.unit.test_verification import whole
@@ -32,7 +32,7 @@ ROWS = 23
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three entries, and time for one of them in each step."""
-    monkeypatch.setattr(memory_module, "MOST_TARGETS", 3)
+    monkeypatch.setattr(shard_module, "MOST_TARGETS", 3)
     monkeypatch.setattr(ingest_module, "DELETION_S", 0.0)
     monkeypatch.setattr(solver_module, "TURN_S", 0.0)
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
@@ -58,7 +58,7 @@ def test_ingest_does_a_part_a_step_and_another_goes_on_after_it() -> None:
     world.send("text that comes later", "answer", key="k")
     world.send("text in the other shard", "another", partition=1)
     one = world.ingest()
-    while not world.server.data.shards[0].begun:
+    while not world.server.data.shards[0].unfinished:
         turn(one)
     parts = len(world.server.data.shards[0].parts[ROWS])
     assert world.server.data.shards[0].state.watermark == ROWS - 1

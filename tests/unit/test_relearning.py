@@ -19,7 +19,10 @@ from hurnet.metrics import Metrics
 from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
-from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.unit.test_unlearning import CONTEXTS, DIMENSION, EMBEDDER, LosesSaves, World, turn
 
 
@@ -46,7 +49,7 @@ class Killed(Exception):
 class Interrupted(MemoryEntryStore):
     """Something happens before it erases, and it may be killed before or after."""
 
-    def __init__(self, server: MemoryServer, meanwhile: Callable[[], object], dies: str = "") -> None:
+    def __init__(self, server: MemoryRedis, meanwhile: Callable[[], object], dies: str = "") -> None:
         super().__init__(server)
         self.meanwhile, self.dies = meanwhile, dies
 

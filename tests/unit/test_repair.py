@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hurnet.core.stored.batch import NOTHING, Entry
 from hurnet.operations.repair import Comparison
 from hurnet_schemas import TextEvent
-from tests.memory.log import MemorySink
-from tests.memory.stores import MemoryEntryStore, MemoryServer
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.sink import MemorySink
 from tests.unit.test_ingest import World, numbered, turn
 from tests.unit.test_verification import MemoryHistory
 
@@ -30,7 +31,7 @@ def repaired(world: World, same_topic: bool, after: int = NOTHING) -> tuple[int,
     parts = [part for p in store.states() for part in comparison.lacking(p, after)]
     for part in parts:
         MemorySink(world.log).send(part.messages)
-    world.server = MemoryServer()
+    world.server = MemoryRedis()
     world.log.group("texts", "ingest").committed.clear()
     filled(world)
     return sum(part.texts for part in parts), sum(part.deletions for part in parts)

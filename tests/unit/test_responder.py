@@ -36,8 +36,11 @@ from hurnet.ports import Appended, Embedder, Fault, Headers, Outgoing, Published
 from hurnet.responder.responder import Responder
 from hurnet.settings.settings import PaperSettings, ResponderSettings, Settings
 from hurnet_schemas import Answer, Coordinates, DeadLetter, Query, Receipt
-from tests.memory.log import MemoryExchange, MemoryLog
-from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.exchange import MemoryExchange
+from tests.memory.kafka import MemoryKafka
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 
 EMBEDDER = HashedText(128)
 PAIRS = [
@@ -53,8 +56,8 @@ PAIRS = [
 class World:
     """A broker, a context, and responders between them."""
 
-    log: MemoryLog = field(default_factory=MemoryLog)
-    server: MemoryServer = field(default_factory=MemoryServer)
+    log: MemoryKafka = field(default_factory=MemoryKafka)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
     embedder: Embedder = EMBEDDER
 
     def __post_init__(self) -> None:

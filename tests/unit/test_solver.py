@@ -24,7 +24,10 @@ from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
 from hurnet.solver import publishing
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
-from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
 
 EMBEDDER = HashedText(16)
 
@@ -38,7 +41,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 class World:
     """A context, and solvers at it."""
 
-    server: MemoryServer = field(default_factory=MemoryServer)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
         self.store = MemoryEntryStore(self.server)
@@ -299,7 +302,7 @@ def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pyte
 
 
 def test_it_waits_for_a_context_to_be_begun() -> None:
-    server = MemoryServer()
+    server = MemoryRedis()
     stores = (MemoryEntryStore(server), MemoryWeightsStore(server), MemoryLeaseStore(server))
     solver = Solver(*stores, Settings(), Metrics())
     solver.step()

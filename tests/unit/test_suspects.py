@@ -23,8 +23,13 @@ from hurnet.responder.responder import Responder
 from hurnet.settings.settings import IngestSettings, ResponderSettings, Settings
 from hurnet.suspects import ATTEMPTS, PROBE
 from hurnet_schemas import Answer, DeadLetter, Query, TextEvent
-from tests.memory.log import MemoryExchange, MemoryLog, MemorySink, MemorySource
-from tests.memory.stores import MemoryEntryStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.exchange import MemoryExchange
+from tests.memory.kafka import MemoryKafka
+from tests.memory.redis import MemoryRedis
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
+from tests.memory.weights_store import MemoryWeightsStore
 
 PARTITIONS = 2
 BATCH = 4
@@ -56,7 +61,7 @@ class Deadly:
 class Store(MemoryEntryStore):
     """Counts its calls of the guard, and does `before` one of these and of the appends."""
 
-    def __init__(self, server: MemoryServer, before: Callable[[str], None]) -> None:
+    def __init__(self, server: MemoryRedis, before: Callable[[str], None]) -> None:
         super().__init__(server)
         self._before = before
 
@@ -88,8 +93,8 @@ class Turns(Protocol):
 @dataclass
 class World:
     embedder: Deadly = field(default_factory=lambda: Deadly("poison"))
-    log: MemoryLog = field(default_factory=MemoryLog)
-    server: MemoryServer = field(default_factory=MemoryServer)
+    log: MemoryKafka = field(default_factory=MemoryKafka)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
     calls: Counter[str] = field(default_factory=Counter)
     before: Callable[[str], None] = never
 

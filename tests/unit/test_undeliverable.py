@@ -39,7 +39,7 @@ def outcomes(world: World) -> dict[str, str]:
 @pytest.mark.parametrize("topic", ["answers", "answers-mine"])
 def test_an_answer_that_the_topic_finds_too_large_is_rejected_alone(bad: tuple[int, ...], topic: str) -> None:
     world = World()
-    world.log.max_message[topic] = 6_000
+    world.log.max_message_bytes[topic] = 6_000
     asked(world, *bad, headers=TO_MINE if topic == "answers-mine" else ())
     turn(world.responder(threshold=0, wait=0), 200)
     expected = {f"q{i}": "rejected" if i in bad else "answered" for i in range(20)}
@@ -242,7 +242,7 @@ def test_whichever_are_bad_each_query_is_answered_once(
     if silent:
         refusing(responder, [f'"q{i}"'.encode() for i in bad])
     else:
-        world.log.max_message["answers"] = 6_000
+        world.log.max_message_bytes["answers"] = 6_000
     world.log.fail(aborts)
     with capture_logs():
         for _ in range(50):

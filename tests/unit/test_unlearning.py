@@ -24,8 +24,13 @@ from hurnet.settings.settings import IngestSettings, Settings, SolveSettings
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
 from hurnet_schemas import TextEvent
-from tests.memory.log import MemoryLog, MemorySink, MemorySource
-from tests.memory.stores import MemoryEntryStore, MemoryLeaseStore, MemoryServer, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.kafka import MemoryKafka
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
+from tests.memory.weights_store import MemoryWeightsStore
 
 EMBEDDER = HashedText(32)
 DIMENSION = EMBEDDER.identity.dimension
@@ -77,8 +82,8 @@ class LosesSaves(MemoryWeightsStore):
 class World:
     """A broker, a store, and workers between them."""
 
-    log: MemoryLog = field(default_factory=MemoryLog)
-    server: MemoryServer = field(default_factory=MemoryServer)
+    log: MemoryKafka = field(default_factory=MemoryKafka)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):
@@ -165,7 +170,7 @@ class World:
 class Follower:
     """A responder's memory."""
 
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: MemoryRedis) -> None:
         self.memory = LoadedContexts(DIMENSION)
         self.store = MemoryEntryStore(server)
 

@@ -16,8 +16,9 @@ from hurnet.errors import StoreGap
 from hurnet.operations.verification import Proof, ShardProof, Verification
 from hurnet.ports import OffsetRange, Record
 from hurnet.solver import solver as solver_module
-from tests.memory.log import MemoryLog
-from tests.memory.stores import MemoryEntryStore, MemoryWeightsStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.kafka import MemoryKafka
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.unit.test_unlearning import EMBEDDER, Schedule, World
 
 
@@ -29,7 +30,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 class MemoryHistory:
     """`History` of the topic of texts, in blocks of three."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: MemoryKafka) -> None:
         self.log = log
 
     def offset_ranges(self) -> dict[int, OffsetRange]:

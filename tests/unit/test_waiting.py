@@ -11,8 +11,9 @@ from hurnet.ingest.waiting import LEAST_BYTES, Waiting
 from hurnet.ports import Record
 from hurnet.settings.settings import IngestSettings, Settings
 from hurnet_schemas import TextEvent
-from tests.memory.log import MemorySink, MemorySource
-from tests.memory.stores import MemoryEntryStore
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
 from tests.unit.test_ingest import EMBEDDER, World, turn
 
 

@@ -1,0 +1,263 @@
+"""The in-memory twin of `RedisEntryStore`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence, Set
+
+from hurnet.core.formats import STORE, NewerFormat, check_format
+from hurnet.core.shares import Shares
+from hurnet.core.stored.batch import (
+    NOTHING,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+)
+from hurnet.core.stored.codec import bare, beyond, check, check_deletion
+from hurnet.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
+from hurnet.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
+from tests.memory.redis import MemoryRedis, Working
+from tests.memory.shard import Shard
+
+_REPLACED = "the context is not the one that was opened here: it was deleted or begun anew"
+
+
+class MemoryEntryStore:
+    """Fills `hurnet.ports.EntryStore`."""
+
+    def __init__(self, redis: MemoryRedis | None = None) -> None:
+        self._redis = redis or MemoryRedis()
+        self._shares = Shares()
+        self._identity: EmbedderIdentity | None = None
+        self._epoch = ""
+
+    def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
+        with self._redis.changed:
+            data = self._redis.data
+            if data.identity is None:
+                data.identity, data.epoch = identity, secrets.token_hex(8)
+            stored = data.identity
+            self._check_formats(writing)
+            if (stored.fingerprint, stored.dimension) != (identity.fingerprint, identity.dimension):
+                raise EmbedderMismatch(f"the context was made by {stored}, and this is {identity}")
+            self._identity, self._epoch = stored, data.epoch
+
+    def incarnation(self) -> str:
+        return self._redis.incarnation
+
+    def identity(self) -> EmbedderIdentity | None:
+        with self._redis.changed:
+            self._check()
+            return self._opened() if self._redis.data.identity else None
+
+    def log(self) -> LogIdentity | None:
+        return self._redis.data.log
+
+    def bind(self, log: LogIdentity) -> LogIdentity:
+        with self._redis.changed:
+            self._opened()
+            self._check()
+            self._redis.data.log = self._redis.data.log or log
+            return self._redis.data.log
+
+    def states(self) -> Mapping[int, ShardState]:
+        with self._redis.changed:
+            self._check()
+            return {partition: self.state(partition) for partition in sorted(self._redis.data.shards)}
+
+    def state(self, partition: int) -> ShardState:
+        self._check()
+        shard = self._redis.data.shards.get(partition)
+        if shard and self._epoch not in ("", shard.state.epoch):
+            raise StoreReplaced(_REPLACED)
+        return shard.state if shard else ShardState()
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        with self._redis.changed:
+            check(batch, self._opened().dimension, expected)
+            self._check_formats(writing=True)
+            state = self.state(batch.partition)
+            if state.watermark != expected:
+                return Refused(state)
+            shard = self._shard(batch.partition, state)
+            shard.finish_before(batch.watermark + 1, self._opened().dimension)
+            shard.append(batch)
+            rows = state.rows + len(batch.entries)
+            shard.state = ShardState(batch.watermark, rows, self._epoch, batch.anchor or state.anchor)
+            self._redis.changed.notify_all()
+            return Appended(shard.state)
+
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
+        with self._redis.changed:
+            check_deletion(partition, deletion, expected)
+            dimension = self._opened().dimension
+            self._check_formats(writing=True)
+            state = self.state(partition)
+            if state.watermark != expected:
+                return Refused(state)
+            shard = self._shard(partition, state)
+            shard.finish_before(deletion.offset, dimension)
+            if not shard.delete(deletion, dimension):
+                return Unfinished(state)
+            anchor = deletion.anchor or state.anchor
+            shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor)
+            if deletion.drops:
+                self._release({deletion.context or ""})
+            self._redis.changed.notify_all()
+            return Appended(shard.state)
+
+    def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+        with self._redis.changed:
+            return self._redis.data.shards[partition].parts[offset][number - 1]
+
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        with self._redis.changed:
+            self._check()
+            names = self._redis.data.contexts
+            for context in sorted(contexts - names)[: max(0, limit - len(names))]:
+                names.add(context)
+            return contexts & names
+
+    def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
+        self._check()
+        self._redis.data.progress.setdefault(group, {}).update(committed)
+
+    def progress(self, group: str) -> Mapping[int, Committed]:
+        return dict(self._redis.data.progress.get(group, {}))
+
+    def enter(self, role: str, owner: str, partitions: frozenset[int]) -> Mapping[int, str]:
+        working = {partition: self._working(role, partition) for partition in partitions}
+        not_left = {p: each.record for p, each in working.items() if each.owner not in ("", owner)}
+        for each in working.values():
+            each.owner = owner
+            each.excuse(owner)
+        return not_left
+
+    def leave(self, role: str, owner: str, partitions: frozenset[int]) -> None:
+        for working in [self._working(role, partition) for partition in partitions]:
+            working.owner = "" if working.owner == owner else working.owner
+            working.excuse(owner)
+
+    def attempt(self, role: str, owner: str, partition: int, record: str) -> int:
+        working = self._working(role, partition)
+        if working.record != record:
+            working.record, working.attempts, working.noted_by = record, 0, ""
+        if working.noted_by != owner:
+            working.attempts, working.noted_by = working.attempts + 1, owner
+        return working.attempts
+
+    def _working(self, role: str, partition: int) -> Working:
+        with self._redis.changed:
+            self._opened()
+            self._check()
+            return self._redis.data.working.setdefault((role, partition), Working())
+
+    def contexts(self) -> frozenset[str]:
+        with self._redis.changed:
+            used = (entry.context for s in self._redis.data.shards.values() for entry in s.entries())
+            return frozenset(self._redis.data.contexts).union(used)
+
+    def holdings(self) -> Mapping[int, Mapping[str, Holding]]:
+        with self._redis.changed:
+            shards = self._redis.data.shards.items()
+            return {p: {name: shard.holding(name) for name in sorted(shard.first)} for p, shard in shards}
+
+    def pending_erasures(self) -> Mapping[int, int]:
+        with self._redis.changed:
+            return {p: len(shard.pending) for p, shard in self._redis.data.shards.items()}
+
+    def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
+        if max_batches < 1:
+            raise ValueError(f"max_batches must be at least 1, not {max_batches}")
+        with self._redis.changed:
+            dimension = self._opened().dimension
+            self._check_formats()
+            self._redis.changed.wait_for(lambda: self._more(positions), block_s)
+            self._check()
+            states = self.states()
+            behind = {p for p, state in states.items() if state.watermark > positions.get(p, NOTHING)}
+            batches: list[Batch] = []
+            for partition, most in self._shares.of(states, behind, max_batches).items():
+                position = positions.get(partition, NOTHING)
+                following = self._after(partition, position)
+                end = states[partition].watermark
+                head = None if len(following) >= most else bare(partition, end, dimension)
+                batches += beyond(position, following[:most], head)
+            return Tail(batches, states)
+
+    def entry(self, partition: int, offset: int) -> Entry | None:
+        with self._redis.changed:
+            shard = self._redis.data.shards.get(partition)
+            if not shard or offset in shard.pending:
+                return None
+            entries = (entry for batch in self._after(partition, offset - 1)[:1] for entry in batch.entries)
+            return next((entry for entry in entries if entry.offset == offset), None)
+
+    def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+        with self._redis.changed:
+            wanted = frozenset(offsets)
+            batches = self._after(partition, min(offsets, default=0) - 1)
+            return iter([part for batch in batches if (part := batch.only(wanted)).entries])
+
+    def erase(self, most: int, owner: str, stamp: str) -> int:
+        with self._redis.changed:
+            self._check_formats(writing=True)
+            if self._redis.data.owner != owner:
+                raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
+            if not stamp or self._redis.data.checkpoint.stamp != stamp:
+                return 0
+            remain, contexts = 0, set[str]()
+            for partition, shard in self._redis.data.shards.items():
+                state = self._redis.data.checkpoint.shards.get(partition, ShardState())
+                due = {target for target, record in shard.pending.items() if record <= state.watermark}
+                rewritten, still_due, lost = shard.erase(due, most)
+                most, remain, contexts = most - rewritten, remain + still_due, contexts | lost
+            self._release(contexts)
+            return remain
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _check_formats(self, writing: bool = False) -> None:
+        try:
+            check_format("the context", self._redis.data.min_reader, STORE)
+            if writing:
+                check_format("the context's newest entries", self._redis.data.min_writer, STORE)
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
+
+    def _check(self) -> None:
+        if self._epoch not in ("", self._redis.data.epoch):
+            raise StoreReplaced(_REPLACED)
+
+    def _shard(self, partition: int, state: ShardState) -> Shard:
+        return self._redis.data.shards.setdefault(partition, Shard(partition, state))
+
+    def _release(self, names: Set[str]) -> None:
+        """Give back the names of which no shard holds a row."""
+        shards = self._redis.data.shards.values()
+        for name in names:
+            if not any(shard.rows(name) for shard in shards):
+                self._redis.data.contexts.discard(name)
+                for shard in shards:
+                    shard.first.pop(name, None)
+
+    def _opened(self) -> EmbedderIdentity:
+        if self._identity is None:
+            self._check_formats()
+            if self._redis.data.identity is None:
+                raise StoreError("there is no context yet")
+            self._identity, self._epoch = self._redis.data.identity, self._redis.data.epoch
+        return self._identity
+
+    def _more(self, positions: Mapping[int, int]) -> bool:
+        return any(
+            self._after(partition, positions.get(partition, NOTHING)) for partition in self._redis.data.shards
+        )
+
+    def _after(self, partition: int, position: int) -> Sequence[Batch]:
+        shard = self._redis.data.shards.get(partition)
+        return shard.after(position) if shard else ()

@@ -1,0 +1,57 @@
+"""The in-memory twin of `TransactionalExchange`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hurnet.errors import Stalled, Superseded, Undeliverable
+from hurnet.ports import Committed, Outgoing
+from tests.memory.kafka import MemoryKafka
+from tests.memory.source import MemorySource
+
+
+class MemoryExchange(MemorySource):
+    """Fills `hurnet.ports.Exchange`."""
+
+    def __init__(self, kafka: MemoryKafka, topic: str, group: str, transactional_id: str) -> None:
+        super().__init__(kafka, topic, group, reset="earliest")
+        self._transactional_id = transactional_id
+        self._epoch = kafka.fence(transactional_id)
+
+    def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
+        return {
+            p: None if offset is None else Committed(offset, self._group.notes.get(p, ""))
+            for p, offset in self.committed(partitions).items()
+        }
+
+    def deliver(
+        self,
+        messages: Sequence[Outgoing],
+        next_offsets: Mapping[int, int],
+        notes: Mapping[int, str] | None = None,
+    ) -> bool:
+        with self._kafka.changed:
+            if self._epoch != self._kafka.epoch(self._transactional_id):
+                raise Superseded(f"another worker uses the transactional id {self._transactional_id}")
+            if self._kafka.away or not self._positions.keys() >= next_offsets.keys():
+                self.rewind()
+                return False
+            try:
+                failing = self._kafka.failing()
+                self._kafka.append(messages, mark="aborted" if failing else "committed")
+            except (Stalled, Undeliverable):
+                self.rewind()
+                raise
+            if failing:
+                self.rewind()
+                return False
+            self._group.commit(next_offsets, notes or {}, self._epochs)
+            return True
+
+    def has_topic(self, topic: str) -> bool:
+        self._kafka.check_reachable()
+        return self._kafka.has(topic)
+
+    def unwritable(self, topic: str) -> str | None:
+        self._kafka.check_reachable()
+        return None if self._kafka.has(topic) else "it does not exist"

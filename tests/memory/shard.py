@@ -1,0 +1,125 @@
+"""One shard of the in-memory store, and how a deletion proceeds in it.
+
+A deletion of many targets is done in parts of at most `MOST_TARGETS`. Until the last part is there, readers
+see nothing of it:
+
+    delete(deletion)   -> parts[offset] = [first part]                   (unfinished: asked for again)
+    delete(deletion)   -> parts[offset] = [first part, second part]      (unfinished)
+    delete(deletion)   -> batches gets the deletion, `targets` = the rest, `parts` = 2
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
+
+from hurnet.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, ShardState
+from hurnet.core.stored.codec import bare
+from hurnet.ports import Holding
+
+
+@dataclass(slots=True)
+class Shard:
+    partition: int
+    state: ShardState
+    batches: list[Batch] = field(default_factory=list)
+    keys: dict[bytes, set[tuple[str, int]]] = field(default_factory=dict)
+    """By record key: (context, offset) of the entries that came under it."""
+    pending: dict[int, int] = field(default_factory=dict)
+    """By offset of an entry that is deleted and not erased yet: the offset of the deletion."""
+    first: dict[str, int] = field(default_factory=dict)
+    """By context: the offset of its first entry here since its name was admitted."""
+    parts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    """By offset of a deletion: the targets of its parts."""
+    unfinished: Deletion | None = None
+
+    def append(self, batch: Batch) -> None:
+        """Take in a batch that was checked, and the keys under which its entries came."""
+        if batch.entries:
+            self.batches.append(replace(batch, keys=(), anchor=None))
+        for entry in batch.entries:
+            self.first.setdefault(entry.context, entry.offset)
+        for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys)):
+            if key is not None:
+                self.keys.setdefault(key, set()).add((entry.context, entry.offset))
+
+    def delete(self, deletion: Deletion, dimension: int) -> bool:
+        """Delete one part; whether that was the last one."""
+        targets = self._targets(deletion)
+        part = tuple(sorted({*targets[:MOST_TARGETS]} - self.pending.keys()))
+        stored = {entry.offset for entry in self.entries()}
+        self.pending |= dict.fromkeys(stored.intersection(part), deletion.offset)
+        if len(targets) > MOST_TARGETS:
+            self.parts.setdefault(deletion.offset, []).append(part)
+            self.unfinished = replace(deletion, anchor=None)
+            return False
+        self._show(replace(deletion, targets=part, anchor=None), dimension)
+        if deletion.drops:
+            self.first.pop(deletion.context or "", None)
+        return True
+
+    def finish_before(self, offset: int, dimension: int) -> None:
+        """A record beyond the unfinished deletion comes (its worker gave it up): readers learn of the parts
+        that are done before they learn of that record."""
+        if self.unfinished and self.unfinished.offset < offset:
+            self._show(replace(self.unfinished, targets=()), dimension)
+
+    def erase(self, due: Set[int], most: int) -> tuple[int, int, set[str]]:
+        """Take the entries at `due` out of the store, in at most `most` batches.
+
+        Returns how many batches were rewritten, how many entries are still due, and which contexts lost one.
+        """
+        rewritten, due, contexts = 0, set(due), set[str]()
+        for row, batch in enumerate(self.batches):
+            targets = due & {entry.offset for entry in batch.entries}
+            if targets and rewritten < most:
+                contexts |= {entry.context for entry in batch.entries if entry.offset in targets}
+                self.batches[row] = batch.without(targets)
+                self._settle(targets)
+                due -= targets
+                rewritten += 1
+        if rewritten == most:
+            return rewritten, len(due), contexts
+        self._settle(due)  # all batches were looked at: these targets are in none of them
+        return rewritten, 0, contexts
+
+    def after(self, position: int) -> Sequence[Batch]:
+        """The batches that reach beyond `position`."""
+        return self.batches[bisect_right(self.batches, position, key=lambda batch: batch.watermark) :]
+
+    def rows(self, context: str) -> int:
+        return sum(entry.context == context for entry in self.entries())
+
+    def entries(self) -> Iterator[Entry]:
+        return (entry for batch in self.batches for entry in batch.entries)
+
+    def holding(self, context: str) -> Holding:
+        sizes = [
+            2 * batch.vectors.shape[1] + len(entry.text.encode())
+            for batch in self.batches
+            for entry in batch.entries
+            if entry.context == context
+        ]
+        return Holding(len(sizes), sum(sizes), self.first.get(context))
+
+    def _targets(self, deletion: Deletion) -> list[int]:
+        """The offsets that are still to be deleted: those of the next part first."""
+        if deletion.drops:
+            dropped = (entry.offset for entry in self.entries() if entry.context == deletion.context)
+            return [offset for offset in dropped if offset not in self.pending]
+        keyed = self.keys.get(deletion.key or b"", ()) if deletion.key is not None else ()
+        named = [found for found in sorted(keyed) if deletion.context in (None, found[0])]
+        for found in named[:MOST_TARGETS]:
+            self.keys[deletion.key or b""].discard(found)
+        return [*deletion.targets, *(offset for _, offset in named)]
+
+    def _settle(self, targets: Set[int]) -> None:
+        for target in targets:
+            self.pending.pop(target, None)
+
+    def _show(self, deletion: Deletion, dimension: int) -> None:
+        """All parts are there: readers may see the deletion, as a batch without entries."""
+        whole = replace(deletion, parts=len(self.parts.get(deletion.offset, ())))
+        self.batches.append(replace(bare(self.partition, deletion.offset, dimension), deletion=whole))
+        self.unfinished = None

@@ -1,0 +1,110 @@
+"""The in-memory twin of `RedisWeightsStore`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+
+from hurnet.core.solve.weights import NO_FEATURES
+from hurnet.core.stored.batch import NOTHING
+from hurnet.errors import StoreError, Superseded
+from hurnet.ports import Checkpoint, DeletionAudit, OnProgress, PublishedWeights
+from tests.memory.redis import MemoryRedis
+
+
+class MemoryWeightsStore:
+    """Fills `hurnet.ports.WeightsStore`."""
+
+    def __init__(self, redis: MemoryRedis | None = None) -> None:
+        self._redis = redis or MemoryRedis()
+        self.on_progress: OnProgress = lambda: None
+        self._owner = ""
+
+    def claim(self, owner: str) -> None:
+        self._redis.data.owner = self._owner = owner
+
+    def load_checkpoint(self, dimension: int, features: str = NO_FEATURES) -> Checkpoint:
+        with self._redis.changed:
+            checkpoint = _copied(self._redis.data.checkpoint)
+        if not (checkpoint.shards or checkpoint.statistics):
+            return Checkpoint(features=features)
+        if checkpoint.features != features:
+            return Checkpoint(features=checkpoint.features)
+        self.on_progress()
+        if any(statistics.dimension != dimension for statistics in checkpoint.statistics.values()):
+            raise StoreError(f"the checkpoint is not of dimension {dimension}")
+        return checkpoint
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        with self._redis.changed:
+            self._check_owner()
+            self.on_progress()
+            for statistics in checkpoint.statistics.values():
+                statistics.mark_saved()
+            for unlearned in checkpoint.unlearned:
+                self._redis.data.audit.setdefault((unlearned.partition, unlearned.deletion.offset), unlearned)
+            checkpoint.unlearned.clear()
+            checkpoint.stamp = secrets.token_hex(8)
+            self._redis.data.checkpoint = _copied(checkpoint)
+
+    def audit(self) -> Sequence[DeletionAudit]:
+        with self._redis.changed:
+            return sorted(self._redis.data.audit.values(), key=lambda unlearned: unlearned.done_ms)
+
+    def audit_of(self, records: Collection[tuple[int, int]]) -> Sequence[DeletionAudit]:
+        return [unlearned for u in records if (unlearned := self._redis.data.audit.get(u))]
+
+    def publish(self, weights: PublishedWeights) -> None:
+        with self._redis.changed:
+            self._check_owner()
+            before = self._redis.data.weights.get(weights.context)
+            if weights is before:
+                return
+            version = self._redis.data.versions.get(weights.context, 0)
+            watermarks = before.watermarks if before else {}
+            back = [p for p, w in watermarks.items() if weights.watermarks.get(p, NOTHING) < w]
+            if weights.version != version + 1 or back:
+                raise Superseded(
+                    f"version {weights.version} can't follow {version}, or shards {back} go back"
+                )
+            self._redis.data.weights[weights.context] = weights
+            self._redis.data.versions[weights.context] = weights.version
+
+    def withdraw(self, context: str, version: int) -> None:
+        with self._redis.changed:
+            self._check_owner()
+            last = self._redis.data.versions.get(context, 0)
+            if version != last + 1:
+                raise Superseded(f"version {version} can't follow {last}")
+            self._redis.data.weights.pop(context, None)
+            self._redis.data.versions[context] = version
+
+    def versions(self) -> Mapping[str, int]:
+        with self._redis.changed:
+            return dict(self._redis.data.versions)
+
+    def known_by_weights(self) -> Mapping[int, int]:
+        with self._redis.changed:
+            known: dict[int, int] = {}
+            for weights in self._redis.data.weights.values():
+                known |= {p: max(w, known.get(p, NOTHING)) for p, w in weights.watermarks.items()}
+            return known
+
+    def published_ms(self) -> Mapping[str, int]:
+        with self._redis.changed:
+            return {context: weights.published_ms for context, weights in self._redis.data.weights.items()}
+
+    def weights(self, context: str) -> PublishedWeights | None:
+        return self._redis.data.weights.get(context)
+
+    def _check_owner(self) -> None:
+        if not self._owner or self._redis.data.owner != self._owner:
+            raise Superseded(
+                f"the solver's role belongs to {self._redis.data.owner!r}, not to {self._owner!r}"
+            )
+
+
+def _copied(checkpoint: Checkpoint) -> Checkpoint:
+    statistics = {context: statistics.copy() for context, statistics in checkpoint.statistics.items()}
+    shards, features = dict(checkpoint.shards), checkpoint.features
+    return Checkpoint(statistics, shards, features, pane=checkpoint.pane, stamp=checkpoint.stamp)
