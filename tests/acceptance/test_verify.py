@@ -33,7 +33,7 @@ def test_verify_proves_it_and_finds_what_was_changed(system: System) -> None:
     change_an_answer(system)
     changed = system.run("verify")
     assert changed.returncode == 1
-    assert "the context has another answer" in changed.stdout
+    assert "the store has another answer" in changed.stdout
     other = system.run("verify", HURNET_EMBEDDER_NAME="hash64")
     assert other.returncode == 2
     assert "was made by" in other.stderr

@@ -188,7 +188,7 @@ def test_records_lost_to_retention_stop_it_unless_it_may_skip() -> None:
     world.log.delete_before("texts", 0, 6)
     with (
         closing(world.worker()) as refusing,
-        pytest.raises(StoreGap, match=r"begins at offset 6, but the context needs 4.*SKIP_GAP"),
+        pytest.raises(StoreGap, match=r"begins at offset 6, but the store needs 4.*SKIP_GAP"),
     ):
         turn(refusing)
     turn(world.worker(skip_gap=True))
@@ -227,7 +227,7 @@ def test_a_store_that_was_wiped_is_refused_when_the_topic_cannot_fill_it_again()
         first.drain()
     world.log.delete_before("texts", 0, 6)
     world.server = MemoryRedis()
-    with pytest.raises(StoreGap, match="begins at offset 6, but the context needs 0"):
+    with pytest.raises(StoreGap, match="begins at offset 6, but the store needs 0"):
         turn(world.worker())
 
 
@@ -286,6 +286,17 @@ class ZeroForOdd(HashedText):
         rows = super().embed(texts)
         rows[[text.startswith("\u2060") for text in texts]] = 0
         return rows
+
+
+def test_a_text_that_embeds_to_zero_is_put_aside_as_zero_vector_and_never_stored() -> None:
+    """It has no direction, so no cosine with it is defined; the texts around it are stored."""
+    world = World()
+    world.send(TextEvent(text="before"), TextEvent(text="⁠"), TextEvent(text="behind"))
+    turn(world.worker())
+    assert world.texts() == ["before", "behind"]
+    (letter,) = world.dead_letters()
+    assert (letter.reason, letter.partition, letter.offset) == ("zero-vector", 0, 1)
+    assert world.server.data.shards[0].state.watermark == 2
 
 
 def test_a_text_that_the_embedder_fails_on_is_put_aside_alone() -> None:

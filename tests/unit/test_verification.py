@@ -117,14 +117,14 @@ def test_the_first_changed_entry_is_told(changes: dict[str, object], said: str) 
     world = taught()
     tamper(world, 5, **changes)
     tamper(world, 10, text="and another")
-    assert whole(world).shards[0].difference == (5, f"the context has {said}")
+    assert whole(world).shards[0].difference == (5, f"the store has {said}")
 
 
 def test_a_changed_vector_is_told() -> None:
     world = taught()
     for batch in world.server.data.shards[1].batches:
         batch.vectors[[entry.offset == 2 for entry in batch.entries], 3] += 1
-    assert whole(world).shards[1].difference == (2, "the context has another vector")
+    assert whole(world).shards[1].difference == (2, "the store has another vector")
 
 
 def test_a_lost_entry_and_an_invented_one_are_told() -> None:
@@ -132,11 +132,11 @@ def test_a_lost_entry_and_an_invented_one_are_told() -> None:
     shard = world.server.data.shards[1]
     batch = shard.batches[-1]
     shard.batches[-1] = replace(batch, entries=batch.entries[:-1], vectors=batch.vectors[:-1])
-    assert whole(world).shards[1].difference == (5, "the context lacks this entry")
+    assert whole(world).shards[1].difference == (5, "the store lacks this entry")
     shard.batches[-1] = batch
     invented = Batch(0, 9, [Entry(9, 0, "one", "invented", "x")], np.ones((1, 32), np.int16))
     world.server.data.shards[0].batches.insert(-1, invented)
-    assert whole(world).shards[0].difference == (9, "the context has an entry, and the topic no valid text")
+    assert whole(world).shards[0].difference == (9, "the store has an entry, and the topic no valid text")
 
 
 def test_what_retention_took_is_trusted_and_counted() -> None:
@@ -161,14 +161,14 @@ def test_a_range_is_compared_alone() -> None:
     assert found.shard(0, 0, 4, 10).difference is None
     assert found.shard(0, 6, 10, 10).difference is None
     assert found.shard(0, 3, 6, 10) == ShardProof(
-        0, 3, 6, entries=1, deleted=1, difference=(5, "the context has another text")
+        0, 3, 6, entries=1, deleted=1, difference=(5, "the store has another text")
     )
 
 
 def test_a_topic_that_is_shorter_than_the_context_is_refused() -> None:
     world = taught()
     world.server.data.checkpoint.shards[1] = ShardState(6, 6, "")
-    with pytest.raises(StoreGap, match="partition 1 ends at offset 6, but the context has seen 6"):
+    with pytest.raises(StoreGap, match="partition 1 ends at offset 6, but the store has seen 6"):
         whole(world)
 
 

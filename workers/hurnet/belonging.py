@@ -1,4 +1,8 @@
-"""Whether a context and a log belong together, and the way out where they don't."""
+"""Whether a store and a log belong together, and the way out if they do not.
+
+A store is filled from one topic of one Kafka cluster, and remembers both by their ids. Offsets of another
+topic would mean other records, so such a topic is refused and not read.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +10,34 @@ from hurnet.core.stored.batch import LogIdentity
 from hurnet.errors import ForeignLog, StoreGap
 
 WAY_OUT = (
-    "Nothing was changed. `hurnet repair` tells what the topic lacks; with --yes it puts the context aside, "
-    "sends to the topic again what only the context has, and lets a new one be filled from it."
+    "Nothing was changed. `hurnet repair` tells what the topic lacks. With --yes it puts the store aside, "
+    "sends to the topic again what only the store has, and lets a new one be filled from the topic."
 )
 
 
-def check(bound: LogIdentity, found: LogIdentity) -> None:
-    """Raises `ForeignLog` if a context of `bound` meets another cluster, and `StoreGap` if it meets another
-    topic of the same name."""
-    if found.cluster != bound.cluster:
+def check(bound: LogIdentity, actual: LogIdentity) -> None:
+    """Compare the log that the store is bound to with the one that answers. Raises `ForeignLog` if that is
+    another cluster, and `StoreGap` if it is another topic of the same name."""
+    if actual.cluster != bound.cluster:
         raise ForeignLog(
-            f"this Kafka is cluster {found.cluster}, and the context belongs to cluster {bound.cluster}:"
+            f"this Kafka is cluster {actual.cluster}, and the store belongs to cluster {bound.cluster}:"
             " point HURNET_KAFKA_BOOTSTRAP at that one, or set HURNET_REDIS_PREFIX to a new name for a"
-            " context of this one"
+            " store of this one"
         )
-    if found.topic != bound.topic:
+    if actual.topic != bound.topic:
         raise StoreGap(
-            f"the topic of texts was recreated: it is {found.topic} now, and the context was filled from "
+            f"the topic of texts was recreated: it is {actual.topic} now, and the store was filled from "
             f"{bound.topic}. {WAY_OUT}"
         )
 
 
-def check_reader(bound: LogIdentity, found: LogIdentity) -> None:
-    """`check` for a worker that only reads the context. Raises `ForeignLog` in both cases: such a worker can
-    let go of the context and look again, while the one that fills it needs a person's decision."""
+def check_reader(bound: LogIdentity, actual: LogIdentity) -> None:
+    """`check` for a worker that only reads the store. Raises `ForeignLog` in both cases.
+
+    The loop builds a worker anew after `ForeignLog`. A reader may do that: it lets go of the store and looks
+    again. The worker that fills the store needs a person's decision, hence its `StoreGap`.
+    """
     try:
-        check(bound, found)
+        check(bound, actual)
     except StoreGap as error:
         raise ForeignLog(str(error)) from error

@@ -27,11 +27,13 @@ class Admission:
 
     def admit(self, intakes: Sequence[Intake]) -> None:
         """Reject the entries of contexts that are one too many."""
-        self._ask({entry.context for intake in intakes for entry in intake.entries})
-        refusal = self._refusal()
+        names = {entry.context for intake in intakes for entry in intake.entries}
+        self._ask(names)
+        if names <= self._admitted:
+            return
         for intake in intakes:
-            refused = (e.context not in self._admitted for e in intake.entries)
-            intake.reject({row: refusal for row, is_refused in enumerate(refused) if is_refused})
+            refused = [row for row, e in enumerate(intake.entries) if e.context not in self._admitted]
+            intake.reject(dict.fromkeys(refused, self._refusal()))
 
     def forget(self) -> None:
         """Ask the store anew about every name: it may be another store than before."""

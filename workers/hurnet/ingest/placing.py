@@ -1,4 +1,12 @@
-"""Where reading of texts goes on: behind the shard's watermark, in the log that the context came from."""
+"""Where each partition is read on: behind its shard's watermark, in the log that the store was filled from.
+
+Nothing that was acknowledged is skipped in silence. `first` and `end` are the offsets that the partition
+holds now, and `needed` is the shard's watermark + 1:
+
+    needed < first           retention took records that are not in the store: StoreGap, or skip if told to
+    first <= needed <= end   read on at `needed`, if the record below it is the one that the shard saw last
+    end < needed             the topic is shorter than what was read of it: another topic, or lost records
+"""
 
 from __future__ import annotations
 
@@ -29,86 +37,91 @@ class Start(NamedTuple):
 
 
 class Placing:
-    """Compares the context with its log, and never skips in silence what was acknowledged."""
+    """Compares the store with its log."""
 
     def __init__(self, source: Source, store: EntryStore, skip_gap: bool, metrics: Metrics) -> None:
         self._source = source
         self._store = store
         self._skip_gap = skip_gap
         self._metrics = metrics
-        self._log: LogIdentity | None = None
+        self._log: LogIdentity | None = None  # the last one that was compared
         self._checked_at = time.monotonic()
 
     def check_log(self) -> None:
-        """Raises `StoreGap` where the topic is not the one that the context is filled from, and
-        `StoreReplaced` where the context is not the one that was opened."""
+        """Raises `StoreReplaced` if another store answers than the one that was opened, and `StoreGap` if the
+        topic is not the one that the store is filled from."""
         if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
-            self._store.identity()
+            self._store.identity()  # raises if it is another
             self._checked_at = time.monotonic()
-        found = self._source.log()
-        if found is None or found == self._log:
+        actual = self._source.log()
+        if actual is None or actual == self._log:
             return
-        bound = self._store.bind(found)
-        belonging.check(bound, found)
-        self._log = found
+        belonging.check(self._store.bind(actual), actual)
+        self._log = actual
 
     def starts(self, partitions: frozenset[int]) -> dict[int, Start]:
-        """For each the shard's watermark and the offset to go on at, whatever offsets were committed. Raises
-        `StoreGap` where the log does not go on from there."""
-        bounds = self._source.offset_ranges(partitions)
+        """Where each of these goes on, whatever offsets were committed. Raises `StoreGap` if its log does not
+        go on from its watermark."""
+        ranges = self._source.offset_ranges(partitions)
         committed = self._source.committed(partitions)
         states = {partition: self._store.state(partition) for partition in partitions}
-        self._check_anchors(states, bounds)
+        self._check_anchors(states, ranges)
         starts = {}
         for partition in sorted(partitions):
             watermark = states[partition].watermark
             begun = watermark != NOTHING or committed[partition] is not None
-            offset = self._following(partition, watermark + 1, bounds[partition], begun)
+            offset = self._offset(partition, watermark + 1, ranges[partition], begun)
             starts[partition] = Start(watermark, offset)
-            _warn_of_only_copies(partition, states[partition], bounds[partition])
+            _warn_of_only_copies(partition, states[partition], ranges[partition])
         return starts
 
-    def _check_anchors(self, states: Mapping[int, ShardState], bounds: Mapping[int, OffsetRange]) -> None:
-        """Raises `StoreGap` where a partition no longer has the record that its shard has seen last: then
-        what lies before was rewritten too. Of what retention took away nothing can be said."""
-        anchors = {p: state.anchor for p, state in states.items() if state.anchor}
-        held = {p: a for p, a in anchors.items() if bounds[p].first <= a.offset < bounds[p].end}
-        for partition, record in self._source.records_at({p: a.offset for p, a in held.items()}).items():
-            if record.anchor == held[partition] if record else self._source.compacted():
+    def _check_anchors(self, states: Mapping[int, ShardState], ranges: Mapping[int, OffsetRange]) -> None:
+        """Raises `StoreGap` if a partition no longer has the record that its shard saw last: then the records
+        before it may be others, too."""
+        anchors = {
+            partition: state.anchor
+            for partition, state in states.items()
+            # What retention took away can't be compared.
+            if state.anchor and ranges[partition].first <= state.anchor.offset < ranges[partition].end
+        }
+        records = self._source.records_at({p: anchor.offset for p, anchor in anchors.items()})
+        for partition, record in records.items():
+            # In a compacted topic a single record may go, and says nothing about the others.
+            if record.anchor == anchors[partition] if record else self._source.compacted():
                 continue
-            found = "another" if record else "no"
+            there = "another" if record else "no"
             raise StoreGap(
-                f"the log was rewritten below the watermark: partition {partition} has {found} record at "
-                f"offset {held[partition].offset}, which the context has seen last. {WAY_OUT}"
+                f"the log was rewritten below the watermark: partition {partition} has {there} record at "
+                f"offset {anchors[partition].offset}, which the store has seen last. {WAY_OUT}"
             )
 
-    def _following(self, partition: int, needed: int, bounds: OffsetRange, begun: bool) -> int:
-        """Where to go on. A context not yet `begun` may start anywhere; any other goes on without a gap, or
-        raises `StoreGap` unless told to skip what is lost."""
-        if bounds.first <= needed <= bounds.end:
+    def _offset(self, partition: int, needed: int, held: OffsetRange, begun: bool) -> int:
+        """Where to read on. A shard that is not `begun` may start anywhere. Any other goes on without a gap,
+        unless the settings say that lost records may be skipped."""
+        if held.first <= needed <= held.end:
             return needed
-        if needed > bounds.end:
+        if needed > held.end:
             raise StoreGap(
-                f"partition {partition} ends at offset {bounds.end}, but the context has seen {needed - 1}: "
+                f"partition {partition} ends at offset {held.end}, but the store has seen {needed - 1}: "
                 f"the topic was recreated or lost records. {WAY_OUT}"
             )
         if begun and not self._skip_gap:
             raise StoreGap(
-                f"partition {partition} begins at offset {bounds.first}, but the context needs {needed}: "
-                f"{bounds.first - needed} offsets are gone by retention. Restore them, or set "
+                f"partition {partition} begins at offset {held.first}, but the store needs {needed}: "
+                f"{held.first - needed} offsets are gone by retention. Restore them, or set "
                 "HURNET_INGEST_SKIP_GAP=true to go on without them."
             )
-        self._metrics.skipped_offsets.inc(bounds.first - needed)
-        log.warning("records are gone", partition=partition, needed=needed, next=bounds.first)
-        return bounds.first
+        self._metrics.skipped_offsets.inc(held.first - needed)
+        log.warning("records are gone", partition=partition, needed=needed, next=held.first)
+        return held.first
 
 
-def _warn_of_only_copies(partition: int, state: ShardState, bounds: OffsetRange) -> None:
-    if copies := bounds.rows_gone_from_log(state):
+def _warn_of_only_copies(partition: int, state: ShardState, held: OffsetRange) -> None:
+    if rows := held.rows_gone_from_log(state):
         log.warning(
             "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"
             " the topic's retention.ms to -1",
             partition=partition,
-            rows_at_most=copies,
-            first_offset=bounds.first,
+            rows_at_most=rows,
+            first_offset=held.first,
         )

@@ -1,7 +1,8 @@
-"""Records that were read and wait for their turn, so that a turn takes no longer than it may.
+"""Records that were polled and wait, so that no turn of the loop takes longer than it may.
 
-A poll may bring kilobytes or hundreds of megabytes, and an embedder may take a microsecond a letter or a
-hundred. How much one turn takes is learned from the last ones.
+A poll may bring kilobytes or hundreds of megabytes, and embedding may take a microsecond a letter or a
+hundred. So a turn takes only what the embedder is expected to manage in `TURN_S`, which is learned from
+earlier turns.
 """
 
 from __future__ import annotations
@@ -12,63 +13,72 @@ from collections.abc import Callable, Iterable, Sequence
 from hurnet.ports import Record
 
 TURN_S = 1.0
-"""What the embedding of one turn should take."""
+"""How long the embedding of one turn should take."""
 LEAST_BYTES = 16_384
-"""Of record values a turn, however slow they are; one record is always taken."""
-_ENOUGH_S = 0.001  # what took less says little of the speed
+"""Record values that a turn may always take, however slow the embedder is. One record is taken in any case.
+"""
+_MEASURABLE_S = 0.001  # a shorter time says little about the speed
 
 
 class Waiting:
-    """In order by partition; the one that waited longest comes first."""
+    """Queues by partition. The partition that has waited longest comes first."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, deque[Record]] = {}
-        self._bytes_a_turn = LEAST_BYTES
+        self._queues: dict[int, deque[Record]] = {}  # in the order in which partitions come
+        self._bytes_per_turn = LEAST_BYTES
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, self._queues.values()))
 
     def partitions(self) -> frozenset[int]:
-        """Those of which something waits."""
-        return frozenset(self._waiting)
+        """The partitions of which records wait."""
+        return frozenset(self._queues)
 
     def waiting(self, partition: int) -> int:
-        """How many records of it."""
-        return len(self._waiting.get(partition, ()))
+        """How many records of the partition wait."""
+        return len(self._queues.get(partition, ()))
 
     def add(self, partition: int, records: Sequence[Record]) -> None:
         if records:
-            self._waiting.setdefault(partition, deque()).extend(records)
+            self._queues.setdefault(partition, deque()).extend(records)
 
     def drop(self, partitions: Iterable[int]) -> None:
-        """Forget what waits of these; it will be read again, here or elsewhere."""
+        """Forget the records of these partitions: they will be polled again, here or by another worker."""
         for partition in partitions:
-            self._waiting.pop(partition, None)
+            self._queues.pop(partition, None)
 
-    def take(self, most: int, alone: Callable[[Record], bool] = lambda _: False) -> dict[int, list[Record]]:
-        """The next turn's records, at most so many; one that is to be `alone` has a turn of its own."""
+    def take(
+        self, records_max: int, alone: Callable[[Record], bool] = lambda _: False
+    ) -> dict[int, list[Record]]:
+        """The records of the next turn, by partition. A record that is to be `alone` gets a turn of its
+        own."""
         taken: dict[int, list[Record]] = {}
-        left = self._bytes_a_turn
-        for partition, records in list(self._waiting.items()):
-            while records and most > 0 and (left >= _weight(records[0]) or not taken):
-                if alone(records[0]):
+        left_bytes = self._bytes_per_turn
+        for partition, queue in list(self._queues.items()):
+            while queue and records_max > 0 and (left_bytes >= _size_bytes(queue[0]) or not taken):
+                if alone(queue[0]):
                     if taken:
                         break
-                    most = 1
-                record = records.popleft()
+                    records_max = 1
+                record = queue.popleft()
                 taken.setdefault(partition, []).append(record)
-                left, most = left - _weight(record), most - 1
+                left_bytes, records_max = left_bytes - _size_bytes(record), records_max - 1
             if partition in taken:
-                del self._waiting[partition]
-                self.add(partition, records)  # behind the others
+                # Whatever is left of it goes behind the other partitions, so that each gets its turn.
+                del self._queues[partition]
+                self.add(partition, queue)
         return taken
 
     def learn(self, texts: Iterable[str], seconds: float) -> None:
-        """To embed these took so long: by letters, of which a record has no more than bytes. What is slower
-        than thought counts at once, what is faster by and by."""
-        fits = round(sum(map(len, texts)) / max(seconds, _ENOUGH_S) * TURN_S)
-        self._bytes_a_turn = max(LEAST_BYTES, min(fits, 2 * self._bytes_a_turn))
+        """Told that embedding `texts` took `seconds`.
+
+        The speed is measured in letters, and a record has at least as many bytes as letters. A slower
+        embedder counts at once, since the next turn would take too long. A faster one counts by doubling at
+        most, since one quick turn may be luck.
+        """
+        bytes_in_time = round(sum(map(len, texts)) / max(seconds, _MEASURABLE_S) * TURN_S)
+        self._bytes_per_turn = max(LEAST_BYTES, min(bytes_in_time, 2 * self._bytes_per_turn))
 
 
-def _weight(record: Record) -> int:
-    return len(record.value or b"") + 1
+def _size_bytes(record: Record) -> int:
+    return len(record.value or b"") + 1  # an empty value takes time, too

@@ -109,7 +109,7 @@ class Verification:
         in_topic = self._bounds.get(partition, OffsetRange(0, 0))
         if in_topic.end <= until:
             raise StoreGap(
-                f"partition {partition} ends at offset {in_topic.end}, but the context has seen {until}: the"
+                f"partition {partition} ends at offset {in_topic.end}, but the store has seen {until}: the"
                 " topic was recreated or lost records, or this is another cluster"
             )
         deleted = self._deleted(partition, in_topic.first, until)
@@ -201,14 +201,14 @@ def _compare(proof: ShardProof, replayed: Rows, stored: Rows, deleted: Set[int])
 
 def _row_difference(replayed: Row | None, stored: Row | None) -> str | None:
     if stored is None:
-        return "the context lacks this entry"
+        return "the store lacks this entry"
     if replayed is None:
-        return "the context has an entry, and the topic no valid text"
+        return "the store has an entry, and the topic no valid text"
     names = ("timestamp_ms", "context", "text", "answer", "metadata", "copies")
     fields = [name for name in names if getattr(replayed[0], name) != getattr(stored[0], name)]
     if not np.array_equal(replayed[1], stored[1]):
         fields.append("vector")
-    return f"the context has another {', '.join(fields)}" if fields else None
+    return f"the store has another {', '.join(fields)}" if fields else None
 
 
 def _statistics_difference(replayed: Statistics, stored: Statistics) -> str:
