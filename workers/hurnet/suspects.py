@@ -1,34 +1,45 @@
-"""Records that end the process which handles them: found, and put aside without being handled once more.
+"""Records that end the process which handles them: found, and put aside without being handled again.
 
 A text or a query may make native code (an embedder, a kernel) crash, take all memory, or hang until the
-watchdog ends the process. Nothing in the process can catch that, and the next start comes to the same record.
-So each start has to learn from what the one before left in the store:
+watchdog ends the process. Nothing in that process can catch it, and the next process comes to the same
+record. So each process learns from what the one before it left in the store: a *mark* on every partition
+that it has in hand, and a *note* of the record that it is about to handle, if it has reason to be careful.
 
-1. Whoever takes a partition over leaves its mark there, and takes it away when it lets go of the partition in
-   order: by a signal, a rebalance, or an error of ours. That is one round trip per assignment, and none per
-   turn, poll or record.
-2. Who finds another's mark knows that the other one died with the partition in hand, of whatever: kill -9 and
-   a power cut look the same. What the dead one may have had in hand is now handled *carefully*: record by
-   record, and each noted in the store before. These are the records that lay in the partition already, and no
-   more of them than one turn takes. A careful record costs a round trip, and in ingest an append; answers are
-   delivered together all the same. A store holds one note of a partition, so the record that it speaks of is
-   handled before all others, and what becomes of it is written down, or sent, before another is noted.
-3. A record that `ATTEMPTS` processes have noted and did not live to see the end of is put aside as
-   `ends-the-worker`. So such a record ends at most one process more than `ATTEMPTS`; in the responder it may
-   be some more if questions that were parked come before it.
+    process 1   marks the partition, takes records 5 to 9 together, and ends at one of them
+    process 2   finds the mark: notes and handles 5, then 6, then 7, and ends at 7
+    process 3   finds the mark and the note of 7: notes 7 again, handles it first, and ends
+    process 4   the same
+    process 5   notes 7, learns that three others have noted it before: puts 7 aside, goes on
 
-Innocent records are not put aside. Being in hand at a death only makes a record be handled carefully; to be
-blamed takes three more processes that died while this very record was alone in hand, none of them getting on
-by even one. A note counts once per process, however often it tries again. An error of ours (the store or
-Kafka is away) takes back what it counted, and so does an end in order; of other exceptions, those count that
-validating or embedding raises, and none that the store's or Kafka's client raises. What fails for every text
-is no text's fault: before a process notes its first record it has the embedder embed a text of ours, and dies
-of that with nothing noted; a model that loads slowly loads then. A note names its record by a digest, so that
-it never speaks of another one at the same offset. Deletions are not noted: they embed nothing, and may take
-longer than many a process lives.
+1. A process marks a partition when it takes it over, and removes the mark when it lets go of it in order:
+   at a signal, a rebalance, or one of our own errors. That costs one round trip per assignment, and none
+   per turn, poll or record.
+2. Another's mark means that its process ended with the partition in hand, for whatever reason: `kill -9`
+   and a power cut look the same. What that process may have had in hand is now handled *carefully*: one
+   record at a time, each noted before. These are the records that lay in the partition by then, and no more
+   of them than one turn takes. The store holds one note per partition, so the record of the last note is
+   handled before all others, and it is appended or answered before another is noted.
+3. A record that `ATTEMPTS` processes have noted, and none of them has outlived, is put aside as
+   `ends-the-worker`. So a record ends at most one process more than `ATTEMPTS`, or a few more in the
+   responder if queries that were parked come before it.
 
-The guard itself never fails a turn: where the store takes no notes, records are handled without. Outside its
-reach is what dies before a record is in hand: in the Kafka client, or in decoding a query.
+Innocent records are not put aside. To be in hand at the end of a process only makes a record be handled
+carefully. To be blamed takes three more processes that ended while this very record was alone in hand, and
+none of them got on by even one record.
+
+- A process counts once for a record, however often it tries.
+- An error of ours (the store or Kafka is away) takes the note back, and so does an end in order. Of other
+  exceptions only those count that parsing or embedding raises, and none that the clients of the store or
+  Kafka raise.
+- What fails for every text is no text's fault. Before a process notes its first record it embeds a text of
+  ours, and if it ends at that, nothing is noted. A model that loads slowly loads then.
+- A note holds a record's digest, so it never speaks of another record at the same offset.
+- Deletions are not noted. They embed nothing, and may take longer than many a process lives.
+
+Being careful costs a round trip per record, and an append per record in ingest; answers still leave
+together. The guard itself never fails a turn: if the store takes no marks or notes, records are handled
+without. It can't see what ends a process before a record is in hand: in the Kafka client, or in decoding a
+query.
 """
 
 from __future__ import annotations
@@ -43,23 +54,24 @@ import structlog
 from hurnet.core.stored.batch import MAX_OFFSET
 from hurnet.embedding import Rejection, embed
 from hurnet.errors import HurnetError
-from hurnet.ports import Embedder, EntryStore, Record, Source
+from hurnet.ports import Embedder, PartitionMarks, Record, Source
 
 log = structlog.get_logger()
 
 ATTEMPTS = 3
-"""Processes that may end with one record alone in hand."""
+"""How many processes may end with a record alone in hand before it is put aside."""
 PROBE = "is the kitchen light on"
-"""A text that no embedder should fail on."""
+"""A text on which no embedder should fail."""
 
 
 @dataclass(slots=True)
 class _Careful:
-    """Of a partition: records before offset `end`, and of these the next `left`."""
+    """What of a partition is to be handled carefully: records before offset `end`, and `left` of them at
+    most."""
 
     left: int
     suspect: str
-    """What was noted last, if it was: to be handled first, before a note of another replaces that one."""
+    """Digest of the record in the last note, or "": it goes first, before a note of another replaces it."""
     end: int = MAX_OFFSET
     reached: int = 0
 
@@ -71,75 +83,81 @@ class _Careful:
         self.reached = max(self.reached, record.offset + 1)
 
     @property
-    def through(self) -> bool:
-        """Nothing more is to be handled so, unless it was put off (a query may be parked)."""
+    def is_over(self) -> bool:
+        # A query that was parked may be still to come: `covers` says then that it is handled carefully.
         return self.left <= 0 or self.reached >= self.end
 
 
 class Suspects:
-    """What one worker knows of them. `role` names the workers among which partitions change hands; each has
-    at most `most` records of a partition in hand at once."""
+    """What one worker does about such records. `role` names the workers among which partitions change hands.
+    A worker has at most `in_hand_max` records of a partition in hand at once."""
 
-    def __init__(self, store: EntryStore, source: Source, embedder: Embedder, role: str, most: int) -> None:
-        self._store = store
+    def __init__(
+        self, marks: PartitionMarks, source: Source, embedder: Embedder, role: str, in_hand_max: int
+    ) -> None:
+        self._marks = marks
         self._source = source
         self._embedder = embedder
         self._role = role
-        self._most = most
+        self._in_hand_max = in_hand_max
         self._owner = secrets.token_hex(8)
-        self._entered: set[int] = set()
+        self._marked: set[int] = set()
         self._careful: dict[int, _Careful] = {}
-        self._in_hand: frozenset[int] = frozenset()
-        self._noted: set[int] = set()
+        self._in_hand: frozenset[int] = frozenset()  # partitions
+        self._noted: set[int] = set()  # partitions
         self._alone: list[Record] = []
         self._probed = False
 
     def enter(self, partitions: Collection[int]) -> None:
-        """These will be read, and nothing of them is in hand. Costs nothing for those entered before."""
-        fresh = frozenset(partitions) - self._entered
-        if not fresh:
+        """Mark these partitions. They will be read, and nothing of them is in hand. Those that are marked
+        already cost nothing."""
+        unmarked = frozenset(partitions) - self._marked
+        if not unmarked:
             return
         try:
-            left_behind = self._store.enter(self._role, self._owner, fresh)
+            left_behind = self._marks.enter(self._role, self._owner, unmarked)
         except HurnetError as error:
             log.warning("the store takes no marks, which find records that end a process", error=str(error))
             return
-        self._entered |= fresh
+        self._marked |= unmarked
         if left_behind:
             self._be_careful(left_behind)
 
     def moved(self, assigned: frozenset[int], revoked: frozenset[int]) -> None:
-        """As a poll tells it: they are to be entered anew, or are another's."""
-        self._leave(revoked & self._entered)
-        self._entered -= assigned
+        """A poll told that partitions were assigned, which are to be entered anew, or went to another
+        worker."""
+        self._leave(revoked & self._marked)
+        self._marked -= assigned
         for partition in revoked:
             self._careful.pop(partition, None)
 
     def alone(self, record: Record) -> bool:
-        """Whether nothing else may be in hand with this record. A deletion is never the culprit."""
+        """Whether nothing else may be in hand with this record."""
         careful = self._careful.get(record.partition)
-        return bool(careful and careful.covers(record) and record.value is not None)
+        is_deletion = record.value is None
+        return bool(careful and careful.covers(record) and not is_deletion)
 
     def first(self, records: Sequence[Record]) -> int | None:
-        """Which of these is to be done with before any other, if one is."""
-        return next((i for i, record in enumerate(records) if self._is_suspect(record)), None)
+        """The place of the record that must be handled before all others, if there is one."""
+        return next((place for place, record in enumerate(records) if self._is_suspect(record)), None)
 
     def begin(self, records: Sequence[Record]) -> Rejection | None:
-        """These are in hand until they have `passed`, or are `let_go`. Returns why the one that is alone must
-        not be handled, if it must not."""
+        """Take these records in hand, until they have `passed` or are `let_go`. If there is one that must be
+        alone, it is noted. Returns why it must not be handled, or None if it may be."""
         self._in_hand = frozenset(record.partition for record in records)
         if len(records) != 1 or not self.alone(records[0]):
             return None
         if not self._probed:
             embed(self._embedder, [PROBE])
             self._probed = True
-        return self._verdict(records[0])
+        return self._note(records[0])
 
     def handled(self) -> None:
-        """What was noted has not ended this process, and is on its way out."""
+        """What was noted has not ended this process, and its answer is on the way."""
         noted, self._noted = self._noted, set()
-        self._entered -= noted
-        self.enter(noted)  # takes the notes back, now or when the partitions are placed again
+        # To enter again takes the notes back: now, or when the partitions are placed again if that fails.
+        self._marked -= noted
+        self.enter(noted)
 
     def passed(self) -> None:
         """What was in hand is done for good."""
@@ -148,13 +166,13 @@ class Suspects:
         self._in_hand, self._alone = frozenset(), []
 
     def let_go(self) -> None:
-        """What was in hand is not done, for a reason that was caught: it will come again."""
+        """What was in hand is not done, for a reason that was caught. It will come again."""
         self._in_hand, self._alone = frozenset(), []
         self.handled()
 
     @contextmanager
     def unblamed(self) -> Iterator[None]:
-        """What is raised in here is not of the records' making, whatever it is."""
+        """Whatever is raised in here is no record's fault."""
         try:
             yield
         except Exception:
@@ -162,9 +180,9 @@ class Suspects:
             raise
 
     def close(self) -> None:
-        """Let go of all partitions in order, except for those in hand when something was raised that is not
-        one of our errors."""
-        self._leave(self._entered - self._in_hand)
+        """Leave all partitions in order. Those that are in hand keep their marks: what was raised was none of
+        our errors, so a record may be to blame."""
+        self._leave(self._marked - self._in_hand)
 
     def _is_suspect(self, record: Record) -> bool:
         careful = self._careful.get(record.partition)
@@ -172,23 +190,25 @@ class Suspects:
             return False
         return record.anchor.digest == careful.suspect
 
-    def _be_careful(self, suspects: Mapping[int, str]) -> None:
+    def _be_careful(self, left_behind: Mapping[int, str]) -> None:
         log.warning(
             "who had these partitions did not end in order: their records are handled one by one for a while",
-            partitions=sorted(suspects),
+            partitions=sorted(left_behind),
         )
-        self._careful |= {partition: _Careful(self._most, suspect) for partition, suspect in suspects.items()}
-        for partition, bounds in self._source.offset_ranges(frozenset(suspects)).items():
-            self._careful[partition].end = bounds.end
+        for partition, suspect in left_behind.items():
+            self._careful[partition] = _Careful(self._in_hand_max, suspect)
+        # Set before this is asked, which may raise: careful up to no known end is better than not careful.
+        for partition, held in self._source.offset_ranges(frozenset(left_behind)).items():
+            self._careful[partition].end = held.end
 
-    def _verdict(self, record: Record) -> Rejection | None:
+    def _note(self, record: Record) -> Rejection | None:
         self._alone.append(record)
         self._noted.add(record.partition)
         digest = record.anchor.digest
         if digest != self._careful[record.partition].suspect:
-            self._careful[record.partition].suspect = ""  # its note is replaced
+            self._careful[record.partition].suspect = ""  # its note is replaced by this one
         try:
-            others = self._store.attempt(self._role, self._owner, record.partition, digest) - 1
+            others = self._marks.attempt(self._role, self._owner, record.partition, digest) - 1
         except HurnetError as error:
             log.warning("a record is handled without a note", record=record.coordinates, error=str(error))
             return None
@@ -198,13 +218,13 @@ class Suspects:
         return "ends-the-worker", f"{others} processes ended, each while it handled this record and no other"
 
     def _leave(self, partitions: Collection[int]) -> None:
-        """Where one is not through with being careful, the mark stays for the next one. It stays, too, if the
-        store can't be told: that one is careful without need."""
-        self._entered -= frozenset(partitions)
-        through = frozenset(p for p in partitions if p not in self._careful or self._careful[p].through)
-        if not through:
+        """Remove the marks, except where being careful is not over: there the next worker has to go on with
+        it. A mark that can't be removed stays, and makes the next worker careful without need."""
+        self._marked -= frozenset(partitions)
+        over = frozenset(p for p in partitions if p not in self._careful or self._careful[p].is_over)
+        if not over:
             return
         try:
-            self._store.leave(self._role, self._owner, through)
+            self._marks.leave(self._role, self._owner, over)
         except HurnetError as error:
             log.warning("the store could not be told that partitions were let go of", error=str(error))
