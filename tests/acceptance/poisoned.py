@@ -12,10 +12,10 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from hurnet import wiring
 from hurnet.adapters.embedders.hashing import HashedText
 from hurnet.core.stored.batch import Vectors
 from hurnet.settings import settings
+from hurnet.wiring import running
 
 POISON = "poison"
 
@@ -35,7 +35,7 @@ def _poisoned(how: str) -> None:
 
 def main(worker: str, how: str) -> int:
     _poisoned(how)
-    return wiring.run(worker, settings.load())
+    return running.run(worker, settings.load())
 
 
 if __name__ == "__main__":

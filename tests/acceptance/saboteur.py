@@ -86,10 +86,10 @@ def main(point: str, nth: int) -> int:
     worker, module, kind, name, when = POINTS[point]
     owner = getattr(importlib.import_module(module), kind)
     setattr(owner, name, _sabotaged(getattr(owner, name), when, nth))
-    from hurnet import wiring
     from hurnet.settings import settings
+    from hurnet.wiring import running
 
-    return wiring.run(worker, settings.load())
+    return running.run(worker, settings.load())
 
 
 if __name__ == "__main__":

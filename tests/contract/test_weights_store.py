@@ -17,7 +17,7 @@ import redis
 from hurnet.adapters.redis import connect
 from hurnet.adapters.redis import published as wire
 from hurnet.adapters.redis import weights as adapter
-from hurnet.commands import contexts, status
+from hurnet.commands import contexts
 from hurnet.core.formats import NewerFormat
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import Weights
@@ -25,6 +25,7 @@ from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from hurnet.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
 from hurnet.ports import Checkpoint, DeletionAudit, PublishedWeights, WeightsStore
+from hurnet.terminal.system_status import Status, read_store
 from tests.contract.conftest import RedisStores, Stores
 
 DIMENSION = 5
@@ -615,8 +616,8 @@ def test_commands_show_what_can_be_read_and_name_what_can_t(redis_stores: RedisS
     store.publish(published(1, context="x"))
     redis_stores.client.hset(f"{redis_stores.settings.prefix}:{{solver}}:weights:faq", "format", "7")
     connection = connect(redis_stores.settings)
-    found = status.Status()
-    status._read_store(found, connection)
+    found = Status()
+    read_store(found, connection)
     assert [weights["context"] for weights in found.weights] == ["x"]
     assert len(found.problems) == 1
     assert "'faq': a newer hurnet wrote these weights: upgrade" in found.problems[0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 import pytest
 
-from hurnet.commands.forget import Asked, described, requests
+from hurnet.commands.forget import Asked, requests_of
 from hurnet.core.stored.batch import MOST_TARGETS, Deletion
 from hurnet.ports import Checkpoint, DeletionAudit, Outgoing, Record
 from hurnet.records import parse_record
-from hurnet.terminal.deleting import Wanted, follow
+from hurnet.terminal.deleting import Request, described, follow
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
 
@@ -45,7 +45,7 @@ def test_a_name_that_is_none_is_refused_in_words() -> None:
 
 
 def test_a_key_is_deleted_in_all_partitions_and_in_its_context() -> None:
-    (wanted,) = requests("texts", {0: 5, 1: 9}, [], ["k"], "faq")
+    (wanted,) = requests_of("texts", {0: 5, 1: 9}, Asked((), ("k",), "faq", False))
     assert [(m.partition, m.key, m.value, m.headers) for m in wanted.messages] == [
         (p, b"k", None, (("context", b"faq"),)) for p in (0, 1)
     ]
@@ -54,14 +54,15 @@ def test_a_key_is_deleted_in_all_partitions_and_in_its_context() -> None:
 
 
 def test_a_key_of_any_bytes_can_be_typed() -> None:
-    (wanted,) = requests("texts", {0: 5}, [], [b"\xff\xfek".decode(errors="surrogateescape")])
+    typed = b"\xff\xfek".decode(errors="surrogateescape")
+    (wanted,) = requests_of("texts", {0: 5}, Asked((), (typed,), None, False))
     assert wanted.messages[0].key == b"\xff\xfek"
 
 
 def test_an_entry_beyond_the_end_is_refused() -> None:
     with pytest.raises(click.BadParameter, match="no record 0/5"):
-        list(requests("texts", {0: 5}, [(0, 5)], []))
-    (wanted,) = requests("texts", {0: 5}, [(0, 4)], [])
+        list(requests_of("texts", {0: 5}, Asked([(0, 5)], (), None, False)))
+    (wanted,) = requests_of("texts", {0: 5}, Asked([(0, 4)], (), None, False))
     deletion = parse_record(as_record(wanted.messages[0]))
     assert isinstance(deletion, Deletion)
     assert deletion.targets == (4,)
@@ -73,9 +74,9 @@ def test_only_the_audits_asked_for_are_read_and_what_is_late_is_not_settled() ->
     store.claim("solver")
     done = [unlearned(0, 7), unlearned(1, 3, 0), unlearned(0, 8, 5)]
     store.save_checkpoint(Checkpoint(unlearned=done))
-    one, late = Wanted("one", [], [(0, 7), (1, 3)]), Wanted("late", [], [(0, 9)])
+    one, late = Request("one", [], [(0, 7), (1, 3)]), Request("late", [], [(0, 9)])
     assert [u.deletion.offset for u in follow(store, [one, late], 0.0)] == [7, 3]
-    assert (one.settled, one.deleted, late.settled, late.deleted) == (True, 1, False, 0)
+    assert (one.done, one.deleted, late.done, late.deleted) == (True, 1, False, 0)
 
 
 def test_what_is_told_of_very_many_is_bounded() -> None:

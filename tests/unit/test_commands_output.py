@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from hurnet.__main__ import hurnet
 from hurnet.adapters.kafka import TopicFinding
 from hurnet.commands.settings import env_lines, toml_lines
-from hurnet.commands.status import Shard, Status, shown
+from hurnet.commands.status import shown
 from hurnet.commands.topics import state
 from hurnet.demo.asking import Asked, accuracy, chosen, latencies
 from hurnet.demo.data import Pair
@@ -28,6 +28,7 @@ from hurnet.terminal.client import read_answer
 from hurnet.terminal.questions import explained
 from hurnet.terminal.running import Running, missing
 from hurnet.terminal.screen import table
+from hurnet.terminal.system_status import Shard, Status
 from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
 
 COMMANDS = [
@@ -46,7 +47,7 @@ COMMANDS = [
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "settings", "schemas"),
+    *("ingest", "solver", "responder", "settings", "schemas", "completion"),
 ]
 
 
@@ -88,7 +89,7 @@ RECEIPT = Receipt(
 def test_help_lists_every_command() -> None:
     result = CliRunner().invoke(hurnet, ["--help"])
     assert result.exit_code == 0
-    summaries = [line for line in result.output.split("Commands:")[1].splitlines() if line.strip()]
+    summaries = [line for line in result.output.split("Commands:\n")[1].split("\n\n")[0].splitlines()]
     assert [line.split()[0] for line in summaries] == COMMANDS
     assert not [line for line in summaries if line.endswith("...")], "cut off: make it shorter"
 
@@ -107,7 +108,7 @@ ARGUMENTS = {
     "forget": ["--entry", "0/1"],
     "weights": ["--answer", "a"],
 }
-NEED_SETTINGS = sorted(hurnet.commands.keys() - {"demo", "schemas", "settings"})
+NEED_SETTINGS = sorted(hurnet.commands.keys() - {"completion", "demo", "schemas", "settings"})
 
 
 @pytest.mark.parametrize("command", NEED_SETTINGS)

@@ -425,7 +425,7 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_who_asks_for_no_device_loads_no_torch() -> None:
     code = (
-        "import sys, numpy, hurnet.wiring, hurnet.responder.responder\n"
+        "import sys, numpy, hurnet.wiring.running, hurnet.responder.responder\n"
         "from hurnet.responder.loaded_contexts import LoadedContexts\n"
         "LoadedContexts(2).index('c').search(numpy.ones((1, 2), numpy.int16), 1)\n"
         "sys.exit('torch' in sys.modules)"

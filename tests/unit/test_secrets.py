@@ -28,7 +28,7 @@ FAILING = """
 import sys
 import hurnet.adapters.redis
 from hurnet.settings import settings
-from hurnet import wiring
+from hurnet.wiring import running
 from hurnet.metrics import Metrics
 
 role = sys.argv[1]
@@ -45,8 +45,8 @@ def fail(*arguments, **named):
 
 hurnet.adapters.redis.connect = fail
 built = []
-wiring.Metrics = lambda: built.append(Metrics()) or built[-1]
-code = wiring.run(role, chosen)
+running.Metrics = lambda: built.append(Metrics()) or built[-1]
+code = running.run(role, chosen)
 print(built[0].exposition().decode())
 sys.exit(code)
 """

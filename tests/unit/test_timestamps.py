@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from hurnet.commands.forget import described
 from hurnet.core.solve.window import LAST_MS, PANES, Window
 from hurnet.core.stored.batch import Deletion
 from hurnet.metrics import Metrics
 from hurnet.ports import DeletionAudit
+from hurnet.terminal.deleting import described
 from hurnet.terminal.screen import moment
 from hurnet.visible import below
 

@@ -1,4 +1,8 @@
-"""The command line. Modules of commands import click alone at their top, so that `hurnet --help` is quick."""
+"""The command line.
+
+Modules of commands import only click at their top, and all else inside their functions, so that `hurnet
+--help` is quick.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +19,43 @@ from typing import Any
 import click
 
 from hurnet.commands.ask import ask
+from hurnet.commands.completion import completion
 from hurnet.commands.contexts import contexts
 from hurnet.commands.dead_letters import dead_letters
 from hurnet.commands.demo import demo
 from hurnet.commands.evaluate import evaluate
 from hurnet.commands.forget import forget
+from hurnet.commands.ingest import ingest
 from hurnet.commands.produce import produce
 from hurnet.commands.repair import repair
+from hurnet.commands.responder import responder
 from hurnet.commands.schemas import schemas
 from hurnet.commands.settings import settings
+from hurnet.commands.solver import solver
 from hurnet.commands.status import status
 from hurnet.commands.topics import topics
 from hurnet.commands.up import up
 from hurnet.commands.verify import verify
 from hurnet.commands.weights import weights
-from hurnet.commands.worker import ingest, responder, solver
 from hurnet.errors import HurnetError
+from hurnet.exit_codes import NOTHING_DONE
 from hurnet.visible import visible
 
-EXIT_FAILED = 2
-"""What a person can mend: wrong settings, bad input, a server that is away."""
+EPILOG = """\b
+Every command explains itself and gives examples: hurnet ask --help
+Complete commands with TAB:                       hurnet completion --help
+
+Report a bug in the issue tracker of the repository that you have hurnet from. Please add what
+`hurnet --version` and `hurnet status` print, and the last lines of the worker's log. Secrets of the
+settings are hidden in both.
+"""
 
 
 @contextmanager
 def _told_safely() -> Iterator[None]:
-    """Errors are shown without secrets, and without anything that a terminal would obey; those
-    of ours end a command with one clear line."""
+    """Errors are shown without secrets and without anything that a terminal would obey.
+
+    An error of ours ends a command with its message alone: one clear line instead of a traceback."""
     try:
         yield
     except HurnetError as error:
@@ -57,13 +72,13 @@ def _safe(error: object) -> str:
 
 
 class _Failed(click.ClickException):
-    exit_code = EXIT_FAILED
+    exit_code = NOTHING_DONE
 
 
 class _Commands(click.Group):
-    """Lists commands in the order given, and ends errors of ours with one clear line."""
+    """Lists commands in the order in which they were added, and shows their errors safely."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
         return list(self.commands)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -75,26 +90,26 @@ class _Commands(click.Group):
             return super().invoke(ctx)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hurnet-stream", prog_name="hurnet")
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file of settings (default: the file named by HURNET_CONFIG). See `hurnet settings`.",
+    help="TOML file of settings. Default: the file that HURNET_CONFIG names. See `hurnet settings`.",
 )
 def hurnet(config: Path | None) -> None:
-    """Texts stream in through Kafka; questions are answered from all of them, each answer with its receipt.
+    """Answer questions from the texts that stream in through Kafka, each answer with its receipt.
 
     Start with `hurnet demo`, or with `hurnet up --workers` for a system of your own on this machine.
     """
     if config:
-        os.environ["HURNET_CONFIG"] = str(config.absolute())  # for the processes that a command starts, too
+        os.environ["HURNET_CONFIG"] = str(config.absolute())  # processes that a command starts need it, too
 
 
 for _command in (
     *(demo, up, topics, produce, ask, forget, contexts, dead_letters, status),
     *(verify, repair, weights, evaluate),
-    *(ingest, solver, responder, settings, schemas),
+    *(ingest, solver, responder, settings, schemas, completion),
 ):
     hurnet.add_command(_command)
 

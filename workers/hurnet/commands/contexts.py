@@ -1,24 +1,32 @@
-"""`hurnet contexts`: what there is of each context, and a context dropped."""
+"""`hurnet contexts`: what each context holds, and a context dropped."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from hurnet.exit_codes import DONE, NOT_THERE, NOT_WELL
+
 if TYPE_CHECKING:
     from hurnet.adapters.redis import Connection
     from hurnet.settings.settings import Settings
-    from hurnet.terminal.deleting import Wanted
+
+EPILOG = """\b
+Examples:
+  hurnet contexts
+  hurnet contexts --drop trial
+"""
 
 
 @dataclass(slots=True)
 class Held:
-    """A context: its rows in the store (deleted ones too, until they are erased), the bytes of their vectors
-    and texts, and of the weights in force the pairs and the version; None without any."""
+    """What the store holds of one context.
+
+    `rows` counts deleted rows, too, until they are erased; `bytes` are those of the rows' vectors and texts.
+    `pairs` and `weights` (the version) are of the weights in force, or None."""
 
     context: str
     rows: int
@@ -27,22 +35,23 @@ class Held:
     weights: int | None = None
 
 
-@click.command()
-@click.option("--drop", metavar="NAME", help="Delete all of this context, and give its name back.")
+@click.command(epilog=EPILOG)
+@click.option("--drop", metavar="NAME", help="Delete everything in this context, and the context itself.")
 @click.option(
     "--wait",
+    "wait_s",
     type=click.FloatRange(0),
     default=60.0,
     show_default=True,
-    help="Seconds to wait until it is dropped.",
+    help="Longest time in seconds to wait until it is dropped.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def contexts(drop: str | None, wait: float, as_json: bool) -> None:
+def contexts(drop: str | None, wait_s: float, as_json: bool) -> None:
     """List the contexts, or drop one.
 
-    A drop is a record in each partition of the topic of texts, and deletes what came before it, exactly: from
-    answers, statistics and weights. Texts that come later begin the context anew. Exit code 1 when it was not
-    done in time; it will be, once an ingest and a solver run. Exit code 3 when there is no such context.
+    To drop a context is to delete all that came before, exactly: from answers, statistics and weights. Texts
+    that come later begin it anew. Exit code 1: it was not done in time; it will be once `hurnet ingest` and
+    `hurnet solver` run. 3: there is no such context.
     """
     from hurnet.adapters.redis import connect
     from hurnet.settings import settings
@@ -52,95 +61,84 @@ def contexts(drop: str | None, wait: float, as_json: bool) -> None:
     chosen = settings.load()
     connection = connect(chosen.redis)
     try:
-        code = show(connection, as_json) if drop is None else dropped(chosen, connection, drop, wait, as_json)
+        if drop is None:
+            show(gather(connection), as_json)
+            code = DONE
+        else:
+            code = dropped(chosen, connection, drop, wait_s, as_json)
     finally:
         connection.close()
     sys.exit(code)
 
 
-def show(connection: Connection, as_json: bool) -> int:
-    """Print what there is."""
+def show(held: list[Held], as_json: bool) -> None:
+    """Print them."""
     from hurnet.terminal.screen import console, say, say_json, table
 
-    held = gather(connection)
     if as_json:
-        say_json({"contexts": [asdict(one) for one in held]})
-        return 0
-    if not held:
+        say_json({"contexts": [asdict(context) for context in held]})
+    elif not held:
         say("none yet")
-        return 0
-    rows = [(h.context, *map(_number, (h.rows, h.bytes, h.pairs)), _version(h.weights)) for h in held]
-    console().print(table(("context", ">rows", ">bytes", ">pairs", ">weights"), rows))
-    return 0
+    else:
+        rows = [(h.context, *map(_number, (h.rows, h.bytes, h.pairs)), _version(h.weights)) for h in held]
+        console().print(table(("context", ">rows", ">bytes", ">pairs", ">weights"), rows))
 
 
 def gather(connection: Connection) -> list[Held]:
-    """All contexts, by name."""
+    """All contexts, by name. Weights that can't be read are told on standard error."""
     from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet.errors import Unreadable
     from hurnet.terminal.screen import say
 
     store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
-    found = {name: Held(name, 0, 0) for name in sorted(store.contexts())}
-    for holdings in store.holdings().values():
-        for name, holding in holdings.items():
-            if name in found:
-                found[name].rows += holding.rows
-                found[name].bytes += holding.bytes
-    for name, one in found.items():
+    by_name = {name: Held(name, 0, 0) for name in sorted(store.contexts())}
+    for shard in store.holdings().values():
+        for name, holding in shard.items():
+            if name in by_name:
+                by_name[name].rows += holding.rows
+                by_name[name].bytes += holding.bytes
+    for name, held in by_name.items():
         try:
             published = weights.weights(name)
         except Unreadable as error:
             say(f"problem: {error}", err=True)
             continue
         if published:
-            one.pairs, one.weights = round(published.weights.certificate.count), published.version
-    return list(found.values())
+            held.pairs, held.weights = round(published.weights.certificate.count), published.version
+    return list(by_name.values())
 
 
-def dropped(chosen: Settings, connection: Connection, name: str, wait: float, as_json: bool) -> int:
-    """Drop one, and tell what became of it; the exit code."""
+def dropped(chosen: Settings, connection: Connection, name: str, wait_s: float, as_json: bool) -> int:
+    """Drop a context and tell what became of that; returns the exit code."""
     from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore
-    from hurnet.terminal.deleting import EXIT_LATE, EXIT_MISSING, follow, send
+    from hurnet.terminal.client import end_offsets
+    from hurnet.terminal.deleting import drop_request, follow, send
     from hurnet.terminal.screen import say, watermarks_text
 
     if name not in RedisEntryStore(connection).contexts():
-        _say(as_json, name, missing=True)
-        return EXIT_MISSING
-    wanted = [request(chosen, name)]
-    watermarks = send(chosen.kafka, wanted)
-    if not as_json:
-        say(f"asked with {len(wanted[0].records)} records, watermarks {watermarks_text(watermarks)}")
-    for _ in follow(RedisWeightsStore(connection), wanted, wait):
-        pass
-    done = wanted[0].settled
-    _say(as_json, name, done=done, deleted=wanted[0].deleted)
-    return 0 if done else EXIT_LATE
-
-
-def request(chosen: Settings, name: str) -> Wanted:
-    """The records that drop it, one a partition; a key of their own lets compaction keep the last."""
-    from hurnet.ports import Outgoing
-    from hurnet.records import DROP
-    from hurnet.terminal.client import end_offsets
-    from hurnet.terminal.deleting import Wanted
-
+        _tell(as_json, name, missing=True)
+        return NOT_THERE
     topic = chosen.kafka.texts
-    key, header = f"hurnet-drop-context/{name}".encode(), ((DROP, name.encode()),)
-    partitions: Sequence[int] = sorted(end_offsets(chosen.kafka, topic))
-    return Wanted(name, [Outgoing(topic, None, key, header, partition) for partition in partitions])
+    request = drop_request(topic, end_offsets(chosen.kafka, topic), name)
+    watermarks = send(chosen.kafka, [request])
+    if not as_json:
+        say(f"asked with {len(request.records)} records, watermarks {watermarks_text(watermarks)}")
+    for _ in follow(RedisWeightsStore(connection), [request], wait_s):
+        pass
+    _tell(as_json, name, done=request.done, deleted=request.deleted)
+    return DONE if request.done else NOT_WELL
 
 
-def _say(as_json: bool, name: str, *, done: bool = False, deleted: int = 0, missing: bool = False) -> None:
-    from hurnet.terminal.deleting import BEYOND_REACH, NOT_YET
+def _tell(as_json: bool, name: str, *, done: bool = False, deleted: int = 0, missing: bool = False) -> None:
+    from hurnet.terminal.deleting import NOT_YET, OUT_OF_REACH
     from hurnet.terminal.screen import say, say_json
 
     if as_json:
         say_json({"context": name, "done": done, "deleted": deleted, "missing": missing})
     elif missing:
-        say(f"there is no context {name!r}: nothing was dropped", err=True)
+        say(f"there is no context {name!r}, so nothing was dropped", err=True)
     elif done:
-        say(f"dropped {name!r}, {deleted:,} entries deleted. {BEYOND_REACH}")
+        say(f"dropped {name!r}, {deleted:,} entries deleted. {OUT_OF_REACH}")
     else:
         say(NOT_YET, err=True)
 

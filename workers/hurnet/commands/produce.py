@@ -51,7 +51,7 @@ def produce(
     """
     from hurnet.adapters.kafka import KafkaSink
     from hurnet.settings import settings
-    from hurnet.terminal.lines import parser, read_lines
+    from hurnet.terminal.lines import context_name, parser, read_lines
     from hurnet.terminal.screen import hush
 
     hush()
@@ -124,21 +124,6 @@ def report(sent: Sent, topic: str, seconds: float) -> None:
         say(f"left out {sent.invalid:,} invalid lines", err=True)
     if sent.watermarks:
         say(f"watermarks {watermarks_text(sent.watermarks)}")
-
-
-def context_name(name: str | None) -> str:
-    """That of an option --context. Raises `BadParameter` if it can be none's."""
-    from pydantic import ValidationError
-
-    from hurnet_schemas import DEFAULT_CONTEXT, TextEvent
-
-    try:
-        return TextEvent(text="-", context=DEFAULT_CONTEXT if name is None else name).context
-    except ValidationError:
-        raise click.BadParameter(
-            f"{name!r}: up to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
-            param_hint="--context",
-        ) from None
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import BinaryIO, Literal
 
+import click
+from pydantic import ValidationError
+
 from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
 
 MAX_LINE = 1 << 20
@@ -139,3 +142,14 @@ def _key(event: TextEvent, field: str | None) -> bytes | None:
         return None
     value = getattr(event, field) if field in ("text", "answer", "context") else event.metadata.get(field)
     return value.encode() if value else None
+
+
+def context_name(name: str | None) -> str:
+    """The context that an option --context names. Raises `BadParameter` if no context can have this name."""
+    try:
+        return TextEvent(text="-", context=DEFAULT_CONTEXT if name is None else name).context
+    except ValidationError:
+        raise click.BadParameter(
+            f"{name!r} is not a context's name: up to 64 of a-z 0-9 . _ -, and first a letter or digit",
+            param_hint="--context",
+        ) from None
