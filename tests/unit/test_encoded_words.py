@@ -64,7 +64,7 @@ def test_no_word_and_no_letter_is_left_out() -> None:
 
 
 def test_numpy_takes_many_words_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded_words, "_CELLS", 8)
+    monkeypatch.setattr(encoded_words, "_CELLS_MAX", 8)
     query, candidates = "turn the big old light on", ["", "light", "turn on the lights", "a b c d e f"]
     fast = similarities(query, candidates)
     assert fast.tolist() == pytest.approx([similarity(query, c) for c in candidates])

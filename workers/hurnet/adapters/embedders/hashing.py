@@ -20,8 +20,8 @@ from unidecode import unidecode
 
 from hurnet.core.grid import snap
 from hurnet.core.reading import lowered, readable
-from hurnet.core.rule.scn import NUKTA, is_picture, is_run, letters, pieces, signs_last
 from hurnet.core.stored.batch import EmbedderIdentity, Vectors
+from hurnet.core.words import NUKTA, is_picture, is_run, letters, pieces, signs_last
 
 _REVISION = 2  # of the features and their hash: raise it with any change that can move a coordinate
 _SEED = 20  # of the tables; part of the fingerprint
