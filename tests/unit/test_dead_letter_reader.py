@@ -11,7 +11,7 @@ import pytest
 from hurnet.commands.dead_letters import described, moment_ms
 from hurnet.dead_letters import dead_letter
 from hurnet.operations import dead_letter_reader
-from hurnet.operations.dead_letter_reader import Found, Letters, Wanted, again
+from hurnet.operations.dead_letter_reader import LetterFilter, LetterReader, StoredLetter, message_to_resend
 from hurnet.ports import OffsetRange, Outgoing, Record
 from hurnet_schemas import DeadLetter
 from tests.memory.kafka import MemoryKafka
@@ -56,11 +56,11 @@ class World:
         return record
 
     @property
-    def letters(self) -> Letters:
-        return Letters(TopicHistory(self.log, "letters"))
+    def letters(self) -> LetterReader:
+        return LetterReader(TopicHistory(self.log, "letters"))
 
-    def again(self, found: Found) -> Outgoing | str:
-        return again(found, TopicHistory(self.log, "texts"))
+    def again(self, found: StoredLetter) -> Outgoing | str:
+        return message_to_resend(found, TopicHistory(self.log, "texts"))
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +71,10 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_newest_come_first_over_all_partitions_and_no_more_than_asked() -> None:
     world = World()
     records = [world.put_aside(b"%d" % i, partition=i % 2) for i in range(25)]
-    found = world.letters.newest(Wanted(), 10)
-    assert {letter.coordinates for letter in found} == {
-        (r.topic, r.partition, r.offset) for r in records[-10:]
-    }
+    found = world.letters.newest(LetterFilter(), 10)
+    assert {letter.record_id for letter in found} == {(r.topic, r.partition, r.offset) for r in records[-10:]}
     assert [f.written_ms for f in found] == sorted((f.written_ms for f in found), reverse=True)
-    assert len(list(world.letters.all(Wanted()))) == 25
+    assert len(list(world.letters.all(LetterFilter()))) == 25
 
 
 def test_a_copy_that_a_crash_left_is_told_once_and_what_is_no_letter_is_counted() -> None:
@@ -87,7 +85,7 @@ def test_a_copy_that_a_crash_left_is_told_once_and_what_is_no_letter_is_counted(
         [Outgoing("letters", b"no letter", partition=1), Outgoing("letters", None, b"k", partition=1)]
     )
     letters = world.letters
-    assert len(letters.newest(Wanted(), 10)) == 1
+    assert len(letters.newest(LetterFilter(), 10)) == 1
     assert letters.unreadable == 2
 
 
@@ -95,34 +93,37 @@ def test_letters_are_chosen_by_reason_partition_time_and_coordinates() -> None:
     world = World()
     first = world.put_aside(b"a", "blank-text")
     second = world.put_aside(b"b", "too-long", partition=1)
-    newest = max(found.written_ms for found in world.letters.all(Wanted()))
+    newest = max(found.written_ms for found in world.letters.all(LetterFilter()))
 
-    def chosen(wanted: Wanted) -> list[bytes]:
+    def chosen(wanted: LetterFilter) -> list[bytes]:
         return [found.excerpt for found in world.letters.all(wanted)]
 
-    assert chosen(Wanted(reasons=frozenset({"too-long"}))) == [b"b"]
-    assert chosen(Wanted(partitions=frozenset({0}))) == [b"a"]
-    assert chosen(Wanted(topics=frozenset({"queries"}))) == []
-    assert chosen(Wanted(since_ms=newest + 1)) == []
-    assert chosen(Wanted(records=frozenset({("texts", 0, first.offset)}))) == [b"a"]
-    assert chosen(Wanted(records=frozenset({("texts", 1, second.offset)}), partitions=frozenset({0}))) == []
+    assert chosen(LetterFilter(reasons=frozenset({"too-long"}))) == [b"b"]
+    assert chosen(LetterFilter(partitions=frozenset({0}))) == [b"a"]
+    assert chosen(LetterFilter(topics=frozenset({"queries"}))) == []
+    assert chosen(LetterFilter(since_ms=newest + 1)) == []
+    assert chosen(LetterFilter(records=frozenset({("texts", 0, first.offset)}))) == [b"a"]
+    assert (
+        chosen(LetterFilter(records=frozenset({("texts", 1, second.offset)}), partitions=frozenset({0})))
+        == []
+    )
 
 
 def test_a_record_is_sent_again_as_it_is() -> None:
     world = World()
     world.put_aside(b"\xff\x00", partition=1)
-    (found,) = world.letters.newest(Wanted(), 1)
+    (found,) = world.letters.newest(LetterFilter(), 1)
     assert world.again(found) == Outgoing("texts", b"\xff\x00", b"key", (("h", b"\xff"),), 1)
 
 
 def test_what_cannot_be_sent_again_says_why() -> None:
     world = World()
     world.put_aside(b"one")
-    (found,) = world.letters.newest(Wanted(), 1)
+    (found,) = world.letters.newest(LetterFilter(), 1)
 
     def refused(**change: object) -> str:
         letter = found.letter.model_copy(update=change)
-        message = world.again(Found(letter, 0))
+        message = world.again(StoredLetter(letter, 0))
         assert isinstance(message, str)
         return message
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_sent_again_says_why() -> None:
 def test_a_letter_is_described_with_what_it_begins_with() -> None:
     world = World()
     record = world.put_aside(b"\xffabc\x1b")
-    (found,) = world.letters.newest(Wanted(), 1)
+    (found,) = world.letters.newest(LetterFilter(), 1)
     told = described(found)
     assert (told["record"], told["begins_with"]) == (record.coordinates, "\\xffabc\x1b")
     assert {name: told[name] for name in found.letter.model_dump(exclude_none=True)}

@@ -14,7 +14,7 @@ import click
 from hurnet.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
-    from hurnet.operations.dead_letter_reader import Found, Letters, RecordId, Wanted
+    from hurnet.operations.dead_letter_reader import LetterFilter, LetterReader, RecordId, StoredLetter
 
 _EXCERPT_BYTES = 80
 EPILOG = """\b
@@ -87,7 +87,7 @@ def dead_letters(**options: Any) -> None:
     wrong is only put aside once more. Exit code 1: a record can't be sent again.
     """
     from hurnet.adapters.kafka import KafkaHistory
-    from hurnet.operations.dead_letter_reader import Letters
+    from hurnet.operations.dead_letter_reader import LetterReader
     from hurnet.settings import settings
     from hurnet.terminal.resending import choose, send_again
     from hurnet.terminal.screen import hush, say
@@ -97,9 +97,9 @@ def dead_letters(**options: Any) -> None:
     named = [(topic or kafka.texts, *place) for topic, *place in options["resend"]]
     sending = bool(named) or options["resend_all"]
     wanted = _wanted(options, named)
-    chosen: list[Found] = []
+    chosen: list[StoredLetter] = []
     with closing(KafkaHistory(kafka, kafka.dead_letters)) as history:
-        letters = Letters(history)
+        letters = LetterReader(history)
         if sending:
             chosen = choose(letters, wanted, named)
         elif options["as_counts"]:
@@ -113,12 +113,12 @@ def dead_letters(**options: Any) -> None:
         sys.exit(DONE if all_sent and len(chosen) >= len(named) else NOT_WELL)
 
 
-def _wanted(options: dict[str, Any], named: Sequence[RecordId]) -> Wanted:
-    from hurnet.operations.dead_letter_reader import Wanted
+def _wanted(options: dict[str, Any], named: Sequence[RecordId]) -> LetterFilter:
+    from hurnet.operations.dead_letter_reader import LetterFilter
 
     if named and options["resend_all"]:
         raise click.UsageError("Name records (--resend), or choose them by the other options (--resend-all).")
-    return Wanted(
+    return LetterFilter(
         frozenset(options["reasons"]),
         frozenset(options["topics"]),
         frozenset(options["partitions"]),
@@ -127,7 +127,7 @@ def _wanted(options: dict[str, Any], named: Sequence[RecordId]) -> Wanted:
     )
 
 
-def _print(letters: Sequence[Found], as_json: bool) -> None:
+def _print(letters: Sequence[StoredLetter], as_json: bool) -> None:
     from hurnet.terminal.screen import console, say, say_json, table
 
     if as_json:
@@ -140,7 +140,7 @@ def _print(letters: Sequence[Found], as_json: bool) -> None:
         say("no dead letters", err=True)
 
 
-def _print_counts(letters: Letters, wanted: Wanted, as_json: bool) -> None:
+def _print_counts(letters: LetterReader, wanted: LetterFilter, as_json: bool) -> None:
     from hurnet.terminal.screen import console, say_json, table
 
     counts = Counter(letter.letter.reason for letter in letters.all(wanted))
@@ -155,16 +155,16 @@ def _count_rows(counts: Counter[str]) -> Iterator[tuple[str, str]]:
     yield "all", f"{counts.total():,}"
 
 
-def described(letter: Found) -> dict[str, Any]:
+def described(letter: StoredLetter) -> dict[str, Any]:
     """As a JSON object: the message, its record's name, when it was written, and its excerpt as text."""
     from hurnet.terminal.resending import record_name
     from hurnet.terminal.screen import moment
 
-    named = {"record": record_name(letter.coordinates), "put_aside": moment(letter.written_ms)}
+    named = {"record": record_name(letter.record_id), "put_aside": moment(letter.written_ms)}
     return named | letter.letter.model_dump(exclude_none=True) | {"begins_with": _text(letter.excerpt)}
 
 
-def _row(letter: Found) -> tuple[str, ...]:
+def _row(letter: StoredLetter) -> tuple[str, ...]:
     from hurnet.terminal.screen import moment
 
     message = letter.letter

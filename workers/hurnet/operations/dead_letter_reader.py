@@ -1,4 +1,11 @@
-"""Dead letters read again: the newest first, by what is asked of them, each once."""
+"""Dead letters read back: the newest first, only those that are asked for, each only once.
+
+Kafka reads forwards, and the newest letters are asked for most often. So a partition is read in blocks of
+offsets from its end to its beginning, and each block is turned around:
+
+    offsets    0 ......... 999 1000 ........ 1999 2000 .. 2345
+    read       third           second             first
+"""
 
 from __future__ import annotations
 
@@ -6,49 +13,28 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from hurnet.ports import History, Outgoing, Record
 from hurnet_schemas import InvalidMessage
 from hurnet_schemas.dead_letter import DeadLetter
 
 BLOCK = 1_000
-"""Offsets of a partition that are read at a time, from its end to its beginning."""
+"""How many offsets of a partition are read at a time."""
 
 RecordId = tuple[str, int, int]
 """Topic, partition and offset of the record that was put aside."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which letters: empty sets are all, times are milliseconds since the epoch."""
-
-    reasons: frozenset[str] = frozenset()
-    topics: frozenset[str] = frozenset()
-    partitions: frozenset[int] = frozenset()
-    since_ms: int | None = None
-    records: frozenset[RecordId] = frozenset()
-
-    def takes(self, found: Found) -> bool:
-        """Whether this is one of them."""
-        letter = found.letter
-        return (
-            (not self.reasons or letter.reason in self.reasons)
-            and (not self.topics or letter.topic in self.topics)
-            and (not self.partitions or letter.partition in self.partitions)
-            and (self.since_ms is None or found.written_ms >= self.since_ms)
-            and (not self.records or found.coordinates in self.records)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A letter, and when it was written."""
+class StoredLetter:
+    """A dead letter, and when it was written (milliseconds since the epoch)."""
 
     letter: DeadLetter
     written_ms: int
 
     @property
-    def coordinates(self) -> RecordId:
+    def record_id(self) -> RecordId:
         return self.letter.topic, self.letter.partition, self.letter.offset
 
     @property
@@ -57,60 +43,76 @@ class Found:
         return base64.b64decode(self.letter.excerpt or "")
 
 
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which letters are asked for. An empty set, or None, asks for all."""
+
+    reasons: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    partitions: frozenset[int] = frozenset()
+    since_ms: int | None = None
+    records: frozenset[RecordId] = frozenset()
+
+    def matches(self, stored: StoredLetter) -> bool:
+        letter = stored.letter
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (not self.topics or letter.topic in self.topics)
+            and (not self.partitions or letter.partition in self.partitions)
+            and (self.since_ms is None or stored.written_ms >= self.since_ms)
+            and (not self.records or stored.record_id in self.records)
+        )
+
+
 @dataclass(slots=True)
-class Letters:
-    """Reads the topic of dead letters. `unreadable` counts what in it is no dead letter."""
+class LetterReader:
+    """Reads the topic of dead letters. `unreadable` counts the records in it that are no dead letters."""
 
     history: History
     unreadable: int = 0
     _seen: set[RecordId] = field(default_factory=set)
 
-    def newest(self, wanted: Wanted, most: int) -> list[Found]:
-        """At most `most`, the newest first."""
-        per_partition = [
-            self._of(partition, wanted, most) for partition in sorted(self.history.offset_ranges())
+    def newest(self, wanted: LetterFilter, letters_max: int) -> list[StoredLetter]:
+        """The newest letters, the newest first."""
+        letters = [
+            letter
+            for partition in sorted(self.history.offset_ranges())
+            for letter in islice(self._backwards(partition, wanted), letters_max)
         ]
-        found = [letter for letters in per_partition for letter in letters]
-        found.sort(key=lambda each: (each.written_ms, each.coordinates), reverse=True)
-        return found[:most]
+        letters.sort(key=lambda stored: (stored.written_ms, stored.record_id), reverse=True)
+        return letters[:letters_max]
 
-    def all(self, wanted: Wanted) -> Iterator[Found]:
-        """All of them, a partition after the other, each from its end to its beginning."""
+    def all(self, wanted: LetterFilter) -> Iterator[StoredLetter]:
+        """All letters: one partition after another, each from its end to its beginning."""
         for partition in sorted(self.history.offset_ranges()):
             yield from self._backwards(partition, wanted)
 
-    def _of(self, partition: int, wanted: Wanted, most: int) -> list[Found]:
-        letters: list[Found] = []
-        for found in self._backwards(partition, wanted):
-            letters.append(found)
-            if len(letters) >= most:
-                break
-        return letters
-
-    def _backwards(self, partition: int, wanted: Wanted) -> Iterator[Found]:
-        bounds = self.history.offset_ranges()[partition]
-        end = bounds.end
-        while end > bounds.first:
-            first = max(bounds.first, end - BLOCK)
+    def _backwards(self, partition: int, wanted: LetterFilter) -> Iterator[StoredLetter]:
+        held = self.history.offset_ranges()[partition]
+        end = held.end
+        while end > held.first:
+            first = max(held.first, end - BLOCK)
             blocks = self.history.read(partition, first, end - 1)
             for record in reversed([record for block in blocks for record in block]):
-                found = self._read(record)
-                if found and wanted.takes(found) and found.coordinates not in self._seen:
-                    self._seen.add(found.coordinates)  # delivered at least once: the second is a copy
-                    yield found
+                stored = self._read(record)
+                # Letters are delivered at least once: a second one about the same record is a copy.
+                if stored and wanted.matches(stored) and stored.record_id not in self._seen:
+                    self._seen.add(stored.record_id)
+                    yield stored
             end = first
 
-    def _read(self, record: Record) -> Found | None:
+    def _read(self, record: Record) -> StoredLetter | None:
         try:
-            return Found(DeadLetter.decode(record.value), record.timestamp_ms)
+            return StoredLetter(DeadLetter.decode(record.value), record.timestamp_ms)
         except InvalidMessage:
             self.unreadable += 1
             return None
 
 
-def again(found: Found, history: History) -> Outgoing | str:
-    """The record that was put aside, as it is to be sent again; in words why it can't be."""
-    letter = found.letter
+def message_to_resend(stored: StoredLetter, history: History) -> Outgoing | str:
+    """The message that sends the record again as it was, read from the `history` of its topic. If that can't
+    be done: why not, in words that follow "because"."""
+    letter = stored.letter
     if letter.first_offset is not None:
         return "it stands for a batch that could not be unpacked"
     record = _record_at(history, letter.partition, letter.offset)
@@ -126,8 +128,8 @@ def again(found: Found, history: History) -> Outgoing | str:
 
 
 def _record_at(history: History, partition: int, offset: int) -> Record | None:
-    bounds = history.offset_ranges().get(partition)
-    if bounds is None or not bounds.first <= offset < bounds.end:
+    held = history.offset_ranges().get(partition)
+    if held is None or not held.first <= offset < held.end:
         return None
     blocks: Iterator[Sequence[Record]] = history.read(partition, offset, offset)
     return next((record for block in blocks for record in block if record.offset == offset), None)

@@ -8,7 +8,13 @@ from contextlib import ExitStack, closing
 import click
 
 from hurnet.adapters.kafka import KafkaHistory, KafkaSink
-from hurnet.operations.dead_letter_reader import Found, Letters, RecordId, Wanted, again
+from hurnet.operations.dead_letter_reader import (
+    LetterFilter,
+    LetterReader,
+    RecordId,
+    StoredLetter,
+    message_to_resend,
+)
 from hurnet.ports import History, Sink
 from hurnet.settings.settings import KafkaSettings
 from hurnet.terminal.screen import say
@@ -19,24 +25,24 @@ MOST_AT_ONCE = 100_000
 """One call sends no more records than this again."""
 
 
-def choose(letters: Letters, wanted: Wanted, named: Sequence[RecordId]) -> list[Found]:
+def choose(letters: LetterReader, wanted: LetterFilter, named: Sequence[RecordId]) -> list[StoredLetter]:
     """The letters that are wanted, oldest first, so that their records come in the order in which they came
     once.
 
     Says which of the `named` records no dead letter names. Raises `UsageError` if there are too many."""
-    chosen: list[Found] = []
+    chosen: list[StoredLetter] = []
     for letter in letters.all(wanted):
         chosen.append(letter)
         if named and len(chosen) == len(set(named)):
             break
         if len(chosen) > MOST_AT_ONCE:
             raise click.UsageError(f"More than {MOST_AT_ONCE:,} records: choose fewer, as by --since.")
-    for missing in sorted(set(named) - {letter.coordinates for letter in chosen}):
+    for missing in sorted(set(named) - {letter.record_id for letter in chosen}):
         say(f"{record_name(missing)}: not sent, because no dead letter names it", err=True)
-    return sorted(chosen, key=lambda letter: (letter.written_ms, letter.coordinates))
+    return sorted(chosen, key=lambda letter: (letter.written_ms, letter.record_id))
 
 
-def send_again(kafka: KafkaSettings, letters: Sequence[Found], dry_run: bool, sure: bool) -> bool:
+def send_again(kafka: KafkaSettings, letters: Sequence[StoredLetter], dry_run: bool, sure: bool) -> bool:
     """Send their records again; says of each what became of it, and returns whether all were sent."""
     if len(letters) > ASK_BEYOND and not (sure or dry_run):
         click.confirm(f"Send {len(letters):,} records again?", abort=True, err=True)
@@ -50,15 +56,15 @@ def send_again(kafka: KafkaSettings, letters: Sequence[Found], dry_run: bool, su
         sink = None if dry_run else stack.enter_context(closing(KafkaSink(kafka)))
         for letter in letters:
             sent, text = _sent(letter, histories, sink)
-            say(f"{record_name(letter.coordinates)}{text}", err=not sent)
+            say(f"{record_name(letter.record_id)}{text}", err=not sent)
             all_sent &= sent
     return all_sent
 
 
-def _sent(letter: Found, histories: Mapping[str, History], sink: Sink | None) -> tuple[bool, str]:
+def _sent(letter: StoredLetter, histories: Mapping[str, History], sink: Sink | None) -> tuple[bool, str]:
     """Whether the record was sent again (without a sink: whether it would be), and that in words."""
     history = histories.get(letter.letter.topic)
-    message = again(letter, history) if history else "its topic is none that this system reads"
+    message = message_to_resend(letter, history) if history else "its topic is none that this system reads"
     if isinstance(message, str):
         return False, f": not sent, because {message}"
     if sink is None:
