@@ -21,7 +21,7 @@ from tests.benchmarks._race import BATCHES, Raced, check, race
 from tests.benchmarks._report import Report, say
 from tests.benchmarks._searches import GRAPHS, Search, peers
 from tests.benchmarks._text import Corpus
-from tests.benchmarks._upkeep import Changed, filled, remove, search_while_appending
+from tests.benchmarks._upkeep import Changed, filled, remove, search_between_appends
 
 OURS: Final = "ours"
 PORTABLE: Final = "without kernels"
@@ -93,8 +93,8 @@ def measure(corpus: Corpus, embedder: str, rounds: int, graphs: bool, device: st
     if kernels.available():
         say("  two threads")
         case.gains = two_threads(index, corpus.queries, truth, case.tally)
-    say("  searches while rows are appended")
-    copies = search_while_appending(index, corpus, truth, changed)
+    say("  searches between appends")
+    copies = search_between_appends(index, corpus, truth, changed)
     if corpus.rows <= PORTABLE_ROWS:
         say("  removals")
         remove(index, corpus, copies, changed)

@@ -39,7 +39,7 @@ def scanned(rows: int, dimension: int) -> float:
 
 def survivors(index: ContextIndex, queries: Vectors, name: str) -> dict[str, float]:
     """Rows that the upper four bits leave of a single query, and rows compared in the end, for the best k."""
-    table, figures = index._blocks.snapshot.table, dict[str, float]()
+    table, figures = index._blocks.table(), dict[str, float]()
     for k, asked in LISTS.items():
         found = [kernels.search(table, query[None], k) for query in queries[:asked]]
         figures[f"valued_k{k}_{name}"] = mean(f.valued for f in found)
@@ -51,7 +51,7 @@ def two_threads(
     index: ContextIndex, queries: Vectors, truth: NDArray[np.int64], tally: Tally
 ) -> dict[int, float]:
     """Wall time of a search in one thread over that in two, by batch size."""
-    table, gains = index._blocks.snapshot.table, {}
+    table, gains = index._blocks.table(), {}
     for batch, times in THREADED.items():
         wall: dict[int, list[float]] = {1: [], 2: []}
         for i in range(times):

@@ -1,13 +1,11 @@
-"""An index while it changes: rows appended and removed, searches meanwhile, every answer checked."""
+"""An index while it changes: rows appended and removed, searches between, every answer checked."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Event
 from typing import Final
 
 import numpy as np
@@ -15,24 +13,24 @@ from numpy.typing import NDArray
 
 from hurnet.core.index.index import ContextIndex
 from hurnet.core.search.device import Device
-from hurnet.core.stored.batch import Entry, Vectors
+from hurnet.core.stored.batch import Entry
 from tests.benchmarks._exact import Tally, nearest
 from tests.benchmarks._report import quantile
 from tests.benchmarks._text import Corpus
 
 TAUGHT_AT_ONCE: Final = 256
-BESIDE_SECONDS: Final = 4.0
+BETWEEN_SECONDS: Final = 4.0
 APART: Final = 3
 """Of so many rows one is removed: more than the quarter from which blocks are given up."""
 
 
 @dataclass(slots=True)
 class Changed:
-    """Wall seconds of each append, of each search beside appends and of each removal; what the searches
+    """Wall seconds of each append, of each search between appends and of each removal; what the searches
     answered."""
 
     append_s: list[float] = field(default_factory=list)
-    beside_s: list[float] = field(default_factory=list)
+    between_s: list[float] = field(default_factory=list)
     remove_s: list[float] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
@@ -40,8 +38,8 @@ class Changed:
         found = {
             f"append_rows_s_{name}": TAUGHT_AT_ONCE * len(self.append_s) / sum(self.append_s),
             f"append_longest_ms_{name}": max(self.append_s) * 1e3,
-            f"search_while_appending_p99_ms_{name}": quantile(self.beside_s, 0.99) * 1e3,
-            f"search_while_appending_longest_ms_{name}": max(self.beside_s) * 1e3,
+            f"search_between_appends_p99_ms_{name}": quantile(self.between_s, 0.99) * 1e3,
+            f"search_between_appends_longest_ms_{name}": max(self.between_s) * 1e3,
         }
         if self.remove_s:
             found |= {
@@ -61,31 +59,23 @@ def filled(corpus: Corpus, device: Device | None = None) -> tuple[ContextIndex, 
     return index, changed
 
 
-def search_while_appending(
+def search_between_appends(
     index: ContextIndex, corpus: Corpus, truth: NDArray[np.int64], changed: Changed
 ) -> int:
-    """Single searches while another thread appends copies of the first rows to partition 1 as fast as it can.
-    They change no answer, since ties go to the lowest partition. Returns how many there are of them."""
-    done = Event()
-    with ThreadPoolExecutor(1) as pool:
-        appended = pool.submit(_append_until, index, corpus.distinct[:TAUGHT_AT_ONCE], done)
-        until = time.perf_counter() + BESIDE_SECONDS
-        for i, query in enumerate(corpus.queries):
-            if (began := time.perf_counter()) > until:
-                break
-            found = index.search(query[None], 1)[0]
-            changed.beside_s.append(time.perf_counter() - began)
-            changed.tally.add(found.rows, truth[i : i + 1])
-        done.set()
-        return appended.result()
-
-
-def _append_until(index: ContextIndex, vectors: Vectors, done: Event) -> int:
-    offset = 0
-    while not done.is_set():
-        index.append(1, _entries(offset, len(vectors)), vectors)
-        offset += len(vectors)
-    return offset
+    """Single searches, before each of which copies of the first rows are appended to partition 1. They change
+    no answer, since ties go to the lowest partition. Returns how many there are of them."""
+    copies, appended = corpus.distinct[:TAUGHT_AT_ONCE], 0
+    until = time.perf_counter() + BETWEEN_SECONDS
+    for i, query in enumerate(corpus.queries):
+        if time.perf_counter() > until:
+            break
+        index.append(1, _entries(appended, len(copies)), copies)
+        appended += len(copies)
+        began = time.perf_counter()
+        found = index.search(query[None], 1)[0]
+        changed.between_s.append(time.perf_counter() - began)
+        changed.tally.add(found.rows, truth[i : i + 1])
+    return appended
 
 
 def remove(index: ContextIndex, corpus: Corpus, copies: int, changed: Changed) -> None:

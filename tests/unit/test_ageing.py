@@ -17,7 +17,7 @@ from hurnet.core.index import index as index_module
 from hurnet.core.index import teaching
 from hurnet.core.index.index import ContextIndex
 from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.search import blocks
+from hurnet.core.search import block, blocks
 from hurnet.core.search import search as scan
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import predict
@@ -422,7 +422,7 @@ def test_sums_are_kept_of_no_more_panes_than_count() -> None:
 
 
 def test_rows_are_removed_and_moved_together_with_their_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (blocks, scan, index_module):
+    for module in (block, blocks, scan, index_module):
         monkeypatch.setattr(module, "BLOCK_ROWS", 16)
     monkeypatch.setattr(teaching, "MANY", 2)
     index, window = ContextIndex(DIMENSION, Window(MINUTE_MS, 0)), Window(MINUTE_MS, 12)

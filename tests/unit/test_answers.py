@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hurnet.core.index import answer_table as answers_module
-from hurnet.core.index.answer_table import Answers
+from hurnet.core.index.answer_table import AnswerTable
 from hurnet.core.index.arena import FIRST_CHUNK, LARGEST_CHUNK, Arena
 from hurnet.core.stored.batch import Entry
 from hurnet.core.stored.entries import Entries
@@ -67,7 +67,7 @@ def test_answers_are_numbered_as_a_dictionary_would(
     hashed: object, batches: list[list[Entry]], data: st.DataObject
 ) -> None:
     arena = Arena()
-    mine, theirs = Answers(arena), Reference()
+    mine, theirs = AnswerTable(arena), Reference()
     held: list[tuple[int, str, int, int]] = []  # number, answer, place and length of the text
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers_module, "hash", hashed, raising=False)

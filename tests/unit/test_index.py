@@ -2,13 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
-from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +20,9 @@ from hurnet.core.index import index as index_module
 from hurnet.core.index.index import ContextIndex, Matches
 from hurnet.core.native import disabled, library
 from hurnet.core.native import search as kernels
-from hurnet.core.search import blocks, bounds
+from hurnet.core.search import block, blocks, bounds
 from hurnet.core.search import search as scan
+from hurnet.core.search.block import Block
 from hurnet.core.stored.batch import MAX_COPIES, Entry, Vectors
 
 Where = tuple[int, int]
@@ -131,7 +129,7 @@ def test_ties_go_to_the_lowest_partition_then_offset() -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (blocks, scan, index_module):
+    for module in (block, blocks, scan, index_module):
         monkeypatch.setattr(module, "BLOCK_ROWS", 32)
     monkeypatch.setattr(scan, "_FIRST_ROWS", 5)
     monkeypatch.setattr(scan, "_LEAST_ROWS", 12)
@@ -310,13 +308,13 @@ def test_products_that_leave_31_bits() -> None:
 
 def planes(index: ContextIndex, n: int) -> list[NDArray[np.float64]]:
     """What the first passes know of the first n rows: s p, and with kernels s p' by the upper bits."""
-    block = index._blocks.snapshot.blocks[0]
+    block = index._blocks.blocks[0]
     if not block.native:
         held = [block.plane[:n].astype(np.float64)]
         scale = block.scale
     else:
         both = np.stack([block.plane & 15, block.plane >> 4], axis=4).transpose(0, 1, 3, 2, 4, 5)
-        high, low = both.reshape(2, blocks.BLOCK_ROWS, -1)[:, :n].astype(np.float64)
+        high, low = both.reshape(2, len(block.vectors), -1)[:, :n].astype(np.float64)
         held = [16 * high + low - 128, 16 * high - 120.5]
         scale = floats(block.scale)
     lengths = np.linalg.norm(rotated(index.dimension, index.vectors(np.arange(n))), axis=1)
@@ -328,7 +326,7 @@ def floats(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def slacks(index: ContextIndex, n: int) -> NDArray[np.float32]:
-    block = index._blocks.snapshot.blocks[0]
+    block = index._blocks.blocks[0]
     found: NDArray[np.float32] = floats(block.slack) if block.native else block.slack
     return found[:, :n]
 
@@ -339,9 +337,9 @@ def rotation(d: int) -> NDArray[np.float64]:
     index = build(identity)
     if not index._blocks.native:
         return np.eye(d)
-    block = index._blocks.snapshot.blocks[0]
+    block = index._blocks.blocks[0]
     both = np.stack([block.plane & 15, block.plane >> 4], axis=4).transpose(0, 1, 3, 2, 4, 5)
-    high, low = both.reshape(2, blocks.BLOCK_ROWS, -1)[:, :d].astype(np.float64)
+    high, low = both.reshape(2, len(block.vectors), -1)[:, :d].astype(np.float64)
     signs: NDArray[np.float64] = np.sign(16 * high + low - 128).T
     return signs
 
@@ -436,7 +434,7 @@ def test_a_bound_that_is_too_small_loses_the_best_row(share: float, copies: int,
     bits, nine take all."""
     query, rows = barely_seen(1 if native and copies == 1 else 0)
     index = build(rows)
-    slack = index._blocks.snapshot.blocks[0].slack[:, :33]
+    slack = index._blocks.blocks[0].slack[:, :33]
     slack[:] = halves(floats(slack) * np.float32(share)) if native else slack * share
     for found in index.search(np.repeat(query[None], copies, axis=0), 1):
         assert found.rows.tolist() == [32 if share == 1 else 0]
@@ -456,23 +454,8 @@ def test_a_common_slack_that_is_too_small_loses_it_too(
     monkeypatch.setattr(scan, "_FIRST_TIMES", 1)
     query, rows = barely_seen(0)
     index = build(rows)
-    index._blocks.snapshot.blocks[0].widest *= share
+    index._blocks.blocks[0].widest *= share
     assert index.search(query[None], 1)[0].rows.tolist() == [32 if share == 1 else 0]
-
-
-@portable_alone
-def test_a_row_that_is_removed_during_a_search_is_still_found_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has raised what others must reach, so without it there would be nothing."""
-    vectors, _ = corpus(600)
-    index, sift, query = build(vectors), scan._sift, vectors[:1]
-
-    def interrupted(*arguments: Any) -> None:
-        sift(*arguments)
-        index.remove(0, 0)
-
-    monkeypatch.setattr(scan, "_sift", interrupted)
-    assert index.search(query, 1)[0].rows.tolist() == [0]
-    assert index.search(query, 1)[0].rows.tolist() != [0]
 
 
 def halves(values: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -491,10 +474,10 @@ def test_two_threads_pack_rows_as_one_does(at: int, monkeypatch: pytest.MonkeyPa
     def packed(cores: int) -> list[bytes]:
         monkeypatch.setattr(kernels, "cores", lambda: cores)
         kernels._helper.cache_clear()
-        block, of = blocks.Block(37, 0, native=True, room=2048), slice(at, at + len(vectors))
-        kernels.pack(vectors, at, block.plane, block.scale, block.slack, block.norms)
+        into, of = Block(37, 0, native=True, room=2048), slice(at, at + len(vectors))
+        kernels.pack(vectors, at, into.plane, into.scale, into.slack, into.norms)
         assert (kernels._helper() is None) == (cores == 1)
-        parts = block.plane, block.scale[of], block.slack[:, of], block.norms[of]
+        parts = into.plane, into.scale[of], into.slack[:, of], into.norms[of]
         return [part.tobytes() for part in parts]
 
     assert packed(2) == packed(1)
@@ -510,7 +493,7 @@ def test_every_instruction_set_finds_the_same(n: int, k: int) -> None:
     index = ContextIndex(37)
     index.append(0, entries, vectors)
     queries = snap(np.random.default_rng(0).normal(size=(n, 37)))
-    table, own = index._blocks.snapshot.table, np.zeros((n, 3), dtype=np.int64)
+    table, own = index._blocks.table(), np.zeros((n, 3), dtype=np.int64)
     places = [(0, i) for i in range(300)]
     expected = [reference(query, vectors, places, k) for query in queries]
     for level in LEVELS:
@@ -556,7 +539,7 @@ def test_every_instruction_set_agrees_with_fractions(
         assert index.remove(0, gone)
     own = [[1, 0, i % n] for i in range(asked)]
     for level in LEVELS:
-        found = kernels.search(index._blocks.snapshot.table, queries, k, np.array(own), level).nearest
+        found = kernels.search(index._blocks.table(), queries, k, np.array(own), level).nearest
         for i, query in enumerate(queries):
             left = [j for j in range(n) if j not in removed and j != own[i][2]]
             nearest = [left[j] for j in reference(query, rows[left], [(0, j) for j in left], k)]
@@ -670,34 +653,6 @@ def test_an_index_is_of_one_context() -> None:
         with pytest.raises(ValueError, match="context"):
             index.append(0, [Entry(8 + i, 0, c, "text") for i, c in enumerate(contexts)], vectors)
     assert len(index) == 1
-
-
-def test_a_search_sees_what_was_there_when_it_began_while_more_is_appended() -> None:
-    check_searches_beside_appends(ContextIndex(32))
-
-
-def check_searches_beside_appends(index: ContextIndex) -> None:
-    """What is found only ever gets better."""
-    vectors, entries = corpus(4000)
-    index.append(0, entries[:1], vectors[:1])
-    done = Event()
-    query = vectors[2000:2001]
-
-    def searching() -> list[int]:
-        best = []
-        while not done.is_set():
-            best.append(int(index.search(query, 1)[0].rows[0]))
-        return best
-
-    with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(searching)
-        for i in range(1, 4000, 7):
-            index.append(0, entries[i : i + 7], vectors[i : i + 7])
-        done.set()
-        best = found.result()
-    assert index.search(query, 1)[0].rows[0] == 2000
-    dots = vectors[best] @ query[0].astype(np.float64)
-    assert (np.diff(dots / np.sqrt(squared_norms(vectors[best]))) >= 0).all()
 
 
 @pytest.mark.usefixtures("small_blocks")

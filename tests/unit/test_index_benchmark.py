@@ -10,7 +10,7 @@ from tests.benchmarks._exact import nearest
 from tests.benchmarks._race import check, race
 from tests.benchmarks._searches import MAX_SCORES, peers
 from tests.benchmarks._text import Corpus
-from tests.benchmarks._upkeep import filled, remove, search_while_appending
+from tests.benchmarks._upkeep import filled, remove, search_between_appends
 
 ROWS, DIMENSION, QUERIES = 700, 24, 40
 
@@ -76,15 +76,15 @@ def test_every_wrong_answer_is_counted(corpus: Corpus, truth: NDArray[np.int64])
     assert check(once, corpus.queries, truth, (1, 16)).wrong == 2
 
 
-def test_answers_beside_appends_and_after_removals_are_checked(
+def test_answers_between_appends_and_after_removals_are_checked(
     corpus: Corpus, truth: NDArray[np.int64]
 ) -> None:
     index, changed = filled(corpus)
-    copies = search_while_appending(index, corpus, truth, changed)
+    copies = search_between_appends(index, corpus, truth, changed)
     assert copies
     assert len(index) == ROWS + copies
     assert (changed.tally.asked, changed.tally.wrong) == (QUERIES, 0)
-    search_while_appending(filled(corpus)[0], corpus, truth + 1, changed)
+    search_between_appends(filled(corpus)[0], corpus, truth + 1, changed)
     assert (changed.tally.asked, changed.tally.wrong) == (2 * QUERIES, QUERIES)
     remove(index, corpus, copies, changed)
     assert (changed.tally.asked, changed.tally.wrong) == (3 * QUERIES, QUERIES)

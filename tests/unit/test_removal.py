@@ -2,11 +2,8 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import replace
 from random import Random
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,7 @@ from hurnet.core.index import arena, teaching
 from hurnet.core.index import index as index_module
 from hurnet.core.index.index import ContextIndex, EntryId
 from hurnet.core.native import disabled, library
-from hurnet.core.search import blocks, spans
+from hurnet.core.search import block, blocks, spans
 from hurnet.core.search import device as device_scan
 from hurnet.core.search import search as scan
 from hurnet.core.search.device import Device
@@ -44,7 +41,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         pytest.skip("no kernels were built")
     if request.param == "device":
         monkeypatch.setattr(sys.modules[__name__], "DEVICE", Device(torch.device("cpu"), pytest.fail))
-    for module in (blocks, scan, index_module, device_scan):
+    for module in (block, blocks, scan, index_module, device_scan):
         monkeypatch.setattr(module, "BLOCK_ROWS", BLOCK)
     monkeypatch.setattr(device_scan, "CHUNK_ROWS", 2 * BLOCK)
     for module in (blocks, spans):
@@ -137,9 +134,9 @@ def answers_of(held: Held) -> set[str]:
 
 def check_little_is_left_over(index: ContextIndex) -> None:
     """At most a quarter of what is held is of removed entries, or a block and a chunk."""
-    snapshot = index._blocks.snapshot
-    assert snapshot.rows - len(index) < max(BLOCK, snapshot.rows // 4)
-    assert sum(len(block.rows) for block in snapshot.blocks) < snapshot.rows + BLOCK
+    held = index._blocks
+    assert held.rows - len(index) < max(BLOCK, held.rows // 4)
+    assert sum(len(each.vectors) for each in held.blocks) < held.rows + BLOCK
     texts = index._arena
     assert sum(texts._erased) < max(CHUNK, sum(texts._used) // 4) + CHUNK
 
@@ -174,17 +171,17 @@ def test_no_removal_moves_more_than_one_block_or_chunk(order: str, monkeypatch: 
     random, n = Random(order), 40 * BLOCK
     index, held, rows, sizes = empty(), dict[EntryId, Any](), [0], [0]
     appended(index, held, 0, entries(random, range(n)), vectors_of(random, n))
-    write, put, before = blocks.Block.write, arena.Arena.put_all, sum(index._arena._used)
+    write, put, before = block.Block.append, arena.Arena.put_all, sum(index._arena._used)
 
-    def written(block: blocks.Block, at: int, vectors: Vectors, columns: blocks.RowColumns) -> None:
+    def written(into: block.Block, vectors: Vectors, columns: block.RowColumns) -> None:
         rows[-1] += len(vectors)
-        write(block, at, vectors, columns)
+        write(into, vectors, columns)
 
     def put_all(texts: arena.Arena, data: bytes, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         sizes[-1] += len(data)
         return put(texts, data, starts)
 
-    monkeypatch.setattr(blocks.Block, "write", written)
+    monkeypatch.setattr(block.Block, "append", written)
     monkeypatch.setattr(arena.Arena, "put_all", put_all)
     orders = {
         "first to last": list(range(n)),
@@ -204,62 +201,3 @@ def test_no_removal_moves_more_than_one_block_or_chunk(order: str, monkeypatch: 
     if order in ("every third", "any"):
         assert max(rows) > 0
         assert max(sizes) > 0
-
-
-class Beside:
-    """Entries that stay, among others that go and come; what a search for one of the former finds."""
-
-    def __init__(self) -> None:
-        self.index, random, n = empty(), Random(0), 20 * BLOCK
-        self._near = vectors_of(random, n)
-        self._random, self._said = random, entries(random, range(n))
-        for first in range(0, n, 16):
-            said = [
-                replace(e, answer=f"stays {e.offset // 9 % 20}", copies=1) if e.offset % 9 == 0 else e
-                for e in self._said[first : first + 16]
-            ]
-            self.index.append(0, said, self._near[first : first + 16])
-        self._gone = random.sample([i for i in range(n) if i % 9], n * 8 // 9 - 1)
-        self._prediction = np.random.default_rng(1).normal(size=(1, DIMENSION))
-
-    def search(self) -> str:
-        """The nearest of those that stay, and what the weights say of it."""
-        (matches,) = self.index.search(self._near[9:10], 1, self._prediction, [(0, 0)])
-        assert matches.predicted is not None
-        return str((matches.cosines, matches.predicted.round(6)))
-
-    def change(self, n: int, answer: str) -> None:
-        """Remove some of the others, and append as many with that answer."""
-        for offset in self._gone[:n]:
-            assert self.index.remove(0, offset)
-            said = replace(self._said[offset], answer=answer)
-            self.index.append(1, [said], -self._near[offset : offset + 1])
-        self._gone = self._gone[n:]
-
-
-def test_a_search_that_has_begun_is_of_what_was_there_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the rows move between its two halves, and their places are taken by others."""
-    monkeypatch.setattr(teaching, "MANY", 1000)
-    beside, search = Beside(), scan.search
-
-    def interrupted(*arguments: Any) -> Any:
-        found = search(*arguments)
-        beside.change(70, "stays 1")
-        return found
-
-    for _ in range(7):
-        expected = beside.search()
-        with monkeypatch.context() as patch:
-            patch.setattr(scan, "search", interrupted)
-            assert beside.search() == expected
-        assert beside.search() != expected
-
-
-def test_searches_go_on_while_rows_move() -> None:
-    beside, done = Beside(), Event()
-    expected = beside.search()
-    with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(lambda: {beside.search() for _ in iter(done.is_set, True)})
-        beside.change(500, "other")
-        done.set()
-        assert found.result() == {expected}

@@ -23,7 +23,7 @@ _NOBODY: Final = 2**32 - 1
 Integers = NDArray[np.int64]
 
 
-class Answers:
+class AnswerTable:
     """All answers by their numbers; one that no entry has any more is "", and its number the next new one's.
     One writer, any number of readers.
 

@@ -1,8 +1,12 @@
-"""The rows that teach each answer, linked from the last to the first.
+"""The rows that teach each answer, as chains from the last row to the first: 4 bytes an answer and 4 a row.
 
-One writer. Others may follow the links meanwhile, from a snapshot taken together with them: rows that are
-newer lead on to those that it holds, and where rows have moved there are new links, which leave the old ones
-as they are.
+    row                   0     1     2     3     4
+    its answer            yes   no    yes   -     yes         row 3 teaches nothing
+    previous row          -     -     0     -     2
+    last row by answer    yes: 4, no: 1                       so yes is taught by 4, 2 and 0
+
+A removed row stays in its chain until its block is given up; whoever follows a chain asks the blocks whether
+the row still teaches.
 """
 
 from __future__ import annotations
@@ -13,29 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet.core.index.answer_table import grown
-from hurnet.core.search.blocks import Snapshot
+from hurnet.core.search.blocks import Blocks
 
 NONE: Final = -1
+"""The end of a chain."""
 
 Integers = NDArray[np.int64]
 Rows = NDArray[np.int32]
 
 
 class Links:
-    """4 bytes an answer and 4 a row, whether it teaches or not."""
+    """The chains of one index."""
 
-    def __init__(self, answers: int, last: Rows, rows: int, previous: Rows) -> None:
-        self._answers, self._rows = answers, rows
-        self._last = last  # by answer: the row that was last to teach it
-        self._previous = previous  # by row: the one that taught its answer before
-
-    @classmethod
-    def none(cls) -> Links:
-        """Those of no rows."""
-        return cls(0, np.empty(0, np.int32), 0, np.empty(0, np.int32))
+    def __init__(self) -> None:
+        self._answers = 0
+        self._rows = 0
+        self._last: Rows = np.empty(0, np.int32)  # by answer: the last row that teaches it
+        self._previous: Rows = np.empty(0, np.int32)  # by row: the one before it that teaches the same
 
     def make_room(self, answers: int, rows: Integers) -> None:
-        """There are so many answers, and these new rows."""
+        """There are now this many answers, and these rows (n,) are new. They teach nothing yet."""
         known, self._answers = self._answers, answers
         self._last = grown(self._last, answers)
         self._last[known:answers] = NONE
@@ -44,43 +45,44 @@ class Links:
         self._previous[rows] = NONE
 
     def add(self, answers: Integers, rows: Integers) -> None:
-        """Rows (n,), about to be published, teach these answers (n,), which are sorted."""
+        """The rows (n,) teach these answers (n,), which are sorted."""
+        # The first row of a run of equal answers is linked to the chain that there is, the others to the row
+        # before them in the run.
         begins = np.diff(answers, prepend=NONE) != 0
         self._previous[rows] = np.where(begins, self._last[answers], np.roll(rows, 1))
         ends = np.roll(begins, -1)
         self._last[answers[ends]] = rows[ends]
 
-    def rows_of(self, snapshot: Snapshot, answers: Integers) -> tuple[Integers, Integers]:
-        """The rows that teach some answers, whose it is and which row: along all their links at once."""
-        owners, rows, at = [answers[:0]], [answers[:0]], self._last[answers]
-        while (going := at != NONE).any():
-            answers, at = answers[going], at[going]
+    def rows_of(self, blocks: Blocks, answers: Integers) -> tuple[Integers, Integers]:
+        """All pairs (n,), (n,) of one of these distinct answers and a row that teaches it."""
+        owners, found, heads = [answers[:0]], [answers[:0]], self._last[answers]
+        # One step along all chains at once, until the longest has ended.
+        while (going := heads != NONE).any():
+            answers, heads = answers[going], heads[going]
             owners.append(answers)
-            rows.append(at.astype(np.int64))
-            at = self._previous[at]
-        owner, row = np.concatenate(owners), np.concatenate(rows)
-        there = snapshot.holds(row)
-        owner, row = owner[there], row[there]
-        teaching = snapshot.column("teaches", row)  # all but those removed since
+            found.append(heads.astype(np.int64))
+            heads = self._previous[heads]
+        owner, row = np.concatenate(owners), np.concatenate(found)
+        teaching = blocks.column("teaches", row)  # all but those removed since
         return owner[teaching], row[teaching]
 
-    def moved(self, first: int, end: int, old: Integers, new: Integers) -> Links:
-        """The links where of rows `first` to `end` those that are `old` (n,) are now `new` (n,), outside of
-        them, and the others are gone."""
-        leads = self._previous[first:end].astype(np.int64)  # where links to them are to lead
+    def move(self, first: int, end: int, old: Integers, new: Integers) -> None:
+        """Of the rows `first` to `end`, those that were `old` (n,) are now `new` (n,), outside of them; the
+        others are gone."""
+        # Where a link to each of these rows is to lead: to its new number, or past it if it is gone, which
+        # may be to another that is gone. Following halves what is left of such a run at every step.
+        leads = self._previous[first:end].astype(np.int64)
         leads[old - first] = new
-        while (inside := (leads >= first) & (leads < end)).any():  # half as many steps are left each time
+        while (inside := (leads >= first) & (leads < end)).any():
             leads[inside] = leads[leads[inside] - first]
-        last = _redirected(self._last[: self._answers], first, leads)
-        previous = _redirected(self._previous[: self._rows], first, leads)
-        moved = Links(self._answers, last, self._rows, previous)
-        moved.make_room(self._answers, new)
-        moved._previous[new] = previous[old]
-        return moved
+        behind = self._previous[old]  # before the links of these rows are redirected
+        self.make_room(self._answers, new)
+        self._previous[new] = behind
+        _redirect(self._last[: self._answers], first, leads)
+        _redirect(self._previous[: self._rows], first, leads)
 
 
-def _redirected(links: Rows, first: int, leads: Integers) -> Rows:
-    redirected = links.copy()
+def _redirect(links: Rows, first: int, leads: Integers) -> None:
+    """Let those links (n,) that go to rows from `first` on go to what `leads` (rows,) says."""
     into = np.flatnonzero((links >= first) & (links < first + len(leads)))
-    redirected[into] = leads[links[into] - first]
-    return redirected
+    links[into] = leads[links[into] - first]

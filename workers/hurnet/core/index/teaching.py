@@ -1,22 +1,27 @@
 """What the entries of a context teach: which rows share an answer, and what the weights predict for it.
 
-One-hot targets make the prediction for answer a the inner product ⟨Px, B_a⟩ (equation 3), B_a the sum of the
-rows that teach it, each at its weight. Only the answers of a query's nearest rows are candidates, so it is
-taken for those alone, and no second pass over all rows is needed for it."""
+One-hot targets make the prediction for answer a the inner product ⟨Px, B_a⟩ (equation 3), B_a being the sum
+of the rows that teach it, each as often as it counts. Only the answers of a query's nearest rows are
+candidates, so it is taken for those alone, and no second pass over all rows is needed for it.
+
+    answer taught by    B_a is
+    fewer than MANY     added up when it is asked for, along the answer's chain (`links`)
+    MANY rows or more   kept, and changed with every row that comes or goes (`kept_sums`)
+"""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hurnet.core.grid import SCALE
-from hurnet.core.index.answer_table import NOWHERE, Answers, grown
+from hurnet.core.index.answer_table import NOWHERE, AnswerTable, grown
 from hurnet.core.index.arena import Arena
 from hurnet.core.index.kept_sums import KeptSums
 from hurnet.core.index.links import Links
-from hurnet.core.search.blocks import Blocks, Snapshot
+from hurnet.core.search.blocks import Blocks
 from hurnet.core.solve.window import Window
 from hurnet.core.stored.entries import Entries
 
@@ -24,15 +29,8 @@ Integers = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 
 MANY: Final = 64
-"""Rows from which an answer's B_a is kept: at most an eighth of a byte a dimension and row; where pairs age,
-so much for each pane in the window and once more."""
-
-
-class View(NamedTuple):
-    """What was published together."""
-
-    snapshot: Snapshot
-    links: Links
+"""The rows from which an answer's B_a is kept. A kept sum is 8 bytes a dimension, so this is at most an
+eighth of a byte a dimension and row; if pairs age, that for each pane in the window and once more."""
 
 
 class Teaching:
@@ -40,81 +38,87 @@ class Teaching:
 
     def __init__(self, blocks: Blocks, arena: Arena, window: Window) -> None:
         self.sums = KeptSums(blocks, window)
-        self.answers = Answers(arena)
-        self.links = Links.none()
-        """Replaced where rows move."""
+        self.answers = AnswerTable(arena)
+        self._links = Links()
         self._blocks = blocks
-        self._taught = np.empty(0, np.int32)  # rows that teach an answer
+        self._taught = np.empty(0, np.int32)  # by answer: how many rows teach it
 
     def number(self, entries: Entries, texts: Integers) -> Integers:
-        """The answers (n,) of entries to be appended, given where their texts stand in the arena. An entry
-        without an answer is its own, but teaches nothing."""
+        """The answers (n,) of entries that are to be appended, given where their texts stand in the arena. An
+        entry without an answer is its own answer, but teaches nothing."""
         known = len(self.answers)
         numbers = self.answers.number(entries, texts)
         self._taught = grown(self._taught, len(self.answers))
         self._taught[known : len(self.answers)] = 0
         return numbers
 
-    def enchain(self, answers: Integers, rows: Integers, teaches: NDArray[np.bool_]) -> None:
-        """Say that of rows (n,), about to be appended, some teach these answers (n,)."""
-        self.links.make_room(len(self.answers), rows)
-        answers, rows = answers[teaches], rows[teaches]
-        if len(rows):
-            order = np.argsort(answers, kind="stable")
-            self.links.add(answers[order], rows[order])
-            distinct, counts = np.unique(answers, return_counts=True)
-            self._taught[distinct] += counts
+    def appended(self, rows: Integers, answers: Integers, teaches: NDArray[np.bool_]) -> None:
+        """Rows (n,) with these answers (n,) are in the blocks now; some of them teach theirs."""
+        self._links.make_room(len(self.answers), rows)
+        rows, answers = rows[teaches], answers[teaches]
+        if not len(rows):
+            return
+        order = np.argsort(answers, kind="stable")
+        self._links.add(answers[order], rows[order])
+        distinct, counts = np.unique(answers, return_counts=True)
+        self._taught[distinct] += counts
+        self._sum(rows, answers, distinct)
 
-    def appended(self, rows: Integers, answers: Integers) -> None:
-        """Rows (n,) that teach these answers (n,) now stand in the blocks: bring the sums up to date."""
+    def _sum(self, rows: Integers, answers: Integers, distinct: Integers) -> None:
+        """Bring the kept sums up to date with rows (n,) that are new."""
         many = self._taught[answers] >= MANY
         rows, answers = rows[many], answers[many]
-        new = [answer for answer in np.unique(answers).tolist() if answer not in self.sums]
+        distinct = distinct[self._taught[distinct] >= MANY]
+        new = [answer for answer in distinct.tolist() if answer not in self.sums]
         known = np.isin(answers, new, invert=True)
         self.sums.add(answers[known], rows[known])
-        self.sums.add(*self.links.rows_of(self._blocks.snapshot, np.array(new, dtype=np.int64)))
+        # A new sum takes in all rows of its answer, the new ones among them.
+        self.sums.add(*self._links.rows_of(self._blocks, np.array(new, dtype=np.int64)))
 
     def removed(self, row: int) -> None:
         """A row is about to be removed."""
-        columns, at = self._blocks.locate(row)
-        answer, text = columns.answers.item(at), columns.texts.item(at)
-        if columns.teaches[at]:
-            text = NOWHERE  # its answer has a place of its own: where it seems the same, the text is empty
+        columns, slot = self._blocks.locate(row)
+        answer, text = columns.answers.item(slot), columns.texts.item(slot)
+        if columns.teaches[slot]:
+            # An answer that is taught stands at a place of its own. If that seems to be the text's place, the
+            # text is empty, and the answer must not be taken for it.
+            text = NOWHERE
             self._taught[answer] -= 1
             if self._taught[answer] < MANY:
                 self.sums.drop(answer)
             else:
-                self.sums.subtract(answer, np.array([row]))
+                self.sums.subtract(answer, row)
         self.answers.release(answer, text)
 
     def moved(self, first: int, end: int, old: Integers, new: Integers) -> None:
-        """Of rows `first` to `end` those that are `old` (n,) are now `new` (n,), and the others gone."""
-        self.links = self.links.moved(first, end, old, new)
+        """Of the rows `first` to `end`, those that were `old` (n,) are now `new` (n,); the others are
+        gone."""
+        self._links.move(first, end, old, new)
 
-    def predicted(self, view: View, prediction: Doubles, answers: Integers, without: int | None) -> Doubles:
-        """⟨p, B_a⟩ for each of `answers`, given p (d,) in units of the vectors (`weights.predict`), `without`
-        the part of one row.
+    def predicted(self, prediction: Doubles, answers: Integers, without: int | None) -> Doubles:
+        """⟨p, B_a⟩ for each of the answers (n,), given p (d,) in units of the vectors (`weights.predict`),
+        leaving out the row `without`.
 
-        The sums are exact and the products in float64."""
+        The sums are exact and the products in float64.
+        """
         distinct, back = np.unique(answers, return_inverse=True)
-        totals = [self.sums.of(answer) for answer in distinct.tolist()]
-        few = distinct[[total is None for total in totals]]
-        owners, rows = view.links.rows_of(view.snapshot, few)
+        sums = [self.sums.of(answer) for answer in distinct.tolist()]
+        not_kept = distinct[[total is None for total in sums]]
+        owners, rows = self._links.rows_of(self._blocks, not_kept)
         scores = np.zeros(len(distinct))
-        parts = self._scores(view.snapshot, rows, prediction)
-        np.add.at(scores, np.searchsorted(distinct, owners), parts)
-        for i, total in enumerate(totals):
+        np.add.at(scores, np.searchsorted(distinct, owners), self._scores(rows, prediction))
+        for i, total in enumerate(sums):
             if total is not None:
                 scores[i] = total @ prediction / SCALE
         if without is not None:
             row = np.array([without])
-            mine = view.snapshot.column("teaches", row) & (view.snapshot.column("answers", row) == distinct)
-            scores -= mine * self._scores(view.snapshot, row, prediction)
-        taught: Doubles = scores[back]
-        return taught
+            taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
+            scores -= taught * self._scores(row, prediction)
+        predicted: Doubles = scores[back]
+        return predicted
 
-    def _scores(self, snapshot: Snapshot, rows: Integers, prediction: Doubles) -> Doubles:
-        """What each row adds to the score of the answer that it teaches."""
-        scores: Doubles = snapshot.vectors(rows) @ prediction / SCALE
-        weights = self.sums.weights(snapshot, rows)
-        return scores if weights is None else scores * weights
+    def _scores(self, rows: Integers, prediction: Doubles) -> Doubles:
+        """What each row (n,) adds to the score of the answer that it teaches."""
+        scores: Doubles = self._blocks.vectors(rows) @ prediction / SCALE
+        counts = self.sums.counts(rows)
+        return scores if counts is None else scores * counts

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 NO_ANSWER: Final = -1
 
+EntryId = tuple[int, int]
+"""The partition and offset of an entry, which name it for good."""
+
 Integers = NDArray[np.int64]
 
 
