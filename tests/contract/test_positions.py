@@ -35,7 +35,7 @@ from hurnet_schemas import Answer, Query, TextEvent
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
-from tests.unit.test_responder import EMBEDDER, PAIRS
+from tests.worlds.responder import EMBEDDER, PAIRS
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")

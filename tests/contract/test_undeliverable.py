@@ -24,7 +24,7 @@ from tests.contract.test_kafka_faults import read_all
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.stand_ins import password_broker
-from tests.unit.test_responder import EMBEDDER, PAIRS, World
+from tests.worlds.responder import EMBEDDER, PAIRS, World
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")

@@ -37,11 +37,11 @@ from hurnet.solver.solver import Solver
 from hurnet_schemas import Answer, Query, TextEvent
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
+from tests.memory.history import MemoryHistory
 from tests.memory.kafka import MemoryKafka
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.weights_store import MemoryWeightsStore
-from tests.unit.test_unlearning import DIMENSION, EMBEDDER, World, turn
-from tests.unit.test_verification import MemoryHistory
+from tests.worlds.deleting import DIMENSION, EMBEDDER, World, turn
 
 MINUTE_MS = 60_000
 START = 1_000

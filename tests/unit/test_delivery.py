@@ -22,7 +22,7 @@ from hurnet.responder.responder import Responder
 from hurnet_schemas import Coordinates, Query
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
 from hurnet_schemas.base import MAX_REASON, MAX_TEXT
-from tests.unit.test_responder import EMBEDDER, PAIRS, World, only, turn
+from tests.worlds.responder import EMBEDDER, PAIRS, World, only, turn
 
 LARGE = b"x" * 1_000_000
 MESSAGE = 1_000_000

@@ -12,7 +12,9 @@ from hurnet.responder import responder as responder_module
 from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
 from tests.memory.redis import Data, MemoryRedis
-from tests.unit import test_ingest, test_responder, test_solver
+from tests.worlds import ingest as ingesting
+from tests.worlds import responder as responding
+from tests.worlds import solver as solving
 
 
 def fail_over(server: MemoryRedis, held: Data) -> None:
@@ -21,29 +23,29 @@ def fail_over(server: MemoryRedis, held: Data) -> None:
 
 
 def test_ingest_refills_what_was_lost_without_waiting_for_the_next_text() -> None:
-    world = test_ingest.World()
-    world.send(*test_ingest.numbered(0, 4))
+    world = ingesting.World()
+    world.send(*ingesting.numbered(0, 4))
     worker = world.worker()
-    test_ingest.turn(worker)
+    ingesting.turn(worker)
     held = copy.deepcopy(world.server.data)
-    world.send(*test_ingest.numbered(4, 8))
-    test_ingest.turn(worker)
+    world.send(*ingesting.numbered(4, 8))
+    ingesting.turn(worker)
     everything = world.texts()
     fail_over(world.server, held)
     assert len(world.texts()) == 4
-    test_ingest.turn(worker)
+    ingesting.turn(worker)
     assert world.texts() == everything
     assert len(everything) == 8
 
 
 def test_names_of_contexts_are_registered_anew_where_they_were_lost() -> None:
-    world = test_ingest.World()
+    world = ingesting.World()
     worker = world.worker()
     held = copy.deepcopy(world.server.data)
-    world.send(*test_ingest.numbered(0, 4))
-    test_ingest.turn(worker)
+    world.send(*ingesting.numbered(0, 4))
+    ingesting.turn(worker)
     fail_over(world.server, held)
-    test_ingest.turn(worker)
+    ingesting.turn(worker)
     assert world.server.data.contexts == {"default"}
 
 
@@ -52,12 +54,12 @@ def test_the_solver_waits_for_what_weights_in_force_know(
     restarted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-    world = test_solver.World()
-    world.append(*test_solver.pairs(0, 5))
+    world = solving.World()
+    world.append(*solving.pairs(0, 5))
     solver = world.solver()
     solver.step()
     held = copy.deepcopy(world.server.data)
-    world.append(*test_solver.pairs(5, 8))
+    world.append(*solving.pairs(5, 8))
     solver.step()
     fail_over(world.server, replace(held, weights=world.server.data.weights, versions={"default": 2}))
     if restarted:
@@ -69,7 +71,7 @@ def test_the_solver_waits_for_what_weights_in_force_know(
         "shards [0] lost what weights in force know, and ingest has not refilled them"
     ]
     assert world.server.data.versions == {"default": 2}
-    world.append(*test_solver.pairs(5, 8))
+    world.append(*solving.pairs(5, 8))
     for _ in range(3):
         solver.step()
     assert solver.unready() == []
@@ -79,8 +81,8 @@ def test_the_solver_waits_for_what_weights_in_force_know(
 
 def test_a_solver_saves_again_what_was_lost_of_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-    world = test_solver.World()
-    world.append(*test_solver.pairs(0, 5))
+    world = solving.World()
+    world.append(*solving.pairs(0, 5))
     held = copy.deepcopy(world.server.data)
     solver = world.solver()
     solver.step()
@@ -94,17 +96,17 @@ def test_a_solver_saves_again_what_was_lost_of_its_checkpoint(monkeypatch: pytes
 
 def test_a_responder_takes_other_weights_of_the_same_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responder_module, "WEIGHTS_INTERVAL_S", 0.0)
-    world = test_responder.World()
-    world.teach(*test_responder.PAIRS)
+    world = responding.World()
+    world.teach(*responding.PAIRS)
     world.solve()
     responder = world.responder()
-    test_responder.turn(responder)
+    responding.turn(responder)
     published = world.server.data.weights["default"]
     other = replace(published, published_ms=77, watermarks={0: NOTHING})
     fail_over(world.server, replace(world.server.data, weights={"default": other}))
     world.ask(Query(text="will it rain"))
-    test_responder.turn(responder)
+    responding.turn(responder)
     in_force = responder._memory.weights("default")
     assert in_force is not None
     assert in_force.published_ms == 77
-    assert test_responder.only(world.answers()).answer == "weather"
+    assert responding.only(world.answers()).answer == "weather"

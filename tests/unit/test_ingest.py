@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -17,76 +16,22 @@ from hurnet.core.stored.batch import NOTHING, Batch, Entry, Vectors
 from hurnet.errors import ConfigurationError, EmbedderMismatch, StoreGap, TooManyDeadLetters, TransientError
 from hurnet.ingest.ingest import Ingest
 from hurnet.metrics import Metrics
-from hurnet.ports import POLL_BYTES, Appended, Embedder, Fault, Outgoing, Refused
+from hurnet.ports import POLL_BYTES, Appended, Fault, Outgoing, Refused
 from hurnet.settings.settings import IngestSettings, Settings
-from hurnet_schemas import DeadLetter, TextEvent
+from hurnet_schemas import TextEvent
 from tests.memory.entry_store import MemoryEntryStore
-from tests.memory.kafka import MemoryKafka
 from tests.memory.redis import MemoryRedis
 from tests.memory.sink import MemorySink
 from tests.memory.source import MemorySource
-
-EMBEDDER = HashedText(32)
-
+from tests.worlds.ingest import EMBEDDER, World, numbered, turn
 
 UNREADABLE = Fault("unreadable", "damaged", 0, 9, b"excerpt", "s")
-
-
-@dataclass
-class World:
-    """A broker, a store, and ingest workers between them."""
-
-    log: MemoryKafka = field(default_factory=MemoryKafka)
-    server: MemoryRedis = field(default_factory=MemoryRedis)
-    embedder: Embedder = EMBEDDER
-    metrics: Metrics = field(default_factory=Metrics)
-
-    def __post_init__(self) -> None:
-        for topic in ("texts", "dead-letters"):
-            self.log.create(topic, partitions=2)
-
-    def worker(self, **ingest: object) -> Ingest:
-        chosen = Settings(ingest=IngestSettings.model_validate({"poll": 0, "batch": 4, **ingest}))
-        source = MemorySource(self.log, "texts", "ingest")
-        store = MemoryEntryStore(self.server)
-        return Ingest(source, store, MemorySink(self.log), self.embedder, chosen, self.metrics)
-
-    def send(self, *values: TextEvent | bytes | None, partition: int = 0) -> None:
-        raw = [v.encode() if isinstance(v, TextEvent) else v for v in values]
-        self.log.append([Outgoing("texts", value, partition=partition) for value in raw])
-
-    def delete(self, offset: int, partition: int = 0) -> None:
-        headers = (("forget", b"%d" % offset),)
-        self.log.append([Outgoing("texts", None, partition=partition, headers=headers)])
-
-    def entries(self) -> list[Entry]:
-        store = MemoryEntryStore(self.server)
-        return [entry for batch in store.tail({}, 10_000).batches for entry in batch.entries]
-
-    def texts(self) -> list[str]:
-        return [entry.text for entry in self.entries()]
-
-    def dead_letters(self) -> list[DeadLetter]:
-        letters = [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
-        return sorted(letters, key=lambda letter: (letter.partition, letter.offset))
 
 
 @pytest.fixture(autouse=True)
 def _carried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever that could do harm, it should do it here."""
     monkeypatch.setattr("hurnet.ingest.shards.CARRY_INTERVAL_S", 0.0)
-
-
-def turn(worker: Ingest, times: int = 12) -> None:
-    for _ in range(times):
-        try:
-            worker.step()
-        except TransientError:
-            continue
-
-
-def numbered(first: int, end: int) -> list[TextEvent]:
-    return [TextEvent(text=f"text number {i}") for i in range(first, end)]
 
 
 def test_texts_come_in_once_and_in_order() -> None:

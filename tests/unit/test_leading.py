@@ -25,7 +25,7 @@ from hurnet.solver.unsolved import Unsolved
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
-from tests.unit.test_solver import World, pairs
+from tests.worlds.solver import World, pairs
 
 LEASE = 0.4
 

@@ -12,8 +12,8 @@ from hurnet.errors import ForeignLog, StoreGap, StoreReplaced
 from hurnet.ports import Record
 from hurnet_schemas import Query
 from tests.memory.redis import MemoryRedis
-from tests.unit import test_responder as responding
-from tests.unit.test_ingest import World, numbered, turn
+from tests.worlds import responder as responding
+from tests.worlds.ingest import World, numbered, turn
 
 
 def taught(count: int = 10) -> World:

@@ -22,9 +22,9 @@ from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
 from tests.memory import shard as shard_module
 from tests.memory.entry_store import MemoryEntryStore
-from tests.unit import test_responder as asked
-from tests.unit.test_unlearning import DIMENSION, EMBEDDER, Follower, World, assert_never_seen, turn
-from tests.unit.test_verification import whole
+from tests.worlds import responder as asked
+from tests.worlds.deleting import DIMENSION, EMBEDDER, Follower, World, assert_never_seen, turn
+from tests.worlds.verifying import whole
 
 ROWS = 23
 

@@ -15,7 +15,7 @@ from hurnet.core.offsets import Done
 from hurnet.errors import TransientError
 from hurnet.responder.responder import Responder
 from hurnet_schemas import Query
-from tests.unit.test_responder import PAIRS, World, turn
+from tests.worlds.responder import PAIRS, World, turn
 
 
 def ids(world: World) -> Counter[str]:

@@ -23,7 +23,7 @@ from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
-from tests.unit.test_unlearning import CONTEXTS, DIMENSION, EMBEDDER, LosesSaves, World, turn
+from tests.worlds.deleting import CONTEXTS, DIMENSION, EMBEDDER, LosesSaves, World, turn
 
 
 @pytest.fixture(autouse=True)

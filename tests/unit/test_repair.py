@@ -13,10 +13,10 @@ from hurnet.core.stored.batch import NOTHING, Entry
 from hurnet.operations.repair import Comparison
 from hurnet_schemas import TextEvent
 from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.history import MemoryHistory
 from tests.memory.redis import MemoryRedis
 from tests.memory.sink import MemorySink
-from tests.unit.test_ingest import World, numbered, turn
-from tests.unit.test_verification import MemoryHistory
+from tests.worlds.ingest import World, numbered, turn
 
 
 def filled(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,16 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hurnet.adapters.embedders.hashing import HashedText
 from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import Weights
 from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import NOTHING, Batch, Entry
+from hurnet.core.stored.batch import NOTHING
 from hurnet.errors import ConfigurationError, Superseded
 from hurnet.metrics import Metrics
-from hurnet.ports import Appended
-from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
+from hurnet.settings.settings import Settings
 from hurnet.solver import publishing
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
@@ -28,61 +26,12 @@ from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
-
-EMBEDDER = HashedText(16)
+from tests.worlds.solver import EMBEDDER, World, pairs
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-
-
-@dataclass
-class World:
-    """A context, and solvers at it."""
-
-    server: MemoryRedis = field(default_factory=MemoryRedis)
-
-    def __post_init__(self) -> None:
-        self.store = MemoryEntryStore(self.server)
-        self.store.open(EMBEDDER.identity)
-        self.sent: list[Entry] = []
-
-    def append(self, *entries: tuple[str, str | None], context: str = "default", partition: int = 0) -> None:
-        watermark = self.store.state(partition).watermark
-        rows = [
-            Entry(watermark + 1 + i, 0, context, text, answer) for i, (text, answer) in enumerate(entries)
-        ]
-        vectors = EMBEDDER.embed([text for text, _ in entries])
-        batch = Batch(partition, watermark + len(rows), rows, vectors)
-        assert isinstance(self.store.append(batch, watermark), Appended)
-        self.sent += rows
-
-    def solver(self, features: str = "none", **solve_settings: object) -> Solver:
-        chosen = Settings(
-            solve=SolveSettings.model_validate(
-                {"interval": 0, "checkpoint_interval": 0, "device": "cpu", **solve_settings}
-            ),
-            paper=PaperSettings(features=features),
-        )
-        stores = (
-            MemoryEntryStore(self.server),
-            MemoryWeightsStore(self.server),
-            MemoryLeaseStore(self.server),
-        )
-        return Solver(*stores, chosen, Metrics())
-
-    def clean(self, context: str = "default", spec: str = "none") -> Statistics:
-        """What one pass over everything gives."""
-        pairs = [e for e in self.sent if e.context == context and e.answer is not None]
-        features = KernelMap(spec, EMBEDDER.identity.dimension)
-        statistics = Statistics(features.size)
-        statistics.add(features(EMBEDDER.embed([e.text for e in pairs])), [e.answer or "" for e in pairs])
-        return statistics
-
-
-def pairs(first: int, end: int) -> list[tuple[str, str | None]]:
-    return [(f"question number {i}", f"answer {i % 3}") for i in range(first, end)]
 
 
 def test_it_folds_pairs_and_publishes_weights_with_a_certificate() -> None:

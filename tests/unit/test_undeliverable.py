@@ -16,7 +16,7 @@ from hurnet.responder import faults
 from hurnet.responder.replies import Reply
 from hurnet.responder.responder import Responder
 from hurnet_schemas import Query
-from tests.unit.test_responder import PAIRS, World, turn
+from tests.worlds.responder import PAIRS, World, turn
 
 Notes = Mapping[int, str] | None
 TO_MINE = (("reply-to", b"answers-mine"),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,53 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.stored.batch import Batch, Entry, ShardState
 from hurnet.errors import StoreGap
-from hurnet.operations.verification import Proof, ShardProof, Verification
-from hurnet.ports import OffsetRange, Record
+from hurnet.operations.verification import ShardProof
 from hurnet.solver import solver as solver_module
-from tests.memory.entry_store import MemoryEntryStore
-from tests.memory.kafka import MemoryKafka
 from tests.memory.weights_store import MemoryWeightsStore
-from tests.unit.test_unlearning import EMBEDDER, Schedule, World
+from tests.worlds.deleting import EMBEDDER, Schedule, World
+from tests.worlds.verifying import verification, whole
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-
-
-class MemoryHistory:
-    """`History` of the topic of texts, in blocks of three."""
-
-    def __init__(self, log: MemoryKafka) -> None:
-        self.log = log
-
-    def offset_ranges(self) -> dict[int, OffsetRange]:
-        held = {p: self.log.partition("texts", p) for p in range(2)}
-        return {p: OffsetRange(partition.first, partition.end) for p, partition in held.items()}
-
-    def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
-        records = [
-            r for r in self.log.partition("texts", partition).records if r and first <= r.offset <= last
-        ]
-        for at in range(0, len(records), 3):
-            yield records[at : at + 3]
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-def verification(world: World) -> Verification:
-    store = MemoryEntryStore(world.server)
-    store.open(EMBEDDER.identity)
-    history, contexts = MemoryHistory(world.log), frozenset(world.server.data.contexts)
-    return Verification(history, store, EMBEDDER, KernelMap("none", 32), contexts)
-
-
-def whole(world: World) -> Proof:
-    return verification(world).whole(MemoryWeightsStore(world.server).load_checkpoint(32))
 
 
 def taught() -> World:

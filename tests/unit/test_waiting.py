@@ -14,7 +14,7 @@ from hurnet_schemas import TextEvent
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.sink import MemorySink
 from tests.memory.source import MemorySource
-from tests.unit.test_ingest import EMBEDDER, World, turn
+from tests.worlds.ingest import EMBEDDER, World, turn
 
 
 def record(partition: int, offset: int, size: int = 9) -> Record:

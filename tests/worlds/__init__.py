@@ -1,0 +1,1 @@
+"""Small systems over the in-memory adapters, which several test files share: one file a worker."""

@@ -1,0 +1,283 @@
+"""A broker, a store and all workers, of whom records are deleted; and what must be true afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.rule.rule import rank
+from hurnet.core.solve.solve import solve
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch, Deletion, Entry
+from hurnet.errors import TransientError
+from hurnet.ingest.ingest import Ingest
+from hurnet.metrics import Metrics
+from hurnet.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
+from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.settings.settings import IngestSettings, Settings, SolveSettings
+from hurnet.solver.solver import Solver
+from hurnet_schemas import TextEvent
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.kafka import MemoryKafka
+from tests.memory.lease_store import MemoryLeaseStore
+from tests.memory.redis import MemoryRedis
+from tests.memory.sink import MemorySink
+from tests.memory.source import MemorySource
+from tests.memory.weights_store import MemoryWeightsStore
+
+EMBEDDER = HashedText(32)
+DIMENSION = EMBEDDER.identity.dimension
+CONTEXTS = ("one", "two")
+
+
+class LosesReplies(MemoryEntryStore):
+    """Does what it is told, but every second reply is lost."""
+
+    calls = 0
+
+    def _lose(self) -> None:
+        self.calls += 1
+        if self.calls % 2:
+            raise TransientError("the reply was lost")
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        result = super().append(batch, expected)
+        self._lose()
+        return result
+
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
+        result = super().delete(partition, deletion, expected)
+        self._lose()
+        return result
+
+
+class LosesSaves(MemoryWeightsStore):
+    """Fails at every third save, before or after it."""
+
+    calls = 0
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.calls += 1
+        if self.calls % 6 == 3:
+            raise TransientError("the store is away")
+        super().save_checkpoint(checkpoint)
+        if self.calls % 6 == 0:
+            raise TransientError("the reply was lost")
+
+
+@dataclass
+class World:
+    """A broker, a store, and workers between them."""
+
+    log: MemoryKafka = field(default_factory=MemoryKafka)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
+
+    def __post_init__(self) -> None:
+        for topic in ("texts", "dead-letters"):
+            self.log.create(topic, partitions=2)
+        MemoryEntryStore(self.server).open(EMBEDDER.identity)
+
+    def send(self, text: str, answer: str | None = None, key: str | None = None, **where: object) -> None:
+        context = str(where.get("context", "one"))
+        event = TextEvent(text=text, answer=answer, context=context, weight=where.get("weight"))  # type: ignore[arg-type]
+        self._send(event.encode(), key, int(str(where.get("partition", 0))))
+
+    def delete_key(self, key: str | None, partition: int = 0) -> None:
+        self._send(None, key, partition)
+
+    def delete_at(self, offset: str, partition: int = 0) -> None:
+        self._send(None, None, partition, (("forget", offset.encode()),))
+
+    def _send(self, value: bytes | None, key: str | None, partition: int, headers: object = ()) -> None:
+        raw = None if key is None else key.encode()
+        self.log.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
+
+    def ingest(self, batch: int = 4, lossy: bool = False) -> Ingest:
+        store = (LosesReplies if lossy else MemoryEntryStore)(self.server)
+        chosen = Settings(ingest=IngestSettings(poll=0, batch=batch))
+        source = MemorySource(self.log, "texts", "ingest")
+        return Ingest(source, store, MemorySink(self.log), EMBEDDER, chosen, Metrics())
+
+    def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
+        self.server.data.leases.clear()
+        solve = SolveSettings(interval=interval, checkpoint_interval=checkpoint_interval, device="cpu")
+        weights = (LosesSaves if lossy else MemoryWeightsStore)(self.server)
+        stores = weights, MemoryLeaseStore(self.server)
+        return Solver(MemoryEntryStore(self.server), *stores, Settings(solve=solve), Metrics())
+
+    def take_in(self) -> None:
+        """An ingest and a solver do all there is to do."""
+        ingest = self.ingest()
+        turn(ingest, 40)
+        ingest.close()
+        solver = self.solver()
+        turn(solver, 2)
+        for _ in range(500):
+            turn(solver)
+            if self.settled():
+                break
+        turn(solver)
+
+    def settled(self) -> bool:
+        """Whether all is in the saved checkpoint, and all that was deleted is erased."""
+        covered = {p: shard.watermark for p, shard in self.server.data.checkpoint.shards.items()}
+        shards = self.server.data.shards.items()
+        return all(covered.get(p) == shard.state.watermark and not shard.pending for p, shard in shards)
+
+    def statistics(self) -> Mapping[str, Statistics]:
+        return self.server.data.checkpoint.statistics
+
+    def left(self) -> list[tuple[int, Entry]]:
+        """What a plain reading of the topic says must be in the context."""
+        entries: dict[tuple[int, int], tuple[Entry, bytes | None]] = {}
+        for record in self.log.records("texts"):
+            if record.value is not None:
+                event = TextEvent.decode(record.value)
+                at = record.offset, record.timestamp_ms
+                entry = Entry(*at, event.context, event.text, event.answer, copies=event.weight or 1)
+                entries[record.partition, record.offset] = entry, record.key
+            else:
+                for coordinates in self.named(record, entries):
+                    del entries[coordinates]
+        return [(partition, entry) for (partition, _), (entry, _) in sorted(entries.items())]
+
+    @staticmethod
+    def named(
+        record: Record, entries: Mapping[tuple[int, int], tuple[Entry, bytes | None]]
+    ) -> list[tuple[int, int]]:
+        forget = record.header("forget")
+        return [
+            (partition, offset)
+            for (partition, offset), (_, key) in entries.items()
+            if partition == record.partition
+            and (offset == int(forget) if forget else record.key is not None and key == record.key)
+        ]
+
+
+class Follower:
+    """A responder's memory."""
+
+    def __init__(self, server: MemoryRedis) -> None:
+        self.memory = LoadedContexts(DIMENSION)
+        self.store = MemoryEntryStore(server)
+
+    def step(self, most: int = 100) -> None:
+        for batch in self.store.tail(self.memory.watermarks(), most).batches:
+            self.memory.append(batch)
+
+
+def turn(worker: Ingest | Solver, times: int = 1) -> None:
+    for _ in range(times):
+        try:
+            worker.step()
+        except TransientError:
+            continue
+
+
+def never_saw(world: World) -> tuple[dict[str, Statistics], LoadedContexts]:
+    """Statistics and memory of what is left, from nothing."""
+    statistics: dict[str, Statistics] = {}
+    memory = LoadedContexts(DIMENSION)
+    for partition, entry in world.left():
+        vectors = EMBEDDER.embed([entry.text])
+        memory.append(Batch(partition, entry.offset, [entry], vectors))
+        if entry.answer is not None:
+            mine = statistics.setdefault(entry.context, Statistics(DIMENSION))
+            mine.add(np.repeat(vectors, entry.copies, axis=0), [entry.answer] * entry.copies)
+    return statistics, memory
+
+
+QUESTIONS = ("text number 3", "text", "number 11 again")
+
+
+def answers(
+    memory: LoadedContexts, context: str, statistics: Statistics | None
+) -> tuple[list[object], list[float]]:
+    """What of answers must be equal, and their scores, whose rounding depends on a row's place."""
+    projection = solve(statistics, 0.1, "cpu").projection if statistics else None
+    index = memory.index(context)
+    exact: list[object] = [len(index)]
+    scores: list[float] = []
+    for ranking in rank(QUESTIONS, EMBEDDER.embed(QUESTIONS), index, projection):
+        for c in sorted(ranking.candidates, key=lambda c: c.answer):
+            exact.append((c.answer, index.entry_id(c.row), index.entry(c.row)))
+            scores += [c.combined, c.scores.memory, c.scores.weights or 0.0, c.scores.local, c.scores.words]
+    return exact, scores
+
+
+def assert_never_seen(world: World, *memories: LoadedContexts) -> None:
+    statistics, clean = never_saw(world)
+    found = world.statistics()
+    assert {c: s.digest() for c, s in found.items()} == {c: s.digest() for c, s in statistics.items()}
+    assert world.server.data.weights.keys() == statistics.keys()
+    store = MemoryEntryStore(world.server)
+    batches = store.tail({}, 10_000).batches
+    assert [(b.partition, e) for b in batches for e in b.entries] == world.left()
+    for memory in memories:
+        for context in CONTEXTS:
+            exact, scores = answers(memory, context, statistics.get(context))
+            wanted, wanted_scores = answers(clean, context, statistics.get(context))
+            assert exact == wanted
+            np.testing.assert_allclose(scores, wanted_scores, atol=1e-5)
+
+
+class Schedule:
+    """Draws what happens next."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.data = data
+        self.world = World()
+        self.ingest: Ingest | None = None
+        self.solver: Solver | None = None
+        self.follower = Follower(self.world.server)
+        self.sent = 0
+
+    def send(self) -> None:
+        for _ in range(self.data.draw(st.integers(1, 5))):
+            self.world.send(
+                f"text number {self.sent}",
+                self.data.draw(st.sampled_from([None, "answer 1", "answer 2", f"answer of {self.sent}"])),
+                self.data.draw(st.sampled_from([None, "a", "b"])),
+                context=self.data.draw(st.sampled_from(CONTEXTS)),
+                partition=self.data.draw(st.integers(0, 1)),
+                weight=self.data.draw(st.sampled_from([None, 1, 2, 9])),
+            )
+            self.sent += 1
+
+    def delete(self) -> None:
+        partition = self.data.draw(st.integers(0, 1))
+        if self.data.draw(st.booleans()):
+            self.world.delete_key(self.data.draw(st.sampled_from(["a", "b", "c"])), partition)
+        elif end := self.world.log.partition("texts", partition).end:
+            self.world.delete_at(str(self.data.draw(st.integers(0, end - 1))), partition)
+
+    def step_ingest(self) -> None:
+        lossy, batch = self.data.draw(st.booleans()), self.data.draw(st.integers(1, 6))
+        self.ingest = self.ingest or self.world.ingest(batch, lossy)
+        turn(self.ingest, 4)
+
+    def step_solver(self) -> None:
+        interval, lossy = self.data.draw(st.sampled_from([0, 3600])), self.data.draw(st.booleans())
+        self.solver = self.solver or self.world.solver(3600, interval, lossy)
+        turn(self.solver, self.data.draw(st.integers(1, 4)))
+
+    def crash(self) -> None:
+        if self.ingest and self.data.draw(st.booleans()):
+            self.ingest.close()
+            self.ingest = None
+        else:
+            self.solver = None
+
+    def forget_the_checkpoint(self) -> None:
+        self.solver = None
+        self.world.server.data.checkpoint.statistics.clear()
+        self.world.server.data.checkpoint.shards.clear()
+
+    def follow(self) -> None:
+        if self.data.draw(st.integers(0, 4)) == 0:
+            self.follower = Follower(self.world.server)
+        self.follower.step(self.data.draw(st.integers(1, 5)))

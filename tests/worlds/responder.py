@@ -1,0 +1,102 @@
+"""A broker, a store, and responders between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hurnet.adapters.embedders.hashing import HashedText
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.core.solve.solve import solve
+from hurnet.core.statistics.statistics import Statistics
+from hurnet.core.stored.batch import Batch, Entry
+from hurnet.errors import (
+    TransientError,
+)
+from hurnet.metrics import Metrics
+from hurnet.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
+from hurnet.responder.responder import Responder
+from hurnet.settings.settings import PaperSettings, ResponderSettings, Settings
+from hurnet_schemas import Answer, DeadLetter, Query
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.exchange import MemoryExchange
+from tests.memory.kafka import MemoryKafka
+from tests.memory.redis import MemoryRedis
+from tests.memory.weights_store import MemoryWeightsStore
+
+EMBEDDER = HashedText(128)
+PAIRS = [
+    ("turn on the kitchen light", "on"),
+    ("switch the lamp on please", "on"),
+    ("turn off the kitchen light", "off"),
+    ("what is the weather tomorrow", "weather"),
+    ("will it rain tomorrow", "weather"),
+]
+
+
+@dataclass
+class World:
+    """A broker, a context, and responders between them."""
+
+    log: MemoryKafka = field(default_factory=MemoryKafka)
+    server: MemoryRedis = field(default_factory=MemoryRedis)
+    embedder: Embedder = EMBEDDER
+
+    def __post_init__(self) -> None:
+        for topic in ("queries", "answers", "answers-mine", "dead-letters"):
+            self.log.create(topic, partitions=2)
+        self.store = MemoryEntryStore(self.server)
+        self.store.open(EMBEDDER.identity)
+
+    def teach(self, *pairs: tuple[str, str | None], context: str = "default", partition: int = 0) -> None:
+        watermark = self.store.state(partition).watermark
+        entries = [
+            Entry(watermark + 1 + i, 0, context, t, a, {"n": str(i)}) for i, (t, a) in enumerate(pairs)
+        ]
+        vectors = EMBEDDER.embed([text for text, _ in pairs])
+        batch = Batch(partition, watermark + len(entries), entries, vectors)
+        assert isinstance(self.store.append(batch, watermark), Appended)
+
+    def solve(self, spec: str = "none") -> None:
+        features = KernelMap(spec, EMBEDDER.identity.dimension)
+        statistics = Statistics(features.size)
+        statistics.add(features(EMBEDDER.embed([t for t, _ in PAIRS])), [a for _, a in PAIRS])
+        solved = solve(statistics, 0.1, "cpu")
+        solved = replace(solved, certificate=replace(solved.certificate, features=features.identity))
+        weights = MemoryWeightsStore(self.server)
+        weights.claim("test")
+        version = weights.versions().get("default", 0) + 1
+        weights.publish(PublishedWeights("default", version, solved, {0: len(PAIRS) - 1}, 0))
+
+    def ask(self, *queries: Query | bytes, headers: Headers = (), partition: int = 0) -> None:
+        raw = [q.encode() if isinstance(q, Query) else q for q in queries]
+        self.log.append([Outgoing("queries", value, b"key", headers, partition) for value in raw])
+
+    def responder(
+        self, instance: str = "one", features: str = "none", p: float = 2.0, **responder: object
+    ) -> Responder:
+        chosen = ResponderSettings.model_validate(
+            {"poll": 0, "threshold": 0.3, "instance": instance, **responder}
+        )
+        exchange = MemoryExchange(self.log, "queries", "responders", instance)
+        stores = (MemoryEntryStore(self.server), MemoryWeightsStore(self.server))
+        settings = Settings(responder=chosen, paper=PaperSettings(features=features, p=p))
+        return Responder(exchange, *stores, self.embedder, settings, Metrics())
+
+    def answers(self, topic: str = "answers") -> list[Answer]:
+        return [Answer.decode(record.value) for record in self.log.records(topic)]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
+
+
+def turn(responder: Responder, times: int = 6) -> None:
+    for _ in range(times):
+        try:
+            responder.step()
+        except TransientError:
+            continue
+
+
+def only(answers: list[Answer]) -> Answer:
+    (answer,) = answers
+    return answer

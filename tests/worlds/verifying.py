@@ -1,0 +1,21 @@
+"""Proofs of a world of `deleting`."""
+
+from __future__ import annotations
+
+from hurnet.core.paper.kernel_features import KernelMap
+from hurnet.operations.verification import Proof, Verification
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.history import MemoryHistory
+from tests.memory.weights_store import MemoryWeightsStore
+from tests.worlds.deleting import EMBEDDER, World
+
+
+def verification(world: World) -> Verification:
+    store = MemoryEntryStore(world.server)
+    store.open(EMBEDDER.identity)
+    history, contexts = MemoryHistory(world.log), frozenset(world.server.data.contexts)
+    return Verification(history, store, EMBEDDER, KernelMap("none", 32), contexts)
+
+
+def whole(world: World) -> Proof:
+    return verification(world).whole(MemoryWeightsStore(world.server).load_checkpoint(32))
