@@ -40,28 +40,28 @@ class Stores(Protocol):
 
 class MemoryStores:
     def __init__(self) -> None:
-        self.server = MemoryRedis()
+        self.redis = MemoryRedis()
 
     def context(self) -> EntryStore:
-        return MemoryEntryStore(self.server)
+        return MemoryEntryStore(self.redis)
 
     def weights(self) -> WeightsStore:
-        return MemoryWeightsStore(self.server)
+        return MemoryWeightsStore(self.redis)
 
     def leases(self) -> LeaseStore:
-        return MemoryLeaseStore(self.server)
+        return MemoryLeaseStore(self.redis)
 
     def snapshot(self) -> Data:
-        return copy.deepcopy(self.server.data)
+        return copy.deepcopy(self.redis.data)
 
     def restore(self, snapshot: Data) -> None:
-        self.server.data = copy.deepcopy(snapshot)
+        self.redis.data = copy.deepcopy(snapshot)
 
     def wipe(self) -> None:
-        self.server.data = Data()
+        self.redis.data = Data()
 
     def is_upgraded(self, min_reader: int, min_writer: int) -> None:
-        self.server.data.min_reader, self.server.data.min_writer = min_reader, min_writer
+        self.redis.data.min_reader, self.redis.data.min_writer = min_reader, min_writer
 
 
 class RedisStores:

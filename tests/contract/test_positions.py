@@ -49,13 +49,13 @@ class Place:
 
     bootstrap: str
     name: str
-    server: MemoryRedis = field(default_factory=MemoryRedis)
+    redis: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
         topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "dead_letters")}
         self.kafka = KafkaSettings(bootstrap=self.bootstrap, session_timeout=6, **topics)
         self.create(*topics.values())
-        self.store = MemoryEntryStore(self.server)
+        self.store = MemoryEntryStore(self.redis)
         self.store.open(EMBEDDER.identity)
 
     def admin(self) -> KafkaAdminClient:
@@ -98,7 +98,7 @@ class Place:
         chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=60)
         kind = TransactionalExchange if exactly_once else AtLeastOnceExchange
         exchange: Exchange = kind(self.kafka, chosen)
-        stores = (MemoryEntryStore(self.server), MemoryWeightsStore(self.server))
+        stores = (MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis))
         settings = Settings(kafka=self.kafka, responder=chosen, metrics=MetricsSettings(stall=stall))
         responder = Responder(exchange, *stores, EMBEDDER, settings, Metrics())
         try:
@@ -108,7 +108,7 @@ class Place:
 
     def ingest(self, settings: Settings) -> Ingest:
         source = KafkaSource(self.kafka, self.kafka.texts, settings.ingest.group)
-        store, sink = MemoryEntryStore(self.server), KafkaSink(self.kafka)
+        store, sink = MemoryEntryStore(self.redis), KafkaSink(self.kafka)
         return Ingest(source, store, sink, EMBEDDER, settings, Metrics())
 
     def answers(self) -> list[Answer]:

@@ -117,7 +117,7 @@ def started(
     if texts:
         world.teach(*((text, None) for text in texts))
     world.teach(*PAIRS, *((f"rain {i} {'x' * 300}", f"{i} {'y' * 300}") for i in range(30)))
-    stores = MemoryEntryStore(world.server), MemoryWeightsStore(world.server)
+    stores = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
     exchange: Exchange = kind(kafka, settings)
     responder = Responder(exchange, *stores, EMBEDDER, Settings(kafka=kafka, responder=settings), Metrics())
     return System(kafka, settings, responder, f"{kafka.answers}-mine")

@@ -74,26 +74,26 @@ class AgedWorld(World):
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.log = MemoryKafka(self.clock)
+        self.kafka = MemoryKafka(self.clock)
         super().__post_init__()
         for topic in ("queries", "answers"):
-            self.log.create(topic, partitions=1)
+            self.kafka.create(topic, partitions=1)
 
     def teach(self, text: str, answer: str, weight: int = 1, minutes_ago: float = 0.0) -> None:
         event = TextEvent(text=text, answer=answer, weight=weight, context="one")
         stamp = int((self.clock.now - 60 * minutes_ago) * 1000)
-        self.log.append([Outgoing("texts", event.encode(), None, (), 0, stamp)])
+        self.kafka.append([Outgoing("texts", event.encode(), None, (), 0, stamp)])
 
     def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
         return self.aged_solver(60, interval, checkpoint_interval)
 
     def aged_solver(self, half_life: float, interval: float = 0, checkpoint_interval: float = 0) -> Solver:
-        self.server.data.leases.clear()
+        self.redis.data.leases.clear()
         chosen = SolveSettings(
             interval=interval, checkpoint_interval=checkpoint_interval, device="cpu", half_life=half_life
         )
-        stores = MemoryWeightsStore(self.server), MemoryLeaseStore(self.server)
-        store = MemoryEntryStore(self.server)
+        stores = MemoryWeightsStore(self.redis), MemoryLeaseStore(self.redis)
+        store = MemoryEntryStore(self.redis)
         return Solver(store, *stores, Settings(solve=chosen), Metrics(), self.clock)
 
     def expected(self, context: str = "one") -> Statistics:
@@ -107,17 +107,17 @@ class AgedWorld(World):
         return statistics
 
     def learned(self, context: str = "one") -> Statistics:
-        checkpoint = self.server.data.checkpoint
+        checkpoint = self.redis.data.checkpoint
         window = Window(MINUTE_MS, max(checkpoint.pane, self.clock.pane))
         found = window.combined(checkpoint.statistics, context)
         return Statistics(DIMENSION) if found is None else found
 
     def proof(self) -> bool:
-        store = MemoryEntryStore(self.server)
+        store = MemoryEntryStore(self.redis)
         store.open(EMBEDDER.identity)
-        contexts = frozenset(self.server.data.contexts)
-        proving = Verification(MemoryHistory(self.log), store, EMBEDDER, KernelMap("none", 32), contexts)
-        return proving.whole(self.server.data.checkpoint, MINUTE_MS).equal
+        contexts = frozenset(self.redis.data.contexts)
+        proving = Verification(MemoryHistory(self.kafka), store, EMBEDDER, KernelMap("none", 32), contexts)
+        return proving.whole(self.redis.data.checkpoint, MINUTE_MS).equal
 
 
 rows_and_times = st.lists(
@@ -200,7 +200,7 @@ def test_any_interleaving_of_workers_clocks_and_deletions_counts_what_is_left_by
     world.take_in()
     assert world.learned().digest() == world.expected().digest()
     assert world.proof()
-    weights = world.server.data.weights
+    weights = world.redis.data.weights
     assert ("one" in weights) == (world.expected().count > 0)
     if "one" in weights:
         assert weights["one"].weights.certificate.pane == world.clock.pane
@@ -266,18 +266,18 @@ def responder(world: AgedWorld, half_life: float) -> Responder:
     chosen = Settings(
         responder=ResponderSettings(poll=0, threshold=0.0), solve=SolveSettings(half_life=half_life)
     )
-    stores = MemoryEntryStore(world.server), MemoryWeightsStore(world.server)
-    exchange = MemoryExchange(world.log, "queries", "responders", "one")
+    stores = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
+    exchange = MemoryExchange(world.kafka, "queries", "responders", "one")
     return Responder(exchange, *stores, EMBEDDER, chosen, Metrics())
 
 
 def ask(world: AgedWorld, half_life: float, text: str) -> Answer:
-    world.log.append([Outgoing("queries", Query(text=text, context="one", top_k=5).encode())])
+    world.kafka.append([Outgoing("queries", Query(text=text, context="one", top_k=5).encode())])
     worker = responder(world, half_life)
     for _ in range(6):
         worker.step()
     worker.close()
-    return Answer.decode(world.log.records("answers")[-1].value)
+    return Answer.decode(world.kafka.records("answers")[-1].value)
 
 
 HOURS = ("when is the office open", "at what time does the office open", "office opening hours please")
@@ -317,7 +317,7 @@ def test_what_is_only_known_from_long_ago_is_still_answered() -> None:
     turn(ingest, 40)
     turn(world.solver(), 4)
     fresh, aged = (ask(world, half_life, "office opening hours") for half_life in (0.0, 60.0))
-    assert "one" not in world.server.data.weights
+    assert "one" not in world.redis.data.weights
     assert aged.answer == "eight to five"
     assert aged.candidates[0].scores.local == pytest.approx(fresh.candidates[0].scores.local, abs=0.01)
 
@@ -332,15 +332,15 @@ def test_when_a_pane_turns_the_weights_are_solved_anew_and_at_last_withdrawn() -
     counts = []
     for _ in range(PANES):
         turn(solver, 2)
-        counts.append(world.server.data.weights["one"].weights.certificate.count)
+        counts.append(world.redis.data.weights["one"].weights.certificate.count)
         world.clock.now += 60
     assert counts == [4 / 2**age for age in range(PANES)]
-    version = world.server.data.versions["one"]
+    version = world.redis.data.versions["one"]
     turn(solver, 2)
-    assert world.server.data.weights == {}
-    assert world.server.data.versions == {"one": version + 1}
+    assert world.redis.data.weights == {}
+    assert world.redis.data.versions == {"one": version + 1}
     turn(solver, 9)
-    assert world.server.data.versions == {"one": version + 1}
+    assert world.redis.data.versions == {"one": version + 1}
 
 
 def test_weights_that_nothing_changed_are_not_solved_anew() -> None:
@@ -352,7 +352,7 @@ def test_weights_that_nothing_changed_are_not_solved_anew() -> None:
     turn(solver, 3)
     world.clock.now += 59.9 - world.clock.now % 60
     turn(solver, 3)
-    assert world.server.data.versions == {"one": 1}
+    assert world.redis.data.versions == {"one": 1}
 
 
 def test_another_half_life_learns_again_from_the_whole_context() -> None:
@@ -363,7 +363,7 @@ def test_another_half_life_learns_again_from_the_whole_context() -> None:
     ingest.close()
     for half_life, panes in ((60.0, 5), (0.0, 1), (120.0, 3)):
         turn(world.aged_solver(half_life), 3)
-        checkpoint = world.server.data.checkpoint
+        checkpoint = world.redis.data.checkpoint
         assert checkpoint.features == identity("none", round(half_life * 1000))
         assert len(checkpoint.statistics) == panes
         assert sum(s.count for s in checkpoint.statistics.values()) == 5
@@ -382,7 +382,7 @@ def test_a_clock_that_was_ahead_costs_learning_again_and_nothing_more() -> None:
     world.teach("text 2", "b")
     turn(ingest := world.ingest(), 9)
     turn(solver, 2)
-    assert len(world.server.data.checkpoint.statistics) == 1
+    assert len(world.redis.data.checkpoint.statistics) == 1
     world.delete_at("1")
     world.clock.now -= 3_600
     turn(ingest, 9)
@@ -394,7 +394,7 @@ def test_a_clock_that_was_ahead_costs_learning_again_and_nothing_more() -> None:
     assert world.learned().digest() == before
     world.clock.now -= 1  # into the pane before: nothing to do
     solver.step()
-    assert world.server.data.checkpoint.pane == START
+    assert world.redis.data.checkpoint.pane == START
     assert world.learned().digest() == before
 
 

@@ -21,15 +21,15 @@ from tests.memory.kafka import MemoryKafka
 class TopicHistory:
     """`History` of one topic in memory, in blocks of three."""
 
-    log: MemoryKafka
+    kafka: MemoryKafka
     topic: str
 
     def offset_ranges(self) -> dict[int, OffsetRange]:
-        held = {p: self.log.partition(self.topic, p) for p in range(2)}
+        held = {p: self.kafka.partition(self.topic, p) for p in range(2)}
         return {p: OffsetRange(partition.first, partition.end) for p, partition in held.items()}
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
-        held = self.log.partition(self.topic, partition).records
+        held = self.kafka.partition(self.topic, partition).records
         records = [r for r in held if r and first <= r.offset <= last]
         yield from (records[at : at + 3] for at in range(0, len(records), 3))
 
@@ -41,26 +41,26 @@ class TopicHistory:
 class World:
     """A log of texts and what was put aside of it."""
 
-    log: MemoryKafka = field(default_factory=lambda: MemoryKafka(now=count(1_000).__next__))
+    kafka: MemoryKafka = field(default_factory=lambda: MemoryKafka(now=count(1_000).__next__))
 
     def __post_init__(self) -> None:
         for topic in ("texts", "letters"):
-            self.log.create(topic, partitions=2)
+            self.kafka.create(topic, partitions=2)
 
     def put_aside(self, value: bytes | None, reason: str = "not-json", partition: int = 0) -> Record:
         message = Outgoing("texts", value, b"key", (("h", b"\xff"),), partition)
-        self.log.append([message])
-        record = self.log.partition("texts", partition).records[-1]
+        self.kafka.append([message])
+        record = self.kafka.partition("texts", partition).records[-1]
         assert record is not None
-        self.log.append([dead_letter("letters", "ingest", record, reason, "why")])  # type: ignore[arg-type]
+        self.kafka.append([dead_letter("letters", "ingest", record, reason, "why")])  # type: ignore[arg-type]
         return record
 
     @property
     def letters(self) -> LetterReader:
-        return LetterReader(TopicHistory(self.log, "letters"))
+        return LetterReader(TopicHistory(self.kafka, "letters"))
 
     def again(self, found: StoredLetter) -> Outgoing | str:
-        return message_to_resend(found, TopicHistory(self.log, "texts"))
+        return message_to_resend(found, TopicHistory(self.kafka, "texts"))
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +80,8 @@ def test_the_newest_come_first_over_all_partitions_and_no_more_than_asked() -> N
 def test_a_copy_that_a_crash_left_is_told_once_and_what_is_no_letter_is_counted() -> None:
     world = World()
     record = world.put_aside(b"one")
-    world.log.append([dead_letter("letters", "ingest", record, "not-json", "why")])
-    world.log.append(
+    world.kafka.append([dead_letter("letters", "ingest", record, "not-json", "why")])
+    world.kafka.append(
         [Outgoing("letters", b"no letter", partition=1), Outgoing("letters", None, b"k", partition=1)]
     )
     letters = world.letters
@@ -131,7 +131,7 @@ def test_what_cannot_be_sent_again_says_why() -> None:
     assert "no longer holds" in refused(partition=9)
     assert "another record" in refused(sha256="00")
     assert "could not be unpacked" in refused(first_offset=0)
-    world.log.partition("texts", 0).records[0] = None  # compacted
+    world.kafka.partition("texts", 0).records[0] = None  # compacted
     assert "no longer holds" in refused()
 
 

@@ -48,7 +48,7 @@ def sizes(world: World) -> list[int]:
     return [
         len(r.value or b"") + len(r.key or b"") + sum(len(name) + len(v or b"") for name, v in r.headers)
         for topic in ("answers", "answers-mine", "dead-letters")
-        for r in world.log.records(topic)
+        for r in world.kafka.records(topic)
     ]
 
 
@@ -102,7 +102,7 @@ def test_an_answer_fits_when_one_candidate_is_as_large_as_can_be(monkeypatch: py
 def test_what_is_echoed_is_bounded(headers: Headers, key: bytes, reason: str) -> None:
     world = World()
     world.teach(*PAIRS)
-    world.log.append([sent(Query(text="rain").encode(), headers, key)])
+    world.kafka.append([sent(Query(text="rain").encode(), headers, key)])
     world.ask(Query(text="rain", id="innocent"))
     turn(world.responder(reply_topics=".*"))
     bad = next(answer for answer in world.answers() if answer.id != "innocent")
@@ -117,10 +117,10 @@ def test_what_is_echoed_is_bounded(headers: Headers, key: bytes, reason: str) ->
 @pytest.mark.parametrize("headers", [(("correlation-id", None),), (("correlation-id", b""),)])
 def test_an_empty_correlation_id_is_none(headers: Headers) -> None:
     world = World()
-    world.log.append([sent(Query(text="rain").encode(), headers, None)])
+    world.kafka.append([sent(Query(text="rain").encode(), headers, None)])
     turn(world.responder())
     assert only(world.answers()).id == "queries/0/0"
-    assert world.log.records("answers")[0].headers == ()
+    assert world.kafka.records("answers")[0].headers == ()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_empty_correlation_id_is_none(headers: Headers) -> None:
 )
 def test_a_reason_is_bounded_whatever_is_wrong(value: bytes) -> None:
     world = World()
-    world.log.append([sent(value, (), None)])
+    world.kafka.append([sent(value, (), None)])
     turn(world.responder())
     answer = only(world.answers())
     assert answer.outcome == "rejected"
@@ -257,7 +257,7 @@ def test_whatever_fails_in_between_each_query_is_answered_once(
         elif act == "fail":
             broken.add(data.draw(st.sampled_from(PLACES)))
         elif act == "abort":
-            world.log.fail(1)
+            world.kafka.fail(1)
         elif act == "mend":
             broken.clear()
         else:

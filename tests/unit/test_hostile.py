@@ -139,9 +139,9 @@ def log_of(*messages: Outgoing) -> MemoryKafka:
     return log
 
 
-def letters(log: MemoryKafka) -> list[DeadLetter]:
+def letters(kafka: MemoryKafka) -> list[DeadLetter]:
     """All dead letters, each small."""
-    raw = [record.value for record in log.records("dead-letters")]
+    raw = [record.value for record in kafka.records("dead-letters")]
     assert max(map(len, filter(None, raw)), default=0) < 20_000
     return [DeadLetter.decode(value) for value in raw]
 

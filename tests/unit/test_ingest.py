@@ -57,7 +57,7 @@ def test_a_restart_goes_on_at_the_watermark_whatever_was_committed() -> None:
     first = world.worker()
     turn(first)
     first.close()
-    world.log.group("texts", "ingest").committed.clear()  # everything is delivered again
+    world.kafka.group("texts", "ingest").committed.clear()  # everything is delivered again
     world.send(*numbered(6, 8))
     turn(world.worker())
     assert world.texts() == [event.text for event in numbered(0, 8)]
@@ -69,7 +69,7 @@ def test_committed_offsets_follow_the_watermark() -> None:
     worker = world.worker()
     turn(worker)
     worker.drain()
-    assert world.log.group("texts", "ingest").committed == {0: 6}
+    assert world.kafka.group("texts", "ingest").committed == {0: 6}
 
 
 def test_a_zombie_owner_is_refused_and_leaves_no_trace() -> None:
@@ -77,7 +77,7 @@ def test_a_zombie_owner_is_refused_and_leaves_no_trace() -> None:
     zombie = world.worker()
     turn(zombie, 2)  # placed, and believes the shards to be empty
     world.send(*numbered(0, 3))
-    usurper = MemoryEntryStore(world.server)
+    usurper = MemoryEntryStore(world.redis)
     usurper.open(EMBEDDER.identity)
     entries = [Entry(i, 0, "default", f"text number {i}") for i in range(3)]
     vectors = EMBEDDER.embed([entry.text for entry in entries])
@@ -91,7 +91,7 @@ def test_a_store_that_lost_its_tail_gets_it_again() -> None:
     world.send(*numbered(0, 8))
     worker = world.worker()
     turn(worker)
-    shard = world.server.data.shards[0]
+    shard = world.redis.data.shards[0]
     lost = shard.batches.pop()
     kept = shard.batches[-1]
     shard.state = type(shard.state)(kept.watermark, shard.state.rows - len(lost.entries), shard.state.epoch)
@@ -116,10 +116,10 @@ class LosesReplies(MemoryEntryStore):
 def test_an_append_whose_reply_was_lost_is_not_repeated() -> None:
     world = World()
     world.send(*numbered(0, 20))
-    source = MemorySource(world.log, "texts", "ingest")
-    store = LosesReplies(world.server)
+    source = MemorySource(world.kafka, "texts", "ingest")
+    store = LosesReplies(world.redis)
     chosen = Settings(ingest=IngestSettings(poll=0, batch=4))
-    turn(Ingest(source, store, MemorySink(world.log), EMBEDDER, chosen, Metrics()), 40)
+    turn(Ingest(source, store, MemorySink(world.kafka), EMBEDDER, chosen, Metrics()), 40)
     assert world.texts() == [event.text for event in numbered(0, 20)]
 
 
@@ -130,7 +130,7 @@ def test_records_lost_to_retention_stop_it_unless_it_may_skip() -> None:
     turn(first)
     first.close()
     world.send(*numbered(4, 8))
-    world.log.delete_before("texts", 0, 6)
+    world.kafka.delete_before("texts", 0, 6)
     with (
         closing(world.worker()) as refusing,
         pytest.raises(StoreGap, match=r"begins at offset 6, but the store needs 4.*SKIP_GAP"),
@@ -147,7 +147,7 @@ def test_retention_that_overtakes_a_running_worker_stops_it_unless_it_may_skip()
         worker = world.worker(skip_gap=skip)
         turn(worker)
         world.send(*numbered(4, 8))
-        world.log.delete_before("texts", 0, 6)
+        world.kafka.delete_before("texts", 0, 6)
         if skip:
             turn(worker)
             assert [entry.offset for entry in world.entries()] == [0, 1, 2, 3, 6, 7]
@@ -159,7 +159,7 @@ def test_retention_that_overtakes_a_running_worker_stops_it_unless_it_may_skip()
 def test_a_new_context_begins_where_the_topic_does() -> None:
     world = World()
     world.send(*numbered(0, 8))
-    world.log.delete_before("texts", 0, 6)
+    world.kafka.delete_before("texts", 0, 6)
     turn(world.worker())
     assert [entry.offset for entry in world.entries()] == [6, 7]
 
@@ -170,8 +170,8 @@ def test_a_store_that_was_wiped_is_refused_when_the_topic_cannot_fill_it_again()
     with closing(world.worker()) as first:
         turn(first)
         first.drain()
-    world.log.delete_before("texts", 0, 6)
-    world.server = MemoryRedis()
+    world.kafka.delete_before("texts", 0, 6)
+    world.redis = MemoryRedis()
     with pytest.raises(StoreGap, match="begins at offset 6, but the store needs 0"):
         turn(world.worker())
 
@@ -181,7 +181,7 @@ def test_a_recreated_topic_stops_it() -> None:
     world.send(*numbered(0, 4))
     with closing(world.worker()) as first:
         turn(first)
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     with pytest.raises(StoreGap, match="topic of texts was recreated"):
         turn(world.worker())
 
@@ -216,7 +216,7 @@ def test_bad_records_become_dead_letters_with_their_reason_and_good_ones_go_on()
         (reason, 2 * i) for i, (_, reason) in enumerate(bad)
     ]
     assert world.texts() == ["a good one"] * len(bad)
-    assert world.server.data.shards[0].state.watermark == 2 * len(bad) - 1
+    assert world.redis.data.shards[0].state.watermark == 2 * len(bad) - 1
 
 
 class ZeroForOdd(HashedText):
@@ -241,7 +241,7 @@ def test_a_text_that_embeds_to_zero_is_put_aside_as_zero_vector_and_never_stored
     assert world.texts() == ["before", "behind"]
     (letter,) = world.dead_letters()
     assert (letter.reason, letter.partition, letter.offset) == ("zero-vector", 0, 1)
-    assert world.server.data.shards[0].state.watermark == 2
+    assert world.redis.data.shards[0].state.watermark == 2
 
 
 def test_a_text_that_the_embedder_fails_on_is_put_aside_alone() -> None:
@@ -257,7 +257,7 @@ def test_a_batch_of_dead_letters_alone_moves_the_watermark() -> None:
     world.send(b"bad", b"bad")
     turn(world.worker())
     assert world.texts() == []
-    assert world.server.data.shards[0].state.watermark == 1
+    assert world.redis.data.shards[0].state.watermark == 1
 
 
 def test_a_poll_that_brings_no_text_is_no_measurement_of_embedding() -> None:
@@ -275,14 +275,14 @@ def test_what_cannot_be_unpacked_is_put_aside_and_passed() -> None:
     """Five offsets that nobody can tell apart, between good ones."""
     world = World()
     world.send(TextEvent(text="before"))
-    world.log.damage("texts", 0, 5, UNREADABLE)
+    world.kafka.damage("texts", 0, 5, UNREADABLE)
     world.send(TextEvent(text="behind"))
     turn(world.worker())
     assert world.texts() == ["before", "behind"]
     (letter,) = world.dead_letters()
     assert (letter.reason, letter.first_offset, letter.offset) == ("unreadable", 1, 5)
     assert (letter.size, letter.sha256) == (9, "s")
-    assert world.server.data.shards[0].state.watermark == 6
+    assert world.redis.data.shards[0].state.watermark == 6
 
 
 def test_more_contexts_than_allowed_are_put_aside() -> None:
@@ -318,17 +318,17 @@ def test_too_many_dead_letters_stop_it_if_told_to() -> None:
 def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:
     world = World()
     world.send(b"bad", b"bad", b"bad")
-    source = MemorySource(world.log, "texts", "ingest")
+    source = MemorySource(world.kafka, "texts", "ingest")
     chosen = Settings(ingest=IngestSettings(poll=0, batch=4, dead_letters_in_a_row=5))
-    worker = Ingest(source, LosesReplies(world.server), MemorySink(world.log), EMBEDDER, chosen, Metrics())
+    worker = Ingest(source, LosesReplies(world.redis), MemorySink(world.kafka), EMBEDDER, chosen, Metrics())
     turn(worker, 30)
-    assert world.server.data.shards[0].state.watermark == 2
+    assert world.redis.data.shards[0].state.watermark == 2
 
 
 class FailsAtFirst(MemoryEntryStore):
     """Each kind of call fails the first time, once the shards are placed."""
 
-    def __init__(self, server: MemoryRedis) -> None:
+    def __init__(self, redis: MemoryRedis) -> None:
         super().__init__(server)
         self.failed: set[str] = set()
 
@@ -348,10 +348,10 @@ class FailsAtFirst(MemoryEntryStore):
 
 def test_whatever_call_fails_no_record_is_passed_over() -> None:
     world = World()
-    source = MemorySource(world.log, "texts", "ingest")
+    source = MemorySource(world.kafka, "texts", "ingest")
     chosen = Settings(ingest=IngestSettings(poll=0, batch=4))
-    store = FailsAtFirst(world.server)
-    worker = Ingest(source, store, MemorySink(world.log), EMBEDDER, chosen, Metrics())
+    store = FailsAtFirst(world.redis)
+    worker = Ingest(source, store, MemorySink(world.kafka), EMBEDDER, chosen, Metrics())
     turn(worker, 2)
     world.send(*numbered(0, 10))
     turn(worker, 20)
@@ -364,9 +364,9 @@ def test_a_broker_that_is_away_is_survived() -> None:
     worker = world.worker()
     world.send(*numbered(0, 3))
     turn(worker, 2)
-    world.log.away = True
+    world.kafka.away = True
     turn(worker)
-    world.log.away = False
+    world.kafka.away = False
     world.send(*numbered(3, 5))
     turn(worker)
     assert world.texts() == [event.text for event in numbered(0, 5)]
@@ -388,14 +388,14 @@ class Schedule:
 
     def abort(self) -> None:
         """A transaction that leaves nothing but offsets."""
-        self.world.log.append([Outgoing("texts", b"", partition=self.sent % 2)], mark="aborted")
+        self.world.kafka.append([Outgoing("texts", b"", partition=self.sent % 2)], mark="aborted")
 
     def start(self) -> None:
         if len(self.workers) < 3:
-            store = self.data.draw(st.sampled_from([LosesReplies, MemoryEntryStore]))(self.world.server)
-            source = MemorySource(self.world.log, "texts", "ingest")
+            store = self.data.draw(st.sampled_from([LosesReplies, MemoryEntryStore]))(self.world.redis)
+            source = MemorySource(self.world.kafka, "texts", "ingest")
             chosen = Settings(ingest=IngestSettings(poll=0, batch=self.data.draw(st.integers(1, 5))))
-            sink = MemorySink(self.world.log)
+            sink = MemorySink(self.world.kafka)
             self.workers.append(Ingest(source, store, sink, EMBEDDER, chosen, Metrics()))
 
     def crash(self) -> None:
@@ -424,7 +424,7 @@ def test_any_interleaving_of_crashes_and_lost_replies_appends_each_text_once(
     world = schedule.world
     turn(world.worker(), 40)
     assert sorted(world.texts()) == sorted(f"text number {i}" for i in range(schedule.sent))
-    for batch in MemoryEntryStore(world.server).tail({}, 10_000).batches:
+    for batch in MemoryEntryStore(world.redis).tail({}, 10_000).batches:
         offsets = [entry.offset for entry in batch.entries]
         assert offsets == sorted(offsets)
         np.testing.assert_array_equal(batch.vectors, EMBEDDER.embed([entry.text for entry in batch.entries]))
@@ -437,14 +437,14 @@ def test_a_batch_is_bounded_in_bytes_and_nothing_is_lost_by_it() -> None:
     world.send(*events, *numbered(0, 3))
     turn(world.worker(batch=64), 40)
     assert world.texts() == [event.text for event in (*events, *numbered(0, 3))]
-    sizes = [len(batch.columns.texts) for batch in MemoryEntryStore(world.server).tail({}, 100).batches]
+    sizes = [len(batch.columns.texts) for batch in MemoryEntryStore(world.redis).tail({}, 100).batches]
     assert max(sizes) <= MAX_BATCH_BYTES * 16_000 // 112_000 + 16_384
     assert len(sizes) >= 40 * 112_000 // MAX_BATCH_BYTES
 
 
 def test_a_poll_is_bounded_in_bytes() -> None:
     world = World()
-    source = MemorySource(world.log, "texts", "g")
+    source = MemorySource(world.kafka, "texts", "g")
     world.send(*[b"x" * 1_000_000] * 40)
     source.poll(0, 64)
     polled = source.poll(0, 64)
@@ -456,14 +456,14 @@ def test_records_as_large_as_can_be_are_put_aside_with_small_letters() -> None:
     world.send(*[b"\xff" * 1_048_000] * 20, *numbered(0, 2))
     turn(world.worker(batch=64), 30)
     assert len(world.texts()) == 2
-    letters = world.log.records("dead-letters")
+    letters = world.kafka.records("dead-letters")
     assert len(letters) == 20
     assert max(len(record.value or b"") for record in letters) < 20_000
 
 
 def test_a_topic_of_dead_letters_that_takes_none_is_configuration() -> None:
     world = World()
-    world.log.max_message_bytes["dead-letters"] = 100
+    world.kafka.max_message_bytes["dead-letters"] = 100
     world.send(b"not json")
     with pytest.raises(ConfigurationError, match="can't be delivered"):
         turn(world.worker())
@@ -474,16 +474,16 @@ def test_the_watermark_passes_what_no_reader_gets() -> None:
     world = World()
     worker = world.worker()
     texts = [Outgoing("texts", event.encode(), partition=0) for event in numbered(0, 3)]
-    world.log.append(texts, mark="committed")
-    world.log.append(texts, mark="aborted")
+    world.kafka.append(texts, mark="committed")
+    world.kafka.append(texts, mark="aborted")
     turn(worker)
-    store = MemoryEntryStore(world.server)
-    assert world.log.partition("texts", 0).end == 8
+    store = MemoryEntryStore(world.redis)
+    assert world.kafka.partition("texts", 0).end == 8
     assert store.state(0).watermark == 7
     assert store.state(0).rows == 3
     assert store.state(1).watermark == NOTHING, "where nothing was read, nothing is begun"
     worker.drain()
-    assert world.log.group("texts", "ingest").committed[0] == 8
+    assert world.kafka.group("texts", "ingest").committed[0] == 8
     world.send(*numbered(3, 5))
     turn(worker)
     assert world.texts() == [f"text number {i}" for i in range(5)]

@@ -35,8 +35,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.01)
 
 
-def leading(server: MemoryRedis, owner: str, patience: float = 60.0) -> Leading:
-    return Leading(MemoryLeaseStore(server), "solver", owner, LEASE, patience)
+def leading(redis: MemoryRedis, owner: str, patience: float = 60.0) -> Leading:
+    return Leading(MemoryLeaseStore(redis), "solver", owner, LEASE, patience)
 
 
 def test_while_a_piece_of_work_takes_long_the_lease_is_kept_and_told() -> None:
@@ -149,10 +149,10 @@ def test_two_solvers_don_t_take_the_role_from_each_other(monkeypatch: pytest.Mon
 
     def run(name: str) -> None:
         """As under a supervisor that starts it again."""
-        while time.monotonic() < until and len(world.server.data.weights) < 5:
+        while time.monotonic() < until and len(world.redis.data.weights) < 5:
             one = world.solver(lease=lease, interval=0)
             try:
-                while time.monotonic() < until and len(world.server.data.weights) < 5:
+                while time.monotonic() < until and len(world.redis.data.weights) < 5:
                     one.step()
             except Superseded:
                 ended[name] += 1
@@ -183,13 +183,13 @@ def test_solvers_that_don_t_live_long_get_through_all_contexts(monkeypatch: pyte
     monkeypatch.setattr(solver_module, "TURN_S", 0.0)
     world = of_many_contexts(6)
     for _ in range(6):
-        world.server.data.leases.clear()
+        world.redis.data.leases.clear()
         solver = world.solver(interval=0, checkpoint_interval=0)
-        before = sum(world.server.data.versions.values())
-        while sum(world.server.data.versions.values()) < before + 2:
+        before = sum(world.redis.data.versions.values())
+        while sum(world.redis.data.versions.values()) < before + 2:
             solver.step()
         time.sleep(0.002)  # so that it shows which were published first
-    assert world.server.data.versions == {f"c{i:02d}": 2 for i in range(6)}
+    assert world.redis.data.versions == {f"c{i:02d}": 2 for i in range(6)}
 
 
 def test_a_step_folds_in_for_a_bounded_time_and_forgets_no_shard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_what_was_read_and_not_folded_in_is_read_again_after_a_failure(
         if step % 5 == 3:
             solver._checkpoint = None  # as after a reply that was lost
         solver.step()
-    assert world.server.data.checkpoint.statistics["default"].digest() == world.clean().digest()
+    assert world.redis.data.checkpoint.statistics["default"].digest() == world.clean().digest()
 
 
 class Slow(MemoryWeightsStore):
@@ -246,7 +246,7 @@ class Slow(MemoryWeightsStore):
 def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
     world = World()
     world.append(*pairs(0, 9))
-    first = with_store(world.solver(lease=LEASE, patience=LEASE), Slow(world.server))
+    first = with_store(world.solver(lease=LEASE, patience=LEASE), Slow(world.redis))
     second = world.solver(lease=LEASE)
 
     def three_steps() -> None:
@@ -260,7 +260,7 @@ def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
         second.step()
         assert "standing by" in second.unready()[0]
     turns.join()
-    assert world.server.data.versions == {"default": 1}
+    assert world.redis.data.versions == {"default": 1}
 
 
 def with_store(solver: Solver, weights: MemoryWeightsStore) -> Solver:

@@ -32,7 +32,7 @@ def offsets(world: World) -> list[int]:
 @pytest.mark.parametrize("count", [3, 10, 50])
 def test_a_recreated_topic_is_refused_however_far_it_has_grown(count: int) -> None:
     world = taught()
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     world.send(*numbered(0, count))
     with pytest.raises(StoreGap, match=r"recreated.*hurnet repair"):
         turn(world.worker())
@@ -43,7 +43,7 @@ def test_a_topic_that_is_recreated_under_a_running_worker_stops_it() -> None:
     world = taught()
     worker = world.worker()
     turn(worker, 3)
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     world.send(*numbered(0, 50))
     with pytest.raises(StoreGap, match="recreated"):
         turn(worker)
@@ -55,7 +55,7 @@ def test_a_topic_that_is_recreated_under_a_running_worker_stops_it() -> None:
 def test_a_log_that_was_rewritten_below_the_watermark_is_refused(kept: int, sent: int) -> None:
     """As by an unclean election: what was acknowledged is gone, and other records have its offsets."""
     world = taught()
-    world.log.truncate("texts", 0, kept)
+    world.kafka.truncate("texts", 0, kept)
     world.send(*numbered(100, 100 + sent))
     with pytest.raises(StoreGap, match=r"rewritten below the watermark.*offset 9.*hurnet repair"):
         turn(world.worker())
@@ -65,7 +65,7 @@ def test_a_log_that_was_rewritten_below_the_watermark_is_refused(kept: int, sent
 def test_the_same_record_from_another_leader_is_another_record() -> None:
     """A producer that sends again puts the same text at the same offset, and others before it may differ."""
     world = taught()
-    world.log.truncate("texts", 0, 9)
+    world.kafka.truncate("texts", 0, 9)
     world.send(*numbered(9, 12))
     with pytest.raises(StoreGap, match="another record at offset 9"):
         turn(world.worker())
@@ -73,8 +73,8 @@ def test_the_same_record_from_another_leader_is_another_record() -> None:
 
 def test_a_marker_in_the_place_of_the_last_record_is_no_record() -> None:
     world = taught()
-    world.log.truncate("texts", 0, 9)
-    world.log.partition("texts", 0).records.append(None)
+    world.kafka.truncate("texts", 0, 9)
+    world.kafka.partition("texts", 0).records.append(None)
     world.send(*numbered(20, 25))
     with pytest.raises(StoreGap, match="no record at offset 9"):
         turn(world.worker())
@@ -82,7 +82,7 @@ def test_a_marker_in_the_place_of_the_last_record_is_no_record() -> None:
 
 def test_retention_beyond_the_last_record_leaves_nothing_to_compare() -> None:
     world = taught()
-    world.log.delete_before("texts", 0, 10)
+    world.kafka.delete_before("texts", 0, 10)
     world.send(*numbered(10, 12))
     turn(world.worker())
     assert offsets(world) == list(range(12))
@@ -90,8 +90,8 @@ def test_retention_beyond_the_last_record_leaves_nothing_to_compare() -> None:
 
 def test_compaction_may_take_the_last_record() -> None:
     world = taught()
-    world.log.compacted.add("texts")
-    world.log.partition("texts", 0).records[9] = None
+    world.kafka.compacted.add("texts")
+    world.kafka.partition("texts", 0).records[9] = None
     world.send(*numbered(10, 12))
     turn(world.worker())
     assert offsets(world) == list(range(12))
@@ -102,7 +102,7 @@ def test_what_was_put_aside_last_ties_a_shard_too() -> None:
     world.send(b"no text")
     with closing(world.worker()) as worker:
         turn(worker)
-    world.log.truncate("texts", 0, 4)
+    world.kafka.truncate("texts", 0, 4)
     world.send(*numbered(50, 55))
     with pytest.raises(StoreGap, match="another record at offset 4"):
         turn(world.worker())
@@ -114,7 +114,7 @@ def test_a_deletion_ties_a_shard_too() -> None:
     world.delete(2)
     with closing(world.worker()) as worker:
         turn(worker)
-    world.log.truncate("texts", 0, 5)
+    world.kafka.truncate("texts", 0, 5)
     world.send(*numbered(50, 55))
     with pytest.raises(StoreGap, match="another record at offset 5"):
         turn(world.worker())
@@ -122,7 +122,7 @@ def test_a_deletion_ties_a_shard_too() -> None:
 
 def test_another_cluster_is_refused_at_start() -> None:
     world = taught()
-    world.log.cluster = "another"
+    world.kafka.cluster = "another"
     with pytest.raises(ForeignLog, match="cluster another"):
         turn(world.worker())
 
@@ -131,7 +131,7 @@ def test_another_cluster_under_a_running_worker_is_let_go_of() -> None:
     world = taught()
     worker = world.worker()
     turn(worker, 3)
-    world.log.cluster = "another"
+    world.kafka.cluster = "another"
     world.send(*numbered(10, 20))
     with pytest.raises(ForeignLog):
         turn(worker)
@@ -142,11 +142,11 @@ def test_nothing_is_written_to_a_store_that_was_emptied_under_a_worker() -> None
     world = taught()
     worker = world.worker()
     turn(worker, 3)
-    world.server.data = MemoryRedis().data
+    world.redis.data = MemoryRedis().data
     world.send(*numbered(10, 20))
     with pytest.raises(StoreReplaced):
         turn(worker)
-    data = world.server.data
+    data = world.redis.data
     assert (data.identity, data.shards, data.contexts) == (None, {}, set())
     worker.close()
     turn(world.worker(), 40)  # the topic still holds all of it
@@ -157,7 +157,7 @@ def test_an_idle_worker_notices_too(monkeypatch: pytest.MonkeyPatch) -> None:
     world = taught()
     worker = world.worker()
     turn(worker, 3)
-    world.server.data = MemoryRedis().data
+    world.redis.data = MemoryRedis().data
     monkeypatch.setattr("hurnet.ingest.placing.CHECK_INTERVAL_S", 0.0)
     with pytest.raises(StoreReplaced):
         turn(worker)
@@ -188,15 +188,15 @@ def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("hurnet.responder.responder.LOG_INTERVAL_S", 0.0)
     for change in ("cluster", "topic"):
         world = responding.World()
-        world.log.create("texts", partitions=2)
-        world.store.bind(LogIdentity(world.log.cluster, world.log.ids["texts"]))
+        world.kafka.create("texts", partitions=2)
+        world.store.bind(LogIdentity(world.kafka.cluster, world.kafka.ids["texts"]))
         world.teach(*responding.PAIRS)
         worker = world.responder()
         responding.turn(worker)
         if change == "cluster":
-            world.server.data.log = LogIdentity("another", world.log.ids["texts"])
+            world.redis.data.log = LogIdentity("another", world.kafka.ids["texts"])
         else:
-            world.log.create("texts", partitions=2)
+            world.kafka.create("texts", partitions=2)
         world.ask(Query(text="will it rain", min_watermarks={0: 1}))
         with pytest.raises(ForeignLog, match=change):
             responding.turn(worker)
@@ -208,7 +208,7 @@ def test_a_responder_notices_a_store_that_was_emptied() -> None:
     world.teach(*responding.PAIRS)
     worker = world.responder()
     responding.turn(worker)
-    world.server.data = MemoryRedis().data
+    world.redis.data = MemoryRedis().data
     world.ask(Query(text="will it rain"))
     with pytest.raises(StoreReplaced):
         responding.turn(worker)
@@ -217,7 +217,7 @@ def test_a_responder_notices_a_store_that_was_emptied() -> None:
 
 def test_rows_that_kafka_no_longer_holds_are_told() -> None:
     world = taught()
-    world.log.delete_before("texts", 0, 4)
+    world.kafka.delete_before("texts", 0, 4)
     with capture_logs() as logs, closing(world.worker()) as worker:
         turn(worker)
     (told,) = [line for line in logs if "only copy" in line["event"]]
@@ -230,7 +230,7 @@ def test_rows_that_kafka_no_longer_holds_are_told() -> None:
 def test_what_is_skipped_is_counted() -> None:
     world = taught(4)
     world.send(*numbered(4, 10))
-    world.log.delete_before("texts", 0, 7)
+    world.kafka.delete_before("texts", 0, 7)
     with closing(world.worker(skip_gap=True)) as worker:
         turn(worker)
     assert offsets(world) == [0, 1, 2, 3, 7, 8, 9]

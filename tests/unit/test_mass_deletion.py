@@ -58,17 +58,17 @@ def test_ingest_does_a_part_a_step_and_another_goes_on_after_it() -> None:
     world.send("text that comes later", "answer", key="k")
     world.send("text in the other shard", "another", partition=1)
     one = world.ingest()
-    while not world.server.data.shards[0].unfinished:
+    while not world.redis.data.shards[0].unfinished:
         turn(one)
-    parts = len(world.server.data.shards[0].parts[ROWS])
-    assert world.server.data.shards[0].state.watermark == ROWS - 1
+    parts = len(world.redis.data.shards[0].parts[ROWS])
+    assert world.redis.data.shards[0].state.watermark == ROWS - 1
     turn(one)
-    assert len(world.server.data.shards[0].parts[ROWS]) == parts + 1
+    assert len(world.redis.data.shards[0].parts[ROWS]) == parts + 1
     one.close()
     world.take_in()
     assert next(entry.text for _, entry in world.left()) == "text that comes later"
     assert_never_seen(world)
-    assert world.server.data.audit[0, ROWS].entries == ROWS
+    assert world.redis.data.audit[0, ROWS].entries == ROWS
     assert whole(world).equal
 
 
@@ -77,9 +77,9 @@ def test_other_shards_go_on_while_a_deletion_takes_its_time() -> None:
     tombstone(world)
     world.send("text in the other shard", "another", partition=1)
     ingest = world.ingest()
-    while world.server.data.shards[1].state.watermark < 1:
+    while world.redis.data.shards[1].state.watermark < 1:
         turn(ingest)
-    assert world.server.data.shards[0].state.watermark < ROWS
+    assert world.redis.data.shards[0].state.watermark < ROWS
 
 
 def test_the_solver_takes_out_a_part_a_step_and_saves_nothing_in_between() -> None:
@@ -89,11 +89,11 @@ def test_the_solver_takes_out_a_part_a_step_and_saves_nothing_in_between() -> No
     turn(ingest, 60)
     solver = world.solver()
     steps = 0
-    while (0, ROWS) not in world.server.data.audit:
+    while (0, ROWS) not in world.redis.data.audit:
         turn(solver)
         steps += 1
-        covered = world.server.data.checkpoint.shards[0].watermark
-        assert covered == ROWS - 1 or (0, ROWS) in world.server.data.audit
+        covered = world.redis.data.checkpoint.shards[0].watermark
+        assert covered == ROWS - 1 or (0, ROWS) in world.redis.data.audit
         if steps == 4:
             solver.drain()  # stopped in the middle: it leaves what was saved before
             solver = world.solver()
@@ -140,7 +140,7 @@ def test_a_solver_that_fails_in_the_middle_begins_the_deletion_again(monkeypatch
 
 def test_a_responder_passes_a_deletion_once_all_of_it_is_gone_and_lets_others_go_on() -> None:
     world = taught()
-    follower = Follower(world.server)
+    follower = Follower(world.redis)
     for _ in range(5):
         follower.step()
     tombstone(world)
@@ -164,7 +164,7 @@ def test_a_responder_passes_a_deletion_once_all_of_it_is_gone_and_lets_others_go
 
 def test_what_fails_on_the_way_into_memory_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = taught()
-    follower = Follower(world.server)
+    follower = Follower(world.redis)
     for _ in range(5):
         follower.step()
     tombstone(world)
@@ -207,15 +207,15 @@ def test_a_key_belongs_to_its_context_and_a_replay_agrees(
     world = taught()
     tombstone(world, *headers)
     world.take_in()
-    follower = Follower(world.server)
+    follower = Follower(world.redis)
     for _ in range(20):
         follower.step()
-    kept = [e for b in MemoryEntryStore(world.server).tail({0: -1, 1: 9}, 999).batches for e in b.entries]
+    kept = [e for b in MemoryEntryStore(world.redis).tail({0: -1, 1: 9}, 999).batches for e in b.entries]
     assert sorted({entry.context for entry in kept}) == left
     assert {c for c in follower.memory.rows() if c in left} == set(left)
     proof = whole(world)
     assert proof.equal, proof
-    assert set(world.server.data.checkpoint.statistics) == {"one", *left}  # one entry is in the other shard
+    assert set(world.redis.data.checkpoint.statistics) == {"one", *left}  # one entry is in the other shard
 
 
 def test_a_dropped_name_is_free_and_can_be_used_again_and_a_replay_agrees() -> None:
@@ -223,13 +223,13 @@ def test_a_dropped_name_is_free_and_can_be_used_again_and_a_replay_agrees() -> N
     for partition in range(2):
         world._send(None, "d", partition, (("drop-context", b"one"),))
     world.take_in()
-    assert world.server.data.contexts == {"two"}
-    assert set(world.server.data.weights) == {"two"}
+    assert world.redis.data.contexts == {"two"}
+    assert set(world.redis.data.weights) == {"two"}
     assert whole(world).equal
     world.send("text number 3 again", "answer 9", context="one")
     world.take_in()
-    assert world.server.data.contexts == {"one", "two"}
-    assert set(world.server.data.weights) == {"one", "two"}
+    assert world.redis.data.contexts == {"one", "two"}
+    assert set(world.redis.data.weights) == {"one", "two"}
     assert whole(world).equal
 
 
@@ -250,7 +250,7 @@ def test_texts_that_came_before_their_context_was_let_in_are_no_difference() -> 
     turn(ingest, 9)
     ingest.close()
     world.take_in()
-    assert world.server.data.contexts == {"one", "three"}
+    assert world.redis.data.contexts == {"one", "three"}
     assert whole(world).equal
 
 
@@ -273,10 +273,10 @@ def test_many_removals_take_little_time_each_whatever_contexts_there_are() -> No
 
 def test_a_drop_of_what_never_was_is_recorded_without_effect() -> None:
     world = World()
-    world.log.append([Outgoing("texts", None, b"d", (("drop-context", b"none"),), 0)])
+    world.kafka.append([Outgoing("texts", None, b"d", (("drop-context", b"none"),), 0)])
     world.take_in()
-    assert world.server.data.audit[0, 0].entries == 0
-    assert world.log.records("dead-letters") == []
+    assert world.redis.data.audit[0, 0].entries == 0
+    assert world.kafka.records("dead-letters") == []
 
 
 def test_a_responder_answers_between_two_pieces_of_a_deletion_and_is_ready_all_the_time(
@@ -287,7 +287,7 @@ def test_a_responder_answers_between_two_pieces_of_a_deletion_and_is_ready_all_t
     world.teach(*[(f"text number {i}", "a") for i in range(ROWS)])
     responder = world.responder()
     asked.turn(responder)
-    store = MemoryEntryStore(world.server)
+    store = MemoryEntryStore(world.redis)
     store.open(asked.EMBEDDER.identity)
     mark = store.state(0).watermark
     store.delete(0, Deletion(mark + 1, 0, context="default"), mark)

@@ -65,7 +65,7 @@ def test_where_nothing_happened_nothing_is_said(world: World) -> None:
 
 
 def test_a_log_that_lost_its_tail_is_read_on_at_its_end(world: World) -> None:
-    del world.log.partition("queries", 0).records[25:]
+    del world.kafka.partition("queries", 0).records[25:]
     responder, warnings = go_on(world)
     assert warnings == ["lost-tail"]
     assert counted(responder, "positions_moved", "lost-tail") == 1
@@ -78,12 +78,12 @@ def test_a_log_that_lost_its_tail_is_read_on_at_its_end(world: World) -> None:
 
 @pytest.mark.parametrize("grown", [3, 30])
 def test_a_log_that_was_cut_is_read_on_from_there_however_far_it_has_grown(world: World, grown: int) -> None:
-    world.log.truncate("queries", 0, 20)
+    world.kafka.truncate("queries", 0, 20)
     ask(world, 100, 100 + grown)
     responder, warnings = go_on(world)
     assert warnings == ["lost-tail"]
     assert ids(world) == asked(0, 30) + asked(100, 100 + grown)
-    world.log.truncate("queries", 0, 22)  # and under a running one
+    world.kafka.truncate("queries", 0, 22)  # and under a running one
     ask(world, 200, 205)
     turn(responder, 10)
     assert ids(world) == asked(0, 30) + asked(100, 100 + grown) + asked(200, 205)
@@ -97,7 +97,7 @@ def test_a_log_that_was_cut_below_what_is_done_beyond_the_committed_offset() -> 
     first = world.responder(wait=1_000)
     turn(first, 8)
     first.close()
-    world.log.truncate("queries", 0, 10)
+    world.kafka.truncate("queries", 0, 10)
     ask(world, 100, 105)
     second = world.responder("two", wait=1_000)
     turn(second, 8)
@@ -109,7 +109,7 @@ def test_a_log_that_was_cut_below_what_is_done_beyond_the_committed_offset() -> 
 
 def test_a_topic_made_anew_under_a_running_responder_is_noticed(world: World) -> None:
     responder, _ = go_on(world)
-    world.log.create("queries", 2)
+    world.kafka.create("queries", 2)
     ask(world, 100, 160)
     turn(responder, 10)
     assert ids(world) == asked(0, 30) + asked(100, 160)
@@ -117,7 +117,7 @@ def test_a_topic_made_anew_under_a_running_responder_is_noticed(world: World) ->
 
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning(world: World) -> None:
     for count in (5, 60):  # shorter, and longer, than where the group was
-        world.log.create("queries", 2)
+        world.kafka.create("queries", 2)
         before = ids(world)
         ask(world, 100, 100 + count)
         responder, warnings = go_on(world)
@@ -128,7 +128,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(world: World) -> 
 
 def test_what_retention_took_is_counted(world: World) -> None:
     ask(world, 30, 50)
-    world.log.delete_before("queries", 0, 42)
+    world.kafka.delete_before("queries", 0, 42)
     responder, warnings = go_on(world)
     assert warnings == ["retention"]
     assert counted(responder, "queries_skipped", "retention") == 12
@@ -137,7 +137,7 @@ def test_what_retention_took_is_counted(world: World) -> None:
 
 def test_a_group_that_expired_goes_on_where_it_was(world: World) -> None:
     ask(world, 30, 40)
-    world.log.group("queries", "responders").committed.clear()
+    world.kafka.group("queries", "responders").committed.clear()
     responder, warnings = go_on(world)
     assert warnings == ["expired"] * 2
     assert counted(responder, "positions_moved", "expired") == 2
@@ -145,9 +145,9 @@ def test_a_group_that_expired_goes_on_where_it_was(world: World) -> None:
 
 
 def test_a_group_that_expired_knows_a_topic_that_was_made_anew(world: World) -> None:
-    world.log.create("queries", 2)
+    world.kafka.create("queries", 2)
     ask(world, 100, 110)
-    world.log.group("queries", "responders").committed.clear()
+    world.kafka.group("queries", "responders").committed.clear()
     go_on(world)
     assert ids(world) == asked(0, 30) + asked(100, 110)
 
@@ -156,16 +156,16 @@ def test_a_new_group_begins_at_the_beginning_and_commits_that() -> None:
     world = World()
     world.teach(*PAIRS)
     ask(world, 0, 5)
-    world.log.delete_before("queries", 0, 2)
+    world.kafka.delete_before("queries", 0, 2)
     responder = world.responder()
     turn(responder, 10)
-    assert world.log.group("queries", "responders").committed == {0: 5, 1: 0}
+    assert world.kafka.group("queries", "responders").committed == {0: 5, 1: 0}
     assert ids(world) == asked(2, 5)
 
 
 @pytest.mark.parametrize("note", ["of another tool", Done(99, (3,)).note(), "hurnet1 x ////", "\x00"])
 def test_a_note_of_another_tool_does_no_harm(world: World, note: str) -> None:
-    world.log.group("queries", "responders").notes[0] = note
+    world.kafka.group("queries", "responders").notes[0] = note
     ask(world, 30, 40)
     _, warnings = go_on(world)
     assert len(warnings) == 1
@@ -174,7 +174,7 @@ def test_a_note_of_another_tool_does_no_harm(world: World, note: str) -> None:
 
 def test_a_position_that_is_lost_while_reading_is_found_by_the_same_rules(world: World) -> None:
     responder, _ = go_on(world)
-    del world.log.partition("queries", 0).records[20:]
+    del world.kafka.partition("queries", 0).records[20:]
     with capture_logs() as logs:
         turn(responder, 5)
     assert [log["reason"] for log in logs if log["log_level"] == "warning"] == ["lost-tail"]
@@ -229,13 +229,13 @@ def test_a_parked_query_is_answered_once_by_whoever_goes_on() -> None:
     first = world.responder()
     turn(first, 8)
     assert ids(world) == asked(0, 5), "those behind it are answered"
-    assert world.log.group("queries", "responders").committed[0] == 0
+    assert world.kafka.group("queries", "responders").committed[0] == 0
     first.close()
     second = world.responder("two")
     ask(world, 5, 8)
     turn(second, 8)
     assert ids(world) == asked(0, 8)
-    world.log.fail(2)
+    world.kafka.fail(2)
     world.teach(("brand new", "seen"))
     turn(second, 8)
     assert ids(world) == asked(0, 8) + Counter({"parked": 1})
@@ -246,7 +246,7 @@ def test_a_parked_query_is_answered_once_by_whoever_goes_on() -> None:
 
 def test_hundreds_that_wait_in_vain_hold_up_nobody() -> None:
     world = World()
-    world.log.create("texts", 2)
+    world.kafka.create("texts", 2)
     world.teach(*PAIRS)
     for i in range(300):
         wait(world, f"vain{i}", 10**6 + i)
@@ -260,14 +260,14 @@ def test_hundreds_that_wait_in_vain_hold_up_nobody() -> None:
 def test_a_client_that_brings_nothing_any_more_is_unready(world: World) -> None:
     responder, _ = go_on(world)
     assert responder.unready() == []
-    world.log.silent = True
+    world.kafka.silent = True
     ask(world, 30, 35)
     turn(responder, 3)
     assert responder.unready() == [], "it may be about to"
     for partition in responder._progress._partitions.values():
         partition.moved_at -= 31
     assert "partition 0: 5 behind and not moving for 31 s" in responder.unready()
-    world.log.silent = False
+    world.kafka.silent = False
     turn(responder, 3)
     assert responder.unready() == []
 
@@ -307,7 +307,7 @@ class Storm:
             self.running.pop(self.data.draw(st.integers(0, len(self.running) - 1))).close()
 
     def abort(self) -> None:
-        self.world.log.fail(1)
+        self.world.kafka.fail(1)
 
     def step(self) -> None:
         if self.running:

@@ -49,8 +49,8 @@ class Killed(Exception):
 class Interrupted(MemoryEntryStore):
     """Something happens before it erases, and it may be killed before or after."""
 
-    def __init__(self, server: MemoryRedis, meanwhile: Callable[[], object], dies: str = "") -> None:
-        super().__init__(server)
+    def __init__(self, redis: MemoryRedis, meanwhile: Callable[[], object], dies: str = "") -> None:
+        super().__init__(redis)
         self.meanwhile, self.dies = meanwhile, dies
 
     def erase(self, most: int, owner: str, stamp: str) -> int:
@@ -76,7 +76,7 @@ def solver(
     checkpoint_interval: float = 0,
 ) -> Solver:
     """One that has the role to itself."""
-    world.server.data.leases.clear()
+    world.redis.data.leases.clear()
     chosen = SolveSettings(
         half_life=kind.half_life,
         interval=3600,
@@ -84,10 +84,10 @@ def solver(
         device="cpu",
     )
     paper = PaperSettings(features=kind.features)
-    weights = (LosesSaves if lossy else MemoryWeightsStore)(world.server)
-    store = Interrupted(world.server, meanwhile, dies)
+    weights = (LosesSaves if lossy else MemoryWeightsStore)(world.redis)
+    store = Interrupted(world.redis, meanwhile, dies)
     return Solver(
-        store, weights, MemoryLeaseStore(world.server), Settings(solve=chosen, paper=paper), Metrics()
+        store, weights, MemoryLeaseStore(world.redis), Settings(solve=chosen, paper=paper), Metrics()
     )
 
 
@@ -132,28 +132,28 @@ def with_a_deletion_left_to_erase(kind: Kind = KINDS[0]) -> World:
             turn(first)
         except Killed:
             continue
-    assert world.server.data.shards[0].pending
-    assert world.server.data.checkpoint.shards[0].watermark == 12
+    assert world.redis.data.shards[0].pending
+    assert world.redis.data.checkpoint.shards[0].watermark == 12
     return world
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_solver_that_learns_anew_erases_nothing_before_it_has_saved(kind: Kind) -> None:
     finish(world := with_a_deletion_left_to_erase(), kind)
-    assert MemoryEntryStore(world.server).entry(0, 1) is None
+    assert MemoryEntryStore(world.redis).entry(0, 1) is None
 
 
 def test_after_a_clock_that_was_ahead_nothing_is_erased_too_early() -> None:
     kind = Kind(half_life=1e6)
     world = with_a_deletion_left_to_erase(kind)
-    world.server.data.checkpoint.pane += 40
+    world.redis.data.checkpoint.pane += 40
     finish(world, kind)
 
 
 def test_a_lost_checkpoint_is_learned_anew_with_what_is_not_yet_erased() -> None:
     world = with_a_deletion_left_to_erase()
-    world.server.data.checkpoint.statistics.clear()
-    world.server.data.checkpoint.shards.clear()
+    world.redis.data.checkpoint.statistics.clear()
+    world.redis.data.checkpoint.shards.clear()
     finish(world, KINDS[0])
 
 
@@ -199,7 +199,7 @@ class Schedule:
         partition = self.data.draw(st.integers(0, 1))
         if self.data.draw(st.booleans()):
             self.world.delete_key(self.data.draw(st.sampled_from(["a", "b"])), partition)
-        elif end := self.world.log.partition("texts", partition).end:
+        elif end := self.world.kafka.partition("texts", partition).end:
             self.world.delete_at(str(self.data.draw(st.integers(0, end - 1))), partition)
 
     def step_ingest(self) -> None:
@@ -229,7 +229,7 @@ class Schedule:
             self.start_a_solver()
         one = self.solvers[-1] if nested else self.data.draw(st.sampled_from(self.solvers))
         if self.data.draw(st.booleans()):
-            self.world.server.data.leases.clear()
+            self.world.redis.data.leases.clear()
         for _ in range(self.data.draw(st.integers(1, 3))):
             try:
                 one.step()
@@ -245,8 +245,8 @@ class Schedule:
 
     def lose_the_checkpoint(self) -> None:
         self.solvers.clear()
-        self.world.server.data.checkpoint.statistics.clear()
-        self.world.server.data.checkpoint.shards.clear()
+        self.world.redis.data.checkpoint.statistics.clear()
+        self.world.redis.data.checkpoint.shards.clear()
 
 
 @settings(max_examples=150, deadline=None)

@@ -26,20 +26,20 @@ def filled(world: World) -> None:
 
 def repaired(world: World, same_topic: bool, after: int = NOTHING) -> tuple[int, int]:
     """(texts, deletions) sent again; the new context is filled then."""
-    store = MemoryEntryStore(world.server)
-    comparison = Comparison(store, MemoryHistory(world.log), "texts", same_topic)
+    store = MemoryEntryStore(world.redis)
+    comparison = Comparison(store, MemoryHistory(world.kafka), "texts", same_topic)
     parts = [part for p in store.states() for part in comparison.lacking(p, after)]
     for part in parts:
-        MemorySink(world.log).send(part.messages)
-    world.server = MemoryRedis()
-    world.log.group("texts", "ingest").committed.clear()
+        MemorySink(world.kafka).send(part.messages)
+    world.redis = MemoryRedis()
+    world.kafka.group("texts", "ingest").committed.clear()
     filled(world)
     return sum(part.texts for part in parts), sum(part.deletions for part in parts)
 
 
 def contents(world: World) -> list[str]:
     """The texts that are answered from, without those deleted."""
-    store = MemoryEntryStore(world.server)
+    store = MemoryEntryStore(world.redis)
     found = [
         entry
         for batch in store.tail({}, 10_000).batches
@@ -57,7 +57,7 @@ def test_what_an_unclean_election_lost_comes_back_from_the_context() -> None:
     world = World()
     world.send(*numbered(0, 10))
     filled(world)
-    world.log.truncate("texts", 0, 6)
+    world.kafka.truncate("texts", 0, 6)
     world.send(*numbered(20, 35))
     assert repaired(world, same_topic=True) == (4, 0)
     assert contents(world) == texts(range(10), range(20, 35))
@@ -71,7 +71,7 @@ def test_a_topic_made_anew_gets_what_the_old_one_held() -> None:
     )
     filled(world)
     (before,) = [entry for entry in world.entries() if entry.text == "all of it"]
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     world.send(*numbered(50, 70))
     assert repaired(world, same_topic=False) == (11, 0)
     assert contents(world) == sorted([*texts(range(10), range(50, 70)), "all of it"])
@@ -84,8 +84,8 @@ def test_what_retention_took_comes_back_too() -> None:
     world = World()
     world.send(*numbered(0, 10))
     filled(world)
-    world.log.delete_before("texts", 0, 4)
-    world.log.truncate("texts", 0, 8)
+    world.kafka.delete_before("texts", 0, 4)
+    world.kafka.truncate("texts", 0, 8)
     world.send(*numbered(20, 30))
     assert repaired(world, same_topic=True) == (6, 0)
     assert contents(world) == texts(range(10), range(20, 30))
@@ -98,7 +98,7 @@ def test_what_was_deleted_does_not_come_back() -> None:
     world.delete(3)
     world.delete(9)
     filled(world)
-    world.log.truncate("texts", 0, 8)
+    world.kafka.truncate("texts", 0, 8)
     world.send(*numbered(20, 30))
     assert repaired(world, same_topic=True) == (1, 1)  # text 8, and the deletion of text 3
     assert contents(world) == texts([0, 1, 2], range(4, 9), range(20, 30))
@@ -109,7 +109,7 @@ def test_no_deletion_hits_another_topics_texts() -> None:
     world.send(*numbered(0, 5))
     world.delete(3)
     filled(world)
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     world.send(*numbered(50, 60))
     assert repaired(world, same_topic=False) == (4, 0)
     assert contents(world) == texts([0, 1, 2, 4], range(50, 60))
@@ -118,10 +118,10 @@ def test_no_deletion_hits_another_topics_texts() -> None:
 def test_a_producer_that_sent_it_all_again_needs_nothing() -> None:
     now = [1_000.0]
     world = World()
-    world.log._now = lambda: now[0]
+    world.kafka._now = lambda: now[0]
     world.send(*numbered(0, 8))
     filled(world)
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     world.send(*numbered(0, 12))
     assert repaired(world, same_topic=False) == (0, 0)
     assert contents(world) == texts(range(12))
@@ -131,7 +131,7 @@ def test_it_goes_on_where_it_was_cut_short() -> None:
     world = World()
     world.send(*numbered(0, 12))
     filled(world)
-    world.log.create("texts", partitions=2)
+    world.kafka.create("texts", partitions=2)
     assert repaired(world, same_topic=False, after=7) == (4, 0)
     assert contents(world) == texts(range(8, 12))
 
@@ -148,12 +148,12 @@ def test_nothing_is_lost_and_nothing_comes_back(data: st.DataObject) -> None:
         world.delete(offset)
     filled(world)
     end = count + len(deleted)
-    world.log.delete_before("texts", 0, data.draw(st.integers(0, end)))
+    world.kafka.delete_before("texts", 0, data.draw(st.integers(0, end)))
     same = data.draw(st.booleans())
     if same:
-        world.log.truncate("texts", 0, data.draw(st.integers(0, end)))
+        world.kafka.truncate("texts", 0, data.draw(st.integers(0, end)))
     else:
-        world.log.create("texts", partitions=2)
+        world.kafka.create("texts", partitions=2)
     more = data.draw(st.integers(0, 10))
     world.send(*numbered(100, 100 + more))
     repaired(world, same)
@@ -167,9 +167,9 @@ def test_a_topic_with_fewer_partitions_takes_all(partitions: int) -> None:
     world.send(*numbered(0, 3))
     world.send(*numbered(3, 5), partition=1)
     filled(world)
-    store = MemoryEntryStore(world.server)
-    history = MemoryHistory(world.log)
-    world.log.create("texts", partitions=2)
+    store = MemoryEntryStore(world.redis)
+    history = MemoryHistory(world.kafka)
+    world.kafka.create("texts", partitions=2)
     comparison = Comparison(store, history, "texts", same_topic=False)
     comparison.bounds = dict(list(comparison.bounds.items())[:partitions])
     sent = [m for p in store.states() for part in comparison.lacking(p) for m in part.messages]

@@ -120,7 +120,7 @@ def test_weights_that_can_t_be_read_are_refused_once_and_the_last_good_ones_serv
     world = World()
     world.teach(*PAIRS)
     responder = world.responder()
-    store = Unread(world.server)
+    store = Unread(world.redis)
     responder._weights = store
     store.weights_unread = True
     world.solve()
@@ -148,9 +148,9 @@ def test_weights_of_another_dimension_are_refused() -> None:
     world = World()
     world.teach(*PAIRS)
     world.solve()
-    published = world.server.data.weights["default"]
+    published = world.redis.data.weights["default"]
     small = replace(published, weights=replace(published.weights, projection=np.eye(3)))
-    world.server.data.weights["default"] = small
+    world.redis.data.weights["default"] = small
     assert again(world, world.responder()) is None
 
 
@@ -159,10 +159,10 @@ def test_withdrawn_weights_are_asked_for_once_and_leave_no_series() -> None:
     world.teach(*PAIRS)
     world.solve()
     responder = world.responder()
-    responder._weights = store = Unread(world.server)
+    responder._weights = store = Unread(world.redis)
     assert again(world, responder) == 1
     assert "weights_version{" in responder._metrics.exposition().decode()
-    solver = MemoryWeightsStore(world.server)
+    solver = MemoryWeightsStore(world.redis)
     solver.claim("test")
     solver.withdraw("default", 2)
     assert [again(world, responder) for _ in range(3)] == [None] * 3
@@ -300,7 +300,7 @@ def test_replies_go_where_asked_with_the_correlation_id_and_the_key() -> None:
     world.ask(Query(text="rain"), headers=(("reply-to", b"answers-mine"), ("correlation-id", b"c-9")))
     turn(world.responder())
     assert world.answers() == []
-    (record,) = world.log.records("answers-mine")
+    (record,) = world.kafka.records("answers-mine")
     assert record.header("correlation-id") == b"c-9"
     assert record.key == b"key"
     assert Answer.decode(record.value).id == "c-9"
@@ -341,13 +341,13 @@ def test_queries_that_cannot_be_unpacked_are_put_aside_and_passed() -> None:
     world = World()
     world.teach(*PAIRS)
     world.ask(Query(text="turn on the light", id="before"))
-    world.log.damage("queries", 0, 3, Fault("unreadable", "damaged", 0, 9, b"excerpt", "s"))
+    world.kafka.damage("queries", 0, 3, Fault("unreadable", "damaged", 0, 9, b"excerpt", "s"))
     world.ask(Query(text="turn on the light", id="behind"))
     turn(world.responder())
     assert [answer.id for answer in world.answers() if answer.outcome != "rejected"] == ["before", "behind"]
     (letter,) = world.dead_letters()
     assert (letter.first_offset, letter.offset, letter.reason) == (1, 3, "unreadable")
-    assert world.log.group("queries", "responders").committed[0] == 5
+    assert world.kafka.group("queries", "responders").committed[0] == 5
 
 
 def test_a_query_sees_what_it_asks_to_see() -> None:
@@ -396,7 +396,7 @@ def test_a_delivery_that_is_rolled_back_is_made_again_and_counts_once() -> None:
     world = World()
     world.teach(*PAIRS)
     world.ask(*[Query(text="rain", id=f"q{i}") for i in range(10)])
-    world.log.fail(3)
+    world.kafka.fail(3)
     turn(world.responder(batch=3), 20)
     assert Counter(answer.id for answer in world.answers()) == Counter(f"q{i}" for i in range(10))
 
@@ -424,8 +424,8 @@ def test_two_responders_of_one_name_do_not_both_answer() -> None:
 
 def test_another_embedder_is_refused() -> None:
     world = World()
-    stores = (MemoryEntryStore(world.server), MemoryWeightsStore(world.server))
-    exchange = MemoryExchange(world.log, "queries", "responders", "x")
+    stores = (MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis))
+    exchange = MemoryExchange(world.kafka, "queries", "responders", "x")
     with pytest.raises(EmbedderMismatch):
         Responder(exchange, *stores, HashedText(64), Settings(), Metrics())
 
@@ -497,7 +497,7 @@ def test_any_interleaving_of_responders_crashes_and_aborts_answers_each_query_on
         elif act == "crash" and responders:
             responders.pop(data.draw(st.integers(0, len(responders) - 1))).close()
         elif act == "abort":
-            world.log.fail(1)
+            world.kafka.fail(1)
         elif act == "step" and responders:
             turn(responders[data.draw(st.integers(0, len(responders) - 1))], 1)
     for responder in responders:

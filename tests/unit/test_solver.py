@@ -38,7 +38,7 @@ def test_it_folds_pairs_and_publishes_weights_with_a_certificate() -> None:
     world = World()
     world.append(*pairs(0, 20), ("no answer, no pair", None))
     world.solver().step()
-    published = world.server.data.weights["default"]
+    published = world.redis.data.weights["default"]
     expected = solve(world.clean(), 0.1, "cpu")
     np.testing.assert_array_equal(published.weights.projection, expected.projection)
     assert published.version == 1
@@ -61,7 +61,7 @@ def test_contexts_are_solved_apart() -> None:
     world.append(*pairs(0, 5), context="one")
     world.append(*pairs(5, 12), context="two")
     world.solver().step()
-    counts = {c: w.weights.certificate.count for c, w in world.server.data.weights.items()}
+    counts = {c: w.weights.certificate.count for c, w in world.redis.data.weights.items()}
     assert counts == {"one": 5, "two": 7}
 
 
@@ -70,11 +70,11 @@ def test_nothing_is_published_without_pairs_or_without_news() -> None:
     world.append(("plain", None))
     solver = world.solver()
     solver.step()
-    assert not world.server.data.weights
+    assert not world.redis.data.weights
     world.append(*pairs(0, 3))
     for _ in range(3):
         solver.step()
-    assert world.server.data.weights["default"].version == 1
+    assert world.redis.data.weights["default"].version == 1
 
 
 def test_it_solves_as_soon_as_there_are_enough_rows() -> None:
@@ -82,10 +82,10 @@ def test_it_solves_as_soon_as_there_are_enough_rows() -> None:
     solver = world.solver(interval=3600, rows=10)
     world.append(*pairs(0, 9))
     solver.step()
-    assert not world.server.data.weights
+    assert not world.redis.data.weights
     world.append(*pairs(9, 10))
     solver.step()
-    assert world.server.data.weights["default"].version == 1
+    assert world.redis.data.weights["default"].version == 1
 
 
 def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     world.append(*pairs(0, 5))
     solver = world.solver()
     solver.step()
-    good = world.server.data.weights["default"]
+    good = world.redis.data.weights["default"]
 
     def broken(*_: object, **__: object) -> Weights:
         return replace(good.weights, projection=np.full_like(good.weights.projection, np.nan))
@@ -101,7 +101,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     monkeypatch.setattr(publishing, "solve", broken)
     world.append(*pairs(5, 9))
     solver.step()
-    assert world.server.data.weights["default"] is good
+    assert world.redis.data.weights["default"] is good
 
     def failing(*_: object, **__: object) -> Weights:
         raise np.linalg.LinAlgError("did not converge")
@@ -109,11 +109,11 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     monkeypatch.setattr(publishing, "solve", failing)
     world.append(*pairs(9, 12))
     solver.step()
-    assert world.server.data.weights["default"] is good
+    assert world.redis.data.weights["default"] is good
     monkeypatch.undo()
     world.append(*pairs(12, 13))
     solver.step()
-    assert world.server.data.weights["default"].version == 2
+    assert world.redis.data.weights["default"].version == 2
 
 
 @pytest.mark.parametrize("ridge", [0.1, 0.0, "gcv"])
@@ -125,7 +125,7 @@ def test_the_first_pair_of_a_context_stops_no_solver(ridge: object) -> None:
     solver = world.solver(ridge=ridge)
     for _ in range(3):
         solver.step()
-    assert world.server.data.weights.keys() == {"new", "equal", "usual"}
+    assert world.redis.data.weights.keys() == {"new", "equal", "usual"}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_what_fails_in_the_solve_of_one_context_is_that_context_s_refusal(
     with capture_logs() as logs:
         for _ in range(3):
             solver.step()
-    assert world.server.data.weights.keys() == {"good"}
+    assert world.redis.data.weights.keys() == {"good"}
     assert [line["context"] for line in logs if line["log_level"] == "error"] == ["bad"]
 
 
@@ -164,9 +164,9 @@ def test_figures_that_can_t_be_stored_are_the_context_s_refusal(monkeypatch: pyt
     world.solver().step()
     monkeypatch.undo()
     world.append(*pairs(5, 6))
-    world.server.data.leases.clear()
+    world.redis.data.leases.clear()
     world.solver().step()
-    assert world.server.data.versions == {"default": 1}
+    assert world.redis.data.versions == {"default": 1}
 
 
 def test_a_device_that_is_not_here_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +185,8 @@ def test_a_restart_folds_nothing_twice() -> None:
     successor = world.solver()
     for _ in range(3):
         successor.step()
-    assert world.server.data.checkpoint.statistics["default"].digest() == world.clean().digest()
-    assert world.server.data.weights["default"].weights.certificate.count == 11
+    assert world.redis.data.checkpoint.statistics["default"].digest() == world.clean().digest()
+    assert world.redis.data.weights["default"].weights.certificate.count == 11
 
 
 def test_a_second_solver_stands_by_and_takes_over() -> None:
@@ -202,7 +202,7 @@ def test_a_second_solver_stands_by_and_takes_over() -> None:
     second.step()
     second.step()
     assert second.unready() == []
-    assert world.server.data.weights["default"].weights.certificate.count == 6
+    assert world.redis.data.weights["default"].weights.certificate.count == 6
 
 
 def test_a_solver_that_was_taken_over_from_must_stop() -> None:
@@ -210,12 +210,12 @@ def test_a_solver_that_was_taken_over_from_must_stop() -> None:
     world.append(*pairs(0, 4))
     paused, usurper = world.solver(lease=3600), world.solver()
     paused.step()
-    world.server.data.leases.clear()  # it slept through its lease, and does not know
+    world.redis.data.leases.clear()  # it slept through its lease, and does not know
     usurper.step()
     world.append(*pairs(4, 8))
     with pytest.raises(Superseded):
         paused.step()
-    assert world.server.data.checkpoint.statistics["default"].count == 4
+    assert world.redis.data.checkpoint.statistics["default"].count == 4
 
 
 def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,27 +227,27 @@ def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pyte
     for _ in range(4):
         before.step()
     before.drain()
-    version = world.server.data.weights["default"].version
+    version = world.redis.data.weights["default"].version
     after = world.solver(features="gaussian:256")
     seen = []
     for _ in range(5):
         after.step()
-        seen.append(world.server.data.weights["default"].weights.certificate.features)
+        seen.append(world.redis.data.weights["default"].weights.certificate.features)
     identity = KernelMap("gaussian:256", EMBEDDER.identity.dimension).identity
     # Nothing is published before all that the old weights know is known again.
     assert seen[:2] == ["none", "none"]
     assert seen[-1] == identity
-    published = world.server.data.weights["default"]
+    published = world.redis.data.weights["default"]
     assert published.version == version + 1
     assert published.weights.certificate.count == 15
     assert published.weights.projection.shape == (256, 256)
     after.drain()
-    checkpoint = world.server.data.checkpoint
+    checkpoint = world.redis.data.checkpoint
     assert checkpoint.features == identity
     assert checkpoint.statistics["default"].digest() == world.clean(spec="gaussian:256").digest()
     again = world.solver(features="gaussian:256")
     again.step()
-    assert world.server.data.checkpoint.statistics["default"].count == 15
+    assert world.redis.data.checkpoint.statistics["default"].count == 15
 
 
 def test_it_waits_for_a_context_to_be_begun() -> None:
@@ -275,18 +275,18 @@ def test_any_interleaving_of_appends_and_crashes_gives_the_statistics_of_a_clean
             world.append(*with_plain, context=data.draw(st.sampled_from("ab")), partition=partition)
             sent += count
         elif act == "crash":
-            world.server.data.leases.clear()
+            world.redis.data.leases.clear()
             solver = None
         else:
             solver = solver or world.solver(
                 checkpoint_interval=data.draw(st.sampled_from([0, 3600])), interval=3600
             )
             solver.step()
-    world.server.data.leases.clear()
+    world.redis.data.leases.clear()
     last = world.solver()
     for _ in range(3):
         last.step()
     for context in {entry.context for entry in world.sent}:
-        assert world.server.data.checkpoint.statistics[context].digest() == world.clean(context).digest()
-    for partition, shard in world.server.data.checkpoint.shards.items():
+        assert world.redis.data.checkpoint.statistics[context].digest() == world.clean(context).digest()
+    for partition, shard in world.redis.data.checkpoint.shards.items():
         assert shard.watermark == max(world.store.state(partition).watermark, NOTHING)

@@ -61,8 +61,8 @@ class Deadly:
 class Store(MemoryEntryStore):
     """Counts its calls of the guard, and does `before` one of these and of the appends."""
 
-    def __init__(self, server: MemoryRedis, before: Callable[[str], None]) -> None:
-        super().__init__(server)
+    def __init__(self, redis: MemoryRedis, before: Callable[[str], None]) -> None:
+        super().__init__(redis)
         self._before = before
 
     def enter(self, role: str, owner: str, partitions: frozenset[int]) -> Mapping[int, str]:
@@ -93,14 +93,14 @@ class Turns(Protocol):
 @dataclass
 class World:
     embedder: Deadly = field(default_factory=lambda: Deadly("poison"))
-    log: MemoryKafka = field(default_factory=MemoryKafka)
-    server: MemoryRedis = field(default_factory=MemoryRedis)
+    kafka: MemoryKafka = field(default_factory=MemoryKafka)
+    redis: MemoryRedis = field(default_factory=MemoryRedis)
     calls: Counter[str] = field(default_factory=Counter)
     before: Callable[[str], None] = never
 
     def __post_init__(self) -> None:
         for topic in ("texts", "queries", "answers", "dead-letters"):
-            self.log.create(topic, partitions=PARTITIONS)
+            self.kafka.create(topic, partitions=PARTITIONS)
 
     def _called(self, name: str) -> None:
         self.calls[name] += 1
@@ -108,14 +108,14 @@ class World:
 
     def ingest(self) -> Ingest:
         chosen = Settings(ingest=IngestSettings(poll=0, batch=BATCH))
-        self.member = MemorySource(self.log, "texts", "ingest")
-        store = Store(self.server, self._called)
-        return Ingest(self.member, store, MemorySink(self.log), self.embedder, chosen, Metrics())
+        self.member = MemorySource(self.kafka, "texts", "ingest")
+        store = Store(self.redis, self._called)
+        return Ingest(self.member, store, MemorySink(self.kafka), self.embedder, chosen, Metrics())
 
     def responder(self) -> Responder:
         chosen = Settings(responder=ResponderSettings(poll=0, batch=BATCH, instance="one"))
-        self.member = MemoryExchange(self.log, "queries", "responders", "one")
-        stores = Store(self.server, self._called), MemoryWeightsStore(self.server)
+        self.member = MemoryExchange(self.kafka, "queries", "responders", "one")
+        stores = Store(self.redis, self._called), MemoryWeightsStore(self.redis)
         return Responder(self.member, *stores, self.embedder, chosen, Metrics())
 
     def lives(self, build: Callable[[], Turns], most: int, turns: int = 45) -> int:
@@ -132,22 +132,22 @@ class World:
 
     def teach(self, *texts: str, partition: int = 0) -> None:
         events = [TextEvent(text=text).encode() for text in texts]
-        self.log.append([Outgoing("texts", event, partition=partition) for event in events])
+        self.kafka.append([Outgoing("texts", event, partition=partition) for event in events])
 
     def ask(self, *texts: str, partition: int = 0) -> None:
         queries = [Query(text=text, id=text).encode() for text in texts]
-        self.log.append([Outgoing("queries", query, b"key", (), partition) for query in queries])
+        self.kafka.append([Outgoing("queries", query, b"key", (), partition) for query in queries])
 
     def texts(self) -> list[str]:
-        batches = MemoryEntryStore(self.server).tail({}, 10_000).batches
+        batches = MemoryEntryStore(self.redis).tail({}, 10_000).batches
         return [entry.text for batch in batches for entry in batch.entries]
 
     def letters(self) -> list[tuple[str, int, int]]:
-        letters = [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
+        letters = [DeadLetter.decode(record.value) for record in self.kafka.records("dead-letters")]
         return sorted((letter.reason, letter.partition, letter.offset) for letter in letters)
 
     def answers(self) -> dict[str, str]:
-        answers = [Answer.decode(record.value) for record in self.log.records("answers")]
+        answers = [Answer.decode(record.value) for record in self.kafka.records("answers")]
         assert len({answer.id for answer in answers}) == len(answers)
         return {
             answer.id: f"{answer.outcome} {(answer.reason or '').partition(':')[0]}" for answer in answers
@@ -204,7 +204,7 @@ def test_a_rejection_that_can_not_be_delivered_at_once_is_not_forgotten() -> Non
         with pytest.raises(Death):
             steps(world.responder(), 9)
         world.member.close()
-    world.log.fail(deliveries=5)
+    world.kafka.fail(deliveries=5)
     assert world.lives(world.responder, 0) == 0
     assert world.letters() == [("ends-the-worker", 0, 2)]
     assert world.answers().keys() == {"one", "two", "poison"}
@@ -372,10 +372,10 @@ def test_a_group_whose_brokers_are_away_blames_no_query() -> None:
     world.ask("one", "two")
     for _ in range(3 * ATTEMPTS):
         responder = world.responder()
-        world.log.fail(deliveries=9)
+        world.kafka.fail(deliveries=9)
         steps(responder, 6)
         world.member.close()
-        world.log.fail(deliveries=0)
+        world.kafka.fail(deliveries=0)
     assert world.calls["attempt"] >= 3 * ATTEMPTS - 1
     world.lives(world.responder, 0)
     assert world.answers().keys() == {"one", "two"}

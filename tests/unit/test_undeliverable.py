@@ -39,7 +39,7 @@ def outcomes(world: World) -> dict[str, str]:
 @pytest.mark.parametrize("topic", ["answers", "answers-mine"])
 def test_an_answer_that_the_topic_finds_too_large_is_rejected_alone(bad: tuple[int, ...], topic: str) -> None:
     world = World()
-    world.log.max_message_bytes[topic] = 6_000
+    world.kafka.max_message_bytes[topic] = 6_000
     asked(world, *bad, headers=TO_MINE if topic == "answers-mine" else ())
     turn(world.responder(threshold=0, wait=0), 200)
     expected = {f"q{i}": "rejected" if i in bad else "answered" for i in range(20)}
@@ -91,21 +91,21 @@ def test_one_that_fails_while_the_brokers_are_away_is_not_given_up() -> None:
     deliver = responder._exchange.deliver
 
     def away(messages: Sequence[Outgoing], next_offsets: Mapping[int, int], notes: Notes = None) -> bool:
-        world.log.away = True
+        world.kafka.away = True
         try:
             return deliver(messages, next_offsets, notes)
         finally:
-            world.log.away = False
+            world.kafka.away = False
 
     responder._exchange.deliver = away  # type: ignore[method-assign]
     committed = responder._exchange.committed
 
     def asked_when_away(partitions: frozenset[int]) -> Mapping[int, int | None]:
-        world.log.away = True
+        world.kafka.away = True
         try:
             return committed(partitions)
         finally:
-            world.log.away = False
+            world.kafka.away = False
 
     responder._exchange.committed = asked_when_away  # type: ignore[method-assign]
     turn(responder, 50)
@@ -118,7 +118,7 @@ def test_one_that_fails_while_the_brokers_are_away_is_not_given_up() -> None:
 
 def test_a_reply_topic_without_the_right_to_write_costs_its_own_queries_only() -> None:
     world = World()
-    world.log.forbidden.add("answers-mine")
+    world.kafka.forbidden.add("answers-mine")
     asked(world, of=3)
     world.ask(Query(text="rain", id="mine"), headers=TO_MINE)
     world.ask(Query(text="rain", id="other"), partition=1)
@@ -139,7 +139,7 @@ def test_a_reply_topic_that_vanishes_before_the_delivery_is_missing() -> None:
 
     def vanishing(pending: object) -> object:
         found = admitted(pending)  # type: ignore[arg-type]
-        world.log.topics.pop("answers-mine", None)
+        world.kafka.topics.pop("answers-mine", None)
         return found
 
     responder._delivery.admitted = vanishing  # type: ignore[method-assign, assignment]
@@ -151,21 +151,21 @@ def test_a_reply_topic_that_does_not_acknowledge_is_given_up_after_three_tries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
-    world.log.stalled.add("answers-mine")
+    world.kafka.stalled.add("answers-mine")
     asked(world, of=3)
     world.ask(Query(text="rain", id="mine"), headers=TO_MINE)
     responder = world.responder(threshold=0)
     turn(responder, 2)
-    world.log.stalled.clear()  # it was but a moment
+    world.kafka.stalled.clear()  # it was but a moment
     turn(responder, 10)
     assert outcomes(world)["mine"] == "answered"
-    world.log.stalled.add("answers-mine")
+    world.kafka.stalled.add("answers-mine")
     world.ask(Query(text="rain", id="again"), Query(text="rain", id="more"), headers=TO_MINE)
     world.ask(Query(text="rain", id="other"))
     turn(responder, 10)
     assert outcomes(world)["again"] == outcomes(world)["more"] == "rejected"
     assert outcomes(world)["other"] == "answered"
-    world.log.stalled.clear()
+    world.kafka.stalled.clear()
     monkeypatch.setattr(faults, "CLOSED_S", -1.0)
     responder._delivery._faults._closed.clear()
     world.ask(Query(text="rain", id="well"), headers=TO_MINE)
@@ -176,7 +176,7 @@ def test_a_reply_topic_that_does_not_acknowledge_is_given_up_after_three_tries(
 @pytest.mark.parametrize("topic", ["answers", "dead-letters"])
 def test_our_own_topics_are_configuration(topic: str) -> None:
     world = World()
-    world.log.forbidden.add(topic)
+    world.kafka.forbidden.add(topic)
     world.ask(b"not json")
     with pytest.raises(ConfigurationError, match=topic):
         turn(world.responder(), 10)
@@ -185,10 +185,10 @@ def test_our_own_topics_are_configuration(topic: str) -> None:
 def test_our_own_topic_that_does_not_acknowledge_is_waited_for() -> None:
     world = World()
     asked(world, of=5)
-    world.log.stalled.add("answers")
+    world.kafka.stalled.add("answers")
     responder = world.responder(threshold=0)
     turn(responder, 50)
-    world.log.stalled.clear()
+    world.kafka.stalled.clear()
     turn(responder, 10)
     assert set(outcomes(world).values()) == {"answered"}
     assert len(outcomes(world)) == 5
@@ -202,7 +202,7 @@ def test_one_whose_rejection_fails_too_was_not_at_fault() -> None:
     turn(responder)
     world.ask(Query(text="rain", id="q"))
     for failures in (4 + 1, 7 + 1, 13 + 1):  # the rejection's one try, and then more patience with the answer
-        world.log.fail(failures)
+        world.kafka.fail(failures)
         turn(responder, failures)
         assert not responder._delivery._faults._given_up
     turn(responder)
@@ -242,8 +242,8 @@ def test_whichever_are_bad_each_query_is_answered_once(
     if silent:
         refusing(responder, [f'"q{i}"'.encode() for i in bad])
     else:
-        world.log.max_message_bytes["answers"] = 6_000
-    world.log.fail(aborts)
+        world.kafka.max_message_bytes["answers"] = 6_000
+    world.kafka.fail(aborts)
     with capture_logs():
         for _ in range(50):
             turn(responder, 10)

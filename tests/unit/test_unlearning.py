@@ -26,7 +26,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_by_key_all_earlier_entries_of_the_key_are_unlearned() -> None:
     world = World()
-    follower = Follower(world.server)
+    follower = Follower(world.redis)
     for i in range(6):
         world.send(f"text number {i}", f"answer {i % 2}", key=f"k{i % 3}")
     world.take_in()
@@ -38,7 +38,7 @@ def test_by_key_all_earlier_entries_of_the_key_are_unlearned() -> None:
     follower.step()
     assert [e.offset for _, e in world.left()] == [0, 2, 3, 5, 7]
     assert_never_seen(world, follower.memory)
-    (audit,) = world.server.data.audit.values()
+    (audit,) = world.redis.data.audit.values()
     assert (audit.partition, audit.deletion.offset, audit.deletion.targets) == (0, 6, (1, 4))
     assert audit.pairs == 2
     assert audit.digests["one"][0] != before  # the next text was folded in before the digest was taken
@@ -59,7 +59,7 @@ def test_repeats_and_unknown_targets_are_audited_and_change_nothing() -> None:
     world.delete_at("4")  # the first deletion's own record
     world.take_in()
     assert world.statistics()["one"].digest() == digest
-    audits = [world.server.data.audit[0, offset] for offset in range(4, 9)]
+    audits = [world.redis.data.audit[0, offset] for offset in range(4, 9)]
     assert [(a.pairs, len(a.digests)) for a in audits] == [(1, 1), (0, 0), (0, 0), (0, 0), (0, 0)]
     assert_never_seen(world)
 
@@ -72,12 +72,10 @@ def test_a_deletion_that_names_no_earlier_offset_is_a_dead_letter(offset: str, k
     world.delete_key(None)
     world.send("text number 3", "b")
     world.take_in()
-    letters = world.log.records("dead-letters")
+    letters = world.kafka.records("dead-letters")
     assert [(b'"tombstone"' in (letter.value or b"")) for letter in letters] == [True, True]
     assert [
-        entry.offset
-        for batch in MemoryEntryStore(world.server).tail({}, 9).batches
-        for entry in batch.entries
+        entry.offset for batch in MemoryEntryStore(world.redis).tail({}, 9).batches for entry in batch.entries
     ] == [0, 3]
 
 
@@ -86,14 +84,14 @@ def test_a_context_left_without_pairs_loses_its_weights_and_may_get_new_ones() -
     world.send("text number 0", "a", key="k")
     world.send("text number 1", "b", context="two")
     world.take_in()
-    assert world.server.data.versions == {"one": 1, "two": 1}
+    assert world.redis.data.versions == {"one": 1, "two": 1}
     world.delete_key("k")
     world.take_in()
-    assert world.server.data.versions["one"] == 2
+    assert world.redis.data.versions["one"] == 2
     assert_never_seen(world)
     world.send("text number 2", "c")
     world.take_in()
-    assert world.server.data.versions["one"] == 3
+    assert world.redis.data.versions["one"] == 3
     assert_never_seen(world)
 
 
@@ -102,10 +100,10 @@ def test_without_a_saved_checkpoint_nothing_is_erased() -> None:
     world.send("text number 0", "a", key="k")
     world.delete_key("k")
     turn(world.ingest(), 6)
-    assert world.server.data.shards[0].pending == {0: 1}
-    MemoryWeightsStore(world.server).claim("solver")
-    assert MemoryEntryStore(world.server).erase(9, "solver", "") == 0
-    assert world.server.data.shards[0].pending == {0: 1}
+    assert world.redis.data.shards[0].pending == {0: 1}
+    MemoryWeightsStore(world.redis).claim("solver")
+    assert MemoryEntryStore(world.redis).erase(9, "solver", "") == 0
+    assert world.redis.data.shards[0].pending == {0: 1}
 
 
 @settings(max_examples=100, deadline=None)
@@ -123,10 +121,10 @@ def test_any_interleaving_leaves_what_a_context_has_that_never_saw_what_was_dele
     if schedule.ingest:
         schedule.ingest.close()
     schedule.world.take_in()
-    late = Follower(schedule.world.server)
+    late = Follower(schedule.world.redis)
     for _ in range(30):
         schedule.follower.step()
         late.step()
     assert_never_seen(schedule.world, schedule.follower.memory, late.memory)
-    asked = [(r.partition, r.offset) for r in schedule.world.log.records("texts") if r.value is None]
-    assert sorted(schedule.world.server.data.audit) == sorted(asked)
+    asked = [(r.partition, r.offset) for r in schedule.world.kafka.records("texts") if r.value is None]
+    assert sorted(schedule.world.redis.data.audit) == sorted(asked)

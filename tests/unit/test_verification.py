@@ -39,7 +39,7 @@ def taught() -> World:
 
 def tamper(world: World, offset: int, **changes: object) -> None:
     """Change an entry of shard 0 behind everyone's back."""
-    shard = world.server.data.shards[0]
+    shard = world.redis.data.shards[0]
     for i, batch in enumerate(shard.batches):
         entries = [replace(e, **changes) if e.offset == offset else e for e in batch.entries]  # type: ignore[arg-type]
         shard.batches[i] = replace(batch, entries=entries)
@@ -58,7 +58,7 @@ def test_what_was_taken_in_is_equal_deletions_and_dead_letters_included() -> Non
 
 def test_changed_statistics_are_told_though_all_entries_are_equal() -> None:
     world = taught()
-    statistics = world.server.data.checkpoint.statistics["one"]
+    statistics = world.redis.data.checkpoint.statistics["one"]
     row = EMBEDDER.embed(["text number 3"])
     statistics.subtract(row, ["answer 0"])
     proof = whole(world)
@@ -86,35 +86,35 @@ def test_the_first_changed_entry_is_told(changes: dict[str, object], said: str) 
 
 def test_a_changed_vector_is_told() -> None:
     world = taught()
-    for batch in world.server.data.shards[1].batches:
+    for batch in world.redis.data.shards[1].batches:
         batch.vectors[[entry.offset == 2 for entry in batch.entries], 3] += 1
     assert whole(world).shards[1].difference == (2, "the store has another vector")
 
 
 def test_a_lost_entry_and_an_invented_one_are_told() -> None:
     world = taught()
-    shard = world.server.data.shards[1]
+    shard = world.redis.data.shards[1]
     batch = shard.batches[-1]
     shard.batches[-1] = replace(batch, entries=batch.entries[:-1], vectors=batch.vectors[:-1])
     assert whole(world).shards[1].difference == (5, "the store lacks this entry")
     shard.batches[-1] = batch
     invented = Batch(0, 9, [Entry(9, 0, "one", "invented", "x")], np.ones((1, 32), np.int16))
-    world.server.data.shards[0].batches.insert(-1, invented)
+    world.redis.data.shards[0].batches.insert(-1, invented)
     assert whole(world).shards[0].difference == (9, "the store has an entry, and the topic no valid text")
 
 
 def test_what_retention_took_is_trusted_and_counted() -> None:
     world = taught()
-    world.log.delete_before("texts", 0, 4)
+    world.kafka.delete_before("texts", 0, 4)
     proof = whole(world)
     assert proof.equal
     assert [(s.entries, s.unproved) for s in proof.shards] == [(3, 1), (6, 0)]
-    world.log.delete_before("texts", 0, 9)  # the deletions' records too
+    world.kafka.delete_before("texts", 0, 9)  # the deletions' records too
     proof = whole(world)
     assert proof.equal
     assert [(s.entries, s.unproved) for s in proof.shards] == [(1, 3), (6, 0)]
-    world.log.delete_before("texts", 0, 11)
-    world.log.delete_before("texts", 1, 6)
+    world.kafka.delete_before("texts", 0, 11)
+    world.kafka.delete_before("texts", 1, 6)
     assert (whole(world).equal, whole(world).unproved) == (True, 10)
 
 
@@ -131,14 +131,14 @@ def test_a_range_is_compared_alone() -> None:
 
 def test_a_topic_that_is_shorter_than_the_context_is_refused() -> None:
     world = taught()
-    world.server.data.checkpoint.shards[1] = ShardState(6, 6, "")
+    world.redis.data.checkpoint.shards[1] = ShardState(6, 6, "")
     with pytest.raises(StoreGap, match="partition 1 ends at offset 6, but the store has seen 6"):
         whole(world)
 
 
 def test_a_checkpoint_that_is_behind_is_compared_at_its_own_watermarks() -> None:
     world = taught()
-    checkpoint = MemoryWeightsStore(world.server).load_checkpoint(32)
+    checkpoint = MemoryWeightsStore(world.redis).load_checkpoint(32)
     world.delete_at("2")
     world.send("later", "answer 0")
     world.take_in()

@@ -68,10 +68,10 @@ def test_long_texts_take_many_short_turns() -> None:
     world = World()
     for n in range(24):
         world.send(TextEvent(text=f"{n} " * 5_000), partition=n % 2)
-    source = MemorySource(world.log, "texts", "ingest")
+    source = MemorySource(world.kafka, "texts", "ingest")
     chosen = Settings(ingest=IngestSettings(poll=0, batch=256))
-    store = MemoryEntryStore(world.server)
-    worker = Ingest(source, store, MemorySink(world.log), Slow(), chosen, world.metrics)
+    store = MemoryEntryStore(world.redis)
+    worker = Ingest(source, store, MemorySink(world.kafka), Slow(), chosen, world.metrics)
     longest, began = 0.0, time.monotonic()
     while len(world.entries()) < 24 and time.monotonic() - began < 30:
         at = time.monotonic()

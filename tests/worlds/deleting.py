@@ -73,13 +73,13 @@ class LosesSaves(MemoryWeightsStore):
 class World:
     """A broker, a store, and workers between them."""
 
-    log: MemoryKafka = field(default_factory=MemoryKafka)
-    server: MemoryRedis = field(default_factory=MemoryRedis)
+    kafka: MemoryKafka = field(default_factory=MemoryKafka)
+    redis: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):
-            self.log.create(topic, partitions=2)
-        MemoryEntryStore(self.server).open(EMBEDDER.identity)
+            self.kafka.create(topic, partitions=2)
+        MemoryEntryStore(self.redis).open(EMBEDDER.identity)
 
     def send(self, text: str, answer: str | None = None, key: str | None = None, **where: object) -> None:
         context = str(where.get("context", "one"))
@@ -94,20 +94,20 @@ class World:
 
     def _send(self, value: bytes | None, key: str | None, partition: int, headers: object = ()) -> None:
         raw = None if key is None else key.encode()
-        self.log.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
+        self.kafka.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
 
     def ingest(self, batch: int = 4, lossy: bool = False) -> Ingest:
-        store = (LosesReplies if lossy else MemoryEntryStore)(self.server)
+        store = (LosesReplies if lossy else MemoryEntryStore)(self.redis)
         chosen = Settings(ingest=IngestSettings(poll=0, batch=batch))
-        source = MemorySource(self.log, "texts", "ingest")
-        return Ingest(source, store, MemorySink(self.log), EMBEDDER, chosen, Metrics())
+        source = MemorySource(self.kafka, "texts", "ingest")
+        return Ingest(source, store, MemorySink(self.kafka), EMBEDDER, chosen, Metrics())
 
     def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
-        self.server.data.leases.clear()
+        self.redis.data.leases.clear()
         solve = SolveSettings(interval=interval, checkpoint_interval=checkpoint_interval, device="cpu")
-        weights = (LosesSaves if lossy else MemoryWeightsStore)(self.server)
-        stores = weights, MemoryLeaseStore(self.server)
-        return Solver(MemoryEntryStore(self.server), *stores, Settings(solve=solve), Metrics())
+        weights = (LosesSaves if lossy else MemoryWeightsStore)(self.redis)
+        stores = weights, MemoryLeaseStore(self.redis)
+        return Solver(MemoryEntryStore(self.redis), *stores, Settings(solve=solve), Metrics())
 
     def take_in(self) -> None:
         """An ingest and a solver do all there is to do."""
@@ -124,17 +124,17 @@ class World:
 
     def settled(self) -> bool:
         """Whether all is in the saved checkpoint, and all that was deleted is erased."""
-        covered = {p: shard.watermark for p, shard in self.server.data.checkpoint.shards.items()}
-        shards = self.server.data.shards.items()
+        covered = {p: shard.watermark for p, shard in self.redis.data.checkpoint.shards.items()}
+        shards = self.redis.data.shards.items()
         return all(covered.get(p) == shard.state.watermark and not shard.pending for p, shard in shards)
 
     def statistics(self) -> Mapping[str, Statistics]:
-        return self.server.data.checkpoint.statistics
+        return self.redis.data.checkpoint.statistics
 
     def left(self) -> list[tuple[int, Entry]]:
         """What a plain reading of the topic says must be in the context."""
         entries: dict[tuple[int, int], tuple[Entry, bytes | None]] = {}
-        for record in self.log.records("texts"):
+        for record in self.kafka.records("texts"):
             if record.value is not None:
                 event = TextEvent.decode(record.value)
                 at = record.offset, record.timestamp_ms
@@ -161,9 +161,9 @@ class World:
 class Follower:
     """A responder's memory."""
 
-    def __init__(self, server: MemoryRedis) -> None:
+    def __init__(self, redis: MemoryRedis) -> None:
         self.memory = LoadedContexts(DIMENSION)
-        self.store = MemoryEntryStore(server)
+        self.store = MemoryEntryStore(redis)
 
     def step(self, most: int = 100) -> None:
         for batch in self.store.tail(self.memory.watermarks(), most).batches:
@@ -213,8 +213,8 @@ def assert_never_seen(world: World, *memories: LoadedContexts) -> None:
     statistics, clean = never_saw(world)
     found = world.statistics()
     assert {c: s.digest() for c, s in found.items()} == {c: s.digest() for c, s in statistics.items()}
-    assert world.server.data.weights.keys() == statistics.keys()
-    store = MemoryEntryStore(world.server)
+    assert world.redis.data.weights.keys() == statistics.keys()
+    store = MemoryEntryStore(world.redis)
     batches = store.tail({}, 10_000).batches
     assert [(b.partition, e) for b in batches for e in b.entries] == world.left()
     for memory in memories:
@@ -233,7 +233,7 @@ class Schedule:
         self.world = World()
         self.ingest: Ingest | None = None
         self.solver: Solver | None = None
-        self.follower = Follower(self.world.server)
+        self.follower = Follower(self.world.redis)
         self.sent = 0
 
     def send(self) -> None:
@@ -252,7 +252,7 @@ class Schedule:
         partition = self.data.draw(st.integers(0, 1))
         if self.data.draw(st.booleans()):
             self.world.delete_key(self.data.draw(st.sampled_from(["a", "b", "c"])), partition)
-        elif end := self.world.log.partition("texts", partition).end:
+        elif end := self.world.kafka.partition("texts", partition).end:
             self.world.delete_at(str(self.data.draw(st.integers(0, end - 1))), partition)
 
     def step_ingest(self) -> None:
@@ -274,10 +274,10 @@ class Schedule:
 
     def forget_the_checkpoint(self) -> None:
         self.solver = None
-        self.world.server.data.checkpoint.statistics.clear()
-        self.world.server.data.checkpoint.shards.clear()
+        self.world.redis.data.checkpoint.statistics.clear()
+        self.world.redis.data.checkpoint.shards.clear()
 
     def follow(self) -> None:
         if self.data.draw(st.integers(0, 4)) == 0:
-            self.follower = Follower(self.world.server)
+            self.follower = Follower(self.world.redis)
         self.follower.step(self.data.draw(st.integers(1, 5)))

@@ -25,38 +25,38 @@ EMBEDDER = HashedText(32)
 class World:
     """A broker, a store, and ingest workers between them."""
 
-    log: MemoryKafka = field(default_factory=MemoryKafka)
-    server: MemoryRedis = field(default_factory=MemoryRedis)
+    kafka: MemoryKafka = field(default_factory=MemoryKafka)
+    redis: MemoryRedis = field(default_factory=MemoryRedis)
     embedder: Embedder = EMBEDDER
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):
-            self.log.create(topic, partitions=2)
+            self.kafka.create(topic, partitions=2)
 
     def worker(self, **ingest: object) -> Ingest:
         chosen = Settings(ingest=IngestSettings.model_validate({"poll": 0, "batch": 4, **ingest}))
-        source = MemorySource(self.log, "texts", "ingest")
-        store = MemoryEntryStore(self.server)
-        return Ingest(source, store, MemorySink(self.log), self.embedder, chosen, self.metrics)
+        source = MemorySource(self.kafka, "texts", "ingest")
+        store = MemoryEntryStore(self.redis)
+        return Ingest(source, store, MemorySink(self.kafka), self.embedder, chosen, self.metrics)
 
     def send(self, *values: TextEvent | bytes | None, partition: int = 0) -> None:
         raw = [v.encode() if isinstance(v, TextEvent) else v for v in values]
-        self.log.append([Outgoing("texts", value, partition=partition) for value in raw])
+        self.kafka.append([Outgoing("texts", value, partition=partition) for value in raw])
 
     def delete(self, offset: int, partition: int = 0) -> None:
         headers = (("forget", b"%d" % offset),)
-        self.log.append([Outgoing("texts", None, partition=partition, headers=headers)])
+        self.kafka.append([Outgoing("texts", None, partition=partition, headers=headers)])
 
     def entries(self) -> list[Entry]:
-        store = MemoryEntryStore(self.server)
+        store = MemoryEntryStore(self.redis)
         return [entry for batch in store.tail({}, 10_000).batches for entry in batch.entries]
 
     def texts(self) -> list[str]:
         return [entry.text for entry in self.entries()]
 
     def dead_letters(self) -> list[DeadLetter]:
-        letters = [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
+        letters = [DeadLetter.decode(record.value) for record in self.kafka.records("dead-letters")]
         return sorted(letters, key=lambda letter: (letter.partition, letter.offset))
 
 

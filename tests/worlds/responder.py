@@ -37,14 +37,14 @@ PAIRS = [
 class World:
     """A broker, a context, and responders between them."""
 
-    log: MemoryKafka = field(default_factory=MemoryKafka)
-    server: MemoryRedis = field(default_factory=MemoryRedis)
+    kafka: MemoryKafka = field(default_factory=MemoryKafka)
+    redis: MemoryRedis = field(default_factory=MemoryRedis)
     embedder: Embedder = EMBEDDER
 
     def __post_init__(self) -> None:
         for topic in ("queries", "answers", "answers-mine", "dead-letters"):
-            self.log.create(topic, partitions=2)
-        self.store = MemoryEntryStore(self.server)
+            self.kafka.create(topic, partitions=2)
+        self.store = MemoryEntryStore(self.redis)
         self.store.open(EMBEDDER.identity)
 
     def teach(self, *pairs: tuple[str, str | None], context: str = "default", partition: int = 0) -> None:
@@ -62,14 +62,14 @@ class World:
         statistics.add(features(EMBEDDER.embed([t for t, _ in PAIRS])), [a for _, a in PAIRS])
         solved = solve(statistics, 0.1, "cpu")
         solved = replace(solved, certificate=replace(solved.certificate, features=features.identity))
-        weights = MemoryWeightsStore(self.server)
+        weights = MemoryWeightsStore(self.redis)
         weights.claim("test")
         version = weights.versions().get("default", 0) + 1
         weights.publish(PublishedWeights("default", version, solved, {0: len(PAIRS) - 1}, 0))
 
     def ask(self, *queries: Query | bytes, headers: Headers = (), partition: int = 0) -> None:
         raw = [q.encode() if isinstance(q, Query) else q for q in queries]
-        self.log.append([Outgoing("queries", value, b"key", headers, partition) for value in raw])
+        self.kafka.append([Outgoing("queries", value, b"key", headers, partition) for value in raw])
 
     def responder(
         self, instance: str = "one", features: str = "none", p: float = 2.0, **responder: object
@@ -77,16 +77,16 @@ class World:
         chosen = ResponderSettings.model_validate(
             {"poll": 0, "threshold": 0.3, "instance": instance, **responder}
         )
-        exchange = MemoryExchange(self.log, "queries", "responders", instance)
-        stores = (MemoryEntryStore(self.server), MemoryWeightsStore(self.server))
+        exchange = MemoryExchange(self.kafka, "queries", "responders", instance)
+        stores = (MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis))
         settings = Settings(responder=chosen, paper=PaperSettings(features=features, p=p))
         return Responder(exchange, *stores, self.embedder, settings, Metrics())
 
     def answers(self, topic: str = "answers") -> list[Answer]:
-        return [Answer.decode(record.value) for record in self.log.records(topic)]
+        return [Answer.decode(record.value) for record in self.kafka.records(topic)]
 
     def dead_letters(self) -> list[DeadLetter]:
-        return [DeadLetter.decode(record.value) for record in self.log.records("dead-letters")]
+        return [DeadLetter.decode(record.value) for record in self.kafka.records("dead-letters")]
 
 
 def turn(responder: Responder, times: int = 6) -> None:

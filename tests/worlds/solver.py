@@ -24,10 +24,10 @@ EMBEDDER = HashedText(16)
 class World:
     """A context, and solvers at it."""
 
-    server: MemoryRedis = field(default_factory=MemoryRedis)
+    redis: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
-        self.store = MemoryEntryStore(self.server)
+        self.store = MemoryEntryStore(self.redis)
         self.store.open(EMBEDDER.identity)
         self.sent: list[Entry] = []
 
@@ -49,9 +49,9 @@ class World:
             paper=PaperSettings(features=features),
         )
         stores = (
-            MemoryEntryStore(self.server),
-            MemoryWeightsStore(self.server),
-            MemoryLeaseStore(self.server),
+            MemoryEntryStore(self.redis),
+            MemoryWeightsStore(self.redis),
+            MemoryLeaseStore(self.redis),
         )
         return Solver(*stores, chosen, Metrics())
 

@@ -11,11 +11,11 @@ from tests.worlds.deleting import EMBEDDER, World
 
 
 def verification(world: World) -> Verification:
-    store = MemoryEntryStore(world.server)
+    store = MemoryEntryStore(world.redis)
     store.open(EMBEDDER.identity)
-    history, contexts = MemoryHistory(world.log), frozenset(world.server.data.contexts)
+    history, contexts = MemoryHistory(world.kafka), frozenset(world.redis.data.contexts)
     return Verification(history, store, EMBEDDER, KernelMap("none", 32), contexts)
 
 
 def whole(world: World) -> Proof:
-    return verification(world).whole(MemoryWeightsStore(world.server).load_checkpoint(32))
+    return verification(world).whole(MemoryWeightsStore(world.redis).load_checkpoint(32))
