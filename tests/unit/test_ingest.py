@@ -329,7 +329,7 @@ class FailsAtFirst(MemoryEntryStore):
     """Each kind of call fails the first time, once the shards are placed."""
 
     def __init__(self, redis: MemoryRedis) -> None:
-        super().__init__(server)
+        super().__init__(redis)
         self.failed: set[str] = set()
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
