@@ -239,7 +239,7 @@ def test_a_checkpoint_that_is_loaded_may_erase_what_its_saver_left(stores: Store
 def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hurnet.adapters.redis.redaction import Redaction
+    from hurnet.adapters.redis.erasing import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
@@ -259,7 +259,7 @@ def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
 def test_the_checkpoint_that_goes_away_between_reading_and_erasing_is_noticed(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hurnet.adapters.redis.redaction import Redaction
+    from hurnet.adapters.redis.erasing import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import redis
 
+from hurnet.adapters.redis import audit as audit_codec
+from hurnet.adapters.redis import checkpoint as adapter
 from hurnet.adapters.redis import connect
 from hurnet.adapters.redis import published as wire
-from hurnet.adapters.redis import weights as adapter
 from hurnet.commands import contexts
 from hurnet.core.formats import NewerFormat
 from hurnet.core.solve.solve import solve
@@ -344,7 +345,7 @@ def test_a_repeat_after_a_lost_answer_writes_only_what_changed(
         with pytest.raises(TransientError):
             store.save_checkpoint(checkpoint)
     with monkeypatch.context() as patch:
-        patch.setattr(adapter.RedisWeightsStore, "_save_whole", None)
+        patch.setattr(adapter.CheckpointStore, "_save_whole", None)
         store.save_checkpoint(checkpoint)
     assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
 
@@ -381,7 +382,7 @@ def test_statistics_that_are_dropped_do_not_cost_a_whole_write(
     checkpoint = checkpoint_of({"faq@1": [1], "faq@2": [2]})
     store.save_checkpoint(checkpoint)
     del checkpoint.statistics["faq@1"]
-    monkeypatch.setattr(adapter.RedisWeightsStore, "_save_whole", None)
+    monkeypatch.setattr(adapter.CheckpointStore, "_save_whole", None)
     store.save_checkpoint(checkpoint)
     assert redis_stores.weights().load_checkpoint(DIMENSION) == checkpoint
     assert not any(b"faq@1" in key for key in redis_stores.held())
@@ -490,9 +491,9 @@ def figures(fields: dict[str, bytes], **changed: object) -> bytes:
 
 def test_what_a_newer_solver_added_to_weights_is_left_aside() -> None:
     weights = published(1)
-    fields = wire.pack(weights)
+    fields = wire.encode_weights(weights)
     certificate = figures(fields, a_new_figure=1.0, another={"of": ["any", None]}, ridge_chosen_by="magic")
-    read = wire.unpack("faq", resigned(fields, certificate=certificate, added=b"later"))
+    read = wire.decode_weights("faq", resigned(fields, certificate=certificate, added=b"later"))
     assert read.version == weights.version
     assert np.array_equal(read.weights.projection, weights.weights.projection)
     assert read.weights.certificate.condition == weights.weights.certificate.condition
@@ -500,9 +501,9 @@ def test_what_a_newer_solver_added_to_weights_is_left_aside() -> None:
 
 
 def test_figures_that_have_a_default_may_be_missing() -> None:
-    fields = wire.pack(published(2))
+    fields = wire.encode_weights(published(2))
     kept = {name: value for name, value in json.loads(fields["certificate"]).items() if name != "seconds"}
-    read = wire.unpack("faq", resigned(fields, certificate=json.dumps(kept).encode()))
+    read = wire.decode_weights("faq", resigned(fields, certificate=json.dumps(kept).encode()))
     assert read.weights.certificate.seconds == 0
 
 
@@ -520,23 +521,23 @@ def test_figures_that_have_a_default_may_be_missing() -> None:
     ],
 )
 def test_figures_of_the_wrong_kind_are_refused(changed: dict[str, object]) -> None:
-    fields = wire.pack(published(2))
+    fields = wire.encode_weights(published(2))
     with pytest.raises(ValueError, match=r"."):
-        wire.unpack("faq", resigned(fields, certificate=figures(fields, **changed)))
+        wire.decode_weights("faq", resigned(fields, certificate=figures(fields, **changed)))
 
 
 @pytest.mark.parametrize("name", ["count", "condition", "residual", "device"])
 def test_figures_that_must_be_there_are_missed(name: str) -> None:
-    fields = wire.pack(published(2))
+    fields = wire.encode_weights(published(2))
     kept = {figure: value for figure, value in json.loads(fields["certificate"]).items() if figure != name}
     with pytest.raises(ValueError, match=name):
-        wire.unpack("faq", resigned(fields, certificate=json.dumps(kept).encode()))
+        wire.decode_weights("faq", resigned(fields, certificate=json.dumps(kept).encode()))
 
 
 @pytest.mark.parametrize("projection", [b"", b"1234567", np.ones(3).tobytes(), np.full(25, np.nan).tobytes()])
 def test_a_projection_that_is_none_is_refused(projection: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        wire.unpack("faq", resigned(wire.pack(published(2)), projection=projection))
+        wire.decode_weights("faq", resigned(wire.encode_weights(published(2)), projection=projection))
 
 
 def test_weights_of_a_newer_format_ask_for_an_upgrade(redis_stores: RedisStores) -> None:
@@ -557,12 +558,12 @@ def test_a_checkpoint_of_a_newer_format_is_neither_read_nor_replaced(redis_store
 
 def test_an_audit_says_what_it_knows_of_a_newer_one() -> None:
     audit = DeletionAudit(3, Deletion(12, 5, b"k" * 16, (1, 2)), 9, 2, {"faq": ("a", "b")}, {3: 12})
-    fields = json.loads(wire.pack_audit(audit))
-    assert wire.unpack_audit(json.dumps({**fields, "added": "later"}).encode()) == audit
+    fields = json.loads(audit_codec.encode_audit(audit))
+    assert audit_codec.decode_audit(json.dumps({**fields, "added": "later"}).encode()) == audit
     fields["deletion"]["added"] = 1
-    assert wire.unpack_audit(json.dumps(fields).encode()) == audit
+    assert audit_codec.decode_audit(json.dumps(fields).encode()) == audit
     with pytest.raises(NewerFormat, match="upgrade"):
-        wire.unpack_audit(json.dumps({**fields, "format": 2}).encode())
+        audit_codec.decode_audit(json.dumps({**fields, "format": 2}).encode())
 
 
 @pytest.mark.parametrize("raw", [b"", b"x", b"-3", b"1.5", b"9" * 5_000, b"\xff"])

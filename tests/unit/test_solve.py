@@ -340,9 +340,9 @@ def test_no_statistics_whatever_fail_to_be_solved_or_refused(
         assert statistics.count >= 2**33
         return
     if not gate(weights):
-        fields = published.pack(PublishedWeights("faq", 1, weights, {0: 1}, 0))
+        fields = published.encode_weights(PublishedWeights("faq", 1, weights, {0: 1}, 0))
         stored = {name.encode(): value for name, value in fields.items()}
-        assert published.unpack("faq", stored).weights.certificate == weights.certificate
+        assert published.decode_weights("faq", stored).weights.certificate == weights.certificate
 
 
 def test_nothing_seen_is_nothing_to_solve() -> None:

@@ -1,12 +1,19 @@
-"""The context, the solver's state and the leases in Redis or Valkey, on one server with or without replicas.
+"""The store, the solver's state and the leases in Redis or Valkey, on one server with or without replicas.
 
-Every key begins with the prefix. Those that one step changes share a hash tag ({shard-P}, {solver}), so
-that a Redis Cluster could hold them; but all shards are read in one round trip, which is for a single server.
+keys.py           every key, in one table: begin here
+entry_store.py    the entries of all contexts; its parts are named there
+weights_store.py  the solver's checkpoint and the weights in force
+lease_store.py    one worker of a role at a time
+scripts/          what the server does in one atomic step, in Lua
+connecting.py     from settings to a connection
+connection.py     what every command goes through: is it still the primary, and what do errors mean
+aside.py          one store moves away and a new one begins (`hurnet repair`)
 """
 
-from hurnet.adapters.redis.connection import Bound, Connection, connect
+from hurnet.adapters.redis.connecting import connect
+from hurnet.adapters.redis.connection import Bound, Connection
 from hurnet.adapters.redis.entry_store import RedisEntryStore
-from hurnet.adapters.redis.lease import RedisLeaseStore
-from hurnet.adapters.redis.weights import RedisWeightsStore
+from hurnet.adapters.redis.lease_store import RedisLeaseStore
+from hurnet.adapters.redis.weights_store import RedisWeightsStore
 
 __all__ = ["Bound", "Connection", "RedisEntryStore", "RedisLeaseStore", "RedisWeightsStore", "connect"]

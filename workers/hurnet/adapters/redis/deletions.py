@@ -1,12 +1,8 @@
-"""What is asked of a shard to delete, a part at a time, and what is read of it.
+"""The arguments of the script DELETE, for the three kinds of deletion. A step of it takes a bounded part.
 
-P:{shard-N}:keys        sorted set, by bytes: digest of a record's key, context, a zero byte, offset; for
-                        entries that had a key
-P:{shard-N}:pending     sorted set, by bytes: offset deleted and not yet erased, offset of the record that
-                        deletes it
-P:{shard-N}:parts       hash: of a deletion's record R with many targets: R -> how many parts there are
-                        before its entry in the stream, R/n -> targets in part n; and id and deletion of
-                        the one that is under way, whose record is the state's field "deleting"
+by offsets     targets 3, 5, 9        only the entries that exist become pending; readers are told of all
+by record key  key "42" [of context]  the script finds them itself: a range of the sorted set `keys`
+of a context   everything of "faq"    the client reads the next batches that hold rows of it
 """
 
 from __future__ import annotations
@@ -14,66 +10,90 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hurnet.adapters.redis.holdings import BATCHES, batches_of
+from hurnet.adapters.redis import contexts
+from hurnet.adapters.redis.keys import Keys, starting_with
 from hurnet.core.stored.batch import MOST_TARGETS, Batch, Deletion
 from hurnet.core.stored.codec import pack_deletion, pack_offsets
 
-Reaching = Callable[[int], Batch | None]
-"""The first batch whose watermark is at or beyond an offset."""
+BatchReaching = Callable[[int], Batch | None]
+"""Gives the first batch whose watermark is at or beyond an offset."""
 
 
 def keyed(batch: Batch) -> list[Any]:
-    """What an append adds to the keys: a score and a member for each."""
+    """The arguments of APPEND about record keys: 0 and a member of `keys` for each entry that has one."""
     return [
-        part
+        argument
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
         if key is not None
-        for part in (0, _prefix(key, entry.context) + pack_offsets([entry.offset]))
+        for argument in (0, _key_prefix(key, entry.context) + pack_offsets([entry.offset]))
     ]
 
 
-def asked(client: Any, prefix: str, partition: int, deletion: Deletion, reaching: Reaching) -> list[Any]:
-    """The script's arguments from the deletion on."""
-    record = pack_offsets([deletion.offset])
-    said: list[Any] = [pack_deletion(deletion), record]
+def delete_arguments(
+    client: Any, keys: Keys, partition: int, deletion: Deletion, batch_reaching: BatchReaching
+) -> list[Any]:
+    """The arguments of DELETE from the 6th on (scripts/delete.lua)."""
+    about = [pack_deletion(deletion), pack_offsets([deletion.offset])]
     if deletion.key is not None:
-        start = deletion.key if deletion.context is None else _prefix(deletion.key, deletion.context)
-        return [*said, b"[" + start, b"[" + start + b"\xff" * 80, MOST_TARGETS, "", "", b"", 0]
+        return [*about, *_by_key(deletion.key, deletion.context)]
     if deletion.context is not None:
-        return [*said, *_dropping(client, prefix, partition, deletion.context, reaching)]
-    there = [target for target in deletion.targets if _held(reaching(target), target)]
-    absent = pack_offsets(target for target in deletion.targets if target not in there)
-    return [*said, b"", b"", 0, "", "", absent, 0, *(pack_offsets([target]) for target in there)]
+        return [*about, *_of_context(client, keys, partition, deletion.context, batch_reaching)]
+    return [*about, *_by_offsets(deletion.targets, batch_reaching)]
 
 
-def _dropping(client: Any, prefix: str, partition: int, context: str, reaching: Reaching) -> list[Any]:
-    """A context's rows in its next batches."""
+def _arguments(
+    key_range: tuple[bytes, bytes, int] = (b"", b"", 0),
+    more: str = "",
+    dropped: str = "",
+    absent: Sequence[int] = (),
+    holds: Sequence[bytes] = (),
+    targets: Sequence[int] = (),
+) -> list[Any]:
+    packed = (pack_offsets([target]) for target in targets)
+    return [*key_range, more, dropped, pack_offsets(absent), len(holds), *holds, *packed]
+
+
+def _by_key(key: bytes, context: str | None) -> list[Any]:
+    prefix = key if context is None else _key_prefix(key, context)
+    return _arguments(key_range=(*starting_with(prefix), MOST_TARGETS))
+
+
+def _of_context(
+    client: Any, keys: Keys, partition: int, context: str, batch_reaching: BatchReaching
+) -> list[Any]:
+    """The rows of a context in the next batches that hold some."""
     members: list[bytes] = []
     targets: list[int] = []
-    found = list(batches_of(client, prefix, partition, context))
-    for member, watermark in found:
+    next_batches = list(contexts.batches_holding(client, keys, partition, context))
+    for member, watermark in next_batches:
         if len(targets) >= MOST_TARGETS:
             break
         members.append(member)
-        batch = reaching(watermark)
+        batch = batch_reaching(watermark)
         if batch is not None and batch.watermark == watermark:
-            targets += _offsets(batch, context)
-    more = "1" if len(members) < len(found) or len(found) == BATCHES else ""
-    packed = [pack_offsets([target]) for target in targets]
-    return [b"", b"", 0, more, context, b"", len(members), *members, *packed]
+            targets += _offsets_of(batch, context)
+    more = len(members) < len(next_batches) or len(next_batches) == contexts.BATCHES
+    return _arguments(more="1" if more else "", dropped=context, holds=members, targets=targets)
 
 
-def _offsets(batch: Batch, context: str) -> Sequence[int]:
+def _by_offsets(targets: Sequence[int], batch_reaching: BatchReaching) -> list[Any]:
+    there = [target for target in targets if _holds(batch_reaching(target), target)]
+    absent = [target for target in targets if target not in there]
+    return _arguments(absent=absent, targets=there)
+
+
+def _offsets_of(batch: Batch, context: str) -> list[int]:
     for name, entries, _ in batch.columns.by_context() if batch.entries else ():
         if name == context:
             offsets: list[int] = entries.offsets.tolist()
             return offsets
-    return ()
+    return []
 
 
-def _held(batch: Batch | None, offset: int) -> bool:
+def _holds(batch: Batch | None, offset: int) -> bool:
     return batch is not None and bool((batch.columns.offsets == offset).any())
 
 
-def _prefix(key: bytes, context: str) -> bytes:
+def _key_prefix(key: bytes, context: str) -> bytes:
+    """What the members of `keys` for this digest of a record key and this context begin with."""
     return key + context.encode() + b"\0"

@@ -1,4 +1,16 @@
-"""What the client's exceptions mean, in our words."""
+"""What the client's exceptions mean, in our words and as our errors.
+
+An exception of the client has a class, the classes above it, and often a text that begins with the server's
+error code. Each row of `_MEANINGS` names classes and codes; the first row that meets one of them counts:
+
+    ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+        names met:  ResponseError, RedisError, ..., OOM
+        first row:  OutOfMemoryError OOM  ->  RedisFailing("127.0.0.1:6379 is full: raise its maxmemory; ...")
+
+So the order matters: particular rows come first, and `ConnectionError` and `ResponseError`, from which many
+others derive, come last. The error's class says whether it passes by itself: `RedisFailing` is retried,
+`ConfigurationError` ends the process.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +24,7 @@ from redis.sentinel import MasterNotFoundError
 
 from hurnet.errors import ConfigurationError, HurnetError, RedisFailing, Unreadable
 
-# What the client's exception classes and the server's error codes mean; the first that is met counts.
+# classes and codes, our error, what is said of the server
 _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     (
         "AuthenticationError AuthenticationWrongNumberOfArgsError NOAUTH WRONGPASS",
@@ -76,7 +88,7 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
-    """Raise ours in place of the client's exceptions."""
+    """Raises our errors in place of the client's exceptions. `place` names the server."""
     try:
         yield
     except redis.RedisError as error:
@@ -86,18 +98,18 @@ def translated(place: str) -> Iterator[None]:
 def _translation(error: redis.RedisError, place: str) -> HurnetError:
     if isinstance(error, MasterNotFoundError):
         return _no_primary(str(error), place)
-    text = str(error).rpartition("caused error: ")[
-        2
-    ]  # a pipeline's message begins with the command and its data
-    met = {kind.__name__ for kind in type(error).__mro__} | set(re.findall(r"[A-Z_]{3,}", text))
+    # In a pipeline the message begins with the command and its data, which are nobody's business.
+    text = str(error).rpartition("caused error: ")[2]
+    classes = {kind.__name__ for kind in type(error).__mro__}
+    codes = set(re.findall(r"[A-Z_]{3,}", text))
     for names, kind, meaning in _MEANINGS:
-        if met & set(names.split()):
+        if (classes | codes) & set(names.split()):
             return kind(f"{place} {meaning.format(text=text[:200])}")
     return HurnetError(f"{place}: {type(error).__name__}: {text[:200]}")
 
 
 def _no_primary(text: str, place: str) -> HurnetError:
-    text = re.sub(r"<redis\..*?\)>\)>\)> - ", "", text)  # which client said so
+    text = re.sub(r"<redis\..*?\)>\)>\)> - ", "", text)  # the client names its own objects first
     if re.search("Authentication|NOAUTH|WRONGPASS|NoPermission", text):
         return ConfigurationError(
             f"{place}: the Sentinels refuse us: set HURNET_REDIS_SENTINEL_PASSWORD"

@@ -1,5 +1,15 @@
-"""What others than the solver read of it: weights as the fields of a hash, under a SHA-256 of them all, and
-the audit of deletions as JSON."""
+"""Published weights as the fields of a hash.
+
+    format        of this layout (core/formats.py)
+    version       1, 2, 3 ... per context
+    watermarks    JSON: partition -> the offset up to which the weights have learned
+    published_ms  when, in milliseconds since 1970
+    certificate   JSON: figures that tell how good the solution is
+    projection    P: d * d float64, little endian
+    sha256        of all the other fields
+
+Every reader checks the digest, the types, and that all numbers are finite: damaged weights never serve.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from pydantic import TypeAdapter
 
-from hurnet.core.formats import AUDIT, WEIGHTS, check_format
-from hurnet.core.stored.batch import NOTHING, Deletion
+from hurnet.core.formats import WEIGHTS, check_format
+from hurnet.core.stored.batch import NOTHING
 from hurnet.errors import Superseded
-from hurnet.ports import DeletionAudit, PublishedWeights
+from hurnet.ports import PublishedWeights
 
 if TYPE_CHECKING:
     from hurnet.core.solve.weights import Certificate, Floats
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 _DIGEST: Final = "sha256"
 
 
-def pack(weights: PublishedWeights) -> dict[str, bytes]:
+def encode_weights(weights: PublishedWeights) -> dict[str, bytes]:
     """All but the context's name. Raises ValueError where a figure of the certificate is not finite."""
     fields = {
         "format": str(WEIGHTS).encode(),
@@ -38,8 +48,8 @@ def pack(weights: PublishedWeights) -> dict[str, bytes]:
     return {**fields, _DIGEST: _digest(fields)}
 
 
-def unpack(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
-    """What `pack` was given; fields and figures that this program doesn't know are left aside.
+def decode_weights(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
+    """What `encode_weights` was given; fields and figures that this program doesn't know are left aside.
 
     Raises `NewerFormat`, which is a ValueError, for weights that only newer programs can read; ValueError,
     KeyError or TypeError for anything else that is none."""
@@ -88,7 +98,7 @@ def _digest(fields: Mapping[str, bytes]) -> bytes:
     return state.hexdigest().encode()
 
 
-def number(raw: bytes | None) -> int:
+def decode_number(raw: bytes | None) -> int:
     """A version as it is stored; 0 where there is none, or what is there is no number."""
     try:
         return max(0, int(raw or 0))
@@ -99,44 +109,17 @@ def number(raw: bytes | None) -> int:
 def check_successor(weights: PublishedWeights, version: bytes | None, watermarks: bytes | None) -> None:
     """Raise `Superseded` unless the weights can follow those stored. What is stored and can't be read is
     followed by any: only the solver that holds the role comes here."""
-    back = [p for p, w in watermarks_of(watermarks).items() if weights.watermarks.get(p, NOTHING) < w]
-    if weights.version != number(version) + 1 or back:
+    back = [p for p, w in decode_watermarks(watermarks).items() if weights.watermarks.get(p, NOTHING) < w]
+    if weights.version != decode_number(version) + 1 or back:
         raise Superseded(
-            f"weights {weights.version} of context {weights.context!r} can't follow {number(version)}"
+            f"weights {weights.version} of context {weights.context!r} can't follow {decode_number(version)}"
             + (f": they know less of shards {back}" if back else "")
         )
 
 
-def watermarks_of(stored: bytes | None) -> dict[int, int]:
+def decode_watermarks(stored: bytes | None) -> dict[int, int]:
     """What weights have seen per shard; nothing where that is not readable."""
     try:
         return {int(p): int(w) for p, w in json.loads(stored or b"{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
-
-
-def pack_audit(unlearned: DeletionAudit) -> str:
-    """All of it; the key's digest in hex."""
-    fields = {"format": AUDIT, **asdict(unlearned)}
-    if unlearned.deletion.key is not None:
-        fields["deletion"]["key"] = unlearned.deletion.key.hex()
-    return json.dumps(fields)
-
-
-def unpack_audit(raw: bytes) -> DeletionAudit:
-    """What `pack_audit` was given, without what this program doesn't know. Raises `NewerFormat`, which is a
-    ValueError, or ValueError, KeyError or TypeError for anything else."""
-    fields = json.loads(raw)
-    check_format("this audit", int(fields["format"]), AUDIT)
-    asked = fields["deletion"]
-    key = None if asked["key"] is None else bytes.fromhex(asked["key"])
-    named = tuple(asked["targets"]), asked["context"], asked["parts"]
-    return DeletionAudit(
-        partition=int(fields["partition"]),
-        deletion=Deletion(asked["offset"], asked["timestamp_ms"], key, *named),
-        done_ms=int(fields["done_ms"]),
-        pairs=int(fields["pairs"]),
-        digests={context: (before, after) for context, (before, after) in fields["digests"].items()},
-        watermarks={int(p): int(w) for p, w in fields["watermarks"].items()},
-        entries=int(fields["entries"]),
-    )

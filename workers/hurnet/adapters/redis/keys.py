@@ -1,0 +1,106 @@
+"""Every key in Redis, in one place.
+
+P is the prefix (HURNET_REDIS_PREFIX) and N a partition of the topic of texts. Keys that one script or
+transaction changes share a hash tag ({shard-N}, {solver}), so that a Redis Cluster could hold them. But all
+shards are read in one round trip, which needs a single server.
+
+The store as a whole
+    P:meta                  string  JSON: the embedder, the epoch, the formats that a program must speak
+    P:log                   string  JSON: the Kafka cluster and the UUID of the topic that fills the store
+    P:shards                set     the partitions that have a shard
+    P:contexts              set     the names of contexts that were admitted and not given back
+    P:repair                hash    of a repair that is under way: see aside.py
+
+A shard
+    P:{shard-N}:state       hash    watermark, rows, epoch, anchor (of the last record), and deleting (the
+                                    record of a deletion of which only some parts are done)
+    P:{shard-N}:stream      stream  id "<watermark + 1>-0"
+                                    a batch: row (the number of its first row), epoch, entries, vectors
+                                    a deletion: row, epoch, deletion, targets, parts
+    P:{shard-N}:redacted    zset    what is left of batches that lost rows: see redaction.py
+    P:{shard-N}:keys        zset    digest of a record key, context, zero byte, offset: the entries that came
+                                    under each key
+    P:{shard-N}:pending     zset    offset of an entry that is deleted and not erased yet, offset of the
+                                    record that deletes it
+    P:{shard-N}:parts       hash    of a deletion R with many targets: R -> how many parts it has before its
+                                    item in the stream, R/n -> the targets in part n; and id and deletion
+                                    of the one under way
+    P:{shard-N}:sizes       hash    of each context: NAME/rows and NAME/bytes in the store, NAME/first offset
+    P:{shard-N}:holds       zset    context, zero byte, id of a batch that holds rows of it
+
+Workers and consumer groups
+    P:progress:GROUP        hash    partition -> "OFFSET NOTE", as the group committed it
+    P:working:ROLE          hash    partition -> the owner that has it in hand;
+                                    partition/record -> "RECORD COUNT OWNER", the record handled alone
+    P:lease:ROLE            string  the owner; expires
+
+The solver
+    P:{solver}:owner        string  who may write: the last to claim the role
+    P:{solver}:checkpoint   hash    format, stamp, shards (JSON), features, pane; draft while one is written
+    P:{solver}:grams        hash    key of statistics (a context, or one pane of it) -> count and G
+    P:{solver}:sums:K       hash    for such a key K: answer -> n_a and B_a
+    P:{solver}:weights:C    hash    weights of context C in force: see published.py
+    P:{solver}:versions     hash    context -> version of its weights, withdrawn ones included
+    P:{solver}:audit        hash    partition/offset of a deletion -> JSON; what is there never changes
+
+In a zset all scores are 0: its members are in the order of their bytes, and numbers in them are 8 bytes,
+big-endian, so that this is their order too. Such a set is an index that ZRANGEBYLEX looks up by prefix.
+
+Stream items are found by offset and not by row. So a reader's position means the same after a shard that
+lost its tail was filled again, in other batches. The epoch ties a shard to its store: if they differ, what
+is left of a deleted store meets one that was begun anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of keys under one prefix."""
+
+    prefix: str
+
+    @property
+    def meta(self) -> str:
+        return f"{self.prefix}:meta"
+
+    @property
+    def log(self) -> str:
+        return f"{self.prefix}:log"
+
+    @property
+    def shards(self) -> str:
+        return f"{self.prefix}:shards"
+
+    @property
+    def contexts(self) -> str:
+        return f"{self.prefix}:contexts"
+
+    @property
+    def repair(self) -> str:
+        return f"{self.prefix}:repair"
+
+    def shard(self, partition: int, name: str) -> str:
+        return f"{self.prefix}:{{shard-{partition}}}:{name}"
+
+    def progress(self, group: str) -> str:
+        return f"{self.prefix}:progress:{group}"
+
+    def working(self, role: str) -> str:
+        return f"{self.prefix}:working:{role}"
+
+    def lease(self, role: str) -> str:
+        return f"{self.prefix}:lease:{role}"
+
+    def solver(self, *names: str) -> str:
+        return ":".join([f"{self.prefix}:{{solver}}", *names])
+
+
+def starting_with(prefix: bytes) -> tuple[bytes, bytes]:
+    """The range of a zset's members that begin with `prefix` and go on, for ZRANGEBYLEX.
+
+    They go on with UTF-8 or with a number below 2**63, neither of which has 0xff as its first byte.
+    """
+    return b"[" + prefix, b"[" + prefix + b"\xff"

@@ -1,0 +1,41 @@
+"""The Lua scripts: what the server does in one atomic step.
+
+MULTI can't look at a value before it writes, and a script can: a shard moves on only if its watermark is the
+expected one. Each script stands in a file of its own that opens with what it does, why that must be one step,
+and its KEYS and ARGV. Scripts on shards begin with the same seven keys: state, stream, keys, pending, parts,
+sizes and holds (`SHARD_KEYS`; keys.py says what they hold).
+
+Every script compares the epoch first: the random name that was drawn when the store was begun. So nothing is
+written to a store that was emptied and begun anew, or to another one that took the address of ours. A shard
+carries the epoch itself, so that a script which writes to a shard need not look at the meta too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+_FOLDER: Final = Path(__file__).parent
+
+
+def _script(*names: str) -> str:
+    """The named files as one script. The server is sent it with each call: comments stay here."""
+    lines = (line for name in names for line in (_FOLDER / f"{name}.lua").read_text("utf-8").splitlines())
+    return "\n".join(line for line in lines if line and not line.lstrip().startswith("--"))
+
+
+SHARD_KEYS: Final = ("state", "stream", "keys", "pending", "parts", "sizes", "holds")
+
+BEGIN_SHARD: Final = _script("ours", "begin_shard")
+APPEND: Final = _script("finish_deletion", "append")
+DELETE: Final = _script("finish_deletion", "delete")
+BIND_LOG: Final = _script("ours", "bind_log")
+ADMIT: Final = _script("ours", "admit")
+GIVE_BACK: Final = _script("ours", "give_back")
+REMEMBER_PROGRESS: Final = _script("ours", "remember_progress")
+ENTER: Final = _script("ours", "notes", "enter")
+LEAVE: Final = _script("ours", "notes", "leave")
+ATTEMPT: Final = _script("ours", "notes", "attempt")
+CLAIM_SOLVER: Final = _script("ours", "claim_solver")
+ACQUIRE_LEASE: Final = _script("ours", "acquire_lease")
+RELEASE_LEASE: Final = _script("release_lease")
