@@ -1,4 +1,8 @@
-"""Dead letters: the message for a record that can't be processed, and an alarm when there are too many."""
+"""Dead letters: the message that says why a record was put aside, and an alarm if there are too many.
+
+The record itself stays in its topic. The letter names it, and holds the first bytes of it and a digest of
+all, so that a person can tell what it was, and `hurnet dead-letters --resend` that it is still the same.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,19 @@ from hurnet_schemas.dead_letter import MAX_EXCERPT, DeadLetter, Reason
 log = structlog.get_logger()
 
 REMIND_S = 60.0
-"""An alarm is a line in the log so often."""
+"""How often an alarm that goes on is said again in the log."""
 LAPSES_S = 300.0
-"""Without a bad record for so long there is no alarm any more: nothing may come at all."""
+"""An alarm ends this long after the last bad record. Otherwise it would go on for ever if nothing more
+comes."""
 WELL_AGAIN = 100
-"""Good records in a row after which what was before is forgotten."""
+"""After this many good records in a row, earlier bad ones are forgotten."""
 _ADVICE = "Read the newest dead letters (`hurnet dead-letters`) and mend the producer"
 
 
 def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail: str) -> Outgoing:
-    """What to send to `topic` for `record`; the key is its coordinates, so that copies can be told."""
-    value, fault = record.value or b"", record.fault
+    """What to send to `topic` about `record`. The key is the record's coordinates: letters are sent at least
+    once, and a reader recognises the second copy by it."""
+    fault = record.fault  # if there is one, the value is empty, and the fault knows what was there
     letter = DeadLetter(
         reason=reason,
         detail=detail,
@@ -40,17 +46,18 @@ def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail:
         timestamp_ms=record.timestamp_ms,
         key=_excerpt(record.key),
         excerpt=_excerpt(fault.excerpt if fault else record.value),
-        size=fault.size if fault else len(value),
+        size=fault.size if fault else len(record.value or b""),
         sha256=fault.sha256 if fault else _sha256(record.value),
     )
     return Outgoing(topic, letter.encode(), key=record.coordinates.encode())
 
 
 def send_all(sink: Sink, letters: Sequence[Outgoing]) -> None:
-    """A dead letter is small: a topic that refuses it was made wrongly."""
+    """Raises `ConfigurationError` if the topic refuses a letter."""
     try:
         sink.send(letters)
     except Undeliverable as error:
+        # A letter is small, so the topic must have been made with too small a limit: only a person can help.
         raise ConfigurationError(f"a dead letter can't be delivered: {error}") from error
 
 
@@ -63,25 +70,28 @@ def _excerpt(raw: bytes | None) -> str | None:
 
 
 class DeadLetterAlarm:
-    """Raised while the input is mostly bad: that is a broken producer, not a bad record.
+    """Says so while most of the input is bad: that is a broken producer, and not just a bad record.
 
-    Two limits: so many in a row, and so large a share of the last `dead_letters_window` records (judged once
-    that many have been seen). It is over when good records come again, or no bad ones for a while. An alarm
-    is told in the log and by readiness; only if `dead_letters_stop` is set does it end the worker.
+    There are two limits: `dead_letters_in_a_row`, and `dead_letters_share` of the last `dead_letters_window`
+    records, which counts once there were that many. The alarm ends when good records come again, or when no
+    bad ones have come for a while. It is told by the log, a metric and readiness. It ends the worker only if
+    `dead_letters_stop` is set.
     """
 
     def __init__(self, settings: IngestSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._recent: deque[bool] = deque(maxlen=settings.dead_letters_window)
-        self._bad = self._bad_in_a_row = self._good_in_a_row = 0
+        self._recent: deque[bool] = deque(maxlen=settings.dead_letters_window)  # True: was bad
+        self._bad = 0  # how many of the recent ones
+        self._bad_in_a_row = self._good_in_a_row = 0
         self._bad_at = self._said_at = float("-inf")
         self._raised = False
 
     def count(self, bad: bool) -> None:
-        """Count one record. Raises `TooManyDeadLetters` if it passes a limit and is to stop the worker."""
+        """Count one record. Raises `TooManyDeadLetters` if a limit is passed and the worker is to stop at
+        that."""
         if len(self._recent) == self._recent.maxlen:
-            self._bad -= self._recent[0]
+            self._bad -= self._recent[0]  # which the next line pushes out
         self._recent.append(bad)
         self._bad += bad
         self._bad_in_a_row = self._bad_in_a_row + 1 if bad else 0
@@ -94,17 +104,18 @@ class DeadLetterAlarm:
         self._tell()
 
     def unready(self) -> list[str]:
-        """What is wrong; empty without an alarm."""
-        passed = self._passed()
-        return [passed] if passed and self._clock() - self._bad_at < LAPSES_S else []
+        """Why the alarm is on; empty if it is off."""
+        limit_passed = self._limit_passed()
+        return [limit_passed] if limit_passed and self._clock() - self._bad_at < LAPSES_S else []
 
-    def _passed(self) -> str | None:
-        seen, most = len(self._recent), self._settings.dead_letters_in_a_row
-        if self._bad_in_a_row > most:
+    def _limit_passed(self) -> str | None:
+        limit = self._settings.dead_letters_in_a_row
+        if self._bad_in_a_row > limit:
             return (
-                f"{self._bad_in_a_row} dead letters in a row, the limit is {most} "
+                f"{self._bad_in_a_row} dead letters in a row, the limit is {limit} "
                 "(HURNET_INGEST_DEAD_LETTERS_IN_A_ROW)"
             )
+        seen = len(self._recent)
         if seen == self._recent.maxlen and self._bad > self._settings.dead_letters_share * seen:
             return (
                 f"{self._bad} of the last {seen} records are dead letters, the limit is "
@@ -113,13 +124,13 @@ class DeadLetterAlarm:
         return None
 
     def _tell(self) -> None:
-        passed = self._passed()
-        if passed and self._settings.dead_letters_stop:
-            raise TooManyDeadLetters(f"{passed}. {_ADVICE}; a restart goes on from here.")
-        if passed and self._clock() - self._said_at >= REMIND_S:
+        limit_passed = self._limit_passed()
+        if limit_passed and self._settings.dead_letters_stop:
+            raise TooManyDeadLetters(f"{limit_passed}. {_ADVICE}; a restart goes on from here.")
+        if limit_passed and self._clock() - self._said_at >= REMIND_S:
             self._said_at = self._clock()
-            log.error(f"the producer must be broken: {passed}. {_ADVICE}.")
-        if self._raised and not passed:
+            log.error(f"the producer must be broken: {limit_passed}. {_ADVICE}.")
+        if self._raised and not limit_passed:
             self._said_at = float("-inf")
             log.info("good records come again", in_a_row=self._good_in_a_row)
-        self._raised = passed is not None
+        self._raised = limit_passed is not None

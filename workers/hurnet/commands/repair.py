@@ -103,8 +103,8 @@ def _tell(comparison: Comparison, store: EntryStore) -> None:
 
     counts = Counter[str]()
     for partition in store.states():
-        for again in comparison.lacking(partition):
-            counts += Counter(texts=again.texts, deletions=again.deletions)
+        for missing in comparison.lacking(partition):
+            counts += Counter(texts=missing.texts, deletions=missing.deletions)
     say(
         f"the topic lacks {counts['texts']:,} texts that the context has, and {counts['deletions']:,}"
         " deletions of what it holds. With --yes the context is put aside, these are sent to the topic"
@@ -123,10 +123,10 @@ def _send(
         after = done.get(partition, NOTHING)
         if after == MAX_OFFSET:
             continue
-        for again in comparison.lacking(partition, after):
-            if again.messages:
-                sink.send(again.messages)
-            note(connection, partition, again.upto)
-            counts += Counter(texts=again.texts, deletions=again.deletions)
+        for missing in comparison.lacking(partition, after):
+            if missing.messages:
+                sink.send(missing.messages)
+            note(connection, partition, missing.up_to)
+            counts += Counter(texts=missing.texts, deletions=missing.deletions)
     finish(connection)
     return counts

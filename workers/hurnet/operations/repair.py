@@ -1,9 +1,14 @@
-"""A context whose log was rewritten or made anew: what it holds, and its topic of texts does not.
+"""What the store holds, and its topic of texts does not: for a log that was rewritten or made anew.
 
-Nothing is merged in place: rows, statistics and weights of two logs can't be told apart once they are mixed.
-The context is put aside whole, a new one is filled from the topic, and what only the old one has goes to the
-end of the topic, as texts and deletions like any others. So nothing is lost that is still anywhere, and
-Kafka holds all again.
+Nothing is merged in place, because rows, statistics and weights of two logs can't be told apart once they are
+mixed. The old store is put aside whole, a new one is filled from the topic, and what only the old one has is
+sent to the end of the topic, as texts and deletions like any others:
+
+    old store    0:a  1:b  2:c  3:d
+    topic        0:a  1:b  2:x                            rewritten from offset 2 on
+    afterwards   0:a  1:b  2:x  3:c again  4:d again      what only the old store had is at the end
+
+So nothing is lost that is still anywhere, and Kafka holds all of it again.
 """
 
 from __future__ import annotations
@@ -17,25 +22,24 @@ from hurnet.ports import EntryStore, History, OffsetRange, Outgoing, Record, del
 from hurnet.records import FORGET, parse_record
 from hurnet_schemas import InvalidMessage, TextEvent
 
-BATCHES = 16
-"""Read of the context at once."""
+READ_BATCHES = 16
 RESTORED = "restored"
-"""The header of what is sent again: its coordinates in the context that was put aside."""
+"""The header of a text that is sent again: where the old store had it, as partition/offset."""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """What to send again for a shard's offsets up to `upto`."""
+class Missing:
+    """The messages that bring to the topic what it lacks of a shard's offsets up to `up_to`."""
 
     messages: Sequence[Outgoing]
-    upto: int
+    up_to: int
     texts: int = 0
     deletions: int = 0
 
 
 class Comparison:
-    """Of a context with the topic that it should have come from. `same_topic` says whether the topic still is
-    the one that it was filled from, if perhaps rewritten."""
+    """Compares the store with the topic that it should have come from. `same_topic` says whether that is
+    still the topic it was filled from, even if rewritten."""
 
     def __init__(self, store: EntryStore, history: History, topic: str, same_topic: bool) -> None:
         self._store = store
@@ -44,51 +48,55 @@ class Comparison:
         self._same_topic = same_topic
         self.bounds = history.offset_ranges()
 
-    def lacking(self, partition: int, after: int = NOTHING) -> Iterator[Again]:
-        """What of a shard the topic lacks, in the order of offsets; of texts those beyond `after`."""
-        gone: set[int] = set()
-        deletions: list[Deletion] = []
-        for batch in self._batches(partition):
-            if batch.deletion:
-                deletions.append(batch.deletion)
-                gone.update(chain.from_iterable(deleted_by(self._store, partition, batch.deletion)))
-        texts = _Log(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
-        differs, equal = MAX_OFFSET, NOTHING
+    def lacking(self, partition: int, after: int = NOTHING) -> Iterator[Missing]:
+        """What the topic lacks of a shard, in the order of offsets. Texts up to offset `after` are left out:
+        they were sent again before."""
+        deletions = [batch.deletion for batch in self._batches(partition) if batch.deletion]
+        targets = (deleted_by(self._store, partition, deletion) for deletion in deletions)
+        deleted = set(chain.from_iterable(chain.from_iterable(targets)))
+        log = self._log(partition)
+        first_different, last_equal = MAX_OFFSET, NOTHING
         for batch in self._batches(partition):
             lost: list[Entry] = []
             for entry in batch.entries:
-                if _same(entry, texts.at(entry.offset)):
-                    equal = entry.offset
+                if _says(log.record_at(entry.offset), entry):
+                    last_equal = entry.offset
                     continue
-                if entry.offset >= texts.first:
-                    differs = min(differs, entry.offset)
-                if entry.offset not in gone and entry.offset > after:
+                if entry.offset >= log.first:  # what lies before was taken by retention, not rewritten
+                    first_different = min(first_different, entry.offset)
+                if entry.offset not in deleted and entry.offset > after:
                     lost.append(entry)
-            yield Again([self._text(partition, e) for e in lost], batch.watermark, texts=len(lost))
-        trusted = differs if self._same_topic else min(differs, equal + 1)
-        yield self._deletions(partition, deletions, trusted)
+            yield Missing([self._text(partition, entry) for entry in lost], batch.watermark, texts=len(lost))
+        # Up to where the topic still has the records that the store has seen. In another topic of the same
+        # name only what was found equal counts; offsets behind that may hold anything.
+        trusted = first_different if self._same_topic else min(first_different, last_equal + 1)
+        yield self._missing_deletions(partition, deletions, trusted)
 
-    def _deletions(self, partition: int, deletions: Sequence[Deletion], trusted: int) -> Again:
-        """Those whose records the topic lost, of texts that it still holds: else these would come back. Below
-        `trusted` the topic holds what the context has seen there."""
-        log = _Log(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
+    def _missing_deletions(self, partition: int, deletions: Sequence[Deletion], trusted: int) -> Missing:
+        """Deletions whose records the topic lost, of texts below `trusted` that it still holds. Without them
+        these texts would come back."""
+        log = self._log(partition)
         messages = []
         for deletion in deletions:
-            record = log.at(deletion.offset)
-            if not _is_deletion(record):
+            if not isinstance(_parsed(log.record_at(deletion.offset)), Deletion):
                 messages += [
                     self._tombstone(partition, target)
                     for target in chain.from_iterable(deleted_by(self._store, partition, deletion))
                     if log.first <= target < min(trusted, log.end)
                 ]
-        return Again(messages, MAX_OFFSET, deletions=len(messages))
+        return Missing(messages, MAX_OFFSET, deletions=len(messages))
 
     def _batches(self, partition: int) -> Iterator[Batch]:
+        """All batches of one shard of the store."""
         position = NOTHING
+        # A position at the end of the other shards leaves these out.
         others = {p: MAX_OFFSET - 1 for p in self._store.states() if p != partition}
-        while found := self._store.tail({**others, partition: position}, BATCHES).batches:
-            yield from found
-            position = found[-1].watermark
+        while batches := self._store.tail({**others, partition: position}, READ_BATCHES).batches:
+            yield from batches
+            position = batches[-1].watermark
+
+    def _log(self, partition: int) -> _LogReader:
+        return _LogReader(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
 
     def _text(self, partition: int, entry: Entry) -> Outgoing:
         event = TextEvent(
@@ -98,31 +106,34 @@ class Comparison:
             context=entry.context,
             metadata=dict(entry.metadata),
         )
-        came_from = ((RESTORED, b"%d/%d" % (partition, entry.offset)),)
-        to = self._partition(partition)
+        headers = ((RESTORED, b"%d/%d" % (partition, entry.offset)),)
         return Outgoing(
-            self._topic, event.encode(), None, came_from, partition=to, timestamp_ms=entry.timestamp_ms
+            self._topic,
+            event.encode(),
+            headers=headers,
+            partition=self._partition(partition),
+            timestamp_ms=entry.timestamp_ms,
         )
 
     def _tombstone(self, partition: int, target: int) -> Outgoing:
-        named = ((FORGET, b"%d" % target),)
-        return Outgoing(self._topic, None, headers=named, partition=partition)
+        return Outgoing(self._topic, None, headers=((FORGET, b"%d" % target),), partition=partition)
 
     def _partition(self, partition: int) -> int:
-        """The same, unless the topic has fewer now."""
+        """The same partition, or another one if the topic has fewer now."""
         return partition if partition in self.bounds else sorted(self.bounds)[partition % len(self.bounds)]
 
 
-class _Log:
-    """A partition's records, asked for in rising order of offsets."""
+class _LogReader:
+    """Reads a partition once, from its first record to its last."""
 
-    def __init__(self, history: History, partition: int, bounds: OffsetRange) -> None:
-        self.first = bounds.first
-        self.end = bounds.end
+    def __init__(self, history: History, partition: int, held: OffsetRange) -> None:
+        self.first = held.first
+        self.end = held.end
         self._records = self._read(history, partition)
         self._next = next(self._records, None)
 
-    def at(self, offset: int) -> Record | None:
+    def record_at(self, offset: int) -> Record | None:
+        """The record at `offset`, if there is one. Offsets must be asked for in rising order."""
         while self._next and self._next.offset < offset:
             self._next = next(self._records, None)
         return self._next if self._next and self._next.offset == offset else None
@@ -141,11 +152,7 @@ def _parsed(record: Record | None) -> Entry | Deletion | None:
         return None
 
 
-def _is_deletion(record: Record | None) -> bool:
-    return isinstance(_parsed(record), Deletion)
-
-
-def _same(entry: Entry, record: Record | None) -> bool:
+def _says(record: Record | None, entry: Entry) -> bool:
     """Whether the record says what the entry holds."""
     parsed = _parsed(record)
     names = ("timestamp_ms", "context", "text", "answer", "copies")
