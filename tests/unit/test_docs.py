@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_every_name_of_the_code_in_the_glossary_exists() -> None:
     named = re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)*)`", (ROOT / "docs" / "glossary.md").read_text("utf-8"))
     defined = set(re.findall(r"^(?:class )?([A-Z]\w+)(?:[:(]| = |: )", code, re.MULTILINE))
     assert set(named) <= defined
+
+
+def test_the_layers_are_those_that_the_linter_holds() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    told = " ".join((ROOT / "docs" / "architecture.md").read_text("utf-8").split())
+    for package in ("hurnet", "hurnet.core"):
+        (layers,) = (c["layers"] for c in contracts if c.get("containers") == [package])
+        assert f"{package}: {' > '.join(layers)} " in told
 
 
 def test_the_readme_is_read_in_five_minutes() -> None:
