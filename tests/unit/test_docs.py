@@ -19,7 +19,7 @@ DOCUMENTS = [
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 CODE = re.compile(r"```.*?```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NAMED = re.compile(r"`([\w./]+(?:\.(?:py|c|toml)|/))`(?: \(`(\w+)`\))?")
+NAMED = re.compile(r"`([\w./]+(?:\.(?:py|c|lua|toml)|/))`(?: \(`(\w+)`\))?")
 """A file or folder in backticks, and a function or class of it if one follows in parentheses."""
 
 
