@@ -10,7 +10,7 @@ from hurnet.adapters.embedders import load
 from hurnet.adapters.redis import RedisWeightsStore, connect
 from hurnet.ports import Record
 from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.responder.pending import PendingQueries
+from hurnet.responder.pending_queries import PendingQueries
 from hurnet.responder.replies import Replies
 from hurnet.settings.settings import ResponderSettings
 from tests.benchmarks._parts import rate

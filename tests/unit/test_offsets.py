@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hurnet.core.offsets import MAX_NOTE, Done, read
-from hurnet.responder.pending import MOST_PARKED
+from hurnet.responder.parking import MOST_PARKED
 
 LOGS = st.sampled_from(["", "0qOW4vxFTKS6Hu2xIQyVkA"])
 

@@ -10,7 +10,7 @@ import pytest
 
 from hurnet.core.offsets import Done
 from hurnet.ports import EndOffsets, Record
-from hurnet.responder.pending import PendingQueries
+from hurnet.responder.pending_queries import PendingQueries
 
 
 def _record(
@@ -47,7 +47,7 @@ def test_a_query_that_waited_too_long_is_taken_with_what_it_lacks() -> None:
     assert _offsets(pending, {}, now=0.1) == [1]
     (taken,) = pending.take({3: 2}, now=5.0, most=10)
     assert taken.record.offset == 0
-    assert taken.lacking({3: 2}) == {3: 7}
+    assert taken.watermarks_not_reached({3: 2}) == {3: 7}
 
 
 def test_the_setting_is_a_ceiling_for_the_querys_own_time_out() -> None:
@@ -118,7 +118,7 @@ def test_so_many_bytes_wait_and_no_more() -> None:
     pending.add([_record(0, min_watermarks={"3": 7, "4": 1}, text=long)], now=0.0)
     assert _offsets(pending, {3: 7}) == []
     assert _offsets(pending, {3: 7, 4: 1}) == [0]
-    assert pending._bytes == 0
+    assert pending._parking._bytes == 0
 
 
 def test_those_that_wake_up_leave_room_for_those_behind_them() -> None:

@@ -28,7 +28,7 @@ from hurnet.adapters.kafka.unpacking.records import MAX_RECORD
 from hurnet.dead_letters import dead_letter
 from hurnet.ports import Record
 from hurnet.records import parse_record
-from hurnet.responder.pending import PendingQueries
+from hurnet.responder.pending_queries import PendingQueries
 from hurnet_schemas import DeadLetter
 
 AT = TopicPartition("texts", 0)

@@ -133,7 +133,7 @@ class Replies:
             return rejection(pending)
         if pending.in_vain:
             return Answer(id=pending.id, outcome="timed-out", reason=pending.in_vain)
-        lacking = pending.lacking(self._memory.watermarks())
+        lacking = pending.watermarks_not_reached(self._memory.watermarks())
         if not lacking:
             return None
         seen = self._memory.watermarks()

@@ -22,7 +22,8 @@ from hurnet.ports import Embedder, EntryStore, Exchange, WeightsStore
 from hurnet.responder.backlog import Backlog
 from hurnet.responder.delivery import WORKER, Delivery
 from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.responder.pending import Pending, PendingQueries
+from hurnet.responder.pending import Pending
+from hurnet.responder.pending_queries import PendingQueries
 from hurnet.responder.positions import Positions
 from hurnet.responder.replies import TURN_BYTES, Replies, Reply
 from hurnet.runtime.progress import Progress
