@@ -68,6 +68,14 @@ def test_every_setting_that_is_named_exists(document: Path) -> None:
     assert named <= known
 
 
+@pytest.mark.parametrize("document", ["README.md", "docs/testing.md", "docs/paper.md"])
+def test_every_test_that_is_named_exists(document: str) -> None:
+    named = re.findall(r"`((?:\w+/)?test_\w+)`", (ROOT / document).read_text("utf-8"))
+    files = [path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    assert named
+    assert [name for name in named if not any(f"/{file}".endswith(f"/{name}.py") for file in files)] == []
+
+
 def test_every_metric_that_is_named_exists() -> None:
     named = re.findall(r"`(hurnet_[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text("utf-8"))
     known = re.findall(r"^# TYPE (\w+)", Metrics().exposition().decode(), re.MULTILINE)
