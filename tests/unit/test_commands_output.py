@@ -4,7 +4,10 @@ import gc
 import io
 import json
 import os
+import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,12 +18,14 @@ from rich.console import Console, RenderableType
 
 from hurnet.__main__ import hurnet
 from hurnet.adapters.kafka import TopicFinding
-from hurnet.commands.settings import env_lines, toml_lines
+from hurnet.commands import up as up_command
+from hurnet.commands.settings import PAPER_TITLE, env_lines, toml_lines
 from hurnet.commands.status import shown
 from hurnet.commands.topics import state
 from hurnet.demo.asking import Asked, accuracy, chosen, latencies
 from hurnet.demo.data import Pair
 from hurnet.demo.figures import median
+from hurnet.demo.show import advice
 from hurnet.errors import UpgradeNeeded
 from hurnet.settings import listing
 from hurnet.settings.settings import Settings
@@ -95,10 +100,40 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_explains_itself_and_gives_examples(command: str) -> None:
     result = CliRunner().invoke(hurnet, [command, "--help"])
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 4
+    examples = result.output.split("Examples:\n")[1].splitlines()
+    assert all(re.search(rf"\bhurnet\b.* {command}\b|\bhurnet {command}\b", line) for line in examples)
+    assert max(map(len, examples)) <= 100
+
+
+def test_options_in_examples_exist() -> None:
+    for name, command in hurnet.commands.items():
+        known = {option for parameter in command.params for option in parameter.opts}
+        for option in re.findall(rf"hurnet {name} [^|#\n]*", command.epilog or ""):
+            assert set(re.findall(r"--[a-z-]+", option)) <= known
+
+
+def test_help_says_where_to_report_a_bug() -> None:
+    assert "issue tracker" in CliRunner().invoke(hurnet, ["--help"]).output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_shell_s_script(shell: str) -> None:
+    result = CliRunner().invoke(hurnet, ["completion", shell])
+    assert result.exit_code == 0
+    assert "_HURNET_COMPLETE" in result.output
+    assert "\\x" not in result.output
+
+
+def test_the_script_of_completion_is_answered() -> None:
+    asked = {"_HURNET_COMPLETE": "bash_complete", "COMP_WORDS": "hurnet dem", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "hurnet"]
+    environment = {**os.environ, **asked}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["plain,demo"]
 
 
 ARGUMENTS = {
@@ -174,6 +209,68 @@ def test_settings_lists_every_variable(option: list[str]) -> None:
     assert [name for name in known if name not in result.output] == []
 
 
+def test_settings_show_first_what_one_needs_first_and_last_the_paper_s_chapters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HURNET_SOLVE_INTERVAL", "2.50")
+    for option in ([], ["--all"]):
+        output = CliRunner().invoke(hurnet, ["settings", *option]).output
+        named = list(dict.fromkeys(re.findall(r"HURNET_[A-Z_]+", output)))
+        assert tuple(named[: len(listing.FIRST)]) == listing.FIRST
+        assert [name.startswith("HURNET_PAPER_") for name in named[-2:]] == [True, True]
+        assert PAPER_TITLE in output
+        assert "HURNET_SOLVE_INTERVAL = 2.5 seconds  (environment)" in output
+        assert "Longest time from a new pair" in output
+        assert "HURNET_METRICS_PORT = 0  (default)" in output
+
+
+def test_each_setting_has_the_value_in_force_and_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "hurnet.toml"
+    file.write_text('[kafka]\nbootstrap = "file:1"\ntexts = "from-file"\n[redis]\nprefix = "blue"\n')
+    monkeypatch.setenv("HURNET_CONFIG", "restored by monkeypatch")
+    monkeypatch.setenv("HURNET_KAFKA_BOOTSTRAP", "environment:1")
+    result = CliRunner().invoke(hurnet, ["--config", str(file), "settings", "--json"])
+    known = {setting["variable"]: setting for setting in json.loads(result.output)}
+
+    def said(name: str) -> tuple[str, str]:
+        return known[name]["value"], known[name]["source"]
+
+    assert said("HURNET_KAFKA_BOOTSTRAP") == ("environment:1", "environment")
+    assert said("HURNET_KAFKA_TEXTS") == ("from-file", f"file {file}")
+    assert said("HURNET_KAFKA_QUERIES") == ("queries", "default")
+    assert said("HURNET_INGEST_GROUP") == ("blue-ingest", "default")
+    assert known["HURNET_KAFKA_BOOTSTRAP"]["needed_first"]
+    assert known["HURNET_REDIS_TIMEOUT"]["unit"] == "seconds"
+
+
+@pytest.mark.parametrize("option", [[], ["--all"], ["--json"], ["--format", "toml"]], ids=" ".join)
+@pytest.mark.parametrize("wrong", [False, True])
+def test_settings_hide_secrets_from_wherever_they_are(
+    option: list[str], wrong: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "hurnet.toml"
+    file.write_text('[redis]\nurl = "redis://me:pw1@h/0"\n[kafka]\nkey_password = "pw2"\n')
+    monkeypatch.setenv("HURNET_CONFIG", "restored by monkeypatch")
+    monkeypatch.setenv("HURNET_REDIS_PASSWORD", "pw3")
+    if wrong:
+        monkeypatch.setenv("HURNET_KAFKA_PARTITIONS", "many")
+    result = CliRunner().invoke(hurnet, ["--config", str(file), "settings", *option])
+    assert result.exit_code == 0
+    assert not re.search(r"pw\d", result.output)
+    assert ("HURNET_KAFKA_PARTITIONS: " in result.stderr) == wrong
+    assert "redis://me:(hidden)@h/0" in result.output or "--format" in option
+
+
+def test_what_to_try_next_is_three_commands_that_exist() -> None:
+    for text in (up_command.advice(workers=True), up_command.advice(workers=False), advice()):
+        lines = [line for line in text.splitlines() if line.startswith("  ")]
+        assert len(lines) == 3
+        for line in lines:
+            assert set(re.findall(r"hurnet(?: -m hurnet)? ([a-z]+)", line)) <= set(COMMANDS)
+
+
 def test_settings_as_toml_are_the_defaults() -> None:
     sections = tomllib.loads("\n".join(toml_lines(listing.settings()[0])))
     assert Settings(**sections) == Settings()
@@ -209,8 +306,10 @@ def test_an_answer_is_explained() -> None:
         "HassTurnOn", "0.93 (memory 0.50, weights 0.91, local 0.50, words 0.50)", "texts 2/17", "2.",
         "“turn [bold]on[/] the light”", "HassTurnOff by 0.21", "version 3 of 3,120 pairs", "condition 41.2",
         "4,321 entries", "12.3 ms", "0=19,1=20",
+        "wrong?", "`hurnet forget --entry 2/17`", "`hurnet produce`",
     ):  # fmt: skip
         assert expected in text
+    assert "wrong?" not in printed(explained(answer, advise=False))
 
 
 def test_an_abstention_says_why_and_what_was_best() -> None:
@@ -244,8 +343,10 @@ def test_the_state_of_a_topic_is_in_words() -> None:
 
 
 def test_status_shows_what_it_knows() -> None:
-    found = Status(store_read=True, shards=[Shard(0, 10, 12, 15), Shard(1, 5, 5, None)])
+    where = {"logs": "each worker's standard error", "metrics": "port 9100 of each worker's host"}
+    found = Status(store_read=True, shards=[Shard(0, 10, 12, 15), Shard(1, 5, 5, None)], where=where)
     text = printed(*shown(found))
+    assert all(place in text for place in where.values())
     assert [shard.lag_records for shard in found.shards] == [3, None]
     assert "none yet" in text
     assert [line.split() for line in text.splitlines() if " all " in line] == [["all", "15", "?"]]

@@ -1,4 +1,4 @@
-"""`hurnet ask`: a question over Kafka; the answer and why."""
+"""`hurnet ask`: a question over Kafka, its answer, and why it is this one."""
 
 from __future__ import annotations
 
@@ -11,37 +11,49 @@ if TYPE_CHECKING:
     from hurnet_schemas import Query
 
 
+EPILOG = """\b
+Examples:
+  hurnet ask "how do I turn on the light"
+  hurnet ask "how do I turn on the light" --context home --top-k 3 --after 0=41,1=39
+  hurnet ask --json < questions.txt > answers.jsonl
+"""
+
+
 def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[int, int]:
-    """PARTITION=OFFSET,... as `hurnet produce` prints it."""
+    """The value of --after, PARTITION=OFFSET,..., as a dictionary. Raises `BadParameter` if it is none."""
     from hurnet.core.offsets import is_number
 
     parts = [part.strip() for part in (value or "").split(",") if part.strip()]
     pairs = [[side.strip() for side in part.split("=")] for part in parts]
-    whole = all(len(pair) == 2 and all(map(is_number, pair)) for pair in pairs)
-    if not whole or (value is not None and not pairs):
+    valid = all(len(pair) == 2 and all(map(is_number, pair)) for pair in pairs)
+    if not valid or (value is not None and not pairs):
         raise click.BadParameter(f"{value!r} is not PARTITION=OFFSET,... (as in 0=41,1=39)", ctx, param)
     return {int(partition): int(offset) for partition, offset in pairs}
 
 
-@click.command()
+@click.command(epilog=EPILOG)
 @click.argument("text", required=False)
-@click.option("--context", metavar="NAME", help="The context to ask (default: default).")
-@click.option("--top-k", type=click.IntRange(1, 100), default=1, show_default=True, help="Answers to return.")
+@click.option("--context", metavar="NAME", help="The context to ask. Default: default.")
+@click.option(
+    "--top-k", type=click.IntRange(1, 100), default=1, show_default=True, help="How many answers to return."
+)
 @click.option(
     "--after",
     metavar="P=O,...",
     callback=watermarks,
-    help="Answer only once these offsets are in the context (`hurnet produce` prints them). Responders wait"
-    " for that up to HURNET_RESPONDER_WAIT.",
+    help="Answer only when the texts up to these offsets can be found. `hurnet produce` prints them as its"
+    " watermarks. Responders wait for that up to HURNET_RESPONDER_WAIT seconds.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 60),
     default=10.0,
     show_default=True,
-    help="Seconds to wait for a reply.",
+    help="Longest time in seconds to wait for a reply.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the message as JSON, one a line.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the answer as it is in Kafka, one JSON object a line."
+)
 def ask(
     text: str | None,
     context: str | None,
@@ -50,10 +62,10 @@ def ask(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Ask, and see the answer and why.
+    """Ask a question, and see the answer and why.
 
-    Asks TEXT, or each line of standard input; on a terminal, question after question. The exit code is 1 if
-    a question was rejected, timed out or got no reply, and 2 if none could be asked.
+    Asks TEXT, or without it each line of standard input; on a terminal, one question after the other until an
+    empty line. Exit code 1: a question was rejected, timed out or got no reply. 2: none could be asked.
     """
     from hurnet.settings import settings
     from hurnet.terminal.client import Client, NoReply
@@ -68,7 +80,7 @@ def ask(
     def make(line: str) -> Query:
         return query_of(line, context, top_k, after, timeout)
 
-    query = make(text) if text is not None else None  # a bad one is told before anything is connected
+    query = make(text) if text is not None else None  # before connecting, so that a wrong one is told at once
     with Client(kafka) as client:
         if query:
             try:

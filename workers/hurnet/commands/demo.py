@@ -1,4 +1,4 @@
-"""`hurnet demo`: the product's first minute."""
+"""`hurnet demo`: the first minute with hurnet."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from pathlib import Path
 
 import click
 
+EPILOG = """\b
+Examples:
+  hurnet demo
+  hurnet demo --no-input --keep /tmp/demo     # then read /tmp/demo/*.log
+"""
 
-@click.command()
-@click.option("--no-input", is_flag=True, help="Don't let me ask questions at the end.")
+
+@click.command(epilog=EPILOG)
+@click.option("--no-input", is_flag=True, help="End without asking for your questions.")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Keep the servers' data and the workers' logs in this folder.",
+    help="Keep the servers' data and the workers' logs in this new folder.",
 )
 def demo(no_input: bool, keep: Path | None) -> None:
     """Stream real texts through Kafka, then ask about them.
 
-    A real Kafka and a real Valkey run on this machine for it, and end with it. Exit code 1 when
-    anything was lost.
+    For that a real Kafka and a real Valkey run on this machine; they end with the demo. Exit code 1: a text
+    or an answer was lost.
     """
     from hurnet.demo.show import run
     from hurnet.terminal.screen import hush

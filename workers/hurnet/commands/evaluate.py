@@ -13,23 +13,35 @@ if TYPE_CHECKING:
     from hurnet_schemas import TextEvent
 
 TIMED = 200
-"""Questions asked once more, one at a time, for the latencies."""
-MISSES = 10
+"""How many questions are asked once more, one at a time, for the latencies."""
+MISSES_SHOWN = 10
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
-@click.option("--pairs", required=True, multiple=True, type=_FILE, help="What to teach; may be repeated.")
-@click.option("--queries", required=True, multiple=True, type=_FILE, help="What to ask; may be repeated.")
-@click.option("--embedder", help="Instead of the one in the settings (HURNET_EMBEDDER_NAME).")
+EPILOG = """\b
+Examples:
+  hurnet evaluate --pairs faq.jsonl --queries asked.jsonl
+  hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --embedder hash1024
+  HURNET_SOLVE_RIDGE=1 hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--pairs", required=True, multiple=True, type=_FILE, help="File of pairs to teach. May be repeated."
+)
+@click.option(
+    "--queries", required=True, multiple=True, type=_FILE, help="File of questions to ask. May be repeated."
+)
+@click.option("--embedder", help="Embedder to try. Default: the one of the settings (HURNET_EMBEDDER_NAME).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of shares and milliseconds.")
 def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str | None, as_json: bool) -> None:
     """Try your own pairs and questions, without servers.
 
-    Teaches the pairs and asks the queries in memory, by the code that the workers run, and counts the right
-    answers. Files hold a JSON object a line: {"text": ..., "answer": ...}. All pairs share one context, and
-    none ages, whatever the settings say: they have no time.
+    Teaches the pairs and asks the questions in memory, with the code that the workers run, and counts the
+    right answers. Files hold one JSON object a line: {"text": ..., "answer": ...}. All pairs are in one
+    context and have the same age, whatever the settings say.
     """
     from hurnet.adapters.embedders import load
     from hurnet.operations.evaluation import Evaluation, figures
@@ -62,7 +74,7 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
 
 
 def _read(path: Path, what: str) -> Iterator[TextEvent]:
-    """The events of a file; a bad line ends the command, since a figure over fewer would mislead."""
+    """The events of a file. A wrong line ends the command, since figures over fewer events would mislead."""
     from hurnet.terminal.lines import read_lines
     from hurnet_schemas import InvalidMessage, TextEvent
 
@@ -73,7 +85,9 @@ def _read(path: Path, what: str) -> Iterator[TextEvent]:
             except InvalidMessage as error:
                 raise click.ClickException(f"{path}, line {line.number}: {error}") from None
             if what == "queries" and event.answer is None:
-                raise click.ClickException(f'{path}, line {line.number}: a query needs the expected "answer"')
+                raise click.ClickException(
+                    f'{path}, line {line.number}: a question needs the expected "answer"'
+                )
             yield event
 
 
@@ -160,7 +174,7 @@ def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:
             ]
         )
     )
-    misses = sorted((q for q in asked if not q.right()), key=lambda q: -q.score())[:MISSES]
+    misses = sorted((q for q in asked if not q.right()), key=lambda q: -q.score())[:MISSES_SHOWN]
     if misses:
         out.print(table(("question", "expected", "answered", ">score"), map(_miss, misses), "surest misses"))
 

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,43 +15,53 @@ import click
 if TYPE_CHECKING:
     from hurnet.ports import Sink
     from hurnet.terminal.lines import Format, Line, Message
+    from hurnet.terminal.screen import Advance
 
 BATCH = 5_000
-"""Messages sent together; what a batch costs to wait for is then nothing beside what it costs to send."""
+"""Messages that are sent together. Waiting for a batch then takes little time beside sending it."""
 SHOWN = 20
-"""Bad lines that are told one by one."""
+"""How many invalid lines are told one by one."""
 
-Advance = Callable[[int], None]
-"""Told how many bytes of the input have been dealt with."""
+EPILOG = """\b
+Examples:
+  hurnet produce faq.jsonl                   # lines: {"text": "...", "answer": "..."}
+  printf 'turn on the light\\tlight_on\\n' | hurnet produce --context home
+  hurnet produce tickets.jsonl --key-field customer    # then: hurnet forget --key
+"""
 
 
-@click.command()
+@click.command(epilog=EPILOG)
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--context", metavar="NAME", help="The context of texts that name none (default: default).")
+@click.option("--context", metavar="NAME", help="The context of texts that name none. Default: default.")
 @click.option(
     "--format",
     "style",
     type=click.Choice(["auto", "jsonl", "lines"]),
     default="auto",
     show_default=True,
-    help="jsonl: objects with text, answer, context, metadata. lines: a text, TAB, its answer if it has one.",
+    help="jsonl: objects with text and, if you like, answer, context, weight, metadata. lines: a text, or a "
+    "text, TAB, its answer.",
 )
 @click.option(
-    "--key-field", metavar="F", help="text, answer, context or a metadata key: same key, same shard."
+    "--key-field",
+    metavar="F",
+    help="Take the record's key from this field: text, answer, context or a key "
+    "of the metadata. Records with the same key go to the same partition.",
 )
-@click.option("--skip-invalid", is_flag=True, help="Exit with 0 though lines were invalid.")
+@click.option("--skip-invalid", is_flag=True, help="Exit with 0 even if lines were invalid.")
 def produce(
     file: BinaryIO, context: str | None, style: Format, key_field: str | None, skip_invalid: bool
 ) -> None:
     """Send the texts of a file to Kafka.
 
-    One a line, from FILE or standard input. Every line is validated first; those that are invalid are told
-    and left out, and the exit code is then 1.
+    Reads one text a line, from FILE or from standard input, and validates each before it is sent. Invalid
+    lines are told and left out; the exit code is then 1. The watermarks printed at the end are for `hurnet
+    ask --after`.
     """
     from hurnet.adapters.kafka import KafkaSink
     from hurnet.settings import settings
     from hurnet.terminal.lines import context_name, parser, read_lines
-    from hurnet.terminal.screen import hush
+    from hurnet.terminal.screen import hush, progress
 
     hush()
     kafka = settings.load().kafka
@@ -61,7 +70,7 @@ def produce(
     sink = KafkaSink(kafka)
     began = time.monotonic()
     try:
-        with progress(file) as advance:
+        with progress("sending", _size(file)) as advance:
             send_lines(read_lines(file), parse, sink, kafka.texts, sent, advance)
     finally:
         sink.close()
@@ -72,7 +81,7 @@ def produce(
 
 @dataclass(slots=True)
 class Sent:
-    """What has become of the lines so far; `last_line` is the last one that Kafka has or that was invalid."""
+    """What has become of the lines so far. `last_line` is the last one that was sent or invalid."""
 
     count: int = 0
     invalid: int = 0
@@ -88,7 +97,9 @@ def send_lines(
     sent: Sent,
     advance: Advance,
 ) -> None:
-    """Send all lines, a batch at a time; `sent` is right at any moment, also when this raises."""
+    """Send all lines, one batch after the other; `advance` is told the bytes that are done.
+
+    `sent` is right at any moment, also if this raises."""
     from hurnet.ports import Outgoing
 
     while batch := list(islice(lines, BATCH)):
@@ -116,7 +127,7 @@ def _parsed(line: Line, parse: Callable[[Line], Message], sent: Sent) -> Message
 
 
 def report(sent: Sent, topic: str, seconds: float) -> None:
-    """How it went; the watermarks are for `hurnet ask --after`."""
+    """Say how it went. The watermarks are for `hurnet ask --after`."""
     from hurnet.terminal.screen import say, watermarks_text
 
     say(f"sent {sent.count:,} texts to {topic} in {seconds:.1f} s (up to line {sent.last_line:,})")
@@ -126,17 +137,6 @@ def report(sent: Sent, topic: str, seconds: float) -> None:
         say(f"watermarks {watermarks_text(sent.watermarks)}")
 
 
-@contextmanager
-def progress(file: BinaryIO) -> Iterator[Advance]:
-    """A bar on a terminal, by bytes where the input's size is known; otherwise nothing."""
-    if not sys.stderr.isatty():
-        yield lambda _size: None
-        return
-    from rich.progress import Progress
-
-    from hurnet.terminal.screen import console
-
-    with Progress(console=console(stderr=True), transient=True) as bar:
-        size = os.fstat(file.fileno()).st_size or None if file is not sys.stdin.buffer else None
-        task = bar.add_task("sending", total=size)
-        yield lambda done: bar.advance(task, done)
+def _size(file: BinaryIO) -> int | None:
+    """The bytes of the input, or None if it is a pipe."""
+    return os.fstat(file.fileno()).st_size or None if file is not sys.stdin.buffer else None

@@ -1,4 +1,4 @@
-"""`hurnet repair`: the way out where the topic of texts is not the one that the context was filled from."""
+"""`hurnet repair`: the way out if the store was filled from another topic of texts than this one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ if TYPE_CHECKING:
     from hurnet.settings.settings import Settings
 
 
-@click.command()
-@click.option("--yes", is_flag=True, help="Do it; without this it is only told what would be done.")
-def repair(yes: bool) -> None:
-    """Fill a context anew from a rewritten topic.
+EPILOG = """\b
+Examples:
+  hurnet repair            # says what it would do
+  hurnet repair --yes
+"""
 
-    For when ingest has stopped because the topic is another one, or lost records that the context has seen.
-    The context is put aside whole, under a prefix of its own; a new one is filled from the topic; and what
-    only the old one has is sent to the topic again: nothing is lost that is still anywhere. Responders and
-    solver go on with the new one by themselves. What is sent again has lost its key: it can be deleted by
-    coordinates only.
+
+@click.command(epilog=EPILOG)
+@click.option("--yes", is_flag=True, help="Do it. Without this option it only says what it would do.")
+def repair(yes: bool) -> None:
+    """Fill the store anew from a rewritten topic.
+
+    Use it if ingest has stopped because the topic of texts is another one, or because the topic has lost
+    records that the store has seen. The old store is kept under a prefix of its own, a new one is filled from
+    the topic, and texts that only the old one has are sent to the topic again. So nothing is lost that still
+    is anywhere. Responders and solver go on with the new store by themselves. Records that are sent again
+    have lost their key: only `hurnet forget --entry` can delete them.
     """
     from hurnet.adapters.redis import connect
     from hurnet.settings import settings

@@ -7,15 +7,24 @@ from pathlib import Path
 
 import click
 
+EPILOG = """\b
+Examples:
+  hurnet schemas | jq .Query
+  hurnet schemas --out schemas/
+"""
 
-@click.command()
+
+@click.command(epilog=EPILOG)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write NAME.json into this folder instead of one JSON object to standard output.",
+    help="Write one file NAME.json for each message into this folder, instead of printing one JSON object.",
 )
 def schemas(out: Path | None) -> None:
-    """Print the JSON Schema of each message on the wire."""
+    """Print the JSON Schema of each message in Kafka.
+
+    TextEvent, Query, Answer and DeadLetter: a description for every field, with its unit and its default.
+    """
     from hurnet.terminal.screen import say
     from hurnet_schemas import MESSAGES
 

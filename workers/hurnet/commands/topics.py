@@ -1,4 +1,4 @@
-"""`hurnet topics`: are the topics there, and as they should be?"""
+"""`hurnet topics`: whether the topics are there, and as they should be."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ if TYPE_CHECKING:
     from hurnet.adapters.kafka.admin.topics import TopicFinding
 
 
-@click.command()
-@click.option("--create", is_flag=True, help="Create those that are missing.")
+EPILOG = """\b
+Examples:
+  hurnet topics
+  HURNET_KAFKA_PARTITIONS=12 HURNET_KAFKA_REPLICATION=3 hurnet topics --create
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--create", is_flag=True, help="Create the topics that are missing.")
 def topics(create: bool) -> None:
     """Check the four topics, or create them.
 
-    Exit code 1 when one is missing or wrong.
+    The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS and _DEAD_LETTERS. Exit code 1:
+    a topic is missing or wrong.
     """
     from hurnet.adapters.kafka.admin.topics import ensure_topics
     from hurnet.settings import settings
@@ -32,7 +40,7 @@ def topics(create: bool) -> None:
 
 
 def state(finding: TopicFinding) -> str:
-    """In words: the problems, or that there are none."""
+    """The state of a topic in words."""
     if finding.problems:
         hint = "" if finding.exists else " (`hurnet topics --create` makes it)"
         return "; ".join(finding.problems) + hint

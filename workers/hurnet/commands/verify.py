@@ -1,24 +1,31 @@
-"""`hurnet verify`: the topic replayed, and compared with the context and with what was learned from it."""
+"""`hurnet verify`: the topic replayed, and compared with the store and with what the solver has learned."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from hurnet.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet.adapters.redis import Connection
     from hurnet.operations.verification import Proof, ShardProof, Verification
     from hurnet.settings.settings import Settings
 
-EXIT_DIFFERENT = 1
-EXIT_UNPROVED = 3
 Range = tuple[int, int, int]
+
+
+EPILOG = """\b
+Examples:
+  hurnet verify
+  hurnet verify --range 2/0-999 --json
+"""
 
 
 class RangeName(click.ParamType[Range]):
@@ -27,23 +34,30 @@ class RangeName(click.ParamType[Range]):
     name = "partition/first-last"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Range:
-        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,18})-([0-9]{1,18})", str(value))
-        if not found or int(found[2]) > int(found[3]):
-            self.fail(f"{value!r} is not PARTITION/FIRST-LAST", param, ctx)
-        return int(found[1]), int(found[2]), int(found[3])
+        parts = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,18})-([0-9]{1,18})", str(value))
+        if not parts or int(parts[2]) > int(parts[3]):
+            self.fail(f"{value!r} is not PARTITION/FIRST-LAST, as in 2/0-999", param, ctx)
+        return int(parts[1]), int(parts[2]), int(parts[3])
 
 
-@click.command()
-@click.option("--range", "ranges", type=RangeName(), multiple=True, help="Only these entries, no statistics.")
+@click.command(epilog=EPILOG)
+@click.option(
+    "--range",
+    "ranges",
+    type=RangeName(),
+    multiple=True,
+    help="Verify only these entries, and no statistics. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
-    """Replay the texts, and prove context and statistics.
+    """Replay the texts, and prove store and statistics.
 
-    The topic of texts is validated and embedded anew, and compared with the context and, by their digests,
-    with the solver's statistics: everything up to the solver's last checkpoint, unless ranges are named.
-    Takes as long as embedding it anew, changes nothing, and may run beside the workers.
+    Reads the topic of texts again, validates and embeds everything anew, and compares the result with the
+    store and, by their digests, with the solver's statistics. It goes up to the solver's last checkpoint,
+    unless ranges are named. It takes as long as embedding does, changes nothing, and may run beside the
+    workers.
 
-    Exit code 0: equal. 1: something differs. 3: equal, but Kafka no longer holds all of it.
+    Exit code 0: all is equal. 1: something differs. 3: equal as far as Kafka still holds the records.
     """
     from hurnet.adapters.redis import connect
     from hurnet.settings import settings
@@ -60,22 +74,23 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
         say_json(asdict(proof) | {"equal": proof.equal, "unproved": proof.unproved})
     else:
         show(proof)
-    sys.exit(EXIT_DIFFERENT if not proof.equal else EXIT_UNPROVED if proof.unproved else 0)
+    sys.exit(NOT_WELL if not proof.equal else NOT_THERE if proof.unproved else DONE)
 
 
 def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> Proof:
-    """Raises `StoreError` where there is nothing to verify, or the embedder is another."""
+    """The comparison. Raises `StoreError` if there is nothing to verify or the embedder is another."""
     from hurnet import belonging
     from hurnet.adapters.embedders import load
     from hurnet.adapters.kafka import KafkaHistory
     from hurnet.adapters.redis import RedisEntryStore
     from hurnet.operations.verification import Proof, Verification
     from hurnet.terminal.learned import learned
+    from hurnet.terminal.screen import progress
 
     features, checkpoint = learned(chosen, connection, needed=not ranges)
     store = RedisEntryStore(connection)
     embedder = load(chosen.embedder.name)
-    store.open(embedder.identity)  # checks that it is the context's
+    store.open(embedder.identity)  # raises if it is not the store's
     with ExitStack() as stack:
         history = KafkaHistory(chosen.kafka, chosen.kafka.texts)
         stack.callback(history.close)
@@ -84,7 +99,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
         replayed = sum(last - first + 1 for _, first, last in ranges) or sum(
             shard.watermark + 1 for shard in checkpoint.shards.values()
         )
-        advance = stack.enter_context(_progress(replayed))
+        advance = stack.enter_context(progress("replaying", replayed))
         verification = Verification(history, store, embedder, features, store.contexts(), advance)
         if not ranges:
             return verification.whole(checkpoint, chosen.solve.half_life_ms)
@@ -98,28 +113,14 @@ def _shard(
     reached = until.get(partition, -1)
     if last > reached:
         raise click.BadParameter(
-            f"the context has seen partition {partition} up to {reached}, not {last}", param_hint="--range"
+            f"the store has seen partition {partition} up to offset {reached}, not {last}",
+            param_hint="--range",
         )
     return verification.shard(partition, first, last, reached)
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, otherwise nothing."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import Progress
-
-    from hurnet.terminal.screen import console
-
-    with Progress(console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("replaying", total=total)
-        yield lambda done: bar.advance(task, done)
-
-
 def show(proof: Proof) -> None:
-    """For a person."""
+    """Print it as tables for a person."""
     from hurnet.terminal.screen import console, table
 
     screen = console()

@@ -1,4 +1,4 @@
-"""`hurnet weights`: the columns of W themselves (equation 3), for use where there is no context."""
+"""`hurnet weights`: the columns of W (equation 3), for a classifier that runs without hurnet."""
 
 from __future__ import annotations
 
@@ -13,20 +13,36 @@ if TYPE_CHECKING:
     from hurnet.settings.settings import SolveSettings
 
 AT_ONCE = 1_024
-"""Columns solved and printed together: bounds the memory they take."""
+"""How many columns are solved and printed together, which limits the memory that they take."""
+EPILOG = """\b
+Examples:
+  hurnet weights --context faq > weights.jsonl
+  hurnet weights --context faq --answer opening-hours
+"""
 
 
-@click.command()
-@click.option("--context", default=DEFAULT_CONTEXT, show_default=True, metavar="C", help="Whose weights.")
-@click.option("--answer", "answers", multiple=True, metavar="A", help="Only of this answer, repeatable.")
+@click.command(epilog=EPILOG)
+@click.option(
+    "--context",
+    default=DEFAULT_CONTEXT,
+    show_default=True,
+    metavar="NAME",
+    help="The context whose weights to print.",
+)
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="ANSWER",
+    help="Only the weights of this answer. May be repeated.",
+)
 def weights(context: str, answers: tuple[str, ...]) -> None:
     """Print the weights of each answer.
 
-    A JSON object a line: {"answer": ..., "weights": [...]}. An answer's
-    score for a text is their inner product with the text's embedding (a vector of length 1; its kernel
-    features where the settings name some). They are solved from the solver's last checkpoint
-    by its settings, and refined against the exact sums until they are right to about the last bit.
-    Responders need none of this: it is for a classifier elsewhere.
+    One JSON object a line: {"answer": ..., "weights": [...]}. The score of an answer for a text is the inner
+    product of these weights and the text's embedding, a vector of length 1. They are solved from the solver's
+    last checkpoint with the solver's settings, and refined until they are right to about the last bit.
+    Responders do not need them: they are for a classifier elsewhere.
     """
     from hurnet.adapters.redis import connect
     from hurnet.core.solve.window import Window
@@ -45,7 +61,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     window = Window(chosen.solve.half_life_ms, checkpoint.pane)
     statistics = window.combined(checkpoint.statistics, context)
     if statistics is None:
-        raise StoreError(f"no pairs have been learned of a context {context!r}")
+        raise StoreError(f"the solver has learned no pairs of a context {context!r}")
     if unknown := [answer for answer in answers if answer not in statistics.sums]:
         raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
     wanted = list(dict.fromkeys(answers)) or sorted(statistics.sums)
@@ -60,7 +76,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
 def _print(
     statistics: Statistics, answers: list[str], chosen: SolveSettings, unit: int
 ) -> tuple[float, float]:
-    """All columns; returns λ, and the largest relative correction that refinement ended with."""
+    """Print all columns; returns λ, and the largest relative correction of the last refinement."""
     from hurnet.core.solve.solve import solve, solve_weights
     from hurnet.terminal.screen import say_json
 

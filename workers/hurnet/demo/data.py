@@ -1,8 +1,9 @@
-"""The demo's texts and questions: real phrasings, from packages.
+"""The demo's texts and questions: what people really say, from two packages.
 
-`home-assistant-intents` has templates of what people say to a smart home; the answer is what they mean by it.
-The questions come from templates that the stream never saw. `chatterbot-corpus` has dialogue; its questions
-are lines of the stream as someone in a hurry would type them: no accents, a slip of the fingers.
+`home-assistant-intents` has templates of what people say to a smart home; the answer is what they want. The
+questions come from templates that the stream never saw. `chatterbot-corpus` has dialogues; the questions are
+lines of the stream as somebody in a hurry types them: without capitals and accents, and with two letters
+swapped.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from hurnet.errors import ConfigurationError
 SEED = "hurnet demo"
 PER_TEMPLATE = 2
 HELD_OUT = 0.2
-"""Share of an intent's templates whose phrasings are only asked."""
+"""The share of an intent's templates whose phrasings are never taught, only asked."""
 QUESTIONS_PER_SET = 90
 LONGEST_LINE = 200
-"""Characters of a line of dialogue; the few longer ones are program listings."""
+"""Characters. The few longer lines are listings of programs."""
 MISSING = "the demo's data isn't installed; install it with: pip install 'hurnet-stream[local]'"
 
 Fillers = dict[str, list[str]]
@@ -56,7 +57,7 @@ _PORTUGUESE: Fillers = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A text and its answer; `origin` names the set, `template` what the text was made from."""
+    """A text and its answer. `origin` names the set, `template` is what the text was made from."""
 
     text: str
     answer: str
@@ -66,15 +67,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class DemoData:
-    """What is streamed, in a shuffled order, and what is then asked; they share no template of the home sets
-    and no text."""
+    """What is streamed and what is asked afterwards, both shuffled. They share no text, and in the home sets
+    no template."""
 
     stream: list[Pair]
     questions: list[Pair]
 
 
 def load() -> DemoData:
-    """The same data every time. Raises `ConfigurationError` where the packages aren't installed."""
+    """The data, the same every time. Raises `ConfigurationError` if the packages are not installed."""
     stream: list[Pair] = []
     questions: list[Pair] = []
     for language, fillers in (("en", _ENGLISH), ("pt-BR", _PORTUGUESE)):
@@ -98,7 +99,7 @@ def _random(purpose: str) -> Random:
 
 
 def _home(language: str, fillers: Fillers) -> tuple[list[Pair], list[Pair]]:
-    """Phrasings of both halves of the templates of one language; a text has one answer."""
+    """What is taught and what is asked of the home set of one language. Each text has one answer."""
     random = _random(language)
     origin = f"home {language}"
     taught: dict[str, Pair] = {}
@@ -110,13 +111,14 @@ def _home(language: str, fillers: Fillers) -> tuple[list[Pair], list[Pair]]:
             for text in texts:
                 to = asked if template in held_out else taught
                 to.setdefault(text.casefold(), Pair(text, answer, origin, template))
-    seen = {pair.template for pair in taught.values()}  # intents may share a template
+    # Two intents may share a template, so that one is held out for the one and taught for the other.
+    seen = {pair.template for pair in taught.values()}
     new = [pair for text, pair in asked.items() if text not in taught and pair.template not in seen]
     return list(taught.values()), random.sample(new, min(QUESTIONS_PER_SET, len(new)))
 
 
 def _intents(language: str, fillers: Fillers, random: Random) -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """Each intent as (its name and meaning, template -> sentences of it)."""
+    """For each intent its name with its meaning, and some sentences of each of its templates."""
     try:
         from home_assistant_intents import get_intent_info, get_intents
 
@@ -135,7 +137,7 @@ def _intents(language: str, fillers: Fillers, random: Random) -> Iterator[tuple[
 
 
 def _chat(folder: str, language: str) -> tuple[list[Pair], list[Pair]]:
-    """Opening lines with the first reply given to them, and some of them typed in a hurry."""
+    """Opening lines of dialogues with their first replies, and some of these lines typed in a hurry."""
     random = _random(folder)
     origin = f"chat {language}"
     pairs: dict[str, Pair] = {}
@@ -162,7 +164,7 @@ def _dialogues(folder: str) -> Iterator[tuple[str, str]]:
 
 
 def in_a_hurry(text: str, random: Random) -> str:
-    """Without capitals and accents, two neighbouring letters of one word swapped."""
+    """The text without capitals and accents, and with two neighbouring letters of one word swapped."""
     plain = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
     places = [i for i in range(len(plain) - 1) if plain[i : i + 2].isalpha() and plain[i] != plain[i + 1]]
     if not places:

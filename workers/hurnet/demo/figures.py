@@ -1,4 +1,4 @@
-"""What the workers say of themselves, read from their /metrics while texts stream in."""
+"""What the workers' own /metrics say while texts stream in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hurnet.local.system import WorkerProcess
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`rows` can be answered with; `lag` is in records; `freshness` in seconds (p50), None before any."""
+    """`rows` can be answers, `lag` is in records, `freshness` is the median in seconds (None if there is none
+    yet), `version` and `certificate` are those of the weights in force."""
 
     rows: int = 0
     lag: int = 0
@@ -23,7 +24,7 @@ class Figures:
 
 
 def read(workers: Iterable[WorkerProcess]) -> Figures:
-    """The responder's rows, freshness and weights, and the lag of all ingest workers together."""
+    """The rows, freshness and weights of the responder, and the lag of all ingest workers together."""
     samples: dict[str, list[Sample]] = {}
     for worker in workers:
         if worker.name == "solver":
@@ -48,7 +49,7 @@ def read(workers: Iterable[WorkerProcess]) -> Figures:
 
 
 def median(buckets: list[Sample]) -> float | None:
-    """Of a histogram, by linear interpolation within a bucket as Prometheus does; None for an empty one."""
+    """The median of a histogram, interpolated within its bucket as Prometheus does. None if it is empty."""
     cumulative = sorted((float(sample.labels["le"]), sample.value) for sample in buckets)
     if not cumulative or cumulative[-1][1] == 0:
         return None

@@ -16,8 +16,8 @@ from rich.console import Console, RenderableType
 from hurnet.demo.asking import (
     ALL_CANDIDATES,
     AT_ONCE,
-    PARTS,
     RATE,
+    SIGNALS,
     TIMED,
     Asked,
     accuracy,
@@ -30,20 +30,19 @@ from hurnet.demo.asking import (
 from hurnet.demo.data import DemoData, Pair, load
 from hurnet.demo.stream import stream
 from hurnet.errors import ConfigurationError, TransientError
+from hurnet.exit_codes import DONE, INTERRUPTED, NOT_WELL
 from hurnet.local.system import LocalSystem, interruptible
 from hurnet.settings.settings import KafkaSettings
 from hurnet.terminal.client import Client, NoReply
 from hurnet.terminal.lines import decoded
 from hurnet.terminal.questions import explained, query_of, typed
-from hurnet.terminal.screen import console, table
+from hurnet.terminal.screen import console, now_try, table
 from hurnet.visible import visible
 from hurnet_schemas import InvalidMessage
 
 WORKERS = ("ingest", "ingest", "solver", "responder")
 OVERRIDES = {"HURNET_SOLVE_INTERVAL": "2", "OMP_NUM_THREADS": "1"}
 NONSENSE = Pair("do purple triangles taste of wednesday", "", "nonsense", "")
-EXIT_LOST = 1
-EXIT_INTERRUPTED = 130
 
 STREAMING = (
     "\nstreaming {:,} texts into one context: what people say to a smart home, and small talk, both in"
@@ -55,21 +54,23 @@ ASKING = (
 )
 LEGEND = (
     "rule: how hurnet answers. nearest neighbour: plain similarity search. weights, local, words: the"
-    " rule's other parts, each alone."
+    " rule's other signals, each alone."
 )
 LATENCY = "from sending a question to having read its answer, at {:g} a second: p50 {:.0f} ms, p99 {:.0f} ms"
 
 
 def run(keep: Path | None, interactive: bool) -> int:
-    """The exit code: 0, 1 when something was lost, 130 after Ctrl-C."""
+    """Run the demo; returns the exit code: 0, 1 if something was lost, 130 after Ctrl-C."""
     screen = console()
     screen.print("hurnet demo: real texts through a real Kafka and a real Valkey, on this machine only")
     try:
         with interruptible(), _folder(keep) as folder:
-            return _Demo(screen, folder, interactive).run()
+            code = _Demo(screen, folder, interactive).run()
     except KeyboardInterrupt:
         screen.print("\nstopped; everything has been ended")
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
+    screen.print(advice(), soft_wrap=True)
+    return code
 
 
 @contextlib.contextmanager
@@ -78,7 +79,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         keep.mkdir(parents=True, exist_ok=True)
         if any(keep.iterdir()):
             raise ConfigurationError(
-                f"the demo begins from nothing, and {keep} holds files: name a new folder"
+                f"the demo needs an empty folder, and {keep} holds files: name a new one"
             )
         yield keep
         return
@@ -97,16 +98,16 @@ class _Demo:
         clean = {name: value for name, value in os.environ.items() if not name.upper().startswith("HURNET_")}
         system = LocalSystem(self._folder, self._say, KafkaSettings(), clean | OVERRIDES)
         with ThreadPoolExecutor(1) as pool, system:
-            data = pool.submit(load)  # while the servers start
+            data = pool.submit(load)  # meanwhile the servers start
             system.start_servers()
             system.start_workers(WORKERS)
             try:
                 lost = self._show(system, data.result())
             except TransientError:
-                system.check()  # a process that has died is the better reason
+                system.check()  # if a process has died, that is the reason to tell
                 raise
             self._say(f"\nending everything; that was {time.monotonic() - self._began:.0f} s")
-        return EXIT_LOST if lost else 0
+        return NOT_WELL if lost else DONE
 
     def _show(self, system: LocalSystem, data: DemoData) -> bool:
         self._say(STREAMING.format(len(data.stream)))
@@ -122,7 +123,7 @@ class _Demo:
             shown = ask_all(client, system, "shown", [*examples(everything), NONSENSE], 1, RATE)
             for item in shown:
                 self._say(f"\n? {item.pair.text}")
-                self._say(explained(item.answer))
+                self._say(explained(item.answer, advise=False))
             counts = {"all": len(everything), "timed": len(timed), "shown": len(shown)}
             asked = [f"{name}-{i}" for name, count in counts.items() for i in range(count)]
             lost = lost_texts(system, placed) + lost_answers(system, asked)
@@ -135,7 +136,8 @@ class _Demo:
         self._say("\nyour turn: ask, in English or Portuguese (an empty line ends)")
         for line in typed():
             try:
-                self._say(explained(client.ask(query_of(decoded(line), None, 1, {}, 10), 10)))
+                answer = client.ask(query_of(decoded(line), None, 1, {}, 10), 10)
+                self._say(explained(answer, advise=False))
             except (click.UsageError, InvalidMessage, NoReply) as error:
                 self._say(f"Error: {error}")
 
@@ -145,17 +147,27 @@ class _Demo:
         self._screen.print(what, soft_wrap=not self._screen.is_terminal)
 
 
+def advice() -> str:
+    """What to try next: three commands."""
+    return now_try(
+        "for a system of your own",
+        "{hurnet} up --workers          # Kafka, Valkey and the workers; then it says how to teach and ask",
+        "{hurnet} evaluate --help       # your own pairs and questions, without servers",
+        "{hurnet} settings              # what can be set, and what one sets first",
+    )
+
+
 def results(asked: Sequence[Asked]) -> RenderableType:
-    """Accuracy by set, of the rule and of each part of the score alone, in percent."""
+    """Right answers by set, in percent: of the rule, and of each of its signals alone."""
     sets = sorted({item.pair.origin for item in asked})
     rows = [(name, [item for item in asked if item.pair.origin == name]) for name in sets]
     return table(
-        ("right answers, %", ">asked", *(f">{name}" for name in PARTS), ">abstained"),
+        ("right answers, %", ">asked", *(f">{name}" for name in SIGNALS), ">abstained"),
         (
             (
                 name,
                 len(items),
-                *(f"{100 * accuracy(items, part):.1f}" for part in PARTS.values()),
+                *(f"{100 * accuracy(items, signal):.1f}" for signal in SIGNALS.values()),
                 sum(item.answer.outcome != "answered" for item in items),
             )
             for name, items in [*rows, ("all", list(asked))]
@@ -164,7 +176,8 @@ def results(asked: Sequence[Asked]) -> RenderableType:
 
 
 def examples(asked: Sequence[Asked]) -> list[Pair]:
-    """Of each kind the surest that the rule has right, rather one that the nearest neighbour has wrong."""
+    """One question of each kind that the rule answers right with a high score. Those that the nearest
+    neighbour answers wrong come first."""
 
     def preference(item: Asked) -> tuple[bool, float]:
         return is_right(item, "memory"), -item.answer.candidates[0].scores.combined
@@ -178,6 +191,6 @@ def _verdict(lost: Sequence[str], texts: int, questions: int) -> str:
     if lost:
         return f"\nLOST: {'; '.join(lost)}"
     return (
-        f"\nnothing lost: the {texts:,} texts that Kafka acknowledged are in the context, each once;"
+        f"\nnothing lost: the {texts:,} texts that Kafka acknowledged are in the store, each once;"
         f" {questions:,} questions have {questions:,} answers, each once"
     )

@@ -1,4 +1,4 @@
-"""The demo's first half: texts into Kafka, watched until they can all be answered with."""
+"""The demo's first half: texts into Kafka, watched until all of them can be answers."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ from hurnet.terminal.screen import facts
 from hurnet_schemas import TextEvent
 
 WINDOW = 512
-"""Texts under way at most: the stream runs as fast as the workers do, and no queue builds up before them."""
+"""Most texts that are on the way. So the stream is as fast as the workers, and no queue builds up before
+them."""
 CHUNK = 64
-PATIENCE = 120.0
+"""Texts that are sent together."""
+PATIENCE_S = 120.0
 LIVE_S, LINE_S = 0.25, 2.0
-"""Between two looks at the figures, on a terminal and elsewhere."""
+"""Seconds between two looks at the figures: on a terminal, and otherwise."""
 
 EntryId = tuple[int, int]
 
 
 class Stuck(HurnetError):
-    """The workers run but don't come to an end."""
+    """The workers run, but do not get done."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Of how many texts how many are in Kafka, for how long."""
+    """How many of `total` texts are sent, since when (monotonic seconds), and what the workers say."""
 
     total: int
     began: float
@@ -51,15 +53,15 @@ class Progress:
 
 
 class Display(Protocol):
-    """Shows progress now and then."""
+    """Shows how far the stream is."""
 
     def show(self, progress: Progress) -> None: ...
 
 
 def stream(system: LocalSystem, pairs: Sequence[Pair], console: Console) -> dict[EntryId, Pair]:
-    """Send all; returns once they can be answered with and the weights have learned from all of them.
+    """Send all texts; returns once all of them can be answers and the weights have learned from them.
 
-    The result says where Kafka has put each. Raises `ProcessDied`, and `Stuck` when that takes too long.
+    Returns where Kafka has put each text. Raises `ProcessDied`, and `Stuck` if it takes too long.
     """
     progress = Progress(len(pairs), time.monotonic())
     placed: dict[EntryId, Pair] = {}
@@ -85,7 +87,7 @@ def stream(system: LocalSystem, pairs: Sequence[Pair], console: Console) -> dict
 
 
 def _turns(system: LocalSystem, progress: Progress, display: Display) -> Iterator[None]:
-    """Endless; looks at the workers in between."""
+    """Turns without an end; looks at the workers now and then in between."""
     looked = 0.0
     while True:
         yield
@@ -94,11 +96,11 @@ def _turns(system: LocalSystem, progress: Progress, display: Display) -> Iterato
             continue
         looked = now
         system.check()
-        with contextlib.suppress(OSError):  # a worker that is too busy to say is asked again
+        with contextlib.suppress(OSError):  # a worker that is too busy to answer is asked again later
             progress.figures = read(system.workers)
         display.show(progress)
-        if now - progress.began > PATIENCE:
-            raise Stuck(f"not done after {PATIENCE:g} s (`hurnet demo --keep DIR` keeps the workers' logs)")
+        if now - progress.began > PATIENCE_S:
+            raise Stuck(f"not done after {PATIENCE_S:g} s (`hurnet demo --keep DIR` keeps the workers' logs)")
 
 
 def _send(sink: KafkaSink, topic: str, chunk: Sequence[Pair]) -> Sequence[EntryId]:
@@ -108,7 +110,7 @@ def _send(sink: KafkaSink, topic: str, chunk: Sequence[Pair]) -> Sequence[EntryI
 
 @contextlib.contextmanager
 def displayed(console: Console) -> Iterator[Display]:
-    """A live table on a terminal, a line now and then elsewhere."""
+    """A table that changes if this is a terminal, otherwise a line every two seconds."""
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8) as live:
             yield _Table(live)
@@ -150,7 +152,7 @@ def _facts(progress: Progress) -> list[tuple[str, str]]:
 
 
 def certificate(figures: Figures) -> str:
-    """The weights in force, in a line."""
+    """The weights in force in one line."""
     if not figures.version:
         return "none yet"
     figure = figures.certificate

@@ -1,4 +1,4 @@
-"""Sentences from templates such as "(turn|switch) on [the] {name}", in the language of hassil."""
+"""Sentences drawn from templates such as "(turn|switch) on [the] {name}", in the language of hassil."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hassil.expression import (
 class Grammar:
     """The rules and the slot values of one language.
 
-    `lists` are those of Home Assistant (values, or a range of numbers); `fillers` stand for what a home adds
-    to them: its rooms, its devices, what is on its shopping list.
+    `lists` are Home Assistant's own: values, or a range of numbers. `fillers` are what a home adds to them:
+    its rooms, its devices, what is on its shopping list.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Grammar:
         self._values: dict[str, list[Expression]] = {}
 
     def draw(self, template: str, count: int, random: Random) -> list[str]:
-        """At most `count` different sentences of `template`, in the order drawn."""
+        """At most `count` different sentences of `template`."""
         expression = parse_sentence(template).expression
         drawn = (" ".join(self._sentence(expression, random).split()) for _ in range(4 * count))
         return list(dict.fromkeys(sentence for sentence in drawn if sentence))[:count]

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from hurnet_schemas import Answer, Query
 
 PATIENCE = 2.0
-"""Seconds that the wait for a reply goes beyond a query's own wait."""
+"""Seconds. We wait so much longer than the query itself may wait, so that its reply has time to come."""
 
 
 def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], timeout: float) -> Query:
-    """The query, which waits a little less than we do. Raises `click.UsageError` for what can't be one."""
+    """The query, which waits a little less than `timeout` seconds. Raises `UsageError` if something in it is
+    wrong."""
     from pydantic import ValidationError
 
     from hurnet_schemas import DEFAULT_CONTEXT, Query
@@ -41,10 +42,11 @@ def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], 
 
 
 def typed() -> Iterator[Line]:
-    """Lines of standard input that hold something; on a terminal until an empty one, with a prompt."""
+    """The lines of standard input that are not blank. On a terminal they are asked for until one is."""
     from hurnet.terminal.lines import MAX_LINE, Line, read_lines
 
-    source = sys.stdin.buffer  # bytes: what is not UTF-8 is then told, whatever the locale would make of it
+    # Bytes, so that a line that is not UTF-8 is told, whatever the locale would make of it.
+    source = sys.stdin.buffer
     if not sys.stdin.isatty():
         yield from read_lines(source)
         return
@@ -57,7 +59,7 @@ def typed() -> Iterator[Line]:
 
 
 def show(answer: Answer, as_json: bool = False) -> bool:
-    """Print it; whether the question was looked into at all (an abstention counts)."""
+    """Print an answer; returns whether the question was looked into. To abstain counts as that."""
     from hurnet.terminal.screen import console, say_message
 
     if as_json:
@@ -67,8 +69,8 @@ def show(answer: Answer, as_json: bool = False) -> bool:
     return answer.outcome in ("answered", "abstained")
 
 
-def explained(answer: Answer) -> RenderableType:
-    """The answer, and why it is this one."""
+def explained(answer: Answer, advise: bool = True) -> RenderableType:
+    """The answer and why it is this one and, if `advise`, how to correct it."""
     from rich.console import Group
     from rich.text import Text
 
@@ -80,7 +82,7 @@ def explained(answer: Answer) -> RenderableType:
     else:
         reason = visible(answer.reason or "no reason given")
         head = Text(f"no answer ({answer.outcome}): {reason}", style="yellow")
-    return Group(head, facts(_why(answer)))
+    return Group(head, facts((*_why(answer), *(_correction(answer) if advise else ()))))
 
 
 def _why(answer: Answer) -> Iterator[tuple[str, str]]:
@@ -120,6 +122,16 @@ def _why(answer: Answer) -> Iterator[tuple[str, str]]:
         f" threshold {receipt.threshold:g}, {receipt.embedder}",
     )
     yield "  seen up to", watermarks_text(receipt.watermarks) or "nothing"
+
+
+def _correction(answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.outcome == "answered" and answer.candidates:
+        entry = answer.candidates[0].entry
+        yield (
+            "  wrong?",
+            f"`hurnet forget --entry {entry.partition}/{entry.offset}` deletes that entry;"
+            " then send the right pair with `hurnet produce`",
+        )
 
 
 def _figure(value: float | None) -> str:

@@ -1,9 +1,12 @@
-"""What commands print with: results on standard output, all else on standard error."""
+"""How commands print: results go to standard output, all else to standard error."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,11 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 160
-"""Columns where no terminal says how many it has."""
+"""Columns to write if there is no terminal that says how many it has."""
+
+Advance = Callable[[int], None]
+"""Moves a progress bar on by so many steps."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes texts as they are: no markup, no guessed colours."""
+    """A console that prints texts as they are: nothing in them is markup, and numbers have no colours."""
     from rich.console import Console
 
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
@@ -28,17 +34,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """A line for a person. What of it a terminal would obey is shown as escapes."""
+    """Print a line for a person. Characters that a terminal would obey are shown as escapes."""
     click.echo(visible(text, keep="\n"), err=err)
 
 
 def say_json(value: object) -> None:
-    """A JSON document on a line, for machines and terminals alike."""
+    """Print a value as JSON on one line, safe for a terminal, too."""
     click.echo(visible_json(value, ascii_only=not _carries_everything()))
 
 
 def say_message(encoded: bytes) -> None:
-    """A message of ours as it is on the wire."""
+    """Print a message as it is in Kafka."""
     import json
 
     if _carries_everything():
@@ -48,14 +54,14 @@ def say_message(encoded: bytes) -> None:
 
 
 def _carries_everything() -> bool:
-    """Whether standard output can encode any text; in the locale C it may not."""
+    """Whether standard output can encode any text. With LC_ALL=C it may not."""
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
 
 
 def table(
     columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None
 ) -> RenderableType:
-    """A table; columns whose names begin with ">" are numbers, to the right."""
+    """A table. A column whose name begins with ">" is aligned to the right, as numbers are."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -71,7 +77,7 @@ def table(
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> RenderableType:
-    """Names and what they stand for, one a line, wrapped under themselves."""
+    """Two columns: names, and what they stand for; long lines are wrapped within their column."""
     from rich.table import Table
     from rich.text import Text
 
@@ -83,13 +89,41 @@ def facts(rows: Iterable[tuple[str, object]]) -> RenderableType:
     return made
 
 
+def now_try(where: str, *commands: str) -> str:
+    """A few commands to try next. "{hurnet}" in them becomes the name that starts this program here."""
+    lines = [command.replace("{hurnet}", program()) for command in commands]
+    return "\n".join([f"\nnow try this, {where}:", *(f"  {line}" for line in lines)])
+
+
+def program() -> str:
+    """What a person types to start this program: its path, if the shell would not find it by its name."""
+    if shutil.which("hurnet"):
+        return "hurnet"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "hurnet" else f"{sys.executable} -m hurnet"
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """A progress bar, if standard error is a terminal. `total` is in steps; None means that the end is
+    unknown."""
+    if not sys.stderr.isatty():
+        yield lambda _steps: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
 def watermarks_text(watermarks: dict[int, int]) -> str:
-    """partition=offset,... as `hurnet ask --after` takes it."""
+    """PARTITION=OFFSET,..., which `hurnet ask --after` takes."""
     return ",".join(f"{partition}={offset}" for partition, offset in sorted(watermarks.items()))
 
 
 def moment(ms: int) -> str:
-    """A record's timestamp in ISO 8601; one that no calendar has as the number it is."""
+    """A timestamp (milliseconds since 1970) in ISO 8601. One that no calendar has stays a number."""
     from datetime import UTC, datetime
 
     try:
@@ -99,12 +133,12 @@ def moment(ms: int) -> str:
 
 
 def hush() -> None:
-    """Set up what is logged while a command runs: our own warnings, on standard error. What client libraries
-    have to say reaches a person as our own errors, once."""
+    """Let a command log nothing but our own warnings, on standard error."""
     import logging
 
     from hurnet.runtime.logs import configure
     from hurnet.settings.settings import LogSettings
 
     configure(LogSettings(level="warning"))
+    # What the client library has to say reaches a person once, as an error of ours.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
