@@ -11,7 +11,7 @@ from kafka.admin import KafkaAdminClient
 
 from hurnet.adapters.redis import connect
 from hurnet.core.stored.batch import MAX_OFFSET
-from hurnet.core.stored.codec import Packed, pack, unpack
+from hurnet.core.stored.codec import EncodedBatch, decode_batch, encode_batch
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_forget import events, teach
 
@@ -58,9 +58,9 @@ def change_an_answer(system: System) -> None:
     stream = f"{system.settings.redis.prefix}:{{shard-0}}:redacted"
     (member,) = connection.client.zrange(stream, 0, 0)
     fields = msgpack.unpackb(member[8:])
-    batch = unpack(0, MAX_OFFSET, Packed(fields[b"entries"], fields[b"vectors"]), 128)
+    batch = decode_batch(0, MAX_OFFSET, EncodedBatch(fields[b"entries"], fields[b"vectors"]), 128)
     entries = [replace(batch.entries[0], answer="forged"), *batch.entries[1:]]
-    fields[b"entries"], fields[b"vectors"] = pack(replace(batch, entries=entries))
+    fields[b"entries"], fields[b"vectors"] = encode_batch(replace(batch, entries=entries))
     connection.client.zrem(stream, member)
     connection.client.zadd(stream, {member[:8] + msgpack.packb(fields): 0})
     connection.client.close()

@@ -76,7 +76,7 @@ def _measure(url: str, rows: int) -> dict[str, float]:
     store = RedisEntryStore(connect(RedisSettings(url=url)))
     with (
         _timed(store, "tail") as read,
-        _timed(stream, "unpack") as decoded,
+        _timed(stream, "decode_batch") as decoded,
         _timed(kernels, "pack") as packed,
     ):
         figures, memory = _load(store, rows)

@@ -179,7 +179,7 @@ def test_an_anchor_tells_every_part_of_a_record() -> None:
     ]
     anchors = [record.anchor, *(other.anchor for other in others)]
     assert len(set(anchors)) == len(anchors)
-    assert type(record.anchor).unpack(record.anchor.pack()) == record.anchor
+    assert type(record.anchor).decode(record.anchor.encode()) == record.anchor
 
 
 def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:

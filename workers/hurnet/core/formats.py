@@ -1,18 +1,18 @@
-"""Versions of what is stored, and what a program does with one that it doesn't know.
+"""The numbers of what is stored, and what a program does with a number that it doesn't know.
 
-Whoever reads ignores fields that it doesn't know. A change that an older program would misread gets a new
-number, so that it stops with a word to upgrade, and never calls what it can't read corrupt. The numbers:
-
-    STORE       the context as a whole: keys, states, and all that has no number of its own. It is in the
-                context's meta as `format`, beside the numbers that a reader and a writer must speak
-    STREAM      an entry of a shard's stream, or what is left of one (field `format`; absent: 1)
+    STORE       the store as a whole: keys, states, and all that has no number of its own. It is in the
+    store's
+                meta as `format`, beside the numbers that a reader and a writer must speak
+    STREAM      an entry of a shard's stream, or what is left of one (field `format`; 1 if there is none)
+    BATCH       a batch in such an entry: its entries and vectors
     DELETION    a deletion in such an entry, its targets included
     CHECKPOINT  the solver's checkpoint: header, grams and sums
     WEIGHTS     published weights
     AUDIT       the audit of a deletion
 
-Entries and vectors of a batch have theirs in core/stored/entries_codec.py, messages in
-Kafka in hurnet_schemas/base.py.
+A reader ignores fields that it doesn't know. A change that an older program would misread gets a new number:
+the older one then stops and says that it must be upgraded, and never calls corrupt what it can't read.
+Messages in Kafka have a number of their own, in hurnet_schemas/base.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 
 STORE: Final = 1
 STREAM: Final = 1
+BATCH: Final = 1
 DELETION: Final = 1
 CHECKPOINT: Final = 1
 WEIGHTS: Final = 1
@@ -37,8 +38,8 @@ class NewerFormat(ValueError):
 
 
 def check_format(what: str, needs: int, speaks: int) -> None:
-    """Raise `NewerFormat` if `what` needs a higher number than this program speaks, and ValueError if it is
-    no number of a format."""
+    """Raises `NewerFormat` if `what` needs a higher number than this program speaks, and ValueError if that
+    is no number of a format."""
     if needs < 1:
         raise ValueError(f"{what} has format {needs}")
     if needs > speaks:

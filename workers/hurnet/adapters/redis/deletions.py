@@ -13,7 +13,7 @@ from typing import Any
 from hurnet.adapters.redis import contexts
 from hurnet.adapters.redis.keys import Keys, starting_with
 from hurnet.core.stored.batch import MOST_TARGETS, Batch, Deletion
-from hurnet.core.stored.codec import pack_deletion, pack_offsets
+from hurnet.core.stored.codec import encode_deletion, encode_offsets
 
 BatchReaching = Callable[[int], Batch | None]
 """Gives the first batch whose watermark is at or beyond an offset."""
@@ -25,7 +25,7 @@ def keyed(batch: Batch) -> list[Any]:
         argument
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
         if key is not None
-        for argument in (0, _key_prefix(key, entry.context) + pack_offsets([entry.offset]))
+        for argument in (0, _key_prefix(key, entry.context) + encode_offsets([entry.offset]))
     ]
 
 
@@ -33,7 +33,7 @@ def delete_arguments(
     client: Any, keys: Keys, partition: int, deletion: Deletion, batch_reaching: BatchReaching
 ) -> list[Any]:
     """The arguments of DELETE from the 6th on (scripts/delete.lua)."""
-    about = [pack_deletion(deletion), pack_offsets([deletion.offset])]
+    about = [encode_deletion(deletion), encode_offsets([deletion.offset])]
     if deletion.key is not None:
         return [*about, *_by_key(deletion.key, deletion.context)]
     if deletion.context is not None:
@@ -49,8 +49,8 @@ def _arguments(
     holds: Sequence[bytes] = (),
     targets: Sequence[int] = (),
 ) -> list[Any]:
-    packed = (pack_offsets([target]) for target in targets)
-    return [*key_range, more, dropped, pack_offsets(absent), len(holds), *holds, *packed]
+    packed = (encode_offsets([target]) for target in targets)
+    return [*key_range, more, dropped, encode_offsets(absent), len(holds), *holds, *packed]
 
 
 def _by_key(key: bytes, context: str | None) -> list[Any]:

@@ -111,7 +111,7 @@ class OpenedStore:
                 int(watermark or NOTHING),
                 int(rows or 0),
                 (epoch or b"").decode(),
-                Anchor.unpack(anchor) if anchor else None,
+                Anchor.decode(anchor) if anchor else None,
             )
         except ValueError as error:
             raise StoreError(f"{self.keys.shard(partition, 'state')} is corrupt: {error}") from error

@@ -28,7 +28,7 @@ import msgpack
 
 from hurnet.adapters.redis.stream import Fields, StreamItems, number_of
 from hurnet.core.stored.batch import Batch
-from hurnet.core.stored.codec import pack, pack_offsets
+from hurnet.core.stored.codec import encode_batch, encode_offsets
 from hurnet.errors import Unreadable
 
 
@@ -53,8 +53,8 @@ def merged(items: StreamItems, members: Sequence[bytes], limit: int) -> StreamIt
 
 def encode_member(identifier: bytes, fields: Fields, rest: Batch) -> bytes:
     """The member for a stream item with `fields` of which `rest` is left."""
-    entries, vectors = pack(rest)
-    changed = {b"entries": entries, b"vectors": vectors, b"removed": pack_offsets(rest.removed)}
+    entries, vectors = encode_batch(rest)
+    changed = {b"entries": entries, b"vectors": vectors, b"removed": encode_offsets(rest.removed)}
     packed: bytes = msgpack.packb({**fields, **changed})
     return number_of(identifier).to_bytes(8, "big") + packed
 

@@ -12,7 +12,7 @@ from hurnet.adapters.redis.scripts import APPEND, BEGIN_SHARD, DELETE, SHARD_KEY
 from hurnet.adapters.redis.shard_reader import ShardReader
 from hurnet.adapters.redis.stream import item_id
 from hurnet.core.stored.batch import NOTHING, Anchor, Batch, Deletion, ShardState
-from hurnet.core.stored.codec import check, check_deletion, pack, sorted_offsets
+from hurnet.core.stored.codec import check, check_deletion, encode_batch, sorted_offsets
 from hurnet.errors import StoreError
 from hurnet.ports import Appended, Refused, Unfinished
 
@@ -41,7 +41,7 @@ class ShardWriter:
             len(batch.entries),
             meta.epoch,
             _encoded(batch.anchor),
-            *pack(batch),
+            *encode_batch(batch),
             *contexts.added_by(batch),
             *keyed(batch),
         )
@@ -102,4 +102,4 @@ class ShardWriter:
 
 
 def _encoded(anchor: Anchor | None) -> bytes:
-    return anchor.pack() if anchor else b""
+    return anchor.encode() if anchor else b""

@@ -20,7 +20,7 @@ from dataclasses import replace
 from hurnet.adapters.redis.meta import Meta
 from hurnet.core.formats import STREAM, NewerFormat, check_format
 from hurnet.core.stored.batch import NOTHING, Batch, ShardState
-from hurnet.core.stored.codec import Packed, bare, beyond, unpack, unpack_deletion, unpack_offsets
+from hurnet.core.stored.codec import EncodedBatch, bare, beyond, decode_batch, decode_deletion, decode_offsets
 from hurnet.errors import StoreError, StoreReplaced, Unreadable, UpgradeNeeded
 
 ADVICE = (
@@ -67,10 +67,12 @@ def decode_item(partition: int, identifier: bytes, fields: Fields, meta: Meta) -
 def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Batch:
     if b"deletion" in fields:
         parts = int(fields[b"parts"])
-        return unpack_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension, parts)
-    batch = unpack(partition, watermark, Packed(fields[b"entries"], fields[b"vectors"]), dimension)
+        return decode_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension, parts)
+    batch = decode_batch(
+        partition, watermark, EncodedBatch(fields[b"entries"], fields[b"vectors"]), dimension
+    )
     # Only a batch that has lost rows says which (redaction.py).
-    return replace(batch, removed=unpack_offsets(fields.get(b"removed", b"")))
+    return replace(batch, removed=decode_offsets(fields.get(b"removed", b"")))
 
 
 def read_items(

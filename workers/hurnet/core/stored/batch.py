@@ -69,12 +69,12 @@ class Anchor:
     leader_epoch: int
     digest: str
 
-    def pack(self) -> bytes:
+    def encode(self) -> bytes:
         """In bytes, for a store."""
         return f"{self.offset}/{self.leader_epoch}/{self.digest}".encode()
 
     @classmethod
-    def unpack(cls, raw: bytes) -> Anchor:
+    def decode(cls, raw: bytes) -> Anchor:
         """Raises ValueError where it is damaged."""
         offset, epoch, digest = raw.decode().split("/")
         return cls(int(offset), int(epoch), digest)

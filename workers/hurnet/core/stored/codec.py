@@ -1,7 +1,10 @@
-"""Batches as bytes: entries by columns in msgpack, vectors as int16 little endian, both under a checksum.
+"""Batches and deletions as bytes, under a checksum.
+
+    entries    format, 1 byte | CRC-32C of entries and vectors, 4 bytes | the entries by columns
+    (entries_codec) vectors    n d int16, little endian
 
 A store holds what its disk and its operator made of what was written, so reading trusts nothing: whatever
-comes out of `unpack` is a batch that `check` would have let in.
+`decode_batch` returns is a batch that `check` would have let in.
 """
 
 from __future__ import annotations
@@ -15,24 +18,24 @@ import msgpack
 import numpy as np
 from crc32c import crc32c
 
-from hurnet.core.formats import DELETION, check_format
+from hurnet.core.formats import BATCH, DELETION, check_format
 from hurnet.core.grid import check_grid, zero_rows
 from hurnet.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Vectors
 from hurnet.core.stored.entries import Entries
-from hurnet.core.stored.entries_codec import BY_COLUMNS, MAX_ROWS, pack_entries, unpack_entries
+from hurnet.core.stored.entries_codec import MAX_ROWS, decode_entries, encode_entries
 
 _HEADER = struct.Struct("<BI")  # format, checksum
 
 
-class Packed(NamedTuple):
-    """A batch's entries (with format and the checksum of both) and its vectors."""
+class EncodedBatch(NamedTuple):
+    """A batch's entries, behind the header, and its vectors."""
 
     entries: bytes
     vectors: bytes
 
 
 def check(batch: Batch, dimension: int, expected: int) -> None:
-    """Raise ValueError unless the batch can follow watermark `expected` in a context of `dimension`."""
+    """Raises ValueError unless the batch can follow watermark `expected` in a store of `dimension`."""
     offsets = batch.columns.offsets
     if len(offsets) and (offsets[0] <= expected or not (offsets[1:] > offsets[:-1]).all()):
         raise ValueError(f"offsets of a batch after watermark {expected} must increase: {offsets[:10]}")
@@ -46,43 +49,45 @@ def check(batch: Batch, dimension: int, expected: int) -> None:
 
 
 def check_deletion(partition: int, deletion: Deletion, expected: int) -> None:
-    """Raise ValueError unless the deletion can follow watermark `expected`, and deletes what came before."""
+    """Raises ValueError unless the deletion can follow watermark `expected`, and deletes only what came
+    before it."""
     if partition < 0 or not NOTHING <= expected < deletion.offset <= MAX_OFFSET:
         raise ValueError(f"a deletion at {deletion.offset} of shard {partition} can't follow {expected}")
     if any(not 0 <= target < deletion.offset for target in deletion.targets):
         raise ValueError(f"a deletion at {deletion.offset} can only delete what lies before it")
 
 
-def pack_offsets(offsets: Iterable[int]) -> bytes:
-    """8 bytes each, big-endian: their order as bytes is that of the numbers."""
+def encode_offsets(offsets: Iterable[int]) -> bytes:
+    """8 bytes each, big-endian, so that their order as bytes is that of the numbers."""
     return b"".join(offset.to_bytes(8, "big") for offset in offsets)
 
 
-def unpack_offsets(packed: bytes) -> tuple[int, ...]:
-    """What `pack_offsets` was given. Raises ValueError for anything else."""
-    if len(packed) % 8:
-        raise ValueError(f"{len(packed)} bytes of offsets")
-    return tuple(np.frombuffer(packed, ">i8").tolist())
+def decode_offsets(encoded: bytes) -> tuple[int, ...]:
+    """What `encode_offsets` was given. Raises ValueError for anything else."""
+    if len(encoded) % 8:
+        raise ValueError(f"{len(encoded)} bytes of offsets")
+    return tuple(np.frombuffer(encoded, ">i8").tolist())
 
 
-def sorted_offsets(packed: bytes) -> tuple[int, ...]:
-    """The same, in ascending order."""
-    return tuple(sorted(unpack_offsets(packed)))
+def sorted_offsets(encoded: bytes) -> tuple[int, ...]:
+    """What `encode_offsets` was given, in ascending order. Raises ValueError for anything else."""
+    return tuple(sorted(decode_offsets(encoded)))
 
 
-def pack_deletion(deletion: Deletion) -> bytes:
-    """All but its targets."""
+def encode_deletion(deletion: Deletion) -> bytes:
+    """All of a deletion except its targets."""
     fields = DELETION, deletion.offset, deletion.timestamp_ms, deletion.key, deletion.context
-    packed: bytes = msgpack.packb(fields)
-    return seal(packed)
+    encoded: bytes = msgpack.packb(fields)
+    return seal(encoded)
 
 
-def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: int, parts: int = 0) -> Batch:
-    """The batch of a deletion. Raises ValueError where anything is off, and `NewerFormat`, which is one."""
+def decode_deletion(partition: int, encoded: bytes, targets: bytes, dimension: int, parts: int = 0) -> Batch:
+    """The batch of a deletion. Raises ValueError for anything that `encode_deletion` did not make, and
+    `NewerFormat`, which is one, for what a newer program wrote."""
     try:
-        version, *fields = msgpack.unpackb(unseal(packed))
+        version, *fields = msgpack.unpackb(unseal(encoded))
         check_format("this deletion", int(version), DELETION)
-        offset, timestamp_ms, key, context = fields[:4]  # what a newer program adds is left aside
+        offset, timestamp_ms, key, context = fields[:4]  # a newer program may have added more: it is ignored
         deletion = Deletion(offset, timestamp_ms, key, sorted_offsets(targets), context, parts)
         check_deletion(partition, deletion, NOTHING)
     except (msgpack.UnpackException, TypeError) as error:
@@ -90,22 +95,23 @@ def unpack_deletion(partition: int, packed: bytes, targets: bytes, dimension: in
     return replace(bare(partition, deletion.offset, dimension), deletion=deletion)
 
 
-def pack(batch: Batch) -> Packed:
-    """The batch without its coordinates. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
-    entries = pack_entries(batch.columns)
+def encode_batch(batch: Batch) -> EncodedBatch:
+    """The batch without partition and watermark. Raises UnicodeEncodeError (a ValueError) for lone
+    surrogates."""
+    entries = encode_entries(batch.columns)
     vectors = batch.vectors.astype("<i2", copy=False).tobytes()
-    return Packed(_HEADER.pack(BY_COLUMNS, crc32c(vectors, crc32c(entries))) + entries, vectors)
+    return EncodedBatch(_HEADER.pack(BATCH, crc32c(vectors, crc32c(entries))) + entries, vectors)
 
 
-def unpack(partition: int, watermark: int, packed: Packed, dimension: int) -> Batch:
-    """The batch that `pack` was given, its vectors read-only. Raises ValueError where anything is off, and
-    `NewerFormat`, which is one."""
-    entries = _entries(packed)
-    if len(packed.vectors) != 2 * dimension * len(entries):
+def decode_batch(partition: int, watermark: int, encoded: EncodedBatch, dimension: int) -> Batch:
+    """The batch that `encode_batch` was given, its vectors read-only. Raises ValueError for anything that it
+    did not make, and `NewerFormat`, which is one, for what a newer program wrote."""
+    entries = _entries(encoded)
+    if len(encoded.vectors) != 2 * dimension * len(entries):
         raise ValueError(
-            f"{len(packed.vectors)} bytes of vectors for {len(entries)} entries of dimension {dimension}"
+            f"{len(encoded.vectors)} bytes of vectors for {len(entries)} entries of dimension {dimension}"
         )
-    vectors = np.frombuffer(packed.vectors, "<i2").reshape(len(entries), dimension)
+    vectors = np.frombuffer(encoded.vectors, "<i2").reshape(len(entries), dimension)
     batch = Batch(partition, watermark, entries, vectors.astype(np.int16, copy=False))
     check(batch, dimension, NOTHING)
     return batch
@@ -131,27 +137,30 @@ def bare(partition: int, watermark: int, dimension: int) -> Batch:
 def beyond(position: int, batches: Sequence[Batch], head: Batch | None) -> list[Batch]:
     """What a reader at `position` of a shard is given, of the `batches` whose watermark lies beyond it.
 
-    Where these are all there are, `head` is the bare batch at the shard's watermark as it stood before they
-    were read, and takes the reader over offsets that hold no entries. A head behind the reader is that of a
-    store that lost its tail: the reader is given nothing until the shard has caught up with what it knows.
+    `head` is given if these are all that the shard has: the bare batch at its watermark, as it stood before
+    they were read. It takes the reader over offsets that hold no entries.
     """
     found = [batches[0].after(position), *batches[1:]] if batches else []
     reached = found[-1].watermark if found else position
+    # A head behind the reader is that of a store that lost its tail: the reader is given nothing until the
+    # shard has caught up with what the reader knows.
     return [*found, head] if head and head.watermark > reached else found
 
 
-def _entries(packed: Packed) -> Entries:
-    if len(packed.entries) < _HEADER.size:
-        raise ValueError(f"{len(packed.entries)} bytes of entries")
-    version, checksum = _HEADER.unpack_from(packed.entries)
-    entries = packed.entries[_HEADER.size :]
-    check_format("this batch", version, BY_COLUMNS)
-    if crc32c(packed.vectors, crc32c(entries)) != checksum:
+def _entries(encoded: EncodedBatch) -> Entries:
+    if len(encoded.entries) < _HEADER.size:
+        raise ValueError(f"{len(encoded.entries)} bytes of entries")
+    version, checksum = _HEADER.unpack_from(encoded.entries)
+    entries = encoded.entries[_HEADER.size :]
+    # The format comes first: a newer one may have another checksum, and is not to be called damaged.
+    check_format("this batch", version, BATCH)
+    if crc32c(encoded.vectors, crc32c(entries)) != checksum:
         raise ValueError("checksum mismatch")
-    return unpack_entries(version, entries)
+    return decode_entries(entries)
 
 
 def _check_vectors(vectors: Vectors, rows: int, dimension: int) -> None:
+    """The door for vectors on their way into a store and out of it."""
     if rows > MAX_ROWS:
         raise ValueError(f"a batch of {rows} rows; at most {MAX_ROWS}")
     if vectors.dtype != np.int16 or vectors.shape != (rows, dimension):

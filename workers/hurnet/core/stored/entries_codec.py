@@ -1,9 +1,17 @@
-"""Entries as bytes: in msgpack, by columns (format 2) or, as of old, an entry at a time (format 1).
+"""Entries as bytes: by columns, in msgpack.
 
-Format 2 is [n, texts, their lengths, offsets, timestamps, copies, contexts, which of them, answers, which of
-them (-1: none), metadata]. Texts are one piece of UTF-8, contexts and answers lists of distinct strings,
-metadata a list of n maps or empty. A column of integers is [least, differences to it], these little endian in
-the fewest bytes of 0, 1, 2, 4 and 8 that hold the largest.
+    [n, texts, their lengths, offsets, timestamps, copies, contexts, which of them, answers, which of them
+    (-1: none), metadata]
+
+Texts are one piece of UTF-8, contexts and answers are lists of distinct strings, metadata is a list of n maps
+or empty. A column of integers is [least, differences to it], the differences little endian in the fewest
+bytes of 0, 1, 2, 4 and 8 that hold the largest:
+
+    offsets 700, 701, 704     [700, 00 01 04]
+    copies 1, 1, 1            [1, nothing]
+
+A reader trusts nothing. Every length, range and type is checked, so that what is decoded is what some
+`encode_entries` could have been given.
 """
 
 from __future__ import annotations
@@ -15,91 +23,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet.core.stored.batch import MAX_COPIES
-from hurnet.core.stored.entries import NO_ANSWER, Entries, Entry, starts_of
+from hurnet.core.stored.entries import NO_ANSWER, Entries, starts_of
 
 MAX_ROWS: Final = 10_000
 """Rows of a batch."""
-BY_ENTRIES: Final = 1
-BY_COLUMNS: Final = 2
 
 _WIDTHS: Final = {0: "<u1", 1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _LEAST, _MOST, _WORD = -(2**63), 2**63 - 1, 2**64 - 1
-_FIELDS: Final = 6
-"""Of an entry in format 1; a seventh is its copies, where that is not 1."""
-_ANSWER: Final = frozenset({str, type(None)})
 
 Integers = NDArray[np.int64]
 
 
-def pack_entries(entries: Entries) -> bytes:
-    """In format 2. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
-    packed: bytes = msgpack.packb(
+def encode_entries(entries: Entries) -> bytes:
+    """The entries as bytes. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
+    encoded: bytes = msgpack.packb(
         (
             len(entries),
             entries.texts,
-            _packed(np.diff(entries.starts)),
-            _packed(entries.offsets),
-            _packed(entries.timestamps_ms),
-            _packed(entries.copies),
+            _encode_column(np.diff(entries.starts)),
+            _encode_column(entries.offsets),
+            _encode_column(entries.timestamps_ms),
+            _encode_column(entries.copies),
             entries.contexts,
-            _packed(entries.context_of),
+            _encode_column(entries.context_of),
             entries.answers,
-            _packed(entries.answer_of),
+            _encode_column(entries.answer_of),
             [dict(metadata) for metadata in entries.metadata],
         )
     )
-    return packed
+    return encoded
 
 
-def unpack_entries(version: int, packed: bytes) -> Entries:
-    """Those that were packed in that format. Raises ValueError for what can't have been."""
+def decode_entries(encoded: bytes) -> Entries:
+    """What `encode_entries` was given. Raises ValueError for what it can't have made."""
     try:
-        content = msgpack.unpackb(packed)
+        content = msgpack.unpackb(encoded)
     except (msgpack.UnpackException, ValueError) as error:
         raise ValueError(f"entries are no msgpack: {error}") from error
     if type(content) is not list:
         raise ValueError("entries must be a list")
-    return _of_rows(content) if version == BY_ENTRIES else _of_columns(content)
-
-
-def _packed(column: Integers) -> tuple[int, bytes]:
-    if not len(column):
-        return 0, b""
-    least = int(column.min())
-    apart = column.astype(np.uint64) - np.uint64(least & _WORD)  # goes round where int64 would not hold it
-    most = int(apart.max())
-    width = next(width for width in _WIDTHS if most < 1 << 8 * width)
-    return least, apart.astype(_WIDTHS[width]).tobytes() if width else b""
-
-
-def _of_columns(content: list[Any]) -> Entries:
     if len(content) != 11:
         raise ValueError(f"entries of {len(content)} columns")
     n, texts, lengths, offsets, times, copies, contexts, context_of, answers, answer_of, metadata = content
     if type(n) is not int or not 0 <= n <= MAX_ROWS or type(texts) is not bytes:
         raise ValueError(f"entries must be at most {MAX_ROWS}, and their texts bytes")
     return Entries(
-        _integers(offsets, n),
-        _integers(times, n),
-        _integers(copies, n, 1, MAX_COPIES),
-        *_strings(contexts, context_of, n, 0),
+        _decode_column(offsets, n),
+        _decode_column(times, n),
+        _decode_column(copies, n, 1, MAX_COPIES),
+        *_decode_strings(contexts, context_of, n, 0),
         texts,
-        _starts(texts, _integers(lengths, n, 0, len(texts))),
-        *_strings(answers, answer_of, n, NO_ANSWER),
-        _metadata(metadata, n),
+        _starts(texts, _decode_column(lengths, n, 0, len(texts))),
+        *_decode_strings(answers, answer_of, n, NO_ANSWER),
+        _check_metadata(metadata, n),
     )
 
 
-def _integers(packed: Any, n: int, least: int = _LEAST, most: int = _MOST) -> Integers:
+def _encode_column(column: Integers) -> tuple[int, bytes]:
+    if not len(column):
+        return 0, b""
+    least = int(column.min())
+    # As unsigned words a difference goes round where int64 would not hold it, and comes out right.
+    apart = column.astype(np.uint64) - np.uint64(least & _WORD)
+    most = int(apart.max())
+    width = next(width for width in _WIDTHS if most < 1 << 8 * width)
+    return least, apart.astype(_WIDTHS[width]).tobytes() if width else b""
+
+
+def _decode_column(encoded: Any, n: int, least: int = _LEAST, most: int = _MOST) -> Integers:
     """A column (n,) of integers from `least` to `most`."""
     if (
-        type(packed) is not list
-        or len(packed) != 2
-        or type(packed[0]) is not int
-        or type(packed[1]) is not bytes
+        type(encoded) is not list
+        or len(encoded) != 2
+        or type(encoded[0]) is not int
+        or type(encoded[1]) is not bytes
     ):
         raise ValueError("a column must be an integer and bytes")
-    first, apart = packed
+    first, apart = encoded
     width, over = divmod(len(apart), n) if n else (0, len(apart))
     if over or width not in _WIDTHS or not (least <= first <= most or not n):
         raise ValueError(
@@ -116,62 +116,36 @@ def _integers(packed: Any, n: int, least: int = _LEAST, most: int = _MOST) -> In
 
 
 def _starts(texts: bytes, lengths: Integers) -> Integers:
-    """Where the texts start, each of them UTF-8 by itself."""
+    """Where each text starts, and where the last ends (n + 1,); each is UTF-8 by itself."""
     starts = starts_of(lengths)
     if starts[-1] != len(texts):
         raise ValueError(f"{len(texts)} bytes of texts whose lengths add up to {starts[-1]}")
     if not texts.isascii():
-        texts.decode()
+        texts.decode()  # all together are UTF-8; what is left to check is where they are cut
         inner = starts[starts < len(texts)]
         if (np.frombuffer(texts, np.uint8)[inner] & 0xC0 == 0x80).any():
             raise ValueError("a text begins within a character")
     return starts
 
 
-def _strings(strings: Any, packed: Any, n: int, least: int) -> tuple[list[str], Integers]:
-    """Distinct strings, each of them some row's, and which of them each row has (n,)."""
+def _decode_strings(strings: Any, encoded: Any, n: int, least: int) -> tuple[list[str], Integers]:
+    """Distinct strings, and which of them each row has (n,), from `least` on. Every string is some row's."""
     if type(strings) is not list or not {*map(type, strings)} <= {str}:
         raise ValueError("contexts and answers must be lists of strings")
-    of = _integers(packed, n, least, len(strings) - 1)
-    rows = np.bincount(of - least, minlength=len(strings) - least)[-least:]
+    numbers = _decode_column(encoded, n, least, len(strings) - 1)
+    # How many rows have each string; bincount wants numbers from 0 on, so NO_ANSWER comes first.
+    rows = np.bincount(numbers - least, minlength=len(strings) - least)[-least:]
     if len(set(strings)) != len(strings) or not rows.all():
         raise ValueError("contexts and answers must be distinct, and there for an entry")
-    return strings, of
+    return strings, numbers
 
 
-def _metadata(maps: Any, n: int) -> list[dict[str, str]]:
+def _check_metadata(maps: Any, n: int) -> list[dict[str, str]]:
     if type(maps) is not list or len(maps) not in (0, n):
         raise ValueError(f"metadata must be a list of none or {n}")
     for metadata in maps:
-        _check_metadata(metadata)
+        if type(metadata) is not dict:
+            raise ValueError("an entry's metadata is no map")
+        if metadata and not all(type(part) is str for item in metadata.items() for part in item):
+            raise ValueError("an entry's metadata is not text")
     return maps
-
-
-def _check_metadata(metadata: Any) -> None:
-    if type(metadata) is not dict:
-        raise ValueError("an entry's metadata is no map")
-    if metadata and not all(type(part) is str for item in metadata.items() for part in item):
-        raise ValueError("an entry's metadata is not text")
-
-
-def _of_rows(rows: list[Any]) -> Entries:
-    if len(rows) > MAX_ROWS:
-        raise ValueError(f"entries must be at most {MAX_ROWS}")
-    try:
-        return Entries.of([_entry(row) for row in rows])
-    except OverflowError as error:
-        raise ValueError(f"an entry's fields don't fit: {error}") from error
-
-
-def _entry(row: Any) -> Entry:
-    if type(row) is not list or len(row) not in (_FIELDS, _FIELDS + 1):
-        raise ValueError("an entry has the wrong fields")
-    copies = row.pop() if len(row) > _FIELDS else 1
-    if type(copies) is not int or not 1 <= copies <= MAX_COPIES:
-        raise ValueError("an entry's copies is out of range")
-    offset, timestamp_ms, context, text, answer, metadata = row
-    right = type(offset) is type(timestamp_ms) is int and type(context) is type(text) is str
-    if not right or type(answer) not in _ANSWER:
-        raise ValueError("an entry's fields have the wrong types")
-    _check_metadata(metadata)
-    return Entry(offset, timestamp_ms, context, text, answer, metadata, copies)
