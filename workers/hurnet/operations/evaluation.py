@@ -1,4 +1,8 @@
-"""How well questions are answered: taught and asked in memory, by the code that the workers run."""
+"""How well questions are answered: texts are taught and questions asked in memory, by the workers' own code.
+
+texts ── teach ──▶ a context in memory, statistics ── solve ──▶ weights
+questions ── ask ──▶ rankings ── figures ──▶ accuracy, mean reciprocal rank, coverage
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ from hurnet.settings.settings import SolveSettings
 from hurnet.solver.learning import pairs
 from hurnet_schemas import TextEvent
 
-PARTS = ("memory", "weights", "local", "words")
+SCORES = ("memory", "weights", "local", "words")
+"""What speaks for an answer, each by itself; the rule combines them."""
 CONTEXT = "default"
 TAUGHT_AT_ONCE = 256
 ASKED_AT_ONCE = 32
@@ -28,31 +33,34 @@ ASKED_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question, what it should have been answered with, and how the context ranks its answers."""
+    """One question, its expected answer, and how the context ranks the answers that it found."""
 
     text: str
     expected: str
     ranking: Ranking
 
-    def right(self, part: str = "combined") -> bool:
-        """Whether the best candidate, by the rule or by one part alone, is the expected answer."""
-        best = self.ranking.by(part)
+    def right(self, score: str = "combined") -> bool:
+        """Whether the best answer, by the rule or by one of the `SCORES` alone, is the expected one."""
+        best = self.ranking.by(score)
         return best is not None and best.answer == self.expected
 
     def score(self) -> float:
-        """The best candidate's combined score; 0 where there is none."""
+        """The combined score of the best answer; 0 if there is no answer."""
         return self.ranking.best.combined if self.ranking.best else 0.0
 
     def reciprocal_rank(self) -> float:
-        """1 over the place of the expected answer among the candidates; 0 where it is none."""
+        """1 over the place of the expected answer in the ranking (1, 1/2, 1/3, ...); 0 if it is not in it."""
         answers = [candidate.answer for candidate in self.ranking.candidates]
         return 1 / (answers.index(self.expected) + 1) if self.expected in answers else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Shares (0 to 1) over some questions. `accuracy` counts the top answer, abstained or not; `coverage` is
-    the share at or above the threshold, and `accuracy_covered` the accuracy among those, if there are any.
+    """Figures over some questions; all but `queries` are shares, 0 to 1.
+
+    `accuracy` counts the best answers that are right, also those below the threshold. `parts` are accuracies
+    by one score alone. `mrr` is the mean reciprocal rank. `coverage` is the share of questions whose best
+    answer reaches the threshold, and `accuracy_covered` the accuracy among these, if there are any.
     """
 
     queries: int
@@ -64,12 +72,12 @@ class Figures:
 
 
 def figures(asked: Sequence[Asked], threshold: float) -> Figures:
-    """The figures of some questions."""
+    """The figures of some questions; those whose best answer scores at least `threshold` are covered."""
     covered = [question for question in asked if question.score() >= threshold]
     return Figures(
         queries=len(asked),
         accuracy=_share(question.right() for question in asked),
-        parts={part: _share(question.right(part) for question in asked) for part in PARTS},
+        parts={score: _share(question.right(score) for question in asked) for score in SCORES},
         mrr=float(np.mean([question.reciprocal_rank() for question in asked])) if asked else 0.0,
         coverage=_share(question.score() >= threshold for question in asked),
         accuracy_covered=_share(question.right() for question in covered) if covered else None,
@@ -77,7 +85,8 @@ def figures(asked: Sequence[Asked], threshold: float) -> Figures:
 
 
 class Evaluation:
-    """One context in memory. Teach, solve, ask. Nothing ages here: questions and pairs have no time."""
+    """One context in memory: teach, solve, ask. Nothing ages, because questions and pairs have no time
+    here."""
 
     def __init__(
         self,
@@ -93,16 +102,16 @@ class Evaluation:
         self._statistics = Statistics(self._memory.features.size, settings.device)
         self._offset = 0
         self.put_aside: list[TextEvent] = []
-        """What was not taught because it embeds to zero, as ingest would put it aside."""
+        """Texts that embed to zero. They are not taught: ingest would put them aside, too."""
 
     @property
     def rows(self) -> int:
-        """Entries taught."""
+        """How many entries were taught."""
         return sum(self._memory.rows().values())
 
     def teach(self, events: Sequence[TextEvent]) -> None:
-        """Add entries to the context and pairs to the statistics."""
-        vectors = self._embedder.embed([event.text for event in events])
+        """Add entries to the context, and pairs to the statistics."""
+        vectors = self._embedder.embed([event.text for event in events])  # (len(events), dimension) int16
         known = [row for row in range(len(events)) if vectors[row].any()]
         self.put_aside += [event for row, event in enumerate(events) if not vectors[row].any()]
         entries = [self._entry(events[row]) for row in known]
@@ -110,15 +119,14 @@ class Evaluation:
             return
         batch = Batch(0, self._offset - 1, entries, vectors[known])
         self._memory.append(batch)
-        for mine, answers, weights in pairs([batch]).values():
-            self._statistics.add(self._memory.features(mine), answers, weights)
+        for rows, answers, copies in pairs([batch]).values():
+            self._statistics.add(self._memory.features(rows), answers, copies)
 
     def solve(self) -> list[str]:
-        """Weights from all pairs so far; returns why they are not used, which is empty where they are."""
+        """Solve for weights from all pairs so far. Returns why they are not used; empty if they are."""
         if not self._statistics.count:
             return ["no pairs: no text has an answer other than itself"]
-        s = self._settings
-        weights = solve(self._statistics, s.ridge, s.device)
+        weights = solve(self._statistics, self._settings.ridge, self._settings.device)
         if reasons := gate(weights):
             return reasons
         features = self._memory.features.identity
@@ -128,7 +136,7 @@ class Evaluation:
         return []
 
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
-        """Rank the answers to each question (its `answer` is the expected one)."""
+        """Rank the answers to each question. The `answer` of a question is the expected one."""
         texts = [question.text for question in questions]
         context = self._memory.context(CONTEXT)
         rankings = ranked(texts, context.nearest(self._embedder.embed(texts)), context.index)
@@ -138,7 +146,7 @@ class Evaluation:
         ]
 
     def time(self, questions: Sequence[TextEvent]) -> list[float]:
-        """Seconds for each question asked alone, embedding included."""
+        """How many seconds each question takes if it is asked alone, embedding included."""
         seconds = []
         for question in questions:
             started = time.perf_counter()
@@ -147,14 +155,14 @@ class Evaluation:
         return seconds
 
     def _entry(self, event: TextEvent) -> Entry:
-        weight = event.weight or 1
-        entry = Entry(self._offset, 0, CONTEXT, event.text, event.answer, event.metadata, weight)
+        copies = event.weight or 1
+        entry = Entry(self._offset, 0, CONTEXT, event.text, event.answer, event.metadata, copies)
         self._offset += 1
         return entry
 
 
 def in_blocks(events: Sequence[TextEvent], size: int) -> Iterable[Sequence[TextEvent]]:
-    """Consecutive blocks of at most `size`."""
+    """Consecutive blocks of at most `size` events."""
     return (events[first : first + size] for first in range(0, len(events), size))
 
 
