@@ -20,6 +20,9 @@ from hurnet.adapters.embedders.use import UniversalSentenceEncoder
 from hurnet.core.grid import SCALE, zero_rows
 from hurnet.errors import ConfigurationError
 from hurnet.ports import Embedder
+from hurnet.settings.checks import problems
+from hurnet.settings.process import EmbedderSettings
+from hurnet.settings.settings import Settings
 
 KNOWN = [
     [-5056, 2528, 0, -10112, 10112, 0, 2528, -5056],
@@ -198,6 +201,24 @@ def test_joined_parts_have_equal_weight_and_stand_in_for_an_empty_one() -> None:
 def test_unknown_names_are_refused_clearly(name: str) -> None:
     with pytest.raises(ConfigurationError):
         load(name)
+
+
+def loads(name: str) -> bool:
+    try:
+        load(name)
+    except ConfigurationError as error:
+        return "unknown embedder" not in str(error)
+    return True
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hash", "hash7", "hash007", "hash99999999", "use", "used", "st:", "st:no", "hash8 + use", "+"],
+)
+def test_the_settings_accept_the_names_that_embedders_have(name: str) -> None:
+    asked = Settings(embedder=EmbedderSettings(name=name))
+    refused = any("HURNET_EMBEDDER_NAME" in line for line in problems(asked))
+    assert refused != loads(name)
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

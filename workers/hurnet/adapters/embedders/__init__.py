@@ -1,24 +1,37 @@
-"""Embedders by name: `hash` or `hash512` (spelling), `use` (meaning), `st:MODEL` (any sentence-transformers
-model: a folder, a package that ships one, or one already in the local cache), and any of them joined with
-`+`.
+"""Embedders by name. One of them makes all vectors of a store, for as long as the store lives.
 
-A new embedder is a class with `identity` and `embed` (hurnet/ports.py) and a line in `_single`.
+    name           class                          what it sees of a text
+    hash, hashN    HashedText                     its spelling, in N coordinates (512)
+    use            UniversalSentenceEncoder       its meaning, in 16 languages
+    st:MODEL       SentenceTransformerEmbedder    what a sentence-transformers model on this machine sees
+    a+b            Joined                         what a and b see, with equal weight
+
+To add an embedder:
+
+1. Write its class in a file of this folder: `identity` and `embed`, as hurnet/ports/embedder.py says. A
+   text in which it knows nothing gets a row of zeros; ingest puts that text aside
+   (hurnet/ingest/intake.py).
+2. Add a line to `EMBEDDERS` below: the pattern of its name, and a function that makes it.
+3. Let the settings accept that pattern: `_check_embedder` in hurnet/settings/checks.py. The settings can't
+   import adapters, so it stands there once more; a test holds the two together.
+4. Add its name to `NAMES` in tests/unit/test_embedders.py: that tests what every embedder must keep.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from hurnet.errors import ConfigurationError
 from hurnet.ports import Embedder
 
 DEFAULT = "use+hash512"
-_DEFAULT_HASH = 512
+_DEFAULT_DIMENSION = 512  # of `hash`
 
 
 def load(name: str = DEFAULT) -> Embedder:
-    """The embedder of that name; joined ones have equal weight. Raises ConfigurationError for an unknown
-    name, a missing package or a missing model."""
+    """The embedder of that name. Raises `ConfigurationError` for an unknown name, a missing package or a
+    missing model."""
     from hurnet.adapters.embedders.joined import Joined
 
     parts = [_single(part.strip()) for part in name.split("+")]
@@ -26,16 +39,36 @@ def load(name: str = DEFAULT) -> Embedder:
 
 
 def _single(name: str) -> Embedder:
-    if match := re.fullmatch(r"hash([1-9]\d{0,4})?", name):
-        from hurnet.adapters.embedders.hashing import HashedText
-
-        return HashedText(int(match[1] or _DEFAULT_HASH))
-    if name == "use":
-        from hurnet.adapters.embedders.use import UniversalSentenceEncoder
-
-        return UniversalSentenceEncoder()
-    if name.startswith("st:") and len(name) > len("st:"):
-        from hurnet.adapters.embedders.sentence_transformer import SentenceTransformerEmbedder
-
-        return SentenceTransformerEmbedder(name.removeprefix("st:"))
+    for pattern, make in EMBEDDERS.items():
+        if match := re.fullmatch(pattern, name):
+            return make(*match.groups())
     raise ConfigurationError(f"unknown embedder {name!r}: hashN, use, st:MODEL, or several joined with +")
+
+
+# Each class is imported only when it is asked for: models and their packages take seconds to load.
+
+
+def _hash(dimension: str | None) -> Embedder:
+    from hurnet.adapters.embedders.hashing import HashedText
+
+    return HashedText(int(dimension or _DEFAULT_DIMENSION))
+
+
+def _use() -> Embedder:
+    from hurnet.adapters.embedders.use import UniversalSentenceEncoder
+
+    return UniversalSentenceEncoder()
+
+
+def _sentence_transformer(model: str) -> Embedder:
+    from hurnet.adapters.embedders.sentence_transformer import SentenceTransformerEmbedder
+
+    return SentenceTransformerEmbedder(model)
+
+
+EMBEDDERS: Mapping[str, Callable[..., Embedder]] = {
+    r"hash([1-9][0-9]{0,4})?": _hash,
+    r"use": _use,
+    r"st:(.+)": _sentence_transformer,
+}
+"""Who makes the embedder whose name matches the pattern. The pattern's groups are the arguments."""

@@ -1,10 +1,21 @@
 """Hashed words and character n-grams: the spelling of a text, in any script, without a model.
 
-Every feature falls into one coordinate with a sign, both from a fixed tabulation hash, so that dot products
-keep their expectation (Weinberger et al., "CpuFeature hashing for large scale multitask learning", 2009).
-Counts are integers, so a text's row depends on nothing but the text. Shared n-grams make it robust to typos
-and, since alphabets are transliterated, to accents. What transliteration loses, each word says in a feature
-of its own: its letters as they are written, and the signs that belong to it (C++, -5)."""
+Each word, and each run of 2, 3 or 4 characters, is a *feature*. A hash of the feature picks one coordinate
+and a sign, and the feature adds that sign there. With 8 coordinates:
+
+    text        "On!"
+    spelling    " on "
+    features    " o" "on" "n "    " on" "on "    " on "    and the word "on"
+    counts      [-2, 0, -1, 0, 2, -1, -1, 0]    two of the seven fell into coordinate 0, both with sign -
+    row         counts / |counts|, on the grid
+
+Two texts share the features that are spelt alike, and the signs make what collides by chance cancel out on
+average, so the cosine keeps its expectation (Weinberger et al., "Feature hashing for large scale multitask
+learning", 2009). A typo changes only the few n-grams that it touches. Alphabets are transliterated, so
+accents matter little; what is lost by that, each word says in one more feature: its letters as they are
+written, and the signs that belong to it (C++, -5). Counts are integers, so a row depends on nothing but its
+text.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,12 +34,12 @@ from hurnet.core.reading import lowered, readable
 from hurnet.core.stored.batch import EmbedderIdentity, Vectors
 from hurnet.core.words import NUKTA, is_picture, is_run, letters, pieces, signs_last
 
-_REVISION = 2  # of the features and their hash: raise it with any change that can move a coordinate
+_REVISION = 2  # raise it with any change of features or hash that can move a coordinate
 _SEED = 20  # of the tables; part of the fingerprint
 _GRAMS = (2, 3, 4)  # lengths of character n-grams
-_TABLES = 64  # positions inside a word that have a table of their own; longer words start over
-_BATCH_LETTERS = 1 << 14  # bounds the working set; the rows do not depend on it
-_HIGH = 2  # tables for the second and third byte of a code point
+_WORD_TABLES = 64  # one for each place in a word; longer words start over
+_HIGH_TABLES = 2  # for the second and third byte of a code point
+_BATCH_LETTERS = 1 << 14  # bounds the memory in use; the rows do not depend on it
 _SPACE = 32
 
 Integers = NDArray[np.int64]
@@ -37,8 +48,8 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """A text as it is hashed: its words between single spaces, a space around, and `exact`: likewise those
-    that are written otherwise than it says there."""
+    """A text as it is hashed: its words with a space around each. `exact` holds, in the same way, the words
+    that are written otherwise than `text` says, as they are written."""
 
     text: str
     exact: str = ""
@@ -51,64 +62,76 @@ class HashedText:
         if dimension < 1:
             raise ValueError(f"a hashed embedding needs at least one dimension, not {dimension}")
         self._dimension = dimension
-        raw = np.random.Philox(key=_SEED).random_raw((len(_GRAMS) + _TABLES + _HIGH) * 256)
+        # Tabulation hashing: a random number for each byte at each place, and the hash is made of these.
+        raw = np.random.Philox(key=_SEED).random_raw((len(_GRAMS) + _WORD_TABLES + _HIGH_TABLES) * 256)
         tables = raw.astype(np.uint64).reshape(-1, 256)
-        tables[-_HIGH:, 0] = 0  # what ASCII has above its lowest byte changes nothing
-        self._gram_tables, self._word_tables = tables[: len(_GRAMS)], tables[len(_GRAMS) : -_HIGH]
-        self._high_tables = tables[-_HIGH:]
+        tables[-_HIGH_TABLES:, 0] = 0  # ASCII has nothing above the lowest byte, and needs no look-up there
+        self._gram_tables = tables[: len(_GRAMS)]  # (3, 256)
+        self._word_tables = tables[len(_GRAMS) : -_HIGH_TABLES]  # (64, 256)
+        self._high_tables = tables[-_HIGH_TABLES:]  # (2, 256)
         self.identity = EmbedderIdentity(f"hash{dimension}", self._fingerprint(tables), dimension)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Grid rows (n, dimension); a zero row for a text in which nothing can be seen."""
-        out = np.zeros((len(texts), self._dimension), dtype=np.int16)
+        """Rows on the grid (len(texts), dimension) int16; a zero row for a text in which nothing can be
+        seen."""
+        rows = np.zeros((len(texts), self._dimension), dtype=np.int16)
         for first, batch in _batches([spelling(text) for text in texts]):
-            out[first : first + len(batch)] = snap(self._counts(batch))
-        return out
+            rows[first : first + len(batch)] = snap(self._counts(batch))
+        return rows
 
-    def _counts(self, texts: list[Spelling]) -> NDArray[np.float64]:
-        """Signed feature counts (n, dimension)."""
-        found = list(self._features([text.text for text in texts], _GRAMS))
-        if any(text.exact for text in texts):
-            found += self._features([text.exact for text in texts], ())
-        hashes, owner = (np.concatenate(column) for column in zip(*found, strict=True))
+    def _counts(self, spellings: list[Spelling]) -> NDArray[np.float64]:
+        """Signed feature counts (len(spellings), dimension)."""
+        features = list(self._features([each.text for each in spellings], _GRAMS))
+        if any(each.exact for each in spellings):
+            features += self._features([each.exact for each in spellings], ())
+        hashes, text_of = (np.concatenate(column) for column in zip(*features, strict=True))  # (features,)
         mixed = _mix(hashes)
         # The upper 32 bits times the dimension, shifted down: even over the coordinates, and no division.
-        place = ((mixed >> np.uint64(32)) * np.uint64(self._dimension)) >> np.uint64(32)
-        cell = owner * self._dimension + place.astype(np.int64)
+        coordinate = ((mixed >> np.uint64(32)) * np.uint64(self._dimension)) >> np.uint64(32)
+        cell = text_of * self._dimension + coordinate.astype(np.int64)
         sign = (mixed & np.uint64(1)).astype(np.float64) * 2 - 1
-        counts = np.bincount(cell, weights=sign, minlength=len(texts) * self._dimension).astype(np.float64)
-        return counts.reshape(len(texts), self._dimension)
+        size = len(spellings) * self._dimension
+        counts = np.bincount(cell, weights=sign, minlength=size).astype(np.float64)
+        return counts.reshape(len(spellings), self._dimension)
 
     def _features(self, texts: list[str], grams: Sequence[int]) -> Iterator[tuple[Hashes, Integers]]:
-        """(hashes, numbers of their texts) of each kind of feature: n-grams of each length, words."""
-        low, high = self._letters("".join(texts))
-        owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-        for kind, length in enumerate(grams):
-            at = np.arange(max(0, len(low) - length + 1))
-            at = at[owner[at] == owner[at + length - 1]]
-            values = self._gram_tables[kind][low] if high is None else self._gram_tables[kind][low] ^ high
-            hashes = np.zeros(len(at), dtype=np.uint64)
-            for k in range(length):
-                hashes += np.left_shift(values[at + k], np.uint64(k)) * np.uint64(2 * k + 1)
-            yield hashes, owner[at]
-        letter = low != _SPACE if high is None else (low != _SPACE) | (high != 0)
-        starts = np.flatnonzero(letter & np.append(True, ~letter[:-1])[: len(letter)])
-        inside = np.flatnonzero(letter)
-        word = np.searchsorted(starts, inside, side="right") - 1
-        place = (inside - starts[word]) % _TABLES
-        parts = np.zeros(len(low), dtype=np.uint64)
-        parts[inside] = self._word_tables[place, low[inside]]
-        if high is not None:
-            parts[inside] ^= high[inside] * (2 * place.astype(np.uint64) + np.uint64(1))
-        if len(starts):
-            yield np.add.reduceat(parts, starts), owner[starts]
+        """The features of all texts, one kind after another: n-grams of each length, then words. Each kind is
+        (hashes, the numbers of the texts they are of)."""
+        low, high = self._letters("".join(texts))  # (letters,) each, of all texts in a row
+        text_of = np.repeat(np.arange(len(texts)), [len(text) for text in texts])  # (letters,)
+        for table, length in zip(self._gram_tables, grams, strict=False):
+            starts = np.arange(max(0, len(low) - length + 1))
+            starts = starts[text_of[starts] == text_of[starts + length - 1]]  # all of one text
+            letters = table[low] if high is None else table[low] ^ high
+            yield _gram_hashes(letters, starts, length), text_of[starts]
+        if len(starts := self._word_starts(low, high)):
+            yield self._word_hashes(low, high, starts), text_of[starts]
 
     def _letters(self, text: str) -> tuple[NDArray[np.uint8], Hashes | None]:
-        """The lowest byte of each code point, and a hash of the others, which is 0 where they are."""
+        """The lowest byte of each code point, and a hash of its upper bytes: 0 if these are 0, and None if
+        that is so of all."""
         if text.isascii():
             return np.frombuffer(text.encode("ascii"), np.uint8), None
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint8).reshape(-1, 4)
-        return codes[:, 0], self._high_tables[0][codes[:, 1]] ^ self._high_tables[1][codes[:, 2]]
+        code_points = np.frombuffer(text.encode("utf-32-le"), np.uint8).reshape(-1, 4)  # (letters, 4 bytes)
+        second, third = code_points[:, 1], code_points[:, 2]
+        return code_points[:, 0], self._high_tables[0][second] ^ self._high_tables[1][third]
+
+    def _word_starts(self, low: NDArray[np.uint8], high: Hashes | None) -> Integers:
+        is_letter = _is_letter(low, high)
+        after_space = np.append(True, ~is_letter[:-1])[: len(is_letter)]
+        return np.flatnonzero(is_letter & after_space)
+
+    def _word_hashes(self, low: NDArray[np.uint8], high: Hashes | None, starts: Integers) -> Hashes:
+        """A hash for each word (words,): the sum of one number per letter, which depends on its place."""
+        inside = np.flatnonzero(_is_letter(low, high))  # (letters of words,)
+        word = np.searchsorted(starts, inside, side="right") - 1  # (letters of words,)
+        place = (inside - starts[word]) % _WORD_TABLES
+        numbers = np.zeros(len(low), dtype=np.uint64)  # a space adds nothing
+        numbers[inside] = self._word_tables[place, low[inside]]
+        if high is not None:
+            numbers[inside] ^= high[inside] * (2 * place.astype(np.uint64) + np.uint64(1))
+        sums: Hashes = np.add.reduceat(numbers, starts)  # from each start to the next
+        return sums
 
     def _fingerprint(self, tables: Hashes) -> str:
         version = metadata.version("unidecode")
@@ -116,17 +139,34 @@ class HashedText:
         return sha256(plan.encode() + tables.astype("<u8").tobytes()).hexdigest()
 
 
+def _gram_hashes(letters: Hashes, starts: Integers, length: int) -> Hashes:
+    """A hash for each n-gram (len(starts),). What a letter adds depends on its place in the n-gram: "on" is
+    not "no"."""
+    hashes = np.zeros(len(starts), dtype=np.uint64)
+    for place in range(length):
+        numbers = np.left_shift(letters[starts + place], np.uint64(place))
+        hashes += numbers * np.uint64(2 * place + 1)
+    return hashes
+
+
+def _is_letter(low: NDArray[np.uint8], high: Hashes | None) -> NDArray[np.bool_]:
+    """Whether each is part of a word: anything but a space, whose upper bytes are 0 too."""
+    is_letter: NDArray[np.bool_] = low != _SPACE
+    return is_letter if high is None else is_letter | (high != 0)
+
+
 def spelling(text: str) -> Spelling:
-    """Words of letters and digits, without case, and alphabets transliterated to ASCII. A text without any,
-    such as punctuation alone, is taken as it stands."""
+    """The words of a text: letters and digits, without case, alphabets transliterated to ASCII. A text
+    without any letters or digits, such as punctuation alone, is taken as it stands."""
     clean = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
     if clean.isascii() and not _SIGNED.search(clean):
-        found, exact = clean.lower().translate(_TO_WORDS).split(), []
+        plain, exact = clean.lower().translate(_TO_WORDS).split(), []
     else:
         clean = lowered(readable(clean)).replace("°", "deg")  # a unit, said in letters as others are
-        spelt = [(_kept if len(piece) <= _MOST_KEPT else _spelt)(piece) for piece in pieces(clean)]
-        found, exact = [a for a, _ in spelt if a], [b for _, b in spelt if b]
-    return Spelling(_spaced(found or clean.split()), _spaced(exact))
+        spelt = [(_kept if len(piece) <= _KEPT_LETTERS_MAX else _spelt)(piece) for piece in pieces(clean)]
+        plain = [plain_piece for plain_piece, _ in spelt if plain_piece]
+        exact = [exact_piece for _, exact_piece in spelt if exact_piece]
+    return Spelling(_spaced(plain or clean.split()), _spaced(exact))
 
 
 def _spaced(words: Sequence[str]) -> str:
@@ -134,31 +174,33 @@ def _spaced(words: Sequence[str]) -> str:
 
 
 def _spelt(piece: str) -> tuple[str, str]:
-    """A piece of a text (words.py) in the first part of a `Spelling`, and what of it the second must say."""
+    """What a piece of a text (core/words.py) adds to `Spelling.text`, and to `Spelling.exact` if that says
+    less."""
     if is_picture(piece):
-        plain = _COLOURS.sub("", piece)
+        plain = _COLOURS.sub("", piece)  # a thumb of any skin colour is a thumb, and also itself
         return plain, piece if piece != plain else ""
-    if is_run(piece):
+    if is_run(piece):  # a script without spaces between its words
         return piece.translate(_TO_HIRAGANA), " ".join(letters(piece))
     exact = signs_last(piece)
     plain = _NO_LETTERS.sub(" ", exact)
     if _ALPHABETIC.fullmatch(plain):
         plain = unidecode(plain.replace("ё", "е"), errors="ignore").lower().translate(_TO_WORDS)
-    else:
+    else:  # other scripts stay as they are: unidecode would make the same letters of different words
         plain = "".join(letter for letter in normalize("NFD", plain) if combining(letter) != NUKTA)
     plain = " ".join(plain.split())
     return plain, exact if normalize("NFC", plain) not in (exact, exact.strip("_")) else ""
 
 
 _kept = lru_cache(maxsize=1 << 16)(_spelt)
-_MOST_KEPT = 64  # characters of a piece that is spelt once and remembered
-_SIGNED = re.compile(r"[#@&^$+<=>]|(?<!\w)-(?=\d)")
+_KEPT_LETTERS_MAX = 64  # a longer piece is hardly a word, would come again seldom, and takes memory
+_SIGNED = re.compile(r"[#@&^$+<=>]|(?<!\w)-(?=\d)")  # ASCII that needs more than to be lowered and split
 _NO_LETTERS = re.compile(r"[_#@&§^+<=>±×÷\-\u0024\u00a2-\u00a5\u058f\u060b\u20a0-\u20cf]+")
 _ALPHABETIC = re.compile(
     "[\u0000-\u058f\u10a0-\u10ff\u1c90-\u1cbf\u1e00-\u1fff\u2c60-\u2c7f\ua640-\ua69f\ua720-\ua7ff]*"
 )
 _COLOURS = re.compile("(?<=.)[\U0001f3fb-\U0001f3ff]")
 _TO_WORDS = {i: " " for i in range(128) if not chr(i).isalnum()}
+# Katakana, so that both ways to write a Japanese word share their features.
 _TO_HIRAGANA = {i: i - 0x60 for i in range(0x30A1, 0x30F7)}
 
 
@@ -169,13 +211,13 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def _batches(texts: list[Spelling]) -> Iterator[tuple[int, list[Spelling]]]:
-    """Consecutive texts of about _BATCH_LETTERS together, with the index of the first."""
+def _batches(spellings: list[Spelling]) -> Iterator[tuple[int, list[Spelling]]]:
+    """Consecutive spellings of about `_BATCH_LETTERS` together, with the number of the first of them."""
     first = size = 0
-    for i, text in enumerate(texts):
-        if size and size + len(text.text) > _BATCH_LETTERS:
-            yield first, texts[first:i]
-            first, size = i, 0
-        size += len(text.text)
-    if first < len(texts):
-        yield first, texts[first:]
+    for number, each in enumerate(spellings):
+        if size and size + len(each.text) > _BATCH_LETTERS:
+            yield first, spellings[first:number]
+            first, size = number, 0
+        size += len(each.text)
+    if first < len(spellings):
+        yield first, spellings[first:]
