@@ -28,8 +28,8 @@ from hurnet.core.index.index import ContextIndex
 from hurnet.core.native import search as kernels
 from hurnet.core.stored.batch import Batch, Vectors, joined
 from hurnet.local import ValkeyServer
+from hurnet.responder.following import READ_BATCHES
 from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.responder.responder import READ_BATCHES
 from hurnet.settings.settings import IngestSettings, RedisSettings
 from tests.benchmarks._fill import CONTEXT, Taught, appended
 from tests.benchmarks._report import Report

@@ -76,6 +76,7 @@ def test_an_answer_fits_when_one_candidate_is_as_large_as_can_be(monkeypatch: py
     watermarks = {p: 2**62 for p in range(30_000)}
     monkeypatch.setattr(responder._memory, "watermarks", lambda: watermarks)
     world.ask(Query(text=chr(0x10000) * MAX_TEXT, top_k=100))
+    responder._read()
     responder._answer()
     answer = only(world.answers())
     assert answer.outcome == "answered"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hurnet.core.stored.batch import NOTHING
-from hurnet.responder import responder as responder_module
+from hurnet.responder import weights_in_force
 from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
 from tests.memory.redis import Data, MemoryRedis
@@ -95,7 +95,7 @@ def test_a_solver_saves_again_what_was_lost_of_its_checkpoint(monkeypatch: pytes
 
 
 def test_a_responder_takes_other_weights_of_the_same_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responder_module, "WEIGHTS_INTERVAL_S", 0.0)
+    monkeypatch.setattr(weights_in_force, "WEIGHTS_INTERVAL_S", 0.0)
     world = responding.World()
     world.teach(*responding.PAIRS)
     world.solve()

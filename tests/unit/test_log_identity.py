@@ -185,7 +185,7 @@ def test_an_anchor_tells_every_part_of_a_record() -> None:
 def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither from another cluster's context, nor once the topic was made anew: watermarks of clients
     are then of other offsets than those in the context."""
-    monkeypatch.setattr("hurnet.responder.responder.LOG_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet.responder.following.LOG_INTERVAL_S", 0.0)
     for change in ("cluster", "topic"):
         world = responding.World()
         world.kafka.create("texts", partitions=2)

@@ -15,7 +15,7 @@ from hurnet.errors import TransientError
 from hurnet.ingest import ingest as ingest_module
 from hurnet.ports import Outgoing
 from hurnet.responder import backlog as backlog_module
-from hurnet.responder import responder as responder_module
+from hurnet.responder import following
 from hurnet.responder.backlog import Backlog
 from hurnet.responder.loaded_contexts import LoadedContexts
 from hurnet.solver import solver as solver_module
@@ -282,7 +282,7 @@ def test_a_drop_of_what_never_was_is_recorded_without_effect() -> None:
 def test_a_responder_answers_between_two_pieces_of_a_deletion_and_is_ready_all_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(responder_module, "TAKE_IN_S", 0.0)
+    monkeypatch.setattr(following, "TAKE_IN_S", 0.0)
     world = asked.World()
     world.teach(*[(f"text number {i}", "a") for i in range(ROWS)])
     responder = world.responder()
