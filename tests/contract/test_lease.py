@@ -43,8 +43,8 @@ def test_of_many_exactly_one_gets_it(stores: Stores) -> None:
 
 
 def test_a_lease_is_kept_while_one_piece_of_work_takes_longer(stores: Stores) -> None:
-    first = Leading(stores.leases(), "solver", "a", lease=0.6, patience=60)
-    second = Leading(stores.leases(), "solver", "b", lease=0.6, patience=60)
+    first = Leading(stores.leases(), "solver", "a", lease_s=0.6, patience_s=60)
+    second = Leading(stores.leases(), "solver", "b", lease_s=0.6, patience_s=60)
     assert first.leads()
     with first.at_work():
         until = time.monotonic() + 2

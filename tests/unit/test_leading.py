@@ -16,10 +16,10 @@ from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import NOTHING, Batch
 from hurnet.errors import Superseded, TransientError
 from hurnet.ports import Checkpoint, PublishedWeights
-from hurnet.solver import publishing
+from hurnet.solver import portions, publishing
 from hurnet.solver import solver as solver_module
 from hurnet.solver.leading import Leading
-from hurnet.solver.portions import in_turn, split
+from hurnet.solver.portions import interleaved, split
 from hurnet.solver.solver import Solver
 from hurnet.solver.unsolved import Unsolved
 from tests.memory.lease_store import MemoryLeaseStore
@@ -169,7 +169,7 @@ def test_two_solvers_don_t_take_the_role_from_each_other(monkeypatch: pytest.Mon
 
 
 def test_a_step_solves_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver_module, "TURN_S", 0.05)
+    monkeypatch.setattr(portions, "STEP_S", 0.05)
     world = of_many_contexts(6)
     solver = world.solver(interval=0)
     with slow_solves(monkeypatch, 0.06) as published:
@@ -180,7 +180,7 @@ def test_a_step_solves_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_solvers_that_don_t_live_long_get_through_all_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each publishes two of them and is killed."""
-    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
+    monkeypatch.setattr(portions, "STEP_S", 0.0)
     world = of_many_contexts(6)
     for _ in range(6):
         world.redis.data.leases.clear()
@@ -193,8 +193,8 @@ def test_solvers_that_don_t_live_long_get_through_all_contexts(monkeypatch: pyte
 
 
 def test_a_step_folds_in_for_a_bounded_time_and_forgets_no_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
-    monkeypatch.setattr(solver_module, "PART_ROWS", 1)
+    monkeypatch.setattr(portions, "STEP_S", 0.0)
+    monkeypatch.setattr(portions, "PORTION_ROWS", 1)
     world = World()
     for first in range(0, 40, 4):
         world.append(*pairs(first, first + 2), partition=0)
@@ -202,26 +202,26 @@ def test_a_step_folds_in_for_a_bounded_time_and_forgets_no_shard(monkeypatch: py
     solver = world.solver(interval=3600)
     for step in range(1, 21):
         solver.step()
-        assert solver._checkpoint is not None
-        assert solver._checkpoint.statistics["default"].count == 2 * step
-        rows = [shard.rows for shard in solver._checkpoint.shards.values()]
+        assert solver._tenure is not None
+        assert solver._tenure.checkpoint.statistics["default"].count == 2 * step
+        rows = [shard.rows for shard in solver._tenure.checkpoint.shards.values()]
         assert max(rows) - min([*rows, 0] if len(rows) == 1 else rows) <= 2
-    assert solver._checkpoint is not None
-    assert solver._checkpoint.statistics["default"].digest() == world.clean().digest()
+    assert solver._tenure is not None
+    assert solver._tenure.checkpoint.statistics["default"].digest() == world.clean().digest()
 
 
 def test_what_was_read_and_not_folded_in_is_read_again_after_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
-    monkeypatch.setattr(solver_module, "PART_ROWS", 1)
+    monkeypatch.setattr(portions, "STEP_S", 0.0)
+    monkeypatch.setattr(portions, "PORTION_ROWS", 1)
     world = World()
     for first in range(0, 20, 2):
         world.append(*pairs(first, first + 2))
     solver = world.solver(interval=3600)
     for step in range(40):
         if step % 5 == 3:
-            solver._checkpoint = None  # as after a reply that was lost
+            solver._tenure = None  # as after a reply that was lost
         solver.step()
     assert world.redis.data.checkpoint.statistics["default"].digest() == world.clean().digest()
 
@@ -270,7 +270,7 @@ def with_store(solver: Solver, weights: MemoryWeightsStore) -> Solver:
 
 
 def test_the_queue_is_fair_and_counts_pairs() -> None:
-    queue = Unsolved(interval=3600, rows=10)
+    queue = Unsolved(interval_s=3600, pairs_enough=10)
     queue.begin(["b", "a", "new"], {"a": 7, "b": 3})
     assert queue.due() is None
     queue.note("a", 6)
@@ -281,7 +281,7 @@ def test_the_queue_is_fair_and_counts_pairs() -> None:
     assert queue.due() is None
     queue.note("late", 3)
     order = []
-    queue = Unsolved(interval=0, rows=10)
+    queue = Unsolved(interval_s=0, pairs_enough=10)
     queue.begin(["b", "a"], {"a": 7, "b": 3})
     for _ in range(4):
         context = queue.due()
@@ -299,10 +299,10 @@ def test_batches_are_taken_in_turn_and_in_parts() -> None:
         for _ in range(count):
             world.append(*pairs(0, 2), partition=partition)
     batches: list[Batch] = list(world.store.tail({}, 9).batches)
-    turns = [batch.partition for batch in in_turn(batches)]
+    turns = [batch.partition for batch in interleaved(batches)]
     assert turns[:5] == [0, 1, 2, 0, 2]
     per_shard: dict[int, int] = dict.fromkeys(range(3), NOTHING)
-    for batch in in_turn(batches):
+    for batch in interleaved(batches):
         assert batch.watermark > per_shard[batch.partition]
         per_shard[batch.partition] = batch.watermark
     assert [len(part) for part in split(batches, 4)] == [2, len(batches) - 2]

@@ -18,6 +18,7 @@ from hurnet.responder import backlog as backlog_module
 from hurnet.responder import following
 from hurnet.responder.backlog import Backlog
 from hurnet.responder.loaded_contexts import LoadedContexts
+from hurnet.solver import portions
 from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
 from tests.memory import shard as shard_module
@@ -34,7 +35,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three entries, and time for one of them in each step."""
     monkeypatch.setattr(shard_module, "MOST_TARGETS", 3)
     monkeypatch.setattr(ingest_module, "DELETION_S", 0.0)
-    monkeypatch.setattr(solver_module, "TURN_S", 0.0)
+    monkeypatch.setattr(portions, "STEP_S", 0.0)
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
     monkeypatch.setattr(backlog_module, "PIECE_ROWS", 2)
 
@@ -104,7 +105,7 @@ def test_the_solver_takes_out_a_part_a_step_and_saves_nothing_in_between() -> No
 
 
 def test_what_is_deleted_and_not_erased_yet_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver_module, "READ_BATCHES", 1)
+    monkeypatch.setattr(portions, "READ_BATCHES", 1)
     world = taught()
     tombstone(world)
     turn(world.ingest(), 60)

@@ -17,6 +17,7 @@ from hurnet.errors import Superseded, TransientError
 from hurnet.ingest.ingest import Ingest
 from hurnet.metrics import Metrics
 from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
+from hurnet.solver import portions
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
@@ -29,7 +30,7 @@ from tests.worlds.deleting import CONTEXTS, DIMENSION, EMBEDDER, LosesSaves, Wor
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-    monkeypatch.setattr(solver_module, "READ_BATCHES", 1)
+    monkeypatch.setattr(portions, "READ_BATCHES", 1)
 
 
 class Kind(NamedTuple):

@@ -19,7 +19,7 @@ from hurnet.core.stored.batch import NOTHING
 from hurnet.errors import ConfigurationError, Superseded
 from hurnet.metrics import Metrics
 from hurnet.settings.settings import Settings
-from hurnet.solver import publishing
+from hurnet.solver import portions, publishing
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
@@ -219,7 +219,7 @@ def test_a_solver_that_was_taken_over_from_must_stop() -> None:
 
 
 def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver_module, "READ_BATCHES", 1)
+    monkeypatch.setattr(portions, "READ_BATCHES", 1)
     world = World()
     for first in (0, 5, 10):
         world.append(*pairs(first, first + 5))

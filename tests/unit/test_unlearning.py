@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hurnet.solver import portions
 from hurnet.solver import solver as solver_module
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.weights_store import MemoryWeightsStore
@@ -21,7 +22,7 @@ from tests.worlds.deleting import (
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-    monkeypatch.setattr(solver_module, "READ_BATCHES", 2)  # deletions and what they delete in other steps
+    monkeypatch.setattr(portions, "READ_BATCHES", 2)  # deletions and what they delete in other steps
 
 
 def test_by_key_all_earlier_entries_of_the_key_are_unlearned() -> None:

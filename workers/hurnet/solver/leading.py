@@ -1,9 +1,14 @@
-"""Leading: one solver works, others stand by until its lease lapses.
+"""Leading: one solver works, and the others stand by until its lease expires.
 
-A piece of work may take longer than the lease: a solve of thousands of dimensions, loading or saving a
-large checkpoint. So while one is in hand a thread renews the lease, and tells whoever watches the loop that
-it is at work. It does so for `patience` seconds at most since the work last got on: a solver that hangs loses
-its lease, and then its process.
+One portion of work may take longer than the lease: a solve of thousands of dimensions, or loading and saving
+a large checkpoint. So while the solver works, a thread renews the lease and tells the watchdog that it is
+alive:
+
+    solver     |-- step ------- solve (longer than the lease) ------- progress --|
+    thread       renew   renew   renew   renew   renew   renew   renew
+                                                 ^ after `patience_s` without progress it stops
+
+So a solver that hangs loses its lease, and then the watchdog ends its process.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from hurnet.ports import LeaseStore
 log = structlog.get_logger()
 
 BEAT_S = 5.0
-"""Longest between two signs of life."""
+"""Longest time between two signs of life."""
 
 
 class Leading:
@@ -33,26 +38,26 @@ class Leading:
         leases: LeaseStore,
         role: str,
         owner: str,
-        lease: float,
-        patience: float,
+        lease_s: float,
+        patience_s: float,
     ) -> None:
         self._leases = leases
         self._role = role
         self._owner = owner
-        self._lease = lease
-        self._patience = patience
+        self._lease_s = lease_s
+        self._patience_s = patience_s
         self.beat: Callable[[], None] = lambda: None
-        self._renewed_at = -math.inf
-        self._got_on_at = 0.0
+        self._renewed_at = -math.inf  # monotonic seconds, as the next
+        self._progress_at = 0.0
         self.holder = owner
         """Who leads, as far as known."""
 
     def leads(self) -> bool:
-        """Whether this worker is the one to work; renews the lease when a third of it is over."""
+        """Whether this worker is the one to work. Renews the lease if a third of it is over."""
         now = time.monotonic()
-        if self.holder == self._owner and now - self._renewed_at < self._lease / 3:
+        if self.holder == self._owner and now - self._renewed_at < self._lease_s / 3:
             return True
-        holder = self._leases.acquire(self._role, self._owner, self._lease)
+        holder = self._leases.acquire(self._role, self._owner, self._lease_s)
         if holder not in (self.holder, self._owner):
             log.warning("standing by: another worker leads", role=self._role, holder=holder)
         self.holder, self._renewed_at = holder, now
@@ -60,7 +65,7 @@ class Leading:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Within this the lease is kept, as long as the work gets on."""
+        """Within this the lease is renewed, as long as `note_progress` is called often enough."""
         done = threading.Event()
         self.note_progress()
         keeper = threading.Thread(target=self._keep, args=[done], name="lease", daemon=True)
@@ -69,20 +74,21 @@ class Leading:
             yield
         finally:
             done.set()
-            keeper.join()  # lest it take the lease again after `release`
+            # Wait for the thread: otherwise it might take the lease again after `release`.
+            keeper.join()
 
     def note_progress(self) -> None:
-        """A part of the work is done: patience begins anew."""
-        self._got_on_at = time.monotonic()
+        """A portion of the work is done: patience begins anew."""
+        self._progress_at = time.monotonic()
 
     def release(self) -> None:
-        """Let the next one lead at once."""
+        """Let another worker lead at once."""
         self._leases.release(self._role, self._owner)
         self._renewed_at = -math.inf
 
     def _keep(self, done: threading.Event) -> None:
-        while not done.wait(min(self._lease / 3, BEAT_S)):
-            if time.monotonic() - self._got_on_at > self._patience:
+        while not done.wait(min(self._lease_s / 3, BEAT_S)):
+            if time.monotonic() - self._progress_at > self._patience_s:
                 log.error("a piece of work takes too long: the lease is no longer renewed", role=self._role)
                 return
             self.beat()
@@ -90,11 +96,11 @@ class Leading:
                 return
 
     def _renewed(self) -> bool:
-        """False once another leads: then the next write will fail."""
+        """False once another worker leads: then the solver's next write will fail."""
         now = time.monotonic()
         try:
-            holder = self._leases.acquire(self._role, self._owner, self._lease)
-        except HurnetError as error:  # whoever is at work will meet it, too
+            holder = self._leases.acquire(self._role, self._owner, self._lease_s)
+        except HurnetError as error:  # the solver's own thread will meet it too, and handle it
             log.warning("the lease could not be renewed", role=self._role, error=str(error))
             return True
         if holder == self._owner:

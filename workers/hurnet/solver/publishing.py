@@ -1,4 +1,10 @@
-"""From statistics to weights in force: solve, pass the gate, and publish, or withdraw."""
+"""From statistics to weights in force.
+
+    statistics --combined--> one sum per context --solve--> P --gate--> version n + 1 in force
+        none left: withdraw                  fails, or the gate refuses: version n stays in force
+
+One context that can't be solved does not stop the others.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +28,29 @@ from hurnet.settings.settings import SolveSettings
 log = structlog.get_logger()
 
 FAILURES = ArithmeticError, ValueError, np.linalg.LinAlgError, RuntimeError, MemoryError
-"""Of one context's solve, by numpy, LAPACK or torch: its old weights stay, and the solver goes on."""
+"""What numpy, LAPACK or torch raise when they can't solve a context."""
 
 
 class Publisher:
-    """The solver's way to the responders."""
+    """Solves contexts and puts their weights in force."""
 
     def __init__(self, weights: WeightsStore, settings: SolveSettings, metrics: Metrics) -> None:
         self._weights = weights
         self._settings = settings
         self._metrics = metrics
 
-    def publish(self, checkpoint: Checkpoint, context: str, features: KernelMap) -> None:
-        """Solve a context. What fails, or the gate refuses, leaves the old weights in force; without any pair
-        left there are none."""
+    def publish(self, checkpoint: Checkpoint, context: str, kernel_map: KernelMap) -> None:
+        """Solve a context and publish its weights; withdraw those in force if it has no pairs left.
+
+        If the solve fails or the gate refuses its result, the weights in force stay. Raises what the weights
+        store raises.
+        """
         try:
-            self._try(checkpoint, context, features)
+            self._solve_and_publish(checkpoint, context, kernel_map)
         except FAILURES as error:
             self._refuse(context, [f"{type(error).__name__}: {error}"])
 
-    def _try(self, checkpoint: Checkpoint, context: str, features: KernelMap) -> None:
+    def _solve_and_publish(self, checkpoint: Checkpoint, context: str, kernel_map: KernelMap) -> None:
         started, window = time.perf_counter(), Window(self._settings.half_life_ms, checkpoint.pane)
         weights = self._solved(window, checkpoint.statistics, context)
         if weights is None:
@@ -53,14 +62,15 @@ class Publisher:
             self._refuse(context, reasons)
             return
         weights = window.in_force(weights)
-        figures = replace(weights.certificate, seconds=seconds, features=features.identity)
-        self._publish(checkpoint, context, replace(weights, certificate=figures))
+        certificate = replace(weights.certificate, seconds=seconds, features=kernel_map.identity)
+        self._put_in_force(checkpoint, context, replace(weights, certificate=certificate))
 
     def _solved(self, window: Window, statistics: Mapping[str, Statistics], context: str) -> Weights | None:
-        """In the units of the window; None without any pairs."""
+        """The weights in units of the window (`Window.unit`); None if there are no pairs."""
         settings, combined = self._settings, window.combined(statistics, context)
         if combined is None:
             return None
+        # Where pairs age, their counts are multiplied by the unit, and the ridge must keep its share.
         ridge = settings.ridge if settings.ridge == "gcv" else settings.ridge * window.unit
         return solve(combined, ridge, settings.device)
 
@@ -68,9 +78,9 @@ class Publisher:
         try:
             withdrawn = self._weights.weights(context) is None
         except Unreadable:
-            withdrawn = False
+            withdrawn = False  # something is in force, though nobody can read it
         if not withdrawn:
-            self._weights.withdraw(context, self._weights.versions().get(context, 0) + 1)
+            self._weights.withdraw(context, self._next_version(context))
             log.info("weights withdrawn: no pairs are left", context=context)
         self._metrics.no_weights_in_force(context)
 
@@ -78,23 +88,26 @@ class Publisher:
         self._metrics.weights_refused.labels(context).inc()
         log.error("weights refused; the old ones stay in force", context=context, reasons=reasons)
 
-    def _publish(self, checkpoint: Checkpoint, context: str, weights: Weights) -> None:
-        # Asked anew each time: a publication whose reply was lost may be in.
-        version = self._weights.versions().get(context, 0) + 1
+    def _next_version(self, context: str) -> int:
+        # Asked anew each time, because a publication whose reply was lost may be in.
+        return self._weights.versions().get(context, 0) + 1
+
+    def _put_in_force(self, checkpoint: Checkpoint, context: str, weights: Weights) -> None:
+        version = self._next_version(context)
         watermarks = {p: shard.watermark for p, shard in checkpoint.shards.items()}
         self._weights.publish(
             PublishedWeights(context, version, weights, watermarks, published_ms=int(time.time() * 1000))
         )
-        self._metrics.weights_in_force(context, version, time.time(), weights.certificate.as_dict())
-        c = weights.certificate
+        certificate = weights.certificate
+        self._metrics.weights_in_force(context, version, time.time(), certificate.as_dict())
         log.info(
             "weights published",
             context=context,
             version=version,
-            pairs=round(c.count, 2),
-            answers=c.answers,
-            ridge=c.ridge,
-            condition=round(c.condition, 1),
-            residual=round(c.residual, 4),
-            seconds=round(c.seconds, 3),
+            pairs=round(certificate.count, 2),
+            answers=certificate.answers,
+            ridge=certificate.ridge,
+            condition=round(certificate.condition, 1),
+            residual=round(certificate.residual, 4),
+            seconds=round(certificate.seconds, 3),
         )
