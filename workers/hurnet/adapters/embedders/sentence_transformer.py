@@ -1,10 +1,11 @@
-"""Any sentence-transformers model that is already on this machine: `st:MODEL` (extra
-`sentence-transformers`).
+"""Any sentence-transformers model that is on this machine: `st:MODEL`, with the extra
+`sentence-transformers`.
 
-Nothing is downloaded. Texts go through the model one at a time, as padding to a batch's longest text changes
-last bits: a text's row is the same in any batch on one machine with one version of torch. Other machines may
-differ by a grid step, unlike with `hash` and `use`. The fingerprint covers the model's files and the
-libraries' versions."""
+Nothing is downloaded. Texts go through the model one at a time, because padding to the longest text of a
+batch changes last bits. So a text's row is the same in any batch, on one machine with one version of torch.
+Another machine may differ by a step of the grid, unlike with `hash` and `use`. The fingerprint covers the
+model's files and the versions of the libraries.
+"""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -20,14 +21,13 @@ from hurnet.core.stored.batch import EmbedderIdentity, Vectors
 from hurnet.errors import ConfigurationError
 
 _LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch")
-_REVISION = (
-    2  # of what is done here to a text and a vector: raise it with any change that can move a coordinate
-)
-_MARK = "modules.json"  # every sentence-transformers model has one
+# Raise it with any change to what is done here to a text or a vector, if that can move a coordinate.
+_REVISION = 2
+_MARK = "modules.json"  # every sentence-transformers model has this file
 
 
 class SentenceTransformerEmbedder:
-    """`st:MODEL`, on the CPU, where the same input gives the same bits."""
+    """`st:MODEL`, on the CPU, which gives the same bits for the same input."""
 
     def __init__(self, model: str) -> None:
         try:
@@ -42,19 +42,19 @@ class SentenceTransformerEmbedder:
         self.identity = EmbedderIdentity(f"st:{model}", _fingerprint(folder), dimension)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Grid rows (n, dimension); a zero row where a text is blank."""
-        out = np.zeros((len(texts), self.identity.dimension), dtype=np.int16)
-        for row, text in zip(out, texts, strict=True):
-            clean = text.encode("utf-8", "replace").decode("utf-8")
+        """Rows on the grid (len(texts), dimension) int16; a zero row for a blank text."""
+        rows = np.zeros((len(texts), self.identity.dimension), dtype=np.int16)
+        for row, text in zip(rows, texts, strict=True):
+            clean = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
             if without_unseen(clean).strip():
                 vector = self._model.encode(clean, convert_to_numpy=True, show_progress_bar=False)
                 row[:] = snap(np.asarray(vector)[None])[0]
-        return out
+        return rows
 
 
 def find_model(model: str) -> Path:
-    """The folder of a model: a path, a folder inside an installed package of that name, or the local
-    cache."""
+    """The folder of a model: a path, or a folder inside an installed package of that name, or one in the
+    local cache. Raises `ConfigurationError` if there is none."""
     if (Path(model) / _MARK).is_file():
         return Path(model)
     module = model.replace("-", "_")
