@@ -1,21 +1,21 @@
 """Everything that goes wrong on purpose.
 
 HurnetError
-├── TransientError          something passes by itself: retried with backoff, then fatal
-│   ├── KafkaFailing            no broker answers, or not as it should
-│   ├── RedisFailing            the store is away, full, or a replica
-│   └── Stalled                 one topic takes no messages at the moment, others do
-├── Undeliverable           the broker refuses a message for what it is, or for where it goes
-├── ConfigurationError      wrong or missing settings, topics, credentials: a person must act
-├── StoreError            the context and what is asked of it do not fit together
-│   ├── EmbedderMismatch        another embedder made this context
-│   ├── Unreadable              something that is stored is damaged
-│   │   └── UpgradeNeeded           no, it is whole: a newer hurnet wrote it
-│   ├── StoreGap              the topic no longer holds the record that comes next, or never held the last
-│   │   └── ForeignLog              this is another Kafka than the one that the context was filled from
-│   └── StoreReplaced         the context was deleted and begun anew under a running worker
-├── Superseded              another worker has taken over this one's role
-└── TooManyDeadLetters      so much input is bad, and the worker is told to stop at that
+├── TransientError          it should pass by itself: retried with growing waits, and in the end given up
+│   ├── KafkaFailing            no broker answers, or none answers as it should
+│   ├── RedisFailing            the store is away, full, or a read-only replica
+│   └── Stalled                 one topic accepts no messages at the moment, while others do
+├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
+├── ConfigurationError      settings, topics or credentials are wrong or missing: a person must act
+├── StoreError              the store and what is asked of it do not fit together
+│   ├── EmbedderMismatch        the store was filled with another embedder
+│   ├── Unreadable              something in the store is damaged
+│   │   └── UpgradeNeeded           it is not damaged: a newer hurnet wrote it
+│   ├── StoreGap                the topic no longer holds the next record, or never held the last one
+│   │   └── ForeignLog              this is another Kafka than the one that the store was filled from
+│   └── StoreReplaced           the store was deleted and begun anew under a running worker
+├── Superseded              another worker has taken over the role of this one
+└── TooManyDeadLetters      so much input is bad that the worker stops, because it was told to
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from collections.abc import Set
 
 
 class HurnetError(Exception):
-    """Base of all. Its message says what happened and what to do."""
+    """The base of all. Its message says what happened and what to do."""
 
 
 class TransientError(HurnetError):
-    """Expected to pass by itself; the loop retries the step."""
+    """Something should pass by itself. The loop retries the turn."""
 
     dependency = ""
-    """Which server fails, if it is one that does."""
+    """The server that fails, or "" if it is not a server."""
 
 
 class KafkaFailing(TransientError):
-    """Kafka is away, or can't do at present what is asked of it."""
+    """Kafka is away, or can't do at the moment what it is asked for."""
 
     dependency = "Kafka"
 
 
 class RedisFailing(TransientError):
-    """Redis is away, or can't do at present what is asked of it."""
+    """Redis is away, or can't do at the moment what it is asked for."""
 
     dependency = "Redis"
 
 
 class Stalled(TransientError):
-    """Messages to `topics` were not acknowledged in time, though the brokers answered all else."""
+    """Messages to `topics` were not acknowledged in time, although the brokers answered everything else."""
 
     def __init__(self, message: str, topics: Set[str]) -> None:
         super().__init__(message)
@@ -55,8 +55,10 @@ class Stalled(TransientError):
 
 
 class Undeliverable(HurnetError):
-    """A message is refused, and would be again. `topics` take none from us; without them it is one of the
-    messages at the places `suspects` that is refused for what it is."""
+    """A message is refused, and would be refused again.
+
+    If there are `topics`, they accept nothing from us. Otherwise one of the messages with the numbers
+    `suspects` (positions in what was sent together) is refused because of what it is."""
 
     def __init__(
         self, message: str, suspects: Set[int] = frozenset(), topics: Set[str] = frozenset()
@@ -67,44 +69,50 @@ class Undeliverable(HurnetError):
 
 
 class ConfigurationError(HurnetError):
-    """Does not pass by itself; the process ends with exit code 2."""
+    """Something is wrong that does not pass by itself. A worker ends with exit code 2."""
 
 
 class StoreError(HurnetError):
-    """The stored context can't be continued as asked."""
+    """The store can't be used as asked."""
 
 
 class EmbedderMismatch(StoreError):
-    """The fingerprint of the embedder differs from the one stored with the context."""
+    """The embedder's fingerprint is not the one that the store was filled with."""
 
 
 class Unreadable(StoreError):
-    """What is stored can't be read: it is damaged, or another program wrote it."""
+    """Something in the store can't be read: it is damaged, or another program wrote it."""
 
 
 class UpgradeNeeded(Unreadable):
-    """A newer program wrote it, in a format that this one does not speak: nothing is damaged."""
+    """A newer hurnet wrote it, in a format that this one does not know. Nothing is damaged."""
 
 
 class StoreGap(StoreError):
-    """Records between the watermark and the topic's first offset are gone, or the log was rewritten below the
-    watermark: the topic was made anew, or the brokers lost what they had acknowledged."""
+    """Records that the store has not seen are gone from the topic, or records that it has seen are not there.
+
+    The first happens if retention took them before ingest read them. The second happens if the topic was made
+    anew, or if the brokers lost what they had acknowledged."""
 
 
 class ForeignLog(StoreGap):
-    """The Kafka at this address is another cluster than the one that the context was filled from. A running
-    worker lets go of it, and looks again now and then."""
+    """The Kafka at this address is another cluster than the one that the store was filled from.
+
+    A running worker stops using it, and looks again from time to time."""
 
 
 class StoreReplaced(StoreError):
-    """The store holds another context than the one that was opened, or none: what this worker has in memory
-    no longer belongs to it. The loop builds the worker anew."""
+    """The store is not the one any more that this worker has opened, so what the worker has in memory is not
+    of it.
+
+    The loop builds the worker anew."""
 
 
 class Superseded(HurnetError):
-    """A newer worker holds the role (lease, checkpoint or transactional id); this one must stop."""
+    """A newer worker holds the role (its lease, checkpoint or transactional id), so this one must stop."""
 
 
 class TooManyDeadLetters(HurnetError):
-    """The limit on consecutive dead letters, or on their share, was passed, and the settings say that this is
-    to end the worker (`ingest.dead_letters_stop`): by default it is an alarm."""
+    """Too many records in a row, or too large a share of them, became dead letters.
+
+    This is raised only if HURNET_INGEST_DEAD_LETTERS_STOP says so. Otherwise it is an alarm."""

@@ -1,8 +1,9 @@
-"""Text from outside, made safe to show: nothing in it moves a cursor, ends a line or turns others around.
+"""Makes text from outside safe to show on a terminal.
 
-A terminal obeys control characters and escape sequences, and the characters that set the direction of writing
-make a line read otherwise than it stands. Each of them is shown as an escape (`\\x1b`, `\\u202e`) instead of
-being obeyed. The joiners of emoji and of Indic and Persian writing, U+200C and U+200D, stay: words need them.
+A terminal obeys control characters and escape sequences: they can move the cursor, or hide what was printed
+before. Characters that set the direction of writing make a line look different from what it is. Each of these
+characters is shown as an escape (`\\x1b`, `\\u202e`) instead. U+200C and U+200D stay: emoji and the scripts
+of India and Persia need them to join letters.
 """
 
 from __future__ import annotations
@@ -24,29 +25,30 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def visible(text: str, keep: str = "") -> str:
-    """`text` with whatever a terminal could obey as an escape; the characters in `keep` stay as they are."""
-    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+    """`text` with each unsafe character as an escape. The characters in `keep` stay as they are."""
+    return _UNSAFE.sub(lambda unsafe: unsafe[0] if unsafe[0] in keep else _escape(unsafe[0]), text)
 
 
 def visible_json(value: object, *, ascii_only: bool = False) -> str:
-    """`value` as JSON on one line, with the same characters as JSON's own escapes: it still means the same.
+    """`value` as JSON on one line. Unsafe characters become JSON's own escapes, so it still means the same.
 
-    `ascii_only` is for a stream that can't carry other characters."""
+    With `ascii_only` all other characters outside ASCII do, too: some streams can't carry them."""
     return escaped_json(json.dumps(value, ensure_ascii=ascii_only))
 
 
 def escaped_json(document: str) -> str:
-    """A JSON document on one line: unsafe characters can only be inside its strings."""
+    """A JSON document on one line with its unsafe characters as escapes. They can only be inside strings."""
     return _UNSAFE.sub(_json_escape, document)
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    escaped = json.dumps(found[0])[1:-1]
-    return "\\u007f" if escaped == "\x7f" else escaped  # the one control that JSON leaves as it is
+def _json_escape(unsafe: re.Match[str]) -> str:
+    escaped = json.dumps(unsafe[0])[1:-1]
+    # JSON leaves one control character, DEL, as it is.
+    return "\\u007f" if escaped == "\x7f" else escaped
 
 
 def below(value: float, limit: float) -> str:
-    """A number that is below `limit`, in as many decimals as it takes to see that: 0.2996, not 0.30."""
+    """A number that is below `limit`, with as many decimals as it takes to see that: 0.2996, not 0.30."""
     texts = (f"{value:.{decimals}f}" for decimals in range(2, 20))
     return next((text for text in texts if float(text) < limit), repr(value))
 

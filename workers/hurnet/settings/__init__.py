@@ -1,1 +1,4 @@
-"""All settings: read once, checked together, and explained if they are wrong."""
+"""Settings: one file for each group, put together and read in `settings`, checked together in `checks`.
+
+Hurnet has about 70. `listing` says of each what is in force, where that is from, and what it means.
+"""

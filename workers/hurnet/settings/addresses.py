@@ -1,6 +1,6 @@
-"""Where servers are: host:port lists and Redis URLs, taken apart. IPv6 addresses stand in brackets.
+"""Addresses of servers: lists of host:port, and Redis URLs. IPv6 addresses are in brackets.
 
-What is wrong raises ValueError, whose text never repeats what was given: it may hold a password.
+What is wrong raises ValueError. Its text never repeats what was given, because that may hold a password.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REDIS_FORMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """A Redis URL: the server itself by host or path, or a service that Sentinels know."""
+    """What a Redis URL says: a host, the path of a socket, or a service that Sentinels know."""
 
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
@@ -36,7 +36,7 @@ class RedisAddress:
 
     @property
     def place(self) -> str:
-        """For people, without credentials."""
+        """The address for a person, without user and password."""
         if self.path:
             return f"Redis at {self.path}"
         hosts = ",".join(shown(*host) for host in self.hosts)
@@ -44,49 +44,50 @@ class RedisAddress:
 
 
 def shown(host: str, port: int) -> str:
-    """host:port, an IPv6 address in brackets."""
+    """host:port, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def host_ports(text: str, default_port: int | None = None) -> tuple[tuple[str, int], ...]:
-    """Of `host:port,[::1]:port`; spaces around commas don't count."""
+    """The pairs of `host:port,[::1]:port`. Spaces around commas do not matter. Raises ValueError."""
     pairs = tuple(_host_port(part.strip(), default_port) for part in text.split(",") if part.strip())
     if not pairs:
-        raise ValueError("no host:port, of which there may be several, separated by commas")
+        raise ValueError("must be host:port, or several of them separated by commas")
     return pairs
 
 
 def _host_port(text: str, default_port: int | None) -> tuple[str, int]:
-    found = _HOST_PORT.fullmatch(text)
-    port = int(found["port"] or default_port or 0) if found else 0
-    if not found or not 0 < port < 65_536:
+    parts = _HOST_PORT.fullmatch(text)
+    port = int(parts["port"] or default_port or 0) if parts else 0
+    if not parts or not 0 < port < 65_536:
         raise ValueError(
-            "a server is host:port, a port from 1 to 65535, and an IPv6 address in brackets: [::1]:9092"
+            "a server is host:port, where the port is 1 to 65535 and an IPv6 address is in brackets: "
+            "[::1]:9092"
         )
-    if found["v6"]:
-        IPv6Address(found["v6"].partition("%")[0])
+    if parts["v6"]:
+        IPv6Address(parts["v6"].partition("%")[0])  # raises ValueError; after the % is the interface
     else:
-        check_name(found["name"])
-    return found["v6"] or found["name"], port
+        check_name(parts["name"])
+    return parts["v6"] or parts["name"], port
 
 
 def check_name(host: str) -> None:
-    """Raises ValueError where no resolver could be asked for this name."""
+    """Raises ValueError if no host can have this name."""
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError("no host has such a name: its parts have 1 to 63 characters") from None
+        raise ValueError("no host has a name like this: between its dots are 1 to 63 characters") from None
 
 
 def redis_address(url: str) -> RedisAddress:
-    """What a Redis URL says."""
+    """What a Redis URL says. Raises ValueError."""
     try:
         parts = urlsplit(url)
         options = parse_qs(parts.query, keep_blank_values=True)
     except ValueError:
         raise ValueError(f"must be {REDIS_FORMS}") from None
     if set(options) - {"db"} or parts.fragment:
-        raise ValueError("takes no options but db; the others have settings of their own")
+        raise ValueError("takes no option except db; others have settings of their own")
     take_apart = {
         "redis": _server,
         "rediss": _server,
@@ -105,7 +106,7 @@ def redis_address(url: str) -> RedisAddress:
 def _server(parts: SplitResult, db: str) -> RedisAddress:
     hosts = host_ports(_hosts(parts) or "localhost", REDIS_PORT)
     if len(hosts) > 1:
-        raise ValueError("several hosts are for Sentinels")
+        raise ValueError("only Sentinels can be several hosts")
     number = _db(db or parts.path.strip("/"))
     username, password = _credentials(parts)
     return RedisAddress(hosts, tls=parts.scheme == "rediss", db=number, username=username, password=password)
@@ -114,7 +115,7 @@ def _server(parts: SplitResult, db: str) -> RedisAddress:
 def _unix(parts: SplitResult, db: str) -> RedisAddress:
     path = unquote(parts.path)
     if not path.startswith("/") or path == "/" or _hosts(parts):
-        raise ValueError("a socket is named by its whole path: unix:///PATH")
+        raise ValueError("a socket needs its whole path: unix:///PATH")
     username, password = _credentials(parts)
     return RedisAddress(path=path, db=_db(db), username=username, password=password)
 
@@ -122,7 +123,7 @@ def _unix(parts: SplitResult, db: str) -> RedisAddress:
 def _sentinel(parts: SplitResult, db: str) -> RedisAddress:
     service, _, number = parts.path.strip("/").partition("/")
     if not service:
-        raise ValueError("Sentinels are asked for a service by its name")
+        raise ValueError("Sentinels need the name of a service: /SERVICE after the hosts")
     username, password = _credentials(parts)
     return RedisAddress(
         host_ports(_hosts(parts), SENTINEL_PORT),

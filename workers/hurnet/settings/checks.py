@@ -1,6 +1,8 @@
-"""What only shows of settings together, or on this machine: contradictions, and files that can't be used.
+"""Checks that need several settings, or this machine: contradictions, and files that can't be used.
 
-Tried once, when the settings are loaded, so that a mistake is told at the start and not with the first query.
+They run once, when the settings are loaded, so that a mistake shows at the start and not with the first
+query. Their argument `settings` is `Settings`; it is untyped because the module of that class imports this
+one.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from hurnet.settings.addresses import host_ports, redis_address
 from hurnet.settings.types import matches
 
 LEAST_LEASE: Final = 1.0
-"""Seconds. A solver looks at its lease every quarter of a second, and renews it after a third."""
+"""Seconds. A solver looks at its lease four times a second, and renews it when a third of it has passed."""
 LEAST_POLL: Final = 0.001
+"""Seconds."""
 _FILES: Final = ("ca_file", "cert_file", "key_file")
 
 
 def problems(settings: Any) -> Iterator[str]:
-    """A line for each; `settings` are `Settings`, whose module calls this one."""
+    """What is wrong, one line each."""
     values = (
         ("HURNET_KAFKA_BOOTSTRAP", host_ports, settings.kafka.bootstrap),
         ("HURNET_REDIS_URL", redis_address, settings.redis.url),
@@ -54,7 +57,9 @@ def _refusal(check: Callable[[str], object], value: str) -> str:
 def _check_embedder(name: str) -> None:
     for part in name.split("+"):
         if not re.fullmatch(r"hash([1-9][0-9]{0,4})?|use|st:.+", part.strip()):
-            raise ValueError("an embedder is hashN (N to 99999), use, st:MODEL, or several joined with +")
+            raise ValueError(
+                "an embedder is hashN (N from 1 to 99999), use, st:MODEL, or several of them joined by +"
+            )
 
 
 def _topics(settings: Any) -> Iterator[str]:
@@ -63,9 +68,9 @@ def _topics(settings: Any) -> Iterator[str]:
     for index, (name, topic) in enumerate(names.items()):
         for other in list(names)[:index]:
             if names[other] == topic:
-                yield f"{_kafka_name(name)} and {_kafka_name(other)} are the same topic, {topic}"
+                yield f"{_kafka_name(name)} and {_kafka_name(other)} must not be the same topic, {topic}"
     if settings.ingest.group == settings.responder.group:
-        yield "HURNET_INGEST_GROUP and HURNET_RESPONDER_GROUP are the same group"
+        yield "HURNET_INGEST_GROUP and HURNET_RESPONDER_GROUP must not be the same group"
 
 
 def _kafka_name(name: str) -> str:
@@ -80,7 +85,7 @@ def _kafka(kafka: Any) -> Iterator[str]:
                 yield f"{protocol} needs {_kafka_name(name)}"
     for name in _FILES:
         if getattr(kafka, name) and not kafka.security_protocol.endswith("SSL"):
-            yield f"{_kafka_name(name)} is for SSL and SASL_SSL: {protocol} does not use it"
+            yield f"{_kafka_name(name)} is only for SSL and SASL_SSL, and {protocol} does not use it"
     yield from _files("HURNET_KAFKA_", kafka, kafka.key_password)
 
 
@@ -99,7 +104,7 @@ def _redis(redis: Any) -> Iterator[str]:
 
 
 def _files(prefix: str, section: Any, password: Any) -> Iterator[str]:
-    """Missing and unreadable files; those that are there must be what they are given as."""
+    """Files that are missing, can't be read, or are not what they should be."""
     unusable = [
         f"{prefix}{name.upper()}: {reason}"
         for name in _FILES
@@ -128,13 +133,13 @@ def _tls(prefix: str, section: Any, password: str) -> Iterator[str]:
         try:
             context.load_verify_locations(section.ca_file)
         except OSError as error:  # ssl.SSLError is one
-            yield f"{prefix}CA_FILE: {section.ca_file} holds no certificates in PEM ({error})"
+            yield f"{prefix}CA_FILE: {section.ca_file} holds no certificate in PEM format ({error})"
     if section.cert_file:
-        try:  # without a password OpenSSL would ask for one on the terminal
+        try:  # "" and not None, because for None OpenSSL would ask for a password on the terminal
             context.load_cert_chain(section.cert_file, section.key_file, password)
         except OSError as error:
             files = f"{prefix}CERT_FILE and {prefix}KEY_FILE" if section.key_file else f"{prefix}CERT_FILE"
-            yield f"{files}: no certificate and its key in PEM ({error})"
+            yield f"{files}: must hold a certificate and its key in PEM format ({error})"
 
 
 def _times(settings: Any) -> Iterator[str]:
@@ -142,15 +147,15 @@ def _times(settings: Any) -> Iterator[str]:
     if responder.transaction_deadline >= responder.transaction_timeout:
         yield (
             "HURNET_RESPONDER_TRANSACTION_DEADLINE must be less than HURNET_RESPONDER_TRANSACTION_TIMEOUT, or"
-            " brokers abort what this worker still hopes to commit"
+            " brokers abort transactions that the worker is still waiting for"
         )
     if settings.solve.lease < LEAST_LEASE:
-        yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g}, or solvers take the role from each other"
+        yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g} s, or solvers take over from each other"
     longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
     if lifecycle.hang <= longest:
-        yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g}: a turn may wait that long for a server"
+        yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g} s: a turn may wait that long for a server"
     if lifecycle.retry_first < LEAST_POLL:
-        yield f"HURNET_LIFECYCLE_RETRY_FIRST must be at least {LEAST_POLL:g}, or tries keep a core busy"
+        yield f"HURNET_LIFECYCLE_RETRY_FIRST must be at least {LEAST_POLL:g} s, or retries keep a core busy"
     if lifecycle.retry_first > lifecycle.retry_most:
         yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
     yield from _polls(settings)
@@ -159,13 +164,13 @@ def _times(settings: Any) -> Iterator[str]:
 def _polls(settings: Any) -> Iterator[str]:
     for name, poll in (("INGEST", settings.ingest.poll), ("RESPONDER", settings.responder.poll)):
         if poll < LEAST_POLL:
-            yield f"HURNET_{name}_POLL must be at least {LEAST_POLL:g}, or a core is kept busy by waiting"
+            yield f"HURNET_{name}_POLL must be at least {LEAST_POLL:g} s, or waiting keeps a core busy"
         if poll >= settings.metrics.stall:
-            yield f"HURNET_{name}_POLL must be less than HURNET_METRICS_STALL, or each quiet turn is a stall"
+            yield f"HURNET_{name}_POLL must be less than HURNET_METRICS_STALL, or quiet turns are stalls"
 
 
 def cautions(settings: Any) -> Iterator[str]:
-    """What may be meant, but hardly is: to be logged as warnings by a worker that starts."""
+    """What is possible but probably not meant, one line each. A worker that starts logs them as warnings."""
     responder, stall = settings.responder, settings.metrics.stall
     waits = {
         "HURNET_RESPONDER_TRANSACTION_DEADLINE": responder.transaction_deadline,
@@ -175,21 +180,21 @@ def cautions(settings: Any) -> Iterator[str]:
     }
     for name, seconds in waits.items():
         if seconds >= stall:
-            yield f"HURNET_METRICS_STALL is not more than {name}: a turn that only waits counts as a stall"
+            yield f"HURNET_METRICS_STALL is not more than {name}, so a turn that only waits counts as a stall"
     if settings.solve.lease <= 1.5 * settings.redis.timeout:
         yield (
-            "HURNET_SOLVE_LEASE is not more than 1.5 times HURNET_REDIS_TIMEOUT: with a slow store it may end"
-            " while it is renewed, and another solver takes over"
+            "HURNET_SOLVE_LEASE is not more than 1.5 times HURNET_REDIS_TIMEOUT: if the store is slow, the "
+            "lease may end while it is being renewed, and another solver takes over"
         )
     if settings.lifecycle.drain < responder.transaction_deadline:
         yield (
-            "HURNET_LIFECYCLE_DRAIN is less than HURNET_RESPONDER_TRANSACTION_DEADLINE: a worker that stops"
-            " may be ended within a transaction"
+            "HURNET_LIFECYCLE_DRAIN is less than HURNET_RESPONDER_TRANSACTION_DEADLINE: a responder"
+            " that stops may be ended in the middle of a transaction"
         )
     if not matches(responder.reply_topics, settings.kafka.answers):
         yield (
-            "HURNET_RESPONDER_REPLY_TOPICS does not describe HURNET_KAFKA_ANSWERS: clients that name it in"
-            " reply-to are refused"
+            "HURNET_RESPONDER_REPLY_TOPICS does not describe HURNET_KAFKA_ANSWERS: queries that name that"
+            " topic in reply-to are rejected"
         )
     yield from _bare_passwords(settings)
 
@@ -198,10 +203,10 @@ def _bare_passwords(settings: Any) -> Iterator[str]:
     kafka, address = settings.kafka, redis_address(settings.redis.url)
     servers = host_ports(kafka.bootstrap)
     if kafka.security_protocol == "SASL_PLAINTEXT" and not all(_is_loopback(host) for host, _ in servers):
-        yield "HURNET_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT sends texts in the clear"
+        yield "HURNET_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT sends all texts unencrypted; SASL_SSL does not"
     secret = settings.redis.password or address.password
     if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
-        yield "HURNET_REDIS_URL sends the password and all texts in the clear: rediss:// does not"
+        yield "HURNET_REDIS_URL sends the password and all texts unencrypted; rediss:// does not"
 
 
 def _is_loopback(host: str) -> bool:

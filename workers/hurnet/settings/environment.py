@@ -1,8 +1,9 @@
-"""HURNET_* in the environment: which are settings, which are somebody else's, and which are typing errors.
+"""The variables HURNET_* in the environment: settings, variables of Kubernetes, and typing errors.
 
-Kubernetes puts the addresses of every Service into the environment of every container; those of a Service
-named hurnet-* look like settings of ours (HURNET_REDIS_PORT=tcp://10.0.0.1:6379) and are passed over. So are
-variables without a value: that is how Compose files and charts say that something is not set.
+Kubernetes puts the addresses of every Service into the environment of every container. Those of a Service
+with a name like hurnet-redis look like our settings (HURNET_REDIS_PORT=tcp://10.0.0.1:6379); they are passed
+over. So are variables without a value, because Compose files and charts use them to say that something is not
+set.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 PREFIX: Final = "HURNET_"
 _ADDRESS: Final = r"(?:tcp|udp|sctp)://.*"
-# What the kubelet injects for a Service, and what the value then is.
+# How the names of Kubernetes' variables end, and what their values look like.
 _SERVICE_LINKS: Final = (
     (r"SERVICE_HOST", r".*"),
     (r"SERVICE_PORT(?:_\w+)?", r"\d{1,5}"),
@@ -29,7 +30,7 @@ _SERVICE_LINKS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What was found: `given` by name, and the names of the others."""
+    """The settings that are `given`, by name; the names that are `unknown`, and those that are `ignored`."""
 
     given: Mapping[str, str]
     unknown: Collection[str]
@@ -37,7 +38,7 @@ class Variables:
 
 
 def variables(known: Collection[str], environment: Mapping[str, str] | None = None) -> Variables:
-    """Those that begin with HURNET_, in any case."""
+    """All variables that begin with HURNET_, in upper or lower case."""
     given: dict[str, str] = {}
     unknown, ignored = [], []
     for raw, value in sorted((os.environ if environment is None else environment).items()):
@@ -61,6 +62,6 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """A hint at the known name that comes nearest, or nothing."""
+    """A hint at the known name that is most like `name`, or "" if none is."""
     nearest = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""

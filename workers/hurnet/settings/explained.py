@@ -1,4 +1,4 @@
-"""Wrong settings in words: by the variable's name, with what was probably meant, and without the values."""
+"""What is wrong with settings, in words: the variable, what was probably meant, and never the value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hurnet.errors import ConfigurationError
 from hurnet.settings.environment import PREFIX, meant
 
 Sections = Mapping[str, Collection[str]]
-"""The names of settings by section."""
+"""The names of the settings, by section."""
 
 
 def variable(section: str, name: str) -> str:
@@ -20,13 +20,13 @@ def variable(section: str, name: str) -> str:
 
 
 def wrong(problems: Iterable[str]) -> ConfigurationError:
-    """All in one line."""
+    """One error that tells all problems in one line."""
     lines = list(problems)
     return ConfigurationError(f"wrong setting{'s' if lines[1:] else ''}: {'; '.join(lines)}")
 
 
 def explained(error: ValidationError, sections: Sections) -> list[str]:
-    """A line per setting; the given values are left out, since one may be a secret."""
+    """One line for each setting that is wrong, without its value, which may be a secret."""
     said: dict[str, list[str]] = {}
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         name, reason = _told(problem, sections)
@@ -35,8 +35,8 @@ def explained(error: ValidationError, sections: Sections) -> list[str]:
 
 
 def _told(problem: ErrorDetails, sections: Sections) -> tuple[str, str]:
-    """Which setting, and what is wrong with it. Only a file can name what isn't there: of the environment
-    nothing else comes so far."""
+    """Which setting, and what is wrong with it."""
+    # Names that do not exist are from the file: unknown variables were refused before.
     section, *rest = [str(part) for part in problem["loc"]] or [""]
     reason = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
@@ -48,6 +48,6 @@ def _told(problem: ErrorDetails, sections: Sections) -> tuple[str, str]:
         )
     if rest:
         return f"{variable(section, rest[0])}: ", reason
-    if problem["type"] == "value_error":  # of a whole section: it names the settings itself
+    if problem["type"] == "value_error":  # a check of a whole section, whose text names the settings
         return "", reason
     return f"[{section}] in the settings file ", "must be a table"

@@ -1,4 +1,4 @@
-"""Asking over Kafka: queries go to their topic, and replies are told by their correlation ids."""
+"""Asks over Kafka: sends queries to their topic, and recognises the replies by their correlation ids."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NoReply(HurnetError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer to a query of ours, and when it was read (monotonic seconds)."""
+    """An answer to a query, and when it was read (monotonic seconds)."""
 
     correlation: str
     answer: Answer
@@ -35,9 +35,9 @@ class Reply:
 
 
 class Client:
-    """Asks, and reads only replies written after it was made, in committed transactions.
+    """Asks, and reads the replies that are committed after this client was made.
 
-    Raises `TransientError` where no broker answers and `ConfigurationError` where a topic is missing.
+    Raises `TransientError` if no broker answers, and `ConfigurationError` if a topic is missing.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -52,7 +52,7 @@ class Client:
             raise
 
     def send(self, queries: Mapping[str, Query]) -> None:
-        """Send queries under correlation ids of the caller's choice; returns when Kafka has them."""
+        """Send queries by their correlation ids, which the caller chooses. Returns when Kafka has them."""
         self._asked |= queries.keys()
         self._sink.send(
             [
@@ -62,10 +62,11 @@ class Client:
         )
 
     def replies(self, timeout: float) -> Iterator[Reply]:
-        """All replies that are there, waiting at most `timeout` seconds for the first; others' too.
+        """All replies that have come, those to other clients, too. Waits at most `timeout` seconds for the
+        first.
 
-        A record that is no answer is passed over: others may write to this topic, too. But an answer to a
-        question of ours that only newer programs can read raises `UpgradeNeeded`.
+        Records that are not answers are passed over, because others may write to this topic. Raises
+        `UpgradeNeeded` if this hurnet is too old to read the answer to one of this client's queries.
         """
         with translated(f"reading {self._answers}"):
             batches = self._consumer.poll(timeout_ms=milliseconds(timeout))
@@ -87,8 +88,8 @@ class Client:
                 if reply.correlation == correlation:
                     return reply.answer
         raise NoReply(
-            f"no reply within {timeout:g} s: is a responder running and ready (`hurnet responder`)?"
-            " The question stays in Kafka: whoever reads it answers that it came too late"
+            f"no reply within {timeout:g} s: does a responder run (`hurnet status`), and is it ready?"
+            " The question stays in Kafka; a responder that reads it later answers that it has timed out"
         )
 
     def close(self) -> None:
@@ -103,12 +104,15 @@ class Client:
 
 
 def read_answer(value: bytes | None, ours: bool) -> Answer | None:
-    """The answer in a record, if it is one; `ours` if it replies to a question of this client."""
+    """The answer in a record, or None if there is none. `ours` says that it replies to a query of this
+    client."""
     try:
         return Answer.decode(value)
     except InvalidMessage as error:
         if ours and error.reason == "unknown-version":
-            raise UpgradeNeeded(f"a newer hurnet answered: upgrade this one ({error.detail})") from None
+            raise UpgradeNeeded(
+                f"the answer is from a newer hurnet, so upgrade this one ({error.detail})"
+            ) from None
         return None
 
 
@@ -131,9 +135,9 @@ def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
 
 
 def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
-    """Each partition's next offset."""
+    """The next offset of each partition."""
     consumer = reader(settings, topic, from_end=True)
     try:
-        return {at.partition: consumer.position(at) for at in consumer.assignment()}
+        return {each.partition: consumer.position(each) for each in consumer.assignment()}
     finally:
         consumer.close()

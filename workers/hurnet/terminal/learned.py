@@ -1,4 +1,4 @@
-"""What the solver has learned, as commands read it: its last checkpoint."""
+"""What the solver has learned: its last checkpoint, for commands to read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from hurnet.settings.settings import Settings
 
 TRIES = 5
-"""At reading a checkpoint that is saved meanwhile."""
+"""How often to read a checkpoint if another one is being saved meanwhile."""
 
 
 def learned(chosen: Settings, connection: Connection, needed: bool = True) -> tuple[KernelMap, Checkpoint]:
-    """The features and the last checkpoint of a solver with these settings.
+    """The kernel features and the last checkpoint of a solver with these settings.
 
-    Raises `StoreError` where there is no context, and where there is no checkpoint but one is `needed`."""
+    Raises `StoreError` if the store is empty, or if there is no checkpoint although one is `needed`."""
     from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet.core.paper.kernel_features import KernelMap
     from hurnet.core.solve import window as ageing
@@ -25,12 +25,14 @@ def learned(chosen: Settings, connection: Connection, needed: bool = True) -> tu
 
     identity = RedisEntryStore(connection).identity()
     if identity is None:
-        raise StoreError(f"there is no context {chosen.redis.prefix!r} at {connection.place} yet")
+        raise StoreError(f"{connection.place} holds nothing under the prefix {chosen.redis.prefix!r} yet")
     features = KernelMap(chosen.paper.features, identity.dimension)
     kind = ageing.identity(features.identity, chosen.solve.half_life_ms)
     checkpoint = _checkpoint(RedisWeightsStore(connection), features.size, kind)
     if needed and not checkpoint.shards:
-        raise StoreError(f"the solver has saved no checkpoint of {kind!r} yet: run `hurnet solver`")
+        raise StoreError(
+            f"no solver with these settings ({kind}) has saved a checkpoint yet: run `hurnet solver`"
+        )
     return features, checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Lines of a file, validated as text events: what `hurnet produce` sends and what it refuses."""
+"""Reads files line by line and validates each line as a `TextEvent`, for `hurnet produce` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
 
 MAX_LINE = 1 << 20
-"""Bytes of a line that are looked at; no valid message is as long."""
+"""Bytes of a line that are kept. No valid message is as long as this."""
 BOM = codecs.BOM_UTF8
 _MARKS = (
     *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),  # the first begins as UTF-16's does
@@ -28,7 +28,8 @@ Format = Literal["auto", "jsonl", "lines"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line with something on it: `number` from 1, `size` in bytes with all empty lines before it."""
+    """A line that is not blank. `number` counts from 1; `size` is in bytes and includes blank lines before
+    it."""
 
     number: int
     raw: bytes
@@ -37,17 +38,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to Kafka for a line."""
+    """The record that is sent for a line."""
 
     value: bytes
     key: bytes | None
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """Line by line, never more than `MAX_LINE` bytes of one; blank lines are passed over.
+    """The lines of a file, without blank ones. Only `MAX_LINE` bytes of a line are kept.
 
-    A line ends with LF, CR LF or CR. UTF-16 and UTF-32 are read if the file begins with their mark; what is
-    no text in them, or in UTF-8, is left for the parser to refuse, line by line."""
+    A line ends with LF, CR LF or CR. UTF-16 and UTF-32 are read if the file begins with their byte order
+    mark. Bytes that are not text in the file's encoding stay in their line, so that the parser refuses only
+    that line."""
     size = 0
     for number, (raw, length) in enumerate(_cut(_in_utf8(file)), start=1):
         size += length
@@ -57,7 +59,7 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
 
 
 def decoded(line: Line) -> str:
-    """The line as text. Raises `InvalidMessage` if it is none."""
+    """The line as text. Raises `InvalidMessage` if it is not UTF-8."""
     try:
         return line.raw.decode()
     except UnicodeDecodeError as error:
@@ -66,7 +68,7 @@ def decoded(line: Line) -> str:
 
 
 def _in_utf8(file: BinaryIO) -> Iterator[bytes]:
-    """The file in pieces, without a byte order mark."""
+    """The file in pieces of UTF-8, without a byte order mark."""
     read = getattr(file, "read1", file.read)
     first: bytes = read(_PIECE)
     while 0 < len(first) < len(codecs.BOM_UTF32_LE) and (more := read(_PIECE)):
@@ -84,7 +86,7 @@ def _in_utf8(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _no_text(error: UnicodeError) -> tuple[str, int]:
-    """Becomes a byte that is not UTF-8 either, so that its line is refused."""
+    """Replaces what can't be decoded by a byte that is not UTF-8 either, so that its line is refused."""
     return "\udcff", getattr(error, "end", 0)
 
 
@@ -92,11 +94,11 @@ codecs.register_error("hurnet-no-text", _no_text)
 
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Lines, as much of each as is looked at, and their whole sizes."""
+    """The lines, cut to `MAX_LINE` bytes, and their whole sizes in bytes."""
     kept, size, after_cr = bytearray(), 0, False
     for part in (part for piece in pieces for part in piece.splitlines(keepends=True)):
         size += len(part)
-        if after_cr and part == b"\n":  # a piece ended between the two
+        if after_cr and part == b"\n":  # CR LF, and the piece before ended between the two
             after_cr = False
             continue
         kept += part[: MAX_LINE - len(kept)]
@@ -110,9 +112,9 @@ def _cut(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 def parser(style: Format, context: str, key_field: str | None) -> Callable[[Line], Message]:
-    """A function from a line to its message, which raises `InvalidMessage` for one that is none.
+    """A function that makes a message of a line, or raises `InvalidMessage`.
 
-    `context` is for lines that name none. `auto` takes the first line's form for all.
+    `context` is for lines that name none. With the style `auto` the first line decides for all.
     """
     chosen = style
 
@@ -130,14 +132,14 @@ def parser(style: Format, context: str, key_field: str | None) -> Callable[[Line
 
 
 def _plain(line: Line) -> TextEvent:
-    """A text, or a text and its answer with a TAB between."""
+    """The event in a plain line: a text, or a text, a TAB and its answer."""
     text, tab, answer = decoded(line).partition("\t")
     fields = {"text": text, "answer": answer} if tab else {"text": text}
     return TextEvent.decode(json.dumps(fields).encode())
 
 
 def _key(event: TextEvent, field: str | None) -> bytes | None:
-    """The value of a field, or of a metadata key, as the record's key; None where it has none."""
+    """The record's key: the value of a field or of a metadata key, or None if the event has no such value."""
     if field is None:
         return None
     value = getattr(event, field) if field in ("text", "answer", "context") else event.metadata.get(field)

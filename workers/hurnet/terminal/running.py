@@ -1,4 +1,4 @@
-"""Which workers run, as Kafka's groups and the store's lease know them."""
+"""Which workers run: ingest and responders are in Kafka's consumer groups, the solver holds a lease."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ WITHOUT: Mapping[str, str] = {
     "responder": "questions are not answered",
     "solver": "nothing is learned and no deletion is unlearned",
 }
+"""What does not happen without a worker of a role."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The workers of a role. `lag_records` is None where nothing was committed yet."""
+    """The workers of one role. `lag_records` is None if they have not committed anything yet."""
 
     group: str
     members: tuple[dict[str, Any], ...]
@@ -27,14 +28,13 @@ class Running:
 
 
 def running(settings: Settings, ends: Mapping[str, Mapping[int, int]]) -> dict[str, Running]:
-    """By role, given the next offset of each partition by topic."""
+    """The workers by role. `ends` are the next offsets of the partitions, by topic."""
     from hurnet.adapters.kafka.admin.groups import groups
 
     kafka = settings.kafka
     read = {settings.ingest.group: kafka.texts, settings.responder.group: kafka.queries}
     roles = {settings.ingest.group: "ingest", settings.responder.group: "responder"}
-    found = groups(kafka, read)
-    return {roles[group.name]: _running(group, ends.get(group.topic, {})) for group in found}
+    return {roles[group.name]: _running(group, ends.get(group.topic, {})) for group in groups(kafka, read)}
 
 
 def _running(group: Group, ends: Mapping[int, int]) -> Running:
@@ -47,20 +47,21 @@ def _running(group: Group, ends: Mapping[int, int]) -> Running:
 
 
 def rows(workers: Mapping[str, Running], solver: str | None) -> Iterator[Sequence[str]]:
-    """For a table: role, worker, host, partitions, records behind."""
-    for role, found in workers.items():
-        for member in found.members:
+    """Rows of a table: role, worker, host, partitions, records behind."""
+    for role, running_workers in workers.items():
+        for member in running_workers.members:
             partitions = ", ".join(map(str, member["partitions"])) or "none"
             yield role, member["worker"], member["host"], partitions, ""
-        lag = "?" if found.lag_records is None else f"{found.lag_records:,}"
-        yield role, f"{len(found.members) or 'none'} in group {found.group}", "", "", lag
+        lag = "?" if running_workers.lag_records is None else f"{running_workers.lag_records:,}"
+        count = len(running_workers.members) or "none"
+        yield role, f"{count} in group {running_workers.group}", "", "", lag
     if solver is not None:
         yield "solver", solver, "", "", ""
 
 
 def missing(workers: Mapping[str, Running] | None, solver: str | None, store_read: bool) -> Iterator[str]:
-    """A warning for each role that nobody fills, as far as that is known."""
-    absent = [role for role, found in (workers or {}).items() if not found.members]
+    """A warning for each role without a worker, as far as that is known."""
+    absent = [role for role, running_workers in (workers or {}).items() if not running_workers.members]
     if store_read and solver is None:
         absent.append("solver")
     for role in absent:
