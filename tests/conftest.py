@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from hurnet.core import arrays
 from hurnet.local import KafkaServer, ValkeyServer
 
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
@@ -60,6 +61,15 @@ def redis_url() -> Iterator[str]:
         pytest.skip("no redis-server on this machine")
     with ValkeyServer(binary="redis-server") as server:
         yield server.url
+
+
+@pytest.fixture(scope="module", params=["torch", "numpy"])
+def each_library(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The solver by torch, and as it is where torch is not installed."""
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "numpy":
+            patched.setattr(arrays, "installed_torch", lambda: None)
+        yield
 
 
 @pytest.fixture

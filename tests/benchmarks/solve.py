@@ -1,5 +1,7 @@
 """The closed form from statistics against least squares on the rows, in the same process and on one thread.
 
+A second table has one solve by torch and one by numpy, which serves where torch is not installed.
+
 Rows are unit vectors on the grid whose spectrum falls off like text's (condition 50), each with one of so
 many answers. To solve again is `solve` whole, with all figures of its certificate and CCᵀ brought up to date
 for 256 new rows: what the solver does every few seconds. The total is the statistics, made from the rows, and
@@ -36,8 +38,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import Place
 from hurnet.core.grid import SCALE, snap
-from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.solve.inverse import by_cholesky
+from hurnet.core.solve.problem import Problem, problem_of
+from hurnet.core.solve.refine import snapped_ridge
+from hurnet.core.solve.solve import MAX_CONDITION, certified, solve, solve_weights
+from hurnet.core.solve.weights import Weights
 from hurnet.core.statistics.statistics import Statistics
 from tests.benchmarks._report import Report, main, milliseconds
 
@@ -56,6 +63,7 @@ def measure(rounds: int) -> Report:
     report = Report()
     _accuracy(report)
     _size(report, rounds)
+    _libraries(report, rounds)
     _least_squares(report, rounds)
     return report
 
@@ -112,6 +120,28 @@ def _size(report: Report, rounds: int) -> None:
         )
     columns = ("d", ">rows", ">rows", ">ms", ">ms", ">ratio")
     report.table("One solve, few rows and many", columns, rows)
+
+
+def _libraries(report: Report, rounds: int) -> None:
+    """The solve where torch is installed and where it is not, λ = 0.1 as by default."""
+    rows = []
+    for d in DIMENSIONS:
+        learned = _learned(*_text_like(10_000, d, 0))
+        learned.cross_gram()
+        problems = [problem_of(learned, Place(xp, "cpu")) for xp in (torch, np)]
+        calls = [partial(_solved, problem, 0.1) for problem in problems]
+        by_torch, by_numpy = (float(np.median(t)) for t in _interleaved(calls, SOLVES * rounds))
+        report.figures[f"solve_numpy_over_torch_d{d}"] = by_numpy / by_torch
+        rows.append((d, milliseconds(by_torch), milliseconds(by_numpy), f"{by_numpy / by_torch:.2f}"))
+    report.table("One solve by each library", ("d", ">torch, ms", ">numpy, ms", ">ratio"), rows)
+
+
+def _solved(problem: Problem, ridge: float) -> Weights:
+    """As `solve` does, after the choice of a library."""
+    fresh, ridge = problem_of(problem.statistics, problem.place), snapped_ridge(ridge)
+    inverse = by_cholesky(fresh, ridge, MAX_CONDITION)
+    assert inverse is not None
+    return certified(fresh, ridge, inverse)
 
 
 def _least_squares(report: Report, rounds: int) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import place_of
 from hurnet.core.grid import snap
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.window import PANES, Window
@@ -36,7 +37,7 @@ BATCHES = (256, 4096, 65536)
 ROWS_A_ROUND = 8192
 """Smaller batches are repeated up to so many rows."""
 SHARED_ANSWERS = 300
-CPU = torch.device("cpu")
+CPU = place_of("cpu")
 
 Seconds = dict[str, float]
 
@@ -66,7 +67,7 @@ def measure(rounds: int) -> Report:
 
 
 def weighed(report: Report, rounds: int) -> None:
-    """Statistics.add with weights, as a multiple of its time without; all in turn in each round."""
+    """Statistics.add with copies, as a multiple of its time without; all in turn in each round."""
     chance, rows = np.random.default_rng(0), random_rows(4096, 1024)
     answers = [str(i % SHARED_ANSWERS) for i in range(len(rows))]
     weights = {

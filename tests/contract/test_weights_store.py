@@ -700,7 +700,7 @@ def test_a_checkpoint_that_is_saved_while_it_is_read_is_read_again(
         learn(checkpoint.statistics["faq"], 9, rows=3)
         writer.save_checkpoint(checkpoint)
 
-    statistics = Statistics.unpack.__func__  # type: ignore[attr-defined]
+    statistics = Statistics.decode.__func__  # type: ignore[attr-defined]
 
     def unpack(cls: type[Statistics], gram: bytes, sums: Iterable[tuple[str, bytes]]) -> Statistics:
         save()

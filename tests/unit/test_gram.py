@@ -13,29 +13,30 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import place_of
 from hurnet.core.grid import SCALE
 from hurnet.core.native import CpuFeature, disabled, features, syrk
 from hurnet.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
 from hurnet.core.statistics import gram as module
+from hurnet.core.statistics import gram_torch
 from hurnet.core.statistics.gram import (
     AddGram,
     Integers,
     add_float64,
-    add_float64_on,
     add_gram,
-    add_int8_on,
     fastest,
     mirrored,
     paths,
 )
+from hurnet.core.statistics.gram_torch import add_float64_on, add_int8_on
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 
-CPU = torch.device("cpu")
-CUDA = [torch.device("cuda")] if torch.cuda.is_available() else []
-PATHS: dict[str, AddGram] = {name: add for device in [CPU, *CUDA] for name, add in paths(device).items()}
-PATHS |= {"int8 by torch on the CPU": partial(add_int8_on, device=CPU)}
-PATHS |= {"float64 by torch on the CPU": partial(add_float64_on, device=CPU)}
+CPU = place_of("cpu")
+CUDA = [place_of("cuda")] if torch.cuda.is_available() else []
+PATHS: dict[str, AddGram] = {name: add for place in [CPU, *CUDA] for name, add in paths(place).items()}
+PATHS |= {"int8 by torch on the CPU": partial(add_int8_on, device="cpu")}
+PATHS |= {"float64 by torch on the CPU": partial(add_float64_on, device="cpu")}
 KERNELS: list[Kernel] = []
 if CpuFeature.AVX2 in features():
     KERNELS.append("avx2")
@@ -82,7 +83,7 @@ def test_every_size_is_summed_onto_what_is_there(path: str, dimension: int, coun
 def test_many_rows_of_the_largest_components(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Far more than int32 holds, in one column and across two, through several blocks of every path."""
     monkeypatch.setattr(module, "FLOAT64_ROWS", 1000)
-    monkeypatch.setattr(module, "INT8_ROWS", 1000)
+    monkeypatch.setattr(gram_torch, "INT8_ROWS", 1000)
     rows = np.zeros((4500, 20), np.int16)
     rows[:, 0], rows[:, 17], rows[::2, 19] = SCALE, -SCALE, -128
     gram = np.zeros((20, 20), np.int64)
@@ -120,7 +121,7 @@ def test_beyond_the_certificate_int32_overflows(kernel: Kernel) -> None:
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_share_the_columns(kernel: Kernel, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syrk, "THREAD_PRODUCTS", 0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(syrk, "threads_max", lambda: threads)
     for dimension in (1, 40, 200):
         rows = random_rows(100, dimension)
         gram = np.zeros((dimension, dimension), np.int64)
@@ -147,10 +148,10 @@ def test_float64_is_exact_up_to_the_stated_number_of_rows(monkeypatch: pytest.Mo
 
 
 def test_int8_is_exact_up_to_the_stated_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "INT8_ROWS", 2**17 - 1)
+    monkeypatch.setattr(gram_torch, "INT8_ROWS", 2**17 - 1)
     rows = np.tile(np.array([[-128, -SCALE]], np.int16), (2**17 - 1, 1))
     gram = np.zeros((2, 2), np.int64)
-    add_int8_on(rows, gram, CPU)
+    add_int8_on(rows, gram, "cpu")
     assert gram.tolist() == [[len(rows) * a * b for b in (-128, -SCALE)] for a in (-128, -SCALE)]
 
 

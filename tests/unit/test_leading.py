@@ -130,7 +130,7 @@ def slow_solves(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[Cou
         published[weights.context] += 1
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "solve", slow)
+        patch.setattr(publishing, "solve_with", slow)
         patch.setattr(MemoryWeightsStore, "publish", counted)
         yield published
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import Place, place_of
 from hurnet.core.grid import SCALE
 from hurnet.core.solve.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
 from hurnet.core.solve.solve import solve, solve_weights
@@ -22,7 +22,9 @@ from hurnet.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 Rationals = list[list[Fraction]]
-CPU = torch.device("cpu")
+PLACES = [place_of("cpu"), Place(np, "cpu")]
+
+pytestmark = pytest.mark.usefixtures("each_library")
 
 
 def symmetric(size: int, bits: int, seed: int) -> NDArray[np.int64]:
@@ -49,27 +51,31 @@ def product(matrix: NDArray[np.int64], ridge: float, x: Floats) -> Rationals:
     size=st.integers(1, 9),
     bits=st.integers(1, 61),
     ridge=st.one_of(st.just(0.0), st.floats(2.0**-64, 2.0**32)),
+    place=st.sampled_from(PLACES),
 )
-def test_the_residual_is_the_rational_one_rounded(seed: int, size: int, bits: int, ridge: float) -> None:
+def test_the_residual_is_the_rational_one_rounded(
+    seed: int, size: int, bits: int, ridge: float, place: Place
+) -> None:
     matrix, ridge = symmetric(size, bits, seed), snapped_ridge(ridge)
     chance = np.random.default_rng(seed)
-    system = ExactSystem(matrix, ridge, CPU)
+    system = ExactSystem(matrix, ridge, place)
     wild = chance.standard_normal((size, 2)) * 10.0 ** chance.integers(-9, 9, (size, 2))
-    x = system.snapped(torch.from_numpy(wild))
-    exact = product(matrix, ridge, x.numpy())
+    x = system.snapped(place.put(wild))
+    exact = product(matrix, ridge, place.host(x))
     target = np.array([[float(value) for value in row] for row in exact])  # leaves nothing but its rounding
-    found = system.residual(torch.from_numpy(target), x).numpy()
+    found = place.host(system.residual(place.put(target), x))
     for i, row in enumerate(exact):
         for k, value in enumerate(row):
             left = Fraction(float(target[i, k])) - value
             assert abs(Fraction(float(found[i, k])) - left) <= abs(left) * Fraction(2, 1 << 52)
 
 
-def test_snapping_changes_the_last_bit_of_no_large_entry() -> None:
-    system = ExactSystem(symmetric(6, 40, 1), 0.1, CPU)
-    x = torch.from_numpy(np.random.default_rng(1).uniform(1, 2, (6, 4)) * 10.0 ** np.arange(4))
-    assert torch.equal(system.snapped(x), x)
-    small = torch.tensor([[1.0], [1e-30], *[[0.0]] * 4], dtype=torch.float64)
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_snapping_changes_the_last_bit_of_no_large_entry(place: Place) -> None:
+    system = ExactSystem(symmetric(6, 40, 1), 0.1, place)
+    x = place.put(np.random.default_rng(1).uniform(1, 2, (6, 4)) * 10.0 ** np.arange(4))
+    assert (system.snapped(x) == x).all()
+    small = place.put(np.array([[1.0], [1e-30], *[[0.0]] * 4]))
     assert system.snapped(small).ravel().tolist() == [1.0, 0, 0, 0, 0, 0]
 
 
@@ -86,12 +92,13 @@ def test_a_tiny_ridge_is_taken_at_the_next_multiple_and_a_huge_one_refused() -> 
 
 def test_entries_that_leave_no_room_are_refused() -> None:
     with pytest.raises(OverflowError, match="too large"):
-        ExactSystem(np.array([[1 << 62]]), 0.0, CPU)
+        ExactSystem(np.array([[1 << 62]]), 0.0, PLACES[0])
 
 
-def test_refinement_leaves_out_a_step_that_would_be_noise() -> None:
-    system = ExactSystem(np.array([[1 << 28]]), 0.0, CPU)
-    target = torch.tensor([[1.0]], dtype=torch.float64)
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_refinement_leaves_out_a_step_that_would_be_noise(place: Place) -> None:
+    system = ExactSystem(np.array([[1 << 28]]), 0.0, place)
+    target = place.put(np.array([[1.0]]))
     wrong = refine(system, target, lambda r: 3 * r)
     assert (wrong.steps, wrong.solution.item()) == (1, -3.0)
     slow = refine(system, target, lambda r: 0.75 * r)
@@ -202,7 +209,7 @@ def test_the_residual_taken_from_p_is_as_right_as_p(
     condition: float, ridge: float, off: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With too many answers for W's columns to be refined too. ‖XW - Y‖² = m - tr(WᵀC) - λ‖W‖²."""
-    monkeypatch.setattr("hurnet.core.solve.solve.EXACT_ANSWERS", 0)
+    monkeypatch.setattr("hurnet.core.solve.exact_residual.EXACT_ANSWERS", 0)
     rows, labels = ill_conditioned(condition)
     names = sorted(set(labels))
     w, c_integers = oracle(rows, labels, names, ridge), sums(rows, labels, names)

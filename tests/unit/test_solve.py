@@ -16,11 +16,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hurnet.adapters.redis import published
+from hurnet.core.arrays import Place, installed_torch
 from hurnet.core.grid import SCALE, snap
-from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.paper.gcv import solve_by_gcv, solve_with
+from hurnet.core.solve.inverse import by_eigh
+from hurnet.core.solve.problem import problem_of
+from hurnet.core.solve.solve import certified, solve, solve_weights
 from hurnet.core.solve.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.ports import PublishedWeights
+
+pytestmark = pytest.mark.usefixtures("each_library")
 
 Floats = NDArray[np.float64]
 
@@ -150,7 +156,7 @@ def test_an_ill_conditioned_problem_takes_the_eigendecomposition_at_the_stated_c
 @pytest.mark.parametrize(("m", "answers"), [(300, 7), (300, 290), (15, 4)])
 def test_the_certificate_says_what_the_rows_say(m: int, answers: int, ridge: float | Literal["gcv"]) -> None:
     t = task(m, 24, answers)
-    weights = solve(t.statistics, ridge, device="cpu")
+    weights = solve_with(t.statistics, ridge, device="cpu")
     c = weights.certificate
     s = np.linalg.svd(t.x, compute_uv=False)
     shares = s / s.sum()
@@ -186,7 +192,7 @@ def gcv_of_the_rows(t: Task, ridges: Floats) -> list[float]:
 )
 def test_cross_validation_takes_the_best_of_its_grid(m: int, d: int, answers: int, condition: float) -> None:
     t = task(m, d, answers, condition)
-    c = solve(t.statistics, "gcv", device="cpu").certificate
+    c = solve_by_gcv(t.statistics, device="cpu").certificate
     grid = np.logspace(-6, 1, 57) * np.linalg.norm(t.x, 2) ** 2
     scores = gcv_of_the_rows(t, grid)
     assert c.ridge_chosen_by == "gcv"
@@ -203,7 +209,7 @@ def test_cross_validation_finds_a_ridge_that_serves_rows_it_has_not_seen() -> No
     unseen_x, unseen_y = rows[80:] / SCALE, np.eye(4)[labels[80:]]
 
     def error(ridge: float | Literal["gcv"]) -> float:
-        w = weights_of(seen, solve(seen.statistics, ridge, device="cpu").projection)
+        w = weights_of(seen, solve_with(seen.statistics, ridge, device="cpu").projection)
         return float(((unseen_x @ w - unseen_y) ** 2).mean())
 
     best = min(error(float(ridge)) for ridge in np.logspace(-4, 3, 40))
@@ -229,8 +235,8 @@ def test_the_projection_and_the_sums_give_the_scores() -> None:
     statistics = t.statistics
     questions = task(20, 24, 7, seed=9).rows
     weights = solve(statistics, 0.1, device="cpu")
-    names = sorted(statistics.sums)
-    sums = np.array([statistics.sums[name].total for name in names]) / SCALE
+    names = sorted(statistics.answer_sums)
+    sums = np.array([statistics.answer_sums[name].total for name in names]) / SCALE
     scores = predict(weights.projection, questions) @ sums.T
     assert np.allclose(scores, questions / SCALE @ ridge_by_svd(t.x, t.y, 0.1), atol=1e-12)
 
@@ -250,7 +256,7 @@ def test_cross_validation_s_score_is_near_the_leave_one_out_error(ridge: float) 
 def test_the_inverse_s_error_bounds_that_of_the_weights(seed: int, digits: float) -> None:
     t = task(60, 8, 3, 10**digits, seed)
     weights = solve(t.statistics, 2.0**-30, device="cpu")
-    names = sorted(t.statistics.sums)
+    names = sorted(t.statistics.answer_sums)
     exact = solve_weights(t.statistics, names, 2.0**-30, "cpu").weights
     bound = weights.certificate.inverse_error * math.sqrt(8)  # ‖E‖_F
     # W = PC is taken in float64 here, which errs by some eps·‖P‖·‖C‖ by itself
@@ -270,7 +276,7 @@ def test_rows_without_any_spread_are_solved_and_pass_the_gate(
     rows = snap(np.ones((len(labels), 7)))
     statistics = Statistics(7)
     statistics.add(rows, list(labels), np.full(len(labels), weight))
-    weights = solve(statistics, ridge, device="cpu")
+    weights = solve_with(statistics, ridge, device="cpu")
     assert gate(weights) == []
     json.dumps(weights.certificate.as_dict(), allow_nan=False)
     assert weights.certificate.ridge_chosen_by == ("gcv" if ridge == "gcv" else "fixed")
@@ -307,7 +313,7 @@ def test_a_row_of_zeros_alone_is_solved_with_a_ridge_and_without() -> None:
     assert not flat.projection.any()
     assert gate(flat) == []
     json.dumps(flat.certificate.as_dict(), allow_nan=False)
-    chosen = solve(statistics, "gcv", device="cpu").certificate
+    chosen = solve_by_gcv(statistics, device="cpu").certificate
     assert (chosen.ridge, chosen.ridge_chosen_by, chosen.residual) == (0, "gcv", 1)
 
 
@@ -335,7 +341,7 @@ def test_no_statistics_whatever_fail_to_be_solved_or_refused(
     statistics: Statistics, ridge: float | Literal["gcv"]
 ) -> None:
     try:
-        weights = solve(statistics, ridge, "cpu")
+        weights = solve_with(statistics, ridge, "cpu")
     except OverflowError:  # 2³⁴ rows and more, which the refinement says it can't hold
         assert statistics.count >= 2**33
         return
@@ -364,10 +370,36 @@ def test_an_unknown_device_is_refused() -> None:
 @pytest.mark.parametrize("device", ["auto", "mps", *(["cuda"] if torch.cuda.is_available() else [])])
 @pytest.mark.parametrize("ridge", [0.1, "gcv"])
 def test_every_device_gives_the_same_weights_within_1e_10(device: str, ridge: float | Literal["gcv"]) -> None:
+    if device == "cuda" and installed_torch() is None:
+        pytest.skip("a GPU needs torch")
     statistics = task(2000, 64, 20, 10).statistics
-    here, there = solve(statistics, ridge, device="cpu"), solve(statistics, ridge, device=device)
+    here, there = solve_with(statistics, ridge, device="cpu"), solve_with(statistics, ridge, device=device)
     assert apart(there.projection, here.projection) < 1e-10
     assert there.certificate.residual == pytest.approx(here.certificate.residual, rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 129, 200])
+def test_numpy_inverts_by_cholesky_as_torch_does(size: int) -> None:
+    rows = np.random.default_rng(size).standard_normal((3 * size, size))
+    gram = rows.T @ rows
+    ours, theirs = (place.inverse(place.put(gram)) for place in (Place(np, "cpu"), Place(torch, "cpu")))
+    assert ours is not None
+    assert theirs is not None
+    assert apart(ours, theirs.numpy()) < 1e-12
+    assert np.array_equal(ours, ours.T)
+    for place in (Place(np, "cpu"), Place(torch, "cpu")):
+        assert place.inverse(place.put(-gram)) is None
+
+
+def test_numpy_and_torch_give_the_same_weights_within_1e_10() -> None:
+    statistics = task(2000, 64, 20, 10).statistics
+    weights = []
+    for place in (Place(np, "cpu"), Place(torch, "cpu")):
+        problem = problem_of(statistics, place)
+        weights.append(certified(problem, 0.125, by_eigh(problem, 0.125)))
+    one, other = weights
+    assert apart(one.projection, other.projection) < 1e-10
+    assert one.certificate.residual == pytest.approx(other.certificate.residual, rel=1e-10)
 
 
 GOOD = solve(task(50, 4, 3).statistics, device="cpu")

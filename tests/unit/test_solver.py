@@ -98,7 +98,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     def broken(*_: object, **__: object) -> Weights:
         return replace(good.weights, projection=np.full_like(good.weights.projection, np.nan))
 
-    monkeypatch.setattr(publishing, "solve", broken)
+    monkeypatch.setattr(publishing, "solve_with", broken)
     world.append(*pairs(5, 9))
     solver.step()
     assert world.redis.data.weights["default"] is good
@@ -106,7 +106,7 @@ def test_what_the_gate_refuses_leaves_the_old_weights_in_force(monkeypatch: pyte
     def failing(*_: object, **__: object) -> Weights:
         raise np.linalg.LinAlgError("did not converge")
 
-    monkeypatch.setattr(publishing, "solve", failing)
+    monkeypatch.setattr(publishing, "solve_with", failing)
     world.append(*pairs(9, 12))
     solver.step()
     assert world.redis.data.weights["default"] is good
@@ -144,7 +144,7 @@ def test_what_fails_in_the_solve_of_one_context_is_that_context_s_refusal(
             raise error
         return solve(statistics, *how, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(publishing, "solve", failing)
+    monkeypatch.setattr(publishing, "solve_with", failing)
     solver = world.solver()
     with capture_logs() as logs:
         for _ in range(3):

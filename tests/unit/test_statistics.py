@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.device import float64_device
+from hurnet.core.arrays import installed_torch, place_of
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.native import disabled
 from hurnet.core.statistics import answer_sums
@@ -22,6 +22,8 @@ from hurnet.core.statistics.codec import GRAM_HEADER, SUM_HEADER
 from hurnet.core.statistics.gram import MAX_ROWS
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import MAX_COPIES
+
+pytestmark = pytest.mark.usefixtures("each_library")
 
 Pair = tuple[tuple[int, ...], str]
 
@@ -61,9 +63,11 @@ def test_equal_the_sums_of_python_integers(stream: tuple[int, list[Pair]]) -> No
     ]
     for answer in {answer for _, answer in pairs}:
         mine = [row for row, other in pairs if other == answer]
-        assert statistics.sums[answer].count == len(mine)
-        assert statistics.sums[answer].total.tolist() == [sum(row[i] for row in mine) for i in range(d)]
-    assert sum(entry.count for entry in statistics.sums.values()) == len(pairs)
+        assert statistics.answer_sums[answer].count == len(mine)
+        assert statistics.answer_sums[answer].total.tolist() == [
+            sum(row[i] for row in mine) for i in range(d)
+        ]
+    assert sum(entry.count for entry in statistics.answer_sums.values()) == len(pairs)
 
 
 @given(streams, st.randoms(use_true_random=False))
@@ -95,7 +99,7 @@ def test_what_is_taken_out_was_never_in(stream: tuple[int, list[Pair]], chance: 
     statistics.subtract(rows_of(gone, d), [answer for _, answer in gone])
     never = taught(d, kept)
     assert statistics.digest() == never.digest()
-    assert set(statistics.sums) == {answer for _, answer in kept}
+    assert set(statistics.answer_sums) == {answer for _, answer in kept}
     assert np.array_equal(statistics.cross_gram(), never.cross_gram())
 
 
@@ -103,8 +107,8 @@ def test_what_is_taken_out_was_never_in(stream: tuple[int, list[Pair]], chance: 
 def test_pieces_put_together_again_are_the_same(stream: tuple[int, list[Pair]]) -> None:
     d, pairs = stream
     statistics = taught(d, pairs)
-    pieces = [(answer, statistics.pack_sum(answer)) for answer in statistics.sums]
-    again = Statistics.unpack(statistics.pack_gram(), reversed(pieces))
+    pieces = [(answer, statistics.encode_sum(answer)) for answer in statistics.answer_sums]
+    again = Statistics.decode(statistics.encode_gram(), reversed(pieces))
     assert again == statistics
     assert again.digest() == statistics.digest()
     assert not again.changed
@@ -123,7 +127,7 @@ def test_different_pairs_have_different_digests(
 def test_only_what_changed_since_the_mark_need_be_saved(stream: tuple[int, list[Pair]], cut: int) -> None:
     d, pairs = stream
     statistics = taught(d, pairs[:cut])
-    disk = {answer: statistics.pack_sum(answer) for answer in statistics.changed}
+    disk = {answer: statistics.encode_sum(answer) for answer in statistics.changed}
     statistics.mark_saved()
     later = pairs[cut:]
     statistics.add(rows_of(later, d), [answer for _, answer in later])
@@ -131,9 +135,9 @@ def test_only_what_changed_since_the_mark_need_be_saved(stream: tuple[int, list[
     assert statistics.changed == {answer for _, answer in later + pairs[:1]}
     for answer in statistics.changed:
         disk.pop(answer, None)
-        if answer in statistics.sums:
-            disk[answer] = statistics.pack_sum(answer)
-    assert Statistics.unpack(statistics.pack_gram(), disk.items()) == statistics
+        if answer in statistics.answer_sums:
+            disk[answer] = statistics.encode_sum(answer)
+    assert Statistics.decode(statistics.encode_gram(), disk.items()) == statistics
 
 
 weighted_streams = streams.flatmap(
@@ -144,7 +148,7 @@ weighted_streams = streams.flatmap(
 )
 
 
-def weighed(dimension: int, pairs: Sequence[Pair], weights: Sequence[int]) -> Statistics:
+def of_copies(dimension: int, pairs: Sequence[Pair], weights: Sequence[int]) -> Statistics:
     statistics = Statistics(dimension)
     labels = [answer for _, answer in pairs]
     statistics.add(rows_of(pairs, dimension), labels, np.array(weights, np.int64))
@@ -166,11 +170,11 @@ def test_a_weight_is_so_many_copies_in_any_order_batches_and_merges(
     whole, parts = Statistics(d), Statistics(d)
     while left:
         batch = [left.pop() for _ in range(chance.randint(1, len(left)))]
-        part = weighed(d, [pair for pair, _ in batch], [weight for _, weight in batch])
+        part = of_copies(d, [pair for pair, _ in batch], [weight for _, weight in batch])
         parts.merge(part)
         for pair, weight in batch:
             whole.add(rows_of([pair], d), [pair[1]], np.array([weight], np.int64))
-    for found in (whole, parts, weighed(d, pairs, weights)):
+    for found in (whole, parts, of_copies(d, pairs, weights)):
         assert found.digest() == expected.digest()
         assert found == expected
         assert np.allclose(found.cross_gram(), expected.cross_gram(), rtol=1e-12)
@@ -184,10 +188,10 @@ def test_what_is_taken_out_with_its_weight_was_never_in(
     stays = [chance.random() < 0.5 for _ in pairs]
     gone = [i for i, stay in enumerate(stays) if not stay]
     kept = [i for i, stay in enumerate(stays) if stay]
-    statistics = weighed(d, pairs, weights)
+    statistics = of_copies(d, pairs, weights)
     out = [pairs[i] for i in gone]
     statistics.subtract(rows_of(out, d), [a for _, a in out], np.array([weights[i] for i in gone], np.int64))
-    expected = weighed(d, [pairs[i] for i in kept], [weights[i] for i in kept])
+    expected = of_copies(d, [pairs[i] for i in kept], [weights[i] for i in kept])
     assert statistics.digest() == expected.digest()
 
 
@@ -200,7 +204,7 @@ def test_merging_several_times_over_is_merging_copies(
     statistics = taught(d, one[1])
     statistics.merge(taught(d, pairs), times)
     expected = taught(d, one[1])
-    expected.merge(weighed(d, pairs, [times] * len(pairs)))
+    expected.merge(of_copies(d, pairs, [times] * len(pairs)))
     assert statistics.digest() == expected.digest()
 
 
@@ -219,7 +223,7 @@ def test_weights_of_many_rows_are_copies_on_every_path(native: bool) -> None:
 
 
 def test_weights_of_1_take_the_way_of_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "add_weighted_gram", None)
+    monkeypatch.setattr(module, "add_gram_of_copies", None)
     rows = snapped(4, 3)
     statistics = Statistics(3)
     statistics.add(rows, list("abab"), np.ones(4, np.int64))
@@ -306,8 +310,8 @@ def test_cross_gram_is_kept_up_as_answers_come_change_and_go() -> None:
     statistics.subtract(rows[:40], labels[:40])
     statistics.subtract(rows[1000:1040], labels[1000:1040])
     statistics.subtract(rows[2000:2040], labels[2000:2040])
-    assert "0" not in statistics.sums
-    columns = np.array([entry.total for entry in statistics.sums.values()], np.int64)
+    assert "0" not in statistics.answer_sums
+    columns = np.array([entry.total for entry in statistics.answer_sums.values()], np.int64)
     assert np.array_equal(statistics.cross_gram(), columns.T @ columns)
 
 
@@ -320,7 +324,7 @@ def test_cross_gram_beyond_exactness_stays_close() -> None:
     for _ in range(50):
         statistics.add(often, ["often"] * len(often))
         statistics.cross_gram()
-    columns = [[int(value) for value in entry.total] for entry in statistics.sums.values()]
+    columns = [[int(value) for value in entry.total] for entry in statistics.answer_sums.values()]
     exact = [[float(sum(b[i] * b[j] for b in columns)) for j in range(4)] for i in range(4)]
     assert np.allclose(statistics.cross_gram(), exact, rtol=1e-13, atol=0)
 
@@ -331,10 +335,10 @@ def test_an_answer_seen_once_costs_two_bytes_a_dimension_and_widens_as_it_must()
     widths = []
     for rows in (1, 1, 2**17):
         statistics.add(np.repeat(top, rows, axis=0), ["a"] * rows)
-        widths.append(len(statistics.pack_sum("a")))
+        widths.append(len(statistics.encode_sum("a")))
     assert widths == [9 + 2 * 3, 9 + 4 * 3, 9 + 8 * 3]
     statistics.subtract(np.repeat(top, 2**17 + 1, axis=0), ["a"] * (2**17 + 1))
-    assert len(statistics.pack_sum("a")) == 9 + 2 * 3
+    assert len(statistics.encode_sum("a")) == 9 + 2 * 3
 
 
 def test_rows_that_can_not_be_written_to_are_read() -> None:
@@ -404,7 +408,7 @@ def test_what_was_never_in_is_not_taken_out(gone: list[Pair]) -> None:
 def full(count: int) -> Statistics:
     """As if `count` rows of (2**14,) had been added."""
     gram = GRAM_HEADER.pack(1, count) + (count * SCALE**2).to_bytes(8, "little")
-    return Statistics.unpack(gram, [("a", SUM_HEADER.pack(8, count) + (count * SCALE).to_bytes(8, "little"))])
+    return Statistics.decode(gram, [("a", SUM_HEADER.pack(8, count) + (count * SCALE).to_bytes(8, "little"))])
 
 
 def test_the_last_row_that_int64_holds_is_taken_and_the_next_refused() -> None:
@@ -432,7 +436,7 @@ def test_copies_are_bounded_like_rows() -> None:
     assert statistics.digest() == before
     statistics.add(row, ["b"], np.array([5], np.int64))
     assert int(statistics.gram[0, 0]) == MAX_ROWS * SCALE**2
-    assert statistics.sums["b"].total.tolist() == [-5 * SCALE]
+    assert statistics.answer_sums["b"].total.tolist() == [-5 * SCALE]
 
 
 @pytest.mark.parametrize(
@@ -441,7 +445,7 @@ def test_copies_are_bounded_like_rows() -> None:
         (np.array([0]), "from 1 up"),
         (np.array([-3]), "from 1 up"),
         (np.array([1.0]), "float64"),
-        (np.array([1, 1]), "as many weights"),
+        (np.array([1, 1]), "as many copies"),
     ],
 )
 def test_what_is_no_number_of_copies_is_refused(weights: NDArray[np.int64], reason: str) -> None:
@@ -478,9 +482,9 @@ BREAKS: dict[str, Callable[[bytes, bytes], tuple[bytes, list[tuple[str, bytes]]]
 @pytest.mark.parametrize("name", BREAKS)
 def test_corrupt_pieces_are_refused(name: str) -> None:
     statistics = taught(2, [((1, 2), "a"), ((3, 4), "a")])
-    gram, sums = BREAKS[name](statistics.pack_gram(), statistics.pack_sum("a"))
+    gram, sums = BREAKS[name](statistics.encode_gram(), statistics.encode_sum("a"))
     with pytest.raises(ValueError, match=r"corrupt|no \d+ rows|twice|add up"):
-        Statistics.unpack(gram, sums)
+        Statistics.decode(gram, sums)
 
 
 @given(streams.filter(lambda stream: bool(stream[1])), st.data())
@@ -488,17 +492,17 @@ def test_a_damaged_byte_is_refused_or_was_another_valid_state(
     stream: tuple[int, list[Pair]], data: st.DataObject
 ) -> None:
     statistics = taught(*stream)
-    pieces = [statistics.pack_gram(), *map(statistics.pack_sum, statistics.sums)]
+    pieces = [statistics.encode_gram(), *map(statistics.encode_sum, statistics.answer_sums)]
     piece = data.draw(st.integers(0, len(pieces) - 1))
     place = data.draw(st.integers(0, len(pieces[piece]) - 1))
     damaged = bytearray(pieces[piece])
     damaged[place] ^= data.draw(st.integers(1, 255))
     pieces[piece] = bytes(damaged)
     try:
-        read = Statistics.unpack(pieces[0], zip(statistics.sums, pieces[1:], strict=True))
+        read = Statistics.decode(pieces[0], zip(statistics.answer_sums, pieces[1:], strict=True))
     except ValueError:
         return
-    assert [read.pack_gram(), *map(read.pack_sum, read.sums)] == pieces
+    assert [read.encode_gram(), *map(read.encode_sum, read.answer_sums)] == pieces
 
 
 def test_other_dimensions_do_not_merge() -> None:
@@ -511,16 +515,19 @@ def test_other_dimensions_do_not_merge() -> None:
 @pytest.mark.parametrize("name", ["tpu", "", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="device"):
-        float64_device(name)
+        place_of(name)
 
 
 def test_float64_is_not_asked_of_mps() -> None:
-    assert float64_device("mps").type == "cpu"
-    assert float64_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert place_of("mps").device == "cpu"
+    gpu = torch.cuda.is_available() and installed_torch() is not None
+    assert place_of("auto").device == ("cuda" if gpu else "cpu")
 
 
 @pytest.mark.parametrize("device", ["auto", "mps", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_every_device_gives_the_same_bytes(device: str) -> None:
+    if device == "cuda" and installed_torch() is None:
+        pytest.skip("a GPU needs torch")
     rows, labels = snapped(5000, 33), [str(i % 11) for i in range(5000)]
     here, there = Statistics(33), Statistics(33, device)
     for statistics in (here, there):

@@ -62,9 +62,9 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     statistics = window.combined(checkpoint.statistics, context)
     if statistics is None:
         raise StoreError(f"the solver has learned no pairs of a context {context!r}")
-    if unknown := [answer for answer in answers if answer not in statistics.sums]:
+    if unknown := [answer for answer in answers if answer not in statistics.answer_sums]:
         raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
-    wanted = list(dict.fromkeys(answers)) or sorted(statistics.sums)
+    wanted = list(dict.fromkeys(answers)) or sorted(statistics.answer_sums)
     ridge, correction = _print(statistics, wanted, chosen.solve, window.unit)
     say(
         f"{len(wanted):,} answers from {statistics.count / window.unit:,.0f} pairs, features"
@@ -77,12 +77,13 @@ def _print(
     statistics: Statistics, answers: list[str], chosen: SolveSettings, unit: int
 ) -> tuple[float, float]:
     """Print all columns; returns λ, and the largest relative correction of the last refinement."""
-    from hurnet.core.solve.solve import solve, solve_weights
+    from hurnet.core.paper.gcv import solve_by_gcv
+    from hurnet.core.solve.solve import solve_weights
     from hurnet.terminal.screen import say_json
 
     ridge = chosen.ridge
     if ridge == "gcv":
-        ridge = solve(statistics, ridge, chosen.device).certificate.ridge
+        ridge = solve_by_gcv(statistics, chosen.device).certificate.ridge
     correction = 0.0
     for first in range(0, len(answers), AT_ONCE):
         part = answers[first : first + AT_ONCE]

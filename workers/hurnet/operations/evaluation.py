@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hurnet.core.paper.gcv import solve_with
 from hurnet.core.paper.lp import EUCLIDEAN
 from hurnet.core.rule.rule import Ranking, ranked
-from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import NO_FEATURES, gate
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Batch, Entry
@@ -126,7 +126,7 @@ class Evaluation:
         """Solve for weights from all pairs so far. Returns why they are not used; empty if they are."""
         if not self._statistics.count:
             return ["no pairs: no text has an answer other than itself"]
-        weights = solve(self._statistics, self._settings.ridge, self._settings.device)
+        weights = solve_with(self._statistics, self._settings.ridge, self._settings.device)
         if reasons := gate(weights):
             return reasons
         features = self._memory.features.identity

@@ -216,10 +216,10 @@ def _statistics_difference(replayed: Statistics, stored: Statistics) -> str:
         return f"the solver counts {stored.count} pairs, the replay {replayed.count}"
     different = sorted(
         answer
-        for answer in replayed.sums.keys() | stored.sums.keys()
-        if answer not in replayed.sums
-        or answer not in stored.sums
-        or replayed.pack_sum(answer) != stored.pack_sum(answer)
+        for answer in replayed.answer_sums.keys() | stored.answer_sums.keys()
+        if answer not in replayed.answer_sums
+        or answer not in stored.answer_sums
+        or replayed.encode_sum(answer) != stored.encode_sum(answer)
     )
     if not different:
         return "the gram differs"

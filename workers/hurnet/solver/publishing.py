@@ -15,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 import structlog
 
+from hurnet.core.paper.gcv import solve_with
 from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.solve.solve import solve
 from hurnet.core.solve.weights import Weights, gate
 from hurnet.core.solve.window import Window
 from hurnet.core.statistics.statistics import Statistics
@@ -72,7 +72,7 @@ class Publisher:
             return None
         # Where pairs age, their counts are multiplied by the unit, and the ridge must keep its share.
         ridge = settings.ridge if settings.ridge == "gcv" else settings.ridge * window.unit
-        return solve(combined, ridge, settings.device)
+        return solve_with(combined, ridge, settings.device)
 
     def _withdraw(self, context: str) -> None:
         try:

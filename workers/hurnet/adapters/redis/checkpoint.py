@@ -136,7 +136,7 @@ class CheckpointStore:
                 key = raw_key.decode()
                 gram = self._client.hget(self._grams_key, raw_key) or b""
                 sums = {answer.decode(): unseal(sealed) for answer, sealed in self._sums(key)}
-                statistics = Statistics.unpack(unseal(gram), sums.items())
+                statistics = Statistics.decode(unseal(gram), sums.items())
                 self._on_progress()
                 if statistics.dimension != dimension:
                     raise ValueError(f"dimension {statistics.dimension}, not {dimension}")
@@ -215,11 +215,11 @@ class CheckpointStore:
     def _writes(self, checkpoint: Checkpoint, whole: bool) -> Iterator[_Write]:
         for key, statistics in checkpoint.statistics.items():
             new = whole or self._base.get(key) is not statistics
-            answers = statistics.sums.keys() if new else statistics.changed
+            answers = statistics.answer_sums.keys() if new else statistics.changed
             if new or answers:
-                yield _Write(self._grams_key, key, seal(statistics.pack_gram()))
+                yield _Write(self._grams_key, key, seal(statistics.encode_gram()))
             for answer in answers:
-                value = seal(statistics.pack_sum(answer)) if answer in statistics.sums else None
+                value = seal(statistics.encode_sum(answer)) if answer in statistics.answer_sums else None
                 yield _Write(self._keys.solver("sums", key), answer, value)
 
 

@@ -53,6 +53,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_max() -> int:
+    """How many threads a kernel may use: the number in OMP_NUM_THREADS, as for BLAS, or else one a core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(asked)) if asked.isdecimal() else cores()
+
+
 @contextmanager
 def disabled() -> Iterator[None]:
     """As if there were no library: for the tests of what is done without."""

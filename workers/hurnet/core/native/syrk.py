@@ -1,4 +1,4 @@
-"""G += XᵀX by the kernels of syrk.c, on as many threads as torch has."""
+"""G += XᵀX by the kernels of syrk.c, on as many threads as the cores or OMP_NUM_THREADS allow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from hurnet.core.native import library
+from hurnet.core.native import library, threads_max
 
 PANEL: Final = 16
 """Columns a panel of packed rows has (syrk.c)."""
@@ -59,7 +58,7 @@ def multiply(packed: NDArray[np.int16], count: int, gram: NDArray[np.int64], ker
     def columns(first: int, end: int) -> None:
         function(packed.ctypes.data, (count + 1) // 2, dimension, first, end, gram.ctypes.data)
 
-    threads = torch.get_num_threads() if count * dimension**2 > THREAD_PRODUCTS else 1
+    threads = threads_max() if count * dimension**2 > THREAD_PRODUCTS else 1
     shares = list(_shares(-(-dimension // PANEL), threads))
     if len(shares) == 1:
         columns(*shares[0])

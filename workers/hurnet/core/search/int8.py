@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import installed_torch
+
 Bytes = NDArray[np.int8]
 Floats = NDArray[np.float32]
 
@@ -40,7 +42,11 @@ def by_torch(c: Bytes, p: Bytes) -> NDArray[np.int32]:
 
 @cache
 def torch_is_exact() -> bool:
-    """Not on x86 without VNNI: there oneDNN adds pairs of products in 16 bits, which don't hold them."""
+    """Whether torch is here and its products of int8 are exact.
+
+    On x86 without VNNI they are not: there oneDNN adds pairs of products in 16 bits, which overflow."""
+    if installed_torch() is None:
+        return False
     largest = np.full((16, 64), 127, dtype=np.int8)
     return bool((by_torch(largest, largest) == 64 * 127**2).all())
 

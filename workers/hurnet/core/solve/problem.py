@@ -1,4 +1,11 @@
-"""The statistics as what a solve needs: float64 matrices in units of the vectors."""
+"""The statistics as what a solve needs: float64 matrices in units of the vectors, where they are worked on.
+
+The statistics hold integers in units of the grid. A row of length 1 is 2¹⁴ grid steps long, so that
+
+    G in float64 = G in integers · 2⁻²⁸,     C in float64 = C in integers · 2⁻¹⁴.
+
+Both are exact as long as the integers stay below 2⁵³; beyond it they are rounded once, by a share of 2⁻⁵³.
+"""
 
 from __future__ import annotations
 
@@ -7,91 +14,86 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import Array, Floats, Place
 from hurnet.core.grid import SCALE
 from hurnet.core.statistics.statistics import Statistics
-
-Floats = NDArray[np.float64]
 
 _EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """G and S = CCᵀ, (d, d) float64 on the device, of `count` pairs with so many `answers`."""
+    """G and S = CCᵀ of the statistics, both (d, d) float64 at a place."""
 
-    gram: torch.Tensor
-    cross: torch.Tensor
-    count: int
-    answers: int
+    statistics: Statistics
+    place: Place
+    gram: Array  # (d, d): G
+    cross: Array  # (d, d): S
 
     @property
     def dimension(self) -> int:
-        return self.gram.shape[0]
+        """d."""
+        return self.statistics.dimension
+
+    @property
+    def count(self) -> int:
+        """m, the number of pairs. It is also ‖Y‖²_F, since Y is one-hot."""
+        return self.statistics.count
 
     @cached_property
-    def identity(self) -> torch.Tensor:
-        return torch.eye(self.dimension, dtype=torch.float64, device=self.gram.device)
+    def identity(self) -> Array:
+        """I, (d, d)."""
+        return self.place.eye(self.dimension)
 
     @cached_property
-    def decomposed(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """G's eigenvalues, ascending and as found, and its eigenvectors in columns. On the CPU by numpy,
-        whose LAPACK takes two thirds of the time that torch's takes, and half without the vectors."""
-        if self.gram.device.type == "cpu":
-            values, vectors = map(torch.from_numpy, np.linalg.eigh(self.gram.numpy()))
-        else:
-            values, vectors = torch.linalg.eigh(self.gram)
-        return values, vectors
+    def decomposed(self) -> tuple[Array, Array]:
+        """G's eigenvalues (d,), ascending and not yet `cleaned`, and its eigenvectors (d, d) in columns."""
+        return self.place.eigh(self.gram)
 
     def eigenvalues(self) -> Floats:
-        """Those alone (a third of the time), `cleaned`."""
-        if self.gram.device.type == "cpu":
-            return self.cleaned(torch.from_numpy(np.linalg.eigvalsh(self.gram.numpy())))
-        return self.cleaned(torch.linalg.eigvalsh(self.gram))
+        """G's eigenvalues (d,) alone, `cleaned`."""
+        return self.cleaned(self.place.eigvalsh(self.gram))
 
-    def shifted(self, ridge: float) -> torch.Tensor:
-        """G + λI."""
-        matrix = self.gram.clone()
-        matrix.diagonal().add_(ridge)
-        return matrix
+    def shifted(self, ridge: float) -> Array:
+        """G + λI, (d, d)."""
+        return self.gram + ridge * self.identity
 
     def cutoff(self, largest: float) -> float:
-        """max(m, n)·eps·σ₁ of the matrix decomposed: that is G, exact and (d, d), so m = n = d, not X."""
+        """The eigenvalue up to which one is taken for rounding: d·eps·σ₁, `largest` being σ₁.
+
+        That is the usual max(m, n)·eps·σ₁ of the matrix which is decomposed. Here it is G, which is known
+        exactly and is (d, d), and not X: so m = n = d.
+        """
         return self.dimension * _EPS * largest
 
     @property
     def rows_cutoff(self) -> float:
-        """The same for X, squared: what is found of G beyond float64 is rounding below (d·eps)²σ₁."""
-        return self.cutoff(float(torch.trace(self.gram))) * self.dimension * _EPS
+        """The same for X itself, squared. Below (d·eps)²σ₁ even what is found beyond float64 is rounding."""
+        return self.cutoff(float(self.place.xp.trace(self.gram))) * self.dimension * _EPS
 
-    def cleaned(self, spectrum: torch.Tensor) -> Floats:
-        """Eigenvalues of G (= σ² of X) in ascending order, those that are rounding set to 0."""
-        eigenvalues: Floats = spectrum.cpu().numpy()
+    def cleaned(self, eigenvalues: Floats) -> Floats:
+        """Ascending eigenvalues of G, which are σ² of X, with 0 for those that are rounding."""
         return np.where(eigenvalues > self.cutoff(eigenvalues[-1]), eigenvalues, 0.0)
 
     def kept(self, eigenvalues: Floats, ridge: float) -> NDArray[np.bool_]:
-        """Which directions G + λI can be inverted in: those whose σ² + λ isn't rounding."""
+        """In which directions G + λI can be inverted: where σ² + λ is more than rounding."""
         shifted = eigenvalues + ridge
         return shifted > self.cutoff(shifted[-1])
 
+    def targets(self, answers: Sequence[str]) -> Array:
+        """C's columns for `answers`, (d, k): what (G + λI)W is to be.
 
-def problem_of(statistics: Statistics, device: torch.device) -> Problem:
-    """The problem of `statistics`."""
-
-    def scaled(matrix: NDArray[np.int64] | Floats) -> torch.Tensor:
-        return torch.from_numpy(np.multiply(matrix, SCALE**-2, dtype=np.float64)).to(device)
-
-    gram, cross = scaled(statistics.gram), scaled(statistics.cross_gram())
-    return Problem(gram, cross, statistics.count, len(statistics.sums))
+        Raises KeyError for an answer that the statistics do not hold.
+        """
+        totals = [self.statistics.answer_sums[answer].total for answer in answers]
+        columns = np.array(totals, np.float64).reshape(-1, self.dimension)  # (k, d); also for k = 0
+        return self.place.put(columns.T / SCALE)
 
 
-def targets(statistics: Statistics, answers: Sequence[str], device: torch.device) -> torch.Tensor:
-    """C's columns for `answers`, (d, k): what A·W is to be.
-
-    Raises KeyError for an answer that the statistics don't hold.
-    """
-    totals = [statistics.sums[answer].total for answer in answers]
-    columns = np.array(totals, np.float64).reshape(-1, statistics.dimension)
-    return torch.from_numpy(np.ascontiguousarray(columns.T) / SCALE).to(device)
+def problem_of(statistics: Statistics, place: Place) -> Problem:
+    """The problem of `statistics`, to be solved at `place`."""
+    gram = np.multiply(statistics.gram, SCALE**-2, dtype=np.float64)
+    cross = statistics.cross_gram() * SCALE**-2
+    return Problem(statistics, place, place.put(gram), place.put(cross))

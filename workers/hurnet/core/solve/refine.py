@@ -1,11 +1,22 @@
 """Iterative refinement with a residual taken exactly from the integers (Wilkinson 1963; Skeel 1980).
 
-A = G + λI is known without error: G is integers in units of 2⁻²⁸ and λ a multiple of 2⁻⁶⁴ (`snapped_ridge`).
-So is a float64 solution X, once each column is a multiple of a power of two. Both are cut into digits so
-short that float64 sums their products without rounding (Ozaki et al. 2012), carries make AX one number an
-entry, and only then is B - AX rounded, once. What is lost is a share of the residual, not of AX, so each
-step gains the digits that the first solution had, down to X's last bit, whatever the condition number is up
-to the point where the first solution has no digit at all.
+To solve AX = B, a first solution X is improved by X + A⁻¹(B - AX), where any rough A⁻¹ will do. All depends
+on the residual B - AX: in float64 it is a small difference of large numbers, and what it loses by rounding
+the solution never gains. Here nothing is lost before the end:
+
+    A = G + λI is known without error: G is integers in units of 2⁻²⁸, λ a multiple of 2⁻⁶⁴
+    X is known without error, too, once each column is a multiple of a power of two (`snapped`)
+    both are cut into digits so short that float64 sums their products without rounding (Ozaki et al. 2012)
+    carries make AX one number an entry, and only then B - AX is rounded, once
+
+In decimal, with two-digit places, the product 1234 · 5678 would be
+
+    (12·100 + 34) · (56·100 + 78)  =  672·100² + (936 + 1904)·100 + 2652
+    carried:                       =    7·100³ + 0·100² + 66·100 + 52          = 7,006,652
+
+where no product of digits has more than four places. What is rounded in the end is a share of the residual,
+not of AX. So each step gains the digits that the first solution had, down to X's last bit, as long as the
+first solution has any digit at all.
 """
 
 from __future__ import annotations
@@ -16,16 +27,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from hurnet.core.arrays import Array, Place
 from hurnet.core.solve.weights import MAX_RIDGE
 
 MAX_STEPS: Final = 3
 
 _UNIT_BITS = 28  # G's unit is 2**-28
 _RIDGE_BITS = 64
-_FRACTION_BITS = _RIDGE_BITS - _UNIT_BITS  # of λ, below the unit of G
+_FRACTION_BITS = _RIDGE_BITS - _UNIT_BITS  # bits of λ below the unit of G
 _SOLUTION_DIGITS = 3
 _LAST_BIT = 2.0**-53
 
@@ -41,131 +52,135 @@ def snapped_ridge(ridge: float) -> float:
 
 
 class ExactSystem:
-    """A = M·2⁻²⁸ + λI, M (n, n) int64 and symmetric, on a device.
+    """A = M·2⁻²⁸ + λI, M (n, n) int64 and symmetric, worked on at a place.
 
-    `ridge` is one of `snapped_ridge`. Raises OverflowError where an entry of A reaches 2³⁴, which 2³⁴ rows
-    of unit vectors can't.
+    `ridge` is a result of `snapped_ridge`. Raises OverflowError if an entry of A reaches 2³⁴, which 2³⁴ rows
+    of unit vectors can't bring about.
     """
 
-    def __init__(self, matrix: NDArray[np.int64], ridge: float, device: torch.device) -> None:
+    def __init__(self, matrix: NDArray[np.int64], ridge: float, place: Place) -> None:
         whole, fraction = divmod(round(math.ldexp(ridge, _RIDGE_BITS)), 1 << _FRACTION_BITS)
         size = len(matrix)
-        most = max(abs(int(matrix.min())), int(matrix.max())) + whole
-        if most >= 1 << 62:
-            raise OverflowError(f"an entry of {most:.3g} grid units is too large to be refined")
-        self.device = device
-        # Three products of digits of `bits` bits a place, summed over n, stay below 2⁵², with carries 2⁵³.
+        largest = max(abs(int(matrix.min())), int(matrix.max())) + whole
+        if largest >= 1 << 62:
+            raise OverflowError(f"an entry of {largest:.3g} grid units is too large to be refined")
+        self.place = place
+        # At each place three products of two digits are summed over n. With this many bits a digit the sum
+        # stays below 2**52, and below 2**53 with the carry: float64 holds such integers exactly.
         self._bits = (52 - math.ceil(math.log2(_SOLUTION_DIGITS * size))) // 2 + 1
         shifted = matrix + whole * np.eye(size, dtype=np.int64)
-        count = -(-(most.bit_length() + 1) // self._bits)
-        self._digits = [self._on_device(digit) for digit in _cut(shifted, self._bits, count)]
-        below = np.array([fraction << (2 * self._bits - _FRACTION_BITS)])
-        self._fraction = [float(digit[0]) for digit in _cut(below, self._bits, 3)] if fraction else []
+        count = -(-(largest.bit_length() + 1) // self._bits)
+        self._digits = [place.put(digit) for digit in _cut(shifted, self._bits, count)]
+        below_unit = np.array([fraction << (2 * self._bits - _FRACTION_BITS)])
+        self._fraction = [float(digit[0]) for digit in _cut(below_unit, self._bits, 3)] if fraction else []
 
-    def snapped(self, solution: torch.Tensor) -> torch.Tensor:
-        """`solution` (n, k) with each column at multiples of the unit in which `residual` can take it.
+    def snapped(self, solution: Array) -> Array:
+        """`solution` (n, k) with each column at multiples of a unit of its own, as `residual` needs it.
 
-        That is far below a float64's last bit for the largest entries of a column, and rounds the smallest.
+        The unit is far below the last bit of the largest entries of a column, so only the smallest entries
+        are rounded.
         """
         unit = self._units(solution)
-        return torch.round(solution / unit) * unit
+        return self.place.xp.round(solution / unit) * unit
 
-    def times(self, solution: torch.Tensor) -> torch.Tensor:
+    def times(self, solution: Array) -> Array:
         """A·solution, (n, k), as exact as `residual` is."""
-        return -self.residual(torch.zeros_like(solution), solution)
+        return -self.residual(self.place.xp.zeros_like(solution), solution)
 
-    def residual(self, target: torch.Tensor, solution: torch.Tensor) -> torch.Tensor:
+    def residual(self, target: Array, solution: Array) -> Array:
         """target - A·solution, (n, k), each entry right to within two units in its last place.
 
-        `solution` is one of `snapped`.
+        `solution` is a result of `snapped`.
         """
-        unit = self._units(solution)
+        unit = self._units(solution)  # (k,)
         places = self._product(solution / unit)
-        left = target.clone()
-        for place in range(len(places) - 1, -1, -1):  # exact while it cancels: from the top down
+        left = target
+        # From the highest place down: as long as the numbers cancel, the subtraction is exact.
+        for place in range(len(places) - 1, -1, -1):
             weight = math.ldexp(1.0, (place - 2) * self._bits - _UNIT_BITS)
-            left -= places[place] * (unit * weight)
+            left = left - places[place] * (unit * weight)
         return left
 
-    def _product(self, integers: torch.Tensor) -> list[torch.Tensor]:
-        """A times `integers`, as digits by place, the first worth 2**(-2·bits - 28)."""
+    def _product(self, integers: Array) -> list[Array]:
+        """A times `integers` (n, k), as digits by place. A 1 at the first place is 2**(-2·bits - 28)."""
         parts = self._split(integers)
-        places = [torch.zeros_like(integers) for _ in range(len(self._digits) + len(parts) + 1)]
+        count = len(self._digits) + len(parts) + 1
+        places = [self.place.xp.zeros_like(integers) for _ in range(count)]
         for i, digit in enumerate(self._digits):
             for j, part in enumerate(parts):
                 places[i + j + 2] += digit @ part
-        for i, value in enumerate(self._fraction):
+        for i, value in enumerate(self._fraction):  # λ's bits below G's unit lie two places lower
             for j, part in enumerate(parts):
                 places[i + j] += value * part
         return self._carried(places)
 
-    def _split(self, integers: torch.Tensor) -> list[torch.Tensor]:
-        """Whole float64 numbers into digits of `bits` bits, the lowest first."""
+    def _split(self, integers: Array) -> list[Array]:
+        """Whole float64 numbers (n, k) as digits of `bits` bits, the lowest first."""
         digits = []
         for place in range(_SOLUTION_DIGITS - 1, -1, -1):
             weight = math.ldexp(1.0, place * self._bits)
-            digit = torch.round(integers / weight)
+            digit = self.place.xp.round(integers / weight)
             integers = integers - digit * weight
             digits.append(digit)
         return digits[::-1]
 
-    def _carried(self, places: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """The same number with each digit at most half its base in size, so that the top ones cancel to 0."""
+    def _carried(self, places: Sequence[Array]) -> list[Array]:
+        """The same number with every digit at most half its base in size.
+
+        Without carries a small number could stand as a large digit and a large negative one beside it, which
+        would then not cancel exactly against the target.
+        """
         base = math.ldexp(1.0, self._bits)
-        carry = torch.zeros_like(places[0])
+        carry = self.place.xp.zeros_like(places[0])
         digits = []
         for place in places:
             total = place + carry
-            carry = torch.round(total / base)
+            carry = self.place.xp.round(total / base)
             digits.append(total - carry * base)
         return [*digits, carry]
 
-    def _units(self, solution: torch.Tensor) -> torch.Tensor:
-        """A power of two a column, (k,): its largest entry is below 2**(3·bits - 2) of them."""
-        peaks = solution.abs().amax(0).cpu().numpy()
+    def _units(self, solution: Array) -> Array:
+        """A power of two for each column, (k,): its largest entry is below 2**(3·bits - 2) of them."""
+        xp = self.place.xp
+        peaks = self.place.host(xp.amax(xp.abs(solution), axis=0))
         exponents = np.frexp(peaks)[1] - (_SOLUTION_DIGITS * self._bits - 2)
-        return self._on_device(np.ldexp(1.0, exponents))
-
-    def _on_device(self, array: NDArray[np.generic]) -> torch.Tensor:
-        return torch.from_numpy(array.astype(np.float64)).to(self.device)
+        return self.place.put(np.ldexp(1.0, exponents))
 
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """A solution (n, k), its exact residual, the steps that it took, and what one more would have changed:
-    the largest change of a column as a share of that column."""
+    """A solution (n, k), its exact residual (n, k), and the steps that it took.
 
-    solution: torch.Tensor
-    residual: torch.Tensor
+    `correction` is what one more step would have changed: the largest share of a column.
+    """
+
+    solution: Array
+    residual: Array
     steps: int
     correction: float
 
 
-def refine(
-    system: ExactSystem,
-    target: torch.Tensor,
-    correct: Callable[[torch.Tensor], torch.Tensor],
-) -> Refined:
-    """Solve A·X = target (n, k), `correct` being about A⁻¹ times what it is given.
+def refine(system: ExactSystem, target: Array, correct: Callable[[Array], Array]) -> Refined:
+    """Solve A·X = target (n, k), `correct` giving about A⁻¹ times its argument.
 
-    At most `MAX_STEPS` steps; fewer where the next would change nothing but X's last bits, or would be no
-    longer half of the one before it: then it is noise, and is left out.
+    Takes at most `MAX_STEPS` steps. It stops earlier if the next step would change nothing but X's last
+    bits, or would not be less than half of the one before it: such a step is noise, and is left out.
     """
     solution, steps, last = system.snapped(correct(target)), 0, math.inf
     while True:
         residual = system.residual(target, solution)
         change = correct(residual)
-        size = _relative(change, solution)
+        size = _relative(change, solution, system.place)
         if steps == MAX_STEPS or size <= _LAST_BIT or not size <= last / 2:
             return Refined(solution, residual, steps, size)
         solution, steps, last = system.snapped(solution + change), steps + 1, size
 
 
-def _relative(change: torch.Tensor, solution: torch.Tensor) -> float:
-    """The largest change of a column, as a share of the column."""
-    sizes = torch.linalg.vector_norm(solution, dim=0)
-    shares = torch.linalg.vector_norm(change, dim=0) / torch.where(sizes > 0, sizes, 1.0)
-    return float(shares.max()) if shares.numel() else 0.0
+def _relative(change: Array, solution: Array, place: Place) -> float:
+    """The largest ‖change‖/‖solution‖ of a column."""
+    norm = place.xp.linalg.vector_norm
+    changes, sizes = place.host(norm(change, axis=0)), place.host(norm(solution, axis=0))
+    return float((changes / np.where(sizes > 0, sizes, 1.0)).max(initial=0.0))
 
 
 def _cut(integers: NDArray[np.int64], bits: int, count: int) -> list[NDArray[np.int64]]:

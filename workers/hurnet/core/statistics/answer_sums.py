@@ -1,4 +1,13 @@
-"""n_a and B_a: number and sum of the rows that share answer a. B_a is column a of C = XᵀY, Y one-hot."""
+"""n_a and B_a: the number and the sum of the rows that share answer a. B_a is column a of C = XᵀY, Y one-hot.
+
+    rows            answers         sums
+    (1, 0)          "yes"           yes: n = 2, B = (1, 2)
+    (0, 2)          "yes"           no:  n = 1, B = (3, 1)
+    (3, 1)          "no"
+
+A sum is kept in the narrowest integers that hold it, since most answers of a large store are taught once: d
+components of two bytes, where int64 would take eight. A `Delta` is what a set of pairs adds to the sums.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +22,8 @@ from hurnet.core.grid import SCALE, check_grid
 from hurnet.core.statistics.gram import MAX_ROWS, blocks
 from hurnet.core.stored.batch import Vectors
 
-Weights = NDArray[np.int64]
+Copies = NDArray[np.int64]
+"""How often each row counts, (n,), from 1 up."""
 
 BLOCK_ANSWERS: Final = 4096
 """Sums taken at once."""
@@ -51,54 +61,56 @@ def check_pairs(rows: Vectors, answers: Sequence[str], dimension: int) -> None:
         answer.encode()  # a lone surrogate: UnicodeEncodeError, which is a ValueError
 
 
-def checked(weights: Weights | None, rows: int) -> Weights | None:
-    """The weights; None where all are 1. Raises ValueError where they are no numbers of copies, OverflowError
-    where one alone is beyond `MAX_ROWS`."""
-    if weights is None:
+def checked_copies(copies: Copies | None, rows: int) -> Copies | None:
+    """The copies of so many rows; None if every row counts once, as most batches say.
+
+    Raises ValueError if they are not numbers of copies, OverflowError if one alone is beyond `MAX_ROWS`.
+    """
+    if copies is None:
         return None
-    if weights.dtype != np.int64 or weights.shape != (rows,):
-        raise ValueError(f"{rows} rows need as many weights in int64, not {weights.dtype} {weights.shape}")
-    if weights.min(initial=1) < 1:
-        raise ValueError(f"a weight must be from 1 up, not {weights.min()}")
-    if weights.max(initial=1) > MAX_ROWS:
-        raise OverflowError(f"a weight of {weights.max()}: G is exact up to {MAX_ROWS} rows")
-    return weights if (weights != 1).any() else None
+    if copies.dtype != np.int64 or copies.shape != (rows,):
+        raise ValueError(f"{rows} rows need as many copies in int64, not {copies.dtype} {copies.shape}")
+    if copies.min(initial=1) < 1:
+        raise ValueError(f"copies must be from 1 up, not {copies.min()}")
+    if copies.max(initial=1) > MAX_ROWS:
+        raise OverflowError(f"{copies.max()} copies: G is exact up to {MAX_ROWS} rows")
+    return copies if (copies != 1).any() else None
 
 
-def copies(rows: Vectors, weights: Weights | None) -> int:
-    """How many rows these are."""
-    return len(rows) if weights is None else int(weights.sum())
+def count_of(rows: Vectors, copies: Copies | None) -> int:
+    """The number of rows (n, d), copies counted."""
+    return len(rows) if copies is None else int(copies.sum())
 
 
-def delta_of(rows: Vectors, answers: Sequence[str], weights: Weights | None = None) -> Delta:
-    """The sums of pairs: `rows` (n, d) on the grid, each as often as its weight (n,) says, if any."""
+def delta_of(rows: Vectors, answers: Sequence[str], copies: Copies | None = None) -> Delta:
+    """The sums of pairs: grid `rows` (n, d), each counted as often as it has `copies` (n,); once for None."""
     numbers: dict[str, int] = {}
-    column = np.array([numbers.setdefault(answer, len(numbers)) for answer in answers], np.intp)
-    wide = np.int32 if copies(rows, weights) <= INT32_ROWS else np.int64
-    if weights is not None:
-        rows = np.multiply(rows, weights[:, None], dtype=wide, casting="unsafe")
-    if len(numbers) == len(rows):
-        counts = [1] * len(rows) if weights is None else weights.tolist()
+    number_of_row = np.array([numbers.setdefault(answer, len(numbers)) for answer in answers], np.intp)
+    wide = np.int32 if count_of(rows, copies) <= INT32_ROWS else np.int64
+    if copies is not None:
+        rows = np.multiply(rows, copies[:, None], dtype=wide, casting="unsafe")
+    if len(numbers) == len(rows):  # every answer is there once: nothing to sum
+        counts = [1] * len(rows) if copies is None else copies.tolist()
         return Delta(list(numbers), counts, rows.astype(wide))
-    order = np.argsort(column, kind="stable")
-    lengths = np.bincount(column, minlength=len(numbers))
-    counts = lengths if weights is None else np.add.reduceat(weights[order], np.cumsum(lengths) - lengths)
+    order = np.argsort(number_of_row, kind="stable")  # rows of one answer come together
+    lengths = np.bincount(number_of_row, minlength=len(numbers))
+    counts = lengths if copies is None else np.add.reduceat(copies[order], np.cumsum(lengths) - lengths)
     return Delta(list(numbers), counts.tolist(), _summed(rows[order], lengths.tolist(), wide))
 
 
 def _summed(
-    together: NDArray[np.signedinteger], lengths: Sequence[int], wide: type[np.signedinteger]
+    rows: NDArray[np.signedinteger], lengths: Sequence[int], wide: type[np.signedinteger]
 ) -> NDArray[np.signedinteger]:
-    """The sums of so many rows each, in order."""
-    totals, start = np.empty((len(lengths), together.shape[1]), wide), 0
+    """The sums (A, d) of consecutive runs of `rows`, whose `lengths` add up to all of them."""
+    totals, start = np.empty((len(lengths), rows.shape[1]), wide), 0
     for total, length in zip(totals, lengths, strict=True):  # np.add.reduceat takes six times as long
-        np.add.reduce(together[start : start + length], axis=0, dtype=wide, out=total)
+        np.add.reduce(rows[start : start + length], axis=0, dtype=wide, out=total)
         start += length
     return totals
 
 
 def deltas_of(sums: Mapping[str, AnswerSum], times: int) -> Iterator[Delta]:
-    """The sums of other statistics, so many times, a block at a time."""
+    """The sums of other statistics, multiplied by `times`, a block of answers at a time."""
     answers, entries = list(sums), list(sums.values())
     for block in blocks(len(answers), BLOCK_ANSWERS):
         totals = np.array([entry.total for entry in entries[block]], np.int64) * times
@@ -106,15 +118,16 @@ def deltas_of(sums: Mapping[str, AnswerSum], times: int) -> Iterator[Delta]:
 
 
 def updated(sums: Mapping[str, AnswerSum], delta: Delta, sign: int) -> dict[str, AnswerSum | None]:
-    """What the sums of `delta`'s answers become when it is added (sign 1) or taken out (-1).
+    """The new sums of `delta`'s answers when it is added (`sign` 1) or taken out (-1).
 
-    None where no rows are left. Raises ValueError where what is left can't be the sum of as many grid rows.
+    None for an answer of which no rows are left. Raises ValueError if what is left can't be the sum of that
+    many grid rows.
     """
     old = [sums.get(answer) for answer in delta.answers]
     counts = [sign * count + (o.count if o else 0) for count, o in zip(delta.counts, old, strict=True)]
-    most = max((n + (o.count if o else 0) for n, o in zip(delta.counts, old, strict=True)), default=0)
-    wide = delta.totals.dtype if most <= INT32_ROWS else np.int64
-    totals = np.multiply(delta.totals, sign, dtype=wide)
+    largest = max((n + (o.count if o else 0) for n, o in zip(delta.counts, old, strict=True)), default=0)
+    wide = delta.totals.dtype if largest <= INT32_ROWS else np.int64
+    totals = np.multiply(delta.totals, sign, dtype=wide)  # (A, d)
     for row, entry in enumerate(old):
         if entry:
             totals[row] += entry.total
@@ -127,7 +140,7 @@ def updated(sums: Mapping[str, AnswerSum], delta: Delta, sign: int) -> dict[str,
 
 
 def same_sums(left: Mapping[str, AnswerSum], right: Mapping[str, AnswerSum]) -> bool:
-    """Whether they hold the same."""
+    """Whether both have the same answers with the same n_a and B_a."""
     return left.keys() == right.keys() and all(
         entry.count == right[answer].count and np.array_equal(entry.total, right[answer].total)
         for answer, entry in left.items()
@@ -135,12 +148,12 @@ def same_sums(left: Mapping[str, AnswerSum], right: Mapping[str, AnswerSum]) -> 
 
 
 def narrowed(total: NDArray[np.int64]) -> NDArray[np.signedinteger]:
-    """`total` in the narrowest width."""
+    """`total` (d,) in the narrowest width that holds it."""
     return total.astype(_width(int(total.min()), int(total.max())))
 
 
 def check_sum(answer: str, count: int, least: int, greatest: int) -> None:
-    """Raise ValueError where no `count` grid rows have a sum with components from `least` to `greatest`."""
+    """Raise ValueError if no `count` grid rows have a sum with components from `least` to `greatest`."""
     if count < 0 or least < -SCALE * count or greatest > SCALE * count:
         raise ValueError(
             f"no {count} rows make this sum for {answer!r}: rows were taken out that were not in"

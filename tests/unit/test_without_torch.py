@@ -1,0 +1,133 @@
+"""All but a GPU works where torch is not installed: each test is a process in which it can't be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, NoTorch())
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    whole = BLOCKED + program + "\nassert 'torch' not in sys.modules\n"
+    return subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, check=False)
+
+
+def succeeds(program: str) -> None:
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+
+
+LEARNED = """
+import numpy as np
+from hurnet.core.grid import SCALE, snap
+from hurnet.core.statistics.statistics import Statistics
+
+rows = snap(np.random.default_rng(0).standard_normal((300, 40)))
+answers = [f"a{i % 7}" for i in range(300)]
+statistics = Statistics(40, "auto")
+statistics.add(rows, answers, np.arange(1, 301))
+"""
+
+
+def test_statistics_are_folded_solved_and_chosen_a_ridge_for() -> None:
+    succeeds(
+        LEARNED
+        + """
+from hurnet.core.paper.gcv import solve_by_gcv
+from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.solve.weights import gate
+
+x = rows / SCALE
+gram = x.T @ (np.arange(1, 301)[:, None] * x) + 0.1 * np.eye(40)
+weights = solve(statistics)
+assert np.allclose(weights.projection, np.linalg.inv(gram), atol=1e-12)
+assert weights.certificate.method == "cholesky" and gate(weights) == []
+assert solve(statistics, 0.0, max_condition=1.0).certificate.method == "eigh"
+assert gate(solve_by_gcv(statistics)) == []
+columns = solve_weights(statistics, ["a0", "a3"])
+sums = np.array([statistics.answer_sums[answer].total for answer in ("a0", "a3")]) / SCALE
+assert np.allclose(columns.weights, weights.projection @ sums.T, atol=1e-12)
+"""
+    )
+
+
+def test_a_search_without_kernels_is_exact() -> None:
+    succeeds(
+        """
+import numpy as np
+from hurnet.core.search import int8
+
+signs = np.where(np.arange(64 * 20).reshape(20, 64) % 3, 127, -127).astype(np.int8)
+products = np.empty((20, 20), np.float32)
+int8.multiply(signs, signs, products)
+assert (products == signs.astype(int) @ signs.T.astype(int)).all()
+from hurnet.core.grid import snap
+from hurnet.core.index.index import ContextIndex
+from hurnet.core.native import disabled
+from hurnet.core.stored.batch import Entry
+
+rows = snap(np.random.default_rng(0).standard_normal((400, 24)))
+index = ContextIndex(24)
+with disabled():
+    index.append(0, [Entry(i, 0, "c", str(i), None) for i in range(400)], rows)
+    matches = index.search(rows[:20], 1)
+assert [match.rows.tolist() for match in matches] == [[i] for i in range(20)]
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "hurnet.__main__",
+        "hurnet.wiring",
+        "hurnet.ingest.ingest",
+        "hurnet.solver.solver",
+        "hurnet.responder.responder",
+        "hurnet.operations.evaluation",
+        "hurnet.operations.verification",
+        "hurnet.adapters.embedders",
+        "hurnet.demo",
+    ],
+)
+def test_workers_and_commands_are_imported(module: str) -> None:
+    succeeds(f"import {module}")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_gpu_is_refused_with_the_name_of_the_extra(name: str) -> None:
+    done = run(f"from hurnet.core.arrays import place_of\nplace_of({name!r})")
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == f"ValueError: device {name!r} needs torch: pip install 'hurnet-stream[torch]'"
+
+
+def test_the_solver_says_in_one_line_what_a_gpu_needs() -> None:
+    succeeds(
+        """
+from hurnet.errors import ConfigurationError
+from hurnet.metrics import Metrics
+from hurnet.settings.settings import Settings, SolveSettings
+from hurnet.solver.solver import Solver
+
+try:
+    Solver(None, None, None, Settings(solve=SolveSettings(device="cuda")), Metrics())
+except ConfigurationError as error:
+    assert str(error) == (
+        "HURNET_SOLVE_DEVICE: device 'cuda' needs torch: pip install 'hurnet-stream[torch]'"
+    ), error
+else:
+    raise AssertionError("no refusal")
+"""
+    )
