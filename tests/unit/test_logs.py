@@ -11,7 +11,8 @@ from typing import Literal
 import pytest
 import structlog
 
-from hurnet.runtime.logs import MOST_CHARACTERS, configure, last_words
+from hurnet.runtime.log_lines import MOST_CHARACTERS
+from hurnet.runtime.logs import configure, last_words
 from hurnet.runtime.tamed import MOST_LINES, WINDOW_S, Tamed
 from hurnet.settings import redaction
 from hurnet.settings.settings import KafkaSettings, LogSettings, RedisSettings, Settings

@@ -1,9 +1,14 @@
-"""The only loop: turn after turn of one worker, until told to stop.
+"""The only loop: turn after turn of one worker, until it is told to stop.
 
-SIGTERM or SIGINT: finish the turn in hand, drain, close, within `lifecycle.drain` seconds. A second one, or
-the deadline, ends the process at once; nothing is lost by that, since every worker can be killed anywhere.
-A worker whose store or Kafka turns out to be another than it began with is closed and built anew.
-Transient errors are retried with backoff and jitter, and give up after `lifecycle.give_up` without a success.
+    build ─▶ step ─▶ step ─▶ ... ─▶ stop ─▶ drain ─▶ close
+               │
+               ├─ TransientError              wait, longer each time, then step again; in the end give up
+               ├─ StoreReplaced, ForeignLog   close the worker, build it anew
+               └─ any other exception         close the worker, end the process
+
+SIGTERM and SIGINT let the turn in hand end, then the worker drains and closes, within `lifecycle.drain`
+seconds in all. A second signal, or that deadline, ends the process at once. Nothing is lost by that: every
+worker may be killed at any point.
 """
 
 from __future__ import annotations
@@ -32,27 +37,27 @@ FORCED = 130
 
 
 class Worker(Protocol):
-    """What the loop turns."""
+    """What the loop runs."""
 
     def step(self) -> None:
-        """One bounded piece of work; may wait for input, but not longer than its poll time."""
+        """Do one bounded piece of work. It may wait for input, but no longer than its poll time."""
 
     def unready(self) -> list[str]:
-        """Why no traffic should count on this worker now; empty when it is ready."""
+        """Why nobody should count on this worker now; empty if it is ready."""
 
     def drain(self) -> None:
         """Finish what is in hand. Called once, after the last step."""
 
     def close(self) -> None:
-        """Let go of connections; called in every case."""
+        """Let go of connections. Called in every case."""
 
 
 class GaveUp(HurnetError):
-    """Transient errors for too long."""
+    """Nothing but transient errors for too long."""
 
 
 class Loop:
-    """Builds one worker and turns it; what is transient in building is retried just so.
+    """Builds one worker and runs it. Transient errors in building are retried like those in a step.
 
     `stop` may be called from any thread or signal handler, any number of times.
     """
@@ -68,10 +73,10 @@ class Loop:
         self._built = False
         self._last_turn = time.monotonic()
         self.turns = 0
-        """How many there were, failed ones and beats included."""
+        """How many turns there were, failed ones and beats included: what the watchdog watches."""
 
     def run(self) -> None:
-        """Until stopped. Raises what the worker raises that is not transient, and `GaveUp`."""
+        """Run until stopped. Raises `GaveUp`, and whatever the worker raises that is not transient."""
         log.info("starting")
         try:
             while not self._stop.is_set():
@@ -86,7 +91,7 @@ class Loop:
         log.info("stopped")
 
     def stop(self) -> None:
-        """End after the turn in hand; a timer forces the end when draining takes too long."""
+        """End after the turn in hand. A timer forces the end if draining takes too long."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -95,13 +100,13 @@ class Loop:
         self._deadline.start()
 
     def beat(self) -> None:
-        """A long piece of work is in hand and gets on: as good as a turn for whoever watches this loop. From
-        any thread."""
+        """A long piece of work is in hand, and gets on. That is as good as a turn for the watchdog and for
+        /livez. May be called from any thread."""
         self._last_turn = time.monotonic()
         self.turns += 1
 
     def seconds_since_turn(self) -> float:
-        """For /livez: how long the turn in hand has been going on, since its last beat."""
+        """For /livez: how long the turn in hand takes by now, or how long ago its last beat was."""
         return time.monotonic() - self._last_turn
 
     def unready(self) -> list[str]:
@@ -111,7 +116,7 @@ class Loop:
         return self._worker.unready() if self._worker else ["starting"]
 
     def install_signal_handlers(self) -> None:
-        """SIGTERM and SIGINT stop; a second one forces. Only in the main thread."""
+        """SIGTERM and SIGINT stop the loop, and a second one forces the end. Only in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
@@ -121,7 +126,8 @@ class Loop:
         self.stop()
 
     def _force(self, why: str) -> None:
-        # No logger here: the main thread may hold its lock.
+        # Not by the logger: this may be a signal handler, and the thread that it interrupts may hold its
+        # lock.
         os.write(2, last_words(f"forced end: {why}"))
         os._exit(FORCED)
 
@@ -150,19 +156,19 @@ class Loop:
             log.warning("could not drain; the next start picks up what is left", error=str(error))
 
     def _begin_anew(self, error: HurnetError) -> None:
-        """Servers that don't belong to what the worker holds answer now: it lets go of both, so that nothing
-        more is answered, and is built anew. Where it never was they are not its own, and that is an error."""
+        """The servers that answer now do not belong to what the worker holds in memory. It is closed, so that
+        nothing more is answered from that, and built anew."""
         if not self._built:
-            raise error
-        if self._worker:  # else it was let go of before, and still finds the others
+            raise error  # at the first start nothing was replaced: the settings name the wrong servers
+        if self._worker:  # else it was closed in an earlier turn, and building it meets the same servers
             log.error("what this worker holds is of no more use: it begins anew", error=str(error))
             self._close()
         failing = (KafkaFailing if isinstance(error, ForeignLog) else RedisFailing)(str(error))
-        failing.__cause__ = error  # for the metric of errors
+        failing.__cause__ = error  # which the metric of errors names
         self._back_off(failing)
 
     def _close(self) -> None:
-        worker, self._worker = self._worker, None  # unready at once: closing may take a while
+        worker, self._worker = self._worker, None  # at once: `unready` must not ask a worker that is closing
         try:
             if worker:
                 worker.close()
@@ -170,9 +176,10 @@ class Loop:
             log.warning("could not close cleanly", error=str(error))
 
     def _back_off(self, error: TransientError) -> None:
-        failing = self._trouble.goes_on(error)
-        if failing > self._settings.give_up:
-            raise GaveUp(f"gave up after {failing:.0f} s of trying: {error}") from error
-        doublings = min(self._trouble.failures - 1, 30)
-        wait = min(self._settings.retry_most, self._settings.retry_first * 2**doublings)
-        self._stop.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        failing_s = self._trouble.goes_on(error)
+        if failing_s > self._settings.give_up:
+            raise GaveUp(f"gave up after {failing_s:.0f} s of trying: {error}") from error
+        doublings = min(self._trouble.failures - 1, 30)  # more of them would overflow a float in the end
+        wait_s = min(self._settings.retry_most, self._settings.retry_first * 2**doublings)
+        # At random, so that workers that lost the same server do not all come back at the same moment.
+        self._stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311

@@ -1,9 +1,13 @@
-"""Readiness: has work been assigned, is the worker caught up, and does it move?
+"""Readiness: does the worker have partitions, is it caught up, and does it move?
 
-Kafka clients have been seen to stall silently (assigned, behind, no error, no records), all of them or one
-partition. How far each partition is behind therefore comes from end offsets that are asked for apart from the
-client that reads; a partition that is behind and not moving, or of which that is not known any more, makes
-the worker unready, whatever its client says. A rebalance in passing does not.
+Kafka clients have been seen to stall in silence: assigned, behind, no error and no records, for all
+partitions or for one. So how far a partition is behind is taken from its end offset, which is asked for
+apart from the client that reads. These make a worker unready:
+
+    nothing is assigned for `stall` seconds         a rebalance is shorter, and does not count
+    more than `ready_lag` records behind in all
+    a partition is behind and does not move for `stall` seconds
+    it is not known for `stall` seconds how far a partition is behind
 """
 
 from __future__ import annotations
@@ -17,7 +21,8 @@ from hurnet.settings.settings import MetricsSettings
 
 @dataclass(slots=True)
 class _Partition:
-    """`lag` is None while it is not known. `held` are records that an open transaction keeps from readers."""
+    """Times are monotonic seconds. `lag` is how many records it is behind, None if that is not known.
+    `held` of them are in a transaction that is still open, which keeps them from readers."""
 
     known_at: float
     moved_at: float
@@ -27,7 +32,7 @@ class _Partition:
     def observe(self, now: float, lag: int | None, held: int, moved: bool) -> None:
         if lag is not None:
             self.known_at = now
-            # Records that never come (of aborted transactions, or compacted away) shorten it too.
+            # Records that never come, of an aborted transaction or compacted away, shorten the lag, too.
             moved = moved or lag == 0 or (self.lag is not None and lag < self.lag)
         if moved:
             self.moved_at = now
@@ -43,7 +48,7 @@ class _Partition:
 
 
 class Progress:
-    """Told once a turn. A lack of assignment counts only after `stall` seconds: a rebalance is shorter."""
+    """The worker tells it once a turn how far it is."""
 
     def __init__(self, settings: MetricsSettings) -> None:
         self._stall_s = settings.stall
@@ -54,7 +59,8 @@ class Progress:
         self._partitions: dict[int, _Partition] = {}
 
     def turn(self, assigned: bool, behind: int, moved: int) -> None:
-        """One turn: whether anything is assigned, how many records or rows remain, how many were done."""
+        """One turn: whether anything is assigned, how many records or rows are still to be done, and how
+        many were done in this turn."""
         now = time.monotonic()
         self._behind = behind
         if assigned:
@@ -69,27 +75,27 @@ class Progress:
         held: Mapping[int, int],
         moved: Collection[int],
     ) -> None:
-        """The same turn by partition: `lag` of those of which it is known, and which of them `moved`, or had
-        no cause to."""
+        """The same turn by partition. A partition without an entry in `lag` is one of which that is not
+        known. `moved` are those that brought records, or could not be expected to."""
         now = time.monotonic()
-        before = self._partitions
-        self._partitions = {p: before.get(p) or _Partition(now, now) for p in assigned}
+        known = self._partitions
+        self._partitions = {p: known.get(p) or _Partition(now, now) for p in assigned}
         for p, partition in self._partitions.items():
             partition.observe(now, lag.get(p), held.get(p, 0), p in moved)
 
     def unready(self) -> list[str]:
-        """Why not to count on this worker; empty when it is ready."""
+        """Why not to count on this worker; empty if it is ready."""
         now = time.monotonic()
         reasons = []
         if not self._ever_assigned or now - self._assigned_at > self._stall_s:
             reasons.append("nothing is assigned")
         if self._behind > self._ready_lag:
             reasons.append(f"{self._behind} behind")
-        troubles = [
+        stalled = [
             f"partition {p}: {trouble}"
             for p, partition in sorted(self._partitions.items())
             if (trouble := partition.trouble(now, self._stall_s))
         ]
-        if not troubles and now - self._moved_at > self._stall_s:
+        if not stalled and now - self._moved_at > self._stall_s:
             reasons.append(f"{self._behind} behind and not moving for {now - self._moved_at:.0f} s")
-        return reasons + troubles
+        return reasons + stalled

@@ -1,4 +1,9 @@
-"""Lines of libraries. A few tell as much as thousands: a client without its server repeats itself."""
+"""Bounds how much libraries log: a client without its server says the same thing a thousand times.
+
+12:00:01  kafka.conn  connect attempt to node 1 failed      shown
+12:00:02  kafka.conn  connect attempt to node 1 failed      left out, as are 57 more
+12:01:02  kafka.conn  connect attempt to node 1 failed      shown, with left_out=58
+"""
 
 from __future__ import annotations
 
@@ -12,28 +17,30 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 WINDOW_S = 60.0
-"""A library's line is shown once in that time, by its text before anything is filled in."""
+"""A library's line is shown once in this time. Lines are the same if they are before anything is filled in.
+"""
 MOST_LINES = 20
-"""Of one library in that time, whatever they say: some fill in their texts themselves."""
-_KEPT = 512
+"""How many lines of one library are shown in this time, whatever they say: some fill in the text
+themselves."""
+_COUNTERS_MAX = 512
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Counter:
     since: float
-    lines: int = 0
+    shown: int = 0
     left_out: int = 0
 
 
 class Tamed(logging.Filter):
-    """Lets our own lines pass, and of the libraries' only so many; the next that passes says in `left_out`
-    how many did not."""
+    """Lets our own lines pass, and a bounded number of the libraries'. A line that passes tells in `left_out`
+    how many did not since the last one."""
 
     def __init__(self, ours: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._ours = frozenset(ours)
         self._clock = clock
-        self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
+        self._counters: OrderedDict[tuple[str, ...], _Counter] = OrderedDict()  # the longest unused first
         self._lock = threading.Lock()
 
     @override
@@ -42,27 +49,25 @@ class Tamed(logging.Filter):
         if library in self._ours:
             return True
         with self._lock:
-            passes = self._counted((library, record.name, str(record.msg)), 1)
-            return passes is not None and self._pass(record, library, passes)
+            of_line = self._count((library, record.name, str(record.msg)), 1)
+            if of_line is None:
+                return False
+            of_library = self._count((library,), MOST_LINES)
+            record.left_out = of_line + (of_library or 0)
+            return of_library is not None
 
-    def _pass(self, record: logging.LogRecord, library: str, left_out: int) -> bool:
-        whole = self._counted((library,), MOST_LINES)
-        record.left_out = left_out + (whole or 0)
-        return whole is not None
-
-    def _counted(self, key: tuple[str, ...], most: int) -> int | None:
-        """None if there were `most` in this window already; else how many were left out in the last one."""
+    def _count(self, key: tuple[str, ...], shown_max: int) -> int | None:
+        """None if `shown_max` were shown in this window already. Else how many were left out in the last."""
         now = self._clock()
-        before = self._seen.pop(key, None)
-        if before is None or now - before.since >= WINDOW_S:
-            seen, left_out = _Seen(now), before.left_out if before else 0
-        else:
-            seen, left_out = before, 0
-        self._seen[key] = seen
-        while len(self._seen) > _KEPT:
-            self._seen.popitem(last=False)
-        if seen.lines >= most:
-            seen.left_out += 1
+        counter, left_out = self._counters.pop(key, None), 0
+        if counter is None or now - counter.since >= WINDOW_S:
+            left_out = counter.left_out if counter else 0
+            counter = _Counter(now)
+        self._counters[key] = counter
+        while len(self._counters) > _COUNTERS_MAX:
+            self._counters.popitem(last=False)
+        if counter.shown >= shown_max:
+            counter.left_out += 1
             return None
-        seen.lines += 1
+        counter.shown += 1
         return left_out

@@ -1,4 +1,9 @@
-"""Steps that fail for a while: what fails, since when, and a line in the log when that begins and ends."""
+"""What fails at the moment, and since when: told by the log, a metric and readiness.
+
+step fails    "Kafka is failing; trying again until it is back"     one line
+fails again   nothing, or the same line once a minute
+step passes   "Kafka is back", after how many seconds and failures
+"""
 
 from __future__ import annotations
 
@@ -13,65 +18,65 @@ from hurnet.metrics import Metrics
 log = structlog.get_logger()
 
 REMIND_S = 60.0
-"""As long as it goes on, a line so often."""
+"""How often a failure that goes on is said again."""
 
 
 @dataclass(slots=True)
 class _Failing:
-    since: float
-    error: TransientError
-    failures: int = 0
+    since: float  # monotonic seconds
+    error: TransientError  # the last one
+    failures: int = 0  # in a row
     said_at: float = float("-inf")
 
 
 class Trouble:
-    """Told by the loop of each step that fails, and when one succeeds."""
+    """The loop tells it of each step that fails, and of one that succeeds after that."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._now: _Failing | None = None
+        self._failing: _Failing | None = None
 
     @property
     def failures(self) -> int:
-        """In a row."""
-        return self._now.failures if self._now else 0
+        """How many steps in a row have failed."""
+        return self._failing.failures if self._failing else 0
 
     def told(self) -> str | None:
-        """For /readyz: what fails, for how long, and how."""
-        if (now := self._now) is None:
+        """For /readyz: what fails, for how long, and how. None if nothing does."""
+        if (failing := self._failing) is None:
             return None
-        what = f"{now.error.dependency} failing" if now.error.dependency else "failing"
-        return f"{what} for {time.monotonic() - now.since:.0f} s: {now.error}"
+        what = f"{failing.error.dependency} failing" if failing.error.dependency else "failing"
+        return f"{what} for {time.monotonic() - failing.since:.0f} s: {failing.error}"
 
     def goes_on(self, error: TransientError) -> float:
-        """A step failed by `error`; returns for how many seconds none has succeeded."""
+        """A step failed with `error`. Returns for how many seconds no step has succeeded."""
         kind = type(error.__cause__ or error).__name__
         self._metrics.transient_errors.labels(error.dependency.lower() or "none", kind).inc()
-        at = time.monotonic()
-        now = self._now = self._now or _Failing(at, error)
-        if error.dependency != now.error.dependency:
-            now.said_at = float("-inf")
-        now.error = error
-        now.failures += 1
-        self._say(now, at)
-        return at - now.since
+        now = time.monotonic()
+        failing = self._failing = self._failing or _Failing(now, error)
+        if error.dependency != failing.error.dependency:
+            failing.said_at = float("-inf")  # another server fails now: that is worth a line at once
+        failing.error = error
+        failing.failures += 1
+        self._say(failing, now)
+        return now - failing.since
 
     def over(self) -> None:
         """A step succeeded."""
-        if self._now is not None:
-            seconds = round(time.monotonic() - self._now.since, 1)
-            what = self._now.error.dependency
+        if self._failing is not None:
+            seconds = round(time.monotonic() - self._failing.since, 1)
+            what = self._failing.error.dependency
             log.info(f"{what} is back" if what else "recovered", seconds=seconds, failures=self.failures)
-        self._now = None
+        self._failing = None
 
-    def _say(self, now: _Failing, at: float) -> None:
-        if at - now.said_at < REMIND_S:
+    def _say(self, failing: _Failing, now: float) -> None:
+        if now - failing.said_at < REMIND_S:
             return
-        now.said_at = at
-        what = now.error.dependency
+        failing.said_at = now
+        what = failing.error.dependency
         log.warning(
             f"{what} is failing; trying again until it is back" if what else "will try again",
-            error=str(now.error),
-            seconds=round(at - now.since, 1),
-            failures=now.failures,
+            error=str(failing.error),
+            seconds=round(now - failing.since, 1),
+            failures=failing.failures,
         )

@@ -1,8 +1,15 @@
-"""Ends a process whose loop does not turn any more: a supervisor can start it again, and nothing else helps.
+"""Ends a process whose loop no longer turns, so that a supervisor starts it again: nothing else helps then.
 
-It counts its own ticks instead of asking a clock, so that a process that was paused for minutes is not ended
-when it goes on. A thread that never gives up the interpreter stops the ticks, too: then faulthandler, which
-needs no interpreter, writes the stacks and ends the process with code 1.
+    turns    41 42 42 42 42 ...        no turn for `hang` ticks: log what every thread does, exit with code 70
+    ticks     0  0  1  2  3 ...
+
+The watchdog counts its own ticks, one a second, instead of asking a clock. A process that was paused for
+minutes (SIGSTOP, a laptop that slept) has ticked as little as it has turned, and is not ended when it goes
+on.
+
+A thread that never gives up the interpreter (native code that holds the GIL) stops the ticks, too. For that
+there is faulthandler behind the watchdog: it needs no interpreter, writes the stacks and ends the process
+with code 1.
 """
 
 from __future__ import annotations
@@ -25,16 +32,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 STUCK = 70
-"""Exit code of a process that its watchdog ended."""
+"""Exit code of a process that its watchdog has ended."""
 TICK_S = 1.0
-_GRACE_S = 30.0  # for faulthandler, which comes after us
-_LAST_WORDS_S = 5.0  # whoever reads our log may be what we hang on
-_FRAMES = 40
+_GRACE_S = 30.0  # after which faulthandler acts, if the watchdog itself could not
+_LAST_WORDS_S = 5.0  # the reader of our log may be what the process hangs on, so logging gets no longer
+_FRAMES_MAX = 40
 
 
 class Watchdog:
-    """Watches the number of `turns` until closed; none within `hang` seconds ends the process. The first one,
-    which connects and loads, has `start` seconds."""
+    """Watches the number of `turns` in a thread of its own, until it is closed. If there is no turn within
+    `hang` seconds it ends the process. The first turn has `start` seconds, because it connects and loads
+    models."""
 
     def __init__(self, turns: Callable[[], int], settings: LifecycleSettings) -> None:
         self._turns = turns
@@ -80,7 +88,7 @@ def _say(limit: float) -> None:
 
 
 def stacks() -> dict[str, list[str]]:
-    """Where each thread is, innermost first: places in the code and nothing of what they hold."""
+    """Where each other thread is in the code, innermost first. No values of variables: they may be secret."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return {
         names.get(ident, f"thread {ident}"): [
@@ -92,4 +100,4 @@ def stacks() -> dict[str, list[str]]:
 
 
 def _walk(innermost: FrameType) -> list[tuple[FrameType, int]]:
-    return list(traceback.walk_stack(innermost))[:_FRAMES]
+    return list(traceback.walk_stack(innermost))[:_FRAMES_MAX]
