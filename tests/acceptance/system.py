@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from hurnet.adapters.kafka.admin.topics import ensure_topics
+from hurnet.adapters.kafka.admin.check import ensure_topics
 from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
 from hurnet.core.statistics.statistics import Statistics

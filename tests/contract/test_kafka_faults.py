@@ -21,7 +21,7 @@ from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
 
 from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.admin.topics import TopicFinding, ensure_topics
+from hurnet.adapters.kafka.admin.check import TopicFinding, ensure_topics
 from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
 from hurnet.adapters.kafka.reading.source import KafkaSource
 from hurnet.adapters.kafka.writing.sink import KafkaSink

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
+from hurnet.adapters.kafka.admin.check import ensure_topics, topic_warnings
 from hurnet.adapters.kafka.admin.configs import DAY_MS, differences, wanted
-from hurnet.adapters.kafka.admin.topics import differing, ensure_topics
 from hurnet.settings.settings import KafkaSettings
 
 
@@ -35,7 +35,7 @@ def test_topics_are_created_with_stated_retention_and_clean_elections(
         assert values[name]["cleanup.policy"] == "delete"
         assert values[name]["min.insync.replicas"] == "1"  # of one replica
         assert values[name]["unclean.leader.election.enable"] == "false"
-    assert differing(settings, names) == []
+    assert topic_warnings(settings, names) == []
 
 
 def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: str) -> None:
@@ -47,7 +47,7 @@ def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: st
                 settings.answers: {"num_partitions": 2, "configs": {"retention.ms": "-1"}},
             }
         )
-    told = differing(settings, [settings.texts, settings.answers, settings.queries])
+    told = topic_warnings(settings, [settings.texts, settings.answers, settings.queries])
     assert "retention.ms=604800000: Kafka forgets texts" in told[0]
     assert "the only copy" in told[0]
     assert "it should be -1" in told[0]

@@ -24,7 +24,7 @@ from kafka.structs import OffsetAndMetadata
 
 from hurnet.adapters.kafka.reading import fetching
 from hurnet.adapters.kafka.unpacking.batches import MAX_RECORDS
-from hurnet.adapters.kafka.unpacking.records import MAX_RECORD
+from hurnet.adapters.kafka.unpacking.records import MAX_RECORD_BYTES
 from hurnet.dead_letters import dead_letter
 from hurnet.ports import Record
 from hurnet.records import parse_record
@@ -194,7 +194,7 @@ def test_a_bomb_is_put_aside_without_being_unpacked(codec: int) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert told(found) == [*GOOD, (2, 4, "too-large"), *BEHIND]
-    assert peak < fetching.MAX_BATCH * 1.5
+    assert peak < fetching.MAX_BATCH_BYTES * 1.5
 
 
 def test_a_batch_of_countless_records_is_put_aside() -> None:
@@ -278,11 +278,11 @@ def test_a_compacted_batch_has_gaps_and_no_faults() -> None:
 
 
 def test_a_record_larger_than_any_message_is_put_aside_by_itself() -> None:
-    raw = compressed(batch(b"k", b"x" * MAX_RECORD, b"m", base=2), GZIP)
+    raw = compressed(batch(b"k", b"x" * MAX_RECORD_BYTES, b"m", base=2), GZIP)
     found = Topic(between(raw)).all(6)
     assert told(found) == [*GOOD, (2, 2, b"k"), (3, 3, "too-long"), (4, 4, b"m"), *BEHIND]
     assert found[3].fault
-    assert found[3].fault.size == MAX_RECORD
+    assert found[3].fault.size == MAX_RECORD_BYTES
     assert found[3].key == b"key"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from hurnet.adapters.kafka.admin.topics import TopicFinding
+    from hurnet.adapters.kafka.admin.check import TopicFinding
 
 
 EPILOG = """\b
@@ -26,7 +26,7 @@ def topics(create: bool) -> None:
     The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS and _DEAD_LETTERS. Exit code 1:
     a topic is missing or wrong.
     """
-    from hurnet.adapters.kafka.admin.topics import ensure_topics
+    from hurnet.adapters.kafka.admin.check import ensure_topics
     from hurnet.settings import settings
     from hurnet.terminal.screen import console, hush, table
 

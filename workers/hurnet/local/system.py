@@ -127,7 +127,7 @@ class LocalSystem:
 
         Raises `ConfigurationError` where one can't be had: not installed, its port or the folder in use.
         """
-        from hurnet.adapters.kafka.admin.topics import ensure_topics
+        from hurnet.adapters.kafka.admin.check import ensure_topics
 
         try:
             with timed(self._say, "Valkey"):

@@ -10,8 +10,9 @@ from typing import Any
 
 from kafka import TopicPartition
 
-from hurnet.adapters.kafka.client.connection import milliseconds, translated
-from hurnet.adapters.kafka.reading.consumer import consumer as consumer_of
+from hurnet.adapters.kafka.client.arguments import milliseconds
+from hurnet.adapters.kafka.client.errors import translated
+from hurnet.adapters.kafka.reading.consumer import make_consumer
 from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.errors import ConfigurationError, HurnetError, UpgradeNeeded
 from hurnet.ports import Outgoing
@@ -118,7 +119,7 @@ def read_answer(value: bytes | None, ours: bool) -> Answer | None:
 
 def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
     """A consumer of all partitions of `topic` that belongs to no group and reads committed records."""
-    consumer: Any = consumer_of(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
+    consumer: Any = make_consumer(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
         if not partitions:

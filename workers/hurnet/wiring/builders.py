@@ -130,10 +130,10 @@ def _check_texts(kafka: KafkaSettings, store: EntryStore) -> None:
 
 def _warn_of_topics(kafka: KafkaSettings, *names: str) -> None:
     """Logs how topics differ from what `hurnet topics --create` makes. The worker works all the same."""
-    from hurnet.adapters.kafka import differing
+    from hurnet.adapters.kafka import topic_warnings
 
     try:
-        for warning in differing(kafka, names):
+        for warning in topic_warnings(kafka, names):
             log.warning(warning)
     except ConfigurationError as error:
         log.warning("can't check the configuration of the topics", error=str(error))

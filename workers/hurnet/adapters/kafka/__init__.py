@@ -1,6 +1,16 @@
-"""Kafka: sources, sinks, exactly-once exchanges and topics, on kafka-python."""
+"""Kafka behind the ports, on kafka-python.
 
-from hurnet.adapters.kafka.admin.topics import TopicFinding, differing, ensure_topics
+    client/      how a client is made, its one cluster, kafka-python's errors and private names
+    unpacking/   from fetched bytes to records, without trust in who wrote them
+    admin/       what brokers tell of topics and groups; the topics that we create
+    reading/     KafkaSource (a group's member) and KafkaHistory (apart from any group)
+    writing/     KafkaSink, and which message or topic a refusal is about
+    exchange/    answers and the offsets of their queries together: with transactions, or at least once
+
+A room may import those above it in this list (reading and writing don't know each other).
+"""
+
+from hurnet.adapters.kafka.admin.check import TopicFinding, ensure_topics, topic_warnings
 from hurnet.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
 from hurnet.adapters.kafka.exchange.transactional import TransactionalExchange
 from hurnet.adapters.kafka.reading.history import KafkaHistory
@@ -14,6 +24,6 @@ __all__ = [
     "KafkaSource",
     "TopicFinding",
     "TransactionalExchange",
-    "differing",
     "ensure_topics",
+    "topic_warnings",
 ]

@@ -12,7 +12,8 @@ from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
-from hurnet.adapters.kafka.client.connection import connect, translated
+from hurnet.adapters.kafka.client.connection import connect
+from hurnet.adapters.kafka.client.errors import translated
 from hurnet.errors import ConfigurationError
 from hurnet.settings.settings import KafkaSettings
 

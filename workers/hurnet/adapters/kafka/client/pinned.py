@@ -1,8 +1,11 @@
 """A client that talks to one Kafka cluster and to no other.
 
-An address outlives what answers there: a cluster that was made anew, a test's, another team's. kafka-python
-goes on with whatever takes the port: it joins the groups there, commits, and begins transactions. So every
-new connection asks for the cluster's id before anything else is sent over it, and a foreign one is closed.
+An address outlives what answers there: the cluster may be made anew, or the port taken by that of a test or
+of another team. kafka-python goes on with whatever answers: it joins the groups there, commits offsets and
+begins transactions. Here every new connection first asks for the cluster's id:
+
+    connect -> TLS, SASL -> Metadata request: "which cluster are you?" -> the same id: the first real request
+                                                                       -> another id: the connection is closed
 """
 
 from __future__ import annotations
@@ -23,16 +26,16 @@ class ForeignClusterError(errors.KafkaConnectionError):  # type: ignore[misc] # 
 
 
 class Pin:
-    """The id of the one cluster, from the settings or else the first that answered, and the last foreign one
-    that answered instead."""
+    """Which cluster a client belongs to: that of the settings, or else the first one that answered."""
 
     def __init__(self, cluster: str = "") -> None:
         self.cluster = cluster
         self.foreign = ""
+        """The id of the cluster that answered last, if it is another one."""
 
     def admit(self, cluster: str | None) -> None:
-        """Raises `ForeignClusterError` where that is another one. Brokers too old to tell are let in."""
-        if not cluster:
+        """Raises `ForeignClusterError` if `cluster` is another one."""
+        if not cluster:  # the broker is too old to tell
             return
         self.cluster = self.cluster or cluster
         self.foreign = "" if cluster == self.cluster else cluster
@@ -40,12 +43,12 @@ class Pin:
             raise ForeignClusterError(self.problem())
 
     def check(self) -> None:
-        """Raises `ForeignLog` where a foreign cluster answered last."""
+        """Raises `ForeignLog` if a foreign cluster answered last."""
         if self.foreign:
             raise ForeignLog(self.problem())
 
     def problem(self) -> str:
-        """For a person."""
+        """What a person should know and do."""
         return (
             f"the Kafka that answers at this address is cluster {self.foreign}, and the context belongs to"
             f" cluster {self.cluster}: nothing is read from it or sent to it. Bring the right one back, or"
@@ -54,15 +57,23 @@ class Pin:
         )
 
 
-class _Manager(KafkaConnectionManager):  # type: ignore[misc] # kafka-python ships no types
-    """Asks for the cluster's id between a connection's log-in and its first request, which waits for that."""
+def pinned_client(pin: Pin, **config: Any) -> KafkaNetClient:
+    """kafka-python's network client, on connections that ask for the cluster's id first."""
+    net = NetworkSelector(**config)
+    return KafkaNetClient(net=net, manager=_PinnedManager(net, pin, **config))
+
+
+class _PinnedManager(KafkaConnectionManager):  # type: ignore[misc] # kafka-python ships no types
+    """Puts the question between a connection's log-in and its first request."""
 
     def __init__(self, net: Any, pin: Pin, **configs: Any) -> None:
         self._pin = pin
         super().__init__(net, **configs)
 
     async def _connect(self, node: Any, conn: Any, *arguments: Any, **options: Any) -> None:
-        ready = conn._init_complete
+        # kafka-python calls this once logged in, and then sends what has been waiting: our question must
+        # come before, so the call is held back until the answer is there.
+        send_what_waits = conn._init_complete
         conn._init_complete = lambda: None
         await super()._connect(node, conn, *arguments, **options)
         if conn.closed:
@@ -70,14 +81,8 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc] # kafka-python shi
         try:
             request = MetadataRequest(topics=[], allow_auto_topic_creation=False)
             self._pin.admit((await conn._send_request(request)).cluster_id)
-        except Exception as error:
+        except Exception as error:  # whatever went wrong, nothing may be sent to a broker we don't know
             conn.close(error)
             self.update_backoff(node.node_id)
         else:
-            ready()
-
-
-def client(pin: Pin, **config: Any) -> KafkaNetClient:
-    """kafka-python's client, on such connections."""
-    net = NetworkSelector(**config)
-    return KafkaNetClient(net=net, manager=_Manager(net, pin, **config))
+            send_what_waits()

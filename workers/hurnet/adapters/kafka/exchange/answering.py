@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hurnet.adapters.kafka.admin.topics import Topics
+from hurnet.adapters.kafka.admin.lookup import TopicLookup
 from hurnet.adapters.kafka.reading.source import KafkaSource
 
 
 class AnsweringSource(KafkaSource):
-    """What both exchanges know of the topics that answers may go to."""
+    """A source of queries, whose clients name the topics of their answers."""
 
-    _topics: Topics
+    _topics: TopicLookup
 
     def has_topic(self, topic: str) -> bool:
         return self._topics.has(topic)

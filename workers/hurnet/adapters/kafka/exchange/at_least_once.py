@@ -1,11 +1,11 @@
-"""An exchange without transactions."""
+"""An exchange without transactions: faster, and after a crash some queries are answered twice."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from hurnet.adapters.kafka.admin.topics import Topics
+from hurnet.adapters.kafka.admin.lookup import TopicLookup
 from hurnet.adapters.kafka.exchange.answering import AnsweringSource
 from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.errors import HurnetError, Stalled, TransientError, Undeliverable
@@ -14,12 +14,12 @@ from hurnet.settings.settings import KafkaSettings, ResponderSettings
 
 
 class AtLeastOnceExchange(AnsweringSource):
-    """Fills `hurnet.ports.Exchange` without transactions: faster, but a crash between the answers and the
-    commit of their offsets gives some answers twice."""
+    """Fills `hurnet.ports.Exchange`: first sends the answers, then commits the offsets of their queries. A
+    crash in between gives these answers a second time."""
 
     def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
         self._sink = KafkaSink(settings)
-        self._topics = Topics(settings)
+        self._topics = TopicLookup(settings)
         try:
             super().__init__(settings, settings.queries, responder.group, reset="earliest")
         except HurnetError:
@@ -32,7 +32,7 @@ class AtLeastOnceExchange(AnsweringSource):
         next_offsets: Mapping[int, int],
         notes: Mapping[int, str] | None = None,
     ) -> bool:
-        """False where the messages may not all have been sent; they will be sent again."""
+        """False if the messages may not all have been sent: they will be sent again."""
         try:
             self._sink.attempt(messages)
         except (Stalled, Undeliverable):
@@ -41,7 +41,7 @@ class AtLeastOnceExchange(AnsweringSource):
         except TransientError:
             self.rewind()
             return False
-        with suppress(TransientError):  # sent is sent; the next commit covers this one
+        with suppress(TransientError):  # the answers are out; the next commit covers this one
             self.commit(next_offsets, notes)
         return True
 

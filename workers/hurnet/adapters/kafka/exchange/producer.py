@@ -1,4 +1,15 @@
-"""A transactional producer whose every wait ends."""
+"""A transactional producer whose every wait ends.
+
+kafka-python waits for the transaction's coordinator without a limit, which is for ever if that broker was
+killed. One transaction, with what is waited for:
+
+    begin_transaction
+    hand over the answers                  each has a future: acknowledged by all in-sync replicas
+    send_offsets_to_transaction            the coordinator takes the queries' offsets   -> offsets_sent
+    wait for the futures                   every answer is written, and still hidden
+    begin_commit                           from here on the broker may have committed   -> commit_sent
+    wait for the commit                    answers and offsets become visible together
+"""
 
 from __future__ import annotations
 
@@ -9,29 +20,28 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
+from hurnet.adapters.kafka.writing.producers import hand_over
 from hurnet.adapters.kafka.writing.refusals import refusal, stall
-from hurnet.adapters.kafka.writing.sink import enqueue
 from hurnet.errors import Stalled, Undeliverable
 from hurnet.ports import Outgoing
 
 
 class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python ships no types
-    """kafka-python waits for the coordinators without a limit, which with a killed broker may be for ever;
-    here every wait ends."""
+    """After any error of `transact` it is of no more use, and is to be abandoned."""
 
     commit_sent = False
-    _futures: Sequence[Any] = ()
     _offsets_sent = False
+    _futures: Sequence[Any] = ()
 
     def transact(
-        self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, seconds: float
+        self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, timeout_s: float
     ) -> None:
-        """One transaction within `seconds`. After any error this producer is of no more use."""
-        deadline = time.monotonic() + seconds
+        """Send `messages` and commit `offsets` of `group` in one transaction, or raise within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
         self.commit_sent = self._offsets_sent = False
         futures = self._futures = list[Any]()
         self.begin_transaction()
-        enqueue(self, messages, futures)
+        hand_over(self, messages, futures)
         if offsets:
             self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
         self._offsets_sent = True
@@ -41,17 +51,17 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
         self._wait(self._transaction_manager.begin_commit(), deadline)
 
     def cause(self, error: Exception) -> Exception:
-        """What first went wrong: later errors only say that something did."""
+        """What first went wrong. Later errors, such as `error`, only say that something did."""
         return self._transaction_manager.last_error or error
 
     def blamed(self, messages: Sequence[Outgoing], error: Exception) -> Undeliverable | Stalled | None:
-        """Which message or topic made `transact` raise `error`, if it was one."""
+        """Which message or topic made `transact` raise `error`; None if none of them did."""
         if isinstance(error, Undeliverable):
             return error
         refused = refusal(messages, self._futures, self.cause(error))
-        enqueued = len(self._futures) == len(messages)
-        if refused or (enqueued and not self._offsets_sent):  # then the coordinators did not answer
-            return refused
+        handed_over = len(self._futures) == len(messages)
+        if refused or (handed_over and not self._offsets_sent):
+            return refused  # or nobody: it was the coordinator that did not answer
         return stall(messages, self._futures, error)
 
     def _wait(self, result: Any, deadline: float) -> None:

@@ -1,4 +1,21 @@
-"""Consume, transform, produce: answers and the offsets of their queries become visible together."""
+"""Answers and the offsets of their queries in one Kafka transaction: readers see both or neither.
+
+What happens to a delivery when a broker goes away in the middle:
+
+    deliver([answer 1, answer 2], {0: 42})
+      transact                        the answers are written; the commit is sent; the broker is killed
+      after `transaction_deadline`    KafkaTimeoutError: nobody knows whether the commit arrived
+      abandon the producer            its thread ends by itself; the caller does not wait for it
+      make a new one, same id         the coordinator first ends what the old one left: if its commit had
+                                      arrived the commit is completed, and if not the transaction is aborted
+      read the group's commits        partition 0 at 42: it was committed -> deliver returns True
+                                      anything else: it was aborted       -> deliver returns False, and the
+                                                                             same queries are polled again
+
+If no new producer can be made, because all brokers are away, `deliver` returns False as well. The next poll
+tries again, and raises `TransientError` until a broker is back. Either way each query is answered exactly
+once, for readers of committed records.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +26,36 @@ from collections.abc import Mapping, Sequence
 
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka.admin.topics import Topics
-from hurnet.adapters.kafka.client.connection import connect, explained, milliseconds, translated
+from hurnet.adapters.kafka.admin.lookup import TopicLookup
+from hurnet.adapters.kafka.client.arguments import milliseconds
+from hurnet.adapters.kafka.client.connection import connect
+from hurnet.adapters.kafka.client.errors import explained, translated
 from hurnet.adapters.kafka.exchange.answering import AnsweringSource
 from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
+from hurnet.adapters.kafka.writing.producers import BATCHING, abandon, close
 from hurnet.adapters.kafka.writing.refusals import missing
-from hurnet.adapters.kafka.writing.sink import BATCHING, abandon, close
 from hurnet.errors import ConfigurationError, HurnetError, Superseded, TransientError, Undeliverable
 from hurnet.ports import Committed, Outgoing, Polled
 from hurnet.settings.settings import KafkaSettings, ResponderSettings
 
 _log = logging.getLogger(__name__)
 
-# A broker also fences us for having paused longer than the transaction's time-out, and an instance that takes
-# over fences us each time it begins: once may be innocence, twice within this is not.
 _FENCED_TWICE_S = 60.0
+"""A broker fences us once if we paused for longer than the transaction's time-out, or if another instance of
+our name begins. Being fenced twice within this time means that two instances of one name are running."""
 
 
 class TransactionalExchange(AnsweringSource):
-    """Fills `hurnet.ports.Exchange` by Kafka transactions: exactly once for readers of committed records.
-
-    A transaction that fails or outlives `deadline` is abandoned with its producer: a new one under the same
-    transactional id makes the broker abort (or complete) what the old one left, and reading goes on at the
-    committed offsets. `deliver` therefore says False, rather than raising, when the brokers are away; the
-    next poll tries to connect again, and raises `TransientError` until that works.
-    """
+    """Fills `hurnet.ports.Exchange` by Kafka transactions."""
 
     def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
         self._settings = settings
-        # "/" is in no instance's name, so that no two pairs of group and instance make one id
+        # "/" is in no instance's name, so that no two pairs of group and instance give one id.
         self._transactional_id = f"{responder.group}/{responder.instance}"
-        self._deadline = responder.transaction_deadline
-        self._transaction_timeout = responder.transaction_timeout
+        self._deadline_s = responder.transaction_deadline
+        self._transaction_timeout_s = responder.transaction_timeout
         self._fenced_at = float("-inf")
-        self._topics = Topics(settings)
+        self._topics = TopicLookup(settings)
         self._producer: TransactionalProducer | None = None
         self._begin()
         try:
@@ -67,8 +80,12 @@ class TransactionalExchange(AnsweringSource):
         notes: Mapping[int, str] | None = None,
     ) -> bool:
         group = self._consumer.group_metadata()
-        # A member that lost its group has no generation, and a broker checks no commit without one.
-        if self._producer is None or group.generation_id < 0 or not self._owned.issuperset(next_offsets):
+        # A member that lost its group has no generation (-1), and without one a broker checks no commit.
+        if (
+            self._producer is None
+            or group.generation_id < 0
+            or not self.assignment().issuperset(next_offsets)
+        ):
             self.rewind()
             return False
         try:
@@ -80,43 +97,44 @@ class TransactionalExchange(AnsweringSource):
             self.rewind()
             raise missing(gone, messages)
         try:
-            offsets = self._offsets(next_offsets, notes)
-            self._producer.transact(messages, offsets, group, self._deadline)
+            commits = self._commits.entries(next_offsets, notes or {})
+            self._producer.transact(messages, commits, group, self._deadline_s)
         except (kafka_errors.KafkaError, Undeliverable) as error:
             blamed = self._producer.blamed(messages, error)
             expected = {p: Committed(o, (notes or {}).get(p, "")) for p, o in next_offsets.items()}
             if self._recover(self._producer, error, expected):
                 return True
-            if blamed and self._connected:  # anew: the brokers are there
+            if blamed and self._connected:  # with a new producer: so it was not the brokers that were away
                 raise blamed from error
             return False
         return True
 
     def close(self) -> None:
         if self._producer is not None:
-            close(self._producer, self._deadline)
+            close(self._producer, self._deadline_s)
         self._topics.close()
         super().close()
 
     def _recover(
         self, producer: TransactionalProducer, error: Exception, expected: dict[int, Committed]
     ) -> bool:
-        """Abandon the transaction; True if the broker turns out to have committed it all the same."""
+        """Abandon the transaction and its producer; True if the broker turns out to have committed it."""
         self._discard()
         self._topics.forget()
         problem = self._problem(producer.cause(error))
         try:
             self._begin()
-            done = producer.commit_sent and self.progress(frozenset(expected)) == expected
+            committed = producer.commit_sent and self.progress(frozenset(expected)) == expected
         except TransientError:
-            done = False
-        if not done:
+            committed = False
+        if not committed:
             self.rewind()
         if isinstance(problem, ConfigurationError):
             raise problem
-        return done
+        return committed
 
     def _problem(self, cause: Exception) -> Exception:
+        """`cause` as an error of ours. Raises `Superseded` if we were fenced for the second time."""
         if isinstance(cause, kafka_errors.ProducerFencedError | kafka_errors.InvalidProducerEpochError):
             now = time.monotonic()
             if now - self._fenced_at < _FENCED_TWICE_S:
@@ -128,35 +146,39 @@ class TransactionalExchange(AnsweringSource):
         if isinstance(
             cause, HurnetError | kafka_errors.TopicAuthorizationFailedError | kafka_errors.InvalidTopicError
         ):
-            return cause  # of a message or a topic, and no matter of settings
+            return cause  # a message or a topic is to blame, and not a setting of ours
         return explained(cause, "delivering")
 
     def _begin(self) -> None:
+        """Make a producer, which ends what an earlier one of our id has left."""
         try:
-            self._producer = self._ready(self._transactional_id)
+            self._producer = self._take_over(self._transactional_id)
         except TransientError as error:
             if not isinstance(error.__cause__, kafka_errors.KafkaTimeoutError):
                 raise
             self._producer = self._spare(error)
 
     def _spare(self, error: TransientError) -> TransactionalProducer:
-        """One under an id that nobody has used. A transaction to a partition that lacks replicas can't be
-        committed or aborted and keeps its id until they are back. Nothing is answered twice by that: offsets
-        are committed by whoever owns the partition, and read only once no open transaction has any."""
+        """A producer under an id that nobody has used before; raises `error` if that fails too.
+
+        A transaction to a partition that lacks replicas can be neither committed nor aborted, and keeps its
+        id occupied until they are back. Nothing is answered twice because of another id: offsets are
+        committed by whoever owns the partition, and are read only once no open transaction holds any.
+        """
         try:
-            return self._ready(f"{self._transactional_id}-{secrets.token_hex(4)}")
+            return self._take_over(f"{self._transactional_id}-{secrets.token_hex(4)}")
         except HurnetError as other:
             _log.debug("no spare transactional id either: %s", other)
             raise error from other
 
-    def _ready(self, transactional_id: str) -> TransactionalProducer:
+    def _take_over(self, transactional_id: str) -> TransactionalProducer:
         producer: TransactionalProducer = connect(
             TransactionalProducer,
             self._settings,
             transactional_id=transactional_id,
-            transaction_timeout_ms=milliseconds(self._transaction_timeout),
-            max_block_ms=milliseconds(self._deadline),
-            delivery_timeout_ms=milliseconds(max(self._deadline, self._settings.request_timeout) + 1),
+            transaction_timeout_ms=milliseconds(self._transaction_timeout_s),
+            max_block_ms=milliseconds(self._deadline_s),
+            delivery_timeout_ms=milliseconds(max(self._deadline_s, self._settings.request_timeout) + 1),
             metrics_enabled=False,
             **BATCHING,
         )

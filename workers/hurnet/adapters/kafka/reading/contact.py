@@ -1,4 +1,4 @@
-"""Whether Kafka still answers. kafka-python tells a dead cluster as it does an idle topic: by nothing."""
+"""Whether Kafka still answers. To kafka-python a dead cluster and an idle topic look the same: no records."""
 
 from __future__ import annotations
 
@@ -7,50 +7,46 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka.client.connection import explained, milliseconds
+from hurnet.adapters.kafka.client import internals
+from hurnet.adapters.kafka.client.arguments import milliseconds
+from hurnet.adapters.kafka.client.errors import explained
 from hurnet.adapters.kafka.reading.consumer import METADATA_AGE_MS
 from hurnet.errors import KafkaFailing
 from hurnet.settings.settings import KafkaSettings
 
 _SILENT_S = METADATA_AGE_MS / 1000 + 2
-"""Metadata are asked for anew that often, of any broker; none for longer is suspicious."""
+"""kafka-python asks some broker for metadata every second: if none came for longer, something is wrong."""
 _TRIES = 3
 _PAUSE_S = 0.2
 
 
 class Contact:
-    """Of one consumer with its cluster."""
+    """A consumer's contact with its cluster."""
 
     def __init__(self, consumer: Any, settings: KafkaSettings) -> None:
-        self._manager = consumer._client._manager
+        self._consumer = consumer
         self._bootstrap = settings.bootstrap
         self._timeout_s = settings.request_timeout
 
     def check(self) -> None:
-        """Returns at once if a broker was heard lately. Else asks for metadata, as kafka-python has done in
-        vain by itself: raises `KafkaFailing` if none answers in time."""
-        if self._silent_s() < _SILENT_S:
+        """Returns at once if a broker was heard lately. Otherwise asks for metadata, and raises
+        `KafkaFailing` if no broker answers in time."""
+        if internals.metadata_age_s(self._consumer) < _SILENT_S:
             return
         deadline = time.monotonic() + self._timeout_s
-        for left in reversed(range(_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             try:
-                self._ask(max(0.1, deadline - time.monotonic()))
+                left_s = max(0.1, deadline - time.monotonic())
+                internals.refresh_metadata(self._consumer, milliseconds(left_s))
                 return
             except (kafka_errors.KafkaError, OSError) as error:
-                if not left or time.monotonic() > deadline:
+                if not tries_left or time.monotonic() > deadline:
                     raise self._failing(error) from error
                 time.sleep(_PAUSE_S)
 
-    def _silent_s(self) -> float:
-        heard: float = self._manager.cluster._last_successful_refresh_ms
-        return time.monotonic() - heard / 1000
-
-    def _ask(self, seconds: float) -> None:
-        asked = self._manager.call_soon(self._manager.cluster.refresh_metadata)
-        self._manager.run(self._manager.wait_for, asked, milliseconds(seconds))
-
     def _failing(self, error: Exception) -> Exception:
-        silent = f"no broker of {self._bootstrap} has answered for {self._silent_s():.0f} s"
+        age_s = internals.metadata_age_s(self._consumer)
+        silence = f"no broker of {self._bootstrap} has answered for {age_s:.0f} s"
         if isinstance(error, kafka_errors.NodeNotReadyError | OSError):
-            return KafkaFailing(f"{silent}: none can be connected to")
-        return explained(error, silent)
+            return KafkaFailing(f"{silence}: none can be connected to")
+        return explained(error, silence)

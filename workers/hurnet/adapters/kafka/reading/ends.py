@@ -1,6 +1,7 @@
-"""The ends of topics, asked by a thread of its own: a worker's turn never waits for them.
+"""The ends of topics, asked for by a thread of their own, so that no worker's step ever waits for them.
 
-Not by the consumer's own connection: a broker answers nothing on it while a fetch waits for records.
+The consumer's own connection would not do: while a fetch waits there for records, the broker answers nothing
+else that comes after it on the same connection.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.consumer.fetcher import IsolationLevel
 
-from hurnet.adapters.kafka.client.connection import connect, milliseconds, translated
+from hurnet.adapters.kafka.client.arguments import milliseconds
+from hurnet.adapters.kafka.client.connection import connect
+from hurnet.adapters.kafka.client.errors import translated
 from hurnet.ports import EndOffsets
 from hurnet.settings.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.25
-"""Between two questions at least, whatever is wanted."""
+"""The least time between two questions to the brokers, however often `of` is called."""
 RETRY_S = 1.0
-"""After one that failed."""
+"""The pause after a question that failed."""
 
 
 class Ends:
-    """What was last heard of the topics that someone asked for."""
+    """What was last heard of the ends of topics."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -41,14 +44,15 @@ class Ends:
         self._thread: threading.Thread | None = None
 
     def of(self, topic: str, max_age_s: float) -> EndOffsets | None:
-        """The last answer there was; a new one is asked for if it is older than `max_age_s`."""
+        """The last answer, None before the first one. If it is older than `max_age_s`, the brokers are asked
+        again in the background."""
         known = self._known.get(topic)
         if known is None or time.monotonic() - known.asked > max_age_s:
             self._want(topic)
         return known
 
     def close(self) -> None:
-        """The thread ends with the request it is in, if there is one."""
+        """Waits for a second at most: the thread is a daemon, and ends after the request it is in."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -70,7 +74,8 @@ class Ends:
                 admin = admin or connect(KafkaAdminClient, self._settings)
                 self._ask(admin, topic)
                 self._closing.wait(INTERVAL_S)
-            except Exception as error:  # the thread must go on; unknown for too long is what readiness tells
+            except Exception as error:
+                # The thread must go on. If the ends stay unknown for long, readiness says so.
                 _log.debug("the end of %s is not known: %s", topic, error)
                 _close(admin)
                 admin = None
@@ -78,7 +83,7 @@ class Ends:
         _close(admin)
 
     def _next(self) -> str | None:
-        """The next topic wanted; None when closing."""
+        """Waits for a topic that is wanted; None once closing."""
         with self._changed:
             while not self._wanted and not self._closing.is_set():
                 self._changed.wait()
@@ -92,18 +97,18 @@ class Ends:
             if error is not kafka_errors.NoError:
                 raise error(topic)
             partitions = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
-            written = self._offsets(admin, partitions, IsolationLevel.READ_UNCOMMITTED)
-            readable = self._offsets(admin, partitions, IsolationLevel.READ_COMMITTED)
-        found = described.get("topic_id")
-        self._known[topic] = EndOffsets(asked, written, readable, uuid.UUID(str(found)).hex if found else "")
+            written = self._end_offsets(admin, partitions, IsolationLevel.READ_UNCOMMITTED)
+            readable = self._end_offsets(admin, partitions, IsolationLevel.READ_COMMITTED)
+        topic_id = described.get("topic_id")
+        hex_id = uuid.UUID(str(topic_id)).hex if topic_id else ""
+        self._known[topic] = EndOffsets(asked, written, readable, hex_id)
 
-    def _offsets(
+    def _end_offsets(
         self, admin: Any, partitions: list[TopicPartition], isolation: IsolationLevel
     ) -> dict[int, int]:
-        found = admin.list_partition_offsets(
-            dict.fromkeys(partitions, OffsetSpec.LATEST), isolation, self._timeout_ms
-        )
-        return {at.partition: end.offset for at, end in found.items()}
+        latest = dict.fromkeys(partitions, OffsetSpec.LATEST)
+        ends = admin.list_partition_offsets(latest, isolation, self._timeout_ms)
+        return {at.partition: end.offset for at, end in ends.items()}
 
 
 def _close(admin: Any) -> None:

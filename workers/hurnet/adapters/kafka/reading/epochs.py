@@ -1,4 +1,14 @@
-"""Whether a log still holds what was read of it: by the epochs of its leaders (KIP-320)."""
+"""Whether a log still holds what was read of it, by the epochs of its leaders (KIP-320).
+
+Each time a partition gets a new leader, its epoch rises by one. If the new leader had fewer records than the
+old one (an unclean election), the log is cut off, and later grows again with other records at the same
+offsets. The offsets alone don't show that; the epochs do:
+
+    read so far         offsets 0 to 19, the last one from the leader of epoch 3
+    asked               "where does epoch 3 end?"
+    answer 25           the leader of epoch 3 wrote up to 24: all that was read is still there
+    answer 12           epoch 3 ends at 12: offsets 12 to 19 that we read are gone, or are other records now
+"""
 
 from __future__ import annotations
 
@@ -7,36 +17,32 @@ from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.consumer.fetcher import OffsetForLeaderEpochRequest
+
+from hurnet.adapters.kafka.client import internals
 
 
-def cuts(consumer: Any, topic: str, read: Mapping[int, tuple[int, int]], timeout_ms: int) -> dict[int, int]:
-    """`read` holds, by partition, an offset up to which the log was read, and the epoch of the leader that it
-    was read from. Of those whose log was cut off before that offset since: where. Raises errors of Kafka."""
+def cuts(
+    consumer: Any, topic: str, read_to: Mapping[int, tuple[int, int]], timeout_ms: int
+) -> dict[int, int]:
+    """The offset at which the log was cut off, for each partition of which something that was read is gone.
+
+    `read_to` holds by partition (the offset up to which it was read, the epoch of the leader of the last
+    record); a partition of unknown epoch (-1) is left out. Raises kafka-python's errors.
+    """
     positions = {
-        TopicPartition(topic, p): OffsetAndMetadata(end, "", epoch)
-        for p, (end, epoch) in read.items()
+        TopicPartition(topic, partition): OffsetAndMetadata(end, "", epoch)
+        for partition, (end, epoch) in read_to.items()
         if epoch >= 0
     }
-    ends: dict[int, int] = {}
-    for node, mine in consumer._fetcher._group_offset_for_leader_epoch_requests(positions).items():
-        response: Any = consumer._net.run(_ask, consumer._manager, node, topic, mine, timeout_ms)
-        for answered in response.topics[0].partitions:
-            error = kafka_errors.for_code(answered.error_code)
-            if error is not kafka_errors.NoError:
-                consumer._cluster.request_update()
-                raise error(f"{topic}/{answered.partition}")
-            ends[answered.partition] = answered.end_offset
-    if silent := {at.partition for at in positions} - ends.keys():  # not to know is not to be uncut
+    epoch_ends: dict[int, int] = {}
+    for answer in internals.epoch_ends(consumer, topic, positions, timeout_ms):
+        error = kafka_errors.for_code(answer.error_code)
+        if error is not kafka_errors.NoError:
+            internals.forget_leaders(consumer)
+            raise error(f"{topic}/{answer.partition}")
+        epoch_ends[answer.partition] = answer.end_offset
+    # A partition without a leader answers nothing. That must not pass for "nothing is gone".
+    if silent := {at.partition for at in positions} - epoch_ends.keys():
         raise kafka_errors.LeaderNotAvailableError(f"{topic}: no leader for partitions {sorted(silent)}")
-    return {p: end for p, end in ends.items() if 0 <= end < read[p][0]}
-
-
-async def _ask(manager: Any, node: int, topic: str, positions: Mapping[Any, Any], timeout_ms: int) -> Any:
-    of = OffsetForLeaderEpochRequest.OffsetForLeaderTopic.OffsetForLeaderPartition
-    partitions = [
-        of(partition=at.partition, current_leader_epoch=-1, leader_epoch=position.leader_epoch)
-        for at, position in positions.items()
-    ]
-    request = OffsetForLeaderEpochRequest(replica_id=-1, topics=[(topic, partitions)])
-    return await manager.wait_for(manager.send(request, node_id=node), timeout_ms)
+    # -1: the leader knows nothing of that epoch, hence nothing of a cut.
+    return {partition: end for partition, end in epoch_ends.items() if 0 <= end < read_to[partition][0]}

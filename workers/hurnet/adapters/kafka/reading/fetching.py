@@ -1,132 +1,154 @@
-"""What every consumer of ours makes of fetched bytes, instead of kafka-python.
+"""What every consumer of ours makes of fetched bytes, in place of kafka-python's own unpacking.
 
-Its own `PartitionRecords` raises at the first batch that it can't unpack and never comes back from the next
-poll; it also unpacks whatever a codec claims. Ours yields `Record`s, never raises, and goes on.
+kafka-python raises at the first batch that it can't unpack, and from the second poll on never returns; it
+also unpacks whatever a codec claims, gigabytes included. Ours yields `Record`s and never raises. A fetch of
+four batches, of which the second can't be unpacked and the third one's bytes are damaged:
+
+    offsets      0 1 2         3 4           5 6 7                      8
+                 sound         bad gzip      wrong checksum             sound
+    passed on    0, 1, 2       one record    nothing: the fetch ends    -
+                               with a fault  before it
+    fetched once more, from 5, up to REFETCHES times: a network may have damaged it
+    passed on                                one record with a fault    8
+                                             (of offsets 5 to 7)
+
+`next_fetch_offset` says how far we are: it is the position from which kafka-python fetches next.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
 from kafka.protocol.consumer import IsolationLevel
 
-from hurnet.adapters.kafka.unpacking.batches import Batch, Place, batches, faulty
+from hurnet.adapters.kafka.client import internals
+from hurnet.adapters.kafka.unpacking.batches import Place, RecordBatch, faulty_record, record_batches
 from hurnet.adapters.kafka.unpacking.records import put_aside, records
 from hurnet.ports import Record
 
 _log = logging.getLogger(__name__)
 
-MAX_BATCH = 32 << 20
-"""Bytes of one batch when it is unpacked; a consumer holds one at a time."""
+MAX_BATCH_BYTES = 32 << 20
+"""Of one batch when it is unpacked. A consumer holds one at a time."""
 REFETCHES = 3
-"""How often what looks damaged is fetched again before it is put aside: a network may have done it."""
+"""How often a batch that looks damaged is fetched again before it is put aside."""
 
-Suspicions = dict[Place, tuple[int, int]]
+
+class Suspicions:
+    """At which offset of each partition a batch looked damaged, and how often in a row."""
+
+    def __init__(self) -> None:
+        self._known: dict[Place, tuple[int, int]] = {}
+
+    def raise_at(self, place: Place, offset: int) -> int:
+        """How often it has looked damaged there by now."""
+        known_offset, times = self._known.get(place, (-1, 0))
+        times = times + 1 if known_offset == offset else 1
+        self._known[place] = offset, times
+        return times
 
 
 def install(consumer: Any) -> None:
-    """Have `consumer` read its batches by this module."""
-    suspicions: Suspicions = {}
+    """Have `consumer` unpack by this module."""
+    suspicions = Suspicions()
 
-    def end(tp: Any) -> int | None:
-        state = consumer._subscription.assignment.get(tp)  # None once a rebalance has taken it away
-        return None if state is None else cast("int | None", state.highwater)
+    def make(fetch_offset: int, tp: Any, *arguments: Any, **options: Any) -> UnpackedRecords:
+        return UnpackedRecords(consumer, suspicions, fetch_offset, tp, *arguments, **options)
 
-    def release(part: Unpacked) -> None:
-        """kafka-python looks for what it parked when a partition was paused only while this is None, and
-        leaves a part that has ended there: then a resumed partition never goes on."""
-        if fetcher._next_partition_records is part:
-            fetcher._next_partition_records = None
-
-    def unpacked(fetch_offset: int, tp: Any, *args: Any, **options: Any) -> Unpacked:
-        return Unpacked((suspicions, end, release), fetch_offset, tp, *args, **options)
-
-    fetcher = consumer._fetcher
-    fetcher.PartitionRecords = unpacked
+    internals.unpack_by(consumer, make)
 
 
-class Unpacked(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-python ships no types
-    """The records of one fetch of one partition. What it has of its `consumer`: at which offset of a
-    partition a batch looked damaged, and how often it did so in a row; a partition's end; and whom to tell
-    that nothing is left."""
+class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-python ships no types
+    """The records of one fetch of one partition."""
 
     next_fetch_offset: int
 
     def __init__(
         self,
-        consumer: tuple[Suspicions, Callable[[Any], int | None], Callable[[Unpacked], None]],
+        consumer: Any,
+        suspicions: Suspicions,
         fetch_offset: int,
         tp: Any,
-        *args: Any,
+        *arguments: Any,
         **options: Any,
     ) -> None:
-        self._suspicions, self._end, self._release = consumer
+        self._consumer = consumer
+        self._suspicions = suspicions
         self._place = Place(tp.topic, tp.partition)
-        super().__init__(fetch_offset, tp, *args, **options)
+        super().__init__(fetch_offset, tp, *arguments, **options)
 
     def drain(self) -> None:
         super().drain()
-        self._release(self)
+        internals.let_go_of(self._consumer, self)
 
     def _unpack_records(self, tp: Any, fetched: Any, *_deserializers: Any) -> Iterator[Record]:
-        found = list(batches(memoryview(fetched._buffer)))
-        for n, claimed in enumerate(found):
-            at = self.next_fetch_offset
-            following = next((b.base for b in found[n + 1 :] if not b.broken and b.base > at), None)
-            batch = claimed.before(self._end(tp) if following is None else following)
+        """Overrides kafka-python's generator of the records."""
+        found = list(record_batches(internals.fetched_bytes(fetched)))
+        for number, claimed in enumerate(found):
+            batch = claimed.before(self._end_of(found, number, tp))
             if batch.broken:
-                if self._suspect(batch.broken):
+                if self._is_fetched_again(batch.broken):
                     break
-                yield self._passed(self._put_aside(batch, batch.broken))
+                yield self._passed(self._damaged(batch, batch.broken))
             elif batch.last >= self.next_fetch_offset:
-                yield from self._taken(batch)
+                yield from self._records_of(batch)
                 self.next_fetch_offset = batch.last + 1
         self.drain()
 
-    def _taken(self, batch: Batch) -> Iterator[Record]:
-        if not self._hidden(batch):
+    def _end_of(self, found: list[RecordBatch], number: int, tp: Any) -> int | None:
+        """Where batch `number` must have ended, whatever it says: where the next sound one begins, or else at
+        the partition's end."""
+        following = (b.base for b in found[number + 1 :] if not b.broken and b.base > self.next_fetch_offset)
+        end = next(following, None)
+        return internals.high_watermark(self._consumer, tp) if end is None else end
+
+    def _records_of(self, batch: RecordBatch) -> Iterator[Record]:
+        if not self._is_hidden(batch):
             self.leader_epoch = batch.epoch
             for record in self._read(batch):
                 yield self._passed(record)
 
-    def _read(self, batch: Batch) -> Iterator[Record]:
+    def _read(self, batch: RecordBatch) -> Iterator[Record]:
         try:
-            yield from records(self._place, batch, self.next_fetch_offset, MAX_BATCH)
-        except Exception as error:  # it would make kafka-python's next poll turn for ever
+            yield from records(self._place, batch, self.next_fetch_offset, MAX_BATCH_BYTES)
+        except Exception as error:
+            # A bug of ours, but kafka-python's next poll would never return: the batch is put aside.
             _log.exception("a batch of %s/%d at %d can't be read", *self._place, batch.base)
             why = f"{type(error).__name__}: {error}"
             yield put_aside(self._place, batch, self.next_fetch_offset, ("unreadable", why))
 
     def _passed(self, record: Record) -> Record:
+        # kafka-python asks of these two only whether they are zero.
         self.records_read += 1
-        self.bytes_read += 1 + len(record.value or b"")  # only whether there were any counts
+        self.bytes_read += 1 + len(record.value or b"")
         self.next_fetch_offset = record.offset + 1
         return record
 
-    def _hidden(self, batch: Batch) -> bool:
-        """Whether it is a marker, or of an aborted transaction while we read what is committed."""
+    def _is_hidden(self, batch: RecordBatch) -> bool:
+        """Whether it is a transaction's marker, or belongs to an aborted transaction while we read committed
+        records only. The broker names with each fetch the aborted transactions and where they began."""
         if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.producer >= 0:
-            self._consume_aborted_transactions_up_to(batch.last)
+            self._consume_aborted_transactions_up_to(batch.last)  # fills `aborted_producer_ids`
             if batch.control and batch.aborts:
                 self.aborted_producer_ids.discard(batch.producer)
             elif batch.transactional and batch.producer in self.aborted_producer_ids:
                 return True
         return batch.control
 
-    def _suspect(self, why: str) -> bool:
+    def _is_fetched_again(self, why: str) -> bool:
         """Whether to fetch once more what looks damaged."""
-        at = self.next_fetch_offset
-        offset, times = self._suspicions.get(self._place, (-1, 0))
-        times = times + 1 if offset == at else 1
-        self._suspicions[self._place] = at, times
-        _log.warning("the batch of %s/%d at %d looks damaged (%d): %s", *self._place, at, times, why)
+        times = self._suspicions.raise_at(self._place, self.next_fetch_offset)
+        where = *self._place, self.next_fetch_offset
+        _log.warning("the batch of %s/%d at %d looks damaged (%d): %s", *where, times, why)
         return times <= REFETCHES
 
-    def _put_aside(self, batch: Batch, why: str) -> Record:
-        """If it can't be told apart from the next one, try the next offset."""
-        at = self.next_fetch_offset
-        last = max(at, batch.last) if batch.magic >= 0 else at
-        return faulty(self._place, at, last, ("unreadable", f"the batch is damaged: {why}"), batch.raw, -1)
+    def _damaged(self, batch: RecordBatch, why: str) -> Record:
+        """The record that stands for a damaged batch: for its first offset only, if the batch can't be told
+        apart from what follows it, and the next fetch begins one offset on."""
+        first = self.next_fetch_offset
+        last = max(first, batch.last) if batch.magic >= 0 else first
+        detail = f"the batch is damaged: {why}"
+        return faulty_record(self._place, first, last, ("unreadable", detail), batch.raw, -1)

@@ -1,5 +1,22 @@
-"""Record batches as they were fetched, read without trust: a producer, a disk or a network may have written
-anything."""
+"""The record batches of a fetch: where each begins and ends, and what its header says.
+
+A batch of the newest format (2), with the place of each field in bytes:
+
+     0  base offset        the offset of its first record
+     8  length             of what follows
+    12  leader epoch
+    16  magic              the number of the format, at the same place in all of them
+    17  checksum           CRC-32C of everything from 21 on
+    21  attributes         codec, kind of timestamp, transactional?, control?
+    23  last offset delta  its last offset, counted from the base
+    27  first timestamp
+    35  greatest timestamp
+    43  producer id, epoch, sequence
+    57  count              of records
+    61  the records, compressed or not
+
+A fetch ends in the middle of a batch if the size limit is reached there: the rest comes with the next fetch.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +28,42 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from crc32c import crc32c
-from kafka.record.util import decode_varint as varint
 
-from hurnet.adapters.kafka.unpacking.codecs import Damaged
+from hurnet.adapters.kafka.unpacking.fields import deltas, sized, varint
 from hurnet.ports import Fault, Record
 from hurnet_schemas.base import InvalidReason
 from hurnet_schemas.dead_letter import MAX_EXCERPT
 
 MAX_RECORDS = 1 << 17
-"""Of one batch: 100 kB of zstd may hold ten million empty ones."""
+"""Of one batch: 100 kB of zstd may hold ten million empty records."""
 
-FRAME = struct.Struct(">qi")  # base offset (in the older formats: the last), length of what follows
+FRAME = struct.Struct(">qi")
+"""Base offset (in the older formats: the last one) and length: what a batch of every format begins with."""
 MAGIC = 16
 HEAD = struct.Struct(">qiibIhiqqqhii")
 LEGACY_HEAD = struct.Struct(">qiIbb")
-SHORTEST = 14  # the body of the smallest message of the older formats
+SHORTEST = 14
+"""Bytes behind the frame of the smallest message of the older formats."""
 NEWEST = 2
 CODEC, APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_CHECKED_FROM = 21  # the checksum covers everything behind itself
+_CHECKED_FROM = 21
+_UNKNOWN_FORMAT = -1
 
 
 class Place(NamedTuple):
-    """Where a batch was read."""
+    """The partition that a batch was read from."""
 
     topic: str
     partition: int
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """One batch: its header, as far as it can be believed, and all its bytes. `broken` says why they may not
-    be what the broker holds: they were damaged on their way, or on the broker's disk."""
+class RecordBatch:
+    """One batch: its header, as far as that can be believed, and all its bytes.
+
+    `broken` says why the bytes may not be what the broker was given: they were damaged on their way to us, or
+    on the broker's disk.
+    """
 
     raw: memoryview
     base: int
@@ -55,8 +77,8 @@ class Batch:
     count: int = 1
     broken: str | None = None
 
-    def before(self, end: int | None) -> Batch:
-        """It can't reach beyond `end`, whatever it says: there the next one begins, or there is none."""
+    def before(self, end: int | None) -> RecordBatch:
+        """The same batch, cut off at `end`: whatever it says, it can't reach into the next batch."""
         if end is None or self.last < end:
             return self
         broken = f"it says it begins at offset {self.base}" if self.base >= end else self.broken
@@ -64,7 +86,7 @@ class Batch:
 
     @property
     def control(self) -> bool:
-        """Whether it is a marker between transactions, and holds no records of anybody's."""
+        """Whether it is the marker at the end of a transaction, which holds no record of anybody's."""
         return self.magic == NEWEST and bool(self.attributes & _CONTROL)
 
     @property
@@ -73,69 +95,52 @@ class Batch:
 
     @property
     def aborts(self) -> bool:
-        """Whether it is the marker of an aborted transaction."""
+        """Whether it is the marker of an aborted transaction: its record's key is (version, 0)."""
         try:
             start = varint(self.raw, HEAD.size)[1]
-            key, _ = sized(self.raw, behind_times(self.raw, start)[2], len(self.raw))
+            key, _ = sized(self.raw, deltas(self.raw, start)[2], len(self.raw))
             return bool(struct.unpack_from(">hh", key or b"")[1] == 0)
         except (IndexError, ValueError, struct.error):
             return False
 
 
-def batches(buffer: memoryview) -> Iterator[Batch]:
-    """Those that are complete; a partial one at the end will be fetched again."""
-    at = 0
-    while len(buffer) - at > MAGIC:
-        base, length = FRAME.unpack_from(buffer, at)
+def record_batches(buffer: memoryview) -> Iterator[RecordBatch]:
+    """The batches that are complete."""
+    position = 0
+    while len(buffer) - position > MAGIC:
+        base, length = FRAME.unpack_from(buffer, position)
         if length < SHORTEST:
-            yield Batch(buffer[at:], base, base, -1, broken=f"it says it has {length} bytes")
+            # Where the next batch begins is unknown: everything from here on is one broken batch.
+            yield RecordBatch(
+                buffer[position:], base, base, _UNKNOWN_FORMAT, broken=f"it says it has {length} bytes"
+            )
             return
-        end = at + FRAME.size + length
+        end = position + FRAME.size + length
         if end > len(buffer):
             return
-        yield _headed(buffer[at:end])
-        at = end
+        yield _headed(buffer[position:end])
+        position = end
 
 
-def _headed(raw: memoryview) -> Batch:
+def _headed(raw: memoryview) -> RecordBatch:
+    """The batch with what its header says."""
     base, magic = FRAME.unpack_from(raw)[0], raw[MAGIC]
     if magic < NEWEST:
         crc, attributes = LEGACY_HEAD.unpack_from(raw)[2::2]
         broken = None if crc == crc32(raw[MAGIC:]) else "its checksum is wrong"
-        return Batch(raw, base, base, magic, attributes, broken=broken)
+        return RecordBatch(raw, base, base, magic, attributes, broken=broken)
     if magic != NEWEST or len(raw) < HEAD.size:
-        return Batch(raw, base, base, -1, broken=f"it has {len(raw)} bytes and is of format {magic}")
+        broken = f"it has {len(raw)} bytes and is of format {magic}"
+        return RecordBatch(raw, base, base, _UNKNOWN_FORMAT, broken=broken)
     _, _, epoch, _, crc, attributes, delta, first, greatest, producer, _, _, count = HEAD.unpack_from(raw)
     broken = None if crc == crc32c(raw[_CHECKED_FROM:]) else "its checksum is wrong"
     last = base + max(0, delta)
-    return Batch(raw, base, last, magic, attributes, epoch, first, greatest, producer, count, broken)
+    return RecordBatch(raw, base, last, magic, attributes, epoch, first, greatest, producer, count, broken)
 
 
-def faulty(
+def faulty_record(
     place: Place, first: int, last: int, why: tuple[InvalidReason, str], raw: memoryview, timestamp_ms: int
 ) -> Record:
-    """What stands for offsets `first` to `last`, of which `raw` is all that is known."""
+    """The record that stands for offsets `first` to `last`, of which `raw` is all that is known."""
     fault = Fault(*why, first, len(raw), bytes(raw[:MAX_EXCERPT]), hashlib.sha256(raw).hexdigest())
     return Record(*place, last, timestamp_ms, None, b"", fault=fault)
-
-
-def behind_times(body: memoryview, start: int) -> tuple[int, int, int]:
-    """Of the record at `start`: timestamp delta, offset delta, and where its key begins. A byte of attributes
-    comes before them."""
-    timestamp, at = varint(body, start + 1)
-    offset, at = varint(body, at)
-    return timestamp, offset, at
-
-
-def sized(body: memoryview, at: int, end: int) -> tuple[memoryview | None, int]:
-    """The field at `at`, and where the next one begins."""
-    size, at = varint(body, at)
-    if size < 0:
-        return None, at
-    if size > end - at:
-        raise Damaged(f"a field of {size} bytes in a record that has {end - at} left")
-    return body[at : at + size], at + size
-
-
-def copied(field: memoryview | None) -> bytes | None:
-    return None if field is None else bytes(field)

@@ -1,4 +1,10 @@
-"""Messages of Kafka's formats 0 and 1: what a topic may still hold from brokers before 4.0."""
+"""Messages of Kafka's formats 0 and 1, which a topic may still hold from brokers before 4.0.
+
+There is no batch in these formats. A message is alone, or it is a wrapper whose value holds compressed
+messages. The wrapper has the offset of the last of them, and in format 1 those within count from zero:
+
+    wrapper at offset 12:  [0] [1] [2]   ->   messages at 10, 11 and 12
+"""
 
 from __future__ import annotations
 
@@ -13,11 +19,11 @@ from hurnet.adapters.kafka.unpacking.batches import (
     MAGIC,
     MAX_RECORDS,
     SHORTEST,
-    Batch,
     Place,
-    copied,
+    RecordBatch,
 )
-from hurnet.adapters.kafka.unpacking.codecs import Damaged, TooLarge, unpack
+from hurnet.adapters.kafka.unpacking.codecs import unpack
+from hurnet.adapters.kafka.unpacking.fields import Damaged, TooLarge, copied
 from hurnet.ports import Record
 
 
@@ -28,23 +34,25 @@ class _Message(NamedTuple):
     value: memoryview | None
 
 
-def messages(place: Place, batch: Batch, position: int, most: int) -> Iterator[Record]:
-    """The message that the batch is, or those that its value holds. Raises `Damaged`, `TooLarge`."""
+def messages(place: Place, batch: RecordBatch, position: int, max_bytes: int) -> Iterator[Record]:
+    """The message that `batch` is, or those within it, from offset `position` on.
+
+    Raises `Damaged`, and `TooLarge` if they unpack to more than `max_bytes`.
+    """
     outer = _message(batch.raw)
     codec = batch.attributes & CODEC
     if not codec:
         if batch.base >= position:
             yield _record(place, outer, batch.base)
         return
-    inner = _within(unpack(codec, outer.value or memoryview(b""), most))
-    # In format 1 they count from nought, and the outer one has the offset of the last.
+    inner = _within(unpack(codec, outer.value or memoryview(b""), max_bytes))
     shift = batch.base - inner[-1].offset if inner and batch.magic == 1 else 0
-    following = position
+    next_offset = position
     for message in inner:
         offset = message.offset + shift
-        if following <= offset <= batch.base:
+        if next_offset <= offset <= batch.base:
             yield _record(place, message, offset)
-            following = offset + 1
+            next_offset = offset + 1
     if not inner:
         raise Damaged("a compressed message that holds none")
 
@@ -54,36 +62,38 @@ def _record(place: Place, message: _Message, offset: int) -> Record:
 
 
 def _within(body: memoryview) -> list[_Message]:
-    found: list[_Message] = []
-    at = 0
-    while len(body) - at > MAGIC:
-        length = FRAME.unpack_from(body, at)[1]
-        end = at + FRAME.size + length
+    """The messages of a wrapper, one after another."""
+    inner: list[_Message] = []
+    position = 0
+    while len(body) - position > MAGIC:
+        length = FRAME.unpack_from(body, position)[1]
+        end = position + FRAME.size + length
         if length < SHORTEST or end > len(body):
             raise Damaged(f"within a batch a message that says it has {length} bytes")
-        if len(found) == MAX_RECORDS:
+        if len(inner) == MAX_RECORDS:
             raise TooLarge(f"a batch of more than {MAX_RECORDS} messages")
-        found.append(_message(body[at:end]))
-        at = end
-    return found
+        inner.append(_message(body[position:end]))
+        position = end
+    return inner
 
 
 def _message(raw: memoryview) -> _Message:
     try:
-        offset, at, timestamp = FRAME.unpack_from(raw)[0], LEGACY_HEAD.size, -1
-        if raw[MAGIC]:
-            timestamp, at = struct.unpack_from(">q", raw, at)[0], at + 8
-        key, at = _sized(raw, at)
-        value, at = _sized(raw, at)
+        offset, position, timestamp_ms = FRAME.unpack_from(raw)[0], LEGACY_HEAD.size, -1
+        if raw[MAGIC]:  # format 0 has no timestamp
+            timestamp_ms, position = struct.unpack_from(">q", raw, position)[0], position + 8
+        key, position = _sized(raw, position)
+        value, position = _sized(raw, position)
     except struct.error as error:
         raise Damaged(f"a message that ends too early: {error}") from None
-    return _Message(offset, timestamp, key, value)
+    return _Message(offset, timestamp_ms, key, value)
 
 
-def _sized(raw: memoryview, at: int) -> tuple[memoryview | None, int]:
-    size, at = struct.unpack_from(">i", raw, at)[0], at + 4
+def _sized(raw: memoryview, position: int) -> tuple[memoryview | None, int]:
+    """As `fields.sized`, with a length of 4 bytes."""
+    size, position = struct.unpack_from(">i", raw, position)[0], position + 4
     if size < 0:
-        return None, at
-    if size > len(raw) - at:
-        raise Damaged(f"a field of {size} bytes in a message that has {len(raw) - at} left")
-    return raw[at : at + size], at + size
+        return None, position
+    if size > len(raw) - position:
+        raise Damaged(f"a field of {size} bytes in a message that has {len(raw) - position} left")
+    return raw[position : position + size], position + size

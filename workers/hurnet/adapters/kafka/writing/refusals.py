@@ -1,4 +1,12 @@
-"""Which messages an error of kafka-python is about."""
+"""Whom to blame when sending several messages fails.
+
+kafka-python has a future for each message, and often one more for the whole. They say one of four things:
+
+    Undeliverable, of messages    this one is too large, or damaged: all others can be sent without it
+    Undeliverable, of topics      this topic does not exist, or we have no right to it
+    Stalled                       this topic does not acknowledge now, but may later
+    None                          nobody is to blame: the brokers are away, or our settings are wrong
+"""
 
 from __future__ import annotations
 
@@ -30,18 +38,22 @@ _MAY_PASS = (
 
 
 def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
-    """Messages are to go to `topics`, which do not exist."""
-    suspects = {i for i, message in enumerate(messages) if message.topic in topics}
+    """The error for `topics`, to which some of the messages are to go, and which do not exist."""
     names = ", ".join(sorted(topics))
     advice = "`hurnet topics --create` makes those that are missing"
-    return Undeliverable(f"no such topic, or no right to see it: {names} ({advice})", suspects, topics)
+    text = f"no such topic, or no right to see it: {names} ({advice})"
+    return Undeliverable(text, _going_to(topics, messages), topics)
 
 
 def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Undeliverable | None:
-    """What of `messages` is refused for good, if that is the cause; `futures` are those of the first ones."""
+    """Which of `messages` are refused for good, if that is why sending failed.
+
+    `futures` are those of the first messages: there are fewer if not all were handed over.
+    """
     failed = {i: future.exception for i, future in enumerate(futures) if future.failed()}
-    suspects = {i for i, error in failed.items() if _of_the_message(error, messages[i])}
-    if not suspects and isinstance(cause, _OF_THE_MESSAGE):  # its future has yet to be told
+    suspects = {i for i, error in failed.items() if _is_of_the_message(error, messages[i])}
+    if not suspects and isinstance(cause, _OF_THE_MESSAGE):
+        # The future that it belongs to has yet to be told: it is one of those that have not succeeded.
         suspects = {i for i in range(len(messages)) if i >= len(futures) or not futures[i].succeeded()}
     if suspects:
         return Undeliverable(_text(messages, suspects, failed.get(min(suspects), cause)), suspects)
@@ -50,27 +62,21 @@ def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Excepti
         topics = (_named(cause) & {message.topic for message in messages}) or topics
     if not topics:
         return None
-    suspects = {i for i, message in enumerate(messages) if message.topic in topics}
+    suspects = _going_to(topics, messages)
     return Undeliverable(_text(messages, suspects, cause), suspects, topics)
 
 
-def _of_the_message(error: Exception, message: Outgoing) -> bool:
-    """Of a timestamp only if it was given: else a broker finds our clock wrong, and that passes."""
-    if isinstance(error, errors.InvalidTimestampError):
-        return message.timestamp_ms is not None
-    return isinstance(error, _OF_THE_MESSAGE)
-
-
 def own_refusal(messages: Sequence[Outgoing], place: int, error: Exception) -> Undeliverable:
-    """The client itself refuses one."""
+    """The error for the message at `place`, which the client itself refused."""
     return Undeliverable(_text(messages, {place}, error), {place})
 
 
 def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Stalled | None:
-    """The topics that keep everything waiting."""
+    """The topics that keep everything waiting, if that is why sending failed."""
     if not isinstance(cause, _MAY_PASS):
         return None
-    if len(futures) < len(messages):  # the next one's topic has no partitions to choose from
+    if len(futures) < len(messages):
+        # Handing over waits until a topic has partitions to choose from: the next message's has none.
         waiting = {messages[len(futures)].topic}
     else:
         waiting = {m.topic for m, future in zip(messages, futures, strict=True) if not future.succeeded()}
@@ -79,8 +85,19 @@ def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception
     return Stalled(f"no acknowledgement in time from {', '.join(sorted(waiting))}", waiting)
 
 
+def _is_of_the_message(error: Exception, message: Outgoing) -> bool:
+    if isinstance(error, errors.InvalidTimestampError):
+        # Without a timestamp in the message our clock gave it, and a wrong clock is no fault of the message.
+        return message.timestamp_ms is not None
+    return isinstance(error, _OF_THE_MESSAGE)
+
+
+def _going_to(topics: Set[str], messages: Sequence[Outgoing]) -> set[int]:
+    return {i for i, message in enumerate(messages) if message.topic in topics}
+
+
 def _named(error: Exception) -> set[str]:
-    """Topics, which kafka-python gives as a set or as one name."""
+    """The topics in an error, which kafka-python gives as a set or as one name."""
     return {name for part in error.args for name in ([part] if isinstance(part, str) else part or ())}
 
 

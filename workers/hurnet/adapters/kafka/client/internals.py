@@ -1,0 +1,142 @@
+"""The private names of kafka-python that we use. Ruff's SLF001 keeps them out of every other file.
+
+kafka-python 3.0 has no public way to do these things, so each function says what it is for. An upgrade of
+kafka-python begins here, and with the three classes of ours that override private methods:
+
+    client/pinned.py       _PinnedManager._connect: ask for the cluster's id before anything is sent
+    reading/fetching.py    UnpackedRecords._unpack_records: go on behind a batch that can't be unpacked
+    exchange/producer.py   TransactionalProducer: waits that end, by `_transaction_manager` and `_sender`
+
+tests/contract/test_kafka_faults.py and tests/unit/test_unpacking.py fail if one of them no longer does
+what it did.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.consumer.fetcher import OffsetForLeaderEpochRequest
+
+_JOIN_MS = 3_000
+"""The other members notice a rebalance at their next heartbeat, and join at their next poll."""
+
+
+def position(consumer: Any, partition: TopicPartition) -> int | None:
+    """The next offset to be polled. The public `position()` may ask the brokers, and swallows an error that
+    the next poll must raise."""
+    state = consumer._subscription.assignment.get(partition)  # None once a rebalance has taken it away
+    return state.position.offset if state and state.position else None
+
+
+def position_epoch(consumer: Any, partition: TopicPartition) -> int:
+    """The epoch of the leader that the last record came from; -1 if none was read yet."""
+    state = consumer._subscription.assignment.get(partition)
+    epoch = state and state.position and state.position.leader_epoch
+    return -1 if epoch is None else int(epoch)
+
+
+def high_watermark(consumer: Any, partition: TopicPartition) -> int | None:
+    """The partition's end as the last fetch told it. The public `highwater()` raises after a rebalance."""
+    state = consumer._subscription.assignment.get(partition)
+    return None if state is None else state.highwater
+
+
+def committed_offsets(
+    consumer: Any, partitions: Sequence[TopicPartition], timeout_ms: int
+) -> Mapping[Any, Any]:
+    """What the group has committed, in one request. The public `committed()` asks for one partition at a
+    time, and gives each the time limit of all."""
+    offsets: Mapping[Any, Any] = consumer._coordinator.fetch_committed_offsets(
+        partitions, timeout_ms=timeout_ms
+    )
+    return offsets
+
+
+def finish_rebalance(consumer: Any) -> None:
+    """Wait for a rebalance to end, if there is one.
+
+    kafka-python forgets a join that completes between two polls and begins another one. Members that poll
+    briefly could keep each other rebalancing for ever.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining:
+        # The join was begun in a poll that was too short for it. If new partitions were its cause, they
+        # count as shared out already, so that nothing would ever end the join, and the member would own
+        # no partition for good.
+        coordinator.request_rejoin()
+    if coordinator.need_rejoin():
+        coordinator.poll(timeout_ms=_JOIN_MS)
+
+
+def cluster_metadata(consumer: Any) -> Any:
+    """The last metadata that were received, with the ids of the cluster and of its topics."""
+    return consumer._client.cluster
+
+
+def metadata_age_s(consumer: Any) -> float:
+    """Seconds since a broker last answered a question for metadata."""
+    received_ms: float = consumer._client._manager.cluster._last_successful_refresh_ms
+    return time.monotonic() - received_ms / 1000
+
+
+def refresh_metadata(consumer: Any, timeout_ms: int) -> None:
+    """Ask any broker for metadata, and raise what went wrong. kafka-python asks by itself, but keeps errors
+    to itself as well."""
+    manager = consumer._client._manager
+    asked = manager.call_soon(manager.cluster.refresh_metadata)
+    manager.run(manager.wait_for, asked, timeout_ms)
+
+
+def epoch_ends(consumer: Any, topic: str, positions: Mapping[Any, Any], timeout_ms: int) -> Sequence[Any]:
+    """What the leaders answer to OffsetForLeaderEpoch (KIP-320), which no public method asks for: for each
+    partition the end offset of an epoch. Partitions without a leader are left out."""
+    answers: list[Any] = []
+    by_leader = consumer._fetcher._group_offset_for_leader_epoch_requests(positions)
+    for node, led in by_leader.items():
+        response = consumer._net.run(_ask_epochs, consumer._manager, node, topic, led, timeout_ms)
+        answers += response.topics[0].partitions
+    return answers
+
+
+async def _ask_epochs(
+    manager: Any, node: int, topic: str, positions: Mapping[Any, Any], timeout_ms: int
+) -> Any:
+    question = OffsetForLeaderEpochRequest.OffsetForLeaderTopic.OffsetForLeaderPartition
+    partitions = [
+        question(partition=at.partition, current_leader_epoch=-1, leader_epoch=position.leader_epoch)
+        for at, position in positions.items()
+    ]
+    request = OffsetForLeaderEpochRequest(replica_id=-1, topics=[(topic, partitions)])
+    return await manager.wait_for(manager.send(request, node_id=node), timeout_ms)
+
+
+def forget_leaders(consumer: Any) -> None:
+    """A broker says that it does not lead a partition: have the metadata asked for again."""
+    consumer._cluster.request_update()
+
+
+def unpack_by(consumer: Any, make: Callable[..., Any]) -> None:
+    """Have this consumer make the records of a fetch by `make`, and not by `Fetcher.PartitionRecords`."""
+    consumer._fetcher.PartitionRecords = make
+
+
+def let_go_of(consumer: Any, drained: Any) -> None:
+    """The records of one fetch are used up. kafka-python would keep hold of them, and look for what it put by
+    when a partition was paused only while it holds none: a resumed partition would never go on."""
+    if consumer._fetcher._next_partition_records is drained:
+        consumer._fetcher._next_partition_records = None
+
+
+def fetched_bytes(fetched: Any) -> memoryview:
+    """The record batches of one fetch of one partition, as they came."""
+    return memoryview(fetched._buffer)
+
+
+def end_at_once(producer: Any, timeout_s: float) -> None:
+    """End the producer's thread and drop what it has not sent. The public `close()` first waits for what will
+    never be acknowledged."""
+    producer._sender.force_close()
+    producer._sender.join(timeout_s)
