@@ -22,7 +22,7 @@ from tests.memory.weights_store import MemoryWeightsStore
 class Stores(Protocol):
     """Clients of one store, each call a new one, and what can happen to the store."""
 
-    def context(self) -> EntryStore: ...
+    def entry_store(self) -> EntryStore: ...
 
     def weights(self) -> WeightsStore: ...
 
@@ -42,7 +42,7 @@ class MemoryStores:
     def __init__(self) -> None:
         self.redis = MemoryRedis()
 
-    def context(self) -> EntryStore:
+    def entry_store(self) -> EntryStore:
         return MemoryEntryStore(self.redis)
 
     def weights(self) -> WeightsStore:
@@ -70,7 +70,7 @@ class RedisStores:
         self.client: Any = redis.Redis.from_url(url)
         self.close: list[Callable[[], None]] = [self.client.close]
 
-    def context(self) -> RedisEntryStore:
+    def entry_store(self) -> RedisEntryStore:
         store = RedisEntryStore(connect(self.settings))
         self.close.append(store.close)
         return store

@@ -32,7 +32,7 @@ def entries() -> list[Entry]:
 
 def solver(stores: Stores, hour: float) -> Solver:
     chosen = SolveSettings(interval=0, checkpoint_interval=0, device="cpu", half_life=HOUR, lease=0.001)
-    outside = stores.context(), stores.weights(), stores.leases()
+    outside = stores.entry_store(), stores.weights(), stores.leases()
     return Solver(*outside, Settings(solve=chosen), Metrics(), clock=lambda: hour * HOUR)
 
 
@@ -48,7 +48,7 @@ def expected(kept: list[Entry], hour: int) -> Statistics:
 
 def test_a_restarted_solver_goes_on_forgetting(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
-    store, taught = stores.context(), entries()
+    store, taught = stores.entry_store(), entries()
     store.open(EMBEDDER.identity)
     vectors = EMBEDDER.embed([entry.text for entry in taught])
     store.append(Batch(0, 11, taught[:12], vectors[:12]), NOTHING)

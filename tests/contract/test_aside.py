@@ -11,7 +11,7 @@ from hurnet.core.stored.batch import NOTHING, LogIdentity
 from hurnet.errors import StoreError, StoreReplaced
 from hurnet.ports import Appended, Committed
 from tests.contract.conftest import RedisStores
-from tests.contract.test_context_store import IDENTITY, LOG, ingest, made, opened
+from tests.contract.test_entry_store import IDENTITY, LOG, ingest, made, opened
 
 NOW = LogIdentity("cluster", "anew")
 
@@ -69,6 +69,6 @@ def test_a_repair_that_was_cut_short_is_known(redis_stores: RedisStores) -> None
 
 def test_nothing_is_put_aside_where_there_is_no_context(redis_stores: RedisStores) -> None:
     connection = connect(redis_stores.settings)
-    with pytest.raises(StoreError, match="there is no context"):
+    with pytest.raises(StoreError, match="there is no store"):
         put_aside(connection, NOW, {})
     connection.close()

@@ -24,7 +24,7 @@ def batch(offsets: Sequence[int], keys: Sequence[str | None] = (), watermark: in
 
 
 def opened(stores: Stores) -> EntryStore:
-    store = stores.context()
+    store = stores.entry_store()
     store.open(IDENTITY)
     return store
 
@@ -171,7 +171,7 @@ def test_from_any_position_readers_find_what_is_left_and_count_every_row(
 
 
 def stores_reader(stores: Stores) -> EntryStore:
-    return stores.context()
+    return stores.entry_store()
 
 
 def test_erasing_goes_on_where_it_stopped_and_a_batch_may_lose_rows_twice(stores: Stores) -> None:
@@ -180,7 +180,7 @@ def test_erasing_goes_on_where_it_stopped_and_a_batch_may_lose_rows_twice(stores
     stamp = cover(stores, 10)
     assert erase(store, stamp, 1) == 2
     assert offsets(everything(store)) == [1, 2, 3, 4, 5, 6, 7]
-    assert erase(stores.context(), stamp, 1) == 1
+    assert erase(stores.entry_store(), stamp, 1) == 1
     store.delete(0, at(11, 1, 2), 10)
     stamp = cover(stores, 11)
     left = [erase(store, stamp, 1) for _ in range(3)]

@@ -21,7 +21,7 @@ from hurnet.ports import Appended
 from hurnet.settings.addresses import shown
 from hurnet.settings.settings import RedisSettings
 from tests.acceptance.system import wait_for
-from tests.contract.test_context_store import IDENTITY, made
+from tests.contract.test_entry_store import IDENTITY, made
 from tests.stand_ins import LOOPBACKS, Forwarder, SentinelServer, admin, is_synced
 
 NOTICED_S = 2.0

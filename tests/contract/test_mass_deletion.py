@@ -33,7 +33,7 @@ def batch(offsets: Sequence[int], contexts: Sequence[str] = ("default",), keyed:
 
 
 def opened(stores: Stores) -> EntryStore:
-    store = stores.context()
+    store = stores.entry_store()
     store.open(IDENTITY)
     return store
 
@@ -90,7 +90,7 @@ def test_many_entries_of_a_key_are_deleted_in_parts_of_which_only_the_last_is_se
         assert not [b for b in read(store) if b.deletion]
         assert store.entry(0, part * MOST_TARGETS) is None
     assert store.entry(0, MANY - 1) is not None
-    assert stores.context().entry(0, MANY - 1) is not None
+    assert stores.entry_store().entry(0, MANY - 1) is not None
     assert isinstance(store.delete(0, asked, MANY - 1), Appended)
     (deletion,) = [b.deletion for b in read(store) if b.deletion]
     assert (deletion.key, deletion.parts) == (KEY, 2)

@@ -609,9 +609,9 @@ def test_a_certificate_that_is_not_finite_is_refused(redis_stores: RedisStores) 
 
 
 def test_commands_show_what_can_be_read_and_name_what_can_t(redis_stores: RedisStores) -> None:
-    context = redis_stores.context()
-    context.open(EmbedderIdentity("hash", "f", DIMENSION))
-    context.admit(frozenset({"faq", "x"}), 9)
+    entries = redis_stores.entry_store()
+    entries.open(EmbedderIdentity("hash", "f", DIMENSION))
+    entries.admit(frozenset({"faq", "x"}), 9)
     store = claimed(redis_stores)
     store.publish(published(1))
     store.publish(published(1, context="x"))
@@ -627,17 +627,17 @@ def test_commands_show_what_can_be_read_and_name_what_can_t(redis_stores: RedisS
 
 
 def test_what_a_newer_program_added_to_the_log_s_identity_is_left_aside(redis_stores: RedisStores) -> None:
-    context = redis_stores.context()
-    context.open(EmbedderIdentity("hash", "f", DIMENSION))
+    entries = redis_stores.entry_store()
+    entries.open(EmbedderIdentity("hash", "f", DIMENSION))
     log = LogIdentity("cluster", "topic")
-    context.bind(log)
+    entries.bind(log)
     key = f"{redis_stores.settings.prefix}:log"
     raw: Any = redis_stores.client.get(key)
     redis_stores.client.set(key, json.dumps({**json.loads(raw), "added": "later"}))
-    assert redis_stores.context().log() == log
+    assert redis_stores.entry_store().log() == log
     redis_stores.client.set(key, b'{"cluster": 1}')
     with pytest.raises(Unreadable, match="not readable"):
-        redis_stores.context().log()
+        redis_stores.entry_store().log()
 
 
 def test_it_is_known_when_weights_in_force_were_published(stores: Stores) -> None:

@@ -22,7 +22,7 @@ from hurnet.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
 from tests.memory.redis import MemoryRedis, Working
 from tests.memory.shard import Shard
 
-_REPLACED = "the context is not the one that was opened here: it was deleted or begun anew"
+_REPLACED = "the store is not the one that was opened here: it was deleted or begun anew"
 
 
 class MemoryEntryStore:
@@ -42,7 +42,7 @@ class MemoryEntryStore:
             stored = data.identity
             self._check_formats(writing)
             if (stored.fingerprint, stored.dimension) != (identity.fingerprint, identity.dimension):
-                raise EmbedderMismatch(f"the context was made by {stored}, and this is {identity}")
+                raise EmbedderMismatch(f"the store was made by {stored}, and this is {identity}")
             self._identity, self._epoch = stored, data.epoch
 
     def incarnation(self) -> str:
@@ -223,9 +223,9 @@ class MemoryEntryStore:
 
     def _check_formats(self, writing: bool = False) -> None:
         try:
-            check_format("the context", self._redis.data.min_reader, STORE)
+            check_format("the store", self._redis.data.min_reader, STORE)
             if writing:
-                check_format("the context's newest entries", self._redis.data.min_writer, STORE)
+                check_format("the store's newest entries", self._redis.data.min_writer, STORE)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
 
@@ -249,7 +249,7 @@ class MemoryEntryStore:
         if self._identity is None:
             self._check_formats()
             if self._redis.data.identity is None:
-                raise StoreError("there is no context yet")
+                raise StoreError("there is no store yet")
             self._identity, self._epoch = self._redis.data.identity, self._redis.data.epoch
         return self._identity
 

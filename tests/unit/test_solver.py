@@ -255,7 +255,7 @@ def test_it_waits_for_a_context_to_be_begun() -> None:
     stores = (MemoryEntryStore(server), MemoryWeightsStore(server), MemoryLeaseStore(server))
     solver = Solver(*stores, Settings(), Metrics())
     solver.step()
-    assert solver.unready() == ["waiting for a context"]
+    assert solver.unready() == ["waiting for a store"]
 
 
 @settings(max_examples=40, deadline=None)

@@ -102,7 +102,7 @@ class Solver:
         if self._leading.holder != self._owner:
             return [f"standing by: {self._leading.holder} is the solver"]
         if self._tenure is None:
-            return ["waiting for a context"]
+            return ["waiting for a store"]
         if self._unfilled:
             return [
                 f"shards {self._unfilled} lost what weights in force know, and ingest has not refilled them"
@@ -144,7 +144,7 @@ class Solver:
         """
         incarnation = self._store.incarnation()
         if incarnation != self._incarnation and self._tenure:
-            log.warning("another server, or a restarted one, holds the context: taking over anew")
+            log.warning("another server, or a restarted one, holds the store: taking over anew")
             self._tenure = None
         self._incarnation = incarnation
 

@@ -120,10 +120,10 @@ def _load(weights: WeightsStore, kernel_map: KernelMap, window: Window, clock_s:
     checkpoint = weights.load_checkpoint(kernel_map.size, learned_from)
     if checkpoint.features != learned_from:
         change = {"were": checkpoint.features, "are": learned_from}
-        log.warning("features have changed: learning again from the whole context", **change)
+        log.warning("features have changed: learning again from the whole store", **change)
         checkpoint.features = learned_from
     if checkpoint.pane > window.pane(clock_s) + 1:
-        log.warning("the clock was ahead, and forgot too much: learning again from the whole context")
+        log.warning("the clock was ahead, and forgot too much: learning again from the whole store")
         return Checkpoint(features=learned_from)
     return checkpoint
 
@@ -132,7 +132,7 @@ def _check_epochs(checkpoint: Checkpoint, states: Mapping[int, ShardState]) -> N
     shards = checkpoint.shards.items()
     if any(partition in states and states[partition].epoch != shard.epoch for partition, shard in shards):
         raise StoreError(
-            "what the solver has stored is of another context than the shards beside it: restore the"
+            "what the solver has stored is of another store than the shards beside it: restore the"
             " store from a backup, or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
-            " context is filled from Kafka beside this one, which stays as it is"
+            " store is filled from Kafka beside this one, which stays as it is"
         )

@@ -109,7 +109,7 @@ class _Subtraction:
         except ValueError as error:
             raise StoreError(
                 f"the solver's checkpoint does not hold what is deleted ({error}): delete it, and the"
-                " solver will learn again from the context"
+                " solver will learn again from the store"
             ) from error
 
 

@@ -74,7 +74,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             pipe.watch(keys.meta)
             raw = pipe.get(keys.meta)
             if raw is None:
-                raise StoreError(f"there is no context {keys.prefix!r} at {connection.place}")
+                raise StoreError(f"there is no store {keys.prefix!r} at {connection.place}")
             old = Meta.parse(raw, keys.meta)
             aside = f"{keys.prefix}.aside-{old.epoch}"
             old_topic = json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]
@@ -86,11 +86,11 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             pipe.hset(keys.repair, mapping={"aside": aside, "topic": old_topic})
             pipe.execute()
         except redis.WatchError as error:
-            raise TransientError("the context was begun anew meanwhile") from error
+            raise TransientError("the store was begun anew meanwhile") from error
         except redis.ResponseError as error:
             # A key that was there when the names were read is gone, such as a draft of the solver's.
             if "no such key" in str(error):
-                raise TransientError("the context was written to meanwhile: stop its ingest") from error
+                raise TransientError("the store was written to meanwhile: stop its ingest") from error
             raise
     return aside
 

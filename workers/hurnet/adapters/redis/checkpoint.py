@@ -121,7 +121,7 @@ class CheckpointStore:
     def _damaged(self, error: Exception) -> Unreadable:
         return Unreadable(
             f"the solver's checkpoint is damaged ({error}): delete {self._header_key}, and the solver"
-            " will learn again from the context, which loses nothing"
+            " will learn again from the store, which loses nothing"
         )
 
     def _loaded(self, header: Mapping[bytes, bytes], dimension: int) -> Checkpoint:

@@ -33,7 +33,7 @@ class Bound:
         """Raises `ForeignLog` if the store belongs to another cluster than the one this process met first."""
         if self.cluster and cluster != self.cluster:
             raise ForeignLog(
-                f"the context in the store is now one of Kafka cluster {cluster}, and this worker began with"
+                f"the store is now one of Kafka cluster {cluster}, and this worker began with"
                 f" cluster {self.cluster}: another store took its address. Bring the right one back, or"
                 " start the worker anew for this one"
             )

@@ -32,7 +32,7 @@ class Fence:
         keys = self._owner_key, self._connection.keys.meta
         if not self._client.eval(CLAIM_SOLVER, len(keys), *keys, owner, self._connection.bound.epoch):
             place = self._connection.place
-            raise StoreReplaced(f"{place} no longer holds the context whose solver this is")
+            raise StoreReplaced(f"{place} no longer holds the store whose solver this is")
         self._owner = owner
 
     @contextmanager

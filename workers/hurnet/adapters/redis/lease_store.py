@@ -25,7 +25,7 @@ class RedisLeaseStore:
         holder = self._client.eval(ACQUIRE_LEASE, len(keys), *keys, owner, ttl_ms, self._bound.epoch)
         if holder is None:
             raise StoreReplaced(
-                f"{self.place} no longer holds the context whose {role} this is; no role is taken there"
+                f"{self.place} no longer holds the store whose {role} this is; no role is taken there"
             )
         return bytes(holder).decode(errors="replace")
 

@@ -39,7 +39,7 @@ class Meta:
         """
         try:
             fields = json.loads(raw)
-            check_format(f"the context of {key}", int(fields["min_reader"]), STORE)
+            check_format(f"the store of {key}", int(fields["min_reader"]), STORE)
             identity = EmbedderIdentity(
                 str(fields["name"]), str(fields["fingerprint"]), int(fields["dimension"])
             )
@@ -54,7 +54,7 @@ class Meta:
     def check_writer(self) -> None:
         """Raises `UpgradeNeeded` if only newer programs may write to the store."""
         try:
-            check_format("the context's newest entries", self.min_writer, STORE)
+            check_format("the store's newest entries", self.min_writer, STORE)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
 

@@ -32,9 +32,8 @@ class OpenedStore:
         stored = self._stored_or_begun(identity)
         if not same_vectors(stored.identity, identity):
             raise EmbedderMismatch(
-                f"the context {self.keys.prefix!r} was made by {described(stored.identity)}, and this is"
-                f" {described(identity)}: use that embedder, or another HURNET_REDIS_PREFIX for another"
-                " context"
+                f"the store {self.keys.prefix!r} was made by {described(stored.identity)}, and this is"
+                f" {described(identity)}: use that embedder, or another HURNET_REDIS_PREFIX for another store"
             )
         if writing:
             stored.check_writer()
@@ -54,7 +53,7 @@ class OpenedStore:
             raw = self.client.get(self.keys.meta)
             if not isinstance(raw, bytes):
                 place = self.connection.place
-                raise StoreError(f"there is no context {self.keys.prefix!r} at {place} yet")
+                raise StoreError(f"there is no store {self.keys.prefix!r} at {place} yet")
             return self._use(Meta.parse(raw, self.keys.meta))
         return self._meta
 
@@ -84,10 +83,10 @@ class OpenedStore:
         return reply
 
     def replaced(self, partition: int | None = None) -> StoreReplaced:
-        what = "the context" if partition is None else f"shard {partition} of the context"
+        what = "the store" if partition is None else f"shard {partition} of the store"
         return StoreReplaced(
             f"{what} {self.keys.prefix!r} at {self.connection.place} is not the one that was opened here: it"
-            " was deleted or begun anew, or another store took this address. What was read of it no longer"
+            " was deleted or begun anew, or another server took this address. What was read of it no longer"
             " counts"
         )
 
@@ -136,7 +135,7 @@ class OpenedStore:
             raise StoreError(
                 f"{key} at {self.connection.place} is gone but its shards are not. Nothing was changed:"
                 " restore that key from a backup, or set HURNET_REDIS_PREFIX to a new name and let another"
-                " context be filled from Kafka"
+                " store be filled from Kafka"
             )
         if raw is None:
             self.client.setnx(key, Meta.begin(identity).raw)  # of two that begin at once, one does

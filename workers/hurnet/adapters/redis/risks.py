@@ -18,7 +18,7 @@ _RISKS: Final = (
         "always",
         "a crash can lose the last second, to be read from Kafka again; set it to always",
     ),
-    ("maxmemory-policy", "noeviction", "it may drop parts of the context when full; set it to noeviction"),
+    ("maxmemory-policy", "noeviction", "it may drop parts of the store when full; set it to noeviction"),
     (
         "stream-node-max-entries",
         "1",

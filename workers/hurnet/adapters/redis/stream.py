@@ -25,7 +25,7 @@ from hurnet.errors import StoreError, StoreReplaced, Unreadable, UpgradeNeeded
 
 ADVICE = (
     "Restore the store from a backup; or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
-    " context is filled from Kafka beside this one, which stays as it is"
+    " store is filled from Kafka beside this one, which stays as it is"
 )
 
 Fields = Mapping[bytes, bytes]
@@ -61,7 +61,7 @@ def decode_item(partition: int, identifier: bytes, fields: Fields, meta: Meta) -
         raise Unreadable(
             f"entry {identifier.decode()} of shard {partition} is corrupt ({error}). {ADVICE}"
         ) from error
-    raise StoreReplaced(f"shard {partition} holds batches of a context that was deleted or begun anew")
+    raise StoreReplaced(f"shard {partition} holds batches of a store that was deleted or begun anew")
 
 
 def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Batch:

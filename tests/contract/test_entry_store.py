@@ -68,7 +68,7 @@ def made(partition: int, offsets: Iterable[int], watermark: int | None = None) -
 
 
 def opened(stores: Stores) -> EntryStore:
-    store = stores.context()
+    store = stores.entry_store()
     store.open(IDENTITY)
     return store
 
@@ -124,13 +124,13 @@ def test_what_groups_have_committed_is_kept_by_partition(stores: Stores) -> None
     store.remember_progress("g", {0: Committed(7, "hurnet1 log AbC_-"), 3: Committed(2**62)})
     store.remember_progress("g", {0: Committed(5)})
     store.remember_progress("another", {0: Committed(1, "a note with spaces")})
-    for reader in (store, stores.context()):
+    for reader in (store, stores.entry_store()):
         assert reader.progress("g") == {0: Committed(5), 3: Committed(2**62)}
         assert reader.progress("another") == {0: Committed(1, "a note with spaces")}
 
 
 def test_who_left_partitions_without_a_word_is_found_by_the_next(stores: Stores) -> None:
-    one, other = opened(stores), stores.context()
+    one, other = opened(stores), stores.entry_store()
     both = frozenset({0, 1})
     assert one.enter("ingest", "a", both) == {}
     assert one.enter("ingest", "a", both) == {}  # its own
@@ -147,7 +147,7 @@ def test_who_left_partitions_without_a_word_is_found_by_the_next(stores: Stores)
 
 
 def test_who_noted_a_record_counts_once_and_until_it_says_otherwise(stores: Stores) -> None:
-    one, other = opened(stores), stores.context()
+    one, other = opened(stores), stores.entry_store()
     just0 = frozenset({0})
     assert [one.attempt("ingest", "a", 0, "r1") for _ in range(3)] == [1, 1, 1]
     assert one.attempt("ingest", "a", 1, "r1") == 1
@@ -186,24 +186,24 @@ def test_what_was_kept_of_a_group_is_not_guessed_at(
 
 
 def test_a_context_belongs_to_one_embedder(stores: Stores) -> None:
-    store = stores.context()
+    store = stores.entry_store()
     assert store.identity() is None
-    with pytest.raises(StoreError, match="no context"):
+    with pytest.raises(StoreError, match="no store"):
         store.tail({}, 1)
-    with pytest.raises(StoreError, match="no context"):
+    with pytest.raises(StoreError, match="no store"):
         store.append(made(0, [1]), NOTHING)
     store.open(IDENTITY)
     store.open(IDENTITY)
-    assert stores.context().identity() == IDENTITY
+    assert stores.entry_store().identity() == IDENTITY
     for other in (EmbedderIdentity("hash4", "e" * 64, 4), EmbedderIdentity("hash4", "f" * 64, 8)):
         with pytest.raises(EmbedderMismatch, match="hash4"):
-            stores.context().open(other)
+            stores.entry_store().open(other)
     opened(stores)
 
 
 def test_of_many_that_begin_a_context_one_does(stores: Stores) -> None:
     identities = [EmbedderIdentity("e", str(i), DIMENSION) for i in range(8)]
-    clients = [stores.context() for _ in identities]
+    clients = [stores.entry_store() for _ in identities]
 
     def begin(i: int) -> bool:
         try:
@@ -225,7 +225,7 @@ def test_append_advances_watermark_and_rows_together(stores: Stores) -> None:
     assert (first.state.watermark, first.state.rows) == (5, 3)
     assert store.append(made(3, [6], watermark=9), 5) == Appended(ShardState(9, 4, first.state.epoch))
     assert store.append(bare(3, 12, DIMENSION), 9) == Appended(ShardState(12, 4, first.state.epoch))
-    assert stores.context().states() == {3: ShardState(12, 4, first.state.epoch)}
+    assert stores.entry_store().states() == {3: ShardState(12, 4, first.state.epoch)}
 
 
 def test_what_was_believed_wrongly_is_refused_and_changes_nothing(stores: Stores) -> None:
@@ -236,7 +236,7 @@ def test_what_was_believed_wrongly_is_refused_and_changes_nothing(stores: Stores
     for batch, expected in [(made(0, [1, 2]), NOTHING), (made(0, [2, 3]), 1), (made(0, [4]), 3)]:
         assert store.append(batch, expected) == Refused(state)
     assert store.state(0) == state
-    assert Reader(stores.context()).catch_up().offsets(0) == [1, 2]
+    assert Reader(stores.entry_store()).catch_up().offsets(0) == [1, 2]
 
 
 def test_an_append_whose_fate_is_unknown_can_be_repeated(stores: Stores) -> None:
@@ -261,7 +261,7 @@ def test_malformed_batches_are_refused(stores: Stores, batch: Batch) -> None:
 def test_context_names_are_limited(stores: Stores) -> None:
     store = opened(stores)
     assert store.admit(frozenset({"b", "a"}), 2) == {"a", "b"}
-    assert stores.context().admit(frozenset({"c", "a"}), 2) == {"a"}
+    assert stores.entry_store().admit(frozenset({"c", "a"}), 2) == {"a"}
     assert store.admit(frozenset(), 2) == frozenset()
     assert store.admit(frozenset({"c", "d"}), 3) == {"c"}
     assert store.admit(frozenset({"a"}), 0) == {"a"}
@@ -280,7 +280,7 @@ def test_an_entry_is_found_by_its_coordinates(stores: Stores) -> None:
 def test_a_reader_is_carried_over_offsets_without_entries(stores: Stores) -> None:
     store = opened(stores)
     store.append(bare(0, 9, DIMENSION), NOTHING)
-    reader = Reader(stores.context()).catch_up()
+    reader = Reader(stores.entry_store()).catch_up()
     assert reader.positions == {0: 9}
     store.append(made(0, [10], watermark=14), 9)
     store.append(bare(0, 19, DIMENSION), 14)
@@ -293,7 +293,7 @@ def test_no_more_is_read_than_was_asked_for(stores: Stores) -> None:
     store = opened(stores)
     for partition in (0, 7):
         ingest(store, partition, range(10), 1)
-    reader = Reader(stores.context(), max_batches=3)
+    reader = Reader(stores.entry_store(), max_batches=3)
     reader.step()
     assert {p: reader.offsets(p) for p in (0, 7)} == {0: [0, 1, 2], 7: [0, 1, 2]}
     reader.catch_up()
@@ -303,7 +303,7 @@ def test_no_more_is_read_than_was_asked_for(stores: Stores) -> None:
 
 
 def test_a_reader_waits_for_the_first_batch_only(stores: Stores) -> None:
-    store, reader = opened(stores), Reader(stores.context())
+    store, reader = opened(stores), Reader(stores.entry_store())
     store.append(made(0, [0]), NOTHING)
     reader.catch_up()
     started = time.monotonic()
@@ -314,7 +314,7 @@ def test_a_reader_waits_for_the_first_batch_only(stores: Stores) -> None:
     assert reader.step(block_s=2.0) == 1
     timer.join()
     started = time.monotonic()
-    assert Reader(stores.context()).step(block_s=2.0) == 2
+    assert Reader(stores.entry_store()).step(block_s=2.0) == 2
     assert time.monotonic() - started < 1.0
 
 
@@ -324,7 +324,7 @@ def test_from_any_position_exactly_the_rest_is_read(stores: Stores, position: in
     store.append(made(0, [0, 2, 3], watermark=4), NOTHING)
     store.append(made(0, [5, 8]), 4)
     store.append(made(0, [9], watermark=11), 8)
-    reader = Reader(stores.context(), max_batches=2)
+    reader = Reader(stores.entry_store(), max_batches=2)
     reader.positions = {0: position}
     assert reader.catch_up().offsets(0) == [o for o in (0, 2, 3, 5, 8, 9) if o > position]
     assert reader.positions == {0: max(position, 11)}
@@ -341,7 +341,7 @@ def test_of_two_owners_each_step_is_won_by_one(stores: Stores) -> None:
             if isinstance(store.append(made(0, offsets), watermark), Appended):
                 wins.append(len(offsets))
 
-    reader = Reader(stores.context())
+    reader = Reader(stores.entry_store())
     with ThreadPoolExecutor(2) as pool:
         owners = [pool.submit(own, number) for number in range(2)]
         while not all(owner.done() for owner in owners):
@@ -363,11 +363,11 @@ def test_a_zombie_owner_is_refused(stores: Stores) -> None:
     refused = zombie.append(made(0, [2, 3]), 1)
     assert isinstance(refused, Refused)
     assert refused.state == owner.state(0)
-    assert Reader(stores.context()).catch_up().offsets(0) == [0, 1, 2, 3, 4]
+    assert Reader(stores.entry_store()).catch_up().offsets(0) == [0, 1, 2, 3, 4]
 
 
 def test_a_store_that_lost_its_tail_is_filled_again_in_other_batches(stores: Stores) -> None:
-    store, live = opened(stores), Reader(stores.context())
+    store, live = opened(stores), Reader(stores.entry_store())
     ingest(store, 0, range(0, 20, 2), 4)
     snapshot = stores.snapshot()
     ingest(store, 0, range(0, 50, 2), 3)
@@ -381,12 +381,14 @@ def test_a_store_that_lost_its_tail_is_filled_again_in_other_batches(stores: Sto
     ingest(store, 0, range(0, 40, 2), 7)
     live.catch_up()
     ingest(store, 0, range(0, 70, 2), 11)
-    assert live.catch_up().offsets(0) == Reader(stores.context()).catch_up().offsets(0) == [*range(0, 70, 2)]
+    assert (
+        live.catch_up().offsets(0) == Reader(stores.entry_store()).catch_up().offsets(0) == [*range(0, 70, 2)]
+    )
     assert store.state(0) == ShardState(68, 35, before.epoch)
 
 
 def test_a_wiped_context_is_not_gone_on_with(stores: Stores) -> None:
-    store, reader = opened(stores), Reader(stores.context())
+    store, reader = opened(stores), Reader(stores.entry_store())
     ingest(store, 0, range(10), 4)
     reader.catch_up()
     stores.wipe()
@@ -408,7 +410,7 @@ def test_a_wiped_context_is_not_gone_on_with(stores: Stores) -> None:
     ):
         with pytest.raises(StoreReplaced, match="deleted"):
             go_on()
-    after = stores.context()
+    after = stores.entry_store()
     assert (after.identity(), dict(after.states()), after.log()) == (None, {}, None)
     assert (after.progress("g"), after.contexts()) == ({}, frozenset())
 
@@ -436,17 +438,17 @@ def test_a_shard_keeps_the_anchor_of_its_last_record(stores: Stores) -> None:
 
 
 def test_a_context_begun_anew_is_told_from_the_old_one(stores: Stores) -> None:
-    store, reader = opened(stores), Reader(stores.context())
+    store, reader = opened(stores), Reader(stores.entry_store())
     ingest(store, 0, range(10), 4)
     reader.catch_up()
     stores.wipe()
-    anew = stores.context()
+    anew = stores.entry_store()
     anew.open(EmbedderIdentity("other", "0" * 64, DIMENSION))
     ingest(anew, 0, range(10), 4)
     for go_on in (reader.step, lambda: store.append(made(0, [10]), 9), lambda: store.state(0), store.states):
         with pytest.raises(StoreReplaced, match="anew"):
             go_on()
-    assert Reader(stores.context()).catch_up().offsets(0) == [*range(10)]
+    assert Reader(stores.entry_store()).catch_up().offsets(0) == [*range(10)]
 
 
 class Schedule:
@@ -460,7 +462,7 @@ class Schedule:
         self.snapshot: Any = stores.snapshot()
 
     def reader(self) -> Reader:
-        return Reader(self.stores.context(), self.chance.randint(1, 4))
+        return Reader(self.stores.entry_store(), self.chance.randint(1, 4))
 
     def append(self) -> None:
         partition = self.chance.randrange(3)
@@ -504,7 +506,7 @@ def test_under_any_schedule_every_reader_gets_every_entry_once(stores: Stores, s
 
 
 def test_a_context_that_only_newer_programs_may_write_to_is_still_read(stores: Stores) -> None:
-    store, reader = opened(stores), Reader(stores.context(), 9)
+    store, reader = opened(stores), Reader(stores.entry_store(), 9)
     ingest(store, 0, range(6), 3)
     stores.is_upgraded(min_reader=1, min_writer=2)
     reader.catch_up()
@@ -512,14 +514,14 @@ def test_a_context_that_only_newer_programs_may_write_to_is_still_read(stores: S
     opened(stores)
     for writing in (
         lambda: store.append(made(0, [6]), 5),
-        lambda: stores.context().open(IDENTITY, writing=True),
+        lambda: stores.entry_store().open(IDENTITY, writing=True),
     ):
         with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 2, this one speaks 1\)"):
             writing()
 
 
 def test_a_context_that_only_newer_programs_may_read_says_so_at_once(stores: Stores) -> None:
-    store, reader = opened(stores), Reader(stores.context(), 9)
+    store, reader = opened(stores), Reader(stores.entry_store(), 9)
     ingest(store, 0, range(6), 3)
     reader.catch_up()
     stores.is_upgraded(min_reader=3, min_writer=3)
