@@ -338,7 +338,7 @@ def test_long_questions_are_embedded_a_few_at_a_time() -> None:
     world.ask(*[Query(text="rain " * 3_000, id=f"q{i}") for i in range(20)])
     turn(world.responder())
     assert len(world.answers()) == 20
-    assert max(embedded) <= replies.PART_LETTERS
+    assert max(embedded) <= replies.PORTION_LETTERS
 
 
 def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ def test_of_slow_queries_fewer_are_searched_for_together(monkeypatch: pytest.Mon
         return ranked(texts, *rest)
 
     monkeypatch.setattr(replies, "ranked", counted)
-    monkeypatch.setattr(replies, "PART_S", 0.05)
+    monkeypatch.setattr(replies, "PORTION_S", 0.05)
     world = World()
     world.teach(*PAIRS)
     responder = world.responder()

@@ -1,9 +1,16 @@
-"""From a ranking to an answer: whether there is one, its candidates, and the receipt."""
+"""From a ranking to the answer on the wire: whether there is one, its candidates, and the receipt.
+
+rejected    the query can't be answered, and has a dead letter
+timed-out   the entries that it asks for did not come in time, or can't come
+abstained   nothing is near enough to be an answer
+answered    the best candidate
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 
 from hurnet.core.paper.lp import EUCLIDEAN
 from hurnet.core.rule.rule import RankedAnswer, Ranking
@@ -18,7 +25,24 @@ from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Score
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
 
 _COUNT_BYTES = 64
-"""For the fields that are there only once candidates are."""
+"""Room for the fields that an answer has only once it has candidates."""
+
+
+def rejected(pending: Pending) -> Answer:
+    """The answer to a query that has a `rejection`."""
+    return Answer(id=pending.id, outcome="rejected", reason=": ".join(pending.rejection or ()))
+
+
+def timed_out(pending: Pending, watermarks: Mapping[int, int]) -> Answer:
+    """The answer to a query that waited in vain, or for too long. `watermarks` are those of memory."""
+    reason = pending.in_vain
+    if reason is None:
+        waited = ", ".join(
+            f"partition {p} has reached {watermarks.get(p, 'nothing')}, not {offset}"
+            for p, offset in sorted(pending.watermarks_not_reached(watermarks).items())
+        )
+        reason = f"the context has not reached min_watermarks in time: {waited}"
+    return Answer(id=pending.id, outcome="timed-out", reason=reason)
 
 
 class Judge:
@@ -31,7 +55,7 @@ class Judge:
     def answer(
         self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, context: LoadedContext
     ) -> Answer:
-        """Answer from `context`, or abstain with the reason."""
+        """Answer out of `context`, or abstain and say why. `embeds`: the query has a vector."""
         reason = self._why_not(query, ranking, embeds)
         best = ranking.best
         answer = Answer(
@@ -46,7 +70,8 @@ class Judge:
     def _with_candidates(
         self, answer: Answer, query: Query, ranking: Ranking, context: LoadedContext
     ) -> Answer:
-        """As many of the asked for as fit into a message, which is judged before more of them are built."""
+        """The answer with as many of the candidates asked for as fit into a message. Each is weighed before
+        the next is built: a hundred of the largest would take 25 MB."""
         room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         if room < 0:  # thousands of partitions, each with its watermark
             answer = answer.model_copy(update={"receipt": None})
