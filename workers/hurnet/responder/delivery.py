@@ -1,7 +1,8 @@
-"""What leaves a responder: which queries may be answered, where their answers go, and what if they can't.
+"""What leaves a responder: where each answer goes, and what happens if it can't go there.
 
-A query whose answer can't go where it should is rejected: it is told so on the topic of answers, and there is
-a dead letter. Only where our own topics refuse us is it the configuration that is wrong.
+A query may name the topic of its answer in the header `reply-to`. If the answer can't go there, the query is
+rejected: the topic of answers says so, and there is a dead letter. That is the client's mistake. If our own
+topics refuse us, the configuration is wrong, and the worker ends.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ log = structlog.get_logger()
 
 WORKER = "responder"
 MAX_KEY_BYTES = 1_024
+"""Of a query's key, which its answer repeats."""
 
 
 class Delivery:
-    """Judges the headers of queries, sends replies, and learns from what fails."""
+    """Judges the headers of queries, delivers replies, and learns from deliveries that fail."""
 
     def __init__(self, exchange: Exchange, kafka: KafkaSettings, responder: ResponderSettings) -> None:
         self._exchange = exchange
@@ -37,27 +39,31 @@ class Delivery:
 
     @property
     def most(self) -> int:
-        """How many queries to take at once: fewer while one is sought whose answer can't be delivered."""
+        """How many queries to take at once. They are fewer while a query is looked for whose answer can't be
+        delivered."""
         return self._faults.most
 
     def admitted(self, pending: Pending) -> Pending:
-        """The query, rejected if its headers or its key are not what they may be."""
+        """The query; rejected if its headers, its key or its reply topic are not allowed, or if it is known
+        that its answer can't be delivered."""
         if pending.rejection:
             return pending
-        found = _unfit(pending) or self._unfit_topic(pending.reply_to) or self._faults.of(pending)
-        return pending.rejected(*found) if found else pending
+        why = _unfit_record(pending) or self._unfit_topic(pending.reply_to) or self._faults.of(pending)
+        return pending.rejected(*why) if why else pending
 
     def deliver(
         self, replies: Sequence[Reply], next_offsets: Mapping[int, int], notes: Mapping[int, str]
     ) -> bool:
-        """All answers and their queries' offsets as one, as the exchange does. False: none of it, and the
-        queries come again, maybe to be rejected then."""
+        """Deliver all answers and the offsets of their queries as one. False: nothing is delivered. The
+        queries are to be read again, and one of them may be rejected then.
+
+        Raises ConfigurationError if our own topics refuse a message."""
         messages: list[Outgoing] = []
-        owners: list[Reply] = []
+        owners: list[Reply] = []  # of each message, the reply that it belongs to
         for reply in replies:
-            mine = self.messages(reply)
-            messages += mine
-            owners += [reply] * len(mine)
+            reply_messages = self.messages(reply)
+            messages += reply_messages
+            owners += [reply] * len(reply_messages)
         try:
             delivered = self._exchange.deliver(messages, next_offsets, notes)
         except Undeliverable as error:
@@ -71,12 +77,13 @@ class Delivery:
         return delivered
 
     def failed(self, batch: Sequence[Pending]) -> None:
-        """These could not be answered, for reasons unknown."""
+        """These could not be answered, and it is not known why."""
         self._faults.failed(batch)
 
     def messages(self, reply: Reply) -> list[Outgoing]:
         """The answer, and the dead letter if the query was rejected."""
         pending, record = reply.pending, reply.pending.record
+        # What is repeated from the query is bounded, even in the answer to a query that is rejected for it.
         key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
         correlation = pending.correlation
         headers = (("correlation-id", correlation),) if correlation else ()
@@ -98,25 +105,28 @@ class Delivery:
         return None
 
     def _refused(self, error: Undeliverable, owners: Sequence[Reply]) -> None:
+        """A broker refused one of the messages of `owners`, or everything for `error.topics`."""
         if self._ours(error.topics):
             raise ConfigurationError(str(error)) from error
         suspects = list({id(reply): reply.pending for reply in owners}.values())
         if not error.topics and len(suspects) == 1 and suspects[0].rejection:
-            # A rejection is small: a topic that does not even take that was made wrongly.
+            # A rejection is small. If not even that is taken, our own topic was made wrongly.
             raise ConfigurationError(f"a rejection can't be delivered: {error}") from error
         log.warning("an answer was refused", reason=str(error), queries=len(suspects))
         self._faults.refused(suspects, error)
 
     def _stalled(self, error: Stalled) -> None:
-        if self._ours(error.topics):  # the brokers' trouble, which no query has made
+        if self._ours(error.topics):  # no query has caused that: it is tried again
             return
         log.warning("answers are not acknowledged", reason=str(error))
         self._faults.stalled(error)
 
     def _ours(self, topics: frozenset[str]) -> bool:
+        """Whether a topic that every responder writes to is among them."""
         return bool(topics & {self._kafka.answers, self._kafka.dead_letters})
 
     def _alive(self, pending: Pending) -> bool:
+        """Whether the brokers answer, about the query's own partition."""
         try:
             self._exchange.committed(frozenset({pending.record.partition}))
         except TransientError:
@@ -124,13 +134,14 @@ class Delivery:
         return True
 
     def _may_be_named(self, topic: str) -> bool:
-        """What is no topic's name is not asked for, and our own inputs take no answers."""
-        ours = {self._kafka.texts, self._kafka.queries, self._kafka.dead_letters}
-        legal = is_topic(topic) and topic not in ours and not topic.startswith("__")
+        """Whether a query may name `topic`: a legal name, as Kafka must not be asked for any other, and none
+        of our own topics, since an answer among the queries would be read as one."""
+        inputs = {self._kafka.texts, self._kafka.queries, self._kafka.dead_letters}
+        legal = is_topic(topic) and topic not in inputs and not topic.startswith("__")
         return legal and matches(self._allowed, topic)
 
 
-def _unfit(pending: Pending) -> tuple[Reason, str] | None:
+def _unfit_record(pending: Pending) -> tuple[Reason, str] | None:
     record = pending.record
     correlation = len(record.header("correlation-id") or b"")
     if correlation > MAX_CORRELATION_BYTES:

@@ -1,4 +1,5 @@
-"""Where the responders go on reading `queries`, and what they say when that is not where they left off.
+"""Where responders go on reading queries after a start or a rebalance, and what is logged and counted if that
+is not where they left off.
 
 | found                                                     | reading goes on                              |
 |-----------------------------------------------------------|----------------------------------------------|
@@ -10,12 +11,12 @@
 | none, but the store remembers one (the group expired)     | where the store says, by these same rules    |
 | none at all (a new group, or a new partition)             | at the beginning, which is committed at once |
 
-Which topic it was stands beside the committed offset, by the topic's UUID. Brokers forget the offsets of a
-group that had no member for a week (`offsets.retention.minutes`), or when a person deletes them; answering
-all that the topic retains again would be as wrong as passing over what nobody has answered. The context's
-store therefore keeps what was committed, a second late at most, and it counts only if Kafka has nothing: then
-the answers of the last second before a kill are repeated, and no others.
-"""
+The note beside a committed offset says of which topic it is, by the topic's UUID, and which queries beyond
+the offset are done (core/offsets.py). Brokers forget the offsets of a group that had no member for a week
+(`offsets.retention.minutes`), or when a person deletes them. To answer again all that the topic retains would
+be as wrong as to pass over what nobody has answered. So the store keeps a copy of what was committed, a
+second late at most, which counts only if Kafka has nothing: then the answers of the last second before a kill
+are repeated, and no others."""
 
 from __future__ import annotations
 
@@ -33,10 +34,11 @@ from hurnet.ports import Committed, EntryStore, Exchange, OffsetRange
 log = structlog.get_logger()
 
 REMEMBER_INTERVAL_S = 1.0
+"""How often the store is told what was committed."""
 
 
 class Positions:
-    """Of one group in one topic."""
+    """The positions of one group in the topic of queries."""
 
     def __init__(self, exchange: Exchange, store: EntryStore, group: str, metrics: Metrics) -> None:
         self._exchange = exchange
@@ -44,52 +46,56 @@ class Positions:
         self._group = group
         self._metrics = metrics
         self._log = ""
+        """The topic's UUID at the last `starts`; "" if the brokers are too old to tell."""
         self._latest: dict[int, Committed] = {}
+        """What was committed since the store was last told."""
         self._remembered_at = 0.0
 
     def starts(self, partitions: frozenset[int]) -> dict[int, Done]:
-        """Where each of `partitions` goes on. What differs from what is committed is committed."""
+        """What is done of each of `partitions`, so where reading goes on. If that differs from what is
+        committed, it is committed."""
         if not partitions:
             return {}
         self._log = self._log_now()
-        bounds = self._exchange.offset_ranges(partitions)
+        ranges = self._exchange.offset_ranges(partitions)
         committed = self._exchange.progress(partitions)
-        found = {p: self._read(p, at) for p, at in committed.items() if at is not None}
-        if len(found) < len(partitions):
-            found |= self._recalled(partitions - found.keys())
-        found = {p: done for p, done in found.items() if self._is_ours(p, done)}
-        cuts = self._exchange.cuts({p: done.end for p, done in found.items()})
+        known = {p: self._decoded(p, stored) for p, stored in committed.items() if stored is not None}
+        if len(known) < len(partitions):
+            known |= self._recalled(partitions - known.keys())
+        known = {p: done for p, done in known.items() if self._is_of_this_topic(p, done)}
+        cuts = self._exchange.cuts({p: done.end for p, done in known.items()})
         starts = {}
-        for partition, held in bounds.items():
-            done = found.get(partition, Done(held.first))
+        for partition, held in ranges.items():
+            done = known.get(partition, Done(held.first))
+            # A log that was cut off and has grown again holds other records beyond the cut.
             end = min(held.end, cuts.get(partition, held.end))
-            starts[partition] = self._fitted(partition, done, OffsetRange(held.first, end))
+            starts[partition] = self._within(partition, done, OffsetRange(held.first, end))
         self._commit({p: done for p, done in starts.items() if _as_committed(done) != committed[p]})
         return starts
 
     def outdated(self) -> bool:
-        """Whether the topic was made anew since `starts`: then all that was read is of no more use."""
+        """Whether the topic was made anew since the last `starts`: then nothing that was read is in it."""
         return bool(self._log) and self._log_now() not in ("", self._log)
 
     def delivered(self, done: Mapping[int, Done]) -> None:
-        """These were committed. The store is told, now and then."""
-        self._latest |= {partition: _as_committed(mine) for partition, mine in done.items()}
+        """`done` was committed with the answers. The store is told now and then."""
+        self._latest |= {partition: _as_committed(theirs) for partition, theirs in done.items()}
         if time.monotonic() - self._remembered_at >= REMEMBER_INTERVAL_S:
             self.remember()
 
     def remember(self) -> None:
-        """Tell the store now."""
+        """Tell the store now what was committed."""
         self._remembered_at = time.monotonic()
         if not self._latest:
             return
         try:
             self._store.remember_progress(self._group, self._latest)
-        except HurnetError as error:  # a second copy, and it may be that we have no right to write
+        except HurnetError as error:  # it is a second copy, and we may have no right to write there
             log.warning("what was committed could not be kept in the store too", error=str(error))
         self._latest = {}
 
     def forget(self, partitions: frozenset[int]) -> None:
-        """They are another member's now, who may be further than we knew."""
+        """Don't tell the store of `partitions`: they are another member's now, who may be further on."""
         for partition in partitions:
             self._latest.pop(partition, None)
 
@@ -97,7 +103,8 @@ class Positions:
         if moved:
             stored = {partition: _as_committed(done) for partition, done in moved.items()}
             self._exchange.commit(
-                {p: at.offset for p, at in stored.items()}, {p: at.note for p, at in stored.items()}
+                {p: position.offset for p, position in stored.items()},
+                {p: position.note for p, position in stored.items()},
             )
             self._latest |= stored
             self.remember()
@@ -107,58 +114,60 @@ class Positions:
         return log.topic if log else ""
 
     def _recalled(self, partitions: frozenset[int]) -> dict[int, Done]:
-        """What the store knows of partitions that Kafka has no offset of. It forgets those of a topic that is
-        deleted at once."""
+        """What the store remembers of `partitions`, of which Kafka has no committed offset. Brokers forget
+        these at once with a deleted topic, too: what is remembered of another topic has not expired."""
         remembered = self._store.progress(self._group)
-        found = {p: self._read(p, remembered[p]) for p in partitions if p in remembered}
-        for partition, done in found.items():
-            if not self._is_another(done):
+        recalled = {p: self._decoded(p, remembered[p]) for p in partitions if p in remembered}
+        for partition, done in recalled.items():
+            if not self._is_of_another_topic(done):
                 what = "the group has no offset here any more, and goes on where the store says"
                 self._moved(partition, "expired", 0, what)
-        return found
+        return recalled
 
-    def _is_another(self, done: Done) -> bool:
+    def _is_of_another_topic(self, done: Done) -> bool:
         return bool(done.log and self._log and done.log != self._log)
 
-    def _is_ours(self, partition: int, done: Done) -> bool:
-        if self._is_another(done):
+    def _is_of_this_topic(self, partition: int, done: Done) -> bool:
+        if self._is_of_another_topic(done):
             what = "the topic was deleted and made anew: nothing in it is answered yet"
             self._moved(partition, "recreated", 0, what)
             return False
         return True
 
-    def _fitted(self, partition: int, done: Done, bounds: OffsetRange) -> Done:
-        """To what the partition holds."""
+    def _within(self, partition: int, done: Done, held: OffsetRange) -> Done:
+        """What is done of the records that the partition holds."""
         done = Done(done.end, done.open, self._log or done.log)
-        if done.end > bounds.end:
-            lost = sum(offset >= bounds.end for offset in done.open)
-            what = f"the log ends, or was cut off, at {bounds.end}, before the committed {done.end}"
-            self._moved(partition, "lost-tail", lost, what)
-            done = done.until(bounds.end)
-        if done.next < bounds.first:
-            gone = sum(offset < bounds.first for offset in done.open) + max(0, bounds.first - done.end)
-            what = f"retention removed everything before {bounds.first}, and {done.next} was to be read next"
-            self._moved(partition, "retention", gone, what)
-            done = done.since(bounds.first)
+        if done.end > held.end:
+            unanswered = sum(offset >= held.end for offset in done.open)
+            what = f"the log ends, or was cut off, at {held.end}, before the committed {done.end}"
+            self._moved(partition, "lost-tail", unanswered, what)
+            done = done.until(held.end)
+        if done.next < held.first:
+            unanswered = sum(offset < held.first for offset in done.open) + max(0, held.first - done.end)
+            what = f"retention removed everything before {held.first}, and {done.next} was to be read next"
+            self._moved(partition, "retention", unanswered, what)
+            done = done.since(held.first)
         return done
 
-    def _read(self, partition: int, found: Committed) -> Done:
+    def _decoded(self, partition: int, stored: Committed) -> Done:
         try:
-            return offsets.read(found.offset, found.note)
+            return offsets.read(stored.offset, stored.note)
         except ValueError as error:
             log.warning(
                 "what stands beside a committed offset is not used", partition=partition, reason=str(error)
             )
-            return Done(found.offset)
+            return Done(stored.offset)
 
-    def _moved(self, partition: int, reason: str, skipped: int, what: str) -> None:
+    def _moved(self, partition: int, reason: str, unanswered: int, what: str) -> None:
+        """Count and log that `partition` does not go on where it left off, and how many queries that
+        skips."""
         self._metrics.positions_moved.labels(reason).inc()
-        self._metrics.queries_skipped.labels(reason).inc(skipped)
+        self._metrics.queries_skipped.labels(reason).inc(unanswered)
         log.warning(
             "queries are not read on from the committed offset",
             partition=partition,
             reason=reason,
-            unanswered=skipped,
+            unanswered=unanswered,
             what=what,
         )
 
