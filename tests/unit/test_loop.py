@@ -126,13 +126,13 @@ def test_it_is_unready_while_failing() -> None:
 
 def test_what_fails_is_told_with_its_words_and_since_when() -> None:
     trouble = Trouble(Metrics())
-    assert trouble.told() is None
+    assert trouble.reason() is None
     trouble.goes_on(KafkaFailing("no broker answers"))
-    assert trouble.told() == "Kafka failing for 0 s: no broker answers"
+    assert trouble.reason() == "Kafka failing for 0 s: no broker answers"
     trouble.goes_on(RedisFailing("it is full"))
-    assert trouble.told() == "Redis failing for 0 s: it is full"
+    assert trouble.reason() == "Redis failing for 0 s: it is full"
     trouble.over()
-    assert trouble.told() is None
+    assert trouble.reason() is None
 
 
 def test_a_long_failure_is_two_lines_in_the_log() -> None:

@@ -69,9 +69,8 @@ class Ingest:
         role = f"{self.name}:{settings.ingest.group}"
         self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
         self._room = True  # for what the next poll brings
-        self._not_stalled: Collection[
-            int
-        ] = ()  # partitions that brought records, or could not for lack of room
+        # Partitions that brought records, or that could not because there was no room for more.
+        self._not_stalled: Collection[int] = ()
         self._delete_until = 0.0
         store.open(embedder.identity, writing=True)
         self._incarnation = store.incarnation()

@@ -111,8 +111,8 @@ class Loop:
 
     def unready(self) -> list[str]:
         """For /readyz: why not to count on this worker now."""
-        if told := self._trouble.told():
-            return [told]
+        if reason := self._trouble.reason():
+            return [reason]
         return self._worker.unready() if self._worker else ["starting"]
 
     def install_signal_handlers(self) -> None:

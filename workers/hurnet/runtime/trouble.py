@@ -41,7 +41,7 @@ class Trouble:
         """How many steps in a row have failed."""
         return self._failing.failures if self._failing else 0
 
-    def told(self) -> str | None:
+    def reason(self) -> str | None:
         """For /readyz: what fails, for how long, and how. None if nothing does."""
         if (failing := self._failing) is None:
             return None
