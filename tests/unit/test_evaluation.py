@@ -87,7 +87,7 @@ def test_the_table_shows_the_surest_misses(tmp_path: Path) -> None:
     queries = write(tmp_path / "queries.jsonl", [("will it rain tomorrow", "something else")])
     result = run("--pairs", pairs, "--queries", queries)
     assert result.exit_code == 0, result.output
-    assert "surest misses" in result.stdout
+    assert "wrong answers with the highest scores" in result.stdout
     assert "something else" in result.stdout
 
 
@@ -104,7 +104,7 @@ def test_without_pairs_there_are_no_weights_and_it_says_so(tmp_path: Path) -> No
     ("line", "said"),
     [
         ("nonsense", "line 1: not-json"),
-        ('{"text": "hi"}', 'a query needs the expected "answer"'),
+        ('{"text": "hi"}', 'a question needs the expected "answer"'),
         ('{"text": " ", "answer": "x"}', "line 1: blank-text"),
     ],
 )

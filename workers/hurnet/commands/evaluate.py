@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 TIMED = 200
 """How many questions are asked once more, one at a time, for the latencies."""
 MISSES_SHOWN = 10
+COLUMNS = (
+    *("file", ">queries", ">rule", ">nearest", ">weights", ">local"),
+    *(">words", ">MRR", ">covered", ">right"),
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -93,11 +97,12 @@ def _read(path: Path, what: str) -> Iterator[TextEvent]:
 
 def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
     from hurnet.operations.evaluation import TAUGHT_AT_ONCE, in_blocks
+    from hurnet.terminal.screen import progress
 
-    with _progress("teaching", len(events)) as bar:
+    with progress("teaching", len(events)) as advance:
         for block in in_blocks(events, TAUGHT_AT_ONCE):
             evaluation.teach(block)
-            bar.update(len(block))
+            advance(len(block))
     notes = [f"weights not used: {reason}" for reason in evaluation.solve()]
     if evaluation.put_aside:
         notes.append(f"{len(evaluation.put_aside)} texts embed to zero and were not taught")
@@ -106,21 +111,15 @@ def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
 
 def _ask(evaluation: Evaluation, name: str, events: Sequence[TextEvent]) -> list[Asked]:
     from hurnet.operations.evaluation import ASKED_AT_ONCE, in_blocks
-
-    asked: list[Asked] = []
-    with _progress(f"asking {Path(name).name}", len(events)) as bar:
-        for block in in_blocks(events, ASKED_AT_ONCE):
-            asked += evaluation.ask(block)
-            bar.update(len(block))
-    return asked
-
-
-def _progress(label: str, length: int) -> Any:
-    import sys
-
+    from hurnet.terminal.screen import progress
     from hurnet.visible import visible
 
-    return click.progressbar(length=length, label=visible(label), file=sys.stderr)
+    asked: list[Asked] = []
+    with progress(f"asking {visible(Path(name).name)}", len(events)) as advance:
+        for block in in_blocks(events, ASKED_AT_ONCE):
+            asked += evaluation.ask(block)
+            advance(len(block))
+    return asked
 
 
 def _latencies(evaluation: Evaluation, questions: Sequence[TextEvent]) -> dict[str, float]:
@@ -145,38 +144,25 @@ def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:
     rows = [(name, *_cells(share)) for name, share in report["files"].items()]
     if len(rows) > 1:
         rows.append(("all", *_cells(report)))
-    headings = (
-        "file",
-        ">queries",
-        ">rule",
-        ">nearest",
-        ">weights",
-        ">local",
-        ">words",
-        ">MRR",
-        ">covered",
-        ">right",
-    )
-    out.print(table(headings, rows))
-    out.print(
-        facts(
-            [
-                ("context", f"{report['rows']} entries, embedder {report['embedder']}"),
-                (
-                    "covered, right",
-                    f"share at or above the threshold {report['threshold']:g}, and right among them",
-                ),
-                (
-                    "latency",
-                    f"p50 {report['latency_ms']['p50']} ms, p99 {report['latency_ms']['p99']} ms, alone",
-                ),
-                *(("note", note) for note in report["notes"]),
-            ]
-        )
-    )
+    out.print(table(COLUMNS, rows))
+    out.print(facts(_legend(report)))
     misses = sorted((q for q in asked if not q.right()), key=lambda q: -q.score())[:MISSES_SHOWN]
     if misses:
-        out.print(table(("question", "expected", "answered", ">score"), map(_miss, misses), "surest misses"))
+        columns = ("question", "expected", "answered", ">score")
+        out.print(table(columns, map(_miss, misses), "wrong answers with the highest scores"))
+
+
+def _legend(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    threshold, latency = report["threshold"], report["latency_ms"]
+    yield "rule", "share of right answers; nearest to words: by each of its signals alone"
+    yield "MRR", "mean of 1 / rank of the right answer"
+    yield (
+        "covered, right",
+        f"share with a score of at least {threshold:g}, and the right ones among these",
+    )
+    yield "context", f"{report['rows']} entries, embedder {report['embedder']}"
+    yield "latency", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms, for one question at a time"
+    yield from (("note", note) for note in report["notes"])
 
 
 def _cells(share: dict[str, Any]) -> tuple[str, ...]:

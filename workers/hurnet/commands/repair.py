@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -35,72 +37,113 @@ def repair(yes: bool) -> None:
     is anywhere. Responders and solver go on with the new store by themselves. Records that are sent again
     have lost their key: only `hurnet forget --entry` can delete them.
     """
+    from hurnet.adapters.kafka import KafkaHistory
     from hurnet.adapters.redis import connect
     from hurnet.settings import settings
-    from hurnet.terminal.screen import hush
+    from hurnet.terminal.screen import hush, say
 
     hush()
     chosen = settings.load()
-    connection = connect(chosen.redis)
     with ExitStack() as stack:
-        stack.callback(connection.close)
-        _repair(chosen, connection, stack, yes)
+        connection = stack.enter_context(closing(connect(chosen.redis)))
+        history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
+        task = begun_before(connection) or needed(connection, history)
+        if task is None:
+            say("nothing to repair: the store was filled from this topic")
+        elif not yes:
+            _tell(task.comparison(connection, history, chosen.kafka.texts), task.old_store(connection))
+        else:
+            _repair(chosen, connection, history, task)
 
 
-def _repair(chosen: Settings, connection: Connection, stack: ExitStack, yes: bool) -> None:
-    from hurnet.adapters.kafka import KafkaHistory, KafkaSink
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A repair to do, or to go on with.
+
+    `prefix` is that of the old store. `aside` says whether that was put aside already. `topic_id` is the id
+    of the topic that it was filled from, and `done` how far each of its shards was sent again."""
+
+    prefix: str
+    topic_id: str
+    aside: bool = False
+    done: Mapping[int, int] = field(default_factory=dict)
+
+    def old_store(self, connection: Connection) -> EntryStore:
+        """The store that was filled from the topic as it was."""
+        from hurnet.adapters.redis import RedisEntryStore
+        from hurnet.adapters.redis.aside import under
+
+        return RedisEntryStore(under(connection, self.prefix))
+
+    def comparison(self, connection: Connection, history: KafkaHistory, topic: str) -> Comparison:
+        """The old store compared with the topic as it is now."""
+        from hurnet.operations.repair import Comparison
+
+        same_topic = self.topic_id == history.log().topic
+        return Comparison(self.old_store(connection), history, topic, same_topic)
+
+
+def begun_before(connection: Connection) -> Task | None:
+    """The repair that an earlier call began and did not finish."""
+    from hurnet.adapters.redis.aside import unfinished
+
+    begun = unfinished(connection)
+    if begun is None:
+        return None
+    prefix, topic_id, done = begun
+    return Task(prefix, topic_id, aside=True, done=done)
+
+
+def needed(connection: Connection, history: KafkaHistory) -> Task | None:
+    """The repair that the store needs, or None. Raises `StoreError` if there is no store."""
     from hurnet.adapters.redis import RedisEntryStore
-    from hurnet.adapters.redis.aside import put_aside, under, unfinished
     from hurnet.errors import StoreError
-    from hurnet.operations.repair import Comparison
     from hurnet.terminal.screen import say
 
-    history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
-    bounds = history.offset_ranges()
-    now = history.log()
-    begun = unfinished(connection)
-    aside, was, done = begun or (connection.prefix, "", {})
-    store = RedisEntryStore(under(connection, aside))
-    if begun is None:
-        if store.identity() is None:
-            raise StoreError(f"there is no context {connection.prefix!r} at {connection.place}")
-        log = store.log()
-        was = log.topic if log else ""
-        if sound(store, history, now):
-            say("nothing to repair: the topic is the one that the context was filled from")
-            return
-        if log and log.cluster != now.cluster:
-            say(f"this Kafka is cluster {now.cluster}, and the context was filled from cluster {log.cluster}")
-    comparison = Comparison(store, history, chosen.kafka.texts, same_topic=was == now.topic)
-    if not yes:
-        _tell(comparison, store)
-        return
-    if begun is None:
-        firsts = {partition: held.first for partition, held in bounds.items()}
-        aside = put_aside(connection, now, firsts)
-        store = RedisEntryStore(under(connection, aside))
-        comparison = Comparison(store, history, chosen.kafka.texts, same_topic=was == now.topic)
-    sink = stack.enter_context(closing(KafkaSink(chosen.kafka)))
-    sent = _send(comparison, store, sink, connection, done)
+    store = RedisEntryStore(connection)
+    if store.identity() is None:
+        raise StoreError(f"{connection.place} holds nothing under the prefix {connection.prefix!r}")
+    filled_from, now = store.log(), history.log()
+    if sound(store, history, now):
+        return None
+    if filled_from and filled_from.cluster != now.cluster:
+        say(f"this Kafka is cluster {now.cluster}; the store was filled from cluster {filled_from.cluster}")
+    return Task(connection.prefix, filled_from.topic if filled_from else "")
+
+
+def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, task: Task) -> None:
+    from hurnet.adapters.kafka import KafkaSink
+    from hurnet.adapters.redis.aside import put_aside
+    from hurnet.terminal.screen import say
+
+    if not task.aside:
+        firsts = {partition: offsets.first for partition, offsets in history.offset_ranges().items()}
+        task = replace(task, prefix=put_aside(connection, history.log(), firsts), aside=True)
+    comparison = task.comparison(connection, history, chosen.kafka.texts)
+    with closing(KafkaSink(chosen.kafka)) as sink:
+        sent = _send(comparison, task.old_store(connection), sink, connection, task.done)
     say(
-        f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. The context is being filled"
-        f" from the topic, once an ingest runs. The old one is kept under the prefix {aside}; nothing reads"
-        " it any more"
+        f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. A running ingest fills the"
+        f" new store from the topic. The old one is kept under the prefix {task.prefix}; nothing reads it"
+        " any more"
     )
 
 
 def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
-    """Whether the topic holds each shard's last record, or nothing can be said of it."""
-    log, bounds = store.log(), history.offset_ranges()
-    if log is not None and log != now:
+    """Whether the store was filled from this topic, and the topic still holds what the store has seen.
+
+    A last record that retention has taken proves nothing, so it counts as held."""
+    filled_from, in_kafka = store.log(), history.offset_ranges()
+    if filled_from is not None and filled_from != now:
         return False
     for partition, state in store.states().items():
-        held, anchor = bounds.get(partition), state.anchor
-        if held is None or state.watermark >= held.end:
+        offsets, anchor = in_kafka.get(partition), state.anchor
+        if offsets is None or state.watermark >= offsets.end:
             return False
-        if anchor and held.first <= anchor.offset:
-            found = [r for block in history.read(partition, anchor.offset, anchor.offset) for r in block]
-            if not found or found[0].anchor != anchor:
+        if anchor and offsets.first <= anchor.offset:
+            blocks = history.read(partition, anchor.offset, anchor.offset)
+            record = next((record for block in blocks for record in block), None)
+            if record is None or record.anchor != anchor:
                 return False
     return True
 
@@ -113,14 +156,14 @@ def _tell(comparison: Comparison, store: EntryStore) -> None:
         for missing in comparison.lacking(partition):
             counts += Counter(texts=missing.texts, deletions=missing.deletions)
     say(
-        f"the topic lacks {counts['texts']:,} texts that the context has, and {counts['deletions']:,}"
-        " deletions of what it holds. With --yes the context is put aside, these are sent to the topic"
-        " again, and a new context is filled from it"
+        f"the topic lacks {counts['texts']:,} texts that the store has, and {counts['deletions']:,} deletions"
+        " of texts that the topic holds. With --yes the store is put aside, these are sent to the topic"
+        " again, and a new store is filled from it"
     )
 
 
 def _send(
-    comparison: Comparison, store: EntryStore, sink: Sink, connection: Connection, done: dict[int, int]
+    comparison: Comparison, store: EntryStore, sink: Sink, connection: Connection, done: Mapping[int, int]
 ) -> Counter[str]:
     from hurnet.adapters.redis.aside import finish, note
     from hurnet.core.stored.batch import MAX_OFFSET, NOTHING
