@@ -77,10 +77,10 @@ def _measure(url: str, rows: int) -> dict[str, float]:
     with (
         _timed(store, "tail") as read,
         _timed(stream, "decode_batch") as decoded,
-        _timed(kernels, "pack") as packed,
+        _timed(kernels, "quantise") as quantised,
     ):
         figures, memory = _load(store, rows)
-    parts = {"read": read[0] - decoded[0], "decode": decoded[0], "pack": packed[0]}
+    parts = {"read": read[0] - decoded[0], "decode": decoded[0], "quantise": quantised[0]}
     figures |= {f"load_1m_{part}_cpu_s": seconds * ROWS / rows for part, seconds in parts.items()}
     index = memory.index(CONTEXT)
     sample = [index.entry(row) for row in range(0, rows, 97)]

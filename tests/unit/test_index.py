@@ -468,19 +468,19 @@ LEVELS = range(kernels.best_level() + 1)  # none without kernels
 
 @kernels_alone
 @pytest.mark.parametrize("at", [0, 5, 16])
-def test_two_threads_pack_rows_as_one_does(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_quantise_rows_as_one_does(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = corpus(1501, 37)
 
-    def packed(cores: int) -> list[bytes]:
+    def quantised(cores: int) -> list[bytes]:
         monkeypatch.setattr(kernels, "cores", lambda: cores)
         kernels._helper.cache_clear()
         into, of = Block(37, 0, native=True, room=2048), slice(at, at + len(vectors))
-        kernels.pack(vectors, at, into.plane, into.scale, into.slack, into.norms)
+        kernels.quantise(vectors, at, into.plane, into.scale, into.slack, into.norms)
         assert (kernels._helper() is None) == (cores == 1)
         parts = into.plane, into.scale[of], into.slack[:, of], into.norms[of]
         return [part.tobytes() for part in parts]
 
-    assert packed(2) == packed(1)
+    assert quantised(2) == quantised(1)
     kernels._helper.cache_clear()
 
 

@@ -1,57 +1,72 @@
-/* Dot products of groups of rows with coefficients, and which of their rows reach `least`: for any CPU, AVX2 and
- * AVX-512 VNNI. */
+/* Dot products of planes with the 8-bit coefficients c of queries, and which rows reach a bound: for any CPU, with AVX2
+ * and with AVX-512 VNNI. The products are the same integers everywhere, and rows are compared in
+ * integers in the end: every CPU finds the same.
+ *
+ * A plane is read a step at a time, eight components of sixteen rows. One mask gives the lower halves of its bytes (the
+ * first four components), a shift and a mask the upper ones:
+ *
+ *     byte       h h h h l l l l          h: component i + 4, l: component i
+ *     & 15               l l l l          times c[i]
+ *     >> 4 & 15          h h h h          times c[i + 4]
+ *
+ * An instruction then multiplies four such bytes by four coefficients and adds the products up, for each row (AVX2 in
+ * two steps, by way of 16 bits). */
 
-#include "scan.h"
+#include "dots.h"
 
+/* The dot products of one plane of a group with c, whose fours are `stride` bytes apart: [row]. */
 typedef void (*Nibbles)(const uint8_t *, const int8_t *, int64_t, int64_t, int32_t [LANES]);
 
-
-/* The upper four bits stand for the middle of what they may be: 2 p = 32 high - 241 on average. */
+/* From the upper four bits alone, p is taken as the middle of what it may be: 2 p = 32 high - 241. Twice, since it is a
+ * half. */
 #define COARSE(dot, sum) (32 * (dot)-241 * (sum))
 
-INLINE uint32_t sieve_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state,
+/* The rows of a pair that the upper four bits leave. */
+INLINE uint32_t sieve_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state,
                            Nibbles nibbles) {
     uint32_t rows = 0;
-    for (int g = 0; g < PAIR; g++, at += LANES) {
+    for (int g = 0; g < PAIR; g++, slot += LANES) {
         int32_t dots[LANES];
-        nibbles(block->high + at * steps * 4, c, steps, 4, dots);
+        nibbles(block->high + slot * steps * 4, c, steps, 4, dots);
         for (int r = 0; r < LANES; r++) dots[r] = COARSE(dots[r], state->sum);
-        rows |= reaching(dots, block->scale + at, block->coarse + at, state->weight / 2, state->least - state->rest)
+        rows |= reaching(dots, block->scale + slot, block->coarse + slot, state->weight / 2, state->least - state->rest)
                 << (g * LANES);
     }
     return rows;
 }
 
-INLINE uint32_t whole_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, int64_t stride,
+/* p·c of a group by all eight bits, p = 16 high + low - 128, into `out`; the rows that reach `least`. */
+INLINE uint32_t whole_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, int64_t stride,
                            const Query *state, int32_t *out, Nibbles nibbles) {
     int32_t low[LANES];
-    nibbles(block->high + at * steps * 4, c, steps, stride, out);
-    nibbles(block->low + at * steps * 4, c, steps, stride, low);
+    nibbles(block->high + slot * steps * 4, c, steps, stride, out);
+    nibbles(block->low + slot * steps * 4, c, steps, stride, low);
     for (int r = 0; r < LANES; r++) out[r] = 16 * out[r] + low[r] - 128 * state->sum;
-    return reaching(out, block->scale + at, block->slack + at, state->weight, state->least - state->rest);
+    return reaching(out, block->scale + slot, block->slack + slot, state->weight, state->least - state->rest);
 }
 
-INLINE int pair_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state,
+INLINE int pair_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state,
                      int32_t out[PAIR][LANES], Nibbles nibbles) {
     uint32_t rows = 0;
-    for (int g = 0; g < PAIR; g++) rows |= whole_body(block, at + g * LANES, c, steps, 4, state, out[g], nibbles);
+    for (int g = 0; g < PAIR; g++) rows |= whole_body(block, slot + g * LANES, c, steps, 4, state, out[g], nibbles);
     return rows != 0;
 }
 
-/* A line between two products: many at once would wait for each other, and the products for them. */
+/* Asks for a line of the next pair between two products. Many at once would wait for each other, and the products for
+ * them. */
 INLINE void fetch(Ahead ahead, int64_t line) {
     if (line >= ahead.lines) return;
     __builtin_prefetch(ahead.high + line * 64, 0, 2);
     __builtin_prefetch(ahead.low + line * 64, 0, 2);
 }
 
-INLINE int tile_body(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states, Ahead ahead,
+INLINE int tile_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *states, Ahead ahead,
                      int32_t out[PAIR][TILE][LANES], Nibbles nibbles) {
     uint32_t rows = 0;
     for (int64_t i = 0; i < ahead.lines; i++) fetch(ahead, i);
     for (int g = 0; g < PAIR; g++)
         for (int q = 0; q < TILE; q++)
-            rows |= whole_body(block, at + g * LANES, c + q * 4, steps, TILE * 4, states + q, out[g][q], nibbles);
+            rows |= whole_body(block, slot + g * LANES, c + q * 4, steps, TILE * 4, states + q, out[g][q], nibbles);
     return rows != 0;
 }
 
@@ -62,20 +77,21 @@ static void nibbles_any(const uint8_t *plane, const int8_t *c, int64_t steps, in
             for (int i = 0; i < 4; i++, plane++) out[r] += (*plane & 15) * c[i] + (*plane >> 4) * c[stride + i];
 }
 
-#define WITH(nibbles, target, level)                                                                                   \
-    target static uint32_t sieve_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps,               \
-                                         const Query *state) {                                                         \
-        return sieve_body(block, at, c, steps, state, nibbles);                                                        \
-    }                                                                                                                  \
-    target static int pair_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state, \
-                                   int32_t out[PAIR][LANES]) {                                                         \
-        return pair_body(block, at, c, steps, state, out, nibbles);                                                    \
-    }                                                                                                                  \
-    target static int tile_##level(const Block *block, int64_t at, const int8_t *c, int64_t steps,                     \
-                                   const Query *states, const uint8_t *bytes, Ahead ahead,                             \
-                                   int32_t out[PAIR][TILE][LANES]) {                                                   \
-        (void)bytes;                                                                                                   \
-        return tile_body(block, at, c, steps, states, ahead, out, nibbles);                                            \
+/* The kernels for one way to multiply nibbles. */
+#define WITH(nibbles, target, level)                                                                                     \
+    target static uint32_t sieve_##level(const Block *block, int64_t slot, const int8_t *c, int64_t steps,               \
+                                         const Query *state) {                                                           \
+        return sieve_body(block, slot, c, steps, state, nibbles);                                                        \
+    }                                                                                                                    \
+    target static int pair_##level(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state, \
+                                   int32_t out[PAIR][LANES]) {                                                           \
+        return pair_body(block, slot, c, steps, state, out, nibbles);                                                    \
+    }                                                                                                                    \
+    target static int tile_##level(const Block *block, int64_t slot, const int8_t *c, int64_t steps,                     \
+                                   const Query *states, const uint8_t *bytes, Ahead ahead,                               \
+                                   int32_t out[PAIR][TILE][LANES]) {                                                     \
+        (void)bytes;                                                                                                     \
+        return tile_body(block, slot, c, steps, states, ahead, out, nibbles);                                            \
     }
 WITH(nibbles_any, , any)
 
@@ -95,7 +111,8 @@ TARGET_AVX2 static void nibbles_avx2(const uint8_t *plane, const int8_t *c, int6
     __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (int64_t j = 0; j < steps;) {
         __m256i few[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-        for (int64_t end = j + 4 < steps ? j + 4 : steps; j < end; j++, c += 2 * stride) { /* 16 * 15 * 127 fits */
+        /* Four steps at most: 16 products of 15 * 127 fit 16 bits. */
+        for (int64_t end = j + 4 < steps ? j + 4 : steps; j < end; j++, c += 2 * stride) {
             int32_t first, second;
             memcpy(&first, c, 4);
             memcpy(&second, c + stride, 4);
@@ -132,7 +149,8 @@ TARGET_VNNI INLINE __mmask16 reaching_vnni(__m512i dots, __m512 scale, __m512 sl
     return _mm512_cmp_ps_mask(upper, _mm512_set1_ps(bar), _CMP_GE_OQ);
 }
 
-/* One group after the other: read in turns, two take twice as long from memory. */
+/* One group after the other: two groups read in turns take twice as long from memory. Four sums, so that no product
+ * waits for the one before it. */
 TARGET_VNNI INLINE __m512i nibbles_vnni(const uint8_t *plane, const int8_t *c, int64_t steps) {
     const __m512i lower = _mm512_set1_epi8(15), zero = _mm512_setzero_si512();
     __m512i sum[4] = {zero, zero, zero, zero};
@@ -146,39 +164,39 @@ TARGET_VNNI INLINE __m512i nibbles_vnni(const uint8_t *plane, const int8_t *c, i
     return _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
 }
 
-TARGET_VNNI static uint32_t sieve_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps,
+TARGET_VNNI static uint32_t sieve_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps,
                                        const Query *state) {
     const float weight = state->weight / 2, bar = state->least - state->rest;
     const __m512i middle = _mm512_set1_epi32(COARSE(0, state->sum));
     uint32_t rows = 0;
-    for (int g = 0; g < PAIR; g++, at += LANES) {
-        __m512i dots = _mm512_slli_epi32(nibbles_vnni(block->high + at * steps * 4, c, steps), 5);
+    for (int g = 0; g < PAIR; g++, slot += LANES) {
+        __m512i dots = _mm512_slli_epi32(nibbles_vnni(block->high + slot * steps * 4, c, steps), 5);
         dots = _mm512_add_epi32(dots, middle);
-        __mmask16 mask = reaching_vnni(dots, halves(block->scale + at), halves(block->coarse + at), weight, bar);
+        __mmask16 mask = reaching_vnni(dots, halves(block->scale + slot), halves(block->coarse + slot), weight, bar);
         rows |= (uint32_t)mask << (g * LANES);
     }
     return rows;
 }
 
-TARGET_VNNI static int pair_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *state,
+TARGET_VNNI static int pair_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state,
                                  int32_t out[PAIR][LANES]) {
     const float weight = state->weight, bar = state->least - state->rest;
     unsigned rows = 0;
-    for (int g = 0; g < PAIR; g++, at += LANES) {
-        __m512i high = nibbles_vnni(block->high + at * steps * 4, c, steps);
-        __m512i low = nibbles_vnni(block->low + at * steps * 4, c, steps);
+    for (int g = 0; g < PAIR; g++, slot += LANES) {
+        __m512i high = nibbles_vnni(block->high + slot * steps * 4, c, steps);
+        __m512i low = nibbles_vnni(block->low + slot * steps * 4, c, steps);
         __m512i dots = _mm512_add_epi32(_mm512_slli_epi32(high, 4), low);
         dots = _mm512_sub_epi32(dots, _mm512_set1_epi32(128 * state->sum));
         _mm512_storeu_si512(out[g], dots);
-        rows |= reaching_vnni(dots, halves(block->scale + at), halves(block->slack + at), weight, bar);
+        rows |= reaching_vnni(dots, halves(block->scale + slot), halves(block->slack + slot), weight, bar);
     }
     return rows != 0;
 }
 
-TARGET_VNNI static void unpack_vnni(const Block *block, int64_t at, int64_t steps, uint8_t *bytes) {
-    const uint8_t *high = block->high + at * steps * 4, *low = block->low + at * steps * 4;
+TARGET_VNNI static void unpack_vnni(const Block *block, int64_t slot, int64_t steps, uint8_t *bytes) {
+    const uint8_t *high = block->high + slot * steps * 4, *low = block->low + slot * steps * 4;
     const __m512i lower = _mm512_set1_epi8(15);
-    for (int64_t j = 0; j < PAIR * steps; j++) { /* 0xCA: the bits of the first choose between the others */
+    for (int64_t j = 0; j < PAIR * steps; j++) { /* 0xCA: each bit of the first chooses between the others */
         __m512i h = _mm512_loadu_si512(high + j * 64), l = _mm512_loadu_si512(low + j * 64);
         __m512i first = _mm512_ternarylogic_epi32(lower, l, _mm512_slli_epi16(h, 4), 0xCA);
         __m512i second = _mm512_ternarylogic_epi32(lower, _mm512_srli_epi16(l, 4), h, 0xCA);
@@ -187,7 +205,7 @@ TARGET_VNNI static void unpack_vnni(const Block *block, int64_t at, int64_t step
     }
 }
 
-TARGET_VNNI static int tile_vnni(const Block *block, int64_t at, const int8_t *c, int64_t steps, const Query *states,
+TARGET_VNNI static int tile_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *states,
                                  const uint8_t *bytes, Ahead ahead, int32_t out[PAIR][TILE][LANES]) {
     const int64_t quads = 2 * steps;
     __m512i a[TILE], b[TILE];
@@ -202,8 +220,8 @@ TARGET_VNNI static int tile_vnni(const Block *block, int64_t at, const int8_t *c
             b[q] = _mm512_dpbusd_epi32(b[q], there, w);
         }
     }
-    __m512 scale[PAIR] = {halves(block->scale + at), halves(block->scale + at + LANES)};
-    __m512 slack[PAIR] = {halves(block->slack + at), halves(block->slack + at + LANES)};
+    __m512 scale[PAIR] = {halves(block->scale + slot), halves(block->scale + slot + LANES)};
+    __m512 slack[PAIR] = {halves(block->slack + slot), halves(block->slack + slot + LANES)};
     unsigned rows = 0;
     UNROLLED for (int q = 0; q < TILE; q++) {
         float weight = states[q].weight, bar = states[q].least - states[q].rest;

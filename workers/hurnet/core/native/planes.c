@@ -1,8 +1,17 @@
-/* Rotation, the planes of a row, and the coefficients of a query. */
+/* From vectors to planes of 4 bits: rotation, rounding, and the coefficients of a query.
+ *
+ * A row with one large component would waste most of its bits: 127 steps up to the large one, and all others are 0 or
+ * 1. So rows and queries are first rotated, which keeps every cosine and spreads each component over all:
+ *
+ *     x = (90, 0, 0, 0)   signs   (90, 0, 0, 0)   Hadamard   y = (90, 90, 90, 90)   |y| = 2 |x|
+ *
+ * y / step is then rounded to p in [-127, 127]. What rounding loses, as a share of |y|, is the row's slack. p + 128 is
+ * kept as 16 high + low: the upper four bits in one plane, the lower four in the other. */
 
-#include "scan.h"
+#include "planes.h"
 
-/* The largest power of two that pads d by a sixteenth at most. */
+/* The size of Hadamard's matrix for dimension d: the largest power of two that pads d by a sixteenth at most. For 512
+ * it is 512, for 768 it is 256 (three times), for 100 it is 8 (thirteen times, 104 components). */
 static int64_t mixed(int64_t d) {
     int64_t best = 1;
     for (int64_t b = 2; b < 2 * d; b *= 2)
@@ -10,13 +19,13 @@ static int64_t mixed(int64_t d) {
     return best;
 }
 
-/* Bytes of a row in either plane: its components, sixteen of which take eight. */
 int64_t hurnet_plane_bytes(int64_t d) {
     int64_t b = mixed(d);
     return ((d + b - 1) / b * b + 15) / 16 * 8;
 }
 
-INLINE int32_t sign(uint32_t i) { /* fixed, and like no pattern that a vector may have */
+/* ±1 for component i: always the same, and unlike any pattern that a vector may have. */
+INLINE int32_t sign(uint32_t i) {
     i *= 0x9E3779B1u;
     i = (i ^ i >> 15) * 0x85EBCA77u;
     return (int32_t)(i >> 31) * 2 - 1;
@@ -29,8 +38,8 @@ INLINE int64_t rotate(const int16_t *x, int64_t d, int64_t width, int32_t *restr
     const int64_t b = mixed(d);
     for (int64_t i = 0; i < d; i++) y[i] = x[i] * sign((uint32_t)i);
     for (int64_t i = d; i < width; i++) y[i] = 0;
-    for (int64_t at = 0; at < d; at += b) {
-        int32_t *restrict z = y + at;
+    for (int64_t start = 0; start < d; start += b) {
+        int32_t *restrict z = y + start;
         for (int64_t h = 1; h < b && h < 8; h *= 2) {
             for (int64_t i = 0; i < b / 2; i++) {
                 int32_t left = z[i], right = z[b / 2 + i];
@@ -50,7 +59,7 @@ INLINE int64_t rotate(const int16_t *x, int64_t d, int64_t width, int32_t *restr
     return b;
 }
 
-/* The upper half of the least such float that is not below a positive value. */
+/* The upper half of a float32 that is not below a positive value, the lower half being zero. Bounds are rounded up. */
 INLINE uint16_t raised(double value) {
     float near = (float)(value * (1 + 0x1p-20));
     uint32_t bits;
@@ -58,6 +67,7 @@ INLINE uint16_t raised(double value) {
     return (uint16_t)((bits + 0xFFFF) >> 16);
 }
 
+/* r of bounds.py, given the squared error of a row and its length. */
 INLINE uint16_t slack_of(double error, double length) {
     double rho = sqrt(error) / length;
     return raised(rho + 0x1p-18 * (1 + rho));
@@ -67,9 +77,9 @@ typedef int32_t Ints __attribute__((vector_size(16))); /* GCC and clang make the
 typedef float Floats __attribute__((vector_size(16)));
 typedef double Doubles __attribute__((vector_size(32)));
 
-/* p + 128, in `bytes` and in place of y; in `errors` |y - s p|^2 and |y - s p'|^2, p' the middle of what has the upper
- * four bits of p. */
-INLINE void quantise(int32_t *restrict y, int64_t width, double step, uint8_t *restrict bytes, double errors[2]) {
+/* Writes p + 128 into `bytes` and over y, and into `errors` |y - s p|^2 and |y - s p'|^2, p' being the middle of all
+ * that has the upper four bits of p: 16 high - 120.5 (120.5 = 128 - 7.5). */
+INLINE void round_row(int32_t *restrict y, int64_t width, double step, uint8_t *restrict bytes, double errors[2]) {
     Doubles fine[2] = {{0}}, rough[2] = {{0}};
     for (int64_t i = 0; i < width; i += 8)
         for (int half = 0; half < 2; half++) {
@@ -88,55 +98,55 @@ INLINE void quantise(int32_t *restrict y, int64_t width, double step, uint8_t *r
     for (int j = 0; j < 4; j++) errors[0] += fine[0][j] + fine[1][j], errors[1] += rough[0][j] + rough[1][j];
 }
 
-/* Writes row `at` of a block's planes, with room for twice a rotated row in y. Returns |x|^2. */
-INLINE int64_t pack_row(const int16_t *x, int64_t d, int64_t at, uint8_t *high, uint8_t *low, uint16_t *scale,
+/* Writes slot `slot` of a block's planes. y has room for twice a rotated row. Returns |x|^2. */
+INLINE int64_t quantise_row(const int16_t *x, int64_t d, int64_t slot, uint8_t *high, uint8_t *low, uint16_t *scale,
                         uint16_t *slack, uint16_t *coarse, int32_t *y) {
     const int64_t row = hurnet_plane_bytes(d), width = row * 2, norm = dot_wide(x, x, d);
     const double length = sqrt((double)norm * (double)rotate(x, d, width, y, y + width));
     int32_t peak = 0;
     for (int64_t i = 0; i < width; i++) peak = abs(y[i]) > peak ? abs(y[i]) : peak;
-    scale[at] = raised(peak / 127.0 / length);
+    scale[slot] = raised(peak / 127.0 / length);
     uint8_t *bytes = (uint8_t *)(y + width);
     double errors[2];
-    quantise(y, width, half(scale[at]) * length, bytes, errors);
-    slack[at] = slack_of(errors[0], length);
-    coarse[at] = slack_of(errors[1], length);
-    const int64_t column = at / LANES * row * LANES + at % LANES * 4;
+    round_row(y, width, half(scale[slot]) * length, bytes, errors);
+    slack[slot] = slack_of(errors[0], length);
+    coarse[slot] = slack_of(errors[1], length);
+    const int64_t place = slot / LANES * row * LANES + slot % LANES * 4; /* [group][step][LANES][4] */
     for (int64_t i = 0; i < row / 4; i++) {
         uint32_t first, second;
         memcpy(&first, bytes + i * 8, 4);
         memcpy(&second, bytes + i * 8 + 4, 4);
         uint32_t upper = (first >> 4 & 0x0F0F0F0F) | (second & 0xF0F0F0F0);
         uint32_t lower = (first & 0x0F0F0F0F) | (second & 0x0F0F0F0F) << 4;
-        memcpy(high + column + i * LANES * 4, &upper, 4);
-        memcpy(low + column + i * LANES * 4, &lower, 4);
+        memcpy(high + place + i * LANES * 4, &upper, 4);
+        memcpy(low + place + i * LANES * 4, &lower, 4);
     }
     return norm;
 }
 
-#define PACK(name, target)                                                                                          \
-    target int name(const int16_t *x, int64_t n, int64_t d, int64_t at, uint8_t *high, uint8_t *low, uint16_t *scale, \
-                    uint16_t *slack, uint16_t *coarse, int64_t *norms) {                                              \
-        int32_t *y = malloc((size_t)hurnet_plane_bytes(d) * 4 * sizeof *y);                                           \
-        if (!y) return -1;                                                                                            \
-        for (int64_t i = 0; i < n; i++)                                                                               \
-            norms[at + i] = pack_row(x + i * d, d, at + i, high, low, scale, slack, coarse, y);                       \
-        free(y);                                                                                                      \
-        return 0;                                                                                                     \
+/* Rows x (n, d) into the planes of a block, from slot `slot` on. Returns -1 if there is no memory to rotate in. */
+#define QUANTISE(name, target)                                                                              \
+    target int name(const int16_t *x, int64_t n, int64_t d, int64_t slot, uint8_t *high, uint8_t *low,        \
+                    uint16_t *scale, uint16_t *slack, uint16_t *coarse, int64_t *norms) {                   \
+        int32_t *y = malloc((size_t)hurnet_plane_bytes(d) * 4 * sizeof *y);                                 \
+        if (!y) return -1;                                                                                  \
+        for (int64_t i = 0; i < n; i++)                                                                     \
+            norms[slot + i] = quantise_row(x + i * d, d, slot + i, high, low, scale, slack, coarse, y);         \
+        free(y);                                                                                            \
+        return 0;                                                                                           \
     }
-PACK(hurnet_pack, )
+QUANTISE(hurnet_quantise, )
 #if defined(__x86_64__)
-PACK(hurnet_pack_avx2, TARGET_AVX2)
+QUANTISE(hurnet_quantise_avx2, TARGET_AVX2)
 #endif
 
-/* z = t c + f for the rotated query z, with 8-bit c: the column `at` of a tile of `stride` bytes. */
-void hurnet_squeeze(Query *state, const int16_t *q, int64_t d, int64_t at, int64_t stride, int8_t *c,
-                    int32_t *z) {
+void hurnet_quantise_query(Query *state, const int16_t *q, int64_t d, int64_t column, int64_t stride, int8_t *c,
+                           int32_t *z) {
     const int64_t width = hurnet_plane_bytes(d) * 2;
     state->q = q;
     state->norm = (double)dot_wide(q, q, d);
     if (state->norm == 0) return;
-    state->least = -0x1p100f;
+    state->least = -0x1p100f; /* below every bound, but for the -inf of a removed row */
     const double length = sqrt(state->norm * (double)rotate(q, d, width, z, z + width));
     int32_t peak = 0;
     for (int64_t i = 0; i < width; i++) peak = abs(z[i]) > peak ? abs(z[i]) : peak;
@@ -146,7 +156,7 @@ void hurnet_squeeze(Query *state, const int16_t *q, int64_t d, int64_t at, int64
         int w = (int)lrint(z[i] / step);
         double f = z[i] - step * w;
         error += f * f;
-        c[i / 4 * stride + at * 4 + i % 4] = (int8_t)w;
+        c[i / 4 * stride + column * 4 + i % 4] = (int8_t)w;
         state->sum += w;
     }
     const double rest = sqrt(error), reach = length + rest;

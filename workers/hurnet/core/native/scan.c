@@ -1,18 +1,32 @@
-/* The exact search of hurnet/core/search/search.py in one pass over its planes. */
+/* The exact search: the k best rows of each query among all blocks, in one pass.
+ *
+ *     one query          upper 4 bits of 32 rows -> which may still win? -> those few in integers at once
+ *     five or more       all 8 bits of 32 rows, for eight queries at a time: memory is then read once for all
+ *
+ * Each query keeps a heap of the k largest lower bounds seen so far. Its smallest, `least`, is the bar: a row whose
+ * upper bound is below it can't be among the k best (hurnet/core/search/bounds.py). What reached the bar when it was
+ * seen is kept; at the end, what is still above it is compared in integers, which decides.
+ *
+ * Several threads take chunks of rows in turn, each with a state of its own for every query, and are merged at the end:
+ * a smaller share of the rows only makes the bar lower. */
 
 #include <pthread.h>
 
-#include "scan.h"
+#include "dots.h"
+#include "planes.h"
 
-#define ALONE 4  /* so many queries are faster one by one */
+#define ALONE 4  /* up to this many queries are faster one by one */
 #define QUEUE 16 /* rows that are fetched from memory at once */
 #define CHUNKS 4 /* of a block */
 #define CHUNK_ROWS 4096 /* that a thread takes at once: the next query finds their upper bits in the L2 cache */
-#define FEW 64   /* if the upper four bits leave more rows of a chunk than FEW and one in SHARE, the rest of it is */
-#define SHARE 24 /* read whole: a row in integers costs as much as the lower bits of so many; */
-#define DENSE 5  /* and so are the next chunks, before they are asked again */
+/* If the upper four bits leave more rows of a chunk than FEW and one in SHARE, all 8 bits of the rest of it are read: a
+ * row in integers costs as much as the lower bits of SHARE rows. So are those of the next DENSE chunks, before the
+ * upper bits alone are tried again. */
+#define FEW 64
+#define SHARE 24
+#define DENSE 5
 
-typedef struct {
+typedef struct { /* a survivor in integers */
     int64_t dot, norm, partition, offset, row;
     double cosine; /* times |q| */
 } Match;
@@ -20,12 +34,13 @@ typedef struct {
 typedef struct {
     const Block *blocks;
     int64_t n_blocks, d, steps;
-    int64_t tile, asked, n; /* queries are padded to whole tiles */
-    const int8_t *c;
+    int64_t tile, asked, n; /* queries taken at once; how many there are; padded to whole tiles */
+    const int8_t *c;        /* coefficients: [tile of queries][d/4][query][4] */
     Kernels use;
-    int64_t next; /* chunk */
+    int64_t next;           /* the chunk that the next free thread takes */
 } Search;
 
+/* For rows whose |a||b| is not below 2^31. */
 static int64_t dot_large(const int16_t *a, const int16_t *b, int64_t d) { return dot_wide(a, b, d); }
 
 /* ---- which rows may be among the k best ---- */
@@ -45,6 +60,7 @@ static void lift(float *heap, int64_t i, float value) { /* adds one at i, the en
     heap[i] = value;
 }
 
+/* The bar has risen since some were found. */
 static void drop_beaten(Query *state) {
     int64_t kept = 0;
     for (int64_t i = 0; i < state->count; i++)
@@ -52,17 +68,18 @@ static void drop_beaten(Query *state) {
     state->count = kept;
 }
 
-static int keep(Query *state, Candidate candidate, float lower) {
+/* Keeps a row, and raises the bar by its lower bound. Returns -1 without memory. */
+static int keep(Query *state, Survivor survivor, float lower) {
     if (state->count == state->room) {
         drop_beaten(state);
         if (2 * state->count > state->room) {
-            Candidate *larger = realloc(state->found, (size_t)state->room * 2 * sizeof *larger);
+            Survivor *larger = realloc(state->found, (size_t)state->room * 2 * sizeof *larger);
             if (!larger) return -1;
             state->found = larger;
             state->room *= 2;
         }
     }
-    state->found[state->count++] = candidate;
+    state->found[state->count++] = survivor;
     if (state->held < state->k) {
         lift(state->best, state->held++, lower);
         if (state->held == state->k) state->least = state->best[0];
@@ -73,14 +90,14 @@ static int keep(Query *state, Candidate candidate, float lower) {
     return 0;
 }
 
-/* Offers those of a group's rows whose upper bound is not too small, given p·c. */
-static int offer(Query *state, const Block *block, int32_t number, int64_t at, const int32_t *dots) {
-    uint32_t rows = reaching(dots, block->scale + at, block->slack + at, state->weight, state->least - state->rest);
-    for (int64_t r = 0; rows && r < LANES && at + r < block->size; r++) {
-        float width = half(block->slack[at + r]) + state->rest;
-        float upper = (float)dots[r] * half(block->scale[at + r]) * state->weight + width;
+/* Keeps those rows of a group whose upper bound reaches the bar, given p·c. Returns -1 without memory. */
+static int offer(Query *state, const Block *block, int32_t number, int64_t slot, const int32_t *dots) {
+    uint32_t rows = reaching(dots, block->scale + slot, block->slack + slot, state->weight, state->least - state->rest);
+    for (int64_t r = 0; rows && r < LANES && slot + r < block->size; r++) {
+        float width = half(block->slack[slot + r]) + state->rest;
+        float upper = (float)dots[r] * half(block->scale[slot + r]) * state->weight + width;
         if (upper >= state->least &&
-            keep(state, (Candidate){upper, number, (int32_t)(at + r)}, upper - 2 * width))
+            keep(state, (Survivor){upper, number, (int32_t)(slot + r)}, upper - 2 * width))
             return -1;
     }
     return 0;
@@ -88,37 +105,39 @@ static int offer(Query *state, const Block *block, int32_t number, int64_t at, c
 
 typedef struct {
     const Block *block;
-    int32_t number, at;
+    int32_t number, slot;
 } Row;
 
+/* Asks memory for a row that will be compared soon. */
 static void fetch(const Row *row, int64_t d) {
-    const char *x = (const char *)(row->block->rows + row->at * d);
+    const char *x = (const char *)(row->block->rows + row->slot * d);
     for (int64_t i = 0; i < d * 2; i += 64) __builtin_prefetch(x + i);
-    __builtin_prefetch(row->block->norms + row->at);
+    __builtin_prefetch(row->block->norms + row->slot);
 }
 
-/* Offers rows by their exact value. */
+/* Keeps those of some rows whose exact value reaches the bar: it is both bounds, but for what float64 and the rounding
+ * to float32 err by. Returns -1 without memory. */
 static int offer_exactly(Query *state, const Row *rows, int64_t n, int64_t d, Dot dot) {
     state->valued += n;
     for (int64_t i = 0; i < n; i++) {
         const Block *block = rows[i].block;
-        const double norm = (double)block->norms[rows[i].at];
+        const double norm = (double)block->norms[rows[i].slot];
         const Dot fits = state->norm * norm < 0x1p61 ? dot : dot_large;
-        double value = (double)fits(state->q, block->rows + rows[i].at * d, d) * state->unit / sqrt(norm);
+        double value = (double)fits(state->q, block->rows + rows[i].slot * d, d) * state->unit / sqrt(norm);
         float upper = (float)(value + 0x1p-20), lower = (float)(value - 0x1p-20);
-        if (upper >= state->least && keep(state, (Candidate){upper, rows[i].number, rows[i].at}, lower)) return -1;
+        if (upper >= state->least && keep(state, (Survivor){upper, rows[i].number, rows[i].slot}, lower)) return -1;
     }
     return 0;
 }
 
-/* Rows `at` to `end` of a block by all eight bits. */
-static int scan_whole(const Search *search, int64_t b, int64_t at, int64_t end, const int8_t *c, Query *state) {
+/* Slots `slot` to `end` of a block by all eight bits. */
+static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end, const int8_t *c, Query *state) {
     const Block *block = search->blocks + b;
     int32_t dots[PAIR][LANES];
-    for (; at < end; at += PAIR * LANES) {
-        if (!search->use.pair(block, at, c, search->steps, state, dots)) continue;
+    for (; slot < end; slot += PAIR * LANES) {
+        if (!search->use.pair(block, slot, c, search->steps, state, dots)) continue;
         for (int64_t g = 0; g < PAIR; g++)
-            if (offer(state, block, (int32_t)b, at + g * LANES, dots[g])) return -1;
+            if (offer(state, block, (int32_t)b, slot + g * LANES, dots[g])) return -1;
     }
     return 0;
 }
@@ -127,12 +146,12 @@ static int scan_whole(const Search *search, int64_t b, int64_t at, int64_t end, 
 static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end, const int8_t *c, Query *state) {
     const Block *block = search->blocks + b;
     Row queue[QUEUE + PAIR * LANES] = {{0}};
-    int64_t waiting = 0, left = 0, at = from;
+    int64_t waiting = 0, left = 0, slot = from;
     if (state->dense && state->dense--) return scan_whole(search, b, from, end, c, state);
-    for (; at < end && left <= FEW + (at - from) / SHARE; at += PAIR * LANES) {
-        uint32_t rows = search->use.sieve(block, at, c, search->steps, state);
+    for (; slot < end && left <= FEW + (slot - from) / SHARE; slot += PAIR * LANES) {
+        uint32_t rows = search->use.sieve(block, slot, c, search->steps, state);
         for (; rows; rows &= rows - 1, left++) {
-            int64_t row = at + __builtin_ctz(rows);
+            int64_t row = slot + __builtin_ctz(rows);
             if (row >= block->size) break;
             queue[waiting] = (Row){block, (int32_t)b, (int32_t)row};
             fetch(queue + waiting++, search->d);
@@ -143,29 +162,31 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     }
     if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
     /* A block's first chunk does not count: there may have been no bound yet. */
-    if (at < end && from && (at - from) * 4 < CHUNK_ROWS) state->dense = DENSE;
-    return scan_whole(search, b, at, end, c, state);
+    if (slot < end && from && (slot - from) * 4 < CHUNK_ROWS) state->dense = DENSE;
+    return scan_whole(search, b, slot, end, c, state);
 }
 
 /* Part `part` of `parts` of both planes of a pair, which have two lines a step. */
-static Ahead ahead_of(const Block *block, int64_t at, int64_t steps, int64_t part, int64_t parts) {
+static Ahead ahead_of(const Block *block, int64_t slot, int64_t steps, int64_t part, int64_t parts) {
     const int64_t first = 2 * steps * part / parts, end = 2 * steps * (part + 1) / parts;
-    const int64_t offset = at * steps * 4 + first * 64;
+    const int64_t offset = slot * steps * 4 + first * 64;
     return (Ahead){block->high + offset, block->low + offset, end - first};
 }
 
-static int scan_together(const Search *search, int64_t b, int64_t at, int64_t end, uint8_t *bytes, Query *states) {
+/* All queries, by all eight bits, a tile of queries at a time. */
+static int scan_together(const Search *search, int64_t b, int64_t slot, int64_t end, uint8_t *bytes, Query *states) {
     const Block *block = search->blocks + b;
     const int64_t steps = search->steps, n = search->n;
     int32_t out[PAIR][TILE][LANES];
-    for (; at < end; at += PAIR * LANES) {
-        if (search->use.unpack) search->use.unpack(block, at, steps, bytes);
+    for (; slot < end; slot += PAIR * LANES) {
+        if (search->use.unpack) search->use.unpack(block, slot, steps, bytes);
         for (int64_t q = 0; q < n; q += TILE) {
-            Ahead ahead = ahead_of(block, at + PAIR * LANES, steps, q / TILE, n / TILE);
-            if (!search->use.tile(block, at, search->c + q * steps * 8, steps, states + q, bytes, ahead, out)) continue;
+            Ahead ahead = ahead_of(block, slot + PAIR * LANES, steps, q / TILE, n / TILE);
+            const int8_t *c = search->c + q * steps * 8;
+            if (!search->use.tile(block, slot, c, steps, states + q, bytes, ahead, out)) continue;
             for (int64_t g = 0; g < PAIR; g++)
                 for (int64_t i = 0; i < TILE; i++)
-                    if (offer(states + q + i, block, (int32_t)b, at + g * LANES, out[g][i])) return -1;
+                    if (offer(states + q + i, block, (int32_t)b, slot + g * LANES, out[g][i])) return -1;
         }
     }
     return 0;
@@ -181,12 +202,14 @@ typedef struct {
     pthread_t thread;
 } Worker;
 
+/* A block has CHUNKS chunks, the last of which also takes what is left over. */
 static int scan_chunk(const Search *search, int64_t chunk, Query *states, uint8_t *bytes) {
     const int64_t b = chunk / CHUNKS, part = chunk % CHUNKS, size = search->blocks[b].size;
-    const int64_t at = part * CHUNK_ROWS, end = part == CHUNKS - 1 || at + CHUNK_ROWS > size ? size : at + CHUNK_ROWS;
-    if (search->tile > 1) return scan_together(search, b, at, end, bytes, states);
+    const int64_t slot = part * CHUNK_ROWS, next = slot + CHUNK_ROWS;
+    const int64_t end = part == CHUNKS - 1 || next > size ? size : next;
+    if (search->tile > 1) return scan_together(search, b, slot, end, bytes, states);
     for (int64_t i = 0; i < search->n; i++)
-        if (scan_alone(search, b, at, end, search->c + i * search->steps * 8, states + i)) return -1;
+        if (scan_alone(search, b, slot, end, search->c + i * search->steps * 8, states + i)) return -1;
     return 0;
 }
 
@@ -201,6 +224,7 @@ static void *work(void *own) {
     return NULL;
 }
 
+/* A query's state for one worker. */
 static int prepare(Query *state, const Query *from, int64_t k) {
     *state = *from;
     state->k = k;
@@ -268,6 +292,8 @@ static int better(const void *one, const void *other) {
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
+/* Compares what has survived in integers. Writes at most k rows and cosines, best first; returns how many, or -1
+ * without memory. */
 static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_t *except, Dot fast, int64_t *rows,
                       double *cosines) {
     drop_beaten(state);
@@ -276,10 +302,11 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
     int64_t n = 0;
     for (int64_t i = 0; i < state->count; i++) {
         const Block *b = blocks + state->found[i].block;
-        int64_t at = state->found[i].at, norm = b->norms[at];
-        if (except && b->partitions[at] == except[0] && b->offsets[at] == except[1]) continue;
-        int64_t dot = (state->norm * (double)norm < 0x1p61 ? fast : dot_large)(state->q, b->rows + at * d, d);
-        matches[n++] = (Match){dot, norm, b->partitions[at], b->offsets[at], b->first + at, dot / sqrt((double)norm)};
+        int64_t slot = state->found[i].slot, norm = b->norms[slot];
+        if (except && b->partitions[slot] == except[0] && b->offsets[slot] == except[1]) continue;
+        int64_t dot = (state->norm * (double)norm < 0x1p61 ? fast : dot_large)(state->q, b->rows + slot * d, d);
+        const double cosine = dot / sqrt((double)norm);
+        matches[n++] = (Match){dot, norm, b->partitions[slot], b->offsets[slot], b->first + slot, cosine};
     }
     qsort(matches, (size_t)n, sizeof *matches, better);
     int64_t wanted = state->k - (except != NULL);
@@ -292,19 +319,15 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
     return n;
 }
 
-INLINE int leaves_grid(const int16_t *x, int64_t n) {
-    int outside = 0;
-    for (int64_t i = 0; i < n; i++) outside |= (x[i] > 16384) | (x[i] < -16384);
-    return outside;
-}
-
-/* The k best rows of the blocks for each of n queries. `except`, where it is not NULL, is (n, 3): a flag, partition and
- * offset of the entry that must not answer. `out` is, for each query, how many were found, their rows, best first, and
- * their cosines (1 + k + k), none for a query of zeros; then how many rows the upper four bits left, where they were
- * asked, and how many were left in the end. Returns 0, -1 without memory, or 1 for a query that is not on the grid. */
+/* The k best rows of the blocks for each of n queries, which the caller has checked to lie on the grid: the sums of
+ * products fit their integers only then.
+ *
+ * `except`, if it is not NULL, is (n, 3): a flag, and partition and offset of the entry that must not answer. `out` is
+ * for each query how many were found, their rows, best first, and their cosines (1 + k + k), none for a query of zeros;
+ * and behind all, how many rows the upper four bits left, if they were read alone, and how many were compared in the
+ * end. Returns 0, or -1 without memory. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
                   const int64_t *except, int level, int64_t threads, int64_t *out) {
-    if (leaves_grid(queries, n * d)) return 1;
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
     Query *states = calloc((size_t)padded, sizeof *states);
     int8_t *c = calloc((size_t)padded, (size_t)steps * 8);
@@ -314,7 +337,8 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
     int failed = states && c && z && workers ? 0 : -1;
     for (int64_t i = 0; i < padded && !failed; i++) {
         states[i].least = INFINITY; /* which nothing reaches */
-        if (i < n) hurnet_squeeze(states + i, queries + i * d, d, i % tile, tile * 4, c + (i - i % tile) * steps * 8, z);
+        int8_t *own_tile = c + (i - i % tile) * steps * 8;
+        if (i < n) hurnet_quantise_query(states + i, queries + i * d, d, i % tile, tile * 4, own_tile, z);
     }
     for (int64_t t = 0; t < threads && !failed; t++) failed = hire(workers + t, &search, states, except, k);
     if (!failed) failed = scan_all(workers, threads, n);

@@ -117,7 +117,7 @@ class Block:
         slots = slice(self.used, self.used + len(vectors))
         self.vectors[slots] = vectors
         if self.native:
-            kernels.pack(vectors, self.used, self.plane, self.scale, self.slack, self.norms)
+            kernels.quantise(vectors, self.used, self.plane, self.scale, self.slack, self.norms)
         else:
             self.norms[slots] = squared_norms(vectors)
             self.plane[slots], self.scale[slots], slack = bounds.plane(vectors, self.norms[slots])
