@@ -128,15 +128,15 @@ def _unreadable(path: Path) -> str | None:
 
 
 def _tls(prefix: str, section: Any, password: str) -> Iterator[str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if section.ca_file:
         try:
-            context.load_verify_locations(section.ca_file)
+            tls.load_verify_locations(section.ca_file)
         except OSError as error:  # ssl.SSLError is one
             yield f"{prefix}CA_FILE: {section.ca_file} holds no certificate in PEM format ({error})"
     if section.cert_file:
         try:  # "" and not None, because for None OpenSSL would ask for a password on the terminal
-            context.load_cert_chain(section.cert_file, section.key_file, password)
+            tls.load_cert_chain(section.cert_file, section.key_file, password)
         except OSError as error:
             files = f"{prefix}CERT_FILE and {prefix}KEY_FILE" if section.key_file else f"{prefix}CERT_FILE"
             yield f"{files}: must hold a certificate and its key in PEM format ({error})"

@@ -39,8 +39,8 @@ class ResponderSettings(Section):
     )
     device: Literal["cpu", "cuda", "auto"] = Field(
         "cpu",
-        description="Where to search. A GPU needs 1 byte of its memory for each dimension of each row; "
-        "'auto' takes it if there is one.",
+        description="Where to search. A GPU needs torch (the extra torch), and 1 byte of its memory for "
+        "each dimension of each row; 'auto' takes it if there is one.",
     )
     poll: Duration = Field(
         0.02, ge=0, le=5, description="Longest wait for queries before looking for new entries, in seconds."

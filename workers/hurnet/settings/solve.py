@@ -40,7 +40,9 @@ class SolveSettings(Section):
         "nothing. 0 means that pairs do not age. Set the same for solver and responders.",
     )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto", description="Where to compute. 'auto' takes a GPU if there is one that computes in float64."
+        "auto",
+        description="Where to compute. 'auto' takes a CUDA GPU if there is one and torch is "
+        "installed (the extra torch), otherwise the CPU. mps has no float64, so it means the CPU, too.",
     )
     checkpoint_interval: Seconds = Field(
         10.0,

@@ -60,21 +60,22 @@ def _compiled(pattern: str, **limits: Any) -> TypeAdapter[str]:
 def _checked_features(features: str) -> str:
     if not re.fullmatch(PATTERN, features):
         raise ValueError(
-            "must be none, or a kernel (gaussian, laplace, arccosine), a colon and 256, 512, 1024, 2048 or"
-            " 4096; for gaussian and laplace perhaps another colon and a width from 0.001 to 99.999"
+            "must be none, or a kernel and a size, as in gaussian:2048. Kernels: gaussian, laplace, "
+            "arccosine. Sizes: 256, 512, 1024, 2048, 4096. Gaussian and laplace may have a width from 0.001 "
+            "to 99.999, as in gaussian:2048:0.5"
         )
     return features
 
 
 def _checked_ridge(ridge: float) -> float:
     if 0 < ridge < LEAST_RIDGE:
-        raise ValueError(f"can't be told from 0 below {LEAST_RIDGE:.2g}")
+        raise ValueError(f"must be 0 or at least {LEAST_RIDGE:.2g}: less can't be told from 0")
     return ridge
 
 
 def _checked_topic(name: str) -> str:
     if not is_topic(name):
-        raise ValueError("is no name of a topic: 1 to 249 of A-Z a-z 0-9 . _ -")
+        raise ValueError("is not a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -")
     return name
 
 
@@ -85,7 +86,7 @@ def _checked_expression(expression: str) -> str:
         _matcher(expression)
     except SchemaError as error:
         reason = str(error).splitlines()[-1].strip().removeprefix("error: ").removeprefix("SchemaError: ")
-        raise ValueError(f"is no regular expression that can be used: {reason}") from None
+        raise ValueError(f"is no regular expression that works here: {reason}") from None
     return expression
 
 
