@@ -218,7 +218,7 @@ def test_a_sum_outgrows_its_width() -> None:
     sums = FeatureSums(KernelMap("none", 2))
     row = np.array([[SCALE, -SCALE]], np.int16)
     for count, width in ((1, np.int16), (2, np.int32), ((1 << 17) - 1, np.int32), (1 << 17, np.int64)):
-        sums._totals["a"], sums._counts["a"] = (row[0].astype(np.int32) * (count - 1)), count - 1
+        sums._sums["a"], sums._copies["a"] = (row[0].astype(np.int32) * (count - 1)), count - 1
         if count == 1:
             sums = FeatureSums(KernelMap("none", 2))
         sums.add(entries(["a"]), row)
@@ -268,4 +268,4 @@ def test_what_is_subtracted_was_never_added() -> None:
     alone.add(entries([answers[i] for i in kept]), rows[kept])
     for answer in ("a", "b", "c"):
         np.testing.assert_array_equal(both.total(answer), alone.total(answer))
-    assert both._counts == alone._counts == {"a": 2, "b": 1}
+    assert both._copies == alone._copies == {"a": 2, "b": 1}

@@ -1,12 +1,13 @@
-"""What the weights need of the context when they work on kernel features: a sum per answer.
+"""What weights on kernel features need of a context: a sum per answer (equations 3, 7 and 10).
 
-(φ(q)W)_a = ⟨Pφ(q), F_a⟩ with F_a the sum of φ over the entries that teach answer a (eq. 3, 10). Without
-features the search has those products at hand for every row; with them it has not, and F_a takes their place.
-"""
+    (φ(q)W)_a = ⟨Pφ(q), F_a⟩,    F_a = the sum of φ(x) over the entries x that teach answer a
+
+Weights that work on the vectors themselves need no such sums: the index holds the vectors, and the sum of
+their products with Px is the same figure. It does not hold their features, so F_a is kept here beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,47 +19,47 @@ from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.stored.batch import Entry, Vectors
 
 Floats = NDArray[np.float64]
+FeatureSum = NDArray[np.signedinteger]
+"""F_a, (size,), in steps of the grid."""
 
 
 class FeatureSums:
-    """F_a by answer, in integers: the same in whatever order entries came, one of weight w as w copies.
+    """F_a by answer, in integers: the same in whatever order entries came, and c times an entry of c copies.
 
-    An answer takes 2·`features.size` bytes taught once, then 4·`features.size`, and 8 from 2¹⁷ copies on."""
+    An answer that is taught once takes 2 bytes a feature, then 4, and 8 from 2¹⁷ copies on."""
 
     def __init__(self, features: KernelMap) -> None:
         self.features = features
-        self._totals: dict[str, NDArray[np.signedinteger]] = {}
-        self._counts: dict[str, int] = {}
+        self._sums: dict[str, FeatureSum] = {}
+        self._copies: dict[str, int] = {}
 
     def add(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Take in the grid rows (n, d) of entries; those without an answer teach nothing."""
-        taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
-        for i, row in zip(taught, self.features(vectors[taught]), strict=True):
-            self._add(entries[i].answer or "", row, entries[i].copies)
-
-    def _add(self, answer: str, row: Vectors, weight: int) -> None:
-        self._counts[answer] = count = self._counts.get(answer, 0) + weight
-        total = self._totals.get(answer)
-        copies = row if weight == 1 else row.astype(_width(count)) * weight
-        self._totals[answer] = copies.copy() if total is None else total.astype(_width(count)) + copies
+        """Add entries with their grid rows (n, d). Those without an answer teach nothing."""
+        for answer, copies, row in self._taught(entries, vectors):
+            self._copies[answer] = total = self._copies.get(answer, 0) + copies
+            added = row if copies == 1 else row.astype(_width(total)) * copies
+            before = self._sums.get(answer)
+            self._sums[answer] = added.copy() if before is None else before.astype(_width(total)) + added
 
     def subtract(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Take entries that were added out again: as if they never had been."""
+        """Take out entries that were added: the sums are then as if they never had been."""
+        for answer, copies, row in self._taught(entries, vectors):
+            self._copies[answer] -= copies
+            if not self._copies[answer]:
+                del self._copies[answer], self._sums[answer]
+            else:
+                before = self._sums[answer]
+                self._sums[answer] = before - row * before.dtype.type(copies)
+
+    def _taught(self, entries: Sequence[Entry], vectors: Vectors) -> Iterator[tuple[str, int, Vectors]]:
+        """Answer, copies and features (size,) of each entry that has an answer."""
         taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
         for i, row in zip(taught, self.features(vectors[taught]), strict=True):
-            self._subtract(entries[i].answer or "", row, entries[i].copies)
+            yield entries[i].answer or "", entries[i].copies, row
 
-    def _subtract(self, answer: str, row: Vectors, weight: int) -> None:
-        self._counts[answer] -= weight
-        if not self._counts[answer]:
-            del self._counts[answer], self._totals[answer]
-        else:
-            total = self._totals[answer]
-            self._totals[answer] = total - row * total.dtype.type(weight)
-
-    def total(self, answer: str) -> NDArray[np.signedinteger]:
-        """F_a; zeros where nothing teaches it."""
-        total = self._totals.get(answer)
+    def total(self, answer: str) -> FeatureSum:
+        """F_a, (size,); zeros if nothing teaches the answer."""
+        total = self._sums.get(answer)
         return np.zeros(self.features.size, np.int16) if total is None else total
 
     def predicted(
@@ -68,33 +69,33 @@ class FeatureSums:
         predictions: Floats,
         exclude: Sequence[EntryId | None] | None = None,
     ) -> list[Matches]:
-        """The matches of queries with the weights' scores of their answers.
+        """The matches of queries, with what the weights predict for them.
 
-        `predictions` (n, size) are `weights.predict` of the queries' features; the entry that `exclude` names
-        for a query is left out of its sum."""
+        `predictions` (n, size) are `weights.predict` of the queries' features. The entry that `exclude` names
+        for a query is left out of the sum of its answer."""
         own = exclude or [None] * len(found)
         return [
-            replace(matches, predicted=self._scores(matches, index, prediction, out))
+            replace(matches, predicted=self._predicted(matches, index, prediction, out))
             for matches, prediction, out in zip(found, predictions, own, strict=True)
         ]
 
-    def _scores(
+    def _predicted(
         self, matches: Matches, index: ContextIndex, prediction: Floats, own: EntryId | None
     ) -> Floats:
-        """⟨p, F_a⟩ of each match's answer."""
-        ids, numbers = np.unique(index.answer_ids(matches.rows), return_inverse=True)
+        """⟨p, F_a⟩ of each match's answer, (matches,)."""
+        ids, answer_of = np.unique(index.answer_ids(matches.rows), return_inverse=True)
         answers = [index.answers[answer] for answer in ids.tolist()]
-        scores = np.array([self.total(answer) @ prediction / SCALE for answer in answers])
+        scores = np.array([self.total(answer) @ prediction / SCALE for answer in answers])  # (answers,)
         row = None if own is None else index.find(own)
         if row is not None and index.entry(row).answer is not None:
             rows = np.array([row])
             vector = index.vectors(rows).astype(np.int16)
-            part = self.features(vector)[0] @ prediction / SCALE
-            scores[ids == index.answer_ids(rows)[0]] -= part * index.entry(row).copies
-        weights: Floats = scores[numbers]
-        return weights
+            of_own = self.features(vector)[0] @ prediction / SCALE
+            scores[ids == index.answer_ids(rows)[0]] -= of_own * index.entry(row).copies
+        predicted: Floats = scores[answer_of]
+        return predicted
 
 
-def _width(count: int) -> type[np.signedinteger]:
-    """Of a sum of `count` grid rows, whose components are at most 2¹⁴ each."""
-    return np.int32 if count < 1 << 17 else np.int64
+def _width(copies: int) -> type[np.signedinteger]:
+    """The integers that hold a sum of so many grid rows, whose components are at most 2¹⁴ each."""
+    return np.int32 if copies < 1 << 17 else np.int64
