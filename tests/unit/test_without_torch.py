@@ -131,3 +131,23 @@ else:
     raise AssertionError("no refusal")
 """
     )
+
+
+def test_a_responder_searches_on_the_cpu_and_refuses_a_gpu_in_one_line() -> None:
+    succeeds(
+        """
+from hurnet.errors import ConfigurationError
+from hurnet.metrics import Metrics
+from hurnet.responder.responder import _search_device
+
+assert _search_device("cpu", Metrics()) is _search_device("auto", Metrics()) is None
+try:
+    _search_device("cuda", Metrics())
+except ConfigurationError as error:
+    assert str(error) == (
+        "HURNET_RESPONDER_DEVICE: device 'cuda' needs torch: pip install 'hurnet-stream[torch]'"
+    ), error
+else:
+    raise AssertionError("no refusal")
+"""
+    )

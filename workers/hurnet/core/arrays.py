@@ -88,9 +88,7 @@ def place_of(name: str) -> Place:
     """
     torch = installed_torch()
     if torch is not None:
-        from hurnet.core.device import float64_device
-
-        return Place(torch, str(float64_device(name)))
+        return Place(torch, _torch_device(torch, name))
     if name.startswith("cuda"):
         raise ValueError(f"device {name!r} needs torch: pip install 'hurnet-stream[torch]'")
     if name not in ("auto", "mps", "cpu"):
@@ -107,6 +105,21 @@ def installed_torch() -> Any | None:
             raise
         return None
     return torch
+
+
+def _torch_device(torch: Any, name: str) -> str:
+    """The device of torch for float64 work. Raises ValueError as `place_of` does."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no device {name!r} here")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"device {name!r} is not one of auto, cuda, mps and cpu")
+    return "cpu" if device.type == "mps" else str(device)
 
 
 def _inverse_of_lower(lower: Floats) -> Floats:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from hurnet.core.arrays import installed_torch, place_of
 from hurnet.errors import ConfigurationError, HurnetError, TransientError
 from hurnet.metrics import Metrics
 from hurnet.ports import Embedder, EntryStore, Exchange, WeightsStore
@@ -236,13 +237,17 @@ def _memory(dimension: int, settings: Settings, metrics: Metrics) -> LoadedConte
 def _search_device(name: str, metrics: Metrics) -> Device | None:
     if name == "cpu":
         return None
-    from hurnet.core.search.device import search_device  # only here: it loads torch
 
     def failed(reason: str) -> None:
         metrics.device_failures.inc()
         log.error("the device failed: from now on the CPU searches, with the same results", reason=reason)
 
     try:
+        if installed_torch() is None:
+            place_of(name)  # refuses a GPU, and says what it needs
+            return None
+        from hurnet.core.search.device import search_device  # only here: it loads torch
+
         return search_device(name, failed)
     except ValueError as error:
         raise ConfigurationError(f"HURNET_RESPONDER_DEVICE: {error}") from None

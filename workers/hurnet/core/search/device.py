@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.device import float64_device
+from hurnet.core.arrays import place_of
 from hurnet.core.grid import squared_norms
 from hurnet.core.search import bounds
 from hurnet.core.search.block import BLOCK_ROWS
@@ -52,8 +52,8 @@ Integers = NDArray[np.int64]
 def search_device(name: str, on_failure: Callable[[str], None]) -> Device | None:
     """The device for "cuda" or "auto"; None if the host is to search. Raises ValueError if there is no device
     of that name."""
-    place = float64_device(name)
-    return None if place.type == "cpu" else Device(place, on_failure)
+    place = place_of(name)
+    return None if place.on_cpu else Device(torch.device(place.device), on_failure)
 
 
 class Device:
