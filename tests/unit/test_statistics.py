@@ -53,6 +53,7 @@ def snapped(count: int, dimension: int, seed: int = 0) -> NDArray[np.int16]:
     return snap(rows)
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams)
 def test_equal_the_sums_of_python_integers(stream: tuple[int, list[Pair]]) -> None:
     d, pairs = stream
@@ -70,6 +71,7 @@ def test_equal_the_sums_of_python_integers(stream: tuple[int, list[Pair]]) -> No
     assert sum(entry.count for entry in statistics.answer_sums.values()) == len(pairs)
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams, st.randoms(use_true_random=False))
 def test_order_batches_and_merges_leave_no_trace(
     stream: tuple[int, list[Pair]], chance: random.Random
@@ -88,6 +90,7 @@ def test_order_batches_and_merges_leave_no_trace(
     assert parts[0] == taught(d, pairs)
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams, st.randoms(use_true_random=False))
 def test_what_is_taken_out_was_never_in(stream: tuple[int, list[Pair]], chance: random.Random) -> None:
     d, pairs = stream
@@ -103,6 +106,7 @@ def test_what_is_taken_out_was_never_in(stream: tuple[int, list[Pair]], chance: 
     assert np.array_equal(statistics.cross_gram(), never.cross_gram())
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams)
 def test_pieces_put_together_again_are_the_same(stream: tuple[int, list[Pair]]) -> None:
     d, pairs = stream
@@ -115,6 +119,7 @@ def test_pieces_put_together_again_are_the_same(stream: tuple[int, list[Pair]]) 
     assert np.array_equal(again.cross_gram(), statistics.cross_gram())
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams, streams)
 def test_different_pairs_have_different_digests(
     one: tuple[int, list[Pair]], other: tuple[int, list[Pair]]
@@ -123,6 +128,7 @@ def test_different_pairs_have_different_digests(
     assert (left.digest() == right.digest()) == (left == right)
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams, st.integers(1, 5))
 def test_only_what_changed_since_the_mark_need_be_saved(stream: tuple[int, list[Pair]], cut: int) -> None:
     d, pairs = stream
@@ -159,6 +165,7 @@ def copies(pairs: Sequence[Pair], weights: Sequence[int]) -> list[Pair]:
     return [pair for pair, weight in zip(pairs, weights, strict=True) for _ in range(weight)]
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(weighted_streams, st.randoms(use_true_random=False))
 def test_a_weight_is_so_many_copies_in_any_order_batches_and_merges(
     stream: tuple[tuple[int, list[Pair]], list[int]], chance: random.Random
@@ -180,6 +187,7 @@ def test_a_weight_is_so_many_copies_in_any_order_batches_and_merges(
         assert np.allclose(found.cross_gram(), expected.cross_gram(), rtol=1e-12)
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(weighted_streams, st.randoms(use_true_random=False))
 def test_what_is_taken_out_with_its_weight_was_never_in(
     stream: tuple[tuple[int, list[Pair]], list[int]], chance: random.Random
@@ -195,7 +203,7 @@ def test_what_is_taken_out_with_its_weight_was_never_in(
     assert statistics.digest() == expected.digest()
 
 
-@settings(deadline=None)  # the first call measures the paths
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams, streams, st.integers(1, 2**20))
 def test_merging_several_times_over_is_merging_copies(
     one: tuple[int, list[Pair]], other: tuple[int, list[Pair]], times: int
@@ -488,6 +496,7 @@ def test_corrupt_pieces_are_refused(name: str) -> None:
         Statistics.decode(gram, sums)
 
 
+@settings(deadline=None)  # the first call of all measures the paths
 @given(streams.filter(lambda stream: bool(stream[1])), st.data())
 def test_a_damaged_byte_is_refused_or_was_another_valid_state(
     stream: tuple[int, list[Pair]], data: st.DataObject
