@@ -16,7 +16,8 @@ from typing_extensions import override
 
 from hurnet.local import KafkaServer, ValkeyServer
 from hurnet.local.kafka import Seat, random_id
-from hurnet.local.process import HOST, Server, free_ports
+from hurnet.local.loopback import HOST, free_ports
+from hurnet.local.server import Server
 
 
 def _loopbacks() -> list[str]:

@@ -11,7 +11,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 
 from hurnet.local import ValkeyServer
-from hurnet.local.process import free_ports
+from hurnet.local.loopback import free_ports
 from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import Running, System, lines, wait_for
 

@@ -18,7 +18,8 @@ from hurnet.adapters.kafka import KafkaSink, ensure_topics
 from hurnet.adapters.redis import RedisEntryStore, connect
 from hurnet.demo.data import Pair, in_a_hurry, load
 from hurnet.local import KafkaServer, ValkeyServer, guard
-from hurnet.local.system import STOP_SECONDS, WorkerProcess
+from hurnet.local.system import STOP_S
+from hurnet.local.worker import WorkerProcess
 from hurnet.ports import EntryStore, Outgoing
 from hurnet.settings.settings import KafkaSettings, RedisSettings
 from hurnet_schemas import TextEvent
@@ -90,7 +91,7 @@ class Bench:
             yield process
         finally:
             process.ask_to_stop()
-            process.wait(STOP_SECONDS)
+            process.wait(STOP_S)
 
     @contextmanager
     def program(self, module: str, *arguments: str) -> Iterator[None]:
@@ -103,7 +104,7 @@ class Bench:
             yield
         finally:
             process.terminate()
-            process.wait(STOP_SECONDS)
+            process.wait(STOP_S)
 
     @contextmanager
     def store(self, name: str) -> Iterator[RedisEntryStore]:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from statistics import median
 
 from hurnet.adapters.kafka import ensure_topics
-from hurnet.local.system import WorkerProcess
+from hurnet.local.worker import WorkerProcess
 from hurnet.settings.settings import EmbedderSettings, KafkaSettings, ResponderSettings
 from hurnet_schemas import Answer, Query
 from tests.benchmarks._asker import Asker, Reply, evenly

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from hurnet.adapters.embedders import load
-from hurnet.local.system import WorkerProcess
+from hurnet.local.worker import WorkerProcess
 from hurnet.ports import EntryStore
 from hurnet_schemas import Answer, Query
 from tests.benchmarks._asker import Asker, Reply, evenly

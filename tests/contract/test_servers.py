@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from hurnet.local import KafkaServer, ServerError, ValkeyServer, jars
-from hurnet.local.process import free_ports
+from hurnet.local.loopback import free_ports
 from tests.cluster import KafkaCluster
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
 from hurnet.adapters.kafka.admin.check import ensure_topics, topic_warnings
-from hurnet.adapters.kafka.admin.configs import DAY_MS, differences, wanted
+from hurnet.adapters.kafka.admin.configs import DAY_MS, differences, topic_settings
 from hurnet.settings.settings import KafkaSettings
 
 
@@ -59,7 +59,7 @@ def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: st
 def test_acknowledged_is_on_two_brokers_where_there_are_two(replication: int, least: str) -> None:
     settings = KafkaSettings(replication=replication)
     for topic in ("texts", "queries", "answers", "dead-letters"):
-        values = {setting.name: setting.value for setting in wanted(settings, topic)}
+        values = {setting.name: setting.value for setting in topic_settings(settings, topic)}
         assert values["min.insync.replicas"] == least
         assert list(differences(settings, topic, values)) == []
         assert list(differences(settings, topic, {})) == []  # nothing is known without the right to ask

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from hurnet.__main__ import hurnet
-from hurnet.local.process import free_ports
+from hurnet.local.loopback import free_ports
 from hurnet.settings import redaction
 
 ROOT = Path(__file__).parents[2]

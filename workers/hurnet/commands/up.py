@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from hurnet.local.system import WorkerProcess
+    from hurnet.local.worker import WorkerProcess
 
 WORKERS = ("ingest", "solver", "responder")
 EPILOG = """\b
@@ -49,7 +49,8 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
     Creates the topics, prints the addresses as lines for other terminals, and keeps the data for the next
     time.
     """
-    from hurnet.local.system import LocalSystem, interruptible, port_or_free
+    from hurnet.local.loopback import port_or_free
+    from hurnet.local.system import LocalSystem, interruptible
     from hurnet.settings import settings
     from hurnet.terminal.screen import hush
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from hurnet.local.system import WorkerProcess
+from hurnet.local.worker import WorkerProcess
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,22 @@
-"""Servers of one's own, for development, the demo and the tests: a real Apache Kafka and a real Valkey.
+"""Developer tooling: a real Apache Kafka, a real Valkey and a whole system on this machine.
 
-Both come from Python packages (the extra `local`), listen on loopback only, and end with the process that
-started them.
+Only `hurnet up`, the demo and the tests import this package; a contract of import-linter holds that. What it
+needs comes from Python packages (the extra `local`): neither Docker nor an installed Java. All servers
+listen on loopback only, and end with the process that started them, however that ends.
+
+    loopback   free ports
+    folders    a lock on a folder, and scratch folders
+    guard      the script that ends a server whose owner is gone
+    server     one server process, to start, stop, kill and restart
+    jars       Kafka's jars and a Java
+    kafka      KafkaServer
+    valkey     ValkeyServer
+    worker     `hurnet ingest` and its like as a process
+    system     all of them together: LocalSystem
 """
 
+from hurnet.local.errors import ServerError
 from hurnet.local.kafka import KafkaServer
-from hurnet.local.process import ServerError
 from hurnet.local.valkey import ValkeyServer
 
 __all__ = ["KafkaServer", "ServerError", "ValkeyServer"]

@@ -1,7 +1,13 @@
-"""Run as a script: start a server, wait for it, and kill it once its owner is gone, however that went.
+"""A script that starts a server, waits for it, and kills it once its owner is gone.
 
-A process of its own, because the kernel's death signal fires when the *thread* that started a child ends. It
-has a single thread itself, and so may hold its child by that signal: a killed guard takes the server along.
+The owner may end in any way, by SIGKILL too, and must leave no server behind. The kernel can send a signal to
+a child whose parent ends (PR_SET_PDEATHSIG), but on Linux "parent" means the *thread* that started it, and an
+owner's threads come and go. So there is a process in between, with a single thread:
+
+    owner ends       the guard becomes the child of another process, sees that within 0.2 s, kills the server
+    guard is killed  the kernel kills the server (Linux only: on macOS the server would go on)
+
+It is run by its path with `python -I -S`, and imports nothing of ours: it starts within milliseconds.
 """
 
 import contextlib
@@ -13,19 +19,20 @@ import sys
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
-_OWNER_SECONDS = 0.2  # between looks at whether the owner lives
+_POLL_S = 0.2
 
 
 def main(owner: int, command: list[str]) -> int:
-    """Run `command` until it ends or `owner` is no longer the parent; SIGTERM is passed on, SIGUSR1 kills.
+    """Run `command` until it ends, or until `owner` is no longer the parent; returns its exit code.
 
-    The server logs to standard error; its process id is written to standard output.
+    SIGTERM and SIGINT are passed on as SIGTERM; SIGUSR1 kills the server. The server's standard output goes
+    to standard error, and its process id is written to standard output.
     """
     server = subprocess.Popen(
         command,
         stdout=sys.stderr,
-        close_fds=False,  # the data folder's lock goes along
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (one thread)
+        close_fds=False,  # the server inherits the lock of its data folder
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (there is one thread)
     )
 
     def forward(number: int, _: FrameType | None) -> None:
@@ -36,7 +43,7 @@ def main(owner: int, command: list[str]) -> int:
     os.write(1, b"%d\n" % server.pid)
     while os.getppid() == owner:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return server.wait(_OWNER_SECONDS)
+            return server.wait(_POLL_S)
     server.kill()
     return server.wait()
 

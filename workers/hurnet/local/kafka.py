@@ -1,4 +1,4 @@
-"""A real Apache Kafka on loopback: one node that is broker and controller, or a cluster of them."""
+"""A real Apache Kafka on loopback: a node that is broker and controller, alone or in a cluster."""
 
 import base64
 import hashlib
@@ -13,8 +13,11 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 from typing_extensions import override
 
+from hurnet.local.errors import ServerError
+from hurnet.local.folders import locked, scratch
 from hurnet.local.jars import KAFKA, cache_folder, class_path, java, lock_text
-from hurnet.local.process import HOST, TAIL_LINES, Server, ServerError, free_ports, locked, scratch
+from hurnet.local.loopback import HOST, free_ports
+from hurnet.local.server import TAIL_LINES, Server
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +35,9 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )
 INTERNAL = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
-PREPARE_SECONDS = 300.0
-SETTINGS = {  # Kafka's own defaults suit large clusters; these a quick start and a quick return after a crash
+PREPARE_S = 300.0
+# Kafka's own defaults suit large clusters. These make a quick start, and a quick return after a crash.
+SETTINGS = {
     "auto.create.topics.enable": "false",
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
@@ -47,7 +51,7 @@ SETTINGS = {  # Kafka's own defaults suit large clusters; these a quick start an
 
 @dataclass(frozen=True)
 class Seat:
-    """A node's place in its cluster: its id, every node's controller port by id, and the cluster's id."""
+    """A node's place in its cluster: its id, the controller port of each node by id, the cluster's id."""
 
     node: int
     voters: Mapping[int, int]
@@ -55,10 +59,11 @@ class Seat:
 
 
 class KafkaServer(Server):
-    """One node, broker and controller; alone, or on its `seat` in a cluster.
+    """One node, which is broker and controller: alone, or on its `seat` in a cluster.
 
-    `settings` are further broker settings and win over ours. The first start on a machine fetches Kafka and
-    prepares its classes for quick starts, which takes some twenty seconds and is told to `say`.
+    `settings` are broker settings that are added to ours or replace them. The first start on a machine
+    fetches Kafka and prepares its classes for quick starts. That takes some twenty seconds, and `say` is
+    called with what is going on.
     """
 
     name = "Apache Kafka"
@@ -85,7 +90,7 @@ class KafkaServer(Server):
         return f"{HOST}:{self.port}"
 
     def install(self) -> None:
-        """Do now what the first start on this machine would do: fetch Kafka, prepare its classes."""
+        """Fetch Kafka and prepare its classes now, and not at the first start on this machine."""
         class_path(self._say)
         self._class_cache()
 
@@ -117,7 +122,7 @@ class KafkaServer(Server):
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": ",".join(f"{i}@{HOST}:{port}" for i, port in voters.items()),
             "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{voters[node]}",
-            "log.dirs": "log",  # relative: a path may hold what Kafka takes for a separator
+            "log.dirs": "log",  # relative: a path with a comma in it would be two folders to Kafka
             "default.replication.factor": replicas,
             "min.insync.replicas": in_sync,
             **{f"{topic}.replication.factor": replicas for topic in INTERNAL},
@@ -129,7 +134,7 @@ class KafkaServer(Server):
         (folder / "server.properties").write_text("".join(lines), "ascii")
 
     def _format(self, jvm: list[str]) -> None:
-        """Format in a folder beside and move it into place, so that one cut short leaves nothing behind."""
+        """Format in a folder beside and move that into place: if it is cut short, nothing is left behind."""
         with scratch(self.data / "formatting") as folder:
             self._write_properties(folder)
             command = [*jvm, "kafka.tools.StorageTool", "format", f"--cluster-id={self.seat.cluster}"]
@@ -150,11 +155,11 @@ class KafkaServer(Server):
                 raise ServerError(f"{self.data / 'log'} holds files but isn't Kafka's") from error
 
     def _class_cache(self) -> list[str]:
-        """The JVM option for Kafka's classes, loaded and linked ahead of time: ready in 1.7 s, not 5."""
+        """The JVM's option for Kafka's classes, loaded and linked ahead of time: ready in 1.7 s, not 5."""
         key = hashlib.sha256(f"{java()}{JVM}{lock_text()}".encode()).hexdigest()[:16]
         cache = cache_folder() / f"classes-{key}.aot"
         if not cache.exists():
-            with locked(cache_folder(), PREPARE_SECONDS):
+            with locked(cache_folder(), PREPARE_S):
                 if not cache.exists():
                     self._say(f"preparing Apache Kafka {KAFKA} for quick starts, once")
                     _record_classes(cache)
@@ -162,7 +167,7 @@ class KafkaServer(Server):
 
 
 class _Recorder(KafkaServer):
-    """A node that, when it stops, leaves the classes it used beside its data folder, in some 7 s."""
+    """A node that leaves the classes it has used beside its data folder when it stops, after some 7 s."""
 
     @override
     def _class_cache(self) -> list[str]:
@@ -176,7 +181,7 @@ class _Recorder(KafkaServer):
 
 def _record_classes(cache: Path) -> None:
     with scratch(cache.parent / "preparing") as folder:
-        node = _Recorder(folder / "data", timeout=PREPARE_SECONDS)
+        node = _Recorder(folder / "data", timeout=PREPARE_S)
         node.start().stop()
         recorded = folder / "classes.aot"
         if not recorded.exists():
@@ -185,10 +190,10 @@ def _record_classes(cache: Path) -> None:
 
 
 def random_id() -> str:
-    """A new cluster id: 16 random bytes, as Kafka writes them."""
+    """A new cluster id: 16 random bytes in URL-safe base64, as Kafka writes them."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
 def _escaped(value: str) -> str:
-    """`value` in Java's format of properties."""
+    """`value` as Java's properties files have it."""
     return "".join(c if " " <= c <= "~" and c != "\\" else f"\\u{ord(c):04x}" for c in value)

@@ -3,101 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, cast
 
-import hurnet
-import hurnet_schemas
-from hurnet.errors import ConfigurationError, HurnetError
-from hurnet.local import KafkaServer, ServerError, ValkeyServer, guard
+from hurnet.errors import ConfigurationError
+from hurnet.local.errors import ProcessDied, ServerError
 from hurnet.local.jars import KAFKA
-from hurnet.local.process import accepts, free_ports
+from hurnet.local.kafka import KafkaServer
+from hurnet.local.valkey import ValkeyServer
+from hurnet.local.worker import WorkerProcess
 from hurnet.settings.settings import KafkaSettings, RedisSettings
 
 Say = Callable[[str], None]
 
-STOP_SECONDS = 15.0
-"""More than a worker's own deadline for draining."""
-READY_SECONDS = 60.0
-TAIL_LINES = 15
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class ProcessDied(HurnetError):
-    """A process that we started ended by itself, or never got ready."""
-
-
-class WorkerProcess:
-    """`hurnet NAME` as a process that logs to a file, and that ends with this one however that ends."""
-
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
-        self.name = name
-        self.log = log
-        self.port = free_ports(1)[0]
-        roots = (str(Path(str(package.__file__)).parents[1]) for package in (hurnet, hurnet_schemas))
-        paths = os.pathsep.join(filter(None, [*roots, os.environ.get("PYTHONPATH", "")]))
-        with log.open("wb") as file:
-            self._guard = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", guard.__file__, str(os.getpid())),
-                    *(sys.executable, "-P", "-m", "hurnet", name),
-                ],
-                env={**environment, "HURNET_METRICS_PORT": str(self.port), "PYTHONPATH": paths},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                start_new_session=True,  # Ctrl-C is for us, who end it in its turn
-            )
-        with cast(IO[bytes], self._guard.stdout) as line:
-            line.readline()  # the process id: the worker has been started
-
-    def page(self, path: str) -> str:
-        """A page of its probe server. Raises `OSError` while it isn't there or says no."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as reply:
-            return cast(str, reply.read().decode())
-
-    def ready(self) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(self.page("/readyz"))
-        return False
-
-    def check(self) -> None:
-        """Raises `ProcessDied` when it has ended."""
-        code = self._guard.poll()
-        if code is not None:
-            raise self.failed(f"ended with code {code}")
-
-    def failed(self, how: str) -> ProcessDied:
-        """An error with the end of its log."""
-        lines = self.log.read_text("utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-        return ProcessDied("\n".join([f"the worker {self.name} {how}; its last lines:", *lines]))
-
-    def ask_to_stop(self) -> None:
-        self._guard.terminate()
-
-    def wait(self, timeout: float) -> None:
-        """Until it has ended; by force after `timeout` seconds."""
-        try:
-            self._guard.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self._guard.send_signal(signal.SIGUSR1)
-            self._guard.wait()
+STOP_S = 15.0
+"""How long a worker may take to stop: more than its own deadline for draining."""
+READY_S = 60.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LocalSystem:
-    """Used in a `with` block, which ends all that was started in it.
+    """Kafka, Valkey and workers. Its `with` block ends everything that was started in it.
 
-    `data` keeps Kafka's and Valkey's files and the workers' logs; `environment` is the workers', but for the
-    addresses. `kafka` and `redis` are the settings to reach the servers by.
+    `data` is the folder of Kafka's and Valkey's files and of the workers' logs. `environment` is that of the
+    workers, to which the addresses are added. `kafka` and `redis` are the settings for a client of the two.
     """
 
     def __init__(
@@ -123,9 +56,9 @@ class LocalSystem:
         self._stack = contextlib.ExitStack()
 
     def start_servers(self) -> None:
-        """Valkey and Kafka, with the topics.
+        """Start Valkey and Kafka, and create the topics.
 
-        Raises `ConfigurationError` where one can't be had: not installed, its port or the folder in use.
+        Raises `ConfigurationError` if one can't be had: it is not installed, or its port or folder is in use.
         """
         from hurnet.adapters.kafka.admin.check import ensure_topics
 
@@ -139,20 +72,20 @@ class LocalSystem:
         ensure_topics(self.kafka, create=True)
 
     def start_workers(self, names: Sequence[str]) -> None:
-        """Start them, and return once each is ready."""
+        """Start the workers of these names, and return once each is ready."""
         with timed(self._say, f"workers ({', '.join(names)})"):
             for number, name in enumerate(names, start=1):
                 log = self.data / f"{name}-{number}.log"
                 self.workers.append(WorkerProcess(name, self._environment, log))
-            deadline = time.monotonic() + READY_SECONDS
+            deadline = time.monotonic() + READY_S
             while waiting := [worker for worker in self.workers if not worker.ready()]:
                 self.check()
                 if time.monotonic() > deadline:
-                    raise waiting[0].failed(f"was not ready within {READY_SECONDS:g} s")
+                    raise waiting[0].failed(f"was not ready within {READY_S:g} s")
                 time.sleep(0.1)
 
     def check(self) -> None:
-        """Raises `ProcessDied` when a server or a worker has ended by itself."""
+        """Raises `ProcessDied` if a server or a worker has ended by itself."""
         for server in (self._valkey, self._kafka):
             if not server.running:
                 raise ProcessDied(f"{server.name} has ended by itself{server.tail()}")
@@ -166,18 +99,13 @@ class LocalSystem:
         for worker in self.workers:
             worker.ask_to_stop()
         for worker in self.workers:
-            worker.wait(STOP_SECONDS)
+            worker.wait(STOP_S)
         self._stack.close()
-
-
-def port_or_free(port: int) -> int:
-    """`port` where nothing listens on it, else a free one."""
-    return free_ports(1)[0] if accepts(port) else port
 
 
 @contextlib.contextmanager
 def timed(say: Say, what: str) -> Iterator[None]:
-    """Says what starts and how long that took."""
+    """Say what starts, and when it is ready how long that took."""
     say(f"starting {what} ...")
     began = time.monotonic()
     yield
@@ -186,7 +114,7 @@ def timed(say: Say, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Signals to end raise `KeyboardInterrupt` in the block, also those that a shell had ignored for us."""
+    """In the block, signals to end raise `KeyboardInterrupt`, even those that a shell had us ignore."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -194,7 +122,7 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, interrupt) for number in ENDING}
+    before = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
         yield
     finally:

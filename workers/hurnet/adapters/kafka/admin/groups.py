@@ -1,4 +1,4 @@
-"""Consumer groups, looked at from outside: who is in them, what each member reads, how far it has come."""
+"""Consumer groups seen from outside: who is in them, what each member reads, how far the group has come."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hurnet.adapters.kafka.client.errors import translated
 from hurnet.errors import ConfigurationError
 from hurnet.settings.settings import KafkaSettings
 
-_WAIT_S = 0.2
+_PAUSE_S = 0.2
 _NO_GROUP = kafka_errors.GroupIdNotFoundError.__name__
 
 
@@ -32,7 +32,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The members of a group, and the next offset it has committed for each partition of its topic."""
+    """The members of a group, and the next offset that it has committed of each partition of its topic."""
 
     name: str
     topic: str
@@ -41,9 +41,11 @@ class Group:
 
 
 def groups(settings: KafkaSettings, topics: Mapping[str, str]) -> list[Group]:
-    """Those of these names that read the topics given for them; one that nobody was ever in has no members.
+    """The groups that are named in `topics`, which holds the topic that each of them reads. A group that
+    nobody was ever in has no members.
 
-    Raises as `connect` does, and `ConfigurationError` if we may not look."""
+    Raises as `connect` does, and `ConfigurationError` if we may not look.
+    """
     with closing(connect(KafkaAdminClient, settings)) as admin, translated("looking up consumer groups"):
         described = _described(admin, list(topics), settings.request_timeout)
         offsets = admin.list_group_offsets(dict.fromkeys(topics))
@@ -51,16 +53,17 @@ def groups(settings: KafkaSettings, topics: Mapping[str, str]) -> list[Group]:
 
 
 def _described(admin: Any, names: list[str], patience_s: float) -> Mapping[str, Any]:
-    """Where nobody was in a group yet brokers first make the topic that they keep groups in."""
+    """The brokers' description of each group, by its name."""
     deadline = time.monotonic() + patience_s
     described: Mapping[str, Any] | None = None
     while described is None:
         try:
             described = admin.describe_groups(names)
         except kafka_errors.CoordinatorNotAvailableError:
+            # On a new cluster the brokers first create the topic that they keep groups in.
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_WAIT_S)
+            time.sleep(_PAUSE_S)
     for name, group in described.items():
         if group["error"] and _NO_GROUP not in group["error"]:
             raise ConfigurationError(f"looking up the consumer group {name}: {group['error']}")
@@ -69,13 +72,12 @@ def _described(admin: Any, names: list[str], patience_s: float) -> Mapping[str, 
 
 def _group(name: str, topic: str, described: Any, offsets: Mapping[TopicPartition, Any]) -> Group:
     members = tuple(_member(member, topic) for member in described["members"])
-    committed = {at.partition: found.offset for at, found in offsets.items() if at.topic == topic}
+    committed = {at.partition: commit.offset for at, commit in offsets.items() if at.topic == topic}
     return Group(name, topic, members, committed)
 
 
 def _member(described: Any, topic: str) -> Member:
+    # A member that is still joining has no assignment.
     assigned = (described["member_assignment"] or {}).get("assigned_partitions", ())
-    partitions = [
-        partition for each in assigned if each["topic"] == topic for partition in each["partitions"]
-    ]
+    partitions = [p for each in assigned if each["topic"] == topic for p in each["partitions"]]
     return Member(described["client_id"], described["client_host"].lstrip("/"), tuple(sorted(partitions)))

@@ -1,105 +1,44 @@
-"""A server process that belongs to this one: what the local Kafka and Valkey share.
+"""A server process that belongs to this one: what the local Kafka and Valkey share. Linux and macOS only.
 
-Linux and macOS only.
+this process ── starts ──> guard.py ── starts ──> the server
+     │                        │
+     │ stop(): SIGTERM ──────>│── SIGTERM ───────>│ ends in an orderly way
+     │ after `timeout`: SIGUSR1 ─────────────────>│ SIGKILL
+     ╳ is killed              │ sees that its parent is another one, and kills the server
 """
 
 import contextlib
-import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
 from hurnet.local import guard
+from hurnet.local.errors import ServerError
+from hurnet.local.folders import locked
+from hurnet.local.loopback import accepts, check_free
 
-HOST = "127.0.0.1"
 TAIL_LINES = 25
-_POLL_SECONDS = 0.05
-_LOCK_SECONDS = 3.0  # a server whose owner was killed needs a moment to follow it
-
-
-class ServerError(RuntimeError):
-    """A local server could not be installed, started or reached; the message says what to do."""
-
-
-def free_ports(count: int) -> list[int]:
-    """`count` distinct loopback ports that nothing listens on.
-
-    They lie below the ephemeral range, so that no outgoing connection takes one while its server is down (a
-    client that reconnects to a dead ephemeral port may even connect to itself).
-    """
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        for port in random.SystemRandom().sample(range(20_000, 32_000), 200):
-            probe = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                ports.append(port)
-            if len(ports) == count:
-                return ports
-    raise ServerError(f"found no {count} free ports on {HOST} between 20000 and 32000")
-
-
-def accepts(port: int) -> bool:
-    """Whether something listens on this loopback port."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port)) == 0
-
-
-@contextlib.contextmanager
-def locked(folder: Path, timeout: float) -> Iterator[int]:
-    """Make `folder` and hold it against other processes; yields the descriptor of its lock.
-
-    The kernel drops the lock when the last process that has the descriptor ends, so it can't go stale.
-
-    Raises:
-        ServerError: another process still held it after `timeout` seconds.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + timeout
-    with (folder / "in-use.lock").open("ab") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"another running server or process is using the folder {folder}"
-                    ) from None
-                time.sleep(_POLL_SECONDS)
-        yield file.fileno()
-
-
-@contextlib.contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """`folder`, empty, until the block ends; the caller holds a lock, so what is in it is a leftover."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+_POLL_S = 0.05
+_LOCK_S = 3.0
+"""How long a start waits for the folder: a server whose owner was killed needs a moment to follow it."""
 
 
 class Server(ABC):
     """One server process on loopback, with its own data folder and ports, to stop, kill and restart.
 
-    `data` is created where missing and reused where it has data; without it a temporary folder lives as long
-    as the object. The server ends with `stop`, with the `with` block, with the object and with this process,
-    even a killed one: `guard.py` sees to that.
+    `data` is created if it is missing, and what is in it is used again. Without `data` there is a temporary
+    folder that lives as long as the object. The server ends with `stop`, with the `with` block, with the
+    object, and with this process even if that is killed.
     """
 
     name: str
@@ -143,8 +82,9 @@ class Server(ABC):
         """
         if self.running:
             raise ServerError(f"{self.name} in {self.data} is already running")
-        with locked(self.data, _LOCK_SECONDS) as lock:
-            self._check_ports()
+        with locked(self.data, _LOCK_S) as lock:
+            for port in self._ports:
+                check_free(port, self.name)
             self._spawn(self._prepare(), lock)
         try:
             self._wait_ready()
@@ -154,22 +94,22 @@ class Server(ABC):
         return self
 
     def stop(self) -> None:
-        """End it in an orderly way, by force after `timeout`; nothing to do when it isn't running."""
+        """End it in an orderly way, and by force after `timeout` seconds. Nothing if it isn't running."""
         self._end()
 
     def kill(self) -> None:
-        """SIGKILL, as a crash: return once it is gone."""
+        """End it by SIGKILL, as in a crash. Returns once it is gone."""
         if self.running:
             _kill(self._pid)
         self._end()
 
     def restart(self) -> Self:
-        """Start again on the same ports and data, after `stop` if it runs."""
+        """Stop it if it runs, and start it again on the same ports and data."""
         self.stop()
         return self.start()
 
     def close(self) -> None:
-        """End it and remove its data folder if that is a temporary one."""
+        """End it, and remove its data folder if that is a temporary one."""
         if self._temporary:
             self.kill()
             self._temporary()
@@ -183,17 +123,6 @@ class Server(ABC):
     ) -> None:
         self.close()
 
-    def _check_ports(self) -> None:
-        for port in self._ports:
-            with socket.socket() as probe:
-                # as the servers do, to whom a connection in TIME_WAIT is no obstacle
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((HOST, port))
-                except OSError as error:
-                    why = f"{self.name} can't have port {port} on {HOST}: {error.strerror}"
-                    raise ServerError(why) from None
-
     def _spawn(self, command: list[str], lock: int) -> None:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
@@ -203,12 +132,12 @@ class Server(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                pass_fds=[lock],  # held by guard and server from here on
-                start_new_session=True,  # Ctrl-C is for the owner, which ends the server when it has drained
+                pass_fds=[lock],  # from here on the guard and the server hold the folder
+                start_new_session=True,  # Ctrl-C is for the owner, which drains first and then ends it
             )
         self._end = weakref.finalize(self, _stop, self._guard, self._timeout, os.getpid())
         with cast(IO[bytes], self._guard.stdout) as line:
-            self._pid = int(line.readline() or 0)  # none, if the guard could not start it
+            self._pid = int(line.readline() or 0)  # no line if the guard could not start it
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + self._timeout
@@ -217,11 +146,11 @@ class Server(ABC):
                 raise ServerError(f"{self.name} ended while starting{self.tail()}")
             if accepts(self._ports[0]) and self._ready():
                 return
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_S)
         raise ServerError(f"{self.name} was not ready within {self._timeout:g} s{self.tail()}")
 
     def tail(self) -> str:
-        """The end of what the server has logged since it was started, to end an error message with."""
+        """The last lines of its log since it was started, as the end of an error message."""
         with self.log.open("rb") as file:
             file.seek(self._log_start)
             lines = file.read().decode(errors="replace").splitlines()
@@ -229,7 +158,7 @@ class Server(ABC):
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # as in _stop
+    if os.getpid() == owner:  # a forked child that exits must not remove its parent's folder
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -239,7 +168,7 @@ def _kill(pid: int) -> None:
 
 
 def _stop(guard: subprocess.Popen[bytes], timeout: float, owner: int) -> None:
-    if os.getpid() != owner:  # a forked child that exits must not take its parent's server along
+    if os.getpid() != owner:  # a forked child that exits must not end its parent's server
         return
     guard.terminate()
     try:
