@@ -1,4 +1,4 @@
-"""Several nodes of Apache Kafka as one cluster, to lose one of."""
+"""Several nodes of Apache Kafka as one cluster, for tests that lose one of them."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -48,11 +48,11 @@ class KafkaCluster:
 
     @property
     def bootstrap(self) -> str:
-        """The addresses of all nodes, with commas between."""
+        """The addresses of all nodes, separated by commas."""
         return ",".join(node.bootstrap for node in self.nodes)
 
     def start(self) -> Self:
-        """Start all nodes, and return once each is served and known to the cluster.
+        """Start all nodes, and return once each of them serves clients and is known to the cluster.
 
         Raises:
             ServerError: one of them could not be started; then none is left running.
@@ -66,10 +66,11 @@ class KafkaCluster:
         return self
 
     def stop(self) -> None:
-        """Stop the nodes that run: one after the other while they are a majority, the rest by force.
+        """Stop the nodes that run, one after the other while they are a majority; the rest are killed.
 
-        A broker asks the controllers for leave, and without a majority of them would wait for minutes. A kill
-        loses nothing: what was acknowledged is with the kernel, and on the nodes that stopped before.
+        A broker that stops asks the controllers for leave, and without a majority of them it would wait for
+        minutes. Killing loses nothing: what was acknowledged is with the kernel, and on the nodes that were
+        stopped before.
         """
         running = [node for node in self.nodes if node.running]
         for left in range(len(running), 0, -1):

@@ -1,4 +1,4 @@
-"""Servers for the tests: started once a run, or one's own by KAFKA_BOOTSTRAP and REDIS_URL."""
+"""Servers for the tests, started once a run; KAFKA_BOOTSTRAP and REDIS_URL name others to use instead."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hurnet.core import arrays
 from hurnet.local import KafkaServer, ValkeyServer
 
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
-"""Lets a test's consumers be evicted sooner than Kafka's least of six seconds."""
+"""Kafka's own least is six seconds: with one, a test's dead consumers are evicted sooner."""
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """A command that runs in a test's process sets up its logging: the next test has none."""
+    """Take back what a command sets up of logging when it runs in a test's process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -54,7 +54,7 @@ def valkey_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A real Redis, where one is installed; in CI it must be."""
+    """A real Redis, if one is installed. In CI it must be."""
     if shutil.which("redis-server") is None:
         if os.environ.get("CI"):
             pytest.fail("CI must have redis-server (.ci/run installs it)")
@@ -74,7 +74,7 @@ def each_library(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def exact_int8(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's product of int8 on the CPU as on CUDA, for which it stands: not all of them are exact."""
+    """An exact `torch._int_mm` on the CPU, where it stands for the one on CUDA: not every CPU's is exact."""
     import torch
 
     from hurnet.core.search import int8 as products

@@ -1,4 +1,4 @@
-"""One set of stores per kind: in memory, a real Valkey, a real Redis."""
+"""The same stores three times: in memory, on a real Valkey, on a real Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.memory.weights_store import MemoryWeightsStore
 
 
 class Stores(Protocol):
-    """Clients of one store, each call a new one, and what can happen to the store."""
+    """A server, new clients of it with each call, and what can happen to it."""
 
     def entry_store(self) -> EntryStore: ...
 
@@ -35,7 +35,7 @@ class Stores(Protocol):
     def wipe(self) -> None: ...
 
     def is_upgraded(self, min_reader: int, min_writer: int) -> None:
-        """A newer program wrote to the context: from now on one must speak these formats."""
+        """A newer program wrote to the store: from now on a client must understand these formats."""
 
 
 class MemoryStores:
@@ -109,7 +109,7 @@ class RedisStores:
 
 @pytest.fixture
 def redis_stores(valkey_url: str, unique: str) -> Iterator[RedisStores]:
-    """Those of a real Valkey, for what can only go wrong there."""
+    """On a real Valkey, for what can go wrong only there."""
     stores = RedisStores(valkey_url, unique)
     yield stores
     stores.wipe()

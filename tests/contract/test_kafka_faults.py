@@ -37,6 +37,7 @@ from tests.stand_ins import LOOPBACKS, Forwarder, password_broker
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 
 REPOSITORY = Path(__file__).parents[2]
+ROOTS = REPOSITORY / "workers", REPOSITORY / "schemas", REPOSITORY
 PARTITIONS = 3
 SECONDS = 60.0
 
@@ -360,7 +361,7 @@ def test_a_worker_killed_in_a_transaction(kafka_bootstrap: str, unique: str, mom
     done = subprocess.run(
         [sys.executable, "-c", KILLED, kafka_bootstrap, queries, answers, moment],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))},
         timeout=SECONDS,
         check=False,
     )

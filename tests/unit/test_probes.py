@@ -147,10 +147,10 @@ def test_silent_and_slow_clients_do_not_keep_probes_out(
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            for _ in range(3 * probes.MOST_CONNECTIONS)
+            for _ in range(3 * probes.CONNECTIONS_MAX)
         ]
         assert get(server.url + "/ok")[0] == 200
-        assert threading.active_count() - before <= probes.MOST_CONNECTIONS + 2
+        assert threading.active_count() - before <= probes.CONNECTIONS_MAX + 2
         began = time.monotonic()
         silent[-1].settimeout(5)
         with suppress(OSError):

@@ -1,7 +1,8 @@
-"""/metrics, /livez and /readyz on threads of their own, for probes: GET and HEAD, a request per connection.
+"""/metrics, /livez and /readyz over HTTP, on threads of their own: GET and HEAD, one request a connection.
 
-Whatever a client does, it costs little: a request has a size and a time to come in, connections have a
-number, and the oldest makes room for the newest, so that those who stay silent can't keep probes out.
+A client may do what it likes and costs little. A request has a limit in bytes and one in seconds. There are
+at most `CONNECTIONS_MAX` connections, of which the oldest makes room for a new one: clients that connect and
+stay silent can't keep a probe out.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ Page = Callable[[], tuple[int, str, bytes]]
 
 TEXT = "text/plain; charset=utf-8"
 REQUEST_BYTES: Final = 8 << 10
-"""Of request line and headers together."""
+"""The most of a request line and its headers together."""
 READ_AWAY_BYTES: Final = 1 << 20
+"""The most that is read and dropped of what follows a request that was refused."""
 REQUEST_S: Final = 5.0
 """For a request to come in, and again for its answer to go out."""
-MOST_CONNECTIONS: Final = 32
+CONNECTIONS_MAX: Final = 32
 
 
 class ProbeServer:
@@ -61,10 +63,10 @@ class ProbeServer:
 class _Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     daemon_threads = True
-    request_queue_size = 2 * MOST_CONNECTIONS
+    request_queue_size = 2 * CONNECTIONS_MAX
 
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._open: dict[socket.socket, None] = {}  # the oldest first
+        self._open: dict[socket.socket, None] = {}  # in the order of their coming, the oldest first
         self._lock = Lock()
         self.address_family, address = _address(host, port)
         super().__init__(address, handler)
@@ -72,13 +74,14 @@ class _Server(ThreadingMixIn, TCPServer):
     @override
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6 and self.server_address[0] == "::":
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # of both kinds, as 0.0.0.0 is
+            # "::" also serves IPv4: whoever says "all addresses" means both kinds.
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
     @override
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            if len(self._open) >= MOST_CONNECTIONS:
+            if len(self._open) >= CONNECTIONS_MAX:
                 oldest = next(iter(self._open))
                 del self._open[oldest]
                 _end(oldest)
@@ -93,21 +96,21 @@ class _Server(ThreadingMixIn, TCPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A probe that hangs up, or is too slow, is no news."""
+        """Log what is a bug. A client that hangs up or is too slow is none."""
         if not isinstance(sys.exception(), OSError):
             log.exception("answering a probe failed")
 
 
 def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """IPv4 where a name has both kinds. An IPv6 address keeps its scope."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    """(family, address) to bind to: IPv4 if a name has both kinds. An IPv6 address keeps its scope."""
+    candidates = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(candidates, key=lambda entry: entry[0] != socket.AF_INET)
     return family, address
 
 
 def _end(connection: socket.socket) -> None:
-    """Its thread, which may be waiting for it, closes it."""
-    with contextlib.suppress(OSError):  # it had ended already
+    """Wake the thread that waits for this connection, which then closes it."""
+    with contextlib.suppress(OSError):  # it has ended already
         connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -121,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         head, too_long = _head(self.connection)
         self.connection.settimeout(REQUEST_S)
-        self.rfile = io.BytesIO(head)  # of what follows, no page of ours wants anything
+        # The base class reads from here: the head only, since no page of ours wants a body.
+        self.rfile = io.BytesIO(head)
         if too_long:
             self.requestline = self.request_version = self.command = ""
             self.send_error(too_long)
@@ -154,17 +158,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A line, which repeats nothing of the request. What the base class doesn't know is a method."""
+        """Answer with one line that repeats nothing of the request."""
+        # The base class says "not implemented" of a method for which it finds no function here.
         status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
         self._answer(status, TEXT, f"{status.phrase.lower()}\n".encode())
 
     @override
     def log_message(self, format: str, *args: object) -> None:
-        """Probes come every few seconds; they are no news."""
+        """Says nothing: probes come every few seconds."""
 
 
 def _head(connection: socket.socket) -> tuple[bytes, HTTPStatus | None]:
-    """Request line and headers, or what there was of them at the end; or what is too long about them."""
+    """(request line and headers as far as they came, None), or (b"", a status that says what is too long)."""
     deadline, read = time.monotonic() + REQUEST_S, bytearray()
     while len(read) <= REQUEST_BYTES:
         connection.settimeout(max(0.001, deadline - time.monotonic()))
@@ -172,12 +177,14 @@ def _head(connection: socket.socket) -> tuple[bytes, HTTPStatus | None]:
         read += part
         if not part or b"\r\n\r\n" in read or b"\n\n" in read:
             return bytes(read), None
-    headers = b"\n" in read
-    return b"", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if headers else HTTPStatus.REQUEST_URI_TOO_LONG
+    if b"\n" in read:  # the request line is complete, so it is the headers
+        return b"", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return b"", HTTPStatus.REQUEST_URI_TOO_LONG
 
 
 def _read_away(connection: socket.socket) -> None:
-    """Of what is left unread some, or the kernel would take the answer back when the connection is closed."""
+    """Read and drop some of what follows. If a connection is closed with bytes unread, the kernel resets it,
+    and the client may lose the answer."""
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(0.2)
     for _ in range(READ_AWAY_BYTES // REQUEST_BYTES):
