@@ -21,7 +21,7 @@ from hurnet.local.server import Server
 
 
 def _loopbacks() -> list[str]:
-    """The machine's, IPv6 last, which some containers have not."""
+    """The loopback addresses of this machine. Some containers have no IPv6."""
     with contextlib.suppress(OSError):
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
         return [HOST, "::1"]
@@ -32,7 +32,8 @@ LOOPBACKS = _loopbacks()
 
 
 class Forwarder:
-    """A TCP proxy, as a virtual address: new connections go to `target`, old ones stay where they are."""
+    """A TCP proxy that stands for a virtual address: when `target` changes, new connections go there, and the
+    old ones stay where they are."""
 
     def __init__(self, target: int, host: str = HOST) -> None:
         self.target = target

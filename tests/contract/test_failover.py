@@ -1,4 +1,4 @@
-"""Another server takes the store's place: by promotion behind an address or by Sentinel, and nobody ends old
+"""Another server takes the store's place, by promotion behind one address or by Sentinel. Nobody ends the old
 connections."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def opened(url: str, **settings: Any) -> RedisEntryStore:
 
 
 def promote(new: ValkeyServer, old: ValkeyServer | None) -> None:
-    """By hand; nobody ends the old primary's connections."""
+    """Promote `new` by hand. Nobody ends the connections to the old primary."""
     with admin(new) as client:
         client.replicaof("NO", "ONE")
     if old:
@@ -54,7 +54,7 @@ def promote(new: ValkeyServer, old: ValkeyServer | None) -> None:
 
 
 def patiently(act: Callable[[], Any], seconds: float = NOTICED_S) -> Any:
-    """As a worker does it: again after each transient error."""
+    """Do as a worker does: try again after each transient error."""
     deadline = time.monotonic() + seconds
     while True:
         try:

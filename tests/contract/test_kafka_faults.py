@@ -1,4 +1,4 @@
-"""Brokers and workers die; every query is answered exactly once all the same."""
+"""Brokers and workers die, and every query is answered exactly once all the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def echo(settings: KafkaSettings, queries: str) -> Exchange:
 
 
 def serve_once(exchange: Exchange, answers: str) -> int:
-    """Answer what is there with its own coordinates; how many were answered for good."""
+    """Answer each query that is there with its own coordinates; returns how many answers were delivered."""
     records = exchange.poll(0.1, 50).records
     if not records:
         return 0
@@ -63,7 +63,7 @@ def serve_once(exchange: Exchange, answers: str) -> int:
 
 
 def read_all(settings: KafkaSettings, topic: str, count: int) -> list[tuple[int, int, bytes]]:
-    """(partition, offset, value) of all committed records, at least `count`, and what may come after."""
+    """(partition, offset, value) of all committed records: at least `count`, and any that come soon after."""
     found: list[tuple[int, int, bytes]] = []
     deadline = time.monotonic() + SECONDS
     with closing(KafkaSource(settings, topic, f"reader-{time.monotonic_ns()}")) as source:
@@ -83,7 +83,7 @@ def read_to_the_end(source: KafkaSource) -> bool:
 
 
 class Traffic:
-    """Queries that keep coming, from a sender that tries again, and an exchange that answers them."""
+    """Queries that keep coming, sent again until they are acknowledged, and an exchange that answers them."""
 
     def __init__(self, settings: KafkaSettings, queries: str, answers: str) -> None:
         self.settings = settings
@@ -222,7 +222,7 @@ def test_checksums_are_taken_in_c() -> None:
 
 
 def test_a_deleted_topic_is_not_made_anew_by_those_who_read_it() -> None:
-    """A client that may make topics would: with the partitions of the broker's default, and unnoticed."""
+    """A client that may create topics would do so unnoticed, with the broker's default of partitions."""
     with KafkaServer(settings={"auto.create.topics.enable": "true"}) as server:
         create(server.bootstrap, "q")
         admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
@@ -379,7 +379,7 @@ def test_a_worker_killed_in_a_transaction(kafka_bootstrap: str, unique: str, mom
 
 @pytest.fixture
 def queries(kafka_bootstrap: str, unique: str) -> str:
-    """A topic with one query, and beside it one for the answers."""
+    """The name of a topic that has one query; there is another topic for its answer."""
     create(kafka_bootstrap, unique, f"{unique}-a")
     with closing(KafkaSink(settled(kafka_bootstrap))) as sink:
         sink.send([Outgoing(unique, b"?", partition=0)])
@@ -446,7 +446,7 @@ def test_what_fails_before_the_commit_did_not_happen_and_leaves_no_thread(
 def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one_not(
     lone: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broker has aborted the transaction and fenced its producer, as if another one had taken over."""
+    """The broker aborts the transaction and fences its producer, as if another one had taken over."""
     create(lone.bootstrap, "q", "q-a")
     wait = TransactionalProducer._wait
 
@@ -475,7 +475,7 @@ def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one
 
 
 def test_a_member_that_was_thrown_out_delivers_nothing(kafka_bootstrap: str, queries: str) -> None:
-    """Its client then has no generation, and a broker takes a commit without one from anybody."""
+    """Its client has no generation then, and a broker accepts a commit without a generation from anybody."""
     settings = settled(kafka_bootstrap)
     with closing(echo(settings, queries)) as exchange:
         wait_for_query(exchange)
@@ -501,7 +501,7 @@ def test_a_lone_broker_killed_while_transactions_run(lone: KafkaServer) -> None:
 
 
 def test_three_brokers_killed_in_turn() -> None:
-    """One of them coordinates the transactions, one the group."""
+    """At some time the broker that is killed coordinates the transactions, or the group."""
     with KafkaCluster(3) as cluster:
         create(cluster.bootstrap, "q", "a")
         with Traffic(settled(cluster.bootstrap), "q", "a") as traffic:

@@ -1,4 +1,4 @@
-"""What workers may expect of sources, sinks, exchanges: one suite over the in-memory log and Apache Kafka."""
+"""What workers may expect of sources, sinks and exchanges: one suite on MemoryKafka and Apache Kafka."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def values(records: Sequence[Record]) -> list[int]:
 
 
 def read(source: Source, count: int, at_once: int = 1_000) -> list[Record]:
-    """At least `count` records."""
+    """Poll until there are at least `count` records."""
     records: list[Record] = []
     deadline = time.monotonic() + SECONDS
     while len(records) < count:
@@ -151,7 +151,7 @@ def read(source: Source, count: int, at_once: int = 1_000) -> list[Record]:
 
 
 def quiet(source: Source, seconds: float = 0.5) -> bool:
-    """No record comes for so long."""
+    """Whether no record comes within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if source.poll(0.1, 10).records:
@@ -160,7 +160,7 @@ def quiet(source: Source, seconds: float = 0.5) -> bool:
 
 
 def settle(partitions: int, *members: Source) -> list[list[Polled]]:
-    """Poll the members side by side until they share all partitions; what each was told."""
+    """Poll the members side by side until they share all partitions; returns what each of them was told."""
     told: list[list[Polled]] = [[] for _ in members]
     deadline = time.monotonic() + SECONDS
     while True:
@@ -305,7 +305,7 @@ def test_pause_outlives_a_rebalance(broker: Broker, topic: str) -> None:
 
 
 def test_partitions_paused_half_read_go_on_where_they_were(broker: Broker, topic: str) -> None:
-    """Each is paused for a turn once it has brought something, as a worker does that must not take more."""
+    """A partition that has brought something is paused, as by a worker that must not take more."""
     for partition in range(4):
         broker.sink().send(messages(topic, range(100 * partition, 100 * partition + 50), partition))
     source = broker.source(topic, "group", reset="earliest")
@@ -359,7 +359,7 @@ def test_a_source_knows_its_log_and_sees_it_made_anew(broker: Broker, topic: str
 
 
 def test_single_records_are_found_again(broker: Broker, topic: str) -> None:
-    """As they were polled, to the leader's epoch; there is none where a transaction's marker lies."""
+    """They equal those that were polled, leader epoch included. At a marker there is none."""
     broker.sink().send([Outgoing(topic, b"%d" % i, b"k", (("h", b"1"),), 0, 1_000 + i) for i in range(5)])
     exchange = broker.exchange(topic, "g", "writer")
     settle(4, exchange)
@@ -390,7 +390,7 @@ def test_a_position_that_retention_ate_is_a_gap(broker: Broker, topic: str) -> N
 
 
 def test_a_position_past_the_end_is_a_gap(broker: Broker, topic: str) -> None:
-    """As in a topic that was deleted and made anew."""
+    """This is what happens when a topic is deleted and made anew."""
     source = broker.source(topic, "g")
     settle(4, source)
     source.seek(0, 5)
@@ -592,7 +592,7 @@ def test_without_transactions_notes_are_kept_too(kafka_bootstrap: str, unique: s
 
 
 def ends_of(exchange: Exchange, topic: str, max_age_s: float = 0.0) -> EndOffsets:
-    """Asked from now on."""
+    """The ends of `topic`, by an answer to a question that was asked after this call."""
     now, deadline = time.monotonic(), time.monotonic() + SECONDS
     while (found := exchange.end_offsets(topic, max_age_s)) is None or found.asked < now:
         assert time.monotonic() < deadline
@@ -616,7 +616,7 @@ def test_the_end_of_any_topic_is_known_without_waiting(broker: Broker, topic: st
 
 
 def lag_of(source: Source, wanted: dict[int, int]) -> None:
-    """Wait until this is the lag."""
+    """Wait until the lag is what is wanted."""
     deadline = time.monotonic() + SECONDS
     while (lag := source.lag()) != wanted:
         assert time.monotonic() < deadline, f"{lag}, not {wanted}"
@@ -674,7 +674,7 @@ def test_a_transaction_that_stays_open_is_seen_to_hold_readers_back(
 
 
 def test_records_that_never_come_leave_no_lag(broker: Broker, topic: str, kafka_bootstrap: str) -> None:
-    """The marker at the end of a transaction, whatever became of that."""
+    """These are the marker at a transaction's end and the records of an aborted one."""
     answers = f"{topic}-answers"
     broker.create(answers, 1)
     broker.sink().send(messages(topic, range(3)))

@@ -45,7 +45,7 @@ SECONDS = 60.0
 
 @dataclass
 class Place:
-    """Topics of its own on a broker, and a context in memory."""
+    """Topics of its own on a broker, and a store in memory."""
 
     bootstrap: str
     name: str
@@ -202,14 +202,14 @@ def test_what_cannot_come_is_answered_at_once(place: Place) -> None:
 
 
 def warned(place: Place, instance: str, count: int) -> list[str]:
-    """The reasons of what a responder warns of that answers `count` queries."""
+    """Answer `count` queries; returns the reasons of the warnings about committed offsets."""
     with place.responder(instance) as responder, capture_logs() as logs:
         place.turn(responder, count)
     return [str(log.get("reason")) for log in logs if "committed offset" in log["event"]]
 
 
 def answered(place: Place, count: int) -> None:
-    """By a responder that is gone."""
+    """Have `count` queries answered by a responder that is closed afterwards."""
     place.ask(0, count)
     with place.responder("first") as responder:
         place.turn(responder, count)
@@ -288,7 +288,7 @@ def test_who_asks_to_see_all_of_a_transaction_does_though_its_end_is_no_record(p
 
 @pytest.mark.parametrize("grown", [2, 30])
 def test_a_log_that_lost_its_tail_is_read_on_where_it_was_cut(unique: str, grown: int) -> None:
-    """Shorter than the group's position, or grown past it again: the leader's epoch tells."""
+    """It ends before the group's position, or has grown past it again: then only the leader epoch tells."""
     with KafkaServer() as broker:
         place = Place(broker.bootstrap, unique)
         place.teach(*PAIRS)
@@ -305,7 +305,7 @@ def test_a_log_that_lost_its_tail_is_read_on_where_it_was_cut(unique: str, grown
 
 
 def cut(broker: KafkaServer, partition: str, keep: float) -> None:
-    """What is left of a log after a power failure on a disk that lied."""
+    """Cut a log off, as a power failure does on a disk that had not written what it said it had."""
     log = broker.data / "log"
     for file in (log / partition).glob("*.log"):
         with file.open("r+b") as segment:

@@ -1,4 +1,4 @@
-"""Topics as they are created, and what is told where one is otherwise."""
+"""The settings that topics are created with, and what is said if one of them is otherwise."""
 
 from __future__ import annotations
 

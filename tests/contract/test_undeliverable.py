@@ -92,7 +92,7 @@ def named(kafka: KafkaSettings, unique: str) -> KafkaSettings:
 
 
 def create(bootstrap: str, kafka: KafkaSettings, **mine: str) -> None:
-    """Our topics, and a client's with these configs."""
+    """Create our topics, and a client's with these settings."""
     plain = {name: {"num_partitions": 1} for name in (kafka.queries, kafka.answers, kafka.dead_letters)}
     with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
         admin.create_topics(
@@ -184,8 +184,8 @@ def test_a_reply_topic_that_vanishes_between_check_and_sending(
 @KINDS
 @pytest.mark.parametrize("known", [True, False])
 def test_a_reply_topic_under_min_isr(kind: type[TransactionalExchange], known: bool) -> None:
-    """Whether it is seen beforehand or not: then the transaction can neither be committed nor aborted, and
-    what comes next must go on all the same."""
+    """Whether it is known beforehand or not. If not, the transaction can be neither committed nor aborted,
+    and the next queries must be answered all the same."""
     with KafkaCluster(3) as cluster:
         kafka = named(KafkaSettings(bootstrap=cluster.bootstrap, session_timeout=6), "t")
         create(cluster.bootstrap, kafka)
@@ -224,8 +224,8 @@ def wait_until_out_of_sync(bootstrap: str, topic: str) -> None:
 
 @pytest.fixture
 def locked() -> Iterator[tuple[str, KafkaSettings]]:
-    """A broker that asks who may do what: its inner address may do all, the user of the settings what he is
-    given."""
+    """A broker that checks rights: a client of the inner address may do everything, and the user of the
+    settings only what it was given a right to."""
     authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
     rules = {"authorizer.class.name": authorizer, "super.users": "User:ANONYMOUS"}
     with password_broker(rules) as (inner, outer):

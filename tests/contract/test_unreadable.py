@@ -31,7 +31,7 @@ HEAD = 61
 
 @pytest.fixture
 def kafka() -> Iterator[KafkaServer]:
-    """One of our own: a disk is damaged here."""
+    """A Kafka for this test alone, because its disk is damaged."""
     with KafkaServer() as server:
         yield server
 
@@ -56,7 +56,7 @@ def sealed(raw: bytearray) -> bytes:
 
 
 def produce(admin: Any, topic: str, raw: bytes) -> int:
-    """`raw` as it is, past every check of a client; returns the broker's error code."""
+    """Send `raw` as it is, past every check of a client; returns the broker's error code."""
     data = ProduceRequest.TopicProduceData
     partition = data.PartitionProduceData(index=0, records=raw)
     request = ProduceRequest(
@@ -89,7 +89,7 @@ def bomb(size: int) -> bytes:
 
 
 def filled(kafka: KafkaServer, admin: Any, topic: str) -> None:
-    """Good ones by each codec, and a name that is not UTF-8, a bomb and one to be damaged on disk."""
+    """Send a batch by each codec, a name that is not UTF-8, a bomb, and a batch to be damaged on disk."""
     admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
     for codec in CODECS:
         with KafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type=codec) as producer:
@@ -188,7 +188,7 @@ def test_a_partition_is_seen_soon_after_it_is_made(kafka: KafkaServer, admin: An
 
 @pytest.mark.parametrize("pause", [0.0, 0.03, 0.05, 0.07, 0.3])
 def test_a_join_that_short_polls_begin_is_ended(kafka_bootstrap: str, unique: str, pause: float) -> None:
-    """As a responder polls, while its topic grows: kafka-python began to join, and forgot about it."""
+    """A topic grows while its reader polls briefly: kafka-python begins to join, and forgets about it."""
     settings = KafkaSettings(bootstrap=kafka_bootstrap)
     with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
         admin.create_topics({unique: {"num_partitions": 2}}, wait_for_metadata=True)
