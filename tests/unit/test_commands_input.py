@@ -54,12 +54,12 @@ def parsed(text: bytes, **options: str) -> list[TextEvent]:
 @given(st.lists(st.binary(max_size=30)), st.integers(1, 8))
 def test_lines_are_those_of_the_file_whatever_the_limit_cuts(pieces: list[bytes], limit: int) -> None:
     file = b"\n".join(pieces)
-    before = lines.MAX_LINE
-    lines.MAX_LINE = limit
+    before = lines.LINE_BYTES_MAX
+    lines.LINE_BYTES_MAX = limit
     try:
         found = list(read_lines(io.BytesIO(file)))
     finally:
-        lines.MAX_LINE = before
+        lines.LINE_BYTES_MAX = before
     split = re.split(b"\r\n|\r|\n", file)
     expected = [(i, raw[:limit].strip()) for i, raw in enumerate(split, 1) if raw[:limit].strip()]
     if file.startswith((lines.BOM, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):

@@ -17,9 +17,9 @@ from hurnet.core.solve.weights import NO_FEATURES
 from hurnet.settings.addresses import host_ports, redis_address
 from hurnet.settings.types import matches
 
-LEAST_LEASE: Final = 1.0
+LEASE_MIN_S: Final = 1.0
 """Seconds. A solver looks at its lease four times a second, and renews it when a third of it has passed."""
-LEAST_POLL: Final = 0.001
+POLL_MIN_S: Final = 0.001
 """Seconds."""
 _FILES: Final = ("ca_file", "cert_file", "key_file")
 
@@ -149,13 +149,13 @@ def _times(settings: Any) -> Iterator[str]:
             "HURNET_RESPONDER_TRANSACTION_DEADLINE must be less than HURNET_RESPONDER_TRANSACTION_TIMEOUT, or"
             " brokers abort transactions that the worker is still waiting for"
         )
-    if settings.solve.lease < LEAST_LEASE:
-        yield f"HURNET_SOLVE_LEASE must be at least {LEAST_LEASE:g} s, or solvers take over from each other"
+    if settings.solve.lease < LEASE_MIN_S:
+        yield f"HURNET_SOLVE_LEASE must be at least {LEASE_MIN_S:g} s, or solvers take over from each other"
     longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
     if lifecycle.hang <= longest:
         yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g} s: a turn may wait that long for a server"
-    if lifecycle.retry_first < LEAST_POLL:
-        yield f"HURNET_LIFECYCLE_RETRY_FIRST must be at least {LEAST_POLL:g} s, or retries keep a core busy"
+    if lifecycle.retry_first < POLL_MIN_S:
+        yield f"HURNET_LIFECYCLE_RETRY_FIRST must be at least {POLL_MIN_S:g} s, or retries keep a core busy"
     if lifecycle.retry_first > lifecycle.retry_most:
         yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
     yield from _polls(settings)
@@ -163,8 +163,8 @@ def _times(settings: Any) -> Iterator[str]:
 
 def _polls(settings: Any) -> Iterator[str]:
     for name, poll in (("INGEST", settings.ingest.poll), ("RESPONDER", settings.responder.poll)):
-        if poll < LEAST_POLL:
-            yield f"HURNET_{name}_POLL must be at least {LEAST_POLL:g} s, or waiting keeps a core busy"
+        if poll < POLL_MIN_S:
+            yield f"HURNET_{name}_POLL must be at least {POLL_MIN_S:g} s, or waiting keeps a core busy"
         if poll >= settings.metrics.stall:
             yield f"HURNET_{name}_POLL must be less than HURNET_METRICS_STALL, or quiet turns are stalls"
 

@@ -53,4 +53,6 @@ class IngestSettings(Section):
     dead_letters_window: Records = Field(
         10_000, ge=1, le=1_000_000, description="How many records dead_letters_share is taken over."
     )
-    dead_letters_stop: bool = Field(False, description="Whether that alarm also ends the worker.")
+    dead_letters_stop: bool = Field(
+        False, description="Whether the alarm about dead letters ends the worker, too."
+    )

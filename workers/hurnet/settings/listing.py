@@ -1,5 +1,4 @@
-"""Every setting as a person looks it up: its variable, unit and meaning, the value in force and where that is
-from."""
+"""Every setting as a person looks it up: the value in force, where that is from, its unit, its meaning."""
 
 from __future__ import annotations
 

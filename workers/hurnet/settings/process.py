@@ -62,7 +62,8 @@ class LifecycleSettings(Section):
         1_800.0,
         ge=1,
         le=86_400,
-        description="The same for the first turn, which connects and loads the embedder, in seconds.",
+        description="A first turn, which connects and loads the embedder, may take this many seconds before "
+        "it ends the process.",
     )
     retry_first: Seconds = Field(
         0.1,

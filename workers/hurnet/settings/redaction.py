@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, SecretStr
 
-LEAST = 4
+SECRET_LENGTH_MIN = 4
 """Shorter secrets (in characters) are not looked for: they would blot out half of every line."""
 HIDDEN = "(hidden)"
 
@@ -36,7 +36,7 @@ def remember_environment(environment: Mapping[str, str]) -> None:
 
 def _remember(secrets: Iterable[str]) -> None:
     forms = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
-    _known.update(form for form in forms if len(form) >= LEAST)
+    _known.update(form for form in forms if len(form) >= SECRET_LENGTH_MIN)
 
 
 def redacted(text: str) -> str:

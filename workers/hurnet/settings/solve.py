@@ -11,10 +11,10 @@ from hurnet.core.solve.window import PANES
 from hurnet.settings.section import Section
 from hurnet.settings.types import Ridge, Rows, Seconds, Unit
 
-LEAST_HALF_LIFE = 60
+HALF_LIFE_MIN_S = 60
 """Seconds. Brokers take timestamps up to an hour ahead (message.timestamp.after.max.ms), so at most 60 panes
 of this length begin in the future."""
-MOST_ROWS = 1_000_000_000
+ROWS_MAX = 1_000_000_000
 
 
 class SolveSettings(Section):
@@ -24,7 +24,7 @@ class SolveSettings(Section):
         5.0, description="Longest time from a new pair to the weights that have learned from it, in seconds."
     )
     rows: Annotated[int, Unit("pairs")] = Field(
-        10_000, ge=1, le=MOST_ROWS, description="Solve earlier if this many new pairs are there."
+        10_000, ge=1, le=ROWS_MAX, description="Solve earlier if this many new pairs are there."
     )
     ridge: Ridge | Literal["gcv"] = Field(
         0.1,
@@ -50,7 +50,7 @@ class SolveSettings(Section):
         "later is read again after a crash.",
     )
     checkpoint_rows: Rows = Field(
-        50_000, ge=1, le=MOST_ROWS, description="Save a checkpoint earlier if this many new rows are there."
+        50_000, ge=1, le=ROWS_MAX, description="Save a checkpoint earlier if this many new rows are there."
     )
     lease: Seconds = Field(
         10.0,
@@ -71,8 +71,8 @@ class SolveSettings(Section):
 
     @model_validator(mode="after")
     def _ageing_is_possible(self) -> SolveSettings:
-        if 0 < self.half_life < LEAST_HALF_LIFE:
-            raise ValueError(f"HURNET_SOLVE_HALF_LIFE must be at least {LEAST_HALF_LIFE} s, or 0")
+        if 0 < self.half_life < HALF_LIFE_MIN_S:
+            raise ValueError(f"HURNET_SOLVE_HALF_LIFE must be at least {HALF_LIFE_MIN_S} s, or 0")
         if self.half_life and self.ridge == "gcv":
             raise ValueError(
                 "HURNET_SOLVE_HALF_LIFE needs a fixed ridge: cross-validation counts old pairs as new ones"

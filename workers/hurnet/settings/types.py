@@ -25,9 +25,9 @@ class Unit:
     name: str
 
 
-LONGEST_TOPIC: Final = 249
-_TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TOPIC}}}")
-_LONGEST_EXPRESSION: Final = 500
+TOPIC_LENGTH_MAX: Final = 249
+_TOPIC: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{TOPIC_LENGTH_MAX}}}")
+_EXPRESSION_LENGTH_MAX: Final = 500
 
 
 def is_topic(name: str) -> bool:
@@ -50,7 +50,7 @@ def matches(expression: str, name: str) -> bool:
 def _matcher(expression: str) -> TypeAdapter[str]:
     # Compiled by itself first: `a)|(b` is wrong, but between the brackets below it would be right.
     _compiled(expression)
-    return _compiled(rf"^(?:{expression})$", max_length=LONGEST_TOPIC)
+    return _compiled(rf"^(?:{expression})$", max_length=TOPIC_LENGTH_MAX)
 
 
 def _compiled(pattern: str, **limits: Any) -> TypeAdapter[str]:
@@ -80,8 +80,8 @@ def _checked_topic(name: str) -> str:
 
 
 def _checked_expression(expression: str) -> str:
-    if len(expression) > _LONGEST_EXPRESSION:
-        raise ValueError(f"is longer than {_LONGEST_EXPRESSION} characters")
+    if len(expression) > _EXPRESSION_LENGTH_MAX:
+        raise ValueError(f"is longer than {_EXPRESSION_LENGTH_MAX} characters")
     try:
         _matcher(expression)
     except SchemaError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from hurnet.adapters.redis import Connection, RedisWeightsStore
+    from hurnet.adapters.redis import Connection, RedisEntryStore, RedisWeightsStore
     from hurnet.ports import DeletionAudit, Outgoing, WeightsStore
     from hurnet.settings.settings import KafkaSettings
 
@@ -41,6 +41,11 @@ class Request:
     messages: list[Outgoing]
     records: list[EntryId] = field(default_factory=list)
     audits: list[DeletionAudit] = field(default_factory=list)
+
+    @property
+    def by_key(self) -> bool:
+        """Whether it names a key and not an entry. This is known once there is an audit."""
+        return self.audits[0].deletion.key is not None
 
     @property
     def deleted(self) -> int:
@@ -134,23 +139,27 @@ def without_entries(
     if not empty:
         return [], []
     entries = RedisEntryStore(connection)
-    keys = [(a.deletion.key, a.deletion.context) for a in store.audit() if a.deletion.key and a.entries]
-    before: list[str] = []
-    for request in empty:
-        deletion = request.audits[0].deletion
-        if deletion.key is None:
-            # Without targets the entry is deleted already, and only not erased yet.
-            targets = [(partition, t) for partition, _ in request.records for t in deletion.targets]
-            known = not deletion.targets or any(entries.was_deleted(*target) for target in targets)
-        else:
-            # A key that was deleted in every context was deleted in this one, and the other way round.
-            known = any(
-                key == deletion.key and (None in (deletion.context, context) or context == deletion.context)
-                for key, context in keys
-            )
-        if known:
-            before.append(request.name)
+    audits = [audit for audit in store.audit() if audit.deletion.key and audit.entries]
+    before = [
+        request.name
+        for request in empty
+        if (_key_was_deleted(request, audits) if request.by_key else _entry_was_deleted(request, entries))
+    ]
     return before, [request.name for request in empty if request.name not in before]
+
+
+def _entry_was_deleted(request: Request, entries: RedisEntryStore) -> bool:
+    targets = request.audits[0].deletion.targets
+    partitions = [partition for partition, _ in request.records]
+    # Without targets the entry is deleted already, and only not erased from the store yet.
+    return not targets or any(entries.was_deleted(p, target) for p in partitions for target in targets)
+
+
+def _key_was_deleted(request: Request, audits: Sequence[DeletionAudit]) -> bool:
+    asked = request.audits[0].deletion
+    same_key = [audit.deletion.context for audit in audits if audit.deletion.key == asked.key]
+    # None is every context. What was deleted in one context answers a request for every context, too.
+    return any(context == asked.context or None in (context, asked.context) for context in same_key)
 
 
 def described(audit: DeletionAudit, topic: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
 
-MAX_LINE = 1 << 20
+LINE_BYTES_MAX = 1 << 20
 """Bytes of a line that are kept. No valid message is as long as this."""
 BOM = codecs.BOM_UTF8
 _MARKS = (
@@ -45,7 +45,7 @@ class Message:
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """The lines of a file, without blank ones. Only `MAX_LINE` bytes of a line are kept.
+    """The lines of a file, without blank ones. Only `LINE_BYTES_MAX` bytes of a line are kept.
 
     A line ends with LF, CR LF or CR. UTF-16 and UTF-32 are read if the file begins with their byte order
     mark. Bytes that are not text in the file's encoding stay in their line, so that the parser refuses only
@@ -94,14 +94,14 @@ codecs.register_error("hurnet-no-text", _no_text)
 
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The lines, cut to `MAX_LINE` bytes, and their whole sizes in bytes."""
+    """The lines, cut to `LINE_BYTES_MAX` bytes, and their whole sizes in bytes."""
     kept, size, after_cr = bytearray(), 0, False
     for part in (part for piece in pieces for part in piece.splitlines(keepends=True)):
         size += len(part)
         if after_cr and part == b"\n":  # CR LF, and the piece before ended between the two
             after_cr = False
             continue
-        kept += part[: MAX_LINE - len(kept)]
+        kept += part[: LINE_BYTES_MAX - len(kept)]
         after_cr = part.endswith(b"\r")
         if after_cr or part.endswith(b"\n"):
             yield bytes(kept), size

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hurnet.terminal.lines import Line
     from hurnet_schemas import Answer, Query
 
-PATIENCE = 2.0
+PATIENCE_S = 2.0
 """Seconds. We wait so much longer than the query itself may wait, so that its reply has time to come."""
 
 
@@ -33,7 +33,7 @@ def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], 
             context=context or DEFAULT_CONTEXT,
             top_k=top_k,
             min_watermarks=after,
-            timeout_ms=round(1000 * max(timeout - PATIENCE, timeout / 2)),
+            timeout_ms=round(1000 * max(timeout - PATIENCE_S, timeout / 2)),
         )
     except ValidationError as error:
         problem = error.errors()[0]
@@ -43,7 +43,7 @@ def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], 
 
 def typed() -> Iterator[Line]:
     """The lines of standard input that are not blank. On a terminal they are asked for until one is."""
-    from hurnet.terminal.lines import MAX_LINE, Line, read_lines
+    from hurnet.terminal.lines import LINE_BYTES_MAX, Line, read_lines
 
     # Bytes, so that a line that is not UTF-8 is told, whatever the locale would make of it.
     source = sys.stdin.buffer
@@ -52,7 +52,7 @@ def typed() -> Iterator[Line]:
         return
     for number in count(1):
         click.echo("? ", nl=False, err=True)
-        raw = source.readline(MAX_LINE)
+        raw = source.readline(LINE_BYTES_MAX)
         if not raw.strip():
             return
         yield Line(number, raw.strip(), len(raw))

@@ -21,7 +21,7 @@ from hurnet.terminal.screen import say
 
 ASK_BEYOND = 10
 """So many records are sent again without asking first."""
-MOST_AT_ONCE = 100_000
+RECORDS_MAX = 100_000
 """One call sends no more records than this again."""
 
 
@@ -35,8 +35,8 @@ def choose(letters: LetterReader, wanted: LetterFilter, named: Sequence[RecordId
         chosen.append(letter)
         if named and len(chosen) == len(set(named)):
             break
-        if len(chosen) > MOST_AT_ONCE:
-            raise click.UsageError(f"More than {MOST_AT_ONCE:,} records: choose fewer, as by --since.")
+        if len(chosen) > RECORDS_MAX:
+            raise click.UsageError(f"More than {RECORDS_MAX:,} records: choose fewer, as by --since.")
     for missing in sorted(set(named) - {letter.record_id for letter in chosen}):
         say(f"{record_name(missing)}: not sent, because no dead letter names it", err=True)
     return sorted(chosen, key=lambda letter: (letter.written_ms, letter.record_id))
