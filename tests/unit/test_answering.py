@@ -16,7 +16,7 @@ from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.paper.variant import Variant
 from hurnet.core.rule import encoded_words
 from hurnet.core.rule.local_solve import local_coefficients
-from hurnet.core.rule.rule import Ranking, rank, ranked
+from hurnet.core.rule.rule import Ranking, nearest, ranked
 from hurnet.core.rule.scn import similarity
 from hurnet.core.solve.solve import solve
 from hurnet.core.statistics.statistics import Statistics
@@ -52,7 +52,7 @@ def context(pairs: list[Pair]) -> tuple[ContextIndex, NDArray[np.float64]]:
 
 
 def ask(text: str, index: ContextIndex, projection: NDArray[np.float64] | None = None) -> Ranking:
-    return rank([text], EMBEDDER.embed([text]), index, projection)[0]
+    return next(ranked([text], nearest(EMBEDDER.embed([text]), index, projection), index))
 
 
 @pytest.mark.parametrize("weighted", [True, False])
@@ -132,7 +132,7 @@ def test_one_entry_answers_and_has_no_runner_up() -> None:
 def test_the_askers_own_entry_does_not_answer() -> None:
     index, projection = context([("hello there", "hi"), ("hello you", "ho")])
     vectors = EMBEDDER.embed(["hello there"])
-    ranking = rank(["hello there"], vectors, index, projection, [(0, 0)])[0]
+    (ranking,) = ranked(["hello there"], nearest(vectors, index, projection, [(0, 0)]), index)
     assert [c.answer for c in ranking.candidates] == ["ho"]
 
 
@@ -162,7 +162,7 @@ def test_nonsense_scores_far_below_a_question_with_typos() -> None:
 def test_a_batch_answers_as_its_queries_alone_do() -> None:
     index, projection = context([*LIGHTS, *TRIVIA])
     texts = ["kitchen light on", "", "capital of france?", "garage fan off"]
-    together = rank(texts, EMBEDDER.embed(texts), index, projection)
+    together = ranked(texts, nearest(EMBEDDER.embed(texts), index, projection), index)
     for text, ranking in zip(texts, together, strict=True):
         alone = ask(text, index, projection)
         assert [c.answer for c in ranking.candidates] == [c.answer for c in alone.candidates]
@@ -197,8 +197,7 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(weights: list[int], spec: str,
         variant = Variant(sums=sums if spec != "none" else None)
         question = LIGHTS[asked][0]
         vectors = EMBEDDER.embed([question])
-        nearest = variant.nearest(vectors, index, solved.projection)
-        (ranking,) = ranked([question], nearest, index)
+        (ranking,) = ranked([question], variant.nearest(vectors, index, solved.projection), index)
         found.append(ranking)
     one, other = ({c.answer: c for c in ranking.candidates} for ranking in found)
     assert one.keys() == other.keys()

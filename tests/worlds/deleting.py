@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.rule.rule import rank
+from hurnet.core.rule.rule import nearest, ranked
 from hurnet.core.solve.solve import solve
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Batch, Deletion, Entry
@@ -202,7 +202,8 @@ def answers(
     index = memory.index(context)
     exact: list[object] = [len(index)]
     scores: list[float] = []
-    for ranking in rank(QUESTIONS, EMBEDDER.embed(QUESTIONS), index, projection):
+    found = nearest(EMBEDDER.embed(QUESTIONS), index, projection)
+    for ranking in ranked(QUESTIONS, found, index):
         for c in sorted(ranking.candidates, key=lambda c: c.answer):
             exact.append((c.answer, index.entry_id(c.row), index.entry(c.row)))
             scores += [c.combined, c.scores.memory, c.scores.weights or 0.0, c.scores.local, c.scores.words]

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Mapping
 
-from hurnet.core.paper.lp import EUCLIDEAN
 from hurnet.core.rule.rule import RankedAnswer, Ranking
 from hurnet.core.solve.weights import NO_FEATURES
 from hurnet.core.stored.batch import EmbedderIdentity
@@ -108,7 +107,7 @@ class Judge:
             watermarks=dict(context.watermarks),
             weights=_weights_receipt(context.weights) if context.weights else None,
             threshold=self._settings.threshold,
-            p=None if context.variant.p == EUCLIDEAN else context.variant.p,
+            p=context.p,
             half_life=context.half_life_ms / 1000 or None,
             margin=ranking.margin,
             runner_up=runner_up.answer if runner_up else None,

@@ -14,6 +14,7 @@ from hurnet.core.paper.feature_sums import FeatureSums
 from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.paper.lp import EUCLIDEAN
 from hurnet.core.paper.variant import Variant
+from hurnet.core.rule import rule
 from hurnet.core.rule.encoded_words import forget_texts
 from hurnet.core.solve.weights import NO_FEATURES
 from hurnet.core.solve.window import Window
@@ -33,12 +34,19 @@ class LoadedContext:
     weights: PublishedWeights | None
     watermarks: Mapping[int, int]
     half_life_ms: int
-    variant: Variant
+    variant: Variant | None
+    """What the paper's chapters change of the search, if a setting asks for one of them."""
+
+    @property
+    def p(self) -> float | None:
+        """The p of the ℓp in which entries are compared; None: by the cosine."""
+        return self.variant.p if self.variant and self.variant.p != EUCLIDEAN else None
 
     def nearest(self, vectors: Vectors, exclude: Sequence[EntryId | None] | None = None) -> list[Matches]:
         """The nearest entries of each query (n, d), and what the weights in force predict for them."""
         projection = self.weights.weights.projection if self.weights else None
-        return self.variant.nearest(vectors, self.index, projection, exclude)
+        search = self.variant.nearest if self.variant else rule.nearest
+        return search(vectors, self.index, projection, exclude)
 
 
 class LoadedContexts:
@@ -170,7 +178,7 @@ class LoadedContexts:
         weights = self._weights.get(context)
         return Window(self.half_life_ms, weights.weights.certificate.pane if weights else 0)
 
-    def _variant(self, context: str) -> Variant:
+    def _variant(self, context: str) -> Variant | None:
         if self.features.identity == NO_FEATURES:
-            return Variant(self._p)
+            return None if self._p == EUCLIDEAN else Variant(self._p)
         return Variant(self._p, self._sums.get(context) or FeatureSums(self.features))

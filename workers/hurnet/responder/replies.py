@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -88,8 +88,9 @@ class Replies:
     def _answer_portion(self, portion: Sequence[Pending], until: float) -> list[Reply]:
         replies: dict[int, Reply] = {}  # by place in the portion
         by_context: dict[str, list[int]] = {}
+        watermarks = self._memory.watermarks()
         for place, pending in enumerate(portion):
-            if answer := self._without_scores(pending):
+            if answer := _without_scores(pending, watermarks):
                 replies[place] = Reply.of(pending, answer)
             elif pending.query:
                 by_context.setdefault(pending.query.context, []).append(place)
@@ -100,15 +101,6 @@ class Replies:
             scored = self._embed_and_score(context, [portion[place] for place in places], until)
             replies |= zip(places, scored, strict=False)
         return _unbroken(replies, len(portion))
-
-    def _without_scores(self, pending: Pending) -> Answer | None:
-        """The answer to a query that was rejected or has waited too long; None if it is to be scored."""
-        if pending.rejection:
-            return rejected(pending)
-        watermarks = self._memory.watermarks()
-        if pending.in_vain or pending.watermarks_not_reached(watermarks):
-            return timed_out(pending, watermarks)
-        return None
 
     def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
         vectors, failures = embed(self._embedder, [p.query.text for p in batch if p.query])
@@ -158,6 +150,15 @@ class Replies:
             if time.monotonic() > until or size > TURN_BYTES:
                 break
         return replies
+
+
+def _without_scores(pending: Pending, watermarks: Mapping[int, int]) -> Answer | None:
+    """The answer to a query that was rejected or has waited too long; None if it is to be scored."""
+    if pending.rejection:
+        return rejected(pending)
+    if pending.in_vain or pending.watermarks_not_reached(watermarks):
+        return timed_out(pending, watermarks)
+    return None
 
 
 def _rejection(pending: Pending, why: Rejection) -> Reply:

@@ -110,17 +110,6 @@ class Ranking:
         return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def rank(
-    texts: Sequence[str],
-    vectors: Vectors,
-    index: ContextIndex,
-    projection: Floats | None = None,
-    exclude: Sequence[EntryId | None] | None = None,
-) -> list[Ranking]:
-    """The ranking of each query, given its text and its grid row, (n, d) int16: `nearest`, then `ranked`."""
-    return list(ranked(texts, nearest(vectors, index, projection, exclude), index))
-
-
 def nearest(
     vectors: Vectors,
     index: ContextIndex,
