@@ -82,6 +82,7 @@ def class_path(say: Callable[[str], None], cache: Path | None = None) -> list[Pa
     jars = locked_jars()
     if any(not _intact(folder, jar) for jar in jars):
         with locked(folder, _LOCK_S):
+            # Asked again under the lock: another process may have fetched them meanwhile.
             missing = [jar for jar in jars if not _intact(folder, jar)]
             if missing:
                 say(f"fetching Apache Kafka {KAFKA}: {len(missing)} of {len(jars)} jars (all: 44 MB), once")

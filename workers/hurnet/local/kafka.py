@@ -23,9 +23,11 @@ _log = logging.getLogger(__name__)
 
 JVM = (
     "-Xmx512m",
+    # A quick start counts for more than speed later on: simple garbage collection, one level of compilation.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
-    "-XX:-UsePerfData",
+    "-XX:-UsePerfData",  # no files in /tmp
+    # Without these two the JVM and the class cache fill the log with warnings that nobody here can act on.
     "--sun-misc-unsafe-memory-access=allow",
     "-Xlog:aot*=error",
     "-Dlog4j2.StatusLogger.level=OFF",
@@ -34,8 +36,10 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )
+# Kafka's own topics, whose replication must be 1 on a lone node: by default they want three brokers.
 INTERNAL = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
 PREPARE_S = 300.0
+"""How long another process may take to prepare the classes."""
 # Kafka's own defaults suit large clusters. These make a quick start, and a quick return after a crash.
 SETTINGS = {
     "auto.create.topics.enable": "false",
@@ -156,6 +160,7 @@ class KafkaServer(Server):
 
     def _class_cache(self) -> list[str]:
         """The JVM's option for Kafka's classes, loaded and linked ahead of time: ready in 1.7 s, not 5."""
+        # Another Java, other options or other jars have other classes.
         key = hashlib.sha256(f"{java()}{JVM}{lock_text()}".encode()).hexdigest()[:16]
         cache = cache_folder() / f"classes-{key}.aot"
         if not cache.exists():

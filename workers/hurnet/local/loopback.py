@@ -16,7 +16,7 @@ def free_ports(count: int) -> list[int]:
     those might take a server's port while the server is down. A client that reconnects to a dead port of
     that range may even connect to itself.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:  # all stay bound until the last one is found
         ports: list[int] = []
         for port in random.SystemRandom().sample(range(20_000, 32_000), 200):
             probe = held.enter_context(socket.socket())

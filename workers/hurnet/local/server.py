@@ -88,7 +88,7 @@ class Server(ABC):
             self._spawn(self._prepare(), lock)
         try:
             self._wait_ready()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a server that nobody waited for would be left behind
             self.kill()
             raise
         return self
@@ -110,7 +110,7 @@ class Server(ABC):
 
     def close(self) -> None:
         """End it, and remove its data folder if that is a temporary one."""
-        if self._temporary:
+        if self._temporary:  # nobody will read its data: no need to wait for an orderly end
             self.kill()
             self._temporary()
         self.stop()
@@ -135,6 +135,7 @@ class Server(ABC):
                 pass_fds=[lock],  # from here on the guard and the server hold the folder
                 start_new_session=True,  # Ctrl-C is for the owner, which drains first and then ends it
             )
+        # A finalizer and not __del__: it also runs when this process ends in an orderly way.
         self._end = weakref.finalize(self, _stop, self._guard, self._timeout, os.getpid())
         with cast(IO[bytes], self._guard.stdout) as line:
             self._pid = int(line.readline() or 0)  # no line if the guard could not start it

@@ -60,6 +60,7 @@ class LocalSystem:
 
         Raises `ConfigurationError` if one can't be had: it is not installed, or its port or folder is in use.
         """
+        # Not at the top: `hurnet up --help` must be quick.
         from hurnet.adapters.kafka.admin.check import ensure_topics
 
         try:
@@ -96,6 +97,7 @@ class LocalSystem:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Workers first: they drain, which takes servers that run. All are asked before any is waited for.
         for worker in self.workers:
             worker.ask_to_stop()
         for worker in self.workers:

@@ -82,10 +82,10 @@ def _quoted(value: str) -> str:
 
 
 def _find(binary: str) -> Path:
-    found = shutil.which(binary)
-    if not found:
+    path = shutil.which(binary)
+    if not path:
         raise ServerError(f"there is no program {binary} on this machine")
-    return Path(found).absolute()
+    return Path(path).absolute()
 
 
 def _packaged() -> Path:

@@ -60,7 +60,7 @@ def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
         raise ConfigurationError(
             f"HURNET_KAFKA_REPLICATION is {settings.replication}: more than there are brokers"
         ) from error
-    admin.wait_for_topics(names)
+    admin.wait_for_topics(names)  # a topic that was created is not yet known to every broker
 
 
 def _findings(

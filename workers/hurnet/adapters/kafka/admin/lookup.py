@@ -74,7 +74,7 @@ class TopicLookup:
         now = time.monotonic()
         known = self._known.get(topic)
         if known is None or now - known.at >= _FRESH_S:
-            if len(self._known) >= _REMEMBERED:
+            if len(self._known) >= _REMEMBERED:  # costs a question for each topic, once in 10,000 of them
                 self._known.clear()
             known = self._known[topic] = _Seen(now, *self._ask(topic))
         return known

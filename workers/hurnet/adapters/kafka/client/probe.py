@@ -42,7 +42,7 @@ def why_no_broker(settings: KafkaSettings) -> HurnetError:
             return ConfigurationError(f"the TLS handshake with Kafka at {server} failed: {error}")
         except errors.KafkaError as error:
             return ConfigurationError(f"Kafka at {server} refuses us: {reason(error)}")
-        except OSError:
+        except OSError:  # ssl.SSLError is one too, and was caught before
             continue
         return KafkaFailing(
             f"{server} is open but doesn't answer as Kafka does over {settings.security_protocol}"
@@ -78,6 +78,7 @@ def _log_in(connection: socket.socket, host: str, sasl: dict[str, Any]) -> None:
 
 
 def _ask(connection: socket.socket, request: Any) -> Any:
+    # From version 1 of the handshake on, the log-in comes in requests of its own, whose answers say why not.
     request.API_VERSION = 1
     parser = KafkaProtocol(client_id="hurnet")
     parser.send_request(request)

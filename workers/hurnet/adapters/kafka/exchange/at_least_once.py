@@ -36,7 +36,7 @@ class AtLeastOnceExchange(AnsweringSource):
         try:
             self._sink.attempt(messages)
         except (Stalled, Undeliverable):
-            self.rewind()
+            self.rewind()  # all these queries come again, and the caller sends no more what was refused
             raise
         except TransientError:
             self.rewind()

@@ -65,6 +65,6 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
         return stall(messages, self._futures, error)
 
     def _wait(self, result: Any, deadline: float) -> None:
-        self._sender.wakeup()
+        self._sender.wakeup()  # its thread sleeps until a message comes, and this is none
         if not result.wait(timeout_ms=max(0.0, deadline - time.monotonic()) * 1000):
             raise kafka_errors.KafkaTimeoutError("the transaction outlived its deadline")

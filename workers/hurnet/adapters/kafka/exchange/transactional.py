@@ -88,6 +88,8 @@ class TransactionalExchange(AnsweringSource):
         ):
             self.rewind()
             return False
+        # A topic that is gone would make the transaction wait until its deadline: ask beforehand. The answer
+        # comes from a cache of some seconds, so this costs a delivery nothing.
         try:
             gone = {message.topic for message in messages if not self._topics.has(message.topic)}
         except TransientError:
@@ -120,16 +122,17 @@ class TransactionalExchange(AnsweringSource):
     ) -> bool:
         """Abandon the transaction and its producer; True if the broker turns out to have committed it."""
         self._discard()
-        self._topics.forget()
+        self._topics.forget()  # the reason may be a topic that is gone, or has lost replicas
         problem = self._problem(producer.cause(error))
         try:
             self._begin()
+            # A commit that was not sent can't have arrived: equal offsets would be somebody else's.
             committed = producer.commit_sent and self.progress(frozenset(expected)) == expected
         except TransientError:
             committed = False
         if not committed:
             self.rewind()
-        if isinstance(problem, ConfigurationError):
+        if isinstance(problem, ConfigurationError):  # only a person can mend that; all else is tried again
             raise problem
         return committed
 
@@ -178,6 +181,7 @@ class TransactionalExchange(AnsweringSource):
             transactional_id=transactional_id,
             transaction_timeout_ms=milliseconds(self._transaction_timeout_s),
             max_block_ms=milliseconds(self._deadline_s),
+            # kafka-python wants it to be more than the request's time-out.
             delivery_timeout_ms=milliseconds(max(self._deadline_s, self._settings.request_timeout) + 1),
             metrics_enabled=False,
             **BATCHING,

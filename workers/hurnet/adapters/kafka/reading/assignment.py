@@ -39,7 +39,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-
         self.owned -= partitions
         self.unplaced -= partitions
         self._assigned -= partitions
-        self._revoked |= partitions
+        self._revoked |= partitions  # told only if it was not assigned again meanwhile
 
     def tell_again(self, partitions: Iterable[int]) -> None:
         """Have these told as assigned anew by the next poll: their position has changed by itself."""

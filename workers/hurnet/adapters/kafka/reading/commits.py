@@ -69,6 +69,7 @@ class Commits:
         entries: dict[TopicPartition, OffsetAndMetadata] = {}
         for partition, offset in next_offsets.items():
             at = TopicPartition(self._topic, partition)
+            # Kept with the offset, so that after a restart `cuts` can ask whether that log is still there.
             epoch = internals.position_epoch(self._consumer, at)
             entries[at] = OffsetAndMetadata(offset, notes.get(partition, ""), epoch)
         return entries

@@ -34,6 +34,7 @@ class Contact:
         if internals.metadata_age_s(self._consumer) < _SILENT_S:
             return
         deadline = time.monotonic() + self._timeout_s
+        # Several tries, because each asks any of the brokers, and that may be the one that is down.
         for tries_left in reversed(range(_TRIES)):
             try:
                 left_s = max(0.1, deadline - time.monotonic())

@@ -37,6 +37,7 @@ class Ends:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._timeout_ms = max(1_000, milliseconds(settings.request_timeout))
+        # Read without the lock: an entry is replaced by one assignment, and never changed.
         self._known: dict[str, EndOffsets] = {}
         self._wanted: set[str] = set()
         self._changed = threading.Condition()

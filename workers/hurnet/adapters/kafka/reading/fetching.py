@@ -86,22 +86,25 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
 
     def _unpack_records(self, tp: Any, fetched: Any, *_deserializers: Any) -> Iterator[Record]:
         """Overrides kafka-python's generator of the records."""
-        found = list(record_batches(internals.fetched_bytes(fetched)))
-        for number, claimed in enumerate(found):
-            batch = claimed.before(self._end_of(found, number, tp))
+        fetched_batches = list(record_batches(internals.fetched_bytes(fetched)))
+        for number, claimed in enumerate(fetched_batches):
+            batch = claimed.before(self._end_of(fetched_batches, number, tp))
             if batch.broken:
                 if self._is_fetched_again(batch.broken):
-                    break
+                    break  # drained here, the next fetch begins at this batch
                 yield self._passed(self._damaged(batch, batch.broken))
             elif batch.last >= self.next_fetch_offset:
                 yield from self._records_of(batch)
+                # Its last records may be missing: compacted, or hidden as a whole.
                 self.next_fetch_offset = batch.last + 1
         self.drain()
 
-    def _end_of(self, found: list[RecordBatch], number: int, tp: Any) -> int | None:
+    def _end_of(self, fetched_batches: list[RecordBatch], number: int, tp: Any) -> int | None:
         """Where batch `number` must have ended, whatever it says: where the next sound one begins, or else at
         the partition's end."""
-        following = (b.base for b in found[number + 1 :] if not b.broken and b.base > self.next_fetch_offset)
+        following = (
+            b.base for b in fetched_batches[number + 1 :] if not b.broken and b.base > self.next_fetch_offset
+        )
         end = next(following, None)
         return internals.high_watermark(self._consumer, tp) if end is None else end
 

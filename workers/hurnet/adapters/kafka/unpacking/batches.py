@@ -107,7 +107,7 @@ class RecordBatch:
 def record_batches(buffer: memoryview) -> Iterator[RecordBatch]:
     """The batches that are complete."""
     position = 0
-    while len(buffer) - position > MAGIC:
+    while len(buffer) - position > MAGIC:  # else not even its format can be seen
         base, length = FRAME.unpack_from(buffer, position)
         if length < SHORTEST:
             # Where the next batch begins is unknown: everything from here on is one broken batch.
@@ -117,7 +117,7 @@ def record_batches(buffer: memoryview) -> Iterator[RecordBatch]:
             return
         end = position + FRAME.size + length
         if end > len(buffer):
-            return
+            return  # cut off by the fetch's size limit: it comes whole with the next fetch
         yield _headed(buffer[position:end])
         position = end
 
@@ -126,6 +126,7 @@ def _headed(raw: memoryview) -> RecordBatch:
     """The batch with what its header says."""
     base, magic = FRAME.unpack_from(raw)[0], raw[MAGIC]
     if magic < NEWEST:
+        # In the older formats the checksum is the plain CRC-32, and covers all from the magic on.
         crc, attributes = LEGACY_HEAD.unpack_from(raw)[2::2]
         broken = None if crc == crc32(raw[MAGIC:]) else "its checksum is wrong"
         return RecordBatch(raw, base, base, magic, attributes, broken=broken)
@@ -134,7 +135,7 @@ def _headed(raw: memoryview) -> RecordBatch:
         return RecordBatch(raw, base, base, _UNKNOWN_FORMAT, broken=broken)
     _, _, epoch, _, crc, attributes, delta, first, greatest, producer, _, _, count = HEAD.unpack_from(raw)
     broken = None if crc == crc32c(raw[_CHECKED_FROM:]) else "its checksum is wrong"
-    last = base + max(0, delta)
+    last = base + max(0, delta)  # whatever it says, a batch takes up one offset at least
     return RecordBatch(raw, base, last, magic, attributes, epoch, first, greatest, producer, count, broken)
 
 

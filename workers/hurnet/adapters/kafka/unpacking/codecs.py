@@ -38,7 +38,7 @@ def unpack(codec: int, packed: memoryview, max_bytes: int) -> memoryview:
     whole = bytearray()
     try:
         for piece in pieces(packed, max_bytes):
-            whole += piece
+            whole += piece  # at most one piece too much, before the limit is looked at
             if len(whole) > max_bytes:
                 raise TooLarge(f"{len(packed)} bytes of {name} unpack to more than {max_bytes}")
     except (Damaged, TooLarge):

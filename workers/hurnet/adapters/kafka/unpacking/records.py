@@ -84,23 +84,24 @@ class _Reader:
         """The lowest offset that the next record may have: offsets only rise within a batch."""
 
     def read(self, position: int) -> Iterator[Record]:
-        at, left = 0, self._batch.count
-        while left > 0 and (extent := self._extent(at)):
-            start, at = extent
+        end, left = 0, self._batch.count
+        # A record's own length says where the next one begins, even if nothing else in it can be read.
+        while left > 0 and (extent := self._extent(end)):
+            start, end = extent
             left -= 1
-            record = self._record(start, at)
+            record = self._record(start, end)
             if record and record.offset >= position:
                 yield record
-        rest = self._body[at:]
+        rest = self._body[end:]
         first = max(self._next_offset, position)
         if (left > 0 or rest) and first <= self._batch.last:
             detail = f"after offset {self._next_offset - 1} its batch has no record that can be told apart"
             yield self._fault(first, self._batch.last, detail, rest, self._batch.max_timestamp)
 
-    def _extent(self, at: int) -> tuple[int, int] | None:
-        """(where it begins, where it ends) of the record whose length is at `at`; None if there is none."""
+    def _extent(self, position: int) -> tuple[int, int] | None:
+        """(where it begins, where it ends) of the record whose length is at `position`; None if none is."""
         try:
-            length, start = varint(self._body, at)
+            length, start = varint(self._body, position)
         except (IndexError, ValueError):
             return None
         return (start, start + length) if 0 < length <= len(self._body) - start else None
@@ -116,7 +117,7 @@ class _Reader:
             claimed = self._batch.base + offset_delta
             if not offset <= claimed <= self._batch.last:
                 raise Damaged(f"the record says it has offset {claimed}, out of its place")
-            offset, self._next_offset = claimed, claimed + 1
+            offset, self._next_offset = claimed, claimed + 1  # compaction leaves gaps between offsets
             if (
                 not self._batch.attributes & APPEND_TIME
             ):  # else the broker's clock counts, for the whole batch
@@ -150,19 +151,19 @@ class _Reader:
         return faulty_record(self._place, first, last, (reason, detail), raw, timestamp)
 
 
-def _headers(body: memoryview, at: int, end: int) -> tuple[tuple[str, bytes], ...]:
+def _headers(body: memoryview, position: int, end: int) -> tuple[tuple[str, bytes], ...]:
     """A name may have any bytes: those that are not UTF-8 are escaped. A header without a value has an empty
     one."""
-    count, at = varint(body, at)
-    if not 0 <= count <= (end - at) // 2:  # each takes two bytes at least: its two lengths
-        raise Damaged(f"{count} headers in {end - at} bytes")
+    count, position = varint(body, position)
+    if not 0 <= count <= (end - position) // 2:  # each takes two bytes at least: its two lengths
+        raise Damaged(f"{count} headers in {end - position} bytes")
     headers: list[tuple[str, bytes]] = []
     for _ in range(count):
-        name, at = sized(body, at, end)
+        name, position = sized(body, position, end)
         if name is None:
             raise Damaged("a header without a name")
-        value, at = sized(body, at, end)
+        value, position = sized(body, position, end)
         headers.append((bytes(name).decode("utf-8", "backslashreplace"), bytes(value or b"")))
-    if at != end:
-        raise Damaged(f"{end - at} bytes behind the record's last header")
+    if position != end:
+        raise Damaged(f"{end - position} bytes behind the record's last header")
     return tuple(headers)

@@ -37,6 +37,7 @@ def hand_over(producer: Any, messages: Sequence[Outgoing], futures: list[Any]) -
                     timestamp_ms=message.timestamp_ms,
                 )
             )
+        # Raised by `send` itself, before anything is sent. What a broker refuses comes by the future.
         except (ValueError, kafka_errors.MessageSizeTooLargeError) as error:  # ValueError: no such partition
             raise own_refusal(messages, place, error) from error
 
