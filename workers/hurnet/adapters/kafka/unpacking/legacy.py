@@ -47,7 +47,7 @@ def messages(place: Place, batch: RecordBatch, position: int, max_bytes: int) ->
         return
     inner = _within(unpack(codec, outer.value or memoryview(b""), max_bytes))
     shift = batch.base - inner[-1].offset if inner and batch.magic == 1 else 0
-    # Anybody may have written these numbers: one that does not rise, or lies beyond the wrapper's, is left out.
+    # Anybody may have written these numbers: one that does not rise, or passes the wrapper's, is left out.
     next_offset = position
     for message in inner:
         offset = message.offset + shift
