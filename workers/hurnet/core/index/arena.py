@@ -1,6 +1,13 @@
-"""Bytes in chunks: what has been put is read while more is put behind it. One writer.
+"""The bytes of texts, metadata and answers, in chunks, so that an entry costs no Python object.
 
-A chunk in which much has been erased is given up, once its writer has put the rest again."""
+Whoever puts something keeps its place (chunk << 32 | start within the chunk) and its length:
+
+    chunk 1     bom dia|yes|good evening|........          12 bytes from place 1 << 32 | 10 on
+    chunk 2     ...
+
+Bytes are only ever put behind others in the chunk that is open. What is erased is overwritten with zeros. A
+chunk of which much has been erased is given up, once its owner has put the rest again elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -14,61 +21,67 @@ from numpy.typing import NDArray
 from hurnet.core.stored.entries import Entries, starts_of
 
 FIRST_CHUNK: Final = 1 << 12
+"""Bytes. Each chunk has twice as many as the one before it, up to LARGEST_CHUNK."""
 LARGEST_CHUNK: Final = 1 << 19
-"""Larger only for one piece that is."""
+"""Bytes. A chunk is only larger if a single piece is."""
 
-_BITS: Final = 32  # of a place within its chunk
-_SIZE: Final = 4  # bytes that say how many follow
-_NOTHING: Final = memoryview(bytearray())
+_START_BITS: Final = 32
+"""The lower bits of a place, which say where in its chunk."""
+_SIZE_BYTES: Final = 4
+"""Bytes that say how many bytes of metadata follow them."""
+_NO_MEMORY: Final = memoryview(bytearray())
 
 Integers = NDArray[np.int64]
 
 
 class Places(NamedTuple):
-    """Where the texts of n entries stand, and their bytes n; ~n, which is negative, where the entry's
-    metadata follows: its bytes in 4 of them, and it in msgpack."""
+    """Where the texts of n entries stand (n,), and their lengths in bytes (n,).
+
+    The length of a text that has metadata is kept as ~length, which is negative. Behind such a text stand the
+    size of the metadata, in 4 bytes, and the metadata in msgpack.
+    """
 
     texts: Integers
     lengths: Integers
 
 
 class Arena:
-    """Whoever puts something keeps its place, a number, and its length."""
+    """All bytes of one index."""
 
     def __init__(self) -> None:
-        self._chunks = [_NOTHING]
-        self._used = [0]  # bytes of each chunk
-        self._erased = [0]  # of those
-        self._open = 0  # the chunk that is filled
-        self._free: list[int] = []  # numbers of chunks given up
+        self._chunks = [_NO_MEMORY]
+        self._used = [0]  # by chunk: bytes that have been put, those since erased included
+        self._erased = [0]  # by chunk: bytes that have been erased
+        self._open = 0  # the chunk that is being filled
+        self._free: list[int] = []  # numbers of chunks that were given up
 
     def put(self, data: bytes) -> int:
-        """Its place."""
+        """Put one piece; returns its place."""
         return self.put_all(data, np.array([0, len(data)])).item(0)
 
     def put_all(self, data: bytes, starts: Integers) -> Integers:
-        """The places (n,) of pieces that start in the data at `starts` (n + 1,), where the last ends too."""
+        """Put n pieces, which start in `data` at `starts` (n + 1,), where the last one ends too; returns
+        their places (n,). No piece is cut."""
         places, done = np.empty(len(starts) - 1, np.int64), 0
         while done < len(places):
             room = len(self._chunks[self._open]) - self._used[self._open]
-            end = int(np.searchsorted(starts, starts[done] + room, "right")) - 1
+            end = int(np.searchsorted(starts, starts[done] + room, "right")) - 1  # the pieces that fit
             if end > done:
-                places[done:end] = (
-                    self._put(data[starts[done] : starts[end]]) + starts[done:end] - starts[done]
-                )
+                first = self._put(data[starts[done] : starts[end]])
+                places[done:end] = first + starts[done:end] - starts[done]
                 done = end
             else:
-                self._grow(int(starts[done + 1] - starts[done]))
+                self._open_chunk(int(starts[done + 1] - starts[done]))
         return places
 
     def _put(self, data: bytes) -> int:
-        at = self._used[self._open]
-        self._chunks[self._open][at : at + len(data)] = data
+        start = self._used[self._open]
+        self._chunks[self._open][start : start + len(data)] = data
         self._used[self._open] += len(data)
-        return (self._open << _BITS) + at
+        return (self._open << _START_BITS) + start
 
     def put_texts(self, entries: Entries) -> Places:
-        """Their texts and metadata."""
+        """Put the texts of entries, with their metadata behind them."""
         lengths = np.diff(entries.starts)
         if not entries.metadata:
             return Places(self.put_all(entries.texts, entries.starts), lengths)
@@ -79,57 +92,61 @@ class Arena:
         return Places(places, np.where(sizes, ~lengths, lengths))
 
     def get(self, place: int, length: int) -> bytes:
-        """What was put there; of a text its words alone."""
-        at = place & ((1 << _BITS) - 1)
-        return bytes(self._chunks[place >> _BITS][at : at + (length if length >= 0 else ~length)])
+        """The piece at a place; of a text with metadata, the text alone."""
+        chunk, start = _located(place)
+        return bytes(self._chunks[chunk][start : start + (length if length >= 0 else ~length)])
 
     def metadata(self, place: int, length: int) -> dict[str, str]:
-        """That of the entry whose text stands there."""
+        """The metadata of the entry whose text stands at this place."""
         if length >= 0:
             return {}
-        size = int.from_bytes(self.get(place + ~length, _SIZE), "little")
-        metadata: dict[str, str] = msgpack.unpackb(self.get(place + ~length + _SIZE, size))
+        behind_text = place + ~length
+        size = int.from_bytes(self.get(behind_text, _SIZE_BYTES), "little")
+        metadata: dict[str, str] = msgpack.unpackb(self.get(behind_text + _SIZE_BYTES, size))
         return metadata
 
     def erase(self, place: int, length: int) -> None:
-        """Write zeros over it; over a text and its metadata."""
+        """Write zeros over a piece; over a text, its metadata included."""
         size = self._size(place, length)
-        at = place & ((1 << _BITS) - 1)
-        self._chunks[place >> _BITS][at : at + size] = bytes(size)
-        self._erased[place >> _BITS] += size
+        chunk, start = _located(place)
+        self._chunks[chunk][start : start + size] = bytes(size)
+        self._erased[chunk] += size
 
     def emptiest(self) -> int | None:
-        """The chunk with the most erased bytes, once a quarter of all, and at least a chunk of them, are."""
+        """The chunk to give up: the one with the most erased bytes, once a quarter of all bytes, and at least
+        as many as a chunk has, are erased."""
         if sum(self._erased) < max(LARGEST_CHUNK, sum(self._used) // 4):
             return None
         return max(range(len(self._erased)), key=self._erased.__getitem__)
 
     def move(self, places: Integers, lengths: Integers) -> Integers:
-        """Put what stands at these places (n,) of one chunk, which is about to be dropped, once more."""
+        """Put the pieces at these places (n,) of one chunk, which is about to be dropped, once more; returns
+        where they are now (n,)."""
         sizes = list(map(self._size, places.tolist(), lengths.tolist()))
         if within(self._open, places).any():
-            self._grow(0)
-        return self.put_all(
-            b"".join(map(self.get, places.tolist(), sizes)), starts_of(np.array(sizes, np.int64))
-        )
+            self._open_chunk(0)  # they must not be put into the chunk that they are to leave
+        pieces = b"".join(map(self.get, places.tolist(), sizes))
+        return self.put_all(pieces, starts_of(np.array(sizes, np.int64)))
 
     def drop(self, chunk: int) -> None:
         """Give up a chunk of which nothing is needed any more."""
-        self._chunks[chunk][:] = bytes(len(self._chunks[chunk]))  # what has been moved can be erased later
-        self._chunks[chunk], self._used[chunk], self._erased[chunk] = _NOTHING, 0, 0
+        # A piece that was moved may be erased later, in its new place: no copy of it may stay here.
+        self._chunks[chunk][:] = bytes(len(self._chunks[chunk]))
+        self._chunks[chunk], self._used[chunk], self._erased[chunk] = _NO_MEMORY, 0, 0
         self._free.append(chunk)
 
     def _size(self, place: int, length: int) -> int:
-        """Of a text, its metadata included."""
+        """The bytes of a piece; of a text, its metadata included."""
         if length >= 0:
             return length
-        return ~length + _SIZE + int.from_bytes(self.get(place + ~length, _SIZE), "little")
+        return ~length + _SIZE_BYTES + int.from_bytes(self.get(place + ~length, _SIZE_BYTES), "little")
 
-    def _grow(self, least: int) -> None:
+    def _open_chunk(self, least: int) -> None:
+        """Open a new chunk, of at least so many bytes."""
         usual = min(LARGEST_CHUNK, FIRST_CHUNK << len(self._chunks) - 1)
         if not self._free:
             self._free.append(len(self._chunks))
-            self._chunks.append(_NOTHING)
+            self._chunks.append(_NO_MEMORY)
             self._used.append(0)
             self._erased.append(0)
         self._open = self._free.pop()
@@ -139,9 +156,14 @@ class Arena:
 
 def within(chunk: int, places: Integers) -> NDArray[np.bool_]:
     """Which places (n,) lie in a chunk."""
-    inside: NDArray[np.bool_] = places >> _BITS == chunk
+    inside: NDArray[np.bool_] = places >> _START_BITS == chunk
     return inside
 
 
+def _located(place: int) -> tuple[int, int]:
+    """The chunk of a place, and where in it."""
+    return place >> _START_BITS, place & ((1 << _START_BITS) - 1)
+
+
 def _sized(data: bytes) -> bytes:
-    return len(data).to_bytes(_SIZE, "little") + data
+    return len(data).to_bytes(_SIZE_BYTES, "little") + data

@@ -1,5 +1,15 @@
-"""Rows by their exact cosines with a query: dot products and squared norms are integers, and compared as
-such."""
+"""The order of rows by their exact cosines with a query.
+
+A row's cosine is dot / (|q| sqrt(norm)), and both dot and norm are integers. Sorting by float64 is right
+except for neighbours that come closer than its error, and these are compared as integers: a before b if
+
+    a.dot |a.dot| b.norm  >  b.dot |b.dot| a.norm          (the squares of both sides, with their signs)
+
+    dot      norm     float64 value     rank
+    7        49       1.0               0
+    14       196      1.0               0       equal, and found to be
+    -3       9        -1.0              2
+"""
 
 from __future__ import annotations
 
@@ -9,14 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CLOSE = 1e-12  # float64 cosines farther apart than this are in the right order: their error is below 1e-15
+_CLOSE = 1e-12
+"""Float64 cosines that are farther apart than this are in the right order: their error is below 1e-15."""
 
 Integers = NDArray[np.int64]
 
 
 def ranks(dots: Integers, norms: Integers) -> Integers:
-    """Rank of each row by dot/sqrt(norm), the largest 0, equal values with equal ranks; compared in
-    integers."""
+    """The rank of each row (n,) by dot / sqrt(norm), exactly: 0 for the largest, equal ranks for equal
+    values. Ranks ascend, but may leave numbers out."""
     if len(dots) < 2:
         return np.zeros(len(dots), dtype=np.int64)
     order, apart = _roughly(dots, norms)
@@ -30,7 +41,7 @@ def ranks(dots: Integers, norms: Integers) -> Integers:
 
 
 def _roughly(dots: Integers, norms: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-    """The order by values in float64, and between which neighbours it can be trusted."""
+    """The order (n,) by values in float64, and between which neighbours (n - 1,) it can be trusted."""
     values = dots / np.sqrt(norms)
     order = np.argsort(-values)
     least = _CLOSE * np.abs(values).max()
@@ -38,14 +49,15 @@ def _roughly(dots: Integers, norms: Integers) -> tuple[Integers, NDArray[np.bool
 
 
 def _exactly(pairs: Integers) -> Integers:
-    """Ranks of distinct pairs (n, 2)."""
+    """The ranks of distinct pairs (n, 2) of dot and norm."""
     order, apart = _roughly(*pairs.T)
-    chain = np.concatenate([[0], np.cumsum(apart)])  # of values that float64 can't be trusted to order
+    # Runs of neighbours that float64 can't be trusted to order; each is sorted by integers.
+    run = np.concatenate([[0], np.cumsum(apart)])
     ranks = np.empty(len(pairs), dtype=np.int64)
-    ranks[order] = chain * len(pairs)
-    for c in np.flatnonzero(np.bincount(chain) > 1):
+    ranks[order] = run * len(pairs)
+    for close in np.flatnonzero(np.bincount(run) > 1):
         last, step = None, 0
-        for pair, i in sorted(((_pair(pairs[i]), int(i)) for i in order[chain == c]), key=_by_cosine):
+        for pair, i in sorted(((_pair(pairs[i]), int(i)) for i in order[run == close]), key=_by_cosine):
             step += last is not None and _compare(last, pair) != 0
             ranks[i] += step
             last = pair
@@ -57,9 +69,8 @@ def _pair(row: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def _compare(a: tuple[int, int], b: tuple[int, int]) -> int:
-    """Negative where a's dot/sqrt(norm) is the larger, 0 where they are equal; Python's integers don't
-    overflow."""
-    left, right = a[0] * abs(a[0]) * b[1], b[0] * abs(b[0]) * a[1]
+    """Negative if a's dot / sqrt(norm) is the larger, 0 if they are equal."""
+    left, right = a[0] * abs(a[0]) * b[1], b[0] * abs(b[0]) * a[1]  # Python's integers don't overflow
     return (left < right) - (left > right)
 
 
