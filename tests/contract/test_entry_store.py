@@ -813,7 +813,7 @@ def test_risky_configurations_are_told(server: ValkeyServer) -> None:
     [
         ({"url": "http://:hush@host"}, "redis://HOST:PORT/DB"),
         ({"url": "redis://:hush@host:port/0"}, "redis://HOST:PORT/DB"),
-        ({"url": "redis://:hush@host/0?retry_on_timeout=1"}, "no options but db"),
+        ({"url": "redis://:hush@host/0?retry_on_timeout=1"}, "no option except db"),
         ({"url": "redis://:hush@host/0", "ca_file": "/x"}, "CA_FILE needs a URL that begins with rediss://"),
         (
             {"url": "rediss://:hush@host/0", "ca_file": "/no/such.pem"},

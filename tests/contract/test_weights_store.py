@@ -702,10 +702,10 @@ def test_a_checkpoint_that_is_saved_while_it_is_read_is_read_again(
 
     statistics = Statistics.decode.__func__  # type: ignore[attr-defined]
 
-    def unpack(cls: type[Statistics], gram: bytes, sums: Iterable[tuple[str, bytes]]) -> Statistics:
+    def decode(cls: type[Statistics], gram: bytes, sums: Iterable[tuple[str, bytes]]) -> Statistics:
         save()
         return statistics(cls, gram, list(sums)[1:])  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(Statistics, "unpack", classmethod(unpack))
+    monkeypatch.setattr(Statistics, "decode", classmethod(decode))
     with pytest.raises(TransientError, match="saved while it was read"):
         reader.load_checkpoint(DIMENSION)

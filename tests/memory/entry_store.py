@@ -180,7 +180,7 @@ class MemoryEntryStore:
             states = self.states()
             behind = {p for p, state in states.items() if state.watermark > positions.get(p, NOTHING)}
             batches: list[Batch] = []
-            for partition, most in self._shares.of(states, behind, max_batches).items():
+            for partition, most in self._shares.of_next_reply(states, behind, max_batches).items():
                 position = positions.get(partition, NOTHING)
                 following = self._after(partition, position)
                 end = states[partition].watermark

@@ -1,11 +1,10 @@
 """The numbers of what is stored, and what a program does with a number that it doesn't know.
 
-    STORE       the store as a whole: keys, states, and all that has no number of its own. It is in the
-    store's
+    STORE       the store as a whole: keys, states, and all that has no number of its own. It stands in the
                 meta as `format`, beside the numbers that a reader and a writer must speak
-    STREAM      an entry of a shard's stream, or what is left of one (field `format`; 1 if there is none)
-    BATCH       a batch in such an entry: its entries and vectors
-    DELETION    a deletion in such an entry, its targets included
+    STREAM      an item of a shard's stream, or what is left of one (field `format`; 1 if there is none)
+    BATCH       a batch in such an item: its entries and vectors
+    DELETION    a deletion in such an item, its targets included
     CHECKPOINT  the solver's checkpoint: header, grams and sums
     WEIGHTS     published weights
     AUDIT       the audit of a deletion

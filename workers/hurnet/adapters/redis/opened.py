@@ -57,6 +57,10 @@ class OpenedStore:
             return self._use(Meta.parse(raw, self.keys.meta))
         return self._meta
 
+    def must_exist(self) -> None:
+        """Raises `StoreError` if there is no store yet."""
+        _ = self.meta
+
     def recheck(self, raw: Any, partition: int | None = None) -> Meta:
         """Compare the meta with `raw`, which was just read from its key. Returns the meta as it is now.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
 
 from hurnet.adapters.redis.keys import starting_with
 from hurnet.adapters.redis.opened import STATE_FIELDS, OpenedStore
@@ -73,13 +74,13 @@ class ShardReader:
             return None
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float) -> Tail:
-        """See `EntryStore.tail`. Usually one round trip, in which new shards show too, to be read next time.
+        """See `EntryStore.tail`. Usually one round trip, which also shows new shards, to be read next time.
 
-        There is a second one if only other shards have something new than those whose turn it was.
+        There is a second one if those shards whose turn it was have nothing new, and others have.
         """
         if max_batches < 1:
             raise ValueError(f"max_batches must be at least 1, not {max_batches}")
-        _ = self._store.meta  # raises if there is no store
+        self._store.must_exist()
         block_s = min(block_s, self._store.connection.timeout_s / 2)
         shards = sorted(self._known_shards or self.states())
         if not shards:
@@ -97,7 +98,7 @@ class ShardReader:
         self, after: Mapping[int, int], behind: Set[int], max_batches: int, block_s: float
     ) -> tuple[dict[int, ShardState], list[Batch]]:
         """The states of all shards, and the batches of those whose turn it is."""
-        shares = self._shares.of(after, behind, max_batches)
+        shares = self._shares.of_next_reply(after, behind, max_batches)
         count = next(iter(shares.values()))  # the same for each
         chosen = {partition: after[partition] for partition in shares}
         states, items = self._pull(list(after), chosen, count, round(block_s * 1000) or None)
@@ -111,34 +112,39 @@ class ShardReader:
     def _pull(
         self, shards: Sequence[int], positions: Mapping[int, int], count: int, block_ms: int | None
     ) -> tuple[dict[int, ShardState], dict[int, StreamItems]]:
-        """The states of `shards`, and the items beyond `positions` of those that are in it.
-
-        All of it is one pipeline, whose order matters:
-        1. the states, so that what is read afterwards is at least what they promise,
-        2. the streams,
-        3. the redacted batches: one that moves here from its stream between 2 and 3 is seen in both, and
-           `merged` takes it once; in the other order it might be seen in neither.
-        """
-        pipe = self._client.pipeline(transaction=False)
-        pipe.get(self._keys.meta).smembers(self._keys.shards)
-        for partition in shards:
-            pipe.hmget(self._keys.shard(partition, "state"), STATE_FIELDS)
-        # XREAD gives what lies beyond an id, so the reader's own position names it.
-        streams = {self._keys.shard(p, "stream"): item_id(position) for p, position in positions.items()}
-        pipe.xread(streams, count=count, block=block_ms)
-        for partition, position in positions.items():
-            pipe.zrangebylex(self._keys.shard(partition, "redacted"), *ids_from(position + 2), 0, count)
-        raw_meta, members, *replies = pipe.execute()
+        """The states of `shards`, and of each shard in `positions` the first items beyond its position."""
+        raw_meta, members, *replies = self._asked(shards, positions, count, block_ms).execute()
         # A store that was emptied, or another one at its address, would have nothing new for ever.
         self._store.recheck(raw_meta)
         self._known_shards = frozenset(self._store.parse_partitions(members)).union(shards)
         states, (streamed, *redacted) = replies[: len(shards)], replies[len(shards) :]
         by_stream = dict(streamed)
         items = {
-            p: merged(by_stream.get(self._keys.shard(p, "stream").encode(), ()), left, count)
-            for p, left in zip(positions, redacted, strict=True)
+            p: merged(by_stream.get(self._keys.shard(p, "stream").encode(), ()), rest, count)
+            for p, rest in zip(positions, redacted, strict=True)
         }
         return {p: self._store.parse_state(p, s) for p, s in zip(shards, states, strict=True)}, items
+
+    def _asked(
+        self, shards: Sequence[int], positions: Mapping[int, int], count: int, block_ms: int | None
+    ) -> Any:
+        """The questions of `_pull` in one pipeline, in an order that matters:
+
+        1. the states, so that what is read afterwards is at least what they promise;
+        2. the streams;
+        3. the redacted batches: one that moves here from its stream between 2 and 3 is seen in both, and
+           `merged` takes it once. In the other order it might be seen in neither.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        pipe.get(self._keys.meta).smembers(self._keys.shards)
+        for partition in shards:
+            pipe.hmget(self._keys.shard(partition, "state"), STATE_FIELDS)
+        # XREAD gives what lies beyond an id: that of the last item which the reader has seen.
+        streams = {self._keys.shard(p, "stream"): item_id(position) for p, position in positions.items()}
+        pipe.xread(streams, count=count, block=block_ms)
+        for partition, position in positions.items():
+            pipe.zrangebylex(self._keys.shard(partition, "redacted"), *ids_from(position + 2), 0, count)
+        return pipe
 
 
 def _behind(positions: Mapping[int, int], ends: Mapping[int, int]) -> set[int]:
