@@ -35,6 +35,9 @@ class Place:
     xp: Any
     device: str
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Place:
+        return self  # a value that never changes; a module can't be copied
+
     @property
     def on_cpu(self) -> bool:
         """Whether numpy can work on the same memory."""
