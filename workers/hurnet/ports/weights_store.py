@@ -11,7 +11,7 @@ from hurnet.core.stored.batch import Deletion, ShardState
 
 if TYPE_CHECKING:
     from hurnet.core.solve.weights import Weights
-    from hurnet.core.statistics.statistics import Statistics  # needs torch, which few importers need
+    from hurnet.core.statistics.statistics import Statistics
 
 OnProgress = Callable[[], None]
 """Called after each step of a long piece of work."""

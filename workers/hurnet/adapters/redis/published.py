@@ -30,7 +30,8 @@ from hurnet.errors import Superseded
 from hurnet.ports import PublishedWeights
 
 if TYPE_CHECKING:
-    from hurnet.core.solve.weights import Certificate, Floats
+    from hurnet.core.arrays import Floats
+    from hurnet.core.solve.weights import Certificate
 
 _DIGEST: Final = "sha256"
 

@@ -1,4 +1,4 @@
-"""Kernels in C for what numpy and torch have no fast exact operation for.
+"""Kernels in C for what numpy has no fast exact operation for.
 
 They are optional: whoever uses one does without where it is missing. Together they are one shared library
 without any Python in it, compiled at installation where there is a C compiler (in a working tree by hand:

@@ -1,24 +1,27 @@
 """Kernel features: a Mercer kernel (eq. 7, 8) as inner products of vectors on the grid.
 
-Equation 7 as printed integrates a kernel of two times over embeddings, and its types don't match. Built: a
+Equation 7 as printed integrates a kernel of two times over embeddings, and its types don't match. Built is a
 kernel k of two embeddings, as a mean over random frequencies ω instead of equation 8's sum over
 eigenfunctions (Bochner's theorem; Rahimi & Recht 2007). With M of them drawn once, from a fixed seed,
 
     gaussian, laplace   φ(x) = (cos ω₁·x, ..., cos ω_M·x, sin ω₁·x, ..., sin ω_M·x)/√M
     arccosine           φ(x) = √(2/M) (max(0, ω₁·x), ..., max(0, ω_M·x))          (Cho & Saul 2009, order 1)
 
-and ⟨φ(x), φ(x')⟩ nears k(x, x') as 1/√M. So the closed form (eq. 3) over φ nears kernel ridge regression, at
-a size that rows don't change. On unit vectors, with width s and θ the angle between x and x', k is
+and ⟨φ(x), φ(x')⟩ nears k(x, x') with an error of about 1/√M. So the closed form (eq. 3) over φ nears kernel
+ridge regression, at a size that does not grow with the rows. On unit vectors, with width s and θ the angle
+between x and x', k is
 
     exp(-‖x - x'‖²/2s²),    exp(-‖x - x'‖/s),    (sin θ + (π - θ) cos θ)/π.
 
-Width: half of the mean squared distance, s² = E‖x - x'‖²/2 = 1 - ‖E x‖², which is 1, the default, where
-vectors have no direction in common. Taken of the data it would depend on the order in which they arrive.
+The width: half of the mean squared distance is s² = E‖x - x'‖²/2 = 1 - ‖E x‖². That is 1, the default, if the
+vectors have no direction in common. Taken from the data, it would depend on the order in which they arrive.
 
-φ(x) is made in integers, hence the same bytes in any batch and on any machine, as the statistics ask for.
-Frequencies are multiples of 2⁻¹⁶ (of turns, for a cosine) and at most 2²² long, grid rows at most 2¹⁵ steps;
-by Cauchy-Schwarz every partial sum of ω·x is then an integer of at most 2⁵³, which float64 holds. Its
-fraction of a turn, cut to 16 bits, is looked up in a table of cosines on the grid.
+φ(x) is made in integers, so it is the same bytes in any batch and on any machine, as the statistics require:
+
+    ω       whole multiples of 2⁻¹⁶, at most 2²² long (in turns, for a cosine)
+    x       whole multiples of 2⁻¹⁴, at most 2¹⁵ grid steps long
+    ω·x     every partial sum is at most 2¹⁶⁺²²⁺¹⁵ = 2⁵³ steps by Cauchy-Schwarz: exact in float64
+    cos     the fraction of a turn, cut to 16 bits, is looked up in a table of cosines on the grid
 """
 
 from __future__ import annotations
@@ -39,12 +42,13 @@ from hurnet.core.stored.batch import Vectors
 _SIZES: Final = r"(256|512|1024|2048|4096)"
 _WIDTH: Final = r"([1-9][0-9]?(\.[0-9]{1,3})?|0\.0{0,2}[1-9][0-9]{0,2})"
 PATTERN: Final = rf"^(none|arccosine:{_SIZES}|(gaussian|laplace):{_SIZES}(:{_WIDTH})?)$"
-"""What a setting may say: a kernel, the number of features, and, if it is not 1, the width."""
+"""What the setting may say: a kernel, the number of features, and the width if it is not 1."""
 
 _SEED: Final = 0x4875724E6574
 _UNIT: Final = 1 << 16
 """Steps in 1 of a frequency, and in one turn of the table of cosines."""
 _LONGEST: Final = float(_UNIT << 22)
+"""Length of the longest frequency, in steps."""
 _BLOCK_ROWS: Final = 1024
 
 Floats = NDArray[np.float64]
@@ -54,8 +58,8 @@ _Map = Callable[[Floats], Vectors]
 class KernelMap:
     """φ from grid rows (n, `dimension`) to grid rows (n, `size`), both int16. "none" leaves rows as they are.
 
-    `identity` names it with a digest of all that its results depend on: equal identities, equal bytes.
-    Raises ValueError for a `spec` that does not match `PATTERN`.
+    `identity` names the map, with a digest of all that its results depend on: maps of equal identity give
+    equal bytes. Raises ValueError for a `spec` that does not match `PATTERN`.
     """
 
     def __init__(self, spec: str, dimension: int) -> None:
@@ -78,13 +82,14 @@ class KernelMap:
         if self._frequencies is None:
             return rows
         mapped = np.empty((len(rows), self.size), np.int16)
-        for at in range(0, len(rows), _BLOCK_ROWS):
-            block = slice(at, at + _BLOCK_ROWS)
-            mapped[block] = self._finish(rows[block].astype(np.float64) @ self._frequencies)
+        for first in range(0, len(rows), _BLOCK_ROWS):
+            block = slice(first, first + _BLOCK_ROWS)
+            products = rows[block].astype(np.float64) @ self._frequencies  # (n, M): ω·x in steps
+            mapped[block] = self._finish(products)
         return mapped
 
     def _draw(self, kernel: str, width: float) -> None:
-        """Frequencies (dimension, M) in steps, from the kernel's spectrum, and what follows the product."""
+        """Draw frequencies (dimension, M) from the kernel's spectrum, and choose what follows the product."""
         draw = np.random.Generator(np.random.PCG64(_SEED))
         if kernel == "arccosine":
             self._frequencies = _in_steps(draw.standard_normal((self.dimension, self.size)))
@@ -104,7 +109,7 @@ class KernelMap:
 
 
 def _in_steps(frequencies: Floats) -> Floats:
-    """Columns (d, M) in whole steps; one longer than `_LONGEST`, whose cosine is noise, is shortened."""
+    """Frequencies (d, M) in whole steps. One longer than `_LONGEST`, whose cosine is noise, is shortened."""
     steps = frequencies * _UNIT
     lengths = np.sqrt(np.square(steps).sum(axis=0))
     whole: Floats = np.trunc(steps * np.minimum(1.0, _LONGEST / lengths))
@@ -112,15 +117,16 @@ def _in_steps(frequencies: Floats) -> Floats:
 
 
 class _Waves:
-    """Cosines and sines of angles in units of 2⁻³⁰ turns (n, M), as grid rows (n, 2M)."""
+    """From angles (n, M), in units of 2⁻³⁰ turns, to their cosines and sines as grid rows (n, 2M)."""
 
     def __init__(self, count: int) -> None:
         angles = np.arange(_UNIT) * (2 * math.pi / _UNIT)
         self.table: Vectors = np.rint(np.cos(angles) * (SCALE / math.sqrt(count))).astype(np.int16)
 
     def __call__(self, angles: Floats) -> Vectors:
-        steps = (angles.astype(np.int64) + SCALE // 2) // SCALE
-        places = np.concatenate([steps, steps - _UNIT // 4], axis=1) & (_UNIT - 1)  # sin a = cos(a - ¼ turn)
+        steps = (angles.astype(np.int64) + SCALE // 2) // SCALE  # (n, M), rounded to 2⁻¹⁶ turns
+        # sin a = cos(a - ¼ turn); the mask takes whole turns away, from negative angles too.
+        places = np.concatenate([steps, steps - _UNIT // 4], axis=1) & (_UNIT - 1)
         waves: Vectors = self.table[places]
         return waves
 
