@@ -37,7 +37,7 @@ _DIGEST: Final = "sha256"
 
 
 def encode_weights(weights: PublishedWeights) -> dict[str, bytes]:
-    """All but the context's name. Raises ValueError where a figure of the certificate is not finite."""
+    """The fields of the hash. Raises ValueError if a figure of the certificate is not finite."""
     fields = {
         "format": str(WEIGHTS).encode(),
         "version": str(weights.version).encode(),
@@ -50,10 +50,11 @@ def encode_weights(weights: PublishedWeights) -> dict[str, bytes]:
 
 
 def decode_weights(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeights:
-    """What `encode_weights` was given; fields and figures that this program doesn't know are left aside.
+    """What `encode_weights` was given. Fields and figures that this program doesn't know are ignored.
 
-    Raises `NewerFormat`, which is a ValueError, for weights that only newer programs can read; ValueError,
-    KeyError or TypeError for anything else that is none."""
+    Raises `NewerFormat` (a ValueError) if only a newer program can read the weights; ValueError, KeyError or
+    TypeError if they are damaged.
+    """
     from hurnet.core.solve.weights import Weights
 
     fields = {name.decode(): value for name, value in stored.items()}
@@ -71,7 +72,7 @@ def decode_weights(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeig
 
 
 def _certificate(raw: bytes) -> Certificate:
-    """Of the figures that this program knows; those without a default must be there, each of its type."""
+    """The figures that this program knows. Those without a default must be there, each of its type."""
     figures: Certificate = _reader().validate_json(raw, strict=True)
     if not all(math.isfinite(figure) for figure in asdict(figures).values() if isinstance(figure, float)):
         raise ValueError("a figure of the certificate is not finite")
@@ -100,7 +101,7 @@ def _digest(fields: Mapping[str, bytes]) -> bytes:
 
 
 def decode_number(raw: bytes | None) -> int:
-    """A version as it is stored; 0 where there is none, or what is there is no number."""
+    """A version or a time as it is stored; 0 if there is none, or what is stored is no number."""
     try:
         return max(0, int(raw or 0))
     except ValueError:
@@ -108,18 +109,22 @@ def decode_number(raw: bytes | None) -> int:
 
 
 def check_successor(weights: PublishedWeights, version: bytes | None, watermarks: bytes | None) -> None:
-    """Raise `Superseded` unless the weights can follow those stored. What is stored and can't be read is
-    followed by any: only the solver that holds the role comes here."""
-    back = [p for p, w in decode_watermarks(watermarks).items() if weights.watermarks.get(p, NOTHING) < w]
-    if weights.version != decode_number(version) + 1 or back:
+    """Raises `Superseded` unless the weights can follow the stored ones, whose fields are given.
+
+    Anything may follow a version or watermarks that can't be read: only the solver that holds the role comes
+    here, and it must be able to replace what is damaged.
+    """
+    seen, last = decode_watermarks(watermarks), decode_number(version)
+    behind = [p for p, watermark in seen.items() if weights.watermarks.get(p, NOTHING) < watermark]
+    if weights.version != last + 1 or behind:
         raise Superseded(
-            f"weights {weights.version} of context {weights.context!r} can't follow {decode_number(version)}"
-            + (f": they know less of shards {back}" if back else "")
+            f"weights {weights.version} of context {weights.context!r} can't follow {last}"
+            + (f": they know less of shards {behind}" if behind else "")
         )
 
 
 def decode_watermarks(stored: bytes | None) -> dict[int, int]:
-    """What weights have seen per shard; nothing where that is not readable."""
+    """The offsets that weights have seen, per shard; empty if that is not readable."""
     try:
         return {int(p): int(w) for p, w in json.loads(stored or b"{}").items()}
     except (ValueError, TypeError, AttributeError):
