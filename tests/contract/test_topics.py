@@ -43,9 +43,10 @@ def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: st
     with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
         admin.create_topics(
             {
-                settings.texts: {"num_partitions": 2},  # as brokers make them: a week
+                settings.texts: {"num_partitions": 2},  # the brokers' own default is a week
                 settings.answers: {"num_partitions": 2, "configs": {"retention.ms": "-1"}},
-            }
+            },
+            wait_for_metadata=True,
         )
     told = topic_warnings(settings, [settings.texts, settings.answers, settings.queries])
     assert "retention.ms=604800000: Kafka forgets texts" in told[0]

@@ -50,7 +50,7 @@ class MemoryEntryStore:
 
     def identity(self) -> EmbedderIdentity | None:
         with self._redis.changed:
-            self._check()
+            self._check_not_replaced()
             return self._opened() if self._redis.data.identity else None
 
     def log(self) -> LogIdentity | None:
@@ -59,17 +59,17 @@ class MemoryEntryStore:
     def bind(self, log: LogIdentity) -> LogIdentity:
         with self._redis.changed:
             self._opened()
-            self._check()
+            self._check_not_replaced()
             self._redis.data.log = self._redis.data.log or log
             return self._redis.data.log
 
     def states(self) -> Mapping[int, ShardState]:
         with self._redis.changed:
-            self._check()
+            self._check_not_replaced()
             return {partition: self.state(partition) for partition in sorted(self._redis.data.shards)}
 
     def state(self, partition: int) -> ShardState:
-        self._check()
+        self._check_not_replaced()
         shard = self._redis.data.shards.get(partition)
         if shard and self._epoch not in ("", shard.state.epoch):
             raise StoreReplaced(_REPLACED)
@@ -115,14 +115,14 @@ class MemoryEntryStore:
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         with self._redis.changed:
-            self._check()
+            self._check_not_replaced()
             names = self._redis.data.contexts
             for context in sorted(contexts - names)[: max(0, limit - len(names))]:
                 names.add(context)
             return contexts & names
 
     def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
-        self._check()
+        self._check_not_replaced()
         self._redis.data.progress.setdefault(group, {}).update(committed)
 
     def progress(self, group: str) -> Mapping[int, Committed]:
@@ -149,12 +149,6 @@ class MemoryEntryStore:
             working.attempts, working.noted_by = working.attempts + 1, owner
         return working.attempts
 
-    def _working(self, role: str, partition: int) -> Working:
-        with self._redis.changed:
-            self._opened()
-            self._check()
-            return self._redis.data.working.setdefault((role, partition), Working())
-
     def contexts(self) -> frozenset[str]:
         with self._redis.changed:
             used = (entry.context for s in self._redis.data.shards.values() for entry in s.entries())
@@ -176,10 +170,11 @@ class MemoryEntryStore:
             dimension = self._opened().dimension
             self._check_formats()
             self._redis.changed.wait_for(lambda: self._more(positions), block_s)
-            self._check()
+            self._check_not_replaced()
             states = self.states()
             behind = {p for p, state in states.items() if state.watermark > positions.get(p, NOTHING)}
             batches: list[Batch] = []
+            # A shard that fits ends with a batch without entries, which takes the reader to the watermark.
             for partition, most in self._shares.of_next_reply(states, behind, max_batches).items():
                 position = positions.get(partition, NOTHING)
                 following = self._after(partition, position)
@@ -200,6 +195,7 @@ class MemoryEntryStore:
         with self._redis.changed:
             wanted = frozenset(offsets)
             batches = self._after(partition, min(offsets, default=0) - 1)
+            # A list: the store may change before the caller has read it all.
             return iter([part for batch in batches if (part := batch.only(wanted)).entries])
 
     def erase(self, most: int, owner: str, stamp: str) -> int:
@@ -207,6 +203,7 @@ class MemoryEntryStore:
             self._check_formats(writing=True)
             if self._redis.data.owner != owner:
                 raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
+            # Whoever works on from another checkpoint has not taken the targets out of it yet.
             if not stamp or self._redis.data.checkpoint.stamp != stamp:
                 return 0
             remain, contexts = 0, set[str]()
@@ -229,15 +226,21 @@ class MemoryEntryStore:
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
 
-    def _check(self) -> None:
+    def _check_not_replaced(self) -> None:
         if self._epoch not in ("", self._redis.data.epoch):
             raise StoreReplaced(_REPLACED)
 
     def _shard(self, partition: int, state: ShardState) -> Shard:
         return self._redis.data.shards.setdefault(partition, Shard(partition, state))
 
+    def _working(self, role: str, partition: int) -> Working:
+        with self._redis.changed:
+            self._opened()
+            self._check_not_replaced()
+            return self._redis.data.working.setdefault((role, partition), Working())
+
     def _release(self, names: Set[str]) -> None:
-        """Give back the names of which no shard holds a row."""
+        """Give back those of the context names of which no shard holds a row."""
         shards = self._redis.data.shards.values()
         for name in names:
             if not any(shard.rows(name) for shard in shards):

@@ -1,4 +1,4 @@
-"""A broker, a store and all workers, of whom records are deleted; and what must be true afterwards."""
+"""Records are deleted while all workers run: the workers, and what must be true afterwards."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class World:
         return Solver(MemoryEntryStore(self.redis), *stores, Settings(solve=solve), Metrics())
 
     def take_in(self) -> None:
-        """An ingest and a solver do all there is to do."""
+        """Let an ingest and a solver do all that there is to do."""
         ingest = self.ingest()
         turn(ingest, 40)
         ingest.close()
@@ -159,7 +159,7 @@ class World:
 
 
 class Follower:
-    """A responder's memory."""
+    """What a responder holds in memory, kept up to date."""
 
     def __init__(self, redis: MemoryRedis) -> None:
         self.memory = LoadedContexts(DIMENSION)
@@ -179,15 +179,15 @@ def turn(worker: Ingest | Solver, times: int = 1) -> None:
 
 
 def never_saw(world: World) -> tuple[dict[str, Statistics], LoadedContexts]:
-    """Statistics and memory of what is left, from nothing."""
+    """Statistics and memory that are made from nothing, of what is left in the topic."""
     statistics: dict[str, Statistics] = {}
     memory = LoadedContexts(DIMENSION)
     for partition, entry in world.left():
         vectors = EMBEDDER.embed([entry.text])
         memory.append(Batch(partition, entry.offset, [entry], vectors))
         if entry.answer is not None:
-            mine = statistics.setdefault(entry.context, Statistics(DIMENSION))
-            mine.add(np.repeat(vectors, entry.copies, axis=0), [entry.answer] * entry.copies)
+            of_context = statistics.setdefault(entry.context, Statistics(DIMENSION))
+            of_context.add(np.repeat(vectors, entry.copies, axis=0), [entry.answer] * entry.copies)
     return statistics, memory
 
 
@@ -197,7 +197,7 @@ QUESTIONS = ("text number 3", "text", "number 11 again")
 def answers(
     memory: LoadedContexts, context: str, statistics: Statistics | None
 ) -> tuple[list[object], list[float]]:
-    """What of answers must be equal, and their scores, whose rounding depends on a row's place."""
+    """(what of the answers must be equal, their scores, whose last bits depend on a row's place)"""
     projection = solve(statistics, 0.1, "cpu").projection if statistics else None
     index = memory.index(context)
     exact: list[object] = [len(index)]
@@ -212,8 +212,8 @@ def answers(
 
 def assert_never_seen(world: World, *memories: LoadedContexts) -> None:
     statistics, clean = never_saw(world)
-    found = world.statistics()
-    assert {c: s.digest() for c, s in found.items()} == {c: s.digest() for c, s in statistics.items()}
+    held = world.statistics()
+    assert {c: s.digest() for c, s in held.items()} == {c: s.digest() for c, s in statistics.items()}
     assert world.redis.data.weights.keys() == statistics.keys()
     store = MemoryEntryStore(world.redis)
     batches = store.tail({}, 10_000).batches
