@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from hurnet.dead_letters import dead_letter
+from hurnet.embedding import Rejection
 from hurnet.errors import ConfigurationError, Stalled, TransientError, Undeliverable
 from hurnet.ports import Exchange, Outgoing
 from hurnet.responder.faults import Faults
@@ -19,7 +20,6 @@ from hurnet.responder.pending import MAX_CORRELATION_BYTES, Pending
 from hurnet.responder.replies import Reply
 from hurnet.settings.settings import KafkaSettings, ResponderSettings
 from hurnet.settings.types import is_topic, matches
-from hurnet_schemas.dead_letter import Reason
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ class Delivery:
             messages.append(dead_letter(self._kafka.dead_letters, WORKER, record, *pending.rejection))
         return messages
 
-    def _unfit_topic(self, topic: str | None) -> tuple[Reason, str] | None:
+    def _unfit_topic(self, topic: str | None) -> Rejection | None:
         if topic is None:
             return None
         if not self._may_be_named(topic):
@@ -126,7 +126,7 @@ class Delivery:
         return bool(topics & {self._kafka.answers, self._kafka.dead_letters})
 
     def _alive(self, pending: Pending) -> bool:
-        """Whether the brokers answer, about the query's own partition."""
+        """Whether the brokers are there: they are asked for the committed offset of the query's partition."""
         try:
             self._exchange.committed(frozenset({pending.record.partition}))
         except TransientError:
@@ -134,14 +134,14 @@ class Delivery:
         return True
 
     def _may_be_named(self, topic: str) -> bool:
-        """Whether a query may name `topic`: a legal name, as Kafka must not be asked for any other, and none
-        of our own topics, since an answer among the queries would be read as one."""
+        """Whether a query may name `topic` for its answer. It must be a legal name, since Kafka is asked for
+        it. It must be none of the topics that we read ourselves: there an answer would be taken for input."""
         inputs = {self._kafka.texts, self._kafka.queries, self._kafka.dead_letters}
         legal = is_topic(topic) and topic not in inputs and not topic.startswith("__")
         return legal and matches(self._allowed, topic)
 
 
-def _unfit_record(pending: Pending) -> tuple[Reason, str] | None:
+def _unfit_record(pending: Pending) -> Rejection | None:
     record = pending.record
     correlation = len(record.header("correlation-id") or b"")
     if correlation > MAX_CORRELATION_BYTES:

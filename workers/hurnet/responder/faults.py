@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from hurnet.embedding import Rejection
 from hurnet.errors import Stalled, Undeliverable
 from hurnet.responder.pending import Pending
-from hurnet_schemas.dead_letter import Reason
 
 STRIKES = 3
 """How many failures it takes to close a topic that may recover, or to halve a batch."""
@@ -29,7 +29,6 @@ MOST_REMEMBERED = 1_000
 
 K = TypeVar("K")
 V = TypeVar("V")
-Rejection = tuple[Reason, str]
 Place = tuple[int, int]
 """Partition and offset of a query."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hurnet.core.stored.batch import NOTHING
+from hurnet.embedding import Rejection
 from hurnet.ports import Record
 from hurnet_schemas import InvalidMessage, Query
 from hurnet_schemas.dead_letter import Reason
@@ -27,7 +28,7 @@ class Pending:
 
     record: Record
     query: Query | None
-    rejection: tuple[Reason, str] | None
+    rejection: Rejection | None
     received: float
     deadline: float
     in_vain: str | None = None

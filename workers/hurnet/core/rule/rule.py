@@ -125,13 +125,13 @@ def nearest(
     return index.search(vectors, NEIGHBOURS, predictions, exclude)
 
 
-def ranked(texts: Sequence[str], found: Sequence[Matches], index: ContextIndex) -> Iterator[Ranking]:
+def ranked(texts: Sequence[str], matches: Sequence[Matches], index: ContextIndex) -> Iterator[Ranking]:
     """The ranking of each query, given its text and its nearest entries.
 
     They come one by one: to compare the words of one query may take half a second, and a caller that has not
     that much time for each of them can stop."""
-    for text, matches in zip(texts, found, strict=True):
-        yield _rank(text, matches, index)
+    for text, text_matches in zip(texts, matches, strict=True):
+        yield _rank(text, text_matches, index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +206,8 @@ def _scores(
 
 
 def _words(text: str, matches: Matches, index: ContextIndex, candidate_of: Integers) -> Floats:
-    """Equation 1, (candidates,): the most that an entry of the candidate has; 0 if none was compared."""
+    """Equation 1, (candidates,): of the entries of each candidate, the one that is most alike. 0 if none of
+    them was compared."""
     compared = [index.text(row) for row in matches.rows[:COMPARED].tolist()]
     alike = similarities(text, compared)  # of the first ones that MOST_LETTERS allows
     words = np.zeros(candidate_of.max() + 1)
@@ -215,6 +216,6 @@ def _words(text: str, matches: Matches, index: ContextIndex, candidate_of: Integ
 
 
 def _clipped(scores: Floats) -> Floats:
-    """Least squares may predict a little less than 0 or more than 1."""
+    """`scores` cut to [0, 1]: least squares may predict a little less or more."""
     clipped: Floats = np.clip(scores, 0.0, 1.0)
     return clipped
