@@ -2,109 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator
 
 import pytest
-import redis
 
-from hurnet.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore, connect
-from hurnet.ports import EntryStore, LeaseStore, WeightsStore
-from hurnet.settings.settings import RedisSettings
-from tests.memory.entry_store import MemoryEntryStore
-from tests.memory.lease_store import MemoryLeaseStore
-from tests.memory.redis import Data, MemoryRedis
-from tests.memory.weights_store import MemoryWeightsStore
-
-
-class Stores(Protocol):
-    """A server, new clients of it with each call, and what can happen to it."""
-
-    def entry_store(self) -> EntryStore: ...
-
-    def weights(self) -> WeightsStore: ...
-
-    def leases(self) -> LeaseStore: ...
-
-    def snapshot(self) -> Any: ...
-
-    def restore(self, snapshot: Any) -> None: ...
-
-    def wipe(self) -> None: ...
-
-    def is_upgraded(self, min_reader: int, min_writer: int) -> None:
-        """A newer program wrote to the store: from now on a client must understand these formats."""
-
-
-class MemoryStores:
-    def __init__(self) -> None:
-        self.redis = MemoryRedis()
-
-    def entry_store(self) -> EntryStore:
-        return MemoryEntryStore(self.redis)
-
-    def weights(self) -> WeightsStore:
-        return MemoryWeightsStore(self.redis)
-
-    def leases(self) -> LeaseStore:
-        return MemoryLeaseStore(self.redis)
-
-    def snapshot(self) -> Data:
-        return copy.deepcopy(self.redis.data)
-
-    def restore(self, snapshot: Data) -> None:
-        self.redis.data = copy.deepcopy(snapshot)
-
-    def wipe(self) -> None:
-        self.redis.data = Data()
-
-    def is_upgraded(self, min_reader: int, min_writer: int) -> None:
-        self.redis.data.min_reader, self.redis.data.min_writer = min_reader, min_writer
-
-
-class RedisStores:
-    def __init__(self, url: str, prefix: str) -> None:
-        self.settings = RedisSettings(url=url, prefix=prefix)
-        self.client: Any = redis.Redis.from_url(url)
-        self.close: list[Callable[[], None]] = [self.client.close]
-
-    def entry_store(self) -> RedisEntryStore:
-        store = RedisEntryStore(connect(self.settings))
-        self.close.append(store.close)
-        return store
-
-    def weights(self) -> RedisWeightsStore:
-        connection = connect(self.settings)
-        self.close.append(connection.close)
-        return RedisWeightsStore(connection)
-
-    def leases(self) -> RedisLeaseStore:
-        connection = connect(self.settings)
-        self.close.append(connection.close)
-        return RedisLeaseStore(connection)
-
-    def held(self) -> list[bytes]:
-        return list(self.client.scan_iter(f"{self.settings.prefix}:*", count=1_000))
-
-    def snapshot(self) -> dict[bytes, Any]:
-        return {key: self.client.dump(key) for key in self.held()}
-
-    def restore(self, snapshot: dict[bytes, Any]) -> None:
-        self.wipe()
-        for key, value in snapshot.items():
-            self.client.restore(key, 0, value)
-
-    def wipe(self) -> None:
-        if keys := self.held():
-            self.client.delete(*keys)
-
-    def is_upgraded(self, min_reader: int, min_writer: int) -> None:
-        key = f"{self.settings.prefix}:meta"
-        fields = json.loads(self.client.get(key))
-        needs = {"format": 9, "min_reader": min_reader, "min_writer": min_writer, "added": "later"}
-        self.client.set(key, json.dumps({**fields, **needs}))
+from tests.contract.stores import MemoryStores, RedisStores, Stores
 
 
 @pytest.fixture

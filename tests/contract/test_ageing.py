@@ -16,7 +16,7 @@ from hurnet.responder.loaded_contexts import LoadedContexts
 from hurnet.settings.settings import Settings, SolveSettings
 from hurnet.solver import solver as solver_module
 from hurnet.solver.solver import Solver
-from tests.contract.conftest import Stores
+from tests.contract.stores import Stores
 
 EMBEDDER = HashedText(32)
 HOUR = 3_600

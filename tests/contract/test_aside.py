@@ -10,7 +10,7 @@ from hurnet.adapters.redis.entry_store import RedisEntryStore
 from hurnet.core.stored.batch import NOTHING, LogIdentity
 from hurnet.errors import StoreError, StoreReplaced
 from hurnet.ports import Appended, Committed
-from tests.contract.conftest import RedisStores
+from tests.contract.stores import RedisStores
 from tests.contract.test_entry_store import IDENTITY, LOG, ingest, made, opened
 
 NOW = LogIdentity("cluster", "anew")

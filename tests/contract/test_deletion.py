@@ -11,7 +11,7 @@ from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState, key_digest
 from hurnet.errors import StoreReplaced, Superseded, TransientError
 from hurnet.ports import Appended, Checkpoint, DeletionAudit, EntryStore, Refused
-from tests.contract.conftest import RedisStores, Stores
+from tests.contract.stores import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
 

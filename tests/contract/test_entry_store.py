@@ -42,7 +42,7 @@ from hurnet.errors import (
 from hurnet.local import ValkeyServer
 from hurnet.ports import Appended, Committed, EntryStore, Refused
 from hurnet.settings.settings import RedisSettings
-from tests.contract.conftest import RedisStores, Stores
+from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 4
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, DIMENSION)

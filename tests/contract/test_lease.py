@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from hurnet.solver.leading import Leading
-from tests.contract.conftest import RedisStores, Stores
+from tests.contract.stores import RedisStores, Stores
 
 
 def test_the_first_holds_until_it_lets_go(stores: Stores) -> None:

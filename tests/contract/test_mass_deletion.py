@@ -18,7 +18,7 @@ from hurnet.core.stored.batch import (
     key_digest,
 )
 from hurnet.ports import Appended, Checkpoint, EntryStore, Holding, Refused, Unfinished
-from tests.contract.conftest import RedisStores, Stores
+from tests.contract.stores import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
 KEY = key_digest(b"k")

@@ -20,7 +20,7 @@ from hurnet.responder.responder import Responder
 from hurnet.settings.settings import KafkaSettings, ResponderSettings, Settings
 from hurnet_schemas import Answer, Query
 from tests.cluster import KafkaCluster
-from tests.contract.test_kafka_faults import read_all
+from tests.contract.echo import read_all
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.stand_ins import password_broker

@@ -27,7 +27,7 @@ from hurnet.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, Sh
 from hurnet.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
 from hurnet.ports import Checkpoint, DeletionAudit, PublishedWeights, WeightsStore
 from hurnet.terminal.system_status import Status, read_store
-from tests.contract.conftest import RedisStores, Stores
+from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 5
 
