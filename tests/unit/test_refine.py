@@ -9,20 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hurnet.core.arrays import Place, place_of
 from hurnet.core.grid import SCALE
+from hurnet.core.solve.inverse import by_eigh
+from hurnet.core.solve.problem import problem_of
 from hurnet.core.solve.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
-from hurnet.core.solve.solve import solve, solve_weights
+from hurnet.core.solve.solve import certified, solve, solve_weights
 from hurnet.core.solve.weights import MAX_RIDGE
 from hurnet.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 Rationals = list[list[Fraction]]
-PLACES = [place_of("cpu"), Place(np, "cpu")]
+PLACES = [place_of("cpu"), Place(np, "cpu"), Place(torch, "cpu:0")]
+"""The last takes the way of a GPU, as nothing but "cpu" is on the host; what it computes on is the CPU."""
 
 pytestmark = pytest.mark.usefixtures("each_library")
 
@@ -253,3 +257,17 @@ def test_answers_that_are_not_there_and_statistics_without_pairs_are_refused() -
         solve_weights(Statistics(3), [], 0.1, "cpu")
     with pytest.raises(ValueError, match="ridge"):
         solve_weights(learned(*ill_conditioned(1e2)), ["a0"], -1.0, "cpu")
+
+
+def test_what_is_refined_is_the_same_by_each_library() -> None:
+    statistics = learned(*ill_conditioned(1e4))
+    results = []
+    for place in PLACES:
+        problem = problem_of(statistics, place)
+        weights = certified(problem, 0.0, by_eigh(problem, 0.0))
+        assert weights.certificate.refinement_steps
+        assert weights.certificate.residual_exact
+        results.append(weights)
+    for other in results[1:]:
+        assert apart(other.projection, results[0].projection) < 1e-15
+        assert other.certificate.residual == pytest.approx(results[0].certificate.residual, rel=1e-15)

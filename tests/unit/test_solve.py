@@ -19,7 +19,7 @@ from hurnet.adapters.redis import published
 from hurnet.core.arrays import Place, installed_torch
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.paper.gcv import solve_by_gcv, solve_with
-from hurnet.core.solve.inverse import by_eigh
+from hurnet.core.solve.inverse import by_cholesky, by_eigh
 from hurnet.core.solve.problem import problem_of
 from hurnet.core.solve.solve import certified, solve, solve_weights
 from hurnet.core.solve.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
@@ -392,14 +392,17 @@ def test_numpy_inverts_by_cholesky_as_torch_does(size: int) -> None:
 
 
 def test_numpy_and_torch_give_the_same_weights_within_1e_10() -> None:
+    ridge = 0.125
     statistics = task(2000, 64, 20, 10).statistics
     weights = []
-    for place in (Place(np, "cpu"), Place(torch, "cpu")):
+    for place in (Place(np, "cpu"), Place(torch, "cpu"), Place(torch, "cpu:0")):  # the last as on a GPU
         problem = problem_of(statistics, place)
-        weights.append(certified(problem, 0.125, by_eigh(problem, 0.125)))
-    one, other = weights
-    assert apart(one.projection, other.projection) < 1e-10
-    assert one.certificate.residual == pytest.approx(other.certificate.residual, rel=1e-10)
+        by_factor = by_cholesky(problem, ridge, 1e6)
+        assert by_factor is not None
+        weights += [certified(problem, ridge, inverse) for inverse in (by_factor, by_eigh(problem, ridge))]
+    for other in weights[1:]:
+        assert apart(other.projection, weights[0].projection) < 1e-10
+        assert other.certificate.residual == pytest.approx(weights[0].certificate.residual, rel=1e-10)
 
 
 GOOD = solve(task(50, 4, 3).statistics, device="cpu")

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import installed_torch, place_of
+from hurnet.core.arrays import Place, installed_torch, place_of
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.native import disabled
 from hurnet.core.statistics import answer_sums
 from hurnet.core.statistics import statistics as module
 from hurnet.core.statistics.codec import GRAM_HEADER, SUM_HEADER
-from hurnet.core.statistics.gram import MAX_ROWS
+from hurnet.core.statistics.gram import MAX_ROWS, paths
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import MAX_COPIES
 
@@ -536,11 +536,24 @@ def test_float64_is_not_asked_of_mps() -> None:
 
 @pytest.mark.parametrize("device", ["auto", "mps", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_every_device_gives_the_same_bytes(device: str) -> None:
-    if device == "cuda" and installed_torch() is None:
+    if device.startswith("cuda") and installed_torch() is None:
         pytest.skip("a GPU needs torch")
     rows, labels = snapped(5000, 33), [str(i % 11) for i in range(5000)]
     here, there = Statistics(33), Statistics(33, device)
     for statistics in (here, there):
         statistics.add(rows, labels)
+    assert there.digest() == here.digest()
+    assert np.array_equal(there.cross_gram(), here.cross_gram())
+
+
+@pytest.mark.usefixtures("exact_int8")
+def test_the_way_of_a_gpu_gives_the_same_bytes() -> None:
+    """On the CPU, by what nothing but "cpu" takes."""
+    rows, labels = snapped(3000, 33), [str(i % 11) for i in range(3000)]
+    here, there = Statistics(33), Statistics(33)
+    there._place = Place(torch, "cpu:0")
+    for statistics in (here, there):
+        statistics.add(rows, labels)
+    assert {"cuda float64", "cuda int8"} <= paths(there._place).keys()
     assert there.digest() == here.digest()
     assert np.array_equal(there.cross_gram(), here.cross_gram())
