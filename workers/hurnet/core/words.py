@@ -29,29 +29,34 @@ MOST_ORDERED = 1_024
 """Characters of a text up to which pairs of letters are words, too. Longer texts have pairs enough to match
 any, and comparing them would cost their square."""
 
-# Blocks of Unicode whose scripts have no spaces: Thai to Khmer, kana, bopomofo, Chinese characters, Yi, ...
+# Insides of character classes. Scripts without spaces: Thai, Lao, Burmese, Khmer, kana, bopomofo, Chinese
+# characters, Yi, Javanese, Tangut and others.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007\u3040-\u30ff\u3100-\u312f"
     "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua980-\ua9ff\uaa60-\uaadf\uf900-\ufaff"
     "\U00017000-\U00018cff\U0001b000-\U0001b2ff\U00020000-\U000323af"
 )
 _MARKS = class_of("Mn", "Mc", "Me")
+# Signs that make another word of one: currencies, and those of C++, C#, R&D, m² and the like.
 _SIGNS = "".join(re.escape(sign) for sign in "#@&§^") + class_of("Sc") + "+<=>±×÷"
-_MODIFIERS = "\U0001f3fb-\U0001f3ff"
-_PICTURE = f"[{PICTURES}][{_MODIFIERS}]?"
+_SKIN_COLOURS = "\U0001f3fb-\U0001f3ff"
+_PICTURE = f"[{PICTURES}][{_SKIN_COLOURS}]?"
 _PIECE = re.compile(
-    "[\U0001f1e6-\U0001f1ff]{2}"  # a flag by its country, and by its region
-    "|\U0001f3f4[\U000e0020-\U000e007f]{1,16}"
-    f"|{_PICTURE}(?:\u200d{_PICTURE}){{0,15}}"
-    f"|(?:[{_UNSPACED}][{_MARKS}]*)+"
-    rf"|(?:(?<!\w)[-\u2013](?=\d))?(?:[^\W{_UNSPACED}]|[{_MARKS}{_SIGNS}])+"
+    "[\U0001f1e6-\U0001f1ff]{2}"  # the flag of a country
+    "|\U0001f3f4[\U000e0020-\U000e007f]{1,16}"  # the flag of a region
+    f"|{_PICTURE}(?:\u200d{_PICTURE}){{0,15}}"  # a picture, or several that are joined into one
+    f"|(?:[{_UNSPACED}][{_MARKS}]*)+"  # a run of a script without spaces
+    rf"|(?:(?<!\w)[-\u2013](?=\d))?(?:[^\W{_UNSPACED}]|[{_MARKS}{_SIGNS}])+"  # a word: also -5, not 4-5
 )
+# The last of these alone, for ASCII.
 _ASCII_WORD = re.compile(r"(?:(?<!\w)-(?=\d))?[\w#@&^$+<=>]+")
 _MARK = re.compile(f"[{_MARKS}]")
+# At most eight marks belong to a letter, so that no letter grows without bound.
 _LETTER = re.compile(f"[^{_MARKS}][{_MARKS}]{{0,8}}|[{_MARKS}]{{1,8}}", re.DOTALL)
 _LEADING = re.compile(f"[-\u2013{_SIGNS}]+")
 _A_PICTURE = re.compile(f"[{PICTURES}\U0001f1e6-\U0001f1ff]")
 _A_RUN = re.compile(f"[{_UNSPACED}]")
+# Latin, Greek, Coptic and Cyrillic: there a mark on a letter is an accent.
 _ALPHABETS = re.compile("[\u0000-\u052f\u1e00-\u1fff\u2c60-\u2c7f\ua640-\ua69f\ua720-\ua7ff]")
 NUKTA = 7
 """The combining class of the dot below in Indic scripts, which writers leave out as they do accents."""
