@@ -91,7 +91,7 @@ class UniversalSentenceEncoder:
 
     def _embedding(self, flat: NDArray[np.int64]) -> Array:
         """Token embeddings (tokens, 512), dequantised from the package's 6-bit table."""
-        chunk = flat % len(self._scale)
+        chunk = flat % len(self._scale)  # tokens of one remainder share a scale and a lowest value
         return _fixed(self._model.table[flat] * self._scale[chunk, None] + self._low[chunk, None])
 
     def _convolve(self, tokens: Array, windows: NDArray[np.int64]) -> Array:
@@ -105,9 +105,7 @@ class UniversalSentenceEncoder:
             x = hidden[:, i * _BRANCH : (i + 1) * _BRANCH]
             columns = windows[:, 2 - left : 2 - left + order]
             for w, b in ((self._first[i], m.b1[i]), (self._second[i], m.b2[i])):
-                padded = np.vstack(
-                    [x, np.zeros((1, _BRANCH))]
-                )  # the last row stands for places outside a text
+                padded = np.vstack([x, np.zeros((1, _BRANCH))])  # the last row: places outside a text
                 spans = padded[columns].reshape(len(x), order * _BRANCH)
                 x = _fixed(np.maximum(spans @ w + b, 0.0)) + x
             parts.append(x)
