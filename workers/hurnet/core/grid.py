@@ -1,8 +1,15 @@
-"""The grid every vector of the context lives on: int16 coordinates in units of 2**-14.
+"""The grid that every vector lives on: int16 coordinates in units of 2**-14.
 
-Products of grid integers are exact in float64 and int64, so sums do not depend on their order and a score
+    0.6, 0.8        9830, 13107         a unit vector, and the same on the grid
+
+Products of grid integers are exact in float64 and int64. So sums do not depend on their order, and a score
 that decides an answer can be recomputed exactly on any machine (equation 2 of the paper, cosine, on
-integers)."""
+integers).
+
+Vectors are checked at the doors, and whoever takes them from there relies on it: `snap` makes them
+(embedders), `stored.codec` checks what comes out of a store, `ContextIndex` what is appended and asked,
+`statistics` what is learned. The kernels' sums would overflow for a vector off the grid.
+"""
 
 from typing import Any
 
@@ -13,12 +20,13 @@ SCALE = 1 << 14
 """Grid steps in one unit: a unit vector's coordinates lie in [-SCALE, SCALE]."""
 
 _SMALL = 1e-140
+"""A norm from here to its inverse has a square that float64 holds."""
 
 
 def snap(vectors: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
-    """Scale rows (n, d) to unit length and round them to the grid; a row of zeros stays zero.
+    """Rows (n, d) scaled to unit length and rounded to the grid; a row of zeros stays zero.
 
-    Raises ValueError where a coordinate is NaN or infinite.
+    Raises ValueError for a coordinate that is NaN or infinite.
     """
     rows = np.asarray(vectors, dtype=np.float64)
     if not np.isfinite(rows).all():
@@ -26,7 +34,8 @@ def snap(vectors: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
     extreme = ((norms < _SMALL) | (norms > 1 / _SMALL)).ravel()
-    if extreme.any():  # their squares left float64's range: scale those rows by their peaks first
+    if extreme.any():
+        # The squares of these rows left float64's range: scale them by their largest component first.
         peaks = np.abs(rows[extreme]).max(axis=1, keepdims=True, initial=0.0)
         rows = rows.copy()
         rows[extreme] /= np.where(peaks > 0, peaks, 1.0)
@@ -37,7 +46,7 @@ def snap(vectors: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
 
 
 def zero_rows(vectors: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Which rows (n, d) have no direction: a cosine with them is undefined, so they become dead letters."""
+    """Which rows (n, d) are all zeros: they have no direction, and no cosine with them is defined."""
     zero: NDArray[np.bool_] = ~np.any(vectors, axis=1)
     return zero
 

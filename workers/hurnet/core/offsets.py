@@ -1,9 +1,14 @@
-"""Which records of a partition are done, where they are not done in their order.
+"""Which records of a partition are done, if they are not done in their order.
 
-Kafka commits one offset per partition, and a string beside it. The offset is the lowest that is not done; the
-string says which of the following ones are: all before an end, except those that are named. It holds the
-committed offset itself too: a tool that moves offsets about and keeps the string is noticed, and so is any
-other string that is not ours.
+Kafka commits one offset per partition, and a string beside it, here called a note. The offset is the lowest
+that is not done. The note says which of those behind it are done: all before an end, except those it names.
+
+    records       5      6      7      8      9
+                  done   open   done   open   not read yet
+    committed     offset 6, note: 6 and 8 are open, the end is 9
+
+The note repeats the committed offset, so that one is noticed that does not belong to its offset: a tool that
+moves offsets may keep the note.
 """
 
 from __future__ import annotations
@@ -16,15 +21,15 @@ from dataclasses import dataclass
 MAX_NOTE = 4_096
 """Characters that a broker takes beside an offset (offset.metadata.max.bytes)."""
 MAX_DIGITS = 19
-"""Of an offset: Kafka's largest is 2^63 - 1."""
+"""The digits of Kafka's largest offset, 2^63 - 1."""
 _MARK = "hurnet1"
 _MAX_VARINT = 9  # bytes: 63 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """All before `end` is done, except the ascending offsets `open`. `log` names the topic that this is true
-    of, by its UUID; empty if it is not known."""
+    """All records before `end` are done, except those at the ascending offsets `open`. `log` is the UUID of
+    the topic of which this is true; empty if it is not known."""
 
     end: int
     open: tuple[int, ...] = ()
@@ -32,7 +37,7 @@ class Done:
 
     @property
     def next(self) -> int:
-        """The lowest offset that is not done: the one to commit."""
+        """The lowest offset that is not done, which is the one to commit."""
         return self.open[0] if self.open else self.end
 
     def covers(self, offset: int) -> bool:
@@ -40,15 +45,15 @@ class Done:
         return offset < self.end and offset not in self.open
 
     def until(self, end: int) -> Done:
-        """Of a log that is cut off at `end`."""
+        """What of this is true of a log that has been cut off at `end`."""
         return Done(min(self.end, end), tuple(offset for offset in self.open if offset < end), self.log)
 
     def since(self, first: int) -> Done:
-        """Of a log that begins at `first`."""
+        """What of this is true of a log that begins at `first` by now: all before it is done."""
         return Done(max(self.end, first), tuple(offset for offset in self.open if offset >= first), self.log)
 
     def note(self) -> str:
-        """What to commit beside `next`; empty if there is nothing to say."""
+        """The note to commit beside `next`; empty if there is nothing to say."""
         if not self.open:
             return f"{_MARK} {self.log}" if self.log else ""
         steps = [b - a for a, b in zip(self.open, (*self.open[1:], self.end), strict=True)]
@@ -57,7 +62,8 @@ class Done:
 
 
 def read(offset: int, note: str | None) -> Done:
-    """What a committed `offset` and the string beside it say. Raises ValueError if the string is not ours."""
+    """What a committed `offset` and the note beside it say. Raises ValueError for a note that no responder
+    wrote, that is damaged, or that belongs to another offset."""
     if not note:
         return Done(offset)
     mark, _, rest = note.partition(" ")
@@ -86,6 +92,7 @@ def _numbers(packed: str) -> list[int]:
 
 
 def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; all bytes but the last have the highest bit set."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -109,6 +116,6 @@ def _varints(raw: bytes) -> Iterator[int]:
 
 
 def is_number(text: str) -> bool:
-    """Whether `text` may be a partition or an offset. Python itself takes the digits of any script, and
-    raises ValueError beyond 4,300 of them."""
+    """Whether `text` may be a partition or an offset. `int` is no test: it takes the digits of any script,
+    and raises ValueError for more than 4,300 of them."""
     return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS

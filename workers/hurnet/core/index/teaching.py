@@ -91,8 +91,7 @@ class Teaching:
         self.answers.release(answer, text)
 
     def moved(self, first: int, end: int, old: Integers, new: Integers) -> None:
-        """Of the rows `first` to `end`, those that were `old` (n,) are now `new` (n,); the others are
-        gone."""
+        """Of rows `first` to `end`, those that were `old` (n,) are now `new` (n,); the others are gone."""
         self._links.move(first, end, old, new)
 
     def predicted(self, prediction: Doubles, answers: Integers, without: int | None) -> Doubles:

@@ -1,9 +1,13 @@
-"""Kernels in C for what numpy has no fast exact operation for.
+"""Kernels in C for which numpy has no operation that is both fast and exact.
 
-They are optional: whoever uses one does without where it is missing. Together they are one shared library
-without any Python in it, compiled at installation where there is a C compiler (in a working tree by hand:
-`python -m hurnet.core.native.build`). One binary serves every CPU of an architecture: a kernel that needs
-more than the baseline is compiled for that alone, and called where `features()` has it.
+    planes.c, dots.c, scan.c     the search (search.py here)
+    syrk.c                       sums of products of rows (syrk.py here)
+    scn.c                        equation 1 between texts (rule/encoded_words.py)
+
+They are optional: whoever uses one does without it if it is missing. Together they are one shared library
+with no Python in it, compiled when the package is installed if there is a C compiler (in a working tree by
+hand: `python -m hurnet.core.native.build`). One binary serves every CPU of an architecture: a kernel that
+needs more than the baseline is compiled for that alone, and called only if `features()` has it.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ class CpuFeature(IntFlag):
 
 
 def library() -> ctypes.CDLL | None:
-    """The kernels, or None where they were not built, not from the sources that are here, or don't load.
+    """The kernels, or None if they were not built, were built from other sources than these, or don't load.
 
     A call gives up the GIL. Whoever uses a function sets its `argtypes` and `restype`.
     """
@@ -49,7 +53,7 @@ def features() -> CpuFeature:
 
 
 def cores() -> int:
-    """That this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -61,7 +65,7 @@ def threads_max() -> int:
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """As if there were no library: for the tests of what is done without."""
+    """A block in which there seems to be no library: for the tests of what is done without."""
     token = _enabled.set(False)
     try:
         yield
@@ -75,7 +79,8 @@ def sources(folder: Path) -> list[Path]:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 (hex) of the sources, which a library carries: one from other sources is not used."""
+    """SHA-256 (hex) of the sources. A library carries that of its own, and is not used if it differs from
+    this."""
     state = hashlib.sha256()
     for source in sources(folder):
         state.update(hashlib.sha256(source.read_bytes()).digest())

@@ -18,7 +18,8 @@ TIMEOUT_S: Final = 300
 
 
 def build(folder: Path = LIBRARY.parent) -> str | None:
-    """Compile `folder`'s kernels into its kernels.so; None when done, else why not, in a line.
+    """Compile the kernels in `folder` into its kernels.so; returns None if that was done, else one line that
+    says why not.
 
     Never raises for what a machine may lack: a compiler, a folder that can be written to.
     """
@@ -39,7 +40,7 @@ def build(folder: Path = LIBRARY.parent) -> str | None:
 
 
 def main() -> None:
-    """`python -m hurnet.core.native.build`: ends with 1 where nothing was built."""
+    """`python -m hurnet.core.native.build`: ends with 1 if nothing was built."""
     if failed := build():
         sys.exit(f"no native kernels: {failed}")
     print(f"built {LIBRARY}")

@@ -1,9 +1,13 @@
 /* The upper triangle of G += XᵀX for int16 rows, exactly: int32 dot products of pairs of rows, added to int64.
 
-   Packed rows: panels of 16 columns, [panel][pair of rows][column][2] int16; what d or the rows lack is zero. One
-   instruction then multiplies a pair of rows of 16 columns (8 with AVX2) by a pair of rows of one column. Its int32
-   sums wrap, so they are right modulo 2³², and right as they stand where the sum they end with fits; that
-   hurnet_certified_rows sees to. */
+   Two rows are interleaved, so that one instruction multiplies both and adds the two products up:
+
+       row 0     a0 a1 a2 ...                       a0 b0 | a1 b1 | a2 b2 | ...
+       row 1     b0 b1 b2 ...       packed as       times  a1 b1 (one column)  gives  a0 a1 + b0 b1 | a1 a1 + b1 b1 | ...
+
+   Packed rows are [panel of 16 columns][pair of rows][column][2] int16; what d or the rows lack is zero. An instruction
+   takes a pair of rows of 16 columns (8 with AVX2) by a pair of rows of one column. Its int32 sums wrap around: they are
+   right modulo 2³², and so right as they stand if the sum they end with fits, for which hurnet_certified_rows cares. */
 
 #if defined(__x86_64__)
 
@@ -22,7 +26,7 @@ typedef void tile_function(const int32_t *left, const int32_t *right, int64_t pa
 
 static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* How many leading rows of x (rows, d) have all column sums of squares below 2³¹. Over those
+/* How many leading rows of x (rows, d) have all column sums of squares below 2³¹. Over these
    |Σ x_i·x_j| ≤ √(Σx_i²)·√(Σx_j²) < 2³¹ (Cauchy–Schwarz). `squares` is room for d of them. A square is at most 2³⁰: a
    sum that was below 2³¹ doesn't wrap before it is seen, and one row always passes. */
 AVX2 int64_t hurnet_certified_rows(const int16_t *x, int64_t rows, int64_t d, uint32_t *squares)
@@ -40,6 +44,7 @@ AVX2 int64_t hurnet_certified_rows(const int16_t *x, int64_t rows, int64_t d, ui
     return rows;
 }
 
+/* 16 columns of two rows: a0 b0 a1 b1 ... */
 AVX2 INLINE void interleave(const int16_t *even, const int16_t *odd, int16_t *packed)
 {
     __m256i a = _mm256_loadu_si256((const __m256i *)even), b = _mm256_loadu_si256((const __m256i *)odd);
@@ -48,7 +53,7 @@ AVX2 INLINE void interleave(const int16_t *even, const int16_t *odd, int16_t *pa
     _mm256_store_si256((__m256i *)packed + 1, _mm256_permute2x128_si256(low, high, 0x31));
 }
 
-/* Where columns are lacking, or the odd row. */
+/* The same at the edge, if columns are lacking or the second row. */
 AVX2 static void interleave_edge(const int16_t *even, const int16_t *odd, int64_t width, int16_t *packed)
 {
     int16_t padded[2][PANEL] = {{0}};

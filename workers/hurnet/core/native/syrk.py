@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from hurnet.core.native import library, threads_max
 
 PANEL: Final = 16
-"""Columns a panel of packed rows has (syrk.c)."""
+"""The columns of a panel of packed rows (syrk.c)."""
 FLUSH_ROWS: Final = 2048
-"""Rows summed in int32 at most before they go to int64: beyond it packed rows leave the caches."""
+"""The most rows that are summed in int32 before they go to int64. More packed rows would leave the caches."""
 THREAD_PRODUCTS: Final = 1 << 25
-"""Products of two components, below which a second thread costs more than it brings."""
+"""Products of two components below which a second thread costs more than it saves."""
 
 Kernel = Literal["vnni", "avx2"]
 
@@ -40,18 +40,18 @@ def add_syrk(rows: NDArray[np.int16], gram: NDArray[np.int64], kernel: Kernel) -
 
 
 def certified_rows(rows: NDArray[np.int16], squares: NDArray[np.uint32]) -> int:
-    """How many leading rows, 1 at least, int32 holds all of XᵀX of; `squares` (d,) is for its own use."""
+    """How many leading rows, at least 1, have an XᵀX that int32 holds. `squares` (d,) is for its own use."""
     count: int = _functions().hurnet_certified_rows(rows.ctypes.data, *rows.shape, squares.ctypes.data)
     return count
 
 
 def pack_pairs(rows: NDArray[np.int16], packed: NDArray[np.int16]) -> None:
-    """Lay out `rows` as the kernels want them."""
+    """Lay rows (n, d) out as the kernels want them, into `packed`."""
     _functions().hurnet_pack_pairs(rows.ctypes.data, *rows.shape, packed.ctypes.data)
 
 
 def multiply(packed: NDArray[np.int16], count: int, gram: NDArray[np.int64], kernel: Kernel) -> None:
-    """Add XᵀX of `count` packed rows, which int32 must hold."""
+    """Add XᵀX of `count` packed rows to `gram` (d, d); int32 must hold it (`certified_rows`)."""
     function = getattr(_functions(), f"hurnet_syrk_{kernel}")
     dimension = len(gram)
 
@@ -67,7 +67,7 @@ def multiply(packed: NDArray[np.int16], count: int, gram: NDArray[np.int64], ker
 
 
 def _shares(panels: int, threads: int) -> Iterator[tuple[int, int]]:
-    """Ranges of panels, even where they begin, of about equal parts of the triangle."""
+    """Ranges of panels, each beginning at an even one, that hold about equal parts of the triangle."""
     first = 0
     for thread in range(1, threads + 1):
         end = min(panels, 2 * math.ceil(panels / 2 * math.sqrt(thread / threads)))

@@ -108,8 +108,7 @@ class Blocks:
         return values if name == "teaches" else values.astype(np.int64)
 
     def gather(self, array_of: Callable[[Block], NDArray[Any]], rows: Integers) -> NDArray[Any]:
-        """What stands for these rows (n,), in any order, in an array (slots, ...) of their blocks: (n,
-        ...)."""
+        """What stands for rows (n,), in any order, in an array (slots, ...) of their blocks: (n, ...)."""
         numbers, slots = np.divmod(rows, BLOCK_ROWS)
         homes = set(numbers.tolist())  # faster than np.unique for the few hundred rows of a search
         like = array_of(self._given_up)

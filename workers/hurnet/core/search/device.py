@@ -10,13 +10,12 @@ float32. They lie in chunks that never move, under the same row numbers as in `b
 A search multiplies all queries by a part of a chunk at once, PRODUCTS numbers at most, so that what it takes
 beside the rows stays below 1 GB however many rows there are.
 
-Why the results are the same as on the host: the only product of matrices is of int8 in int32, below 2**28
-and exact, so TF32, which is for products of float32, plays no part. The rest is the conversion to float32
-and products, sums and comparisons of single numbers. Each is an operation of its own, rounded once to
-nearest, on CUDA as in numpy; a compiler that fused a product with a sum would round less often. E, r + v,
-E + (r + v) and E - (r + v) are rounded no more often than the proof in `bounds` allows. The host decides
-among the survivors in integers: E may differ within the bound from one device or library to another, and the
-results do not.
+Why the results are the same as on the host: the only product of matrices is of int8 in int32, below 2**28 and
+exact, so TF32, which is for products of float32, plays no part. The rest is the conversion to float32 and
+products, sums and comparisons of single numbers. Each is an operation of its own, rounded once to nearest, on
+CUDA as in numpy; a compiler that fused a product with a sum would round less often. E, r + v, E + (r + v) and
+E - (r + v) are rounded no more often than the proof in `bounds` allows. The host decides among the survivors
+in integers: E may differ within the bound from one device or library to another, and the results do not.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@
 2. The few survivors are compared in integers (`order`), which is what decides.
 
 Three ways lead to the same rows. With the kernels, one call in C does both steps. With a device, its pass
-names the survivors and this process decides. Without either, a library multiplies (`int8`) and numpy does
-the rest, more slowly.
+names the survivors and this process decides. Without either, a library multiplies (`int8`) and numpy does the
+rest, more slowly.
 """
 
 from __future__ import annotations

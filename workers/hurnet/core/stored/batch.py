@@ -1,8 +1,13 @@
-"""The context's vocabulary: entries, batches and how far a shard has come (eq. 4).
+"""What a store is made of: batches of entries, deletions, and how far a shard has come (eq. 4).
 
-A shard is a partition of the topic of texts. An entry's identity is its coordinates (partition, offset), and
-offsets order a shard, so a reader's position is an offset too: whatever batches the entries came in, and
-however often they were delivered, "everything after offset o" means the same.
+A shard is the entries of one partition of the topic of texts. An entry is named by its partition and offset,
+and offsets order a shard, so a reader's position is an offset too:
+
+    partition 2 of texts    offset 0 text | 1 text | 2 dead letter | 3 text | 4 deletes 1 | 5 text
+    shard 2                 batch: entries 0, 1, 3, watermark 3  |  deletion of 1, at 4  |  batch: entry 5
+
+"Everything after offset 3" means the same, whatever batches the entries came in and however often they were
+delivered.
 """
 
 from __future__ import annotations
@@ -38,23 +43,25 @@ NOTHING = -1
 """The watermark of a shard that has seen nothing."""
 
 MAX_COPIES = 1_000
-"""Of an entry."""
+"""The most copies that an entry counts as."""
 
 MOST_TARGETS = 1_000
-"""Of one part of a deletion by key: what a store does in one step is bounded by it."""
+"""The most targets in one part of a deletion by key. It bounds what a store does in one step."""
 
 JOINED_ROWS = 4096
+"""The most rows of a batch that is joined from several."""
 
 KEY_BYTES = 16
-"""Of a record key's digest."""
+"""The size of a record key's digest."""
 
 Vectors = NDArray[np.int16]
+"""Rows on the grid, (n, d)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogIdentity:
-    """The log that a context is filled from: the id of its Kafka cluster, and the UUID that its topic of
-    texts got when it was made. A topic that is deleted and made again has another one."""
+    """The log that a store is filled from: the id of its Kafka cluster, and the UUID that its topic of texts
+    got when it was made. A topic that is deleted and made again has another one."""
 
     cluster: str
     topic: str
@@ -62,20 +69,21 @@ class LogIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What ties a shard to its log: where the last record that it holds lies, the epoch of the leader that
-    took it in, and a digest of all that is in it. A log that was rewritten below has another record there."""
+    """What ties a shard to its log: the offset of the last record that it holds, the epoch of the leader that
+    took the record in, and a digest of all that is in it. A log that has been rewritten has another record at
+    that offset."""
 
     offset: int
     leader_epoch: int
     digest: str
 
     def encode(self) -> bytes:
-        """In bytes, for a store."""
+        """As bytes, for a store."""
         return f"{self.offset}/{self.leader_epoch}/{self.digest}".encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> Anchor:
-        """Raises ValueError where it is damaged."""
+        """What was encoded. Raises ValueError for anything else."""
         offset, epoch, digest = raw.decode().split("/")
         return cls(int(offset), int(epoch), digest)
 
@@ -84,10 +92,14 @@ class Anchor:
 class Deletion:
     """A record of the shard's topic that deletes earlier entries of the shard.
 
-    As asked for, it names `targets`, which are offsets; or the digest of a record key: all entries that came
-    under it, in `context` only if that is given; or a context alone: all its entries. As a store gives it
-    back, `targets` are what it deletes: the key's or the context's too, and none that an earlier one does.
-    If these are many, it has `parts` before them, which are read one by one.
+        asked for by      deletes
+        targets           the entries at these offsets
+        key               all entries whose records had the key with this digest; with a context, only those
+        in it context alone     all entries of the context
+
+    When a store gives a deletion back, `targets` are the entries that it deletes in any of these ways,
+    without those that an earlier deletion took. If they are many, the first ones come in `parts`, which are
+    read one by one, and `targets` are the rest.
     """
 
     offset: int
@@ -97,24 +109,27 @@ class Deletion:
     context: str | None = None
     parts: int = 0
     anchor: Anchor | None = None
-    """Of the record, only of a deletion on its way in."""
+    """The record's own; only a deletion on its way into a store has one."""
 
     @property
     def drops(self) -> bool:
-        """Whether it deletes all of a context."""
+        """Whether it deletes a whole context."""
         return self.key is None and self.context is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries of one shard in offset order with their vectors, and the offset they bring the shard to.
+    """Entries of one shard in the order of their offsets, with their vectors, and the offset that they bring
+    the shard to.
 
-    Whatever `entries` it is made with, it holds them as columns. `vectors` is (len(entries), dimension) on
-    the grid. `watermark` may lie beyond the last entry's offset (dead letters, gaps of compaction and
-    transactions), and `entries` may be empty. `removed` are the offsets of those that were in it and have
-    been erased since. A batch with a `deletion` has nothing else, and its watermark is the deletion's offset.
-    `keys`, only of a batch on its way in, are the digests of the records' keys, one an entry where there are
-    any; so is `anchor`, of the last record that could be read.
+    `entries` are held as columns, whatever the batch is made with, and may be empty. `vectors` (entries, d)
+    are on the grid. `watermark` may lie beyond the last entry's offset: behind it came dead letters, or the
+    gaps that compaction and transactions leave. `removed` are the offsets of entries that were in the batch
+    and have been erased. A batch with a `deletion` has nothing else, and its watermark is the deletion's
+    offset.
+
+    Only a batch on its way into a store has `keys`, the digests of the records' keys, one for each entry if
+    any record has a key, and the `anchor` of the last record that could be read.
     """
 
     partition: int
@@ -131,16 +146,16 @@ class Batch:
 
     @property
     def columns(self) -> Entries:
-        """The entries."""
+        """The entries, as what they are held as."""
         return Entries.of(self.entries)
 
     @property
     def rows(self) -> int:
-        """Rows that it takes up in the shard, erased ones included."""
+        """The rows that it takes up in the shard, erased ones included."""
         return len(self.entries) + len(self.removed)
 
     def after(self, offset: int) -> Batch:
-        """What of this batch lies beyond `offset`; self if all of it does."""
+        """The part of this batch that lies beyond `offset`; itself if all of it does."""
         skip = int(np.searchsorted(self.columns.offsets, offset, "right"))
         removed = tuple(gone for gone in self.removed if gone > offset)
         if not skip and len(removed) == len(self.removed):
@@ -148,23 +163,23 @@ class Batch:
         return replace(self, entries=self.entries[skip:], vectors=self.vectors[skip:], removed=removed)
 
     def only(self, offsets: Set[int]) -> Batch:
-        """Its entries at `offsets`, as a batch."""
-        rows = self._at(offsets)
+        """Its entries at these offsets, as a batch."""
+        rows = self._rows_at(offsets)
         return Batch(self.partition, self.watermark, self.columns.take(rows), self.vectors[rows])
 
     def without(self, offsets: Set[int]) -> Batch:
-        """It with the entries at `offsets` erased."""
-        gone = self._at(offsets)
+        """The batch with the entries at these offsets erased."""
+        gone = self._rows_at(offsets)
         kept = np.delete(np.arange(len(self.entries)), gone)
         removed = tuple(sorted({*self.removed, *self.columns.offsets[gone].tolist()}))
         return replace(self, entries=self.columns.take(kept), vectors=self.vectors[kept], removed=removed)
 
-    def _at(self, offsets: Set[int]) -> NDArray[np.int64]:
+    def _rows_at(self, offsets: Set[int]) -> NDArray[np.int64]:
         return np.flatnonzero([offset in offsets for offset in self.columns.offsets.tolist()])
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
-    """The same entries in fewer batches, of some thousand rows: what takes them in pays for each batch."""
+    """The same entries in fewer and larger batches: to take one in costs much beside its rows."""
     runs: list[list[Batch]] = []
     for batch in batches:
         last = runs[-1] if runs else []
@@ -186,15 +201,18 @@ def _joined(run: Sequence[Batch]) -> Batch:
 
 
 def key_digest(key: bytes) -> bytes:
-    """What stands for a record's key, so that none need be stored: 16 bytes of BLAKE2b."""
+    """What stands for a record's key, so that no key needs to be stored: 16 bytes of BLAKE2b."""
     return hashlib.blake2b(key, digest_size=KEY_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """How far a shard has come. `rows` counts all ever appended, erased ones included. `epoch` is that of its
-    context, drawn when this was begun. `anchor` is that of its last record, which may lie below the
-    watermark; a checkpoint has none."""
+    """How far a shard has come.
+
+    `rows` counts all that were ever appended, erased ones included. `epoch` is the store's, drawn when that
+    was begun. `anchor` is that of the shard's last record, which may lie below the watermark; a checkpoint
+    has none.
+    """
 
     watermark: int = NOTHING
     rows: int = 0
@@ -204,7 +222,7 @@ class ShardState:
 
 @dataclass(frozen=True, slots=True)
 class EmbedderIdentity:
-    """What made the vectors of a context; stored with it and never changed."""
+    """What made the vectors of a store; stored with it and never changed."""
 
     name: str
     fingerprint: str

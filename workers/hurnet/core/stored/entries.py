@@ -1,7 +1,11 @@
 """Entries, one by one and many at once as columns.
 
-A batch of entries is held as columns from the moment it is made or read: what follows works on whole columns,
-and an `Entry` is built only where one is looked at.
+    Entry(3, ..., "faq", "hi", "hello")        offsets      3     7     8
+    Entry(7, ..., "faq", "hey", "hello")       texts        "hiheybye",  starts 0 2 5 8
+    Entry(8, ..., "faq", "bye", None)          answers      "hello",     answer_of 0 0 -1
+
+Entries are held as columns from the moment they are made or read: what follows works on whole columns, and an
+`Entry` is built only when somebody looks at one.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_ANSWER: Final = -1
+"""Stands in `answer_of` of an entry without an answer."""
 
 EntryId = tuple[int, int]
 """The partition and offset of an entry, which name it for good."""
@@ -24,7 +29,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A validated item of the context. `copies`, 1 to MAX_COPIES, is how many copies of it teach the same."""
+    """A validated text of a context. It teaches like `copies` of it, 1 to MAX_COPIES."""
 
     offset: int
     timestamp_ms: int
@@ -37,11 +42,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entries(Sequence[Entry]):
-    """n entries as columns, never changed.
+    """n entries as columns, which never change.
 
-    The texts are UTF-8, one after the other in `texts`, that of row i from `starts[i]` to `starts[i + 1]`.
-    `contexts` and `answers` are distinct; `context_of` and `answer_of` (n,) number them, the latter NO_ANSWER
-    for an entry without one. `metadata` is empty where no entry has any.
+    The texts are UTF-8, one behind the other in `texts`; that of entry i goes from `starts[i]` to `starts[i +
+    1]`, so `starts` is (n + 1,). `contexts` and `answers` are distinct strings, and `context_of` and
+    `answer_of` (n,) say which of them an entry has; NO_ANSWER for an entry without an answer. `metadata` is
+    empty if no entry has any.
     """
 
     offsets: Integers
@@ -57,7 +63,7 @@ class Entries(Sequence[Entry]):
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> Entries:
-        """Those entries. Raises UnicodeEncodeError (a ValueError) for a text with lone surrogates."""
+        """The entries as columns. Raises UnicodeEncodeError (a ValueError) for lone surrogates in a text."""
         if isinstance(entries, Entries):
             return entries
         texts = [entry.text.encode() for entry in entries]
@@ -79,7 +85,7 @@ class Entries(Sequence[Entry]):
 
     @classmethod
     def joined(cls, parts: Sequence[Entries]) -> Entries:
-        """All of theirs, one after the other."""
+        """The entries of all parts, one part behind the other."""
         contexts, context_of = _together([(part.contexts, part.context_of) for part in parts])
         answers, answer_of = _together([(part.answers, part.answer_of) for part in parts])
         return cls(
@@ -112,7 +118,7 @@ class Entries(Sequence[Entry]):
         return next(iter(self.take(np.arange(len(self))[[row]])))
 
     def __iter__(self) -> Iterator[Entry]:
-        answers = [*self.answers, None]  # NO_ANSWER is the last
+        answers = [*self.answers, None]  # NO_ANSWER, -1, is the last
         return map(
             Entry,
             self.offsets.tolist(),
@@ -125,16 +131,16 @@ class Entries(Sequence[Entry]):
         )
 
     def pieces(self) -> Iterator[bytes]:
-        """The text of each entry."""
+        """The text of each entry, in UTF-8."""
         ends = self.starts.tolist()
         return map(self.texts.__getitem__, map(slice, ends, ends[1:]))
 
     def text(self, row: int) -> str:
-        """That of one entry."""
+        """The text of one entry."""
         return self.texts[self.starts[row] : self.starts[row + 1]].decode()
 
     def take(self, rows: Integers) -> Entries:
-        """Those rows, in that order."""
+        """The entries at these rows (m,), in that order."""
         contexts, context_of = np.unique(self.context_of[rows], return_inverse=True)
         taught = self.answer_of[rows]
         answers, answer_of = np.unique(taught[taught != NO_ANSWER], return_inverse=True)
@@ -155,15 +161,15 @@ class Entries(Sequence[Entry]):
         )
 
     def by_context(self) -> Iterator[tuple[str, Entries, Integers | slice]]:
-        """The entries of each context, and their rows."""
+        """The name of each context, its entries, and their rows."""
         if len(self.contexts) == 1:
             return iter([(self.contexts[0], self, slice(None))])
         rows = [np.flatnonzero(self.context_of == i) for i in range(len(self.contexts))]
-        return ((name, self.take(mine), mine) for name, mine in zip(self.contexts, rows, strict=True))
+        return ((name, self.take(own), own) for name, own in zip(self.contexts, rows, strict=True))
 
 
 def starts_of(lengths: Integers) -> Integers:
-    """Where pieces of these lengths (n,) start that stand one after the other, and where the last ends:
+    """Where pieces of these lengths (n,) start that stand one behind the other, and where the last one ends:
     (n + 1,)."""
     starts = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
@@ -171,10 +177,12 @@ def starts_of(lengths: Integers) -> Integers:
 
 
 def _together(parts: Sequence[tuple[Sequence[str], Integers]]) -> tuple[list[str], Integers]:
-    """The strings of all parts, in each of which they are distinct, and the numbers (n,) that they get."""
+    """The distinct strings of all parts, and the number of each row's (n,) among them. A part is its own
+    distinct strings, and the numbers of its rows'."""
     numbers = dict.fromkeys(chain.from_iterable(strings for strings, _ in parts), 0)
     ends = np.cumsum([len(strings) for strings, _ in parts])
-    if len(numbers) == ends[-1]:  # no two parts share one, so that they only move behind one another
+    if len(numbers) == ends[-1]:
+        # No two parts share a string: the numbers of each part only move up by what came before.
         moved = [
             of + (of != NO_ANSWER) * (end - len(own)) for (own, of), end in zip(parts, ends, strict=True)
         ]
