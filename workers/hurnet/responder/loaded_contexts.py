@@ -115,17 +115,7 @@ class LoadedContexts:
         if weights is None:
             self._weights.pop(context, None)
             return
-        certificate = weights.weights.certificate
-        if certificate.features != self.features.identity:
-            raise ValueError(
-                f"they work on features {certificate.features}, and these here are {self.features.identity}"
-            )
-        size = len(weights.weights.projection)
-        if size != self.features.size:
-            raise ValueError(f"they are of dimension {size}, and here it is {self.features.size}")
-        if round(certificate.half_life * 1000) != self.half_life_ms:
-            expected = self.half_life_ms / 1000
-            raise ValueError(f"their half-life is {certificate.half_life:g} s, and here it is {expected:g} s")
+        self._check_fit(weights)
         self._weights[context] = weights
         if context in self._indexes:
             self._indexes[context].age_to(self._window(context))
@@ -177,6 +167,18 @@ class LoadedContexts:
         """How entries age: as the weights in force have it, so that both count a row alike."""
         weights = self._weights.get(context)
         return Window(self.half_life_ms, weights.weights.certificate.pane if weights else 0)
+
+    def _check_fit(self, weights: PublishedWeights) -> None:
+        certificate, size = weights.weights.certificate, len(weights.weights.projection)
+        if certificate.features != self.features.identity:
+            raise ValueError(
+                f"their features are {certificate.features}, and this worker has {self.features.identity}"
+            )
+        if size != self.features.size:
+            raise ValueError(f"their dimension is {size}, and this worker has {self.features.size}")
+        if round(certificate.half_life * 1000) != self.half_life_ms:
+            half_life = f"{certificate.half_life:g} s, and this worker has {self.half_life_ms / 1000:g} s"
+            raise ValueError(f"their half-life is {half_life}")
 
     def _variant(self, context: str) -> Variant | None:
         if self.features.identity == NO_FEATURES:
