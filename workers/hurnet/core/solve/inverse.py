@@ -14,7 +14,7 @@ class Inverse:
     """P (d, d), and what is known of it.
 
     `eigenvalues` (d,) are G's, ascending, with 0 for rounding. `identity` (d, d) is what (G + λI)P should be:
-    I, or less where P is a pseudo-inverse. `error` is ‖(G + λI)P - identity‖_F, in float64 or, after
+    I, or less if P is a pseudo-inverse. `error` is ‖(G + λI)P - identity‖_F, in float64 or, after
     `refinement_steps` of refinement, exact.
     """
 

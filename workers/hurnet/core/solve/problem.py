@@ -78,7 +78,7 @@ class Problem:
         return np.where(eigenvalues > self.cutoff(eigenvalues[-1]), eigenvalues, 0.0)
 
     def kept(self, eigenvalues: Floats, ridge: float) -> NDArray[np.bool_]:
-        """In which directions G + λI can be inverted: where σ² + λ is more than rounding."""
+        """Whether G + λI can be inverted in each direction: if σ² + λ is more than rounding, (d,)."""
         shifted = eigenvalues + ridge
         return shifted > self.cutoff(shifted[-1])
 

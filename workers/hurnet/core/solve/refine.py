@@ -1,6 +1,6 @@
 """Iterative refinement with a residual taken exactly from the integers (Wilkinson 1963; Skeel 1980).
 
-To solve AX = B, a first solution X is improved by X + A⁻¹(B - AX), where any rough A⁻¹ will do. All depends
+To solve AX = B, a first solution X is improved by X + A⁻¹(B - AX), and any rough A⁻¹ will do. All depends
 on the residual B - AX: in float64 it is a small difference of large numbers, and what it loses by rounding
 the solution never gains. Here nothing is lost before the end:
 
@@ -44,7 +44,7 @@ _LAST_BIT = 2.0**-53
 def snapped_ridge(ridge: float) -> float:
     """The multiple of 2⁻⁶⁴ next to `ridge`: from 2⁻¹² up that is the number itself.
 
-    Raises ValueError from `MAX_RIDGE` up, where λ would not fit beside G.
+    Raises ValueError from `MAX_RIDGE` up: λ would not fit beside G.
     """
     if ridge >= MAX_RIDGE:
         raise ValueError(f"a ridge must be below {MAX_RIDGE:g}, not {ridge:g}")

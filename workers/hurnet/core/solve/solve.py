@@ -10,9 +10,9 @@ responders do, needs nothing else. All is in units of the vectors (length 1): G�
 Equation 3 as printed has no ridge and fails for a singular XᵀX; λ = 0 means the pseudo-inverse here. The
 bound printed as equation 11 is false; the certificate gives the residual itself instead (certify.py).
 
-On ordinary text nothing is refined: with λ = 0.1, Cholesky errs by about 1e-15. Where rounding does show, P
-is refined against G + λI in integers (refine.py). Even a P that is right to its last bit does not make W = PC
-right to the last bit, so where W itself is wanted its columns are refined on their own.
+On ordinary text nothing is refined: with λ = 0.1, Cholesky errs by about 1e-15. If rounding does show, P is
+refined against G + λI in integers (refine.py). Even a P that is right to its last bit does not make W = PC
+right to the last bit, so if W itself is wanted its columns are refined on their own.
 """
 
 from __future__ import annotations

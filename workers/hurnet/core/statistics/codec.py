@@ -67,7 +67,7 @@ def decode_sum(answer: str, encoded: bytes, dimension: int) -> AnswerSum:
     check_sum(answer, count, int(total.min()), int(total.max()))
     narrow = narrowed(total)
     if narrow.dtype.itemsize != width:
-        raise ValueError(f"corrupt sum for {answer!r}: {width} bytes an integer where fewer would do")
+        raise ValueError(f"corrupt sum for {answer!r}: {width} bytes an integer, and fewer would do")
     return AnswerSum(count, narrow)
 
 

@@ -125,7 +125,7 @@ class Statistics:
         updates = updated(self._sums, delta, sign=-1)
         gone = np.zeros_like(self._gram)
         self._add_gram(rows, copies, gone)
-        left = np.triu(self._gram - gone)
+        left = np.triu(self._gram - gone)  # below the diagonal the paths leave what they like
         check_gram(left, count)
         self._gram = left
         self._put(count, updates)
@@ -203,14 +203,14 @@ class Statistics:
         count, matrix = decode_gram(gram)
         statistics = cls(len(matrix), device)
         statistics.count, statistics._gram = count, matrix
-        for answer, packed in sums:
+        for answer, encoded in sums:
             if answer in statistics._sums:
                 raise ValueError(f"answer {answer!r} is there twice")
-            statistics._sums[answer] = decode_sum(answer, packed, len(matrix))
+            statistics._sums[answer] = decode_sum(answer, encoded, len(matrix))
         held = sum(entry.count for entry in statistics._sums.values())
         if held != count:
             raise ValueError(f"the answers' counts add up to {held}, the gram's count is {count}")
-        statistics._crossed = dict.fromkeys(statistics._sums)
+        statistics._crossed = dict.fromkeys(statistics._sums)  # CCᵀ is still 0, so all answers are new to it
         return statistics
 
     def _add_gram(self, rows: Vectors, copies: Copies | None, gram: Integers) -> None:
@@ -231,6 +231,7 @@ class Statistics:
         self.count = count
         self._changed.update(updates)
         for answer, update in updates.items():
+            # `cross_gram` will take out what this sum was at its last call, whatever it became since.
             self._crossed.setdefault(answer, self._sums.get(answer))
             if update is None:
                 del self._sums[answer]
