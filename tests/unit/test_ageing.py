@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from hurnet.core.grid import SCALE
-from hurnet.core.index import index as index_module
-from hurnet.core.index import teaching
+from hurnet.core.index import teaching, tidying
 from hurnet.core.index.index import ContextIndex
 from hurnet.core.paper.kernel_features import KernelMap
 from hurnet.core.search import block, blocks
@@ -422,7 +421,7 @@ def test_sums_are_kept_of_no_more_panes_than_count() -> None:
 
 
 def test_rows_are_removed_and_moved_together_with_their_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (block, blocks, scan, index_module):
+    for module in (block, blocks, scan, tidying):
         monkeypatch.setattr(module, "BLOCK_ROWS", 16)
     monkeypatch.setattr(teaching, "MANY", 2)
     index, window = ContextIndex(DIMENSION, Window(MINUTE_MS, 0)), Window(MINUTE_MS, 12)

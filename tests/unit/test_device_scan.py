@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hurnet.core.grid import SCALE, snap, squared_norms
-from hurnet.core.index import index as index_module
+from hurnet.core.index import tidying
 from hurnet.core.index.index import ContextIndex, Matches
 from hurnet.core.native import disabled
 from hurnet.core.search import block, blocks, bounds
@@ -43,7 +43,7 @@ def device(request: pytest.FixtureRequest) -> Device:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two blocks a chunk, one block a pass."""
-    for module in (block, blocks, scan, index_module, device_scan):
+    for module in (block, blocks, scan, tidying, device_scan):
         monkeypatch.setattr(module, "BLOCK_ROWS", 32)
     monkeypatch.setattr(device_scan, "CHUNK_ROWS", 64)
     monkeypatch.setattr(device_scan, "PRODUCTS", 32 * 32)

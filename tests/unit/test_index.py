@@ -15,8 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from hurnet.core.grid import SCALE, snap, squared_norms
-from hurnet.core.index import arena, teaching
-from hurnet.core.index import index as index_module
+from hurnet.core.index import arena, teaching, tidying
 from hurnet.core.index.index import ContextIndex, Matches
 from hurnet.core.native import disabled, library
 from hurnet.core.native import search as kernels
@@ -129,7 +128,7 @@ def test_ties_go_to_the_lowest_partition_then_offset() -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (block, blocks, scan, index_module):
+    for module in (block, blocks, scan, tidying):
         monkeypatch.setattr(module, "BLOCK_ROWS", 32)
     monkeypatch.setattr(scan, "_FIRST_ROWS", 5)
     monkeypatch.setattr(scan, "_LEAST_ROWS", 12)

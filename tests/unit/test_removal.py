@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hurnet.core.grid import snap
-from hurnet.core.index import arena, teaching
-from hurnet.core.index import index as index_module
+from hurnet.core.index import arena, teaching, tidying
 from hurnet.core.index.index import ContextIndex, EntryId
 from hurnet.core.native import disabled, library
 from hurnet.core.search import block, blocks, spans
@@ -41,7 +40,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         pytest.skip("no kernels were built")
     if request.param == "device":
         monkeypatch.setattr(sys.modules[__name__], "DEVICE", Device(torch.device("cpu"), pytest.fail))
-    for module in (block, blocks, scan, index_module, device_scan):
+    for module in (block, blocks, scan, tidying, device_scan):
         monkeypatch.setattr(module, "BLOCK_ROWS", BLOCK)
     monkeypatch.setattr(device_scan, "CHUNK_ROWS", 2 * BLOCK)
     for module in (blocks, spans):

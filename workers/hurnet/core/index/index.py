@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from hurnet.core.grid import check_grid, zero_rows
 from hurnet.core.index.answer_table import AnswerTable
-from hurnet.core.index.arena import Arena, within
+from hurnet.core.index.arena import Arena
 from hurnet.core.index.teaching import Teaching
+from hurnet.core.index.tidying import tidy
 from hurnet.core.search import search as scan
-from hurnet.core.search.block import BLOCK_ROWS, REMOVED, RowColumns
+from hurnet.core.search.block import REMOVED, RowColumns
 from hurnet.core.search.blocks import Blocks
 from hurnet.core.search.bounds import MAX_DIMENSION
 from hurnet.core.solve.window import NOTHING_AGES, Window
@@ -190,14 +191,13 @@ class ContextIndex:
         """Forget the entry of this partition and offset; False if there is none.
 
         From then on it matches and teaches nothing. Its text and metadata are overwritten, and so is its
-        answer if no other entry has it. A removal also tidies up: it moves at most one block's or one chunk's
-        worth of what is left, so that it never takes long and removed entries never take up more than a
-        quarter.
+        answer if no other entry has it. A removal also tidies up (`tidying`), which may give rows other
+        numbers.
         """
         row = self._blocks.find(partition, offset)
         if row is not None:
             self._forget(row)
-            self._tidy()
+            tidy(self._blocks, self._teaching, self._arena)
         return row is not None
 
     def remove_all(self, partition: int, offsets: Integers) -> None:
@@ -206,7 +206,7 @@ class ContextIndex:
         for row in rows.tolist():  # the numbers hold until all are forgotten
             self._forget(row)
         for _ in rows:
-            if not self._tidy():
+            if not tidy(self._blocks, self._teaching, self._arena):
                 break
 
     def _forget(self, row: int) -> None:
@@ -214,37 +214,6 @@ class ContextIndex:
         self._teaching.removed(row)
         self._blocks.remove(row)
         self._arena.erase(*place)
-
-    def _tidy(self) -> bool:
-        """Give up a block, or else a chunk of the arena, if it holds too much that is removed; False if none
-        does."""
-        if (block := self._blocks.emptiest()) is not None:
-            self._give_up_block(block)
-        elif (chunk := self._arena.emptiest()) is not None:
-            self._give_up_chunk(chunk)
-        else:
-            return False
-        return True
-
-    def _give_up_block(self, number: int) -> None:
-        first = number * BLOCK_ROWS
-        end = first + self._blocks.blocks[number].used
-        self._teaching.moved(first, end, *self._blocks.give_up(number))
-
-    def _give_up_chunk(self, chunk: int) -> None:
-        """Put the texts and answers of a chunk once more, and let all columns say where they are now."""
-        old, new = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for block in self._blocks.blocks:
-            columns = block.columns
-            slots = np.flatnonzero(within(chunk, columns.texts[: block.used]))
-            texts, lengths = columns.texts[slots], columns.lengths[slots]
-            columns.texts[slots] = moved = self._arena.move(texts, lengths)
-            # An empty text stands nowhere in particular: no answer can be meant by its place.
-            some = (lengths != 0) & (lengths != ~0)
-            old.append(texts[some])
-            new.append(moved[some])
-        self.answers.move(chunk, np.concatenate(old), np.concatenate(new))
-        self._arena.drop(chunk)
 
     def search(
         self,
