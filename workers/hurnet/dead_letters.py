@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from hurnet.embedding import Rejection
 from hurnet.errors import ConfigurationError, TooManyDeadLetters, Undeliverable
 from hurnet.ports import Outgoing, Record, Sink
 from hurnet.settings.settings import IngestSettings
@@ -52,10 +53,12 @@ def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail:
     return Outgoing(topic, letter.encode(), key=record.coordinates.encode())
 
 
-def send_all(sink: Sink, letters: Sequence[Outgoing]) -> None:
-    """Raises `ConfigurationError` if the topic refuses a letter."""
+def put_aside(sink: Sink, topic: str, worker: str, rejected: Sequence[tuple[Record, Rejection]]) -> None:
+    """Send a dead letter about each of these. Raises `ConfigurationError` if the topic refuses one."""
+    if not rejected:
+        return
     try:
-        sink.send(letters)
+        sink.send([dead_letter(topic, worker, record, *rejection) for record, rejection in rejected])
     except Undeliverable as error:
         # A letter is small, so the topic must have been made with too small a limit: only a person can help.
         raise ConfigurationError(f"a dead letter can't be delivered: {error}") from error

@@ -15,11 +15,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import structlog
 
 from hurnet.core.stored.batch import Deletion
-from hurnet.dead_letters import DeadLetterAlarm, dead_letter, send_all
+from hurnet.dead_letters import DeadLetterAlarm, put_aside
 from hurnet.errors import HurnetError, StoreGap
 from hurnet.ingest.admission import Admission
 from hurnet.ingest.intake import Intake, embed_intakes, intakes_of
@@ -168,9 +169,7 @@ class Ingest:
     def _handle(self, taken: Mapping[int, Sequence[Record]]) -> None:
         """Append what was taken. Only parsing and embedding may be blamed on a record."""
         intakes_by_partition = self._intakes(taken)
-        intakes = [
-            intake for partition_intakes in intakes_by_partition.values() for intake in partition_intakes
-        ]
+        intakes = list(chain.from_iterable(intakes_by_partition.values()))
         with self._suspects.unblamed():
             self._admission.admit(intakes)
         self._embed(intakes)
@@ -183,7 +182,7 @@ class Ingest:
 
     def _intakes(self, taken: Mapping[int, Sequence[Record]]) -> dict[int, list[Intake]]:
         """What was taken, parsed. A record that ended other processes is not looked at."""
-        records = [record for partition_records in taken.values() for record in partition_records]
+        records = list(chain.from_iterable(taken.values()))
         if rejection := self._suspects.begin(records):
             (record,) = records
             return {record.partition: [Intake(record.partition, [record], rejected=[(record, rejection)])]}
@@ -205,11 +204,8 @@ class Ingest:
     def _take_in(self, intake: Intake) -> bool:
         """Append it, or delete what it says; False if the store refused that, or has not finished it."""
         expected = self._shards.watermark(intake.partition)
-        result = (
-            self._delete(intake, intake.deletion, expected)
-            if intake.deletion
-            else self._append(intake, expected)
-        )
+        deletion = intake.deletion
+        result = self._delete(intake, deletion, expected) if deletion else self._append(intake, expected)
         if isinstance(result, Unfinished):
             return False  # the partition is placed again, comes to the same record, and goes on with it
         if isinstance(result, Refused):
@@ -231,12 +227,7 @@ class Ingest:
 
     def _append(self, intake: Intake, expected: int) -> Appended | Refused:
         # The dead letters go first: a crash in between sends them twice, instead of losing them.
-        if intake.rejected:
-            letters = [
-                dead_letter(self._dead_letters, self.name, record, *rejection)
-                for record, rejection in intake.rejected
-            ]
-            send_all(self._sink, letters)
+        put_aside(self._sink, self._dead_letters, self.name, intake.rejected)
         with self._metrics.append_seconds.time():
             return self._store.append(intake.batch(), expected)
 
