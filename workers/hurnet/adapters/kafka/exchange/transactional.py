@@ -23,6 +23,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kafka import errors as kafka_errors
 
@@ -79,32 +80,25 @@ class TransactionalExchange(AnsweringSource):
         next_offsets: Mapping[int, int],
         notes: Mapping[int, str] | None = None,
     ) -> bool:
-        group = self._consumer.group_metadata()
-        # A member that lost its group has no generation (-1), and without one a broker checks no commit.
-        if (
-            self._producer is None
-            or group.generation_id < 0
-            or not self.assignment().issuperset(next_offsets)
-        ):
+        producer, group = self._producer, self._consumer.group_metadata()
+        if producer is None or not self._may_commit(group, next_offsets):
             self.rewind()
             return False
-        # A topic that is gone would make the transaction wait until its deadline: ask beforehand. The answer
-        # comes from a cache of some seconds, so this costs a delivery nothing.
         try:
-            gone = {message.topic for message in messages if not self._topics.has(message.topic)}
+            self._check_topics(messages)
+        except Undeliverable:
+            self.rewind()
+            raise
         except TransientError:
             self.rewind()
             return False
-        if gone:
-            self.rewind()
-            raise missing(gone, messages)
         try:
             commits = self._commits.entries(next_offsets, notes or {})
-            self._producer.transact(messages, commits, group, self._deadline_s)
+            producer.transact(messages, commits, group, self._deadline_s)
         except (kafka_errors.KafkaError, Undeliverable) as error:
-            blamed = self._producer.blamed(messages, error)
+            blamed = producer.blamed(messages, error)
             expected = {p: Committed(o, (notes or {}).get(p, "")) for p, o in next_offsets.items()}
-            if self._recover(self._producer, error, expected):
+            if self._recover(producer, error, expected):
                 return True
             if blamed and self._connected:  # with a new producer: so it was not the brokers that were away
                 raise blamed from error
@@ -116,6 +110,17 @@ class TransactionalExchange(AnsweringSource):
             close(self._producer, self._deadline_s)
         self._topics.close()
         super().close()
+
+    def _may_commit(self, group: Any, next_offsets: Mapping[int, int]) -> bool:
+        # A member that lost its group has no generation (-1). A broker would accept its commit unchecked.
+        return group.generation_id >= 0 and self.assignment().issuperset(next_offsets)
+
+    def _check_topics(self, messages: Sequence[Outgoing]) -> None:
+        """Raises `Undeliverable` if a topic is gone, which would make the transaction wait for its deadline.
+        The answer comes from a cache of some seconds, so that a delivery hardly ever waits for it."""
+        gone = {message.topic for message in messages if not self._topics.has(message.topic)}
+        if gone:
+            raise missing(gone, messages)
 
     def _recover(
         self, producer: TransactionalProducer, error: Exception, expected: dict[int, Committed]

@@ -1,16 +1,15 @@
 """What every consumer of ours makes of fetched bytes, in place of kafka-python's own unpacking.
 
 kafka-python raises at the first batch that it can't unpack, and from the second poll on never returns; it
-also unpacks whatever a codec claims, gigabytes included. Ours yields `Record`s and never raises. A fetch of
-four batches, of which the second can't be unpacked and the third one's bytes are damaged:
+also unpacks whatever a codec claims, gigabytes included. Ours yields `Record`s and never raises. For
+example a fetch whose second batch is no gzip, and whose third one was damaged on the network or on the disk:
 
-    offsets      0 1 2         3 4           5 6 7                      8
-                 sound         bad gzip      wrong checksum             sound
-    passed on    0, 1, 2       one record    nothing: the fetch ends    -
-                               with a fault  before it
-    fetched once more, from 5, up to REFETCHES times: a network may have damaged it
-    passed on                                one record with a fault    8
-                                             (of offsets 5 to 7)
+    offsets 0 to 2         3 and 4            5 to 7              8
+    sound                  can't be unpacked  wrong checksum      sound
+
+    first poll             the records 0, 1 and 2, and one record with a fault that stands for 3 and 4
+    fetched again from 5   up to REFETCHES times, in case it was the network
+    if still damaged       one record with a fault that stands for 5 to 7, and record 8
 
 `next_fetch_offset` says how far we are: it is the position from which kafka-python fetches next.
 """
