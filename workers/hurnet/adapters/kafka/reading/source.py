@@ -59,17 +59,7 @@ class KafkaSource:
         self._largest_bytes = 1 << 20  # of a record's value, as met lately; a guess until the first one came
         with closing(TopicLookup(settings)) as topics:
             topics.require([topic])  # a consumer of a topic that isn't there waits without a word
-        session_ms = milliseconds(settings.session_timeout)
-        self._consumer: Any = make_consumer(
-            settings,
-            group,
-            isolation_level=isolation,
-            session_timeout_ms=session_ms,
-            heartbeat_interval_ms=max(1, min(1_000, session_ms // 3)),
-            fetch_max_wait_ms=250,
-            max_partition_fetch_bytes=4 << 20,
-            fetch_max_bytes=POLL_BYTES,  # from each broker, and before unpacking
-        )
+        self._consumer: Any = _group_consumer(settings, group, isolation)
         self._contact = Contact(self._consumer, settings)
         self._assignment = Assignment()
         self._commits = Commits(self._consumer, topic, self._timeout_ms)
@@ -241,3 +231,19 @@ class KafkaSource:
 
     def _at(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)
+
+
+def _group_consumer(settings: KafkaSettings, group: str, isolation: str) -> Any:
+    session_ms = milliseconds(settings.session_timeout)
+    return make_consumer(
+        settings,
+        group,
+        isolation_level=isolation,
+        session_timeout_ms=session_ms,
+        # Three heartbeats a session, as Kafka advises, and at least one a second: by a heartbeat's answer a
+        # member learns of a rebalance.
+        heartbeat_interval_ms=max(1, min(1_000, session_ms // 3)),
+        fetch_max_wait_ms=250,
+        max_partition_fetch_bytes=4 << 20,
+        fetch_max_bytes=POLL_BYTES,  # from each broker, and before unpacking
+    )
