@@ -30,13 +30,14 @@ def embed(embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, dict[int, 
     except TransientError:
         raise
     except Exception:
+        # Private: the message of the exception may quote a text, and texts do not belong into a log.
         log.exception("embedding a batch failed; trying its texts one by one", private=True)
     vectors = np.zeros((len(texts), embedder.identity.dimension), np.int16)
     failures: dict[int, Rejection] = {}
     for row, text in enumerate(texts):
         try:
             vectors[row] = embedder.embed([text])[0]
-        except TransientError:
+        except TransientError:  # a server that is away says nothing about the text
             raise
         except Exception as error:
             failures[row] = ("embedder-failed", f"{type(error).__name__}: {error}")

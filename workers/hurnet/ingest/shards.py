@@ -109,7 +109,7 @@ class Shards:
             return
         next_offsets = {p: watermark + 1 for p, watermark in self._watermarks.items() if watermark != NOTHING}
         changed = {p: offset for p, offset in next_offsets.items() if self._committed.get(p) != offset}
-        if changed:
+        if changed:  # an idle worker asks Kafka for nothing
             self._source.commit(changed)
             self._committed.update(changed)
         self._committed_at = time.monotonic()

@@ -77,6 +77,7 @@ class LetterReader:
         letters = [
             letter
             for partition in sorted(self.history.offset_ranges())
+            # Any partition may hold all of the newest, so that many are read of each.
             for letter in islice(self._backwards(partition, wanted), letters_max)
         ]
         letters.sort(key=lambda stored: (stored.written_ms, stored.record_id), reverse=True)

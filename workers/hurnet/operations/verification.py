@@ -94,7 +94,7 @@ class Verification:
         self._window = Window(half_life_ms, checkpoint.pane)
         watermarks = {p: shard.watermark for p, shard in sorted(checkpoint.shards.items())}
         proof = Proof([self.shard(p, 0, watermark, watermark) for p, watermark in watermarks.items()])
-        nothing = Statistics(self._features.size)
+        nothing = Statistics(self._features.size)  # for a key that only one side has
         for key in sorted({*self._statistics, *checkpoint.statistics}):
             replayed = self._statistics.get(key, nothing)
             stored = checkpoint.statistics.get(key, nothing)
@@ -116,9 +116,11 @@ class Verification:
         deleted_count = sum(first <= offset <= last for offset in deleted)
         proof = ShardProof(partition, first, last, deleted=deleted_count)
         stored = _StoredShard(self._store, partition, first, last)
+        # Retention took the records before the first that the topic holds: there is nothing to replay.
         self._trust(proof, stored.rows_up_to(min(in_topic.first - 1, last)), deleted)
         for batch in self._replay.batches(partition, max(first, in_topic.first), last, deleted):
             self._learn(batch)
+            # What is deleted is not replayed, and may be in the store until it is erased: no difference.
             _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), stored.erased | deleted)
             if proof.difference:
                 break

@@ -85,7 +85,7 @@ class Loop:
             self._drain()
         finally:
             if self._worker:
-                self._worker.close()
+                self._worker.close()  # while the deadline still runs: closing may hang, too
             if self._deadline:
                 self._deadline.cancel()
         log.info("stopped")
@@ -96,7 +96,7 @@ class Loop:
             return
         self._stop.set()
         self._deadline = threading.Timer(self._settings.drain, self._force, ["the drain deadline passed"])
-        self._deadline.daemon = True
+        self._deadline.daemon = True  # it must not keep the process alive
         self._deadline.start()
 
     def beat(self) -> None:

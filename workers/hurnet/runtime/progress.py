@@ -65,7 +65,7 @@ class Progress:
         self._behind = behind
         if assigned:
             self._ever_assigned, self._assigned_at = True, now
-        if moved or not behind:
+        if moved or not behind:  # with nothing to do, not to move is no stall
             self._moved_at = now
 
     def partitions(

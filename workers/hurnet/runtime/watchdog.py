@@ -63,7 +63,7 @@ class Watchdog:
             turns = self._turns()
             last, ticks = turns, ticks + 1 if turns == last else 0
             limit = self._settings.hang if turns else self._settings.start
-            self._arm(limit)
+            self._arm(limit)  # puts faulthandler off; it acts if this thread gets no turn
             if ticks * TICK_S > limit:
                 _end(limit)
 

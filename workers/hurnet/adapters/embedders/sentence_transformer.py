@@ -46,7 +46,7 @@ class SentenceTransformerEmbedder:
         rows = np.zeros((len(texts), self.identity.dimension), dtype=np.int16)
         for row, text in zip(rows, texts, strict=True):
             clean = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
-            if without_unseen(clean).strip():
+            if without_unseen(clean).strip():  # else a model would give the empty text a direction
                 vector = self._model.encode(clean, convert_to_numpy=True, show_progress_bar=False)
                 row[:] = snap(np.asarray(vector)[None])[0]
         return rows
