@@ -1,1 +1,7 @@
-"""Answers and the offsets of their queries, sent together."""
+"""Answers and the offsets of their queries, committed together.
+
+transactional   exactly once, by Kafka transactions; what happens when a broker goes away in the middle
+producer        the producer under it, whose every wait ends
+at_least_once   without transactions: faster, and a crash may give some answers twice
+answering       what both know of the topics that clients name
+"""

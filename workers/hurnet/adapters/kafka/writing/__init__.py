@@ -1,1 +1,6 @@
-"""Producers, and which message or topic a refusal is about."""
+"""Producers.
+
+sink        KafkaSink: returns once all in-sync replicas have acknowledged
+producers   what it has in common with the transactional producer
+refusals    which message or topic is to blame when sending fails
+"""
