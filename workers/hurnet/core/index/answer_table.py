@@ -151,7 +151,7 @@ class AnswerTable:
         return np.concatenate([np.array(numbers, np.int64), fresh])
 
     def _make_room(self, count: int) -> None:
-        """For so many numbers in all."""
+        """Make room for `count` numbers in all."""
         self._tags, self._places = grown(self._tags, count), grown(self._places, count)
         self._lengths, self._held = grown(self._lengths, count), grown(self._held, count)
         if 2 * count > len(self._slots):

@@ -142,7 +142,7 @@ class Arena:
         return ~length + _SIZE_BYTES + int.from_bytes(self.get(place + ~length, _SIZE_BYTES), "little")
 
     def _open_chunk(self, least: int) -> None:
-        """Open a new chunk, of at least so many bytes."""
+        """Open a new chunk of at least `least` bytes."""
         usual = min(LARGEST_CHUNK, FIRST_CHUNK << len(self._chunks) - 1)
         if not self._free:
             self._free.append(len(self._chunks))

@@ -69,8 +69,8 @@ class Links:
     def move(self, first: int, end: int, old: Integers, new: Integers) -> None:
         """Of the rows `first` to `end`, those that were `old` (n,) are now `new` (n,), outside of them; the
         others are gone."""
-        # Where a link to each of these rows is to lead: to its new number, or past it if it is gone, which
-        # may be to another that is gone. Following halves what is left of such a run at every step.
+        # Where a link to each of these rows is to lead from now on: to its new number, or if the row is gone,
+        # to the one before it. That one may be gone too: each round halves what is left of such a run.
         leads = self._previous[first:end].astype(np.int64)
         leads[old - first] = new
         while (inside := (leads >= first) & (leads < end)).any():

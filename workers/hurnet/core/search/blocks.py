@@ -1,7 +1,7 @@
 """All rows of an index, in blocks.
 
 Row r lies in slot r % BLOCK_ROWS of block r // BLOCK_ROWS. Rows are written behind the last; blocks never
-move, so an append copies nothing that is there. A removed row keeps its slot until its block has many such:
+move, so an append copies nothing that is there. A removed row keeps its slot until its block is given up:
 
     block 0   | a b c d |        | a . c . |   give up 0    | (none) |   next block -> place 0
     block 1   | e f g h |  ->    | e f g h |      ->        | e f g h |

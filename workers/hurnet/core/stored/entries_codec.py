@@ -83,7 +83,7 @@ def _encode_column(column: Integers) -> tuple[int, bytes]:
     if not len(column):
         return 0, b""
     least = int(column.min())
-    # As unsigned words a difference goes round where int64 would not hold it, and comes out right.
+    # In unsigned words a difference that int64 would not hold wraps around, and comes out right.
     apart = column.astype(np.uint64) - np.uint64(least & _WORD)
     most = int(apart.max())
     width = next(width for width in _WIDTHS if most < 1 << 8 * width)
