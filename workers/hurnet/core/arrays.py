@@ -3,10 +3,11 @@
 The solver needs about a dozen operations on matrices, and numpy and torch spell most of them alike. So there
 is one implementation, which takes its functions from `place.xp`, a module that is numpy or torch:
 
-    place = place_of("auto")                       # torch if it is installed, on a GPU if there is one
-    gram = place.put(integers)                     # (d, d) numpy -> (d, d) float64 of that library, there
-    roots = place.xp.abs(gram) + place.eye(d)      # the same line for both
-    place.host(roots)                              # (d, d) numpy again
+    place = place_of("auto")                          # torch if it is installed, on a GPU if there is one
+    gram = place.put(integers)                        # (d, d) of numpy -> (d, d) float64 of that library
+    trace = place.xp.trace(gram + 0.1 * place.eye(d))  # the same line for both
+    values, vectors = place.eigh(gram)
+    place.host(vectors)                               # (d, d) of numpy again
 
 Code that uses `xp` keeps to what both understand: operators, `axis=`, functions of the module instead of
 methods. The few operations that they spell differently, or that one does in half the time, are methods here.
