@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from hurnet.adapters.kafka.writing.sink import KafkaSink
 from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.core.stored.batch import Batch
+from hurnet.errors import TransientError
 from hurnet.ports import Checkpoint, Outgoing
 from hurnet.settings.settings import Settings
 from hurnet_schemas import Answer, DeadLetter, Message, Query, TextEvent
@@ -255,7 +256,11 @@ class System:
 
     def checkpoint(self) -> Checkpoint:
         weights = RedisWeightsStore(connect(self.settings.redis))
-        return weights.load_checkpoint(self.batches()[0].vectors.shape[1])
+        dimension = self.batches()[0].vectors.shape[1]
+        for _ in range(20):
+            with suppress(TransientError):  # the solver saved another one meanwhile
+                return weights.load_checkpoint(dimension)
+        return weights.load_checkpoint(dimension)
 
     def clean_statistics(self, context: str = "default") -> Statistics:
         """What a solver that never failed has after the whole context."""

@@ -61,7 +61,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     window = Window(chosen.solve.half_life_ms, checkpoint.pane)
     statistics = window.combined(checkpoint.statistics, context)
     if statistics is None:
-        raise StoreError(f"the solver has learned no pairs of a context {context!r}")
+        raise StoreError(f"no pairs have been learned for the context {context!r}")
     if unknown := [answer for answer in answers if answer not in statistics.answer_sums]:
         raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
     wanted = list(dict.fromkeys(answers)) or sorted(statistics.answer_sums)
