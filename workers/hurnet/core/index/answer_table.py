@@ -108,7 +108,7 @@ class AnswerTable:
     def _find(self, tags: NDArray[np.uint32], answers: Sequence[str]) -> Integers:
         """The numbers of these answers (n,), _EMPTY for those that have none. All are looked for at once, a
         slot further at each step."""
-        found = np.full(len(tags), _EMPTY, np.int64)
+        known = np.full(len(tags), _EMPTY, np.int64)
         asked, slots = np.arange(len(tags)), self._first_slots(tags)
         while len(asked):
             numbers = self._slots[slots]
@@ -119,11 +119,11 @@ class AnswerTable:
             for i in np.flatnonzero(~other).tolist():
                 number, which = numbers.item(i), asked.item(i)
                 if self[number] == answers[which]:
-                    found[which] = number
+                    known[which] = number
                 else:
                     other[i] = True
             asked, slots = asked[other], self._next_slots(slots[other])
-        return found
+        return known
 
     def _add(self, tags: NDArray[np.uint32], answers: Sequence[str], places: Integers) -> Integers:
         """New numbers (n,) for these answers; those that stand nowhere yet are put into the arena."""

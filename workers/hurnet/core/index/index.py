@@ -235,12 +235,12 @@ class ContextIndex:
         # The door for queries: the search and its kernels do not check them again.
         check_grid(queries)
         excluded = exclude or [None] * len(queries)
-        found = scan.search(self._blocks, queries, k, excluded, self._threads)
+        nearest = scan.search(self._blocks, queries, k, excluded, self._threads)
         if predictions is None:
-            return [Matches(rows, cosines, None) for rows, cosines in found]
+            return [Matches(rows, cosines, None) for rows, cosines in nearest]
         return [
             Matches(rows, cosines, self._predicted(prediction, rows, own))
-            for (rows, cosines), prediction, own in zip(found, predictions, excluded, strict=True)
+            for (rows, cosines), prediction, own in zip(nearest, predictions, excluded, strict=True)
         ]
 
     def _predicted(

@@ -55,14 +55,14 @@ class Links:
 
     def rows_of(self, blocks: Blocks, answers: Integers) -> tuple[Integers, Integers]:
         """All pairs (n,), (n,) of one of these distinct answers and a row that teaches it."""
-        owners, found, heads = [answers[:0]], [answers[:0]], self._last[answers]
+        owners, rows, heads = [answers[:0]], [answers[:0]], self._last[answers]
         # One step along all chains at once, until the longest has ended.
         while (going := heads != NONE).any():
             answers, heads = answers[going], heads[going]
             owners.append(answers)
-            found.append(heads.astype(np.int64))
+            rows.append(heads.astype(np.int64))
             heads = self._previous[heads]
-        owner, row = np.concatenate(owners), np.concatenate(found)
+        owner, row = np.concatenate(owners), np.concatenate(rows)
         teaching = blocks.column("teaches", row)  # all but those removed since
         return owner[teaching], row[teaching]
 

@@ -129,11 +129,11 @@ class Blocks:
     def find_all(self, partition: int, offsets: Integers) -> Integers:
         """The rows of a partition at these offsets (n,), which ascend, in no order, without those that have
         been removed."""
-        found = [np.empty(0, np.int64)]
+        rows = [np.empty(0, np.int64)]
         for number, first in self._spans.among(offsets):
             slots = self.blocks[number].find_all(partition, offsets, self._span(number, first))
-            found.append(slots + number * BLOCK_ROWS)
-        return np.concatenate(found)
+            rows.append(slots + number * BLOCK_ROWS)
+        return np.concatenate(rows)
 
     def _span(self, number: int, first: int) -> slice:
         return slice(first, min(first + SPAN, self.blocks[number].used))

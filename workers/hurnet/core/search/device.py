@@ -146,11 +146,11 @@ class DeviceRows:
         device has failed."""
         if self._device.failed:
             return None
-        found = None
+        survivors = None
         with self._device.trying():
             parts = _parts(self._chunks, self._end, PRODUCTS // (len(queries) + -len(queries) % _ALIGN))
-            found = _sift(parts, queries, wanted, self._device.place)
-        return found
+            survivors = _sift(parts, queries, wanted, self._device.place)
+        return survivors
 
 
 def _parts(chunks: Sequence[_Chunk], rows: int, most: int) -> Iterator[_Chunk]:
@@ -176,7 +176,7 @@ def _sift(
     last = torch.tensor(wanted, device=place)[:, None] - 1
     best = torch.full((n, max(wanted)), _NEVER, device=place)  # lower bounds (n, k), the largest first
     least = best[:, :1]  # (n, 1): a row with a smaller upper bound can't be among the wanted
-    found: list[list[NDArray[np.generic]]] = []
+    kept_by_part: list[list[NDArray[np.generic]]] = []
     for part in parts:
         estimates = torch._int_mm(c, part.p.T)[:n, : len(part.slack)].float()  # (n, rows of the part)
         estimates *= part.scale
@@ -188,13 +188,15 @@ def _sift(
         best = torch.topk(torch.cat([best, lower], 1), max(wanted)).values
         least = best.gather(1, last)
         query, row = torch.nonzero(upper >= least, as_tuple=True)
-        found.append([v.cpu().numpy() for v in (query, row + part.first, upper[query, row])])
-    return _by_query(found, least.cpu().numpy()[:, 0])
+        kept_by_part.append([v.cpu().numpy() for v in (query, row + part.first, upper[query, row])])
+    return _by_query(kept_by_part, least.cpu().numpy()[:, 0])
 
 
-def _by_query(found: Sequence[Sequence[NDArray[np.generic]]], least: NDArray[np.float32]) -> list[Integers]:
+def _by_query(
+    kept_by_part: Sequence[Sequence[NDArray[np.generic]]], least: NDArray[np.float32]
+) -> list[Integers]:
     """The rows of each query that are still within the bound now that all have been seen."""
-    query, rows, upper = (np.concatenate(column) for column in zip(*found, strict=True))
+    query, rows, upper = (np.concatenate(column) for column in zip(*kept_by_part, strict=True))
     kept = upper >= least[query]
     query, rows = query[kept], rows[kept]
     order = np.argsort(query, kind="stable")

@@ -73,8 +73,8 @@ def search(
     if k < 1 or not blocks.rows or not len(queries):
         return [_NOTHING for _ in queries]
     k = min(k, blocks.rows)
-    if blocks.device and (found := _on_device(blocks.device, blocks, queries, k, exclude)) is not None:
-        return found
+    if blocks.device and (nearest := _on_device(blocks.device, blocks, queries, k, exclude)) is not None:
+        return nearest
     if blocks.native:
         return _natively(blocks, queries, k, exclude, threads)
     return _portably(blocks, queries, k, exclude)
@@ -84,18 +84,18 @@ def _on_device(
     device: DeviceRows, blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryId | None]
 ) -> list[Nearest] | None:
     """None if the device has failed."""
-    found = [_NOTHING for _ in queries]
+    nearest = [_NOTHING for _ in queries]
     asked = np.flatnonzero(np.any(queries, axis=1)).tolist()
     if not asked:
-        return found
+        return nearest
     # An excluded entry may be among the survivors, so one more is asked for.
     wanted = [k + (exclude[i] is not None) for i in asked]
     survivors = device.survivors(queries[asked], wanted)
     if survivors is None:
         return None
     for i, rows in zip(asked, survivors, strict=True):
-        found[i] = _decide(blocks, queries[i], rows, k, exclude[i])
-    return found
+        nearest[i] = _decide(blocks, queries[i], rows, k, exclude[i])
+    return nearest
 
 
 def _natively(
@@ -112,8 +112,8 @@ def _natively(
 def _portably(blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryId | None]) -> list[Nearest]:
     norms = squared_norms(queries)
     if not norms.all():  # some are all zeros: the others alone
-        found = iter(search(blocks, queries[norms > 0], k, list(compress(exclude, norms.tolist()))))
-        return [next(found) if norm else _NOTHING for norm in norms]
+        nearest = iter(search(blocks, queries[norms > 0], k, list(compress(exclude, norms.tolist()))))
+        return [next(nearest) if norm else _NOTHING for norm in norms]
     c, weights, rests = bounds.coefficients(queries, norms)
     widest = max(block.widest for block in blocks.blocks)
     sieves = [

@@ -140,11 +140,11 @@ def beyond(position: int, batches: Sequence[Batch], head: Batch | None) -> list[
     `head` is given if these are all that the shard has: the bare batch at its watermark, as it stood before
     they were read. It takes the reader over offsets that hold no entries.
     """
-    found = [batches[0].after(position), *batches[1:]] if batches else []
-    reached = found[-1].watermark if found else position
+    given = [batches[0].after(position), *batches[1:]] if batches else []
+    reached = given[-1].watermark if given else position
     # A head behind the reader is that of a store that lost its tail: the reader is given nothing until the
     # shard has caught up with what the reader knows.
-    return [*found, head] if head and head.watermark > reached else found
+    return [*given, head] if head and head.watermark > reached else given
 
 
 def _entries(encoded: EncodedBatch) -> Entries:
