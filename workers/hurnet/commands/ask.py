@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hurnet.exit_codes import DONE, NOT_WELL
+
 if TYPE_CHECKING:
     from hurnet_schemas import Query
 
@@ -84,10 +86,11 @@ def ask(
     with Client(kafka) as client:
         if query:
             try:
-                sys.exit(int(not show(client.ask(query, timeout), as_json)))
+                looked_into = show(client.ask(query, timeout), as_json)
+                sys.exit(DONE if looked_into else NOT_WELL)
             except NoReply as error:
                 say(f"Error: {error}", err=True)
-                sys.exit(1)
+                sys.exit(NOT_WELL)
         failed = False
         for line in typed():
             try:
@@ -95,4 +98,4 @@ def ask(
             except (click.UsageError, InvalidMessage, NoReply) as error:
                 say(f"Error: line {line.number}: {error}", err=True)
                 failed = True
-    sys.exit(int(failed))
+    sys.exit(NOT_WELL if failed else DONE)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from hurnet.exit_codes import NOT_WELL
+
 if TYPE_CHECKING:
     from hurnet.ports import Sink
     from hurnet.terminal.lines import Format, Line, Message
@@ -76,7 +78,7 @@ def produce(
         sink.close()
         report(sent, kafka.texts, time.monotonic() - began)
     if sent.invalid and not skip_invalid:
-        sys.exit(1)
+        sys.exit(NOT_WELL)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hurnet.settings.listing import Setting
 
-EXAMPLES = """\b
+EPILOG = """\b
 Examples:
   hurnet settings
   hurnet settings --all
@@ -28,7 +28,7 @@ OTHERS_TITLE = "All others have their defaults (`hurnet settings --all` explains
 PAPER_TITLE = "The paper's chapters: not needed, measured no better"
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EPILOG)
 @click.option("--all", "everything", is_flag=True, help="Explain every setting, not only the first ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of all settings.")
 @click.option(
@@ -84,10 +84,9 @@ def summarised(listed: Sequence[Setting]) -> Iterator[RenderableType]:
     yield from _chapter(FIRST_TITLE, first)
     if given:
         yield from _chapter(GIVEN_TITLE, given)
-    for title, chosen in (
-        (OTHERS_TITLE, [setting for setting in others if setting.section != PAPER]),
-        (PAPER_TITLE, [setting for setting in others if setting.section == PAPER]),
-    ):
+    needed = [setting for setting in others if setting.section != PAPER]
+    papers = [setting for setting in others if setting.section == PAPER]
+    for title, chosen in ((OTHERS_TITLE, needed), (PAPER_TITLE, papers)):
         yield f"\n{title}"
         yield facts(
             (f"  {section}", " ".join(setting.variable for setting in group))

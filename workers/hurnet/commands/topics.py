@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hurnet.exit_codes import NOT_WELL
+
 if TYPE_CHECKING:
     from hurnet.adapters.kafka.admin.check import TopicFinding
 
@@ -36,7 +38,7 @@ def topics(create: bool) -> None:
         table(("topic", ">partitions", "state"), ((f.name, f.partitions, state(f)) for f in findings))
     )
     if any(finding.problems for finding in findings):
-        sys.exit(1)
+        sys.exit(NOT_WELL)
 
 
 def state(finding: TopicFinding) -> str:

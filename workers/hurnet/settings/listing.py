@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -84,7 +84,8 @@ def _given(sources: Mapping[str, Mapping[str, Any]], section: str, name: str) ->
 def _text(value: Any, field: FieldInfo) -> str:
     if value is None:
         return ""
-    if isinstance(value, SecretStr) or "SecretStr" in str(field.annotation):
+    # A value that was refused is still plain text, so the field says whether it is a secret.
+    if SecretStr in (field.annotation, *get_args(field.annotation)):
         return redaction.HIDDEN
     return redaction.without_password(str(value))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hurnet.terminal.lines import Line
-    from hurnet_schemas import Answer, Query
+    from hurnet_schemas import Answer, Query, Receipt
 
 PATIENCE_S = 2.0
 """Seconds. We wait so much longer than the query itself may wait, so that its reply has time to come."""
@@ -86,28 +86,37 @@ def explained(answer: Answer, advise: bool = True) -> RenderableType:
 
 
 def _why(answer: Answer) -> Iterator[tuple[str, str]]:
-    from hurnet.terminal.screen import watermarks_text
-    from hurnet.visible import below
-
-    receipt = answer.receipt
     if answer.candidates:
-        best = answer.candidates[0]
-        scores = best.scores.model_dump(exclude_none=True)
-        combined = scores.pop("combined")
-        label = "score" if answer.outcome == "answered" else "best was"
-        named = "" if answer.outcome == "answered" else f"{best.answer}: "
-        parts = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
-        threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
-        yield f"  {label}", f"{named}{below(combined, threshold)} ({parts})"
-        yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
-        yield from (
-            (f"  {rank}.", f"{c.scores.combined:.2f} {c.answer}")
-            for rank, c in enumerate(answer.candidates[1:], start=2)
-        )
+        yield from _best(answer)
+        for rank, other in enumerate(answer.candidates[1:], start=2):
+            yield f"  {rank}.", f"{other.scores.combined:.2f} {other.answer}"
     if answer.candidates_dropped:
         yield "  and", f"{answer.candidates_dropped:,} more that did not fit into the answer"
-    if receipt is None:
-        return
+    if answer.receipt:
+        yield from _receipt(answer.receipt)
+
+
+def _best(answer: Answer) -> Iterator[tuple[str, str]]:
+    """What speaks for the best candidate, whether it was good enough or not."""
+    from hurnet.visible import below
+
+    best, receipt = answer.candidates[0], answer.receipt
+    signals = best.scores.model_dump(exclude_none=True)
+    combined = signals.pop("combined")
+    shown = ", ".join(f"{name} {value:.2f}" for name, value in signals.items())
+    # A score below the threshold gets as many decimals as show that it is below.
+    threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
+    score = f"{below(combined, threshold)} ({shown})"
+    if answer.outcome == "answered":
+        yield "  score", score
+    else:
+        yield "  best was", f"{best.answer}: {score}"
+    yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
+
+
+def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    from hurnet.terminal.screen import watermarks_text
+
     if receipt.runner_up is not None and receipt.margin is not None:
         yield "  ahead of", f"{receipt.runner_up} by {receipt.margin:.2g}"
     if weights := receipt.weights:

@@ -1,7 +1,7 @@
 """How each worker is put together: its adapters, its embedder, its settings.
 
 Adapters and embedders are imported where they are needed, so that a worker loads only what it uses: the
-responder needs no torch, and the solver no Kafka client.
+solver no Kafka client, and a responder no torch unless it is to search on a GPU.
 """
 
 from __future__ import annotations
