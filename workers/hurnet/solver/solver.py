@@ -165,6 +165,7 @@ class Solver:
     def _fold_in(self, tenure: Tenure) -> bool:
         """False as long as deletions take more time than a step has."""
         if not self._folding.unlearn(tenure):
+            # Nothing is read meanwhile, so nobody knows how far behind it is: at least it is, and it moves.
             self._progress.turn(assigned=True, behind=1, moved=1)
             return False
         for context in tenure.enter_pane(self._clock()):

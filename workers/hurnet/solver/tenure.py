@@ -88,8 +88,8 @@ def take_over(
 ) -> Tenure | None:
     """Fence earlier solvers and load what they left. None if the store holds nothing yet.
 
-    `kernel` is the setting of that name; `window` says whether pairs age. Raises `StoreError` if the
-    checkpoint belongs to another store than the shards beside it.
+    `kernel` is the setting HURNET_PAPER_FEATURES; `window` says whether pairs age. Raises `StoreError` if
+    the checkpoint belongs to another store than the shards beside it.
     """
     identity = store.identity()
     if identity is None:
@@ -110,7 +110,7 @@ def take_over(
         replace(window, now=checkpoint.pane),
         goal,
         # A solver before this one may have been stopped between a save and its erasures. Without a stamp the
-        # statistics begin anew, and nothing may be erased before their own first save (learning.py).
+        # statistics begin anew, and nothing may be erased before their own first save (unlearning.py).
         erasing=bool(checkpoint.stamp),
     )
 
