@@ -64,7 +64,7 @@ class Folding:
             done = self.unlearn(tenure)
             self._on_progress()
             if time.monotonic() >= until:
-                break
+                break  # after a portion, so that every step does at least one
         tenure.unfolded = Tail(batches, tail.states) if batches else None
         return Folded(tail.states, len(tail.batches) - len(batches), done)
 
@@ -91,6 +91,7 @@ class Folding:
         learned = learn(checkpoint.statistics, portion.batches, kernel_map, window, self._device)
         for key, pairs in learned.items():
             self._unsolved.note(context_of(key), pairs)
+        # The watermarks move with the statistics: a checkpoint that is saved covers exactly these.
         for batch in portion.batches:
             rows = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows
             epoch = portion.states[batch.partition].epoch

@@ -58,7 +58,7 @@ class Leading:
         if self.holder == self._owner and now - self._renewed_at < self._lease_s / 3:
             return True
         holder = self._leases.acquire(self._role, self._owner, self._lease_s)
-        if holder not in (self.holder, self._owner):
+        if holder not in (self.holder, self._owner):  # said once for each holder, not at every look
             log.warning("standing by: another worker leads", role=self._role, holder=holder)
         self.holder, self._renewed_at = holder, now
         return holder == self._owner
@@ -93,7 +93,7 @@ class Leading:
                 return
             self.beat()
             if not self._renewed():
-                return
+                return  # another one leads: nothing is left to keep
 
     def _renewed(self) -> bool:
         """False once another worker leads: then the solver's next write will fail."""

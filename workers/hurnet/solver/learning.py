@@ -60,7 +60,7 @@ def learn(
     """
     added: Counter[str] = Counter()
     for key, (vectors, answers, copies) in pairs(batches, window).items():
-        if key not in statistics:
+        if key not in statistics:  # the first pair of a context, or of a pane
             statistics[key] = Statistics(kernel_map.size, device)
         statistics[key].add(kernel_map(vectors), answers, copies)
         added[key] = len(answers)
@@ -68,7 +68,7 @@ def learn(
 
 
 def _rows_by_key(entries: Entries, window: Window) -> Mapping[str, list[int]]:
-    taught = np.flatnonzero(entries.answer_of != NO_ANSWER)
+    taught = np.flatnonzero(entries.answer_of != NO_ANSWER)  # rows with an answer
     contexts, timestamps_ms = entries.context_of[taught], entries.timestamps_ms[taught]
     rows: dict[str, list[int]] = {}
     for row, context, timestamp_ms in zip(

@@ -58,6 +58,7 @@ class Publisher:
             return
         seconds = time.perf_counter() - started
         self._metrics.solve_seconds.observe(seconds)
+        # Before `in_force`: the gate compares with a count of rows, which is whole only in the window's units.
         if reasons := gate(weights):
             self._refuse(context, reasons)
             return

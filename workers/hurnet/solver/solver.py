@@ -186,7 +186,7 @@ class Solver:
     def _save(self, tenure: Tenure) -> None:
         with self._metrics.checkpoint_seconds.time():
             self._weights.save_checkpoint(tenure.checkpoint)
-        self._leading.note_progress()
+        self._leading.note_progress()  # the next portion of work has the whole patience again
         tenure.rows_unsaved = 0
         tenure.saved_at = time.monotonic()
         tenure.erasing = True

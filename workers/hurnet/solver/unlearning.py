@@ -60,6 +60,7 @@ def unlearn(
             totals.append((batch.partition, batch.deletion, total))
     digests = subtraction.digests()
     for key in digests:
+        # As if they had never been: no trace of a context whose last pair is gone may stay.
         if not checkpoint.statistics[key].count:
             del checkpoint.statistics[key]
     checkpoint.unlearned += _audits(checkpoint, totals, digests)
@@ -123,6 +124,7 @@ def _audits(
     for partition, deletion, total in totals:
         yield DeletionAudit(
             partition,
+            # A deletion of many targets keeps only its last part: an audit must stay small.
             replace(deletion, targets=deletion.targets[-MOST_TARGETS:]),
             now_ms,
             total.pairs.total(),

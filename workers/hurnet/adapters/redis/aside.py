@@ -80,6 +80,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             old_topic = json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]
             names = [n for n in client.scan_iter(f"{keys.prefix}:*", count=1_000) if not _STAYS.match(n)]
             pipe.multi()
+            # RENAME is instant whatever a key holds, so thousands of them are one short step.
             for name in names:
                 pipe.rename(name, aside.encode() + name[len(keys.prefix) :])
             _begin(pipe, keys, Meta.begin(old.identity), log, firsts)

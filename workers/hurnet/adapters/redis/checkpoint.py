@@ -104,7 +104,7 @@ class CheckpointStore:
             self._save_whole(checkpoint, header, audits)
         self._base_stamps, self._base = {stamp}, dict(checkpoint.statistics)
         for statistics in checkpoint.statistics.values():
-            statistics.mark_saved()
+            statistics.mark_saved()  # only now: until the reply came, nothing is known to be stored
         checkpoint.unlearned.clear()
         checkpoint.stamp = stamp
 
@@ -164,7 +164,7 @@ class CheckpointStore:
         stale = [key for key in {*self._base, *now} if self._base.get(key) is not now.get(key)]
         writes = list(self._writes(checkpoint, whole=False))
         if len(list(_transactions(writes))) > 1:
-            return False
+            return False  # two transactions are not atomic: a crash between them would leave a mixture
         with self._fence.transaction(self._header_key) as pipe:
             stamp = pipe.hget(self._header_key, "stamp")
             if stamp is None or stamp.decode(errors="replace") not in self._base_stamps:
@@ -240,6 +240,8 @@ def _transactions(writes: Iterable[_Write]) -> Iterator[list[_Write]]:
 def _queue(pipe: Any, writes: Sequence[_Write]) -> None:
     for key, group in groupby(writes, key=lambda write: write.key):
         fields = list(group)
+        # Many fields a command cost the server less than a command each, and a bound on them keeps it from
+        # being blocked by one.
         for start in range(0, len(fields), COMMAND_FIELDS):
             piece = fields[start : start + COMMAND_FIELDS]
             if new := {write.field: write.value for write in piece if write.value is not None}:

@@ -45,6 +45,7 @@ def subtract(pipe: Any, keys: Keys, before: Batch, after: Batch) -> list[str]:
         if name not in kept:
             pipe.zrem(keys.shard(before.partition, "holds"), _held(name, before.watermark + 1))
     sizes = keys.shard(before.partition, "sizes")
+    # These come last in the transaction, so that the caller finds their replies at its end.
     for name, entries, _ in lost_by_context:
         pipe.hincrby(sizes, f"{name}/rows", -len(entries))
         pipe.hincrby(sizes, f"{name}/bytes", -_bytes(entries, lost))

@@ -70,8 +70,10 @@ def _of_context(
             break
         members.append(member)
         batch = batch_reaching(watermark)
+        # Another batch comes only if this one is gone from the store: then nothing of it is left to delete.
         if batch is not None and batch.watermark == watermark:
             targets += _offsets_of(batch, context)
+    # A full page may have a successor. If it has none, the next step finds nothing and ends the deletion.
     more = len(members) < len(next_batches) or len(next_batches) == contexts.BATCHES
     return _arguments(more="1" if more else "", dropped=context, holds=members, targets=targets)
 

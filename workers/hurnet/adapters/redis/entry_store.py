@@ -96,12 +96,14 @@ class RedisEntryStore:
     @guarded
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         keys = self._keys.contexts, self._keys.meta
+        # Sorted, so that it does not depend on chance which names are admitted if not all can be.
         admitted = self._opened.run(ADMIT, keys, limit, self._opened.meta.epoch, *sorted(contexts))
         return frozenset(name.decode() for name in admitted)
 
     @guarded
     def contexts(self) -> frozenset[str]:
         admitted = frozenset(bytes(name).decode() for name in self._client.smembers(self._keys.contexts))
+        # An append may come just after a name was given back: then rows are there, and no name.
         held = (name for of_shard in self.holdings().values() for name, h in of_shard.items() if h.rows)
         return admitted.union(held)
 

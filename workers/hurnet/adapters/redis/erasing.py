@@ -61,9 +61,11 @@ class Eraser:
             redaction = Redaction(client, keys, partition, meta)
             page = redaction.page(watermark, self._looked_up_to.get(partition, b""))
             due = list(page.due)
-            while due and most:
+            while due and most:  # each pass rewrites one batch, in a transaction of its own
                 due = redaction.erase_first(due, page, owner, stamp)
                 most -= 1
+            # A page that is through is not looked at again; after the last one, begin at the front, where
+            # entries that were deleted meanwhile may have come in.
             if not due:
                 self._looked_up_to[partition] = page.last
             remaining += len(due) + bool(page.last)

@@ -20,7 +20,7 @@ class RedisLeaseStore:
     @guarded
     def acquire(self, role: str, owner: str, ttl_s: float) -> str:
         """Raises `StoreReplaced` if the store that this process opened is no longer there."""
-        ttl_ms = max(1, round(ttl_s * 1000))
+        ttl_ms = max(1, round(ttl_s * 1000))  # SET PX refuses 0
         keys = self._keys.lease(role), self._keys.meta
         holder = self._client.eval(ACQUIRE_LEASE, len(keys), *keys, owner, ttl_ms, self._bound.epoch)
         if holder is None:

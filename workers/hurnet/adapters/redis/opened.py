@@ -68,7 +68,7 @@ class OpenedStore:
         """
         known = self.meta
         if raw == known.raw:
-            return known
+            return known  # nearly always: no JSON is parsed for it
         now = Meta.parse(raw, self.keys.meta) if isinstance(raw, bytes) else None
         if now is None or now.epoch != known.epoch:
             raise self.replaced(partition)
@@ -118,6 +118,7 @@ class OpenedStore:
             )
         except ValueError as error:
             raise StoreError(f"{self.keys.shard(partition, 'state')} is corrupt: {error}") from error
+        # A shard without an epoch has not begun. One with another epoch is left of a store that was deleted.
         if self._meta and state.epoch not in ("", self._meta.epoch):
             raise self.replaced(partition)
         return state

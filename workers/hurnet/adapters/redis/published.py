@@ -62,7 +62,7 @@ def decode_weights(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeig
     if fields.pop(_DIGEST) != _digest(fields):
         raise ValueError("their SHA-256 differs")
     certificate = _certificate(fields["certificate"])
-    flat = _finite(fields["projection"])
+    flat = _finite(fields["projection"])  # (d * d,) float64
     if not flat.size:
         raise ValueError("there is no projection")
     dimension = math.isqrt(flat.size)
@@ -79,7 +79,7 @@ def _certificate(raw: bytes) -> Certificate:
     return figures
 
 
-@cache
+@cache  # it takes pydantic some milliseconds to build
 def _reader() -> TypeAdapter[Any]:
     from hurnet.core.solve.weights import Certificate
 
@@ -95,6 +95,7 @@ def _finite(raw: bytes) -> Floats:
 
 def _digest(fields: Mapping[str, bytes]) -> bytes:
     state = hashlib.sha256()
+    # In the order of their names, each behind its length: other fields never give the same bytes.
     for part in (part for name in sorted(fields) for part in (name.encode(), fields[name])):
         state.update(len(part).to_bytes(8, "little") + part)
     return state.hexdigest().encode()

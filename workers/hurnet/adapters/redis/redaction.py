@@ -47,6 +47,7 @@ def merged(items: StreamItems, members: Sequence[bytes], limit: int) -> StreamIt
     if not members:
         return items
     redacted = dict(map(_decoded, members))
+    # What is in the set is the newer state of a batch, without the erased rows.
     both = [*redacted.items(), *((name, fields) for name, fields in items if name not in redacted)]
     return sorted(both, key=lambda item: number_of(item[0]))[:limit]
 

@@ -69,6 +69,7 @@ class RedisWeightsStore:
         """
         key = self._key("weights", weights.context)
         fields = published.encode_weights(weights)
+        # Both keys are watched: neither the weights nor the version may change between this look and EXEC.
         with self._fence.transaction(key, self._key("versions")) as pipe:
             watermarks, digest = pipe.hmget(key, "watermarks", "sha256")
             if digest == fields["sha256"]:
@@ -88,6 +89,7 @@ class RedisWeightsStore:
                 raise Superseded(f"weights {version} of context {context!r} can't follow {last}")
             pipe.multi()
             pipe.unlink(self._key("weights", context))
+            # The version stays and grows, so that readers see a change and never take old weights for new.
             pipe.hset(self._key("versions"), context, str(version))
             pipe.execute()
 
