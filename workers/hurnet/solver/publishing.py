@@ -58,7 +58,7 @@ class Publisher:
             return
         seconds = time.perf_counter() - started
         self._metrics.solve_seconds.observe(seconds)
-        # Before `in_force`: the gate compares with a count of rows, which is whole only in the window's units.
+        # Before `in_force`: the gate needs the count of rows in the units in which it was solved.
         if reasons := gate(weights):
             self._refuse(context, reasons)
             return
