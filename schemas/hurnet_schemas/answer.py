@@ -17,9 +17,12 @@ Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
 
 
 class Scores(Part, allow_inf_nan=False):
-    """How much speaks for a candidate: in total, and by each of the rule's four signals."""
+    """How much speaks for a candidate: in all, and by each of the rule's four signals."""
 
-    combined: float = Field(description="The blend of the others, from 0 to 1. The best one wins.")
+    combined: float = Field(
+        description="(evidence + the receipt's nearest) / 2, from 0 to 1: the best one wins. The evidence is "
+        "(4 local + 2 weights² + memory + words²) / 8, or without weights (4 local + memory + words²) / 6."
+    )
     memory: float = Field(
         description="Cosine of the question and the candidate's nearest entry (equations 2, 5)."
     )
@@ -82,8 +85,15 @@ class Receipt(Part):
     watermarks: Seen = Field(description="The last offset of each partition of `texts` that could be found.")
     weights: WeightsReceipt | None = Field(None, description="Absent if there are no weights.")
     threshold: float = Field(description="Lowest combined score that is answered.")
+    nearest: float | None = Field(
+        None,
+        description="Cosine of the question and the nearest entry of all, from 0 to 1. It is half of each "
+        "combined score. Absent if the question had nothing to be compared with.",
+    )
     p: float | None = Field(
-        None, description="`memory` is the similarity in the space lp. Absent for the cosine, which is p = 2."
+        None,
+        description="`memory` and `nearest` are similarities in the space lp. Absent for the cosine, which "
+        "is p = 2.",
     )
     half_life: float | None = Field(
         None,

@@ -94,6 +94,7 @@ def test_each_part_is_what_it_says() -> None:
         p = c.scores
         evidence = (4 * p.local + 2 * (p.weights or 0) ** 2 + p.memory + p.words**2) / 8
         assert c.combined == pytest.approx((evidence + cosines.max()) / 2)
+    assert ranking.nearest == pytest.approx(cosines.max())
     scores = [c.combined for c in ranking.candidates]
     assert scores == sorted(scores, reverse=True)
     assert ranking.margin == scores[0] - scores[1]
@@ -113,6 +114,7 @@ def test_no_entries_and_a_query_without_a_vector_have_no_answer() -> None:
     index, projection = context([("hello there", "hi")])
     for ranking in (ask("hello", ContextIndex(256), projection), ask("  ", index, projection)):
         assert ranking.candidates == ()
+        assert ranking.nearest is None
         assert ranking.best is None
         assert ranking.runner_up is None
         assert ranking.margin is None

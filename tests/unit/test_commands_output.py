@@ -84,7 +84,8 @@ def candidate(answer: str, combined: float, **scores: float) -> Candidate:
 
 RECEIPT = Receipt(
     query="queries/0/1", context="default", rows=4321, embedder="hash512", fingerprint="ff",
-    threshold=0.35, watermarks={1: 20, 0: 19}, margin=0.21, runner_up="HassTurnOff", seconds=0.0123,
+    threshold=0.35, nearest=0.81,
+    watermarks={1: 20, 0: 19}, margin=0.21, runner_up="HassTurnOff", seconds=0.0123,
     weights=WeightsReceipt(
         version=3, watermarks={0: 19, 1: 20}, count=3120, ridge=0.1, condition_number=41.2, residual=0.118
     ),
@@ -303,7 +304,8 @@ def test_an_answer_is_explained() -> None:
     )  # fmt: skip
     text = printed(explained(answer))
     for expected in (
-        "HassTurnOn", "0.93 (memory 0.50, weights 0.91, local 0.50, words 0.50)", "texts 2/17", "2.",
+        "HassTurnOn", "0.93 (memory 0.50, weights 0.91, local 0.50, words 0.50; nearest entry 0.81)",
+        "texts 2/17", "2.",
         "“turn [bold]on[/] the light”", "HassTurnOff by 0.21", "version 3 of 3,120 pairs", "condition 41.2",
         "4,321 entries", "12.3 ms", "0=19,1=20",
         "wrong?", "`hurnet forget --entry 2/17`", "`hurnet produce`",

@@ -236,7 +236,7 @@ class ZeroForOdd(HashedText):
 def test_a_text_that_embeds_to_zero_is_put_aside_as_zero_vector_and_never_stored() -> None:
     """It has no direction, so no cosine with it is defined; the texts around it are stored."""
     world = World()
-    world.send(TextEvent(text="before"), TextEvent(text="⁠"), TextEvent(text="behind"))
+    world.send(TextEvent(text="before"), TextEvent(text="\u2060"), TextEvent(text="behind"))
     turn(world.worker())
     assert world.texts() == ["before", "behind"]
     (letter,) = world.dead_letters()

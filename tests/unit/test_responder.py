@@ -239,6 +239,26 @@ def test_an_answer_and_its_receipt() -> None:
     assert receipt.runner_up == answer.candidates[1].answer
 
 
+@pytest.mark.parametrize("solved", [True, False])
+def test_the_combined_score_can_be_computed_from_the_answer_alone(solved: bool) -> None:
+    world = World()
+    world.teach(*PAIRS)
+    if solved:
+        world.solve()
+    world.ask(Query(text="turn the light on in the kitchen", top_k=100))
+    turn(world.responder())
+    answer = Answer.decode(only(world.answers()).encode())  # as a client reads it
+    nearest = receipt(answer).nearest
+    assert nearest == max(candidate.scores.memory for candidate in answer.candidates)
+    assert len(answer.candidates) > 1
+    for candidate in answer.candidates:
+        scores = candidate.scores
+        assert (scores.weights is not None) == solved
+        evidence = 4 * scores.local + scores.memory + scores.words**2
+        evidence = evidence / 6 if scores.weights is None else (evidence + 2 * scores.weights**2) / 8
+        assert scores.combined == pytest.approx((evidence + nearest) / 2)
+
+
 def test_without_weights_the_rule_goes_without_them() -> None:
     world = World()
     world.teach(*PAIRS)

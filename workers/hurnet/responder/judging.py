@@ -107,6 +107,7 @@ class Judge:
             watermarks=dict(context.watermarks),
             weights=_weights_receipt(context.weights) if context.weights else None,
             threshold=self._settings.threshold,
+            nearest=ranking.nearest,
             p=context.p,
             half_life=context.half_life_ms / 1000 or None,
             margin=ranking.margin,

@@ -104,6 +104,9 @@ def _best(answer: Answer) -> Iterator[tuple[str, str]]:
     signals = best.scores.model_dump(exclude_none=True)
     combined = signals.pop("combined")
     shown = ", ".join(f"{name} {value:.2f}" for name, value in signals.items())
+    if receipt and receipt.nearest is not None:
+        # Half of the score. It is the same for all candidates, so it stands apart from what orders them.
+        shown += f"; nearest entry {receipt.nearest:.2f}"
     # A score below the threshold gets as many decimals as show that it is below.
     threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
     score = f"{below(combined, threshold)} ({shown})"

@@ -90,6 +90,12 @@ class Ranking:
         return self.candidates[0] if self.candidates else None
 
     @property
+    def nearest(self) -> float | None:
+        """Cosine of the nearest entry of all, which is half of each combined score. None if there are no
+        candidates."""
+        return max((candidate.scores.memory for candidate in self.candidates), default=None)
+
+    @property
     def runner_up(self) -> RankedAnswer | None:
         """The second best candidate, or None."""
         return self.candidates[1] if len(self.candidates) > 1 else None

@@ -1,9 +1,11 @@
 """Products of 8-bit vectors as exact integers, rounded once to float32, by the fastest library that is here.
 
-queries      library                          why 1 to 4       simsimd, if it is installed      one query at a
-time, at the speed of memory 5 or more    torch, if it is exact here       a product of matrices reads the
-rows once for all queries any          float32 in slices                exact everywhere: 1,024 products below
-2**14 fit 24 bits
+    queries      library                       why
+    1 to 4       simsimd, if it is installed   one query at a time, at the speed of memory
+    5 or more    torch, if it is exact here    a product of matrices reads the rows once for all queries
+    any          float32 in slices             exact everywhere: 1,024 products below 2**14 fit 24 bits
+
+The first line that applies is taken.
 """
 
 from __future__ import annotations

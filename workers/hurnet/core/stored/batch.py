@@ -94,12 +94,13 @@ class Deletion:
 
         asked for by      deletes
         targets           the entries at these offsets
-        key               all entries whose records had the key with this digest; with a context, only those
-        in it context alone     all entries of the context
+        key               all entries whose records had the key with this digest
+        key and context   the same, but only those of the context
+        context alone     all entries of the context
 
-    When a store gives a deletion back, `targets` are the entries that it deletes in any of these ways,
-    without those that an earlier deletion took. If they are many, the first ones come in `parts`, which are
-    read one by one, and `targets` are the rest.
+    When a store gives a deletion back, `targets` are the entries that it deletes in any of these ways and
+    that no earlier deletion had deleted. If they are many, the first ones come in `parts`, which are read one
+    by one, and `targets` are the rest.
     """
 
     offset: int

@@ -1,7 +1,7 @@
 """Batches and deletions as bytes, under a checksum.
 
-    entries    format, 1 byte | CRC-32C of entries and vectors, 4 bytes | the entries by columns
-    (entries_codec) vectors    n d int16, little endian
+    entries    format, 1 byte | CRC-32C of entries and vectors, 4 bytes | the columns of entries_codec
+    vectors    n d int16, little endian
 
 A store holds what its disk and its operator made of what was written, so reading trusts nothing: whatever
 `decode_batch` returns is a batch that `check` would have let in.
