@@ -90,7 +90,7 @@ class Traffic:
             thread.join(SECONDS)
 
     def wait_for(self, more: int) -> None:
-        """Until so many more are answered."""
+        """Returns once `more` further queries are answered."""
         goal = self.answered + more
         deadline = time.monotonic() + SECONDS
         while self.answered < goal:
