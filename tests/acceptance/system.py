@@ -251,7 +251,7 @@ class System:
         finally:
             store.close()
 
-    def texts_in_context(self) -> list[str]:
+    def texts_in_store(self) -> list[str]:
         return [entry.text for batch in self.batches() for entry in batch.entries]
 
     def checkpoint(self) -> Checkpoint:

@@ -48,7 +48,7 @@ def test_what_changed_is_answered_anew_where_pairs_age(system: System, half_life
     )
     assert system.run("produce", "-", stdin=lines).returncode == 0
     ingest, solver = (system.start(name).wait_ready() for name in ("ingest", "solver"))
-    wait_for(lambda: len(system.texts_in_context()) == 23, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 23, 60, "all texts in")
     solver.kill()
     solver = system.start("solver").wait_ready()
     wait_for(lambda: learned(system) == 23, 30, "all of them learned")

@@ -40,7 +40,7 @@ def test_records_that_were_put_aside_are_listed_and_sent_again(system: System) -
     sent = system.run("dead-letters", "--resend-all", "--reason", "too-many-contexts")
     assert (sent.returncode, sent.stdout.count("sent again as")) == (0, 1)
     worker = system.start("ingest").wait_ready()
-    wait_for(lambda: sorted(system.texts_in_context()) == ["first", "second"], what="it is in the context")
+    wait_for(lambda: sorted(system.texts_in_store()) == ["first", "second"], what="it is in the store")
     assert worker.terminate() == 0
 
 

@@ -1,5 +1,5 @@
 """A replica takes the store's place under load; nobody ends old connections, and the last second of what the
-old primary acknowledged is lost. What Kafka holds is in the context again, each text once."""
+old primary acknowledged is lost. What Kafka holds is in the store again, each text once."""
 
 from __future__ import annotations
 

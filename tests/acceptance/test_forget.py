@@ -62,7 +62,7 @@ def nothing_of(worker: Running, context: str) -> bool:
 def assert_unlearned(system: System, sent: list[TextEvent], *gone: str) -> None:
     """As if what these people said had never been."""
     kept = sorted(event.text for event in sent if event.metadata["who"] not in gone)
-    wait_for(lambda: sorted(system.texts_in_context()) == kept, 30, "what was deleted is erased")
+    wait_for(lambda: sorted(system.texts_in_store()) == kept, 30, "what was deleted is erased")
     assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
     assert system.checkpoint().statistics["default"].count == len(kept)
 
@@ -85,7 +85,7 @@ def test_killed_around_a_deletion_under_load(system: System, worker: str, point:
     other = "solver" if worker == "ingest" else "ingest"
     steady = system.start(other).wait_ready() if other == "ingest" else system.start(other)
     first = system.start(worker)
-    wait_for(lambda: len(system.texts_in_context()) == 300, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
     first.kill()
     delete(system, "p1")
     doomed = system.start_doomed(worker, point, 1)
@@ -115,7 +115,7 @@ def test_killed_between_the_parts_of_a_deletion_of_very_many(system: System, wor
     teach(system, sent)
     other = system.start("solver" if worker == "ingest" else "ingest")
     first = system.start(worker)
-    wait_for(lambda: len(system.texts_in_context()) == len(sent), 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == len(sent), 60, "all texts in")
     wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == len(sent), 30, "all folded")
     first.kill()
     delete(system, "p1")
@@ -135,7 +135,7 @@ def test_within_a_second_a_responder_no_longer_answers_with_it(system: System) -
         system.start(name)
     teach(system, [*events(0, 100), TextEvent(text="my cat is Tom", answer="Tom", metadata={"who": "p4"})])
     responder = system.start("responder").wait_ready()
-    wait_for(lambda: len(system.texts_in_context()) == 101, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 101, 60, "all texts in")
     query = Query(text="my cat is Tom", top_k=5)
 
     def asked(number: int) -> list[str]:
@@ -155,7 +155,7 @@ def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: S
     sent = events(0, 60)
     teach(system, sent)
     workers = [system.start(name).wait_ready() for name in ("ingest", "solver")]
-    wait_for(lambda: len(system.texts_in_context()) == 60, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 60, 60, "all texts in")
     nothing = system.run("forget")
     assert nothing.returncode == 2
     assert "--entry" in nothing.stderr
@@ -185,7 +185,7 @@ def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: S
     assert len(log) == 2 * (PARTITIONS + 1) + 2 * PARTITIONS
     changed = [digests for line in log for digests in line["digests"].values()]
     assert all(digests["before"] != digests["after"] for digests in changed)
-    wait_for(lambda: len(system.texts_in_context()) == 47, 30, "erased")
+    wait_for(lambda: len(system.texts_in_store()) == 47, 30, "erased")
     assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
     assert system.dead_letters() == []
     assert [worker.terminate() for worker in workers] == [0, 0]
@@ -202,7 +202,7 @@ def test_a_context_is_listed_and_dropped_while_all_workers_run_and_one_is_killed
     ]
     teach(system, sent)
     workers = [system.start(name).wait_ready() for name in ("ingest", "solver", "responder")]
-    wait_for(lambda: len(system.texts_in_context()) == 120, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 120, 60, "all texts in")
     listed = json.loads(system.run("contexts", "--json").stdout)["contexts"]
     assert [(c["context"], c["rows"]) for c in listed] == [("default", 60), ("typo", 60)]
     workers[1].kill()
@@ -212,7 +212,7 @@ def test_a_context_is_listed_and_dropped_while_all_workers_run_and_one_is_killed
     assert late.returncode == 1, late.stdout
     workers[1] = system.start("solver").wait_ready()
     wait_for(lambda: len(audit(system)) == PARTITIONS, 60, "dropped")
-    wait_for(lambda: len(system.texts_in_context()) == 60, 30, "erased")
+    wait_for(lambda: len(system.texts_in_store()) == 60, 30, "erased")
     assert "typo" not in system.run("contexts").stdout
     verified = system.run("verify")
     assert verified.returncode == 0, verified.stdout
@@ -221,6 +221,6 @@ def test_a_context_is_listed_and_dropped_while_all_workers_run_and_one_is_killed
         wait_for(partial(nothing_of, worker, "typo"), 20, "its series are gone")
     again = TextEvent(text="typo again", context="typo", metadata={"who": "p1"})
     teach(system, [again])
-    wait_for(lambda: "typo again" in system.texts_in_context(), 30, "the name is used again")
+    wait_for(lambda: "typo again" in system.texts_in_store(), 30, "the name is used again")
     assert system.run("verify").returncode == 0
     assert [worker.terminate() for worker in workers] == [0, 0, 0]

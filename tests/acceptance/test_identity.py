@@ -34,7 +34,7 @@ def numbered(first: int, end: int) -> list[TextEvent]:
 
 def held(system: System) -> Counter[str]:
     with suppress(StoreError):
-        return Counter(system.texts_in_context())
+        return Counter(system.texts_in_store())
     return Counter()
 
 
@@ -43,7 +43,7 @@ def expected(*ranges: Sequence[TextEvent]) -> Counter[str]:
 
 
 def filled(system: System, *events: Sequence[TextEvent]) -> None:
-    wait_for(lambda: held(system) == expected(*events), 60, "all texts in the context, once each")
+    wait_for(lambda: held(system) == expected(*events), 60, "all texts in the store, once each")
 
 
 def recreate(system: System) -> None:
@@ -115,7 +115,7 @@ def test_a_topic_made_anew_under_a_running_ingest_is_refused(system: System) -> 
 
 
 def test_responders_answer_nothing_while_the_topic_is_another(system: System) -> None:
-    """A client's watermark is then an offset of the new topic, which says nothing of the old context."""
+    """A client's watermark is then an offset of the new topic, which says nothing of the old store."""
     old, new = numbered(0, 30), numbered(100, 110)
     system.teach(old)
     ingest, responder = system.start("ingest").wait_ready(), system.start("responder")

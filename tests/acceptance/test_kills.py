@@ -17,15 +17,15 @@ def events(count: int) -> list[TextEvent]:
 
 
 def assert_all_in_once(system: System, sent: list[TextEvent]) -> None:
-    """ids in = ids in the context, in every shard in order."""
-    assert Counter(system.texts_in_context()) == Counter(event.text for event in sent)
+    """ids in = ids in the store, in every shard in order."""
+    assert Counter(system.texts_in_store()) == Counter(event.text for event in sent)
     for batch in system.batches():
         offsets = [entry.offset for entry in batch.entries]
         assert offsets == sorted(set(offsets))
 
 
 def wait_all_in(system: System, count: int, seconds: float = 60) -> None:
-    wait_for(lambda: len(system.texts_in_context()) >= count, seconds, f"{count} texts in the context")
+    wait_for(lambda: len(system.texts_in_store()) >= count, seconds, f"{count} texts in the store")
 
 
 @pytest.mark.parametrize("point", ["before-append", "after-append"])

@@ -54,12 +54,10 @@ class Load:
 
 def check_books(system: System, load: Load) -> None:
     """A send whose acknowledgement was lost is sent again, under another offset: so ids are compared as sets,
-    and what is in Kafka with what is in the context as multisets."""
+    and what is in Kafka with what is in the store as multisets."""
     in_kafka = Counter(TextEvent.decode(r.value).text for r in system.read(system.settings.kafka.texts))
     assert set(in_kafka) == {event.text for event in load.texts}
-    wait_for(
-        lambda: Counter(system.texts_in_context()) == in_kafka, 90, "all texts in the context, once each"
-    )
+    wait_for(lambda: Counter(system.texts_in_store()) == in_kafka, 90, "all texts in the store, once each")
     asked = Counter(Query.decode(r.value).id for r in system.read(system.settings.kafka.queries))
     assert set(asked) == {query.id for query in load.queries}
     wait_for(lambda: len(system.answers()) >= sum(asked.values()), 90, "all queries answered")

@@ -51,7 +51,7 @@ def test_poison_becomes_dead_letters_and_good_texts_go_on(system: System) -> Non
     worker = system.start("ingest").wait_ready()
     good = TextEvent(text="a good one").encode()
     send_raw(system, [value for poison, _ in POISON for value in (poison, good)])
-    wait_for(lambda: len(system.texts_in_context()) == len(POISON), what="all good texts in")
+    wait_for(lambda: len(system.texts_in_store()) == len(POISON), what="all good texts in")
     letters = sorted(system.dead_letters(), key=lambda letter: letter.offset)
     assert [(letter.offset, letter.reason) for letter in letters] == [
         (2 * i, reason) for i, (_, reason) in enumerate(POISON)
@@ -144,8 +144,8 @@ def test_a_store_that_takes_no_writes_is_waited_for(
         assert worker.get("/readyz")[0] == 503
         assert worker.get("/livez")[0] == 200
         client.execute_command(*mend)
-        wait_for(lambda: len(system.texts_in_context()) == len(sent), what="all texts in")
-        assert Counter(system.texts_in_context()) == Counter(event.text for event in sent)
+        wait_for(lambda: len(system.texts_in_store()) == len(sent), what="all texts in")
+        assert Counter(system.texts_in_store()) == Counter(event.text for event in sent)
         assert worker.terminate() == 0
 
 
@@ -194,7 +194,7 @@ def test_a_second_solver_stands_by_until_the_first_is_killed(system: System) -> 
 def test_of_two_responders_of_one_name_one_ends_and_each_query_is_answered_once(system: System) -> None:
     system.teach([TextEvent(text=f"text {i}", answer=f"answer {i % 3}") for i in range(60)])
     ingest = system.start("ingest").wait_ready()
-    wait_for(lambda: len(system.texts_in_context()) == 60, what="all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 60, what="all texts in")
     workers = [system.start("responder").wait_ready() for _ in range(2)]
     asked = [Query(text=f"text {i}", id=f"q{i}") for i in range(300)]
     for first in range(0, len(asked), 10):

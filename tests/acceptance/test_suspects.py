@@ -41,11 +41,11 @@ def test_a_text_that_ends_ingest(system: System, how: str, settings: dict[str, s
     texts = [*good[:70], "it is poison", *good[70:]]
     system.teach([TextEvent(text=text) for text in texts])
     ingest, ends = supervised(
-        system, "ingest", how, lambda: len(system.texts_in_context()) >= len(good), **settings
+        system, "ingest", how, lambda: len(system.texts_in_store()) >= len(good), **settings
     )
     assert ends == [end] * (ATTEMPTS + 1)
     assert ingest.terminate() == 0
-    assert Counter(system.texts_in_context()) == Counter(good)
+    assert Counter(system.texts_in_store()) == Counter(good)
     (letter,) = system.dead_letters()
     assert (letter.reason, letter.partition, letter.offset) == ("ends-the-worker", 70 % 3, 70 // 3)
 
@@ -53,7 +53,7 @@ def test_a_text_that_ends_ingest(system: System, how: str, settings: dict[str, s
 def test_a_query_that_ends_the_responder(system: System) -> None:
     system.teach([TextEvent(text=f"question number {i}") for i in range(30)])
     ingest = system.start("ingest").wait_ready()
-    wait_for(lambda: len(system.texts_in_context()) == 30, what="the texts")
+    wait_for(lambda: len(system.texts_in_store()) == 30, what="the texts")
     good = [f"question number {i}" for i in range(12)]
     queries = [*good[:5], "it is poison", *good[5:]]
     system.ask([Query(text=text, id=text) for text in queries])

@@ -21,7 +21,7 @@ def test_bombs_take_no_memory_and_cost_nobody_anything(system: System) -> None:
         admin.alter_configs([ConfigResource("topic", kafka.queries, configs=as_they_come)])
     workers = [system.start(name).wait_ready() for name in ("ingest", "responder")]
     system.teach([TextEvent(text="a good one", answer="yes")] * 30)
-    wait_for(lambda: len(system.texts_in_context()) == 30, what="the first texts")
+    wait_for(lambda: len(system.texts_in_store()) == 30, what="the first texts")
     before = [resident(worker.get("/metrics")[1]) for worker in workers]
     size = 128 << 20
     with KafkaProducer(
@@ -34,7 +34,7 @@ def test_bombs_take_no_memory_and_cost_nobody_anything(system: System) -> None:
                 producer.send(topic, bytes(size), partition=n % PARTITIONS).get(60)
     system.teach([TextEvent(text="another good one", answer="yes")] * 30)
     system.ask([Query(text="a good one", id=f"q{n}") for n in range(6)])
-    wait_for(lambda: len(system.texts_in_context()) == 60, 60, what="the texts behind the bombs")
+    wait_for(lambda: len(system.texts_in_store()) == 60, 60, what="the texts behind the bombs")
     wait_for(lambda: {f"q{n}" for n in range(6)} <= {a.id for a in system.answers()}, 60, what="answers")
     letters = system.dead_letters()
     assert {letter.reason for letter in letters} == {"too-large"}
@@ -62,7 +62,7 @@ def test_new_partitions_are_worked_on_within_ten_seconds(system: System) -> None
         for topic, sent in ((kafka.texts, TextEvent(text="new")), (kafka.queries, Query(text="new", id="q"))):
             wait_for(lambda topic=topic: len(producer.partitions_for(topic)) == grown)  # type: ignore[misc]
             producer.send(topic, sent.encode(), partition=grown - 1).get(10)
-        wait_for(lambda: "new" in system.texts_in_context(), 15, "the text of a new partition")
+        wait_for(lambda: "new" in system.texts_in_store(), 15, "the text of a new partition")
         wait_for(lambda: "q" in {answer.id for answer in system.answers()}, 15, "its query's answer")
         assert time.monotonic() - began < 12  # ten, and what looking takes
     for worker in workers:

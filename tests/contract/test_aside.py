@@ -1,4 +1,4 @@
-"""A context put aside in one step, and the new one in its place."""
+"""A store put aside in one step, and the new one in its place."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Place:
             sink.send([Outgoing(topic, value, partition=0) for value in values])
 
     def teach(self, *pairs: tuple[str, str]) -> None:
-        """Into the topic and into the context, as ingest would."""
+        """Into the topic and into the store, as ingest would."""
         self.send(self.kafka.texts, *(text.encode() for text, _ in pairs))
         watermark = self.store.state(0).watermark
         entries = [Entry(watermark + 1 + i, 0, "default", t, a, {}) for i, (t, a) in enumerate(pairs)]

@@ -34,7 +34,7 @@ KINDS = pytest.mark.parametrize("kind", [TransactionalExchange, AtLeastOnceExcha
 
 @dataclass
 class System:
-    """A responder over a context in memory and topics of its own on a real broker."""
+    """A responder over a store in memory and topics of its own on a real broker."""
 
     kafka: KafkaSettings
     settings: ResponderSettings

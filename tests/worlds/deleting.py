@@ -132,7 +132,7 @@ class World:
         return self.redis.data.checkpoint.statistics
 
     def left(self) -> list[tuple[int, Entry]]:
-        """What a plain reading of the topic says must be in the context."""
+        """What a plain reading of the topic says must be in the store."""
         entries: dict[tuple[int, int], tuple[Entry, bytes | None]] = {}
         for record in self.kafka.records("texts"):
             if record.value is not None:

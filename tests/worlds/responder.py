@@ -35,7 +35,7 @@ PAIRS = [
 
 @dataclass
 class World:
-    """A broker, a context, and responders between them."""
+    """A broker, a store, and responders between them."""
 
     kafka: MemoryKafka = field(default_factory=MemoryKafka)
     redis: MemoryRedis = field(default_factory=MemoryRedis)

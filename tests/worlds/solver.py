@@ -22,7 +22,7 @@ EMBEDDER = HashedText(16)
 
 @dataclass
 class World:
-    """A context, and solvers at it."""
+    """A store, and solvers at it."""
 
     redis: MemoryRedis = field(default_factory=MemoryRedis)
 

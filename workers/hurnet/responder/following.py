@@ -102,7 +102,7 @@ class Following:
         self.caught_up = True
         gc.freeze()  # what has been loaded stays: full collections need not walk it (0.1 s and more)
         log.info(
-            "caught up with the context",
+            "caught up with the store",
             rows=dict(self._memory.rows()),
             searched_by=self._memory.searched_by,
         )

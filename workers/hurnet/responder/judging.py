@@ -40,7 +40,7 @@ def timed_out(pending: Pending, watermarks: Mapping[int, int]) -> Answer:
             f"partition {p} has reached {watermarks.get(p, 'nothing')}, not {offset}"
             for p, offset in sorted(pending.watermarks_not_reached(watermarks).items())
         )
-        reason = f"the context has not reached min_watermarks in time: {waited}"
+        reason = f"shards of the store have not reached min_watermarks in time: {waited}"
     return Answer(id=pending.id, outcome="timed-out", reason=reason)
 
 

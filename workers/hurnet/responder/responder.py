@@ -93,7 +93,7 @@ class Responder:
         self._observe(moved)
 
     def unready(self) -> list[str]:
-        return self._progress.unready() if self._following.caught_up else ["loading the context"]
+        return self._progress.unready() if self._following.caught_up else ["loading the store"]
 
     def drain(self) -> None:
         """Queries not yet answered are uncommitted, and another responder gets them."""

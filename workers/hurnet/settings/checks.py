@@ -21,6 +21,9 @@ LEASE_MIN_S: Final = 1.0
 """Seconds. A solver looks at its lease four times a second, and renews it when a third of it has passed."""
 POLL_MIN_S: Final = 0.001
 """Seconds."""
+EMBEDDER_PATTERNS: Final = (r"hash([1-9][0-9]{0,4})?", r"use", r"st:(.+)")
+"""What an embedder may be called, or one of several that are joined by +. The settings can't import the
+registry of embedders, so its patterns stand here once more: a test compares the two."""
 _FILES: Final = ("ca_file", "cert_file", "key_file")
 
 
@@ -56,7 +59,7 @@ def _refusal(check: Callable[[str], object], value: str) -> str:
 
 def _check_embedder(name: str) -> None:
     for part in name.split("+"):
-        if not re.fullmatch(r"hash([1-9][0-9]{0,4})?|use|st:.+", part.strip()):
+        if not any(re.fullmatch(pattern, part.strip()) for pattern in EMBEDDER_PATTERNS):
             raise ValueError(
                 "an embedder is hashN (N from 1 to 99999), use, st:MODEL, or several of them joined by +"
             )

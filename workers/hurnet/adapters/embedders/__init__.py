@@ -12,9 +12,10 @@ To add an embedder:
    text in which it knows nothing gets a row of zeros; ingest puts that text aside
    (hurnet/ingest/intake.py).
 2. Add a line to `EMBEDDERS` below: the pattern of its name, and a function that makes it.
-3. Let the settings accept that pattern: `_check_embedder` in hurnet/settings/checks.py. The settings can't
-   import adapters, so it stands there once more; a test holds the two together.
-4. Add its name to `NAMES` in tests/unit/test_embedders.py: that tests what every embedder must keep.
+3. Let the settings accept that pattern: `EMBEDDER_PATTERNS` in hurnet/settings/checks.py. The settings can't
+   import adapters, so the pattern stands there once more. A test fails until both have the same patterns.
+4. Add its name to `NAMES` in tests/unit/test_embedders.py, so that it is tested for what every embedder must
+   keep. A test fails until each pattern has a name there.
 """
 
 from __future__ import annotations

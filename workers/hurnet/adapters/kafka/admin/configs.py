@@ -16,7 +16,8 @@ AHEAD_MS = 3_600_000
 """How far ahead of the broker's clock a text may be dated: Kafka's own default."""
 DAY_MS = 86_400_000
 ANSWERED_MS = DAY_MS
-"""Queries and answers repeat what people asked and what a context holds: a day, for those who read late."""
+"""Queries and answers repeat what people asked and what the store holds. They are kept for a day, for clients
+that read late."""
 PUT_ASIDE_MS = 7 * DAY_MS
 """Dead letters hold excerpts of records: a week, to look at them and send them again."""
 
@@ -32,7 +33,7 @@ class TopicSetting:
     otherwise: str
 
 
-_LOST = "Kafka forgets texts that the context was made of, and Redis has the only copy of their rows"
+_LOST = "Kafka forgets texts that the store was filled from, and Redis has the only copy of their rows"
 _OF_TEXTS = (
     TopicSetting("retention.ms", FOR_EVER, lambda v: v == FOR_EVER, _LOST),
     TopicSetting("retention.bytes", FOR_EVER, lambda v: v == FOR_EVER, _LOST),

@@ -50,9 +50,9 @@ class Pin:
     def problem(self) -> str:
         """What a person should know and do."""
         return (
-            f"the Kafka that answers at this address is cluster {self.foreign}, and the context belongs to"
+            f"the Kafka that answers at this address is cluster {self.foreign}, and the store is filled from"
             f" cluster {self.cluster}: nothing is read from it or sent to it. Bring the right one back, or"
-            " set HURNET_KAFKA_BOOTSTRAP to where it is; for a context of this other one set"
+            " set HURNET_KAFKA_BOOTSTRAP to where it is; for a store of this other one set"
             " HURNET_REDIS_PREFIX to a new name"
         )
 
