@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from hurnet.runtime.watchdog import STUCK
-from hurnet.suspects import ATTEMPTS
+from hurnet.suspects import NOTED_DEATHS
 from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import Running, System, wait_for
 
@@ -23,7 +23,7 @@ def supervised(
 ) -> tuple[Running, list[int]]:
     """Started again whenever it ends, until it is done; the last one, and how the others ended."""
     ends: list[int] = []
-    while len(ends) <= ATTEMPTS + 1:
+    while len(ends) <= NOTED_DEATHS + 1:
         running = system.start_poisoned(worker, how, **settings)
         ended = partial(_ended_or, running, done)
         wait_for(ended, 90, f"{worker} done, or at its end")
@@ -43,7 +43,7 @@ def test_a_text_that_ends_ingest(system: System, how: str, settings: dict[str, s
     ingest, ends = supervised(
         system, "ingest", how, lambda: len(system.texts_in_store()) >= len(good), **settings
     )
-    assert ends == [end] * (ATTEMPTS + 1)
+    assert ends == [end] * (NOTED_DEATHS + 1)
     assert ingest.terminate() == 0
     assert Counter(system.texts_in_store()) == Counter(good)
     (letter,) = system.dead_letters()
@@ -58,7 +58,7 @@ def test_a_query_that_ends_the_responder(system: System) -> None:
     queries = [*good[:5], "it is poison", *good[5:]]
     system.ask([Query(text=text, id=text) for text in queries])
     responder, ends = supervised(system, "responder", "kill", lambda: len(system.answers()) >= len(queries))
-    assert ends == [-9] * (ATTEMPTS + 1)
+    assert ends == [-9] * (NOTED_DEATHS + 1)
     assert [responder.terminate(), ingest.terminate()] == [0, 0]
     outcomes = {answer.id: answer.outcome for answer in system.answers()}
     assert outcomes == dict.fromkeys(good, "answered") | {"it is poison": "rejected"}

@@ -38,7 +38,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Place
+from hurnet.core.arrays import Backend
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.solve.inverse import by_cholesky
 from hurnet.core.solve.problem import Problem, problem_of
@@ -128,7 +128,7 @@ def _libraries(report: Report, rounds: int) -> None:
     for d in DIMENSIONS:
         learned = _learned(*_text_like(10_000, d, 0))
         learned.cross_gram()
-        problems = [problem_of(learned, Place(xp, "cpu")) for xp in (torch, np)]
+        problems = [problem_of(learned, Backend(xp, "cpu")) for xp in (torch, np)]
         calls = [partial(_solved, problem, 0.1) for problem in problems]
         by_torch, by_numpy = (float(np.median(t)) for t in _interleaved(calls, SOLVES * rounds))
         report.figures[f"solve_numpy_over_torch_d{d}"] = by_numpy / by_torch
@@ -138,7 +138,7 @@ def _libraries(report: Report, rounds: int) -> None:
 
 def _solved(problem: Problem, ridge: float) -> Weights:
     """As `solve` does, after the choice of a library."""
-    fresh, ridge = problem_of(problem.statistics, problem.place), snapped_ridge(ridge)
+    fresh, ridge = problem_of(problem.statistics, problem.backend), snapped_ridge(ridge)
     inverse = by_cholesky(fresh, ridge, MAX_CONDITION)
     assert inverse is not None
     return certified(fresh, ridge, inverse)

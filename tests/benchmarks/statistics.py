@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import place_of
+from hurnet.core.arrays import backend_of
 from hurnet.core.grid import snap
 from hurnet.core.solve.solve import solve
 from hurnet.core.solve.window import PANES, Window
@@ -37,7 +37,7 @@ BATCHES = (256, 4096, 65536)
 ROWS_A_ROUND = 8192
 """Smaller batches are repeated up to so many rows."""
 SHARED_ANSWERS = 300
-CPU = place_of("cpu")
+CPU = backend_of("cpu")
 
 Seconds = dict[str, float]
 

@@ -202,7 +202,7 @@ class MemoryEntryStore:
         with self._redis.changed:
             self._check_formats(writing=True)
             if self._redis.data.owner != owner:
-                raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
+                raise Superseded(f"solver {owner!r} no longer holds the role: it erases nothing more")
             # Whoever works on from another checkpoint has not taken the targets out of it yet.
             if not stamp or self._redis.data.checkpoint.stamp != stamp:
                 return 0

@@ -142,7 +142,7 @@ def test_at_any_pane_the_state_is_that_of_fresh_statistics_of_weighted_rows(
         fold(statistics, window, todo[:size], 1)
         todo = todo[size:]
         window = replace(window, now=window.now + chance.randint(0, 3))
-        for key in window.forgotten(statistics):
+        for key in window.expired(statistics):
             del statistics[key]
     for pair in gone:
         fold(statistics, window, [pair], -1)

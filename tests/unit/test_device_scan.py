@@ -373,7 +373,7 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     found = search_device("auto", unexpected)
     assert found is not None
-    assert found.place.type == "cuda"
+    assert found.torch_device.type == "cuda"
 
 
 def test_who_asks_for_no_device_loads_no_torch() -> None:

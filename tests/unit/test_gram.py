@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import place_of
+from hurnet.core.arrays import backend_of
 from hurnet.core.grid import SCALE
 from hurnet.core.native import CpuFeature, disabled, features, syrk
 from hurnet.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
@@ -32,9 +32,9 @@ from hurnet.core.statistics.gram_torch import add_float64_on, add_int8_on
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 
-CPU = place_of("cpu")
-CUDA = [place_of("cuda")] if torch.cuda.is_available() else []
-PATHS: dict[str, AddGram] = {name: add for place in [CPU, *CUDA] for name, add in paths(place).items()}
+CPU = backend_of("cpu")
+CUDA = [backend_of("cuda")] if torch.cuda.is_available() else []
+PATHS: dict[str, AddGram] = {name: add for backend in [CPU, *CUDA] for name, add in paths(backend).items()}
 PATHS |= {"int8 by torch on the CPU": partial(add_int8_on, device="cpu")}
 PATHS |= {"float64 by torch on the CPU": partial(add_float64_on, device="cpu")}
 KERNELS: list[Kernel] = []

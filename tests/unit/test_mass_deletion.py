@@ -246,7 +246,7 @@ def test_texts_that_came_before_their_context_was_let_in_are_no_difference() -> 
     solver = world.solver()
     while not world.settled():
         turn(solver)
-    ingest._admission.forget()
+    ingest._admission.clear()
     world.send("text number 7", "a", context="three")
     turn(ingest, 9)
     ingest.close()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Place, place_of
+from hurnet.core.arrays import Backend, backend_of
 from hurnet.core.grid import SCALE
 from hurnet.core.solve.inverse import by_eigh
 from hurnet.core.solve.problem import problem_of
@@ -25,7 +25,7 @@ from hurnet.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 Rationals = list[list[Fraction]]
-PLACES = [place_of("cpu"), Place(np, "cpu"), Place(torch, "cpu:0")]
+BACKENDS = [backend_of("cpu"), Backend(np, "cpu"), Backend(torch, "cpu:0")]
 """The last takes the way of a GPU, as nothing but "cpu" is on the host; what it computes on is the CPU."""
 
 pytestmark = pytest.mark.usefixtures("each_library")
@@ -55,31 +55,31 @@ def product(matrix: NDArray[np.int64], ridge: float, x: Floats) -> Rationals:
     size=st.integers(1, 9),
     bits=st.integers(1, 61),
     ridge=st.one_of(st.just(0.0), st.floats(2.0**-64, 2.0**32)),
-    place=st.sampled_from(PLACES),
+    backend=st.sampled_from(BACKENDS),
 )
 def test_the_residual_is_the_rational_one_rounded(
-    seed: int, size: int, bits: int, ridge: float, place: Place
+    seed: int, size: int, bits: int, ridge: float, backend: Backend
 ) -> None:
     matrix, ridge = symmetric(size, bits, seed), snapped_ridge(ridge)
     chance = np.random.default_rng(seed)
-    system = ExactSystem(matrix, ridge, place)
+    system = ExactSystem(matrix, ridge, backend)
     wild = chance.standard_normal((size, 2)) * 10.0 ** chance.integers(-9, 9, (size, 2))
-    x = system.snapped(place.put(wild))
-    exact = product(matrix, ridge, place.host(x))
+    x = system.snapped(backend.put(wild))
+    exact = product(matrix, ridge, backend.host(x))
     target = np.array([[float(value) for value in row] for row in exact])  # leaves nothing but its rounding
-    found = place.host(system.residual(place.put(target), x))
+    found = backend.host(system.residual(backend.put(target), x))
     for i, row in enumerate(exact):
         for k, value in enumerate(row):
             left = Fraction(float(target[i, k])) - value
             assert abs(Fraction(float(found[i, k])) - left) <= abs(left) * Fraction(2, 1 << 52)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=str)
-def test_snapping_changes_the_last_bit_of_no_large_entry(place: Place) -> None:
-    system = ExactSystem(symmetric(6, 40, 1), 0.1, place)
-    x = place.put(np.random.default_rng(1).uniform(1, 2, (6, 4)) * 10.0 ** np.arange(4))
+@pytest.mark.parametrize("backend", BACKENDS, ids=str)
+def test_snapping_changes_the_last_bit_of_no_large_entry(backend: Backend) -> None:
+    system = ExactSystem(symmetric(6, 40, 1), 0.1, backend)
+    x = backend.put(np.random.default_rng(1).uniform(1, 2, (6, 4)) * 10.0 ** np.arange(4))
     assert (system.snapped(x) == x).all()
-    small = place.put(np.array([[1.0], [1e-30], *[[0.0]] * 4]))
+    small = backend.put(np.array([[1.0], [1e-30], *[[0.0]] * 4]))
     assert system.snapped(small).ravel().tolist() == [1.0, 0, 0, 0, 0, 0]
 
 
@@ -96,13 +96,13 @@ def test_a_tiny_ridge_is_taken_at_the_next_multiple_and_a_huge_one_refused() -> 
 
 def test_entries_that_leave_no_room_are_refused() -> None:
     with pytest.raises(OverflowError, match="too large"):
-        ExactSystem(np.array([[1 << 62]]), 0.0, PLACES[0])
+        ExactSystem(np.array([[1 << 62]]), 0.0, BACKENDS[0])
 
 
-@pytest.mark.parametrize("place", PLACES, ids=str)
-def test_refinement_leaves_out_a_step_that_would_be_noise(place: Place) -> None:
-    system = ExactSystem(np.array([[1 << 28]]), 0.0, place)
-    target = place.put(np.array([[1.0]]))
+@pytest.mark.parametrize("backend", BACKENDS, ids=str)
+def test_refinement_leaves_out_a_step_that_would_be_noise(backend: Backend) -> None:
+    system = ExactSystem(np.array([[1 << 28]]), 0.0, backend)
+    target = backend.put(np.array([[1.0]]))
     wrong = refine(system, target, lambda r: 3 * r)
     assert (wrong.steps, wrong.solution.item()) == (1, -3.0)
     slow = refine(system, target, lambda r: 0.75 * r)
@@ -262,8 +262,8 @@ def test_answers_that_are_not_there_and_statistics_without_pairs_are_refused() -
 def test_what_is_refined_is_the_same_by_each_library() -> None:
     statistics = learned(*ill_conditioned(1e4))
     results = []
-    for place in PLACES:
-        problem = problem_of(statistics, place)
+    for backend in BACKENDS:
+        problem = problem_of(statistics, backend)
         weights = certified(problem, 0.0, by_eigh(problem, 0.0))
         assert weights.certificate.refinement_steps
         assert weights.certificate.residual_exact

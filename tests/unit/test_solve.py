@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hurnet.adapters.redis import published
-from hurnet.core.arrays import Place, installed_torch
+from hurnet.core.arrays import Backend, installed_torch
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.paper.gcv import solve_by_gcv, solve_with
 from hurnet.core.solve.inverse import by_cholesky, by_eigh
@@ -382,21 +382,22 @@ def test_every_device_gives_the_same_weights_within_1e_10(device: str, ridge: fl
 def test_numpy_inverts_by_cholesky_as_torch_does(size: int) -> None:
     rows = np.random.default_rng(size).standard_normal((3 * size, size))
     gram = rows.T @ rows
-    ours, theirs = (place.inverse(place.put(gram)) for place in (Place(np, "cpu"), Place(torch, "cpu")))
+    ours, theirs = (b.inverse(b.put(gram)) for b in (Backend(np, "cpu"), Backend(torch, "cpu")))
     assert ours is not None
     assert theirs is not None
     assert apart(ours, theirs.numpy()) < 1e-12
     assert np.array_equal(ours, ours.T)
-    for place in (Place(np, "cpu"), Place(torch, "cpu")):
-        assert place.inverse(place.put(-gram)) is None
+    for backend in (Backend(np, "cpu"), Backend(torch, "cpu")):
+        assert backend.inverse(backend.put(-gram)) is None
 
 
 def test_numpy_and_torch_give_the_same_weights_within_1e_10() -> None:
     ridge = 0.125
     statistics = task(2000, 64, 20, 10).statistics
     weights = []
-    for place in (Place(np, "cpu"), Place(torch, "cpu"), Place(torch, "cpu:0")):  # the last as on a GPU
-        problem = problem_of(statistics, place)
+    as_on_a_gpu = Backend(torch, "cpu:0")
+    for backend in (Backend(np, "cpu"), Backend(torch, "cpu"), as_on_a_gpu):
+        problem = problem_of(statistics, backend)
         by_factor = by_cholesky(problem, ridge, 1e6)
         assert by_factor is not None
         weights += [certified(problem, ridge, inverse) for inverse in (by_factor, by_eigh(problem, ridge))]
@@ -437,7 +438,7 @@ def test_the_gate_names_what_is_wrong(projection: Floats, certificate: Certifica
 
 @pytest.mark.parametrize("max_condition", [1e6, math.inf])
 def test_the_gate_stops_an_inverse_that_rounding_has_spoilt(max_condition: float) -> None:
-    """Two columns that differ in one place by one step of the grid: condition 7e11, by either method."""
+    """Two columns that differ in one component by one step of the grid: condition 7e11, by either method."""
     t = task(4000, 12, 5)
     rows = np.hstack([t.rows, t.rows[:, :1]])
     rows[0, 12] += 1

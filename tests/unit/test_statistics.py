@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Place, installed_torch, place_of
+from hurnet.core.arrays import Backend, backend_of, installed_torch
 from hurnet.core.grid import SCALE, snap
 from hurnet.core.native import disabled
 from hurnet.core.statistics import answer_sums
@@ -525,13 +525,13 @@ def test_other_dimensions_do_not_merge() -> None:
 @pytest.mark.parametrize("name", ["tpu", "", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="device"):
-        place_of(name)
+        backend_of(name)
 
 
 def test_float64_is_not_asked_of_mps() -> None:
-    assert place_of("mps").device == "cpu"
+    assert backend_of("mps").device == "cpu"
     gpu = torch.cuda.is_available() and installed_torch() is not None
-    assert place_of("auto").device == ("cuda" if gpu else "cpu")
+    assert backend_of("auto").device == ("cuda" if gpu else "cpu")
 
 
 @pytest.mark.parametrize("device", ["auto", "mps", *(["cuda"] if torch.cuda.is_available() else [])])
@@ -551,9 +551,9 @@ def test_the_way_of_a_gpu_gives_the_same_bytes() -> None:
     """On the CPU, by what nothing but "cpu" takes."""
     rows, labels = snapped(3000, 33), [str(i % 11) for i in range(3000)]
     here, there = Statistics(33), Statistics(33)
-    there._place = Place(torch, "cpu:0")
+    there._backend = Backend(torch, "cpu:0")
     for statistics in (here, there):
         statistics.add(rows, labels)
-    assert {"cuda float64", "cuda int8"} <= paths(there._place).keys()
+    assert {"cuda float64", "cuda int8"} <= paths(there._backend).keys()
     assert there.digest() == here.digest()
     assert np.array_equal(there.cross_gram(), here.cross_gram())

@@ -21,7 +21,7 @@ from hurnet.ports import Appended, Outgoing, Record, Refused
 from hurnet.records import parse_record
 from hurnet.responder.responder import Responder
 from hurnet.settings.settings import IngestSettings, ResponderSettings, Settings
-from hurnet.suspects import ATTEMPTS, PROBE
+from hurnet.suspects import NOTED_DEATHS, PROBE
 from hurnet_schemas import Answer, DeadLetter, Query, TextEvent
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
@@ -173,7 +173,7 @@ def test_a_text_that_ends_the_worker_is_put_aside_and_all_others_come_in() -> No
     world = World()
     world.teach(*numbered(0, 6), "poison", *numbered(6, 20))
     world.teach(*numbered(20, 30), partition=1)
-    assert world.lives(world.ingest, ATTEMPTS + 1) == ATTEMPTS + 1
+    assert world.lives(world.ingest, NOTED_DEATHS + 1) == NOTED_DEATHS + 1
     assert sorted(world.texts()) == sorted(numbered(0, 30))
     assert world.letters() == [("ends-the-worker", 0, 6)]
     world.teach(*numbered(30, 40))
@@ -187,7 +187,7 @@ def test_a_query_that_ends_the_worker_is_rejected_and_all_others_are_answered() 
     world.lives(world.ingest, 0)
     world.ask("one", "two", "poison", "three")
     world.ask("four", "five", partition=1)
-    assert world.lives(world.responder, ATTEMPTS + 1) == ATTEMPTS + 1
+    assert world.lives(world.responder, NOTED_DEATHS + 1) == NOTED_DEATHS + 1
     answers = world.answers()
     assert answers.keys() == {"one", "two", "three", "four", "five", "poison"}
     assert [id for id, said in answers.items() if said == "rejected ends-the-worker"] == ["poison"]
@@ -200,7 +200,7 @@ def test_a_rejection_that_can_not_be_delivered_at_once_is_not_forgotten() -> Non
     world = World()
     world.lives(world.ingest, 0)
     world.ask("one", "two", "poison")
-    for _ in range(ATTEMPTS + 1):
+    for _ in range(NOTED_DEATHS + 1):
         with pytest.raises(Death):
             steps(world.responder(), 9)
         world.member.close()
@@ -233,7 +233,7 @@ def test_several_in_both_partitions() -> None:
     world = World()
     for partition in range(PARTITIONS):
         world.teach("poison 1", "poison 2", *numbered(0, 9), "poison 3", partition=partition)
-    world.lives(world.ingest, 6 * (ATTEMPTS + 1))
+    world.lives(world.ingest, 6 * (NOTED_DEATHS + 1))
     assert sorted(world.texts()) == sorted(2 * numbered(0, 9))
     assert world.letters() == [("ends-the-worker", p, offset) for p in (0, 1) for offset in (0, 1, 11)]
 
@@ -290,7 +290,7 @@ def test_who_ends_in_order_before_it_is_through_leaves_that_to_the_next() -> Non
     steps(careful, 3)
     assert world.texts() == numbered(0, 2)
     careful.close()
-    assert world.lives(world.ingest, ATTEMPTS) == ATTEMPTS
+    assert world.lives(world.ingest, NOTED_DEATHS) == NOTED_DEATHS
     assert world.letters() == [("ends-the-worker", 0, 3)]
     tried = world.calls["attempt"]
     world.teach(*numbered(9, 20))
@@ -314,7 +314,7 @@ def test_two_members_between_which_partitions_move(turns: int) -> None:
             member.close()
             members[turn % 2] = world.ingest(), world.member
             deaths += 1
-    assert deaths <= PARTITIONS * (ATTEMPTS + 1)
+    assert deaths <= PARTITIONS * (NOTED_DEATHS + 1)
     assert sorted(world.texts()) == sorted(2 * numbered(0, 12))
     assert world.letters() == [("ends-the-worker", p, 5) for p in range(PARTITIONS)]
 
@@ -334,14 +334,14 @@ def test_a_store_that_is_away_and_processes_killed_meanwhile_blame_nobody() -> N
     """Each is killed in its first turn, in which a record was in hand, and its append failed."""
     world = World(Deadly())
     world.teach("a text", "another")
-    for _ in range(3 * ATTEMPTS):
+    for _ in range(3 * NOTED_DEATHS):
         worker = world.ingest()
         world.before = fails("append")
         failed = steps(worker, 8)
         assert failed >= 3
         world.member.close()
         world.before = never
-    assert world.calls["attempt"] >= 3 * ATTEMPTS - 1
+    assert world.calls["attempt"] >= 3 * NOTED_DEATHS - 1
     assert world.lives(world.ingest, 0) == 0
     assert world.texts() == ["a text", "another"]
     assert world.letters() == []
@@ -370,13 +370,13 @@ def test_a_group_whose_brokers_are_away_blames_no_query() -> None:
     world = World(Deadly())
     world.lives(world.ingest, 0)
     world.ask("one", "two")
-    for _ in range(3 * ATTEMPTS):
+    for _ in range(3 * NOTED_DEATHS):
         responder = world.responder()
         world.kafka.fail(deliveries=9)
         steps(responder, 6)
         world.member.close()
         world.kafka.fail(deliveries=0)
-    assert world.calls["attempt"] >= 3 * ATTEMPTS - 1
+    assert world.calls["attempt"] >= 3 * NOTED_DEATHS - 1
     world.lives(world.responder, 0)
     assert world.answers().keys() == {"one", "two"}
     assert world.letters() == []
@@ -407,7 +407,7 @@ def test_a_bug_that_ends_the_worker_counts_as_a_death(monkeypatch: pytest.Monkey
     monkeypatch.setattr("hurnet.ingest.intake.parse_record", faulty)
     world = World()
     world.teach("a", "poison", "b")
-    for _ in range(ATTEMPTS + 1):
+    for _ in range(NOTED_DEATHS + 1):
         worker = world.ingest()
         with pytest.raises(AssertionError):
             steps(worker, 20)
@@ -423,14 +423,14 @@ def test_a_bug_in_what_appends_blames_no_record() -> None:
     with pytest.raises(Death):
         steps(world.ingest(), 9)
     world.member.close()
-    for _ in range(3 * ATTEMPTS):
+    for _ in range(3 * NOTED_DEATHS):
         world.before = bug
         worker = world.ingest()
         with pytest.raises(ZeroDivisionError):
             steps(worker, 9)
         world.before = never
         worker.close()
-    assert world.calls["attempt"] == 3 * ATTEMPTS
+    assert world.calls["attempt"] == 3 * NOTED_DEATHS
     assert world.lives(world.ingest, 0) == 0
     assert world.texts() == ["a", "b"]
     assert world.letters() == []
@@ -441,7 +441,7 @@ def bug(name: str) -> None:
         raise ZeroDivisionError
 
 
-kills = st.lists(st.integers(0, 60), max_size=ATTEMPTS - 1)
+kills = st.lists(st.integers(0, 60), max_size=NOTED_DEATHS - 1)
 poisoned = st.lists(st.booleans(), min_size=1, max_size=14)
 
 
@@ -453,7 +453,7 @@ def test_texts_wherever_processes_are_killed(fatal: list[int], sent: list[list[b
     for partition, kinds in enumerate(sent):
         world.teach(*(texts_of(partition, kinds)), partition=partition)
     bad = sum(map(sum, sent))
-    world.lives(world.ingest, bad * (ATTEMPTS + 1) + len(fatal))
+    world.lives(world.ingest, bad * (NOTED_DEATHS + 1) + len(fatal))
     every = [text for partition, kinds in enumerate(sent) for text in texts_of(partition, kinds)]
     assert sorted(world.texts()) == sorted(text for text in every if "poison" not in text)
     wanted = {("ends-the-worker", p, o) for p, kinds in enumerate(sent) for o, k in enumerate(kinds) if k}
@@ -470,7 +470,7 @@ def test_queries_wherever_processes_are_killed(fatal: list[int], sent: list[list
     for partition, kinds in enumerate(sent):
         world.ask(*texts_of(partition, kinds), partition=partition)
     bad = sum(map(sum, sent))
-    world.lives(world.responder, bad * (ATTEMPTS + 1) + len(fatal))
+    world.lives(world.responder, bad * (NOTED_DEATHS + 1) + len(fatal))
     every = [text for partition, kinds in enumerate(sent) for text in texts_of(partition, kinds)]
     rejected = {id for id, said in world.answers().items() if said == "rejected ends-the-worker"}
     assert rejected == {text for text in every if "poison" in text}

@@ -39,7 +39,7 @@ def test_a_window_takes_any_timestamp(stamp: int, half_life_ms: int) -> None:
     assert shares[1] == 1
     key = window.key("default", stamp)
     if half_life_ms:
-        assert key is None if window.forgets(int(panes[0])) else key == f"default@{panes[0]}"
+        assert key is None if window.has_expired(int(panes[0])) else key == f"default@{panes[0]}"
     assert window.share(int(panes[0])) == shares[0]
 
 

@@ -108,7 +108,7 @@ for name in names:
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
 def test_a_gpu_is_refused_with_the_name_of_the_extra(name: str) -> None:
-    done = run(f"from hurnet.core.arrays import place_of\nplace_of({name!r})")
+    done = run(f"from hurnet.core.arrays import backend_of\nbackend_of({name!r})")
     last = done.stderr.strip().splitlines()[-1]
     assert last == f"ValueError: device {name!r} needs torch: pip install 'hurnet-stream[torch]'"
 

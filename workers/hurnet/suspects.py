@@ -19,8 +19,8 @@ that it has in hand, and a *note* of the record that it is about to handle, if i
    record at a time, each noted before. These are the records that lay in the partition by then, and no more
    of them than one turn takes. The store holds one note per partition, so the record of the last note is
    handled before all others, and it is appended or answered before another is noted.
-3. A record that `ATTEMPTS` processes have noted, and none of them has outlived, is put aside as
-   `ends-the-worker`. So a record ends at most one process more than `ATTEMPTS`, or a few more in the
+3. A record that `NOTED_DEATHS` processes have noted, and none of them has outlived, is put aside as
+   `ends-the-worker`. So a record ends at most one process more than `NOTED_DEATHS`, or a few more in the
    responder if queries that were parked come before it.
 
 Innocent records are not put aside. To be in hand at the end of a process only makes a record be handled
@@ -58,7 +58,7 @@ from hurnet.ports import Embedder, PartitionMarks, Record, Source
 
 log = structlog.get_logger()
 
-ATTEMPTS = 3
+NOTED_DEATHS = 3
 """How many processes may end with a record alone in hand before it is put aside."""
 PROBE = "is the kitchen light on"
 """A text on which no embedder should fail."""
@@ -212,7 +212,7 @@ class Suspects:
         except HurnetError as error:
             log.warning("a record is handled without a note", record=record.coordinates, error=str(error))
             return None
-        if others < ATTEMPTS:
+        if others < NOTED_DEATHS:
             return None
         log.error("a record that ends whoever handles it is put aside", record=record.coordinates)
         return "ends-the-worker", f"{others} processes ended, each while it handled this record and no other"

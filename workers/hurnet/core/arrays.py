@@ -1,13 +1,13 @@
 """One code for numpy and torch: where float64 matrices are worked on, and by which library.
 
 The solver needs about a dozen operations on matrices, and numpy and torch spell most of them alike. So there
-is one implementation, which takes its functions from `place.xp`, a module that is numpy or torch:
+is one implementation, which takes its functions from `backend.xp`, a module that is numpy or torch:
 
-    place = place_of("auto")                          # torch if it is installed, on a GPU if there is one
-    gram = place.put(integers)                        # (d, d) of numpy -> (d, d) float64 of that library
-    trace = place.xp.trace(gram + 0.1 * place.eye(d))  # the same line for both
-    values, vectors = place.eigh(gram)
-    place.host(vectors)                               # (d, d) of numpy again
+    backend = backend_of("auto")                       # torch if it is installed, on a GPU if there is one
+    gram = backend.put(integers)                       # (d, d) of numpy -> (d, d) float64 of that library
+    trace = backend.xp.trace(gram + 0.1 * backend.eye(d))  # the same line for both
+    values, vectors = backend.eigh(gram)
+    backend.host(vectors)                              # (d, d) of numpy again
 
 Code that uses `xp` keeps to what both understand: operators, `axis=`, functions of the module instead of
 methods. The few operations that they spell differently, or that one does in half the time, are methods here.
@@ -23,20 +23,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Array: TypeAlias = Any
-"""A float64 array of the place's library. Any, since no type is common to numpy's and torch's."""
+"""A float64 array of the backend's library. Any, since no type is common to numpy's and torch's."""
 
 _LEAF: Final = 64
 """Rows up to which `_inverse_of_lower` takes a general inverse: smaller blocks gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Backend:
     """A library, `xp`, and a device of it: "cpu", or for torch also "cuda" and "cuda:1"."""
 
     xp: Any
     device: str
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Place:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self  # a value that never changes; a module can't be copied
 
     @property
@@ -45,12 +45,12 @@ class Place:
         return self.device == "cpu"
 
     def put(self, array: NDArray[Any]) -> Array:
-        """The array in float64 at this place. It may share memory with `array`."""
+        """The array in float64 on this backend. It may share memory with `array`."""
         doubles = np.ascontiguousarray(array, np.float64)
         return doubles if self.xp is np else self.xp.from_numpy(doubles).to(self.device)
 
     def host(self, array: Array) -> Floats:
-        """An array of this place as numpy's. It may share memory with `array`."""
+        """An array of this backend as numpy's. It may share memory with `array`."""
         return np.asarray(array if self.xp is np else array.cpu().numpy())
 
     def eye(self, size: int) -> Array:
@@ -84,7 +84,7 @@ class Place:
         return inverse.T @ inverse
 
 
-def place_of(name: str) -> Place:
+def backend_of(name: str) -> Backend:
     """Where float64 work is done for a device by this name: by torch if it is installed, else by numpy.
 
     "auto" is CUDA if there is a GPU, else the CPU. Apple's "mps" has no float64, so its work is done on the
@@ -92,12 +92,12 @@ def place_of(name: str) -> Place:
     """
     torch = installed_torch()
     if torch is not None:
-        return Place(torch, _torch_device(torch, name))
+        return Backend(torch, _torch_device(torch, name))
     if name.startswith("cuda"):
         raise ValueError(f"device {name!r} needs torch: pip install 'hurnet-stream[torch]'")
     if name not in ("auto", "mps", "cpu"):
         raise ValueError(f"unknown device {name!r}")
-    return Place(np, "cpu")
+    return Backend(np, "cpu")
 
 
 def installed_torch() -> Any | None:
@@ -112,7 +112,7 @@ def installed_torch() -> Any | None:
 
 
 def _torch_device(torch: Any, name: str) -> str:
-    """The device of torch for float64 work. Raises ValueError as `place_of` does."""
+    """The device of torch for float64 work. Raises ValueError as `backend_of` does."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

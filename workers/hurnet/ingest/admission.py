@@ -23,7 +23,7 @@ class Admission:
         self._contexts_max = contexts_max
         self._metrics = metrics
         self._admitted: frozenset[str] = frozenset()
-        self._forgotten_at = 0.0
+        self._cleared_at = 0.0
 
     def admit(self, intakes: Sequence[Intake]) -> None:
         """Reject the entries of contexts that are one too many."""
@@ -35,13 +35,13 @@ class Admission:
             refused = [row for row, e in enumerate(intake.entries) if e.context not in self._admitted]
             intake.reject(dict.fromkeys(refused, self._refusal()))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Ask the store anew about every name: it may be another store than before."""
-        self._admitted, self._forgotten_at = frozenset(), time.monotonic()
+        self._admitted, self._cleared_at = frozenset(), time.monotonic()
 
     def _ask(self, names: set[str]) -> None:
-        if time.monotonic() - self._forgotten_at > ADMITTED_S:
-            self.forget()
+        if time.monotonic() - self._cleared_at > ADMITTED_S:
+            self.clear()
         if names <= self._admitted:
             return
         admitted = self._store.admit(frozenset(names), self._contexts_max)

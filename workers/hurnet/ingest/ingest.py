@@ -120,7 +120,7 @@ class Ingest:
         if incarnation != self._incarnation:
             log.warning("another server, or a restarted one, holds the store: placing all partitions anew")
             self._shards.unplace_all()
-            self._admission.forget()
+            self._admission.clear()
             self._incarnation = incarnation
 
     def _place(self) -> None:

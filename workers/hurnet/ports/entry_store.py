@@ -86,7 +86,10 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         """The embedder of the store; None if there is no store yet."""
 
     def log(self) -> LogIdentity | None:
-        """The log that the store is filled from; None if that is not settled yet."""
+        """The log that the store is filled from; None if that is not settled yet.
+
+        From the first reply on, a store that was filled from another Kafka cluster raises `ForeignLog`.
+        """
 
     def bind(self, log: LogIdentity) -> LogIdentity:
         """Settle that the store is filled from `log`, unless that is settled. Returns what holds."""

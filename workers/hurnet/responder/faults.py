@@ -29,7 +29,7 @@ MOST_REMEMBERED = 1_000
 
 K = TypeVar("K")
 V = TypeVar("V")
-Place = tuple[int, int]
+QueryKey = tuple[int, int]
 """Partition and offset of a query."""
 
 
@@ -52,11 +52,11 @@ class Faults:
         """By topic: how often in a row it did not acknowledge."""
         self._closed: dict[str, tuple[float, str]] = {}
         """By topic: until when (monotonic seconds), and why."""
-        self._given_up: dict[Place, Rejection] = {}
+        self._given_up: dict[QueryKey, Rejection] = {}
 
     def of(self, pending: Pending) -> Rejection | None:
         """Why the answer to this query can't be delivered where it should go, if that is known."""
-        if rejection := self._given_up.get(_place(pending)):
+        if rejection := self._given_up.get(_key(pending)):
             return rejection
         until, why = self._closed.get(pending.reply_to or "", (0.0, ""))
         return ("reply-topic-unwritable", why) if time.monotonic() < until else None
@@ -68,7 +68,7 @@ class Faults:
         if self._unsure <= 0:
             self.most = self._batch
         for pending in batch:
-            self._given_up.pop(_place(pending), None)
+            self._given_up.pop(_key(pending), None)
             if not pending.rejection:
                 self._strikes.pop(pending.reply_to or "", None)
 
@@ -95,7 +95,7 @@ class Faults:
         """The delivery failed, and nothing else is known. Mostly the brokers are away, which is no query's
         fault."""
         self._failures += 1
-        if any(self._given_up.pop(_place(pending), None) for pending in batch):
+        if any(self._given_up.pop(_key(pending), None) for pending in batch):
             # Not even the rejection goes out, so it was not the answer's fault. Doubt it later the next time.
             self._patience *= 2
             self._failures = 0
@@ -112,7 +112,7 @@ class Faults:
             self._give_up(pending, f"its answer could not be delivered in {self._failures} tries")
 
     def _give_up(self, pending: Pending, why: str) -> None:
-        _bounded(self._given_up)[_place(pending)] = ("answer-undeliverable", why)
+        _bounded(self._given_up)[_key(pending)] = ("answer-undeliverable", why)
         self._failures = 0
 
     def _close(self, topic: str, why: str) -> None:
@@ -124,7 +124,7 @@ class Faults:
         self._failures = 0
 
 
-def _place(pending: Pending) -> Place:
+def _key(pending: Pending) -> QueryKey:
     return pending.record.partition, pending.record.offset
 
 

@@ -151,7 +151,7 @@ class LoadedContexts:
     def searched_by(self) -> str:
         """What makes the first pass of a search: a device, the kernels in C, or libraries in their place."""
         if self._device and not self._device.failed:
-            return self._device.place.type
+            return self._device.torch_device.type
         return "kernels" if kernels.available() else "libraries"
 
     def _index(self, context: str) -> ContextIndex:

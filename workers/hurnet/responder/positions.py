@@ -79,7 +79,7 @@ class Positions:
 
     def delivered(self, done: Mapping[int, Done]) -> None:
         """`done` was committed with the answers. The store is told now and then."""
-        self._latest |= {partition: _as_committed(theirs) for partition, theirs in done.items()}
+        self._latest |= {p: _as_committed(partition_done) for p, partition_done in done.items()}
         if time.monotonic() - self._remembered_at >= REMEMBER_INTERVAL_S:
             self.remember()
 
@@ -94,8 +94,8 @@ class Positions:
             log.warning("what was committed could not be kept in the store too", error=str(error))
         self._latest = {}
 
-    def forget(self, partitions: frozenset[int]) -> None:
-        """Don't tell the store of `partitions`: they are another member's now, who may be further on."""
+    def discard(self, partitions: frozenset[int]) -> None:
+        """Don't tell the store about `partitions`: another member has them now, and may be further on."""
         for partition in partitions:
             self._latest.pop(partition, None)
 

@@ -79,7 +79,7 @@ class QueryReader:
         assignment = self._exchange.assignment()
         # Another member may have answered what is held of these: it is read again, or no longer ours.
         self._pending.drop(assigned | revoked)
-        self._positions.forget(assigned | revoked)
+        self._positions.discard(assigned | revoked)
         self._suspects.moved(assigned, revoked - assignment)
         self._unplaced = (self._unplaced | assigned) & assignment
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hurnet.core.arrays import installed_torch, place_of
+from hurnet.core.arrays import backend_of, installed_torch
 from hurnet.errors import ConfigurationError, HurnetError, TransientError
 from hurnet.metrics import Metrics
 from hurnet.ports import Embedder, EntryStore, Exchange, WeightsStore
@@ -244,7 +244,7 @@ def _search_device(name: str, metrics: Metrics) -> Device | None:
 
     try:
         if installed_torch() is None:
-            place_of(name)  # refuses a GPU, and says what it needs
+            backend_of(name)  # refuses a GPU, and says what it needs
             return None
         from hurnet.core.search.device import search_device  # only here: it loads torch
 

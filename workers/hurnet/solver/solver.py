@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import structlog
 
-from hurnet.core.arrays import place_of
+from hurnet.core.arrays import backend_of
 from hurnet.core.solve.window import Window, context_of
 from hurnet.core.statistics.statistics import Statistics
 from hurnet.errors import ConfigurationError, TransientError
@@ -65,7 +65,7 @@ class Solver:
         self._settings = settings.solve
         self._kernel = settings.paper.features
         try:
-            place_of(settings.solve.device)
+            backend_of(settings.solve.device)
         except ValueError as error:
             raise ConfigurationError(f"HURNET_SOLVE_DEVICE: {error}") from None
         self._metrics = metrics

@@ -51,34 +51,37 @@ class Tenure:
         return {partition: shard.watermark for partition, shard in self.checkpoint.shards.items()}
 
     def short_of_goal(self) -> bool:
-        """Whether something is not folded in that was there at the take-over, or that weights in force know.
+        """Whether something is not folded in that was there at the take-over, or that the weights in force
+        were learned from.
 
-        As long as it is so, nothing is solved: weights must not be followed by others that know less.
+        Until then nothing is solved: weights must not be followed by others that have learned less.
         """
         folded = self.positions()
         return any(folded.get(partition, NOTHING) < watermark for partition, watermark in self.goal.items())
 
     def unfilled(self, states: Mapping[int, ShardState]) -> list[int]:
-        """Shards that lost what weights in force know, and that ingest has not refilled yet."""
+        """Shards that still hold less than the weights in force were learned from. Ingest refills them."""
         stored = {partition: state.watermark for partition, state in states.items()}
         return [p for p, watermark in sorted(self.goal.items()) if stored.get(p, NOTHING) < watermark]
 
     def enter_pane(self, clock_s: float) -> set[str]:
-        """Move the window to the pane of `clock_s`, and forget what is older than the window.
+        """Move the window to the pane of `clock_s`, and drop what has expired then.
 
         Returns the contexts that must be solved anew: all of them if the pane is a new one, as every pair
         counts half as much then; none if it is the same, or the clock went back by a pane. Raises
-        `TransientError` if it went back by more: the saved checkpoint may still hold what is forgotten.
+        `TransientError` if it went back by more: pairs that were dropped here would count again, and the
+        saved checkpoint may still hold them.
         """
         pane = self.window.pane(clock_s)
         if pane < self.window.now - 1:
             raise TransientError("the clock has gone back by more than a half-life")
         if pane <= self.window.now:
             return set()
-        contexts = self.contexts()  # before anything is forgotten: whoever has no pairs left has no weights
+        # Before anything is dropped: a context that has no pairs left loses its weights.
+        contexts = self.contexts()
         self.window = replace(self.window, now=pane)
         self.checkpoint.pane = pane
-        for key in self.window.forgotten(self.checkpoint.statistics):
+        for key in self.window.expired(self.checkpoint.statistics):
             del self.checkpoint.statistics[key]
         return contexts
 
@@ -95,7 +98,8 @@ def take_over(
     if identity is None:
         return None
     store.open(identity, writing=True)
-    store.log()  # from here on, only a store of the same Kafka cluster is this process's
+    # Asked for its side effect: from here on this process accepts a store of this Kafka cluster only.
+    store.log()
     weights.claim(owner)
     kernel_map = KernelMap(kernel, identity.dimension)
     checkpoint = _load(weights, kernel_map, window, clock_s)
@@ -123,7 +127,7 @@ def _load(weights: WeightsStore, kernel_map: KernelMap, window: Window, clock_s:
         log.warning("features have changed: learning again from the whole store", **change)
         checkpoint.features = learned_from
     if checkpoint.pane > window.pane(clock_s) + 1:
-        log.warning("the clock was ahead, and forgot too much: learning again from the whole store")
+        log.warning("the clock was ahead, and too much has expired: learning again from the whole store")
         return Checkpoint(features=learned_from)
     return checkpoint
 

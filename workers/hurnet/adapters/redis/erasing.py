@@ -75,13 +75,13 @@ class Eraser:
 def covered_by_checkpoint(client: Any, keys: Keys, owner: str, stamp: str) -> dict[int, int]:
     """The watermark per shard of the solver's saved checkpoint; empty if that is not the one with this stamp.
 
-    Raises `Superseded` if the solver's role is not `owner`'s, `StoreReplaced` if it is nobody's.
+    Raises `Superseded` if another solver than `owner` holds the role, `StoreReplaced` if none does.
     """
     holder = client.get(keys.solver("owner"))
     if holder is None:
         raise StoreReplaced("the store knows no solver any more: it was restored or emptied")
     if holder != owner.encode():
-        raise Superseded(f"the solver's role is no longer {owner!r}'s: it erases nothing more")
+        raise Superseded(f"solver {owner!r} no longer holds the role: it erases nothing more")
     stored, shards = client.hmget(keys.solver("checkpoint"), "stamp", "shards")
     if not stamp or stored != stamp.encode():
         return {}

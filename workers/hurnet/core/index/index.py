@@ -147,7 +147,7 @@ class ContextIndex:
         return self._blocks.vectors(rows).astype(np.float32)
 
     def age_to(self, window: Window) -> None:
-        """From now on rows count in the predictions as in this window, of the same half-life."""
+        """From now on rows count in the predictions as `window` says. Its half-life must be the same."""
         self._teaching.sums.age_to(window)
 
     def append(self, partition: int, entries: Sequence[Entry], vectors: Vectors) -> None:
@@ -158,7 +158,7 @@ class ContextIndex:
         """
         if vectors.dtype != np.int16 or vectors.shape != (len(entries), self.dimension):
             raise ValueError(f"{len(entries)} entries of {self.dimension} int16 do not fit {vectors.shape}")
-        # The door for rows: nothing below checks them again.
+        # Rows are checked here, and nowhere below.
         check_grid(vectors)
         if zero_rows(vectors).any():
             raise ValueError("a vector of zeros has no cosine")
@@ -188,7 +188,7 @@ class ContextIndex:
         self._teaching.appended(rows, answers, teaches)
 
     def remove(self, partition: int, offset: int) -> bool:
-        """Forget the entry of this partition and offset; False if there is none.
+        """Remove the entry of this partition and offset; False if there is none.
 
         From then on it matches and teaches nothing. Its text and metadata are overwritten, and so is its
         answer if no other entry has it. A removal also tidies up (`tidying`), which may give rows other
@@ -196,20 +196,20 @@ class ContextIndex:
         """
         row = self._blocks.find(partition, offset)
         if row is not None:
-            self._forget(row)
+            self._remove_row(row)
             tidy(self._blocks, self._teaching, self._arena)
         return row is not None
 
     def remove_all(self, partition: int, offsets: Integers) -> None:
-        """Forget the entries of this partition at these offsets (n,), those that there are."""
+        """Remove the entries of this partition that are at one of these offsets (n,)."""
         rows = self.find_all(partition, np.unique(offsets))
-        for row in rows.tolist():  # the numbers hold until all are forgotten
-            self._forget(row)
+        for row in rows.tolist():  # tidying renumbers rows, so it waits until all are removed
+            self._remove_row(row)
         for _ in rows:
             if not tidy(self._blocks, self._teaching, self._arena):
                 break
 
-    def _forget(self, row: int) -> None:
+    def _remove_row(self, row: int) -> None:
         place = self._place(row)
         self._teaching.removed(row)
         self._blocks.remove(row)
@@ -232,7 +232,7 @@ class ContextIndex:
             raise ValueError(
                 f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
             )
-        # The door for queries: the search and its kernels do not check them again.
+        # Queries are checked here, and not in the search and its kernels.
         check_grid(queries)
         excluded = exclude or [None] * len(queries)
         nearest = scan.search(self._blocks, queries, k, excluded, self._threads)

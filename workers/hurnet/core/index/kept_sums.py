@@ -73,11 +73,11 @@ class KeptSums:
         self._together.pop(answer, None)
 
     def age_to(self, window: Window) -> None:
-        """From now on rows count as in this window, of the same half-life."""
+        """From now on rows count as `window` says. Its half-life must be the same."""
         if window.now < self.window.now:
-            self._panes.clear()  # a pane that counts again may have been forgotten: the sums are not known
+            self._panes.clear()  # a pane that counts again may have been dropped: the sums are not known
         for sums in self._panes.values():
-            for pane in [pane for pane in sums if window.forgets(pane)]:
+            for pane in [pane for pane in sums if window.has_expired(pane)]:
                 del sums[pane]
         self.window = window
         self._together = {answer: self._added(sums) for answer, sums in self._panes.items()}

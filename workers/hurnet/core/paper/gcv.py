@@ -24,7 +24,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from hurnet.core.arrays import place_of
+from hurnet.core.arrays import backend_of
 from hurnet.core.solve.certify import gcv
 from hurnet.core.solve.inverse import by_eigh
 from hurnet.core.solve.problem import Problem, problem_of
@@ -46,7 +46,7 @@ def solve_by_gcv(statistics: Statistics, device: str = "auto") -> Weights:
     """The weights with the λ of the least GCV. Raises ValueError for no pairs and for an unknown device."""
     if statistics.count == 0:
         raise ValueError("nothing to solve: the statistics hold no pairs")
-    problem = problem_of(statistics, place_of(device))
+    problem = problem_of(statistics, backend_of(device))
     best, score = cross_validated(problem)
     ridge = snapped_ridge(best)
     weights = certified(problem, ridge, by_eigh(problem, ridge))  # the decomposition is there already
@@ -56,13 +56,13 @@ def solve_by_gcv(statistics: Statistics, device: str = "auto") -> Weights:
 def cross_validated(problem: Problem) -> tuple[float, float | None]:
     """The λ of the least GCV, and that score; None if no row is left to validate with."""
     spectrum, vectors = problem.decomposed
-    eigenvalues = problem.cleaned(problem.place.host(spectrum))
+    eigenvalues = problem.cleaned(problem.backend.host(spectrum))
     real = eigenvalues > 0
     if not real.any():
         # Rows of zeros predict nothing: W = 0 whatever λ is, so 0 is as good as any.
         return 0.0, gcv(problem.count, problem.count, 0.0)
     squares = eigenvalues[real]  # (r,): σ_j²
-    energy = problem.place.host((vectors * (problem.cross @ vectors)).sum(0))[real]  # (r,): c_j
+    energy = problem.backend.host((vectors * (problem.cross @ vectors)).sum(0))[real]  # (r,): c_j
     beyond = max(0, problem.count - len(squares))
     floor = max(0.0, problem.count - float((energy / squares).sum())) if beyond else 0.0
     grid = np.logspace(-6, 1, GRID_STEPS) * squares[-1]

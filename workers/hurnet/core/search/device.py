@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import place_of
+from hurnet.core.arrays import backend_of
 from hurnet.core.grid import squared_norms
 from hurnet.core.search import bounds
 from hurnet.core.search.block import BLOCK_ROWS
@@ -51,8 +51,8 @@ Integers = NDArray[np.int64]
 def search_device(name: str, on_failure: Callable[[str], None]) -> Device | None:
     """The device for "cuda" or "auto"; None if the host is to search. Raises ValueError if there is no device
     of that name."""
-    place = place_of(name)
-    return None if place.on_cpu else Device(torch.device(place.device), on_failure)
+    backend = backend_of(name)
+    return None if backend.on_cpu else Device(torch.device(backend.device), on_failure)
 
 
 class Device:
@@ -62,8 +62,8 @@ class Device:
     rows and goes on searching. `on_failure` is then called once, with the reason.
     """
 
-    def __init__(self, place: torch.device, on_failure: Callable[[str], None]) -> None:
-        self.place = place
+    def __init__(self, torch_device: torch.device, on_failure: Callable[[str], None]) -> None:
+        self.torch_device = torch_device
         self.failed = False
         self._on_failure = on_failure
 
@@ -111,11 +111,11 @@ class DeviceRows:
                 chunk = self._chunk(first)
                 start = first - chunk.first
                 part = vectors[: len(chunk.slack) - start]
-                places = slice(start, start + len(part))
+                slots = slice(start, start + len(part))
                 plane = bounds.plane(part, squared_norms(part))
-                chunk.p[places, : self._dimension] = torch.from_numpy(plane.p)
-                chunk.scale[places] = torch.from_numpy(plane.scale)
-                chunk.slack[places] = torch.from_numpy(plane.slack)
+                chunk.p[slots, : self._dimension] = torch.from_numpy(plane.p)
+                chunk.scale[slots] = torch.from_numpy(plane.scale)
+                chunk.slack[slots] = torch.from_numpy(plane.slack)
                 first, vectors = first + len(part), vectors[len(part) :]
 
     def remove(self, row: int) -> None:
@@ -134,10 +134,11 @@ class DeviceRows:
         """The chunk that `row` is in. If it is the first row behind all chunks, a new one is made."""
         end = self._chunks[-1].first + len(self._chunks[-1].slack) if self._chunks else 0
         if row == end:
-            size, place = min(CHUNK_ROWS, max(BLOCK_ROWS, end)), self._device.place
+            size, torch_device = min(CHUNK_ROWS, max(BLOCK_ROWS, end)), self._device.torch_device
             width = self._dimension + -self._dimension % _ALIGN
-            p = torch.zeros((size, width), dtype=torch.int8, device=place)
-            scale, slack = torch.zeros(size, device=place), torch.full((size,), -torch.inf, device=place)
+            p = torch.zeros((size, width), dtype=torch.int8, device=torch_device)
+            scale = torch.zeros(size, device=torch_device)
+            slack = torch.full((size,), -torch.inf, device=torch_device)
             self._chunks.append(_Chunk(end, p, scale, slack))
         return next(chunk for chunk in reversed(self._chunks) if chunk.first <= row)
 
@@ -149,7 +150,7 @@ class DeviceRows:
         survivors = None
         with self._device.trying():
             parts = _parts(self._chunks, self._end, PRODUCTS // (len(queries) + -len(queries) % _ALIGN))
-            survivors = _sift(parts, queries, wanted, self._device.place)
+            survivors = _sift(parts, queries, wanted, self._device.torch_device)
         return survivors
 
 
@@ -165,16 +166,16 @@ def _parts(chunks: Sequence[_Chunk], rows: int, most: int) -> Iterator[_Chunk]:
 
 
 def _sift(
-    parts: Iterator[_Chunk], queries: Vectors, wanted: Sequence[int], place: torch.device
+    parts: Iterator[_Chunk], queries: Vectors, wanted: Sequence[int], torch_device: torch.device
 ) -> list[Integers]:
     """The survivors of each query (n, d), by the bounds of `bounds`: a row stays if its upper bound is not
     below the k-th largest lower bound of the rows seen so far."""
     n, d = queries.shape
     asked = bounds.coefficients(queries, squared_norms(queries))
-    c = torch.nn.functional.pad(torch.from_numpy(asked.c), (0, -d % _ALIGN, 0, -n % _ALIGN)).to(place)
-    weight, rest = (torch.from_numpy(value)[:, None].to(place) for value in (asked.weight, asked.rest))
-    last = torch.tensor(wanted, device=place)[:, None] - 1
-    best = torch.full((n, max(wanted)), _NEVER, device=place)  # lower bounds (n, k), the largest first
+    c = torch.nn.functional.pad(torch.from_numpy(asked.c), (0, -d % _ALIGN, 0, -n % _ALIGN)).to(torch_device)
+    weight, rest = (torch.from_numpy(value)[:, None].to(torch_device) for value in (asked.weight, asked.rest))
+    last = torch.tensor(wanted, device=torch_device)[:, None] - 1
+    best = torch.full((n, max(wanted)), _NEVER, device=torch_device)  # lower bounds (n, k), the largest first
     least = best[:, :1]  # (n, 1): a row with a smaller upper bound can't be among the wanted
     kept_by_part: list[list[NDArray[np.generic]]] = []
     for part in parts:

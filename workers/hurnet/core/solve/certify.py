@@ -46,7 +46,7 @@ def certificate(
         residual=residual / problem.count,
         gcv=gcv(problem.count, residual, freedom),
         inverse_error=inverse.error / math.sqrt(problem.dimension),
-        device=problem.place.device.partition(":")[0],
+        device=problem.backend.device.partition(":")[0],
         refinement_steps=inverse.refinement_steps,
         residual_exact=exact_residual is not None,
     )

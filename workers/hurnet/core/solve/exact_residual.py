@@ -33,7 +33,7 @@ def exact_residual(problem: Problem, system: ExactSystem, rough: RoughInverse, r
         return None
     target = problem.targets(answers)  # (d, k): C
     refined = refine(system, target, rough)
-    w, c, r = map(problem.place.host, (refined.solution, target, refined.residual))
+    w, c, r = map(problem.backend.host, (refined.solution, target, refined.residual))
     terms = (*_products(w, c), *_products(w, r), *_products(ridge * w, w))
     return math.fsum([problem.count, *(-term for term in terms)])
 

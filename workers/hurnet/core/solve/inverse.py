@@ -32,7 +32,7 @@ def by_cholesky(problem: Problem, ridge: float, max_condition: float) -> Inverse
     if eigenvalues[-1] + ridge > max_condition * (eigenvalues[0] + ridge):
         return None
     shifted = problem.shifted(ridge)
-    projection = problem.place.inverse(shifted)
+    projection = problem.backend.inverse(shifted)
     if projection is None:
         return None
     projection = symmetric(projection)
@@ -43,9 +43,9 @@ def by_cholesky(problem: Problem, ridge: float, max_condition: float) -> Inverse
 def by_eigh(problem: Problem, ridge: float) -> Inverse:
     """V(Σ² + λ)⁻¹Vᵀ without the directions whose σ² + λ is rounding: for λ = 0 the pseudo-inverse."""
     spectrum, vectors = problem.decomposed
-    eigenvalues = problem.cleaned(problem.place.host(spectrum))
+    eigenvalues = problem.cleaned(problem.backend.host(spectrum))
     kept = problem.kept(eigenvalues, ridge)
-    shifted = problem.place.put(eigenvalues[kept] + ridge)  # (r,)
+    shifted = problem.backend.put(eigenvalues[kept] + ridge)  # (r,)
     basis = vectors[:, int((~kept).sum()) :]  # (d, r): eigenvalues ascend, so those kept come last
     projection = symmetric((basis / shifted) @ basis.T)
     identity = problem.identity if kept.all() else basis @ basis.T
@@ -60,4 +60,4 @@ def symmetric(matrix: Array) -> Array:
 
 def _error(problem: Problem, shifted: Array, projection: Array, identity: Array) -> float:
     """‖(G + λI)P - identity‖_F."""
-    return float(problem.place.xp.linalg.matrix_norm(shifted @ projection - identity))
+    return float(problem.backend.xp.linalg.matrix_norm(shifted @ projection - identity))

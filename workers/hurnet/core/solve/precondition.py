@@ -57,6 +57,6 @@ def rough_inverse(problem: Problem, system: ExactSystem, ridge: float, cutoff: f
     others = system.snapped(vectors[:, ~clear])
     others = system.snapped(others - sure @ system.times(others))  # G-orthogonal to the sure directions
     energy = others.T @ system.times(others)  # (k, k): UᵀAU
-    energies, mix = problem.place.xp.linalg.eigh((energy + energy.T) / 2)
+    energies, mix = problem.backend.xp.linalg.eigh((energy + energy.T) / 2)
     real = energies > cutoff
     return RoughInverse(system, sure, others @ mix[:, real], energies[real])

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Array, Floats, Place
+from hurnet.core.arrays import Array, Backend, Floats
 from hurnet.core.grid import SCALE
 from hurnet.core.statistics.statistics import Statistics
 
@@ -25,10 +25,10 @@ _EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Problem:
-    """G and S = CCᵀ of the statistics, both (d, d) float64 at a place."""
+    """G and S = CCᵀ of the statistics, both (d, d) float64 on a backend."""
 
     statistics: Statistics
-    place: Place
+    backend: Backend
     gram: Array  # (d, d): G
     cross: Array  # (d, d): S
 
@@ -45,16 +45,16 @@ class Problem:
     @cached_property
     def identity(self) -> Array:
         """I, (d, d)."""
-        return self.place.eye(self.dimension)
+        return self.backend.eye(self.dimension)
 
     @cached_property
     def decomposed(self) -> tuple[Array, Array]:
         """G's eigenvalues (d,), ascending and not yet `cleaned`, and its eigenvectors (d, d) in columns."""
-        return self.place.eigh(self.gram)
+        return self.backend.eigh(self.gram)
 
     def eigenvalues(self) -> Floats:
         """G's eigenvalues (d,) alone, `cleaned`."""
-        return self.cleaned(self.place.eigvalsh(self.gram))
+        return self.cleaned(self.backend.eigvalsh(self.gram))
 
     def shifted(self, ridge: float) -> Array:
         """G + λI, (d, d)."""
@@ -71,7 +71,7 @@ class Problem:
     @property
     def rows_cutoff(self) -> float:
         """The same for X itself, squared. Below (d·eps)²σ₁ even what is found beyond float64 is rounding."""
-        return self.cutoff(float(self.place.xp.trace(self.gram))) * self.dimension * _EPS
+        return self.cutoff(float(self.backend.xp.trace(self.gram))) * self.dimension * _EPS
 
     def cleaned(self, eigenvalues: Floats) -> Floats:
         """Ascending eigenvalues of G, which are σ² of X, with 0 for those that are rounding."""
@@ -89,11 +89,11 @@ class Problem:
         """
         totals = [self.statistics.answer_sums[answer].total for answer in answers]
         columns = np.array(totals, np.float64).reshape(-1, self.dimension)  # (k, d); also for k = 0
-        return self.place.put(columns.T / SCALE)
+        return self.backend.put(columns.T / SCALE)
 
 
-def problem_of(statistics: Statistics, place: Place) -> Problem:
-    """The problem of `statistics`, to be solved at `place`."""
+def problem_of(statistics: Statistics, backend: Backend) -> Problem:
+    """The problem of `statistics`, to be solved on `backend`."""
     gram = np.multiply(statistics.gram, SCALE**-2, dtype=np.float64)
     cross = statistics.cross_gram() * SCALE**-2
-    return Problem(statistics, place, place.put(gram), place.put(cross))
+    return Problem(statistics, backend, backend.put(gram), backend.put(cross))

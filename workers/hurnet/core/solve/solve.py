@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hurnet.core.arrays import Floats, place_of
+from hurnet.core.arrays import Floats, backend_of
 from hurnet.core.solve.certify import certificate
 from hurnet.core.solve.exact_residual import exact_residual
 from hurnet.core.solve.inverse import Inverse, by_cholesky, by_eigh, symmetric
@@ -51,7 +51,7 @@ def solve(
     an unknown device; OverflowError for 2³⁴ rows or more that have to be refined.
     """
     _check(statistics, ridge)
-    problem, ridge = problem_of(statistics, place_of(device)), snapped_ridge(ridge)
+    problem, ridge = problem_of(statistics, backend_of(device)), snapped_ridge(ridge)
     return certified(problem, ridge, by_cholesky(problem, ridge, max_condition) or by_eigh(problem, ridge))
 
 
@@ -62,7 +62,7 @@ def certified(problem: Problem, ridge: float, inverse: Inverse) -> Weights:
         system, rough = _exactly(problem, ridge, problem.cutoff(inverse.eigenvalues[-1] + ridge))
         inverse = _refined(problem, inverse, system, rough)
         residual = exact_residual(problem, system, rough, ridge)
-    projection = problem.place.host(inverse.projection)
+    projection = problem.backend.host(inverse.projection)
     return Weights(projection, certificate(problem, inverse, ridge, residual))
 
 
@@ -91,10 +91,10 @@ def solve_weights(
     Raises KeyError for an answer without pairs, and otherwise as `solve` does.
     """
     _check(statistics, ridge)
-    problem = problem_of(statistics, place_of(device))
+    problem = problem_of(statistics, backend_of(device))
     system, rough = _exactly(problem, snapped_ridge(ridge), problem.rows_cutoff)
     refined = refine(system, problem.targets(answers), rough)
-    return WeightColumns(problem.place.host(refined.solution), refined.steps, refined.correction)
+    return WeightColumns(problem.backend.host(refined.solution), refined.steps, refined.correction)
 
 
 def _check(statistics: Statistics, ridge: float) -> None:
@@ -106,7 +106,7 @@ def _check(statistics: Statistics, ridge: float) -> None:
 
 def _exactly(problem: Problem, ridge: float, cutoff: float) -> tuple[ExactSystem, RoughInverse]:
     """G + λI in integers, and a rough inverse of it without the directions up to `cutoff`."""
-    system = ExactSystem(problem.statistics.gram, ridge, problem.place)
+    system = ExactSystem(problem.statistics.gram, ridge, problem.backend)
     return system, rough_inverse(problem, system, ridge, cutoff)
 
 
@@ -116,5 +116,5 @@ def _refined(problem: Problem, inverse: Inverse, system: ExactSystem, rough: Rou
     projection = system.snapped(symmetric(refined.solution))
     # (G + λI)P - identity = (I - identity) - (I - (G + λI)P), and the last bracket is the exact residual.
     left = system.residual(problem.identity, projection) - (problem.identity - inverse.identity)
-    error = float(problem.place.xp.linalg.matrix_norm(left))
+    error = float(problem.backend.xp.linalg.matrix_norm(left))
     return replace(inverse, projection=projection, error=error, refinement_steps=refined.steps)

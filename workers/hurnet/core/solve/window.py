@@ -29,7 +29,7 @@ from hurnet.core.solve.weights import Weights
 from hurnet.core.statistics.statistics import Statistics
 
 PANES: Final = 8
-"""Half-lives after which a pair is forgotten."""
+"""Half-lives after which a pair has expired: it counts no more."""
 
 _MARK: Final = "@"
 """Stands between a context's name, which can't hold it, and a pane."""
@@ -67,9 +67,9 @@ class Window:
     def share(self, pane: int) -> float:
         """What a pair of this pane counts: 1 now and in the future, then a power of two, in the end 0."""
         age = max(0, self.now - pane)
-        return 0.0 if self.forgets(pane) else 2.0**-age
+        return 0.0 if self.has_expired(pane) else 2.0**-age
 
-    def forgets(self, pane: int) -> bool:
+    def has_expired(self, pane: int) -> bool:
         """Whether the pane is older than the window."""
         return bool(self.half_life_ms) and pane <= self.now - PANES
 
@@ -95,11 +95,11 @@ class Window:
         if not self.half_life_ms:
             return context
         pane = min(max(timestamp_ms, -LAST_MS), LAST_MS) // self.half_life_ms
-        return None if self.forgets(pane) else f"{context}{_MARK}{pane}"
+        return None if self.has_expired(pane) else f"{context}{_MARK}{pane}"
 
-    def forgotten(self, keys: Mapping[str, Statistics]) -> list[str]:
+    def expired(self, keys: Mapping[str, Statistics]) -> list[str]:
         """Those of `keys` whose pane is older than the window."""
-        return [key for key in keys if self.half_life_ms and self.forgets(_pane_of(key))]
+        return [key for key in keys if self.half_life_ms and self.has_expired(_pane_of(key))]
 
     def combined(self, statistics: Mapping[str, Statistics], context: str) -> Statistics | None:
         """The statistics of a context with every pair at its share, times `unit`; None without any pairs.

@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Place
+from hurnet.core.arrays import Backend
 from hurnet.core.grid import SCALE
 from hurnet.core.native import CpuFeature, features
 from hurnet.core.native.syrk import add_syrk
@@ -43,15 +43,15 @@ AddGram = Callable[[Vectors, Integers], None]
 """Adds XᵀX of rows (n, d) to at least the upper triangle of a gram (d, d). Raises before adding anything."""
 
 
-def add_gram(rows: Vectors, gram: Integers, place: Place) -> None:
+def add_gram(rows: Vectors, gram: Integers, backend: Backend) -> None:
     """Add XᵀX of grid rows (n, d) to the upper triangle of `gram` (d, d), C-contiguous, in units of 2**-28.
 
     What is below the diagonal afterwards is not defined. Raises before it adds anything.
     """
-    paths(place)[fastest(gram.shape[0], place)](rows, gram)
+    paths(backend)[fastest(gram.shape[0], backend)](rows, gram)
 
 
-def add_gram_of_copies(rows: Vectors, copies: Integers, gram: Integers, place: Place) -> None:
+def add_gram_of_copies(rows: Vectors, copies: Integers, gram: Integers, backend: Backend) -> None:
     """Add XᵀDX, D the diagonal of `copies` (n,), each from 1: every row counts as often as it has copies.
 
     By the bits of the numbers, highest first. For rows a, b, c with 5, 1 and 4 copies (101, 001, 100 in
@@ -66,7 +66,7 @@ def add_gram_of_copies(rows: Vectors, copies: Integers, gram: Integers, place: P
     total = np.zeros_like(gram)
     for bit in reversed(range(int(copies.max(initial=0)).bit_length())):
         total <<= 1
-        add_gram(rows[(copies >> bit) & 1 == 1], total, place)
+        add_gram(rows[(copies >> bit) & 1 == 1], total, backend)
     gram += total
 
 
@@ -80,27 +80,27 @@ def mirrored(gram: Integers) -> Integers:
     return full
 
 
-def paths(place: Place) -> Mapping[str, AddGram]:
-    """The ways to sum on this machine, those of a GPU only if `place` is one."""
+def paths(backend: Backend) -> Mapping[str, AddGram]:
+    """The ways to sum on this machine, those of a GPU only if `backend` is one."""
     available: dict[str, AddGram] = {"float64": add_float64}
     if CpuFeature.AVX2 in features():
         available["avx2"] = functools.partial(add_syrk, kernel="avx2")
     if CpuFeature.VNNI in features():
         available["vnni"] = functools.partial(add_syrk, kernel="vnni")
-    if not place.on_cpu:
+    if not backend.on_cpu:
         from hurnet.core.statistics.gram_torch import add_float64_on, add_int8_on
 
-        available["cuda float64"] = functools.partial(add_float64_on, device=place.device)
-        available["cuda int8"] = functools.partial(add_int8_on, device=place.device)
+        available["cuda float64"] = functools.partial(add_float64_on, device=backend.device)
+        available["cuda int8"] = functools.partial(add_int8_on, device=backend.device)
     return available
 
 
-def fastest(dimension: int, place: Place) -> str:
+def fastest(dimension: int, backend: Backend) -> str:
     """The name of the path that takes least time for a batch in `dimension`, measured once a process.
 
     A path that fails here, or gives other bytes than "float64", is not taken.
     """
-    return _measured(dimension, place, frozenset(paths(place)))
+    return _measured(dimension, backend, frozenset(paths(backend)))
 
 
 def add_float64(rows: Vectors, gram: Integers) -> None:
@@ -118,13 +118,13 @@ def blocks(length: int, size: int) -> Iterator[slice]:
 
 
 @functools.cache
-def _measured(dimension: int, place: Place, names: frozenset[str]) -> str:
+def _measured(dimension: int, backend: Backend, names: frozenset[str]) -> str:
     largest = min(SCALE, int(SCALE * math.sqrt(3 / dimension)))  # rows of about unit length
     chance = np.random.default_rng(0)
     rows = chance.integers(-largest, largest, (PROBE_ROWS, dimension), np.int16, endpoint=True)
     expected = np.zeros((dimension, dimension), np.int64)
     add_float64(rows, expected)
-    available = paths(place)
+    available = paths(backend)
     return min(sorted(names), key=lambda name: _seconds(available[name], rows, np.triu(expected)))
 
 

@@ -26,7 +26,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Floats, place_of
+from hurnet.core.arrays import Floats, backend_of
 from hurnet.core.statistics.answer_sums import (
     BLOCK_ANSWERS,
     AnswerSum,
@@ -61,7 +61,7 @@ class Statistics:
         self.dimension: Final = dimension
         self.device = device
         self.count = 0
-        self._place = place_of(device)
+        self._backend = backend_of(device)
         self._gram: Integers = np.zeros((dimension, dimension), np.int64)  # (d, d): only its upper triangle
         self._sums: dict[str, AnswerSum] = {}
         self._changed: set[str] = set()
@@ -72,7 +72,7 @@ class Statistics:
     @property
     def path(self) -> str:
         """Which of the paths in `gram.py` sums G here. The first call measures them, in some milliseconds."""
-        return fastest(self.dimension, self._place)
+        return fastest(self.dimension, self._backend)
 
     @property
     def gram(self) -> Integers:
@@ -215,9 +215,9 @@ class Statistics:
 
     def _add_gram(self, rows: Vectors, copies: Copies | None, gram: Integers) -> None:
         if copies is None:
-            add_gram(rows, gram, self._place)
+            add_gram(rows, gram, self._backend)
         else:
-            add_gram_of_copies(rows, copies, gram, self._place)
+            add_gram_of_copies(rows, copies, gram, self._backend)
 
     def _count_after(self, more: int) -> int:
         count = self.count + more
@@ -244,7 +244,7 @@ class Statistics:
         for block in blocks(len(sums), BLOCK_ANSWERS):
             totals = np.array([entry.total for entry in sums[block]], np.float64)  # (a, d): a block of Cᵀ
             # On the CPU by numpy, which takes half the operations for a matrix with its own transpose.
-            block_of_c = totals if self._place.on_cpu else self._place.put(totals)
+            block_of_c = totals if self._backend.on_cpu else self._backend.put(totals)
             outer = block_of_c.T @ block_of_c
-            total += outer if self._place.on_cpu else self._place.host(outer)
+            total += outer if self._backend.on_cpu else self._backend.host(outer)
         return total

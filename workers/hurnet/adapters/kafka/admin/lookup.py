@@ -61,7 +61,7 @@ class TopicLookup:
         with translated(f"looking up the configuration of {topic}"):
             return describe_configs(self._admin, [topic])[topic]
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Believe nothing that was seen before: something has failed since."""
         self._known.clear()
 
@@ -74,7 +74,7 @@ class TopicLookup:
         now = time.monotonic()
         known = self._known.get(topic)
         if known is None or now - known.at >= _FRESH_S:
-            if len(self._known) >= _REMEMBERED:  # costs a question for each topic, once in 10,000 of them
+            if len(self._known) >= _REMEMBERED:  # after 10,000 topics, all are asked about again
                 self._known.clear()
             known = self._known[topic] = _Seen(now, *self._ask(topic))
         return known
@@ -87,7 +87,7 @@ class TopicLookup:
             if error in UNSEEN:
                 return False, "it does not exist"
             if error is not kafka_errors.NoError:
-                return True, error.__name__  # a trouble of this topic only: the brokers are there, and say so
+                return True, error.__name__  # a problem of this topic only: the brokers answer
             return True, _unwritable(admin, topic, described["partitions"])
 
     @contextlib.contextmanager

@@ -63,9 +63,9 @@ def finish_rebalance(consumer: Any) -> None:
     """
     coordinator = consumer._coordinator
     if coordinator.rejoining:
-        # The join was begun in a poll that was too short for it. If new partitions were its cause, they
-        # count as shared out already, so that nothing would ever end the join, and the member would own
-        # no partition for good.
+        # The join was begun in a poll that was too short to complete it. If new partitions were the reason,
+        # kafka-python believes that they are assigned already, and never ends the join by itself: the member
+        # would own no partition for ever.
         coordinator.request_rejoin()
     if coordinator.need_rejoin():
         coordinator.poll(timeout_ms=_JOIN_MS)

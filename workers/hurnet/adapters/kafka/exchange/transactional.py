@@ -80,6 +80,9 @@ class TransactionalExchange(AnsweringSource):
         next_offsets: Mapping[int, int],
         notes: Mapping[int, str] | None = None,
     ) -> bool:
+        """See `Exchange.deliver`. True if all was committed; False if nothing was, and it may succeed the
+        next time. Raises if it would fail again: `Undeliverable` for a message or topic, `Superseded` if
+        another worker has our id, `ConfigurationError` for what a person must change."""
         producer, group = self._producer, self._consumer.group_metadata()
         if producer is None or not self._may_commit(group, next_offsets):
             self.rewind()
@@ -100,7 +103,8 @@ class TransactionalExchange(AnsweringSource):
             expected = {p: Committed(o, (notes or {}).get(p, "")) for p, o in next_offsets.items()}
             if self._recover(producer, error, expected):
                 return True
-            if blamed and self._connected:  # with a new producer: so it was not the brokers that were away
+            # If we could make a new producer, the brokers are there, and the message or topic is to blame.
+            if blamed and self._connected:
                 raise blamed from error
             return False
         return True
@@ -112,7 +116,8 @@ class TransactionalExchange(AnsweringSource):
         super().close()
 
     def _may_commit(self, group: Any, next_offsets: Mapping[int, int]) -> bool:
-        # A member that lost its group has no generation (-1). A broker would accept its commit unchecked.
+        # A member that lost its group has no generation (-1), and a broker accepts a commit without a
+        # generation unchecked.
         return group.generation_id >= 0 and self.assignment().issuperset(next_offsets)
 
     def _check_topics(self, messages: Sequence[Outgoing]) -> None:
@@ -127,17 +132,17 @@ class TransactionalExchange(AnsweringSource):
     ) -> bool:
         """Abandon the transaction and its producer; True if the broker turns out to have committed it."""
         self._discard()
-        self._topics.forget()  # the reason may be a topic that is gone, or has lost replicas
+        self._topics.clear()  # the reason may be a topic that is gone, or has lost replicas
         problem = self._problem(producer.cause(error))
         try:
             self._begin()
-            # A commit that was not sent can't have arrived: equal offsets would be somebody else's.
+            # If we sent no commit, equal offsets were committed by another worker.
             committed = producer.commit_sent and self.progress(frozenset(expected)) == expected
         except TransientError:
             committed = False
         if not committed:
             self.rewind()
-        if isinstance(problem, ConfigurationError):  # only a person can mend that; all else is tried again
+        if isinstance(problem, ConfigurationError):  # only a person can solve that; all else is tried again
             raise problem
         return committed
 
@@ -170,8 +175,8 @@ class TransactionalExchange(AnsweringSource):
         """A producer under an id that nobody has used before; raises `error` if that fails too.
 
         A transaction to a partition that lacks replicas can be neither committed nor aborted, and keeps its
-        id occupied until they are back. Nothing is answered twice because of another id: offsets are
-        committed by whoever owns the partition, and are read only once no open transaction holds any.
+        id occupied until they are back. Another id can't cause double answers: only the owner of a partition
+        commits its offsets, and they are read only once no open transaction holds any.
         """
         try:
             return self._take_over(f"{self._transactional_id}-{secrets.token_hex(4)}")

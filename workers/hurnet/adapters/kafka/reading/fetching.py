@@ -1,4 +1,4 @@
-"""What every consumer of ours makes of fetched bytes, in place of kafka-python's own unpacking.
+"""From fetched bytes to records, for every consumer of ours, instead of kafka-python's own unpacking.
 
 kafka-python raises at the first batch that it can't unpack, and from the second poll on never returns; it
 also unpacks whatever a codec claims, gigabytes included. Ours yields `Record`s and never raises. For
@@ -11,7 +11,8 @@ example a fetch whose second batch is no gzip, and whose third one was damaged o
     fetched again from 5   up to REFETCHES times, in case it was the network
     if still damaged       one record with a fault that stands for 5 to 7, and record 8
 
-`next_fetch_offset` says how far we are: it is the position from which kafka-python fetches next.
+`next_fetch_offset` is the position from which kafka-python fetches next. Every record that is yielded, and
+every batch that is done, moves it on.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.protocol.consumer import IsolationLevel
 
 from hurnet.adapters.kafka.client import internals
-from hurnet.adapters.kafka.unpacking.batches import Place, RecordBatch, faulty_record, record_batches
+from hurnet.adapters.kafka.unpacking.batches import Origin, RecordBatch, faulty_record, record_batches
 from hurnet.adapters.kafka.unpacking.records import put_aside, records
 from hurnet.ports import Record
 
 _log = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES = 32 << 20
-"""Of one batch when it is unpacked. A consumer holds one at a time."""
+"""The most bytes of one batch after decompression. A consumer holds one such batch at a time."""
 REFETCHES = 3
 """How often a batch that looks damaged is fetched again before it is put aside."""
 
@@ -40,13 +41,13 @@ class Suspicions:
     """At which offset of each partition a batch looked damaged, and how often in a row."""
 
     def __init__(self) -> None:
-        self._known: dict[Place, tuple[int, int]] = {}
+        self._known: dict[Origin, tuple[int, int]] = {}
 
-    def raise_at(self, place: Place, offset: int) -> int:
-        """How often it has looked damaged there by now."""
-        known_offset, times = self._known.get(place, (-1, 0))
+    def raise_at(self, origin: Origin, offset: int) -> int:
+        """Note that the batch at `offset` looks damaged. Returns how many times in a row it has."""
+        known_offset, times = self._known.get(origin, (-1, 0))
         times = times + 1 if known_offset == offset else 1
-        self._known[place] = offset, times
+        self._known[origin] = offset, times
         return times
 
 
@@ -76,7 +77,7 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
     ) -> None:
         self._consumer = consumer
         self._suspicions = suspicions
-        self._place = Place(tp.topic, tp.partition)
+        self._origin = Origin(tp.topic, tp.partition)
         super().__init__(fetch_offset, tp, *arguments, **options)
 
     def drain(self) -> None:
@@ -87,20 +88,21 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
         """Overrides kafka-python's generator of the records."""
         fetched_batches = list(record_batches(internals.fetched_bytes(fetched)))
         for number, claimed in enumerate(fetched_batches):
-            batch = claimed.before(self._end_of(fetched_batches, number, tp))
+            batch = claimed.cut_off_at(self._end_of(fetched_batches, number, tp))
             if batch.broken:
                 if self._is_fetched_again(batch.broken):
-                    break  # drained here, the next fetch begins at this batch
+                    break  # we stop here, so the next fetch starts at this batch
                 yield self._passed(self._damaged(batch, batch.broken))
             elif batch.last >= self.next_fetch_offset:
                 yield from self._records_of(batch)
-                # Its last records may be missing: compacted, or hidden as a whole.
+                # Offsets at the batch's end may have no record (compaction, an aborted transaction), so the
+                # last record does not tell where the next batch begins.
                 self.next_fetch_offset = batch.last + 1
         self.drain()
 
     def _end_of(self, fetched_batches: list[RecordBatch], number: int, tp: Any) -> int | None:
-        """Where batch `number` must have ended, whatever it says: where the next sound one begins, or else at
-        the partition's end."""
+        """The offset before which batch `number` ends, whatever its header says: the first offset of the next
+        sound batch, or the partition's end if there is none. None if that is not known either."""
         following = (
             b.base for b in fetched_batches[number + 1 :] if not b.broken and b.base > self.next_fetch_offset
         )
@@ -115,23 +117,25 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
 
     def _read(self, batch: RecordBatch) -> Iterator[Record]:
         try:
-            yield from records(self._place, batch, self.next_fetch_offset, MAX_BATCH_BYTES)
+            yield from records(self._origin, batch, self.next_fetch_offset, MAX_BATCH_BYTES)
         except Exception as error:
-            # A bug of ours, but kafka-python's next poll would never return: the batch is put aside.
-            _log.exception("a batch of %s/%d at %d can't be read", *self._place, batch.base)
+            # This is a bug of ours. If it were raised, kafka-python's next poll would never return, so the
+            # batch is put aside.
+            _log.exception("a batch of %s/%d at %d can't be read", *self._origin, batch.base)
             why = f"{type(error).__name__}: {error}"
-            yield put_aside(self._place, batch, self.next_fetch_offset, ("unreadable", why))
+            yield put_aside(self._origin, batch, self.next_fetch_offset, ("unreadable", why))
 
     def _passed(self, record: Record) -> Record:
-        # kafka-python asks of these two only whether they are zero.
+        # kafka-python only looks whether these two are zero.
         self.records_read += 1
         self.bytes_read += 1 + len(record.value or b"")
         self.next_fetch_offset = record.offset + 1
         return record
 
     def _is_hidden(self, batch: RecordBatch) -> bool:
-        """Whether it is a transaction's marker, or belongs to an aborted transaction while we read committed
-        records only. The broker names with each fetch the aborted transactions and where they began."""
+        """Whether the batch is a transaction's marker, or belongs to an aborted transaction while we read
+        committed records only. With each fetch the broker lists the aborted transactions, and where each
+        began."""
         if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.producer >= 0:
             self._consume_aborted_transactions_up_to(batch.last)  # fills `aborted_producer_ids`
             if batch.control and batch.aborts:
@@ -141,16 +145,18 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
         return batch.control
 
     def _is_fetched_again(self, why: str) -> bool:
-        """Whether to fetch once more what looks damaged."""
-        times = self._suspicions.raise_at(self._place, self.next_fetch_offset)
-        where = *self._place, self.next_fetch_offset
+        """Whether the batch that looks damaged is to be fetched once more. Counts and logs that."""
+        times = self._suspicions.raise_at(self._origin, self.next_fetch_offset)
+        where = *self._origin, self.next_fetch_offset
         _log.warning("the batch of %s/%d at %d looks damaged (%d): %s", *where, times, why)
         return times <= REFETCHES
 
     def _damaged(self, batch: RecordBatch, why: str) -> Record:
-        """The record that stands for a damaged batch: for its first offset only, if the batch can't be told
-        apart from what follows it, and the next fetch begins one offset on."""
+        """The record with a fault that stands for a damaged batch.
+
+        If nobody knows where the batch ends (its format is unknown), the record stands for the first offset
+        alone, and the next fetch starts one offset later."""
         first = self.next_fetch_offset
         last = max(first, batch.last) if batch.magic >= 0 else first
         detail = f"the batch is damaged: {why}"
-        return faulty_record(self._place, first, last, ("unreadable", detail), batch.raw, -1)
+        return faulty_record(self._origin, first, last, ("unreadable", detail), batch.raw, -1)

@@ -1,11 +1,11 @@
 """The record batches of a fetch: where each begins and ends, and what its header says.
 
-A batch of the newest format (2), with the place of each field in bytes:
+A batch of the newest format (2), and at which byte each field begins:
 
      0  base offset        the offset of its first record
      8  length             of what follows
     12  leader epoch
-    16  magic              the number of the format, at the same place in all of them
+    16  magic              the number of the format, at this byte in all formats
     17  checksum           CRC-32C of everything from 21 on
     21  attributes         codec, kind of timestamp, transactional?, control?
     23  last offset delta  its last offset, counted from the base
@@ -50,7 +50,7 @@ _CHECKED_FROM = 21
 _UNKNOWN_FORMAT = -1
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """The partition that a batch was read from."""
 
     topic: str
@@ -59,10 +59,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """One batch: its header, as far as that can be believed, and all its bytes.
+    """One batch: all its bytes, and the header as far as it can be believed.
 
-    `broken` says why the bytes may not be what the broker was given: they were damaged on their way to us, or
-    on the broker's disk.
+    `broken` says why the bytes are not what the producer sent: they were damaged on the way to us, or on the
+    broker's disk. None if there is no sign of that.
     """
 
     raw: memoryview
@@ -77,8 +77,9 @@ class RecordBatch:
     count: int = 1
     broken: str | None = None
 
-    def before(self, end: int | None) -> RecordBatch:
-        """The same batch, cut off at `end`: whatever it says, it can't reach into the next batch."""
+    def cut_off_at(self, end: int | None) -> RecordBatch:
+        """The same batch, ending before offset `end`. A header may claim more, but a batch can't reach into
+        the next one."""
         if end is None or self.last < end:
             return self
         broken = f"it says it begins at offset {self.base}" if self.base >= end else self.broken
@@ -86,7 +87,7 @@ class RecordBatch:
 
     @property
     def control(self) -> bool:
-        """Whether it is the marker at the end of a transaction, which holds no record of anybody's."""
+        """Whether it is the marker at the end of a transaction, which holds no record of a client."""
         return self.magic == NEWEST and bool(self.attributes & _CONTROL)
 
     @property
@@ -140,8 +141,8 @@ def _headed(raw: memoryview) -> RecordBatch:
 
 
 def faulty_record(
-    place: Place, first: int, last: int, why: tuple[InvalidReason, str], raw: memoryview, timestamp_ms: int
+    origin: Origin, first: int, last: int, why: tuple[InvalidReason, str], raw: memoryview, timestamp_ms: int
 ) -> Record:
     """The record that stands for offsets `first` to `last`, of which `raw` is all that is known."""
     fault = Fault(*why, first, len(raw), bytes(raw[:MAX_EXCERPT]), hashlib.sha256(raw).hexdigest())
-    return Record(*place, last, timestamp_ms, None, b"", fault=fault)
+    return Record(*origin, last, timestamp_ms, None, b"", fault=fault)

@@ -3,7 +3,7 @@
 A record of the newest format, each length a varint:
 
     length | attributes | timestamp delta | offset delta | key length, key | value length, value | headers
-             ^ start                                       ^ what `deltas` says the key's place is
+             ^ start                                       ^ where the key is, by `deltas`
 
 A length of -1 means that there is no key, or no value.
 """

@@ -19,7 +19,7 @@ from hurnet.adapters.kafka.unpacking.batches import (
     MAGIC,
     MAX_RECORDS,
     SHORTEST,
-    Place,
+    Origin,
     RecordBatch,
 )
 from hurnet.adapters.kafka.unpacking.codecs import unpack
@@ -34,7 +34,7 @@ class _Message(NamedTuple):
     value: memoryview | None
 
 
-def messages(place: Place, batch: RecordBatch, position: int, max_bytes: int) -> Iterator[Record]:
+def messages(origin: Origin, batch: RecordBatch, position: int, max_bytes: int) -> Iterator[Record]:
     """The message that `batch` is, or those within it, from offset `position` on.
 
     Raises `Damaged`, and `TooLarge` if they unpack to more than `max_bytes`.
@@ -43,7 +43,7 @@ def messages(place: Place, batch: RecordBatch, position: int, max_bytes: int) ->
     codec = batch.attributes & CODEC
     if not codec:
         if batch.base >= position:
-            yield _record(place, outer, batch.base)
+            yield _record(origin, outer, batch.base)
         return
     inner = _within(unpack(codec, outer.value or memoryview(b""), max_bytes))
     shift = batch.base - inner[-1].offset if inner and batch.magic == 1 else 0
@@ -52,14 +52,14 @@ def messages(place: Place, batch: RecordBatch, position: int, max_bytes: int) ->
     for message in inner:
         offset = message.offset + shift
         if next_offset <= offset <= batch.base:
-            yield _record(place, message, offset)
+            yield _record(origin, message, offset)
             next_offset = offset + 1
     if not inner:
         raise Damaged("a compressed message that holds none")
 
 
-def _record(place: Place, message: _Message, offset: int) -> Record:
-    return Record(*place, offset, message.timestamp_ms, copied(message.key), copied(message.value))
+def _record(origin: Origin, message: _Message, offset: int) -> Record:
+    return Record(*origin, offset, message.timestamp_ms, copied(message.key), copied(message.value))
 
 
 def _within(body: memoryview) -> list[_Message]:

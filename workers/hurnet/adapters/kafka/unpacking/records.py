@@ -21,7 +21,7 @@ from hurnet.adapters.kafka.unpacking.batches import (
     HEAD,
     MAX_RECORDS,
     NEWEST,
-    Place,
+    Origin,
     RecordBatch,
     faulty_record,
 )
@@ -39,7 +39,7 @@ _MAX_HEADERS_BYTES = 1 << 16
 _INT64 = 1 << 63
 
 
-def records(place: Place, batch: RecordBatch, position: int, max_bytes: int) -> Iterator[Record]:
+def records(origin: Origin, batch: RecordBatch, position: int, max_bytes: int) -> Iterator[Record]:
     """The records from offset `position` on, in rising order of their offsets.
 
     A batch that can't be unpacked, or that unpacks to more than `max_bytes`, is one record with a fault.
@@ -49,22 +49,22 @@ def records(place: Place, batch: RecordBatch, position: int, max_bytes: int) -> 
         if batch.count > MAX_RECORDS:
             raise TooLarge(f"a batch of {batch.count} records: {MAX_RECORDS} are read")
         if batch.magic == NEWEST:
-            yield from _Reader(place, batch, _body(batch, max_bytes)).read(position)
+            yield from _Reader(origin, batch, _body(batch, max_bytes)).read(position)
         else:
-            yield from messages(place, batch, position, max_bytes)
+            yield from messages(origin, batch, position, max_bytes)
         return
     except TooLarge as error:
         reason, detail = "too-large", str(error)
     except Damaged as error:
         detail = str(error)
-    yield put_aside(place, batch, position, (reason, detail))
+    yield put_aside(origin, batch, position, (reason, detail))
 
 
-def put_aside(place: Place, batch: RecordBatch, position: int, why: tuple[InvalidReason, str]) -> Record:
+def put_aside(origin: Origin, batch: RecordBatch, position: int, why: tuple[InvalidReason, str]) -> Record:
     """One record with a fault, for all offsets of the batch from `position` on."""
     # In the older formats `base` is the batch's last offset.
     first = max(batch.base, position) if batch.magic == NEWEST else position
-    return faulty_record(place, first, max(first, batch.last), why, batch.raw, batch.max_timestamp)
+    return faulty_record(origin, first, max(first, batch.last), why, batch.raw, batch.max_timestamp)
 
 
 def _body(batch: RecordBatch, max_bytes: int) -> memoryview:
@@ -76,8 +76,8 @@ def _body(batch: RecordBatch, max_bytes: int) -> memoryview:
 class _Reader:
     """Reads the records of one batch of the newest format, once."""
 
-    def __init__(self, place: Place, batch: RecordBatch, body: memoryview) -> None:
-        self._place = place
+    def __init__(self, origin: Origin, batch: RecordBatch, body: memoryview) -> None:
+        self._origin = origin
         self._batch = batch
         self._body = body
         self._next_offset = batch.base
@@ -107,7 +107,7 @@ class _Reader:
         return (start, start + length) if 0 < length <= len(self._body) - start else None
 
     def _record(self, start: int, end: int) -> Record | None:
-        """None if the batch has no offset left for it."""
+        """None if the batch's header claims fewer offsets than there are records, and this one is beyond."""
         offset, timestamp = self._next_offset, self._batch.max_timestamp
         if offset > self._batch.last:
             return None
@@ -116,7 +116,7 @@ class _Reader:
             timestamp_delta, offset_delta, key_at = deltas(self._body, start)
             claimed = self._batch.base + offset_delta
             if not offset <= claimed <= self._batch.last:
-                raise Damaged(f"the record says it has offset {claimed}, out of its place")
+                raise Damaged(f"the record says it has offset {claimed}, out of order")
             offset, self._next_offset = claimed, claimed + 1  # compaction leaves gaps between offsets
             if (
                 not self._batch.attributes & APPEND_TIME
@@ -134,9 +134,9 @@ class _Reader:
             detail = f"a record of {end - key_at} bytes: no message has more than {MAX_RECORD_BYTES}"
             faulty = self._fault(offset, offset, detail, value or memoryview(b""), timestamp, "too-long")
             short_key = None if key is None else bytes(key[:MAX_EXCERPT])
-            return Record(*self._place, offset, timestamp, short_key, b"", headers, faulty.fault)
+            return Record(*self._origin, offset, timestamp, short_key, b"", headers, faulty.fault)
         headers = _headers(self._body, headers_at, end)
-        where = *self._place, offset, timestamp
+        where = *self._origin, offset, timestamp
         return Record(*where, copied(key), copied(value), headers, leader_epoch=self._batch.epoch)
 
     def _fault(
@@ -148,7 +148,7 @@ class _Reader:
         timestamp: int,
         reason: InvalidReason = "unreadable",
     ) -> Record:
-        return faulty_record(self._place, first, last, (reason, detail), raw, timestamp)
+        return faulty_record(self._origin, first, last, (reason, detail), raw, timestamp)
 
 
 def _headers(body: memoryview, position: int, end: int) -> tuple[tuple[str, bytes], ...]:

@@ -25,7 +25,7 @@ def hand_over(producer: Any, messages: Sequence[Outgoing], futures: list[Any]) -
     Raises `Undeliverable` if the client itself refuses one. Then `futures` holds those of the messages before
     it, which a caller needs to know whom to blame.
     """
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         try:
             futures.append(
                 producer.send(
@@ -39,7 +39,7 @@ def hand_over(producer: Any, messages: Sequence[Outgoing], futures: list[Any]) -
             )
         # Raised by `send` itself, before anything is sent. What a broker refuses comes by the future.
         except (ValueError, kafka_errors.MessageSizeTooLargeError) as error:  # ValueError: no such partition
-            raise own_refusal(messages, place, error) from error
+            raise own_refusal(messages, index, error) from error
 
 
 def close(producer: Any, timeout_s: float) -> None:

@@ -1,11 +1,17 @@
-"""Whom to blame when sending several messages fails.
+"""Which message or topic is to blame if sending several messages fails.
 
-kafka-python has a future for each message, and often one more for the whole. They say one of four things:
+kafka-python gives a future for each message. If sending fails, some futures have failed with an error, and
+the call itself raises one, the `cause`. From both follows one of four conclusions:
 
-    Undeliverable, of messages    this one is too large, or damaged: all others can be sent without it
-    Undeliverable, of topics      this topic does not exist, or we have no right to it
-    Stalled                       this topic does not acknowledge now, but may later
-    None                          nobody is to blame: the brokers are away, or our settings are wrong
+    Undeliverable, of messages    a message is too large, or damaged: all others can be sent without it
+    Undeliverable, of topics      a topic does not exist, or we have no right to write to it
+    Stalled                       a topic does not acknowledge now, but may later
+    None                          no message and no topic: the brokers are away, or our settings are wrong
+
+For example, three messages are sent, and `cause` says that one of them is too large:
+
+    future    0 succeeded    1 failed: message too large    2 is open    ->  message 1 is to blame
+    future    0 succeeded    1 is open                      2 is open    ->  messages 1 and 2 are suspects
 """
 
 from __future__ import annotations
@@ -38,7 +44,7 @@ _MAY_PASS = (
 
 
 def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
-    """The error for `topics`, to which some of the messages are to go, and which do not exist."""
+    """The error for `topics`, which do not exist, and to which some of the messages should go."""
     names = ", ".join(sorted(topics))
     advice = "`hurnet topics --create` makes those that are missing"
     text = f"no such topic, or no right to see it: {names} ({advice})"
@@ -46,14 +52,15 @@ def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
 
 
 def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Undeliverable | None:
-    """Which of `messages` are refused for good, if that is why sending failed.
+    """Which of `messages` are refused for good; None if sending failed for another reason.
 
-    `futures` are those of the first messages: there are fewer if not all were handed over.
+    `futures` belong to the first messages. There are fewer futures than messages if the client had not
+    accepted all messages when sending failed.
     """
     failed = {i: future.exception for i, future in enumerate(futures) if future.failed()}
-    suspects = {i for i, error in failed.items() if _is_of_the_message(error, messages[i])}
+    suspects = {i for i, error in failed.items() if _is_the_messages_fault(error, messages[i])}
     if not suspects and isinstance(cause, _OF_THE_MESSAGE):
-        # The future that it belongs to has yet to be told: it is one of those that have not succeeded.
+        # The future of the refused message is not marked as failed yet, so suspect all that did not succeed.
         suspects = {i for i in range(len(messages)) if i >= len(futures) or not futures[i].succeeded()}
     if suspects:
         return Undeliverable(_text(messages, suspects, failed.get(min(suspects), cause)), suspects)
@@ -66,17 +73,18 @@ def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Excepti
     return Undeliverable(_text(messages, suspects, cause), suspects, topics)
 
 
-def own_refusal(messages: Sequence[Outgoing], place: int, error: Exception) -> Undeliverable:
-    """The error for the message at `place`, which the client itself refused."""
-    return Undeliverable(_text(messages, {place}, error), {place})
+def own_refusal(messages: Sequence[Outgoing], index: int, error: Exception) -> Undeliverable:
+    """The error for `messages[index]`, which the client itself refused."""
+    return Undeliverable(_text(messages, {index}, error), {index})
 
 
 def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Stalled | None:
-    """The topics that keep everything waiting, if that is why sending failed."""
+    """The topics that keep all messages waiting; None if sending failed for another reason."""
     if not isinstance(cause, _MAY_PASS):
         return None
     if len(futures) < len(messages):
-        # Handing over waits until a topic has partitions to choose from: the next message's has none.
+        # The client's `send` blocks while a topic has no known partition. So the topic of the first message
+        # that the client did not accept is the one that has none.
         waiting = {messages[len(futures)].topic}
     else:
         waiting = {m.topic for m, future in zip(messages, futures, strict=True) if not future.succeeded()}
@@ -85,9 +93,9 @@ def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception
     return Stalled(f"no acknowledgement in time from {', '.join(sorted(waiting))}", waiting)
 
 
-def _is_of_the_message(error: Exception, message: Outgoing) -> bool:
+def _is_the_messages_fault(error: Exception, message: Outgoing) -> bool:
     if isinstance(error, errors.InvalidTimestampError):
-        # Without a timestamp in the message our clock gave it, and a wrong clock is no fault of the message.
+        # A message without a timestamp gets one from our clock, and a wrong clock is not the message's fault.
         return message.timestamp_ms is not None
     return isinstance(error, _OF_THE_MESSAGE)
 
@@ -97,7 +105,7 @@ def _going_to(topics: Set[str], messages: Sequence[Outgoing]) -> set[int]:
 
 
 def _named(error: Exception) -> set[str]:
-    """The topics in an error, which kafka-python gives as a set or as one name."""
+    """The topics that an error names: kafka-python puts them there as a set or as one name."""
     return {name for part in error.args for name in ([part] if isinstance(part, str) else part or ())}
 
 

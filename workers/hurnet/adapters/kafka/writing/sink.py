@@ -68,7 +68,7 @@ class KafkaSink:
 
     def _failed(self, messages: Sequence[Outgoing], futures: Sequence[Any], error: Exception) -> Exception:
         """The error to raise."""
-        self._topics.forget()
+        self._topics.clear()
         # An idempotent producer may refuse everything after a failure: the next `send` makes a new one.
         abandon(self._producer)
         self._producer = None
