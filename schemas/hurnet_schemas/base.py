@@ -185,7 +185,7 @@ def _parse_object(raw: bytes) -> dict[str, Any]:
 def _explain(error: ValidationError) -> InvalidMessage:
     """The first problems in one line, and the reason that the first one amounts to."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    detail = "; ".join(f"{_place(p['loc'])}: {shortened(p['msg'], 120)}" for p in problems[:3])
+    detail = "; ".join(f"{_field_path(p['loc'])}: {shortened(p['msg'], 120)}" for p in problems[:3])
     if len(problems) > 3:
         detail += f"; and {len(problems) - 3} more"
     first = problems[0]
@@ -196,6 +196,6 @@ def _explain(error: ValidationError) -> InvalidMessage:
     return InvalidMessage("invalid-message", detail)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
+def _field_path(location: tuple[int | str, ...]) -> str:
     """Where a problem is, shortened: names of fields come from the sender and may have any length."""
     return ".".join(shortened(str(part), 40) for part in location) or "message"

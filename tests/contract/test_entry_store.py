@@ -706,7 +706,7 @@ def test_a_server_that_needs_a_password(server: ValkeyServer, tmp_path: Path) ->
             RedisEntryStore(connect(RedisSettings(url=f"redis://:s3cret@127.0.0.1:{server.port}"))),
         ):
             store.open(IDENTITY)
-            assert "s3cret" not in store.place
+            assert "s3cret" not in store.server_name
             store.close()
         own.config_set("requirepass", "")
 

@@ -124,7 +124,7 @@ def test_a_sentinel_leads_to_the_primary(pair: tuple[ValkeyServer, ValkeyServer]
     with SentinelServer(one, password) as sentinel:
         wait_for(sentinel.knows_a_replica, 30, "the Sentinel has found the replica")
         store = opened(sentinel.url, sentinel_password=password or None)
-        assert store.place == f"Redis 'store' by Sentinel at 127.0.0.1:{sentinel.port}"
+        assert store.server_name == f"Redis 'store' by Sentinel at 127.0.0.1:{sentinel.port}"
         store.append(made(0, [0]), NOTHING)
         with admin(one) as client:
             client.wait(1, 2_000)

@@ -18,7 +18,7 @@ def test_hosts_are_names_and_addresses_of_both_kinds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "meaning", "place"),
+    ("url", "meaning", "server_name"),
     [
         ("redis://", RedisAddress((("localhost", 6379),)), "Redis at localhost:6379"),
         ("redis://r:1/2", RedisAddress((("r", 1),), db=2), "Redis at r:1"),
@@ -38,9 +38,9 @@ def test_hosts_are_names_and_addresses_of_both_kinds() -> None:
         ),
     ],
 )
-def test_a_redis_url_is_taken_apart(url: str, meaning: RedisAddress, place: str) -> None:
+def test_a_redis_url_is_taken_apart(url: str, meaning: RedisAddress, server_name: str) -> None:
     assert redis_address(url) == meaning
-    assert meaning.place == place
+    assert meaning.server_name == server_name
     assert "pw" not in repr(meaning)
 
 

@@ -19,9 +19,9 @@ that it has in hand, and a *note* of the record that it is about to handle, if i
    record at a time, each noted before. These are the records that lay in the partition by then, and no more
    of them than one turn takes. The store holds one note per partition, so the record of the last note is
    handled before all others, and it is appended or answered before another is noted.
-3. A record that `NOTED_DEATHS` processes have noted, and none of them has outlived, is put aside as
-   `ends-the-worker`. So a record ends at most one process more than `NOTED_DEATHS`, or a few more in the
-   responder if queries that were parked come before it.
+3. A record is put aside as `ends-the-worker` once `NOTED_DEATHS` processes have noted it, and each of them
+   died during it. The first death comes before any note, so a record ends at most one process more than
+   that. In the responder it may be a few more, if queries that were parked come before it.
 
 Innocent records are not put aside. To be in hand at the end of a process only makes a record be handled
 carefully. To be blamed takes three more processes that ended while this very record was alone in hand, and
@@ -34,7 +34,7 @@ none of them got on by even one record.
 - What fails for every text is no text's fault. Before a process notes its first record it embeds a text of
   ours, and if it ends at that, nothing is noted. A model that loads slowly loads then.
 - A note holds a record's digest, so it never speaks of another record at the same offset.
-- Deletions are not noted. They embed nothing, and may take longer than many a process lives.
+- Deletions are not noted. They embed nothing, and a long one may go on through several restarts.
 
 Being careful costs a round trip per record, and an append per record in ingest; answers still leave
 together. The guard itself never fails a turn: if the store takes no marks or notes, records are handled
@@ -59,7 +59,8 @@ from hurnet.ports import Embedder, PartitionMarks, Record, Source
 log = structlog.get_logger()
 
 NOTED_DEATHS = 3
-"""How many processes may end with a record alone in hand before it is put aside."""
+"""How many processes may end with a record noted and alone in hand before it is put aside. One more ends
+before that, when the record is in hand with others and not noted."""
 PROBE = "is the kitchen light on"
 """A text on which no embedder should fail."""
 
@@ -138,8 +139,8 @@ class Suspects:
         return bool(careful and careful.covers(record) and not is_deletion)
 
     def first(self, records: Sequence[Record]) -> int | None:
-        """The place of the record that must be handled before all others, if there is one."""
-        return next((place for place, record in enumerate(records) if self._is_suspect(record)), None)
+        """The index of the record that must be handled before all others; None if there is none."""
+        return next((index for index, record in enumerate(records) if self._is_suspect(record)), None)
 
     def begin(self, records: Sequence[Record]) -> Rejection | None:
         """Take these records in hand, until they have `passed` or are `let_go`. If there is one that must be

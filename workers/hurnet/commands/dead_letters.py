@@ -94,7 +94,7 @@ def dead_letters(**options: Any) -> None:
 
     hush()
     kafka = settings.load().kafka
-    named = [(topic or kafka.texts, *place) for topic, *place in options["resend"]]
+    named = [(topic or kafka.texts, *record_id) for topic, *record_id in options["resend"]]
     sending = bool(named) or options["resend_all"]
     wanted = _wanted(options, named)
     chosen: list[StoredLetter] = []

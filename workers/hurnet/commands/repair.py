@@ -60,8 +60,9 @@ def repair(yes: bool) -> None:
 class Task:
     """A repair to do, or to go on with.
 
-    `prefix` is that of the old store. `aside` says whether that was put aside already. `topic_id` is the id
-    of the topic that it was filled from, and `done` how far each of its shards was sent again."""
+    `prefix` is that of the old store, and `topic_id` is the id of the topic that it was filled from. `aside`
+    says whether the old store was already renamed. `done` is the last offset that was sent again, by
+    shard."""
 
     prefix: str
     topic_id: str
@@ -102,7 +103,7 @@ def needed(connection: Connection, history: KafkaHistory) -> Task | None:
 
     store = RedisEntryStore(connection)
     if store.identity() is None:
-        raise StoreError(f"{connection.place} holds nothing under the prefix {connection.prefix!r}")
+        raise StoreError(f"{connection.server_name} holds nothing under the prefix {connection.prefix!r}")
     filled_from, now = store.log(), history.log()
     if sound(store, history, now):
         return None

@@ -26,7 +26,7 @@ class Admission:
         self._cleared_at = 0.0
 
     def admit(self, intakes: Sequence[Intake]) -> None:
-        """Reject the entries of contexts that are one too many."""
+        """Reject the entries whose context is not admitted."""
         names = {entry.context for intake in intakes for entry in intake.entries}
         self._ask(names)
         if names <= self._admitted:

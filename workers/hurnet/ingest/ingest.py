@@ -84,8 +84,8 @@ class Ingest:
         polled = self._poll()
         self._note_assignment(polled)
         self._queue(polled.records)
-        # Another log may have answered this poll. What came is noted by now, so if this raises, its
-        # partitions are placed again before anything is taken.
+        # Another log may have answered this poll. Its partitions are noted as assigned by now, so if this
+        # raises, they are placed again before anything is taken.
         self._placing.check_log()
         taken = self._waiting.take(self._settings.batch, self._suspects.alone)
         # The source is ahead of the watermark until the append is known to be in. Whatever fails from here on
@@ -162,7 +162,7 @@ class Ingest:
             if self._shards.is_new(record):
                 self._waiting.add(record.partition, [record])
         self._shards.unplace(brought - self._waiting.partitions())
-        # Where there was no room, a partition that brought nothing is not to blame.
+        # If this turn had no room left, a partition that brought nothing may have records: it is not stalled.
         had_room = self._room and len(records) < self._settings.batch
         self._not_stalled = brought | self._waiting.partitions() if had_room else self._source.assignment()
 

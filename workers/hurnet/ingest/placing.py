@@ -1,7 +1,7 @@
 """Where each partition is read on: behind its shard's watermark, in the log that the store was filled from.
 
-Nothing that was acknowledged is skipped in silence. `first` and `end` are the offsets that the partition
-holds now, and `needed` is the shard's watermark + 1:
+Nothing that was acknowledged is skipped without an error or a warning. `first` and `end` are the offsets that
+the partition holds now, and `needed` is the shard's watermark + 1:
 
     needed < first           retention took records that are not in the store: StoreGap, or skip if told to
     first <= needed <= end   read on at `needed`, if the record below it is the one that the shard saw last
@@ -69,10 +69,10 @@ class Placing:
         starts = {}
         for partition in sorted(partitions):
             watermark = states[partition].watermark
-            begun = watermark != NOTHING or committed[partition] is not None
-            offset = self._offset(partition, watermark + 1, ranges[partition], begun)
+            was_read_before = watermark != NOTHING or committed[partition] is not None
+            offset = self._offset(partition, watermark + 1, ranges[partition], was_read_before)
             starts[partition] = Start(watermark, offset)
-            _warn_of_only_copies(partition, states[partition], ranges[partition])
+            _warn_if_store_has_the_only_copy(partition, states[partition], ranges[partition])
         return starts
 
     def _check_anchors(self, states: Mapping[int, ShardState], ranges: Mapping[int, OffsetRange]) -> None:
@@ -86,8 +86,10 @@ class Placing:
         }
         records = self._source.records_at({p: anchor.offset for p, anchor in anchors.items()})
         for partition, record in records.items():
+            if record and record.anchor == anchors[partition]:
+                continue
             # In a compacted topic a single record may go, and says nothing about the others.
-            if record.anchor == anchors[partition] if record else self._source.compacted():
+            if not record and self._source.compacted():
                 continue
             there = "another" if record else "no"
             raise StoreGap(
@@ -95,9 +97,9 @@ class Placing:
                 f"offset {anchors[partition].offset}, which the store has seen last. {WAY_OUT}"
             )
 
-    def _offset(self, partition: int, needed: int, held: OffsetRange, begun: bool) -> int:
-        """Where to read on. A shard that is not `begun` may start anywhere. Any other goes on without a gap,
-        unless the settings say that lost records may be skipped."""
+    def _offset(self, partition: int, needed: int, held: OffsetRange, was_read_before: bool) -> int:
+        """Where to read on. A partition that was never read may start anywhere. Any other goes on without a
+        gap, unless the settings say that lost records may be skipped."""
         if held.first <= needed <= held.end:
             return needed
         if needed > held.end:
@@ -105,7 +107,7 @@ class Placing:
                 f"partition {partition} ends at offset {held.end}, but the store has seen {needed - 1}: "
                 f"the topic was recreated or lost records. {WAY_OUT}"
             )
-        if begun and not self._skip_gap:
+        if was_read_before and not self._skip_gap:
             raise StoreGap(
                 f"partition {partition} begins at offset {held.first}, but the store needs {needed}: "
                 f"{held.first - needed} offsets are gone by retention. Restore them, or set "
@@ -116,7 +118,7 @@ class Placing:
         return held.first
 
 
-def _warn_of_only_copies(partition: int, state: ShardState, held: OffsetRange) -> None:
+def _warn_if_store_has_the_only_copy(partition: int, state: ShardState, held: OffsetRange) -> None:
     if rows := held.rows_gone_from_log(state):
         log.warning(
             "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"

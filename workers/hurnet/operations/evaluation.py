@@ -49,7 +49,7 @@ class Asked:
         return self.ranking.best.combined if self.ranking.best else 0.0
 
     def reciprocal_rank(self) -> float:
-        """1 over the place of the expected answer in the ranking (1, 1/2, 1/3, ...); 0 if it is not in it."""
+        """1 over the rank of the expected answer in the ranking (1, 1/2, 1/3, ...); 0 if it is not in it."""
         answers = [candidate.answer for candidate in self.ranking.candidates]
         return 1 / (answers.index(self.expected) + 1) if self.expected in answers else 0.0
 

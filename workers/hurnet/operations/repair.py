@@ -8,7 +8,7 @@ sent to the end of the topic, as texts and deletions like any others:
     topic        0:a  1:b  2:x                            rewritten from offset 2 on
     afterwards   0:a  1:b  2:x  3:c again  4:d again      what only the old store had is at the end
 
-So nothing is lost that is still anywhere, and Kafka holds all of it again.
+So everything that Kafka or the store still has is kept, and Kafka holds all of it again.
 """
 
 from __future__ import annotations

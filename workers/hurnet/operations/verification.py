@@ -120,15 +120,15 @@ class Verification:
         self._trust(proof, stored.rows_up_to(min(in_topic.first - 1, last)), deleted)
         for batch in self._replay.batches(partition, max(first, in_topic.first), last, deleted):
             self._learn(batch)
-            # What is deleted is not replayed, and may be in the store until it is erased: no difference.
+            # A deleted row that the store has not erased yet is not a difference.
             _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), stored.erased | deleted)
             if proof.difference:
                 break
         return proof
 
     def _deleted(self, partition: int, first: int, until: int) -> Set[int]:
-        """The offsets that records up to `until` delete. The topic tells it from its `first` offset on. Which
-        entries before that are deleted only the store knows."""
+        """The offsets that records up to `until` delete: by the topic from its `first` offset on. Which older
+        entries are deleted, only the store knows."""
         deleted = self._replay.deleted(partition, first, until)
         if first > 0:
             stored = _StoredShard(self._store, partition, 0, until)

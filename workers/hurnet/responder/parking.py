@@ -14,7 +14,8 @@ It is woken when
 - what it lacks cannot come, since the partition does not exist, or nothing had been written at the offset
   when the query was read: it is answered as timed out, for this reason.
 
-Only so many queries are parked, and so many bytes. One that finds no place is answered at once, as timed out.
+The number of parked queries and of their bytes is limited. A query beyond that is answered at once, as timed
+out.
 """
 
 from __future__ import annotations

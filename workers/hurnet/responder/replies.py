@@ -86,29 +86,30 @@ class Replies:
         self._queries_max = max(1, min(fitting, 2 * self._queries_max))
 
     def _answer_portion(self, portion: Sequence[Pending], until: float) -> list[Reply]:
-        replies: dict[int, Reply] = {}  # by place in the portion
+        replies: dict[int, Reply] = {}  # by index in the portion
         by_context: dict[str, list[int]] = {}
         watermarks = self._memory.watermarks()
-        for place, pending in enumerate(portion):
+        for index, pending in enumerate(portion):
             if answer := _without_scores(pending, watermarks):
-                replies[place] = Reply.of(pending, answer)
+                replies[index] = Reply.of(pending, answer)
             elif pending.query:
-                by_context.setdefault(pending.query.context, []).append(place)
-        for name, places in by_context.items():
+                by_context.setdefault(pending.query.context, []).append(index)
+        for name, indices in by_context.items():
+            # Once the first query is answered, the time limit counts.
             if 0 in replies and time.monotonic() > until:
                 break
             context = self._memory.context(name)  # looked up once for all its queries
-            scored = self._embed_and_score(context, [portion[place] for place in places], until)
-            replies |= zip(places, scored, strict=False)
-        return _unbroken(replies, len(portion))
+            scored = self._embed_and_score(context, [portion[index] for index in indices], until)
+            replies |= zip(indices, scored, strict=False)
+        return _up_to_first_gap(replies, len(portion))
 
     def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
         vectors, failures = embed(self._embedder, [p.query.text for p in batch if p.query])
-        replies = {place: _rejection(batch[place], why) for place, why in failures.items()}
-        places = [place for place in range(len(batch)) if place not in failures]
-        scored = self._score_apart(context, [batch[place] for place in places], vectors[places], until)
-        replies |= zip(places, scored, strict=False)
-        return _unbroken(replies, len(batch))
+        replies = {index: _rejection(batch[index], why) for index, why in failures.items()}
+        indices = [index for index in range(len(batch)) if index not in failures]
+        scored = self._score_apart(context, [batch[index] for index in indices], vectors[indices], until)
+        replies |= zip(indices, scored, strict=False)
+        return _up_to_first_gap(replies, len(batch))
 
     def _score_apart(
         self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
@@ -176,6 +177,6 @@ def _portion(batch: Sequence[Pending]) -> Sequence[Pending]:
     return batch
 
 
-def _unbroken(replies: dict[int, Reply], size: int) -> list[Reply]:
-    """The replies before the first place of `size` that has none, because there was no time for it."""
-    return [replies[place] for place in takewhile(replies.__contains__, range(size))]
+def _up_to_first_gap(replies: dict[int, Reply], size: int) -> list[Reply]:
+    """The replies to the first queries of `size`, up to the first query that there was no time for."""
+    return [replies[index] for index in takewhile(replies.__contains__, range(size))]

@@ -35,7 +35,7 @@ class RedisAddress:
     password: str | None = field(default=None, repr=False)
 
     @property
-    def place(self) -> str:
+    def server_name(self) -> str:
         """The address for a person, without user and password."""
         if self.path:
             return f"Redis at {self.path}"

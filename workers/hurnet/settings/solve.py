@@ -61,7 +61,7 @@ class SolveSettings(Section):
         120.0,
         gt=0,
         description="Longest time in seconds for one solve, or for one portion of loading or saving. A "
-        "solver that takes longer gives no more signs of life.",
+        "solver that takes longer stops renewing its lease.",
     )
 
     @property

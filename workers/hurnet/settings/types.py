@@ -38,7 +38,7 @@ def is_topic(name: str) -> bool:
 def matches(expression: str, name: str) -> bool:
     """Whether `expression` describes the whole of a topic's name."""
     # pydantic brings an engine whose time grows only with the length of the name. Python's own tries
-    # every way to split the name: (a+)+b and 249 letters would keep it busy for longer than anybody lives.
+    # every way to split the name: (a+)+b and 249 letters would practically never end.
     try:
         _matcher(expression).validate_python(name)
     except ValidationError:
@@ -48,7 +48,7 @@ def matches(expression: str, name: str) -> bool:
 
 @lru_cache(16)
 def _matcher(expression: str) -> TypeAdapter[str]:
-    # Compiled by itself first: `a)|(b` is wrong, but between the brackets below it would be right.
+    # Compiled by itself first: `a)|(b` is wrong, but inside the group `(?:...)` below it would be right.
     _compiled(expression)
     return _compiled(rf"^(?:{expression})$", max_length=TOPIC_LENGTH_MAX)
 

@@ -67,7 +67,8 @@ def entry_request(topic: str, ends: Mapping[int, int], entry: EntryId) -> Reques
     partition, offset = entry
     if offset >= ends.get(partition, 0):
         raise click.BadParameter(f"{topic} has no record {partition}/{offset}", param_hint="--entry")
-    # Clients send no record without key and value. A key of its own makes compaction remove nothing else.
+    # Kafka clients refuse records without key and value. The key is unique, so compaction removes no other
+    # record.
     key = f"hurnet-forget/{partition}/{offset}".encode()
     header = ((FORGET, str(offset).encode()),)
     return Request(f"entry {partition}/{offset}", [Outgoing(topic, None, key, header, partition)])

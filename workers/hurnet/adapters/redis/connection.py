@@ -42,10 +42,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A pool of connections to one server. `place` names the server to people, without credentials."""
+    """A pool of connections to one server. `server_name` names the server to people, without credentials."""
 
     client: Any  # redis.Redis, whose annotations allow for every protocol and decoding at once
-    place: str
+    server_name: str
     prefix: str
     timeout_s: float
     primary: Primary
@@ -58,7 +58,7 @@ class Connection:
     @contextmanager
     def used(self) -> Iterator[None]:
         """Around one or several commands: they go to a server that takes writes, and raise our errors."""
-        with translated(self.place):
+        with translated(self.server_name):
             self.primary.check()
             try:
                 yield
@@ -69,8 +69,8 @@ class Connection:
 
     def warnings(self) -> list[str]:
         """What in the server's configuration could lose data, as far as the server lets us see it."""
-        with translated(self.place):
-            return risks.warnings(self.client, self.primary.ask(), self.place)
+        with translated(self.server_name):
+            return risks.warnings(self.client, self.primary.ask(), self.server_name)
 
     def close(self) -> None:
         """Close all connections, those to Sentinels too."""

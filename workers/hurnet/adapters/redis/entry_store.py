@@ -34,7 +34,7 @@ class RedisEntryStore:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.place = connection.place
+        self.server_name = connection.server_name
         self._client = connection.client
         self._keys = connection.keys
         self._opened = OpenedStore(connection)

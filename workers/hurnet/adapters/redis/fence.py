@@ -31,8 +31,8 @@ class Fence:
         """Take the role. Raises `StoreReplaced` if the store that this process opened is no longer there."""
         keys = self._owner_key, self._connection.keys.meta
         if not self._client.eval(CLAIM_SOLVER, len(keys), *keys, owner, self._connection.bound.epoch):
-            place = self._connection.place
-            raise StoreReplaced(f"{place} no longer holds the store whose solver this is")
+            server_name = self._connection.server_name
+            raise StoreReplaced(f"{server_name} no longer holds the store whose solver this is")
         self._owner = owner
 
     @contextmanager
@@ -49,13 +49,13 @@ class Fence:
                 yield pipe
             except redis.WatchError as error:
                 raise TransientError(
-                    f"{self._connection.place}: another write, or a lost connection, came in between"
+                    f"{self._connection.server_name}: another write, or a lost connection, came in between"
                 ) from error
 
     def _check_owner(self, holder: bytes | None) -> None:
         if holder is None:
-            place = self._connection.place
-            raise StoreReplaced(f"{place} knows no solver any more: it was restored or emptied")
+            server_name = self._connection.server_name
+            raise StoreReplaced(f"{server_name} knows no solver any more: it was restored or emptied")
         if holder != self._owner.encode():
             now = holder.decode(errors="replace")
             raise Superseded(f"the solver's role belongs to {now!r}, no longer to {self._owner!r}")

@@ -12,7 +12,7 @@ class RedisLeaseStore:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.place = connection.place
+        self.server_name = connection.server_name
         self._client = connection.client
         self._keys = connection.keys
         self._bound = connection.bound
@@ -25,7 +25,7 @@ class RedisLeaseStore:
         holder = self._client.eval(ACQUIRE_LEASE, len(keys), *keys, owner, ttl_ms, self._bound.epoch)
         if holder is None:
             raise StoreReplaced(
-                f"{self.place} no longer holds the store whose {role} this is; no role is taken there"
+                f"{self.server_name} no longer holds the store whose {role} this is; no role is taken there"
             )
         return bytes(holder).decode(errors="replace")
 

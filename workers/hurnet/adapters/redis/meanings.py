@@ -87,36 +87,37 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
 
 
 @contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Raises our errors in place of the client's exceptions. `place` names the server."""
+def translated(server_name: str) -> Iterator[None]:
+    """Raises our errors in place of the client's exceptions. `server_name` names the server."""
     try:
         yield
     except redis.RedisError as error:
-        raise _translation(error, place) from error
+        raise _translation(error, server_name) from error
 
 
-def _translation(error: redis.RedisError, place: str) -> HurnetError:
+def _translation(error: redis.RedisError, server_name: str) -> HurnetError:
     if isinstance(error, MasterNotFoundError):
-        return _no_primary(str(error), place)
+        return _no_primary(str(error), server_name)
     # In a pipeline the message begins with the command and its data, which are nobody's business.
     text = str(error).rpartition("caused error: ")[2]
     classes = {kind.__name__ for kind in type(error).__mro__}
     codes = set(re.findall(r"[A-Z_]{3,}", text))
     for names, kind, meaning in _MEANINGS:
         if (classes | codes) & set(names.split()):
-            return kind(f"{place} {meaning.format(text=text[:200])}")
-    return HurnetError(f"{place}: {type(error).__name__}: {text[:200]}")
+            return kind(f"{server_name} {meaning.format(text=text[:200])}")
+    return HurnetError(f"{server_name}: {type(error).__name__}: {text[:200]}")
 
 
-def _no_primary(text: str, place: str) -> HurnetError:
+def _no_primary(text: str, server_name: str) -> HurnetError:
     text = re.sub(r"<redis\..*?\)>\)>\)> - ", "", text)  # the client names its own objects first
     if re.search("Authentication|NOAUTH|WRONGPASS|NoPermission", text):
         return ConfigurationError(
-            f"{place}: the Sentinels refuse us: set HURNET_REDIS_SENTINEL_PASSWORD"
+            f"{server_name}: the Sentinels refuse us: set HURNET_REDIS_SENTINEL_PASSWORD"
             " (and HURNET_REDIS_SENTINEL_USERNAME for an ACL user)"
         )
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return ConfigurationError(
-            f"{place}: the Sentinels' certificate can't be verified: set HURNET_REDIS_CA_FILE ({text[:300]})"
+            f"{server_name}: the Sentinels' certificate can't be verified: set HURNET_REDIS_CA_FILE"
+            f" ({text[:300]})"
         )
-    return RedisFailing(f"{place}: no Sentinel names a primary ({text[:300]})")
+    return RedisFailing(f"{server_name}: no Sentinel names a primary ({text[:300]})")

@@ -52,8 +52,8 @@ class OpenedStore:
         if self._meta is None:
             raw = self.client.get(self.keys.meta)
             if not isinstance(raw, bytes):
-                place = self.connection.place
-                raise StoreError(f"there is no store {self.keys.prefix!r} at {place} yet")
+                server_name = self.connection.server_name
+                raise StoreError(f"there is no store {self.keys.prefix!r} at {server_name} yet")
             return self._use(Meta.parse(raw, self.keys.meta))
         return self._meta
 
@@ -89,9 +89,9 @@ class OpenedStore:
     def replaced(self, partition: int | None = None) -> StoreReplaced:
         what = "the store" if partition is None else f"shard {partition} of the store"
         return StoreReplaced(
-            f"{what} {self.keys.prefix!r} at {self.connection.place} is not the one that was opened here: it"
-            " was deleted or begun anew, or another server took this address. What was read of it no longer"
-            " counts"
+            f"{what} {self.keys.prefix!r} at {self.connection.server_name} is not the one that was opened"
+            " here: it was deleted or begun anew, or another server took this address. What was read of it"
+            " no longer counts"
         )
 
     def parse_log(self, raw: Any) -> LogIdentity | None:
@@ -138,7 +138,7 @@ class OpenedStore:
         shards, raw = self.client.pipeline(transaction=False).scard(self.keys.shards).get(key).execute()
         if raw is None and shards:
             raise StoreError(
-                f"{key} at {self.connection.place} is gone but its shards are not. Nothing was changed:"
+                f"{key} at {self.connection.server_name} is gone but its shards are not. Nothing was changed:"
                 " restore that key from a backup, or set HURNET_REDIS_PREFIX to a new name and let another"
                 " store be filled from Kafka"
             )

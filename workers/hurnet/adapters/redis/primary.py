@@ -38,9 +38,9 @@ class ServerInfo(NamedTuple):
 class Primary:
     """Keeps the pool of `client` connected to one server that takes writes."""
 
-    def __init__(self, client: Any, place: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: Any, server_name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._place = place
+        self._server_name = server_name
         self._clock = clock
         self._due = float("-inf")  # the next check, by the clock
         self._run_id = ""
@@ -66,7 +66,7 @@ class Primary:
         if server.role != "master":
             self.reconnect()
             raise RedisFailing(
-                f"{self._place} is a replica and takes no writes: wait for the failover, or set"
+                f"{self._server_name} is a replica and takes no writes: wait for the failover, or set"
                 f" HURNET_REDIS_URL to the primary ({server.primary}, it says)"
             )
         if server.run_id != self._run_id and self._run_id:

@@ -32,26 +32,26 @@ _WITHOUT_REPLICAS: Final = (
 )
 
 
-def warnings(client: Any, server: ServerInfo, place: str) -> list[str]:
+def warnings(client: Any, server: ServerInfo, server_name: str) -> list[str]:
     """A sentence for each risk, and for each thing that the server hides from us."""
-    hidden = [] if server.run_id else [_hidden_role(place)]
+    hidden = [] if server.run_id else [_hidden_role(server_name)]
     try:
         config = {name: value for pattern in _PATTERNS for name, value in client.config_get(pattern).items()}
     except redis.ResponseError:  # forbidden by an ACL, or taken away by whoever runs the server
-        return [*hidden, _hidden_configuration(place)]
+        return [*hidden, _hidden_configuration(server_name)]
     risks = [(name, risk) for name, good, risk in _RISKS if config.get(name, good) != good]
     if server.replicas and config.get("min-replicas-to-write") == "0":
         risks.append(_WITHOUT_REPLICAS)
-    return [*hidden, *(f"{place} has {name} {config[name]}: {risk}" for name, risk in risks)]
+    return [*hidden, *(f"{server_name} has {name} {config[name]}: {risk}" for name, risk in risks)]
 
 
-def _hidden_role(place: str) -> str:
+def _hidden_role(server_name: str) -> str:
     return (
-        f"{place} does not tell its role (INFO), so that a failover may go unnoticed; it should be allowed"
-        " by +info"
+        f"{server_name} does not tell its role (INFO), so that a failover may go unnoticed; it should be"
+        " allowed by +info"
     )
 
 
-def _hidden_configuration(place: str) -> str:
+def _hidden_configuration(server_name: str) -> str:
     wanted = ", ".join(f"{name} {good}" for name, good, _ in _RISKS)
-    return f"{place} does not tell its configuration; it should be {wanted}"
+    return f"{server_name} does not tell its configuration; it should be {wanted}"

@@ -27,7 +27,7 @@ class RedisWeightsStore:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.place = connection.place
+        self.server_name = connection.server_name
         self.on_progress: OnProgress = lambda: None
         self._client = connection.client
         self._key = connection.keys.solver

@@ -24,7 +24,9 @@ FeatureSum = NDArray[np.signedinteger]
 
 
 class FeatureSums:
-    """F_a by answer, in integers: the same in whatever order entries came, and c times an entry of c copies.
+    """F_a by answer a: the sum of φ(x) over the entries x that teach a, each as often as it has copies.
+
+    The sums are integers, so they do not depend on the order in which entries came.
 
     An answer that is taught once takes 2 bytes a feature, then 4, and 8 from 2¹⁷ copies on."""
 

@@ -14,7 +14,8 @@ between x and x', k is
     exp(-‖x - x'‖²/2s²),    exp(-‖x - x'‖/s),    (sin θ + (π - θ) cos θ)/π.
 
 The width: half of the mean squared distance is s² = E‖x - x'‖²/2 = 1 - ‖E x‖². That is 1, the default, if the
-vectors have no direction in common. Taken from the data, it would depend on the order in which they arrive.
+vectors have no direction in common. A width taken from the data would depend on the order in which vectors
+arrive.
 
 φ(x) is made in integers, so it is the same bytes in any batch and on any machine, as the statistics require:
 

@@ -49,16 +49,16 @@ and s is g |y|, so g is exact in 16 bits. Slack is rounded up to such a number, 
 the middle of what p may be. It is a p of its own, in halves, with the same g and a slack of its own, from e'
 = y - s p'. The sum is 2 D' = 32 c·h - 241 Σc, an integer below 2**30, and E' = (2 D') g (w / 2).
 
-A single query reads h alone, and compares the rows that its bound leaves in integers at once: that value is
-both bounds, widened by 2**-20, which is more than float64 and the rounding to float32 err by. All of p is
-read if h leaves too many rows, and for several queries together: these wait for products, not for memory.
+A single query reads h alone, and compares the rows that its bound leaves in integers at once: the exact value
+± 2**-20 serves as both bounds, as float64 and the rounding to float32 err by less. All of p is read if h
+leaves too many rows, and for several queries together: these wait for products, not for memory.
 
 Without kernels the first comparison knows only R, the largest slack of all rows. It needs no more than D g =
 a in float32: if a' is the k-th largest so far, rows with a < a' - 2 (R + v) / w are dropped. By the proof,
 each of the k rows has q·x / (A |x|) >= a' w - (R + v) + 24u, and a dropped one has less than a w + (R + v) -
-24u. (The product with w and the comparison in float32, which the claim allows for, are not made.) The bar is
-rounded to float32 once, by less than 4u / w, since (R + v) < 0.86 for all d that are allowed. The rows that
-are left are compared again by their own slacks, as claimed.
+24u. (The claim allows for a product with w and a comparison in float32. Neither is made here, so fewer values
+are rounded than the claim allows.) The bar is rounded to float32 once, by less than 4u / w, since (R + v) <
+0.86 for all d that are allowed. The rows that are left are compared again by their own slacks, as claimed.
 
 What follows. Let τ be the k-th largest lower bound over the rows seen so far. k rows have a cosine of at
 least τ A/|q|, so a row whose upper bound is below τ is not among the k best, nor tied with the k-th. Every

@@ -132,8 +132,8 @@ def _portably(blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryI
 
 
 def _scaled(blocks: Blocks, c: NDArray[np.int8]) -> Iterator[tuple[int, Floats]]:
-    """D g of all rows, a part of a block at a time: its first row, and (n, rows of the part). NaN for a
-    removed row."""
+    """Yields for each part of a block its first row, and D g of its rows as (queries, rows). D g of a removed
+    row is NaN."""
     step = max(_LEAST_ROWS, _PRODUCTS // len(c))
     for number, block in enumerate(blocks.blocks):
         for slot in range(0, block.used, step):
@@ -158,7 +158,7 @@ class _Sieve:
         self._scaled: list[Floats] = [np.empty(0, dtype=np.float32)]
         self._best = self._scaled[0]  # the k largest D g so far
         self.reach = _NEVER
-        """A row of a smaller D g can't be among them, whatever its slack."""
+        """A row whose D g is smaller can't be among the k best, whatever its slack."""
 
     def expect(self, scaled: Floats) -> Floats:
         """Raise `reach` to what these D g (n,) demand; returns the k largest of those that reach it."""

@@ -116,7 +116,8 @@ class Statistics:
         """Take out pairs that were added: afterwards nothing tells that they ever were.
 
         Raises ValueError as `add` does, and if the pairs can't all have been in: more of an answer than there
-        are, or a sum left that its remaining rows could not make. Some pairs that never were in go unnoticed.
+        are, or what is left of a sum is too large for the rows that are left. Some pairs that never were in
+        go unnoticed.
         """
         check_pairs(rows, answers, self.dimension)
         copies = checked_copies(copies, len(rows))
@@ -125,7 +126,7 @@ class Statistics:
         updates = updated(self._sums, delta, sign=-1)
         gone = np.zeros_like(self._gram)
         self._add_gram(rows, copies, gone)
-        left = np.triu(self._gram - gone)  # below the diagonal the paths leave what they like
+        left = np.triu(self._gram - gone)  # the paths leave the lower triangle undefined
         check_gram(left, count)
         self._gram = left
         self._put(count, updates)
