@@ -112,7 +112,9 @@ class Answer(OwnMessage):
 
     id: str = Field(description="The query's id; if it has none, topic/partition/offset of its record.")
     outcome: Outcome | str = Field(
-        description="What became of the query. A newer hurnet may have more outcomes than these."
+        description="What became of the query: answered; abstained, if nothing is near enough; timed-out, if "
+        "min_watermarks were not reached in time, can't be reached, or too many queries wait already; "
+        "rejected, if it can't be answered. A newer hurnet may have more outcomes than these."
     )
     answer: str | None = Field(None, description="The answer, if the outcome is answered.")
     reason: Explanation | None = Field(None, description="Why there is no answer, for a person to read.")

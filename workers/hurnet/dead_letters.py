@@ -23,13 +23,13 @@ from hurnet_schemas.dead_letter import MAX_EXCERPT, DeadLetter, Reason
 log = structlog.get_logger()
 
 REMIND_S = 60.0
-"""How often an alarm that goes on is said again in the log."""
+"""How often an alarm that goes on is logged again."""
 LAPSES_S = 300.0
 """An alarm ends this long after the last bad record. Otherwise it would go on for ever if nothing more
 comes."""
 WELL_AGAIN = 100
-"""After this many good records in a row, earlier bad ones are forgotten."""
-_ADVICE = "Read the newest dead letters (`hurnet dead-letters`) and mend the producer"
+"""After this many good records in a row, earlier bad ones no longer count."""
+_ADVICE = "Read the newest dead letters (`hurnet dead-letters`) and fix the producer"
 
 
 def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail: str) -> Outgoing:
@@ -77,7 +77,7 @@ class DeadLetterAlarm:
 
     There are two limits: `dead_letters_in_a_row`, and `dead_letters_share` of the last `dead_letters_window`
     records, which counts once there were that many. The alarm ends when good records come again, or when no
-    bad ones have come for a while. It is told by the log, a metric and readiness. It ends the worker only if
+    bad ones have come for a while. The log, a metric and readiness show it. It ends the worker only if
     `dead_letters_stop` is set.
     """
 

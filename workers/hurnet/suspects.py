@@ -125,7 +125,7 @@ class Suspects:
             self._be_careful(left_behind)
 
     def moved(self, assigned: frozenset[int], revoked: frozenset[int]) -> None:
-        """A poll told that partitions were assigned, which are to be entered anew, or went to another
+        """A poll said that partitions were assigned, which are to be entered anew, or went to another
         worker."""
         self._leave(revoked & self._marked)
         self._marked -= assigned
@@ -228,4 +228,7 @@ class Suspects:
         try:
             self._marks.leave(self._role, self._owner, over)
         except HurnetError as error:
-            log.warning("the store could not be told that partitions were let go of", error=str(error))
+            log.warning(
+                "the marks of partitions that were given up could not be removed from the store",
+                error=str(error),
+            )

@@ -82,7 +82,9 @@ def ask(
     def make(line: str) -> Query:
         return query_of(line, context, top_k, after, timeout)
 
-    query = make(text) if text is not None else None  # before connecting, so that a wrong one is told at once
+    query = (
+        make(text) if text is not None else None
+    )  # before connecting, so that a wrong one is reported at once
     with Client(kafka) as client:
         if query:
             try:

@@ -85,7 +85,7 @@ def show(held: list[Held], as_json: bool) -> None:
 
 
 def gather(connection: Connection) -> list[Held]:
-    """All contexts, by name. Weights that can't be read are told on standard error."""
+    """All contexts, by name. Weights that can't be read are reported on standard error."""
     from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet.errors import Unreadable
     from hurnet.terminal.screen import say

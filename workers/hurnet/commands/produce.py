@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BATCH = 5_000
 """Messages that are sent together. Waiting for a batch then takes little time beside sending it."""
 SHOWN = 20
-"""How many invalid lines are told one by one."""
+"""How many invalid lines are reported one by one."""
 
 EPILOG = """\b
 Examples:
@@ -57,8 +57,8 @@ def produce(
     """Send the texts of a file to Kafka.
 
     Reads one text a line, from FILE or from standard input, and validates each before it is sent. Invalid
-    lines are told and left out; the exit code is then 1. The watermarks printed at the end are for `hurnet
-    ask --after`.
+    lines are reported and left out; the exit code is then 1. The watermarks printed at the end are for
+    `hurnet ask --after`.
     """
     from hurnet.adapters.kafka import KafkaSink
     from hurnet.settings import settings

@@ -1,7 +1,9 @@
 """How well questions are answered: texts are taught and questions asked in memory, by the workers' own code.
 
-texts ── teach ──▶ a context in memory, statistics ── solve ──▶ weights
-questions ── ask ──▶ rankings ── figures ──▶ accuracy, mean reciprocal rank, coverage
+    texts ── teach ──▶ a context in memory, statistics ── solve ──▶ weights
+    questions ── ask ──▶ rankings ── figures ──▶ accuracy, mean reciprocal rank, coverage
+
+No server takes part, and nothing is stored.
 """
 
 from __future__ import annotations

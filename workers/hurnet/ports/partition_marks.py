@@ -1,11 +1,13 @@
-"""Who has which partition in hand. `hurnet.suspects` tells what this is for.
+"""Who has which partition in hand. `hurnet.suspects` says what this is for.
 
-worker A   enter(0)                                     mark of 0: A
-worker A   attempt(0, "r7") -> 1                        note of 0: r7, tried by 1 owner
-worker A   is killed by record r7
-worker B   enter(0) -> {0: "r7"}                        mark of 0: B
-worker B   attempt(0, "r7") -> 2                        note of 0: r7, tried by 2 owners
-worker B   lives, goes on, and leaves in order: leave(0)
+    worker A   enter(0)                                     mark of 0: A
+    worker A   attempt(0, "r7") -> 1                        note of 0: r7, tried by 1 owner
+    worker A   is killed by record r7
+    worker B   enter(0) -> {0: "r7"}                        mark of 0: B
+    worker B   attempt(0, "r7") -> 2                        note of 0: r7, tried by 2 owners
+    worker B   lives, goes on, and leaves in order: leave(0)
+
+A mark that `enter` finds tells the next worker to handle the records of that partition carefully.
 """
 
 from __future__ import annotations

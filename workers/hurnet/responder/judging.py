@@ -1,9 +1,11 @@
 """From a ranking to the answer on the wire: whether there is one, its candidates, and the receipt.
 
-rejected    the query can't be answered, and has a dead letter
-timed-out   the entries that it asks for did not come in time, or can't come
-abstained   nothing is near enough to be an answer
-answered    the best candidate
+    rejected    the query can't be answered, and has a dead letter
+    timed-out   the entries it asks to see did not come in time, or can't come, or too many queries wait
+    abstained   nothing is near enough to be an answer
+    answered    the best candidate
+
+Only queries that are answered or abstained from were scored, so only these replies have a receipt.
 """
 
 from __future__ import annotations

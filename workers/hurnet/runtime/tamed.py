@@ -1,8 +1,10 @@
 """Bounds how much libraries log: a client without its server says the same thing a thousand times.
 
-12:00:01  kafka.conn  connect attempt to node 1 failed      shown
-12:00:02  kafka.conn  connect attempt to node 1 failed      left out, as are 57 more
-12:01:02  kafka.conn  connect attempt to node 1 failed      shown, with left_out=58
+    12:00:01  kafka.conn  connect attempt to node 1 failed      shown
+    12:00:02  kafka.conn  connect attempt to node 1 failed      left out, as are 57 more
+    12:01:02  kafka.conn  connect attempt to node 1 failed      shown, with left_out=58
+
+Two lines are the same if their text is the same before anything is filled in.
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 WINDOW_S = 60.0
-"""A library's line is shown once in this time. Lines are the same if they are before anything is filled in.
-"""
+"""A library's line is shown once in this time."""
 MOST_LINES = 20
 """How many lines of one library are shown in this time, whatever they say: some fill in the text
 themselves."""

@@ -1,8 +1,10 @@
-"""What fails at the moment, and since when: told by the log, a metric and readiness.
+"""What fails at the moment, and since when: in the log, a metric and readiness.
 
-step fails    "Kafka is failing; trying again until it is back"     one line
-fails again   nothing, or the same line once a minute
-step passes   "Kafka is back", after how many seconds and failures
+    step fails    "Kafka is failing; trying again until it is back"     one line
+    fails again   nothing, or the same line once a minute
+    step passes   "Kafka is back", after how many seconds and failures
+
+Readiness says so for as long as it lasts, and a metric counts every step that fails.
 """
 
 from __future__ import annotations

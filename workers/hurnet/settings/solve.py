@@ -55,7 +55,7 @@ class SolveSettings(Section):
     lease: Seconds = Field(
         10.0,
         gt=0,
-        description="Seconds without a sign of life after which a solver that stands by takes over.",
+        description="Seconds without a sign of life after which a standby solver takes over.",
     )
     patience: Seconds = Field(
         120.0,

@@ -1,8 +1,10 @@
 """The bounds of one step, and batches cut to them.
 
-read        shard 0: a b c d        shard 1: e f
-interleaved a e b f c d             so that what is left for the next step is not always the same shard's
-split       [a e b] [f c d]         the first portion has at most PORTION_ROWS rows, or one batch
+    read        shard 0: a b c d        shard 1: e f
+    interleaved a e b f c d             so that what is left for the next step is not always the same shard's
+    split       [a e b] [f c d]         the first portion has at most PORTION_ROWS rows, or one batch
+
+What a step has no time for is left to the next one.
 """
 
 from __future__ import annotations

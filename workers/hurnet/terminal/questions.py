@@ -45,7 +45,7 @@ def typed() -> Iterator[Line]:
     """The lines of standard input that are not blank. On a terminal they are asked for until one is."""
     from hurnet.terminal.lines import LINE_BYTES_MAX, Line, read_lines
 
-    # Bytes, so that a line that is not UTF-8 is told, whatever the locale would make of it.
+    # Bytes, so that a line that is not UTF-8 is reported, whatever the locale would make of it.
     source = sys.stdin.buffer
     if not sys.stdin.isatty():
         yield from read_lines(source)

@@ -1,8 +1,10 @@
 """The arguments of the script DELETE, for the three kinds of deletion. A step of it takes a bounded part.
 
-by offsets     targets 3, 5, 9        only the entries that exist become pending; readers are told of all
-by record key  key "42" [of context]  the script finds them itself: a range of the sorted set `keys`
-of a context   everything of "faq"    the client reads the next batches that hold rows of it
+    by offsets     targets 3, 5, 9        only the entries that exist become pending; readers are told of all
+    by record key  key "42" [of context]  the script finds them itself: a range of the sorted set `keys`
+    of a context   everything of "faq"    the client reads the next batches that hold rows of it
+
+A deletion of many entries takes several steps: the caller repeats it until the script says that it is done.
 """
 
 from __future__ import annotations

@@ -39,10 +39,10 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-
         self.owned -= partitions
         self.unplaced -= partitions
         self._assigned -= partitions
-        self._revoked |= partitions  # told only if it was not assigned again meanwhile
+        self._revoked |= partitions  # reported only if it was not assigned again meanwhile
 
     def tell_again(self, partitions: Iterable[int]) -> None:
-        """Have these told as assigned anew by the next poll: their position has changed by itself."""
+        """The next poll reports these as assigned anew: their position has changed by itself."""
         self._assigned |= set(partitions)
 
     def take_news(self) -> tuple[frozenset[int], frozenset[int]]:
