@@ -1,6 +1,6 @@
 /* The exact search: the k best rows of each query among all blocks, in one pass.
  *
- *     one query          upper 4 bits of 32 rows -> which may still win? -> those few in integers at once
+ *     one to four        upper 4 bits of 32 rows -> which may still win? -> those few in integers at once
  *     five or more       all 8 bits of 32 rows, for eight queries at a time: memory is then read once for all
  *
  * Each query keeps a heap of the k largest lower bounds seen so far. Its smallest, `least`, is the bar: a row whose
@@ -15,7 +15,7 @@
 #include "dots.h"
 #include "planes.h"
 
-#define ALONE 4  /* up to this many queries are faster one by one */
+#define ALONE 4  /* one to four queries are faster one by one */
 #define QUEUE 16 /* rows that are fetched from memory at once */
 #define CHUNKS 4 /* of a block */
 #define CHUNK_ROWS 4096 /* that a thread takes at once: the next query finds their upper bits in the L2 cache */
@@ -147,7 +147,11 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     const Block *block = search->blocks + b;
     Row queue[QUEUE + PAIR * LANES] = {{0}};
     int64_t waiting = 0, left = 0, slot = from;
-    if (state->dense && state->dense--) return scan_whole(search, b, from, end, c, state);
+    if (state->dense) { /* the upper bits left too many rows a short while ago */
+        state->dense--;
+        return scan_whole(search, b, from, end, c, state);
+    }
+    /* Ends early if the upper bits leave more rows than FEW and one in SHARE: then reading all bits is cheaper. */
     for (; slot < end && left <= FEW + (slot - from) / SHARE; slot += PAIR * LANES) {
         uint32_t rows = search->use.sieve(block, slot, c, search->steps, state);
         for (; rows; rows &= rows - 1, left++) {
@@ -161,7 +165,7 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
         waiting = 0;
     }
     if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
-    /* A block's first chunk does not count: there may have been no bound yet. */
+    /* A block's first chunk does not set `dense`: there may have been no bound yet, so that all rows were left. */
     if (slot < end && from && (slot - from) * 4 < CHUNK_ROWS) state->dense = DENSE;
     return scan_whole(search, b, slot, end, c, state);
 }
