@@ -30,12 +30,14 @@ many = st.lists(entries, max_size=12)
 def test_an_arena_gives_back_what_was_put_and_forgets_what_was_erased() -> None:
     arena = Arena()
     pieces = [bytes([i % 251]) * n for i, n in enumerate([1, 0, FIRST_CHUNK, 5, LARGEST_CHUNK + 1, 7] * 3)]
-    places = [arena.put(piece) for piece in pieces]
-    assert [arena.get(place, len(piece)) for place, piece in zip(places, pieces, strict=True)] == pieces
-    arena.erase(places[3], 5)
-    assert arena.get(places[3], 5) == bytes(5)
-    assert arena.get(places[2], FIRST_CHUNK) == pieces[2]
-    assert arena.get(places[5], 7) == pieces[5]
+    addresses = [arena.put(piece) for piece in pieces]
+    assert [
+        arena.get(address, len(piece)) for address, piece in zip(addresses, pieces, strict=True)
+    ] == pieces
+    arena.erase(addresses[3], 5)
+    assert arena.get(addresses[3], 5) == bytes(5)
+    assert arena.get(addresses[2], FIRST_CHUNK) == pieces[2]
+    assert arena.get(addresses[5], 7) == pieces[5]
 
 
 class Reference:
@@ -68,22 +70,22 @@ def test_answers_are_numbered_as_a_dictionary_would(
 ) -> None:
     arena = Arena()
     mine, theirs = AnswerTable(arena), Reference()
-    held: list[tuple[int, str, int, int]] = []  # number, answer, place and length of the text
+    held: list[tuple[int, str, int, int]] = []  # number, answer, address and length of the text
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers_module, "hash", hashed, raising=False)
         for listed in batches:
             columns = Entries.of(listed)
-            places = arena.put_texts(columns)
-            numbers = mine.number(columns, places.texts).tolist()
+            addresses = arena.put_texts(columns)
+            numbers = mine.number(columns, addresses.texts).tolist()
             said = [entry.text if entry.answer is None else entry.answer for entry in listed]
             groups = [theirs.number(answer) for answer in said]
             assert len(set(zip(numbers, groups, strict=True))) == len(set(numbers)) == len(set(groups))
             assert [mine[number] for number in numbers] == said
-            held += zip(numbers, said, places.texts.tolist(), places.lengths.tolist(), strict=True)
+            held += zip(numbers, said, addresses.texts.tolist(), addresses.lengths.tolist(), strict=True)
             for _ in range(data.draw(st.integers(0, len(held)))):
-                number, answer, place, length = held.pop(data.draw(st.integers(0, len(held) - 1)))
-                assert mine.release(number, place) == theirs.release(answer)
-                arena.erase(place, length)
+                number, answer, address, length = held.pop(data.draw(st.integers(0, len(held) - 1)))
+                assert mine.release(number, address) == theirs.release(answer)
+                arena.erase(address, length)
             assert [mine[number] for number, *_ in held] == [answer for _, answer, *_ in held]
     assert len(mine) == theirs.given
     assert sorted(filter(None, mine)) == sorted(filter(None, {answer for _, answer, *_ in held}))

@@ -154,7 +154,7 @@ def test_a_partition_that_is_flooded_does_not_starve_the_others(most: int) -> No
 
 def test_what_is_done_is_committed_as_the_lowest_that_is_not_and_those_beyond_it() -> None:
     pending = PendingQueries(wait_s=5)
-    pending.place(0, Done(10))
+    pending.resume(0, Done(10))
     pending.add(
         [_record(o, min_watermarks={"3": 7} if o in (11, 14) else {}) for o in range(10, 16)], now=0.0
     )
@@ -171,7 +171,7 @@ def test_what_is_done_is_committed_as_the_lowest_that_is_not_and_those_beyond_it
 
 def test_a_successor_goes_on_with_those_that_are_not_done() -> None:
     pending = PendingQueries(wait_s=5)
-    pending.place(0, Done(16, (11, 14), "log"))
+    pending.resume(0, Done(16, (11, 14), "log"))
     pending.add([_record(o) for o in (11, 12)], now=0.0)  # 13 is a hole
     (taken,) = pending.take({}, 0.0, 10)
     assert pending.done([taken]) == {0: Done(16, (14,), "log")}

@@ -215,7 +215,7 @@ class Suspects:
             return None
         if others < NOTED_DEATHS:
             return None
-        log.error("a record that ends whoever handles it is put aside", record=record.coordinates)
+        log.error("a record that ends every process that handles it is put aside", record=record.coordinates)
         return "ends-the-worker", f"{others} processes ended, each while it handled this record and no other"
 
     def _leave(self, partitions: Collection[int]) -> None:

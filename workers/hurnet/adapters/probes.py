@@ -74,7 +74,7 @@ class _Server(ThreadingMixIn, TCPServer):
     @override
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6 and self.server_address[0] == "::":
-            # "::" also serves IPv4: whoever says "all addresses" means both kinds.
+            # "::" also serves IPv4: "all addresses" means both kinds.
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 

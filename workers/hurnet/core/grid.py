@@ -6,7 +6,7 @@ Products of grid integers are exact in float64 and int64. So sums do not depend 
 that decides an answer can be recomputed exactly on any machine (equation 2 of the paper, cosine, on
 integers).
 
-Vectors are checked at the doors, and whoever takes them from there relies on it: `snap` makes them
+Vectors are checked once, when they enter, and all code behind that relies on it: `snap` makes them
 (embedders), `stored.codec` checks what comes out of a store, `ContextIndex` what is appended and asked,
 `statistics` what is learned. The kernels' sums would overflow for a vector off the grid.
 """

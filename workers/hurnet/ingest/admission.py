@@ -1,4 +1,4 @@
-"""Which contexts may have entries: any name may come in a text, but only so many are let in."""
+"""Which contexts may have entries: a text may name any context, but their number is limited."""
 
 from __future__ import annotations
 

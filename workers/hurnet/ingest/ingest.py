@@ -133,7 +133,7 @@ class Ingest:
         self._shards.place(self._placing.starts(unplaced))
 
     def _poll(self) -> Polled:
-        """Records of the partitions of which none wait; returns at once if there is work for this turn."""
+        """Poll the partitions of which no record waits. Returns at once if there is work for this turn."""
         self._room = len(self._waiting) < self._settings.batch
         self._source.pause(self._waiting.partitions() if self._room else self._source.assignment())
         try:

@@ -1,4 +1,4 @@
-"""How far each shard is, as this worker believes, and what Kafka is told of it.
+"""How far each shard is, as this worker believes, and what of that is committed to Kafka.
 
 A shard is the part of the store that one partition of `texts` fills. An append states the watermark that this
 worker believes in, and the store refuses it if that is wrong:
@@ -94,7 +94,7 @@ class Shards:
         self._carried_at = time.monotonic()
         for partition, position in self._source.positions().items():
             watermark = self._watermarks.get(partition, NOTHING)
-            # A shard that has seen nothing is not begun by this: its first record may lie anywhere.
+            # Not for a shard that has seen nothing: its first record may have any offset.
             if watermark == NOTHING or position - 1 <= watermark or partition in busy | self._unplaced:
                 continue
             result = self._store.append(bare(partition, position - 1, self._dimension), watermark)
@@ -104,7 +104,7 @@ class Shards:
                 self.unplace({partition})
 
     def commit(self, now: bool = False) -> None:
-        """Tell Kafka how far the shards are, now or if it has not been told for a while."""
+        """Commit to Kafka how far the shards are: `now`, or if the last commit is a while ago."""
         if not now and time.monotonic() - self._committed_at < COMMIT_INTERVAL_S:
             return
         next_offsets = {p: watermark + 1 for p, watermark in self._watermarks.items() if watermark != NOTHING}

@@ -117,7 +117,7 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
 
         A deletion of many targets takes several calls, each of which returns `Unfinished` until the last.
         Readers see nothing of it before the last call, which advances the watermark. If the caller
-        crashes, whoever repeats the call goes on where it stopped.
+        crashes, the next one that repeats the call goes on from there.
         """
 
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:

@@ -24,7 +24,7 @@ class PartitionMarks(Protocol):
 
         Returns the partitions on which another owner's mark stood, which means that this owner never left,
         each with the record that was noted of it last, or "". If the last note of a partition is by
-        `owner` itself, that try no longer counts: whoever enters has nothing in hand.
+        `owner` itself, that try no longer counts: an owner that enters has nothing in hand.
         """
 
     def leave(self, role: str, owner: str, partitions: frozenset[int]) -> None:

@@ -33,7 +33,7 @@ class Source(Protocol):
     """A member of a consumer group on one topic."""
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        """Wait up to `timeout_s` for records; return earlier with what is there.
+        """Wait up to `timeout_s` for records; return earlier if there are some.
 
         The records of a partition are in offset order. There are at most `max_records` of them, or about
         `POLL_BYTES`, and at least one if there is any. While the group rebalances, the call may take some

@@ -78,8 +78,8 @@ def pending_of(record: Record, wait_s: float, now: float, now_ms: float) -> Pend
 
 
 def _too_old(record: Record, query: Query, now_ms: float) -> str | None:
-    """Why a query comes too late to be answered: whoever asked has given up, and those behind it should not
-    wait. Only a time-out that the query itself states counts, and only a timestamp that can be one."""
+    """Why a query comes too late to be answered: its client has given up, and the queries behind it should
+    not wait. Only a time-out that the query itself states counts, and only a timestamp that can be one."""
     age_ms = now_ms - record.timestamp_ms
     if query.timeout_ms is None or record.timestamp_ms <= 0 or age_ms > MOST_AGE_MS:
         return None

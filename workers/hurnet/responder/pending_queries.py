@@ -2,7 +2,7 @@
 wait for their `min_watermarks` (parking.py).
 
 Since those behind a parked query are answered before it, one offset does not say which queries of a partition
-are done. `done` gives what to commit, and `place` takes it up again after a restart:
+are done. `done` gives what to commit, and `resume` takes it up again after a restart:
 
     offset      10  11  12  13  14  15         10 and 13 are parked, 11, 12 and 14 answered, 15 not yet
                  P   .   .   P   .  next       done: all before 15 except 10 and 13
@@ -68,7 +68,7 @@ class PendingQueries:
         """Whether it takes the end offsets of texts to say if some of them can ever be answered."""
         return self._parking.unsure
 
-    def place(self, partition: int, done: Done) -> None:
+    def resume(self, partition: int, done: Done) -> None:
         """`partition` is read from `done.next` on. What of it is done will be passed over."""
         self.drop([partition])
         self._lanes[partition] = _Lane(done.next, done.end, done)
@@ -125,7 +125,9 @@ class PendingQueries:
         offsets: dict[int, list[int]] = {}
         for pending in answered:
             offsets.setdefault(pending.record.partition, []).append(pending.record.offset)
-        return {partition: self._lanes[partition].done(theirs) for partition, theirs in offsets.items()}
+        return {
+            partition: self._lanes[partition].done(its_offsets) for partition, its_offsets in offsets.items()
+        }
 
     def settle(self, answered: Sequence[Pending]) -> None:
         """`answered` are delivered."""

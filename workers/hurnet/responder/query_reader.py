@@ -67,7 +67,7 @@ class QueryReader:
         self._suspects.enter(self._unplaced)
         for partition, done in self._positions.starts(frozenset(self._unplaced)).items():
             self._exchange.seek(partition, done.next)
-            self._pending.place(partition, done)
+            self._pending.resume(partition, done)
             self._unplaced.discard(partition)
 
     def _unplace_all(self) -> None:

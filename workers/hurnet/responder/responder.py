@@ -188,8 +188,8 @@ class Responder:
         """Deliver all answers and their queries' offsets as one. False: none of it."""
         answered = [reply.pending for reply in replies]
         done = self._pending.done(answered)
-        next_offsets = {partition: theirs.next for partition, theirs in done.items()}
-        notes = {partition: theirs.note() for partition, theirs in done.items()}
+        next_offsets = {partition: partition_done.next for partition, partition_done in done.items()}
+        notes = {partition: partition_done.note() for partition, partition_done in done.items()}
         if not self._delivery.deliver(replies, next_offsets, notes):
             self._suspects.let_go()
             self._metrics.transactions_aborted.inc()

@@ -11,7 +11,7 @@ from hurnet.settings.types import KernelFeatures
 
 
 class PaperSettings(Section):
-    """The paper's other chapters, for whoever wants to try them. Leave them alone otherwise."""
+    """The paper's other chapters, for those who want to try them. Leave them alone otherwise."""
 
     features: KernelFeatures = Field(
         NO_FEATURES,

@@ -20,7 +20,7 @@ PIPED_WIDTH = 160
 """Columns to write if there is no terminal that says how many it has."""
 
 Advance = Callable[[int], None]
-"""Moves a progress bar on by so many steps."""
+"""Moves a progress bar on by that number of steps."""
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -5,8 +5,8 @@
     a checkpoint with watermark >= 8     the statistics that are saved don't hold it any more
     erase                                gone
 
-The order is what makes unlearning exact: whoever goes on from the saved checkpoint finds in the store exactly
-the targets that its statistics still hold.
+The order is what makes unlearning exact: a solver that goes on from the saved checkpoint finds in the
+store exactly the targets that its statistics still hold.
 """
 
 from __future__ import annotations

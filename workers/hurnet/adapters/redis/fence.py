@@ -1,4 +1,4 @@
-"""The solver's role: whoever claimed it last may write, and nobody else.
+"""The solver's role: only the process that claimed it last may write.
 
 Every write of the solver is a transaction that watches the owner's key. If another solver claims in between,
 the transaction does nothing (WATCH, MULTI, EXEC): a solver that was stopped for an hour and wakes up in the

@@ -133,8 +133,8 @@ class OpenedStore:
     def _stored_or_begun(self, identity: EmbedderIdentity) -> Meta:
         """The store's meta. If there is none, the store is begun with `identity`."""
         key = self.keys.meta
-        # In this order: whoever begins a shard has begun the store before. The other way round, a store that
-        # is begun between the two questions would look like one that has lost its meta.
+        # The shards are asked for first, because a store is begun before its first shard. In the other order,
+        # a store that is begun between the two questions would look like one that has lost its meta.
         shards, raw = self.client.pipeline(transaction=False).scard(self.keys.shards).get(key).execute()
         if raw is None and shards:
             raise StoreError(
@@ -143,7 +143,9 @@ class OpenedStore:
                 " store be filled from Kafka"
             )
         if raw is None:
-            self.client.setnx(key, Meta.begin(identity).raw)  # of two that begin at once, one does
+            self.client.setnx(
+                key, Meta.begin(identity).raw
+            )  # if two processes begin it at once, one succeeds
             raw = self.client.get(key)
         return Meta.parse(raw, key)
 

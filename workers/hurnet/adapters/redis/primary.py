@@ -95,7 +95,7 @@ class Primary:
         try:
             return _server_info(fresh)
         except redis.TimeoutError:
-            raise  # whoever hangs would hang over a pooled connection too
+            raise  # a server that hangs would hang over a pooled connection too
         except redis.RedisError:
             pooled = pool.get_connection()
             try:

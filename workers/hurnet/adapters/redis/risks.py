@@ -37,7 +37,7 @@ def warnings(client: Any, server: ServerInfo, server_name: str) -> list[str]:
     hidden = [] if server.run_id else [_hidden_role(server_name)]
     try:
         config = {name: value for pattern in _PATTERNS for name, value in client.config_get(pattern).items()}
-    except redis.ResponseError:  # forbidden by an ACL, or taken away by whoever runs the server
+    except redis.ResponseError:  # forbidden by an ACL, or disabled by the provider of the server
         return [*hidden, _hidden_configuration(server_name)]
     risks = [(name, risk) for name, good, risk in _RISKS if config.get(name, good) != good]
     if server.replicas and config.get("min-replicas-to-write") == "0":

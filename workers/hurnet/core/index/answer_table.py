@@ -25,7 +25,7 @@ from hurnet.core.index.arena import Arena, within
 from hurnet.core.stored.entries import NO_ANSWER, Entries, starts_of
 
 NOWHERE: Final = -1
-"""Stands for a place in the arena if there is none."""
+"""Instead of an address in the arena, if there is none."""
 
 _FEWEST: Final = 16
 """Elements that an array has room for at least."""
@@ -44,10 +44,10 @@ class AnswerTable:
         self._arena = arena
         self._count = 0  # numbers that have been given, the free ones included
         self._free = _NOBODY  # the first free number
-        # By number: the tag of the answer, or of a free number the next free one; the answer's place and
+        # By number: the tag of the answer, or of a free number the next free one; the answer's address and
         # length in the arena; how many entries have it.
         self._tags = np.empty(0, np.uint32)
-        self._places = np.empty(0, np.int64)
+        self._addresses = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int32)
         self._held = np.empty(0, np.int32)
         self._slots = np.full(2 * _FEWEST, _EMPTY, np.int32)
@@ -56,54 +56,58 @@ class AnswerTable:
         return self._count
 
     def __getitem__(self, number: int) -> str:
-        return self._arena.get(self._places.item(number), self._lengths.item(number)).decode()
+        return self._arena.get(self._addresses.item(number), self._lengths.item(number)).decode()
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(self._count))
 
-    def number(self, entries: Entries, places: Integers) -> Integers:
+    def number(self, entries: Entries, addresses: Integers) -> Integers:
         """The number of each entry's answer (n,); an answer that has not been met before gets a new one.
 
-        An entry without an answer is its own: the answer is its text, which stands at its place in the arena
-        (n,) and is not held twice.
+        An entry without an answer is its own answer. That is its text, which stands in the arena at its
+        address (n,) and is not held twice.
         """
-        answers, answer_of, answer_places = _distinct(entries, places)
+        answers, answer_of, answer_addresses = _distinct(entries, addresses)
         tags = np.fromiter(map(hash, answers), np.int64, len(answers)).astype(np.uint32)
         numbers = self._find(tags, answers)
         new = numbers == _EMPTY
         if new.any():
             new_answers = list(compress(answers, new.tolist()))
-            numbers[new] = self._add(tags[new], new_answers, answer_places[new])
+            numbers[new] = self._add(tags[new], new_answers, answer_addresses[new])
         self._held[numbers] += np.bincount(answer_of, minlength=len(answers))
         return numbers[answer_of]
 
-    def release(self, number: int, place: int) -> bool:
-        """One entry fewer has this answer. The entry's text, at `place`, is about to be erased. True if it
+    def release(self, number: int, address: int) -> bool:
+        """One entry fewer has this answer. The entry's text, at `address`, is about to be erased. True if it
         was the last entry that had the answer."""
         self._held[number] -= 1
-        own_place, length = self._places.item(number), self._lengths.item(number)
+        own_address, length = self._addresses.item(number), self._lengths.item(number)
         if self._held[number]:
-            if own_place == place:  # the answer stood where the text goes: it gets a place of its own
-                self._places[number] = self._arena.put(self._arena.get(own_place, length))
+            if own_address == address:  # the answer stood where the text goes: it gets an address of its own
+                self._addresses[number] = self._arena.put(self._arena.get(own_address, length))
             return False
-        if own_place != place:
-            self._arena.erase(own_place, length)
+        if own_address != address:
+            self._arena.erase(own_address, length)
         self._empty_slot(number)
-        self._tags[number], self._places[number], self._lengths[number] = self._free, 0, 0
+        self._tags[number], self._addresses[number], self._lengths[number] = self._free, 0, 0
         self._free = number
         return True
 
     def move(self, chunk: int, texts: Integers, moved: Integers) -> None:
         """A chunk of the arena is given up. The texts that stood in it at `texts` (n,), the empty ones left
-        out, now stand at `moved` (n,); answers that share a place with one go along, the others are put
+        out, now stand at `moved` (n,); answers that share an address with one go along, the others are put
         again."""
-        numbers = np.flatnonzero(within(chunk, self._places[: self._count]) & (self._held[: self._count] > 0))
-        places = self._places[numbers]
-        shared = np.isin(places, texts)
+        numbers = np.flatnonzero(
+            within(chunk, self._addresses[: self._count]) & (self._held[: self._count] > 0)
+        )
+        addresses = self._addresses[numbers]
+        shared = np.isin(addresses, texts)
         order = np.argsort(texts)
-        self._places[numbers[shared]] = moved[order[np.searchsorted(texts, places[shared], sorter=order)]]
+        self._addresses[numbers[shared]] = moved[
+            order[np.searchsorted(texts, addresses[shared], sorter=order)]
+        ]
         own = numbers[~shared]
-        self._places[own] = self._arena.move(self._places[own], self._lengths[own].astype(np.int64))
+        self._addresses[own] = self._arena.move(self._addresses[own], self._lengths[own].astype(np.int64))
 
     def _find(self, tags: NDArray[np.uint32], answers: Sequence[str]) -> Integers:
         """The numbers of these answers (n,), _EMPTY for those that have none. All are looked for at once, a
@@ -125,15 +129,15 @@ class AnswerTable:
             asked, slots = asked[other], self._next_slots(slots[other])
         return known
 
-    def _add(self, tags: NDArray[np.uint32], answers: Sequence[str], places: Integers) -> Integers:
+    def _add(self, tags: NDArray[np.uint32], answers: Sequence[str], addresses: Integers) -> Integers:
         """New numbers (n,) for these answers; those that stand nowhere yet are put into the arena."""
         lengths = _utf8_sizes(answers)
-        missing = places == NOWHERE
+        missing = addresses == NOWHERE
         if missing.any():
             joined = "".join(compress(answers, missing.tolist())).encode()
-            places[missing] = self._arena.put_all(joined, starts_of(lengths[missing]))
+            addresses[missing] = self._arena.put_all(joined, starts_of(lengths[missing]))
         numbers = self._new_numbers(len(answers))
-        self._tags[numbers], self._places[numbers], self._lengths[numbers] = tags, places, lengths
+        self._tags[numbers], self._addresses[numbers], self._lengths[numbers] = tags, addresses, lengths
         self._held[numbers] = 0
         self._fill_slots(numbers, tags)
         return numbers
@@ -152,7 +156,7 @@ class AnswerTable:
 
     def _make_room(self, count: int) -> None:
         """Make room for `count` numbers in all."""
-        self._tags, self._places = grown(self._tags, count), grown(self._places, count)
+        self._tags, self._addresses = grown(self._tags, count), grown(self._addresses, count)
         self._lengths, self._held = grown(self._lengths, count), grown(self._held, count)
         if 2 * count > len(self._slots):
             self._slots = np.full(4 << count.bit_length() - 1, _EMPTY, np.int32)
@@ -204,8 +208,8 @@ def _utf8_sizes(strings: Sequence[str]) -> Integers:
     return np.fromiter(sizes, np.int64, len(strings))
 
 
-def _distinct(entries: Entries, places: Integers) -> tuple[Sequence[str], Integers, Integers]:
-    """The m distinct answers of n entries, which of them each entry has (n,), and the place (m,) of each in
+def _distinct(entries: Entries, addresses: Integers) -> tuple[Sequence[str], Integers, Integers]:
+    """The m distinct answers of n entries, which of them each entry has (n,), and the address (m,) of each in
     the arena, NOWHERE if it stands in none."""
     own = np.flatnonzero(entries.answer_of == NO_ANSWER)
     if not len(own):
@@ -213,6 +217,6 @@ def _distinct(entries: Entries, places: Integers) -> tuple[Sequence[str], Intege
     numbers = {answer: number for number, answer in enumerate(entries.answers)}
     answer_of = entries.answer_of.copy()
     answer_of[own] = [numbers.setdefault(entries.text(row), len(numbers)) for row in own.tolist()]
-    answer_places = np.full(len(numbers), NOWHERE)
-    answer_places[answer_of[own]] = places[own]
-    return list(numbers), answer_of, answer_places
+    answer_addresses = np.full(len(numbers), NOWHERE)
+    answer_addresses[answer_of[own]] = addresses[own]
+    return list(numbers), answer_of, answer_addresses

@@ -1,8 +1,8 @@
 """The bytes of texts, metadata and answers, in chunks, so that an entry costs no Python object.
 
-Whoever puts something keeps its place (chunk << 32 | start within the chunk) and its length:
+The caller keeps the address (chunk << 32 | start within the chunk) and the length of what it put:
 
-    chunk 1     bom dia|yes|good evening|........          12 bytes from place 1 << 32 | 10 on
+    chunk 1     bom dia|yes|good evening|........          12 bytes from address 1 << 32 | 10 on
     chunk 2     ...
 
 Bytes are only ever put behind others in the chunk that is open. What is erased is overwritten with zeros. A
@@ -26,7 +26,7 @@ LARGEST_CHUNK: Final = 1 << 19
 """Bytes. A chunk is only larger if a single piece is."""
 
 _START_BITS: Final = 32
-"""The lower bits of a place, which say where in its chunk."""
+"""The lower bits of an address, which say where in its chunk."""
 _SIZE_BYTES: Final = 4
 """Bytes that say how many bytes of metadata follow them."""
 _NO_MEMORY: Final = memoryview(bytearray())
@@ -34,7 +34,7 @@ _NO_MEMORY: Final = memoryview(bytearray())
 Integers = NDArray[np.int64]
 
 
-class Places(NamedTuple):
+class TextAddresses(NamedTuple):
     """Where the texts of n entries stand (n,), and their lengths in bytes (n,).
 
     The length of a text that has metadata is kept as ~length, which is negative. Behind such a text stand the
@@ -56,23 +56,23 @@ class Arena:
         self._free: list[int] = []  # numbers of chunks that were given up
 
     def put(self, data: bytes) -> int:
-        """Put one piece; returns its place."""
+        """Put one piece; returns its address."""
         return self.put_all(data, np.array([0, len(data)])).item(0)
 
     def put_all(self, data: bytes, starts: Integers) -> Integers:
         """Put n pieces, which start in `data` at `starts` (n + 1,), where the last one ends too; returns
-        their places (n,). No piece is cut."""
-        places, done = np.empty(len(starts) - 1, np.int64), 0
-        while done < len(places):
+        their addresses (n,). No piece is cut."""
+        addresses, done = np.empty(len(starts) - 1, np.int64), 0
+        while done < len(addresses):
             room = len(self._chunks[self._open]) - self._used[self._open]
             end = int(np.searchsorted(starts, starts[done] + room, "right")) - 1  # the pieces that fit
             if end > done:
                 first = self._put(data[starts[done] : starts[end]])
-                places[done:end] = first + starts[done:end] - starts[done]
+                addresses[done:end] = first + starts[done:end] - starts[done]
                 done = end
             else:
                 self._open_chunk(int(starts[done + 1] - starts[done]))
-        return places
+        return addresses
 
     def _put(self, data: bytes) -> int:
         start = self._used[self._open]
@@ -80,35 +80,35 @@ class Arena:
         self._used[self._open] += len(data)
         return (self._open << _START_BITS) + start
 
-    def put_texts(self, entries: Entries) -> Places:
+    def put_texts(self, entries: Entries) -> TextAddresses:
         """Put the texts of entries, with their metadata behind them."""
         lengths = np.diff(entries.starts)
         if not entries.metadata:
-            return Places(self.put_all(entries.texts, entries.starts), lengths)
+            return TextAddresses(self.put_all(entries.texts, entries.starts), lengths)
         packed = [_sized(msgpack.packb(dict(metadata))) if metadata else b"" for metadata in entries.metadata]
         sizes = np.fromiter(map(len, packed), np.int64, len(packed))
         data = b"".join(chain.from_iterable(zip(entries.pieces(), packed, strict=True)))
-        places = self.put_all(data, starts_of(lengths + sizes))
-        return Places(places, np.where(sizes, ~lengths, lengths))
+        addresses = self.put_all(data, starts_of(lengths + sizes))
+        return TextAddresses(addresses, np.where(sizes, ~lengths, lengths))
 
-    def get(self, place: int, length: int) -> bytes:
-        """The piece at a place; of a text with metadata, the text alone."""
-        chunk, start = _located(place)
+    def get(self, address: int, length: int) -> bytes:
+        """The piece at an address; of a text with metadata, the text alone."""
+        chunk, start = _located(address)
         return bytes(self._chunks[chunk][start : start + (length if length >= 0 else ~length)])
 
-    def metadata(self, place: int, length: int) -> dict[str, str]:
-        """The metadata of the entry whose text stands at this place."""
+    def metadata(self, address: int, length: int) -> dict[str, str]:
+        """The metadata of the entry whose text stands at this address."""
         if length >= 0:
             return {}
-        behind_text = place + ~length
+        behind_text = address + ~length
         size = int.from_bytes(self.get(behind_text, _SIZE_BYTES), "little")
         metadata: dict[str, str] = msgpack.unpackb(self.get(behind_text + _SIZE_BYTES, size))
         return metadata
 
-    def erase(self, place: int, length: int) -> None:
+    def erase(self, address: int, length: int) -> None:
         """Write zeros over a piece; over a text, its metadata included."""
-        size = self._size(place, length)
-        chunk, start = _located(place)
+        size = self._size(address, length)
+        chunk, start = _located(address)
         self._chunks[chunk][start : start + size] = bytes(size)
         self._erased[chunk] += size
 
@@ -119,27 +119,27 @@ class Arena:
             return None
         return max(range(len(self._erased)), key=self._erased.__getitem__)
 
-    def move(self, places: Integers, lengths: Integers) -> Integers:
-        """Put the pieces at these places (n,) of one chunk, which is about to be dropped, once more; returns
-        where they are now (n,)."""
-        sizes = list(map(self._size, places.tolist(), lengths.tolist()))
-        if within(self._open, places).any():
+    def move(self, addresses: Integers, lengths: Integers) -> Integers:
+        """Copy the pieces at these addresses (n,) out of one chunk, which is about to be dropped. Returns
+        their new addresses (n,)."""
+        sizes = list(map(self._size, addresses.tolist(), lengths.tolist()))
+        if within(self._open, addresses).any():
             self._open_chunk(0)  # they must not be put into the chunk that they are to leave
-        pieces = b"".join(map(self.get, places.tolist(), sizes))
+        pieces = b"".join(map(self.get, addresses.tolist(), sizes))
         return self.put_all(pieces, starts_of(np.array(sizes, np.int64)))
 
     def drop(self, chunk: int) -> None:
         """Give up a chunk of which nothing is needed any more."""
-        # A piece that was moved may be erased later, in its new place: no copy of it may stay here.
+        # A piece that was moved may be erased later, at its new address: no copy of it may stay here.
         self._chunks[chunk][:] = bytes(len(self._chunks[chunk]))
         self._chunks[chunk], self._used[chunk], self._erased[chunk] = _NO_MEMORY, 0, 0
         self._free.append(chunk)
 
-    def _size(self, place: int, length: int) -> int:
+    def _size(self, address: int, length: int) -> int:
         """The bytes of a piece; of a text, its metadata included."""
         if length >= 0:
             return length
-        return ~length + _SIZE_BYTES + int.from_bytes(self.get(place + ~length, _SIZE_BYTES), "little")
+        return ~length + _SIZE_BYTES + int.from_bytes(self.get(address + ~length, _SIZE_BYTES), "little")
 
     def _open_chunk(self, least: int) -> None:
         """Open a new chunk of at least `least` bytes."""
@@ -154,15 +154,15 @@ class Arena:
         self._chunks[self._open] = np.empty(max(usual, least), np.uint8).data
 
 
-def within(chunk: int, places: Integers) -> NDArray[np.bool_]:
-    """Which places (n,) lie in a chunk."""
-    inside: NDArray[np.bool_] = places >> _START_BITS == chunk
+def within(chunk: int, addresses: Integers) -> NDArray[np.bool_]:
+    """Which addresses (n,) lie in a chunk."""
+    inside: NDArray[np.bool_] = addresses >> _START_BITS == chunk
     return inside
 
 
-def _located(place: int) -> tuple[int, int]:
-    """The chunk of a place, and where in it."""
-    return place >> _START_BITS, place & ((1 << _START_BITS) - 1)
+def _located(address: int) -> tuple[int, int]:
+    """The chunk of an address, and where in it."""
+    return address >> _START_BITS, address & ((1 << _START_BITS) - 1)
 
 
 def _sized(data: bytes) -> bytes:

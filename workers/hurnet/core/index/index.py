@@ -88,22 +88,22 @@ class ContextIndex:
     def entry(self, row: int) -> Entry:
         """The entry at `row`. Raises KeyError if it has been removed."""
         columns, slot = self._blocks.locate(row)
-        place, length = self._place(row)
+        address, length = self._address(row)
         return Entry(
             columns.offsets.item(slot),
             columns.timestamps_ms.item(slot),
             self._context,
-            self._arena.get(place, length).decode(),
+            self._arena.get(address, length).decode(),
             self.answers[columns.answers.item(slot)] if columns.teaches[slot] else None,
-            self._arena.metadata(place, length),
+            self._arena.metadata(address, length),
             columns.copies.item(slot),
         )
 
     def text(self, row: int) -> str:
         """The text of the entry at `row`. Raises KeyError if it has been removed."""
-        return self._arena.get(*self._place(row)).decode()
+        return self._arena.get(*self._address(row)).decode()
 
-    def _place(self, row: int) -> tuple[int, int]:
+    def _address(self, row: int) -> tuple[int, int]:
         """Where the text of a row stands in the arena, and its length there."""
         columns, slot = self._blocks.locate(row)
         if columns.texts[slot] == REMOVED:
@@ -171,8 +171,8 @@ class ContextIndex:
                 f"an index of context {self._context!r} can't take entries of {entries.contexts}"
             )
         self._context = entries.contexts[0]
-        places = self._arena.put_texts(entries)
-        answers = self._teaching.number(entries, places.texts)
+        addresses = self._arena.put_texts(entries)
+        answers = self._teaching.number(entries, addresses.texts)
         teaches = entries.answer_of != NO_ANSWER
         columns = RowColumns(
             np.full(len(entries), partition),
@@ -181,7 +181,7 @@ class ContextIndex:
             entries.copies,
             answers,
             teaches,
-            *places,
+            *addresses,
         )
         self._teaching.sums.any_copies |= bool((entries.copies != 1).any())
         rows = self._blocks.append(vectors, columns)
@@ -210,10 +210,10 @@ class ContextIndex:
                 break
 
     def _remove_row(self, row: int) -> None:
-        place = self._place(row)
+        address = self._address(row)
         self._teaching.removed(row)
         self._blocks.remove(row)
-        self._arena.erase(*place)
+        self._arena.erase(*address)
 
     def search(
         self,

@@ -5,8 +5,8 @@
     previous row          -     -     0     -     2
     last row by answer    yes: 4, no: 1                       so yes is taught by 4, 2 and 0
 
-A removed row stays in its chain until its block is given up; whoever follows a chain asks the blocks whether
-the row still teaches.
+A removed row stays in its chain until its block is given up. So code that follows a chain asks the blocks
+whether each row still teaches.
 """
 
 from __future__ import annotations

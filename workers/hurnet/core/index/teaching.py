@@ -53,7 +53,7 @@ class Teaching:
         return numbers
 
     def appended(self, rows: Integers, answers: Integers, teaches: NDArray[np.bool_]) -> None:
-        """Rows (n,) with these answers (n,) are in the blocks now; some of them teach theirs."""
+        """`rows` (n,) were appended with `answers` (n,). Those that `teaches` (n,) marks teach them."""
         self._links.make_room(len(self.answers), rows)
         rows, answers = rows[teaches], answers[teaches]
         if not len(rows):
@@ -80,8 +80,8 @@ class Teaching:
         columns, slot = self._blocks.locate(row)
         answer, text = columns.answers.item(slot), columns.texts.item(slot)
         if columns.teaches[slot]:
-            # An answer that is taught stands at a place of its own. If that seems to be the text's place, the
-            # text is empty, and the answer must not be taken for it.
+            # An answer that is taught has an address of its own. If that equals the text's address, the text
+            # is empty, and the answer must not be taken for it.
             text = NOWHERE
             self._taught[answer] -= 1
             if self._taught[answer] < MANY:

@@ -45,7 +45,7 @@ def _give_up_chunk(chunk: int, blocks: Blocks, teaching: Teaching, arena: Arena)
         slots = np.flatnonzero(within(chunk, columns.texts[: block.used]))
         texts, lengths = columns.texts[slots], columns.lengths[slots]
         columns.texts[slots] = moved = arena.move(texts, lengths)
-        # An empty text stands nowhere in particular: no answer can be meant by its place.
+        # An empty text stands nowhere in particular: no answer can be meant by its address.
         some = (lengths != 0) & (lengths != ~0)
         old.append(texts[some])
         new.append(moved[some])

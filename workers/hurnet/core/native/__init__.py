@@ -4,7 +4,7 @@
     syrk.c                       sums of products of rows (syrk.py here)
     scn.c                        equation 1 between texts (rule/encoded_words.py)
 
-They are optional: whoever uses one does without it if it is missing. Together they are one shared library
+They are optional: each caller has another way if a kernel is missing. Together they are one shared library
 with no Python in it, compiled when the package is installed if there is a C compiler (in a working tree by
 hand: `python -m hurnet.core.native.build`). One binary serves every CPU of an architecture: a kernel that
 needs more than the baseline is compiled for that alone, and called only if `features()` has it.

@@ -99,5 +99,5 @@ class FeatureSums:
 
 
 def _width(copies: int) -> type[np.signedinteger]:
-    """The integers that hold a sum of so many grid rows, whose components are at most 2¹⁴ each."""
+    """The integers that hold a sum of `copies` grid rows, whose components are at most 2¹⁴ each."""
     return np.int32 if copies < 1 << 17 else np.int64

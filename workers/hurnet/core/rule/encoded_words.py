@@ -125,8 +125,9 @@ def _within_limit(query: str, encoded_query: bytes, candidates: Sequence[str]) -
 
 
 def _most_letters(characters: int, texts: int) -> int:
-    """The most letters that the words of `texts` texts with so many characters can have. `readable` may add a
-    quarter and 64 to each, and where letters are words, each letter is also in two pairs."""
+    """The most letters that the words of `texts` texts with `characters` characters in all can have.
+
+    `readable` may add a quarter and 64 to each text, and if letters are words, each is also in two pairs."""
     return 3 * (characters + characters // 4 + 64 * texts)
 
 

@@ -41,7 +41,7 @@ class RowColumns(NamedTuple):
     """What is held of n rows beside their vectors, each (n,).
 
     `answers` are the numbers of their answers, `teaches` is False if a row is only its own answer. A text
-    stands in the arena at the place `texts`; what `lengths` says is written at `arena.Places`.
+    stands in the arena at the address `texts`; what `lengths` says is written at `arena.TextAddresses`.
     """
 
     partitions: Integers

@@ -23,7 +23,7 @@ from hurnet.core.solve.problem import Problem
 from hurnet.core.solve.refine import ExactSystem, refine
 
 EXACT_ANSWERS: Final = 1024
-"""Answers up to which the residual is taken exactly: refining so many columns is no more work than P is."""
+"""Answers up to which the residual is taken exactly: refining that many columns costs no more than P does."""
 
 
 def exact_residual(problem: Problem, system: ExactSystem, rough: RoughInverse, ridge: float) -> float | None:

@@ -4,8 +4,8 @@
                                                                      |
                                               refined, if the error that was measured asks for it
 
-Only P is published. The score of answer a for a query x is (xW)_a = ⟨Px, B_a⟩, so whoever holds the B_a, as
-responders do, needs nothing else. All is in units of the vectors (length 1): G·2⁻²⁸, C·2⁻¹⁴.
+Only P is published. The score of answer a for a query x is (xW)_a = ⟨Px, B_a⟩, so a responder, which
+holds the B_a, needs nothing else. All is in units of the vectors (length 1): G·2⁻²⁸, C·2⁻¹⁴.
 
 Equation 3 as printed has no ridge and fails for a singular XᵀX; λ = 0 means the pseudo-inverse here. The
 bound printed as equation 11 is false; the certificate gives the residual itself instead (certify.py).

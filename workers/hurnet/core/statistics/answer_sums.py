@@ -62,7 +62,7 @@ def check_pairs(rows: Vectors, answers: Sequence[str], dimension: int) -> None:
 
 
 def checked_copies(copies: Copies | None, rows: int) -> Copies | None:
-    """The copies of so many rows; None if every row counts once, as most batches say.
+    """`copies` of `rows` rows, checked; None if every row counts once, as in most batches.
 
     Raises ValueError if they are not numbers of copies, OverflowError if one alone is beyond `MAX_ROWS`.
     """

@@ -110,7 +110,7 @@ class Deletion:
     context: str | None = None
     parts: int = 0
     anchor: Anchor | None = None
-    """The record's own; only a deletion on its way into a store has one."""
+    """The anchor of the deletion's own record. Only a deletion on its way into a store has one."""
 
     @property
     def drops(self) -> bool:
@@ -120,11 +120,11 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries of one shard in the order of their offsets, with their vectors, and the offset that they bring
-    the shard to.
+    """Entries of one shard in the order of their offsets, with their vectors. Appending them advances the
+    shard to `watermark`.
 
     `entries` are held as columns, whatever the batch is made with, and may be empty. `vectors` (entries, d)
-    are on the grid. `watermark` may lie beyond the last entry's offset: behind it came dead letters, or the
+    are on the grid. `watermark` may lie beyond the last entry's offset: after it came dead letters, or the
     gaps that compaction and transactions leave. `removed` are the offsets of entries that were in the batch
     and have been erased. A batch with a `deletion` has nothing else, and its watermark is the deletion's
     offset.
@@ -147,7 +147,7 @@ class Batch:
 
     @property
     def columns(self) -> Entries:
-        """The entries, as what they are held as."""
+        """The entries as columns, which is how they are held."""
         return Entries.of(self.entries)
 
     @property
@@ -180,7 +180,7 @@ class Batch:
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
-    """The same entries in fewer and larger batches: to take one in costs much beside its rows."""
+    """The same entries in fewer and larger batches, because each batch has a fixed cost besides its rows."""
     runs: list[list[Batch]] = []
     for batch in batches:
         last = runs[-1] if runs else []
@@ -202,7 +202,7 @@ def _joined(run: Sequence[Batch]) -> Batch:
 
 
 def key_digest(key: bytes) -> bytes:
-    """What stands for a record's key, so that no key needs to be stored: 16 bytes of BLAKE2b."""
+    """The digest that is stored instead of a record's key: 16 bytes of BLAKE2b."""
     return hashlib.blake2b(key, digest_size=KEY_BYTES).digest()
 
 

@@ -1,7 +1,7 @@
-"""The settings that our topics are created with, and what follows if one of them is otherwise.
+"""The settings that our topics are created with, and what follows if one of them has another value.
 
-A topic that exists is never changed: whoever set it so may have had reasons. `hurnet topics`, and each
-worker at its start, say what differs.
+A topic that exists is never changed: its settings may have been chosen for a reason. `hurnet topics`, and
+each worker at its start, say what differs.
 """
 
 from __future__ import annotations
