@@ -38,7 +38,8 @@ def shortened(text: str, length_max: int = MAX_REASON) -> str:
 
 
 Explanation = Annotated[str, BeforeValidator(lambda text: shortened(text) if isinstance(text, str) else text)]
-"""For a person to read. It often quotes a client or an exception, so it is mended instead of refused."""
+"""For a person to read. It often quotes a client or an exception, so characters that are wrong are replaced,
+and nothing is refused."""
 
 InvalidReason = Literal[
     "unreadable",

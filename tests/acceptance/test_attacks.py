@@ -1,4 +1,4 @@
-"""The law: nothing that a record or a message of a client holds stops a role, or what lies behind it.
+"""Nothing that a record or a message of a client holds stops a role, or what lies behind it.
 
 All attacks of `hostile.py` go through the real system, each with a good message right behind it: every good
 one is processed, every bad one has its dead letter or its rejection, and afterwards all roles are ready, no

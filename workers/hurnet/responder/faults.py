@@ -1,6 +1,6 @@
 """What is known of deliveries that failed: which topics and which queries are not to be tried again.
 
-An answer is delivered in a transaction with others. If that fails, mostly nothing says which answer it was,
+An answer is delivered in a transaction with others. If that fails, usually nothing says which answer it was,
 and often none: the brokers are away. The query is found by halving the batch. What is read again comes in the
 same order, so batches of 64, 32, 16, ... all begin before it, and some batch of 1 is the query alone:
 
@@ -92,7 +92,7 @@ class Faults:
                 self._close(topic, str(error))
 
     def failed(self, batch: Sequence[Pending]) -> None:
-        """The delivery failed, and nothing else is known. Mostly the brokers are away, which is no query's
+        """The delivery failed, and nothing else is known. Usually the brokers are away, which is no query's
         fault."""
         self._failures += 1
         if any(self._given_up.pop(_key(pending), None) for pending in batch):

@@ -3,7 +3,7 @@ of a turn.
 
     batch of a turn  ->  portions that are embedded and searched together  ->  by context  ->  query by query
 
-Embedding and searching go faster for many queries at once, but can't be stopped half-way. So a batch is
+Embedding and searching go faster for many queries at once, but can't be stopped in the middle. So a batch is
 answered in portions that take a second at most, and between queries the clock is looked at. A query that
 can't be embedded or scored is rejected, and the others of its portion are answered: they are tried again one
 by one."""

@@ -38,7 +38,7 @@ def build_ingest(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat
     from hurnet.adapters.redis import RedisEntryStore
     from hurnet.ingest.ingest import Ingest
 
-    # A build that fails half-way is tried again, so it must leave nothing open.
+    # A build that fails in the middle is tried again, so it must leave nothing open.
     with ExitStack() as undo:
         store = RedisEntryStore(_redis(settings, bound, undo))
         kafka = _pinned(settings.kafka, store, bound)

@@ -51,7 +51,7 @@ def _roughly(dots: Integers, norms: Integers) -> tuple[Integers, NDArray[np.bool
 def _exactly(pairs: Integers) -> Integers:
     """The ranks of distinct pairs (n, 2) of dot and norm."""
     order, apart = _roughly(*pairs.T)
-    # Runs of neighbours that float64 can't be trusted to order; each is sorted by integers.
+    # Runs of neighbours that float64 can't be trusted to order; each is sorted again in integers.
     run = np.concatenate([[0], np.cumsum(apart)])
     ranks = np.empty(len(pairs), dtype=np.int64)
     ranks[order] = run * len(pairs)

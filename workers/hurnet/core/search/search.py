@@ -198,7 +198,7 @@ def _sift(sieves: Sequence[_Sieve], first: int, scaled: Floats) -> None:
 
 
 def _decide(blocks: Blocks, query: Vectors, rows: Integers, k: int, exclude: EntryId | None) -> Nearest:
-    """The k best of the surviving rows (n,), by integers."""
+    """The k best of the surviving rows (n,), compared in integers."""
     if not len(rows):
         return _NOTHING
     partitions, offsets = blocks.column("partitions", rows), blocks.column("offsets", rows)

@@ -11,7 +11,7 @@ from kafka import errors
 from hurnet.adapters.kafka.client.pinned import ForeignClusterError
 from hurnet.errors import ConfigurationError, ForeignLog, KafkaFailing
 
-# No retry mends these: a person must change a setting, a right or a broker.
+# No retry helps here: a person must change a setting, a right or a broker.
 _NEEDS_A_PERSON = (
     errors.AuthorizationError,
     errors.IllegalSaslStateError,

@@ -63,7 +63,7 @@ def _shake_hands(connection: socket.socket, host: str, settings: KafkaSettings) 
 
 
 def _log_in(connection: socket.socket, host: str, sasl: dict[str, Any]) -> None:
-    """Raises the broker's refusal. Brokers mostly close the connection with it, and kafka-python then drops
+    """Raises the broker's refusal. Brokers usually close the connection with it, and kafka-python then drops
     what they said."""
     mechanism = sasl["sasl_mechanism"]
     handshake = _ask(connection, SaslHandshakeRequest(mechanism=mechanism))

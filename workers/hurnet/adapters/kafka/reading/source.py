@@ -126,9 +126,9 @@ class KafkaSource:
         lag: dict[int, int] = {}
         for partition, position in self.positions().items():
             # Of what the brokers and the last fetch say, the higher one is the newer one.
-            told = ends.written.get(partition) if ends else None
+            from_broker = ends.written.get(partition) if ends else None
             fetched = internals.high_watermark(self._consumer, self._at(partition))
-            if known := [end for end in (told, fetched) if end is not None]:
+            if known := [end for end in (from_broker, fetched) if end is not None]:
                 lag[partition] = max(0, max(known) - position)
         return lag
 

@@ -35,7 +35,7 @@ from hurnet_schemas.base import InvalidReason
 from hurnet_schemas.dead_letter import MAX_EXCERPT
 
 MAX_RECORDS = 1 << 17
-"""Of one batch: 100 kB of zstd may hold ten million empty records."""
+"""The most records of one batch: 100 kB of zstd may hold ten million empty records."""
 
 FRAME = struct.Struct(">qi")
 """Base offset (in the older formats: the last one) and length: what a batch of every format begins with."""

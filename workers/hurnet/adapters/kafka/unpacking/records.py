@@ -33,7 +33,7 @@ from hurnet_schemas.base import InvalidReason
 from hurnet_schemas.dead_letter import MAX_EXCERPT
 
 MAX_RECORD_BYTES = 1 << 20
-"""Of one record with its key and headers. Every valid message of ours is smaller."""
+"""The most bytes of one record with its key and headers. Every valid message of ours is smaller."""
 _MAX_HEADERS_BYTES = 1 << 16
 """A record that is too large keeps its headers up to this size: they may say where an answer is awaited."""
 _INT64 = 1 << 63
@@ -118,9 +118,8 @@ class _Reader:
             if not offset <= claimed <= self._batch.last:
                 raise Damaged(f"the record says it has offset {claimed}, out of order")
             offset, self._next_offset = claimed, claimed + 1  # compaction leaves gaps between offsets
-            if (
-                not self._batch.attributes & APPEND_TIME
-            ):  # else the broker's clock counts, for the whole batch
+            # Else the broker's clock counts, for the whole batch.
+            if not self._batch.attributes & APPEND_TIME:
                 timestamp = max(-_INT64, min(self._batch.first_timestamp + timestamp_delta, _INT64 - 1))
             return self._content(offset, timestamp, key_at, end)
         except (IndexError, ValueError) as error:  # `Damaged` is a ValueError
