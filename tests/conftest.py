@@ -38,7 +38,9 @@ def kafka_bootstrap() -> Iterator[str]:
     if own := os.environ.get("KAFKA_BOOTSTRAP"):
         yield own
         return
-    with KafkaServer(settings=QUICK_GROUPS) as server:
+    # Tests choose timestamps freely. Retention by time, which a broker looks after every few minutes, would delete
+    # records of 1970 from under a test now and then.
+    with KafkaServer(settings={**QUICK_GROUPS, "log.retention.ms": "-1"}) as server:
         yield server.bootstrap
 
 
