@@ -6,7 +6,7 @@
 PY := .venv/bin/python
 PYTHON ?= python3.13 python3.12 python3.11 python3 python3.14 python
 # What the set-up of a target installs from; it is done again if one of these is newer.
-SOURCES := pyproject.toml constraints.txt $(wildcard workers/hurnet/core/native/*.[ch])
+SOURCES := pyproject.toml constraints.txt $(wildcard workers/hurnet_stream/core/native/*.[ch])
 
 # A caller's own Python set-up must not leak into .venv. (Its pip.conf still says where packages come from.)
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE __PYVENV_LAUNCHER__ PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
@@ -61,12 +61,12 @@ clean: ## remove .venv and all caches
 	  echo '  (downloads 3 GB, since torch for Linux brings CUDA; 0.7 GB if pip.conf names an index of CPU wheels)';; esac
 	@$(PY) -m pip install $$([ -t 1 ] || echo --quiet) -c constraints.txt -e '.[$(EXTRAS)]'
 	@echo '> preparing Apache Kafka'
-	@$(PY) -c 'from hurnet.local import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'
+	@$(PY) -c 'from hurnet_stream.local import KafkaServer; KafkaServer(say=lambda step: print("  " + step, flush=True)).install()'
 	@touch .venv/demo.ok $(if $(filter-out demo,$*),.venv/dev.ok) $@
 	@echo '> installed'
 
 # A folder that was moved or copied, a Python that is gone: .venv doesn't run this tree then, and is made anew.
-ifneq ($(shell $(PY) -I -c 'import hurnet; print(hurnet.__file__)' 2>/dev/null),$(CURDIR)/workers/hurnet/__init__.py)
+ifneq ($(shell $(PY) -I -c 'import hurnet_stream; print(hurnet_stream.__file__)' 2>/dev/null),$(CURDIR)/workers/hurnet_stream/__init__.py)
 .PHONY: .venv/bin/python
 endif
 .venv/bin/python:

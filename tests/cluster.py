@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hurnet.local.kafka import KafkaServer, Seat, random_id
-from hurnet.local.loopback import free_ports
+from hurnet_stream.local.kafka import KafkaServer, Seat, random_id
+from hurnet_stream.local.loopback import free_ports
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from hurnet.core import arrays
-from hurnet.local import KafkaServer, ValkeyServer
+from hurnet_stream.core import arrays
+from hurnet_stream.local import KafkaServer, ValkeyServer
 
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
 """Kafka's own least is six seconds: with one, a test's dead consumers are evicted sooner."""
@@ -27,7 +27,7 @@ def _logging_as_it_was() -> Iterator[None]:
     if structlog.is_configured():
         root.handlers[:] = handlers
         root.setLevel(level)
-        logging.getLogger("hurnet").setLevel(logging.NOTSET)
+        logging.getLogger("hurnet_stream").setLevel(logging.NOTSET)
         logging.captureWarnings(False)
         structlog.reset_defaults()
 
@@ -38,8 +38,8 @@ def kafka_bootstrap() -> Iterator[str]:
     if own := os.environ.get("KAFKA_BOOTSTRAP"):
         yield own
         return
-    # Tests choose timestamps freely. Retention by time, which a broker looks after every few minutes, would delete
-    # records of 1970 from under a test now and then.
+    # Tests choose timestamps freely. A broker looks every few minutes for records that are too old, and would
+    # now and then delete those of 1970 from under a test.
     with KafkaServer(settings={**QUICK_GROUPS, "log.retention.ms": "-1"}) as server:
         yield server.bootstrap
 
@@ -79,7 +79,7 @@ def exact_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exact `torch._int_mm` on the CPU, where it stands for the one on CUDA: not every CPU's is exact."""
     import torch
 
-    from hurnet.core.search import int8 as products
+    from hurnet_stream.core.search import int8 as products
 
     if not products.torch_is_exact():
         original = torch._int_mm

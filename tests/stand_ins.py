@@ -14,10 +14,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from typing_extensions import override
 
-from hurnet.local import KafkaServer, ValkeyServer
-from hurnet.local.kafka import Seat, random_id
-from hurnet.local.loopback import HOST, free_ports
-from hurnet.local.server import Server
+from hurnet_stream.local import KafkaServer, ValkeyServer
+from hurnet_stream.local.kafka import Seat, random_id
+from hurnet_stream.local.loopback import HOST, free_ports
+from hurnet_stream.local.server import Server
 
 
 def _loopbacks() -> list[str]:

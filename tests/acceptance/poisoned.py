@@ -12,10 +12,10 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.stored.batch import Vectors
-from hurnet.settings import settings
-from hurnet.wiring import running
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.settings import settings
+from hurnet_stream.wiring import running
 
 POISON = "poison"
 

@@ -19,22 +19,34 @@ from typing import Any
 
 POINTS: dict[str, tuple[str, str, str, str, str]] = {
     # point: worker, module, class, method, when
-    "before-append": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "append", "before"),
-    "after-append": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "append", "after"),
-    "before-delete": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "delete", "before"),
-    "after-delete": ("ingest", "hurnet.adapters.redis", "RedisEntryStore", "delete", "after"),
-    "before-erase": ("solver", "hurnet.adapters.redis", "RedisEntryStore", "erase", "before"),
-    "in-erase": ("solver", "hurnet.adapters.redis", "RedisEntryStore", "erase", "in"),
-    "after-dead-letters": ("ingest", "hurnet.adapters.kafka.writing.sink", "KafkaSink", "send", "after"),
+    "before-append": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "append", "before"),
+    "after-append": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "append", "after"),
+    "before-delete": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "delete", "before"),
+    "after-delete": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "delete", "after"),
+    "before-erase": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "erase", "before"),
+    "in-erase": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "erase", "in"),
+    "after-dead-letters": (
+        "ingest",
+        "hurnet_stream.adapters.kafka.writing.sink",
+        "KafkaSink",
+        "send",
+        "after",
+    ),
     "before-checkpoint": (
         "solver",
-        "hurnet.adapters.redis",
+        "hurnet_stream.adapters.redis",
         "RedisWeightsStore",
         "save_checkpoint",
         "before",
     ),
-    "in-checkpoint": ("solver", "hurnet.adapters.redis", "RedisWeightsStore", "save_checkpoint", "in"),
-    "after-checkpoint": ("solver", "hurnet.adapters.redis", "RedisWeightsStore", "save_checkpoint", "after"),
+    "in-checkpoint": ("solver", "hurnet_stream.adapters.redis", "RedisWeightsStore", "save_checkpoint", "in"),
+    "after-checkpoint": (
+        "solver",
+        "hurnet_stream.adapters.redis",
+        "RedisWeightsStore",
+        "save_checkpoint",
+        "after",
+    ),
     # Answers and offsets are with the brokers, the transaction is open.
     "before-commit": (
         "responder",
@@ -45,7 +57,7 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "after-commit": (
         "responder",
-        "hurnet.adapters.kafka.exchange.transactional",
+        "hurnet_stream.adapters.kafka.exchange.transactional",
         "TransactionalExchange",
         "deliver",
         "after",
@@ -86,8 +98,8 @@ def main(point: str, nth: int) -> int:
     worker, module, kind, name, when = POINTS[point]
     owner = getattr(importlib.import_module(module), kind)
     setattr(owner, name, _sabotaged(getattr(owner, name), when, nth))
-    from hurnet.settings import settings
-    from hurnet.wiring import running
+    from hurnet_stream.settings import settings
+    from hurnet_stream.wiring import running
 
     return running.run(worker, settings.load())
 

@@ -19,15 +19,15 @@ from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from hurnet.adapters.kafka.admin.check import ensure_topics
-from hurnet.adapters.kafka.writing.sink import KafkaSink
-from hurnet.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Batch
-from hurnet.errors import TransientError
-from hurnet.ports import Checkpoint, Outgoing
-from hurnet.settings.settings import Settings
 from hurnet_schemas import Answer, DeadLetter, Message, Query, TextEvent
+from hurnet_stream.adapters.kafka.admin.check import ensure_topics
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Batch
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ports import Checkpoint, Outgoing
+from hurnet_stream.settings.settings import Settings
 
 PARTITIONS = 3
 
@@ -148,7 +148,7 @@ class System:
 
     def start(self, worker: str, **settings: str) -> Running:
         """`hurnet WORKER`."""
-        return self._start(worker, [sys.executable, "-m", "hurnet", worker], settings)
+        return self._start(worker, [sys.executable, "-m", "hurnet_stream", worker], settings)
 
     def start_doomed(self, worker: str, point: str, nth: int, **settings: str) -> Running:
         """The same, but it kills itself the `nth` time that it comes to `point` (see saboteur.py)."""
@@ -170,7 +170,7 @@ class System:
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         """`hurnet ARGUMENTS` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "hurnet", *arguments],
+            [sys.executable, "-m", "hurnet_stream", *arguments],
             env={**os.environ, **self.variables, **settings},
             input=stdin,
             capture_output=True,

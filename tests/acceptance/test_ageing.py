@@ -8,10 +8,10 @@ from itertools import cycle, islice
 
 import pytest
 
-from hurnet.adapters.redis import RedisWeightsStore, connect
-from hurnet.core.solve.window import context_of, identity
-from hurnet.ports import Outgoing
 from hurnet_schemas import Answer, Query, TextEvent
+from hurnet_stream.adapters.redis import RedisWeightsStore, connect
+from hurnet_stream.core.solve.window import context_of, identity
+from hurnet_stream.ports import Outgoing
 from tests.acceptance.system import PARTITIONS, System, wait_for
 
 HOUR = 3_600

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from hurnet.adapters.redis import RedisEntryStore, connect
 from hurnet_schemas import Answer, TextEvent
+from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from tests.acceptance.hostile import QUERIES, RECORDS, Attack, Attacker, message
 from tests.acceptance.system import PARTITIONS, Running, System, metric
 

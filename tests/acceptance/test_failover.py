@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.local import ValkeyServer
+from hurnet_stream.local import ValkeyServer
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_outages import Load, check_books
 from tests.stand_ins import Forwarder, SentinelServer, admin, is_synced

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from hurnet.adapters.redis import RedisWeightsStore, connect
-from hurnet.ports import DeletionAudit, Outgoing
 from hurnet_schemas import Query, TextEvent
+from hurnet_stream.adapters.redis import RedisWeightsStore, connect
+from hurnet_stream.ports import DeletionAudit, Outgoing
 from tests.acceptance.system import PARTITIONS, Running, System, wait_for
 
 PEOPLE = 5

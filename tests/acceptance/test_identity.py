@@ -15,11 +15,11 @@ import redis
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
-from hurnet.adapters.redis import RedisEntryStore, connect
-from hurnet.core.stored.batch import ShardState
-from hurnet.errors import StoreError
-from hurnet.local import KafkaServer, ValkeyServer
 from hurnet_schemas import Query, TextEvent
+from hurnet_stream.adapters.redis import RedisEntryStore, connect
+from hurnet_stream.core.stored.batch import ShardState
+from hurnet_stream.errors import StoreError
+from hurnet_stream.local import KafkaServer, ValkeyServer
 from tests.acceptance.system import PARTITIONS, Running, System, wait_for
 from tests.conftest import QUICK_GROUPS
 

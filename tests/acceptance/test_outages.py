@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.errors import TransientError
-from hurnet.local import KafkaServer, ValkeyServer
 from hurnet_schemas import Query, TextEvent
+from hurnet_stream.errors import TransientError
+from hurnet_stream.local import KafkaServer, ValkeyServer
 from tests.acceptance.system import System, wait_for
 from tests.cluster import KafkaCluster
 from tests.conftest import QUICK_GROUPS

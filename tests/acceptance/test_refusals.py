@@ -10,9 +10,9 @@ import redis
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from hurnet.local import ValkeyServer
-from hurnet.local.loopback import free_ports
 from hurnet_schemas import Query, TextEvent
+from hurnet_stream.local import ValkeyServer
+from hurnet_stream.local.loopback import free_ports
 from tests.acceptance.system import Running, System, lines, wait_for
 
 POISON: list[tuple[bytes | None, str]] = [

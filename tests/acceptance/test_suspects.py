@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from hurnet.runtime.watchdog import STUCK
-from hurnet.suspects import NOTED_DEATHS
 from hurnet_schemas import Query, TextEvent
+from hurnet_stream.runtime.watchdog import STUCK
+from hurnet_stream.suspects import NOTED_DEATHS
 from tests.acceptance.system import Running, System, wait_for
 
 

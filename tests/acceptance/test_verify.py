@@ -9,9 +9,9 @@ import msgpack
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from hurnet.adapters.redis import connect
-from hurnet.core.stored.batch import MAX_OFFSET
-from hurnet.core.stored.codec import EncodedBatch, decode_batch, encode_batch
+from hurnet_stream.adapters.redis import connect
+from hurnet_stream.core.stored.batch import MAX_OFFSET
+from hurnet_stream.core.stored.codec import EncodedBatch, decode_batch, encode_batch
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_forget import events, teach
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.local import KafkaServer, ValkeyServer
+from hurnet_stream.local import KafkaServer, ValkeyServer
 from tests.acceptance.system import Running, System, lines, metric, wait_for
 from tests.conftest import QUICK_GROUPS
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from hurnet.adapters.embedders import load
-from hurnet.core.grid import SCALE
 from hurnet_schemas import Query
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.core.grid import SCALE
 from tests.acceptance.system import System, wait_for
 from tests.acceptance.test_ageing import learned
 from tests.acceptance.test_forget import events, teach

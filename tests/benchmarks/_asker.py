@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from kafka import KafkaProducer
 
-from hurnet.adapters.kafka.client.connection import connect
-from hurnet.settings.settings import KafkaSettings
-from hurnet.terminal.client import CORRELATION, reader
+from hurnet_stream.adapters.kafka.client.connection import connect
+from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.terminal.client import CORRELATION, reader
 
 PATIENCE_S = 20.0
 

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.native import disabled
-from hurnet.core.native import search as kernels
-from hurnet.core.search.device import search_device
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.native import disabled
+from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.search.device import search_device
 from tests.benchmarks._exact import Tally, nearest
 from tests.benchmarks._inside import scanned, survivors, two_threads
 from tests.benchmarks._race import BATCHES, Raced, check, race

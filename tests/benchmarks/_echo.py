@@ -8,8 +8,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 
-from hurnet.adapters.kafka.client.connection import connect
-from hurnet.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.adapters.kafka.client.connection import connect
+from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
 
 BATCH = ResponderSettings().batch
 

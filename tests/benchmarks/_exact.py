@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.grid import squared_norms
-from hurnet.core.stored.batch import Vectors
+from hurnet_stream.core.grid import squared_norms
+from hurnet_stream.core.stored.batch import Vectors
 
 CHUNK: Final = 8192
 

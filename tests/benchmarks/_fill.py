@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Final, NamedTuple
 
-from hurnet.core.stored.batch import NOTHING, Batch, Entry, Vectors
-from hurnet.ports import Appended, EntryStore
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, Vectors
+from hurnet_stream.ports import Appended, EntryStore
 
 CONTEXT: Final = "default"
 

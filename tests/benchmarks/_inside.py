@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.native import search as kernels
-from hurnet.core.stored.batch import Vectors
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.stored.batch import Vectors
 from tests.benchmarks._exact import Tally
 
 THREADED: Final = {1: 21, 64: 11}

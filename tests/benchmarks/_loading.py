@@ -22,15 +22,15 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hurnet.adapters.embedders import load
-from hurnet.adapters.redis import RedisEntryStore, connect, stream
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.native import search as kernels
-from hurnet.core.stored.batch import Batch, Vectors, joined
-from hurnet.local import ValkeyServer
-from hurnet.responder.following import READ_BATCHES
-from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.settings.settings import IngestSettings, RedisSettings
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.adapters.redis import RedisEntryStore, connect, stream
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.stored.batch import Batch, Vectors, joined
+from hurnet_stream.local import ValkeyServer
+from hurnet_stream.responder.following import READ_BATCHES
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.settings.settings import IngestSettings, RedisSettings
 from tests.benchmarks._fill import CONTEXT, Taught, appended
 from tests.benchmarks._report import Report
 

@@ -9,13 +9,13 @@ from contextlib import ExitStack, closing
 from itertools import cycle
 from typing import Any, cast
 
-from hurnet.adapters.kafka import KafkaSink, KafkaSource
-from hurnet.core.stored.batch import Vectors
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.ports import Embedder, EntryStore, Source
-from hurnet.settings.settings import EmbedderSettings, IngestSettings, KafkaSettings, Settings
 from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.kafka import KafkaSink, KafkaSource
+from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Embedder, EntryStore, Source
+from hurnet_stream.settings.settings import EmbedderSettings, IngestSettings, KafkaSettings, Settings
 from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._system import PARTITIONS, PATIENCE_S, Bench
 

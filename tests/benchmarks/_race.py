@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.stored.batch import Vectors
+from hurnet_stream.core.stored.batch import Vectors
 from tests.benchmarks._exact import Tally
 from tests.benchmarks._report import say
 from tests.benchmarks._searches import Search

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hurnet.runtime.logs import configure
-from hurnet.settings.settings import LogSettings
-from hurnet.terminal.screen import console, hush, table
+from hurnet_stream.runtime.logs import configure
+from hurnet_stream.settings.settings import LogSettings
+from hurnet_stream.terminal.screen import console, hush, table
 
 
 def say(what: str) -> None:

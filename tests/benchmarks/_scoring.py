@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
-from hurnet.adapters.embedders import load
-from hurnet.adapters.redis import RedisWeightsStore, connect
-from hurnet.ports import Record
-from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.responder.pending_queries import PendingQueries
-from hurnet.responder.replies import Replies
-from hurnet.settings.settings import ResponderSettings
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.adapters.redis import RedisWeightsStore, connect
+from hurnet_stream.ports import Record
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.pending_queries import PendingQueries
+from hurnet_stream.responder.replies import Replies
+from hurnet_stream.settings.settings import ResponderSettings
 from tests.benchmarks._parts import rate
 from tests.benchmarks._system import Bench
 

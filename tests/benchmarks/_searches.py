@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.stored.batch import Vectors
+from hurnet_stream.core.stored.batch import Vectors
 from tests.benchmarks._report import say
 from tests.benchmarks._text import Corpus
 

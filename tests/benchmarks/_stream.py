@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
-from hurnet.settings.settings import KafkaSettings
 from hurnet_schemas import Answer, Query
+from hurnet_stream.settings.settings import KafkaSettings
 from tests.benchmarks._asker import PATIENCE_S, Asker
 from tests.benchmarks._system import PARTITIONS, pairs, questions, text_event
 

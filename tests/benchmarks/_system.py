@@ -14,15 +14,15 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from hurnet.adapters.kafka import KafkaSink, ensure_topics
-from hurnet.adapters.redis import RedisEntryStore, connect
-from hurnet.demo.data import Pair, in_a_hurry, load
-from hurnet.local import KafkaServer, ValkeyServer, guard
-from hurnet.local.system import STOP_S
-from hurnet.local.worker import WorkerProcess
-from hurnet.ports import EntryStore, Outgoing
-from hurnet.settings.settings import KafkaSettings, RedisSettings
 from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.kafka import KafkaSink, ensure_topics
+from hurnet_stream.adapters.redis import RedisEntryStore, connect
+from hurnet_stream.demo.data import Pair, in_a_hurry, load
+from hurnet_stream.local import KafkaServer, ValkeyServer, guard
+from hurnet_stream.local.system import STOP_S
+from hurnet_stream.local.worker import WorkerProcess
+from hurnet_stream.ports import EntryStore, Outgoing
+from hurnet_stream.settings.settings import KafkaSettings, RedisSettings
 from tests.acceptance.system import metric
 
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from typing import Final
 
 import numpy as np
 
-from hurnet.adapters.embedders import load
-from hurnet.core.stored.batch import Vectors
-from hurnet.local.jars import cache_folder
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.local.jars import cache_folder
 from tests.benchmarks._report import say
 
 LANGUAGES: Final = ("en", "it", "da", "fr", "de")  # of which there is most

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.search.device import Device
-from hurnet.core.stored.batch import Entry
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.search.device import Device
+from hurnet_stream.core.stored.batch import Entry
 from tests.benchmarks._exact import Tally, nearest
 from tests.benchmarks._report import quantile
 from tests.benchmarks._text import Corpus

@@ -15,9 +15,9 @@ from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hurnet.adapters.embedders import load
-from hurnet.local.worker import WorkerProcess
-from hurnet.settings.settings import EmbedderSettings, KafkaSettings
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.local.worker import WorkerProcess
+from hurnet_stream.settings.settings import EmbedderSettings, KafkaSettings
 from tests.benchmarks._asker import Ask, Asker
 from tests.benchmarks._parts import append_alone, embedder_alone
 from tests.benchmarks._report import Report, main, quantile

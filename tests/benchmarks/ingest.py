@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 
-from hurnet.adapters.embedders import load
-from hurnet.ports import Embedder, EntryStore
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.ports import Embedder, EntryStore
 from tests.benchmarks._parts import (
     BATCH,
     append_alone,

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from statistics import median
 
-from hurnet.adapters.kafka import ensure_topics
-from hurnet.local.worker import WorkerProcess
-from hurnet.settings.settings import EmbedderSettings, KafkaSettings, ResponderSettings
 from hurnet_schemas import Answer, Query
+from hurnet_stream.adapters.kafka import ensure_topics
+from hurnet_stream.local.worker import WorkerProcess
+from hurnet_stream.settings.settings import EmbedderSettings, KafkaSettings, ResponderSettings
 from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._report import Report, main, milliseconds, quantile
 from tests.benchmarks._scoring import Scoring

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from hurnet.adapters.embedders import load
-from hurnet.local.worker import WorkerProcess
-from hurnet.ports import EntryStore
 from hurnet_schemas import Answer, Query
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.local.worker import WorkerProcess
+from hurnet_stream.ports import EntryStore
 from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._report import Report, main, quantile

@@ -14,14 +14,14 @@ from statistics import median
 from rapidfuzz.fuzz import token_sort_ratio
 from rapidfuzz.process import cdist
 
-from hurnet.adapters.embedders import load
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.native import disabled, library
-from hurnet.core.rule.encoded_words import encode, kept, similarities
-from hurnet.core.rule.rule import COMPARED
-from hurnet.core.rule.scn import similarity
-from hurnet.core.stored.batch import Entry
-from hurnet.demo import data
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.native import disabled, library
+from hurnet_stream.core.rule.encoded_words import encode, kept, similarities
+from hurnet_stream.core.rule.rule import COMPARED
+from hurnet_stream.core.rule.scn import similarity
+from hurnet_stream.core.stored.batch import Entry
+from hurnet_stream.demo import data
 from tests.benchmarks._report import Report, main
 
 QUERIES, REFERENCE_QUERIES = 200, 20
@@ -34,7 +34,7 @@ Way = Callable[[str, list[str]], object]
 def measure(rounds: int) -> Report:
     """Medians over all queries and rounds."""
     if library() is None:
-        sys.exit("the kernels were not built: python -m hurnet.core.native.build")
+        sys.exit("the kernels were not built: python -m hurnet_stream.core.native.build")
     texts, cases = _cases()
     encoding: list[float] = []
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}

@@ -38,14 +38,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Backend
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.solve.inverse import by_cholesky
-from hurnet.core.solve.problem import Problem, problem_of
-from hurnet.core.solve.refine import snapped_ridge
-from hurnet.core.solve.solve import MAX_CONDITION, certified, solve, solve_weights
-from hurnet.core.solve.weights import Weights
-from hurnet.core.statistics.statistics import Statistics
+from hurnet_stream.core.arrays import Backend
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.solve.inverse import by_cholesky
+from hurnet_stream.core.solve.problem import Problem, problem_of
+from hurnet_stream.core.solve.refine import snapped_ridge
+from hurnet_stream.core.solve.solve import MAX_CONDITION, certified, solve, solve_weights
+from hurnet_stream.core.solve.weights import Weights
+from hurnet_stream.core.statistics.statistics import Statistics
 from tests.benchmarks._report import Report, main, milliseconds
 
 ROWS = 100_000

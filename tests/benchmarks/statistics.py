@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import backend_of
-from hurnet.core.grid import snap
-from hurnet.core.solve.solve import solve
-from hurnet.core.solve.window import PANES, Window
-from hurnet.core.statistics.gram import blocks, paths
-from hurnet.core.statistics.statistics import Statistics
+from hurnet_stream.core.arrays import backend_of
+from hurnet_stream.core.grid import snap
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.solve.window import PANES, Window
+from hurnet_stream.core.statistics.gram import blocks, paths
+from hurnet_stream.core.statistics.statistics import Statistics
 from tests.benchmarks._report import Report, main
 
 DIMENSIONS = (256, 512, 1024)

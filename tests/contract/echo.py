@@ -10,12 +10,12 @@ from contextlib import closing
 
 from kafka.admin import KafkaAdminClient
 
-from hurnet.adapters.kafka import TransactionalExchange
-from hurnet.adapters.kafka.reading.source import KafkaSource
-from hurnet.adapters.kafka.writing.sink import KafkaSink
-from hurnet.errors import TransientError
-from hurnet.ports import Exchange, Outgoing
-from hurnet.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.adapters.kafka import TransactionalExchange
+from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ports import Exchange, Outgoing
+from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
 
 PARTITIONS = 3
 SECONDS = 60.0

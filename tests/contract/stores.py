@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import redis
 
-from hurnet.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore, connect
-from hurnet.ports import EntryStore, LeaseStore, WeightsStore
-from hurnet.settings.settings import RedisSettings
+from hurnet_stream.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore, connect
+from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
+from hurnet_stream.settings.settings import RedisSettings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import Data, MemoryRedis

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.grid import SCALE
-from hurnet.core.solve.weights import predict
-from hurnet.core.solve.window import PANES, Window, identity
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import NOTHING, Batch, Deletion, Entry
-from hurnet.metrics import Metrics
-from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.settings.settings import Settings, SolveSettings
-from hurnet.solver import solver as solver_module
-from hurnet.solver.solver import Solver
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.solve.weights import predict
+from hurnet_stream.core.solve.window import PANES, Window, identity
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, Entry
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.settings.settings import Settings, SolveSettings
+from hurnet_stream.solver import solver as solver_module
+from hurnet_stream.solver.solver import Solver
 from tests.contract.stores import Stores
 
 EMBEDDER = HashedText(32)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hurnet.adapters.redis import connect
-from hurnet.adapters.redis.aside import finish, note, put_aside, under, unfinished
-from hurnet.adapters.redis.entry_store import RedisEntryStore
-from hurnet.core.stored.batch import NOTHING, LogIdentity
-from hurnet.errors import StoreError, StoreReplaced
-from hurnet.ports import Appended, Committed
+from hurnet_stream.adapters.redis import connect
+from hurnet_stream.adapters.redis.aside import finish, note, put_aside, under, unfinished
+from hurnet_stream.adapters.redis.entry_store import RedisEntryStore
+from hurnet_stream.core.stored.batch import NOTHING, LogIdentity
+from hurnet_stream.errors import StoreError, StoreReplaced
+from hurnet_stream.ports import Appended, Committed
 from tests.contract.stores import RedisStores
 from tests.contract.test_entry_store import IDENTITY, LOG, ingest, made, opened
 

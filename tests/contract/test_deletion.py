@@ -7,10 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import NOTHING, Batch, Deletion, EmbedderIdentity, Entry, ShardState, key_digest
-from hurnet.errors import StoreReplaced, Superseded, TransientError
-from hurnet.ports import Appended, Checkpoint, DeletionAudit, EntryStore, Refused
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import (
+    NOTHING,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    ShardState,
+    key_digest,
+)
+from hurnet_stream.errors import StoreReplaced, Superseded, TransientError
+from hurnet_stream.ports import Appended, Checkpoint, DeletionAudit, EntryStore, Refused
 from tests.contract.stores import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
@@ -239,7 +247,7 @@ def test_a_checkpoint_that_is_loaded_may_erase_what_its_saver_left(stores: Store
 def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hurnet.adapters.redis.erasing import Redaction
+    from hurnet_stream.adapters.redis.erasing import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
@@ -259,7 +267,7 @@ def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
 def test_the_checkpoint_that_goes_away_between_reading_and_erasing_is_noticed(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hurnet.adapters.redis.erasing import Redaction
+    from hurnet_stream.adapters.redis.erasing import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import redis
 
-from hurnet.adapters.redis import RedisEntryStore, connect
-from hurnet.core.grid import SCALE
-from hurnet.core.shares import REPLY_BATCHES
-from hurnet.core.stored.batch import (
+from hurnet_stream.adapters.redis import RedisEntryStore, connect
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.shares import REPLY_BATCHES
+from hurnet_stream.core.stored.batch import (
     NOTHING,
     Anchor,
     Batch,
@@ -29,8 +29,8 @@ from hurnet.core.stored.batch import (
     LogIdentity,
     ShardState,
 )
-from hurnet.core.stored.codec import bare
-from hurnet.errors import (
+from hurnet_stream.core.stored.codec import bare
+from hurnet_stream.errors import (
     ConfigurationError,
     EmbedderMismatch,
     StoreError,
@@ -39,9 +39,9 @@ from hurnet.errors import (
     Unreadable,
     UpgradeNeeded,
 )
-from hurnet.local import ValkeyServer
-from hurnet.ports import Appended, Committed, EntryStore, Refused
-from hurnet.settings.settings import RedisSettings
+from hurnet_stream.local import ValkeyServer
+from hurnet_stream.ports import Appended, Committed, EntryStore, Refused
+from hurnet_stream.settings.settings import RedisSettings
 from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 4

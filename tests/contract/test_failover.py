@@ -13,13 +13,13 @@ import pytest
 import redis
 from redis.sentinel import SentinelManagedSSLConnection
 
-from hurnet.adapters.redis import RedisEntryStore, connect
-from hurnet.core.stored.batch import NOTHING
-from hurnet.errors import ConfigurationError, HurnetError, TransientError
-from hurnet.local import ValkeyServer
-from hurnet.ports import Appended
-from hurnet.settings.addresses import shown
-from hurnet.settings.settings import RedisSettings
+from hurnet_stream.adapters.redis import RedisEntryStore, connect
+from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
+from hurnet_stream.local import ValkeyServer
+from hurnet_stream.ports import Appended
+from hurnet_stream.settings.addresses import shown
+from hurnet_stream.settings.settings import RedisSettings
 from tests.acceptance.system import wait_for
 from tests.contract.test_entry_store import IDENTITY, made
 from tests.stand_ins import LOOPBACKS, Forwarder, SentinelServer, admin, is_synced

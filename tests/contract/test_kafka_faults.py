@@ -20,16 +20,16 @@ from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
 
-from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.admin.check import TopicFinding, ensure_topics
-from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
-from hurnet.adapters.kafka.reading.source import KafkaSource
-from hurnet.adapters.kafka.writing.sink import KafkaSink
-from hurnet.errors import ConfigurationError, Superseded, TransientError
-from hurnet.local import KafkaServer
-from hurnet.ports import Exchange, Outgoing
-from hurnet.settings.addresses import shown
-from hurnet.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet_stream.adapters.kafka.admin.check import TopicFinding, ensure_topics
+from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
+from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.errors import ConfigurationError, Superseded, TransientError
+from hurnet_stream.local import KafkaServer
+from hurnet_stream.ports import Exchange, Outgoing
+from hurnet_stream.settings.addresses import shown
+from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
 from tests.cluster import KafkaCluster
 from tests.contract.echo import (
     PARTITIONS,
@@ -213,7 +213,7 @@ def test_a_broker_that_goes_away_is_waited_for(lone: KafkaServer) -> None:
 
 KILLED = """
 import os, signal, sys
-from hurnet.adapters.kafka.exchange.producer import TransactionalProducer
+from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
 from tests.contract.echo import echo, serve_once, settled
 
 bootstrap, queries, answers, moment = sys.argv[1:]

@@ -13,12 +13,12 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.reading.source import KafkaSource
-from hurnet.adapters.kafka.writing.sink import KafkaSink
-from hurnet.core.offsets import MAX_NOTE
-from hurnet.errors import ConfigurationError, StoreGap, Superseded, Undeliverable
-from hurnet.ports import (
+from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.core.offsets import MAX_NOTE
+from hurnet_stream.errors import ConfigurationError, StoreGap, Superseded, Undeliverable
+from hurnet_stream.ports import (
     POLL_BYTES,
     Committed,
     EndOffsets,
@@ -30,7 +30,7 @@ from hurnet.ports import (
     Sink,
     Source,
 )
-from hurnet.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
 from tests.memory.exchange import MemoryExchange
 from tests.memory.kafka import MemoryKafka
 from tests.memory.sink import MemorySink
@@ -626,7 +626,7 @@ def lag_of(source: Source, wanted: dict[int, int]) -> None:
 def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 2)
@@ -639,14 +639,14 @@ def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
         started = time.monotonic()
         lag_of(source, {0: 7, 1: 0})  # without another poll
         assert time.monotonic() - started < 5
-        monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
         assert source.lag() == {}, "what was heard long ago is not known"
 
 
 def test_a_transaction_that_stays_open_is_seen_to_hold_readers_back(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hurnet.core.stored.batch import (
+from hurnet_stream.core.stored.batch import (
     MOST_TARGETS,
     NOTHING,
     Batch,
@@ -17,7 +17,7 @@ from hurnet.core.stored.batch import (
     ShardState,
     key_digest,
 )
-from hurnet.ports import Appended, Checkpoint, EntryStore, Holding, Refused, Unfinished
+from hurnet_stream.ports import Appended, Checkpoint, EntryStore, Holding, Refused, Unfinished
 from tests.contract.stores import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
@@ -226,7 +226,7 @@ def test_what_is_held_counts_rows_and_bytes_and_what_is_pending(stores: Stores) 
 
 
 def test_a_missing_or_damaged_part_is_an_error_of_the_context(redis_stores: RedisStores) -> None:
-    from hurnet.errors import StoreError
+    from hurnet_stream.errors import StoreError
 
     store = filled(redis_stores)
     assert isinstance(store.delete(0, Deletion(MANY, 5_000, KEY), MANY - 1), Unfinished)

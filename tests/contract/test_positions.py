@@ -13,25 +13,25 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from structlog.testing import capture_logs
 
-from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.reading.history import KafkaHistory
-from hurnet.adapters.kafka.reading.source import KafkaSource
-from hurnet.adapters.kafka.writing.sink import KafkaSink
-from hurnet.core.stored.batch import Batch, Entry
-from hurnet.errors import TransientError
-from hurnet.ingest.ingest import Ingest
-from hurnet.local import KafkaServer
-from hurnet.metrics import Metrics
-from hurnet.ports import Exchange, Outgoing
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import (
+from hurnet_schemas import Answer, Query, TextEvent
+from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
+from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.core.stored.batch import Batch, Entry
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.local import KafkaServer
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Exchange, Outgoing
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import (
     IngestSettings,
     KafkaSettings,
     MetricsSettings,
     ResponderSettings,
     Settings,
 )
-from hurnet_schemas import Answer, Query, TextEvent
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
@@ -246,7 +246,7 @@ def test_what_retention_took_unanswered_is_told(place: Place) -> None:
 def test_a_client_that_brings_nothing_any_more_is_soon_unready(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.2)
+    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.2)
     with place.responder("one", stall=1.0) as responder:
         place.ask(0, 3)
         place.turn(responder, 3)
@@ -255,7 +255,7 @@ def test_a_client_that_brings_nothing_any_more_is_soon_unready(
         place.ask(3, 8)
         place.until(lambda: bool(responder.unready()), lambda: stepped(responder))
         assert responder.unready()[0].startswith("partition 0: 5 behind and not moving for")
-        monkeypatch.setattr("hurnet.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
         unknown = "partition 0: not known how far behind for"
         place.until(
             lambda: any(r.startswith(unknown) for r in responder.unready()), lambda: stepped(responder)

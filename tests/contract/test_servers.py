@@ -16,8 +16,8 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from hurnet.local import KafkaServer, ServerError, ValkeyServer, jars
-from hurnet.local.loopback import free_ports
+from hurnet_stream.local import KafkaServer, ServerError, ValkeyServer, jars
+from hurnet_stream.local.loopback import free_ports
 from tests.cluster import KafkaCluster
 
 REPOSITORY = Path(__file__).parents[2]
@@ -159,7 +159,7 @@ def test_a_taken_port_is_named(kind: type[KafkaServer | ValkeyServer], tmp_path:
 def test_no_server_outlives_a_killed_owner(kind: str, tmp_path: Path) -> None:
     program = f"""
 import pathlib, threading, time
-from hurnet.local import {kind}
+from hurnet_stream.local import {kind}
 server = {kind}(pathlib.Path({str(tmp_path)!r}))
 thread = threading.Thread(target=server.start)  # whose end must not end the server
 thread.start()
@@ -194,7 +194,7 @@ def test_no_server_outlives_its_guard_its_object_or_a_normal_exit(tmp_path: Path
     assert gone(pid)
     assert not data.exists()
 
-    program = "from hurnet.local import ValkeyServer; v = ValkeyServer().start(); print(v.pid, v.data)"
+    program = "from hurnet_stream.local import ValkeyServer; v = ValkeyServer().start(); print(v.pid, v.data)"
     out = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, check=True
     ).stdout

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from hurnet.adapters.kafka.admin.check import ensure_topics, topic_warnings
-from hurnet.adapters.kafka.admin.configs import DAY_MS, differences, topic_settings
-from hurnet.settings.settings import KafkaSettings
+from hurnet_stream.adapters.kafka.admin.check import ensure_topics, topic_warnings
+from hurnet_stream.adapters.kafka.admin.configs import DAY_MS, differences, topic_settings
+from hurnet_stream.settings.settings import KafkaSettings
 
 
 def named(bootstrap: str, unique: str) -> KafkaSettings:

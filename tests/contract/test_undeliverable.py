@@ -11,14 +11,14 @@ import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 from kafka.errors import KafkaConnectionError
 
-from hurnet.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
-from hurnet.adapters.kafka.writing.sink import KafkaSink
-from hurnet.errors import Stalled, TransientError
-from hurnet.metrics import Metrics
-from hurnet.ports import Exchange, Outgoing
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import KafkaSettings, ResponderSettings, Settings
 from hurnet_schemas import Answer, Query
+from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.errors import Stalled, TransientError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Exchange, Outgoing
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings, Settings
 from tests.cluster import KafkaCluster
 from tests.contract.echo import read_all
 from tests.memory.entry_store import MemoryEntryStore

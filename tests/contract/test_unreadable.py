@@ -18,12 +18,12 @@ from kafka.errors import MessageSizeTooLargeError, NotLeaderForPartitionError
 from kafka.protocol.producer import ProduceRequest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from hurnet.adapters.kafka import KafkaHistory, KafkaSource, ensure_topics
-from hurnet.local import KafkaServer
-from hurnet.ports import Record
-from hurnet.settings.settings import KafkaSettings
-from hurnet.terminal.client import Client
 from hurnet_schemas import Answer
+from hurnet_stream.adapters.kafka import KafkaHistory, KafkaSource, ensure_topics
+from hurnet_stream.local import KafkaServer
+from hurnet_stream.ports import Record
+from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.terminal.client import Client
 
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
 HEAD = 61

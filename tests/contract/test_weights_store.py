@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import redis
 
-from hurnet.adapters.redis import audit as audit_codec
-from hurnet.adapters.redis import checkpoint as adapter
-from hurnet.adapters.redis import connect
-from hurnet.adapters.redis import published as wire
-from hurnet.commands import contexts
-from hurnet.core.formats import NewerFormat
-from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import Weights
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
-from hurnet.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
-from hurnet.ports import Checkpoint, DeletionAudit, PublishedWeights, WeightsStore
-from hurnet.terminal.system_status import Status, read_store
+from hurnet_stream.adapters.redis import audit as audit_codec
+from hurnet_stream.adapters.redis import checkpoint as adapter
+from hurnet_stream.adapters.redis import connect
+from hurnet_stream.adapters.redis import published as wire
+from hurnet_stream.commands import contexts
+from hurnet_stream.core.formats import NewerFormat
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.solve.weights import Weights
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
+from hurnet_stream.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
+from hurnet_stream.ports import Checkpoint, DeletionAudit, PublishedWeights, WeightsStore
+from hurnet_stream.terminal.system_status import Status, read_store
 from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 5

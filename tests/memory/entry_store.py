@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence, Set
 
-from hurnet.core.formats import STORE, NewerFormat, check_format
-from hurnet.core.shares import Shares
-from hurnet.core.stored.batch import (
+from hurnet_stream.core.formats import STORE, NewerFormat, check_format
+from hurnet_stream.core.shares import Shares
+from hurnet_stream.core.stored.batch import (
     NOTHING,
     Batch,
     Deletion,
@@ -16,9 +16,9 @@ from hurnet.core.stored.batch import (
     LogIdentity,
     ShardState,
 )
-from hurnet.core.stored.codec import bare, beyond, check, check_deletion
-from hurnet.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
-from hurnet.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
+from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
+from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
+from hurnet_stream.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
 from tests.memory.redis import MemoryRedis, Working
 from tests.memory.shard import Shard
 
@@ -26,7 +26,7 @@ _REPLACED = "the store is not the one that was opened here: it was deleted or be
 
 
 class MemoryEntryStore:
-    """Fills `hurnet.ports.EntryStore`."""
+    """Fills `hurnet_stream.ports.EntryStore`."""
 
     def __init__(self, redis: MemoryRedis | None = None) -> None:
         self._redis = redis or MemoryRedis()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hurnet.errors import Stalled, Superseded, Undeliverable
-from hurnet.ports import Committed, Outgoing
+from hurnet_stream.errors import Stalled, Superseded, Undeliverable
+from hurnet_stream.ports import Committed, Outgoing
 from tests.memory.kafka import MemoryKafka
 from tests.memory.source import MemorySource
 
 
 class MemoryExchange(MemorySource):
-    """Fills `hurnet.ports.Exchange`."""
+    """Fills `hurnet_stream.ports.Exchange`."""
 
     def __init__(self, kafka: MemoryKafka, topic: str, group: str, transactional_id: str) -> None:
         super().__init__(kafka, topic, group, reset="earliest")

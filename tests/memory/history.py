@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hurnet.ports import OffsetRange, Record
+from hurnet_stream.ports import OffsetRange, Record
 from tests.memory.kafka import MemoryKafka
 
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
-from hurnet.core.offsets import MAX_NOTE
-from hurnet.errors import ConfigurationError, KafkaFailing, Stalled, Undeliverable
-from hurnet.ports import Fault, Outgoing, Record
+from hurnet_stream.core.offsets import MAX_NOTE
+from hurnet_stream.errors import ConfigurationError, KafkaFailing, Stalled, Undeliverable
+from hurnet_stream.ports import Fault, Outgoing, Record
 
 MAX_MESSAGE_BYTES = 1 << 20
 

@@ -8,7 +8,7 @@ from tests.memory.redis import MemoryRedis
 
 
 class MemoryLeaseStore:
-    """Fills `hurnet.ports.LeaseStore`."""
+    """Fills `hurnet_stream.ports.LeaseStore`."""
 
     def __init__(self, redis: MemoryRedis | None = None) -> None:
         self._redis = redis or MemoryRedis()

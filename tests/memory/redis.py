@@ -6,9 +6,9 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 
-from hurnet.core.formats import STORE
-from hurnet.core.stored.batch import EmbedderIdentity, LogIdentity
-from hurnet.ports import Checkpoint, Committed, DeletionAudit, PublishedWeights
+from hurnet_stream.core.formats import STORE
+from hurnet_stream.core.stored.batch import EmbedderIdentity, LogIdentity
+from hurnet_stream.ports import Checkpoint, Committed, DeletionAudit, PublishedWeights
 from tests.memory.shard import Shard
 
 

@@ -14,9 +14,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from hurnet.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, ShardState
-from hurnet.core.stored.codec import bare
-from hurnet.ports import Holding
+from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, ShardState
+from hurnet_stream.core.stored.codec import bare
+from hurnet_stream.ports import Holding
 
 
 @dataclass(slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hurnet.errors import ConfigurationError, Undeliverable
-from hurnet.ports import Outgoing
+from hurnet_stream.errors import ConfigurationError, Undeliverable
+from hurnet_stream.ports import Outgoing
 from tests.memory.kafka import MemoryKafka
 
 
 class MemorySink:
-    """Fills `hurnet.ports.Sink`."""
+    """Fills `hurnet_stream.ports.Sink`."""
 
     def __init__(self, kafka: MemoryKafka) -> None:
         kafka.check_reachable()

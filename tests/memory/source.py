@@ -6,16 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import Literal
 
-from hurnet.core.stored.batch import LogIdentity
-from hurnet.errors import ForeignLog, StoreGap
-from hurnet.ports import POLL_BYTES, EndOffsets, OffsetRange, Polled, Record
+from hurnet_stream.core.stored.batch import LogIdentity
+from hurnet_stream.errors import ForeignLog, StoreGap
+from hurnet_stream.ports import POLL_BYTES, EndOffsets, OffsetRange, Polled, Record
 from tests.memory.kafka import MemoryKafka, Partition
 
 _NONE: frozenset[int] = frozenset()
 
 
 class MemorySource:
-    """Fills `hurnet.ports.Source`."""
+    """Fills `hurnet_stream.ports.Source`."""
 
     def __init__(
         self, kafka: MemoryKafka, topic: str, group: str, *, reset: Literal["earliest", "none"] = "none"

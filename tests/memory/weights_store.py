@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 
-from hurnet.core.solve.weights import NO_FEATURES
-from hurnet.core.stored.batch import NOTHING
-from hurnet.errors import StoreError, Superseded
-from hurnet.ports import Checkpoint, DeletionAudit, OnProgress, PublishedWeights
+from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.errors import StoreError, Superseded
+from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedWeights
 from tests.memory.redis import MemoryRedis
 
 
 class MemoryWeightsStore:
-    """Fills `hurnet.ports.WeightsStore`."""
+    """Fills `hurnet_stream.ports.WeightsStore`."""
 
     def __init__(self, redis: MemoryRedis | None = None) -> None:
         self._redis = redis or MemoryRedis()

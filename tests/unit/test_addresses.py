@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hurnet.settings.addresses import RedisAddress, host_ports, redis_address, shown
+from hurnet_stream.settings.addresses import RedisAddress, host_ports, redis_address, shown
 
 
 def test_hosts_are_names_and_addresses_of_both_kinds() -> None:

@@ -12,28 +12,28 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from hurnet.core.grid import SCALE
-from hurnet.core.index import teaching, tidying
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.search import block, blocks
-from hurnet.core.search import search as scan
-from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import predict
-from hurnet.core.solve.window import PANES, Window, context_of, identity
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Batch, Entry
-from hurnet.errors import ConfigurationError, TransientError
-from hurnet.metrics import Metrics
-from hurnet.operations.verification import Verification
-from hurnet.ports import Outgoing, PublishedWeights
-from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import ResponderSettings, Settings, SolveSettings, load
-from hurnet.solver import solver as solver_module
-from hurnet.solver.learning import pairs
-from hurnet.solver.solver import Solver
 from hurnet_schemas import Answer, Query, TextEvent
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.index import teaching, tidying
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.search import block, blocks
+from hurnet_stream.core.search import search as scan
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.solve.weights import predict
+from hurnet_stream.core.solve.window import PANES, Window, context_of, identity
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Batch, Entry
+from hurnet_stream.errors import ConfigurationError, TransientError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.operations.verification import Verification
+from hurnet_stream.ports import Outgoing, PublishedWeights
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import ResponderSettings, Settings, SolveSettings, load
+from hurnet_stream.solver import solver as solver_module
+from hurnet_stream.solver.learning import pairs
+from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
 from tests.memory.history import MemoryHistory

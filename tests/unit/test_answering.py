@@ -8,20 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.grid import SCALE
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.paper.feature_sums import FeatureSums
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.paper.variant import Variant
-from hurnet.core.rule import encoded_words
-from hurnet.core.rule.local_solve import local_coefficients
-from hurnet.core.rule.rule import Ranking, nearest, ranked
-from hurnet.core.rule.scn import similarity
-from hurnet.core.solve.solve import solve
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Batch, Entry
-from hurnet.solver.learning import pairs as pairs_of
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.paper.feature_sums import FeatureSums
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.paper.variant import Variant
+from hurnet_stream.core.rule import encoded_words
+from hurnet_stream.core.rule.local_solve import local_coefficients
+from hurnet_stream.core.rule.rule import Ranking, nearest, ranked
+from hurnet_stream.core.rule.scn import similarity
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Batch, Entry
+from hurnet_stream.solver.learning import pairs as pairs_of
 
 EMBEDDER = HashedText(256)
 Pair = tuple[str, str | None]

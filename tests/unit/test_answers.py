@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.core.index import answer_table as answers_module
-from hurnet.core.index.answer_table import AnswerTable
-from hurnet.core.index.arena import FIRST_CHUNK, LARGEST_CHUNK, Arena
-from hurnet.core.stored.batch import Entry
-from hurnet.core.stored.entries import Entries
+from hurnet_stream.core.index import answer_table as answers_module
+from hurnet_stream.core.index.answer_table import AnswerTable
+from hurnet_stream.core.index.arena import FIRST_CHUNK, LARGEST_CHUNK, Arena
+from hurnet_stream.core.stored.batch import Entry
+from hurnet_stream.core.stored.entries import Entries
 
 few = st.sampled_from(["", "a", "b", "ação", "日本", "a b"])
 entries = st.builds(

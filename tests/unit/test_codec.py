@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hurnet.core.formats import BATCH, NewerFormat
-from hurnet.core.grid import SCALE
-from hurnet.core.stored.batch import MAX_COPIES, NOTHING, Batch, Deletion, Entry
-from hurnet.core.stored.codec import (
+from hurnet_stream.core.formats import BATCH, NewerFormat
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.stored.batch import MAX_COPIES, NOTHING, Batch, Deletion, Entry
+from hurnet_stream.core.stored.codec import (
     EncodedBatch,
     bare,
     beyond,
@@ -26,7 +26,7 @@ from hurnet.core.stored.codec import (
     seal,
     unseal,
 )
-from hurnet.core.stored.entries_codec import MAX_ROWS
+from hurnet_stream.core.stored.entries_codec import MAX_ROWS
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 entries = st.builds(

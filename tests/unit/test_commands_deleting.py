@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 import pytest
 
-from hurnet.commands.forget import Asked, requests_of
-from hurnet.core.stored.batch import MOST_TARGETS, Deletion
-from hurnet.ports import Checkpoint, DeletionAudit, Outgoing, Record
-from hurnet.records import parse_record
-from hurnet.terminal.deleting import Request, described, follow
+from hurnet_stream.commands.forget import Asked, requests_of
+from hurnet_stream.core.stored.batch import MOST_TARGETS, Deletion
+from hurnet_stream.ports import Checkpoint, DeletionAudit, Outgoing, Record
+from hurnet_stream.records import parse_record
+from hurnet_stream.terminal.deleting import Request, described, follow
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
 

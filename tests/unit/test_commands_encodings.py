@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hurnet.__main__ import hurnet
-from hurnet.terminal import client
 from hurnet_schemas import Answer, Query
+from hurnet_stream.__main__ import hurnet
+from hurnet_stream.terminal import client
 
 ROOT = Path(__file__).parents[2]
 PAIRS = "\n".join(
@@ -105,7 +105,7 @@ def test_wrong_usage_is_told_without_what_a_terminal_obeys(runner: CliRunner, ar
 
 def run(*arguments: str | bytes, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("HURNET_")}
-    command = [sys.executable, "-m", "hurnet", *arguments]
+    command = [sys.executable, "-m", "hurnet_stream", *arguments]
     here = {"PYTHONPATH": str(ROOT), "HURNET_EMBEDDER_NAME": "hash64"}
     return subprocess.run(
         command, env=outside | here | environment, cwd=folder, capture_output=True, check=False, timeout=120

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.commands.ask import watermarks
-from hurnet.commands.forget import EntryName
-from hurnet.commands.produce import Sent, send_lines
-from hurnet.errors import TransientError
-from hurnet.ports import Outgoing
-from hurnet.terminal import lines
-from hurnet.terminal.lines import Line, parser, read_lines
-from hurnet.terminal.questions import query_of
-from hurnet.terminal.screen import watermarks_text
 from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
+from hurnet_stream.commands.ask import watermarks
+from hurnet_stream.commands.forget import EntryName
+from hurnet_stream.commands.produce import Sent, send_lines
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ports import Outgoing
+from hurnet_stream.terminal import lines
+from hurnet_stream.terminal.lines import Line, parser, read_lines
+from hurnet_stream.terminal.questions import query_of
+from hurnet_stream.terminal.screen import watermarks_text
 
 ASK = click.Context(click.Command("ask"))
 AFTER = click.Option(["--after"])
@@ -154,7 +154,7 @@ def test_the_key_is_a_field_or_a_metadata_value(field: str, key: bytes | None) -
 
 
 def _send(text: bytes, sink: Recorder, monkeypatch: pytest.MonkeyPatch, batch: int) -> tuple[Sent, int]:
-    monkeypatch.setattr("hurnet.commands.produce.BATCH", batch)
+    monkeypatch.setattr("hurnet_stream.commands.produce.BATCH", batch)
     sent = Sent()
     done: list[int] = []
     try:

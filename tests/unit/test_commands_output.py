@@ -16,25 +16,25 @@ from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Histogram
 from rich.console import Console, RenderableType
 
-from hurnet.__main__ import hurnet
-from hurnet.adapters.kafka import TopicFinding
-from hurnet.commands import up as up_command
-from hurnet.commands.settings import PAPER_TITLE, env_lines, toml_lines
-from hurnet.commands.status import shown
-from hurnet.commands.topics import state
-from hurnet.demo.asking import Asked, accuracy, chosen, latencies
-from hurnet.demo.data import Pair
-from hurnet.demo.figures import median
-from hurnet.demo.show import advice
-from hurnet.errors import UpgradeNeeded
-from hurnet.settings import listing
-from hurnet.settings.settings import Settings
-from hurnet.terminal.client import read_answer
-from hurnet.terminal.questions import explained
-from hurnet.terminal.running import Running, missing
-from hurnet.terminal.screen import table
-from hurnet.terminal.system_status import Shard, Status
 from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
+from hurnet_stream.__main__ import hurnet
+from hurnet_stream.adapters.kafka import TopicFinding
+from hurnet_stream.commands import up as up_command
+from hurnet_stream.commands.settings import PAPER_TITLE, env_lines, toml_lines
+from hurnet_stream.commands.status import shown
+from hurnet_stream.commands.topics import state
+from hurnet_stream.demo.asking import Asked, accuracy, chosen, latencies
+from hurnet_stream.demo.data import Pair
+from hurnet_stream.demo.figures import median
+from hurnet_stream.demo.show import advice
+from hurnet_stream.errors import UpgradeNeeded
+from hurnet_stream.settings import listing
+from hurnet_stream.settings.settings import Settings
+from hurnet_stream.terminal.client import read_answer
+from hurnet_stream.terminal.questions import explained
+from hurnet_stream.terminal.running import Running, missing
+from hurnet_stream.terminal.screen import table
+from hurnet_stream.terminal.system_status import Shard, Status
 
 COMMANDS = [
     *(
@@ -131,7 +131,7 @@ def test_completion_prints_the_shell_s_script(shell: str) -> None:
 
 def test_the_script_of_completion_is_answered() -> None:
     asked = {"_HURNET_COMPLETE": "bash_complete", "COMP_WORDS": "hurnet dem", "COMP_CWORD": "1"}
-    command = [sys.executable, "-m", "hurnet"]
+    command = [sys.executable, "-m", "hurnet_stream"]
     environment = {**os.environ, **asked}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["plain,demo"]
@@ -269,7 +269,7 @@ def test_what_to_try_next_is_three_commands_that_exist() -> None:
         lines = [line for line in text.splitlines() if line.startswith("  ")]
         assert len(lines) == 3
         for line in lines:
-            assert set(re.findall(r"hurnet(?: -m hurnet)? ([a-z]+)", line)) <= set(COMMANDS)
+            assert set(re.findall(r"hurnet(?: -m hurnet_stream)? ([a-z]+)", line)) <= set(COMMANDS)
 
 
 def test_settings_as_toml_are_the_defaults() -> None:

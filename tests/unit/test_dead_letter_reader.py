@@ -8,12 +8,17 @@ from itertools import count
 
 import pytest
 
-from hurnet.commands.dead_letters import described, moment_ms
-from hurnet.dead_letters import dead_letter
-from hurnet.operations import dead_letter_reader
-from hurnet.operations.dead_letter_reader import LetterFilter, LetterReader, StoredLetter, message_to_resend
-from hurnet.ports import OffsetRange, Outgoing, Record
 from hurnet_schemas import DeadLetter
+from hurnet_stream.commands.dead_letters import described, moment_ms
+from hurnet_stream.dead_letters import dead_letter
+from hurnet_stream.operations import dead_letter_reader
+from hurnet_stream.operations.dead_letter_reader import (
+    LetterFilter,
+    LetterReader,
+    StoredLetter,
+    message_to_resend,
+)
+from hurnet_stream.ports import OffsetRange, Outgoing, Record
 from tests.memory.kafka import MemoryKafka
 
 

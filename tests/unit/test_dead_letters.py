@@ -8,11 +8,11 @@ import hashlib
 import pytest
 from structlog.testing import capture_logs
 
-from hurnet.dead_letters import LAPSES_S, WELL_AGAIN, DeadLetterAlarm, dead_letter
-from hurnet.errors import TooManyDeadLetters
-from hurnet.ports import Record
-from hurnet.settings.settings import IngestSettings
 from hurnet_schemas import DeadLetter
+from hurnet_stream.dead_letters import LAPSES_S, WELL_AGAIN, DeadLetterAlarm, dead_letter
+from hurnet_stream.errors import TooManyDeadLetters
+from hurnet_stream.ports import Record
+from hurnet_stream.settings.settings import IngestSettings
 
 
 def test_a_dead_letter_names_its_record_and_bounds_what_it_copies() -> None:

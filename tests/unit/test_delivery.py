@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.rule import encoded_words
-from hurnet.core.rule import rule as answering
-from hurnet.core.stored.batch import EmbedderIdentity, Vectors
-from hurnet.errors import TransientError
-from hurnet.ports import Headers, Outgoing
-from hurnet.responder import replies
-from hurnet.responder.responder import Responder
 from hurnet_schemas import Coordinates, Query
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
 from hurnet_schemas.base import MAX_REASON, MAX_TEXT
+from hurnet_stream.core.rule import encoded_words
+from hurnet_stream.core.rule import rule as answering
+from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ports import Headers, Outgoing
+from hurnet_stream.responder import replies
+from hurnet_stream.responder.responder import Responder
 from tests.worlds.responder import EMBEDDER, PAIRS, World, only, turn
 
 LARGE = b"x" * 1_000_000
@@ -302,7 +302,7 @@ def test_a_turn_is_bounded_in_time_and_the_next_one_goes_on(monkeypatch: pytest.
     responder = world.responder()
     turn(responder)
     slow(monkeypatch, 0.02)
-    monkeypatch.setattr("hurnet.responder.responder.TURN_S", 0.1)
+    monkeypatch.setattr("hurnet_stream.responder.responder.TURN_S", 0.1)
     for i in range(40):
         world.ask(Query(text="rain", id=f"q{i}", context="b" if i % 3 else "default"), partition=i % 2)
     longest, turns = 0.0, 0
@@ -320,7 +320,7 @@ def test_one_query_is_answered_however_little_time_there_is(monkeypatch: pytest.
     world.teach(*PAIRS)
     responder = world.responder()
     turn(responder)
-    monkeypatch.setattr("hurnet.responder.responder.TURN_S", -1.0)
+    monkeypatch.setattr("hurnet_stream.responder.responder.TURN_S", -1.0)
     world.ask(*[Query(text="rain", id=f"q{i}") for i in range(5)])
     turn(responder, 5)
     assert [a.id for a in world.answers()] == [f"q{i}" for i in range(5)]

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from hurnet.demo import data
-from hurnet.demo.data import DemoData, in_a_hurry
-from hurnet.demo.templates import Grammar
+from hurnet_stream.demo import data
+from hurnet_stream.demo.data import DemoData, in_a_hurry
+from hurnet_stream.demo.templates import Grammar
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.grid import SCALE, snap, squared_norms
-from hurnet.core.index import tidying
-from hurnet.core.index.index import ContextIndex, Matches
-from hurnet.core.native import disabled
-from hurnet.core.search import block, blocks, bounds
-from hurnet.core.search import device as device_scan
-from hurnet.core.search import search as scan
-from hurnet.core.search.device import Device, DeviceRows, search_device
-from hurnet.core.stored.batch import Vectors
+from hurnet_stream.core.grid import SCALE, snap, squared_norms
+from hurnet_stream.core.index import tidying
+from hurnet_stream.core.index.index import ContextIndex, Matches
+from hurnet_stream.core.native import disabled
+from hurnet_stream.core.search import block, blocks, bounds
+from hurnet_stream.core.search import device as device_scan
+from hurnet_stream.core.search import search as scan
+from hurnet_stream.core.search.device import Device, DeviceRows, search_device
+from hurnet_stream.core.stored.batch import Vectors
 from tests.unit.test_index import Where, corpus, entry, reference
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
@@ -378,8 +378,8 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_who_asks_for_no_device_loads_no_torch() -> None:
     code = (
-        "import sys, numpy, hurnet.wiring.running, hurnet.responder.responder\n"
-        "from hurnet.responder.loaded_contexts import LoadedContexts\n"
+        "import sys, numpy, hurnet_stream.wiring.running, hurnet_stream.responder.responder\n"
+        "from hurnet_stream.responder.loaded_contexts import LoadedContexts\n"
         "LoadedContexts(2).index('c').search(numpy.ones((1, 2), numpy.int16), 1)\n"
         "sys.exit('torch' in sys.modules)"
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.metrics import Metrics
-from hurnet.settings import listing
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.settings import listing
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -97,7 +97,7 @@ def test_the_layers_are_those_that_the_linter_holds() -> None:
         "contracts"
     ]
     told = " ".join((ROOT / "docs" / "architecture.md").read_text("utf-8").split())
-    for package in ("hurnet", "hurnet.core"):
+    for package in ("hurnet_stream", "hurnet_stream.core"):
         (layers,) = (c["layers"] for c in contracts if c.get("containers") == [package])
         assert f"{package}: {' > '.join(layers)} " in told
 

@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.adapters.embedders import EMBEDDERS, load
-from hurnet.adapters.embedders import use as use_module
-from hurnet.adapters.embedders.hashing import spelling
-from hurnet.adapters.embedders.joined import Joined
-from hurnet.adapters.embedders.sentence_transformer import find_model
-from hurnet.adapters.embedders.use import UniversalSentenceEncoder
-from hurnet.core.grid import SCALE, zero_rows
-from hurnet.errors import ConfigurationError
-from hurnet.ports import Embedder
-from hurnet.settings.checks import EMBEDDER_PATTERNS, problems
-from hurnet.settings.process import EmbedderSettings
-from hurnet.settings.settings import Settings
+from hurnet_stream.adapters.embedders import EMBEDDERS, load
+from hurnet_stream.adapters.embedders import use as use_module
+from hurnet_stream.adapters.embedders.hashing import spelling
+from hurnet_stream.adapters.embedders.joined import Joined
+from hurnet_stream.adapters.embedders.sentence_transformer import find_model
+from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
+from hurnet_stream.core.grid import SCALE, zero_rows
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.ports import Embedder
+from hurnet_stream.settings.checks import EMBEDDER_PATTERNS, problems
+from hurnet_stream.settings.process import EmbedderSettings
+from hurnet_stream.settings.settings import Settings
 
 KNOWN = [
     [-5056, 2528, 0, -10112, 10112, 0, 2528, -5056],

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.native import disabled, library
-from hurnet.core.rule import encoded_words
-from hurnet.core.rule.encoded_words import kept, kept_long, similarities
-from hurnet.core.rule.scn import similarity
+from hurnet_stream.core.native import disabled, library
+from hurnet_stream.core.rule import encoded_words
+from hurnet_stream.core.rule.encoded_words import kept, kept_long, similarities
+from hurnet_stream.core.rule.scn import similarity
 
 LETTERS = "aAáÁbç İßﬁé\u0301 .的\x00\U0010ffff"
 """Few letters with many forms, and the first and the last code point."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.core.stored.batch import MAX_COPIES, Batch, Deletion, Entry, joined
-from hurnet.core.stored.entries import Entries
+from hurnet_stream.core.stored.batch import MAX_COPIES, Batch, Deletion, Entry, joined
+from hurnet_stream.core.stored.entries import Entries
 
 few = st.sampled_from(["", "a", "b", "ação", "日本", "a b"])
 text = few | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

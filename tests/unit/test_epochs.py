@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kafka import errors as kafka_errors
 
-from hurnet.adapters.kafka.reading.epochs import cuts
+from hurnet_stream.adapters.kafka.reading.epochs import cuts
 
 
 class Consumer:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hurnet.__main__ import hurnet
-from hurnet.adapters.embedders import load
-from hurnet.operations.evaluation import Evaluation, figures
-from hurnet.settings.settings import SolveSettings
 from hurnet_schemas import TextEvent
+from hurnet_stream.__main__ import hurnet
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.operations.evaluation import Evaluation, figures
+from hurnet_stream.settings.settings import SolveSettings
 
 PAIRS = [
     ("turn on the kitchen light", "on"),

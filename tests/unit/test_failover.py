@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from hurnet.core.stored.batch import NOTHING
-from hurnet.responder import weights_in_force
-from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
+from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.responder import weights_in_force
+from hurnet_stream.solver import solver as solver_module
 from tests.memory.redis import Data, MemoryRedis
 from tests.worlds import ingest as ingesting
 from tests.worlds import responder as responding

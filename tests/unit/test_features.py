@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.paper.feature_sums import FeatureSums
-from hurnet.core.paper.kernel_features import _LONGEST, KernelMap
-from hurnet.core.paper.variant import Variant
-from hurnet.core.rule.rule import ranked
-from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import predict
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Entry, Vectors
-from hurnet.operations.evaluation import Evaluation
-from hurnet.settings.settings import SolveSettings
 from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.paper.feature_sums import FeatureSums
+from hurnet_stream.core.paper.kernel_features import _LONGEST, KernelMap
+from hurnet_stream.core.paper.variant import Variant
+from hurnet_stream.core.rule.rule import ranked
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.solve.weights import predict
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Entry, Vectors
+from hurnet_stream.operations.evaluation import Evaluation
+from hurnet_stream.settings.settings import SolveSettings
 
 Floats = NDArray[np.float64]
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.paper.lp import duality_map, mapped_queries
-from hurnet.core.stored.batch import Entry
-from hurnet.operations.evaluation import Evaluation
-from hurnet.settings.settings import SolveSettings
 from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.paper.lp import duality_map, mapped_queries
+from hurnet_stream.core.stored.batch import Entry
+from hurnet_stream.operations.evaluation import Evaluation
+from hurnet_stream.settings.settings import SolveSettings
 
 ORDERS = st.floats(1.1, 6.0)
 VECTORS = st.lists(st.floats(-1e3, 1e3).map(lambda x: round(x, 3)), min_size=1, max_size=8)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import backend_of
-from hurnet.core.grid import SCALE
-from hurnet.core.native import CpuFeature, disabled, features, syrk
-from hurnet.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
-from hurnet.core.statistics import gram as module
-from hurnet.core.statistics import gram_torch
-from hurnet.core.statistics.gram import (
+from hurnet_stream.core.arrays import backend_of
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.native import CpuFeature, disabled, features, syrk
+from hurnet_stream.core.native.syrk import Kernel, certified_rows, multiply, pack_pairs
+from hurnet_stream.core.statistics import gram as module
+from hurnet_stream.core.statistics import gram_torch
+from hurnet_stream.core.statistics.gram import (
     AddGram,
     Integers,
     add_float64,
@@ -28,7 +28,7 @@ from hurnet.core.statistics.gram import (
     mirrored,
     paths,
 )
-from hurnet.core.statistics.gram_torch import add_float64_on, add_int8_on
+from hurnet_stream.core.statistics.gram_torch import add_float64_on, add_int8_on
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 

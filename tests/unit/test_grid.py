@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hurnet.core.grid import SCALE, snap, squared_norms, zero_rows
+from hurnet_stream.core.grid import SCALE, snap, squared_norms, zero_rows
 
 finite = arrays(np.float64, (3, 7), elements=st.floats(allow_nan=False, allow_infinity=False))
 

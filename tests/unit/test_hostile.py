@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.stored.batch import Batch
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.ports import Outgoing
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import Settings
 from hurnet_schemas import Answer, DeadLetter
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.stored.batch import Batch
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Outgoing
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
 from tests.memory.kafka import MemoryKafka

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hurnet.core.grid import SCALE, snap, squared_norms
-from hurnet.core.index import arena, teaching, tidying
-from hurnet.core.index.index import ContextIndex, Matches
-from hurnet.core.native import disabled, library
-from hurnet.core.native import search as kernels
-from hurnet.core.search import block, blocks, bounds
-from hurnet.core.search import search as scan
-from hurnet.core.search.block import Block
-from hurnet.core.stored.batch import MAX_COPIES, Entry, Vectors
+from hurnet_stream.core.grid import SCALE, snap, squared_norms
+from hurnet_stream.core.index import arena, teaching, tidying
+from hurnet_stream.core.index.index import ContextIndex, Matches
+from hurnet_stream.core.native import disabled, library
+from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.search import block, blocks, bounds
+from hurnet_stream.core.search import search as scan
+from hurnet_stream.core.search.block import Block
+from hurnet_stream.core.stored.batch import MAX_COPIES, Entry, Vectors
 
 Where = tuple[int, int]
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

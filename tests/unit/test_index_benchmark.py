@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hurnet.core.grid import snap
-from hurnet.core.stored.batch import Vectors
+from hurnet_stream.core.grid import snap
+from hurnet_stream.core.stored.batch import Vectors
 from tests.benchmarks._exact import nearest
 from tests.benchmarks._race import check, race
 from tests.benchmarks._searches import MAX_SCORES, peers

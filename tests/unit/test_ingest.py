@@ -10,15 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.shares import MAX_BATCH_BYTES
-from hurnet.core.stored.batch import NOTHING, Batch, Entry, Vectors
-from hurnet.errors import ConfigurationError, EmbedderMismatch, StoreGap, TooManyDeadLetters, TransientError
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.ports import POLL_BYTES, Appended, Fault, Outgoing, Refused
-from hurnet.settings.settings import IngestSettings, Settings
 from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.shares import MAX_BATCH_BYTES
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, Vectors
+from hurnet_stream.errors import (
+    ConfigurationError,
+    EmbedderMismatch,
+    StoreGap,
+    TooManyDeadLetters,
+    TransientError,
+)
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import POLL_BYTES, Appended, Fault, Outgoing, Refused
+from hurnet_stream.settings.settings import IngestSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.sink import MemorySink
@@ -31,7 +37,7 @@ UNREADABLE = Fault("unreadable", "damaged", 0, 9, b"excerpt", "s")
 @pytest.fixture(autouse=True)
 def _carried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever that could do harm, it should do it here."""
-    monkeypatch.setattr("hurnet.ingest.shards.CARRY_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet_stream.ingest.shards.CARRY_INTERVAL_S", 0.0)
 
 
 def test_texts_come_in_once_and_in_order() -> None:
@@ -493,7 +499,7 @@ def test_the_watermark_passes_what_no_reader_gets() -> None:
 
 
 def test_what_was_polled_is_not_lost_where_the_store_fails_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hurnet.ingest.placing.CHECK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet_stream.ingest.placing.CHECK_INTERVAL_S", 0.0)
     world = World()
     worker = world.worker()
     turn(worker)

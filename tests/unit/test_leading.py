@@ -10,18 +10,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import Weights
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import NOTHING, Batch
-from hurnet.errors import Superseded, TransientError
-from hurnet.ports import Checkpoint, PublishedWeights
-from hurnet.solver import portions, publishing
-from hurnet.solver import solver as solver_module
-from hurnet.solver.leading import Leading
-from hurnet.solver.portions import interleaved, split
-from hurnet.solver.solver import Solver
-from hurnet.solver.unsolved import Unsolved
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.solve.weights import Weights
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import NOTHING, Batch
+from hurnet_stream.errors import Superseded, TransientError
+from hurnet_stream.ports import Checkpoint, PublishedWeights
+from hurnet_stream.solver import portions, publishing
+from hurnet_stream.solver import solver as solver_module
+from hurnet_stream.solver.leading import Leading
+from hurnet_stream.solver.portions import interleaved, split
+from hurnet_stream.solver.solver import Solver
+from hurnet_stream.solver.unsolved import Unsolved
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.core.grid import snap
-from hurnet.core.rule.local_solve import RIDGE, local_coefficients
+from hurnet_stream.core.grid import snap
+from hurnet_stream.core.rule.local_solve import RIDGE, local_coefficients
 
 
 @pytest.mark.parametrize("m", [1, 2, 40])

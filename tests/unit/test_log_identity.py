@@ -7,10 +7,10 @@ from contextlib import closing
 import pytest
 from structlog.testing import capture_logs
 
-from hurnet.core.stored.batch import LogIdentity
-from hurnet.errors import ForeignLog, StoreGap, StoreReplaced
-from hurnet.ports import Record
 from hurnet_schemas import Query
+from hurnet_stream.core.stored.batch import LogIdentity
+from hurnet_stream.errors import ForeignLog, StoreGap, StoreReplaced
+from hurnet_stream.ports import Record
 from tests.memory.redis import MemoryRedis
 from tests.worlds import responder as responding
 from tests.worlds.ingest import World, numbered, turn
@@ -158,7 +158,7 @@ def test_an_idle_worker_notices_too(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = world.worker()
     turn(worker, 3)
     world.redis.data = MemoryRedis().data
-    monkeypatch.setattr("hurnet.ingest.placing.CHECK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet_stream.ingest.placing.CHECK_INTERVAL_S", 0.0)
     with pytest.raises(StoreReplaced):
         turn(worker)
 
@@ -185,7 +185,7 @@ def test_an_anchor_tells_every_part_of_a_record() -> None:
 def test_a_responder_answers_from_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither from another cluster's context, nor once the topic was made anew: watermarks of clients
     are then of other offsets than those in the store."""
-    monkeypatch.setattr("hurnet.responder.following.LOG_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet_stream.responder.following.LOG_INTERVAL_S", 0.0)
     for change in ("cluster", "topic"):
         world = responding.World()
         world.kafka.create("texts", partitions=2)

@@ -11,19 +11,19 @@ from typing import Literal
 import pytest
 import structlog
 
-from hurnet.runtime.log_lines import MOST_CHARACTERS
-from hurnet.runtime.logs import configure, last_words
-from hurnet.runtime.tamed import MOST_LINES, WINDOW_S, Tamed
-from hurnet.settings import redaction
-from hurnet.settings.settings import KafkaSettings, LogSettings, RedisSettings, Settings
+from hurnet_stream.runtime.log_lines import MOST_CHARACTERS
+from hurnet_stream.runtime.logs import configure, last_words
+from hurnet_stream.runtime.tamed import MOST_LINES, WINDOW_S, Tamed
+from hurnet_stream.settings import redaction
+from hurnet_stream.settings.settings import KafkaSettings, LogSettings, RedisSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 
 SPEAKING = """
 import logging, sys, threading, warnings
 import structlog
-from hurnet.runtime.logs import configure, log_what_nobody_catches
-from hurnet.settings.settings import LogSettings
+from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
+from hurnet_stream.settings.settings import LogSettings
 
 configure(LogSettings(format=sys.argv[1]), "ingest")
 log_what_nobody_catches()
@@ -35,8 +35,8 @@ def fail():
 log = structlog.get_logger()
 log.info("started", rows={1: 2}, text="a\\x1b[31m\\u202e")
 log.debug("not shown")
-logging.getLogger("hurnet.adapters.kafka.reading.source").warning("an adapter's %s", "warning")
-logging.getLogger("hurnet.adapters.kafka.reading.source").info("an adapter's news")
+logging.getLogger("hurnet_stream.adapters.kafka.reading.source").warning("an adapter's %s", "warning")
+logging.getLogger("hurnet_stream.adapters.kafka.reading.source").info("an adapter's news")
 logging.getLogger("kafka.conn").warning("a library's warning")
 logging.getLogger("kafka.conn").info("not shown")
 logging.getLogger("kafka.conn").error("%d", "not shown")
@@ -122,9 +122,9 @@ def record(name: str, message: str) -> logging.LogRecord:
 
 def test_what_a_library_repeats_is_told_once_a_window_with_how_much_was_left_out() -> None:
     now = [0.0]
-    tamed = Tamed(("hurnet",), clock=lambda: now[0])
+    tamed = Tamed(("hurnet_stream",), clock=lambda: now[0])
     assert [tamed.filter(record("kafka.conn", "away")) for _ in range(100)] == [True] + [False] * 99
-    assert all(tamed.filter(record("hurnet.runtime.loop", "ours")) for _ in range(100))
+    assert all(tamed.filter(record("hurnet_stream.runtime.loop", "ours")) for _ in range(100))
     now[0] = WINDOW_S
     again = record("kafka.conn", "away")
     assert tamed.filter(again)
@@ -132,7 +132,7 @@ def test_what_a_library_repeats_is_told_once_a_window_with_how_much_was_left_out
 
 
 def test_lines_that_differ_are_bounded_too() -> None:
-    tamed = Tamed(("hurnet",), clock=lambda: 0.0)
+    tamed = Tamed(("hurnet_stream",), clock=lambda: 0.0)
     passed = sum(tamed.filter(record("kafka.conn", f"away {i}")) for i in range(10_000))
     assert passed == MOST_LINES
     assert tamed.filter(record("redis.client", "another library"))

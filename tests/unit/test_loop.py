@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from hurnet.errors import (
+from hurnet_stream.errors import (
     ForeignLog,
     HurnetError,
     KafkaFailing,
@@ -17,10 +17,10 @@ from hurnet.errors import (
     StoreReplaced,
     TransientError,
 )
-from hurnet.metrics import Metrics
-from hurnet.runtime.loop import GaveUp, Loop
-from hurnet.runtime.trouble import Trouble
-from hurnet.settings.settings import LifecycleSettings
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.runtime.loop import GaveUp, Loop
+from hurnet_stream.runtime.trouble import Trouble
+from hurnet_stream.settings.settings import LifecycleSettings
 
 QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
 

@@ -9,18 +9,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hurnet.core.stored.batch import Batch, Deletion, Entry
-from hurnet.core.stored.codec import bare
-from hurnet.errors import TransientError
-from hurnet.ingest import ingest as ingest_module
-from hurnet.ports import Outgoing
-from hurnet.responder import backlog as backlog_module
-from hurnet.responder import following
-from hurnet.responder.backlog import Backlog
-from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.solver import portions
-from hurnet.solver import solver as solver_module
 from hurnet_schemas import Query
+from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
+from hurnet_stream.core.stored.codec import bare
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ingest import ingest as ingest_module
+from hurnet_stream.ports import Outgoing
+from hurnet_stream.responder import backlog as backlog_module
+from hurnet_stream.responder import following
+from hurnet_stream.responder.backlog import Backlog
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.solver import portions
+from hurnet_stream.solver import solver as solver_module
 from tests.memory import shard as shard_module
 from tests.memory.entry_store import MemoryEntryStore
 from tests.worlds import responder as asked

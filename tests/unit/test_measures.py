@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.solve.solve import solve
-from hurnet.core.statistics.statistics import Statistics
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 

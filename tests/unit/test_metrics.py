@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from prometheus_client import Metric
 
-from hurnet.core.grid import snap
-from hurnet.core.solve.solve import solve
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.metrics import FIGURES, Metrics
+from hurnet_stream.core.grid import snap
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.metrics import FIGURES, Metrics
 
 FAMILIES = [family for family in Metrics().registry.collect() if family.name.startswith("hurnet_")]
 

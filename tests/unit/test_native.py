@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.core import native
-from hurnet.core.native import LIBRARY, CpuFeature
-from hurnet.core.native.build import build
+from hurnet_stream.core import native
+from hurnet_stream.core.native import LIBRARY, CpuFeature
+from hurnet_stream.core.native.build import build
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 

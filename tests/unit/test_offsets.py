@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.core.offsets import MAX_NOTE, Done, read
-from hurnet.responder.parking import MOST_PARKED
+from hurnet_stream.core.offsets import MAX_NOTE, Done, read
+from hurnet_stream.responder.parking import MOST_PARKED
 
 LOGS = st.sampled_from(["", "0qOW4vxFTKS6Hu2xIQyVkA"])
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from hurnet.core.offsets import Done
-from hurnet.ports import EndOffsets, Record
-from hurnet.responder.pending_queries import PendingQueries
+from hurnet_stream.core.offsets import Done
+from hurnet_stream.ports import EndOffsets, Record
+from hurnet_stream.responder.pending_queries import PendingQueries
 
 
 def _record(

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hurnet.core.offsets import Done
-from hurnet.errors import TransientError
-from hurnet.responder.responder import Responder
 from hurnet_schemas import Query
+from hurnet_stream.core.offsets import Done
+from hurnet_stream.errors import TransientError
+from hurnet_stream.responder.responder import Responder
 from tests.worlds.responder import PAIRS, World, turn
 
 
@@ -209,7 +209,7 @@ def test_a_store_that_takes_no_note_stops_nothing(world: World, monkeypatch: pyt
         raise TransientError("READONLY")
 
     monkeypatch.setattr(responder._store, "remember_progress", refused)
-    monkeypatch.setattr("hurnet.responder.positions.REMEMBER_INTERVAL_S", 0.0)
+    monkeypatch.setattr("hurnet_stream.responder.positions.REMEMBER_INTERVAL_S", 0.0)
     ask(world, 30, 40)
     responder.step()
     responder.step()

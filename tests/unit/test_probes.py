@@ -14,11 +14,11 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from hurnet.adapters import probes
-from hurnet.adapters.probes import TEXT, ProbeServer
-from hurnet.errors import ConfigurationError
-from hurnet.metrics import Metrics
-from hurnet.settings.settings import MetricsSettings
+from hurnet_stream.adapters import probes
+from hurnet_stream.adapters.probes import TEXT, ProbeServer
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.settings.settings import MetricsSettings
 from tests.stand_ins import LOOPBACKS
 
 

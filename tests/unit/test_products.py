@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hurnet.core.search import int8 as products
+from hurnet_stream.core.search import int8 as products
 
 DIMENSIONS = [1, 2, 3, 17, 63, 64, 65, 256, 1000, 1024, 1025, 1 << 14]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hurnet.runtime import progress
-from hurnet.runtime.progress import Progress
-from hurnet.settings.settings import MetricsSettings
+from hurnet_stream.runtime import progress
+from hurnet_stream.runtime.progress import Progress
+from hurnet_stream.settings.settings import MetricsSettings
 
 
 class Clock:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.adapters.redis import keys, scripts
-from hurnet.adapters.redis.keys import Keys
+from hurnet_stream.adapters.redis import keys, scripts
+from hurnet_stream.adapters.redis.keys import Keys
 
 FILES = sorted(Path(scripts.__file__).parent.glob("*.lua"))
 SENT = {name: script for name, script in vars(scripts).items() if name.isupper() and isinstance(script, str)}

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Backend, backend_of
-from hurnet.core.grid import SCALE
-from hurnet.core.solve.inverse import by_eigh
-from hurnet.core.solve.problem import problem_of
-from hurnet.core.solve.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
-from hurnet.core.solve.solve import certified, solve, solve_weights
-from hurnet.core.solve.weights import MAX_RIDGE
-from hurnet.core.statistics.statistics import Statistics
+from hurnet_stream.core.arrays import Backend, backend_of
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.solve.inverse import by_eigh
+from hurnet_stream.core.solve.problem import problem_of
+from hurnet_stream.core.solve.refine import MAX_STEPS, ExactSystem, refine, snapped_ridge
+from hurnet_stream.core.solve.solve import certified, solve, solve_weights
+from hurnet_stream.core.solve.weights import MAX_RIDGE
+from hurnet_stream.core.statistics.statistics import Statistics
 
 Floats = NDArray[np.float64]
 Rationals = list[list[Fraction]]
@@ -213,7 +213,7 @@ def test_the_residual_taken_from_p_is_as_right_as_p(
     condition: float, ridge: float, off: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With too many answers for W's columns to be refined too. ‖XW - Y‖² = m - tr(WᵀC) - λ‖W‖²."""
-    monkeypatch.setattr("hurnet.core.solve.exact_residual.EXACT_ANSWERS", 0)
+    monkeypatch.setattr("hurnet_stream.core.solve.exact_residual.EXACT_ANSWERS", 0)
     rows, labels = ill_conditioned(condition)
     names = sorted(set(labels))
     w, c_integers = oracle(rows, labels, names, ridge), sums(rows, labels, names)

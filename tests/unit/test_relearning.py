@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.solve.window import Window
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.errors import Superseded, TransientError
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
-from hurnet.solver import portions
-from hurnet.solver import solver as solver_module
-from hurnet.solver.solver import Solver
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.solve.window import Window
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.errors import Superseded, TransientError
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.settings.settings import PaperSettings, Settings, SolveSettings
+from hurnet_stream.solver import portions
+from hurnet_stream.solver import solver as solver_module
+from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis

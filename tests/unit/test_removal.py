@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.grid import snap
-from hurnet.core.index import arena, teaching, tidying
-from hurnet.core.index.index import ContextIndex, EntryId
-from hurnet.core.native import disabled, library
-from hurnet.core.search import block, blocks, spans
-from hurnet.core.search import device as device_scan
-from hurnet.core.search import search as scan
-from hurnet.core.search.device import Device
-from hurnet.core.stored.batch import Entry, Vectors
+from hurnet_stream.core.grid import snap
+from hurnet_stream.core.index import arena, teaching, tidying
+from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.native import disabled, library
+from hurnet_stream.core.search import block, blocks, spans
+from hurnet_stream.core.search import device as device_scan
+from hurnet_stream.core.search import search as scan
+from hurnet_stream.core.search.device import Device
+from hurnet_stream.core.stored.batch import Entry, Vectors
 
 pytestmark = pytest.mark.usefixtures("exact_int8")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.stored.batch import NOTHING, Entry
-from hurnet.operations.repair import Comparison
 from hurnet_schemas import TextEvent
+from hurnet_stream.core.stored.batch import NOTHING, Entry
+from hurnet_stream.operations.repair import Comparison
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
 from tests.memory.redis import MemoryRedis

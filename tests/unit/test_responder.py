@@ -15,23 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.grid import SCALE
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.search import device as device_scan
-from hurnet.core.search import search as scan
-from hurnet.errors import (
+from hurnet_schemas import Answer, Coordinates, Query, Receipt
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.search import device as device_scan
+from hurnet_stream.core.search import search as scan
+from hurnet_stream.errors import (
     ConfigurationError,
     EmbedderMismatch,
     Superseded,
     Unreadable,
     UpgradeNeeded,
 )
-from hurnet.metrics import Metrics
-from hurnet.ports import Fault, PublishedWeights
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import Settings
-from hurnet_schemas import Answer, Coordinates, Query, Receipt
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Fault, PublishedWeights
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
 from tests.memory.weights_store import MemoryWeightsStore

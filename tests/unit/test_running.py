@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 from structlog.testing import capture_logs
 
-from hurnet.metrics import Metrics
-from hurnet.runtime.loop import Loop
-from hurnet.settings.settings import LifecycleSettings, MetricsSettings, Settings
-from hurnet.wiring import running
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.runtime.loop import Loop
+from hurnet_stream.settings.settings import LifecycleSettings, MetricsSettings, Settings
+from hurnet_stream.wiring import running
 
 
 def never() -> None:

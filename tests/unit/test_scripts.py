@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hurnet.adapters.embedders import load
-from hurnet.core.grid import SCALE
-from hurnet.core.reading import readable
-from hurnet.core.rule.encoded_words import similarities
-from hurnet.core.rule.scn import similarity
+from hurnet_stream.adapters.embedders import load
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.reading import readable
+from hurnet_stream.core.rule.encoded_words import similarities
+from hurnet_stream.core.rule.scn import similarity
 
 SAME = {
     "latin, composed or not": ("café ação", "cafe\u0301 ac\u0327a\u0303o"),

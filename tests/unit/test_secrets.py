@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hurnet.__main__ import hurnet
-from hurnet.local.loopback import free_ports
-from hurnet.settings import redaction
+from hurnet_stream.__main__ import hurnet
+from hurnet_stream.local.loopback import free_ports
+from hurnet_stream.settings import redaction
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {
@@ -26,10 +26,10 @@ MARKS = ("s3cret",)
 
 FAILING = """
 import sys
-import hurnet.adapters.redis
-from hurnet.settings import settings
-from hurnet.wiring import running
-from hurnet.metrics import Metrics
+import hurnet_stream.adapters.redis
+from hurnet_stream.settings import settings
+from hurnet_stream.wiring import running
+from hurnet_stream.metrics import Metrics
 
 role = sys.argv[1]
 chosen = settings.load()
@@ -43,7 +43,7 @@ def fail(*arguments, **named):
     except ValueError as cause:
         raise RuntimeError(f"{address} {others}") from cause
 
-hurnet.adapters.redis.connect = fail
+hurnet_stream.adapters.redis.connect = fail
 built = []
 running.Metrics = lambda: built.append(Metrics()) or built[-1]
 code = running.run(role, chosen)
@@ -97,7 +97,7 @@ def test_a_worker_that_crashes_tells_no_secret_and_no_variable(role: str, style:
 
 @pytest.mark.parametrize("role", ["ingest", "solver", "responder"])
 def test_a_worker_whose_servers_are_away_tells_no_secret(role: str) -> None:
-    command = [sys.executable, "-m", "hurnet", role]
+    command = [sys.executable, "-m", "hurnet_stream", role]
     done = subprocess.run(
         command, env=environment(), capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
     )
@@ -152,7 +152,7 @@ def test_settings_that_are_refused_are_told_without_their_values(
 @pytest.mark.parametrize("role", ["ingest", "solver", "responder"])
 def test_wrong_settings_are_a_line_in_the_chosen_format(role: str) -> None:
     wrong = environment(HURNET_KAFKA_PARTITIONS="s3cret-many", HURNET_LOG_FORMAT="json")
-    command = [sys.executable, "-m", "hurnet", role]
+    command = [sys.executable, "-m", "hurnet_stream", role]
     done = subprocess.run(command, env=wrong, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
     (line,) = without_secrets(done.stderr).splitlines()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from hurnet.errors import ConfigurationError
-from hurnet.settings import checks as setting_checks
-from hurnet.settings import listing, settings
-from hurnet.settings.checks import cautions
-from hurnet.settings.types import matches
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.settings import checks as setting_checks
+from hurnet_stream.settings import listing, settings
+from hurnet_stream.settings.checks import cautions
+from hurnet_stream.settings.types import matches
 
 
 @pytest.fixture(autouse=True)

@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.adapters.redis import published
-from hurnet.core.arrays import Backend, installed_torch
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.paper.gcv import solve_by_gcv, solve_with
-from hurnet.core.solve.inverse import by_cholesky, by_eigh
-from hurnet.core.solve.problem import problem_of
-from hurnet.core.solve.solve import certified, solve, solve_weights
-from hurnet.core.solve.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.ports import PublishedWeights
+from hurnet_stream.adapters.redis import published
+from hurnet_stream.core.arrays import Backend, installed_torch
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.paper.gcv import solve_by_gcv, solve_with
+from hurnet_stream.core.solve.inverse import by_cholesky, by_eigh
+from hurnet_stream.core.solve.problem import problem_of
+from hurnet_stream.core.solve.solve import certified, solve, solve_weights
+from hurnet_stream.core.solve.weights import MAX_INVERSE_ERROR, Certificate, Weights, gate, predict
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.ports import PublishedWeights
 
 pytestmark = pytest.mark.usefixtures("each_library")
 

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.solve.solve import solve
-from hurnet.core.solve.weights import Weights
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import NOTHING
-from hurnet.errors import ConfigurationError, Superseded
-from hurnet.metrics import Metrics
-from hurnet.settings.settings import Settings
-from hurnet.solver import portions, publishing
-from hurnet.solver import solver as solver_module
-from hurnet.solver.solver import Solver
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.solve.weights import Weights
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.errors import ConfigurationError, Superseded
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.settings.settings import Settings
+from hurnet_stream.solver import portions, publishing
+from hurnet_stream.solver import solver as solver_module
+from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis

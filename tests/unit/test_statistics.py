@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet.core.arrays import Backend, backend_of, installed_torch
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.native import disabled
-from hurnet.core.statistics import answer_sums
-from hurnet.core.statistics import statistics as module
-from hurnet.core.statistics.codec import GRAM_HEADER, SUM_HEADER
-from hurnet.core.statistics.gram import MAX_ROWS, paths
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import MAX_COPIES
+from hurnet_stream.core.arrays import Backend, backend_of, installed_torch
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.native import disabled
+from hurnet_stream.core.statistics import answer_sums
+from hurnet_stream.core.statistics import statistics as module
+from hurnet_stream.core.statistics.codec import GRAM_HEADER, SUM_HEADER
+from hurnet_stream.core.statistics.gram import MAX_ROWS, paths
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import MAX_COPIES
 
 pytestmark = pytest.mark.usefixtures("each_library")
 

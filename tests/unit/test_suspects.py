@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, Vectors
-from hurnet.errors import ConfigurationError, RedisFailing, TransientError
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.ports import Appended, Outgoing, Record, Refused
-from hurnet.records import parse_record
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import IngestSettings, ResponderSettings, Settings
-from hurnet.suspects import NOTED_DEATHS, PROBE
 from hurnet_schemas import Answer, DeadLetter, Query, TextEvent
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, Vectors
+from hurnet_stream.errors import ConfigurationError, RedisFailing, TransientError
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Appended, Outgoing, Record, Refused
+from hurnet_stream.records import parse_record
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import IngestSettings, ResponderSettings, Settings
+from hurnet_stream.suspects import NOTED_DEATHS, PROBE
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
 from tests.memory.kafka import MemoryKafka
@@ -404,7 +404,7 @@ def test_a_bug_that_ends_the_worker_counts_as_a_death(monkeypatch: pytest.Monkey
         assert b"poison" not in (record.value or b"")
         return parse_record(record)
 
-    monkeypatch.setattr("hurnet.ingest.intake.parse_record", faulty)
+    monkeypatch.setattr("hurnet_stream.ingest.intake.parse_record", faulty)
     world = World()
     world.teach("a", "poison", "b")
     for _ in range(NOTED_DEATHS + 1):

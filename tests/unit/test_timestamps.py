@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from hurnet.core.solve.window import LAST_MS, PANES, Window
-from hurnet.core.stored.batch import Deletion
-from hurnet.metrics import Metrics
-from hurnet.ports import DeletionAudit
-from hurnet.terminal.deleting import described
-from hurnet.terminal.screen import moment
-from hurnet.visible import below
+from hurnet_stream.core.solve.window import LAST_MS, PANES, Window
+from hurnet_stream.core.stored.batch import Deletion
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import DeletionAudit
+from hurnet_stream.terminal.deleting import described
+from hurnet_stream.terminal.screen import moment
+from hurnet_stream.visible import below
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000

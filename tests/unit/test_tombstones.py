@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hurnet.core.stored.batch import Deletion, Entry, key_digest
-from hurnet.ports import Record
-from hurnet.records import parse_record
 from hurnet_schemas import InvalidMessage
+from hurnet_stream.core.stored.batch import Deletion, Entry, key_digest
+from hurnet_stream.ports import Record
+from hurnet_stream.records import parse_record
 
 OFFSET = 50
 

@@ -15,9 +15,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hurnet.local.jars import KAFKA
-from hurnet.metrics import FIGURES, Metrics
-from hurnet.settings.settings import load
+from hurnet_stream.local.jars import KAFKA
+from hurnet_stream.metrics import FIGURES, Metrics
+from hurnet_stream.settings.settings import load
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
@@ -193,7 +193,7 @@ def test_commands_print_through_the_one_function_that_makes_texts_safe_to_show()
         "schemas.py": ["click.echo(json.dumps(known, indent=2, ensure_ascii=False))"],
         "up.py": ['click.echo(f"export {name}={shlex.quote(value)}")'],
     }
-    rooms = (ROOT / "workers/hurnet" / room for room in ("commands", "terminal", "demo"))
+    rooms = (ROOT / "workers/hurnet_stream" / room for room in ("commands", "terminal", "demo"))
     for path in sorted(path for room in rooms for path in room.rglob("*.py")):
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
         printed = [line for line in lines if re.match(r"(click\.s?echo|print|sys\.std\w+\.write)\(", line)]

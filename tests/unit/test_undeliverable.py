@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hurnet.errors import ConfigurationError
-from hurnet.ports import Outgoing
-from hurnet.responder import faults
-from hurnet.responder.replies import Reply
-from hurnet.responder.responder import Responder
 from hurnet_schemas import Query
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.ports import Outgoing
+from hurnet_stream.responder import faults
+from hurnet_stream.responder.replies import Reply
+from hurnet_stream.responder.responder import Responder
 from tests.worlds.responder import PAIRS, World, turn
 
 Notes = Mapping[int, str] | None

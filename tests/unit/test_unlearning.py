@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.solver import portions
-from hurnet.solver import solver as solver_module
+from hurnet_stream.solver import portions
+from hurnet_stream.solver import solver as solver_module
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.worlds.deleting import (

@@ -22,14 +22,14 @@ from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.structs import OffsetAndMetadata
 
-from hurnet.adapters.kafka.reading import fetching
-from hurnet.adapters.kafka.unpacking.batches import MAX_RECORDS
-from hurnet.adapters.kafka.unpacking.records import MAX_RECORD_BYTES
-from hurnet.dead_letters import dead_letter
-from hurnet.ports import Record
-from hurnet.records import parse_record
-from hurnet.responder.pending_queries import PendingQueries
 from hurnet_schemas import DeadLetter
+from hurnet_stream.adapters.kafka.reading import fetching
+from hurnet_stream.adapters.kafka.unpacking.batches import MAX_RECORDS
+from hurnet_stream.adapters.kafka.unpacking.records import MAX_RECORD_BYTES
+from hurnet_stream.dead_letters import dead_letter
+from hurnet_stream.ports import Record
+from hurnet_stream.records import parse_record
+from hurnet_stream.responder.pending_queries import PendingQueries
 
 AT = TopicPartition("texts", 0)
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.stored.batch import Batch, Entry, ShardState
-from hurnet.errors import StoreGap
-from hurnet.operations.verification import ShardProof
-from hurnet.solver import solver as solver_module
+from hurnet_stream.core.stored.batch import Batch, Entry, ShardState
+from hurnet_stream.errors import StoreGap
+from hurnet_stream.operations.verification import ShardProof
+from hurnet_stream.solver import solver as solver_module
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.worlds.deleting import EMBEDDER, Schedule, World
 from tests.worlds.verifying import verification, whole

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hurnet.visible import escaped_json, visible, visible_json
+from hurnet_stream.visible import escaped_json, visible, visible_json
 
 JOINERS = {"\u200c", "\u200d"}
 SEEN = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from hurnet.core.stored.batch import EmbedderIdentity, Vectors
-from hurnet.ingest.ingest import Ingest
-from hurnet.ingest.waiting import LEAST_BYTES, Waiting
-from hurnet.ports import Record
-from hurnet.settings.settings import IngestSettings, Settings
 from hurnet_schemas import TextEvent
+from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.ingest.waiting import LEAST_BYTES, Waiting
+from hurnet_stream.ports import Record
+from hurnet_stream.settings.settings import IngestSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.sink import MemorySink
 from tests.memory.source import MemorySource

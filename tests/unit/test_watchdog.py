@@ -9,15 +9,15 @@ import textwrap
 
 import pytest
 
-from hurnet.runtime.watchdog import STUCK
+from hurnet_stream.runtime.watchdog import STUCK
 
 PROGRAM = """
 import sys, threading, time
-from hurnet.runtime.logs import configure
-from hurnet.runtime.loop import Loop
-from hurnet.metrics import Metrics
-from hurnet.settings.settings import LifecycleSettings, LogSettings
-from hurnet.runtime.watchdog import Watchdog
+from hurnet_stream.runtime.logs import configure
+from hurnet_stream.runtime.loop import Loop
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.settings.settings import LifecycleSettings, LogSettings
+from hurnet_stream.runtime.watchdog import Watchdog
 
 configure(LogSettings(format="json"), "ingest")
 turns = 0
@@ -77,7 +77,9 @@ def test_a_long_start_is_left_alone() -> None:
 
 def test_a_hang_that_keeps_the_interpreter_is_ended_too() -> None:
     """A regular expression that never ends lets no other thread run."""
-    program = "import hurnet.runtime.watchdog as w; w._GRACE_S = 2.0; import re\n" + textwrap.dedent(PROGRAM)
+    program = "import hurnet_stream.runtime.watchdog as w; w._GRACE_S = 2.0; import re\n" + textwrap.dedent(
+        PROGRAM
+    )
     hang = "re.match(r'(a|a)*b', 'a' * 60)"
     text = program.format(hang=hang, build="pass", seconds=1.5)
     ended = subprocess.run(

@@ -31,8 +31,8 @@ def succeeds(program: str) -> None:
 
 LEARNED = """
 import numpy as np
-from hurnet.core.grid import SCALE, snap
-from hurnet.core.statistics.statistics import Statistics
+from hurnet_stream.core.grid import SCALE, snap
+from hurnet_stream.core.statistics.statistics import Statistics
 
 rows = snap(np.random.default_rng(0).standard_normal((300, 40)))
 answers = [f"a{i % 7}" for i in range(300)]
@@ -45,9 +45,9 @@ def test_statistics_are_folded_solved_and_chosen_a_ridge_for() -> None:
     succeeds(
         LEARNED
         + """
-from hurnet.core.paper.gcv import solve_by_gcv
-from hurnet.core.solve.solve import solve, solve_weights
-from hurnet.core.solve.weights import gate
+from hurnet_stream.core.paper.gcv import solve_by_gcv
+from hurnet_stream.core.solve.solve import solve, solve_weights
+from hurnet_stream.core.solve.weights import gate
 
 x = rows / SCALE
 gram = x.T @ (np.arange(1, 301)[:, None] * x) + 0.1 * np.eye(40)
@@ -67,16 +67,16 @@ def test_a_search_without_kernels_is_exact() -> None:
     succeeds(
         """
 import numpy as np
-from hurnet.core.search import int8
+from hurnet_stream.core.search import int8
 
 signs = np.where(np.arange(64 * 20).reshape(20, 64) % 3, 127, -127).astype(np.int8)
 products = np.empty((20, 20), np.float32)
 int8.multiply(signs, signs, products)
 assert (products == signs.astype(int) @ signs.T.astype(int)).all()
-from hurnet.core.grid import snap
-from hurnet.core.index.index import ContextIndex
-from hurnet.core.native import disabled
-from hurnet.core.stored.batch import Entry
+from hurnet_stream.core.grid import snap
+from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.native import disabled
+from hurnet_stream.core.stored.batch import Entry
 
 rows = snap(np.random.default_rng(0).standard_normal((400, 24)))
 index = ContextIndex(24)
@@ -92,12 +92,16 @@ def test_all_modules_but_those_of_a_gpu_are_imported() -> None:
     succeeds(
         """
 import importlib, pkgutil
-import hurnet
+import hurnet_stream
 
-OF_A_GPU = {"hurnet.core.search.device", "hurnet.core.statistics.gram_torch"}
-NO_MODULES = {"hurnet.core.native.hatch_hook", "hurnet.core.native.kernels"}  # for hatchling; a library in C
-names = [module.name for module in pkgutil.walk_packages(hurnet.__path__, "hurnet.")]
-assert {"hurnet.ingest.ingest", "hurnet.solver.solver", "hurnet.responder.responder"} <= set(names)
+OF_A_GPU = {"hurnet_stream.core.search.device", "hurnet_stream.core.statistics.gram_torch"}
+NO_MODULES = {  # for hatchling; a library in C
+    "hurnet_stream.core.native.hatch_hook",
+    "hurnet_stream.core.native.kernels",
+}
+names = [module.name for module in pkgutil.walk_packages(hurnet_stream.__path__, "hurnet_stream.")]
+workers = {f"hurnet_stream.{role}.{role}" for role in ("ingest", "solver", "responder")}
+assert workers <= set(names)
 assert OF_A_GPU <= set(names)
 for name in names:
     if name not in OF_A_GPU | NO_MODULES:
@@ -108,7 +112,7 @@ for name in names:
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
 def test_a_gpu_is_refused_with_the_name_of_the_extra(name: str) -> None:
-    done = run(f"from hurnet.core.arrays import backend_of\nbackend_of({name!r})")
+    done = run(f"from hurnet_stream.core.arrays import backend_of\nbackend_of({name!r})")
     last = done.stderr.strip().splitlines()[-1]
     assert last == f"ValueError: device {name!r} needs torch: pip install 'hurnet-stream[torch]'"
 
@@ -116,10 +120,10 @@ def test_a_gpu_is_refused_with_the_name_of_the_extra(name: str) -> None:
 def test_the_solver_says_in_one_line_what_a_gpu_needs() -> None:
     succeeds(
         """
-from hurnet.errors import ConfigurationError
-from hurnet.metrics import Metrics
-from hurnet.settings.settings import Settings, SolveSettings
-from hurnet.solver.solver import Solver
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.settings.settings import Settings, SolveSettings
+from hurnet_stream.solver.solver import Solver
 
 try:
     Solver(None, None, None, Settings(solve=SolveSettings(device="cuda")), Metrics())
@@ -136,9 +140,9 @@ else:
 def test_a_responder_searches_on_the_cpu_and_refuses_a_gpu_in_one_line() -> None:
     succeeds(
         """
-from hurnet.errors import ConfigurationError
-from hurnet.metrics import Metrics
-from hurnet.responder.responder import _search_device
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.responder.responder import _search_device
 
 assert _search_device("cpu", Metrics()) is _search_device("auto", Metrics()) is None
 try:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet.core.rule.scn import similarity
-from hurnet.core.words import words
+from hurnet_stream.core.rule.scn import similarity
+from hurnet_stream.core.words import words
 
 near = st.text("aAáÁbç İßﬁé\u0301 .的", max_size=24)
 """Few letters with many forms: equal words, case, accents, combining marks and ligatures are common."""

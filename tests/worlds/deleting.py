@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.rule.rule import nearest, ranked
-from hurnet.core.solve.solve import solve
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Batch, Deletion, Entry
-from hurnet.errors import TransientError
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
-from hurnet.responder.loaded_contexts import LoadedContexts
-from hurnet.settings.settings import IngestSettings, Settings, SolveSettings
-from hurnet.solver.solver import Solver
 from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.rule.rule import nearest, ranked
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.settings.settings import IngestSettings, Settings, SolveSettings
+from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.kafka import MemoryKafka
 from tests.memory.lease_store import MemoryLeaseStore

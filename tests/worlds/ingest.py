@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.stored.batch import Entry
-from hurnet.errors import TransientError
-from hurnet.ingest.ingest import Ingest
-from hurnet.metrics import Metrics
-from hurnet.ports import Embedder, Outgoing
-from hurnet.settings.settings import IngestSettings, Settings
 from hurnet_schemas import DeadLetter, TextEvent
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.stored.batch import Entry
+from hurnet_stream.errors import TransientError
+from hurnet_stream.ingest.ingest import Ingest
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Embedder, Outgoing
+from hurnet_stream.settings.settings import IngestSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.kafka import MemoryKafka
 from tests.memory.redis import MemoryRedis

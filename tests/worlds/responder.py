@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.solve.solve import solve
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Batch, Entry
-from hurnet.errors import (
+from hurnet_schemas import Answer, DeadLetter, Query
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.solve.solve import solve
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Batch, Entry
+from hurnet_stream.errors import (
     TransientError,
 )
-from hurnet.metrics import Metrics
-from hurnet.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
-from hurnet.responder.responder import Responder
-from hurnet.settings.settings import PaperSettings, ResponderSettings, Settings
-from hurnet_schemas import Answer, DeadLetter, Query
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.settings.settings import PaperSettings, ResponderSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.exchange import MemoryExchange
 from tests.memory.kafka import MemoryKafka

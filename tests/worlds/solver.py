@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hurnet.adapters.embedders.hashing import HashedText
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.core.statistics.statistics import Statistics
-from hurnet.core.stored.batch import Batch, Entry
-from hurnet.metrics import Metrics
-from hurnet.ports import Appended
-from hurnet.settings.settings import PaperSettings, Settings, SolveSettings
-from hurnet.solver.solver import Solver
+from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import Batch, Entry
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Appended
+from hurnet_stream.settings.settings import PaperSettings, Settings, SolveSettings
+from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis

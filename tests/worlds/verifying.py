@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hurnet.core.paper.kernel_features import KernelMap
-from hurnet.operations.verification import Proof, Verification
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.operations.verification import Proof, Verification
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
 from tests.memory.weights_store import MemoryWeightsStore

@@ -1,0 +1,75 @@
+"""Embedders by name. One of them makes all vectors of a store, for as long as the store lives.
+
+    name           class                          what it sees of a text
+    hash, hashN    HashedText                     its spelling, in N coordinates (512)
+    use            UniversalSentenceEncoder       its meaning, in 16 languages
+    st:MODEL       SentenceTransformerEmbedder    what a sentence-transformers model on this machine sees
+    a+b            Joined                         what a and b see, with equal weight
+
+To add an embedder:
+
+1. Write its class in a file of this folder: `identity` and `embed`, as hurnet_stream/ports/embedder.py says.
+   A text in which it knows nothing gets a row of zeros; ingest puts that text aside
+   (hurnet_stream/ingest/intake.py).
+2. Add a line to `EMBEDDERS` below: the pattern of its name, and a function that makes it.
+3. Let the settings accept that pattern: `EMBEDDER_PATTERNS` in hurnet_stream/settings/checks.py. They can't
+   import adapters, so the pattern stands there once more. A test fails until both have the same patterns.
+4. Add its name to `NAMES` in tests/unit/test_embedders.py, so that it is tested for what every embedder must
+   keep. A test fails until each pattern has a name there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.ports import Embedder
+
+DEFAULT = "use+hash512"
+_DEFAULT_DIMENSION = 512  # of `hash`
+
+
+def load(name: str = DEFAULT) -> Embedder:
+    """The embedder of that name. Raises `ConfigurationError` for an unknown name, a missing package or a
+    missing model."""
+    from hurnet_stream.adapters.embedders.joined import Joined
+
+    parts = [_single(part.strip()) for part in name.split("+")]
+    return parts[0] if len(parts) == 1 else Joined(parts)
+
+
+def _single(name: str) -> Embedder:
+    for pattern, make in EMBEDDERS.items():
+        if match := re.fullmatch(pattern, name):
+            return make(*match.groups())
+    raise ConfigurationError(f"unknown embedder {name!r}: hashN, use, st:MODEL, or several joined with +")
+
+
+# Each class is imported only when it is asked for: models and their packages take seconds to load.
+
+
+def _hash(dimension: str | None) -> Embedder:
+    from hurnet_stream.adapters.embedders.hashing import HashedText
+
+    return HashedText(int(dimension or _DEFAULT_DIMENSION))
+
+
+def _use() -> Embedder:
+    from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
+
+    return UniversalSentenceEncoder()
+
+
+def _sentence_transformer(model: str) -> Embedder:
+    from hurnet_stream.adapters.embedders.sentence_transformer import SentenceTransformerEmbedder
+
+    return SentenceTransformerEmbedder(model)
+
+
+EMBEDDERS: Mapping[str, Callable[..., Embedder]] = {
+    r"hash([1-9][0-9]{0,4})?": _hash,
+    r"use": _use,
+    r"st:(.+)": _sentence_transformer,
+}
+"""Who makes the embedder whose name matches the pattern. The pattern's groups are the arguments."""

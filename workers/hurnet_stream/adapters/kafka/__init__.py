@@ -1,0 +1,29 @@
+"""Kafka behind the ports, on kafka-python.
+
+    client/      how a client is made, its one cluster, kafka-python's errors and private names
+    unpacking/   from fetched bytes to records, without trust in who wrote them
+    admin/       what brokers tell of topics and groups; the topics that we create
+    reading/     KafkaSource (a group's member) and KafkaHistory (apart from any group)
+    writing/     KafkaSink, and which message or topic a refusal is about
+    exchange/    answers and the offsets of their queries together: with transactions, or at least once
+
+A room may import those above it in this list (reading and writing don't know each other).
+"""
+
+from hurnet_stream.adapters.kafka.admin.check import TopicFinding, ensure_topics, topic_warnings
+from hurnet_stream.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
+from hurnet_stream.adapters.kafka.exchange.transactional import TransactionalExchange
+from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
+from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+
+__all__ = [
+    "AtLeastOnceExchange",
+    "KafkaHistory",
+    "KafkaSink",
+    "KafkaSource",
+    "TopicFinding",
+    "TransactionalExchange",
+    "ensure_topics",
+    "topic_warnings",
+]

@@ -1,0 +1,90 @@
+"""Checking our four topics, and creating those that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from hurnet_stream.adapters.kafka.admin.configs import created_with, differences
+from hurnet_stream.adapters.kafka.admin.describing import describe_configs, describe_topics
+from hurnet_stream.adapters.kafka.client.connection import connect
+from hurnet_stream.adapters.kafka.client.errors import translated
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.settings.settings import KafkaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFinding:
+    """What is known of a topic after the check. `problems` are sentences for a person."""
+
+    name: str
+    exists: bool
+    created: bool
+    partitions: int
+    problems: tuple[str, ...] = ()
+
+
+def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFinding]:
+    """Check the four topics. With `create`, first create those that are missing; none is ever changed.
+
+    Raises `KafkaFailing` if no broker answers, and `ConfigurationError` if one refuses.
+    """
+    names = list(dict.fromkeys([settings.texts, settings.queries, settings.answers, settings.dead_letters]))
+    with closing(connect(KafkaAdminClient, settings)) as admin, translated("checking the topics"):
+        existing = describe_topics(admin, names)
+        missing = [name for name in names if name not in existing]
+        if create and missing:
+            _create(admin, settings, missing)
+        return _findings(admin, settings, names, created=missing if create else ())
+
+
+def topic_warnings(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
+    """A sentence for everything about these topics, some of the four, that is not as it should be."""
+    findings = {finding.name: finding for finding in ensure_topics(settings)}
+    return [f"topic {name}: {problem}" for name in names for problem in findings[name].problems]
+
+
+def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
+    shape = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
+    topics = {name: {**shape, "configs": created_with(settings, name)} for name in names}
+    try:
+        admin.create_topics(topics, timeout_ms=30_000)
+    except kafka_errors.TopicAlreadyExistsError:
+        pass  # someone else was quicker
+    except kafka_errors.InvalidReplicationFactorError as error:
+        raise ConfigurationError(
+            f"HURNET_KAFKA_REPLICATION is {settings.replication}: more than there are brokers"
+        ) from error
+    admin.wait_for_topics(names)  # a topic that was created is not yet known to every broker
+
+
+def _findings(
+    admin: Any, settings: KafkaSettings, names: list[str], created: Iterable[str]
+) -> list[TopicFinding]:
+    described = describe_topics(admin, names)
+    configs = describe_configs(admin, [name for name in names if name in described])
+    findings: list[TopicFinding] = []
+    for name in names:
+        if name not in described:
+            findings.append(TopicFinding(name, False, False, 0, ("missing",)))
+            continue
+        partitions = described[name]["partitions"]
+        problems = (*_shape_problems(partitions, settings), *differences(settings, name, configs[name]))
+        findings.append(TopicFinding(name, True, name in created, len(partitions), problems))
+    return findings
+
+
+def _shape_problems(partitions: list[Any], settings: KafkaSettings) -> Iterable[str]:
+    leaderless = sorted(p["partition_index"] for p in partitions if p["leader_id"] < 0)
+    if leaderless:
+        yield f"no leader for partitions {', '.join(map(str, leaderless))}"
+    replicas = min((len(p["replica_nodes"]) for p in partitions), default=0)
+    if replicas < settings.replication:
+        yield f"{replicas} replicas, HURNET_KAFKA_REPLICATION asks for {settings.replication}"
+    if len(partitions) < settings.partitions:
+        yield f"{len(partitions)} partitions, HURNET_KAFKA_PARTITIONS asks for {settings.partitions}"

@@ -1,0 +1,116 @@
+"""Whether topics exist and take messages, as of a few seconds ago."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from hurnet_stream.adapters.kafka.admin.describing import UNSEEN, describe_configs
+from hurnet_stream.adapters.kafka.client.connection import connect
+from hurnet_stream.adapters.kafka.client.errors import translated
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.settings.settings import KafkaSettings
+
+_FRESH_S = 5.0
+"""How long an answer about a topic is believed."""
+_REMEMBERED = 10_000
+"""The most topics whose answers are remembered: clients name the reply topics, and may name any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    at: float
+    exists: bool
+    problem: str | None
+
+
+class TopicLookup:
+    """Asks over an admin connection, which is opened at the first question. Never creates a topic."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._admin: Any = None
+        self._known: dict[str, _Seen] = {}
+
+    def has(self, topic: str) -> bool:
+        """Whether it exists and we may see it."""
+        return self._look(topic).exists
+
+    def problem(self, topic: str) -> str | None:
+        """Why it takes no messages now, if that can be seen. A transaction with such a topic could be neither
+        committed nor aborted."""
+        return self._look(topic).problem
+
+    def require(self, topics: Iterable[str]) -> None:
+        """Raises `ConfigurationError` with the names of the topics that do not exist."""
+        missing = sorted(topic for topic in topics if not self.has(topic))
+        if missing:
+            raise ConfigurationError(
+                f"no such topic: {', '.join(missing)} (`hurnet topics --create` makes them)"
+            )
+
+    def config(self, topic: str) -> Mapping[str, str]:
+        """The settings in force of a topic that exists."""
+        self._admin = self._admin or connect(KafkaAdminClient, self._settings)
+        with translated(f"looking up the configuration of {topic}"):
+            return describe_configs(self._admin, [topic])[topic]
+
+    def clear(self) -> None:
+        """Believe nothing that was seen before: something has failed since."""
+        self._known.clear()
+
+    def close(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _look(self, topic: str) -> _Seen:
+        now = time.monotonic()
+        known = self._known.get(topic)
+        if known is None or now - known.at >= _FRESH_S:
+            if len(self._known) >= _REMEMBERED:  # after 10,000 topics, all are asked about again
+                self._known.clear()
+            known = self._known[topic] = _Seen(now, *self._ask(topic))
+        return known
+
+    def _ask(self, topic: str) -> tuple[bool, str | None]:
+        """(whether it exists, why it takes no messages)"""
+        with self._asking(f"looking up {topic}") as admin:
+            (described,) = admin.describe_topics([topic])
+            error = kafka_errors.for_code(described["error_code"])
+            if error in UNSEEN:
+                return False, "it does not exist"
+            if error is not kafka_errors.NoError:
+                return True, error.__name__  # a problem of this topic only: the brokers answer
+            return True, _unwritable(admin, topic, described["partitions"])
+
+    @contextlib.contextmanager
+    def _asking(self, doing: str) -> Iterator[Any]:
+        """The connection, which is given up if anything fails."""
+        self._admin = self._admin or connect(KafkaAdminClient, self._settings)
+        try:
+            with translated(doing):
+                yield self._admin
+        except Exception:
+            self.close()
+            raise
+
+
+def _unwritable(admin: Any, topic: str, partitions: list[Any]) -> str | None:
+    """Why a partition can't acknowledge, if one can't."""
+    if any(p["leader_id"] < 0 for p in partitions):
+        return "a partition has no leader"
+    if all(len(p["isr_nodes"]) >= len(p["replica_nodes"]) for p in partitions):
+        return None  # the usual case, without a second question
+    least = int(describe_configs(admin, [topic])[topic].get("min.insync.replicas", 1))
+    for p in partitions:
+        in_sync, needed = len(p["isr_nodes"]), min(least, len(p["replica_nodes"]))
+        if in_sync < needed:
+            return f"{in_sync} replicas are in sync, and it needs {needed}"
+    return None

@@ -1,0 +1,59 @@
+"""kafka-python's errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import cast
+
+from kafka import errors
+
+from hurnet_stream.adapters.kafka.client.pinned import ForeignClusterError
+from hurnet_stream.errors import ConfigurationError, ForeignLog, KafkaFailing
+
+# No retry helps here: a person must change a setting, a right or a broker.
+_NEEDS_A_PERSON = (
+    errors.AuthorizationError,
+    errors.IllegalSaslStateError,
+    errors.InconsistentGroupProtocolError,
+    errors.InvalidGroupIdError,
+    errors.InvalidReplicationFactorError,
+    errors.InvalidSessionTimeoutError,
+    errors.InvalidTopicError,
+    errors.InvalidTransactionTimeoutError,
+    errors.KafkaConfigurationError,
+    errors.OffsetMetadataTooLargeError,  # offset.metadata.max.bytes is less than Kafka's default of 4,096
+    errors.PolicyViolationError,
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.UnsupportedVersionError,
+)
+# Only a mistake in our own code brings these: they stay as they are, and end the process with a traceback.
+_BUGS = (errors.IllegalStateError, errors.IllegalArgumentError)
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise kafka-python's errors from within the block as ours; `doing` says what was attempted."""
+    try:
+        yield
+    except errors.KafkaError as error:
+        raise explained(error, doing) from error
+
+
+def explained(error: Exception, doing: str) -> Exception:
+    """The error of ours that says the same as `error`. One that only a bug can raise is returned as it is."""
+    if isinstance(error, _BUGS):
+        return cast(Exception, error)
+    if isinstance(error, ForeignClusterError):
+        return ForeignLog(str(error.args[0]))
+    if isinstance(error, _NEEDS_A_PERSON):
+        return ConfigurationError(f"{doing}: {reason(error)}")
+    # Whatever we don't know counts as transient: the worker's loop retries it, and gives up in time.
+    return KafkaFailing(f"{doing}: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    """The error's name and what it says, for a message."""
+    detail = ", ".join(str(part) for part in error.args) or getattr(error, "description", None) or ""
+    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__

@@ -1,0 +1,70 @@
+"""A transactional producer whose every wait ends.
+
+kafka-python waits for the transaction's coordinator without a limit, which is for ever if that broker was
+killed. One transaction, with what is waited for:
+
+    begin_transaction
+    hand over the answers                  each has a future: acknowledged by all in-sync replicas
+    send_offsets_to_transaction            the coordinator takes the queries' offsets   -> offsets_sent
+    wait for the futures                   every answer is written, and still hidden
+    begin_commit                           from here on the broker may have committed   -> commit_sent
+    wait for the commit                    answers and offsets become visible together
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka import errors as kafka_errors
+
+from hurnet_stream.adapters.kafka.writing.producers import hand_over
+from hurnet_stream.adapters.kafka.writing.refusals import refusal, stall
+from hurnet_stream.errors import Stalled, Undeliverable
+from hurnet_stream.ports import Outgoing
+
+
+class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python ships no types
+    """After any error of `transact` it is of no more use, and is to be abandoned."""
+
+    commit_sent = False
+    _offsets_sent = False
+    _futures: Sequence[Any] = ()
+
+    def transact(
+        self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, timeout_s: float
+    ) -> None:
+        """Send `messages` and commit `offsets` of `group` in one transaction, or raise within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        self.commit_sent = self._offsets_sent = False
+        futures = self._futures = list[Any]()
+        self.begin_transaction()
+        hand_over(self, messages, futures)
+        if offsets:
+            self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
+        self._offsets_sent = True
+        for future in futures:
+            future.get(timeout=max(0.0, deadline - time.monotonic()))
+        self.commit_sent = True
+        self._wait(self._transaction_manager.begin_commit(), deadline)
+
+    def cause(self, error: Exception) -> Exception:
+        """What first went wrong. Later errors, such as `error`, only say that something did."""
+        return self._transaction_manager.last_error or error
+
+    def blamed(self, messages: Sequence[Outgoing], error: Exception) -> Undeliverable | Stalled | None:
+        """Which message or topic made `transact` raise `error`; None if none of them did."""
+        if isinstance(error, Undeliverable):
+            return error
+        refused = refusal(messages, self._futures, self.cause(error))
+        handed_over = len(self._futures) == len(messages)
+        if refused or (handed_over and not self._offsets_sent):
+            return refused  # or nobody: it was the coordinator that did not answer
+        return stall(messages, self._futures, error)
+
+    def _wait(self, result: Any, deadline: float) -> None:
+        self._sender.wakeup()  # its thread sleeps until a message comes, and this is none
+        if not result.wait(timeout_ms=max(0.0, deadline - time.monotonic()) * 1000):
+            raise kafka_errors.KafkaTimeoutError("the transaction outlived its deadline")

@@ -1,0 +1,19 @@
+"""The store, the solver's state and the leases in Redis or Valkey, on one server with or without replicas.
+
+keys.py           every key, in one table: begin here
+entry_store.py    the entries of all contexts; its parts are named there
+weights_store.py  the solver's checkpoint and the weights in force
+lease_store.py    one worker of a role at a time
+scripts/          what the server does in one atomic step, in Lua
+connecting.py     from settings to a connection
+connection.py     what every command goes through: is it still the primary, and what do errors mean
+aside.py          one store moves away and a new one begins (`hurnet repair`)
+"""
+
+from hurnet_stream.adapters.redis.connecting import connect
+from hurnet_stream.adapters.redis.connection import Bound, Connection
+from hurnet_stream.adapters.redis.entry_store import RedisEntryStore
+from hurnet_stream.adapters.redis.lease_store import RedisLeaseStore
+from hurnet_stream.adapters.redis.weights_store import RedisWeightsStore
+
+__all__ = ["Bound", "Connection", "RedisEntryStore", "RedisLeaseStore", "RedisWeightsStore", "connect"]

@@ -1,0 +1,107 @@
+"""From settings to a connection: to a server by its address, or to the one that Sentinels name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from pydantic import SecretStr
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from hurnet_stream.adapters.redis.connection import Connection
+from hurnet_stream.adapters.redis.primary import Primary
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.settings.addresses import RedisAddress, redis_address
+from hurnet_stream.settings.settings import RedisSettings
+
+HEALTH_CHECK_S: Final = 30
+"""A connection that was idle for longer is pinged before it is used."""
+READ_BYTES: Final = 4 << 20
+"""Asked of a socket at once. A reply full of batches takes the client half the time if it comes whole."""
+SENTINEL_S: Final = 1.0
+"""How long one Sentinel may take to answer before the next one is asked."""
+
+
+def connect(settings: RedisSettings) -> Connection:
+    """Makes no round trip yet. Raises `ConfigurationError` for settings that can't be right."""
+    try:
+        address = redis_address(settings.url)
+    except ValueError as error:
+        raise ConfigurationError(f"HURNET_REDIS_URL: {error}") from None
+    options = _options(settings, address)
+    client = _by_sentinel(settings, address, options) if address.service else redis.Redis(**options)
+    server_name = address.server_name
+    return Connection(client, server_name, settings.prefix, settings.timeout, Primary(client, server_name))
+
+
+def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
+    """The client's options. The address is left out if Sentinels name the server."""
+    options = {
+        "socket_timeout": settings.timeout,
+        "socket_read_size": READ_BYTES,
+        "health_check_interval": HEALTH_CHECK_S,
+        "protocol": 2,
+        # No retries: the worker's loop repeats, and a client that repeated an append would hide that its
+        # first try may have been in.
+        "retry": Retry(NoBackoff(), 0),
+        "db": address.db,
+        "username": settings.username or address.username,
+        "password": _secret(settings.password) or address.password,
+        **_tls(settings, address),
+    }
+    if address.path:
+        return {**options, "unix_socket_path": address.path}
+    options |= {"socket_connect_timeout": settings.timeout, "socket_keepalive": True}
+    if address.service:
+        return options
+    host, port = address.hosts[0]
+    return {**options, "host": host, "port": port}
+
+
+class _Sentinels(Sentinel):
+    def discover_master(self, service_name: str) -> Any:
+        """The client hides why no Sentinel named a primary; ask one of them again for the reason."""
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            try:
+                self.sentinels[0].ping()
+            except redis.RedisError as error:
+                raise MasterNotFoundError(f"{type(error).__name__}: {error}") from error
+            raise
+
+
+def _by_sentinel(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Any:
+    """A client of whichever server the Sentinels call the primary."""
+    sentinel_options = {
+        **options,
+        "socket_timeout": min(settings.timeout, SENTINEL_S),
+        "socket_connect_timeout": min(settings.timeout, SENTINEL_S),
+        "db": 0,
+        "username": settings.sentinel_username,
+        "password": _secret(settings.sentinel_password),
+    }
+    sentinels: Any = _Sentinels(address.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    return sentinels.master_for(address.service, **options)
+
+
+def _secret(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _tls(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
+    # our setting -> the client's option
+    names = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+    given = {name: path for name in names if (path := getattr(settings, name)) is not None}
+    if given and not address.tls:
+        raise ConfigurationError(
+            f"HURNET_REDIS_{next(iter(given)).upper()} needs a URL that begins with rediss://"
+            " or sentinel+rediss://"
+        )
+    for name, path in given.items():
+        if not Path(path).is_file():
+            raise ConfigurationError(f"HURNET_REDIS_{name.upper()}: there is no file {path}")
+    return {"ssl": True, **{names[name]: str(path) for name, path in given.items()}} if address.tls else {}

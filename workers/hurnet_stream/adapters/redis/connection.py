@@ -1,0 +1,102 @@
+"""A pool of connections to one server, with errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import redis
+from redis.sentinel import SentinelConnectionPool
+
+from hurnet_stream.adapters.redis import risks
+from hurnet_stream.adapters.redis.keys import Keys
+from hurnet_stream.adapters.redis.meanings import translated
+from hurnet_stream.adapters.redis.primary import Primary
+from hurnet_stream.errors import ForeignLog
+
+
+@dataclass(slots=True)
+class Bound:
+    """What a process belongs to; "" as long as it does not know.
+
+    `epoch` is that of the store that was opened: every script that writes compares it first. `cluster` is
+    the Kafka cluster that fills the store. It outlives the worker, which may be built anew in the process.
+    """
+
+    epoch: str = ""
+    cluster: str = ""
+
+    def meet(self, cluster: str) -> None:
+        """Raises `ForeignLog` if the store belongs to another cluster than the one this process met first."""
+        if self.cluster and cluster != self.cluster:
+            raise ForeignLog(
+                f"the store is now one of Kafka cluster {cluster}, and this worker began with"
+                f" cluster {self.cluster}: another store took its address. Bring the right one back, or"
+                " start the worker anew for this one"
+            )
+        self.cluster = cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A pool of connections to one server. `server_name` names the server to people, without credentials."""
+
+    client: Any  # redis.Redis, whose annotations allow for every protocol and decoding at once
+    server_name: str
+    prefix: str
+    timeout_s: float
+    primary: Primary
+    bound: Bound = field(default_factory=Bound)
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.prefix)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Around one or several commands: they go to a server that takes writes, and raise our errors."""
+        with translated(self.server_name):
+            self.primary.check()
+            try:
+                yield
+            except redis.RedisError:
+                # The next command makes a new connection, which may lead to another server by then.
+                self.primary.reconnect()
+                raise
+
+    def warnings(self) -> list[str]:
+        """What in the server's configuration could lose data, as far as the server lets us see it."""
+        with translated(self.server_name):
+            return risks.warnings(self.client, self.primary.ask(), self.server_name)
+
+    def close(self) -> None:
+        """Close all connections, those to Sentinels too."""
+        self.client.close()
+        if isinstance(pool := self.client.connection_pool, SentinelConnectionPool):
+            pool.sentinel_manager.close()
+
+
+class _Connected(Protocol):
+    @property
+    def connection(self) -> Connection: ...
+
+
+_Store = TypeVar("_Store", bound=_Connected)
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+def guarded(
+    method: Callable[Concatenate[_Store, _Args], _Result],
+) -> Callable[Concatenate[_Store, _Args], _Result]:
+    """A decorator: the method of a store runs within `used` of its connection."""
+
+    @wraps(method)
+    def call(store: _Store, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+        with store.connection.used():
+            return method(store, *args, **kwargs)
+
+    return call

@@ -1,0 +1,90 @@
+"""The names of contexts, and what each shard holds of each.
+
+    contexts   faq, smart-home                         admitted: at most HURNET_INGEST_MAX_CONTEXTS of them
+    sizes      faq/rows 3, faq/bytes 1740, faq/first 0 of one shard
+    holds      faq\\0 4, faq\\0 9, smart-home\\0 9     which stream items of the shard hold rows of which
+
+An append adds to `sizes` and `holds`, an erasure takes away. When no shard holds a row of a context any more,
+its name is given back, so that another context may be admitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from hurnet_stream.adapters.redis.keys import Keys, starting_with
+from hurnet_stream.adapters.redis.scripts import GIVE_BACK
+from hurnet_stream.core.stored.batch import Batch
+from hurnet_stream.core.stored.entries import Entries
+from hurnet_stream.errors import StoreError
+from hurnet_stream.ports import Holding
+
+BATCHES: Final = 16
+"""How many batches of a dropped context are looked at in one step."""
+
+
+def added_by(batch: Batch) -> list[Any]:
+    """The arguments of APPEND about contexts: how many there are, then five for each."""
+    arguments: list[Any] = []
+    for name, entries, _ in batch.columns.by_context() if batch.entries else ():
+        sizes = len(entries), _bytes(entries, batch), int(entries.offsets[0])
+        arguments += [name, *sizes, _held(name, batch.watermark + 1)]
+    return [len(arguments) // 5, *arguments]
+
+
+def subtract(pipe: Any, keys: Keys, before: Batch, after: Batch) -> list[str]:
+    """Queue what changes when a batch loses rows. Returns the contexts of these rows.
+
+    The last two replies for each context, in this order, are its rows and bytes that are left.
+    """
+    lost = before.only(set(after.removed) - set(before.removed))
+    kept = {name for name, _, _ in after.columns.by_context()} if after.entries else set()
+    lost_by_context = list(lost.columns.by_context()) if lost.entries else []
+    for name, _, _ in lost_by_context:
+        if name not in kept:
+            pipe.zrem(keys.shard(before.partition, "holds"), _held(name, before.watermark + 1))
+    sizes = keys.shard(before.partition, "sizes")
+    # These come last in the transaction, so that the caller finds their replies at its end.
+    for name, entries, _ in lost_by_context:
+        pipe.hincrby(sizes, f"{name}/rows", -len(entries))
+        pipe.hincrby(sizes, f"{name}/bytes", -_bytes(entries, lost))
+    return [name for name, _, _ in lost_by_context]
+
+
+def give_back(client: Any, keys: Keys, epoch: str, names: Iterable[str]) -> None:
+    """Give back those of the names of which no shard holds a row."""
+    for name in names:
+        shards = sorted(int(member) for member in client.smembers(keys.shards))
+        script_keys = [keys.contexts, keys.meta, *(keys.shard(partition, "sizes") for partition in shards)]
+        client.eval(GIVE_BACK, len(script_keys), *script_keys, name, epoch)
+
+
+def batches_holding(client: Any, keys: Keys, partition: int, context: str) -> Iterator[tuple[bytes, int]]:
+    """The first batches that hold rows of `context`: the member of `holds`, and the batch's watermark."""
+    wanted = starting_with(context.encode() + b"\0")
+    for member in client.zrangebylex(keys.shard(partition, "holds"), *wanted, 0, BATCHES):
+        yield bytes(member), int.from_bytes(member[-8:], "big") - 1
+
+
+def parse_sizes(sizes: Mapping[bytes, bytes], key: str) -> Mapping[str, Holding]:
+    """What a shard holds of each context. Raises `StoreError` if that is corrupt."""
+    figures: dict[str, dict[str, int]] = {}
+    try:
+        for field, value in sizes.items():
+            name, _, figure = field.decode().rpartition("/")  # a name may hold slashes
+            figures.setdefault(name, {})[figure] = int(value)
+        return {name: Holding(of["rows"], of["bytes"], of.get("first")) for name, of in figures.items()}
+    except (ValueError, KeyError) as error:
+        raise StoreError(f"{key} is corrupt: {error}") from error
+
+
+def _held(context: str, item_number: int) -> bytes:
+    """The member of `holds` which says that this stream item holds rows of the context."""
+    return context.encode() + b"\0" + item_number.to_bytes(8, "big")
+
+
+def _bytes(entries: Entries, batch: Batch) -> int:
+    """Bytes of the entries' texts and of their vectors (int16)."""
+    texts = int(entries.starts[-1] - entries.starts[0])
+    return texts + 2 * len(entries) * int(batch.vectors.shape[1])

@@ -1,0 +1,103 @@
+"""The arguments of the script DELETE, for the three kinds of deletion. A step of it takes a bounded part.
+
+    by offsets     targets 3, 5, 9        only the entries that exist become pending; readers are told of all
+    by record key  key "42" [of context]  the script finds them itself: a range of the sorted set `keys`
+    of a context   everything of "faq"    the client reads the next batches that hold rows of it
+
+A deletion of many entries takes several steps: the caller repeats it until the script says that it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hurnet_stream.adapters.redis import contexts
+from hurnet_stream.adapters.redis.keys import Keys, starting_with
+from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion
+from hurnet_stream.core.stored.codec import encode_deletion, encode_offsets
+
+BatchReaching = Callable[[int], Batch | None]
+"""Gives the first batch whose watermark is at or beyond an offset."""
+
+
+def keyed(batch: Batch) -> list[Any]:
+    """The arguments of APPEND about record keys: 0 and a member of `keys` for each entry that has one."""
+    return [
+        argument
+        for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
+        if key is not None
+        for argument in (0, _key_prefix(key, entry.context) + encode_offsets([entry.offset]))
+    ]
+
+
+def delete_arguments(
+    client: Any, keys: Keys, partition: int, deletion: Deletion, batch_reaching: BatchReaching
+) -> list[Any]:
+    """The arguments of DELETE from the 6th on (scripts/delete.lua)."""
+    about = [encode_deletion(deletion), encode_offsets([deletion.offset])]
+    if deletion.key is not None:
+        return [*about, *_by_key(deletion.key, deletion.context)]
+    if deletion.context is not None:
+        return [*about, *_of_context(client, keys, partition, deletion.context, batch_reaching)]
+    return [*about, *_by_offsets(deletion.targets, batch_reaching)]
+
+
+def _arguments(
+    key_range: tuple[bytes, bytes, int] = (b"", b"", 0),
+    more: str = "",
+    dropped: str = "",
+    absent: Sequence[int] = (),
+    holds: Sequence[bytes] = (),
+    targets: Sequence[int] = (),
+) -> list[Any]:
+    packed = (encode_offsets([target]) for target in targets)
+    return [*key_range, more, dropped, encode_offsets(absent), len(holds), *holds, *packed]
+
+
+def _by_key(key: bytes, context: str | None) -> list[Any]:
+    prefix = key if context is None else _key_prefix(key, context)
+    return _arguments(key_range=(*starting_with(prefix), MOST_TARGETS))
+
+
+def _of_context(
+    client: Any, keys: Keys, partition: int, context: str, batch_reaching: BatchReaching
+) -> list[Any]:
+    """The rows of a context in the next batches that hold some."""
+    members: list[bytes] = []
+    targets: list[int] = []
+    next_batches = list(contexts.batches_holding(client, keys, partition, context))
+    for member, watermark in next_batches:
+        if len(targets) >= MOST_TARGETS:
+            break
+        members.append(member)
+        batch = batch_reaching(watermark)
+        # Another batch comes only if this one is gone from the store: then nothing of it is left to delete.
+        if batch is not None and batch.watermark == watermark:
+            targets += _offsets_of(batch, context)
+    # A full page may have a successor. If it has none, the next step finds nothing and ends the deletion.
+    more = len(members) < len(next_batches) or len(next_batches) == contexts.BATCHES
+    return _arguments(more="1" if more else "", dropped=context, holds=members, targets=targets)
+
+
+def _by_offsets(targets: Sequence[int], batch_reaching: BatchReaching) -> list[Any]:
+    there = [target for target in targets if _holds(batch_reaching(target), target)]
+    absent = [target for target in targets if target not in there]
+    return _arguments(absent=absent, targets=there)
+
+
+def _offsets_of(batch: Batch, context: str) -> list[int]:
+    for name, entries, _ in batch.columns.by_context() if batch.entries else ():
+        if name == context:
+            offsets: list[int] = entries.offsets.tolist()
+            return offsets
+    return []
+
+
+def _holds(batch: Batch | None, offset: int) -> bool:
+    return batch is not None and bool((batch.columns.offsets == offset).any())
+
+
+def _key_prefix(key: bytes, context: str) -> bytes:
+    """What the members of `keys` for this digest of a record key and this context begin with."""
+    return key + context.encode() + b"\0"

@@ -1,0 +1,162 @@
+"""`EntryStore` in Redis: this file is its table of contents, and each part stands in a file of its own.
+
+    open, identity, log, bind            opened.py
+    states, state, tail, entry           shard_reader.py, which reads items by stream.py and redaction.py
+    append, delete                       shard_writer.py, whose steps are scripts/append.lua and delete.lua
+    erase                                erasing.py
+    admit, contexts, holdings            contexts.py
+    progress, enter, leave, attempt      worker_notes.py
+
+Which keys hold what: keys.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hurnet_stream.adapters.redis.connection import Connection, guarded
+from hurnet_stream.adapters.redis.contexts import parse_sizes
+from hurnet_stream.adapters.redis.erasing import Eraser
+from hurnet_stream.adapters.redis.opened import OpenedStore
+from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG
+from hurnet_stream.adapters.redis.shard_reader import ShardReader
+from hurnet_stream.adapters.redis.shard_writer import ShardWriter
+from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
+from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
+from hurnet_stream.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
+
+
+class RedisEntryStore:
+    """`EntryStore` (see hurnet_stream/ports/entry_store.py) in Redis. Threads may share it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.server_name = connection.server_name
+        self._client = connection.client
+        self._keys = connection.keys
+        self._opened = OpenedStore(connection)
+        self._reader = ShardReader(self._opened)
+        self._writer = ShardWriter(self._opened, self._reader)
+        self._eraser = Eraser(self._opened)
+        self._group_progress = RedisGroupProgress(self._opened)
+        self._marks = RedisPartitionMarks(self._opened)
+
+    @guarded
+    def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
+        self._opened.open(identity, writing)
+
+    @guarded
+    def incarnation(self) -> str:
+        return self.connection.primary.run_id
+
+    @guarded
+    def identity(self) -> EmbedderIdentity | None:
+        return self._opened.identity()
+
+    @guarded
+    def log(self) -> LogIdentity | None:
+        return self._opened.parse_log(self._client.get(self._keys.log))
+
+    @guarded
+    def bind(self, log: LogIdentity) -> LogIdentity:
+        keys = self._keys.meta, self._keys.log
+        raw = self._opened.run(BIND_LOG, keys, self._opened.meta.epoch, json.dumps(asdict(log)))
+        return self._opened.parse_log(raw) or log
+
+    @guarded
+    def states(self) -> Mapping[int, ShardState]:
+        return self._reader.states()
+
+    @guarded
+    def state(self, partition: int) -> ShardState:
+        return self._reader.state(partition)
+
+    @guarded
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        return self._writer.append(batch, expected)
+
+    @guarded
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
+        return self._writer.delete(partition, deletion, expected)
+
+    @guarded
+    def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+        return self._writer.deletion_part(partition, offset, number)
+
+    def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+        return self._reader.stored_at(partition, offsets)
+
+    @guarded
+    def erase(self, most: int, owner: str, stamp: str) -> int:
+        return self._eraser.erase(most, owner, stamp)
+
+    @guarded
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        keys = self._keys.contexts, self._keys.meta
+        # Sorted, so that it does not depend on chance which names are admitted if not all can be.
+        admitted = self._opened.run(ADMIT, keys, limit, self._opened.meta.epoch, *sorted(contexts))
+        return frozenset(name.decode() for name in admitted)
+
+    @guarded
+    def contexts(self) -> frozenset[str]:
+        admitted = frozenset(bytes(name).decode() for name in self._client.smembers(self._keys.contexts))
+        # An append may come just after a name was given back: then rows are there, and no name.
+        held = (name for of_shard in self.holdings().values() for name, h in of_shard.items() if h.rows)
+        return admitted.union(held)
+
+    @guarded
+    def holdings(self) -> Mapping[int, Mapping[str, Holding]]:
+        sizes = self._per_shard("hgetall", "sizes")
+        return {p: parse_sizes(raw, self._keys.shard(p, "sizes")) for p, raw in sizes.items()}
+
+    @guarded
+    def pending_erasures(self) -> Mapping[int, int]:
+        return self._per_shard("zcard", "pending")
+
+    @guarded
+    def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
+        return self._reader.tail(positions, max_batches, block_s)
+
+    @guarded
+    def entry(self, partition: int, offset: int) -> Entry | None:
+        return self._reader.entry(partition, offset)
+
+    @guarded
+    def was_deleted(self, partition: int, offset: int) -> bool:
+        """Whether there was an entry at this offset that has been erased."""
+        batch = self._reader.batch_reaching(partition, offset)
+        return batch is not None and offset in batch.removed
+
+    @guarded
+    def remember_progress(self, group: str, committed: Mapping[int, Committed]) -> None:
+        self._group_progress.remember(group, committed)
+
+    @guarded
+    def progress(self, group: str) -> Mapping[int, Committed]:
+        return self._group_progress.read(group)
+
+    @guarded
+    def enter(self, role: str, owner: str, partitions: frozenset[int]) -> Mapping[int, str]:
+        return self._marks.enter(role, owner, partitions)
+
+    @guarded
+    def leave(self, role: str, owner: str, partitions: frozenset[int]) -> None:
+        self._marks.leave(role, owner, partitions)
+
+    @guarded
+    def attempt(self, role: str, owner: str, partition: int, record: str) -> int:
+        return self._marks.attempt(role, owner, partition, record)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _per_shard(self, command: str, name: str) -> dict[int, Any]:
+        """One command on a key of each shard, in one round trip after the states."""
+        partitions = list(self._reader.states())
+        pipe = self._client.pipeline(transaction=False)
+        for partition in partitions:
+            getattr(pipe, command)(self._keys.shard(partition, name))
+        return dict(zip(partitions, pipe.execute(), strict=True))

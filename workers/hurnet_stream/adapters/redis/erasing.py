@@ -1,0 +1,164 @@
+"""Removing deleted rows for good, once the solver's saved checkpoint no longer counts them.
+
+    record 3   an entry                  stored
+    record 8   deletes record 3          stored, pending: readers skip it, the solver can still subtract it
+    a checkpoint with watermark >= 8     the statistics that are saved don't hold it any more
+    erase                                gone
+
+The order is what makes unlearning exact: a solver that goes on from the saved checkpoint finds in the
+store exactly the targets that its statistics still hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from hurnet_stream.adapters.redis import contexts
+from hurnet_stream.adapters.redis.keys import Keys
+from hurnet_stream.adapters.redis.meta import Meta
+from hurnet_stream.adapters.redis.opened import OpenedStore
+from hurnet_stream.adapters.redis.redaction import encode_member, ids_from, merged, only_id
+from hurnet_stream.adapters.redis.stream import Fields, decode_item, number_of
+from hurnet_stream.core.stored.batch import NOTHING, Batch
+from hurnet_stream.errors import StoreReplaced, Superseded, TransientError
+
+PAGE: Final = 4_096
+"""Targets looked at in one step, of each shard."""
+
+
+class Page(NamedTuple):
+    """The next targets of a shard that are pending.
+
+    `due` are those deleted by records up to offset `covered`: offset -> member of the set, ascending.
+    `last` is the page's last member, b"" if nothing follows the page.
+    """
+
+    due: Mapping[int, bytes]
+    last: bytes
+    covered: int
+
+
+class Eraser:
+    """Erases for one solver, page by page."""
+
+    def __init__(self, store: OpenedStore) -> None:
+        self._store = store
+        # The pending member of each shard after which the next page begins.
+        self._looked_up_to: dict[int, bytes] = {}
+
+    def erase(self, most: int, owner: str, stamp: str) -> int:
+        """See `EntryStore.erase`."""
+        client, keys = self._store.client, self._store.keys
+        covered = covered_by_checkpoint(client, keys, owner, stamp)
+        meta = self._store.recheck(client.get(keys.meta))
+        meta.check_writer()
+        remaining = 0
+        for partition, watermark in covered.items():
+            redaction = Redaction(client, keys, partition, meta)
+            page = redaction.page(watermark, self._looked_up_to.get(partition, b""))
+            due = list(page.due)
+            while due and most:  # each pass rewrites one batch, in a transaction of its own
+                due = redaction.erase_first(due, page, owner, stamp)
+                most -= 1
+            # A page that is through is not looked at again; after the last one, begin at the front, where
+            # entries that were deleted meanwhile may have come in.
+            if not due:
+                self._looked_up_to[partition] = page.last
+            remaining += len(due) + bool(page.last)
+        return remaining
+
+
+def covered_by_checkpoint(client: Any, keys: Keys, owner: str, stamp: str) -> dict[int, int]:
+    """The watermark per shard of the solver's saved checkpoint; empty if that is not the one with this stamp.
+
+    Raises `Superseded` if another solver than `owner` holds the role, `StoreReplaced` if none does.
+    """
+    holder = client.get(keys.solver("owner"))
+    if holder is None:
+        raise StoreReplaced("the store knows no solver any more: it was restored or emptied")
+    if holder != owner.encode():
+        raise Superseded(f"solver {owner!r} no longer holds the role: it erases nothing more")
+    stored, shards = client.hmget(keys.solver("checkpoint"), "stamp", "shards")
+    if not stamp or stored != stamp.encode():
+        return {}
+    return {int(partition): int(state[0]) for partition, state in json.loads(shards).items()}
+
+
+class Redaction:
+    """Erases rows of one shard.
+
+    Every write changes the set of redacted batches and watches it, so of two erasers at once one fails.
+    """
+
+    def __init__(self, client: Any, keys: Keys, partition: int, meta: Meta) -> None:
+        self._client = client
+        self._keys = keys
+        self._partition = partition
+        self._meta = meta
+        self._stream = keys.shard(partition, "stream")
+        self._redacted = keys.shard(partition, "redacted")
+        self._pending = keys.shard(partition, "pending")
+
+    def page(self, covered: int, after: bytes) -> Page:
+        """The pending targets that follow the member `after`, deleted by records up to offset `covered`."""
+        members = self._client.zrangebylex(self._pending, b"(" + after if after else b"-", b"+", 0, PAGE)
+        due = {
+            int.from_bytes(member[:8], "big"): bytes(member)
+            for member in members
+            if int.from_bytes(member[8:], "big") <= covered
+        }
+        return Page(due, bytes(members[-1]) if len(members) == PAGE else b"", covered)
+
+    def erase_first(self, due: Sequence[int], page: Page, owner: str, stamp: str) -> list[int]:
+        """Erase those of `due` that lie in one batch with the first of them. Returns the others.
+
+        Raises `TransientError` if the checkpoint was lost or another eraser came in between, and what
+        `covered_by_checkpoint` raises.
+        """
+        first_id = due[0] + 1  # a batch with this offset has a watermark at or beyond it
+        with self._client.pipeline() as pipe:
+            try:
+                pipe.watch(self._redacted, self._keys.solver("checkpoint"), self._keys.solver("owner"))
+                # Looked at again under the watch: if the store has lost the checkpoint that covers these
+                # rows, the next solver needs them.
+                covered = covered_by_checkpoint(pipe, self._keys, owner, stamp)
+                if covered.get(self._partition, NOTHING) < page.covered:
+                    raise TransientError("the checkpoint that covers what is to be erased is gone")
+                items = merged(
+                    pipe.xrange(self._stream, min=f"{first_id}-0", count=1),
+                    pipe.zrangebylex(self._redacted, *ids_from(first_id), 0, 1),
+                    1,
+                )
+                batch = decode_item(self._partition, *items[0], self._meta)[0] if items else None
+                # If there is no batch at or beyond them, none of them is in the store: all are settled.
+                done = [offset for offset in due if batch is None or offset <= batch.watermark]
+                pipe.multi()
+                pipe.zrem(self._pending, *(page.due[offset] for offset in done))
+                touched = self._rewrite(pipe, *items[0], batch, done) if batch else []
+                replies = pipe.execute()
+            except redis.WatchError as error:
+                raise TransientError(f"another erased rows of shard {self._partition} too") from error
+        # The last replies are, for each touched context, its rows and its bytes that are left.
+        rows_left = replies[len(replies) - 2 * len(touched) :: 2]
+        emptied = [name for name, rows in zip(touched, rows_left, strict=True) if rows <= 0]
+        contexts.give_back(self._client, self._keys, self._meta.epoch, emptied)
+        return list(due[len(done) :])
+
+    def _rewrite(
+        self, pipe: Any, identifier: bytes, fields: Fields, batch: Batch, done: Sequence[int]
+    ) -> Sequence[str]:
+        """Queue the commands that put what is left of a batch in its place.
+
+        Returns the contexts that lose rows.
+        """
+        rest = batch.without(frozenset(done))
+        if rest.removed == batch.removed:  # none of them is in it
+            return ()
+        pipe.xdel(self._stream, identifier)
+        pipe.zremrangebylex(self._redacted, *only_id(number_of(identifier)))
+        pipe.zadd(self._redacted, {encode_member(identifier, fields, rest): 0})
+        return contexts.subtract(pipe, self._keys, batch, rest)

@@ -1,0 +1,69 @@
+"""The meta of a store: which embedder made its vectors, and which programs may read and write it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+
+from hurnet_stream.core.formats import STORE, NewerFormat, check_format
+from hurnet_stream.core.stored.batch import EmbedderIdentity
+from hurnet_stream.errors import Unreadable, UpgradeNeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The meta as it is stored. `raw` is the bytes that were read, to see at once whether they changed.
+
+    `epoch` is a random name that is drawn when the store is begun. A program that adds something which older
+    ones would misread raises the stored `min_reader`, or `min_writer` if only their writes would do harm.
+    """
+
+    identity: EmbedderIdentity
+    epoch: str
+    raw: bytes
+    min_writer: int = STORE
+
+    @classmethod
+    def begin(cls, identity: EmbedderIdentity) -> Meta:
+        """The meta of a new store."""
+        epoch = secrets.token_hex(8)
+        formats = {"format": STORE, "min_reader": STORE, "min_writer": STORE}
+        return cls(identity, epoch, json.dumps({**formats, "epoch": epoch, **asdict(identity)}).encode())
+
+    @classmethod
+    def parse(cls, raw: bytes, key: str) -> Meta:
+        """The meta in `raw`, which was read from `key`. Fields that this program doesn't know are ignored.
+
+        Raises `UpgradeNeeded` if only a newer program may read the store, `Unreadable` if it is damaged.
+        """
+        try:
+            fields = json.loads(raw)
+            check_format(f"the store of {key}", int(fields["min_reader"]), STORE)
+            identity = EmbedderIdentity(
+                str(fields["name"]), str(fields["fingerprint"]), int(fields["dimension"])
+            )
+            return cls(identity, str(fields["epoch"]), raw, int(fields["min_writer"]))
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreadable(
+                f"{key} is not readable ({error!r}): it is damaged, or another program wrote it"
+            ) from error
+
+    def check_writer(self) -> None:
+        """Raises `UpgradeNeeded` if only newer programs may write to the store."""
+        try:
+            check_format("the store's newest entries", self.min_writer, STORE)
+        except NewerFormat as error:
+            raise UpgradeNeeded(str(error)) from error
+
+
+def described(identity: EmbedderIdentity) -> str:
+    """The embedder, for people."""
+    return f"embedder {identity.name!r} ({identity.dimension}-d, fingerprint {identity.fingerprint})"
+
+
+def same_vectors(one: EmbedderIdentity, other: EmbedderIdentity) -> bool:
+    """Whether both make the same vectors, whatever they are called."""
+    return (one.fingerprint, one.dimension) == (other.fingerprint, other.dimension)

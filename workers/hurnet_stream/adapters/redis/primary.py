@@ -1,0 +1,131 @@
+"""Notices that another server answers, or that the server has become a replica.
+
+A pooled connection stays open to the server it was made to. If a replica is promoted and nobody ends the
+connections to the old primary, a reader goes on reading there and sees nothing new, without an error:
+
+    worker ==pooled==> old primary (now a replica, or cut off)        nothing new ever comes
+    worker --new-----> the address -> new primary                     role and run id tell
+
+So once a second, before a command, a new connection is made in the same way as a command's would be (by name,
+through a proxy, by Sentinel), and the server at its end is asked for its role and its run id. If it is a
+replica, or another server than before, all pooled connections are ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from hurnet_stream.errors import RedisFailing
+
+CHECK_S: Final = 1.0
+CHECK_SHARE: Final = 4
+"""A check that takes long is made more rarely: checks take at most a quarter of the time."""
+
+
+class ServerInfo(NamedTuple):
+    """What a server says of itself. The run id is drawn when it starts; "" if we may not ask for it."""
+
+    role: str
+    run_id: str
+    primary: str
+    replicas: int
+
+
+class Primary:
+    """Keeps the pool of `client` connected to one server that takes writes."""
+
+    def __init__(self, client: Any, server_name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._server_name = server_name
+        self._clock = clock
+        self._due = float("-inf")  # the next check, by the clock
+        self._run_id = ""
+
+    @property
+    def run_id(self) -> str:
+        """The run id of the server that answered last.
+
+        A new one means that the server was restarted or another one has taken its place, perhaps with
+        less than was acknowledged before.
+        """
+        return self._run_id
+
+    def check(self) -> None:
+        """Ask the server if a check is due.
+
+        Raises `RedisFailing` if it is a replica, and the client's errors if no server can be asked.
+        """
+        began = self._clock()
+        if began < self._due:
+            return
+        server = self.ask()
+        if server.role != "master":
+            self.reconnect()
+            raise RedisFailing(
+                f"{self._server_name} is a replica and takes no writes: wait for the failover, or set"
+                f" HURNET_REDIS_URL to the primary ({server.primary}, it says)"
+            )
+        if server.run_id != self._run_id and self._run_id:
+            self.reconnect()
+        self._run_id = server.run_id
+        self._due = self._clock() + max(CHECK_S, CHECK_SHARE * (self._clock() - began))
+
+    def reconnect(self) -> None:
+        """End all connections, and check before the next command.
+
+        A connection that another thread is using ends after its command.
+        """
+        pool = self._client.connection_pool
+        pool.disconnect(inuse_connections=False)
+        pool.update_active_connections_for_reconnect()
+        self._due = float("-inf")
+
+    def ask(self) -> ServerInfo:
+        """Ask over a new connection, or over a pooled one if no new one can be had.
+
+        That may be because the Sentinels are away, or because the server has as many connections as it
+        takes.
+        """
+        pool = self._client.connection_pool
+        fresh = pool.connection_class(**pool.connection_kwargs)
+        try:
+            return _server_info(fresh)
+        except redis.TimeoutError:
+            raise  # a server that hangs would hang over a pooled connection too
+        except redis.RedisError:
+            pooled = pool.get_connection()
+            try:
+                return _server_info(pooled)
+            except redis.RedisError:
+                pooled.disconnect()
+                raise
+            finally:
+                pool.release(pooled)
+        finally:
+            fresh.disconnect()
+
+
+def _server_info(connection: Any) -> ServerInfo:
+    connection.connect()
+    sections = ("server", "replication")
+    for section in sections:
+        connection.send_command("INFO", section)
+    info = b"".join(_reply(connection) for _ in sections).decode(errors="replace")
+    fields = dict(line.partition(":")[::2] for line in info.splitlines())
+    primary = f"{fields.get('master_host', '?')}:{fields.get('master_port', '?')}"
+    replicas = int(fields.get("connected_slaves", 0))
+    # If an ACL forbids INFO, take the server for the primary: a write to a replica fails anyway.
+    return ServerInfo(fields.get("role", "master"), fields.get("run_id", ""), primary, replicas)
+
+
+def _reply(connection: Any) -> bytes:
+    """The next reply; b"" if an ACL forbids the question."""
+    try:
+        reply: bytes = connection.read_response()
+    except redis.exceptions.NoPermissionError:
+        return b""
+    return reply

@@ -1,0 +1,198 @@
+"""`hurnet forget`: entries deleted, and unlearned."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
+
+if TYPE_CHECKING:
+    from hurnet_stream.adapters.redis import Connection
+    from hurnet_stream.settings.settings import Settings
+    from hurnet_stream.terminal.deleting import EntryId, Request
+
+EPILOG = """\b
+Examples:
+  hurnet forget --entry 2/89               # an answer said: (texts 2/89)
+  hurnet forget --key customer-17 --context support
+  hurnet forget --log
+"""
+
+
+class EntryName(click.ParamType[tuple[int, int]]):
+    """PARTITION/OFFSET."""
+
+    name = "partition/offset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> EntryId:
+        from hurnet_stream.core.offsets import is_number
+
+        partition, slash, offset = str(value).partition("/")
+        if not (slash and is_number(partition) and is_number(offset)):
+            self.fail(f"{value!r} is not PARTITION/OFFSET, as in 2/89", param, ctx)
+        return int(partition), int(offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to forget. `context` and `all_contexts` say where the keys are."""
+
+    entries: Sequence[EntryId]
+    keys: Sequence[str]
+    context: str | None
+    all_contexts: bool
+
+    def check(self, as_log: bool) -> None:
+        """Raises `UsageError` if options contradict each other."""
+        if bool(self.entries or self.keys) == as_log:
+            raise click.UsageError("Name what to forget (--entry, --key), or ask for the --log.")
+        if (self.context is not None or self.all_contexts) and not self.keys:
+            raise click.UsageError("--context and --all-contexts are for a --key; an --entry needs neither.")
+        if self.context is not None and self.all_contexts:
+            raise click.UsageError("Choose between --context and --all-contexts.")
+
+    @property
+    def header(self) -> str:
+        """The value of the header `context` of a deletion by key. Raises `BadParameter`."""
+        from hurnet_stream.records import EVERY
+        from hurnet_stream.terminal.lines import context_name
+
+        return EVERY if self.all_contexts else context_name(self.context)
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--entry",
+    "entries",
+    type=EntryName(),
+    multiple=True,
+    help="Forget this entry. Answers show it as (texts PARTITION/OFFSET). May be repeated.",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="Forget all entries of a context whose records have this key. May be repeated.",
+)
+@click.option("--context", metavar="NAME", help="The context of the keys. Default: default.")
+@click.option("--all-contexts", is_flag=True, help="Forget the keys' entries in every context.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=15.0,
+    show_default=True,
+    help="Longest time in seconds to wait until it is done.",
+)
+@click.option(
+    "--log", "as_log", is_flag=True, help="Print an audit of all deletions, one JSON object a line."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
+    """Forget entries: delete and unlearn them.
+
+    Afterwards everything is as if they had never been there. To correct a wrong answer, forget its entry and
+    send the right pair with `hurnet produce`.
+
+    A deletion is a record in the topic of texts, behind the entries that it deletes. Exit code 1: it was not
+    done in time; it will be once `hurnet ingest` and `hurnet solver` run. 3: an entry or key does not exist,
+    and was not deleted before either.
+    """
+    from hurnet_stream.adapters.redis import RedisWeightsStore, connect
+    from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.deleting import described
+    from hurnet_stream.terminal.screen import hush, say_json
+
+    hush()
+    asked = Asked(**named)
+    asked.check(as_log)
+    chosen = settings.load()
+    connection = connect(chosen.redis)
+    try:
+        if as_log:
+            for audit in RedisWeightsStore(connection).audit():
+                say_json(described(audit, chosen.kafka.texts))
+            return
+        code = ask(chosen, connection, asked, wait_s, as_json)
+    finally:
+        connection.close()
+    sys.exit(code)
+
+
+def ask(chosen: Settings, connection: Connection, asked: Asked, wait_s: float, as_json: bool) -> int:
+    """Send the deletions and tell what became of them; returns the exit code."""
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.terminal.client import end_offsets
+    from hurnet_stream.terminal.deleting import described, follow, send, without_entries
+    from hurnet_stream.terminal.screen import say, say_json, watermarks_text
+
+    topic, store = chosen.kafka.texts, RedisWeightsStore(connection)
+    kafka = chosen.kafka
+    if log := RedisEntryStore(connection).log():  # so that no other cluster is told to delete anything
+        kafka = kafka.model_copy(update={"cluster": log.cluster})
+    requests = list(requests_of(topic, end_offsets(kafka, topic), asked))
+    watermarks = send(kafka, requests)
+    if not as_json:
+        count = sum(len(request.records) for request in requests)
+        say(f"asked with {count} records in {topic}, watermarks {watermarks_text(watermarks)}")
+    for audit in follow(store, requests, wait_s):
+        if audit.deletion.targets and not as_json:
+            say_json(described(audit, topic))
+    done = all(request.done for request in requests)
+    before, missing = without_entries(connection, store, requests)
+    if as_json:
+        say_json(_as_dict(requests, watermarks, before, missing, topic))
+    else:
+        _tell(requests, before, missing)
+    return NOT_WELL if not done else NOT_THERE if missing else DONE
+
+
+def requests_of(topic: str, ends: Mapping[int, int], asked: Asked) -> Iterator[Request]:
+    """A request for each entry and each key. `ends` are the next offsets of the partitions."""
+    from hurnet_stream.terminal.deleting import entry_request, key_request
+
+    for entry in asked.entries:
+        yield entry_request(topic, ends, entry)
+    for key in asked.keys:
+        yield key_request(topic, ends, key, asked.header)
+
+
+def _as_dict(
+    requests: Sequence[Request],
+    watermarks: Mapping[int, int],
+    before: Sequence[str],
+    missing: Sequence[str],
+    topic: str,
+) -> dict[str, Any]:
+    from hurnet_stream.terminal.deleting import OUT_OF_REACH, described
+
+    return {
+        "done": all(request.done for request in requests),
+        "deleted": sum(request.deleted for request in requests),
+        "deleted_before": list(before),
+        "missing": list(missing),
+        "watermarks": {str(p): w for p, w in sorted(watermarks.items())},
+        "records": [described(audit, topic) for request in requests for audit in request.audits],
+        "beyond_reach": OUT_OF_REACH,
+    }
+
+
+def _tell(requests: Sequence[Request], before: Sequence[str], missing: Sequence[str]) -> None:
+    from hurnet_stream.terminal.deleting import NOT_YET, OUT_OF_REACH
+    from hurnet_stream.terminal.screen import say
+
+    for name in before:
+        say(f"{name}: nothing to delete, it was deleted before")
+    for name in missing:
+        hint = "; a key belongs to a context: see --context and --all-contexts" if "key" in name else ""
+        say(f"{name}: nothing was deleted, there is no such entry{hint}", err=True)
+    deleted = sum(request.deleted for request in requests)
+    if not all(request.done for request in requests):
+        say(NOT_YET, err=True)
+    elif deleted or before:
+        say(f"done, {deleted:,} entries deleted. {OUT_OF_REACH}")

@@ -1,0 +1,183 @@
+"""`hurnet repair`: the way out if the store was filled from another topic of texts than this one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from hurnet_stream.adapters.kafka import KafkaHistory
+    from hurnet_stream.adapters.redis import Connection
+    from hurnet_stream.core.stored.batch import LogIdentity
+    from hurnet_stream.operations.repair import Comparison
+    from hurnet_stream.ports import EntryStore, Sink
+    from hurnet_stream.settings.settings import Settings
+
+
+EPILOG = """\b
+Examples:
+  hurnet repair            # says what it would do
+  hurnet repair --yes
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--yes", is_flag=True, help="Do it. Without this option it only says what it would do.")
+def repair(yes: bool) -> None:
+    """Fill the store anew from a rewritten topic.
+
+    Use it if ingest has stopped because the topic of texts is another one, or because the topic has lost
+    records that the store has seen. The old store is kept under a prefix of its own, a new one is filled from
+    the topic, and texts that only the old one has are sent to the topic again. So nothing is lost that still
+    is anywhere. Responders and solver go on with the new store by themselves. Records that are sent again
+    have lost their key: only `hurnet forget --entry` can delete them.
+    """
+    from hurnet_stream.adapters.kafka import KafkaHistory
+    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.screen import hush, say
+
+    hush()
+    chosen = settings.load()
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(connect(chosen.redis)))
+        history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
+        task = begun_before(connection) or needed(connection, history)
+        if task is None:
+            say("nothing to repair: the store was filled from this topic")
+        elif not yes:
+            _tell(task.comparison(connection, history, chosen.kafka.texts), task.old_store(connection))
+        else:
+            _repair(chosen, connection, history, task)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A repair to do, or to go on with.
+
+    `prefix` is that of the old store, and `topic_id` is the id of the topic that it was filled from. `aside`
+    says whether the old store was already renamed. `done` is the last offset that was sent again, by
+    shard."""
+
+    prefix: str
+    topic_id: str
+    aside: bool = False
+    done: Mapping[int, int] = field(default_factory=dict)
+
+    def old_store(self, connection: Connection) -> EntryStore:
+        """The store that was filled from the topic as it was."""
+        from hurnet_stream.adapters.redis import RedisEntryStore
+        from hurnet_stream.adapters.redis.aside import under
+
+        return RedisEntryStore(under(connection, self.prefix))
+
+    def comparison(self, connection: Connection, history: KafkaHistory, topic: str) -> Comparison:
+        """The old store compared with the topic as it is now."""
+        from hurnet_stream.operations.repair import Comparison
+
+        same_topic = self.topic_id == history.log().topic
+        return Comparison(self.old_store(connection), history, topic, same_topic)
+
+
+def begun_before(connection: Connection) -> Task | None:
+    """The repair that an earlier call began and did not finish."""
+    from hurnet_stream.adapters.redis.aside import unfinished
+
+    begun = unfinished(connection)
+    if begun is None:
+        return None
+    prefix, topic_id, done = begun
+    return Task(prefix, topic_id, aside=True, done=done)
+
+
+def needed(connection: Connection, history: KafkaHistory) -> Task | None:
+    """The repair that the store needs, or None. Raises `StoreError` if there is no store."""
+    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.errors import StoreError
+    from hurnet_stream.terminal.screen import say
+
+    store = RedisEntryStore(connection)
+    if store.identity() is None:
+        raise StoreError(f"{connection.server_name} holds nothing under the prefix {connection.prefix!r}")
+    filled_from, now = store.log(), history.log()
+    if sound(store, history, now):
+        return None
+    if filled_from and filled_from.cluster != now.cluster:
+        say(f"this Kafka is cluster {now.cluster}; the store was filled from cluster {filled_from.cluster}")
+    return Task(connection.prefix, filled_from.topic if filled_from else "")
+
+
+def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, task: Task) -> None:
+    from hurnet_stream.adapters.kafka import KafkaSink
+    from hurnet_stream.adapters.redis.aside import put_aside
+    from hurnet_stream.terminal.screen import say
+
+    if not task.aside:
+        firsts = {partition: offsets.first for partition, offsets in history.offset_ranges().items()}
+        task = replace(task, prefix=put_aside(connection, history.log(), firsts), aside=True)
+    comparison = task.comparison(connection, history, chosen.kafka.texts)
+    with closing(KafkaSink(chosen.kafka)) as sink:
+        sent = _send(comparison, task.old_store(connection), sink, connection, task.done)
+    say(
+        f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. A running ingest fills the"
+        f" new store from the topic. The old one is kept under the prefix {task.prefix}; nothing reads it"
+        " any more"
+    )
+
+
+def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
+    """Whether the store was filled from this topic, and the topic still holds what the store has seen.
+
+    A last record that retention has taken proves nothing, so it counts as held."""
+    filled_from, in_kafka = store.log(), history.offset_ranges()
+    if filled_from is not None and filled_from != now:
+        return False
+    for partition, state in store.states().items():
+        offsets, anchor = in_kafka.get(partition), state.anchor
+        if offsets is None or state.watermark >= offsets.end:
+            return False
+        if anchor and offsets.first <= anchor.offset:
+            blocks = history.read(partition, anchor.offset, anchor.offset)
+            record = next((record for block in blocks for record in block), None)
+            if record is None or record.anchor != anchor:
+                return False
+    return True
+
+
+def _tell(comparison: Comparison, store: EntryStore) -> None:
+    from hurnet_stream.terminal.screen import say
+
+    counts = Counter[str]()
+    for partition in store.states():
+        for missing in comparison.lacking(partition):
+            counts += Counter(texts=missing.texts, deletions=missing.deletions)
+    say(
+        f"the topic lacks {counts['texts']:,} texts that the store has, and {counts['deletions']:,} deletions"
+        " of texts that the topic holds. With --yes the store is put aside, these are sent to the topic"
+        " again, and a new store is filled from it"
+    )
+
+
+def _send(
+    comparison: Comparison, store: EntryStore, sink: Sink, connection: Connection, done: Mapping[int, int]
+) -> Counter[str]:
+    from hurnet_stream.adapters.redis.aside import finish, note
+    from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING
+
+    counts = Counter[str]()
+    for partition in store.states():
+        after = done.get(partition, NOTHING)
+        if after == MAX_OFFSET:
+            continue
+        for missing in comparison.lacking(partition, after):
+            if missing.messages:
+                sink.send(missing.messages)
+            note(connection, partition, missing.up_to)
+            counts += Counter(texts=missing.texts, deletions=missing.deletions)
+    finish(connection)
+    return counts

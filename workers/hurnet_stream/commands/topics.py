@@ -1,0 +1,49 @@
+"""`hurnet topics`: whether the topics are there, and as they should be."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hurnet_stream.exit_codes import NOT_WELL
+
+if TYPE_CHECKING:
+    from hurnet_stream.adapters.kafka.admin.check import TopicFinding
+
+
+EPILOG = """\b
+Examples:
+  hurnet topics
+  HURNET_KAFKA_PARTITIONS=12 HURNET_KAFKA_REPLICATION=3 hurnet topics --create
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--create", is_flag=True, help="Create the topics that are missing.")
+def topics(create: bool) -> None:
+    """Check the four topics, or create them.
+
+    The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS and _DEAD_LETTERS. Exit code 1:
+    a topic is missing or wrong.
+    """
+    from hurnet_stream.adapters.kafka.admin.check import ensure_topics
+    from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.screen import console, hush, table
+
+    hush()
+    findings = ensure_topics(settings.load().kafka, create)
+    console().print(
+        table(("topic", ">partitions", "state"), ((f.name, f.partitions, state(f)) for f in findings))
+    )
+    if any(finding.problems for finding in findings):
+        sys.exit(NOT_WELL)
+
+
+def state(finding: TopicFinding) -> str:
+    """The state of a topic in words."""
+    if finding.problems:
+        hint = "" if finding.exists else " (`hurnet topics --create` makes it)"
+        return "; ".join(finding.problems) + hint
+    return "created" if finding.created else "ok"

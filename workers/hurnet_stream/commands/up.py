@@ -1,0 +1,104 @@
+"""`hurnet up`: Kafka and Valkey on this machine, and if you like the workers, for development."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from hurnet_stream.local.worker import WorkerProcess
+
+WORKERS = ("ingest", "solver", "responder")
+EPILOG = """\b
+Examples:
+  hurnet up --workers
+  hurnet up --data /tmp/trial --kafka-port 19092 --redis-port 16379
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".hurnet"),
+    show_default=True,
+    help="Folder that keeps everything for the next time: data, and the logs of servers and workers.",
+)
+@click.option(
+    "--kafka-port",
+    type=click.IntRange(1, 65_535),
+    help="Kafka's port. Default: 9092, or a free one if that is taken.",
+)
+@click.option(
+    "--redis-port",
+    type=click.IntRange(1, 65_535),
+    help="Valkey's port. Default: 6379, or a free one if that is taken.",
+)
+@click.option(
+    "--workers", is_flag=True, help="Also run one ingest, one solver and one responder: a whole system."
+)
+def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool) -> None:
+    """Run Kafka and Valkey on this machine until Ctrl-C.
+
+    Creates the topics, prints the addresses as lines for other terminals, and keeps the data for the next
+    time.
+    """
+    from hurnet_stream.local.loopback import port_or_free
+    from hurnet_stream.local.system import LocalSystem, interruptible
+    from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.screen import hush
+
+    hush()
+    kafka = settings.load().kafka
+    ports = kafka_port or port_or_free(9092), redis_port or port_or_free(6379)
+    try:
+        with interruptible(), LocalSystem(data, _say, kafka, os.environ, ports) as system:
+            system.start_servers()
+            if workers:
+                system.start_workers(WORKERS)
+                for worker in system.workers:
+                    _say(f"  {described(worker)}")
+            print_addresses(system.addresses)
+            _say(advice(workers))
+            _say(f"running; Ctrl-C ends it, and the data stays in {data}")
+            while True:
+                time.sleep(0.5)
+                system.check()
+    except KeyboardInterrupt:
+        _say("stopped")
+
+
+def described(worker: WorkerProcess) -> str:
+    """Where a worker's log and metrics are."""
+    return f"{worker.name}: log {worker.log}, metrics http://127.0.0.1:{worker.port}/metrics"
+
+
+def print_addresses(addresses: Mapping[str, str]) -> None:
+    """Lines for the shell, on standard output; all else goes to standard error."""
+    _say("\nfor other terminals, so that they find it:")
+    for name, value in addresses.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def advice(workers: bool) -> str:
+    """What to try next: three commands."""
+    from hurnet_stream.terminal.screen import now_try
+
+    produce = r"printf 'turn on the light\tlight_on\n' | {hurnet} produce"
+    ask = "{hurnet} ask 'turn the light on'"
+    if workers:
+        return now_try("in another terminal, after these lines", produce, ask, "{hurnet} status")
+    run = "{hurnet} ingest & {hurnet} solver & {hurnet} responder &"
+    return now_try("in another terminal, after these lines", run, produce, ask)
+
+
+def _say(text: str) -> None:
+    from hurnet_stream.terminal.screen import say
+
+    say(text, err=True)

@@ -1,0 +1,148 @@
+"""`hurnet verify`: the topic replayed, and compared with the store and with what the solver has learned."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
+
+if TYPE_CHECKING:
+    from hurnet_stream.adapters.redis import Connection
+    from hurnet_stream.operations.verification import Proof, ShardProof, Verification
+    from hurnet_stream.settings.settings import Settings
+
+Range = tuple[int, int, int]
+
+
+EPILOG = """\b
+Examples:
+  hurnet verify
+  hurnet verify --range 2/0-999 --json
+"""
+
+
+class RangeName(click.ParamType[Range]):
+    """PARTITION/FIRST-LAST."""
+
+    name = "partition/first-last"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Range:
+        parts = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,18})-([0-9]{1,18})", str(value))
+        if not parts or int(parts[2]) > int(parts[3]):
+            self.fail(f"{value!r} is not PARTITION/FIRST-LAST, as in 2/0-999", param, ctx)
+        return int(parts[1]), int(parts[2]), int(parts[3])
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--range",
+    "ranges",
+    type=RangeName(),
+    multiple=True,
+    help="Verify only these entries, and no statistics. May be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
+    """Replay the texts, and prove store and statistics.
+
+    Reads the topic of texts again, validates and embeds everything anew, and compares the result with the
+    store and, by their digests, with the solver's statistics. It goes up to the solver's last checkpoint,
+    unless ranges are named. It takes as long as embedding does, changes nothing, and may run beside the
+    workers.
+
+    Exit code 0: all is equal. 1: something differs. 3: equal as far as Kafka still holds the records.
+    """
+    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.screen import hush, say_json
+
+    hush()
+    chosen = settings.load()
+    connection = connect(chosen.redis)
+    try:
+        proof = prove(chosen, connection, ranges)
+    finally:
+        connection.close()
+    if as_json:
+        say_json(asdict(proof) | {"equal": proof.equal, "unproved": proof.unproved})
+    else:
+        show(proof)
+    sys.exit(NOT_WELL if not proof.equal else NOT_THERE if proof.unproved else DONE)
+
+
+def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> Proof:
+    """The comparison. Raises `StoreError` if there is nothing to verify or the embedder is another."""
+    from hurnet_stream import belonging
+    from hurnet_stream.adapters.embedders import load
+    from hurnet_stream.adapters.kafka import KafkaHistory
+    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.operations.verification import Proof, Verification
+    from hurnet_stream.terminal.learned import learned
+    from hurnet_stream.terminal.screen import progress
+
+    features, checkpoint = learned(chosen, connection, needed=not ranges)
+    store = RedisEntryStore(connection)
+    embedder = load(chosen.embedder.name)
+    store.open(embedder.identity)  # raises if it is not the store's
+    with ExitStack() as stack:
+        history = KafkaHistory(chosen.kafka, chosen.kafka.texts)
+        stack.callback(history.close)
+        if bound := store.log():
+            belonging.check(bound, history.log())
+        replayed = sum(last - first + 1 for _, first, last in ranges) or sum(
+            shard.watermark + 1 for shard in checkpoint.shards.values()
+        )
+        advance = stack.enter_context(progress("replaying", replayed))
+        verification = Verification(history, store, embedder, features, store.contexts(), advance)
+        if not ranges:
+            return verification.whole(checkpoint, chosen.solve.half_life_ms)
+        until = {p: state.watermark for p, state in store.states().items()}
+        return Proof([_shard(verification, until, *chosen_range) for chosen_range in ranges])
+
+
+def _shard(
+    verification: Verification, until: dict[int, int], partition: int, first: int, last: int
+) -> ShardProof:
+    reached = until.get(partition, -1)
+    if last > reached:
+        raise click.BadParameter(
+            f"the store has seen partition {partition} up to offset {reached}, not {last}",
+            param_hint="--range",
+        )
+    return verification.shard(partition, first, last, reached)
+
+
+def show(proof: Proof) -> None:
+    """Print it as tables for a person."""
+    from hurnet_stream.terminal.screen import console, table
+
+    screen = console()
+    rows = [
+        (s.partition, f"{s.first}-{s.last}", s.entries, s.deleted, s.unproved, _verdict(s.difference))
+        for s in proof.shards
+    ]
+    screen.print(table((">shard", "offsets", ">equal entries", ">deleted", ">unproved", "verdict"), rows))
+    if proof.digests:
+        contexts = [
+            (key, digest, proof.differences.get(key, "equal")) for key, digest in proof.digests.items()
+        ]
+        screen.print(table(("context", "digest of its statistics, replayed", "the solver's"), contexts))
+    if not proof.equal:
+        screen.print("different")
+    elif proof.unproved:
+        screen.print(
+            f"equal, but {proof.unproved:,} entries are unproved: Kafka no longer holds their records"
+        )
+    else:
+        screen.print("equal")
+
+
+def _verdict(difference: tuple[int, str] | None) -> str:
+    return f"differs first at offset {difference[0]}: {difference[1]}" if difference else "equal"

@@ -1,0 +1,251 @@
+"""The entries of one context in memory: the exact similarity search over them (equations 2 and 5), and what
+the weights predict for what it finds.
+
+    blocks      every row: its vector, the planes that a search reads first, and numbers (search/blocks)
+    arena       the bytes of texts, metadata and answers
+    teaching    the answers by number, and which rows teach each
+
+An entry is a row of the blocks whose columns say where its text stands in the arena and which answer it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.grid import check_grid, zero_rows
+from hurnet_stream.core.index.answer_table import AnswerTable
+from hurnet_stream.core.index.arena import Arena
+from hurnet_stream.core.index.teaching import Teaching
+from hurnet_stream.core.index.tidying import tidy
+from hurnet_stream.core.search import search as scan
+from hurnet_stream.core.search.block import REMOVED, RowColumns
+from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.search.bounds import MAX_DIMENSION
+from hurnet_stream.core.solve.window import NOTHING_AGES, Window
+from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.core.stored.entries import NO_ANSWER, Entries, Entry, EntryId
+
+if TYPE_CHECKING:
+    from hurnet_stream.core.search.device import Device
+
+__all__ = ["ContextIndex", "EntryId", "Matches"]
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """The nearest rows of one query (n,), best first, with their exact cosines (n,) rounded to float64.
+
+    `predicted` (n,) is ⟨Px, B_a⟩ of each row's answer (equation 3 for one-hot answers, B_a being the sum of
+    the rows that teach answer a); None if there are no weights.
+    """
+
+    rows: Integers
+    cosines: NDArray[np.float64]
+    predicted: NDArray[np.float64] | None
+
+
+class ContextIndex:
+    """The rows of one named context, in the order in which they were appended.
+
+    An index is for one thread at a time; a search may use several inside. Row numbers hold until the next
+    removal, which may move rows. An entry without an answer is its own answer, but teaches nothing. A search
+    over many rows shares them among `threads`, or is done on `device`.
+
+    Raises ValueError for a dimension beyond MAX_DIMENSION.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        window: Window = NOTHING_AGES,
+        threads: int = 1,
+        device: Device | None = None,
+    ) -> None:
+        if not 1 <= dimension <= MAX_DIMENSION:
+            raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
+        self.dimension = dimension
+        self._threads = threads
+        self._context = ""  # none before the first entry
+        self._arena = Arena()
+        self._blocks = Blocks(self.dimension, device)
+        self._teaching = Teaching(self._blocks, self._arena, window)
+
+    def __len__(self) -> int:
+        return self._blocks.rows - self._blocks.removed
+
+    @property
+    def answers(self) -> AnswerTable:
+        """All answers, by their numbers."""
+        return self._teaching.answers
+
+    def entry(self, row: int) -> Entry:
+        """The entry at `row`. Raises KeyError if it has been removed."""
+        columns, slot = self._blocks.locate(row)
+        address, length = self._address(row)
+        return Entry(
+            columns.offsets.item(slot),
+            columns.timestamps_ms.item(slot),
+            self._context,
+            self._arena.get(address, length).decode(),
+            self.answers[columns.answers.item(slot)] if columns.teaches[slot] else None,
+            self._arena.metadata(address, length),
+            columns.copies.item(slot),
+        )
+
+    def text(self, row: int) -> str:
+        """The text of the entry at `row`. Raises KeyError if it has been removed."""
+        return self._arena.get(*self._address(row)).decode()
+
+    def _address(self, row: int) -> tuple[int, int]:
+        """Where the text of a row stands in the arena, and its length there."""
+        columns, slot = self._blocks.locate(row)
+        if columns.texts[slot] == REMOVED:
+            raise KeyError(row)
+        return columns.texts.item(slot), columns.lengths.item(slot)
+
+    def entry_id(self, row: int) -> EntryId:
+        """The partition and offset of the entry at `row`."""
+        columns, slot = self._blocks.locate(row)
+        return columns.partitions.item(slot), columns.offsets.item(slot)
+
+    def find(self, entry_id: EntryId) -> int | None:
+        """The row of the entry with this id; None if there is none."""
+        return self._blocks.find(*entry_id)
+
+    def find_all(self, partition: int, offsets: Integers) -> Integers:
+        """The rows of a partition's entries at these offsets (n,), which ascend. Entries that are not held
+        are left out; the rows are in no order."""
+        return self._blocks.find_all(partition, offsets)
+
+    def offsets(self, rows: Integers) -> Integers:
+        """The offset of each row (n,)."""
+        return self._blocks.column("offsets", rows)
+
+    def answer_ids(self, rows: Integers) -> Integers:
+        """The answer of each row (n,), as an index into `answers`."""
+        return self._blocks.column("answers", rows)
+
+    def counts(self, rows: Integers) -> NDArray[np.float64] | None:
+        """What each row (n,) counts: its copies, halved for each half-life that it is older than the newest
+        of these rows. None if every row of the index counts once."""
+        sums = self._teaching.sums
+        if not (sums.any_copies or sums.window.half_life_ms):
+            return None
+        recency = sums.window.recency(self._blocks.column("timestamps_ms", rows))
+        counts: NDArray[np.float64] = recency * self._blocks.column("copies", rows)
+        return counts
+
+    def vectors(self, rows: Integers) -> NDArray[np.float32]:
+        """The grid rows (n, d) of these rows (n,), in float32."""
+        return self._blocks.vectors(rows).astype(np.float32)
+
+    def age_to(self, window: Window) -> None:
+        """From now on rows count in the predictions as `window` says. Its half-life must be the same."""
+        self._teaching.sums.age_to(window)
+
+    def append(self, partition: int, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Add entries of one partition, all of one context, with their grid rows (n, d).
+
+        Raises ValueError for vectors that do not fit, leave the grid or are all zeros, and for entries of
+        another context; the index is then as it was.
+        """
+        if vectors.dtype != np.int16 or vectors.shape != (len(entries), self.dimension):
+            raise ValueError(f"{len(entries)} entries of {self.dimension} int16 do not fit {vectors.shape}")
+        # Rows are checked here, and nowhere below.
+        check_grid(vectors)
+        if zero_rows(vectors).any():
+            raise ValueError("a vector of zeros has no cosine")
+        if len(entries):
+            self._add(partition, Entries.of(entries), vectors)
+
+    def _add(self, partition: int, entries: Entries, vectors: Vectors) -> None:
+        if {*entries.contexts, self._context or entries.contexts[0]} != {entries.contexts[0]}:
+            raise ValueError(
+                f"an index of context {self._context!r} can't take entries of {entries.contexts}"
+            )
+        self._context = entries.contexts[0]
+        addresses = self._arena.put_texts(entries)
+        answers = self._teaching.number(entries, addresses.texts)
+        teaches = entries.answer_of != NO_ANSWER
+        columns = RowColumns(
+            np.full(len(entries), partition),
+            entries.offsets,
+            entries.timestamps_ms,
+            entries.copies,
+            answers,
+            teaches,
+            *addresses,
+        )
+        self._teaching.sums.any_copies |= bool((entries.copies != 1).any())
+        rows = self._blocks.append(vectors, columns)
+        self._teaching.appended(rows, answers, teaches)
+
+    def remove(self, partition: int, offset: int) -> bool:
+        """Remove the entry of this partition and offset; False if there is none.
+
+        From then on it matches and teaches nothing. Its text and metadata are overwritten, and so is its
+        answer if no other entry has it. A removal also tidies up (`tidying`), which may give rows other
+        numbers.
+        """
+        row = self._blocks.find(partition, offset)
+        if row is not None:
+            self._remove_row(row)
+            tidy(self._blocks, self._teaching, self._arena)
+        return row is not None
+
+    def remove_all(self, partition: int, offsets: Integers) -> None:
+        """Remove the entries of this partition that are at one of these offsets (n,)."""
+        rows = self.find_all(partition, np.unique(offsets))
+        for row in rows.tolist():  # tidying renumbers rows, so it waits until all are removed
+            self._remove_row(row)
+        for _ in rows:
+            if not tidy(self._blocks, self._teaching, self._arena):
+                break
+
+    def _remove_row(self, row: int) -> None:
+        address = self._address(row)
+        self._teaching.removed(row)
+        self._blocks.remove(row)
+        self._arena.erase(*address)
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        predictions: NDArray[np.float64] | None = None,
+        exclude: Sequence[EntryId | None] | None = None,
+    ) -> list[Matches]:
+        """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
+
+        `predictions` (n, d) are `weights.predict` of the queries. `exclude` names an entry per query that
+        must not answer it. A query of zeros matches nothing. Raises ValueError for queries that do not fit or
+        leave the grid.
+        """
+        if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
+            raise ValueError(
+                f"queries must be int16 (n, {self.dimension}), not {queries.dtype} {queries.shape}"
+            )
+        # Queries are checked here, and not in the search and its kernels.
+        check_grid(queries)
+        excluded = exclude or [None] * len(queries)
+        nearest = scan.search(self._blocks, queries, k, excluded, self._threads)
+        if predictions is None:
+            return [Matches(rows, cosines, None) for rows, cosines in nearest]
+        return [
+            Matches(rows, cosines, self._predicted(prediction, rows, own))
+            for (rows, cosines), prediction, own in zip(nearest, predictions, excluded, strict=True)
+        ]
+
+    def _predicted(
+        self, prediction: NDArray[np.float64], rows: Integers, exclude: EntryId | None
+    ) -> NDArray[np.float64]:
+        """What the weights predict for the answers of these rows (n,), the excluded entry left out."""
+        own = None if exclude is None else self.find(exclude)
+        return self._teaching.predicted(prediction, self.answer_ids(rows), own)

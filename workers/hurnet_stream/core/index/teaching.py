@@ -1,0 +1,123 @@
+"""What the entries of a context teach: which rows share an answer, and what the weights predict for it.
+
+One-hot targets make the prediction for answer a the inner product ⟨Px, B_a⟩ (equation 3), B_a being the sum
+of the rows that teach it, each as often as it counts. Only the answers of a query's nearest rows are
+candidates, so it is taken for those alone, and no second pass over all rows is needed for it.
+
+    answer taught by    B_a is
+    fewer than MANY     added up when it is asked for, along the answer's chain (`links`)
+    MANY rows or more   kept, and changed with every row that comes or goes (`kept_sums`)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable, grown
+from hurnet_stream.core.index.arena import Arena
+from hurnet_stream.core.index.kept_sums import KeptSums
+from hurnet_stream.core.index.links import Links
+from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.solve.window import Window
+from hurnet_stream.core.stored.entries import Entries
+
+Integers = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+
+MANY: Final = 64
+"""The rows from which an answer's B_a is kept. A kept sum is 8 bytes a dimension, so this is at most an
+eighth of a byte a dimension and row; if pairs age, that for each pane in the window and once more."""
+
+
+class Teaching:
+    """The answers of one index, by number, and the rows that teach each."""
+
+    def __init__(self, blocks: Blocks, arena: Arena, window: Window) -> None:
+        self.sums = KeptSums(blocks, window)
+        self.answers = AnswerTable(arena)
+        self._links = Links()
+        self._blocks = blocks
+        self._taught = np.empty(0, np.int32)  # by answer: how many rows teach it
+
+    def number(self, entries: Entries, texts: Integers) -> Integers:
+        """The answers (n,) of entries that are to be appended, given where their texts stand in the arena. An
+        entry without an answer is its own answer, but teaches nothing."""
+        known = len(self.answers)
+        numbers = self.answers.number(entries, texts)
+        self._taught = grown(self._taught, len(self.answers))
+        self._taught[known : len(self.answers)] = 0
+        return numbers
+
+    def appended(self, rows: Integers, answers: Integers, teaches: NDArray[np.bool_]) -> None:
+        """`rows` (n,) were appended with `answers` (n,). Those that `teaches` (n,) marks teach them."""
+        self._links.make_room(len(self.answers), rows)
+        rows, answers = rows[teaches], answers[teaches]
+        if not len(rows):
+            return
+        order = np.argsort(answers, kind="stable")
+        self._links.add(answers[order], rows[order])
+        distinct, counts = np.unique(answers, return_counts=True)
+        self._taught[distinct] += counts
+        self._sum(rows, answers, distinct)
+
+    def _sum(self, rows: Integers, answers: Integers, distinct: Integers) -> None:
+        """Bring the kept sums up to date with rows (n,) that are new."""
+        many = self._taught[answers] >= MANY
+        rows, answers = rows[many], answers[many]
+        distinct = distinct[self._taught[distinct] >= MANY]
+        new = [answer for answer in distinct.tolist() if answer not in self.sums]
+        known = np.isin(answers, new, invert=True)
+        self.sums.add(answers[known], rows[known])
+        # A new sum takes in all rows of its answer, the new ones among them.
+        self.sums.add(*self._links.rows_of(self._blocks, np.array(new, dtype=np.int64)))
+
+    def removed(self, row: int) -> None:
+        """A row is about to be removed."""
+        columns, slot = self._blocks.locate(row)
+        answer, text = columns.answers.item(slot), columns.texts.item(slot)
+        if columns.teaches[slot]:
+            # An answer that is taught has an address of its own. If that equals the text's address, the text
+            # is empty, and the answer must not be taken for it.
+            text = NOWHERE
+            self._taught[answer] -= 1
+            if self._taught[answer] < MANY:
+                self.sums.drop(answer)
+            else:
+                self.sums.subtract(answer, row)
+        self.answers.release(answer, text)
+
+    def moved(self, first: int, end: int, old: Integers, new: Integers) -> None:
+        """Of rows `first` to `end`, those that were `old` (n,) are now `new` (n,); the others are gone."""
+        self._links.move(first, end, old, new)
+
+    def predicted(self, prediction: Doubles, answers: Integers, without: int | None) -> Doubles:
+        """⟨p, B_a⟩ for each of the answers (n,), given p (d,) in units of the vectors (`weights.predict`),
+        leaving out the row `without`.
+
+        The sums are exact and the products in float64.
+        """
+        distinct, back = np.unique(answers, return_inverse=True)
+        sums = [self.sums.of(answer) for answer in distinct.tolist()]
+        not_kept = distinct[[total is None for total in sums]]
+        owners, rows = self._links.rows_of(self._blocks, not_kept)
+        scores = np.zeros(len(distinct))
+        np.add.at(scores, np.searchsorted(distinct, owners), self._scores(rows, prediction))
+        for i, total in enumerate(sums):
+            if total is not None:
+                scores[i] = total @ prediction / SCALE
+        if without is not None:
+            row = np.array([without])
+            taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
+            scores -= taught * self._scores(row, prediction)
+        predicted: Doubles = scores[back]
+        return predicted
+
+    def _scores(self, rows: Integers, prediction: Doubles) -> Doubles:
+        """What each row (n,) adds to the score of the answer that it teaches."""
+        scores: Doubles = self._blocks.vectors(rows) @ prediction / SCALE
+        counts = self.sums.counts(rows)
+        return scores if counts is None else scores * counts

@@ -1,0 +1,48 @@
+"""The search as two chapters of the paper would have it: in ℓp (equation 12), and with weights that work on
+kernel features (equations 7 and 8). It takes the place of `rule.nearest`; the rule itself never meets it.
+
+Both measured no better than the plain search, so both are off unless a setting asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.index.index import ContextIndex, EntryId, Matches
+from hurnet_stream.core.paper.feature_sums import FeatureSums
+from hurnet_stream.core.paper.lp import EUCLIDEAN, mapped_queries
+from hurnet_stream.core.rule.local_solve import NEIGHBOURS
+from hurnet_stream.core.solve.weights import predict
+from hurnet_stream.core.stored.batch import Vectors
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """`p` other than 2 compares entries in ℓp. With `sums`, the weights work on the kernel features that are
+    summed there. With neither it gives what `rule.nearest` gives."""
+
+    p: float = EUCLIDEAN
+    sums: FeatureSums | None = None
+
+    def nearest(
+        self,
+        vectors: Vectors,
+        index: ContextIndex,
+        projection: Floats | None = None,
+        exclude: Sequence[EntryId | None] | None = None,
+    ) -> list[Matches]:
+        """As `rule.nearest`. `projection` is (size, size) of the features, if there are any."""
+        queries = mapped_queries(vectors, self.p)  # ℓp changes which entries are near, not the weights
+        if projection is None:
+            return index.search(queries, NEIGHBOURS, None, exclude)
+        if self.sums is None:
+            return index.search(queries, NEIGHBOURS, predict(projection, vectors), exclude)
+        # The index has the products of vectors at hand, but not those of features: the sums stand in.
+        predictions = predict(projection, self.sums.features(vectors))
+        matches = index.search(queries, NEIGHBOURS, None, exclude)
+        return self.sums.predicted(matches, index, predictions, exclude)

@@ -1,0 +1,167 @@
+"""All rows of an index, in blocks.
+
+Row r lies in slot r % BLOCK_ROWS of block r // BLOCK_ROWS. Rows are written behind the last; blocks never
+move, so an append copies nothing that is there. A removed row keeps its slot until its block is given up:
+
+    block 0   | a b c d |        | a . c . |   give up 0    | (none) |   next block -> place 0
+    block 1   | e f g h |  ->    | e f g h |      ->        | e f g h |
+    block 2   | i       |        | i       |                | i a c   |
+
+To give a block up, its other rows are written behind the last ones, which renumbers them; the memory goes,
+and the number is the next new block's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.search.block import BLOCK_ROWS, Block, RowColumns
+from hurnet_stream.core.search.spans import SPAN, Spans
+from hurnet_stream.core.stored.batch import Vectors
+
+if TYPE_CHECKING:
+    from hurnet_stream.core.search.device import Device
+
+Integers = NDArray[np.int64]
+
+
+class Blocks:
+    """The rows of one index, for one thread at a time. If there is a `device`, it holds a copy of them."""
+
+    def __init__(self, dimension: int, device: Device | None = None) -> None:
+        self.dimension = dimension
+        self.native = kernels.available()
+        self.device = device.rows(dimension) if device else None
+        self.blocks: list[Block] = []
+        """By number. One that was given up has no used slots."""
+        self.rows = 0
+        """Used slots, those of removed rows included."""
+        self.removed = 0
+        self._given_up = Block(dimension, 0, self.native, room=0)
+        self._spans = Spans(BLOCK_ROWS)
+        self._table: bytes | None = None
+
+    @property
+    def end(self) -> int:
+        """All row numbers are below it."""
+        return (len(self.blocks) - 1) * BLOCK_ROWS + self.blocks[-1].used if self.blocks else 0
+
+    def table(self) -> bytes:
+        """What the kernels need to know of all blocks: their structs, one behind the other."""
+        if self._table is None:  # something has been written since it was made
+            structs = [block.struct() for block in self.blocks]
+            self._table = np.array(structs, dtype=np.int64).tobytes()
+        return self._table
+
+    def append(self, vectors: Vectors, columns: RowColumns) -> Integers:
+        """Write rows (n, d), none of zeros; returns their numbers (n,)."""
+        return self._write(vectors, columns)
+
+    def remove(self, row: int) -> None:
+        """From now on the row matches nothing and teaches nothing."""
+        self.blocks[row // BLOCK_ROWS].remove(row % BLOCK_ROWS)
+        self.removed += 1
+        if self.device:
+            self.device.remove(row)
+
+    def emptiest(self) -> int | None:
+        """The number of the block to give up: the one with the most removed rows, once a quarter of all rows,
+        and at least as many as a block has, are removed. It then has a fifth of a block of them or more."""
+        if self.removed < max(BLOCK_ROWS, self.rows // 4):
+            return None
+        return max(range(len(self.blocks)), key=lambda number: self.blocks[number].removed)
+
+    def give_up(self, number: int) -> tuple[Integers, Integers]:
+        """Write the rows of a block that have not been removed behind the last ones and let go of it; returns
+        the numbers (n,) that they had, and those (n,) that they have now."""
+        leaving, first = self.blocks[number], number * BLOCK_ROWS
+        slots = leaving.alive()
+        moved = self._write(leaving.vectors[slots], leaving.columns.part(slots), leaving=number)
+        if self.device:
+            self.device.clear(first, leaving.used)
+        self.rows -= leaving.used
+        self.removed -= leaving.removed
+        self.blocks[number] = self._given_up
+        self._spans.clear(number)
+        while self.blocks and not self.blocks[-1].used:
+            self.blocks.pop()
+        self._table = None
+        return slots + first, moved
+
+    def locate(self, row: int) -> tuple[RowColumns, int]:
+        """The columns that hold a row, and its slot in them."""
+        return self.blocks[row // BLOCK_ROWS].columns, row % BLOCK_ROWS
+
+    def vectors(self, rows: Integers) -> Vectors:
+        """The grid rows (n, d) of these rows (n,)."""
+        return self.gather(attrgetter("vectors"), rows)
+
+    def column(self, name: str, rows: Integers) -> NDArray[Any]:
+        """A column of `RowColumns` for these rows (n,): (n,) in int64, `teaches` in bool."""
+        values = self.gather(attrgetter(f"columns.{name}"), rows)
+        return values if name == "teaches" else values.astype(np.int64)
+
+    def gather(self, array_of: Callable[[Block], NDArray[Any]], rows: Integers) -> NDArray[Any]:
+        """What stands for rows (n,), in any order, in an array (slots, ...) of their blocks: (n, ...)."""
+        numbers, slots = np.divmod(rows, BLOCK_ROWS)
+        homes = set(numbers.tolist())  # faster than np.unique for the few hundred rows of a search
+        like = array_of(self._given_up)
+        gathered = np.empty((len(rows), *like.shape[1:]), like.dtype)
+        for number in homes:
+            inside = numbers == number
+            gathered[inside] = array_of(self.blocks[number])[slots[inside]]
+        return gathered
+
+    def find(self, partition: int, offset: int) -> int | None:
+        """The row of the entry with this id; None if there is none that has not been removed."""
+        for number, first in self._spans.near(offset):
+            slot = self.blocks[number].find(partition, offset, self._span(number, first))
+            if slot is not None:
+                return number * BLOCK_ROWS + slot
+        return None
+
+    def find_all(self, partition: int, offsets: Integers) -> Integers:
+        """The rows of a partition at these offsets (n,), which ascend, in no order, without those that have
+        been removed."""
+        rows = [np.empty(0, np.int64)]
+        for number, first in self._spans.among(offsets):
+            slots = self.blocks[number].find_all(partition, offsets, self._span(number, first))
+            rows.append(slots + number * BLOCK_ROWS)
+        return np.concatenate(rows)
+
+    def _span(self, number: int, first: int) -> slice:
+        return slice(first, min(first + SPAN, self.blocks[number].used))
+
+    def _write(self, vectors: Vectors, columns: RowColumns, leaving: int | None = None) -> Integers:
+        """Rows (n, d) into free slots, but none of the block that is `leaving`; returns their numbers."""
+        rows, done = np.empty(len(vectors), np.int64), 0
+        while done < len(vectors):
+            number = self._open_block(leaving)
+            block, first = self.blocks[number], number * BLOCK_ROWS + self.blocks[number].used
+            part = slice(done, min(done + BLOCK_ROWS - block.used, len(vectors)))
+            self._spans.widen(number, block.used, columns.offsets[part])
+            block.append(vectors[part], columns.part(part))
+            if self.device:
+                self.device.write(first, vectors[part])
+            rows[part] = np.arange(first, first + part.stop - done)
+            done = part.stop
+        self.rows += len(vectors)
+        self._table = None
+        return rows
+
+    def _open_block(self, leaving: int | None) -> int:
+        """The number of a block with a free slot: of the one that is not full yet, else of a new one."""
+        free = len(self.blocks)
+        for number, block in enumerate(self.blocks):
+            if 0 < block.used < BLOCK_ROWS and number != leaving:
+                return number
+            if not block.used:
+                free = min(free, number)
+        self.blocks[free : free + 1] = [Block(self.dimension, free * BLOCK_ROWS, self.native, BLOCK_ROWS)]
+        return free

@@ -1,0 +1,230 @@
+"""What a store is made of: batches of entries, deletions, and how far a shard has come (eq. 4).
+
+A shard is the entries of one partition of the topic of texts. An entry is named by its partition and offset,
+and offsets order a shard, so a reader's position is an offset too:
+
+    partition 2 of texts    offset 0 text | 1 text | 2 dead letter | 3 text | 4 deletes 1 | 5 text
+    shard 2                 batch: entries 0, 1, 3, watermark 3  |  deletion of 1, at 4  |  batch: entry 5
+
+"Everything after offset 3" means the same, whatever batches the entries came in and however often they were
+delivered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.stored.entries import Entries, Entry
+
+__all__ = [
+    "KEY_BYTES",
+    "MAX_COPIES",
+    "MOST_TARGETS",
+    "NOTHING",
+    "Anchor",
+    "Batch",
+    "Deletion",
+    "EmbedderIdentity",
+    "Entry",
+    "LogIdentity",
+    "ShardState",
+    "Vectors",
+    "joined",
+    "key_digest",
+]
+
+MAX_OFFSET = 2**63 - 1
+NOTHING = -1
+"""The watermark of a shard that has seen nothing."""
+
+MAX_COPIES = 1_000
+"""The most copies that an entry counts as."""
+
+MOST_TARGETS = 1_000
+"""The most targets in one part of a deletion by key. It bounds what a store does in one step."""
+
+JOINED_ROWS = 4096
+"""The most rows of a batch that is joined from several."""
+
+KEY_BYTES = 16
+"""The size of a record key's digest."""
+
+Vectors = NDArray[np.int16]
+"""Rows on the grid, (n, d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """The log that a store is filled from: the id of its Kafka cluster, and the UUID that its topic of texts
+    got when it was made. A topic that is deleted and made again has another one."""
+
+    cluster: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What ties a shard to its log: the offset of the last record that it holds, the epoch of the leader that
+    took the record in, and a digest of all that is in it. A log that has been rewritten has another record at
+    that offset."""
+
+    offset: int
+    leader_epoch: int
+    digest: str
+
+    def encode(self) -> bytes:
+        """As bytes, for a store."""
+        return f"{self.offset}/{self.leader_epoch}/{self.digest}".encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Anchor:
+        """What was encoded. Raises ValueError for anything else."""
+        offset, epoch, digest = raw.decode().split("/")
+        return cls(int(offset), int(epoch), digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A record of the shard's topic that deletes earlier entries of the shard.
+
+        asked for by      deletes
+        targets           the entries at these offsets
+        key               all entries whose records had the key with this digest
+        key and context   the same, but only those of the context
+        context alone     all entries of the context
+
+    When a store gives a deletion back, `targets` are the entries that it deletes in any of these ways and
+    that no earlier deletion had deleted. If they are many, the first ones come in `parts`, which are read one
+    by one, and `targets` are the rest.
+    """
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None = None
+    targets: tuple[int, ...] = ()
+    context: str | None = None
+    parts: int = 0
+    anchor: Anchor | None = None
+    """The anchor of the deletion's own record. Only a deletion on its way into a store has one."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether it deletes a whole context."""
+        return self.key is None and self.context is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries of one shard in the order of their offsets, with their vectors. Appending them advances the
+    shard to `watermark`.
+
+    `entries` are held as columns, whatever the batch is made with, and may be empty. `vectors` (entries, d)
+    are on the grid. `watermark` may lie beyond the last entry's offset: after it came dead letters, or the
+    gaps that compaction and transactions leave. `removed` are the offsets of entries that were in the batch
+    and have been erased. A batch with a `deletion` has nothing else, and its watermark is the deletion's
+    offset.
+
+    Only a batch on its way into a store has `keys`, the digests of the records' keys, one for each entry if
+    any record has a key, and the `anchor` of the last record that could be read.
+    """
+
+    partition: int
+    watermark: int
+    entries: Sequence[Entry]
+    vectors: Vectors
+    removed: tuple[int, ...] = ()
+    deletion: Deletion | None = None
+    keys: Sequence[bytes | None] = ()
+    anchor: Anchor | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", Entries.of(self.entries))
+
+    @property
+    def columns(self) -> Entries:
+        """The entries as columns, which is how they are held."""
+        return Entries.of(self.entries)
+
+    @property
+    def rows(self) -> int:
+        """The rows that it takes up in the shard, erased ones included."""
+        return len(self.entries) + len(self.removed)
+
+    def after(self, offset: int) -> Batch:
+        """The part of this batch that lies beyond `offset`; itself if all of it does."""
+        skip = int(np.searchsorted(self.columns.offsets, offset, "right"))
+        removed = tuple(gone for gone in self.removed if gone > offset)
+        if not skip and len(removed) == len(self.removed):
+            return self
+        return replace(self, entries=self.entries[skip:], vectors=self.vectors[skip:], removed=removed)
+
+    def only(self, offsets: Set[int]) -> Batch:
+        """Its entries at these offsets, as a batch."""
+        rows = self._rows_at(offsets)
+        return Batch(self.partition, self.watermark, self.columns.take(rows), self.vectors[rows])
+
+    def without(self, offsets: Set[int]) -> Batch:
+        """The batch with the entries at these offsets erased."""
+        gone = self._rows_at(offsets)
+        kept = np.delete(np.arange(len(self.entries)), gone)
+        removed = tuple(sorted({*self.removed, *self.columns.offsets[gone].tolist()}))
+        return replace(self, entries=self.columns.take(kept), vectors=self.vectors[kept], removed=removed)
+
+    def _rows_at(self, offsets: Set[int]) -> NDArray[np.int64]:
+        return np.flatnonzero([offset in offsets for offset in self.columns.offsets.tolist()])
+
+
+def joined(batches: Sequence[Batch]) -> list[Batch]:
+    """The same entries in fewer and larger batches, because each batch has a fixed cost besides its rows."""
+    runs: list[list[Batch]] = []
+    for batch in batches:
+        last = runs[-1] if runs else []
+        alike = last and not batch.deletion and not last[0].deletion and last[0].partition == batch.partition
+        if alike and sum(part.rows for part in last) + batch.rows <= JOINED_ROWS:
+            last.append(batch)
+        else:
+            runs.append([batch])
+    return [_joined(run) for run in runs]
+
+
+def _joined(run: Sequence[Batch]) -> Batch:
+    if len(run) == 1:
+        return run[0]
+    entries = Entries.joined([batch.columns for batch in run])
+    vectors = np.concatenate([batch.vectors for batch in run])
+    removed = tuple(offset for batch in run for offset in batch.removed)
+    return Batch(run[0].partition, run[-1].watermark, entries, vectors, removed)
+
+
+def key_digest(key: bytes) -> bytes:
+    """The digest that is stored instead of a record's key: 16 bytes of BLAKE2b."""
+    return hashlib.blake2b(key, digest_size=KEY_BYTES).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """How far a shard has come.
+
+    `rows` counts all that were ever appended, erased ones included. `epoch` is the store's, drawn when that
+    was begun. `anchor` is that of the shard's last record, which may lie below the watermark; a checkpoint
+    has none.
+    """
+
+    watermark: int = NOTHING
+    rows: int = 0
+    epoch: str = ""
+    anchor: Anchor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderIdentity:
+    """What made the vectors of a store; stored with it and never changed."""
+
+    name: str
+    fingerprint: str
+    dimension: int

@@ -1,0 +1,267 @@
+"""Ingest: texts from Kafka are parsed, embedded and appended to the store, each exactly once.
+
+    Kafka ─ poll ─▶ Waiting ─ take ─▶ intakes ─ admit ─ embed ─▶ append ─▶ store
+                                         └─ rejected ─▶ dead letters
+
+All correctness rests on one comparison. The worker believes each shard to be at some watermark; an append
+states that belief, and the store refuses it, atomically, if the shard stands elsewhere. A record that is
+delivered twice, a worker that lost its partition without knowing it, an append whose reply was lost, a store
+that lost what it acknowledged: each of them ends in a refusal. The answer is always the same: the partition
+is placed again, which means that it is read from the shard's watermark + 1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+import structlog
+
+from hurnet_stream.core.stored.batch import Deletion
+from hurnet_stream.dead_letters import DeadLetterAlarm, put_aside
+from hurnet_stream.errors import HurnetError, StoreGap
+from hurnet_stream.ingest.admission import Admission
+from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
+from hurnet_stream.ingest.placing import Placing
+from hurnet_stream.ingest.shards import Shards
+from hurnet_stream.ingest.waiting import Waiting
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import (
+    Appended,
+    Embedder,
+    EntryStore,
+    Polled,
+    Record,
+    Refused,
+    Sink,
+    Source,
+    Unfinished,
+)
+from hurnet_stream.runtime.progress import Progress
+from hurnet_stream.settings.settings import Settings
+from hurnet_stream.suspects import Suspects
+
+log = structlog.get_logger()
+
+DELETION_S = 0.25
+"""How long one turn goes on with deletions of many entries: other partitions wait no longer than that."""
+
+
+class Ingest:
+    """The ingest worker: fills the store from the topic of texts."""
+
+    name = "ingest"
+
+    def __init__(
+        self,
+        source: Source,
+        store: EntryStore,
+        sink: Sink,
+        embedder: Embedder,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._sink = sink
+        self._embedder = embedder
+        self._settings = settings.ingest
+        self._dead_letters = settings.kafka.dead_letters
+        self._metrics = metrics
+        self._alarm = DeadLetterAlarm(settings.ingest)
+        metrics.dead_letters_alarm.set_function(lambda: float(bool(self._alarm.unready())))
+        self._progress = Progress(settings.metrics)
+        self._waiting = Waiting()
+        self._shards = Shards(source, store, embedder.identity.dimension)
+        self._admission = Admission(store, settings.ingest.max_contexts, metrics)
+        self._placing = Placing(source, store, settings.ingest.skip_gap, metrics)
+        role = f"{self.name}:{settings.ingest.group}"
+        self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
+        self._room = True  # for what the next poll brings
+        # Partitions that brought records, or that could not because there was no room for more.
+        self._not_stalled: Collection[int] = ()
+        self._delete_until = 0.0
+        store.open(embedder.identity, writing=True)
+        self._incarnation = store.incarnation()
+
+    def step(self) -> None:
+        """Poll once, and append what one turn has time for."""
+        self._follow_store()
+        self._placing.check_log()
+        self._place()
+        polled = self._poll()
+        self._note_assignment(polled)
+        self._queue(polled.records)
+        # Another log may have answered this poll. Its partitions are noted as assigned by now, so if this
+        # raises, they are placed again before anything is taken.
+        self._placing.check_log()
+        taken = self._waiting.take(self._settings.batch, self._suspects.alone)
+        # The source is ahead of the watermark until the append is known to be in. Whatever fails from here on
+        # must send it back.
+        self._shards.unplace(taken.keys())
+        try:
+            self._handle(taken)
+        except HurnetError:
+            self._suspects.let_go()
+            raise
+        self._suspects.passed()
+        self._shards.carry_forward(busy=self._waiting.partitions())
+        self._shards.commit()
+        self._observe(sum(map(len, taken.values())))
+
+    def unready(self) -> list[str]:
+        return self._progress.unready() + self._alarm.unready()
+
+    def drain(self) -> None:
+        self._shards.commit(now=True)
+
+    def close(self) -> None:
+        self._suspects.close()  # before others get the partitions
+        self._source.close()
+        self._sink.close()
+        self._store.close()
+
+    def _follow_store(self) -> None:
+        """A store that was restarted, or that a replica took over from, may hold less than it acknowledged.
+        What is missing is read again at once, and not only when the next append is refused."""
+        incarnation = self._store.incarnation()
+        if incarnation != self._incarnation:
+            log.warning("another server, or a restarted one, holds the store: placing all partitions anew")
+            self._shards.unplace_all()
+            self._admission.clear()
+            self._incarnation = incarnation
+
+    def _place(self) -> None:
+        """Send the source to each unplaced shard's watermark + 1, whatever offsets were committed."""
+        unplaced = self._shards.unplaced
+        if not unplaced:
+            return
+        self._waiting.drop(unplaced)
+        self._suspects.enter(unplaced)
+        self._shards.place(self._placing.starts(unplaced))
+
+    def _poll(self) -> Polled:
+        """Poll the partitions of which no record waits. Returns at once if there is work for this turn."""
+        self._room = len(self._waiting) < self._settings.batch
+        self._source.pause(self._waiting.partitions() if self._room else self._source.assignment())
+        try:
+            return self._source.poll(0.0 if self._waiting else self._settings.poll, self._settings.batch)
+        except StoreGap:
+            # Retention overtook a position. Placing says which one and what to do, or skips if told to.
+            self._shards.unplace_all()
+            self._place()
+            return Polled()
+
+    def _note_assignment(self, polled: Polled) -> None:
+        lost = polled.revoked - self._source.assignment()
+        self._shards.unplace(polled.assigned)
+        self._shards.let_go(lost)
+        self._waiting.drop(polled.assigned | polled.revoked)
+        self._suspects.moved(polled.assigned, lost)
+
+    def _queue(self, records: Sequence[Record]) -> None:
+        """New records wait for their turn. A partition that brought only records it had before is placed
+        again: its position is behind its watermark."""
+        if records:
+            self._metrics.records.labels(records[0].topic).inc(len(records))
+            self._metrics.bytes.labels(records[0].topic).inc(sum(len(r.value or b"") for r in records))
+        brought = {record.partition for record in records}
+        for record in records:
+            if self._shards.is_new(record):
+                self._waiting.add(record.partition, [record])
+        self._shards.unplace(brought - self._waiting.partitions())
+        # If this turn had no room left, a partition that brought nothing may have records: it is not stalled.
+        had_room = self._room and len(records) < self._settings.batch
+        self._not_stalled = brought | self._waiting.partitions() if had_room else self._source.assignment()
+
+    def _handle(self, taken: Mapping[int, Sequence[Record]]) -> None:
+        """Append what was taken. Only parsing and embedding may be blamed on a record."""
+        intakes_by_partition = self._intakes(taken)
+        intakes = list(chain.from_iterable(intakes_by_partition.values()))
+        with self._suspects.unblamed():
+            self._admission.admit(intakes)
+        self._embed(intakes)
+        self._delete_until = time.monotonic() + DELETION_S
+        with self._suspects.unblamed():
+            for partition, partition_intakes in intakes_by_partition.items():
+                # `all` stops at the first that is not in: what follows it must not be appended before it.
+                if all(map(self._take_in, partition_intakes)):
+                    self._shards.trust(partition)
+
+    def _intakes(self, taken: Mapping[int, Sequence[Record]]) -> dict[int, list[Intake]]:
+        """What was taken, parsed. A record that ended other processes is not looked at."""
+        records = list(chain.from_iterable(taken.values()))
+        if rejection := self._suspects.begin(records):
+            (record,) = records
+            return {record.partition: [Intake(record.partition, [record], rejected=[(record, rejection)])]}
+        vector_bytes = 2 * self._embedder.identity.dimension  # int16
+        return {
+            partition: intakes_of(partition_records, vector_bytes)
+            for partition, partition_records in taken.items()
+        }
+
+    def _embed(self, intakes: Sequence[Intake]) -> None:
+        texts = [entry.text for intake in intakes for entry in intake.entries]
+        began = time.perf_counter()
+        embed_intakes(intakes, self._embedder)
+        seconds = time.perf_counter() - began
+        if texts:  # a turn without texts says nothing about the embedder's speed
+            self._metrics.embed_seconds.observe(seconds)
+            self._waiting.learn(texts, seconds)
+
+    def _take_in(self, intake: Intake) -> bool:
+        """Append it, or delete what it says; False if the store refused that, or has not finished it."""
+        expected = self._shards.watermark(intake.partition)
+        deletion = intake.deletion
+        result = self._delete(intake, deletion, expected) if deletion else self._append(intake, expected)
+        if isinstance(result, Unfinished):
+            return False  # the partition is placed again, comes to the same record, and goes on with it
+        if isinstance(result, Refused):
+            self._metrics.refused.inc()
+            stands_at = result.state.watermark
+            log.warning("append refused", partition=intake.partition, expected=expected, found=stands_at)
+            return False
+        self._shards.reached(intake.partition, result.state.watermark)
+        self._count(intake)
+        return True
+
+    def _delete(self, intake: Intake, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
+        """As much of the deletion as this turn has time for, and one part of it at least."""
+        anchored = replace(deletion, anchor=intake.records[-1].anchor)
+        while True:
+            result = self._store.delete(intake.partition, anchored, expected)
+            if not isinstance(result, Unfinished) or time.monotonic() >= self._delete_until:
+                return result
+
+    def _append(self, intake: Intake, expected: int) -> Appended | Refused:
+        # The dead letters go first: a crash in between sends them twice, instead of losing them.
+        put_aside(self._sink, self._dead_letters, self.name, intake.rejected)
+        with self._metrics.append_seconds.time():
+            return self._store.append(intake.batch(), expected)
+
+    def _count(self, intake: Intake) -> None:
+        """Only after the append, so that attempts that failed do not count. Raises `TooManyDeadLetters`."""
+        if intake.deletion:
+            self._metrics.deletions.inc()
+        else:
+            self._metrics.rows.inc(len(intake.entries))
+            self._metrics.batches.inc()
+        for _, (reason, _) in intake.rejected:
+            self._metrics.dead_letters.labels(reason).inc()
+        rejected_offsets = {record.offset for record, _ in intake.rejected}
+        for record in intake.records:
+            self._alarm.count(record.offset in rejected_offsets)
+
+    def _observe(self, moved: int) -> None:
+        assigned, held = self._source.assignment(), self._source.held_back()
+        lag = {
+            partition: not_polled + self._waiting.waiting(partition)
+            for partition, not_polled in self._source.lag().items()
+            if partition not in self._shards.unplaced
+        }
+        self._metrics.set_by_partition(self._metrics.lag_records, lag)
+        self._metrics.set_by_partition(self._metrics.held_records, held)
+        self._progress.turn(assigned=bool(assigned), behind=sum(lag.values()), moved=moved)
+        self._progress.partitions(assigned, lag, held, self._not_stalled)

@@ -1,0 +1,129 @@
+"""Where each partition is read on: behind its shard's watermark, in the log that the store was filled from.
+
+Nothing that was acknowledged is skipped without an error or a warning. `first` and `end` are the offsets that
+the partition holds now, and `needed` is the shard's watermark + 1:
+
+    needed < first           retention took records that are not in the store: StoreGap, or skip if told to
+    first <= needed <= end   read on at `needed`, if the record below it is the one that the shard saw last
+    end < needed             the topic is shorter than what was read of it: another topic, or lost records
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import structlog
+
+from hurnet_stream import belonging
+from hurnet_stream.belonging import WAY_OUT
+from hurnet_stream.core.stored.batch import NOTHING, LogIdentity, ShardState
+from hurnet_stream.errors import StoreGap
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import EntryStore, OffsetRange, Source
+
+log = structlog.get_logger()
+
+CHECK_INTERVAL_S = 1.0
+"""How long another store may go unnoticed while there is nothing to append."""
+
+
+class Start(NamedTuple):
+    """A shard's watermark, and the offset at which its partition is read on."""
+
+    watermark: int
+    offset: int
+
+
+class Placing:
+    """Compares the store with its log."""
+
+    def __init__(self, source: Source, store: EntryStore, skip_gap: bool, metrics: Metrics) -> None:
+        self._source = source
+        self._store = store
+        self._skip_gap = skip_gap
+        self._metrics = metrics
+        self._log: LogIdentity | None = None  # the last one that was compared
+        self._checked_at = time.monotonic()
+
+    def check_log(self) -> None:
+        """Raises `StoreReplaced` if another store answers than the one that was opened, and `StoreGap` if the
+        topic is not the one that the store is filled from."""
+        if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
+            self._store.identity()  # raises if it is another
+            self._checked_at = time.monotonic()
+        actual = self._source.log()
+        if actual is None or actual == self._log:
+            return
+        belonging.check(self._store.bind(actual), actual)
+        self._log = actual
+
+    def starts(self, partitions: frozenset[int]) -> dict[int, Start]:
+        """Where each of these goes on, whatever offsets were committed. Raises `StoreGap` if its log does not
+        go on from its watermark."""
+        ranges = self._source.offset_ranges(partitions)
+        committed = self._source.committed(partitions)
+        states = {partition: self._store.state(partition) for partition in partitions}
+        self._check_anchors(states, ranges)
+        starts = {}
+        for partition in sorted(partitions):
+            watermark = states[partition].watermark
+            was_read_before = watermark != NOTHING or committed[partition] is not None
+            offset = self._offset(partition, watermark + 1, ranges[partition], was_read_before)
+            starts[partition] = Start(watermark, offset)
+            _warn_if_store_has_the_only_copy(partition, states[partition], ranges[partition])
+        return starts
+
+    def _check_anchors(self, states: Mapping[int, ShardState], ranges: Mapping[int, OffsetRange]) -> None:
+        """Raises `StoreGap` if a partition no longer has the record that its shard saw last: then the records
+        before it may be others, too."""
+        anchors = {
+            partition: state.anchor
+            for partition, state in states.items()
+            # What retention took away can't be compared.
+            if state.anchor and ranges[partition].first <= state.anchor.offset < ranges[partition].end
+        }
+        records = self._source.records_at({p: anchor.offset for p, anchor in anchors.items()})
+        for partition, record in records.items():
+            if record and record.anchor == anchors[partition]:
+                continue
+            # In a compacted topic a single record may go, and says nothing about the others.
+            if not record and self._source.compacted():
+                continue
+            there = "another" if record else "no"
+            raise StoreGap(
+                f"the log was rewritten below the watermark: partition {partition} has {there} record at "
+                f"offset {anchors[partition].offset}, which the store has seen last. {WAY_OUT}"
+            )
+
+    def _offset(self, partition: int, needed: int, held: OffsetRange, was_read_before: bool) -> int:
+        """Where to read on. A partition that was never read may start anywhere. Any other goes on without a
+        gap, unless the settings say that lost records may be skipped."""
+        if held.first <= needed <= held.end:
+            return needed
+        if needed > held.end:
+            raise StoreGap(
+                f"partition {partition} ends at offset {held.end}, but the store has seen {needed - 1}: "
+                f"the topic was recreated or lost records. {WAY_OUT}"
+            )
+        if was_read_before and not self._skip_gap:
+            raise StoreGap(
+                f"partition {partition} begins at offset {held.first}, but the store needs {needed}: "
+                f"{held.first - needed} offsets are gone by retention. Restore them, or set "
+                "HURNET_INGEST_SKIP_GAP=true to go on without them."
+            )
+        self._metrics.skipped_offsets.inc(held.first - needed)
+        log.warning("records are gone", partition=partition, needed=needed, next=held.first)
+        return held.first
+
+
+def _warn_if_store_has_the_only_copy(partition: int, state: ShardState, held: OffsetRange) -> None:
+    if rows := held.rows_gone_from_log(state):
+        log.warning(
+            "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"
+            " the topic's retention.ms to -1",
+            partition=partition,
+            rows_at_most=rows,
+            first_offset=held.first,
+        )

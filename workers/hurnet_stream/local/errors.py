@@ -1,0 +1,11 @@
+"""What goes wrong with processes on this machine."""
+
+from hurnet_stream.errors import HurnetError
+
+
+class ServerError(RuntimeError):
+    """A local server could not be installed, started or reached; the message says what to do."""
+
+
+class ProcessDied(HurnetError):
+    """A process that we started ended by itself, or never got ready."""

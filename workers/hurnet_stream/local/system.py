@@ -1,0 +1,132 @@
+"""A whole system on this machine: Kafka, Valkey and workers, for `hurnet up` and `hurnet demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.local.errors import ProcessDied, ServerError
+from hurnet_stream.local.jars import KAFKA
+from hurnet_stream.local.kafka import KafkaServer
+from hurnet_stream.local.valkey import ValkeyServer
+from hurnet_stream.local.worker import WorkerProcess
+from hurnet_stream.settings.settings import KafkaSettings, RedisSettings
+
+Say = Callable[[str], None]
+
+STOP_S = 15.0
+"""How long a worker may take to stop: more than its own deadline for draining."""
+READY_S = 60.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class LocalSystem:
+    """Kafka, Valkey and workers. Its `with` block ends everything that was started in it.
+
+    `data` is the folder of Kafka's and Valkey's files and of the workers' logs. `environment` is that of the
+    workers, to which the addresses are added. `kafka` and `redis` are the settings for a client of the two.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        say: Say,
+        settings: KafkaSettings,
+        environment: Mapping[str, str],
+        ports: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        self.data = data
+        self._say = say
+        self._kafka = KafkaServer(data / "kafka", port=ports[0], say=say)
+        self._valkey = ValkeyServer(data / "valkey", port=ports[1])
+        self.kafka = settings.model_copy(update={"bootstrap": self._kafka.bootstrap})
+        self.redis = RedisSettings(url=self._valkey.url)
+        self.addresses = {
+            "HURNET_KAFKA_BOOTSTRAP": self._kafka.bootstrap,
+            "HURNET_REDIS_URL": self._valkey.url,
+        }
+        self._environment = {**environment, **self.addresses}
+        self.workers: list[WorkerProcess] = []
+        self._stack = contextlib.ExitStack()
+
+    def start_servers(self) -> None:
+        """Start Valkey and Kafka, and create the topics.
+
+        Raises `ConfigurationError` if one can't be had: it is not installed, or its port or folder is in use.
+        """
+        # Not at the top: `hurnet up --help` must be quick.
+        from hurnet_stream.adapters.kafka.admin.check import ensure_topics
+
+        try:
+            with timed(self._say, "Valkey"):
+                self._stack.enter_context(self._valkey)
+            with timed(self._say, f"Apache Kafka {KAFKA}"):
+                self._stack.enter_context(self._kafka)
+        except ServerError as error:
+            raise ConfigurationError(str(error)) from error
+        ensure_topics(self.kafka, create=True)
+
+    def start_workers(self, names: Sequence[str]) -> None:
+        """Start the workers of these names, and return once each is ready."""
+        with timed(self._say, f"workers ({', '.join(names)})"):
+            for number, name in enumerate(names, start=1):
+                log = self.data / f"{name}-{number}.log"
+                self.workers.append(WorkerProcess(name, self._environment, log))
+            deadline = time.monotonic() + READY_S
+            while waiting := [worker for worker in self.workers if not worker.ready()]:
+                self.check()
+                if time.monotonic() > deadline:
+                    raise waiting[0].failed(f"was not ready within {READY_S:g} s")
+                time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raises `ProcessDied` if a server or a worker has ended by itself."""
+        for server in (self._valkey, self._kafka):
+            if not server.running:
+                raise ProcessDied(f"{server.name} has ended by itself{server.tail()}")
+        for worker in self.workers:
+            worker.check()
+
+    def __enter__(self) -> LocalSystem:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Workers first: they drain, which takes servers that run. All are asked before any is waited for.
+        for worker in self.workers:
+            worker.ask_to_stop()
+        for worker in self.workers:
+            worker.wait(STOP_S)
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def timed(say: Say, what: str) -> Iterator[None]:
+    """Say what starts, and when it is ready how long that took."""
+    say(f"starting {what} ...")
+    began = time.monotonic()
+    yield
+    say(f"  ready after {time.monotonic() - began:.1f} s")
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """In the block, signals to end raise `KeyboardInterrupt`, even those that a shell had us ignore."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

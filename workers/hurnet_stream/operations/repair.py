@@ -1,0 +1,161 @@
+"""What the store holds, and its topic of texts does not: for a log that was rewritten or made anew.
+
+Nothing is merged in place, because rows, statistics and weights of two logs can't be told apart once they are
+mixed. The old store is put aside whole, a new one is filled from the topic, and what only the old one has is
+sent to the end of the topic, as texts and deletions like any others:
+
+    old store    0:a  1:b  2:c  3:d
+    topic        0:a  1:b  2:x                            rewritten from offset 2 on
+    afterwards   0:a  1:b  2:x  3:c again  4:d again      what only the old store had is at the end
+
+So everything that Kafka or the store still has is kept, and Kafka holds all of it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from hurnet_schemas import InvalidMessage, TextEvent
+from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
+from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
+from hurnet_stream.records import FORGET, parse_record
+
+READ_BATCHES = 16
+RESTORED = "restored"
+"""The header of a text that is sent again: where the old store had it, as partition/offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The messages that bring to the topic what it lacks of a shard's offsets up to `up_to`."""
+
+    messages: Sequence[Outgoing]
+    up_to: int
+    texts: int = 0
+    deletions: int = 0
+
+
+class Comparison:
+    """Compares the store with the topic that it should have come from. `same_topic` says whether that is
+    still the topic it was filled from, even if rewritten."""
+
+    def __init__(self, store: EntryStore, history: History, topic: str, same_topic: bool) -> None:
+        self._store = store
+        self._history = history
+        self._topic = topic
+        self._same_topic = same_topic
+        self.bounds = history.offset_ranges()
+
+    def lacking(self, partition: int, after: int = NOTHING) -> Iterator[Missing]:
+        """What the topic lacks of a shard, in the order of offsets. Texts up to offset `after` are left out:
+        they were sent again before."""
+        deletions = [batch.deletion for batch in self._batches(partition) if batch.deletion]
+        targets = (deleted_by(self._store, partition, deletion) for deletion in deletions)
+        deleted = set(chain.from_iterable(chain.from_iterable(targets)))
+        log = self._log(partition)
+        first_different, last_equal = MAX_OFFSET, NOTHING
+        for batch in self._batches(partition):
+            lost: list[Entry] = []
+            for entry in batch.entries:
+                if _says(log.record_at(entry.offset), entry):
+                    last_equal = entry.offset
+                    continue
+                if entry.offset >= log.first:  # what lies before was taken by retention, not rewritten
+                    first_different = min(first_different, entry.offset)
+                if entry.offset not in deleted and entry.offset > after:
+                    lost.append(entry)
+            yield Missing([self._text(partition, entry) for entry in lost], batch.watermark, texts=len(lost))
+        # Up to where the topic still has the records that the store has seen. In another topic of the same
+        # name only what was found equal counts; offsets behind that may hold anything.
+        trusted = first_different if self._same_topic else min(first_different, last_equal + 1)
+        yield self._missing_deletions(partition, deletions, trusted)
+
+    def _missing_deletions(self, partition: int, deletions: Sequence[Deletion], trusted: int) -> Missing:
+        """Deletions whose records the topic lost, of texts below `trusted` that it still holds. Without them
+        these texts would come back."""
+        log = self._log(partition)
+        messages = []
+        for deletion in deletions:
+            if not isinstance(_parsed(log.record_at(deletion.offset)), Deletion):
+                messages += [
+                    self._tombstone(partition, target)
+                    for target in chain.from_iterable(deleted_by(self._store, partition, deletion))
+                    if log.first <= target < min(trusted, log.end)
+                ]
+        return Missing(messages, MAX_OFFSET, deletions=len(messages))
+
+    def _batches(self, partition: int) -> Iterator[Batch]:
+        """All batches of one shard of the store."""
+        position = NOTHING
+        # A position at the end of the other shards leaves these out.
+        others = {p: MAX_OFFSET - 1 for p in self._store.states() if p != partition}
+        while batches := self._store.tail({**others, partition: position}, READ_BATCHES).batches:
+            yield from batches
+            position = batches[-1].watermark
+
+    def _log(self, partition: int) -> _LogReader:
+        return _LogReader(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
+
+    def _text(self, partition: int, entry: Entry) -> Outgoing:
+        event = TextEvent(
+            text=entry.text,
+            answer=entry.answer,
+            weight=entry.copies,
+            context=entry.context,
+            metadata=dict(entry.metadata),
+        )
+        headers = ((RESTORED, b"%d/%d" % (partition, entry.offset)),)
+        return Outgoing(
+            self._topic,
+            event.encode(),
+            headers=headers,
+            partition=self._partition(partition),
+            timestamp_ms=entry.timestamp_ms,
+        )
+
+    def _tombstone(self, partition: int, target: int) -> Outgoing:
+        return Outgoing(self._topic, None, headers=((FORGET, b"%d" % target),), partition=partition)
+
+    def _partition(self, partition: int) -> int:
+        """The same partition, or another one if the topic has fewer now."""
+        return partition if partition in self.bounds else sorted(self.bounds)[partition % len(self.bounds)]
+
+
+class _LogReader:
+    """Reads a partition once, from its first record to its last."""
+
+    def __init__(self, history: History, partition: int, held: OffsetRange) -> None:
+        self.first = held.first
+        self.end = held.end
+        self._records = self._read(history, partition)
+        self._next = next(self._records, None)
+
+    def record_at(self, offset: int) -> Record | None:
+        """The record at `offset`, if there is one. Offsets must be asked for in rising order."""
+        while self._next and self._next.offset < offset:
+            self._next = next(self._records, None)
+        return self._next if self._next and self._next.offset == offset else None
+
+    def _read(self, history: History, partition: int) -> Iterator[Record]:
+        if self.first < self.end:
+            for block in history.read(partition, self.first, self.end - 1):
+                yield from block
+
+
+def _parsed(record: Record | None) -> Entry | Deletion | None:
+    """What the record says; None if there is no record, or no valid one."""
+    try:
+        return parse_record(record) if record else None
+    except InvalidMessage:
+        return None
+
+
+def _says(record: Record | None, entry: Entry) -> bool:
+    """Whether the record says what the entry holds."""
+    parsed = _parsed(record)
+    names = ("timestamp_ms", "context", "text", "answer", "copies")
+    if not isinstance(parsed, Entry) or any(getattr(parsed, name) != getattr(entry, name) for name in names):
+        return False
+    return dict(parsed.metadata) == dict(entry.metadata)

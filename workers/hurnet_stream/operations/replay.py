@@ -1,0 +1,115 @@
+"""The topic of texts replayed: what an ingest would append, without what later records delete.
+
+    records     0: text a   1: text b   2: deletes 0   3: text c
+    replayed                b                          c
+
+A deleted text is left out from the beginning, not taken out afterwards. So statistics that are learned from a
+replay are those of a store that never saw the text.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+
+from hurnet_schemas import InvalidMessage
+from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, key_digest
+from hurnet_stream.core.stored.codec import bare
+from hurnet_stream.embedding import Rejection
+from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
+from hurnet_stream.ports import Embedder, History, Holding, Record
+from hurnet_stream.records import parse_record
+
+NOT_ADMITTED: Rejection = ("too-many-contexts", "")
+
+
+class Replay:
+    """Reads the topic only. `contexts` are the names that are admitted, `holdings` says from which offset on
+    a shard has let in which context, and `advance` is told how many records were replayed."""
+
+    def __init__(
+        self,
+        history: History,
+        embedder: Embedder,
+        contexts: frozenset[str],
+        holdings: Mapping[int, Mapping[str, Holding]],
+        advance: Callable[[int], None],
+    ) -> None:
+        self._history = history
+        self._embedder = embedder
+        self._contexts = contexts
+        self._holdings = holdings
+        self._advance = advance
+
+    def batches(self, partition: int, first: int, last: int, deleted: Set[int]) -> Iterator[Batch]:
+        """What an ingest makes of offsets `first` to `last`, without the offsets in `deleted`. The last
+        batch has the watermark `last`."""
+        for block in self._read(partition, first, last):
+            intakes = intakes_of([record for record in block if record.offset not in deleted])
+            for intake in intakes:
+                self._admit(intake)
+            embed_intakes(intakes, self._embedder)
+            yield from (intake.batch() for intake in intakes)
+            self._advance(len(block))
+        yield bare(partition, last, self._embedder.identity.dimension)
+
+    def deleted(self, partition: int, first: int, until: int) -> set[int]:
+        """The offsets that the records at `first` to `until` delete."""
+        deleted: set[int] = set()
+        earlier = _EarlierOffsets()
+        for record in (record for block in self._read(partition, first, until) for record in block):
+            parsed = _parsed(record)
+            if isinstance(parsed, Deletion):
+                deleted |= {*parsed.targets, *earlier.named_by(parsed)}
+            elif isinstance(parsed, Entry):
+                earlier.note(parsed, record.key)
+        return deleted
+
+    def _admit(self, intake: Intake) -> None:
+        """Reject the entries whose context had not been let in when they came."""
+        first_offsets = self._holdings.get(intake.partition, {})
+        refused = [
+            row
+            for row, entry in enumerate(intake.entries)
+            if entry.context not in self._contexts
+            or _came_before(entry.offset, first_offsets.get(entry.context))
+        ]
+        intake.reject(dict.fromkeys(refused, NOT_ADMITTED))
+
+    def _read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
+        return self._history.read(partition, first, last) if first <= last else iter(())
+
+
+class _EarlierOffsets:
+    """The offsets of the texts so far, by context, and by key and context. 8 bytes each: a partition may hold
+    hundreds of millions."""
+
+    def __init__(self) -> None:
+        self._of_context: dict[str, array[int]] = {}
+        self._of_key: dict[bytes, dict[str, array[int]]] = {}
+
+    def note(self, entry: Entry, key: bytes | None) -> None:
+        self._of_context.setdefault(entry.context, array("q")).append(entry.offset)
+        if key is not None:
+            by_context = self._of_key.setdefault(key_digest(key), {})
+            by_context.setdefault(entry.context, array("q")).append(entry.offset)
+
+    def named_by(self, deletion: Deletion) -> Iterable[int]:
+        """The offsets that a deletion of a key or of a context deletes. They are forgotten: no offset is
+        deleted twice."""
+        if deletion.key is None:
+            return self._of_context.pop(deletion.context or "", ())
+        by_context = self._of_key.get(deletion.key, {})
+        contexts = list(by_context) if deletion.context is None else [deletion.context]
+        return [offset for context in contexts for offset in by_context.pop(context, ())]
+
+
+def _came_before(offset: int, holding: Holding | None) -> bool:
+    return holding is not None and holding.first is not None and offset < holding.first
+
+
+def _parsed(record: Record) -> Entry | Deletion | None:
+    try:
+        return parse_record(record)
+    except InvalidMessage:
+        return None

@@ -1,0 +1,228 @@
+"""The proof that the store holds what the topic of texts says, and that the statistics were learned from it.
+
+The topic is replayed through the parsing and embedding of an ingest. The result is compared with the store
+entry by entry, and with the solver's statistics by their digests:
+
+    topic  ── replay ──▶ batches ── compare ── batches ◀── store
+                            └─ learn ──▶ statistics ── compare ── statistics ◀── the solver's checkpoint
+
+The whole is compared as of the watermarks of the solver's checkpoint. Entries that were deleted later, or are
+deleted and not erased yet, are no difference. What the topic no longer holds is taken from the store on
+trust, and counted as unproved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.solve.window import Window
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Vectors
+from hurnet_stream.errors import StoreGap
+from hurnet_stream.operations.replay import Replay
+from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, deleted_by
+from hurnet_stream.solver.learning import learn
+
+READ_BATCHES = 32
+
+Row = tuple[Entry, Vectors]
+"""An entry and its vector (dimension,)."""
+Rows = dict[int, Row]
+"""Rows by their offsets."""
+
+
+@dataclass(slots=True)
+class ShardProof:
+    """What came of offsets `first` to `last` of a shard. `entries` are equal, `deleted` were deleted, and
+    `unproved` are no longer in the topic. `difference` is the first offset at which topic and store differ,
+    and how they differ there."""
+
+    partition: int
+    first: int
+    last: int
+    entries: int = 0
+    deleted: int = 0
+    unproved: int = 0
+    difference: tuple[int, str] | None = None
+
+
+@dataclass(slots=True)
+class Proof:
+    """`digests` are those of the replayed statistics, by their key. `differences` says, by the same key, what
+    the solver's statistics have otherwise."""
+
+    shards: list[ShardProof] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    differences: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences and all(shard.difference is None for shard in self.shards)
+
+    @property
+    def unproved(self) -> int:
+        return sum(shard.unproved for shard in self.shards)
+
+
+class Verification:
+    """Compares, and changes nothing. `contexts` are the names that are admitted, and `advance` is told how
+    many records were replayed."""
+
+    def __init__(
+        self,
+        history: History,
+        store: EntryStore,
+        embedder: Embedder,
+        features: KernelMap,
+        contexts: frozenset[str],
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._features = features
+        self._bounds = history.offset_ranges()
+        self._replay = Replay(history, embedder, contexts, store.holdings(), advance)
+        self._statistics: dict[str, Statistics] = {}
+        self._window: Window | None = None  # without one no statistics are learned
+
+    def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
+        """Everything up to the checkpoint's watermarks, and its statistics. Raises as `shard` does."""
+        self._window = Window(half_life_ms, checkpoint.pane)
+        watermarks = {p: shard.watermark for p, shard in sorted(checkpoint.shards.items())}
+        proof = Proof([self.shard(p, 0, watermark, watermark) for p, watermark in watermarks.items()])
+        nothing = Statistics(self._features.size)  # for a key that only one side has
+        for key in sorted({*self._statistics, *checkpoint.statistics}):
+            replayed = self._statistics.get(key, nothing)
+            stored = checkpoint.statistics.get(key, nothing)
+            proof.digests[key] = replayed.digest()
+            if proof.digests[key] != stored.digest():
+                proof.differences[key] = _statistics_difference(replayed, stored)
+        return proof
+
+    def shard(self, partition: int, first: int, last: int, until: int) -> ShardProof:
+        """Offsets `first` to `last`, and the deletions up to offset `until`. Stops at the first difference.
+        Raises `StoreGap` if the topic does not reach that far."""
+        in_topic = self._bounds.get(partition, OffsetRange(0, 0))
+        if in_topic.end <= until:
+            raise StoreGap(
+                f"partition {partition} ends at offset {in_topic.end}, but the store has seen {until}: the"
+                " topic was recreated or lost records, or this is another cluster"
+            )
+        deleted = self._deleted(partition, in_topic.first, until)
+        deleted_count = sum(first <= offset <= last for offset in deleted)
+        proof = ShardProof(partition, first, last, deleted=deleted_count)
+        stored = _StoredShard(self._store, partition, first, last)
+        # Retention took the records before the first that the topic holds: there is nothing to replay.
+        self._trust(proof, stored.rows_up_to(min(in_topic.first - 1, last)), deleted)
+        for batch in self._replay.batches(partition, max(first, in_topic.first), last, deleted):
+            self._learn(batch)
+            # A deleted row that the store has not erased yet is not a difference.
+            _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), stored.erased | deleted)
+            if proof.difference:
+                break
+        return proof
+
+    def _deleted(self, partition: int, first: int, until: int) -> Set[int]:
+        """The offsets that records up to `until` delete: by the topic from its `first` offset on. Which older
+        entries are deleted, only the store knows."""
+        deleted = self._replay.deleted(partition, first, until)
+        if first > 0:
+            stored = _StoredShard(self._store, partition, 0, until)
+            stored.rows_up_to(until)
+            deleted |= {target for target in stored.deletion_targets if target < first}
+        return deleted
+
+    def _trust(self, proof: ShardProof, rows: Rows, deleted: Set[int]) -> None:
+        """Learn from the store what can't be replayed."""
+        kept = [row for offset, row in rows.items() if offset not in deleted]
+        proof.unproved = len(kept)
+        if kept:
+            entries, vectors = zip(*kept, strict=True)
+            self._learn(Batch(proof.partition, proof.last, entries, np.stack(vectors)))
+
+    def _learn(self, batch: Batch) -> None:
+        if self._window:
+            learn(self._statistics, [batch], self._features, self._window)
+
+
+class _StoredShard:
+    """Reads one shard of the store in the order of offsets, `first` to `last`. Of what was read so far,
+    `erased` are the offsets that its batches no longer hold, and `deletion_targets` those that its deletions
+    name."""
+
+    def __init__(self, store: EntryStore, partition: int, first: int, last: int) -> None:
+        self._store = store
+        self._partition = partition
+        self._position = first - 1
+        self._last = last
+        self._other_shards = {p: MAX_OFFSET for p in store.states() if p != partition}
+        self._read_ahead: Rows = {}
+        self.erased: set[int] = set()
+        self.deletion_targets: set[int] = set()
+
+    def rows_up_to(self, offset: int) -> Rows:
+        """The next rows, up to `offset`."""
+        while self._position < offset and self._read():
+            pass
+        rows = {o: row for o, row in self._read_ahead.items() if o <= offset}
+        self._read_ahead = {o: row for o, row in self._read_ahead.items() if o > offset}
+        return rows
+
+    def _read(self) -> bool:
+        # The store reads all shards beyond their positions. Beyond the end of the others there is nothing.
+        positions = {**self._other_shards, self._partition: self._position}
+        batches = self._store.tail(positions, READ_BATCHES).batches
+        for batch in batches:
+            self._read_ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
+            self.erased.update(batch.removed)
+            if batch.deletion and batch.deletion.offset <= self._last:
+                parts = deleted_by(self._store, self._partition, batch.deletion)
+                self.deletion_targets.update(chain.from_iterable(parts))
+            self._position = batch.watermark
+        return bool(batches)
+
+
+def _rows(batch: Batch) -> Rows:
+    return {entry.offset: (entry, batch.vectors[row]) for row, entry in enumerate(batch.entries)}
+
+
+def _compare(proof: ShardProof, replayed: Rows, stored: Rows, deleted: Set[int]) -> None:
+    """Count what is equal, up to the first difference. A deleted entry may be on one side only."""
+    for offset in sorted(replayed.keys() | stored.keys()):
+        if offset in deleted and (offset in replayed) != (offset in stored):
+            continue
+        if difference := _row_difference(replayed.get(offset), stored.get(offset)):
+            proof.difference = offset, difference
+            return
+        proof.entries += 1
+
+
+def _row_difference(replayed: Row | None, stored: Row | None) -> str | None:
+    if stored is None:
+        return "the store lacks this entry"
+    if replayed is None:
+        return "the store has an entry, and the topic no valid text"
+    names = ("timestamp_ms", "context", "text", "answer", "metadata", "copies")
+    fields = [name for name in names if getattr(replayed[0], name) != getattr(stored[0], name)]
+    if not np.array_equal(replayed[1], stored[1]):
+        fields.append("vector")
+    return f"the store has another {', '.join(fields)}" if fields else None
+
+
+def _statistics_difference(replayed: Statistics, stored: Statistics) -> str:
+    if replayed.count != stored.count:
+        return f"the solver counts {stored.count} pairs, the replay {replayed.count}"
+    different = sorted(
+        answer
+        for answer in replayed.answer_sums.keys() | stored.answer_sums.keys()
+        if answer not in replayed.answer_sums
+        or answer not in stored.answer_sums
+        or replayed.encode_sum(answer) != stored.encode_sum(answer)
+    )
+    if not different:
+        return "the gram differs"
+    return f"the sums of {len(different)} answers differ, the first is {different[0]!r}"

@@ -1,0 +1,79 @@
+"""What the programs need from the outside world, as Protocols: one file per port.
+
+Adapters implement them (`hurnet_stream.adapters`). Tests use in-memory twins, which pass the same
+contract tests.
+
+    record              a Kafka record as it was read, and one that is to be sent
+    source              a member of a consumer group reads one topic
+    exchange            the same, and the answers commit together with the questions' offsets
+    sink                sends records
+    history             reads a topic from its beginning, without a group
+    entry_store         all entries of all contexts, append-only
+    group_progress      the committed offsets of a group, kept beside the entries
+    partition_marks     who has which partition in hand, so that a crash leaves a trace
+    weights_store       the solver's checkpoint, and the weights that it publishes
+    lease_store         one worker of a role at a time
+    embedder            texts to vectors
+
+Every method may raise `TransientError` (try again later) and `ConfigurationError` (a person must act). Other
+errors are named where they can occur. A call that blocks returns within its time-out or raises.
+"""
+
+from hurnet_stream.ports.embedder import Embedder
+from hurnet_stream.ports.entry_store import (
+    Appended,
+    EntryStore,
+    Holding,
+    Refused,
+    Tail,
+    Unfinished,
+    deleted_by,
+)
+from hurnet_stream.ports.exchange import Exchange
+from hurnet_stream.ports.group_progress import GroupProgress
+from hurnet_stream.ports.history import History
+from hurnet_stream.ports.lease_store import LeaseStore
+from hurnet_stream.ports.partition_marks import PartitionMarks
+from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetRange
+from hurnet_stream.ports.record import Fault, Headers, Outgoing, Record
+from hurnet_stream.ports.sink import Sink
+from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
+from hurnet_stream.ports.weights_store import (
+    Checkpoint,
+    DeletionAudit,
+    OnProgress,
+    PublishedWeights,
+    WeightsStore,
+)
+
+__all__ = [
+    "POLL_BYTES",
+    "Appended",
+    "Checkpoint",
+    "Committed",
+    "DeletionAudit",
+    "Embedder",
+    "EndOffsets",
+    "EntryStore",
+    "Exchange",
+    "Fault",
+    "GroupProgress",
+    "Headers",
+    "History",
+    "Holding",
+    "LeaseStore",
+    "OffsetRange",
+    "OnProgress",
+    "Outgoing",
+    "PartitionMarks",
+    "Polled",
+    "PublishedWeights",
+    "Record",
+    "Refused",
+    "Sink",
+    "Source",
+    "Tail",
+    "Unfinished",
+    "WeightsStore",
+    "deleted_by",
+]

@@ -1,0 +1,182 @@
+"""The store: all entries of all contexts, append-only, a shard for each partition of the topic of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
+from hurnet_stream.ports.group_progress import GroupProgress
+from hurnet_stream.ports.partition_marks import PartitionMarks
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Everything was written, and the shard's watermark is the batch's or the deletion's."""
+
+    state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Only a part of a deletion is done, and the watermark has not moved: ask for the same again."""
+
+    state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was written, because the shard's watermark is not the expected one but that of `state`."""
+
+    state: ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one shard holds of one context.
+
+    `rows` and `bytes` (of vectors and texts) count deleted entries too, until they are erased. `first` is
+    the offset of the first entry since the context was admitted, or since it was last dropped; None if no
+    entry has come since.
+    """
+
+    rows: int
+    bytes: int
+    first: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """New batches, and the states of all shards as they were just before the batches were read.
+
+    The batches of a shard are in order, and they hold nothing at or before the position that was asked
+    for. The last batch of a shard may have no entries: it takes the reader over offsets that hold none. So
+    a reader's position is always the watermark of the last batch that it was given.
+    """
+
+    batches: Sequence[Batch]
+    states: Mapping[int, ShardState]
+
+
+class EntryStore(GroupProgress, PartitionMarks, Protocol):
+    """All entries of all contexts.
+
+    If the store was emptied or begun anew since it was opened (or first read), every call but `open` and
+    `log` raises `StoreReplaced` and does nothing.
+    """
+
+    def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
+        """Begin a store with this embedder if there is none; otherwise check that it is the same embedder.
+
+        Raises `EmbedderMismatch` if it is another, and `UpgradeNeeded` if only a newer program may read
+        the store (or write to it, if `writing`). Reads and writes raise `UpgradeNeeded` too if a newer
+        program changes the store later.
+        """
+
+    def incarnation(self) -> str:
+        """A name of the server process that holds the store.
+
+        It changes if the server restarts or another one takes its place, perhaps with less than was
+        acknowledged. A change shows within two seconds. Raises `TransientError` if the server takes no
+        writes.
+        """
+
+    def identity(self) -> EmbedderIdentity | None:
+        """The embedder of the store; None if there is no store yet."""
+
+    def log(self) -> LogIdentity | None:
+        """The log that the store is filled from; None if that is not settled yet.
+
+        From the first reply on, a store that was filled from another Kafka cluster raises `ForeignLog`.
+        """
+
+    def bind(self, log: LogIdentity) -> LogIdentity:
+        """Settle that the store is filled from `log`, unless that is settled. Returns what holds."""
+
+    def states(self) -> Mapping[int, ShardState]:
+        """The states of all shards that exist."""
+
+    def state(self, partition: int) -> ShardState:
+        """The state of one shard; that of an empty shard if it does not exist."""
+
+    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+        """Append the batch in one atomic step, if the shard's watermark is `expected`.
+
+        The step writes the entries, records which of them came under which record key, and advances the
+        watermark and the number of rows. A batch without entries only advances the watermark. Raises
+        ValueError if the batch can't follow `expected`.
+        """
+
+    def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
+        """Delete entries of the shard in one atomic step, if its watermark is `expected`.
+
+        The step finds the targets, appends the deletion for all readers, and advances the watermark to it.
+        From then on `entry` returns none of the targets. They stay in `stored_at` and in their batches
+        until `erase` removes them, because the solver must take out exactly what it has put in.
+
+        A deletion of many targets takes several calls, each of which returns `Unfinished` until the last.
+        Readers see nothing of it before the last call, which advances the watermark. If the caller
+        crashes, the next one that repeats the call goes on from there.
+        """
+
+    def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
+        """The targets, ascending, in part `number` (1 to `Deletion.parts`) of the deletion at `offset`.
+
+        Raises `StoreError` if the part is missing or damaged.
+        """
+
+    def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
+        """The entries at these (ascending) offsets that are still in the store, whether deleted or not."""
+
+    def erase(self, most: int, owner: str, stamp: str) -> int:
+        """Remove entries for good whose deletion is covered by the solver's saved checkpoint.
+
+        So a target is in the store exactly as long as it is in the statistics of the saved checkpoint. At
+        most `most` batches are rewritten, and some thousand targets looked at. Returns how many entries are
+        still due, as far as the call has looked; 0 if there are none. If a context loses its last row, its
+        name is given back.
+
+        Only the solver that works on from that checkpoint may call this: `stamp` names the checkpoint that
+        it saved or loaded. If another one is stored, nothing is removed and 0 returned. Otherwise a solver
+        that learns anew would fold an entry in, erase it on the word of its predecessor's checkpoint, and
+        find nothing to take out when it comes to the deletion. Raises `Superseded` if `owner` is no longer
+        the solver.
+        """
+
+    def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
+        """Register context names as long as there are fewer than `limit`.
+
+        Returns the names that are registered now, among those that were given.
+        """
+
+    def contexts(self) -> frozenset[str]:
+        """The names that are registered, and the names of contexts of which a shard holds rows."""
+
+    def holdings(self) -> Mapping[int, Mapping[str, Holding]]:
+        """What each shard holds, by partition and context."""
+
+    def pending_erasures(self) -> Mapping[int, int]:
+        """How many rows of each shard are deleted and not erased yet."""
+
+    def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
+        """What lies beyond `positions` (shard -> offset).
+
+        A shard that is not named is read from its beginning. Waits up to `block_s` for the first batch.
+        Returns at most `max_batches` batches of a shard and `REPLY_BATCHES` (core/shares.py) in all.
+        Shards take turns, and if anything lies beyond the positions, some of it is in the reply. Raises
+        ValueError if `max_batches` is less than 1.
+        """
+
+    def entry(self, partition: int, offset: int) -> Entry | None:
+        """The entry at this offset; None if there is none, or it was deleted."""
+
+    def close(self) -> None:
+        """Release every connection."""
+
+
+def deleted_by(store: EntryStore, partition: int, deletion: Deletion) -> Iterator[Sequence[int]]:
+    """The offsets of everything that a deletion deletes, part by part."""
+    for number in range(1, deletion.parts + 1):
+        yield store.deletion_part(partition, deletion.offset, number)
+    yield deletion.targets

@@ -1,0 +1,98 @@
+"""Reading one topic as a member of a consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hurnet_stream.core.stored.batch import LogIdentity
+from hurnet_stream.ports.partition_offsets import OffsetRange
+from hurnet_stream.ports.record import Record
+
+POLL_BYTES = 16 << 20
+"""About how many bytes of records one poll returns at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What a poll brought.
+
+    `assigned` are the partitions that this member was given, or given again, since the last poll. Their
+    position is the committed offset, or the beginning if nothing was committed, until the caller seeks.
+    `records` may hold records of them already. A partition whose position fell out of the topic is in
+    `assigned` too. `revoked` are the partitions that were taken away.
+    """
+
+    records: Sequence[Record] = ()
+    assigned: frozenset[int] = frozenset()
+    revoked: frozenset[int] = frozenset()
+
+
+class Source(Protocol):
+    """A member of a consumer group on one topic."""
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        """Wait up to `timeout_s` for records; return earlier if there are some.
+
+        The records of a partition are in offset order. There are at most `max_records` of them, or about
+        `POLL_BYTES`, and at least one if there is any. While the group rebalances, the call may take some
+        seconds longer. Raises `StoreGap` if a position has fallen out of its partition.
+        """
+
+    def assignment(self) -> frozenset[int]:
+        """The partitions that this member reads now."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read `partition` from `offset` on. Does nothing if the partition is not assigned."""
+
+    def pause(self, partitions: frozenset[int]) -> None:
+        """Bring no records of exactly these partitions until the next call."""
+
+    def offset_ranges(self, partitions: frozenset[int]) -> Mapping[int, OffsetRange]:
+        """Which offsets each of the partitions holds, as the broker says now."""
+
+    def log(self) -> LogIdentity | None:
+        """Which log this is, as of a second ago; None as long as that is not known. No round trip.
+
+        Once another Kafka cluster answers at the address than at first, every call raises `ForeignLog`.
+        """
+
+    def records_at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
+        """The record at the one offset given of each partition; None if there is none at that offset."""
+
+    def compacted(self) -> bool:
+        """Whether single records may vanish from the middle of the topic (cleanup.policy has compact)."""
+
+    def positions(self) -> Mapping[int, int]:
+        """The next offset to be polled, per assigned partition. No round trip.
+
+        Every record before it was polled, or the caller sought that offset. A partition whose position is
+        not settled yet is left out.
+        """
+
+    def lag(self) -> Mapping[int, int]:
+        """How many records are not polled yet, per assigned partition. Never waits.
+
+        End offsets are asked for every few seconds in the background; a partition whose end is not known
+        is left out.
+        """
+
+    def held_back(self) -> Mapping[int, int]:
+        """How many of the records in `lag` can't be read before an open transaction ends, per partition.
+
+        Partitions without such records are left out.
+        """
+
+    def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
+        """The offset at which the group goes on, per partition; None if it never committed one."""
+
+    def commit(self, next_offsets: Mapping[int, int], notes: Mapping[int, str] | None = None) -> None:
+        """Commit offsets to the group, which lag tools and restarts read.
+
+        A note is a string of up to 4,096 characters that is stored beside an offset. Partitions that a
+        rebalance took away are skipped without an error.
+        """
+
+    def close(self) -> None:
+        """Leave the group and release every connection."""

@@ -1,0 +1,108 @@
+"""Following the store: entries that are new in it come into memory, and those that it deletes go.
+
+A turn reads a few batches of each shard and takes them in for a short time only, so that queries never wait
+long. What was read and is not in memory yet stays in the backlog for the next turn."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from hurnet_stream import belonging
+from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, LogIdentity, joined
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import EntryStore, Exchange
+from hurnet_stream.responder.backlog import Backlog
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+
+log = structlog.get_logger()
+
+READ_BATCHES = 16
+"""Batches read of each shard in a turn: queries wait for no more than that. With kernel features there are
+fewer, since an entry takes longer."""
+TAKE_IN_S = 0.05
+"""How long a turn takes in what was read. Queries do not wait for what is left."""
+AWAIT_ENTRIES_S = 0.01
+"""How long a turn waits for new entries if queries wait for them. Other queries wait no longer than that."""
+LOG_INTERVAL_S = 1.0
+"""How often it is checked that store and queries belong to the same Kafka."""
+
+
+class Following:
+    """Moves `memory` after `store`."""
+
+    def __init__(
+        self, store: EntryStore, exchange: Exchange, texts: str, memory: LoadedContexts, metrics: Metrics
+    ) -> None:
+        self._store = store
+        self._exchange = exchange
+        self._texts = texts
+        self._memory = memory
+        self._metrics = metrics
+        self._backlog = Backlog(store, memory)
+        self._log_checked_at = 0.0
+        self.caught_up = False
+        """Whether everything that was stored when this worker started is in memory. It stays true then."""
+        self.lag: Mapping[int, int] = {}
+        """Rows of each shard that are stored and not in memory."""
+
+    @property
+    def backlog(self) -> int:
+        """Batches that were read and are not in memory yet."""
+        return len(self._backlog)
+
+    @property
+    def behind(self) -> int:
+        """How much there is still to take in. 0: memory holds what the store held at the last turn."""
+        return len(self._backlog) + sum(self.lag.values())
+
+    def check_log(self) -> None:
+        """Raises `ForeignLog` if the store was filled from another Kafka than queries come from, or from a
+        topic of texts that has been made anew since: what it holds says nothing of the texts sent now."""
+        now = time.monotonic()
+        if now - self._log_checked_at < LOG_INTERVAL_S:
+            return
+        self._log_checked_at = now
+        filled_from, queried = self._store.log(), self._exchange.log()
+        ends = self._exchange.end_offsets(self._texts, LOG_INTERVAL_S)
+        if filled_from and queried:
+            texts = ends.topic_id if ends and ends.topic_id else filled_from.topic
+            belonging.check_reader(filled_from, LogIdentity(queried.cluster, texts))
+
+    def follow(self, queries_wait: bool) -> int:
+        """Take in what is new. Returns how many rows came in, and one more while a deletion of many entries
+        is at work: the worker then does not stand still, though no row comes in."""
+        wait_s = AWAIT_ENTRIES_S if queries_wait and not self._backlog else 0.0
+        # A shard with batches in the backlog is asked for nothing: nothing lies beyond the largest offset.
+        no_more = dict.fromkeys(self._backlog.shards(), MAX_OFFSET)
+        tail = self._store.tail({**self._memory.watermarks(), **no_more}, self._batches(), wait_s)
+        self._backlog.add(joined(tail.batches))
+        taken_in = self._backlog.take_in(TAKE_IN_S)
+        for batch, rows in taken_in:
+            self._observe_freshness(batch, rows)
+        self.lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
+        if not self.caught_up and not self.behind:
+            self._catch_up()
+        return sum(rows for _, rows in taken_in) + bool(self._backlog)
+
+    def _batches(self) -> int:
+        features = self._memory.features
+        return max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
+
+    def _observe_freshness(self, batch: Batch, rows: int) -> None:
+        """The last `rows` entries of `batch` can be answered with from now on."""
+        if self.caught_up:  # before, entries are as old as the store: that says nothing of this system
+            timestamps_ms = batch.columns.timestamps_ms[len(batch.entries) - rows :]
+            self._metrics.observe_freshness(timestamps_ms.tolist(), time.time())
+
+    def _catch_up(self) -> None:
+        self.caught_up = True
+        gc.freeze()  # what has been loaded stays: full collections need not walk it (0.1 s and more)
+        log.info(
+            "caught up with the store",
+            rows=dict(self._memory.rows()),
+            searched_by=self._memory.searched_by,
+        )

@@ -1,0 +1,155 @@
+"""From a ranking to the answer on the wire: whether there is one, its candidates, and the receipt.
+
+    rejected    the query can't be answered, and has a dead letter
+    timed-out   the entries it asks to see did not come in time, or can't come, or too many queries wait
+    abstained   nothing is near enough to be an answer
+    answered    the best candidate
+
+Only queries that are answered or abstained from were scored, so only these replies have a receipt.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, WeightsReceipt
+from hurnet_schemas.answer import MAX_ANSWER_BYTES
+from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
+from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.core.stored.batch import EmbedderIdentity
+from hurnet_stream.ports import PublishedWeights
+from hurnet_stream.responder.loaded_contexts import LoadedContext
+from hurnet_stream.responder.pending import Pending
+from hurnet_stream.settings.settings import ResponderSettings
+from hurnet_stream.visible import below
+
+_COUNT_BYTES = 64
+"""Room for the fields that an answer has only once it has candidates."""
+
+
+def rejected(pending: Pending) -> Answer:
+    """The answer to a query that has a `rejection`."""
+    return Answer(id=pending.id, outcome="rejected", reason=": ".join(pending.rejection or ()))
+
+
+def timed_out(pending: Pending, watermarks: Mapping[int, int]) -> Answer:
+    """The answer to a query that waited in vain, or for too long. `watermarks` are those of memory."""
+    reason = pending.in_vain
+    if reason is None:
+        waited = ", ".join(
+            f"partition {p} has reached {watermarks.get(p, 'nothing')}, not {offset}"
+            for p, offset in sorted(pending.watermarks_not_reached(watermarks).items())
+        )
+        reason = f"shards of the store have not reached min_watermarks in time: {waited}"
+    return Answer(id=pending.id, outcome="timed-out", reason=reason)
+
+
+class Judge:
+    """Writes the answers to queries that were ranked."""
+
+    def __init__(self, identity: EmbedderIdentity, settings: ResponderSettings) -> None:
+        self._identity = identity
+        self._settings = settings
+
+    def answer(
+        self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, context: LoadedContext
+    ) -> Answer:
+        """Answer out of `context`, or abstain and say why. `embeds`: the query has a vector."""
+        reason = self._why_not(query, ranking, embeds)
+        best = ranking.best
+        answer = Answer(
+            id=pending.id,
+            outcome="abstained" if reason else "answered",
+            answer=best.answer if best and not reason else None,
+            reason=reason,
+            receipt=self._receipt(pending, query, ranking, context),
+        )
+        return self._with_candidates(answer, query, ranking, context)
+
+    def _with_candidates(
+        self, answer: Answer, query: Query, ranking: Ranking, context: LoadedContext
+    ) -> Answer:
+        """The answer with as many of the candidates asked for as fit into a message. Each is weighed before
+        the next is built: a hundred of the largest would take 25 MB."""
+        room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        if room < 0:  # thousands of partitions, each with its watermark
+            answer = answer.model_copy(update={"receipt": None})
+            room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        asked = ranking.candidates[: query.top_k]
+        fitting: list[Candidate] = []
+        for ranked in asked:
+            candidate = _candidate(ranked, context)
+            room -= len(candidate.encode()) + 1
+            if room < 0:
+                break
+            fitting.append(candidate)
+        dropped = len(asked) - len(fitting) or None
+        return answer.model_copy(update={"candidates": fitting, "candidates_dropped": dropped})
+
+    def _why_not(self, query: Query, ranking: Ranking, embeds: bool) -> str | None:
+        if not embeds:
+            return "the text has nothing the embedder knows"
+        if ranking.best is None:
+            return f"empty context {query.context!r}"
+        if ranking.best.combined < self._settings.threshold:
+            best = below(ranking.best.combined, self._settings.threshold)
+            return f"best was {best}, below the threshold {self._settings.threshold:g}"
+        return None
+
+    def _receipt(self, pending: Pending, query: Query, ranking: Ranking, context: LoadedContext) -> Receipt:
+        runner_up = ranking.runner_up
+        return Receipt(
+            query=pending.record.coordinates,
+            context=query.context,
+            rows=len(context.index),
+            embedder=self._identity.name,
+            fingerprint=self._identity.fingerprint,
+            watermarks=dict(context.watermarks),
+            weights=_weights_receipt(context.weights) if context.weights else None,
+            threshold=self._settings.threshold,
+            nearest=ranking.nearest,
+            p=context.p,
+            half_life=context.half_life_ms / 1000 or None,
+            margin=ranking.margin,
+            runner_up=runner_up.answer if runner_up else None,
+            seconds=time.monotonic() - pending.received,
+        )
+
+
+def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:
+    entry = context.index.entry(ranked.row)
+    partition, offset = context.index.entry_id(ranked.row)
+    scores = ranked.scores
+    return Candidate(
+        answer=ranked.answer,
+        scores=Scores(
+            combined=ranked.combined,
+            memory=scores.memory,
+            weights=scores.weights,
+            local=scores.local,
+            words=scores.words,
+        ),
+        entry=Coordinates(partition=partition, offset=offset),
+        text=entry.text,
+        metadata=dict(entry.metadata),
+    )
+
+
+def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
+    certificate = published.weights.certificate
+    return WeightsReceipt(
+        version=published.version,
+        watermarks={p: w for p, w in published.watermarks.items() if w >= 0},
+        count=round(certificate.count),
+        ridge=certificate.ridge,
+        condition_number=_finite(certificate.condition),
+        residual=_finite(certificate.residual),
+        features=None if certificate.features == NO_FEATURES else certificate.features,
+        pane=certificate.pane if certificate.half_life else None,
+    )
+
+
+def _finite(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None

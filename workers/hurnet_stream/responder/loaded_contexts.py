@@ -1,0 +1,186 @@
+"""What a responder holds in memory: an index per context, and the weights in force for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hurnet_stream.core.index.index import ContextIndex, EntryId, Matches
+from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.paper.feature_sums import FeatureSums
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.paper.lp import EUCLIDEAN
+from hurnet_stream.core.paper.variant import Variant
+from hurnet_stream.core.rule import rule
+from hurnet_stream.core.rule.encoded_words import forget_texts
+from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.core.solve.window import Window
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
+from hurnet_stream.ports import PublishedWeights
+
+if TYPE_CHECKING:
+    from hurnet_stream.core.search.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedContext:
+    """One context with all that an answer and its receipt need. It is looked up once for all queries that are
+    answered together, and passed on. Good until something is next appended or removed."""
+
+    index: ContextIndex
+    weights: PublishedWeights | None
+    watermarks: Mapping[int, int]
+    half_life_ms: int
+    variant: Variant | None
+    """What the paper's chapters change of the search, if a setting asks for one of them."""
+
+    @property
+    def p(self) -> float | None:
+        """The p of the ℓp in which entries are compared; None: by the cosine."""
+        return self.variant.p if self.variant and self.variant.p != EUCLIDEAN else None
+
+    def nearest(self, vectors: Vectors, exclude: Sequence[EntryId | None] | None = None) -> list[Matches]:
+        """The nearest entries of each query (n, d), and what the weights in force predict for them."""
+        projection = self.weights.weights.projection if self.weights else None
+        search = self.variant.nearest if self.variant else rule.nearest
+        return search(vectors, self.index, projection, exclude)
+
+
+class LoadedContexts:
+    """All contexts. It follows the shards of the store batch by batch: `append` takes in what is newer than
+    the shard's watermark, and moves that on. `watermarks` is the last offset taken in of each shard."""
+
+    def __init__(
+        self,
+        dimension: int,
+        features: str = NO_FEATURES,
+        half_life_ms: int = 0,
+        threads: int = 1,
+        device: Device | None = None,
+        p: float = EUCLIDEAN,
+    ) -> None:
+        self._dimension = dimension
+        self._threads = threads
+        self._device = device
+        self._p = p
+        self.features = KernelMap(features, dimension)
+        self.half_life_ms = half_life_ms
+        self._indexes: dict[str, ContextIndex] = {}
+        self._sums: dict[str, FeatureSums] = {}
+        self._weights: dict[str, PublishedWeights] = {}
+        self._watermarks: dict[int, int] = {}
+        self._shard_rows: dict[int, int] = {}
+
+    def append(self, batch: Batch) -> int:
+        """Take in what is new in `batch`, and take out what it deletes. Returns how many entries came in."""
+        watermark = self._watermarks.get(batch.partition, NOTHING)
+        # The store may give a batch again that was taken in, wholly or in part: only what is above counts.
+        fresh = batch.after(watermark)
+        for context, entries, rows in fresh.columns.by_context():
+            self._index(context).append(batch.partition, entries, fresh.vectors[rows])
+            if context in self._sums:
+                self._sums[context].add(entries, fresh.vectors[rows])
+        self._watermarks[batch.partition] = max(batch.watermark, watermark)
+        self._shard_rows[batch.partition] = self.shard_rows(batch.partition) + fresh.rows
+        if batch.deletion:
+            self.remove(batch.partition, batch.deletion.targets)
+        return len(fresh.entries)
+
+    def remove(self, partition: int, offsets: Sequence[int]) -> None:
+        """Take out the entries of a shard at these offsets, whatever their contexts. An entry that the store
+        had erased before it was read is in no index, and is passed over."""
+        wanted = np.unique(np.array(offsets, np.int64))
+        for context, index in list(self._indexes.items()):
+            rows = index.find_all(partition, wanted)
+            if not len(rows):
+                continue
+            if context in self._sums:
+                entries = [index.entry(row) for row in rows.tolist()]
+                self._sums[context].subtract(entries, index.vectors(rows).astype(np.int16))
+            removed = index.offsets(rows)
+            index.remove_all(partition, removed)
+            if not len(index):  # the context may have been dropped: nothing of it may stay
+                del self._indexes[context]
+                self._sums.pop(context, None)
+            # An entry is in one context alone: the next index is not asked for those that this one had.
+            wanted = np.setdiff1d(wanted, removed)
+        forget_texts()
+
+    def use(self, context: str, weights: PublishedWeights | None) -> None:
+        """From now on these are the weights of `context`; None: it has none. Raises ValueError if they work
+        on other features or dimensions, or with another half-life, than this memory was made for."""
+        if weights is None:
+            self._weights.pop(context, None)
+            return
+        self._check_fit(weights)
+        self._weights[context] = weights
+        if context in self._indexes:
+            self._indexes[context].age_to(self._window(context))
+
+    def context(self, name: str) -> LoadedContext:
+        """What is held of one context: an empty index and no weights if there is nothing."""
+        return LoadedContext(
+            self.index(name), self.weights(name), self.watermarks(), self.half_life_ms, self._variant(name)
+        )
+
+    def index(self, context: str) -> ContextIndex:
+        """The entries of `context`; an empty index if there are none."""
+        index = self._indexes.get(context)
+        return ContextIndex(self._dimension) if index is None else index
+
+    def weights(self, context: str) -> PublishedWeights | None:
+        """The weights in force for `context`."""
+        return self._weights.get(context)
+
+    def watermarks(self) -> Mapping[int, int]:
+        """The last offset taken in of each shard, without the shards of which there is none."""
+        return {p: watermark for p, watermark in self._watermarks.items() if watermark != NOTHING}
+
+    def shard_rows(self, partition: int) -> int:
+        """Rows taken in from a shard, with those that were erased or removed since."""
+        return self._shard_rows.get(partition, 0)
+
+    def rows(self) -> Mapping[str, int]:
+        """Rows held per context, without those removed."""
+        return {context: len(index) for context, index in self._indexes.items()}
+
+    @property
+    def searched_by(self) -> str:
+        """What makes the first pass of a search: a device, the kernels in C, or libraries in their place."""
+        if self._device and not self._device.failed:
+            return self._device.torch_device.type
+        return "kernels" if kernels.available() else "libraries"
+
+    def _index(self, context: str) -> ContextIndex:
+        if context not in self._indexes:
+            self._indexes[context] = ContextIndex(
+                self._dimension, self._window(context), self._threads, self._device
+            )
+            if self.features.identity != NO_FEATURES:
+                self._sums[context] = FeatureSums(self.features)
+        return self._indexes[context]
+
+    def _window(self, context: str) -> Window:
+        """How entries age: as the weights in force have it, so that both count a row alike."""
+        weights = self._weights.get(context)
+        return Window(self.half_life_ms, weights.weights.certificate.pane if weights else 0)
+
+    def _check_fit(self, weights: PublishedWeights) -> None:
+        certificate, size = weights.weights.certificate, len(weights.weights.projection)
+        if certificate.features != self.features.identity:
+            raise ValueError(
+                f"their features are {certificate.features}, and this worker has {self.features.identity}"
+            )
+        if size != self.features.size:
+            raise ValueError(f"their dimension is {size}, and this worker has {self.features.size}")
+        if round(certificate.half_life * 1000) != self.half_life_ms:
+            half_life = f"{certificate.half_life:g} s, and this worker has {self.half_life_ms / 1000:g} s"
+            raise ValueError(f"their half-life is {half_life}")
+
+    def _variant(self, context: str) -> Variant | None:
+        if self.features.identity == NO_FEATURES:
+            return None if self._p == EUCLIDEAN else Variant(self._p)
+        return Variant(self._p, self._sums.get(context) or FeatureSums(self.features))

@@ -1,0 +1,182 @@
+"""From queries to answers: embed, search, rank (core/rule/rule.py) and judge (judging.py), within the bounds
+of a turn.
+
+    batch of a turn  ->  portions that are embedded and searched together  ->  by context  ->  query by query
+
+Embedding and searching go faster for many queries at once, but can't be stopped in the middle. So a batch is
+answered in portions that take a second at most, and between queries the clock is looked at. A query that
+can't be embedded or scored is rejected, and the others of its portion are answered: they are tried again one
+by one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+import structlog
+
+from hurnet_schemas import Answer
+from hurnet_stream.core.rule.rule import ranked
+from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.embedding import Rejection, embed
+from hurnet_stream.errors import HurnetError
+from hurnet_stream.ports import Embedder
+from hurnet_stream.responder.judging import Judge, rejected, timed_out
+from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
+from hurnet_stream.responder.pending import Pending
+from hurnet_stream.settings.settings import ResponderSettings
+
+log = structlog.get_logger()
+
+TURN_BYTES = 8 << 20
+"""Of all answers of one turn, and so of one transaction. The last one may go beyond it."""
+
+PORTION_S = 1.0
+"""How long a portion may take, as far as earlier ones tell."""
+PORTION_QUERIES = 64
+PORTION_LETTERS = 32_768
+"""Of the queries of a portion. One that is longer is a portion by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A query, its answer, and the answer's bytes. A query may be rejected here that was not in the batch."""
+
+    pending: Pending
+    answer: Answer
+    value: bytes
+
+    @classmethod
+    def of(cls, pending: Pending, answer: Answer) -> Reply:
+        return cls(pending, answer, answer.encode())
+
+
+class Replies:
+    """Answers batches of queries out of a `LoadedContexts`. No I/O."""
+
+    def __init__(self, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> None:
+        self._memory = memory
+        self._embedder = embedder
+        self._queries_max = PORTION_QUERIES
+        self._judge = Judge(embedder.identity, settings)
+
+    def answer(self, batch: Sequence[Pending], until: float = math.inf) -> list[Reply]:
+        """A reply to each of the first queries, in order: to at least one, and then to as many as there is
+        time for until `until` (monotonic seconds), and room for in `TURN_BYTES`."""
+        replies: list[Reply] = []
+        size = 0
+        while len(replies) < len(batch):
+            portion = _portion(batch[len(replies) : len(replies) + self._queries_max])
+            began = time.monotonic()
+            answered = self._answer_portion(portion, until)
+            self._adapt((time.monotonic() - began) / len(answered))
+            replies += answered
+            size += sum(len(reply.value) for reply in answered)
+            if len(answered) < len(portion) or size > TURN_BYTES or time.monotonic() > until:
+                break
+        return replies
+
+    def _adapt(self, seconds_a_query: float) -> None:
+        """Size the next portion to take `PORTION_S`: smaller at once, larger by doubling."""
+        fitting = int(PORTION_S / max(seconds_a_query, PORTION_S / PORTION_QUERIES))
+        self._queries_max = max(1, min(fitting, 2 * self._queries_max))
+
+    def _answer_portion(self, portion: Sequence[Pending], until: float) -> list[Reply]:
+        replies: dict[int, Reply] = {}  # by index in the portion
+        by_context: dict[str, list[int]] = {}
+        watermarks = self._memory.watermarks()
+        for index, pending in enumerate(portion):
+            if answer := _without_scores(pending, watermarks):
+                replies[index] = Reply.of(pending, answer)
+            elif pending.query:
+                by_context.setdefault(pending.query.context, []).append(index)
+        for name, indices in by_context.items():
+            # Once the first query is answered, the time limit counts.
+            if 0 in replies and time.monotonic() > until:
+                break
+            context = self._memory.context(name)  # looked up once for all its queries
+            scored = self._embed_and_score(context, [portion[index] for index in indices], until)
+            replies |= zip(indices, scored, strict=False)
+        return _up_to_first_gap(replies, len(portion))
+
+    def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
+        vectors, failures = embed(self._embedder, [p.query.text for p in batch if p.query])
+        replies = {index: _rejection(batch[index], why) for index, why in failures.items()}
+        indices = [index for index in range(len(batch)) if index not in failures]
+        scored = self._score_apart(context, [batch[index] for index in indices], vectors[indices], until)
+        replies |= zip(indices, scored, strict=False)
+        return _up_to_first_gap(replies, len(batch))
+
+    def _score_apart(
+        self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
+    ) -> list[Reply]:
+        """Score them together. If that fails, one by one, and reject the one that fails alone."""
+        try:
+            return self._score(context, batch, vectors, until)
+        except HurnetError:
+            raise
+        except Exception as error:
+            log.exception("scoring failed", queries=len(batch), private=True)
+            if len(batch) == 1:
+                return [_rejection(batch[0], ("scoring-failed", f"{type(error).__name__}: {error}"))]
+        replies: list[Reply] = []
+        for i, pending in enumerate(batch):
+            if replies and time.monotonic() > until:
+                break
+            replies += self._score_apart(context, [pending], vectors[i : i + 1], until)
+        return replies
+
+    def _score(
+        self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
+    ) -> list[Reply]:
+        """Rank and judge: the first query, and more while there is time and room. `vectors` are (n, d)."""
+        if not batch:
+            return []
+        queries = [pending.query for pending in batch if pending.query]
+        own_entries = [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries]
+        # The search is one for all of them. Words are compared query by query, while the loop below goes on.
+        nearest = context.nearest(vectors, own_entries)
+        rankings = ranked([query.text for query in queries], nearest, context.index)
+        has_vector = np.any(vectors, axis=1)
+        replies: list[Reply] = []
+        size = 0
+        for pending, query, ranking, embeds in zip(batch, queries, rankings, has_vector, strict=True):
+            answer = self._judge.answer(pending, query, ranking, bool(embeds), context)
+            replies.append(Reply.of(pending, answer))
+            size += len(replies[-1].value)
+            if time.monotonic() > until or size > TURN_BYTES:
+                break
+        return replies
+
+
+def _without_scores(pending: Pending, watermarks: Mapping[int, int]) -> Answer | None:
+    """The answer to a query that was rejected or has waited too long; None if it is to be scored."""
+    if pending.rejection:
+        return rejected(pending)
+    if pending.in_vain or pending.watermarks_not_reached(watermarks):
+        return timed_out(pending, watermarks)
+    return None
+
+
+def _rejection(pending: Pending, why: Rejection) -> Reply:
+    put_aside = pending.rejected(*why)
+    return Reply.of(put_aside, rejected(put_aside))
+
+
+def _portion(batch: Sequence[Pending]) -> Sequence[Pending]:
+    """The first query, and those after it as long as all together stay within `PORTION_LETTERS`."""
+    letters = 0
+    for i, pending in enumerate(batch):
+        letters += len(pending.query.text) if pending.query else 0
+        if i and letters > PORTION_LETTERS:
+            return batch[:i]
+    return batch
+
+
+def _up_to_first_gap(replies: dict[int, Reply], size: int) -> list[Reply]:
+    """The replies to the first queries of `size`, up to the first query that there was no time for."""
+    return [replies[index] for index in takewhile(replies.__contains__, range(size))]

@@ -1,0 +1,253 @@
+"""The responder: queries from Kafka are answered from all entries, each exactly once.
+
+A turn of its loop does five things, each of them bounded in time:
+
+    check_log   are the store and the queries of the same Kafka?     following.py
+    refresh     take new weights, if there are any                   weights_in_force.py
+    follow      take in what is new in the store                     following.py, backlog.py
+    read        poll queries and queue them                          query_reader.py, pending_queries.py
+    answer      take those that are next, rank, judge and deliver    replies.py, judging.py, delivery.py
+
+Queries are answered only once everything that was stored at the start is in memory. Answers and the offsets
+of their queries are delivered as one, in a Kafka transaction. What is not delivered is forgotten here and
+read again from the committed offsets, so that no answer is sent twice."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hurnet_stream.core.arrays import backend_of, installed_torch
+from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
+from hurnet_stream.responder.delivery import WORKER, Delivery
+from hurnet_stream.responder.following import Following
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.pending import Pending
+from hurnet_stream.responder.pending_queries import PendingQueries
+from hurnet_stream.responder.positions import Positions
+from hurnet_stream.responder.query_reader import QueryReader
+from hurnet_stream.responder.replies import TURN_BYTES, Replies, Reply
+from hurnet_stream.responder.weights_in_force import WeightsInForce
+from hurnet_stream.runtime.progress import Progress
+from hurnet_stream.settings.settings import Settings
+from hurnet_stream.suspects import Suspects
+
+if TYPE_CHECKING:
+    from hurnet_stream.core.search.device import Device
+
+log = structlog.get_logger()
+
+TURN_S = 2.0
+"""How long a turn answers; the query in hand may take half a second longer. The rest is for the next turn."""
+ENDS_AGE_S = 0.05
+"""How old the end offsets of texts may be that tell whether a query waits in vain."""
+
+
+class Responder:
+    """The worker: `step` is one turn."""
+
+    name = WORKER
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        store: EntryStore,
+        weights: WeightsStore,
+        embedder: Embedder,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        responder = settings.responder
+        self._exchange = exchange
+        self._store = store
+        self._poll_s = responder.poll
+        self._queries = settings.kafka.queries
+        self._texts = settings.kafka.texts
+        self._metrics = metrics
+        self._memory = _memory(embedder.identity.dimension, settings, metrics)
+        self._following = Following(store, exchange, self._texts, self._memory, metrics)
+        self._weights = WeightsInForce(weights, store, self._memory, metrics)
+        self._replies = Replies(self._memory, embedder, responder)
+        self._delivery = Delivery(exchange, settings.kafka, responder)
+        self._pending = PendingQueries(responder.wait)
+        self._positions = Positions(exchange, store, responder.group, metrics)
+        self._suspects = Suspects(store, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)
+        self._reader = QueryReader(exchange, self._pending, self._positions, self._suspects, responder.batch)
+        self._progress = Progress(settings.metrics)
+        store.open(embedder.identity)
+
+    def step(self) -> None:
+        """Follow the store. Once it has been caught up with, answer a batch of queries."""
+        self._following.check_log()
+        self._weights.refresh()  # before entries are taken in: the weights say which of them need no sums
+        moved = self._following.follow(queries_wait=len(self._pending) > 0)
+        if self._following.caught_up:
+            self._read()
+            moved += self._answer()
+        self._observe(moved)
+
+    def unready(self) -> list[str]:
+        return self._progress.unready() if self._following.caught_up else ["loading the store"]
+
+    def drain(self) -> None:
+        """Queries not yet answered are uncommitted, and another responder gets them."""
+        self._positions.remember()
+
+    def close(self) -> None:
+        self._suspects.close()  # before others get the partitions
+        self._exchange.close()
+        self._store.close()
+        gc.unfreeze()  # what is held goes with this worker
+
+    def _read(self) -> None:
+        # While queries wait, or there is more to take in, a turn does not wait for queries.
+        is_busy = len(self._pending) > 0 or self._following.behind > 0
+        if records := self._reader.poll(0.0 if is_busy else self._poll_s):
+            self._metrics.records.labels(self._queries).inc(records)
+
+    def _answer(self) -> int:
+        """Answer the queries that are next. Returns how many answers were delivered."""
+        taken = self._take()
+        if not taken:
+            return 0
+        delivered = 0
+        try:
+            delivered = self._reply(taken)
+        except HurnetError:
+            self._suspects.let_go()
+            raise
+        except Exception as error:
+            # One query may be the cause. `failed` looks for it, by smaller and smaller batches.
+            log.exception(
+                "answering failed: this is a bug, please report it", queries=len(taken), private=True
+            )
+            self._delivery.failed(taken)
+            self._suspects.let_go()
+            raise TransientError(f"answering failed: {type(error).__name__}") from error
+        finally:
+            # Whatever failed, queries that were taken must come again: the next commit would pass them.
+            if not delivered:
+                self._reader.start_over()
+        return delivered
+
+    def _take(self) -> list[Pending]:
+        ends = self._exchange.end_offsets(self._texts, ENDS_AGE_S) if self._pending.unsure else None
+        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._delivery.most, ends)
+        self._metrics.queries_waiting.set(self._pending.parked)
+        suspect = self._suspects.first([pending.record for pending in taken])
+        if suspect is None:
+            return taken
+        # A query that may end the process is handled alone, before all others.
+        self._pending.give_back([*taken[:suspect], *taken[suspect + 1 :]])
+        return [taken[suspect]]
+
+    def _reply(self, taken: Sequence[Pending]) -> int:
+        """Answer as many as there is time for, leave the others for the next turn, and deliver. Returns how
+        many answers were delivered."""
+        began = time.perf_counter()
+        until = time.monotonic() + TURN_S
+        replies = self._answered(self._admitted(taken, until), until)
+        if any(reply.answer.receipt for reply in replies):  # else nothing was scored
+            self._metrics.score_seconds.observe(time.perf_counter() - began)
+        self._pending.give_back(taken[len(replies) :])
+        self._metrics.turns_cut.inc(len(replies) < len(taken))
+        return len(replies) if self._deliver(replies) else 0
+
+    def _admitted(self, taken: Sequence[Pending], until: float) -> list[Pending]:
+        """The first ones, judged by their headers: to ask for their reply topics may take time too."""
+        admitted: list[Pending] = []
+        for pending in taken:
+            if admitted and time.monotonic() > until:
+                break
+            admitted.append(self._delivery.admitted(pending))
+        return admitted
+
+    def _answered(self, admitted: Sequence[Pending], until: float) -> list[Reply]:
+        """All together. If one of them may end the process, one after the other, and each is noted before;
+        their answers leave together all the same."""
+        if not any(self._suspects.alone(pending.record) for pending in admitted):
+            return self._replies.answer(admitted, until)
+        replies: list[Reply] = []
+        size = 0
+        for pending in admitted:
+            if replies and (time.monotonic() > until or size > TURN_BYTES):
+                break
+            verdict = self._suspects.begin([pending.record])
+            replies += self._replies.answer([pending.rejected(*verdict) if verdict else pending], until)
+            size += len(replies[-1].value)
+        self._suspects.handled()
+        return replies
+
+    def _deliver(self, replies: Sequence[Reply]) -> bool:
+        """Deliver all answers and their queries' offsets as one. False: none of it."""
+        answered = [reply.pending for reply in replies]
+        done = self._pending.done(answered)
+        next_offsets = {partition: partition_done.next for partition, partition_done in done.items()}
+        notes = {partition: partition_done.note() for partition, partition_done in done.items()}
+        if not self._delivery.deliver(replies, next_offsets, notes):
+            self._suspects.let_go()
+            self._metrics.transactions_aborted.inc()
+            log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
+            return False
+        self._suspects.passed()
+        self._pending.settle(answered)
+        self._positions.delivered(done)
+        self._count(replies)
+        return True
+
+    def _count(self, replies: Sequence[Reply]) -> None:
+        now = time.monotonic()
+        for reply in replies:
+            self._metrics.queries.labels(reply.answer.outcome).inc()
+            self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
+            self._metrics.answer_seconds.observe(now - reply.pending.received)
+            if reply.pending.rejection:
+                self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()
+
+    def _observe(self, moved: int) -> None:
+        self._metrics.set_by_partition(self._metrics.lag_rows, self._following.lag)
+        self._metrics.set_context_rows(self._memory.rows())
+        self._metrics.backlog.set(self._following.backlog)
+        assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._reader.lag()
+        self._metrics.set_by_partition(self._metrics.lag_records, lag)
+        self._metrics.set_by_partition(self._metrics.held_records, held)
+        behind = self._following.behind + sum(lag.values())
+        self._progress.turn(assigned=bool(assigned), behind=behind, moved=moved)
+        being_read = assigned if self._following.caught_up else ()
+        self._progress.partitions(being_read, lag, held, self._reader.served)
+
+
+def _memory(dimension: int, settings: Settings, metrics: Metrics) -> LoadedContexts:
+    return LoadedContexts(
+        dimension,
+        settings.paper.features,
+        settings.solve.half_life_ms,
+        settings.responder.threads,
+        _search_device(settings.responder.device, metrics),
+        settings.paper.p,
+    )
+
+
+def _search_device(name: str, metrics: Metrics) -> Device | None:
+    if name == "cpu":
+        return None
+
+    def failed(reason: str) -> None:
+        metrics.device_failures.inc()
+        log.error("the device failed: from now on the CPU searches, with the same results", reason=reason)
+
+    try:
+        if installed_torch() is None:
+            backend_of(name)  # refuses a GPU, and says what it needs
+            return None
+        from hurnet_stream.core.search.device import search_device  # only here: it loads torch
+
+        return search_device(name, failed)
+    except ValueError as error:
+        raise ConfigurationError(f"HURNET_RESPONDER_DEVICE: {error}") from None

@@ -1,0 +1,216 @@
+"""Checks that need several settings, or this machine: contradictions, and files that can't be used.
+
+They run once, when the settings are loaded, so that a mistake shows at the start and not with the first
+query. Their argument `settings` is `Settings`; it is untyped because the module of that class imports this
+one.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.settings.addresses import host_ports, redis_address
+from hurnet_stream.settings.types import matches
+
+LEASE_MIN_S: Final = 1.0
+"""Seconds. A solver looks at its lease four times a second, and renews it when a third of it has passed."""
+POLL_MIN_S: Final = 0.001
+"""Seconds."""
+EMBEDDER_PATTERNS: Final = (r"hash([1-9][0-9]{0,4})?", r"use", r"st:(.+)")
+"""What an embedder may be called, or one of several that are joined by +. The settings can't import the
+registry of embedders, so its patterns stand here once more: a test compares the two."""
+_FILES: Final = ("ca_file", "cert_file", "key_file")
+
+
+def problems(settings: Any) -> Iterator[str]:
+    """What is wrong, one line each."""
+    values = (
+        ("HURNET_KAFKA_BOOTSTRAP", host_ports, settings.kafka.bootstrap),
+        ("HURNET_REDIS_URL", redis_address, settings.redis.url),
+        ("HURNET_EMBEDDER_NAME", _check_embedder, settings.embedder.name),
+    )
+    wrong = [f"{name}: {why}" for name, check, value in values if (why := _refusal(check, value))]
+    if wrong:
+        yield from wrong
+        return
+    yield from _topics(settings)
+    yield from _kafka(settings.kafka)
+    yield from _redis(settings.redis)
+    yield from _times(settings)
+    if settings.solve.half_life and settings.paper.features != NO_FEATURES:
+        yield (
+            "HURNET_SOLVE_HALF_LIFE and kernel features don't go together: the sums of features"
+            " (HURNET_PAPER_FEATURES) have no age"
+        )
+
+
+def _refusal(check: Callable[[str], object], value: str) -> str:
+    try:
+        check(value)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check_embedder(name: str) -> None:
+    for part in name.split("+"):
+        if not any(re.fullmatch(pattern, part.strip()) for pattern in EMBEDDER_PATTERNS):
+            raise ValueError(
+                "an embedder is hashN (N from 1 to 99999), use, st:MODEL, or several of them joined by +"
+            )
+
+
+def _topics(settings: Any) -> Iterator[str]:
+    kafka = settings.kafka
+    names = {name: getattr(kafka, name) for name in ("texts", "queries", "answers", "dead_letters")}
+    for index, (name, topic) in enumerate(names.items()):
+        for other in list(names)[:index]:
+            if names[other] == topic:
+                yield f"{_kafka_name(name)} and {_kafka_name(other)} must not be the same topic, {topic}"
+    if settings.ingest.group == settings.responder.group:
+        yield "HURNET_INGEST_GROUP and HURNET_RESPONDER_GROUP must not be the same group"
+
+
+def _kafka_name(name: str) -> str:
+    return f"HURNET_KAFKA_{name.upper()}"
+
+
+def _kafka(kafka: Any) -> Iterator[str]:
+    protocol = f"HURNET_KAFKA_SECURITY_PROTOCOL {kafka.security_protocol}"
+    if kafka.security_protocol.startswith("SASL"):
+        for name in ("sasl_mechanism", "username", "password"):
+            if not getattr(kafka, name):
+                yield f"{protocol} needs {_kafka_name(name)}"
+    for name in _FILES:
+        if getattr(kafka, name) and not kafka.security_protocol.endswith("SSL"):
+            yield f"{_kafka_name(name)} is only for SSL and SASL_SSL, and {protocol} does not use it"
+    yield from _files("HURNET_KAFKA_", kafka, kafka.key_password)
+
+
+def _redis(redis: Any) -> Iterator[str]:
+    address = redis_address(redis.url)
+    for name in _FILES:
+        if getattr(redis, name) and not address.tls:
+            yield f"HURNET_REDIS_{name.upper()} needs a HURNET_REDIS_URL of rediss:// or sentinel+rediss://"
+    for name in ("sentinel_username", "sentinel_password"):
+        if getattr(redis, name) and not address.service:
+            yield f"HURNET_REDIS_{name.upper()} needs a HURNET_REDIS_URL of sentinel+redis(s)://"
+    for who in ("", "sentinel_"):
+        if getattr(redis, f"{who}username") and not getattr(redis, f"{who}password"):
+            yield f"HURNET_REDIS_{who.upper()}USERNAME needs HURNET_REDIS_{who.upper()}PASSWORD"
+    yield from _files("HURNET_REDIS_", redis, None)
+
+
+def _files(prefix: str, section: Any, password: Any) -> Iterator[str]:
+    """Files that are missing, can't be read, or are not what they should be."""
+    unusable = [
+        f"{prefix}{name.upper()}: {reason}"
+        for name in _FILES
+        if (path := getattr(section, name)) is not None and (reason := _unreadable(path))
+    ]
+    yield from unusable
+    if section.key_file and not section.cert_file:
+        yield f"{prefix}KEY_FILE needs {prefix}CERT_FILE"
+    elif not unusable:
+        yield from _tls(prefix, section, password.get_secret_value() if password else "")
+
+
+def _unreadable(path: Path) -> str | None:
+    if not path.is_file():
+        return f"there is no file {path}"
+    try:
+        with path.open("rb"):
+            return None
+    except OSError as error:
+        return f"can't read {path}: {error.strerror}"
+
+
+def _tls(prefix: str, section: Any, password: str) -> Iterator[str]:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if section.ca_file:
+        try:
+            tls.load_verify_locations(section.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            yield f"{prefix}CA_FILE: {section.ca_file} holds no certificate in PEM format ({error})"
+    if section.cert_file:
+        try:  # "" and not None, because for None OpenSSL would ask for a password on the terminal
+            tls.load_cert_chain(section.cert_file, section.key_file, password)
+        except OSError as error:
+            files = f"{prefix}CERT_FILE and {prefix}KEY_FILE" if section.key_file else f"{prefix}CERT_FILE"
+            yield f"{files}: must hold a certificate and its key in PEM format ({error})"
+
+
+def _times(settings: Any) -> Iterator[str]:
+    responder, lifecycle = settings.responder, settings.lifecycle
+    if responder.transaction_deadline >= responder.transaction_timeout:
+        yield (
+            "HURNET_RESPONDER_TRANSACTION_DEADLINE must be less than HURNET_RESPONDER_TRANSACTION_TIMEOUT, or"
+            " brokers abort transactions that the worker is still waiting for"
+        )
+    if settings.solve.lease < LEASE_MIN_S:
+        yield f"HURNET_SOLVE_LEASE must be at least {LEASE_MIN_S:g} s, or solvers take over from each other"
+    longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
+    if lifecycle.hang <= longest:
+        yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g} s: a turn may wait that long for a server"
+    if lifecycle.retry_first < POLL_MIN_S:
+        yield f"HURNET_LIFECYCLE_RETRY_FIRST must be at least {POLL_MIN_S:g} s, or retries keep a core busy"
+    if lifecycle.retry_first > lifecycle.retry_most:
+        yield "HURNET_LIFECYCLE_RETRY_FIRST must not be more than HURNET_LIFECYCLE_RETRY_MOST"
+    yield from _polls(settings)
+
+
+def _polls(settings: Any) -> Iterator[str]:
+    for name, poll in (("INGEST", settings.ingest.poll), ("RESPONDER", settings.responder.poll)):
+        if poll < POLL_MIN_S:
+            yield f"HURNET_{name}_POLL must be at least {POLL_MIN_S:g} s, or waiting keeps a core busy"
+        if poll >= settings.metrics.stall:
+            yield f"HURNET_{name}_POLL must be less than HURNET_METRICS_STALL, or quiet turns are stalls"
+
+
+def cautions(settings: Any) -> Iterator[str]:
+    """What is possible but probably not meant, one line each. A worker that starts logs them as warnings."""
+    responder, stall = settings.responder, settings.metrics.stall
+    waits = {
+        "HURNET_RESPONDER_TRANSACTION_DEADLINE": responder.transaction_deadline,
+        "HURNET_KAFKA_REQUEST_TIMEOUT": settings.kafka.request_timeout,
+        "HURNET_REDIS_TIMEOUT": settings.redis.timeout,
+        "HURNET_LIFECYCLE_RETRY_MOST": settings.lifecycle.retry_most,
+    }
+    for name, seconds in waits.items():
+        if seconds >= stall:
+            yield f"HURNET_METRICS_STALL is not more than {name}, so a turn that only waits counts as a stall"
+    if settings.solve.lease <= 1.5 * settings.redis.timeout:
+        yield (
+            "HURNET_SOLVE_LEASE is not more than 1.5 times HURNET_REDIS_TIMEOUT: if the store is slow, the "
+            "lease may end while it is being renewed, and another solver takes over"
+        )
+    if settings.lifecycle.drain < responder.transaction_deadline:
+        yield (
+            "HURNET_LIFECYCLE_DRAIN is less than HURNET_RESPONDER_TRANSACTION_DEADLINE: a responder"
+            " that stops may be ended in the middle of a transaction"
+        )
+    if not matches(responder.reply_topics, settings.kafka.answers):
+        yield (
+            "HURNET_RESPONDER_REPLY_TOPICS does not describe HURNET_KAFKA_ANSWERS: queries that name that"
+            " topic in reply-to are rejected"
+        )
+    yield from _bare_passwords(settings)
+
+
+def _bare_passwords(settings: Any) -> Iterator[str]:
+    kafka, address = settings.kafka, redis_address(settings.redis.url)
+    servers = host_ports(kafka.bootstrap)
+    if kafka.security_protocol == "SASL_PLAINTEXT" and not all(_is_loopback(host) for host, _ in servers):
+        yield "HURNET_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT sends all texts unencrypted; SASL_SSL does not"
+    secret = settings.redis.password or address.password
+    if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
+        yield "HURNET_REDIS_URL sends the password and all texts unencrypted; rediss:// does not"
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -1,0 +1,77 @@
+"""HURNET_KAFKA_*: how to reach Kafka, and what its topics are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from hurnet_stream.settings.section import Section
+from hurnet_stream.settings.types import Duration, Topic, Unit
+
+
+class KafkaSettings(Section):
+    """How to reach Kafka, and the names of the topics."""
+
+    bootstrap: str = Field(
+        "127.0.0.1:9092",
+        description="Addresses of some of Kafka's brokers: host:port, separated by commas. The others are "
+        "learned from these.",
+    )
+    cluster: str = Field(
+        "",
+        max_length=64,
+        description="The id of the Kafka cluster; a worker refuses to talk to any other. If this is empty, "
+        "it is the cluster that the store was filled from, or the first one met.",
+    )
+    texts: Topic = Field("texts", description="The topic that texts are read from.")
+    queries: Topic = Field("queries", description="The topic that questions are read from.")
+    answers: Topic = Field(
+        "answers", description="The topic for the answers to questions that have no reply-to header."
+    )
+    dead_letters: Topic = Field(
+        "dead-letters", description="The topic that names the records that could not be processed, and why."
+    )
+    partitions: Annotated[int, Unit("partitions")] = Field(
+        4, ge=1, le=4_096, description="How many partitions a topic gets that `hurnet topics --create` makes."
+    )
+    replication: Annotated[int, Unit("copies")] = Field(
+        1,
+        ge=1,
+        le=16,
+        description="How many brokers keep a copy of a topic that `hurnet topics --create` makes. Use 3 in "
+        "production.",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="How to talk to the brokers, as in other Kafka clients: encrypted (SSL), with a password "
+        "(SASL), both or neither.",
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How the password is checked. SASL needs it."
+    )
+    username: str | None = Field(None, description="The user's name. SASL needs it.")
+    password: SecretStr | None = Field(None, description="The user's password. SASL needs it.")
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file with the certificate of the authority that signed the brokers' certificates. "
+        "If it is not set, the authorities that this machine trusts are used.",
+    )
+    cert_file: Path | None = Field(
+        None, description="PEM file with this client's certificate, if the brokers ask for one (mutual TLS)."
+    )
+    key_file: Path | None = Field(None, description="PEM file with the private key of cert_file.")
+    key_password: SecretStr | None = Field(None, description="The password of key_file, if it has one.")
+    check_hostname: bool = Field(
+        True, description="Whether a broker's certificate must name the host that was asked for."
+    )
+    session_timeout: Duration = Field(
+        10.0,
+        ge=1,
+        le=1_800,
+        description="Seconds without a sign of life after which Kafka gives a worker's partitions to others.",
+    )
+    request_timeout: Duration = Field(
+        5.0, ge=0.1, le=300, description="Longest wait for a broker's reply to one request, in seconds."
+    )

@@ -1,0 +1,51 @@
+"""HURNET_REDIS_*: how to reach the store, which is Redis or Valkey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from hurnet_stream.settings.section import Section
+from hurnet_stream.settings.types import Duration
+
+
+class RedisSettings(Section):
+    """How to reach Redis or Valkey.
+
+    The server should run with appendonly yes, appendfsync always, maxmemory-policy noeviction and
+    stream-node-max-entries 1; workers warn if it does not.
+    """
+
+    url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="Address of Redis or Valkey: redis://HOST:PORT/DB, rediss:// (the same with TLS), "
+        "unix://PATH, or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB for a service behind Sentinels.",
+    )
+    username: str | None = Field(None, description="The user's name, if the server has users (ACL).")
+    password: SecretStr | None = Field(
+        None, description="The password. Better here than in the URL, which tools like to print."
+    )
+    sentinel_username: str | None = Field(
+        None, description="The user's name for the Sentinels, which have users of their own."
+    )
+    sentinel_password: SecretStr | None = Field(None, description="The password for the Sentinels.")
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file with the certificate of the authority that signed the server's certificate. "
+        "If it is not set, the authorities that this machine trusts are used.",
+    )
+    cert_file: Path | None = Field(
+        None, description="PEM file with this client's certificate, if the server asks for one (mutual TLS)."
+    )
+    key_file: Path | None = Field(None, description="PEM file with the private key of cert_file.")
+    prefix: str = Field(
+        "hurnet",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="First word of every key, which keeps apart several systems in one Redis. The names of "
+        "the consumer groups begin with it, too.",
+    )
+    timeout: Duration = Field(
+        5.0, ge=0.05, le=300, description="Longest wait for the reply to one command, in seconds."
+    )

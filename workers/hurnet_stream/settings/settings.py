@@ -1,0 +1,161 @@
+"""All settings together: read once, frozen.
+
+A value is taken from the environment (HURNET_SECTION_NAME, as in HURNET_KAFKA_BOOTSTRAP), otherwise from a
+TOML file (named by HURNET_CONFIG or --config, with a table for each section), otherwise it is the default. An
+empty value counts as not set. Durations are in seconds. Errors name the environment variable of a setting,
+wherever the value came from, and never repeat the value.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
+
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.settings import checks, environment, redaction
+from hurnet_stream.settings.explained import explained, variable, wrong
+from hurnet_stream.settings.ingest import IngestSettings
+from hurnet_stream.settings.kafka import KafkaSettings
+from hurnet_stream.settings.paper import PaperSettings
+from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, LogSettings, MetricsSettings
+from hurnet_stream.settings.redis import RedisSettings
+from hurnet_stream.settings.responder import ResponderSettings
+from hurnet_stream.settings.solve import SolveSettings
+
+__all__ = [
+    "EmbedderSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "LifecycleSettings",
+    "LogSettings",
+    "MetricsSettings",
+    "PaperSettings",
+    "RedisSettings",
+    "ResponderSettings",
+    "Settings",
+    "SolveSettings",
+    "ignored",
+    "load",
+]
+
+CONFIG = "HURNET_CONFIG"
+"""Names the TOML file."""
+
+
+class Settings(BaseSettings):
+    """All settings, by section."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HURNET_", env_nested_delimiter="_", env_nested_max_split=1, frozen=True, extra="forbid"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    ingest: IngestSettings = IngestSettings()
+    solve: SolveSettings = SolveSettings()
+    responder: ResponderSettings = Field(default_factory=ResponderSettings)
+    metrics: MetricsSettings = MetricsSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    log: LogSettings = LogSettings()
+    paper: PaperSettings = PaperSettings()
+
+    @model_validator(mode="after")
+    def _groups_belong_to_the_prefix(self) -> Settings:
+        """Two systems on one Kafka never share a group, hence partitions, unless they are told to."""
+        for section, role in ((self.ingest, "ingest"), (self.responder, "responder")):
+            if not section.group:
+                named = section.model_copy(update={"group": f"{self.redis.prefix}-{role}"})
+                object.__setattr__(self, role, named)  # the model is frozen for everybody else
+        return self
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment beats the file, whose values are given as arguments."""
+        return InitSettingsSource(settings_cls, from_environment()), init_settings
+
+
+def load(config: Path | None = None) -> Settings:
+    """The settings in force. Raises `ConfigurationError`, which names each wrong one and each unknown
+    variable."""
+    redaction.remember_environment(os.environ)
+    known = _known()
+    if unknown := environment.variables(known).unknown:
+        raise wrong(f"{name} is no setting{environment.meant(name.upper(), known)}" for name in unknown)
+    try:
+        settings = Settings(**from_file(config or config_file()))
+    except ValidationError as error:
+        raise wrong(explained(error, fields())) from None
+    if problems := list(checks.problems(settings)):
+        raise wrong(problems)
+    redaction.remember(settings)
+    return settings
+
+
+def ignored() -> list[str]:
+    """HURNET_* variables that were passed over: without a value, or injected by Kubernetes."""
+    return list(environment.variables(_known()).ignored)
+
+
+def fields() -> dict[str, dict[str, FieldInfo]]:
+    """Every setting, by section and name, in the order of `Settings`."""
+    return {
+        section: cast(type[BaseModel], info.annotation).model_fields
+        for section, info in Settings.model_fields.items()
+    }
+
+
+def config_file() -> Path | None:
+    """The settings file that HURNET_CONFIG names."""
+    path = os.environ.get(CONFIG)
+    return Path(path) if path else None
+
+
+def from_environment() -> dict[str, dict[str, str]]:
+    """What the environment sets, by section and name."""
+    sections: dict[str, dict[str, str]] = {}
+    for name, value in environment.variables(_known()).given.items():
+        if name != CONFIG:
+            _, section, field = name.lower().split("_", 2)
+            sections.setdefault(section, {})[field] = value
+    return sections
+
+
+def from_file(config: Path | None) -> dict[str, Any]:
+    """What a settings file sets, by section and name. Raises `ConfigurationError` if it can't be read."""
+    if config is None:
+        return {}
+    try:
+        tables = tomllib.loads(config.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = f"can't read settings from {config} (--config or HURNET_CONFIG)"
+        raise ConfigurationError(f"{reason}: {error}") from None
+    return {
+        section: {k: v for k, v in table.items() if v != ""} if isinstance(table, dict) else table
+        for section, table in tables.items()
+    }
+
+
+def _known() -> list[str]:
+    """The names of all variables."""
+    return [*(variable(section, name) for section, group in fields().items() for name in group), CONFIG]

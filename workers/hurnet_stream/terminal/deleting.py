@@ -1,0 +1,182 @@
+"""What `hurnet forget` and `hurnet contexts --drop` share: asking for deletions, and what became of them.
+
+A deletion is a record in the topic of texts. Ingest appends it to the store, the solver unlearns it, erases
+the entries and writes an audit of it; `follow` waits for that audit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hurnet_stream.adapters.redis import Connection, RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.ports import DeletionAudit, Outgoing, WeightsStore
+    from hurnet_stream.settings.settings import KafkaSettings
+
+EntryId = tuple[int, int]
+"""Partition and offset."""
+
+POLL_S = 0.2
+OUT_OF_REACH = (
+    "Out of hurnet's reach are copies: records, answers and dead letters in Kafka until their retention or "
+    "compaction takes them, the store's append-only file until its next rewrite, and your backups."
+)
+NOT_YET = (
+    "not done yet; it will be once `hurnet ingest` and `hurnet solver` run, and `hurnet forget --log` then "
+    "shows it"
+)
+
+
+@dataclass(slots=True)
+class Request:
+    """One thing to delete: its name for a person, the messages that ask for it, where Kafka has put them, and
+    the audits that came so far."""
+
+    name: str
+    messages: list[Outgoing]
+    records: list[EntryId] = field(default_factory=list)
+    audits: list[DeletionAudit] = field(default_factory=list)
+
+    @property
+    def by_key(self) -> bool:
+        """Whether it names a key and not an entry. This is known once there is an audit."""
+        return self.audits[0].deletion.key is not None
+
+    @property
+    def deleted(self) -> int:
+        """How many entries were deleted so far."""
+        return sum(audit.entries for audit in self.audits)
+
+    @property
+    def done(self) -> bool:
+        """Whether all of it is done."""
+        return len(self.audits) == len(self.records)
+
+
+def entry_request(topic: str, ends: Mapping[int, int], entry: EntryId) -> Request:
+    """Asks to delete one entry. `ends` are the next offsets of the partitions; raises `BadParameter` beyond
+    them."""
+    from hurnet_stream.ports import Outgoing
+    from hurnet_stream.records import FORGET
+
+    partition, offset = entry
+    if offset >= ends.get(partition, 0):
+        raise click.BadParameter(f"{topic} has no record {partition}/{offset}", param_hint="--entry")
+    # Kafka clients refuse records without key and value. The key is unique, so compaction removes no other
+    # record.
+    key = f"hurnet-forget/{partition}/{offset}".encode()
+    header = ((FORGET, str(offset).encode()),)
+    return Request(f"entry {partition}/{offset}", [Outgoing(topic, None, key, header, partition)])
+
+
+def key_request(topic: str, ends: Mapping[int, int], key: str, context: str) -> Request:
+    """Asks to delete the entries of a context whose records have this key.
+
+    All partitions are asked, since the key's partition depends on the producer, and on how many partitions
+    there were when it wrote."""
+    from hurnet_stream.ports import Outgoing
+    from hurnet_stream.records import CONTEXT
+
+    header = ((CONTEXT, context.encode()),)
+    raw = key.encode(errors="surrogateescape")  # the bytes as they were typed, even if they are not UTF-8
+    messages = [Outgoing(topic, None, raw, header, partition) for partition in sorted(ends)]
+    return Request(f"key {key!r}", messages)
+
+
+def drop_request(topic: str, ends: Mapping[int, int], context: str) -> Request:
+    """Asks to delete all entries of a context, in all partitions."""
+    from hurnet_stream.ports import Outgoing
+    from hurnet_stream.records import DROP
+
+    # A key of its own lets compaction keep the last of these records.
+    key, header = f"hurnet-drop-context/{context}".encode(), ((DROP, context.encode()),)
+    messages = [Outgoing(topic, None, key, header, partition) for partition in sorted(ends)]
+    return Request(context, messages)
+
+
+def send(kafka: KafkaSettings, requests: Sequence[Request]) -> dict[int, int]:
+    """Send the messages of all requests; returns the last offset in each partition."""
+    from hurnet_stream.adapters.kafka import KafkaSink
+
+    sink = KafkaSink(kafka)
+    try:
+        records = iter(sink.send([message for request in requests for message in request.messages]))
+    finally:
+        sink.close()
+    watermarks: dict[int, int] = {}
+    for request in requests:
+        request.records = [next(records) for _ in request.messages]
+        for partition, offset in request.records:
+            watermarks[partition] = max(offset, watermarks.get(partition, -1))
+    return watermarks
+
+
+def follow(store: WeightsStore, requests: Sequence[Request], wait_s: float) -> Iterator[DeletionAudit]:
+    """The audits of these requests as they come, for at most `wait_s` seconds."""
+    waiting = {record: request for request in requests for record in request.records}
+    deadline = time.monotonic() + wait_s
+    while waiting:
+        for audit in store.audit_of(list(waiting)):
+            waiting.pop((audit.partition, audit.deletion.offset)).audits.append(audit)
+            yield audit
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(min(POLL_S, wait_s))
+
+
+def without_entries(
+    connection: Connection, store: RedisWeightsStore, requests: Sequence[Request]
+) -> tuple[list[str], list[str]]:
+    """The names of requests that are done and deleted nothing: because that was deleted before, and because
+    it was never there."""
+    from hurnet_stream.adapters.redis import RedisEntryStore
+
+    empty = [request for request in requests if request.done and not request.deleted]
+    if not empty:
+        return [], []
+    entries = RedisEntryStore(connection)
+    audits = [audit for audit in store.audit() if audit.deletion.key and audit.entries]
+    before = [
+        request.name
+        for request in empty
+        if (_key_was_deleted(request, audits) if request.by_key else _entry_was_deleted(request, entries))
+    ]
+    return before, [request.name for request in empty if request.name not in before]
+
+
+def _entry_was_deleted(request: Request, entries: RedisEntryStore) -> bool:
+    targets = request.audits[0].deletion.targets
+    partitions = [partition for partition, _ in request.records]
+    # Without targets the entry is deleted already, and only not erased from the store yet.
+    return not targets or any(entries.was_deleted(p, target) for p in partitions for target in targets)
+
+
+def _key_was_deleted(request: Request, audits: Sequence[DeletionAudit]) -> bool:
+    asked = request.audits[0].deletion
+    same_key = [audit.deletion.context for audit in audits if audit.deletion.key == asked.key]
+    # None is every context. What was deleted in one context answers a request for every context, too.
+    return any(context == asked.context or None in (context, asked.context) for context in same_key)
+
+
+def described(audit: DeletionAudit, topic: str) -> dict[str, Any]:
+    """An audit as a JSON object. Times are ISO 8601."""
+    from hurnet_stream.terminal.screen import moment
+
+    deletion = audit.deletion
+    return {
+        "record": f"{topic}/{audit.partition}/{deletion.offset}",
+        "asked": moment(deletion.timestamp_ms),
+        "done": moment(audit.done_ms),
+        "key_blake2b": deletion.key.hex() if deletion.key is not None else None,
+        "context": deletion.context,
+        "deleted": audit.entries,
+        "entries": [f"{audit.partition}/{target}" for target in deletion.targets],
+        "pairs": audit.pairs,
+        "digests": {key: {"before": was, "after": now} for key, (was, now) in audit.digests.items()},
+        "watermarks": {str(p): w for p, w in sorted(audit.watermarks.items())},
+    }

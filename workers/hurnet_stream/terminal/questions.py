@@ -1,0 +1,150 @@
+"""Questions that a person types, and answers as a person reads them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hurnet_schemas import Answer, Query, Receipt
+    from hurnet_stream.terminal.lines import Line
+
+PATIENCE_S = 2.0
+"""Seconds. We wait so much longer than the query itself may wait, so that its reply has time to come."""
+
+
+def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], timeout: float) -> Query:
+    """The query, which waits a little less than `timeout` seconds. Raises `UsageError` if something in it is
+    wrong."""
+    from pydantic import ValidationError
+
+    from hurnet_schemas import DEFAULT_CONTEXT, Query
+
+    try:
+        return Query(
+            text=text,
+            context=context or DEFAULT_CONTEXT,
+            top_k=top_k,
+            min_watermarks=after,
+            timeout_ms=round(1000 * max(timeout - PATIENCE_S, timeout / 2)),
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise click.UsageError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
+
+
+def typed() -> Iterator[Line]:
+    """The lines of standard input that are not blank. On a terminal they are asked for until one is."""
+    from hurnet_stream.terminal.lines import LINE_BYTES_MAX, Line, read_lines
+
+    # Bytes, so that a line that is not UTF-8 is reported, whatever the locale would make of it.
+    source = sys.stdin.buffer
+    if not sys.stdin.isatty():
+        yield from read_lines(source)
+        return
+    for number in count(1):
+        click.echo("? ", nl=False, err=True)
+        raw = source.readline(LINE_BYTES_MAX)
+        if not raw.strip():
+            return
+        yield Line(number, raw.strip(), len(raw))
+
+
+def show(answer: Answer, as_json: bool = False) -> bool:
+    """Print an answer; returns whether the question was looked into. To abstain counts as that."""
+    from hurnet_stream.terminal.screen import console, say_message
+
+    if as_json:
+        say_message(answer.encode())
+    else:
+        console().print(explained(answer))
+    return answer.outcome in ("answered", "abstained")
+
+
+def explained(answer: Answer, advise: bool = True) -> RenderableType:
+    """The answer and why it is this one and, if `advise`, how to correct it."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from hurnet_stream.terminal.screen import facts
+    from hurnet_stream.visible import visible
+
+    if answer.outcome == "answered":
+        head = Text(visible(answer.answer or ""), style="bold")
+    else:
+        reason = visible(answer.reason or "no reason given")
+        head = Text(f"no answer ({answer.outcome}): {reason}", style="yellow")
+    return Group(head, facts((*_why(answer), *(_correction(answer) if advise else ()))))
+
+
+def _why(answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.candidates:
+        yield from _best(answer)
+        for rank, other in enumerate(answer.candidates[1:], start=2):
+            yield f"  {rank}.", f"{other.scores.combined:.2f} {other.answer}"
+    if answer.candidates_dropped:
+        yield "  and", f"{answer.candidates_dropped:,} more that did not fit into the answer"
+    if answer.receipt:
+        yield from _receipt(answer.receipt)
+
+
+def _best(answer: Answer) -> Iterator[tuple[str, str]]:
+    """What speaks for the best candidate, whether it was good enough or not."""
+    from hurnet_stream.visible import below
+
+    best, receipt = answer.candidates[0], answer.receipt
+    signals = best.scores.model_dump(exclude_none=True)
+    combined = signals.pop("combined")
+    shown = ", ".join(f"{name} {value:.2f}" for name, value in signals.items())
+    if receipt and receipt.nearest is not None:
+        # Half of the score. It is the same for all candidates, so it stands apart from what orders them.
+        shown += f"; nearest entry {receipt.nearest:.2f}"
+    # A score below the threshold gets as many decimals as show that it is below.
+    threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
+    score = f"{below(combined, threshold)} ({shown})"
+    if answer.outcome == "answered":
+        yield "  score", score
+    else:
+        yield "  best was", f"{best.answer}: {score}"
+    yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
+
+
+def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    from hurnet_stream.terminal.screen import watermarks_text
+
+    if receipt.runner_up is not None and receipt.margin is not None:
+        yield "  ahead of", f"{receipt.runner_up} by {receipt.margin:.2g}"
+    if weights := receipt.weights:
+        yield (
+            "  weights",
+            f"version {weights.version} of {weights.count:,} pairs: λ {weights.ridge:.3g},"
+            f" condition {_figure(weights.condition_number)}, residual {_figure(weights.residual)}",
+        )
+    yield (
+        "  searched",
+        f"{receipt.rows:,} entries of context {receipt.context!r} in {1000 * receipt.seconds:.1f} ms,"
+        f" threshold {receipt.threshold:g}, {receipt.embedder}",
+    )
+    yield "  seen up to", watermarks_text(receipt.watermarks) or "nothing"
+
+
+def _correction(answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.outcome == "answered" and answer.candidates:
+        entry = answer.candidates[0].entry
+        yield (
+            "  wrong?",
+            f"`hurnet forget --entry {entry.partition}/{entry.offset}` deletes that entry;"
+            " then send the right pair with `hurnet produce`",
+        )
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"

@@ -1,0 +1,144 @@
+"""How commands print: results go to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hurnet_stream.visible import escaped_json, visible, visible_json
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PIPED_WIDTH = 160
+"""Columns to write if there is no terminal that says how many it has."""
+
+Advance = Callable[[int], None]
+"""Moves a progress bar on by that number of steps."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints texts as they are: nothing in them is markup, and numbers have no colours."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PIPED_WIDTH
+    return made
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line for a person. Characters that a terminal would obey are shown as escapes."""
+    click.echo(visible(text, keep="\n"), err=err)
+
+
+def say_json(value: object) -> None:
+    """Print a value as JSON on one line, safe for a terminal, too."""
+    click.echo(visible_json(value, ascii_only=not _carries_everything()))
+
+
+def say_message(encoded: bytes) -> None:
+    """Print a message as it is in Kafka."""
+    import json
+
+    if _carries_everything():
+        click.echo(escaped_json(encoded.decode()))
+    else:
+        say_json(json.loads(encoded))
+
+
+def _carries_everything() -> bool:
+    """Whether standard output can encode any text. With LC_ALL=C it may not."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+def table(
+    columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None
+) -> RenderableType:
+    """A table. A column whose name begins with ">" is aligned to the right, as numbers are."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for name in columns:
+        made.add_column(
+            name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
+        )
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row))
+    return made
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> RenderableType:
+    """Two columns: names, and what they stand for; long lines are wrapped within their column."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(visible(name), Text(visible(str(value))))
+    return made
+
+
+def now_try(where: str, *commands: str) -> str:
+    """A few commands to try next. "{hurnet}" in them becomes the name that starts this program here."""
+    lines = [command.replace("{hurnet}", program()) for command in commands]
+    return "\n".join([f"\nnow try this, {where}:", *(f"  {line}" for line in lines)])
+
+
+def program() -> str:
+    """What a person types to start this program: its path, if the shell would not find it by its name."""
+    if shutil.which("hurnet"):
+        return "hurnet"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "hurnet" else f"{sys.executable} -m hurnet_stream"
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """A progress bar, if standard error is a terminal. `total` is in steps; None means that the end is
+    unknown."""
+    if not sys.stderr.isatty():
+        yield lambda _steps: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def watermarks_text(watermarks: dict[int, int]) -> str:
+    """PARTITION=OFFSET,..., which `hurnet ask --after` takes."""
+    return ",".join(f"{partition}={offset}" for partition, offset in sorted(watermarks.items()))
+
+
+def moment(ms: int) -> str:
+    """A timestamp (milliseconds since 1970) in ISO 8601. One that no calendar has stays a number."""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms"
+
+
+def hush() -> None:
+    """Let a command log nothing but our own warnings, on standard error."""
+    import logging
+
+    from hurnet_stream.runtime.logs import configure
+    from hurnet_stream.settings.settings import LogSettings
+
+    configure(LogSettings(level="warning"))
+    # What the client library has to say reaches a person once, as an error of ours.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)

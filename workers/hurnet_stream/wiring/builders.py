@@ -1,0 +1,155 @@
+"""How each worker is put together: its adapters, its embedder, its settings.
+
+Adapters and embedders are imported where they are needed, so that a worker loads only what it uses: the
+solver no Kafka client, and a responder no torch unless it is to search on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hurnet_stream.errors import ConfigurationError, TransientError
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import EntryStore, Exchange, Source
+from hurnet_stream.runtime.loop import Worker
+from hurnet_stream.settings.settings import KafkaSettings, Settings
+
+if TYPE_CHECKING:
+    from hurnet_stream.adapters.redis import Bound, Connection
+
+log = structlog.get_logger()
+
+Beat = Callable[[], None]
+"""To be called now and then in a long turn, as a sign that it gets on."""
+Build = Callable[[Settings, Metrics, "Bound", Beat], Worker]
+"""`Bound` is the Kafka cluster that this process belongs to, once it has met one."""
+
+
+def build_ingest(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
+    """The worker that appends texts from Kafka to the store."""
+    from hurnet_stream.adapters.embedders import load
+    from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+    from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.ingest.ingest import Ingest
+
+    # A build that fails in the middle is tried again, so it must leave nothing open.
+    with ExitStack() as undo:
+        store = RedisEntryStore(_redis(settings, bound, undo))
+        kafka = _pinned(settings.kafka, store, bound)
+        sink = undo.enter_context(closing(KafkaSink(kafka)))
+        source = undo.enter_context(closing(KafkaSource(kafka, kafka.texts, settings.ingest.group)))
+        _note(bound, source)
+        _warn_of_topics(kafka, kafka.texts, kafka.dead_letters)
+        worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
+        undo.pop_all()
+    return worker
+
+
+def build_solver(settings: Settings, metrics: Metrics, bound: Bound, beat: Beat) -> Worker:
+    """The worker that turns the store into weights."""
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore
+    from hurnet_stream.solver.solver import Solver
+
+    with ExitStack() as undo:
+        connection = _redis(settings, bound, undo)
+        store = RedisEntryStore(connection)
+        store.log()  # raises `StoreReplaced` if this is the store of another system now
+        weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
+        worker = Solver(store, weights, leases, settings, metrics).watched_by(beat)
+        undo.pop_all()
+    return worker
+
+
+def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
+    """The worker that answers queries out of the store."""
+    from hurnet_stream.adapters.embedders import load
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.responder.responder import Responder
+
+    with ExitStack() as undo:
+        connection = _redis(settings, bound, undo)
+        store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
+        if bound.cluster and store.log() is None:
+            raise TransientError(
+                f"{connection.server_name} holds no texts any more. There are no answers until an ingest"
+                " worker has filled it anew from Kafka"
+            )
+        kafka = _pinned(settings.kafka, store, bound)
+        _check_texts(kafka, store)
+        exchange = undo.enter_context(closing(_exchange(settings, kafka)))
+        _note(bound, exchange)
+        _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
+        worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
+        undo.pop_all()
+    return worker
+
+
+def _redis(settings: Settings, bound: Bound, undo: ExitStack) -> Connection:
+    """A worker's one connection to the store, which its `EntryStore` closes. Logs what could lose data."""
+    from hurnet_stream.adapters.redis import connect
+
+    bound.epoch = ""
+    connection = replace(connect(settings.redis), bound=bound)
+    undo.callback(connection.close)
+    for warning in connection.warnings():
+        log.warning(warning)
+    return connection
+
+
+def _pinned(kafka: KafkaSettings, store: EntryStore, bound: Bound) -> KafkaSettings:
+    """The settings with the id of the only cluster to talk to: the one set, the store's, or the one first
+    met."""
+    filled_from = store.log()
+    cluster = kafka.cluster or (filled_from.cluster if filled_from else bound.cluster)
+    return kafka.model_copy(update={"cluster": cluster})
+
+
+def _check_texts(kafka: KafkaSettings, store: EntryStore) -> None:
+    """Raises `ForeignLog` if the topic of texts is not the one that the store was filled from."""
+    from hurnet_stream import belonging
+    from hurnet_stream.adapters.kafka import KafkaHistory
+
+    bound = store.log()
+    if bound is None:
+        return
+    try:
+        with closing(KafkaHistory(kafka, kafka.texts)) as history:
+            belonging.check_reader(bound, history.log())
+    except ConfigurationError as error:  # no such topic, or no right to look
+        log.warning(
+            "can't check whether the store was filled from this topic of texts",
+            error=str(error),
+        )
+
+
+def _warn_of_topics(kafka: KafkaSettings, *names: str) -> None:
+    """Logs how topics differ from what `hurnet topics --create` makes. The worker works all the same."""
+    from hurnet_stream.adapters.kafka import topic_warnings
+
+    try:
+        for warning in topic_warnings(kafka, names):
+            log.warning(warning)
+    except ConfigurationError as error:
+        log.warning("can't check the configuration of the topics", error=str(error))
+
+
+def _note(bound: Bound, source: Source) -> None:
+    """Remembers the cluster that a source reads from."""
+    if log_read := source.log():
+        bound.meet(log_read.cluster)
+
+
+def _exchange(settings: Settings, kafka: KafkaSettings) -> Exchange:
+    from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+
+    kind = TransactionalExchange if settings.responder.exactly_once else AtLeastOnceExchange
+    return kind(kafka, settings.responder)
+
+
+BUILDERS: dict[str, Build] = {"ingest": build_ingest, "solver": build_solver, "responder": build_responder}

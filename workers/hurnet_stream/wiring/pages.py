@@ -1,0 +1,34 @@
+"""What a worker serves over HTTP: /livez, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from hurnet_stream.adapters.probes import TEXT, Page
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.runtime.loop import Loop
+from hurnet_stream.settings.redaction import redacted
+from hurnet_stream.visible import visible
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def pages(loop: Loop, metrics: Metrics, stall_s: float) -> dict[str, Page]:
+    """The pages by path. A loop that has not turned for `stall_s` seconds is not alive."""
+
+    def live() -> tuple[int, str, bytes]:
+        idle_s = loop.seconds_since_turn()
+        alive = idle_s < stall_s
+        text = f"{'ok' if alive else 'stalled'}: last turn {idle_s:.1f} s ago\n"
+        return 200 if alive else 503, TEXT, text.encode()
+
+    def ready() -> tuple[int, str, bytes]:
+        reasons = loop.unready()
+        metrics.ready.set(not reasons)
+        # A reason may quote an error of a client library, and with it an address and its password.
+        text = visible(redacted("; ".join(reasons) or "ok"))
+        return 503 if reasons else 200, TEXT, text.encode() + b"\n"
+
+    def scrape() -> tuple[int, str, bytes]:
+        metrics.ready.set(not loop.unready())
+        return 200, PROMETHEUS, metrics.exposition()
+
+    return {"/livez": live, "/readyz": ready, "/metrics": scrape}

@@ -1,0 +1,82 @@
+"""One worker as a process: from its settings to its exit code."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, closing
+
+import structlog
+
+from hurnet_stream.adapters.probes import ProbeServer
+from hurnet_stream.errors import ConfigurationError, HurnetError
+from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
+from hurnet_stream.runtime.loop import Loop
+from hurnet_stream.runtime.watchdog import Watchdog
+from hurnet_stream.settings.checks import cautions
+from hurnet_stream.settings.settings import LogSettings, Settings, ignored, load
+from hurnet_stream.wiring.builders import BUILDERS
+from hurnet_stream.wiring.pages import pages
+
+log = structlog.get_logger()
+
+
+def run_role(name: str) -> int:
+    """Run the worker `name` by the settings in force until it is told to stop; returns the exit code.
+
+    Raises `ConfigurationError` if the settings are wrong and a person reads the log; a machine gets a line of
+    it.
+    """
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        if os.environ.get("HURNET_LOG_FORMAT", "").lower() != "json":
+            raise
+        configure(LogSettings(format="json"), name)
+        log.error(str(error), error=type(error).__name__)
+        return MISCONFIGURED
+    return run(name, settings)
+
+
+def run(name: str, settings: Settings) -> int:
+    """Run the worker `name` until it is told to stop; returns the exit code."""
+    from hurnet_stream.adapters.redis import Bound
+
+    configure(settings.log, name)
+    log_what_nobody_catches()
+    _say_what_is_odd(settings)
+    metrics, bound = Metrics(), Bound()
+    loop = Loop(lambda: BUILDERS[name](settings, metrics, bound, loop.beat), settings.lifecycle, metrics)
+    loop.install_signal_handlers()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(closing(Watchdog(lambda: loop.turns, settings.lifecycle)))
+            _serve(loop, metrics, settings, stack)
+            loop.run()
+    except HurnetError as error:
+        log.error(str(error), error=type(error).__name__)
+        return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
+    except Exception:
+        log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
+        return FAILED
+    return DONE
+
+
+def _serve(loop: Loop, metrics: Metrics, settings: Settings, stack: ExitStack) -> None:
+    """Serve the HTTP pages if the settings say so, and say where they and the log are."""
+    chosen = settings.metrics
+    if not chosen.enabled:
+        log.info("this log goes to standard error; nothing is served (HURNET_METRICS_ENABLED is false)")
+        return
+    server = ProbeServer(chosen.host, chosen.port, pages(loop, metrics, chosen.stall))
+    stack.callback(server.close)
+    log.info("this log goes to standard error; serving /metrics, /livez and /readyz", url=server.url)
+
+
+def _say_what_is_odd(settings: Settings) -> None:
+    """Logs what is odd about the settings, although it is not wrong."""
+    if passed_over := ignored():
+        log.info("variables without a value, or set by Kubernetes, are passed over", variables=passed_over)
+    for caution in cautions(settings):
+        log.warning(caution)
