@@ -39,8 +39,8 @@ def kafka_bootstrap() -> Iterator[str]:
         yield own
         return
     # Tests choose timestamps freely. A broker looks every few minutes for records that are too old, and would
-    # now and then delete those of 1970 from under a test.
-    with KafkaServer(settings={**QUICK_GROUPS, "log.retention.ms": "-1"}) as server:
+    # now and then delete those of 1970 from under a test. This one looks once a day.
+    with KafkaServer(settings={**QUICK_GROUPS, "log.retention.check.interval.ms": "86400000"}) as server:
         yield server.bootstrap
 
 

@@ -48,7 +48,7 @@ class Shards:
         return self._unplaced
 
     def unplace(self, partitions: Set[int]) -> None:
-        """Send these back before more is taken from them. Those that are not assigned are ignored."""
+        """Nothing is taken from these before they are placed again. Those not assigned are dropped."""
         self._unplaced = (self._unplaced | partitions) & self._source.assignment()
 
     def unplace_all(self) -> None:
@@ -63,7 +63,7 @@ class Shards:
             log.info("placed", partition=partition, offset=start.offset)
 
     def trust(self, partition: int) -> None:
-        """All that was polled of it is appended or waits here: the source's position is right."""
+        """All that was polled of it is appended, or waits in `Waiting`: the source's position is right."""
         self._unplaced -= {partition}
 
     def let_go(self, partitions: Set[int]) -> None:

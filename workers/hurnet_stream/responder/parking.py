@@ -56,7 +56,7 @@ class _Parked:
             self.lacking.pop()
         return not self.lacking
 
-    def never(self, ends: EndOffsets | None) -> str | None:
+    def why_never(self, ends: EndOffsets | None) -> str | None:
         """Why what is lacking cannot come, as far as the end offsets of texts tell."""
         if ends is None or self.possible:
             return None
@@ -88,14 +88,14 @@ class Parking:
 
     @property
     def unsure(self) -> bool:
-        """Whether it takes the end offsets of texts to say if some of them can ever be answered."""
+        """Whether it is unknown of some query if its offsets can come; the end offsets would tell."""
         return any(not parked.possible for parked in self._all())
 
     def park(self, pending: Pending, lacking: Mapping[int, int], ends: EndOffsets | None) -> str | None:
-        """Let the query wait. Returns why it can't, if so."""
+        """Let the query wait. Returns why it can't be parked, or None once it is."""
         parked = _Parked.of(pending, lacking)
         partition, offset = pending.record.partition, pending.record.offset
-        if reason := parked.never(ends) or self._full(partition, parked.size):
+        if reason := parked.why_never(ends) or self._full(partition, parked.size):
             return reason
         self._by_partition.setdefault(partition, {})[offset] = parked
         self._bytes += parked.size
@@ -139,7 +139,7 @@ class Parking:
                 break
             reason = None
             if not parked.reached(watermarks) and parked.pending.deadline > now:
-                reason = parked.never(ends)
+                reason = parked.why_never(ends)
                 if reason is None:
                     continue
             self._bytes -= by_offset.pop(offset).size

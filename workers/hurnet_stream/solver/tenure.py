@@ -77,7 +77,7 @@ class Tenure:
             raise TransientError("the clock has gone back by more than a half-life")
         if pane <= self.window.now:
             return set()
-        # Before anything is dropped: a context that has no pairs left loses its weights.
+        # Listed before the drop, so that a context left without pairs is returned too and loses its weights.
         contexts = self.contexts()
         self.window = replace(self.window, now=pane)
         self.checkpoint.pane = pane

@@ -64,8 +64,8 @@ class Eraser:
             while due and most:  # each pass rewrites one batch, in a transaction of its own
                 due = redaction.erase_first(due, page, owner, stamp)
                 most -= 1
-            # A page that is through is not looked at again; after the last one, begin at the front, where
-            # entries that were deleted meanwhile may have come in.
+            # Once all of a page is erased, go on behind it. After the last page start from the front: later
+            # deletions may have added entries there.
             if not due:
                 self._looked_up_to[partition] = page.last
             remaining += len(due) + bool(page.last)

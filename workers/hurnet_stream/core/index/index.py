@@ -120,8 +120,8 @@ class ContextIndex:
         return self._blocks.find(*entry_id)
 
     def find_all(self, partition: int, offsets: Integers) -> Integers:
-        """The rows of a partition's entries at these offsets (n,), which ascend. Entries that are not held
-        are left out; the rows are in no order."""
+        """The rows of a partition's entries at these offsets (n,), given in ascending order. Entries
+        that are not held are left out; the rows are in no order."""
         return self._blocks.find_all(partition, offsets)
 
     def offsets(self, rows: Integers) -> Integers:

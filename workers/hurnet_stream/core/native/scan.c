@@ -146,15 +146,15 @@ static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end
 static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end, const int8_t *c, Query *state) {
     const Block *block = search->blocks + b;
     Row queue[QUEUE + PAIR * LANES] = {{0}};
-    int64_t waiting = 0, left = 0, slot = from;
+    int64_t waiting = 0, survivors = 0, slot = from;
     if (state->dense) { /* the upper bits left too many rows a short while ago */
         state->dense--;
         return scan_whole(search, b, from, end, c, state);
     }
-    /* Ends early if the upper bits leave more rows than FEW and one in SHARE: then reading all bits is cheaper. */
-    for (; slot < end && left <= FEW + (slot - from) / SHARE; slot += PAIR * LANES) {
+    /* Stops if more than FEW + (rows read so far) / SHARE rows are left: reading all bits is then cheaper. */
+    for (; slot < end && survivors <= FEW + (slot - from) / SHARE; slot += PAIR * LANES) {
         uint32_t rows = search->use.sieve(block, slot, c, search->steps, state);
-        for (; rows; rows &= rows - 1, left++) {
+        for (; rows; rows &= rows - 1, survivors++) {
             int64_t row = slot + __builtin_ctz(rows);
             if (row >= block->size) break;
             queue[waiting] = (Row){block, (int32_t)b, (int32_t)row};
@@ -170,7 +170,7 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     return scan_whole(search, b, slot, end, c, state);
 }
 
-/* Part `part` of `parts` of both planes of a pair, which have two lines a step. */
+/* What to prefetch of the next pair of row groups: part `part` of `parts` of both planes, two cache lines a step. */
 static Ahead ahead_of(const Block *block, int64_t slot, int64_t steps, int64_t part, int64_t parts) {
     const int64_t first = 2 * steps * part / parts, end = 2 * steps * (part + 1) / parts;
     const int64_t offset = slot * steps * 4 + first * 64;

@@ -60,7 +60,7 @@ class Blocks:
         return self._table
 
     def append(self, vectors: Vectors, columns: RowColumns) -> Integers:
-        """Write rows (n, d), none of zeros; returns their numbers (n,)."""
+        """Write rows (n, d), none of them all zeros; returns their numbers (n,)."""
         return self._write(vectors, columns)
 
     def remove(self, row: int) -> None:
@@ -72,7 +72,7 @@ class Blocks:
 
     def emptiest(self) -> int | None:
         """The number of the block to give up: the one with the most removed rows, once a quarter of all rows,
-        and at least as many as a block has, are removed. It then has a fifth of a block of them or more."""
+        and at least as many as a block has, are removed. At least a fifth of its rows are then removed."""
         if self.removed < max(BLOCK_ROWS, self.rows // 4):
             return None
         return max(range(len(self.blocks)), key=lambda number: self.blocks[number].removed)
@@ -108,7 +108,8 @@ class Blocks:
         return values if name == "teaches" else values.astype(np.int64)
 
     def gather(self, array_of: Callable[[Block], NDArray[Any]], rows: Integers) -> NDArray[Any]:
-        """What stands for rows (n,), in any order, in an array (slots, ...) of their blocks: (n, ...)."""
+        """The values (n, ...) of these rows (n,), in the order given. `array_of` picks the array
+        (slots, ...) of a block that holds them."""
         numbers, slots = np.divmod(rows, BLOCK_ROWS)
         homes = set(numbers.tolist())  # faster than np.unique for the few hundred rows of a search
         like = array_of(self._given_up)

@@ -65,7 +65,7 @@ class ExactSystem:
         if largest >= 1 << 62:
             raise OverflowError(f"an entry of {largest:.3g} grid units is too large to be refined")
         self.backend = backend
-        # Each digit of the product is a sum over n of three products of two digits. With this many bits a
+        # Each digit of the product sums 3 n products of two digits (n is the size). With this many bits a
         # digit the sum stays below 2**52, and with the carry below 2**53: float64 holds such integers
         # exactly.
         self._bits = (52 - math.ceil(math.log2(_SOLUTION_DIGITS * size))) // 2 + 1

@@ -102,7 +102,7 @@ class Statistics:
         return frozenset(self._changed)
 
     def mark_saved(self) -> None:
-        """The present state is on disk: `changed` begins anew from here."""
+        """The present state is in a saved checkpoint: `changed` begins anew."""
         self._changed.clear()
 
     def add(self, rows: Vectors, answers: Sequence[str], copies: Copies | None = None) -> None:
@@ -116,15 +116,15 @@ class Statistics:
         count = self._count_after(count_of(rows, copies))
         delta = delta_of(rows, answers, copies)
         updates = updated(self._sums, delta, sign=1)
-        self._add_gram(rows, copies, self._gram)  # the last that can fail, and it changes nothing if it does
+        self._add_gram(rows, copies, self._gram)  # the last step that can fail; the gram is then unchanged
         self._put(count, updates)
 
     def subtract(self, rows: Vectors, answers: Sequence[str], copies: Copies | None = None) -> None:
         """Take out pairs that were added: afterwards nothing tells that they ever were.
 
         Raises ValueError as `add` does, and if the pairs can't all have been in: more of an answer than there
-        are, or what is left of a sum is too large for the rows that are left. Some pairs that never were in
-        go unnoticed.
+        are, or what is left of a sum is too large for the rows that are left. It can't notice every pair
+        that was never added.
         """
         check_pairs(rows, answers, self.dimension)
         copies = checked_copies(copies, len(rows))
@@ -133,7 +133,7 @@ class Statistics:
         updates = updated(self._sums, delta, sign=-1)
         gone = np.zeros_like(self._gram)
         self._add_gram(rows, copies, gone)
-        left = np.triu(self._gram - gone)  # the paths leave the lower triangle undefined
+        left = np.triu(self._gram - gone)  # only the upper triangle of `gone` is filled
         check_gram(left, count)
         self._gram = left
         self._put(count, updates)

@@ -87,8 +87,8 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
     def _unpack_records(self, tp: Any, fetched: Any, *_deserializers: Any) -> Iterator[Record]:
         """Overrides kafka-python's generator of the records."""
         fetched_batches = list(record_batches(internals.fetched_bytes(fetched)))
-        for number, claimed in enumerate(fetched_batches):
-            batch = claimed.cut_off_at(self._end_of(fetched_batches, number, tp))
+        for number, as_its_header_says in enumerate(fetched_batches):
+            batch = as_its_header_says.cut_off_at(self._end_of(fetched_batches, number, tp))
             if batch.broken:
                 if self._is_fetched_again(batch.broken):
                     break  # we stop here, so the next fetch starts at this batch

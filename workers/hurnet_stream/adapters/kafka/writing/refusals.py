@@ -36,7 +36,7 @@ _OF_THE_TOPIC = (
     errors.TopicAuthorizationFailedError,
     errors.UnknownTopicOrPartitionError,
 )
-_MAY_PASS = (
+_TRANSIENT = (
     errors.KafkaTimeoutError,
     errors.NotEnoughReplicasAfterAppendError,
     errors.NotEnoughReplicasError,
@@ -66,7 +66,7 @@ def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Excepti
         return Undeliverable(_text(messages, suspects, failed.get(min(suspects), cause)), suspects)
     topics = {messages[i].topic for i, error in failed.items() if isinstance(error, _OF_THE_TOPIC)}
     if isinstance(cause, _OF_THE_TOPIC):
-        topics = (_named(cause) & {message.topic for message in messages}) or topics
+        topics = (_topics_named_in(cause) & {message.topic for message in messages}) or topics
     if not topics:
         return None
     suspects = _going_to(topics, messages)
@@ -80,7 +80,7 @@ def own_refusal(messages: Sequence[Outgoing], index: int, error: Exception) -> U
 
 def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Stalled | None:
     """The topics that keep all messages waiting; None if sending failed for another reason."""
-    if not isinstance(cause, _MAY_PASS):
+    if not isinstance(cause, _TRANSIENT):
         return None
     if len(futures) < len(messages):
         # The client's `send` blocks while a topic has no known partition. So the topic of the first message
@@ -104,7 +104,7 @@ def _going_to(topics: Set[str], messages: Sequence[Outgoing]) -> set[int]:
     return {i for i, message in enumerate(messages) if message.topic in topics}
 
 
-def _named(error: Exception) -> set[str]:
+def _topics_named_in(error: Exception) -> set[str]:
     """The topics that an error names: kafka-python puts them there as a set or as one name."""
     return {name for part in error.args for name in ([part] if isinstance(part, str) else part or ())}
 
