@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from hurnet_schemas import Query, TextEvent
-from hurnet_stream.runtime.watchdog import STUCK
+from hurnet_stream.exit_codes import STUCK
 from hurnet_stream.suspects import NOTED_DEATHS
 from tests.acceptance.system import Running, System, wait_for
 

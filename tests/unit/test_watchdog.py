@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from hurnet_stream.runtime.watchdog import STUCK
+from hurnet_stream.exit_codes import STUCK
 
 PROGRAM = """
 import sys, threading, time

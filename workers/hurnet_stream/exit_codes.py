@@ -10,8 +10,6 @@
 |      | are not there                                        |                                         |
 | 70   |                                                      | hung, and was ended by its watchdog     |
 | 130  | was interrupted by Ctrl-C                            | was forced to end at once               |
-
-Codes 70 and 130 of a worker are in runtime/watchdog.py and runtime/loop.py.
 """
 
 from typing import Final
@@ -24,3 +22,4 @@ INTERRUPTED: Final = 130
 
 FAILED: Final = 1
 MISCONFIGURED: Final = 2
+STUCK: Final = 70

@@ -32,15 +32,13 @@ from hurnet_stream.errors import (
     StoreReplaced,
     TransientError,
 )
+from hurnet_stream.exit_codes import INTERRUPTED
 from hurnet_stream.metrics import Metrics
 from hurnet_stream.runtime.logs import last_words
 from hurnet_stream.runtime.trouble import Trouble
 from hurnet_stream.settings.settings import LifecycleSettings
 
 log = structlog.get_logger()
-
-FORCED = 130
-"""Exit code of a forced end."""
 
 
 class Worker(Protocol):
@@ -136,7 +134,7 @@ class Loop:
         # Not by the logger: this may be a signal handler, and the thread that it interrupts may hold its
         # lock.
         os.write(2, last_words(f"forced end: {why}"))
-        os._exit(FORCED)
+        os._exit(INTERRUPTED)
 
     def _turn(self) -> None:
         try:

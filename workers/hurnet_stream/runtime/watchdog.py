@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from hurnet_stream.exit_codes import STUCK
 from hurnet_stream.settings.settings import LifecycleSettings
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-STUCK = 70
-"""Exit code of a process that its watchdog has ended."""
 TICK_S = 1.0
 _GRACE_S = 30.0  # after which faulthandler acts, if the watchdog itself could not
 _LAST_WORDS_S = 5.0  # the reader of our log may be what the process hangs on, so logging gets no longer
