@@ -42,6 +42,9 @@ class Poisoned:
             raise self._error(f"can't embed \udcff {self._word}" + "!" * 10_000)
         return EMBEDDER.embed(texts)
 
+    def embed_questions(self, texts: Sequence[str]) -> Vectors:
+        return self.embed(texts)
+
 
 def sizes(world: World) -> list[int]:
     """Of all messages sent: value, key and headers."""

@@ -193,6 +193,9 @@ def test_joined_parts_have_equal_weight_and_stand_in_for_an_empty_one() -> None:
         def embed(self, texts: Sequence[str]) -> NDArray[np.int16]:
             return np.zeros((len(texts), 64), dtype=np.int16)
 
+        def embed_questions(self, texts: Sequence[str]) -> NDArray[np.int16]:
+            return self.embed(texts)
+
     rows = Joined([Silent(), b]).embed([x])
     np.testing.assert_array_equal(rows[:, :64], 0)
     np.testing.assert_allclose(rows[:, 64:], b.embed([x]), atol=1)

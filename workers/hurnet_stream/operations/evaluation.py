@@ -141,7 +141,8 @@ class Evaluation:
         """Rank the answers to each question. The `answer` of a question is the expected one."""
         texts = [question.text for question in questions]
         context = self._memory.context(CONTEXT)
-        rankings = ranked(texts, context.nearest(self._embedder.embed(texts)), context.index)
+        vectors = self._embedder.embed_questions(texts)  # (len(questions), dimension) int16
+        rankings = ranked(texts, context.nearest(vectors), context.index)
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

@@ -22,7 +22,7 @@ import structlog
 from hurnet_schemas import Answer
 from hurnet_stream.core.rule.rule import ranked
 from hurnet_stream.core.stored.batch import Vectors
-from hurnet_stream.embedding import Rejection, embed
+from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.ports import Embedder
 from hurnet_stream.responder.judging import Judge, rejected, timed_out
@@ -104,7 +104,7 @@ class Replies:
         return _up_to_first_gap(replies, len(portion))
 
     def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
-        vectors, failures = embed(self._embedder, [p.query.text for p in batch if p.query])
+        vectors, failures = embed_questions(self._embedder, [p.query.text for p in batch if p.query])
         replies = {index: _rejection(batch[index], why) for index, why in failures.items()}
         indices = [index for index in range(len(batch)) if index not in failures]
         scored = self._score_apart(context, [batch[index] for index in indices], vectors[indices], until)

@@ -8,7 +8,8 @@
 
 To add an embedder:
 
-1. Write its class in a file of this folder: `identity` and `embed`, as hurnet_stream/ports/embedder.py says.
+1. Write its class in a file of this folder: `identity`, `embed` and `embed_questions`, as
+   hurnet_stream/ports/embedder.py says.
    A text in which it knows nothing gets a row of zeros; ingest puts that text aside
    (hurnet_stream/ingest/intake.py).
 2. Add a line to `EMBEDDERS` below: the pattern of its name, and a function that makes it.

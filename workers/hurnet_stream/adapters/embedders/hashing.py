@@ -79,6 +79,9 @@ class HashedText:
             rows[first : first + len(batch)] = snap(self._counts(batch))
         return rows
 
+    def embed_questions(self, texts: Sequence[str]) -> Vectors:
+        return self.embed(texts)
+
     def _counts(self, spellings: list[Spelling]) -> NDArray[np.float64]:
         """Signed feature counts (len(spellings), dimension)."""
         features = list(self._features([each.text for each in spellings], _GRAMS))

@@ -37,11 +37,19 @@ class Joined:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Rows on the grid (len(texts), the sum of the dimensions) int16."""
-        rows = [part.embed(texts) for part in self._parts]
-        squares = np.stack([squared_norms(part_rows) for part_rows in rows])  # (parts, texts) int64
-        known_parts = np.count_nonzero(squares, axis=0)  # (texts,): how many parts know something
-        # Integer norms, then each coordinate by itself: no sum of floats, whose order could matter.
-        scale = SCALE / np.sqrt(np.maximum(squares, 1) * np.maximum(known_parts, 1))  # (parts, texts)
-        scaled = [part_rows * part_scale[:, None] for part_rows, part_scale in zip(rows, scale, strict=True)]
-        snapped: Vectors = np.rint(np.hstack(scaled)).astype(np.int16)
-        return snapped
+        return _joined([part.embed(texts) for part in self._parts])
+
+    def embed_questions(self, texts: Sequence[str]) -> Vectors:
+        """The same of questions: each part sees them as it sees questions."""
+        return _joined([part.embed_questions(texts) for part in self._parts])
+
+
+def _joined(rows: Sequence[Vectors]) -> Vectors:
+    """Side by side, of unit length: (texts, the sum of the dimensions)."""
+    squares = np.stack([squared_norms(part_rows) for part_rows in rows])  # (parts, texts) int64
+    known_parts = np.count_nonzero(squares, axis=0)  # (texts,): how many parts know something
+    # Integer norms, then each coordinate by itself: no sum of floats, whose order could matter.
+    scale = SCALE / np.sqrt(np.maximum(squares, 1) * np.maximum(known_parts, 1))  # (parts, texts)
+    scaled = [part_rows * part_scale[:, None] for part_rows, part_scale in zip(rows, scale, strict=True)]
+    snapped: Vectors = np.rint(np.hstack(scaled)).astype(np.int16)
+    return snapped

@@ -51,6 +51,9 @@ class SentenceTransformerEmbedder:
                 row[:] = snap(np.asarray(vector)[None])[0]
         return rows
 
+    def embed_questions(self, texts: Sequence[str]) -> Vectors:
+        return self.embed(texts)
+
 
 def find_model(model: str) -> Path:
     """The folder of a model: a path, or a folder inside an installed package of that name, or one in the

@@ -72,6 +72,9 @@ class UniversalSentenceEncoder:
             rows[batch] = snap(self._forward([tokens[i] for i in batch]))
         return rows
 
+    def embed_questions(self, texts: Sequence[str]) -> Vectors:
+        return self.embed(texts)
+
     def _tokens(self, text: str) -> list[int]:
         seen = without_unseen(text[:_MAX_CHARACTERS]).replace("İ", "i").lower()
         clean = seen.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
