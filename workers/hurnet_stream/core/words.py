@@ -130,8 +130,17 @@ def letter_forms(letter: str) -> tuple[int, int, int]:
 
     A form of one character is its code point. A form of several is a checksum above all code points: two
     such letters may collide, and then count as equal."""
-    plain = _plain(letter)
-    return _number(lowered(plain).replace("ı", "i")), _number(plain), _number(lowered(letter))
+    return _number(_folded(letter)), _number(_plain(letter)), _number(lowered(letter))
+
+
+def folded(word: Letters) -> str:
+    """A word without case and accents, which is all its letters in the form δ1: "Élan" is "elan"."""
+    return word.lower() if isinstance(word, str) and word.isascii() else "".join(map(_folded, word))
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded(letter: str) -> str:
+    return lowered(_plain(letter)).replace("ı", "i")
 
 
 def _plain(letter: str) -> str:

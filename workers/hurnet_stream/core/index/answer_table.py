@@ -1,13 +1,11 @@
 """The answers of an index, numbered: each is held once, as bytes in the index's arena, and found by its hash.
 
-No answer is a Python object here: one takes 20 bytes beside its UTF-8, and 8 to 16 in the hash table. That is
-open-addressed, at most half full. A tag is the lower 32 bits of an answer's hash; the search for it begins at
-the slot that the tag's lower bits name, and goes on to the next slot until it finds the answer or an empty
-one:
+No answer is a Python object here: one takes 20 bytes beside its UTF-8, and 8 to 16 in the table of `slots`.
+Its tag is the lower 32 bits of its hash.
 
-    answer      tag                 slots  0: -   1: 0   2: 1   3: -        (8 slots, numbers of answers)
-    0 "yes"     ...001, slot 1
-    1 "no"      ...001, slot 1 is taken, so slot 2
+    number      tag         stands in the arena       how many entries have it
+    0 "yes"     4f01...     at 10, 3 bytes            2
+    1 "no"      b601...     at 42, 2 bytes            1
 
 An answer that no entry has any more leaves its slot and its number, which the next new answer gets.
 """
@@ -16,21 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.arena import Arena, within
+from hurnet_stream.core.slots import EMPTY, Slots, grown
 from hurnet_stream.core.stored.entries import NO_ANSWER, Entries, starts_of
 
 NOWHERE: Final = -1
 """Instead of an address in the arena, if there is none."""
 
-_FEWEST: Final = 16
-"""Elements that an array has room for at least."""
-_EMPTY: Final = -1
-"""Stands in a slot without an answer."""
 _NOBODY: Final = 2**32 - 1
 """Ends the chain of free numbers."""
 
@@ -50,7 +45,7 @@ class AnswerTable:
         self._addresses = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int32)
         self._held = np.empty(0, np.int32)
-        self._slots = np.full(2 * _FEWEST, _EMPTY, np.int32)
+        self._slots = Slots()
 
     def __len__(self) -> int:
         return self._count
@@ -70,7 +65,7 @@ class AnswerTable:
         answers, answer_of, answer_addresses = _distinct(entries, addresses)
         tags = np.fromiter(map(hash, answers), np.int64, len(answers)).astype(np.uint32)
         numbers = self._find(tags, answers)
-        new = numbers == _EMPTY
+        new = numbers == EMPTY
         if new.any():
             new_answers = list(compress(answers, new.tolist()))
             numbers[new] = self._add(tags[new], new_answers, answer_addresses[new])
@@ -88,7 +83,7 @@ class AnswerTable:
             return False
         if own_address != address:
             self._arena.erase(own_address, length)
-        self._empty_slot(number)
+        self._slots.take_out(number, self._tags)
         self._tags[number], self._addresses[number], self._lengths[number] = self._free, 0, 0
         self._free = number
         return True
@@ -110,24 +105,16 @@ class AnswerTable:
         self._addresses[own] = self._arena.move(self._addresses[own], self._lengths[own].astype(np.int64))
 
     def _find(self, tags: NDArray[np.uint32], answers: Sequence[str]) -> Integers:
-        """The numbers of these answers (n,), _EMPTY for those that have none. All are looked for at once, a
-        slot further at each step."""
-        known = np.full(len(tags), _EMPTY, np.int64)
-        asked, slots = np.arange(len(tags)), self._first_slots(tags)
-        while len(asked):
-            numbers = self._slots[slots]
-            full = numbers != _EMPTY
-            asked, slots, numbers = asked[full], slots[full], numbers[full]
-            other = self._tags[numbers] != tags[asked]
+        """The numbers of these answers (n,), EMPTY for those that have none."""
+
+        def same(numbers: Integers, asked: Integers) -> NDArray[np.bool_]:
+            equal: NDArray[np.bool_] = self._tags[numbers] == tags[asked]
             # An equal tag nearly always means an equal answer, but the answers decide.
-            for i in np.flatnonzero(~other).tolist():
-                number, which = numbers.item(i), asked.item(i)
-                if self[number] == answers[which]:
-                    known[which] = number
-                else:
-                    other[i] = True
-            asked, slots = asked[other], self._next_slots(slots[other])
-        return known
+            for i in np.flatnonzero(equal).tolist():
+                equal[i] = self[numbers.item(i)] == answers[asked.item(i)]
+            return equal
+
+        return self._slots.find(tags, same)
 
     def _add(self, tags: NDArray[np.uint32], answers: Sequence[str], addresses: Integers) -> Integers:
         """New numbers (n,) for these answers; those that stand nowhere yet are put into the arena."""
@@ -139,7 +126,7 @@ class AnswerTable:
         numbers = self._new_numbers(len(answers))
         self._tags[numbers], self._addresses[numbers], self._lengths[numbers] = tags, addresses, lengths
         self._held[numbers] = 0
-        self._fill_slots(numbers, tags)
+        self._slots.put(numbers, tags)
         return numbers
 
     def _new_numbers(self, n: int) -> Integers:
@@ -158,48 +145,9 @@ class AnswerTable:
         """Make room for `count` numbers in all."""
         self._tags, self._addresses = grown(self._tags, count), grown(self._addresses, count)
         self._lengths, self._held = grown(self._lengths, count), grown(self._held, count)
-        if 2 * count > len(self._slots):
-            self._slots = np.full(4 << count.bit_length() - 1, _EMPTY, np.int32)
+        if not self._slots.has_room(count):
             numbers = np.flatnonzero(self._held[: self._count])
-            self._fill_slots(numbers, self._tags[numbers])
-
-    def _fill_slots(self, numbers: Integers, tags: NDArray[np.uint32]) -> None:
-        """Each number (n,) into the first free slot from the one that its tag (n,) names on."""
-        slots = self._first_slots(tags)
-        while len(numbers):
-            free = self._slots[slots] == _EMPTY
-            self._slots[slots[free]] = numbers[free]  # of several for one slot the last one gets it
-            left = self._slots[slots] != numbers
-            numbers, slots = numbers[left], self._next_slots(slots[left])
-
-    def _empty_slot(self, number: int) -> None:
-        """Take a number out, and move those behind it that could have stood in its slot into the hole: a
-        search ends at an empty slot, so none may lie between an answer and where the search for it begins."""
-        last = len(self._slots) - 1
-        hole = self._tags.item(number) & last
-        while self._slots[hole] != number:
-            hole = hole + 1 & last
-        slot = hole
-        while (other := self._slots.item(slot := slot + 1 & last)) != _EMPTY:
-            # It may move if it is at least as far from its first slot as from the hole, going round.
-            if (slot - self._tags.item(other)) & last >= (slot - hole) & last:
-                self._slots[hole], hole = other, slot
-        self._slots[hole] = _EMPTY
-
-    def _first_slots(self, tags: NDArray[np.uint32]) -> Integers:
-        return tags.astype(np.int64) & (len(self._slots) - 1)
-
-    def _next_slots(self, slots: Integers) -> Integers:
-        return (slots + 1) & (len(self._slots) - 1)
-
-
-def grown(array: NDArray[Any], count: int) -> NDArray[Any]:
-    """An array that begins like this one (n,) and has room for `count`; itself if it has."""
-    if count <= len(array):
-        return array
-    larger = np.empty(max(count, 2 * len(array), _FEWEST), array.dtype)
-    larger[: len(array)] = array
-    return larger
+            self._slots.rebuild(count, numbers, self._tags[numbers])
 
 
 def _utf8_sizes(strings: Sequence[str]) -> Integers:

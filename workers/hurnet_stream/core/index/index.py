@@ -4,6 +4,7 @@ the weights predict for what it finds.
     blocks      every row: its vector, the planes that a search reads first, and numbers (search/blocks)
     arena       the bytes of texts, metadata and answers
     teaching    the answers by number, and which rows teach each
+    lexicon     which rows hold which words (lexical/lexicon)
 
 An entry is a row of the blocks whose columns say where its text stands in the arena and which answer it has.
 """
@@ -22,6 +23,7 @@ from hurnet_stream.core.index.answer_table import AnswerTable
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.teaching import Teaching
 from hurnet_stream.core.index.tidying import tidy
+from hurnet_stream.core.lexical.lexicon import Lexicon
 from hurnet_stream.core.search import search as scan
 from hurnet_stream.core.search.block import REMOVED, RowColumns
 from hurnet_stream.core.search.blocks import Blocks
@@ -76,6 +78,7 @@ class ContextIndex:
         self._arena = Arena()
         self._blocks = Blocks(self.dimension, device)
         self._teaching = Teaching(self._blocks, self._arena, window)
+        self._lexicon = Lexicon(self._blocks)
 
     def __len__(self) -> int:
         return self._blocks.rows - self._blocks.removed
@@ -186,6 +189,7 @@ class ContextIndex:
         self._teaching.sums.any_copies |= bool((entries.copies != 1).any())
         rows = self._blocks.append(vectors, columns)
         self._teaching.appended(rows, answers, teaches)
+        self._lexicon.append(rows, [text.decode() for text in entries.pieces()])
 
     def remove(self, partition: int, offset: int) -> bool:
         """Remove the entry of this partition and offset; False if there is none.
@@ -197,7 +201,7 @@ class ContextIndex:
         row = self._blocks.find(partition, offset)
         if row is not None:
             self._remove_row(row)
-            tidy(self._blocks, self._teaching, self._arena)
+            tidy(self._blocks, self._teaching, self._lexicon, self._arena)
         return row is not None
 
     def remove_all(self, partition: int, offsets: Integers) -> None:
@@ -206,11 +210,12 @@ class ContextIndex:
         for row in rows.tolist():  # tidying renumbers rows, so it waits until all are removed
             self._remove_row(row)
         for _ in rows:
-            if not tidy(self._blocks, self._teaching, self._arena):
+            if not tidy(self._blocks, self._teaching, self._lexicon, self._arena):
                 break
 
     def _remove_row(self, row: int) -> None:
         address = self._address(row)
+        self._lexicon.remove(row, self.text(row))
         self._teaching.removed(row)
         self._blocks.remove(row)
         self._arena.erase(*address)
@@ -242,6 +247,21 @@ class ContextIndex:
             Matches(rows, cosines, self._predicted(prediction, rows, own))
             for (rows, cosines), prediction, own in zip(nearest, predictions, excluded, strict=True)
         ]
+
+    def lexical_search(
+        self, text: str, k: int, exclude: EntryId | None = None
+    ) -> tuple[Integers, NDArray[np.float64]]:
+        """The k rows that share most with a text by BM25 over all entries (`lexical/bm25`), best first, and
+        their scores (n,), divided by the most that the text could score: in [0, 1].
+
+        Ties go to the lowest (partition, offset). Rows that share nothing are left out. `exclude` names an
+        entry that must not answer.
+        """
+        return self._lexicon.search(text, k, None if exclude is None else self.find(exclude))
+
+    def lexical_scores(self, text: str, rows: Integers) -> NDArray[np.float64]:
+        """The score (n,) of these rows (n,) as in `lexical_search`: 0 if they share nothing with the text."""
+        return self._lexicon.scores(text, rows)
 
     def _predicted(
         self, prediction: NDArray[np.float64], rows: Integers, exclude: EntryId | None

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.answer_table import grown
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.slots import grown
 
 NONE: Final = -1
 """The end of a chain."""

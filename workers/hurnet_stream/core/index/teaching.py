@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import SCALE
-from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable, grown
+from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.kept_sums import KeptSums
 from hurnet_stream.core.index.links import Links
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.slots import grown
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.entries import Entries
 

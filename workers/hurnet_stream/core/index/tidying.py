@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.index.arena import Arena, within
 from hurnet_stream.core.index.teaching import Teaching
+from hurnet_stream.core.lexical.lexicon import Lexicon
 from hurnet_stream.core.search.block import BLOCK_ROWS
 from hurnet_stream.core.search.blocks import Blocks
 
 Integers = NDArray[np.int64]
 
 
-def tidy(blocks: Blocks, teaching: Teaching, arena: Arena) -> bool:
+def tidy(blocks: Blocks, teaching: Teaching, lexicon: Lexicon, arena: Arena) -> bool:
     """Give up a block, or else a chunk, that holds too much that was removed; False if there is none. Rows of
     the block get other numbers."""
     if (block := blocks.emptiest()) is not None:
-        _give_up_block(block, blocks, teaching)
+        _give_up_block(block, blocks, teaching, lexicon)
     elif (chunk := arena.emptiest()) is not None:
         _give_up_chunk(chunk, blocks, teaching, arena)
     else:
@@ -31,10 +32,12 @@ def tidy(blocks: Blocks, teaching: Teaching, arena: Arena) -> bool:
     return True
 
 
-def _give_up_block(number: int, blocks: Blocks, teaching: Teaching) -> None:
+def _give_up_block(number: int, blocks: Blocks, teaching: Teaching, lexicon: Lexicon) -> None:
     first = number * BLOCK_ROWS
     end = first + blocks.blocks[number].used
-    teaching.moved(first, end, *blocks.give_up(number))
+    old, new = blocks.give_up(number)
+    teaching.moved(first, end, old, new)
+    lexicon.moved(first, old, new)
 
 
 def _give_up_chunk(chunk: int, blocks: Blocks, teaching: Teaching, arena: Arena) -> None:

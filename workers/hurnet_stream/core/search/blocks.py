@@ -48,6 +48,11 @@ class Blocks:
         self._table: bytes | None = None
 
     @property
+    def block_rows(self) -> int:
+        """The rows that a block has room for."""
+        return BLOCK_ROWS
+
+    @property
     def end(self) -> int:
         """All row numbers are below it."""
         return (len(self.blocks) - 1) * BLOCK_ROWS + self.blocks[-1].used if self.blocks else 0

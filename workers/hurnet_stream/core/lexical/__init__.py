@@ -1,0 +1,1 @@
+"""Which entries share the question's words, and how rare these are."""

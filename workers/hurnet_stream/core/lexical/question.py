@@ -1,0 +1,50 @@
+"""A question as the lexical part takes it: its terms by number, rarest first, and what each can add.
+
+"where is the teapot please"      where 900  is 20,000  the 24,000  teapot 2  please 0      (entries that
+hold it)
+
+asked      teapot, where, is, the      those that entries hold, rarest first
+most       what all five can add       the word that nobody knows counts: no entry has all of the question
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.lexical import bm25
+from hurnet_stream.core.lexical.terms import records, terms
+from hurnet_stream.core.lexical.vocabulary import Vocabulary
+
+MOST_ASKED: Final = 64
+"""Terms of a question that are looked for: of a longer one its rarest, and of equally rare ones the first."""
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """The numbers (t,) of the terms that are looked for, rarest first, what each can add at most (t,), and
+    what all terms of the question can add together, those that no entry holds included. `damping`
+    (lengths,) is that of `bm25`."""
+
+    numbers: Integers
+    most: Integers
+    whole: int
+    damping: NDArray[np.float64]
+
+
+def question(text: str, vocabulary: Vocabulary, entries: int, damping: NDArray[np.float64]) -> Question:
+    """The question that `text` asks of so many entries. A term that is repeated in it counts once."""
+    distinct = list(dict.fromkeys(terms(text)))
+    numbers = vocabulary.find(records(distinct))
+    known = numbers[numbers >= 0]
+    held = vocabulary.held[known]
+    rarest = np.argsort(held, kind="stable")[:MOST_ASKED]
+    most = [bm25.most(entries, holding) for holding in held[rarest].tolist()]
+    unknown = min(len(numbers) - len(known), MOST_ASKED - len(most))
+    whole = sum(most) + unknown * bm25.most(entries, 0)
+    return Question(known[rarest], np.array(most, np.int64), whole, damping)

@@ -1,0 +1,87 @@
+"""A run: which of some neighbouring rows hold which terms, how often.
+
+A posting is one term in one row. While a run is made, a posting is a key, a single integer of which the
+order is that of the run:
+
+    key = term << 22 | slot << 8 | times
+
+    texts of slots 0 and 1     "on and on"   "and off"      (terms: and 0, off 1, on 2)
+    keys                       0|0|1  0|1|1  1|1|1  2|0|2
+    terms, starts              0 1 2          0 2 3 4
+    slots, times               0 1 1 0        1 1 1 2
+
+All rows of a run are of one block, which is given up as a whole, and so is the run. A posting that is
+removed leaves a hole at the end of its term's postings: its bytes are overwritten at once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SLOT_BITS: Final = 14
+TIMES_BITS: Final = 8
+TERM_SHIFT: Final = SLOT_BITS + TIMES_BITS
+MOST_TIMES: Final = (1 << TIMES_BITS) - 1
+"""A term counts so many times in an entry at most. What more would add is less than half a hundredth."""
+HOLE: Final = 0xFFFF
+"""Stands for the slot of a posting that was removed. It is above all slots, so slots stay in order."""
+
+_SLOTS: Final = (1 << SLOT_BITS) - 1
+
+Integers = NDArray[np.int64]
+
+
+def keys_of(terms: Integers, slots: Integers) -> Integers:
+    """The keys (p,) of postings in order, given the term of each place where one occurs, and its slot
+    (n,)."""
+    pairs, times = np.unique(terms << SLOT_BITS | slots, return_counts=True)
+    keys: Integers = pairs << TIMES_BITS | np.minimum(times, MOST_TIMES)
+    return keys
+
+
+class Run:
+    """The postings of the slots `first` to `end` of a block, by term.
+
+    `terms` (t,) ascend. The postings of term i lie from `starts[i]` to `starts[i + 1]`: `slots` (p,), which
+    ascend, and `times` (p,), how often the term occurs there. `longest_times` and `shortest` (t,) are the
+    most times, and the length of the shortest row, among a term's postings: from these follows what it can
+    add at most.
+    """
+
+    def __init__(self, keys: Integers, lengths: NDArray[np.uint16], first: int, end: int) -> None:
+        self.first, self.end = first, end
+        of_posting = keys >> TERM_SHIFT
+        begins = np.flatnonzero(np.diff(of_posting, prepend=-1))
+        self.terms = of_posting[begins].astype(np.uint32)
+        self.starts = np.append(begins, len(keys)).astype(np.uint32)
+        self.slots = (keys >> TIMES_BITS & _SLOTS).astype(np.uint16)
+        self.times = (keys & MOST_TIMES).astype(np.uint8)
+        self.most_times = np.maximum.reduceat(self.times, begins) if len(keys) else self.times
+        self.shortest = np.minimum.reduceat(lengths[self.slots], begins) if len(keys) else self.slots
+
+    def keys(self) -> Integers:
+        """The keys (p,) of all its postings."""
+        starts = self.starts.astype(np.int64)
+        of_posting = np.repeat(self.terms.astype(np.int64), starts[1:] - starts[:-1])
+        keys = of_posting << TERM_SHIFT | self.slots.astype(np.int64) << TIMES_BITS | self.times
+        kept: Integers = keys[self.slots != HOLE]
+        return kept
+
+    def postings(self, term: int) -> slice:
+        """Where the postings of a term lie, without holes."""
+        i = int(np.searchsorted(self.terms, term))
+        if i == len(self.terms) or self.terms[i] != term:
+            return slice(0, 0)
+        first, end = int(self.starts[i]), int(self.starts[i + 1])
+        return slice(first, first + int(np.searchsorted(self.slots[first:end], HOLE)))
+
+    def remove(self, term: int, slot: int) -> None:
+        """Remove the posting of a term in a slot."""
+        held = self.postings(term)
+        at = held.start + int(np.searchsorted(self.slots[held], slot))
+        for array, nothing in ((self.slots, HOLE), (self.times, 0)):
+            array[at : held.stop - 1] = array[at + 1 : held.stop]
+            array[held.stop - 1] = nothing

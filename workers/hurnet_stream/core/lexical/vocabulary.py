@@ -1,0 +1,104 @@
+"""The terms of an index, numbered, and how many entries hold each.
+
+    number      record                    tag         held
+    0 "lamp"    l a m p 0 0 ... (32)      4f01...     7
+    1 "the"     t h e 0 0 0 ... (32)      b601...     9,120
+
+A term is held as its bytes and not only as a hash, so no two terms are ever taken for one. It costs 32
+bytes, 8 beside them, and 8 to 16 in the table of `slots`. A term that no entry holds any more is
+overwritten with zeros, and its number goes to the next new term.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.lexical.terms import RECORD_SHAPE, Records
+from hurnet_stream.core.slots import EMPTY, Slots, Tags, grown
+
+Integers = NDArray[np.int64]
+
+_NOBODY: Final = 2**32 - 1
+"""Ends the chain of free numbers."""
+
+# Python's hash of a string has a secret in it, another one for each process: with these factors nobody can
+# make up words that all fall into one slot.
+_FACTORS: Final = np.array([hash(f"factor {i}") | 1 for i in range(5)]).astype(np.uint64)
+
+
+class Vocabulary:
+    """All terms by their numbers."""
+
+    def __init__(self) -> None:
+        self.count = 0  # numbers that have been given, the free ones included
+        self.free = _NOBODY  # the first free number
+        # By number: the term; its tag, or of a free number the next free one; how many entries hold it.
+        self.records = np.empty((0, *RECORD_SHAPE), np.uint64)
+        self.tags = np.empty(0, np.uint32)
+        self.held = np.empty(0, np.int32)
+        self.slots = Slots()
+
+    def find(self, terms: Records) -> Integers:
+        """The numbers (n,) of these terms (n, 4), EMPTY for those that no entry holds."""
+        tags = tags_of(terms)
+
+        def same(numbers: Integers, asked: Integers) -> NDArray[np.bool_]:
+            equal: NDArray[np.bool_] = (self.records[numbers] == terms[asked]).all(axis=1)
+            return equal
+
+        return self.slots.find(tags, same)
+
+    def number(self, terms: Records) -> Integers:
+        """The numbers (n,) of distinct terms (n, 4); those that have none get new ones."""
+        numbers = self.find(terms)
+        new = numbers == EMPTY
+        if new.any():
+            numbers[new] = self._add(terms[new])
+        return numbers
+
+    def hold(self, numbers: Integers) -> None:
+        """Entries came that hold these terms, which are named once for each of them."""
+        np.add.at(self.held, numbers, 1)
+
+    def release(self, numbers: Integers) -> None:
+        """An entry is gone that held these distinct terms (n,)."""
+        self.held[numbers] -= 1
+        for number in numbers[self.held[numbers] == 0].tolist():
+            self.slots.take_out(number, self.tags)
+            self.records[number] = 0
+            self.tags[number], self.free = self.free, number
+
+    def _add(self, terms: Records) -> Integers:
+        """New numbers (n,) for these terms (n, 4), the free ones first."""
+        numbers: list[int] = []
+        while len(numbers) < len(terms) and self.free != _NOBODY:
+            numbers.append(self.free)
+            self.free = self.tags.item(self.free)
+        first, count = self.count, self.count + len(terms) - len(numbers)
+        self.make_room(count)
+        self.count = count
+        given = np.array([*numbers, *range(first, count)], np.int64)
+        self.records[given], self.tags[given], self.held[given] = terms, tags_of(terms), 0
+        self.slots.put(given, self.tags[given])
+        return given
+
+    def make_room(self, count: int) -> None:
+        """Make room for `count` numbers in all."""
+        self.records, self.tags = grown(self.records, count), grown(self.tags, count)
+        self.held = grown(self.held, count)
+        if not self.slots.has_room(count):
+            numbers = np.flatnonzero(self.held[: self.count])
+            self.slots.rebuild(count, numbers, self.tags[numbers])
+
+
+def tags_of(terms: Records) -> Tags:
+    """The tag (n,) of each term (n, 4)."""
+    hashes = (terms * _FACTORS[:4]).sum(axis=1)
+    hashes = (hashes ^ (hashes >> np.uint64(32))) * _FACTORS[
+        4
+    ]  # so that the lower bits depend on the upper ones
+    tags: Tags = (hashes >> np.uint64(32)).astype(np.uint32)
+    return tags
