@@ -3,10 +3,11 @@
 from hurnet_schemas.answer import Answer, Candidate, Receipt, Scores, WeightsReceipt
 from hurnet_schemas.base import DEFAULT_CONTEXT, Coordinates, InvalidMessage, Message
 from hurnet_schemas.dead_letter import DeadLetter
+from hurnet_schemas.feedback import Feedback
 from hurnet_schemas.query import Query
 from hurnet_schemas.text import TextEvent
 
-MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, DeadLetter)
+MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter)
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -15,6 +16,7 @@ __all__ = [
     "Candidate",
     "Coordinates",
     "DeadLetter",
+    "Feedback",
     "InvalidMessage",
     "Message",
     "Query",

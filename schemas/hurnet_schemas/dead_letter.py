@@ -20,6 +20,7 @@ Reason = Literal[
     "key-too-long",
     "scoring-failed",
     "answer-undeliverable",
+    "feedback-undeliverable",
     "ends-the-worker",
 ]
 MAX_EXCERPT = 4_096
@@ -37,7 +38,9 @@ class DeadLetter(OwnMessage):
         description="Why the record could not be processed. A newer hurnet may have more reasons than these."
     )
     detail: Explanation = Field(description="The same in words, for a person to read.")
-    worker: str = Field(description="The role of the worker that put the record aside: ingest or responder.")
+    worker: str = Field(
+        description="The role of the worker that put the record aside: ingest, responder or feedback."
+    )
     topic: str = Field(description="The record's topic.")
     partition: int = Field(description="The record's partition.")
     offset: int = Field(description="The record's offset, or the last offset of a range.")

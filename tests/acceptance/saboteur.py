@@ -62,6 +62,27 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
         "deliver",
         "after",
     ),
+    "before-teaching": (
+        "feedback",
+        "kafka.producer.transaction_manager",
+        "TransactionManager",
+        "begin_commit",
+        "before",
+    ),
+    "in-teaching": (
+        "feedback",
+        "hurnet_stream.adapters.kafka.exchange.transactional",
+        "TransactionalExchange",
+        "deliver",
+        "in",
+    ),
+    "after-teaching": (
+        "feedback",
+        "hurnet_stream.adapters.kafka.exchange.transactional",
+        "TransactionalExchange",
+        "deliver",
+        "after",
+    ),
 }
 
 

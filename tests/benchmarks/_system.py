@@ -78,6 +78,7 @@ class Bench:
             "HURNET_KAFKA_TEXTS": f"{name}-texts",
             "HURNET_KAFKA_QUERIES": f"{name}-queries",
             "HURNET_KAFKA_ANSWERS": f"{name}-answers",
+            "HURNET_KAFKA_FEEDBACK": f"{name}-feedback",
             "HURNET_KAFKA_DEAD_LETTERS": f"{name}-dead",
             "HURNET_INGEST_GROUP": f"{name}-ingest",
             "HURNET_RESPONDER_GROUP": f"{name}-responder",

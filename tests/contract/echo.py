@@ -28,7 +28,7 @@ def create(bootstrap: str, *topics: str) -> None:
 
 def echo(settings: KafkaSettings, queries: str) -> Exchange:
     responder = ResponderSettings(group=f"g-{queries}", instance="one")
-    return TransactionalExchange(settings.model_copy(update={"queries": queries}), responder)
+    return TransactionalExchange(settings, queries, responder)
 
 
 def serve_once(exchange: Exchange, answers: str) -> int:

@@ -77,8 +77,8 @@ def nowhere() -> Iterator[KafkaSettings]:
     [
         KafkaSink,
         lambda settings: KafkaSource(settings, "t", "g"),
-        lambda settings: TransactionalExchange(settings, ResponderSettings(group="g")),
-        lambda settings: AtLeastOnceExchange(settings, ResponderSettings(group="g")),
+        lambda settings: TransactionalExchange(settings, settings.queries, ResponderSettings(group="g")),
+        lambda settings: AtLeastOnceExchange(settings, settings.queries, ResponderSettings(group="g")),
         ensure_topics,
     ],
     ids=["sink", "source", "transactions", "at-least-once", "topics"],
@@ -161,7 +161,7 @@ def test_what_a_broker_will_not_take_is_a_configuration_error(
 
 
 def test_topics_are_made_once_and_then_checked(kafka_bootstrap: str, unique: str) -> None:
-    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "feedback", "dead_letters")}
     settings = KafkaSettings(bootstrap=kafka_bootstrap, partitions=2, **names)
     assert all(f == TopicFinding(f.name, False, False, 0, ("missing",)) for f in ensure_topics(settings))
     assert ensure_topics(settings, create=True) == [TopicFinding(n, True, True, 2) for n in names.values()]
@@ -342,7 +342,7 @@ def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one
     responder = ResponderSettings(group="g", transaction_timeout=1, transaction_deadline=10)
     with (
         closing(KafkaSink(settings)) as sink,
-        closing(TransactionalExchange(settings, responder)) as exchange,
+        closing(TransactionalExchange(settings, settings.queries, responder)) as exchange,
     ):
         sink.send([Outgoing("q", b"?", partition=0)])
         wait_for_query(exchange)
@@ -400,7 +400,9 @@ def test_three_brokers_killed_in_turn() -> None:
 
 def test_brokers_are_reached_by_ipv6_too(kafka_bootstrap: str, unique: str) -> None:
     with Forwarder(int(kafka_bootstrap.rpartition(":")[2]), LOOPBACKS[-1]) as address:
-        names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+        names = {
+            name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "feedback", "dead_letters")
+        }
         settings = KafkaSettings.model_validate(
             {"bootstrap": f"127.0.0.1:1, {shown(LOOPBACKS[-1], address.port)}", **names}
         )

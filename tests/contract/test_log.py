@@ -105,15 +105,12 @@ class OnKafka:
         return self._stack.enter_context(closing(KafkaSink(self._settings)))
 
     def exchange(self, topic: str, group: str, transactional_id: str) -> Exchange:
-        settings = self._settings.model_copy(update={"queries": topic})
-        made = TransactionalExchange(
-            settings, ResponderSettings(group=f"{topic}-{group}", instance=transactional_id)
-        )
+        member = ResponderSettings(group=f"{topic}-{group}", instance=transactional_id)
+        made = TransactionalExchange(self._settings, topic, member)
         return self._stack.enter_context(closing(made))
 
     def at_least_once(self, topic: str, group: str) -> Exchange:
-        settings = self._settings.model_copy(update={"queries": topic})
-        made = AtLeastOnceExchange(settings, ResponderSettings(group=f"{topic}-{group}"))
+        made = AtLeastOnceExchange(self._settings, topic, ResponderSettings(group=f"{topic}-{group}"))
         return self._stack.enter_context(closing(made))
 
 

@@ -52,7 +52,7 @@ class Place:
     redis: MemoryRedis = field(default_factory=MemoryRedis)
 
     def __post_init__(self) -> None:
-        topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "dead_letters")}
+        topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "feedback", "dead_letters")}
         self.kafka = KafkaSettings(bootstrap=self.bootstrap, session_timeout=6, **topics)
         self.create(*topics.values())
         self.store = MemoryEntryStore(self.redis)
@@ -97,7 +97,7 @@ class Place:
     def responder(self, instance: str, exactly_once: bool = True, stall: float = 30.0) -> Iterator[Responder]:
         chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=60)
         kind = TransactionalExchange if exactly_once else AtLeastOnceExchange
-        exchange: Exchange = kind(self.kafka, chosen)
+        exchange: Exchange = kind(self.kafka, self.kafka.queries, chosen)
         stores = (MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis))
         settings = Settings(kafka=self.kafka, responder=chosen, metrics=MetricsSettings(stall=stall))
         responder = Responder(exchange, *stores, EMBEDDER, settings, Metrics())

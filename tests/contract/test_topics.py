@@ -11,7 +11,7 @@ from hurnet_stream.settings.settings import KafkaSettings
 
 
 def named(bootstrap: str, unique: str) -> KafkaSettings:
-    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "feedback", "dead_letters")}
     return KafkaSettings(bootstrap=bootstrap, partitions=2, **names)
 
 
@@ -20,7 +20,7 @@ def test_topics_are_created_with_stated_retention_and_clean_elections(
 ) -> None:
     settings = named(kafka_bootstrap, unique)
     ensure_topics(settings, create=True)
-    names = [settings.texts, settings.queries, settings.answers, settings.dead_letters]
+    names = [settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters]
     with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
         found = admin.describe_configs([ConfigResource("topic", n) for n in names], config_filter="all")[
             "topic"
@@ -29,13 +29,15 @@ def test_topics_are_created_with_stated_retention_and_clean_elections(
         name: {setting: str(entry["value"]) for setting, entry in found[name].items()} for name in names
     }
     retention = [values[name]["retention.ms"] for name in names]
-    assert retention == ["-1", str(DAY_MS), str(DAY_MS), str(7 * DAY_MS)]
+    assert retention == ["-1", str(DAY_MS), str(DAY_MS), str(7 * DAY_MS), str(7 * DAY_MS)]
     assert values[settings.texts]["retention.bytes"] == "-1"
     for name in names:
         assert values[name]["cleanup.policy"] == "delete"
         assert values[name]["min.insync.replicas"] == "1"  # of one replica
         assert values[name]["unclean.leader.election.enable"] == "false"
     assert topic_warnings(settings, names) == []
+    partitions = {finding.name: finding.partitions for finding in ensure_topics(settings)}
+    assert partitions == {name: 1 if name == settings.feedback else 2 for name in names}
 
 
 def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: str) -> None:
@@ -59,7 +61,7 @@ def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: st
 @pytest.mark.parametrize(("replication", "least"), [(1, "1"), (2, "2"), (3, "2")])
 def test_acknowledged_is_on_two_brokers_where_there_are_two(replication: int, least: str) -> None:
     settings = KafkaSettings(replication=replication)
-    for topic in ("texts", "queries", "answers", "dead-letters"):
+    for topic in ("texts", "queries", "answers", "feedback", "dead-letters"):
         values = {setting.name: setting.value for setting in topic_settings(settings, topic)}
         assert values["min.insync.replicas"] == least
         assert list(differences(settings, topic, values)) == []
@@ -81,6 +83,8 @@ def test_acknowledged_is_on_two_brokers_where_there_are_two(replication: int, le
         ("queries", "retention.ms", "3600000", False),
         ("queries", "retention.ms", "-1", True),
         ("answers", "cleanup.policy", "compact,delete", False),
+        ("feedback", "cleanup.policy", "compact", True),
+        ("feedback", "retention.ms", "-1", True),
         ("dead-letters", "retention.ms", "-1", True),
         ("dead-letters", "unclean.leader.election.enable", "true", True),
     ],

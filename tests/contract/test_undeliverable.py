@@ -87,7 +87,9 @@ def system(kafka_bootstrap: str, unique: str) -> Iterator[Build]:
 
 
 def named(kafka: KafkaSettings, unique: str) -> KafkaSettings:
-    topics = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "dead_letters")}
+    topics = {
+        name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "feedback", "dead_letters")
+    }
     return kafka.model_copy(update=topics)
 
 
@@ -118,7 +120,7 @@ def started(
         world.teach(*((text, None) for text in texts))
     world.teach(*PAIRS, *((f"rain {i} {'x' * 300}", f"{i} {'y' * 300}") for i in range(30)))
     stores = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
-    exchange: Exchange = kind(kafka, settings)
+    exchange: Exchange = kind(kafka, kafka.queries, settings)
     responder = Responder(exchange, *stores, EMBEDDER, Settings(kafka=kafka, responder=settings), Metrics())
     return System(kafka, settings, responder, f"{kafka.answers}-mine")
 

@@ -43,6 +43,7 @@ COMMANDS = [
         "topics",
         "produce",
         "ask",
+        "correct",
         "forget",
         "contexts",
         "dead-letters",
@@ -52,7 +53,7 @@ COMMANDS = [
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "settings", "schemas", "completion"),
+    *("ingest", "solver", "responder", "feedback", "settings", "schemas", "completion"),
 ]
 
 
@@ -140,6 +141,7 @@ def test_the_script_of_completion_is_answered() -> None:
 ARGUMENTS = {
     "ask": ["hi"],
     "contexts": [],
+    "correct": ["hi", "hello"],
     "evaluate": ["--pairs", __file__, "--queries", __file__],
     "forget": ["--entry", "0/1"],
     "weights": ["--answer", "a"],
@@ -290,7 +292,7 @@ def test_settings_as_environment_are_the_defaults(monkeypatch: pytest.MonkeyPatc
 
 def test_schemas_are_one_object_or_a_file_each(tmp_path: Path) -> None:
     known = json.loads(CliRunner().invoke(hurnet, ["schemas"]).output)
-    assert set(known) == {"TextEvent", "Query", "Answer", "DeadLetter"}
+    assert set(known) == {"TextEvent", "Query", "Answer", "Feedback", "DeadLetter"}
     assert known["Query"] == Query.model_json_schema()
     CliRunner().invoke(hurnet, ["schemas", "--out", str(tmp_path / "new")])
     written = json.loads((tmp_path / "new" / "TextEvent.json").read_text("utf-8"))
@@ -308,7 +310,7 @@ def test_an_answer_is_explained() -> None:
         "texts 2/17", "2.",
         "“turn [bold]on[/] the light”", "HassTurnOff by 0.21", "version 3 of 3,120 pairs", "condition 41.2",
         "4,321 entries", "12.3 ms", "0=19,1=20",
-        "wrong?", "`hurnet forget --entry 2/17`", "`hurnet produce`",
+        "wrong?", "`hurnet forget --entry 2/17`", "`hurnet correct QUESTION ANSWER`",
     ):  # fmt: skip
         assert expected in text
     assert "wrong?" not in printed(explained(answer, advise=False))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hurnet_schemas import MESSAGES, Answer, DeadLetter, InvalidMessage, Message, Query, TextEvent
+from hurnet_schemas import MESSAGES, Answer, DeadLetter, Feedback, InvalidMessage, Message, Query, TextEvent
 from hurnet_schemas.base import MAX_TEXT, MAX_WEIGHT
 
 # Messages as they were written by the first version. A change that no longer reads them needs a new version.
@@ -38,6 +38,10 @@ GOLDEN: list[tuple[type[Message], str]] = [
         '"runner_up":"HassTurnOff","seconds":0.004}}',
     ),
     (Answer, '{"v":1,"id":"q-2","outcome":"abstained","reason":"empty context"}'),
+    (Feedback, '{"v":1,"question":"lights pls","verdict":"right","answer":"HassTurnOn","context":"home"}'),
+    (Feedback, '{"question":"lights pls","verdict":"wrong","given":"HassTurnOff","query":"queries/0/3"}'),
+    (Feedback, '{"question":"lights pls","verdict":"wrong","answer":"HassTurnOn","given":"HassTurnOff"}'),
+    (Feedback, '{"question":"lights pls","verdict":"retracted"}'),
     (
         DeadLetter,
         '{"v":1,"reason":"not-json","detail":"expected value","worker":"ingest","topic":"texts",'

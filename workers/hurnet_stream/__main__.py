@@ -21,9 +21,11 @@ import click
 from hurnet_stream.commands.ask import ask
 from hurnet_stream.commands.completion import completion
 from hurnet_stream.commands.contexts import contexts
+from hurnet_stream.commands.correct import correct
 from hurnet_stream.commands.dead_letters import dead_letters
 from hurnet_stream.commands.demo import demo
 from hurnet_stream.commands.evaluate import evaluate
+from hurnet_stream.commands.feedback import feedback
 from hurnet_stream.commands.forget import forget
 from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.produce import produce
@@ -107,9 +109,9 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, forget, contexts, dead_letters, status),
+    *(demo, up, topics, produce, ask, correct, forget, contexts, dead_letters, status),
     *(verify, repair, weights, evaluate),
-    *(ingest, solver, responder, settings, schemas, completion),
+    *(ingest, solver, responder, feedback, settings, schemas, completion),
 ):
     hurnet.add_command(_command)
 

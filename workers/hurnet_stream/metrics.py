@@ -45,6 +45,7 @@ class Metrics:
         self._context()
         self._solver()
         self._responder()
+        self._feedback()
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -212,6 +213,13 @@ class Metrics:
 
     def _responder(self) -> None:
         self.queries = self._counter("queries", "Queries that got a reply.", "outcome")
+        self.scored = self._counter(
+            "scored_queries",
+            "Queries that were looked into, by context and outcome. Coverage is answered / (answered + "
+            "abstained). Queries to contexts without entries count as of the context (empty).",
+            "context",
+            "outcome",
+        )
         self.answer_seconds = self._histogram(
             "answer_seconds", "Seconds from reading a query to the delivery of its answer."
         )
@@ -222,7 +230,8 @@ class Metrics:
             "device_failures", "GPUs that failed. From then on the CPU searches."
         )
         self.transactions_aborted = self._counter(
-            "transactions_aborted", "Deliveries of answers that were rolled back and done again."
+            "transactions_aborted",
+            "Deliveries of answers, or of what feedback teaches, that were rolled back and done again.",
         )
         self.positions_moved = self._counter(
             "positions_moved",
@@ -246,4 +255,13 @@ class Metrics:
         )
         self.queries_waiting = self._gauge(
             "queries_waiting", "Queries that wait until the offsets in their min_watermarks are there."
+        )
+
+    def _feedback(self) -> None:
+        self.verdicts = self._counter(
+            "verdicts",
+            "What people said of answers, before anything was learned from it. Accuracy is right / (right + "
+            "wrong). Only the first hundred contexts are shown by name.",
+            "context",
+            "verdict",
         )

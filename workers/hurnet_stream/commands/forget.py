@@ -96,8 +96,7 @@ class Asked:
 def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     """Forget entries: delete and unlearn them.
 
-    Afterwards everything is as if they had never been there. To correct a wrong answer, forget its entry and
-    send the right pair with `hurnet produce`.
+    Afterwards everything is as if they had never been there. To correct a wrong answer, use `hurnet correct`.
 
     A deletion is a record in the topic of texts, behind the entries that it deletes. Exit code 1: it was not
     done in time; it will be once `hurnet ingest` and `hurnet solver` run. 3: an entry or key does not exist,

@@ -23,10 +23,10 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.option("--create", is_flag=True, help="Create the topics that are missing.")
 def topics(create: bool) -> None:
-    """Check the four topics, or create them.
+    """Check the topics, or create them.
 
-    The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS and _DEAD_LETTERS. Exit code 1:
-    a topic is missing or wrong.
+    The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS, _FEEDBACK and _DEAD_LETTERS.
+    Exit code 1: a topic is missing or wrong.
     """
     from hurnet_stream.adapters.kafka.admin.check import ensure_topics
     from hurnet_stream.settings import settings

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from hurnet_stream.local.worker import WorkerProcess
 
-WORKERS = ("ingest", "solver", "responder")
+WORKERS = ("ingest", "solver", "responder", "feedback")
 EPILOG = """\b
 Examples:
   hurnet up --workers
@@ -40,9 +40,7 @@ Examples:
     type=click.IntRange(1, 65_535),
     help="Valkey's port. Default: 6379, or a free one if that is taken.",
 )
-@click.option(
-    "--workers", is_flag=True, help="Also run one ingest, one solver and one responder: a whole system."
-)
+@click.option("--workers", is_flag=True, help="Also run one worker of each role: a whole system.")
 def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool) -> None:
     """Run Kafka and Valkey on this machine until Ctrl-C.
 
@@ -94,7 +92,7 @@ def advice(workers: bool) -> str:
     ask = "{hurnet} ask 'turn the light on'"
     if workers:
         return now_try("in another terminal, after these lines", produce, ask, "{hurnet} status")
-    run = "{hurnet} ingest & {hurnet} solver & {hurnet} responder &"
+    run = "{hurnet} ingest & {hurnet} solver & {hurnet} responder & {hurnet} feedback &"
     return now_try("in another terminal, after these lines", run, produce, ask)
 
 

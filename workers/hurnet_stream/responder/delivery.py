@@ -136,7 +136,7 @@ class Delivery:
     def _may_be_named(self, topic: str) -> bool:
         """Whether a query may name `topic` for its answer. It must be a legal name, since Kafka is asked for
         it. It must be none of the topics that we read ourselves: there an answer would be taken for input."""
-        inputs = {self._kafka.texts, self._kafka.queries, self._kafka.dead_letters}
+        inputs = {self._kafka.texts, self._kafka.queries, self._kafka.feedback, self._kafka.dead_letters}
         legal = is_topic(topic) and topic not in inputs and not topic.startswith("__")
         return legal and matches(self._allowed, topic)
 

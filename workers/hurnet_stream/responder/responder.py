@@ -205,6 +205,10 @@ class Responder:
         now = time.monotonic()
         for reply in replies:
             self._metrics.queries.labels(reply.answer.outcome).inc()
+            if receipt := reply.answer.receipt:
+                # Clients may name any context: only those that hold something become labels.
+                context = receipt.context if receipt.rows else "(empty)"
+                self._metrics.scored.labels(context, reply.answer.outcome).inc()
             self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
             self._metrics.answer_seconds.observe(now - reply.pending.received)
             if reply.pending.rejection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,13 +68,16 @@ def _check_embedder(name: str) -> None:
 
 def _topics(settings: Any) -> Iterator[str]:
     kafka = settings.kafka
-    names = {name: getattr(kafka, name) for name in ("texts", "queries", "answers", "dead_letters")}
+    names = {
+        name: getattr(kafka, name) for name in ("texts", "queries", "answers", "feedback", "dead_letters")
+    }
     for index, (name, topic) in enumerate(names.items()):
         for other in list(names)[:index]:
             if names[other] == topic:
                 yield f"{_kafka_name(name)} and {_kafka_name(other)} must not be the same topic, {topic}"
-    if settings.ingest.group == settings.responder.group:
-        yield "HURNET_INGEST_GROUP and HURNET_RESPONDER_GROUP must not be the same group"
+    for one, other in combinations(("ingest", "responder", "feedback"), 2):
+        if getattr(settings, one).group == getattr(settings, other).group:
+            yield f"HURNET_{one.upper()}_GROUP and HURNET_{other.upper()}_GROUP must not be the same group"
 
 
 def _kafka_name(name: str) -> str:
@@ -146,12 +150,13 @@ def _tls(prefix: str, section: Any, password: str) -> Iterator[str]:
 
 
 def _times(settings: Any) -> Iterator[str]:
-    responder, lifecycle = settings.responder, settings.lifecycle
-    if responder.transaction_deadline >= responder.transaction_timeout:
-        yield (
-            "HURNET_RESPONDER_TRANSACTION_DEADLINE must be less than HURNET_RESPONDER_TRANSACTION_TIMEOUT, or"
-            " brokers abort transactions that the worker is still waiting for"
-        )
+    lifecycle = settings.lifecycle
+    for name, section in (("RESPONDER", settings.responder), ("FEEDBACK", settings.feedback)):
+        if section.transaction_deadline >= section.transaction_timeout:
+            yield (
+                f"HURNET_{name}_TRANSACTION_DEADLINE must be less than HURNET_{name}_TRANSACTION_TIMEOUT, or"
+                " brokers abort transactions that the worker is still waiting for"
+            )
     if settings.solve.lease < LEASE_MIN_S:
         yield f"HURNET_SOLVE_LEASE must be at least {LEASE_MIN_S:g} s, or solvers take over from each other"
     longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
@@ -165,7 +170,8 @@ def _times(settings: Any) -> Iterator[str]:
 
 
 def _polls(settings: Any) -> Iterator[str]:
-    for name, poll in (("INGEST", settings.ingest.poll), ("RESPONDER", settings.responder.poll)):
+    for section in ("ingest", "responder", "feedback"):
+        name, poll = section.upper(), getattr(settings, section).poll
         if poll < POLL_MIN_S:
             yield f"HURNET_{name}_POLL must be at least {POLL_MIN_S:g} s, or waiting keeps a core busy"
         if poll >= settings.metrics.stall:
@@ -177,6 +183,7 @@ def cautions(settings: Any) -> Iterator[str]:
     responder, stall = settings.responder, settings.metrics.stall
     waits = {
         "HURNET_RESPONDER_TRANSACTION_DEADLINE": responder.transaction_deadline,
+        "HURNET_FEEDBACK_TRANSACTION_DEADLINE": settings.feedback.transaction_deadline,
         "HURNET_KAFKA_REQUEST_TIMEOUT": settings.kafka.request_timeout,
         "HURNET_REDIS_TIMEOUT": settings.redis.timeout,
         "HURNET_LIFECYCLE_RETRY_MOST": settings.lifecycle.retry_most,

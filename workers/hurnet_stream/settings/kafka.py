@@ -30,6 +30,7 @@ class KafkaSettings(Section):
     answers: Topic = Field(
         "answers", description="The topic for the answers to questions that have no reply-to header."
     )
+    feedback: Topic = Field("feedback", description="The topic that verdicts on answers are read from.")
     dead_letters: Topic = Field(
         "dead-letters", description="The topic that names the records that could not be processed, and why."
     )

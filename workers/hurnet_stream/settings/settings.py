@@ -26,6 +26,7 @@ from typing_extensions import override
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings import checks, environment, redaction
 from hurnet_stream.settings.explained import explained, variable, wrong
+from hurnet_stream.settings.feedback import FeedbackSettings
 from hurnet_stream.settings.ingest import IngestSettings
 from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.paper import PaperSettings
@@ -36,6 +37,7 @@ from hurnet_stream.settings.solve import SolveSettings
 
 __all__ = [
     "EmbedderSettings",
+    "FeedbackSettings",
     "IngestSettings",
     "KafkaSettings",
     "LifecycleSettings",
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     solve: SolveSettings = SolveSettings()
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     metrics: MetricsSettings = MetricsSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
@@ -75,7 +78,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _groups_belong_to_the_prefix(self) -> Settings:
         """Two systems on one Kafka never share a group, hence partitions, unless they are told to."""
-        for section, role in ((self.ingest, "ingest"), (self.responder, "responder")):
+        for role in ("ingest", "responder", "feedback"):
+            section = getattr(self, role)
             if not section.group:
                 named = section.model_copy(update={"group": f"{self.redis.prefix}-{role}"})
                 object.__setattr__(self, role, named)  # the model is frozen for everybody else

@@ -141,8 +141,8 @@ def _correction(answer: Answer) -> Iterator[tuple[str, str]]:
         entry = answer.candidates[0].entry
         yield (
             "  wrong?",
-            f"`hurnet forget --entry {entry.partition}/{entry.offset}` deletes that entry;"
-            " then send the right pair with `hurnet produce`",
+            "`hurnet correct QUESTION ANSWER` teaches the right answer;"
+            f" `hurnet forget --entry {entry.partition}/{entry.offset}` deletes that entry",
         )
 
 

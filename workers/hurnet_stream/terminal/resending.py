@@ -50,7 +50,7 @@ def send_again(kafka: KafkaSettings, letters: Sequence[StoredLetter], dry_run: b
     with ExitStack() as stack:
         histories = {
             topic: stack.enter_context(closing(KafkaHistory(kafka, topic)))
-            for topic in (kafka.texts, kafka.queries)
+            for topic in (kafka.texts, kafka.queries, kafka.feedback)
             if any(letter.letter.topic == topic for letter in letters)
         }
         sink = None if dry_run else stack.enter_context(closing(KafkaSink(kafka)))

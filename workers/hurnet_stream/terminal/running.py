@@ -1,4 +1,4 @@
-"""Which workers run: ingest and responders are in Kafka's consumer groups, the solver holds a lease."""
+"""Which workers run: all but the solver are in Kafka's consumer groups, the solver holds a lease."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 WITHOUT: Mapping[str, str] = {
     "ingest": "texts are not taken in",
     "responder": "questions are not answered",
+    "feedback": "corrections are not taught",
     "solver": "nothing is learned and no deletion is unlearned",
 }
 """What does not happen without a worker of a role."""
@@ -32,8 +33,12 @@ def running(settings: Settings, ends: Mapping[str, Mapping[int, int]]) -> dict[s
     from hurnet_stream.adapters.kafka.admin.groups import groups
 
     kafka = settings.kafka
-    read = {settings.ingest.group: kafka.texts, settings.responder.group: kafka.queries}
-    roles = {settings.ingest.group: "ingest", settings.responder.group: "responder"}
+    read = {
+        settings.ingest.group: kafka.texts,
+        settings.responder.group: kafka.queries,
+        settings.feedback.group: kafka.feedback,
+    }
+    roles = {getattr(settings, role).group: role for role in ("ingest", "responder", "feedback")}
     return {roles[group.name]: _running(group, ends.get(group.topic, {})) for group in groups(kafka, read)}
 
 

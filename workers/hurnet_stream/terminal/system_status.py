@@ -119,7 +119,8 @@ def _offset_ranges(settings: Settings) -> Mapping[int, OffsetRange]:
 
 def _read_groups(status: Status, settings: Settings, ends_of_texts: Mapping[int, int]) -> None:
     kafka = settings.kafka
-    ends = {kafka.texts: ends_of_texts, kafka.queries: end_offsets(kafka, kafka.queries)}
+    others = (kafka.queries, kafka.feedback)
+    ends = {kafka.texts: ends_of_texts, **{topic: end_offsets(kafka, topic) for topic in others}}
     status.workers = running(settings, ends)
 
 

@@ -90,6 +90,22 @@ def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: B
     return worker
 
 
+def build_feedback(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
+    """The worker that makes texts of what people say of answers. It needs Kafka alone."""
+    from hurnet_stream.adapters.kafka import TransactionalExchange
+    from hurnet_stream.feedback.feedback import FeedbackWorker
+
+    kafka = settings.kafka.model_copy(update={"cluster": settings.kafka.cluster or bound.cluster})
+    with ExitStack() as undo:
+        exchange = TransactionalExchange(kafka, kafka.feedback, settings.feedback)
+        undo.enter_context(closing(exchange))
+        _note(bound, exchange)
+        _warn_of_topics(kafka, kafka.feedback, kafka.texts, kafka.dead_letters)
+        worker = FeedbackWorker(exchange, settings, metrics)
+        undo.pop_all()
+    return worker
+
+
 def _redis(settings: Settings, bound: Bound, undo: ExitStack) -> Connection:
     """A worker's one connection to the store, which its `EntryStore` closes. Logs what could lose data."""
     from hurnet_stream.adapters.redis import connect
@@ -149,7 +165,12 @@ def _exchange(settings: Settings, kafka: KafkaSettings) -> Exchange:
     from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
 
     kind = TransactionalExchange if settings.responder.exactly_once else AtLeastOnceExchange
-    return kind(kafka, settings.responder)
+    return kind(kafka, kafka.queries, settings.responder)
 
 
-BUILDERS: dict[str, Build] = {"ingest": build_ingest, "solver": build_solver, "responder": build_responder}
+BUILDERS: dict[str, Build] = {
+    "ingest": build_ingest,
+    "solver": build_solver,
+    "responder": build_responder,
+    "feedback": build_feedback,
+}

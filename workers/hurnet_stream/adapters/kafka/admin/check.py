@@ -1,4 +1,4 @@
-"""Checking our four topics, and creating those that are missing."""
+"""Checking our topics, and creating those that are missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
-from hurnet_stream.adapters.kafka.admin.configs import created_with, differences
+from hurnet_stream.adapters.kafka.admin.configs import created_with, differences, partitions_of
 from hurnet_stream.adapters.kafka.admin.describing import describe_configs, describe_topics
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import translated
@@ -30,11 +30,12 @@ class TopicFinding:
 
 
 def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFinding]:
-    """Check the four topics. With `create`, first create those that are missing; none is ever changed.
+    """Check our topics. With `create`, first create those that are missing; none is ever changed.
 
     Raises `KafkaFailing` if no broker answers, and `ConfigurationError` if one refuses.
     """
-    names = list(dict.fromkeys([settings.texts, settings.queries, settings.answers, settings.dead_letters]))
+    wanted = settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters
+    names = list(dict.fromkeys(wanted))
     with closing(connect(KafkaAdminClient, settings)) as admin, translated("checking the topics"):
         existing = describe_topics(admin, names)
         missing = [name for name in names if name not in existing]
@@ -44,14 +45,20 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
 
 
 def topic_warnings(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
-    """A sentence for everything about these topics, some of the four, that is not as it should be."""
+    """A sentence for everything about these topics, some of ours, that is not as it should be."""
     findings = {finding.name: finding for finding in ensure_topics(settings)}
     return [f"topic {name}: {problem}" for name in names for problem in findings[name].problems]
 
 
 def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
-    shape = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
-    topics = {name: {**shape, "configs": created_with(settings, name)} for name in names}
+    topics = {
+        name: {
+            "num_partitions": partitions_of(settings, name),
+            "replication_factor": settings.replication,
+            "configs": created_with(settings, name),
+        }
+        for name in names
+    }
     try:
         admin.create_topics(topics, timeout_ms=30_000)
     except kafka_errors.TopicAlreadyExistsError:
@@ -74,17 +81,17 @@ def _findings(
             findings.append(TopicFinding(name, False, False, 0, ("missing",)))
             continue
         partitions = described[name]["partitions"]
-        problems = (*_shape_problems(partitions, settings), *differences(settings, name, configs[name]))
+        problems = (*_shape_problems(name, partitions, settings), *differences(settings, name, configs[name]))
         findings.append(TopicFinding(name, True, name in created, len(partitions), problems))
     return findings
 
 
-def _shape_problems(partitions: list[Any], settings: KafkaSettings) -> Iterable[str]:
+def _shape_problems(name: str, partitions: list[Any], settings: KafkaSettings) -> Iterable[str]:
     leaderless = sorted(p["partition_index"] for p in partitions if p["leader_id"] < 0)
     if leaderless:
         yield f"no leader for partitions {', '.join(map(str, leaderless))}"
     replicas = min((len(p["replica_nodes"]) for p in partitions), default=0)
     if replicas < settings.replication:
         yield f"{replicas} replicas, HURNET_KAFKA_REPLICATION asks for {settings.replication}"
-    if len(partitions) < settings.partitions:
+    if len(partitions) < partitions_of(settings, name):
         yield f"{len(partitions)} partitions, HURNET_KAFKA_PARTITIONS asks for {settings.partitions}"

@@ -19,7 +19,8 @@ ANSWERED_MS = DAY_MS
 """Queries and answers repeat what people asked and what the store holds. They are kept for a day, for clients
 that read late."""
 PUT_ASIDE_MS = 7 * DAY_MS
-"""Dead letters hold excerpts of records: a week, to look at them and send them again."""
+"""Dead letters hold excerpts of records: a week, to look at them and send them again. Feedback is kept as
+long, so that it can wait for its worker: what it teaches is in texts from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ _OF_QUERIES = (
 
 
 def topic_settings(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, ...]:
-    """What one of the four topics should be set to."""
+    """What one of our topics should be set to."""
     if topic == settings.texts:
         return (*_of_all(settings, topic), *_OF_TEXTS)
-    kept_ms = PUT_ASIDE_MS if topic == settings.dead_letters else ANSWERED_MS
+    kept_ms = PUT_ASIDE_MS if topic in (settings.dead_letters, settings.feedback) else ANSWERED_MS
     copies = "copies of texts and questions stay for ever, also of what was deleted since"
     bounded = TopicSetting("retention.ms", str(kept_ms), lambda v: int(v) >= 0, copies)
     special = _OF_QUERIES if topic == settings.queries else ()
@@ -73,7 +74,7 @@ def topic_settings(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, .
 
 def _of_all(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, ...]:
     in_sync = min(2, settings.replication)
-    must_be_whole = topic in (settings.texts, settings.queries)
+    must_be_whole = topic in (settings.texts, settings.queries, settings.feedback)
     return (
         TopicSetting(
             "cleanup.policy",
@@ -94,6 +95,12 @@ def _of_all(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, ...]:
             "a broker that lags may take over and drop what was acknowledged",
         ),
     )
+
+
+def partitions_of(settings: KafkaSettings, topic: str) -> int:
+    """How many partitions a new topic gets. Feedback has one order in which the last word on a question is
+    the last, and people write little of it."""
+    return 1 if topic == settings.feedback else settings.partitions
 
 
 def created_with(settings: KafkaSettings, topic: str) -> dict[str, str]:

@@ -1,9 +1,28 @@
-"""What both exchanges know of the topics that answers may go to."""
+"""What both exchanges share: who exchanges, and the topics that answers may go to."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
 from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+
+
+class Member(Protocol):
+    """One of a group of workers, as their settings describe it. Times are in seconds."""
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def instance(self) -> str:
+        """Its name. No other running worker of the group has it."""
+
+    @property
+    def transaction_deadline(self) -> float: ...
+
+    @property
+    def transaction_timeout(self) -> float: ...
 
 
 class AnsweringSource(KafkaSource):

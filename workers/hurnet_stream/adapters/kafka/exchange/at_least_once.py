@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
-from hurnet_stream.adapters.kafka.exchange.answering import AnsweringSource
+from hurnet_stream.adapters.kafka.exchange.answering import AnsweringSource, Member
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.errors import HurnetError, Stalled, TransientError, Undeliverable
 from hurnet_stream.ports import Outgoing
-from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.settings.settings import KafkaSettings
 
 
 class AtLeastOnceExchange(AnsweringSource):
     """Fills `hurnet_stream.ports.Exchange`: first sends the answers, then commits their queries' offsets. A
     crash in between gives these answers a second time."""
 
-    def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, member: Member) -> None:
         self._sink = KafkaSink(settings)
         self._topics = TopicLookup(settings)
         try:
-            super().__init__(settings, settings.queries, responder.group, reset="earliest")
+            super().__init__(settings, topic, member.group, reset="earliest")
         except HurnetError:
             self._sink.close()
             raise

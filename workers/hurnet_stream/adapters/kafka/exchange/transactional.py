@@ -31,13 +31,13 @@ from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import explained, translated
-from hurnet_stream.adapters.kafka.exchange.answering import AnsweringSource
+from hurnet_stream.adapters.kafka.exchange.answering import AnsweringSource, Member
 from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
 from hurnet_stream.adapters.kafka.writing.producers import BATCHING, abandon, close
 from hurnet_stream.adapters.kafka.writing.refusals import missing
 from hurnet_stream.errors import ConfigurationError, HurnetError, Superseded, TransientError, Undeliverable
 from hurnet_stream.ports import Committed, Outgoing, Polled
-from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.settings.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
 
@@ -49,18 +49,18 @@ our name begins. Being fenced twice within this time means that two instances of
 class TransactionalExchange(AnsweringSource):
     """Fills `hurnet_stream.ports.Exchange` by Kafka transactions."""
 
-    def __init__(self, settings: KafkaSettings, responder: ResponderSettings) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, member: Member) -> None:
         self._settings = settings
         # "/" is in no instance's name, so that no two pairs of group and instance give one id.
-        self._transactional_id = f"{responder.group}/{responder.instance}"
-        self._deadline_s = responder.transaction_deadline
-        self._transaction_timeout_s = responder.transaction_timeout
+        self._transactional_id = f"{member.group}/{member.instance}"
+        self._deadline_s = member.transaction_deadline
+        self._transaction_timeout_s = member.transaction_timeout
         self._fenced_at = float("-inf")
         self._topics = TopicLookup(settings)
         self._producer: TransactionalProducer | None = None
         self._begin()
         try:
-            super().__init__(settings, settings.queries, responder.group, reset="earliest")
+            super().__init__(settings, topic, member.group, reset="earliest")
         except HurnetError:
             self._discard()
             raise
@@ -153,7 +153,8 @@ class TransactionalExchange(AnsweringSource):
             if now - self._fenced_at < _FENCED_TWICE_S:
                 raise Superseded(
                     f"another worker uses the transactional id {self._transactional_id}:"
-                    " each running responder needs its own HURNET_RESPONDER_INSTANCE"
+                    " each running responder needs its own HURNET_RESPONDER_INSTANCE, and each feedback"
+                    " worker its own HURNET_FEEDBACK_INSTANCE"
                 ) from cause
             self._fenced_at = now
         if isinstance(

@@ -1,0 +1,160 @@
+"""`hurnet correct`: a verdict on an answer, and the right one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hurnet_stream.exit_codes import DONE, NOT_WELL
+
+if TYPE_CHECKING:
+    from hurnet_schemas import Answer, Feedback
+    from hurnet_stream.settings.settings import KafkaSettings
+    from hurnet_stream.terminal.correcting import Asker, Corrected
+
+EPILOG = """\b
+Examples:
+  hurnet correct "my parcel is late" "track-order"      # that is the right answer
+  hurnet correct "my parcel is late" --right            # what is answered now is right
+  hurnet correct "my parcel is late" --wrong            # what is answered now is wrong
+  hurnet correct "my parcel is late" --retract          # take back all that was said of this question
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says of the answer to a question. `given` is what was answered, if that is known."""
+
+    question: str
+    answer: str | None
+    verdict: str | None
+    given: str | None
+    context: str
+
+    def check(self) -> None:
+        """Raises `UsageError` if it is not one verdict."""
+        if (self.answer is None) == (self.verdict is None):
+            raise click.UsageError("Say one thing: the right ANSWER, --right, --wrong or --retract.")
+        if self.given is not None and self.verdict in ("right", "retracted"):
+            raise click.UsageError("--given is what was answered wrong: it goes with ANSWER or --wrong.")
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether the verdict is on what is answered now."""
+        return self.given is None and self.verdict != "retracted"
+
+    def feedback(self, now: Answer | None) -> Feedback:
+        """The feedback to send. `now` is what is answered now, None if nobody was asked or replied. Raises
+        `UsageError` if it is needed, or if something is not as a message must be."""
+        from pydantic import ValidationError
+
+        from hurnet_schemas import Feedback
+
+        given = self.given or (now.answer if now else None)
+        if self.verdict in ("right", "wrong") and given is None:
+            raise click.UsageError("Nothing is answered now that could be judged: name the right ANSWER.")
+        right = given if self.verdict == "right" else self.answer
+        verdict = self.verdict or ("right" if given == right else "wrong")
+        receipt = now.receipt if now else None
+        fields = {
+            "question": self.question,
+            "verdict": verdict,
+            "answer": right,
+            "given": given if verdict == "wrong" else None,
+            "context": self.context,
+            "query": receipt.query if receipt else None,
+        }
+        try:
+            return Feedback.model_validate(fields)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"])) or "feedback"
+            raise click.UsageError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
+
+
+@click.command(epilog=EPILOG)
+@click.argument("question")
+@click.argument("answer", required=False)
+@click.option("--right", "verdict", flag_value="right", help="What is answered now is right.")
+@click.option("--wrong", "verdict", flag_value="wrong", help="What is answered now is wrong.")
+@click.option(
+    "--retract", "verdict", flag_value="retracted", help="Take back all that was said of this question."
+)
+@click.option(
+    "--given", metavar="TEXT", help="What was answered wrong. Default: the question is asked first."
+)
+@click.option("--context", metavar="NAME", help="The context that was asked. Default: default.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0.1, 60),
+    default=10.0,
+    show_default=True,
+    help="Longest time in seconds to wait for a reply, and then for the effect.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def correct(wait_s: float, as_json: bool, context: str | None, **said: Any) -> None:
+    """Say that the answer to QUESTION was right or wrong, and what is right.
+
+    The right ANSWER is taught as a pair, and the question is asked again. What is said later of the same
+    question replaces what was said before, so nothing counts twice, and --retract leaves everything as if
+    nothing had been said. Exit code 1: nobody taught it, or replied, in time. 2: nothing was sent.
+    """
+    from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.client import Client
+    from hurnet_stream.terminal.correcting import Asker
+    from hurnet_stream.terminal.lines import context_name
+    from hurnet_stream.terminal.screen import hush
+
+    hush()
+    meant = Said(context=context_name(context), **said)
+    meant.check()
+    kafka = settings.load().kafka
+    with Client(kafka) as client:
+        asker = Asker(client, meant.question, meant.context, wait_s)
+        sys.exit(_correct(kafka, meant, asker, wait_s, as_json))
+
+
+def _correct(kafka: KafkaSettings, said: Said, asker: Asker, wait_s: float, as_json: bool) -> int:
+    from hurnet_stream.terminal.client import NoReply
+    from hurnet_stream.terminal.correcting import NotTaught, correct
+    from hurnet_stream.terminal.screen import say, say_json
+
+    before: Answer | None = None
+    if said.asks_first:
+        try:
+            before = asker.ask()
+        except NoReply as error:
+            say(f"warning: {error}", err=True)
+    feedback = said.feedback(before)
+    if not as_json and before:
+        say(f"answered until now: {_shown(before)}")
+    try:
+        corrected = correct(kafka, feedback, asker, wait_s)
+    except NotTaught as error:
+        say(f"Error: {error}", err=True)
+        return NOT_WELL
+    if as_json:
+        say_json(_as_dict(corrected))
+    else:
+        say(f"{corrected.source} says {feedback.verdict}")
+        say(f"answered from now on: {_shown(corrected.now)}")
+    return DONE if corrected.now else NOT_WELL
+
+
+def _shown(answer: Answer | None) -> str:
+    if answer is None:
+        return "not known, nobody replied in time"
+    return answer.answer or f"no answer ({answer.outcome}): {answer.reason or 'no reason given'}"
+
+
+def _as_dict(corrected: Corrected) -> dict[str, Any]:
+    return {
+        "feedback": corrected.source,
+        "said": corrected.feedback.model_dump(exclude_none=True),
+        "watermarks": {str(p): w for p, w in sorted(corrected.watermarks.items())},
+        "answer": corrected.now.model_dump(exclude_none=True) if corrected.now else None,
+    }

@@ -1,0 +1,44 @@
+"""How often people said that an answer was right or wrong, for the metrics.
+
+Each verdict is on an answer that was given before the verdict taught anything, so right / (right + wrong) is
+the accuracy that people met: it is judged first, and learned from afterwards (prequential). A verdict that
+says which `query` it is on counts once, as long as that is remembered.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hurnet_schemas import Feedback
+from hurnet_stream.metrics import Metrics
+
+CONTEXTS_SHOWN: Final = 100
+"""Clients name the contexts, so only the first of them are shown by name: a metric must stay small."""
+OTHERS: Final = "(others)"
+REMEMBERED: Final = 10_000
+"""The latest queries whose verdicts were counted."""
+
+
+class Verdicts:
+    """Counts verdicts."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._contexts: set[str] = set()
+        self._judged: dict[tuple[str, str], None] = {}  # in the order in which they came
+
+    def count(self, feedback: Feedback) -> None:
+        if feedback.query is not None and self._again(feedback.context, feedback.query):
+            return
+        if len(self._contexts) < CONTEXTS_SHOWN:
+            self._contexts.add(feedback.context)
+        shown = feedback.context if feedback.context in self._contexts else OTHERS
+        self._metrics.verdicts.labels(shown, feedback.verdict).inc()
+
+    def _again(self, context: str, query: str) -> bool:
+        if (context, query) in self._judged:
+            return True
+        self._judged[context, query] = None
+        if len(self._judged) > REMEMBERED:
+            del self._judged[next(iter(self._judged))]
+        return False
