@@ -17,10 +17,12 @@ from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.lexical import bm25, question
 from hurnet_stream.core.lexical.run import MOST_TIMES
 from hurnet_stream.core.lexical.terms import TERM_BYTES, records, terms
+from hurnet_stream.core.lexical.vocabulary import Vocabulary
 from hurnet_stream.core.native import disabled, library
 from hurnet_stream.core.search import block, blocks
 from hurnet_stream.core.search import search as scan
 from hurnet_stream.core.stored.batch import Entry
+from hurnet_stream.core.stored.entries import starts_of
 
 Held = dict[EntryId, str]
 WORDS = [
@@ -145,7 +147,7 @@ def test_nothing_of_a_removed_text_stays() -> None:
     index.remove(0, 0)
     assert b"hunter2" not in lexicon._vocabulary.records.tobytes()
     assert lexicon._vocabulary.find(records([b"secret", b"hunter2"])[:1])[0] >= 0
-    assert [len(run.keys()) for runs in lexicon._runs for run in runs] == [5]
+    assert [len(postings.keys()) for postings in lexicon._postings.values()] == [5]
     append(index, held, 0, {3: "tulip", 4: "rose"})  # their terms get the number that is free, and a new one
     del held[0, 0]
     check(index, held, "tulip rose secret the", 5)
@@ -159,6 +161,49 @@ def test_terms_are_words_without_case_and_accents() -> None:
     assert terms("???") == [b"???"]
     assert terms("") == terms(" \0 ") == []
     assert terms("x" * 40) == terms("x" * 41) == [b"x" * TERM_BYTES]
+
+
+TRICKY = [
+    *"aZ_09-+#&$^<=>@ .?'\0\t\n\x7f\u00ad",
+    *"éßÉıİſŉǆªº²½§£©·«\xa0\x85",
+    *"ΣςσάЖйґԯ",
+    *"\u0301\u0345\u1e9e\u1ea4\u1f88",
+]
+TRICKY += [
+    *"\u2010\u2013\u2019\u201c\u2026\u2028\u200d\u2044\u2057\u2070",
+    *"開กก़가\u1100€🙂\U0001f1e6",
+    "-5",
+    "–5",
+    " ",
+    "word",
+]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(TRICKY) | st.characters(exclude_categories=["Cs"]), max_size=90).map("".join)
+    )
+)
+@settings(deadline=None, max_examples=300)
+def test_the_kernel_reads_texts_as_the_definition_says(texts: list[str]) -> None:
+    check_numbered(texts)
+
+
+def test_every_character_is_read_alike_alone_and_between_others() -> None:
+    codes = [*range(0x530), *range(0x1E00, 0x2080)]
+    for form in ("{}", "x{}y", "{}5", "x {}x -{}", "x{0}{0}", "{}-5"):
+        check_numbered([form.format(chr(code), chr(code)) for code in codes])
+    check_numbered([chr(code) * 70 for code in codes if code >= 0x80])
+
+
+def check_numbered(texts: list[str]) -> None:
+    vocabulary, encoded = Vocabulary(), [text.encode() for text in texts]
+    starts = starts_of(np.array([len(text) for text in encoded], np.int64))
+    numbers, of_text, lengths = vocabulary.numbered(b"".join(encoded), starts)
+    expected = [records(terms(text)).tolist() for text in texts]
+    assert lengths.tolist() == list(map(len, expected))
+    order = np.argsort(of_text, kind="stable")
+    assert vocabulary.records[numbers[order]].tolist() == [record for own in expected for record in own]
 
 
 def test_the_logarithm_is_one() -> None:

@@ -48,14 +48,12 @@ class Slots:
             asked, slots = asked[~hit], self._next(slots[~hit])
         return found
 
-    def has_room(self, count: int) -> bool:
-        """Whether `count` numbers fill at most half of it."""
-        return 2 * count <= len(self.table)
-
-    def rebuild(self, count: int, numbers: Integers, tags: Tags) -> None:
-        """Make room for `count` numbers, and put in those (n,) that there are, with their tags (n,)."""
-        self.table = np.full(4 << count.bit_length() - 1, EMPTY, np.int32)
-        self.put(numbers, tags)
+    def make_room(self, count: int, tags: Tags) -> None:
+        """Make room for `count` numbers in all, given the tags by number."""
+        if 2 * count > len(self.table):
+            numbers = self.table[self.table != EMPTY].astype(np.int64)
+            self.table = np.full(4 << count.bit_length() - 1, EMPTY, np.int32)
+            self.put(numbers, tags[numbers])
 
     def put(self, numbers: Integers, tags: Tags) -> None:
         """Each number (n,) into the first free slot from the one that its tag (n,) names on."""

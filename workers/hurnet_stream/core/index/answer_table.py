@@ -145,9 +145,7 @@ class AnswerTable:
         """Make room for `count` numbers in all."""
         self._tags, self._addresses = grown(self._tags, count), grown(self._addresses, count)
         self._lengths, self._held = grown(self._lengths, count), grown(self._held, count)
-        if not self._slots.has_room(count):
-            numbers = np.flatnonzero(self._held[: self._count])
-            self._slots.rebuild(count, numbers, self._tags[numbers])
+        self._slots.make_room(count, self._tags)
 
 
 def _utf8_sizes(strings: Sequence[str]) -> Integers:

@@ -189,7 +189,7 @@ class ContextIndex:
         self._teaching.sums.any_copies |= bool((entries.copies != 1).any())
         rows = self._blocks.append(vectors, columns)
         self._teaching.appended(rows, answers, teaches)
-        self._lexicon.append(rows, [text.decode() for text in entries.pieces()])
+        self._lexicon.append(rows, entries.texts, entries.starts)
 
     def remove(self, partition: int, offset: int) -> bool:
         """Remove the entry of this partition and offset; False if there is none.

@@ -36,6 +36,11 @@ class Question:
     whole: int
     damping: NDArray[np.float64]
 
+    def shares(self, scores: Integers) -> NDArray[np.float64]:
+        """Scores (n,) on the grid as shares of what the question could score, in [0, 1]."""
+        shares: NDArray[np.float64] = scores / max(self.whole, 1)
+        return shares
+
 
 def question(text: str, vocabulary: Vocabulary, entries: int, damping: NDArray[np.float64]) -> Question:
     """The question that `text` asks of so many entries. A term that is repeated in it counts once."""

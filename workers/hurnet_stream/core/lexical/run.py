@@ -16,10 +16,13 @@ removed leaves a hole at the end of its term's postings: its bytes are overwritt
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hurnet_stream.core.native import lexical as kernels
+from hurnet_stream.core.search.block import RowColumns
 
 SLOT_BITS: Final = 14
 TIMES_BITS: Final = 8
@@ -42,6 +45,30 @@ def keys_of(terms: Integers, slots: Integers) -> Integers:
     return keys
 
 
+def terms_of(keys: Integers) -> Integers:
+    """The term of each posting (p,)."""
+    return keys >> TERM_SHIFT
+
+
+def slots_of(keys: Integers) -> Integers:
+    """The slot of each posting (p,)."""
+    return keys >> TIMES_BITS & _SLOTS
+
+
+def with_slots(keys: Integers, slots: Integers) -> Integers:
+    """The keys (p,) if their rows had these slots (p,)."""
+    return keys & ~(_SLOTS << TIMES_BITS) | slots << TIMES_BITS
+
+
+class RowsOfBlock(NamedTuple):
+    """What runs must know of the rows of their block: by slot, how many terms each has (slots,); the
+    block's own columns, for the entry ids; and the index's number of its first row."""
+
+    lengths: NDArray[np.uint16]
+    columns: RowColumns
+    first: int
+
+
 class Run:
     """The postings of the slots `first` to `end` of a block, by term.
 
@@ -51,16 +78,24 @@ class Run:
     add at most.
     """
 
-    def __init__(self, keys: Integers, lengths: NDArray[np.uint16], first: int, end: int) -> None:
+    def __init__(self, keys: Integers, rows: RowsOfBlock, first: int, end: int) -> None:
         self.first, self.end = first, end
-        of_posting = keys >> TERM_SHIFT
+        of_posting = terms_of(keys)
         begins = np.flatnonzero(np.diff(of_posting, prepend=-1))
         self.terms = of_posting[begins].astype(np.uint32)
         self.starts = np.append(begins, len(keys)).astype(np.uint32)
-        self.slots = (keys >> TIMES_BITS & _SLOTS).astype(np.uint16)
+        self.slots = slots_of(keys).astype(np.uint16)
         self.times = (keys & MOST_TIMES).astype(np.uint8)
-        self.most_times = np.maximum.reduceat(self.times, begins) if len(keys) else self.times
-        self.shortest = np.minimum.reduceat(lengths[self.slots], begins) if len(keys) else self.slots
+        self.most_times, self.shortest = self.times, self.slots
+        if len(keys):
+            self.most_times = np.maximum.reduceat(self.times, begins)
+            self.shortest = np.minimum.reduceat(rows.lengths[self.slots], begins)
+        own = (self.terms, self.starts, self.slots, self.times, self.most_times, self.shortest)
+        of_block = (rows.columns.partitions, rows.columns.offsets)
+        addresses = [array.ctypes.data for array in (*own, rows.lengths, *of_block)]
+        numbers = (len(self.terms), first, end)
+        self.struct: Integers = np.array([*addresses[:6], *numbers, *addresses[6:], rows.first], np.int64)
+        """The struct `Run` of native/postings.c (13,)."""
 
     def keys(self) -> Integers:
         """The keys (p,) of all its postings."""
@@ -78,10 +113,14 @@ class Run:
         first, end = int(self.starts[i]), int(self.starts[i + 1])
         return slice(first, first + int(np.searchsorted(self.slots[first:end], HOLE)))
 
-    def remove(self, term: int, slot: int) -> None:
-        """Remove the posting of a term in a slot."""
-        held = self.postings(term)
-        at = held.start + int(np.searchsorted(self.slots[held], slot))
-        for array, nothing in ((self.slots, HOLE), (self.times, 0)):
-            array[at : held.stop - 1] = array[at + 1 : held.stop]
-            array[held.stop - 1] = nothing
+    def remove(self, terms: Integers, slot: int) -> None:
+        """Remove the postings of these terms (t,) in a slot. All are there."""
+        if kernels.available():
+            kernels.remove(self.struct, terms, slot)
+            return
+        for term in terms.tolist():
+            held = self.postings(term)
+            at = held.start + int(np.searchsorted(self.slots[held], slot))
+            for array, nothing in ((self.slots, HOLE), (self.times, 0)):
+                array[at : held.stop - 1] = array[at + 1 : held.stop]
+                array[held.stop - 1] = nothing

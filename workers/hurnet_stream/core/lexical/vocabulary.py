@@ -16,10 +16,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.lexical.terms import RECORD_SHAPE, Records
+from hurnet_stream.core.lexical.alphabet import characters
+from hurnet_stream.core.lexical.terms import RECORD_SHAPE, Records, records, terms
+from hurnet_stream.core.native import lexical as kernels
+from hurnet_stream.core.native.lexical import TOO_HARD
 from hurnet_stream.core.slots import EMPTY, Slots, Tags, grown
 
 Integers = NDArray[np.int64]
+
+MOST_LENGTH: Final = 2**16 - 1
+"""Terms of a text that count."""
 
 _NOBODY: Final = 2**32 - 1
 """Ends the chain of free numbers."""
@@ -41,8 +47,53 @@ class Vocabulary:
         self.held = np.empty(0, np.int32)
         self.slots = Slots()
 
+    def struct(self) -> Integers:
+        """The struct `Vocabulary` of native/terms.c (9,)."""
+        arrays = (self.records, self.tags, self.held, self.slots.table)
+        numbers = (len(self.slots.table) - 1, len(self.tags), self.count, self.free, _FACTORS.ctypes.data)
+        return np.array([*(array.ctypes.data for array in arrays), *numbers], np.int64)
+
+    def numbered(self, texts: bytes, starts: Integers) -> tuple[Integers, Integers, Integers]:
+        """The numbers (m,) of the terms of n texts, which begin in `texts` at `starts` (n + 1,); the text
+        (m,) that each stands in; and how many terms each text has (n,). New terms get numbers.
+
+        The kernels read what they can, and Python the rest."""
+        lengths = np.full(len(starts) - 1, TOO_HARD)
+        numbers = np.empty(0, np.int32)
+        if kernels.available():
+            numbers = self._numbered_by_kernel(texts, np.ascontiguousarray(starts), lengths)
+        left = np.flatnonzero(lengths == TOO_HARD)
+        of_text = np.repeat(np.arange(len(lengths)), lengths.clip(min=0))
+        terms_of = [terms(texts[starts[i] : starts[i + 1]].decode())[:MOST_LENGTH] for i in left.tolist()]
+        lengths[left] = list(map(len, terms_of))
+        distinct: dict[bytes, int] = {}
+        of = [distinct.setdefault(term, len(distinct)) for own in terms_of for term in own]
+        rest = self.number(records(list(distinct)))[np.array(of, np.int64)]
+        return (
+            np.concatenate([numbers, rest]).astype(np.int64),
+            np.concatenate([of_text, np.repeat(left, lengths[left])]),
+            lengths,
+        )
+
+    def _numbered_by_kernel(self, texts: bytes, starts: Integers, lengths: Integers) -> NDArray[np.int32]:
+        """The numbers (m,) of the terms of those texts that the kernel can read; `lengths` (n,) says how
+        many each has, TOO_HARD for the others."""
+        numbers = np.empty(len(texts), np.int32)
+        letters, done, written = characters(), 0, 0
+        while True:
+            struct = self.struct()
+            left = (starts[done:], letters, numbers[written:], lengths[done:])
+            done += kernels.number_terms(struct, texts, *left)
+            self.count, self.free = struct[6:8].tolist()
+            written = int(lengths[:done].clip(min=0).sum())
+            if done == len(lengths):
+                return numbers[:written]
+            self.make_room(2 * self.count + 1)
+
     def find(self, terms: Records) -> Integers:
         """The numbers (n,) of these terms (n, 4), EMPTY for those that no entry holds."""
+        if kernels.available():
+            return kernels.find_terms(self.struct(), np.ascontiguousarray(terms))
         tags = tags_of(terms)
 
         def same(numbers: Integers, asked: Integers) -> NDArray[np.bool_]:
@@ -89,9 +140,7 @@ class Vocabulary:
         """Make room for `count` numbers in all."""
         self.records, self.tags = grown(self.records, count), grown(self.tags, count)
         self.held = grown(self.held, count)
-        if not self.slots.has_room(count):
-            numbers = np.flatnonzero(self.held[: self.count])
-            self.slots.rebuild(count, numbers, self.tags[numbers])
+        self.slots.make_room(count, self.tags)
 
 
 def tags_of(terms: Records) -> Tags:

@@ -1,0 +1,185 @@
+/* The terms of texts, and their numbers: hurnet_stream/core/lexical/terms.py and vocabulary.py say what these are, in
+ * Python, which also takes the texts that are too hard for this.
+ *
+ *     "Café, -5?"    bytes     C a f é , _ - 5 ?          letters, signs and what separates words (_ is a space)
+ *                    words     cafe   5-                  folded; a sign before a word goes behind it
+ *                    record    c a f e 0 0 0 ... (32)     at most 32 bytes, zeros behind the end
+ *                    tag       the upper half of a hash, by which the record is found
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#define TERM_BYTES 32
+#define MOST_LENGTH 65535 /* terms of a text */
+#define EMPTY (-1)
+#define TOO_HARD (-1)
+#define NO_ROOM (-2)
+#define NOBODY UINT32_MAX /* ends the chain of free numbers */
+#define GROWTH_MAX 64     /* characters that a text may grow by when it is read, whatever its length */
+#define FIRST 0x80        /* code points of a text that is not ASCII, as far as this can read them */
+#define END 0x2070
+
+enum { SEPARATOR, LETTER, UNDERSCORE, SIGN, HYPHEN, HARD };
+
+typedef struct { /* as Vocabulary.struct in vocabulary.py gives it */
+    uint64_t (*records)[TERM_BYTES / 8];
+    uint32_t *tags;
+    int32_t *held;
+    int32_t *table;         /* of slots: numbers, or EMPTY */
+    int64_t last;           /* slot */
+    int64_t room;           /* for so many numbers */
+    int64_t count, free;    /* numbers that were given; the first free one of these, or NOBODY */
+    const uint64_t *factors;
+} Vocabulary;
+
+typedef struct { /* a character as it is read */
+    int kind;
+    int size;        /* bytes in the text */
+    uint32_t folded; /* of a letter: up to four bytes of UTF-8, the first one lowest */
+} Character;
+
+typedef struct {
+    const uint8_t *at, *end;
+    const uint64_t *table; /* by code point from FIRST to END: what it is folded to, its kind << 32, growth << 40 */
+    int growth;            /* by how many characters the text grows when it is read */
+    int behind_word;       /* whether the last character was a letter, a digit or an underscore */
+} Text;
+
+/* ---- words ---- */
+
+static const uint8_t kinds[128] = {
+    ['a' ... 'z'] = LETTER, ['A' ... 'Z'] = LETTER, ['0' ... '9'] = LETTER, ['_'] = UNDERSCORE, ['-'] = HYPHEN,
+    ['#'] = SIGN, ['@'] = SIGN, ['&'] = SIGN, ['^'] = SIGN, ['$'] = SIGN, ['+'] = SIGN, ['<' ... '>'] = SIGN,
+};
+
+static Character beyond_ascii(Text *text) {
+    const uint8_t *at = text->at;
+    const int size = *at < 0xE0 ? 2 : 3;
+    if (*at >= 0xF0 || text->end - at < size) return (Character){HARD, 1, 0};
+    const uint32_t code = size == 2 ? (*at & 0x1Fu) << 6 | (at[1] & 0x3Fu)
+                                    : (*at & 0xFu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3Fu);
+    if (code < FIRST || code >= END) return (Character){HARD, 1, 0};
+    const uint64_t entry = text->table[code - FIRST];
+    text->growth += entry >> 40 & 0xFF;
+    return (Character){text->growth > GROWTH_MAX ? HARD : (int)(entry >> 32 & 0xFF), size, (uint32_t)entry};
+}
+
+static Character look(Text *text) {
+    const uint8_t byte = *text->at;
+    if (byte >= 0x80) return beyond_ascii(text);
+    return (Character){kinds[byte], 1, byte >= 'A' && byte <= 'Z' ? byte | 0x20u : byte};
+}
+
+typedef struct {
+    uint64_t parts[TERM_BYTES / 8];
+    int size;
+} Term;
+
+static void put(Term *term, uint32_t bytes) {
+    for (; bytes && term->size < TERM_BYTES; bytes >>= 8, term->size++)
+        term->parts[term->size / 8] |= (uint64_t)(bytes & 0xFF) << term->size % 8 * 8;
+}
+
+/* ---- numbers ---- */
+
+static uint32_t tag_of(const uint64_t *record, const uint64_t *factors) {
+    uint64_t hash = 0;
+    for (int i = 0; i < TERM_BYTES / 8; i++) hash += record[i] * factors[i];
+    return (uint32_t)((hash ^ hash >> 32) * factors[TERM_BYTES / 8] >> 32);
+}
+
+static int64_t find(const Vocabulary *v, const uint64_t *record, uint32_t tag, int64_t *slot) {
+    for (*slot = tag & v->last; v->table[*slot] != EMPTY; *slot = (*slot + 1) & v->last) {
+        const int32_t number = v->table[*slot];
+        if (v->tags[number] == tag && !memcmp(v->records[number], record, TERM_BYTES)) return number;
+    }
+    return EMPTY;
+}
+
+/* The number of a term, a new one if it has none; EMPTY if there is no room for it. */
+static int64_t number_of(Vocabulary *v, const uint64_t *record) {
+    const uint32_t tag = tag_of(record, v->factors);
+    int64_t slot, number = find(v, record, tag, &slot);
+    if (number != EMPTY) return number;
+    if (v->free != NOBODY) {
+        number = v->free;
+        v->free = v->tags[number];
+    } else if (v->count < v->room && 2 * v->count < v->last) { /* at most half of the slots are full */
+        number = v->count++;
+    } else {
+        return EMPTY;
+    }
+    memcpy(v->records[number], record, TERM_BYTES);
+    v->tags[number] = tag;
+    v->held[number] = 0;
+    v->table[slot] = (int32_t)number;
+    return number;
+}
+
+/* The numbers of n terms, EMPTY for those that have none. */
+void hurnet_find_terms(const Vocabulary *v, const uint64_t (*records)[TERM_BYTES / 8], int64_t n, int64_t *numbers) {
+    for (int64_t i = 0, slot; i < n; i++) numbers[i] = find(v, records[i], tag_of(records[i], v->factors), &slot);
+}
+
+/* ---- texts ---- */
+
+/* Takes a word, of which `c` is the first character. Signs before its first letter go behind its last one. */
+static Term word(Text *text, Character c) {
+    Term term = {{0}, 0};
+    const uint8_t *signs = text->at, *letters;
+    while (c.kind == SIGN || (c.kind == HYPHEN && text->at == signs)) {
+        text->at += c.size;
+        if (text->at == text->end) break;
+        c = look(text);
+    }
+    letters = text->at;
+    text->behind_word = 0;
+    while (text->at < text->end) {
+        c = look(text);
+        if (c.kind != LETTER && c.kind != UNDERSCORE && c.kind != SIGN) break;
+        put(&term, c.folded);
+        text->behind_word = c.kind != SIGN;
+        text->at += c.size;
+    }
+    for (; signs < letters; signs++) put(&term, *signs);
+    return term;
+}
+
+/* Whether a hyphen is the sign of a number: -5 is one word, and 4-5 are two. */
+static int is_minus(const Text *text) {
+    return !text->behind_word && text->end - text->at > 1 && text->at[1] >= '0' && text->at[1] <= '9';
+}
+
+/* The numbers of a text's terms; returns how many, or TOO_HARD, or NO_ROOM for a new term. A text without words is too
+ * hard: its terms are what stands between spaces. */
+static int64_t terms_of(Vocabulary *v, Text text, int32_t *numbers) {
+    int64_t n = 0;
+    while (text.at < text.end) {
+        const Character c = look(&text);
+        if (c.kind == HARD || n == MOST_LENGTH) return TOO_HARD;
+        if (c.kind == SEPARATOR || (c.kind == HYPHEN && !is_minus(&text))) {
+            text.at += c.size;
+            text.behind_word = 0;
+            continue;
+        }
+        const Term term = word(&text, c);
+        const int64_t number = number_of(v, term.parts);
+        if (number == EMPTY) return NO_ROOM;
+        numbers[n++] = (int32_t)number;
+    }
+    return n ? n : TOO_HARD;
+}
+
+/* The numbers of the terms of texts, which begin at `starts` (n + 1); written one behind the other
+ * to `numbers`, and how many each text has to `lengths`, TOO_HARD for a text that is left to Python. Returns how many
+ * texts are done: less than n if there is no room for a new term. */
+int64_t hurnet_number_terms(Vocabulary *v, const uint8_t *texts, const int64_t *starts, int64_t n,
+                            const uint64_t *table, int32_t *numbers, int64_t *lengths) {
+    for (int64_t i = 0; i < n; i++) {
+        lengths[i] = terms_of(v, (Text){texts + starts[i], texts + starts[i + 1], table, 0, 0}, numbers);
+        if (lengths[i] == NO_ROOM) return i;
+        if (lengths[i] > 0) numbers += lengths[i];
+    }
+    return n;
+}
