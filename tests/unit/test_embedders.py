@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from random import Random
 
@@ -17,8 +17,6 @@ from hurnet_stream.adapters.embedders import use as use_module
 from hurnet_stream.adapters.embedders.hashing import spelling
 from hurnet_stream.adapters.embedders.joined import Joined
 from hurnet_stream.adapters.embedders.sentence_transformer import find_model
-from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX
-from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
 from hurnet_stream.core.grid import SCALE, zero_rows
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import Embedder
@@ -76,7 +74,7 @@ def test_every_difference_that_changes_vectors_changes_the_fingerprint() -> None
 
 
 @pytest.mark.parametrize(
-    "constant", ["_REVISION", "_ACTIVATION", "_WEIGHT", "_OUTPUT", "_CEILING", "CHARACTERS_MAX"]
+    "constant", ["_REVISION", "ACTIVATION", "WEIGHT", "OUTPUT", "CEILING", "CHARACTERS_MAX"]
 )
 def test_the_arithmetic_of_use_is_part_of_its_fingerprint(
     constant: str, monkeypatch: pytest.MonkeyPatch
@@ -149,37 +147,6 @@ def test_use_in_fixed_point_is_the_packages_model() -> None:
     theirs = USE(threads=1).encode(asked)
     ours = embedder("use").embed(asked) / SCALE
     assert np.abs(ours - theirs).max() < 1 / SCALE
-
-
-def norm(matrix: NDArray[np.float32]) -> float:
-    return float(np.linalg.norm(matrix.astype(np.float64), 2))
-
-
-def columns(matrix: NDArray[np.float32]) -> float:
-    return float(np.linalg.norm(matrix.astype(np.float64), axis=0).max())
-
-
-def bounds(made: UniversalSentenceEncoder) -> Iterator[float]:
-    """By Cauchy-Schwarz, the largest partial sum that each matrix product can meet."""
-    m = made._model
-    ends = [np.abs(m.lo), np.abs(m.lo + m.scale * float(m.table.max()))]
-    yield float(np.max(ends)) * 512**0.5 * columns(m.proj_W)
-    row = 768**0.5 * float(np.abs(m.ln_g_all).max()) + float(np.linalg.norm(m.ln_b_all))
-    for (order, _), w1, b1, w2 in zip(use_module._ORDERS, m.w1, m.b1, m.w2, strict=True):
-        window = order**0.5 * row
-        yield window * columns(w1)
-        yield order**0.5 * (norm(w1) * window + float(np.linalg.norm(b1)) + row) * columns(w2)
-    row = 1280**0.5 * float(np.abs(m.ln_g).max()) + float(np.linalg.norm(m.ln_b))
-    yield row * (CHARACTERS_MAX + 2) ** 0.5 * columns(m.cnn_W)
-    for w in (m.d0, m.d1, m.d2, m.d3, m.p1, m.p3):
-        yield use_module._CEILING * len(w) ** 0.5 * columns(w)
-
-
-def test_no_partial_sum_of_use_can_reach_what_float64_would_round() -> None:
-    made = embedder("use")
-    assert isinstance(made, UniversalSentenceEncoder)
-    limit = 2.0**53 / (use_module._ACTIVATION * use_module._WEIGHT)
-    assert max(bounds(made)) < limit == 2**19
 
 
 def test_joined_parts_have_equal_weight_and_stand_in_for_an_empty_one() -> None:

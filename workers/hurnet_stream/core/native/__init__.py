@@ -3,6 +3,7 @@
     planes.c, dots.c, scan.c     the search (search.py here)
     syrk.c                       sums of products of rows (syrk.py here)
     scn.c                        equation 1 between texts (rule/encoded_words.py)
+    encoder.c                    a sentence encoder in fixed point (encoder.py here)
 
 They are optional: each caller has another way if a kernel is missing. Together they are one shared library
 with no Python in it, compiled when the package is installed if there is a C compiler (in a working tree by
