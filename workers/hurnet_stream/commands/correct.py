@@ -20,7 +20,7 @@ Examples:
   hurnet correct "my parcel is late" "track-order"      # that is the right answer
   hurnet correct "my parcel is late" --right            # what is answered now is right
   hurnet correct "my parcel is late" --wrong            # what is answered now is wrong
-  hurnet correct "my parcel is late" --retract          # take back all that was said of this question
+  hurnet correct "my parcel is late" --retract          # take back what was said of it
 """
 
 
@@ -97,11 +97,11 @@ class Said:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def correct(wait_s: float, as_json: bool, context: str | None, **said: Any) -> None:
-    """Say that the answer to QUESTION was right or wrong, and what is right.
+    """Say that an answer was right or wrong, and what is right.
 
-    The right ANSWER is taught as a pair, and the question is asked again. What is said later of the same
-    question replaces what was said before, so nothing counts twice, and --retract leaves everything as if
-    nothing had been said. Exit code 1: nobody taught it, or replied, in time. 2: nothing was sent.
+    The right ANSWER to QUESTION is taught as a pair, and the question is asked again. What is said later of
+    the same question replaces what was said before, so nothing counts twice, and --retract leaves everything
+    as if nothing had been said. Exit code 1: nobody taught it, or replied, in time. 2: nothing was sent.
     """
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.client import Client

@@ -14,6 +14,7 @@ import click
 from rich.console import Console, RenderableType
 
 from hurnet_schemas import InvalidMessage
+from hurnet_stream.demo import correcting
 from hurnet_stream.demo.asking import (
     ALL_CANDIDATES,
     AT_ONCE,
@@ -40,7 +41,7 @@ from hurnet_stream.terminal.questions import explained, query_of, typed
 from hurnet_stream.terminal.screen import console, now_try, table
 from hurnet_stream.visible import visible
 
-WORKERS = ("ingest", "ingest", "solver", "responder")
+WORKERS = ("ingest", "ingest", "solver", "responder", "feedback")
 OVERRIDES = {"HURNET_SOLVE_INTERVAL": "2", "OMP_NUM_THREADS": "1"}
 NONSENSE = Pair("do purple triangles taste of wednesday", "", "nonsense", "")
 
@@ -128,6 +129,7 @@ class _Demo:
             asked = [f"{name}-{i}" for name, count in counts.items() for i in range(count)]
             lost = lost_texts(system, placed) + lost_answers(system, asked)
             self._say(_verdict(lost, len(placed), len(asked)))
+            correcting.show(system, client, data.stream, self._say)
             if self._interactive and not lost:
                 self._converse(client)
         return bool(lost)
