@@ -2,6 +2,8 @@
 
     planes.c, dots.c, scan.c     the search (search.py here)
     syrk.c                       sums of products of rows (syrk.py here)
+    gram.c, positive.c,
+    local_solve.c                the closed form over a few hundred rows (local_solve.py here)
     scn.c                        equation 1 between texts (rule/encoded_words.py)
     encoder.c                    a sentence encoder in fixed point (encoder.py here)
 

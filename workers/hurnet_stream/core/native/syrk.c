@@ -11,20 +11,9 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
+#include "syrk.h"
 
-enum { PANEL = 16, TILE = 8, STRIP = 64 /* rows packed at a time: they stay in the cache from panel to panel */ };
-
-#define AVX2 __attribute__((target("avx2")))
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-#define INLINE static inline __attribute__((always_inline))
-
-typedef void tile_function(const int32_t *left, const int32_t *right, int64_t pairs, int panels,
-                           int32_t out[TILE][2 * PANEL]);
-
-static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+enum { STRIP = 64 /* rows packed at a time: they stay in the cache from panel to panel */ };
 
 /* How many leading rows of x (rows, d) have all column sums of squares below 2³¹. Over these
    |Σ x_i·x_j| ≤ √(Σx_i²)·√(Σx_j²) < 2³¹ (Cauchy–Schwarz). `squares` is room for d of them. A square is at most 2³⁰: a
@@ -80,7 +69,6 @@ AVX2 void hurnet_pack_pairs(const int16_t *x, int64_t rows, int64_t d, int16_t *
         }
 }
 
-/* Dot products of 8 columns, at `left` in their panel, with those of one panel or two. */
 VNNI INLINE void dots_vnni(const int32_t *left, const int32_t *right, int64_t pairs, int panels,
                            int32_t out[TILE][2 * PANEL])
 {
@@ -98,8 +86,8 @@ VNNI INLINE void dots_vnni(const int32_t *left, const int32_t *right, int64_t pa
             _mm512_store_si512(out[i] + p * PANEL, sum[i][p]);
 }
 
-VNNI static void tile_vnni(const int32_t *left, const int32_t *right, int64_t pairs, int panels,
-                           int32_t out[TILE][2 * PANEL])
+VNNI void hurnet_tile_vnni(const int32_t *left, const int32_t *right, int64_t pairs, int panels,
+                            int32_t out[TILE][2 * PANEL])
 {
     if (panels == 2) /* as constants: the sums must be registers */
         dots_vnni(left, right, pairs, 2, out);
@@ -107,8 +95,8 @@ VNNI static void tile_vnni(const int32_t *left, const int32_t *right, int64_t pa
         dots_vnni(left, right, pairs, 1, out);
 }
 
-/* As tile_vnni, 4 columns with one panel at a time: AVX2 has 16 registers. */
-AVX2 static void tile_avx2(const int32_t *left, const int32_t *right, int64_t pairs, int panels,
+/* As hurnet_tile_vnni, 4 columns with one panel at a time: AVX2 has 16 registers. */
+AVX2 void hurnet_tile_avx2(const int32_t *left, const int32_t *right, int64_t pairs, int panels,
                            int32_t out[TILE][2 * PANEL])
 {
     for (int part = 0; part < 2 * panels; part++) {
@@ -147,12 +135,12 @@ AVX2 static void syrk(tile_function *tile, const int32_t *packed, int64_t pairs,
 
 void hurnet_syrk_vnni(const int32_t *packed, int64_t pairs, int64_t d, int64_t from, int64_t to, int64_t *gram)
 {
-    syrk(tile_vnni, packed, pairs, d, from, to, gram);
+    syrk(hurnet_tile_vnni, packed, pairs, d, from, to, gram);
 }
 
 void hurnet_syrk_avx2(const int32_t *packed, int64_t pairs, int64_t d, int64_t from, int64_t to, int64_t *gram)
 {
-    syrk(tile_avx2, packed, pairs, d, from, to, gram);
+    syrk(hurnet_tile_avx2, packed, pairs, d, from, to, gram);
 }
 
 #endif

@@ -46,6 +46,7 @@ class Blocks:
         self._given_up = Block(dimension, 0, self.native, room=0)
         self._spans = Spans(BLOCK_ROWS)
         self._table: bytes | None = None
+        self._starts: Integers | None = None  # where the vectors of each block begin in memory
 
     @property
     def block_rows(self) -> int:
@@ -96,7 +97,7 @@ class Blocks:
         self._spans.clear(number)
         while self.blocks and not self.blocks[-1].used:
             self.blocks.pop()
-        self._table = None
+        self._table = self._starts = None
         return slots + first, moved
 
     def locate(self, row: int) -> tuple[RowColumns, int]:
@@ -106,6 +107,16 @@ class Blocks:
     def vectors(self, rows: Integers) -> Vectors:
         """The grid rows (n, d) of these rows (n,)."""
         return self.gather(attrgetter("vectors"), rows)
+
+    def addresses(self, rows: Integers) -> Integers:
+        """Where the vectors of these rows (n,) stand in memory (n,), until rows are next written or given
+        up."""
+        if self._starts is None:
+            starts = [block.vectors.ctypes.data for block in self.blocks]
+            self._starts = np.array(starts, np.int64)
+        numbers, slots = np.divmod(rows, BLOCK_ROWS)
+        addresses: Integers = self._starts[numbers] + slots * (2 * self.dimension)
+        return addresses
 
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """A column of `RowColumns` for these rows (n,): (n,) in int64, `teaches` in bool."""
@@ -158,7 +169,7 @@ class Blocks:
             rows[part] = np.arange(first, first + part.stop - done)
             done = part.stop
         self.rows += len(vectors)
-        self._table = None
+        self._table = self._starts = None
         return rows
 
     def _open_block(self, leaving: int | None) -> int:
