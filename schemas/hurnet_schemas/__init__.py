@@ -1,6 +1,6 @@
 """The wire formats, one file per topic, as JSON in UTF-8. `hurnet schemas` exports their JSON Schema."""
 
-from hurnet_schemas.answer import Answer, Candidate, Receipt, Scores, WeightsReceipt
+from hurnet_schemas.answer import Answer, Candidate, MixReceipt, Receipt, Scores, WeightsReceipt
 from hurnet_schemas.base import DEFAULT_CONTEXT, Coordinates, InvalidMessage, Message
 from hurnet_schemas.dead_letter import DeadLetter
 from hurnet_schemas.feedback import Feedback
@@ -19,6 +19,7 @@ __all__ = [
     "Feedback",
     "InvalidMessage",
     "Message",
+    "MixReceipt",
     "Query",
     "Receipt",
     "Scores",

@@ -17,20 +17,29 @@ Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
 
 
 class Scores(Part, allow_inf_nan=False):
-    """How much speaks for a candidate: in all, and by each of the rule's four signals."""
+    """How much speaks for a candidate: in all, and by each of the rule's six parts."""
 
     combined: float = Field(
         description="(evidence + the receipt's nearest) / 2, from 0 to 1: the best one wins. The evidence is "
-        "(4 local + 2 weights² + memory + words²) / 8, or without weights (4 local + memory + words²) / 6."
+        "the root of (m meaning² + (1 - m) spelling² + f memory + x lexical + w words² + v weights²) / "
+        "(1 + f + x + w + v), by the factors of the receipt's mix."
     )
+    meaning: float = Field(
+        description="The closed form solved over the nearest entries alone, by their meaning."
+    )
+    spelling: float = Field(description="The same by 1/4 of their meaning and 3/4 of their spelling.")
     memory: float = Field(
-        description="Cosine of the question and the candidate's nearest entry (equations 2, 5)."
+        description="Cosine of the question and the candidate's nearest entry (equations 2, 5): m of it by "
+        "meaning, the rest by spelling."
     )
+    lexical: float = Field(
+        description="The rarest words shared with one of its entries: BM25, divided by the most that the "
+        "question could score."
+    )
+    words: float = Field(description="Likeness of the words, letter by letter (equation 1).")
     weights: float | None = Field(
         None, description="What the solved weights predict (equation 3). Absent if there are no weights."
     )
-    local: float = Field(description="The closed form solved over the nearest entries alone.")
-    words: float = Field(description="Likeness of the words, letter by letter (equation 1).")
 
 
 class Candidate(Part):
@@ -74,6 +83,20 @@ class WeightsReceipt(Part):
     )
 
 
+class MixReceipt(Part, allow_inf_nan=False):
+    """How much each part counted for this question, and what that was learned from."""
+
+    version: int = Field(
+        description="The version of the context's mix. It grows with each publication. 0: nothing was "
+        "learned yet, and the built-in factors count."
+    )
+    meaning: float = Field(description="The share of meaning, from 0 to 1. Spelling has the rest.")
+    memory: float = Field(description="The factor of memory.")
+    lexical: float = Field(description="The factor of the rare words.")
+    words: float = Field(description="The factor of the words' likeness.")
+    weights: float = Field(description="The factor of the weights.")
+
+
 class Receipt(Part):
     """All that is needed to explain an answer, and to ask again under the same conditions."""
 
@@ -84,11 +107,14 @@ class Receipt(Part):
     fingerprint: str = Field(description="What tells this embedder from all others: a digest of its vectors.")
     watermarks: Seen = Field(description="The last offset of each partition of `texts` that could be found.")
     weights: WeightsReceipt | None = Field(None, description="Absent if there are no weights.")
+    mix: MixReceipt | None = Field(
+        None, description="Absent if the question had nothing to be compared with."
+    )
     threshold: float = Field(description="Lowest combined score that is answered.")
     nearest: float | None = Field(
         None,
-        description="Cosine of the question and the nearest entry of all, from 0 to 1. It is half of each "
-        "combined score. Absent if the question had nothing to be compared with.",
+        description="Cosine of the question and the nearest entry of all, from 0 to 1, by the mix. It is "
+        "half of each combined score. Absent if the question had nothing to be compared with.",
     )
     p: float | None = Field(
         None,

@@ -26,6 +26,7 @@ from hurnet_stream.adapters.embedders import load
 from hurnet_stream.adapters.redis import RedisEntryStore, connect, stream
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.native import search as kernels
+from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.stored.batch import Batch, Vectors, joined
 from hurnet_stream.local import ValkeyServer
 from hurnet_stream.responder.following import READ_BATCHES
@@ -113,7 +114,7 @@ def _timed(owner: object, name: str) -> Iterator[list[float]]:
 
 def _load(store: RedisEntryStore, rows: int) -> tuple[dict[str, float], LoadedContexts]:
     """As `Responder` does; in seconds a million rows."""
-    memory, warm, held = LoadedContexts(DIMENSION), (0, 0), 0
+    memory, warm, held = LoadedContexts(undivided(DIMENSION)), (0, 0), 0
     began, cpu = time.perf_counter(), time.process_time()
     while batches := store.tail(memory.watermarks(), READ_BATCHES).batches:
         for batch in joined(batches):

@@ -8,6 +8,7 @@ from itertools import cycle, islice
 
 from hurnet_stream.adapters.embedders import load
 from hurnet_stream.adapters.redis import RedisWeightsStore, connect
+from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.ports import Record
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending_queries import PendingQueries
@@ -24,7 +25,8 @@ class Scoring:
 
     def __init__(self, servers: Bench, name: str, embedder: str) -> None:
         loaded = load(embedder)
-        memory = LoadedContexts(loaded.identity.dimension)
+        identity = loaded.identity
+        memory = LoadedContexts(halves(identity.name, identity.dimension))
         with servers.store(name) as store:
             while found := store.tail(memory.watermarks(), CHUNK).batches:
                 for batch in found:

@@ -18,7 +18,7 @@ from hurnet_stream.adapters.embedders import load
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.native import disabled, library
 from hurnet_stream.core.rule.encoded_words import encode, kept, similarities
-from hurnet_stream.core.rule.rule import COMPARED
+from hurnet_stream.core.rule.parts import COMPARED
 from hurnet_stream.core.rule.scn import similarity
 from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.demo import data

@@ -7,6 +7,7 @@ import pytest
 
 from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.solve.window import PANES, Window, identity
 from hurnet_stream.core.statistics.statistics import Statistics
@@ -74,17 +75,18 @@ def test_a_restarted_solver_goes_on_forgetting(stores: Stores, monkeypatch: pyte
     published = stores.weights().weights("faq")
     assert published is not None
     assert published.weights.certificate.count == expected(kept, 12).count / 2 ** (PANES - 1)
-    memory = LoadedContexts(32, half_life_ms=HOUR * 1000)
+    memory = LoadedContexts(undivided(32), half_life_ms=HOUR * 1000)
     memory.use("faq", published)
     for batch in store.tail({}, 100).batches:
         memory.append(batch)
     query = EMBEDDER.embed(["question 11"])
-    (matches,) = memory.index("faq").search(query, 20, predict(published.weights.projection, query))
+    (matches,) = memory.index("faq").search(query, 20)
+    (prediction,) = predict(published.weights.projection, query)
+    weights = memory.index("faq").predicted(prediction, matches.rows)
     x = np.array([vectors[entry.offset] for entry in kept]) / SCALE
     shares = np.array([entry.copies * window.share(entry.offset) for entry in kept])
     targets = np.array([[entry.offset % 2 == a for a in range(2)] for entry in kept], np.float64)
     gram = x.T @ (shares[:, None] * x) + 0.1 * np.eye(32)
     scores = (query[0] / SCALE) @ np.linalg.solve(gram, x.T @ (shares[:, None] * targets))
-    assert matches.predicted is not None
-    for row, score in zip(matches.rows.tolist(), matches.predicted.tolist(), strict=True):
+    for row, score in zip(matches.rows.tolist(), weights.tolist(), strict=True):
         assert score == pytest.approx(scores[memory.index("faq").entry(row).offset % 2], abs=1e-11)

@@ -17,6 +17,7 @@ from hurnet_stream.core.grid import SCALE
 from hurnet_stream.core.index import teaching, tidying
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.search import block, blocks
 from hurnet_stream.core.search import search as scan
 from hurnet_stream.core.solve.solve import solve
@@ -227,7 +228,7 @@ def test_what_is_published_predicts_as_a_float_reference_does(
     for i, text in enumerate(texts):
         world.teach(text, f"answer {i % 4}", int(weights[i]), float(minutes[i]))
     rows, query = EMBEDDER.embed(texts), EMBEDDER.embed(["text number 7 or 9"])
-    memory = LoadedContexts(DIMENSION, half_life_ms=MINUTE_MS)
+    memory = LoadedContexts(undivided(DIMENSION), half_life_ms=MINUTE_MS)
     stamps = [int((world.clock.now - 60 * m) * 1000) for m in minutes]
     entries = [
         Entry(i, stamps[i], "one", text, f"answer {i % 4}", copies=int(weights[i]))
@@ -249,13 +250,14 @@ def test_what_is_published_predicts_as_a_float_reference_does(
         shares = window.shares(np.array(stamps)) * weights.astype(np.float64)
         figures = solved.certificate
         assert (figures.count, figures.ridge, figures.gcv) == (shares.sum(), 0.1, None)
-        (found,) = memory.index("one").search(query, 99, predict(solved.projection, query))
-        assert found.predicted is not None
+        (found,) = memory.index("one").search(query, 99)
+        (prediction,) = predict(solved.projection, query)
+        weights_of = memory.index("one").predicted(prediction, found.rows)
         targets = np.eye(4)[np.arange(60) % 4] * (np.arange(60) < known)[:, None]
         expected = reference(rows, shares, targets, query)
         got = {
             memory.index("one").entry(r).answer: s
-            for r, s in zip(found.rows.tolist(), found.predicted, strict=True)
+            for r, s in zip(found.rows.tolist(), weights_of, strict=True)
         }
         for a in range(4):
             assert got[f"answer {a}"] == pytest.approx(expected[0, a], abs=1e-10)
@@ -296,7 +298,7 @@ def test_an_answer_that_changed_is_believed_by_those_who_forget(half_life: float
     turn(world.aged_solver(half_life), 4)
     answer = ask(world, half_life, "office opening hours")
     by_weights = max(answer.candidates, key=lambda c: c.scores.weights or 0.0)
-    by_local = max(answer.candidates, key=lambda c: c.scores.local)
+    by_local = max(answer.candidates, key=lambda c: c.scores.meaning)
     assert by_weights.answer == right
     assert by_local.answer == right
     assert answer.answer == right
@@ -318,7 +320,7 @@ def test_what_is_only_known_from_long_ago_is_still_answered() -> None:
     fresh, aged = (ask(world, half_life, "office opening hours") for half_life in (0.0, 60.0))
     assert "one" not in world.redis.data.weights
     assert aged.answer == "eight to five"
-    assert aged.candidates[0].scores.local == pytest.approx(fresh.candidates[0].scores.local, abs=0.01)
+    assert aged.candidates[0].scores.meaning == pytest.approx(fresh.candidates[0].scores.meaning, abs=0.01)
 
 
 def test_when_a_pane_turns_the_weights_are_solved_anew_and_at_last_withdrawn() -> None:
@@ -407,9 +409,9 @@ def test_windows_that_go_back_count_what_they_had_forgotten(monkeypatch: pytest.
     products = rows @ prediction[0] / SCALE
     for now in (2, 9, 2, 1):
         index.age_to(Window(MINUTE_MS, now))
-        (found,) = index.search(rows[:1], 1, prediction)
+        (found,) = index.search(rows[:1], 1)
         shares = [0.0 if now - i >= PANES else 2.0 ** -max(0, now - i) for i in range(3)]
-        assert found.predicted == pytest.approx([products @ shares])
+        assert index.predicted(prediction[0], found.rows) == pytest.approx([products @ shares])
 
 
 def test_sums_are_kept_of_no_more_panes_than_count() -> None:
@@ -432,9 +434,9 @@ def test_rows_are_removed_and_moved_together_with_their_age(monkeypatch: pytest.
     products = rows @ prediction[0] / SCALE * [window.share(i % 14) for i in range(40)]
     for removed in range(20):  # the first is of a forgotten pane, the sixteenth moves those that are left
         assert index.remove(0, removed)
-        (found,) = index.search(rows[30:31], 9, prediction)
-        assert found.predicted is not None
-        for row, score in zip(found.rows.tolist(), found.predicted.tolist(), strict=True):
+        (found,) = index.search(rows[30:31], 9)
+        scores = index.predicted(prediction[0], found.rows)
+        for row, score in zip(found.rows.tolist(), scores.tolist(), strict=True):
             answer = index.entry(row).offset % 3
             alive = [i for i in range(removed + 1, 40) if i % 3 == answer]
             assert score == pytest.approx(products[alive].sum())

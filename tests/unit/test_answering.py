@@ -1,7 +1,5 @@
 """The rule: each part against its definition, the edges, and the kinds of context it must hold in."""
 
-from dataclasses import astuple
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +13,8 @@ from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.paper.variant import Variant
 from hurnet_stream.core.rule import encoded_words
-from hurnet_stream.core.rule.local_solve import local_coefficients
+from hurnet_stream.core.rule.local_solve import local_coefficients, ridges
+from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.core.rule.rule import Ranking, nearest, ranked
 from hurnet_stream.core.rule.scn import similarity
 from hurnet_stream.core.solve.solve import solve
@@ -79,20 +78,29 @@ def test_each_part_is_what_it_says() -> None:
     x = EMBEDDER.embed([question])[0] / SCALE
     rows = EMBEDDER.embed([text for text, _ in pairs]) / SCALE
     cosines = rows @ x / np.linalg.norm(rows, axis=1) / np.linalg.norm(x)
-    alpha = local_coefficients((rows * SCALE).astype(np.float32), cosines)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    taught = np.array([sum(a == answer for _, a in pairs) for _, answer in pairs])
+    alpha = local_coefficients(unit @ unit.T, cosines, ridges(taught, cosines.max(), None))
     assert {c.answer for c in ranking.candidates} == {answer for _, answer in pairs}
     for c in ranking.candidates:
         mine = np.array([answer == c.answer for _, answer in pairs])
         assert c.scores.memory == pytest.approx(max(0, cosines[mine].max()))
         assert c.row == np.flatnonzero(mine)[cosines[mine].argmax()]
-        assert c.scores.local == pytest.approx(np.clip(alpha[mine].sum(), 0, 1), abs=1e-5)
+        assert c.scores.meaning == pytest.approx(np.clip(alpha[mine].sum(), 0, 1), abs=1e-5)
+        assert c.scores.spelling == c.scores.meaning  # vectors with one half
+        assert c.scores.lexical == pytest.approx(index.lexical_scores(question, np.flatnonzero(mine)).max())
         assert c.scores.weights == pytest.approx(
             np.clip(projection @ x @ rows[mine].sum(axis=0), 0, 1), abs=1e-5
         )
         expected = max(similarity(question, pairs[i][0]) for i in np.flatnonzero(mine))
         assert c.scores.words == pytest.approx(expected)
-        p = c.scores
-        evidence = (4 * p.local + 2 * (p.weights or 0) ** 2 + p.memory + p.words**2) / 8
+        p, f = c.scores, ranking.factors
+        assert f is not None
+        evidence = p.meaning**2 + f.memory * p.memory + f.lexical * p.lexical + f.words * p.words**2
+        evidence += f.weights * (p.weights or 0) ** 2
+        evidence /= 1 + f.memory + f.lexical + f.words + f.weights
+        evidence **= 0.5
+        assert c.evidence == pytest.approx(evidence)
         assert c.combined == pytest.approx((evidence + cosines.max()) / 2)
     assert ranking.nearest == pytest.approx(cosines.max())
     scores = [c.combined for c in ranking.candidates]
@@ -107,7 +115,10 @@ def test_without_weights_the_rest_is_scaled_up() -> None:
     assert best is not None
     assert best.scores.weights is None
     assert best.scores.memory == pytest.approx(1)
-    assert best.combined == pytest.approx(((4 / 1.1 + 1 + 1) / 6 + 1) / 2, abs=1e-5)
+    f, lexical = PRIOR.once, best.scores.lexical  # the only answer was taught once
+    evidence = 1 / 1.1**2 + f.memory + f.lexical * lexical + f.words
+    assert best.evidence**2 == pytest.approx(evidence / (1 + f.memory + f.lexical + f.words))
+    assert best.combined == pytest.approx((best.evidence + 1) / 2, abs=1e-5)
 
 
 def test_no_entries_and_a_query_without_a_vector_have_no_answer() -> None:
@@ -204,5 +215,6 @@ def test_an_entry_of_weight_w_ranks_like_w_copies(weights: list[int], spec: str,
     one, other = ({c.answer: c for c in ranking.candidates} for ranking in found)
     assert one.keys() == other.keys()
     for answer, mine in one.items():
-        assert astuple(mine.scores) == pytest.approx(astuple(other[answer].scores), abs=1e-4)
-        assert mine.combined == pytest.approx(other[answer].combined, abs=1e-4)
+        # Rare words are counted by entries: copies of one entry make its words less rare, a weight does not.
+        for part in ("meaning", "spelling", "memory", "words", "weights"):
+            assert getattr(mine.scores, part) == pytest.approx(getattr(other[answer].scores, part), abs=1e-4)

@@ -16,6 +16,7 @@ from hurnet_schemas import Coordinates, Query
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
 from hurnet_schemas.base import MAX_REASON, MAX_TEXT
 from hurnet_stream.core.rule import encoded_words
+from hurnet_stream.core.rule import parts as parts_module
 from hurnet_stream.core.rule import rule as answering
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
 from hurnet_stream.errors import TransientError
@@ -195,7 +196,7 @@ def test_a_question_that_can_not_be_scored_is_rejected_and_the_others_are_answer
             raise ZeroDivisionError
         return ranked(texts, *rest)
 
-    monkeypatch.setattr(replies, "ranked", poisoned)
+    monkeypatch.setattr(answering, "ranked", poisoned)
     world = World()
     world.teach(*PAIRS)
     world.ask(*[Query(text=text, id=text) for text in ("rain", "poison", "light")])
@@ -295,7 +296,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         time.sleep(seconds)
         return alike(*arguments)
 
-    monkeypatch.setattr(answering, "similarities", similarities)
+    monkeypatch.setattr(parts_module, "similarities", similarities)
 
 
 def test_a_turn_is_bounded_in_time_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +374,7 @@ def test_of_slow_queries_fewer_are_searched_for_together(monkeypatch: pytest.Mon
         parts.append(len(texts))
         return ranked(texts, *rest)
 
-    monkeypatch.setattr(replies, "ranked", counted)
+    monkeypatch.setattr(answering, "ranked", counted)
     monkeypatch.setattr(replies, "PORTION_S", 0.05)
     world = World()
     world.teach(*PAIRS)

@@ -380,7 +380,8 @@ def test_who_asks_for_no_device_loads_no_torch() -> None:
     code = (
         "import sys, numpy, hurnet_stream.wiring.running, hurnet_stream.responder.responder\n"
         "from hurnet_stream.responder.loaded_contexts import LoadedContexts\n"
-        "LoadedContexts(2).index('c').search(numpy.ones((1, 2), numpy.int16), 1)\n"
+        "from hurnet_stream.core.rule.halves import undivided\n"
+        "LoadedContexts(undivided(2)).index('c').search(numpy.ones((1, 2), numpy.int16), 1)\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -63,7 +63,7 @@ def test_a_weight_decides_where_texts_contradict_each_other(heavy: str) -> None:
     assert evaluation.solve() == []
     (asked,) = evaluation.ask([TextEvent(text="office open friday", answer=heavy)])
     assert asked.right("weights")
-    assert asked.right("local")
+    assert asked.right("meaning")
 
 
 def test_json_is_one_object_with_figures_per_file(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_json_is_one_object_with_figures_per_file(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["accuracy"] == 1.0
-    assert set(report["parts"]) == {"memory", "weights", "local", "words"}
+    assert set(report["parts"]) == {"meaning", "spelling", "memory", "lexical", "words", "weights"}
     assert report["rows"] == len(PAIRS)
     assert {name: figures["queries"] for name, figures in report["files"].items()} == {
         str(one): 4,

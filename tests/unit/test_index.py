@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import SCALE, snap, squared_norms
 from hurnet_stream.core.index import arena, teaching, tidying
-from hurnet_stream.core.index.index import ContextIndex, Matches
+from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.native import disabled, library
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.search import block, blocks, bounds
@@ -156,21 +156,15 @@ def test_batches_blocks_and_appends_between_searches_change_nothing() -> None:
     for n in (1, 6, 1, 0, 28, 34):
         index.append(0, entries[done : done + n], vectors[done : done + n])
         done += n
-        together = index.search(queries, 5, queries / SCALE)
+        together = index.search(queries, 5)
         for query, found in zip(queries, together, strict=True):
-            alone = index.search(query[None], 5, query[None] / SCALE)[0]
+            alone = index.search(query[None], 5)[0]
             assert found.rows.tolist() == reference(query, vectors[:done], [(0, i) for i in range(done)], 5)
             assert found.rows.tolist() == alone.rows.tolist()
             assert found.cosines.tolist() == alone.cosines.tolist()
-            np.testing.assert_allclose(weights(found), weights(alone), atol=1e-12)
     assert [index.entry(i) for i in range(SEVERAL)] == entries
     assert index.entry_id(69) == (0, 69)
     np.testing.assert_array_equal(index.vectors(np.array([65, 2, 40])), vectors[[65, 2, 40]])
-
-
-def weights(found: Matches) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    assert found.predicted is not None
-    return found.predicted
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -186,9 +180,9 @@ def test_weights_scores_are_inner_products_with_the_sum_of_an_answers_training_r
     for i, item in enumerate(entries):
         if item.answer is not None and own != (0, i):
             sums[item.answer] += vectors[i] / SCALE
-    found = index.search(vectors[:1], 40, prediction[None], [own])[0]
+    found = index.search(vectors[:1], 40, [own])[0]
     expected = [prediction @ sums[index.answers[answer]] for answer in index.answer_ids(found.rows)]
-    np.testing.assert_allclose(weights(found), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(index.predicted(prediction, found.rows, own), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -210,9 +204,9 @@ def test_weights_scores_take_a_weight_as_so_many_copies(late: bool) -> None:
     for i, item in enumerate(entries):
         if item.answer is not None and i not in gone:
             scores[item.answer] += copies[i] * (prediction @ vectors[i] / SCALE)
-    found = index.search(vectors[:1], SEVERAL, prediction[None])[0]
+    found = index.search(vectors[:1], SEVERAL)[0]
     expected = [scores[index.answers[answer]] for answer in index.answer_ids(found.rows)]
-    np.testing.assert_allclose(weights(found), expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(index.predicted(prediction, found.rows), expected, rtol=1e-11, atol=1e-11)
     assert (index.counts(found.rows) == copies[found.rows]).all()  # type: ignore[union-attr]
 
 
@@ -239,7 +233,7 @@ def test_an_entry_without_an_answer_is_its_own() -> None:
 
 def test_an_empty_index_and_a_query_of_zeros_match_nothing() -> None:
     query = np.array([[1, 0]], dtype=np.int16)
-    assert len(ContextIndex(2).search(query, 5, query / SCALE)[0].rows) == 0
+    assert len(ContextIndex(2).search(query, 5)[0].rows) == 0
     index = build(np.array([[1, 0]], dtype=np.int16))
     assert len(index.search(np.zeros((1, 2), dtype=np.int16), 5)[0].rows) == 0
     assert index.search(np.zeros((0, 2), dtype=np.int16), 5) == []
@@ -561,12 +555,13 @@ def test_a_removed_entry_is_as_if_it_had_never_been() -> None:
         fresh = ContextIndex(32)
         fresh.append(0, [entries[i] for i in left], vectors[left])
         assert len(index) == len(left)
-        for mine, new in zip(
-            index.search(queries, 20, prediction), fresh.search(queries, 20, prediction), strict=True
+        for mine, new, p in zip(
+            index.search(queries, 20), fresh.search(queries, 20), prediction, strict=True
         ):
             assert [index.entry(i) for i in mine.rows] == [fresh.entry(i) for i in new.rows]
             assert mine.cosines.tolist() == new.cosines.tolist()
-            np.testing.assert_allclose(weights(mine), weights(new), rtol=1e-12, atol=1e-12)
+            weights = index.predicted(p, mine.rows), fresh.predicted(p, new.rows)
+            np.testing.assert_allclose(*weights, rtol=1e-12, atol=1e-12)
     assert len(index) == 0
     assert not index.remove(1, 0)
 
@@ -670,9 +665,9 @@ def test_what_the_weights_predict_is_the_sum_over_every_row_that_teaches() -> No
             left.remove(gone)
         if gone is not None and len(left) % 20:
             continue
-        for matches, p in zip(index.search(vectors[:3], 50, predictions), predictions, strict=True):
-            assert matches.predicted is not None
-            for row, weight in zip(matches.rows.tolist(), matches.predicted.tolist(), strict=True):
+        for matches, p in zip(index.search(vectors[:3], 50), predictions, strict=True):
+            weights = index.predicted(p, matches.rows)
+            for row, weight in zip(matches.rows.tolist(), weights.tolist(), strict=True):
                 answer = index.entry(row).answer
                 mine = [i for i in left if answer is not None and entries[i].answer == answer]
                 expected = vectors[mine].astype(np.int64).sum(0) @ p / SCALE

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hurnet_schemas import Query
+from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.errors import TransientError
@@ -257,7 +258,7 @@ def test_texts_that_came_before_their_context_was_let_in_are_no_difference() -> 
 
 def test_many_removals_take_little_time_each_whatever_contexts_there_are() -> None:
     """Every context's index was asked for every offset."""
-    memory, rows = LoadedContexts(DIMENSION), 20_000
+    memory, rows = LoadedContexts(undivided(DIMENSION)), 20_000
     vectors = np.tile(EMBEDDER.embed(["text number 1"]), (4_000, 1))
     for first in range(0, rows, 4_000):
         entries = [Entry(o, 0, f"c{o % 32}", f"text {o}", f"a{o % 50}") for o in range(first, first + 4_000)]

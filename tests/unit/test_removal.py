@@ -98,11 +98,13 @@ def found(
         [
             (index.entry_id(row), cosine, round(weight, 9))
             for row, cosine, weight in zip(
-                matches.rows.tolist(), matches.cosines.tolist(), weights.tolist(), strict=True
+                matches.rows.tolist(),
+                matches.cosines.tolist(),
+                index.predicted(prediction, matches.rows, out).tolist(),
+                strict=True,
             )
         ]
-        for matches in index.search(queries, 40, predictions, own)
-        if (weights := matches.predicted) is not None
+        for matches, prediction, out in zip(index.search(queries, 40, own), predictions, own, strict=True)
     ]
 
 

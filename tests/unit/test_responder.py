@@ -248,15 +248,19 @@ def test_the_combined_score_can_be_computed_from_the_answer_alone(solved: bool) 
     world.ask(Query(text="turn the light on in the kitchen", top_k=100))
     turn(world.responder())
     answer = Answer.decode(only(world.answers()).encode())  # as a client reads it
-    nearest = receipt(answer).nearest
+    nearest, mix = receipt(answer).nearest, receipt(answer).mix
+    assert mix is not None
     assert nearest == max(candidate.scores.memory for candidate in answer.candidates)
     assert len(answer.candidates) > 1
     for candidate in answer.candidates:
         scores = candidate.scores
         assert (scores.weights is not None) == solved
-        evidence = 4 * scores.local + scores.memory + scores.words**2
-        evidence = evidence / 6 if scores.weights is None else (evidence + 2 * scores.weights**2) / 8
-        assert scores.combined == pytest.approx((evidence + nearest) / 2)
+        evidence = mix.meaning * scores.meaning**2 + (1 - mix.meaning) * scores.spelling**2
+        evidence += mix.memory * scores.memory + mix.lexical * scores.lexical + mix.words * scores.words**2
+        total = 1 + mix.memory + mix.lexical + mix.words
+        if scores.weights is not None:
+            evidence, total = evidence + mix.weights * scores.weights**2, total + mix.weights
+        assert scores.combined == pytest.approx(((evidence / total) ** 0.5 + nearest) / 2)
 
 
 def test_without_weights_the_rule_goes_without_them() -> None:

@@ -30,7 +30,8 @@ GOLDEN: list[tuple[type[Message], str]] = [
     (
         Answer,
         '{"v":1,"id":"q-1","outcome":"answered","answer":"HassTurnOn","candidates":[{"answer":"HassTurnOn",'
-        '"scores":{"combined":0.9,"memory":0.95,"weights":0.8,"local":0.9,"words":0.7},'
+        '"scores":{"combined":0.9,"meaning":0.9,"spelling":0.8,"memory":0.95,"lexical":0.4,'
+        '"words":0.7,"weights":0.8},'
         '"entry":{"partition":0,"offset":17},"text":"turn on the light","metadata":{}}],'
         '"receipt":{"query":"queries/0/3","context":"home","rows":12,"embedder":"use+hash512",'
         '"fingerprint":"ab","watermarks":{"0":17},"weights":{"version":2,"watermarks":{"0":17},"count":12,'

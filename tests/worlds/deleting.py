@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
 from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.statistics.statistics import Statistics
@@ -162,7 +163,7 @@ class Follower:
     """What a responder holds in memory, kept up to date."""
 
     def __init__(self, redis: MemoryRedis) -> None:
-        self.memory = LoadedContexts(DIMENSION)
+        self.memory = LoadedContexts(undivided(DIMENSION))
         self.store = MemoryEntryStore(redis)
 
     def step(self, most: int = 100) -> None:
@@ -181,7 +182,7 @@ def turn(worker: Ingest | Solver, times: int = 1) -> None:
 def never_saw(world: World) -> tuple[dict[str, Statistics], LoadedContexts]:
     """Statistics and memory that are made from nothing, of what is left in the topic."""
     statistics: dict[str, Statistics] = {}
-    memory = LoadedContexts(DIMENSION)
+    memory = LoadedContexts(undivided(DIMENSION))
     for partition, entry in world.left():
         vectors = EMBEDDER.embed([entry.text])
         memory.append(Batch(partition, entry.offset, [entry], vectors))
@@ -206,7 +207,7 @@ def answers(
     for ranking in ranked(QUESTIONS, found, index):
         for c in sorted(ranking.candidates, key=lambda c: c.answer):
             exact.append((c.answer, index.entry_id(c.row), index.entry(c.row)))
-            scores += [c.combined, c.scores.memory, c.scores.weights or 0.0, c.scores.local, c.scores.words]
+            scores += [c.combined, *(score or 0.0 for score in astuple(c.scores))]
     return exact, scores
 
 

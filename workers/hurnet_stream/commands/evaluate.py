@@ -16,8 +16,8 @@ TIMED = 200
 """How many questions are asked once more, one at a time, for the latencies."""
 MISSES_SHOWN = 10
 COLUMNS = (
-    *("file", ">queries", ">rule", ">nearest", ">weights", ">local"),
-    *(">words", ">MRR", ">covered", ">right"),
+    *("file", ">queries", ">rule", ">meaning", ">spelling", ">nearest"),
+    *(">rare words", ">words", ">weights", ">MRR", ">covered", ">right"),
 )
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -154,7 +154,7 @@ def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:
 
 def _legend(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     threshold, latency = report["threshold"], report["latency_ms"]
-    yield "rule", "share of right answers; nearest to words: by each of its signals alone"
+    yield "rule", "share of right answers; meaning to weights: by each of its parts alone"
     yield "MRR", "mean of 1 / rank of the right answer"
     yield (
         "covered, right",
@@ -167,7 +167,7 @@ def _legend(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _cells(share: dict[str, Any]) -> tuple[str, ...]:
     parts = share["parts"]
-    shares = (share["accuracy"], *(parts[part] for part in ("memory", "weights", "local", "words")))
+    shares = (share["accuracy"], *parts.values())
     right = share["accuracy_covered"]
     return (
         str(share["queries"]),

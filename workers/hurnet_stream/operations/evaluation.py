@@ -17,7 +17,8 @@ import numpy as np
 from hurnet_schemas import TextEvent
 from hurnet_stream.core.paper.gcv import solve_with
 from hurnet_stream.core.paper.lp import EUCLIDEAN
-from hurnet_stream.core.rule.rule import Ranking, ranked
+from hurnet_stream.core.rule.halves import halves
+from hurnet_stream.core.rule.rule import PARTS, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES, gate
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
@@ -26,7 +27,7 @@ from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.settings.settings import SolveSettings
 from hurnet_stream.solver.learning import pairs
 
-SCORES = ("memory", "weights", "local", "words")
+SCORES = PARTS
 """What speaks for an answer, each by itself; the rule combines them."""
 CONTEXT = "default"
 TAUGHT_AT_ONCE = 256
@@ -99,8 +100,8 @@ class Evaluation:
     ) -> None:
         self._embedder = embedder
         self._settings = settings
-        dimension = embedder.identity.dimension
-        self._memory = LoadedContexts(dimension, features, p=p)
+        identity = embedder.identity
+        self._memory = LoadedContexts(halves(identity.name, identity.dimension), features, p=p)
         self._statistics = Statistics(self._memory.features.size, settings.device)
         self._offset = 0
         self.put_aside: list[TextEvent] = []
@@ -142,7 +143,7 @@ class Evaluation:
         texts = [question.text for question in questions]
         context = self._memory.context(CONTEXT)
         vectors = self._embedder.embed_questions(texts)  # (len(questions), dimension) int16
-        rankings = ranked(texts, context.nearest(vectors), context.index)
+        rankings = context.ranked(texts, context.nearest(vectors))
         return [
             Asked(question.text, question.answer or question.text, ranking)
             for question, ranking in zip(questions, rankings, strict=True)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 
-from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, WeightsReceipt
+from hurnet_schemas import Answer, Candidate, Coordinates, MixReceipt, Query, Receipt, Scores, WeightsReceipt
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
 from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES
@@ -108,6 +109,7 @@ class Judge:
             fingerprint=self._identity.fingerprint,
             watermarks=dict(context.watermarks),
             weights=_weights_receipt(context.weights) if context.weights else None,
+            mix=_mix_receipt(ranking, context),
             threshold=self._settings.threshold,
             nearest=ranking.nearest,
             p=context.p,
@@ -121,20 +123,18 @@ class Judge:
 def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:
     entry = context.index.entry(ranked.row)
     partition, offset = context.index.entry_id(ranked.row)
-    scores = ranked.scores
     return Candidate(
         answer=ranked.answer,
-        scores=Scores(
-            combined=ranked.combined,
-            memory=scores.memory,
-            weights=scores.weights,
-            local=scores.local,
-            words=scores.words,
-        ),
+        scores=Scores(combined=ranked.combined, **asdict(ranked.scores)),
         entry=Coordinates(partition=partition, offset=offset),
         text=entry.text,
         metadata=dict(entry.metadata),
     )
+
+
+def _mix_receipt(ranking: Ranking, context: LoadedContext) -> MixReceipt | None:
+    factors = ranking.factors
+    return None if factors is None else MixReceipt(version=context.mix.version, **asdict(factors))
 
 
 def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId, Matches
+from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.kernel_features import KernelMap
@@ -16,6 +16,9 @@ from hurnet_stream.core.paper.lp import EUCLIDEAN
 from hurnet_stream.core.paper.variant import Variant
 from hurnet_stream.core.rule import rule
 from hurnet_stream.core.rule.encoded_words import forget_texts
+from hurnet_stream.core.rule.halves import Halves
+from hurnet_stream.core.rule.mix import PRIOR, Mix
+from hurnet_stream.core.rule.parts import Neighbourhood
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
@@ -36,17 +39,25 @@ class LoadedContext:
     half_life_ms: int
     variant: Variant | None
     """What the paper's chapters change of the search, if a setting asks for one of them."""
+    halves: Halves
+    mix: Mix
 
     @property
     def p(self) -> float | None:
         """The p of the ℓp in which entries are compared; None: by the cosine."""
         return self.variant.p if self.variant and self.variant.p != EUCLIDEAN else None
 
-    def nearest(self, vectors: Vectors, exclude: Sequence[EntryId | None] | None = None) -> list[Matches]:
-        """The nearest entries of each query (n, d), and what the weights in force predict for them."""
+    def nearest(
+        self, vectors: Vectors, exclude: Sequence[EntryId | None] | None = None
+    ) -> list[Neighbourhood]:
+        """The nearest entries of each query (n, d), and how the weights in force predict for them."""
         projection = self.weights.weights.projection if self.weights else None
         search = self.variant.nearest if self.variant else rule.nearest
-        return search(vectors, self.index, projection, exclude)
+        return search(vectors, self.index, projection, exclude, self.halves)
+
+    def ranked(self, texts: Sequence[str], near: Sequence[Neighbourhood]) -> Iterator[rule.Ranking]:
+        """The ranking of each query, one by one, given its text and its nearest entries."""
+        return rule.ranked(texts, near, self.index, self.halves, self.mix)
 
 
 class LoadedContexts:
@@ -55,18 +66,20 @@ class LoadedContexts:
 
     def __init__(
         self,
-        dimension: int,
+        halves: Halves,
         features: str = NO_FEATURES,
         half_life_ms: int = 0,
         threads: int = 1,
         device: Device | None = None,
         p: float = EUCLIDEAN,
     ) -> None:
-        self._dimension = dimension
+        self._halves = halves
+        self._dimension = halves.dimension
+        self._mixes: dict[str, Mix] = {}
         self._threads = threads
         self._device = device
         self._p = p
-        self.features = KernelMap(features, dimension)
+        self.features = KernelMap(features, halves.dimension)
         self.half_life_ms = half_life_ms
         self._indexes: dict[str, ContextIndex] = {}
         self._sums: dict[str, FeatureSums] = {}
@@ -99,7 +112,7 @@ class LoadedContexts:
                 continue
             if context in self._sums:
                 entries = [index.entry(row) for row in rows.tolist()]
-                self._sums[context].subtract(entries, index.vectors(rows).astype(np.int16))
+                self._sums[context].subtract(entries, index.vectors(rows))
             removed = index.offsets(rows)
             index.remove_all(partition, removed)
             if not len(index):  # the context may have been dropped: nothing of it may stay
@@ -123,8 +136,25 @@ class LoadedContexts:
     def context(self, name: str) -> LoadedContext:
         """What is held of one context: an empty index and no weights if there is nothing."""
         return LoadedContext(
-            self.index(name), self.weights(name), self.watermarks(), self.half_life_ms, self._variant(name)
+            self.index(name),
+            self.weights(name),
+            self.watermarks(),
+            self.half_life_ms,
+            self._variant(name),
+            self._halves,
+            self.mix(name),
         )
+
+    def use_mix(self, context: str, mix: Mix | None) -> None:
+        """From now on the parts of an answer count in `context` as this mix says; None: as the prior says."""
+        if mix is None:
+            self._mixes.pop(context, None)
+        else:
+            self._mixes[context] = mix
+
+    def mix(self, context: str) -> Mix:
+        """How much each part counts in `context`."""
+        return self._mixes.get(context, PRIOR)
 
     def index(self, context: str) -> ContextIndex:
         """The entries of `context`; an empty index if there are none."""

@@ -20,7 +20,6 @@ import numpy as np
 import structlog
 
 from hurnet_schemas import Answer
-from hurnet_stream.core.rule.rule import ranked
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
@@ -140,7 +139,7 @@ class Replies:
         own_entries = [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries]
         # The search is one for all of them. Words are compared query by query, while the loop below goes on.
         nearest = context.nearest(vectors, own_entries)
-        rankings = ranked([query.text for query in queries], nearest, context.index)
+        rankings = context.ranked([query.text for query in queries], nearest)
         has_vector = np.any(vectors, axis=1)
         replies: list[Reply] = []
         size = 0

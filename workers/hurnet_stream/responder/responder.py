@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hurnet_stream.core.arrays import backend_of, installed_torch
+from hurnet_stream.core.rule.halves import halves
+from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.metrics import Metrics
 from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
@@ -70,7 +72,7 @@ class Responder:
         self._queries = settings.kafka.queries
         self._texts = settings.kafka.texts
         self._metrics = metrics
-        self._memory = _memory(embedder.identity.dimension, settings, metrics)
+        self._memory = _memory(embedder.identity, settings, metrics)
         self._following = Following(store, exchange, self._texts, self._memory, metrics)
         self._weights = WeightsInForce(weights, store, self._memory, metrics)
         self._replies = Replies(self._memory, embedder, responder)
@@ -227,9 +229,9 @@ class Responder:
         self._progress.partitions(being_read, lag, held, self._reader.served)
 
 
-def _memory(dimension: int, settings: Settings, metrics: Metrics) -> LoadedContexts:
+def _memory(identity: EmbedderIdentity, settings: Settings, metrics: Metrics) -> LoadedContexts:
     return LoadedContexts(
-        dimension,
+        halves(identity.name, identity.dimension),
         settings.paper.features,
         settings.solve.half_life_ms,
         settings.responder.threads,

@@ -42,15 +42,10 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """The nearest rows of one query (n,), best first, with their exact cosines (n,) rounded to float64.
-
-    `predicted` (n,) is ⟨Px, B_a⟩ of each row's answer (equation 3 for one-hot answers, B_a being the sum of
-    the rows that teach answer a); None if there are no weights.
-    """
+    """The nearest rows of one query (n,), best first, with their exact cosines (n,) rounded to float64."""
 
     rows: Integers
     cosines: NDArray[np.float64]
-    predicted: NDArray[np.float64] | None
 
 
 class ContextIndex:
@@ -127,6 +122,10 @@ class ContextIndex:
         that are not held are left out; the rows are in no order."""
         return self._blocks.find_all(partition, offsets)
 
+    def partitions(self, rows: Integers) -> Integers:
+        """The partition of each row (n,)."""
+        return self._blocks.column("partitions", rows)
+
     def offsets(self, rows: Integers) -> Integers:
         """The offset of each row (n,)."""
         return self._blocks.column("offsets", rows)
@@ -134,6 +133,12 @@ class ContextIndex:
     def answer_ids(self, rows: Integers) -> Integers:
         """The answer of each row (n,), as an index into `answers`."""
         return self._blocks.column("answers", rows)
+
+    def taught(self, answers: Integers, exclude: EntryId | None = None) -> Integers:
+        """How many pairs teach each of these answers (n,), copies counted, without the entry that `exclude`
+        names."""
+        row = None if exclude is None else self.find(exclude)
+        return self._teaching.taught(answers, row)
 
     def counts(self, rows: Integers) -> NDArray[np.float64] | None:
         """What each row (n,) counts: its copies, halved for each half-life that it is older than the newest
@@ -145,9 +150,9 @@ class ContextIndex:
         counts: NDArray[np.float64] = recency * self._blocks.column("copies", rows)
         return counts
 
-    def vectors(self, rows: Integers) -> NDArray[np.float32]:
-        """The grid rows (n, d) of these rows (n,), in float32."""
-        return self._blocks.vectors(rows).astype(np.float32)
+    def vectors(self, rows: Integers) -> Vectors:
+        """The grid rows (n, d) of these rows (n,)."""
+        return self._blocks.vectors(rows)
 
     def age_to(self, window: Window) -> None:
         """From now on rows count in the predictions as `window` says. Its half-life must be the same."""
@@ -224,14 +229,12 @@ class ContextIndex:
         self,
         queries: Vectors,
         k: int,
-        predictions: NDArray[np.float64] | None = None,
         exclude: Sequence[EntryId | None] | None = None,
     ) -> list[Matches]:
         """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
 
-        `predictions` (n, d) are `weights.predict` of the queries. `exclude` names an entry per query that
-        must not answer it. A query of zeros matches nothing. Raises ValueError for queries that do not fit or
-        leave the grid.
+        `exclude` names an entry per query that must not answer it. A query of zeros matches nothing. Raises
+        ValueError for queries that do not fit or leave the grid.
         """
         if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(
@@ -241,12 +244,7 @@ class ContextIndex:
         check_grid(queries)
         excluded = exclude or [None] * len(queries)
         nearest = scan.search(self._blocks, queries, k, excluded, self._threads)
-        if predictions is None:
-            return [Matches(rows, cosines, None) for rows, cosines in nearest]
-        return [
-            Matches(rows, cosines, self._predicted(prediction, rows, own))
-            for (rows, cosines), prediction, own in zip(nearest, predictions, excluded, strict=True)
-        ]
+        return [Matches(rows, cosines) for rows, cosines in nearest]
 
     def lexical_search(
         self, text: str, k: int, exclude: EntryId | None = None
@@ -263,9 +261,11 @@ class ContextIndex:
         """The score (n,) of these rows (n,) as in `lexical_search`: 0 if they share nothing with the text."""
         return self._lexicon.scores(text, rows)
 
-    def _predicted(
-        self, prediction: NDArray[np.float64], rows: Integers, exclude: EntryId | None
+    def predicted(
+        self, prediction: NDArray[np.float64], rows: Integers, exclude: EntryId | None = None
     ) -> NDArray[np.float64]:
-        """What the weights predict for the answers of these rows (n,), the excluded entry left out."""
+        """⟨Px, B_a⟩ for the answer a of each row (n,): equation 3 for one-hot answers, B_a being the sum of
+        the rows that teach a, without the entry that `exclude` names. `prediction` (d,) is
+        `weights.predict` of the query."""
         own = None if exclude is None else self.find(exclude)
         return self._teaching.predicted(prediction, self.answer_ids(rows), own)

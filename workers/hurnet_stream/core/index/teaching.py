@@ -43,6 +43,7 @@ class Teaching:
         self._links = Links()
         self._blocks = blocks
         self._taught = np.empty(0, np.int32)  # by answer: how many rows teach it
+        self._copies = np.empty(0, np.int64)  # by answer: the same, each row as often as it has copies
 
     def number(self, entries: Entries, texts: Integers) -> Integers:
         """The answers (n,) of entries that are to be appended, given where their texts stand in the arena. An
@@ -51,7 +52,18 @@ class Teaching:
         numbers = self.answers.number(entries, texts)
         self._taught = grown(self._taught, len(self.answers))
         self._taught[known : len(self.answers)] = 0
+        self._copies = grown(self._copies, len(self.answers))
+        self._copies[known : len(self.answers)] = 0
         return numbers
+
+    def taught(self, answers: Integers, without: int | None = None) -> Integers:
+        """How many pairs teach each of these answers (n,), copies counted, leaving out the row `without`."""
+        taught = self._copies[answers]
+        if without is not None:
+            columns, slot = self._blocks.locate(without)
+            if columns.teaches[slot]:
+                taught[answers == columns.answers[slot]] -= columns.copies.item(slot)
+        return taught
 
     def appended(self, rows: Integers, answers: Integers, teaches: NDArray[np.bool_]) -> None:
         """`rows` (n,) were appended with `answers` (n,). Those that `teaches` (n,) marks teach them."""
@@ -63,6 +75,7 @@ class Teaching:
         self._links.add(answers[order], rows[order])
         distinct, counts = np.unique(answers, return_counts=True)
         self._taught[distinct] += counts
+        np.add.at(self._copies, answers, self._blocks.column("copies", rows))
         self._sum(rows, answers, distinct)
 
     def _sum(self, rows: Integers, answers: Integers, distinct: Integers) -> None:
@@ -85,6 +98,7 @@ class Teaching:
             # is empty, and the answer must not be taken for it.
             text = NOWHERE
             self._taught[answer] -= 1
+            self._copies[answer] -= columns.copies.item(slot)
             if self._taught[answer] < MANY:
                 self.sums.drop(answer)
             else:

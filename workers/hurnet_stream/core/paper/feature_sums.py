@@ -8,17 +8,17 @@ their products with Px is the same figure. It does not hold their features, so F
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import SCALE
-from hurnet_stream.core.index.index import ContextIndex, EntryId, Matches
+from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.stored.batch import Entry, Vectors
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 FeatureSum = NDArray[np.signedinteger]
 """F_a, (size,), in steps of the grid."""
 
@@ -65,35 +65,18 @@ class FeatureSums:
         return np.zeros(self.features.size, np.int16) if total is None else total
 
     def predicted(
-        self,
-        found: Sequence[Matches],
-        index: ContextIndex,
-        predictions: Floats,
-        exclude: Sequence[EntryId | None] | None = None,
-    ) -> list[Matches]:
-        """The matches of queries, with what the weights predict for them.
-
-        `predictions` (n, size) are `weights.predict` of the queries' features. The entry that `exclude` names
-        for a query is left out of the sum of its answer."""
-        own = exclude or [None] * len(found)
-        return [
-            replace(matches, predicted=self._predicted(matches, index, prediction, out))
-            for matches, prediction, out in zip(found, predictions, own, strict=True)
-        ]
-
-    def _predicted(
-        self, matches: Matches, index: ContextIndex, prediction: Floats, own: EntryId | None
+        self, prediction: Floats, rows: Integers, index: ContextIndex, exclude: EntryId | None = None
     ) -> Floats:
-        """⟨p, F_a⟩ of each match's answer, (matches,)."""
-        ids, answer_of = np.unique(index.answer_ids(matches.rows), return_inverse=True)
+        """⟨p, F_a⟩ for the answer a of each row (n,), the entry that `exclude` names left out of its sum.
+        `prediction` (size,) is `weights.predict` of the query's features."""
+        ids, answer_of = np.unique(index.answer_ids(rows), return_inverse=True)
         answers = [index.answers[answer] for answer in ids.tolist()]
         scores = np.array([self.total(answer) @ prediction / SCALE for answer in answers])  # (answers,)
-        row = None if own is None else index.find(own)
+        row = None if exclude is None else index.find(exclude)
         if row is not None and index.entry(row).answer is not None:
-            rows = np.array([row])
-            vector = index.vectors(rows).astype(np.int16)
-            of_own = self.features(vector)[0] @ prediction / SCALE
-            scores[ids == index.answer_ids(rows)[0]] -= of_own * index.entry(row).copies
+            own = np.array([row])
+            of_own = self.features(index.vectors(own))[0] @ prediction / SCALE
+            scores[ids == index.answer_ids(own)[0]] -= of_own * index.entry(row).copies
         predicted: Floats = scores[answer_of]
         return predicted
 

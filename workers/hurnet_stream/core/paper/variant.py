@@ -5,20 +5,23 @@ Both measured no better than the plain search, so both are off unless a setting 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId, Matches
+from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.lp import EUCLIDEAN, mapped_queries
-from hurnet_stream.core.rule.local_solve import NEIGHBOURS
+from hurnet_stream.core.rule.halves import Halves, undivided
+from hurnet_stream.core.rule.parts import Neighbourhood, neighbourhoods
 from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.stored.batch import Vectors
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,24 @@ class Variant:
         index: ContextIndex,
         projection: Floats | None = None,
         exclude: Sequence[EntryId | None] | None = None,
-    ) -> list[Matches]:
+        halves: Halves | None = None,
+    ) -> list[Neighbourhood]:
         """As `rule.nearest`. `projection` is (size, size) of the features, if there are any."""
+        own = exclude or [None] * len(vectors)
         queries = mapped_queries(vectors, self.p)  # ℓp changes which entries are near, not the weights
+        predicts = self._predicts(vectors, index, projection, own)
+        return neighbourhoods(queries, index, halves or undivided(index.dimension), predicts, own)
+
+    def _predicts(
+        self, vectors: Vectors, index: ContextIndex, projection: Floats | None, own: Sequence[EntryId | None]
+    ) -> Sequence[Callable[[Integers], Floats] | None]:
+        """Of each query (n, d), how the weights predict."""
         if projection is None:
-            return index.search(queries, NEIGHBOURS, None, exclude)
+            return [None] * len(vectors)
         if self.sums is None:
-            return index.search(queries, NEIGHBOURS, predict(projection, vectors), exclude)
+            predictions = predict(projection, vectors)
+            return [partial(index.predicted, p, exclude=e) for p, e in zip(predictions, own, strict=True)]
         # The index has the products of vectors at hand, but not those of features: the sums stand in.
         predictions = predict(projection, self.sums.features(vectors))
-        matches = index.search(queries, NEIGHBOURS, None, exclude)
-        return self.sums.predicted(matches, index, predictions, exclude)
+        summed = partial(self.sums.predicted, index=index)
+        return [partial(summed, p, exclude=e) for p, e in zip(predictions, own, strict=True)]

@@ -17,31 +17,41 @@ One global solve over a store of many kinds is dominated by whatever is most fre
 nearest entries is not, and it needs no state.
 
 An entry that counts c times is c copies of it. Copies share one α, and the sum of their equations says that
-the entry's diagonal gets λ/c in place of λ."""
+the entry's diagonal gets λ/c in place of λ.
+
+If nothing is really near, hundreds of entries of one frequent answer, each a little alike, add up to more
+than the four of the right one. So λ is then multiplied by n, the number of pairs that teach the entry's
+answer: each entry then counts as one n-th of a copy.
+
+    cosine of the nearest entry by meaning    0.7 and above    0.65       0.6 and below
+    λ is multiplied by                        1                √n         n
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-NEIGHBOURS = 256
-"""How many nearest entries are searched for, and solved over."""
 RIDGE = 0.1
 
+_NEAR, _FAR = 0.7, 0.6
 
-def local_coefficients(
-    neighbours: NDArray[np.float32],
-    cosines: NDArray[np.float64],
-    counts: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    """α (m,) of the m nearest rows (m, d), given their cosines with the query (m,).
+Floats = NDArray[np.float64]
 
-    `counts` (m,) says how often each row counts, None: each once. α is then that of all its copies
-    together."""
-    gram = neighbours @ neighbours.T  # (m, m) float32: the only product here that grows with d
-    inverse_norms = 1.0 / np.sqrt(np.diagonal(gram))
+
+def local_coefficients(cosines: Floats, with_query: Floats, ridge: Floats | float = RIDGE) -> Floats:
+    """α (m,) of m entries, given their cosines with each other (m, m) and with the query (m,), and λ of each
+    entry (m,) or of all."""
     # The square of a Gram matrix, entry by entry, is positive semi-definite (Schur's product theorem), which
     # it need not be if it is cut at 0. So the condition of K + λI is at most (m + λ)/λ, and the solve cannot
     # fail.
-    kernel = np.square(gram * inverse_norms * inverse_norms[:, None], dtype=np.float64)
-    kernel[np.diag_indices_from(kernel)] += RIDGE if counts is None else RIDGE / counts
-    alpha: NDArray[np.float64] = np.linalg.solve(kernel, np.square(np.maximum(cosines, 0.0)))
+    kernel = np.square(cosines)
+    kernel[np.diag_indices_from(kernel)] += ridge
+    alpha: Floats = np.linalg.solve(kernel, np.square(np.maximum(with_query, 0.0)))
     return alpha
+
+
+def ridges(taught: NDArray[np.int64], nearest: float, counts: Floats | None) -> Floats:
+    """λ of each entry (m,), given how many pairs teach its answer (m,), the cosine of the nearest entry by
+    meaning, and how often each entry counts (m,), None: each once."""
+    distance = min(1.0, max(0.0, (_NEAR - nearest) / (_NEAR - _FAR)))
+    ridge: Floats = RIDGE * np.maximum(taught, 1) ** distance
+    return ridge if counts is None else ridge / counts

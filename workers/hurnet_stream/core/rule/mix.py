@@ -1,0 +1,118 @@
+"""How much each part counts: factors for three kinds of answers, mixed by what stands near a question.
+
+What an answer's score should rest on depends on how often the answer was taught:
+
+    once    its only phrasing must be recognised: spelling and rare words say which text is meant
+    few     2 to 7 phrasings, as of a FAQ: people ask it in words of their own, so meaning counts most
+    many    8 or more, as of an intent: the phrasings show what may vary, so spelling and the weights help
+
+A context may hold all three. So its mix has factors for each kind, and a question takes their mean, weighted
+by the kinds of the answers that stand near it:
+
+    near the question   0.9 (a FAQ)    0.8 (a FAQ)    0.6 (an intent)
+    to the power of 8   0.43           0.17           0.02              few 0.97, many 0.03
+
+`PRIOR` was chosen on sets of all kinds (docs/decisions/0176). What a context was taught changes it:
+`rehearsal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+KINDS = ("once", "few", "many")
+_FEW, _MANY = 2, 8
+_NEARNESS = 8
+"""The power of a cosine with which an answer's kind counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """How much each part of an answer's evidence counts (see `rule`).
+
+    `meaning`, 0 to 1, is the share of the local solve by meaning; that by spelling has the rest. The others
+    are from 0 up, where both solves together are 1.
+    """
+
+    meaning: float
+    memory: float
+    lexical: float
+    words: float
+    weights: float
+
+    def as_row(self) -> Floats:
+        """(5,), in the order of the fields."""
+        return np.array([getattr(self, name) for name in FACTORS])
+
+
+FACTORS = tuple(each.name for each in fields(Factors))
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The factors for each kind of answers, and what they were learned from."""
+
+    once: Factors
+    few: Factors
+    many: Factors
+    version: int = 0
+    """Grows with each mix that a context publishes. 0: the prior."""
+    rehearsed: Mapping[str, int] = field(default_factory=dict)
+    """By kind, how many taught pairs were left out and asked to learn it."""
+
+    def of(self, shares: Floats) -> Factors:
+        """The factors for a question near which the kinds have these shares (3,)."""
+        table = np.array([self.once.as_row(), self.few.as_row(), self.many.as_row()])  # (kinds, factors)
+        return Factors(*(shares @ table).tolist())
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it in plain types, for `decode`."""
+        factors = {kind: asdict(getattr(self, kind)) for kind in KINDS}
+        return {**factors, "version": self.version, "rehearsed": dict(self.rehearsed)}
+
+
+PRIOR = Mix(
+    once=Factors(meaning=0.25, memory=0.1, lexical=1.0, words=0.25, weights=0.0),
+    few=Factors(meaning=0.75, memory=0.25, lexical=0.0, words=0.0, weights=0.05),
+    many=Factors(meaning=0.35, memory=0.1, lexical=0.25, words=0.0, weights=0.25),
+)
+"""What counts in a context that has taught nothing else yet."""
+
+
+def decode(encoded: Mapping[str, Any]) -> Mix:
+    """The mix that `as_dict` gave. Raises ValueError if it is none."""
+    try:
+        kinds = {kind: _factors(encoded[kind]) for kind in KINDS}
+        rehearsed = {str(kind): int(count) for kind, count in encoded["rehearsed"].items()}
+        return Mix(**kinds, version=int(encoded["version"]), rehearsed=rehearsed)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a mix: {type(error).__name__}: {error}") from error
+
+
+def _factors(encoded: Mapping[str, Any]) -> Factors:
+    factors = Factors(*(float(encoded[name]) for name in FACTORS))
+    row = factors.as_row()
+    if not (np.isfinite(row).all() and row.min() >= 0 and factors.meaning <= 1):
+        raise ValueError(f"factors out of bounds: {factors}")
+    return factors
+
+
+def kinds_of(taught: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The kind of each answer (n,), as an index into KINDS, by how many pairs teach it."""
+    return np.searchsorted([_FEW, _MANY], taught, side="right")
+
+
+def shares(kinds: NDArray[np.int64], cosines: Floats) -> Floats:
+    """The share of each kind (3,) near a question, given the kind of each candidate (n,) and the cosine of
+    its nearest entry (n,). They add up to 1."""
+    nearness = np.maximum(cosines, 1e-3) ** _NEARNESS  # above 0, so that some kind always counts
+    by_kind = np.bincount(kinds, weights=nearness, minlength=len(KINDS)).astype(np.float64)
+    result: Floats = by_kind / by_kind.sum()
+    return result

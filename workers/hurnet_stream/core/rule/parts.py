@@ -1,0 +1,237 @@
+"""What speaks for each candidate of a question: the six parts that the rule mixes.
+
+    entries     128 nearest by the whole vector, 128 nearest by its meaning, 64 that share the rarest words
+    candidates  their answers
+    parts       of each candidate, every one in [0, 1]:
+
+        meaning    local solve over the near entries, by the cosines of their meaning        (local_solve)
+        spelling   the same by 1/4 of these and 3/4 of the cosines of their spelling
+        memory     cosine of the nearest of its entries, by the mix                          (equations 2, 5)
+        lexical    the rarest words that one of its entries shares with the question, BM25   (lexical/bm25)
+        words      how alike the words are, letter by letter                                 (equation 1, scn)
+        weights    what the closed form over the whole context predicts for it               (equations 3, 10)
+
+What is exact and what is not: the nearest entries and the products behind all cosines are decided in
+integers. Cosines are rounded once to float64. The local solves (LAPACK) and the predictions are floating
+point: two machines can differ in their last digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.rule.encoded_words import similarities
+from hurnet_stream.core.rule.halves import Halves
+from hurnet_stream.core.rule.local_solve import local_coefficients, ridges
+from hurnet_stream.core.rule.mix import Factors, Mix, kinds_of, shares
+from hurnet_stream.core.stored.batch import Vectors
+
+NEIGHBOURS = 256
+"""How many nearest entries are solved over: half of them by the whole vector, half by its meaning."""
+RARE = 64
+"""How many entries with the question's rarest words become candidates too."""
+COMPARED = 64
+"""How many of the nearest entries have their words compared. They are fewer if they and the query are so long
+that together they exceed `MOST_LETTERS`."""
+
+_MEANING_IN_SPELLING = 0.25
+"""The share of meaning in the local solve by spelling: alone, spelling holds a chance likeness for a near
+entry."""
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbourhood:
+    """The nearest entries of one question, and what is needed to compare them with it."""
+
+    rows: Integers  # (m,) distinct, in no particular order
+    vector: Vectors  # (d,) of the question
+    exclude: EntryId | None
+    predict: Callable[[Integers], Floats] | None
+    """What the weights predict for the answers of rows (n,): (n,). None: there are no weights."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The parts of all candidates of a question, each (candidates,)."""
+
+    answers: Integers  # their numbers in the index
+    rows: Integers  # of each, the row of its nearest entry by the mix
+    meaning: Floats
+    spelling: Floats
+    memory: Floats
+    lexical: Floats
+    words: Floats
+    weights: Floats | None
+    factors: Factors
+    """How much each part counts for this question."""
+
+    def combined(self) -> tuple[Floats, Floats]:
+        """Evidence and combined score of each candidate, (candidates,) (see `rule`)."""
+        evidence = evidence_of(self, self.factors)
+        combined: Floats = (evidence + self.memory.max()) / 2
+        return evidence, combined
+
+
+def evidence_of(parts: Parts, factors: Factors) -> Floats:
+    """The root of the mean of the parts by these factors, (candidates,), in [0, 1]."""
+    f = factors
+    evidence = f.meaning * parts.meaning**2 + (1 - f.meaning) * parts.spelling**2
+    evidence += f.memory * parts.memory + f.lexical * parts.lexical + f.words * parts.words**2
+    total = 1 + f.memory + f.lexical + f.words
+    if parts.weights is not None:
+        evidence, total = evidence + f.weights * parts.weights**2, total + f.weights
+    root: Floats = np.sqrt(evidence / total)
+    return root
+
+
+def parts_of(
+    text: str,
+    near: Neighbourhood,
+    index: ContextIndex,
+    halves: Halves,
+    mix: Mix,
+    without: int | None = None,
+) -> Parts | None:
+    """The parts of all candidates of a question; None if there are no candidates, or the
+    question has no vector.
+
+    `without` is an answer, by its number, all entries of which are left out: what would be said if it had
+    never been taught."""
+    if not near.vector.any():
+        return None
+    rare, _ = index.lexical_search(text, RARE, near.exclude)
+    rows = np.concatenate([near.rows, np.setdiff1d(rare, near.rows)])
+    solved = np.arange(len(rows)) < len(near.rows)  # those found by their words alone are not solved over
+    if without is not None:
+        kept = index.answer_ids(rows) != without
+        rows, solved = rows[kept], solved[kept]
+    return _Entries(near, rows, solved, index, halves).parts(text, mix) if len(rows) else None
+
+
+class _Entries:
+    """The entries of one question, (m,), as they are compared with it and with each other."""
+
+    def __init__(
+        self,
+        near: Neighbourhood,
+        rows: Integers,
+        solved: NDArray[np.bool_],
+        index: ContextIndex,
+        halves: Halves,
+    ) -> None:
+        self._near, self._index, self._halves, self._solved = near, index, halves, solved
+        self.rows = rows
+        self._vectors = index.vectors(rows)  # (m, d) int16
+        self.meaning = self._with_question(halves.meaning)  # (m,)
+        self.spelling = self.meaning if halves.one else self._with_question(halves.spelling)
+        self.answers, self.candidate = np.unique(index.answer_ids(rows), return_inverse=True)
+        self.taught = index.taught(self.answers, near.exclude)  # (candidates,)
+
+    def _with_question(self, half: slice) -> Floats:
+        """The cosine of each entry with the question, in one half: 0 if either knows nothing there."""
+        question = self._near.vector[half].astype(np.float64)
+        entries = self._vectors[:, half].astype(np.float64)
+        squares = np.einsum("ij,ij->i", entries, entries) * (question @ question)
+        cosines: Floats = entries @ question / np.sqrt(np.maximum(squares, 1.0))
+        return cosines
+
+    def parts(self, text: str, mix: Mix) -> Parts:
+        whole = (self.meaning + self.spelling) / 2
+        factors = mix.of(shares(kinds_of(self.taught), self._best(whole)))
+        memory = factors.meaning * self.meaning + (1 - factors.meaning) * self.spelling  # (m,)
+        order = self._by_nearness(memory)
+        first = np.full(len(self.answers), len(order))
+        np.minimum.at(first, self.candidate[order], np.arange(len(order)))
+        meaning, spelling = self._local_scores()
+        near = self._near
+        rows = self.rows[order[first]]
+        return Parts(
+            self.answers,
+            rows,
+            meaning,
+            spelling,
+            memory=_clipped(memory[order[first]]),
+            lexical=self._best(self._index.lexical_scores(text, self.rows)),
+            words=self._words(text, order[:COMPARED]),
+            # All entries of an answer have the same prediction: that of the answer.
+            weights=None if near.predict is None else _clipped(near.predict(rows)),
+            factors=factors,
+        )
+
+    def _best(self, of_entries: Floats) -> Floats:
+        """The highest score among each candidate's entries, at least 0."""
+        best = np.zeros(len(self.answers))
+        np.maximum.at(best, self.candidate, of_entries)
+        return best
+
+    def _by_nearness(self, memory: Floats) -> Integers:
+        """The entries by falling cosine, equal ones by (partition, offset)."""
+        offsets, partitions = self._index.offsets(self.rows), self._index.partitions(self.rows)
+        return np.lexsort((offsets, partitions, -memory))
+
+    def _local_scores(self) -> tuple[Floats, Floats]:
+        """Of each candidate, the sum of its entries' α by meaning, and by spelling."""
+        rows, candidate = self.rows[self._solved], self.candidate[self._solved]
+        meaning, spelling = self.meaning[self._solved], self.spelling[self._solved]
+        ridge = ridges(self.taught[candidate], meaning.max(initial=0.0), self._index.counts(rows))
+        by_meaning = self._cosines(self._halves.meaning)
+        alphas = [local_coefficients(by_meaning, meaning, ridge)]
+        if not self._halves.one:
+            share = _MEANING_IN_SPELLING
+            mixed = share * by_meaning + (1 - share) * self._cosines(self._halves.spelling)
+            alphas.append(local_coefficients(mixed, share * meaning + (1 - share) * spelling, ridge))
+        n = len(self.answers)
+        scores = [_clipped(np.bincount(candidate, alpha, n).astype(np.float64)) for alpha in alphas]
+        return scores[0], scores[-1]
+
+    def _cosines(self, half: slice) -> Floats:
+        """The cosines of the entries that are solved over with each other, in one half."""
+        entries = self._vectors[self._solved, half].astype(np.float32)
+        products = entries @ entries.T  # the only product here that grows with d and m²
+        inverse = 1.0 / np.sqrt(np.maximum(np.diagonal(products), 1.0))
+        cosines: Floats = (products * inverse * inverse[:, None]).astype(np.float64)
+        return cosines
+
+    def _words(self, text: str, compared: Integers) -> Floats:
+        """Equation 1, (candidates,): of the entries of each candidate, the one that is most alike. 0 if none
+        of them was compared."""
+        texts = [self._index.text(row) for row in self.rows[compared].tolist()]
+        alike = similarities(text, texts)  # of the first ones that MOST_LETTERS allows
+        words = np.zeros(len(self.answers))
+        np.maximum.at(words, self.candidate[compared[: len(alike)]], alike)
+        return words
+
+
+def neighbourhoods(
+    vectors: Vectors,
+    index: ContextIndex,
+    halves: Halves,
+    predict: Sequence[Callable[[Integers], Floats] | None],
+    exclude: Sequence[EntryId | None],
+) -> list[Neighbourhood]:
+    """The nearest entries of each question (n, d), by exact search: one for the whole vectors, one for their
+    meaning. Raises ValueError if the vectors do not fit the index or leave the grid."""
+    searches = [vectors] if halves.one else [vectors, halves.only_meaning(vectors)]
+    # A small context is taken whole.
+    k = NEIGHBOURS if len(index) <= NEIGHBOURS else NEIGHBOURS // len(searches)
+    found = index.search(np.concatenate(searches), k, [*exclude] * len(searches))
+    n = len(vectors)
+    rows = [np.unique(np.concatenate([m.rows for m in found[i::n]])) for i in range(n)]
+    return [
+        Neighbourhood(near, vector, own, prediction)
+        for near, vector, own, prediction in zip(rows, vectors, exclude, predict, strict=True)
+    ]
+
+
+def _clipped(scores: Floats) -> Floats:
+    """`scores` cut to [0, 1]: least squares may predict a little less or more."""
+    clipped: Floats = np.clip(scores, 0.0, 1.0)
+    return clipped
