@@ -60,48 +60,64 @@ class Neighbourhood:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """The parts of all candidates of a question, each (candidates,)."""
+    """What speaks for the candidates of a question, before it is mixed: all but memory is (candidates,)."""
 
     answers: Integers  # their numbers in the index
-    rows: Integers  # of each, the row of its nearest entry by the mix
+    taught: Integers  # how many pairs teach each
     meaning: Floats
     spelling: Floats
-    memory: Floats
     lexical: Floats
     words: Floats
     weights: Floats | None
+    shares: Floats
+    """The share of each kind of answers (3,) near the question (`mix`)."""
+
+    rows: Integers
+    """The entries (m,), in the order of (partition, offset)."""
+    candidate: Integers  # (m,) of each entry
+    by_meaning: Floats  # (m,) its cosine with the question
+    by_spelling: Floats  # (m,)
+
+    def mixed(self, mix: Mix) -> Mixed:
+        """The candidates as the mix has them."""
+        factors = mix.of(self.shares)
+        memory = factors.meaning * self.by_meaning + (1 - factors.meaning) * self.by_spelling  # (m,)
+        order = np.argsort(-memory, kind="stable")  # equal ones stay in the order of (partition, offset)
+        first = np.full(len(self.answers), len(order))
+        np.minimum.at(first, self.candidate[order], np.arange(len(order)))
+        nearest = order[first]  # (candidates,)
+        best = np.clip(memory[nearest], 0.0, 1.0)
+        return Mixed(factors, best, self.rows[nearest], self._evidence(factors, best))
+
+    def _evidence(self, f: Factors, memory: Floats) -> Floats:
+        evidence = f.meaning * self.meaning**2 + (1 - f.meaning) * self.spelling**2
+        evidence += f.memory * memory + f.lexical * self.lexical + f.words * self.words**2
+        total = 1 + f.memory + f.lexical + f.words
+        if self.weights is not None:
+            evidence, total = evidence + f.weights * self.weights**2, total + f.weights
+        root: Floats = np.sqrt(evidence / total)
+        return root
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixed:
+    """The candidates of a question, each (candidates,), by the factors that count for it."""
+
     factors: Factors
-    """How much each part counts for this question."""
+    memory: Floats
+    rows: Integers  # of each, the row of its nearest entry by the mix
+    evidence: Floats
 
-    def combined(self) -> tuple[Floats, Floats]:
-        """Evidence and combined score of each candidate, (candidates,) (see `rule`)."""
-        evidence = evidence_of(self, self.factors)
-        combined: Floats = (evidence + self.memory.max()) / 2
-        return evidence, combined
-
-
-def evidence_of(parts: Parts, factors: Factors) -> Floats:
-    """The root of the mean of the parts by these factors, (candidates,), in [0, 1]."""
-    f = factors
-    evidence = f.meaning * parts.meaning**2 + (1 - f.meaning) * parts.spelling**2
-    evidence += f.memory * parts.memory + f.lexical * parts.lexical + f.words * parts.words**2
-    total = 1 + f.memory + f.lexical + f.words
-    if parts.weights is not None:
-        evidence, total = evidence + f.weights * parts.weights**2, total + f.weights
-    root: Floats = np.sqrt(evidence / total)
-    return root
+    @property
+    def nearest(self) -> float:
+        """The cosine of the nearest entry of all."""
+        return float(self.memory.max())
 
 
 def parts_of(
-    text: str,
-    near: Neighbourhood,
-    index: ContextIndex,
-    halves: Halves,
-    mix: Mix,
-    without: int | None = None,
+    text: str, near: Neighbourhood, index: ContextIndex, halves: Halves, without: int | None = None
 ) -> Parts | None:
-    """The parts of all candidates of a question; None if there are no candidates, or the
-    question has no vector.
+    """What speaks for the candidates of a question; None if there are none, or the question has no vector.
 
     `without` is an answer, by its number, all entries of which are left out: what would be said if it had
     never been taught."""
@@ -109,26 +125,19 @@ def parts_of(
         return None
     rare, _ = index.lexical_search(text, RARE, near.exclude)
     rows = np.concatenate([near.rows, np.setdiff1d(rare, near.rows)])
-    solved = np.arange(len(rows)) < len(near.rows)  # those found by their words alone are not solved over
+    rows = rows[np.lexsort((index.offsets(rows), index.partitions(rows)))]
     if without is not None:
-        kept = index.answer_ids(rows) != without
-        rows, solved = rows[kept], solved[kept]
-    return _Entries(near, rows, solved, index, halves).parts(text, mix) if len(rows) else None
+        rows = rows[index.answer_ids(rows) != without]
+    return _Entries(near, rows, index, halves).parts(text) if len(rows) else None
 
 
 class _Entries:
     """The entries of one question, (m,), as they are compared with it and with each other."""
 
-    def __init__(
-        self,
-        near: Neighbourhood,
-        rows: Integers,
-        solved: NDArray[np.bool_],
-        index: ContextIndex,
-        halves: Halves,
-    ) -> None:
-        self._near, self._index, self._halves, self._solved = near, index, halves, solved
+    def __init__(self, near: Neighbourhood, rows: Integers, index: ContextIndex, halves: Halves) -> None:
+        self._near, self._index, self._halves = near, index, halves
         self.rows = rows
+        self._solved = np.isin(rows, near.rows)  # those found by their words alone are not solved over
         self._vectors = index.vectors(rows)  # (m, d) int16
         self.meaning = self._with_question(halves.meaning)  # (m,)
         self.spelling = self.meaning if halves.one else self._with_question(halves.spelling)
@@ -143,27 +152,25 @@ class _Entries:
         cosines: Floats = entries @ question / np.sqrt(np.maximum(squares, 1.0))
         return cosines
 
-    def parts(self, text: str, mix: Mix) -> Parts:
+    def parts(self, text: str) -> Parts:
         whole = (self.meaning + self.spelling) / 2
-        factors = mix.of(shares(kinds_of(self.taught), self._best(whole)))
-        memory = factors.meaning * self.meaning + (1 - factors.meaning) * self.spelling  # (m,)
-        order = self._by_nearness(memory)
-        first = np.full(len(self.answers), len(order))
-        np.minimum.at(first, self.candidate[order], np.arange(len(order)))
         meaning, spelling = self._local_scores()
-        near = self._near
-        rows = self.rows[order[first]]
+        predict = self._near.predict
+        one_each = self.rows[np.unique(self.candidate, return_index=True)[1]]  # (candidates,) some row
         return Parts(
             self.answers,
-            rows,
+            self.taught,
             meaning,
             spelling,
-            memory=_clipped(memory[order[first]]),
             lexical=self._best(self._index.lexical_scores(text, self.rows)),
-            words=self._words(text, order[:COMPARED]),
+            words=self._words(text, np.argsort(-whole, kind="stable")[:COMPARED]),
             # All entries of an answer have the same prediction: that of the answer.
-            weights=None if near.predict is None else _clipped(near.predict(rows)),
-            factors=factors,
+            weights=None if predict is None else _clipped(predict(one_each)),
+            shares=shares(kinds_of(self.taught), self._best(whole)),
+            rows=self.rows,
+            candidate=self.candidate,
+            by_meaning=self.meaning,
+            by_spelling=self.spelling,
         )
 
     def _best(self, of_entries: Floats) -> Floats:
@@ -171,11 +178,6 @@ class _Entries:
         best = np.zeros(len(self.answers))
         np.maximum.at(best, self.candidate, of_entries)
         return best
-
-    def _by_nearness(self, memory: Floats) -> Integers:
-        """The entries by falling cosine, equal ones by (partition, offset)."""
-        offsets, partitions = self._index.offsets(self.rows), self._index.partitions(self.rows)
-        return np.lexsort((offsets, partitions, -memory))
 
     def _local_scores(self) -> tuple[Floats, Floats]:
         """Of each candidate, the sum of its entries' α by meaning, and by spelling."""

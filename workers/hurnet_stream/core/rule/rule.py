@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
-from hurnet_stream.core.rule.parts import Neighbourhood, Parts, neighbourhoods, parts_of
+from hurnet_stream.core.rule.parts import Mixed, Neighbourhood, Parts, neighbourhoods, parts_of
 from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.stored.batch import Vectors
 
@@ -147,30 +147,26 @@ def ranked(
     They come one by one: to compare the words of one query may take half a second, and a caller that has not
     that much time for each of them can stop."""
     for text, neighbourhood in zip(texts, near, strict=True):
-        parts = parts_of(text, neighbourhood, index, halves or undivided(index.dimension), mix)
-        yield Ranking(()) if parts is None else _rank(parts, index)
+        parts = parts_of(text, neighbourhood, index, halves or undivided(index.dimension))
+        yield Ranking(()) if parts is None else _rank(parts, parts.mixed(mix), index)
 
 
-def _rank(parts: Parts, index: ContextIndex) -> Ranking:
-    evidence, combined = parts.combined()
-    order = np.lexsort((index.offsets(parts.rows), index.partitions(parts.rows), -combined))
-    columns = [_column(parts, name, order) for name in PARTS]
+def _rank(parts: Parts, mixed: Mixed, index: ContextIndex) -> Ranking:
+    combined = (mixed.evidence + mixed.nearest) / 2
+    order = np.lexsort((index.offsets(mixed.rows), index.partitions(mixed.rows), -combined))
+    weights = [None] * len(order) if parts.weights is None else parts.weights[order].tolist()
+    scores = (parts.meaning, parts.spelling, mixed.memory, parts.lexical, parts.words)  # as Scores has them
+    columns = [column[order].tolist() for column in scores]
     return Ranking(
         tuple(
-            RankedAnswer(index.answers[answer], row, Scores(*scores), *figures)
-            for answer, row, scores, figures in zip(
+            RankedAnswer(index.answers[answer], row, Scores(*of_answer), *figures)
+            for answer, row, of_answer, figures in zip(
                 parts.answers[order].tolist(),
-                parts.rows[order].tolist(),
-                zip(*columns, strict=True),
-                zip(evidence[order].tolist(), combined[order].tolist(), strict=True),
+                mixed.rows[order].tolist(),
+                zip(*columns, weights, strict=True),
+                zip(mixed.evidence[order].tolist(), combined[order].tolist(), strict=True),
                 strict=True,
             )
         ),
-        parts.factors,
+        mixed.factors,
     )
-
-
-def _column(parts: Parts, name: str, order: NDArray[np.int64]) -> list[float | None]:
-    values = getattr(parts, name)
-    column: list[float | None] = [None] * len(order) if values is None else values[order].tolist()
-    return column
