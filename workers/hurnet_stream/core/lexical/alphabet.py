@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.lexical.terms import terms
+from hurnet_stream.core.lexical.terms import TERM_BYTES, Records, records, terms
+from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.reading import readable
 
 FIRST: Final = 0x80
@@ -33,6 +34,8 @@ _SEPARATOR: Final = 0
 _LETTER: Final = 1
 _HARD: Final = 5
 _LETTER_BYTES: Final = 4
+_WHOLE: Final = np.dtype(f"V{TERM_BYTES}")
+"""A record as one value, to sort by."""
 
 
 @cache
@@ -44,6 +47,17 @@ def characters() -> NDArray[np.uint64]:
     for first, end in _ALPHABETS:
         table[first - FIRST : end - FIRST] = [_character(chr(code)) for code in range(first, end)]
     return table
+
+
+def distinct_records(text: str) -> Records:
+    """The records (n, 4) of the distinct terms of a text, in the order in which they first occur."""
+    read = None
+    if kernels.available():
+        read = kernels.read_terms(text.encode("utf-8", "surrogatepass"), characters())
+    if read is None:
+        return records(list(dict.fromkeys(terms(text))))
+    _, first = np.unique(read.view(_WHOLE).reshape(-1), return_index=True)
+    return read[np.sort(first)]
 
 
 def _character(character: str) -> int:

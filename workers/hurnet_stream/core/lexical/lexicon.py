@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.lexical import bm25
+from hurnet_stream.core.lexical.alphabet import distinct_records
 from hurnet_stream.core.lexical.block_postings import BlockPostings
 from hurnet_stream.core.lexical.question import Question, question
 from hurnet_stream.core.lexical.run import RowsOfBlock, keys_of, slots_of, terms_of, with_slots
-from hurnet_stream.core.lexical.terms import records, terms
 from hurnet_stream.core.lexical.vocabulary import Vocabulary
 from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.search.blocks import Blocks
@@ -60,7 +60,7 @@ class Lexicon:
     def remove(self, row: int, text: str) -> None:
         """A row with this text is removed: its postings go, and so do terms that no other row holds."""
         block, slot = divmod(row, self._blocks.block_rows)
-        distinct = self._vocabulary.find(records(list(dict.fromkeys(terms(text)))))
+        distinct = self._vocabulary.find(distinct_records(text))
         self._total -= self._postings[block].remove(slot, distinct)
         self._vocabulary.release(distinct)
         self._entries -= 1

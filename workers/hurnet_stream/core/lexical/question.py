@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.lexical import bm25
-from hurnet_stream.core.lexical.terms import records, terms
+from hurnet_stream.core.lexical.alphabet import distinct_records
 from hurnet_stream.core.lexical.vocabulary import Vocabulary
 
 MOST_ASKED: Final = 64
@@ -44,8 +44,7 @@ class Question:
 
 def question(text: str, vocabulary: Vocabulary, entries: int, damping: NDArray[np.float64]) -> Question:
     """The question that `text` asks of so many entries. A term that is repeated in it counts once."""
-    distinct = list(dict.fromkeys(terms(text)))
-    numbers = vocabulary.find(records(distinct))
+    numbers = vocabulary.find(distinct_records(text))
     known = numbers[numbers >= 0]
     held = vocabulary.held[known]
     rarest = np.argsort(held, kind="stable")[:MOST_ASKED]

@@ -20,6 +20,8 @@ from hurnet_stream.core.words import folded, words
 
 TERM_BYTES: Final = 32
 """Bytes that a term has at most: 32 letters of English, 16 of Greek, 10 of Hindi."""
+MOST_LENGTH: Final = 2**16 - 1
+"""Terms that a text has at most: what is behind them does not count."""
 RECORD_SHAPE: Final = (TERM_BYTES // 8,)
 
 Records = NDArray[np.uint64]
@@ -28,6 +30,7 @@ Records = NDArray[np.uint64]
 def terms(text: str) -> list[bytes]:
     """The terms of a text in their order, repeated ones included."""
     found = [folded(word).encode("utf-8", "surrogatepass")[:TERM_BYTES] for word in words(text)]
+    found = found[:MOST_LENGTH]
     # A text of punctuation alone may hold a NUL, which is no term's byte: it would look like its end.
     return [term for term in (term.replace(b"\0", b"") for term in found) if term]
 

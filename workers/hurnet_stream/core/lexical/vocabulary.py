@@ -24,9 +24,6 @@ from hurnet_stream.core.slots import EMPTY, Slots, Tags, grown
 
 Integers = NDArray[np.int64]
 
-MOST_LENGTH: Final = 2**16 - 1
-"""Terms of a text that count."""
-
 _NOBODY: Final = 2**32 - 1
 """Ends the chain of free numbers."""
 
@@ -64,7 +61,7 @@ class Vocabulary:
             numbers = self._numbered_by_kernel(texts, np.ascontiguousarray(starts), lengths)
         left = np.flatnonzero(lengths == TOO_HARD)
         of_text = np.repeat(np.arange(len(lengths)), lengths.clip(min=0))
-        terms_of = [terms(texts[starts[i] : starts[i + 1]].decode())[:MOST_LENGTH] for i in left.tolist()]
+        terms_of = [terms(texts[starts[i] : starts[i + 1]].decode()) for i in left.tolist()]
         lengths[left] = list(map(len, terms_of))
         distinct: dict[bytes, int] = {}
         of = [distinct.setdefault(term, len(distinct)) for own in terms_of for term in own]
@@ -111,8 +108,9 @@ class Vocabulary:
         return numbers
 
     def hold(self, numbers: Integers) -> None:
-        """Entries came that hold these terms, which are named once for each of them."""
-        np.add.at(self.held, numbers, 1)
+        """Entries came that hold these terms, which are named once for each of them, and ascend."""
+        begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+        self.held[numbers[begins]] += np.diff(begins, append=len(numbers))
 
     def release(self, numbers: Integers) -> None:
         """An entry is gone that held these distinct terms (n,)."""
@@ -138,16 +136,17 @@ class Vocabulary:
 
     def make_room(self, count: int) -> None:
         """Make room for `count` numbers in all."""
-        self.records, self.tags = grown(self.records, count), grown(self.tags, count)
-        self.held = grown(self.held, count)
+        before, self.records = self.records, grown(self.records, count)
+        if self.records is not before:
+            before[:] = 0  # a term may be forgotten later: no copy of it may stay
+        self.tags, self.held = grown(self.tags, count), grown(self.held, count)
         self.slots.make_room(count, self.tags)
 
 
 def tags_of(terms: Records) -> Tags:
     """The tag (n,) of each term (n, 4)."""
     hashes = (terms * _FACTORS[:4]).sum(axis=1)
-    hashes = (hashes ^ (hashes >> np.uint64(32))) * _FACTORS[
-        4
-    ]  # so that the lower bits depend on the upper ones
+    # The lower bits of a product depend on lower bits alone, so the upper ones are brought down.
+    hashes = (hashes ^ (hashes >> np.uint64(32))) * _FACTORS[4]
     tags: Tags = (hashes >> np.uint64(32)).astype(np.uint32)
     return tags

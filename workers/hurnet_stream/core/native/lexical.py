@@ -68,6 +68,13 @@ def number_terms(
     return done
 
 
+def read_terms(text: bytes, letters: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
+    """The records (n, 4) of the terms of a text; None if it is left to Python."""
+    records = np.empty((len(text), 4), np.uint64)  # a term takes at least a byte of the text
+    count = _functions().read_terms(text, len(text), letters.ctypes.data, records.ctypes.data)
+    return None if count == TOO_HARD else records[:count]
+
+
 def find_terms(vocabulary: Integers, records: NDArray[np.uint64]) -> Integers:
     """The numbers (n,) of the terms with these records (n, 4), -1 for those that have none."""
     numbers = np.empty(len(records), np.int64)
@@ -106,6 +113,7 @@ def _arguments(runs: Integers, asked: Asked) -> tuple[Any, ...]:
 
 class _Functions(NamedTuple):
     number_terms: Any
+    read_terms: Any
     find_terms: Any
     search: Any
     scores: Any
@@ -121,6 +129,8 @@ def _functions() -> _Functions:
     texts: list[Any] = [ctypes.c_char_p, _POINTER, _LONG]
     found.hurnet_number_terms.argtypes = [_POINTER, *texts, _POINTER, _POINTER, _POINTER]
     found.hurnet_number_terms.restype = _LONG
+    found.hurnet_read_terms.argtypes = [ctypes.c_char_p, _LONG, _POINTER, _POINTER]
+    found.hurnet_read_terms.restype = _LONG
     found.hurnet_find_terms.argtypes = [_POINTER, _POINTER, _LONG, _POINTER]
     found.hurnet_find_terms.restype = None
     found.hurnet_lexical_search.argtypes = [*question, _LONG, _LONG, _POINTER]
@@ -131,6 +141,7 @@ def _functions() -> _Functions:
     found.hurnet_lexical_remove.restype = None
     return _Functions(
         found.hurnet_number_terms,
+        found.hurnet_read_terms,
         found.hurnet_find_terms,
         found.hurnet_lexical_search,
         found.hurnet_lexical_scores,

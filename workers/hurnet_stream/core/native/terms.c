@@ -13,6 +13,8 @@
 #define TERM_BYTES 32
 #define MOST_LENGTH 65535 /* terms of a text */
 #define EMPTY (-1)
+#define NOTHING 0
+#define FOUND 1
 #define TOO_HARD (-1)
 #define NO_ROOM (-2)
 #define NOBODY UINT32_MAX /* ends the chain of free numbers */
@@ -73,12 +75,13 @@ static Character look(Text *text) {
 
 typedef struct {
     uint64_t parts[TERM_BYTES / 8];
-    int size;
 } Term;
 
-static void put(Term *term, uint32_t bytes) {
-    for (; bytes && term->size < TERM_BYTES; bytes >>= 8, term->size++)
-        term->parts[term->size / 8] |= (uint64_t)(bytes & 0xFF) << term->size % 8 * 8;
+/* Puts up to four bytes behind the `size` that there are; returns how many there are then. */
+static int put(Term *term, int size, uint32_t bytes) {
+    for (; bytes && size < TERM_BYTES; bytes >>= 8, size++)
+        term->parts[size / 8] |= (uint64_t)(bytes & 0xFF) << size % 8 * 8;
+    return size;
 }
 
 /* ---- numbers ---- */
@@ -126,7 +129,8 @@ void hurnet_find_terms(const Vocabulary *v, const uint64_t (*records)[TERM_BYTES
 
 /* Takes a word, of which `c` is the first character. Signs before its first letter go behind its last one. */
 static Term word(Text *text, Character c) {
-    Term term = {{0}, 0};
+    Term term = {{0}};
+    int size = 0;
     const uint8_t *signs = text->at, *letters;
     while (c.kind == SIGN || (c.kind == HYPHEN && text->at == signs)) {
         text->at += c.size;
@@ -138,11 +142,11 @@ static Term word(Text *text, Character c) {
     while (text->at < text->end) {
         c = look(text);
         if (c.kind != LETTER && c.kind != UNDERSCORE && c.kind != SIGN) break;
-        put(&term, c.folded);
+        size = put(&term, size, c.folded);
         text->behind_word = c.kind != SIGN;
         text->at += c.size;
     }
-    for (; signs < letters; signs++) put(&term, *signs);
+    for (; signs < letters; signs++) size = put(&term, size, *signs);
     return term;
 }
 
@@ -151,35 +155,54 @@ static int is_minus(const Text *text) {
     return !text->behind_word && text->end - text->at > 1 && text->at[1] >= '0' && text->at[1] <= '9';
 }
 
-/* The numbers of a text's terms; returns how many, or TOO_HARD, or NO_ROOM for a new term. A text without words is too
- * hard: its terms are what stands between spaces. */
-static int64_t terms_of(Vocabulary *v, Text text, int32_t *numbers) {
-    int64_t n = 0;
-    while (text.at < text.end) {
-        const Character c = look(&text);
-        if (c.kind == HARD || n == MOST_LENGTH) return TOO_HARD;
-        if (c.kind == SEPARATOR || (c.kind == HYPHEN && !is_minus(&text))) {
-            text.at += c.size;
-            text.behind_word = 0;
-            continue;
+/* Takes the next term of a text: returns FOUND, or NOTHING at its end, or TOO_HARD. */
+static int next_term(Text *text, Term *term) {
+    while (text->at < text->end) {
+        const Character c = look(text);
+        if (c.kind == HARD) return TOO_HARD;
+        if (c.kind != SEPARATOR && (c.kind != HYPHEN || is_minus(text))) {
+            *term = word(text, c);
+            return FOUND;
         }
-        const Term term = word(&text, c);
-        const int64_t number = number_of(v, term.parts);
-        if (number == EMPTY) return NO_ROOM;
-        numbers[n++] = (int32_t)number;
+        text->at += c.size;
+        text->behind_word = 0;
     }
-    return n ? n : TOO_HARD;
+    return NOTHING;
 }
 
-/* The numbers of the terms of texts, which begin at `starts` (n + 1); written one behind the other
- * to `numbers`, and how many each text has to `lengths`, TOO_HARD for a text that is left to Python. Returns how many
- * texts are done: less than n if there is no room for a new term. */
+/* The numbers of a text's terms; returns how many, or TOO_HARD, or NO_ROOM for a new term. A text without words is too
+ * hard: its terms are what stands between spaces. */
+static int64_t number_text(Vocabulary *v, Text text, int32_t *numbers) {
+    Term term;
+    int64_t n = 0;
+    int next;
+    while ((next = next_term(&text, &term)) == FOUND) {
+        const int64_t number = number_of(v, term.parts);
+        if (number == EMPTY) return NO_ROOM;
+        if (n == MOST_LENGTH) return TOO_HARD;
+        numbers[n++] = (int32_t)number;
+    }
+    return n && next == NOTHING ? n : TOO_HARD;
+}
+
+/* The numbers of the terms of texts, which begin at `starts` (n + 1); written one behind the other to `numbers`, and
+ * how many each text has to `lengths`, TOO_HARD for a text that is left to Python. Returns how many texts are done:
+ * less than n if there is no room for a new term. */
 int64_t hurnet_number_terms(Vocabulary *v, const uint8_t *texts, const int64_t *starts, int64_t n,
                             const uint64_t *table, int32_t *numbers, int64_t *lengths) {
     for (int64_t i = 0; i < n; i++) {
-        lengths[i] = terms_of(v, (Text){texts + starts[i], texts + starts[i + 1], table, 0, 0}, numbers);
+        lengths[i] = number_text(v, (Text){texts + starts[i], texts + starts[i + 1], table, 0, 0}, numbers);
         if (lengths[i] == NO_ROOM) return i;
         if (lengths[i] > 0) numbers += lengths[i];
     }
     return n;
+}
+
+/* The records of a text's terms; returns how many, or TOO_HARD. */
+int64_t hurnet_read_terms(const uint8_t *text, int64_t size, const uint64_t *table, Term *records) {
+    Text left = {text, text + size, table, 0, 0};
+    int64_t n = 0;
+    int next = NOTHING;
+    while (n < MOST_LENGTH && (next = next_term(&left, records + n)) == FOUND) n++;
+    return n && next == NOTHING ? n : TOO_HARD;
 }
