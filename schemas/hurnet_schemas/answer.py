@@ -40,6 +40,11 @@ class Scores(Part, allow_inf_nan=False):
     weights: float | None = Field(
         None, description="What the solved weights predict (equation 3). Absent if there are no weights."
     )
+    refuted: float | None = Field(
+        None,
+        description="The share of the question that texts which refute the candidate explain: its evidence "
+        "is multiplied by 1 - refuted. Absent if none does.",
+    )
 
 
 class Candidate(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hurnet_schemas.base import DEFAULT_CONTEXT, MAX_WEIGHT, ContextName, Message, Metadata, Text
 
@@ -28,3 +28,14 @@ class TextEvent(Message):
     metadata: Metadata = Field(
         default_factory=dict, description="Anything that answers from this text should bring along."
     )
+    refutes: bool | None = Field(
+        None,
+        description="The answer is wrong for this text: it loses what the text would have brought it. The "
+        "feedback worker writes such texts.",
+    )
+
+    @model_validator(mode="after")
+    def _refutes_an_answer(self) -> TextEvent:
+        if self.refutes and self.answer is None:
+            raise ValueError("a text that refutes needs the answer that is wrong")
+        return self

@@ -129,9 +129,26 @@ def test_the_command_tells_what_was_answered_and_what_is_from_now_on(system: Sys
     confirmed = json.loads(system.run("correct", PHRASED_AGAIN, "--right", "--json").stdout)
     assert confirmed["said"]["verdict"] == "right"
     assert confirmed["said"]["answer"] == confirmed["answer"]["answer"] == RIGHT
+    for _ in range(2):
+        assert system.run("ask", "xyzzy plugh", "--json").returncode == 0
+    listed = [json.loads(line) for line in system.run("unanswered", "--json").stdout.splitlines()]
+    assert [(question["text"], question["asked"]) for question in listed] == [("xyzzy plugh", 2)]
     retracted = system.run("correct", ASKED, "--retract")
     assert retracted.returncode == 0, retracted.stderr
     assert pairs(system) == sorted([*((t, a, 1) for t, a in TAUGHT.items()), (PHRASED_AGAIN, RIGHT, WEIGHT)])
+
+
+def test_wrong_without_the_right_answer_lowers_it_and_can_be_taken_back(system: System) -> None:
+    all_workers(system)
+    with Client(system.settings.kafka) as client:
+        before = ask(client, ASKED, *TAUGHT)
+        refuted = system.run("correct", ASKED, "--wrong", "--json")
+        assert refuted.returncode == 0, refuted.stderr
+        assert json.loads(refuted.stdout)["answer"].get("answer") != before[0].answer
+        after = ask(client, ASKED, *TAUGHT)
+        assert [a.answer for a in after[1:]] == list(TAUGHT.values())  # what was taught stays
+        assert system.run("correct", ASKED, "--retract").returncode == 0
+        assert seen(ask(client, ASKED, *TAUGHT)) == seen(before)
 
 
 def test_without_a_worker_the_command_says_so_and_nothing_is_lost(system: System) -> None:

@@ -11,9 +11,10 @@ That is done twice: once all answers are corrected (`all`), and once only every 
 questions of the others tell what corrections cost those who are not corrected (`others`).
 
 One round asks all that may be corrected, and of each answer the first that is answered wrong is corrected; so
-nobody corrects what is right already, and an answer gets at most one correction a round. With --start one,
+nobody corrects what is right already, and an answer gets at most one correction a round. All that was
+corrected is then asked again (`again`: right, `same`: the same wrong answer as before). With --start one,
 each answer is taught by its first phrasing alone, and the other taught phrasings are asked and corrected as
-well: so a new set of questions begins.
+well: so a new set of questions begins. With --refute nobody says what is right, only that it was wrong.
 """
 
 from __future__ import annotations
@@ -63,10 +64,17 @@ class Phrasings:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """By which embedder, and with which weight."""
+    """By which embedder, with which weight, and whether only what is wrong is said."""
 
     embedder: Embedder
     weight: int
+    refute: bool
+
+    def said(self, question: str, right: str, given: str) -> TextEvent:
+        """What the correction of a wrong answer teaches."""
+        if self.refute:
+            return TextEvent(text=question, answer=given, refutes=True, weight=self.weight)
+        return TextEvent(text=question, answer=right, weight=self.weight)
 
 
 def phrasings(name: str, pairs: Sequence[TextEvent], questions: Sequence[TextEvent], one: bool) -> Phrasings:
@@ -88,42 +96,71 @@ def _split(pairs: Sequence[TextEvent]) -> tuple[list[TextEvent], list[TextEvent]
     return list(first.values()), [event for event in pairs if first[event.answer] is not event]
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Shares of questions: right ones of the measured, and of those that were corrected, the right ones and
+    those that still have the same wrong answer."""
+
+    right: float
+    again: float
+    same: float
+
+
+@dataclass(slots=True)
+class Round:
+    """One run: what may still be asked, by answer, and what was wrong, by text, with its wrong answer."""
+
+    evaluation: Evaluation
+    taught: Taught
+    left: dict[str, list[TextEvent]]
+    wrong: dict[str, tuple[TextEvent, str]]
+
+    def correct(self) -> None:
+        """Of each answer, correct the first question that is answered wrong."""
+        said: dict[str, TextEvent] = {}
+        for asked in self.evaluation.ask([event for events in self.left.values() for event in events]):
+            if asked.expected not in said and not asked.right() and asked.ranking.best:
+                given = asked.ranking.best.answer
+                said[asked.expected] = self.taught.said(asked.text, asked.expected, given)
+                self.wrong[asked.text] = TextEvent(text=asked.text, answer=asked.expected), given
+        for answer, event in said.items():
+            self.left[answer] = [other for other in self.left[answer] if other.text != event.text]
+        if said:
+            self.evaluation.teach(list(said.values()))
+            self.evaluation.solve()
+
+    def measured(self, questions: Sequence[TextEvent]) -> Measured:
+        again = self.evaluation.ask([event for event, _ in self.wrong.values()]) if self.wrong else []
+        same = [asked.ranking.by("combined") for asked in again]
+        kept = [
+            best and best.answer == self.wrong[each.text][1] for best, each in zip(same, again, strict=True)
+        ]
+        right = [asked.right() for asked in self.evaluation.ask(questions)]
+        return Measured(_share(right), _share([asked.right() for asked in again]), _share(kept))
+
+
 def measure(
     phrased: Phrasings, corrected: Sequence[str], measured: Sequence[str], taught: Taught
-) -> list[float]:
-    """The accuracy on the questions to the answers `measured`, after each number of corrections of each of
+) -> list[Measured]:
+    """The figures on the questions to the answers `measured`, after each number of corrections of each of
     the answers `corrected`."""
     evaluation = Evaluation(taught.embedder, Settings().solve)
     for block in in_blocks(phrased.taught, AT_ONCE):
         evaluation.teach(block)
     evaluation.solve()
-    left = {answer: list(phrased.asked[answer]) for answer in corrected}
+    run = Round(evaluation, taught, {answer: list(phrased.asked[answer]) for answer in corrected}, {})
     questions = phrased.questions(measured)
-    shares: list[float] = []
+    figures: list[Measured] = []
     for corrections in range(CORRECTIONS[-1] + 1):
         if corrections:
-            _correct(evaluation, left, taught.weight)
+            run.correct()
         if corrections in CORRECTIONS:
-            shares.append(_share(evaluation, questions))
-    return shares
+            figures.append(run.measured(questions))
+    return figures
 
 
-def _correct(evaluation: Evaluation, left: dict[str, list[TextEvent]], weight: int) -> None:
-    """Of each answer, correct the first question that is answered wrong."""
-    wrong: dict[str, TextEvent] = {}
-    for asked in evaluation.ask([event for events in left.values() for event in events]):
-        if not asked.right():
-            wrong.setdefault(asked.expected, TextEvent(text=asked.text, answer=asked.expected, weight=weight))
-    for answer, event in wrong.items():
-        left[answer] = [other for other in left[answer] if other.text != event.text]
-    if wrong:
-        evaluation.teach(list(wrong.values()))
-        evaluation.solve()
-
-
-def _share(evaluation: Evaluation, events: Sequence[TextEvent]) -> float:
-    right = [asked.right() for asked in evaluation.ask(events)] if events else []
-    return sum(right) / len(right) if right else float("nan")
+def _share(truths: Sequence[object]) -> float:
+    return sum(map(bool, truths)) / len(truths) if truths else float("nan")
 
 
 def packaged(one: bool) -> Iterator[Phrasings]:
@@ -154,6 +191,7 @@ def options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--start", choices=["all", "one"], default="one", help="what is taught at the start")
     parser.add_argument("--weights", type=int, nargs="+", default=[WEIGHT], help="copies of a correction")
+    parser.add_argument("--refute", action="store_true", help="say what is wrong, and not what is right")
     parser.add_argument("--embedder", default=Settings().embedder.name)
     return parser
 
@@ -167,15 +205,22 @@ def report(arguments: argparse.Namespace) -> Report:
         for phrased in sets:
             say(f"{phrased.name}, weight {weight}")
             answers, others = sorted(phrased.measured), phrased.every_second
-            taught = Taught(embedder, weight)
+            taught = Taught(embedder, weight, arguments.refute)
             corrected = [answer for answer in answers if answer not in others]
             both = (measure(phrased, answers, answers, taught), measure(phrased, corrected, others, taught))
             for corrections, everyone, uncorrected in zip(CORRECTIONS, *both, strict=True):
-                rows.append([phrased.name, corrections, f"{100 * everyone:.1f}", f"{100 * uncorrected:.1f}"])
+                shares = everyone.right, uncorrected.right, everyone.again, everyone.same
+                rows.append([phrased.name, corrections, *(f"{100 * share:.1f}" for share in shares)])
                 name = f"{phrased.name.replace(' ', '_')}_weight{weight}_after{corrections}"
-                made.figures |= {f"{name}_all": everyone, f"{name}_others": uncorrected}
-        columns = ("set", ">corrections an answer", ">all", ">others")
-        made.table(f"right answers, %, weight {weight}, start {arguments.start}", columns, rows)
+                made.figures |= {
+                    f"{name}_all": everyone.right,
+                    f"{name}_others": uncorrected.right,
+                    f"{name}_again": everyone.again,
+                    f"{name}_same": everyone.same,
+                }
+        told = "refuted" if arguments.refute else "corrected"
+        columns = ("set", ">corrections an answer", ">all", ">others", ">again", ">same")
+        made.table(f"{told}, %, weight {weight}, start {arguments.start}", columns, rows)
     return made
 
 

@@ -44,6 +44,7 @@ COMMANDS = [
         "produce",
         "ask",
         "correct",
+        "unanswered",
         "forget",
         "contexts",
         "dead-letters",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
 from hurnet_stream.core.stored.batch import NOTHING, Entry
+from hurnet_stream.feedback.lessons import SOURCE, correction_key
 from hurnet_stream.operations.repair import Comparison
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
@@ -175,3 +176,20 @@ def test_a_topic_with_fewer_partitions_takes_all(partitions: int) -> None:
     sent = [m for p in store.states() for part in comparison.lacking(p) for m in part.messages]
     assert {message.partition for message in sent} == set(range(partitions))
     assert len(sent) == 5
+
+
+def test_what_feedback_taught_keeps_its_key_so_that_later_feedback_still_replaces_it() -> None:
+    world = World()
+    world.send(TextEvent(text="hi", answer="hello", weight=2, metadata={SOURCE: "feedback/0/7"}))
+    world.send(TextEvent(text="hi", answer="bye", refutes=True, metadata={SOURCE: "feedback/0/8"}))
+    world.send(TextEvent(text="hi", answer="oi"))
+    filled(world)
+    world.kafka.create("texts", 2)
+    assert repaired(world, same_topic=False) == (3, 0)
+    sent = [(record.key, TextEvent.decode(record.value)) for record in world.kafka.records("texts")]
+    key = correction_key("default", "hi")
+    assert sorted((k or b"", e.answer or "", e.weight, e.refutes) for k, e in sent) == [
+        (b"", "oi", 1, None),
+        (key, "bye", 1, True),
+        (key, "hello", 2, None),
+    ]

@@ -36,6 +36,7 @@ from hurnet_stream.commands.settings import settings
 from hurnet_stream.commands.solver import solver
 from hurnet_stream.commands.status import status
 from hurnet_stream.commands.topics import topics
+from hurnet_stream.commands.unanswered import unanswered
 from hurnet_stream.commands.up import up
 from hurnet_stream.commands.verify import verify
 from hurnet_stream.commands.weights import weights
@@ -109,7 +110,7 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, correct, forget, contexts, dead_letters, status),
+    *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status),
     *(verify, repair, weights, evaluate),
     *(ingest, solver, responder, feedback, settings, schemas, completion),
 ):

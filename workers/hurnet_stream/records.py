@@ -43,6 +43,7 @@ def parse_record(record: Record) -> Entry | Deletion:
 
 def _entry(record: Record, value: bytes) -> Entry:
     event = TextEvent.decode(value)
+    copies = event.weight or 1
     return Entry(
         record.offset,
         record.timestamp_ms,
@@ -50,7 +51,7 @@ def _entry(record: Record, value: bytes) -> Entry:
         event.text,
         event.answer,
         event.metadata,
-        event.weight or 1,
+        -copies if event.refutes else copies,
     )
 
 

@@ -33,11 +33,15 @@ SOURCE: Final = "feedback"
 _KEYS: Final = "hurnet-feedback"
 
 
+def same_question(question: str) -> str:
+    """What all ways to write this question have in common: case and white space make no other question."""
+    return " ".join(question.split()).casefold()
+
+
 def correction_key(context: str, question: str) -> bytes:
-    """The record key of all that feedback on this question teaches. Case and white space make no other
-    question."""
-    words = " ".join(question.split()).casefold()
-    return f"{_KEYS}/{context}/{blake2b(words.encode(), digest_size=16).hexdigest()}".encode()
+    """The record key of all that feedback on this question teaches."""
+    digest = blake2b(same_question(question).encode(), digest_size=16).hexdigest()
+    return f"{_KEYS}/{context}/{digest}".encode()
 
 
 def lesson(feedback: Feedback, source: str, topic: str) -> list[Outgoing]:
@@ -53,11 +57,13 @@ def lesson(feedback: Feedback, source: str, topic: str) -> list[Outgoing]:
 
 
 def _taught(feedback: Feedback, source: str) -> TextEvent | None:
-    if feedback.answer is None:
+    answer = feedback.answer or feedback.given
+    if answer is None:
         return None
     return TextEvent(
         text=feedback.question,
-        answer=feedback.answer,
+        answer=answer,
+        refutes=True if feedback.answer is None else None,
         weight=WEIGHT,
         context=feedback.context,
         metadata={SOURCE: source},

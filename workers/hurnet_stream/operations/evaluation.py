@@ -159,7 +159,7 @@ class Evaluation:
         return seconds
 
     def _entry(self, event: TextEvent) -> Entry:
-        copies = event.weight or 1
+        copies = (event.weight or 1) * (-1 if event.refutes else 1)
         entry = Entry(self._offset, 0, CONTEXT, event.text, event.answer, event.metadata, copies)
         self._offset += 1
         return entry

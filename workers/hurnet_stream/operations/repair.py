@@ -19,6 +19,7 @@ from itertools import chain
 
 from hurnet_schemas import InvalidMessage, TextEvent
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
+from hurnet_stream.feedback.lessons import SOURCE, correction_key
 from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
 from hurnet_stream.records import FORGET, parse_record
 
@@ -102,14 +103,18 @@ class Comparison:
         event = TextEvent(
             text=entry.text,
             answer=entry.answer,
-            weight=entry.copies,
+            weight=abs(entry.copies),
+            refutes=entry.refutes or None,
             context=entry.context,
             metadata=dict(entry.metadata),
         )
         headers = ((RESTORED, b"%d/%d" % (partition, entry.offset)),)
+        # The store has digests of keys alone, but that of a correction follows from what it says.
+        key = correction_key(entry.context, entry.text) if SOURCE in entry.metadata else None
         return Outgoing(
             self._topic,
             event.encode(),
+            key,
             headers=headers,
             partition=self._partition(partition),
             timestamp_ms=entry.timestamp_ms,

@@ -22,7 +22,7 @@ from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.window import NOTHING_AGES, Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Vectors
-from hurnet_stream.core.stored.entries import NO_ANSWER, Entries
+from hurnet_stream.core.stored.entries import Entries
 
 
 class Pairs(NamedTuple):
@@ -34,7 +34,7 @@ class Pairs(NamedTuple):
 
 
 def pairs(batches: Iterable[Batch], window: Window = NOTHING_AGES) -> Mapping[str, Pairs]:
-    """The entries that have an answer, by the key of the statistics that they belong to.
+    """The entries that teach an answer, by the key of the statistics that they belong to.
 
     That key is their context or, if pairs age, one pane of it; pairs older than the window are left out.
     """
@@ -68,7 +68,7 @@ def learn(
 
 
 def _rows_by_key(entries: Entries, window: Window) -> Mapping[str, list[int]]:
-    taught = np.flatnonzero(entries.answer_of != NO_ANSWER)  # rows with an answer
+    taught = np.flatnonzero(entries.teaches)
     contexts, timestamps_ms = entries.context_of[taught], entries.timestamps_ms[taught]
     rows: dict[str, list[int]] = {}
     for row, context, timestamp_ms in zip(

@@ -142,13 +142,19 @@ class ContextIndex:
 
     def counts(self, rows: Integers) -> NDArray[np.float64] | None:
         """What each row (n,) counts: its copies, halved for each half-life that it is older than the newest
-        of these rows. None if every row of the index counts once."""
+        of these rows. Negative for a row that refutes its answer. None if every row of the index counts
+        once."""
         sums = self._teaching.sums
         if not (sums.any_copies or sums.window.half_life_ms):
             return None
         recency = sums.window.recency(self._blocks.column("timestamps_ms", rows))
         counts: NDArray[np.float64] = recency * self._blocks.column("copies", rows)
         return counts
+
+    def supports(self, rows: Integers) -> NDArray[np.bool_]:
+        """Which of the rows (n,) speak for their answer. The others refute it."""
+        supports: NDArray[np.bool_] = self._blocks.column("copies", rows) > 0
+        return supports
 
     def vectors(self, rows: Integers) -> Vectors:
         """The grid rows (n, d) of these rows (n,)."""
@@ -193,7 +199,7 @@ class ContextIndex:
         )
         self._teaching.sums.any_copies |= bool((entries.copies != 1).any())
         rows = self._blocks.append(vectors, columns)
-        self._teaching.appended(rows, answers, teaches)
+        self._teaching.appended(rows, answers, entries.teaches)
         self._lexicon.append(rows, entries.texts, entries.starts)
 
     def remove(self, partition: int, offset: int) -> bool:

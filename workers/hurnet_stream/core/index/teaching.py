@@ -61,7 +61,7 @@ class Teaching:
         taught = self._copies[answers]
         if without is not None:
             columns, slot = self._blocks.locate(without)
-            if columns.teaches[slot]:
+            if columns.teaches[slot] and columns.copies[slot] > 0:
                 taught[answers == columns.answers[slot]] -= columns.copies.item(slot)
         return taught
 
@@ -97,13 +97,18 @@ class Teaching:
             # An answer that is taught has an address of its own. If that equals the text's address, the text
             # is empty, and the answer must not be taken for it.
             text = NOWHERE
-            self._taught[answer] -= 1
-            self._copies[answer] -= columns.copies.item(slot)
-            if self._taught[answer] < MANY:
-                self.sums.drop(answer)
-            else:
-                self.sums.subtract(answer, row)
+            if (copies := columns.copies.item(slot)) > 0:
+                self._untaught(answer, row, copies)
         self.answers.release(answer, text)
+
+    def _untaught(self, answer: int, row: int, copies: int) -> None:
+        """A row that teaches the answer goes."""
+        self._taught[answer] -= 1
+        self._copies[answer] -= copies
+        if self._taught[answer] < MANY:
+            self.sums.drop(answer)
+        else:
+            self.sums.subtract(answer, row)
 
     def moved(self, first: int, end: int, old: Integers, new: Integers) -> None:
         """Of rows `first` to `end`, those that were `old` (n,) are now `new` (n,); the others are gone."""
@@ -126,7 +131,8 @@ class Teaching:
                 scores[i] = total @ prediction / SCALE
         if without is not None:
             row = np.array([without])
-            taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
+            taught = self._blocks.column("teaches", row) & (self._blocks.column("copies", row) > 0)
+            taught = taught & (self._blocks.column("answers", row) == distinct)
             scores -= taught * self._scores(row, prediction)
         predicted: Doubles = scores[back]
         return predicted

@@ -54,8 +54,8 @@ class FeatureSums:
                 self._sums[answer] = before - row * before.dtype.type(copies)
 
     def _taught(self, entries: Sequence[Entry], vectors: Vectors) -> Iterator[tuple[str, int, Vectors]]:
-        """Answer, copies and features (size,) of each entry that has an answer."""
-        taught = [i for i, entry in enumerate(entries) if entry.answer is not None]
+        """Answer, copies and features (size,) of each entry that teaches an answer."""
+        taught = [i for i, entry in enumerate(entries) if entry.answer is not None and not entry.refutes]
         for i, row in zip(taught, self.features(vectors[taught]), strict=True):
             yield entries[i].answer or "", entries[i].copies, row
 
@@ -73,7 +73,7 @@ class FeatureSums:
         answers = [index.answers[answer] for answer in ids.tolist()]
         scores = np.array([self.total(answer) @ prediction / SCALE for answer in answers])  # (answers,)
         row = None if exclude is None else index.find(exclude)
-        if row is not None and index.entry(row).answer is not None:
+        if row is not None and index.entry(row).answer is not None and not index.entry(row).refutes:
             own = np.array([row])
             of_own = self.features(index.vectors(own))[0] @ prediction / SCALE
             scores[ids == index.answer_ids(own)[0]] -= of_own * index.entry(row).copies

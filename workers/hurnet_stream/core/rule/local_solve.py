@@ -51,7 +51,7 @@ def local_coefficients(cosines: Floats, with_query: Floats, ridge: Floats | floa
 
 def ridges(taught: NDArray[np.int64], nearest: float, counts: Floats | None) -> Floats:
     """λ of each entry (m,), given how many pairs teach its answer (m,), the cosine of the nearest entry by
-    meaning, and how often each entry counts (m,), None: each once."""
+    meaning, and how often each entry counts (m,), negative for one that refutes, None: each once."""
     distance = min(1.0, max(0.0, (_NEAR - nearest) / (_NEAR - _FAR)))
     ridge: Floats = RIDGE * np.maximum(taught, 1) ** distance
-    return ridge if counts is None else ridge / counts
+    return ridge if counts is None else ridge / np.abs(counts)

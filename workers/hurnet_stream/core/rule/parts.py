@@ -69,11 +69,14 @@ class Parts:
     lexical: Floats
     words: Floats
     weights: Floats | None
+    refuted: Floats
+    """The share of the question that entries explain which refute the candidate. Nothing speaks for it there,
+    so its evidence is less by this share."""
     shares: Floats
     """The share of each kind of answers (3,) near the question (`mix`)."""
 
     rows: Integers
-    """The entries (m,), in the order of (partition, offset)."""
+    """The entries (m,) that support a candidate, in the order of (partition, offset)."""
     candidate: Integers  # (m,) of each entry
     by_meaning: Floats  # (m,) its cosine with the question
     by_spelling: Floats  # (m,)
@@ -95,7 +98,7 @@ class Parts:
         total = 1 + f.memory + f.lexical + f.words
         if self.weights is not None:
             evidence, total = evidence + f.weights * self.weights**2, total + f.weights
-        root: Floats = np.sqrt(evidence / total)
+        root: Floats = np.sqrt(evidence / total) * (1 - self.refuted)
         return root
 
 
@@ -128,7 +131,15 @@ def parts_of(
     rows = rows[np.lexsort((index.offsets(rows), index.partitions(rows)))]
     if without is not None:
         rows = rows[index.answer_ids(rows) != without]
+    rows = rows[_of_candidates(rows, index)]
     return _Entries(near, rows, index, halves).parts(text) if len(rows) else None
+
+
+def _of_candidates(rows: Integers, index: ContextIndex) -> NDArray[np.bool_]:
+    """Which entries (m,) have an answer that one of them supports: what is only refuted is no candidate."""
+    supports, answers = index.supports(rows), index.answer_ids(rows)
+    kept: NDArray[np.bool_] = supports | np.isin(answers, answers[supports])
+    return kept
 
 
 class _Entries:
@@ -143,6 +154,9 @@ class _Entries:
         self.spelling = self.meaning if halves.one else self._with_question(halves.spelling)
         self.answers, self.candidate = np.unique(index.answer_ids(rows), return_inverse=True)
         self.taught = index.taught(self.answers, near.exclude)  # (candidates,)
+        self._supports = index.supports(
+            rows
+        )  # (m,) the others refute: they take part in the local solves alone
 
     def _with_question(self, half: slice) -> Floats:
         """The cosine of each entry with the question, in one half: 0 if either knows nothing there."""
@@ -154,7 +168,8 @@ class _Entries:
 
     def parts(self, text: str) -> Parts:
         whole = (self.meaning + self.spelling) / 2
-        meaning, spelling = self._local_scores()
+        meaning, spelling, refuted = self._local_scores()
+        supports = self._supports
         predict = self._near.predict
         one_each = self.rows[np.unique(self.candidate, return_index=True)[1]]  # (candidates,) some row
         return Parts(
@@ -163,36 +178,45 @@ class _Entries:
             meaning,
             spelling,
             lexical=self._best(self._index.lexical_scores(text, self.rows)),
-            words=self._words(text, np.argsort(-whole, kind="stable")[:COMPARED]),
+            words=self._words(text, np.argsort(-whole, kind="stable")),
             # All entries of an answer have the same prediction: that of the answer.
             weights=None if predict is None else _clipped(predict(one_each)),
+            refuted=refuted,
             shares=shares(kinds_of(self.taught), self._best(whole)),
-            rows=self.rows,
-            candidate=self.candidate,
-            by_meaning=self.meaning,
-            by_spelling=self.spelling,
+            rows=self.rows[supports],
+            candidate=self.candidate[supports],
+            by_meaning=self.meaning[supports],
+            by_spelling=self.spelling[supports],
         )
 
     def _best(self, of_entries: Floats) -> Floats:
-        """The highest score among each candidate's entries, at least 0."""
+        """The highest score among the entries that speak for each candidate, at least 0."""
         best = np.zeros(len(self.answers))
-        np.maximum.at(best, self.candidate, of_entries)
+        np.maximum.at(best, self.candidate, of_entries * self._supports)
         return best
 
-    def _local_scores(self) -> tuple[Floats, Floats]:
-        """Of each candidate, the sum of its entries' α by meaning, and by spelling."""
+    def _local_scores(self) -> tuple[Floats, Floats, Floats]:
+        """Of each candidate, the sum of its entries' α by meaning, and by spelling; and that of the entries
+        that refute it, by whichever is more."""
         rows, candidate = self.rows[self._solved], self.candidate[self._solved]
         meaning, spelling = self.meaning[self._solved], self.spelling[self._solved]
-        ridge = ridges(self.taught[candidate], meaning.max(initial=0.0), self._index.counts(rows))
+        supports = self._supports[self._solved]
+        taught = np.where(supports, self.taught[candidate], 1)
+        ridge = ridges(taught, meaning[supports].max(initial=0.0), self._index.counts(rows))
         by_meaning = self._cosines(self._halves.meaning)
         alphas = [local_coefficients(by_meaning, meaning, ridge)]
         if not self._halves.one:
             share = _MEANING_IN_SPELLING
             mixed = share * by_meaning + (1 - share) * self._cosines(self._halves.spelling)
             alphas.append(local_coefficients(mixed, share * meaning + (1 - share) * spelling, ridge))
-        n = len(self.answers)
-        scores = [_clipped(np.bincount(candidate, alpha, n).astype(np.float64)) for alpha in alphas]
-        return scores[0], scores[-1]
+        scores = [self._summed(alpha * supports) for alpha in alphas]
+        refuted = [self._summed(alpha * ~supports) for alpha in alphas]
+        return scores[0], scores[-1], np.maximum(refuted[0], refuted[-1])
+
+    def _summed(self, alpha: Floats) -> Floats:
+        """The sum of the α of each candidate's entries, cut to [0, 1]."""
+        sums = np.bincount(self.candidate[self._solved], alpha, len(self.answers))
+        return _clipped(sums.astype(np.float64))
 
     def _cosines(self, half: slice) -> Floats:
         """The cosines of the entries that are solved over with each other, in one half."""
@@ -202,9 +226,10 @@ class _Entries:
         cosines: Floats = (products * inverse * inverse[:, None]).astype(np.float64)
         return cosines
 
-    def _words(self, text: str, compared: Integers) -> Floats:
+    def _words(self, text: str, order: Integers) -> Floats:
         """Equation 1, (candidates,): of the entries of each candidate, the one that is most alike. 0 if none
-        of them was compared."""
+        of them is among those that are compared, the first ones in this order (m,)."""
+        compared = order[self._supports[order]][:COMPARED]
         texts = [self._index.text(row) for row in self.rows[compared].tolist()]
         alike = similarities(text, texts)  # of the first ones that MOST_LETTERS allows
         words = np.zeros(len(self.answers))

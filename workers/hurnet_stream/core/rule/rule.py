@@ -22,6 +22,9 @@ Why this form (measured: docs/decisions):
   So is what else is only worth something if it is sure.
 - `nearest` is the same for all candidates, so it orders nothing. It says how far the question is from
   anything known, which is what the threshold for abstaining needs.
+- Entries that refute an answer take part in the local solves. By the share of the question that they explain
+  the answer's evidence is less: next to nothing is left of it for the question that was refuted, and nearly
+  all for another one.
 - While a context has no weights, their term is left out of the sum and of what it is divided by.
 """
 
@@ -56,6 +59,8 @@ class Scores:
     lexical: float
     words: float
     weights: float | None
+    refuted: float | None = None
+    """The share of the question that entries explain which refute the candidate. None if none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +162,14 @@ def _rank(parts: Parts, mixed: Mixed, index: ContextIndex) -> Ranking:
     weights = [None] * len(order) if parts.weights is None else parts.weights[order].tolist()
     scores = (parts.meaning, parts.spelling, mixed.memory, parts.lexical, parts.words)  # as Scores has them
     columns = [column[order].tolist() for column in scores]
+    refuted = [share or None for share in parts.refuted[order].tolist()]
     return Ranking(
         tuple(
             RankedAnswer(index.answers[answer], row, Scores(*of_answer), *figures)
             for answer, row, of_answer, figures in zip(
                 parts.answers[order].tolist(),
                 mixed.rows[order].tolist(),
-                zip(*columns, weights, strict=True),
+                zip(*columns, weights, refuted, strict=True),
                 zip(mixed.evidence[order].tolist(), combined[order].tolist(), strict=True),
                 strict=True,
             )

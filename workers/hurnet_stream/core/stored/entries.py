@@ -29,7 +29,10 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A validated text of a context. It teaches like `copies` of it, 1 to MAX_COPIES."""
+    """A validated text of a context. It teaches like `copies` of it, 1 to MAX_COPIES.
+
+    If `copies` are negative it refutes: its answer is wrong for its text, with the strength of so many
+    copies. Then it has an answer, and teaches nothing."""
 
     offset: int
     timestamp_ms: int
@@ -38,6 +41,10 @@ class Entry:
     answer: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     copies: int = 1
+
+    @property
+    def refutes(self) -> bool:
+        return self.copies < 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +112,12 @@ class Entries(Sequence[Entry]):
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    @property
+    def teaches(self) -> NDArray[np.bool_]:
+        """Which entries are pairs (n,): they have an answer, and do not refute it."""
+        pairs: NDArray[np.bool_] = (self.answer_of != NO_ANSWER) & (self.copies > 0)
+        return pairs
 
     @overload
     def __getitem__(self, row: int) -> Entry: ...

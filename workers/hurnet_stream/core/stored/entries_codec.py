@@ -70,13 +70,20 @@ def decode_entries(encoded: bytes) -> Entries:
     return Entries(
         _decode_column(offsets, n),
         _decode_column(times, n),
-        _decode_column(copies, n, 1, MAX_COPIES),
+        _check_copies(_decode_column(copies, n, -MAX_COPIES, MAX_COPIES), answer_of, n),
         *_decode_strings(contexts, context_of, n, 0),
         texts,
         _starts(texts, _decode_column(lengths, n, 0, len(texts))),
         *_decode_strings(answers, answer_of, n, NO_ANSWER),
         _check_metadata(metadata, n),
     )
+
+
+def _check_copies(copies: Integers, answer_of: Any, n: int) -> Integers:
+    """Copies (n,), none of them 0. Only an entry that has an answer refutes one."""
+    if not copies.all() or (_decode_column(answer_of, n)[copies < 0] == NO_ANSWER).any():
+        raise ValueError("an entry of 0 copies, or one that refutes nothing")
+    return copies
 
 
 def _encode_column(column: Integers) -> tuple[int, bytes]:
