@@ -24,6 +24,7 @@ from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.teaching import Teaching
 from hurnet_stream.core.index.tidying import tidy
 from hurnet_stream.core.lexical.lexicon import Lexicon
+from hurnet_stream.core.native import local_solve as kernels
 from hurnet_stream.core.search import search as scan
 from hurnet_stream.core.search.block import REMOVED, RowColumns
 from hurnet_stream.core.search.blocks import Blocks
@@ -159,6 +160,13 @@ class ContextIndex:
     def vectors(self, rows: Integers) -> Vectors:
         """The grid rows (n, d) of these rows (n,)."""
         return self._blocks.vectors(rows)
+
+    def addresses(self, rows: Integers) -> Integers | None:
+        """Where the vectors of these rows (n,) stand in memory (n,), until rows are next removed. None if
+        there are no kernels to give them to, or a vector is so long that these could not sum its
+        products."""
+        usable = self._blocks.native and kernels.available() and self._blocks.longest < kernels.MOST_SQUARED
+        return self._blocks.addresses(rows) if usable else None
 
     def age_to(self, window: Window) -> None:
         """From now on rows count in the predictions as `window` says. Its half-life must be the same."""

@@ -8,34 +8,15 @@
        row 1     b0 b1 b2 b3 ...    packed as  a2 a3 | b2 b3 | c2 c3 | ...               the second
        row 2     c0 c1 c2 c3 ...
 
-   The sums fit int32 if each row has |x|² < 2³¹: |x·y| <= |x||y| (Cauchy-Schwarz), and a sum that wraps on its way is
-   right in the end. */
+   The caller sees to it that each row has |x|² < 2³¹. Sums then fit int32, as |x·y| <= |x||y| (Cauchy-Schwarz): one that
+   wraps on its way is right in the end. */
 
 #include "gram.h"
 #include "syrk.h"
 
-/* Whether every row has |x|² < 2³¹ over the components [first, end). */
-INLINE int certified(const int16_t *const *rows, int64_t m, int64_t first, int64_t end)
-{
-    for (int64_t row = 0; row < m; row++) {
-        int64_t norm = 0;
-        for (int64_t i = first; i < end; i += 512) {
-            uint32_t sum = 0; /* of squares / 256, rounded up: each is at most 2²² */
-            for (int64_t j = i; j < lesser(end, i + 512); j++)
-                sum += (uint32_t)(rows[row][j] * rows[row][j] + 255) >> 8;
-            norm += sum;
-        }
-        if (norm >= 1 << 23)
-            return 0;
-    }
-    return 1;
-}
-
-int hurnet_gram_any(const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed, int32_t *gram)
+void hurnet_gram_any(const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed, int32_t *gram)
 {
     (void)packed;
-    if (!certified(rows, m, first, end))
-        return -1;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = i; j < m; j++) {
             uint32_t sum = 0;
@@ -43,7 +24,6 @@ int hurnet_gram_any(const int16_t *const *rows, int64_t m, int64_t first, int64_
                 sum += (uint32_t)(rows[i][k] * rows[j][k]);
             gram[i * m + j] = (int32_t)sum;
         }
-    return 0;
 }
 
 #if defined(__x86_64__)
@@ -92,11 +72,9 @@ AVX2 static void stand_up(const int16_t *const *rows, int64_t held, int64_t firs
 /* Pairs of components as they are packed, what lacks of the last eight being zero. */
 INLINE int64_t pairs_of(int64_t width) { return (width + 2 * EIGHT - 1) / (2 * EIGHT) * EIGHT; }
 
-AVX2 static int gram_by(tile_function *tile, const int16_t *const *rows, int64_t m, int64_t first, int64_t end,
+AVX2 static void gram_by(tile_function *tile, const int16_t *const *rows, int64_t m, int64_t first, int64_t end,
                         int32_t *packed, int32_t *gram)
 {
-    if (!certified(rows, m, first, end))
-        return -1;
     const int64_t pairs = pairs_of(end - first), panel_size = pairs * PANEL;
     for (int64_t row = 0; row < m; row += EIGHT)
         stand_up(rows + row, m - row, first, end, packed + row / PANEL * panel_size + row % PANEL);
@@ -109,17 +87,16 @@ AVX2 static int gram_by(tile_function *tile, const int16_t *const *rows, int64_t
             for (int64_t row = 0; row < lesser(TILE, m - i); row++)
                 memcpy(gram + (i + row) * m + j, out[row], (size_t)width * sizeof **out);
         }
-    return 0;
 }
 
-int hurnet_gram_vnni(const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed, int32_t *gram)
+void hurnet_gram_vnni(const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed, int32_t *gram)
 {
-    return gram_by(hurnet_tile_vnni, rows, m, first, end, packed, gram);
+    gram_by(hurnet_tile_vnni, rows, m, first, end, packed, gram);
 }
 
-int hurnet_gram_avx2(const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed, int32_t *gram)
+void hurnet_gram_avx2(const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed, int32_t *gram)
 {
-    return gram_by(hurnet_tile_avx2, rows, m, first, end, packed, gram);
+    gram_by(hurnet_tile_avx2, rows, m, first, end, packed, gram);
 }
 
 #endif

@@ -1,9 +1,11 @@
-/* The local solve (core/rule/local_solve.py): K of a few hundred rows, and α of several systems over them.
+/* The local solve (core/rule/local_solve.py): K of a few hundred rows, and α of several systems over them. And what it
+ * starts from: the cosines of these rows with the question.
+ *
+ *     cosines of the rows with each other, over each range of components, from exact products     (gram.c)
+ *     K = (Σ share · cosines)², and the diagonal of each row added to its own                     (here)
+ *     α of K α = k                                                                                (positive.c) */
 
-       cosines of the rows with each other, over each range of components, from exact products     (gram.c)
-       K = (Σ share · cosines)², and the diagonal of each row added to its own                     (here)
-       α of K α = k                                                                                (positive.c) */
-
+#include "dots.h"
 #include "local_solve.h"
 
 typedef struct { /* numbers, and places in the room that the caller gives */
@@ -94,28 +96,43 @@ static Ways ways(int level) { /* 0: any CPU, 1: AVX2, 2: AVX-512 VNNI */
 }
 
 /* α (systems, m) of (K + diagonal) α = right (systems, m) for m rows, K = (Σ share · cosines)², shares (systems, parts).
- * Part p of a row is its components up to ends[p], from where the part before it ends. Returns -1 if dot products might
- * not fit, -2 if a system is not positive definite. */
-int hurnet_local(int level, const int16_t *const *rows, int64_t m, const int64_t *ends, int64_t parts,
+ * Part p of a row is its components from ranges[2p] up to ranges[2p + 1]. Returns -1 if a system is not positive
+ * definite. */
+int hurnet_local(int level, const int16_t *const *rows, int64_t m, const int64_t *ranges, int64_t parts,
                  const double *shares, int64_t systems, const double *diagonal, const double *right, char *room,
                  int64_t widest, double *alpha) {
     const Ways way = ways(level);
     Work work;
     lay_out(m, widest, parts, room, &work);
     for (int64_t part = 0; part < parts; part++) {
-        if (way.gram(rows, m, part ? ends[part - 1] : 0, ends[part], work.packed, work.grams + part * m * m)) return -1;
+        const int64_t first = ranges[2 * part], end = ranges[2 * part + 1];
+        way.gram(rows, m, first, end, work.packed, work.grams + part * m * m);
         invert(&work, part);
     }
     for (int64_t s = 0; s < systems; s++) {
         way.build(&work, shares + s * parts, diagonal, right + s * m);
-        if (!way.solve(work.u, work.size, work.ld, work.room, work.alpha)) return -2;
+        if (!way.solve(work.u, work.size, work.ld, work.room, work.alpha)) return -1;
         memcpy(alpha + s * m, work.alpha, (size_t)m * sizeof *alpha);
     }
     return 0;
 }
 
+/* The cosines of m rows with a question over each range of components, (parts, m): 0 if either is nothing there. All of
+ * them have |x|² < 2³¹. The products are exact, and a cosine is rounded three times. */
+void hurnet_cosines(int level, const int16_t *const *rows, int64_t m, const int64_t *ranges, int64_t parts,
+                    const int16_t *question, double *cosines) {
+    const Dot dot = hurnet_kernels(level).dot;
+    for (int64_t row = 0; row < m; row++)
+        for (int64_t part = 0; part < parts; part++) {
+            const int64_t first = ranges[2 * part], size = ranges[2 * part + 1] - first;
+            const int16_t *q = question + first, *x = rows[row] + first;
+            const double squares = (double)dot(x, x, size) * (double)dot(q, q, size);
+            cosines[part * m + row] = (double)dot(x, q, size) / sqrt(squares > 1 ? squares : 1);
+        }
+}
+
 /* Dot products of m rows over the components [first, end): as Gram, by the kernel of a level. */
-int hurnet_row_products(int level, const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed,
-                        int32_t *gram) {
-    return ways(level).gram(rows, m, first, end, packed, gram);
+void hurnet_row_products(int level, const int16_t *const *rows, int64_t m, int64_t first, int64_t end, int32_t *packed,
+                         int32_t *gram) {
+    ways(level).gram(rows, m, first, end, packed, gram);
 }

@@ -33,6 +33,11 @@ class Halves:
         return self.meaning == self.spelling
 
     @property
+    def distinct(self) -> tuple[slice, ...]:
+        """Meaning and spelling, or the whole vector if they are one."""
+        return (self.meaning,) if self.one else (self.meaning, self.spelling)
+
+    @property
     def dimension(self) -> int:
         """Of the whole vector."""
         return max(int(self.meaning.stop), int(self.spelling.stop))

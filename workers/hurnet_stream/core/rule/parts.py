@@ -12,7 +12,7 @@
         weights    what the closed form over the whole context predicts for it               (equations 3, 10)
 
 What is exact and what is not: the nearest entries and the products behind all cosines are decided in
-integers. Cosines are rounded once to float64. The local solves (LAPACK) and the predictions are floating
+integers. Cosines are rounded once to float64. The local solves and the predictions are floating
 point: two machines can differ in their last digits.
 """
 
@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.rule.comparing import solve_over, with_question
 from hurnet_stream.core.rule.encoded_words import similarities
 from hurnet_stream.core.rule.halves import Halves
-from hurnet_stream.core.rule.local_solve import local_coefficients, ridges
+from hurnet_stream.core.rule.local_solve import ridges
 from hurnet_stream.core.rule.mix import Factors, Mix, kinds_of, shares
 from hurnet_stream.core.stored.batch import Vectors
 
@@ -39,12 +40,14 @@ COMPARED = 64
 """How many of the nearest entries have their words compared. They are fewer if they and the query are so long
 that together they exceed `MOST_LETTERS`."""
 
-_MEANING_IN_SPELLING = 0.25
-"""The share of meaning in the local solve by spelling: alone, spelling holds a chance likeness for a near
-entry."""
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+_SYSTEMS = np.array([[1.0, 0.0], [0.25, 0.75]])
+"""The shares of meaning and spelling in the local solve by meaning, and in that by spelling: spelling alone
+holds a chance likeness for a near entry."""
+_SYSTEM = np.ones((1, 1))
+"""If there is but one half."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,22 +152,13 @@ class _Entries:
         self._near, self._index, self._halves = near, index, halves
         self.rows = rows
         self._solved = np.isin(rows, near.rows)  # those found by their words alone are not solved over
-        self._vectors = index.vectors(rows)  # (m, d) int16
-        self.meaning = self._with_question(halves.meaning)  # (m,)
-        self.spelling = self.meaning if halves.one else self._with_question(halves.spelling)
+        self._cosines = with_question(index, rows, near.vector, halves.distinct)  # (halves, m)
+        self.meaning, self.spelling = self._cosines[0], self._cosines[-1]  # (m,)
         self.answers, self.candidate = np.unique(index.answer_ids(rows), return_inverse=True)
         self.taught = index.taught(self.answers, near.exclude)  # (candidates,)
         self._supports = index.supports(
             rows
         )  # (m,) the others refute: they take part in the local solves alone
-
-    def _with_question(self, half: slice) -> Floats:
-        """The cosine of each entry with the question, in one half: 0 if either knows nothing there."""
-        question = self._near.vector[half].astype(np.float64)
-        entries = self._vectors[:, half].astype(np.float64)
-        squares = np.einsum("ij,ij->i", entries, entries) * (question @ question)
-        cosines: Floats = entries @ question / np.sqrt(np.maximum(squares, 1.0))
-        return cosines
 
     def parts(self, text: str) -> Parts:
         whole = (self.meaning + self.spelling) / 2
@@ -199,16 +193,12 @@ class _Entries:
         """Of each candidate, the sum of its entries' α by meaning, and by spelling; and that of the entries
         that refute it, by whichever is more."""
         rows, candidate = self.rows[self._solved], self.candidate[self._solved]
-        meaning, spelling = self.meaning[self._solved], self.spelling[self._solved]
-        supports = self._supports[self._solved]
+        cosines, supports = self._cosines[:, self._solved], self._supports[self._solved]
         taught = np.where(supports, self.taught[candidate], 1)
-        ridge = ridges(taught, meaning[supports].max(initial=0.0), self._index.counts(rows))
-        by_meaning = self._cosines(self._halves.meaning)
-        alphas = [local_coefficients(by_meaning, meaning, ridge)]
-        if not self._halves.one:
-            share = _MEANING_IN_SPELLING
-            mixed = share * by_meaning + (1 - share) * self._cosines(self._halves.spelling)
-            alphas.append(local_coefficients(mixed, share * meaning + (1 - share) * spelling, ridge))
+        ridge = ridges(taught, cosines[0, supports].max(initial=0.0), self._index.counts(rows))
+        distinct = self._halves.distinct
+        systems = _SYSTEMS if len(distinct) > 1 else _SYSTEM
+        alphas = solve_over(self._index, rows, distinct, systems, cosines, ridge)  # (systems, m)
         scores = [self._summed(alpha * supports) for alpha in alphas]
         refuted = [self._summed(alpha * ~supports) for alpha in alphas]
         return scores[0], scores[-1], np.maximum(refuted[0], refuted[-1])
@@ -217,14 +207,6 @@ class _Entries:
         """The sum of the α of each candidate's entries, cut to [0, 1]."""
         sums = np.bincount(self.candidate[self._solved], alpha, len(self.answers))
         return _clipped(sums.astype(np.float64))
-
-    def _cosines(self, half: slice) -> Floats:
-        """The cosines of the entries that are solved over with each other, in one half."""
-        entries = self._vectors[self._solved, half].astype(np.float32)
-        products = entries @ entries.T  # the only product here that grows with d and m²
-        inverse = 1.0 / np.sqrt(np.maximum(np.diagonal(products), 1.0))
-        cosines: Floats = (products * inverse * inverse[:, None]).astype(np.float64)
-        return cosines
 
     def _words(self, text: str, order: Integers) -> Floats:
         """Equation 1, (candidates,): of the entries of each candidate, the one that is most alike. 0 if none

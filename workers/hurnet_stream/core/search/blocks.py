@@ -43,6 +43,8 @@ class Blocks:
         self.rows = 0
         """Used slots, those of removed rows included."""
         self.removed = 0
+        self.longest = 0
+        """No row has a larger |x|²."""
         self._given_up = Block(dimension, 0, self.native, room=0)
         self._spans = Spans(BLOCK_ROWS)
         self._table: bytes | None = None
@@ -109,8 +111,7 @@ class Blocks:
         return self.gather(attrgetter("vectors"), rows)
 
     def addresses(self, rows: Integers) -> Integers:
-        """Where the vectors of these rows (n,) stand in memory (n,), until rows are next written or given
-        up."""
+        """Where the vectors of these rows (n,) stand in memory (n,), until a block is next given up."""
         if self._starts is None:
             starts = [block.vectors.ctypes.data for block in self.blocks]
             self._starts = np.array(starts, np.int64)
@@ -164,6 +165,7 @@ class Blocks:
             part = slice(done, min(done + BLOCK_ROWS - block.used, len(vectors)))
             self._spans.widen(number, block.used, columns.offsets[part])
             block.append(vectors[part], columns.part(part))
+            self.longest = max(self.longest, int(block.norms[first % BLOCK_ROWS : block.used].max(initial=0)))
             if self.device:
                 self.device.write(first, vectors[part])
             rows[part] = np.arange(first, first + part.stop - done)
