@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from hurnet_schemas import Feedback, InvalidMessage
 from hurnet_schemas.base import MAX_TEXT
+from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.errors import ConfigurationError, Superseded
 from hurnet_stream.feedback.lessons import WEIGHT, correction_key
 from hurnet_stream.feedback.verdicts import CONTEXTS_SHOWN, OTHERS
 from hurnet_stream.ports import Fault, Outgoing
 from tests.worlds.correcting import World, fields, turn
+from tests.worlds.deleting import EMBEDDER, Follower
 
 
 def test_a_correction_is_a_pair_with_a_weight() -> None:
@@ -64,6 +66,24 @@ def test_a_question_is_corrected_in_one_context() -> None:
     world.say("hi", "retracted", context="one")
     world.teach()
     assert world.pairs() == [("hi", "oi", WEIGHT)]
+
+
+def test_a_correction_wins_over_what_was_wrongly_taught_for_the_same_text() -> None:
+    world = World()
+    for text, answer in (
+        ("make it bright", "off"),
+        ("turn the light off", "off"),
+        ("turn the light on", "on"),
+    ):
+        world.send(text, answer, context="default")
+    world.say("make it bright", "wrong", "on", given="off")
+    world.teach()
+    follower = Follower(world.redis)
+    follower.step()
+    index, question = follower.memory.index("default"), "make it bright"
+    (ranking,) = ranked([question], nearest(EMBEDDER.embed([question]), index), index)
+    assert ranking.best
+    assert ranking.best.answer == "on"
 
 
 def test_a_retraction_of_what_was_never_corrected_changes_nothing() -> None:

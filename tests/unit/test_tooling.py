@@ -22,7 +22,7 @@ from hurnet_stream.settings.settings import load
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-PROGRAMS = ["topics", "ingest", "solver", "responder"]
+PROGRAMS = ["topics", "ingest", "solver", "responder", "feedback"]
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
 
 

@@ -51,7 +51,7 @@ class FeedbackWorker:
         self._verdicts = Verdicts(metrics)
         self._progress = Progress(settings.metrics)
         self._most = settings.feedback.batch
-        self._refused: dict[str, str] = {}  # coordinates of the one record that texts refused, and why
+        self._refused: dict[str, str] = {}  # why texts refused a record, by its coordinates: one a partition
 
     def step(self) -> None:
         """Poll once, and teach what came."""
@@ -96,7 +96,6 @@ class FeedbackWorker:
             self._metrics.transactions_aborted.inc()
             log.warning("feedback was not delivered and will be read again", records=len(batch))
             return
-        self._refused.clear()
         self._most = min(2 * self._most, self._settings.batch)
         for handled in batch:
             self._count(handled)
@@ -115,12 +114,13 @@ class FeedbackWorker:
         if error.topics or (len(batch) == 1 and batch[0].rejection):
             raise ConfigurationError(f"feedback can't be taught: {error}") from error
         if len(batch) == 1:
-            self._refused = {batch[0].record.coordinates: str(error)}
+            self._refused[batch[0].record.coordinates] = str(error)
         log.warning("feedback was refused", reason=str(error), records=len(batch))
         self._most = 1
 
     def _count(self, handled: _Handled) -> None:
         """After the delivery, so that attempts that failed do not count."""
+        self._refused.pop(handled.record.coordinates, None)
         if handled.feedback:
             self._verdicts.count(handled.feedback)
         elif handled.rejection:

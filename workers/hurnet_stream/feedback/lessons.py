@@ -24,7 +24,7 @@ from hurnet_stream.ports import Outgoing
 from hurnet_stream.records import CONTEXT
 
 WEIGHT: Final = 2
-"""How many copies of a correction are taught."""
+"""How many copies of a correction are taught: the least that wins over one wrong pair of the same text."""
 PARTITION: Final = 0
 """The partition of texts for all that feedback teaches. It is there however many there are, so that a key
 keeps its partition if the topic gets more. People write so little that one partition is enough."""
