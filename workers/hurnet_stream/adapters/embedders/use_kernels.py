@@ -24,11 +24,9 @@ from hurnet_stream.adapters.embedders.use_network import (
     BRANCH,
     MATRICES,
     ORDERS,
-    WEIGHT,
     Array,
     Integers,
     Network,
-    fixed,
 )
 from hurnet_stream.core.native import encoder as kernels
 
@@ -42,14 +40,16 @@ class FastNetwork(Network):
     def __init__(self, model: NumpyBackend) -> None:
         super().__init__(model)
         self._places = Places(len(model.table), _KEPT_TOKENS)
-        self._lock = Lock()  # a place must not be given away while it is read
+        self._lock = (
+            Lock()
+        )  # a place must not be given away while it is read, nor `Convolutions` be called twice
 
     def total(self, flat: Integers, lengths: Integers) -> Array:
         total = self._total(flat, lengths) if kernels.available() else None
         return super().total(flat, lengths) if total is None else total
 
     def _total(self, flat: Integers, lengths: Integers) -> Array | None:
-        """None if there are too many tokens to keep, or numbers too large to be exact."""
+        """None if there are too many tokens to keep."""
         with self._lock:
             places = self._places.of(flat, self._compute)
             return None if places is None else self._kept.totals(places, lengths)
@@ -75,21 +75,22 @@ class FastNetwork(Network):
     @cached_property
     def _kept(self) -> kernels.Convolutions:
         m = self.model
-        second = [kernels.pack(fixed(w, WEIGHT)) for w in m.w2]
+        second = [kernels.pack(w) for w in m.w2]
         biases = [np.concatenate(b).astype(np.float64) for b in (m.b1, m.b2)]  # (768,) each
         norm = m.ln_g.astype(np.float64), m.ln_b.astype(np.float64), float(m.eps)
         return kernels.Convolutions(second, biases, norm, _KEPT_TOKENS)
 
     @cached_property
     def _packed(self) -> dict[str, kernels.Packed]:
-        return {name: kernels.pack(fixed(getattr(self.model, name), WEIGHT)) for name in MATRICES}
+        blocks = {"proj_W": len(ORDERS)}  # the model has a matrix a branch
+        return {name: kernels.pack(getattr(self.model, name), blocks.get(name, 1)) for name in MATRICES}
 
     @cached_property
     def _packed_first(self) -> list[kernels.Packed]:
         """For each branch (256, order * 256): what a token's features are multiplied with, by its place in a
         window."""
         places = [
-            fixed(w, WEIGHT).reshape(order, BRANCH, BRANCH).swapaxes(0, 1).reshape(BRANCH, order * BRANCH)
+            w.reshape(order, BRANCH, BRANCH).swapaxes(0, 1).reshape(BRANCH, order * BRANCH)
             for w, (order, _) in zip(self.model.w1, ORDERS, strict=True)
         ]
         return [kernels.pack(w) for w in places]

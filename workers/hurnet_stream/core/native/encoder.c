@@ -4,8 +4,9 @@
    All numbers are multiples of 2⁻¹⁶, weights of 2⁻¹⁸, and no sum of products reaches 2¹⁹: float64 holds each of them
    exactly, in any order. Only the layer norm rounds, and there each step stands as numpy does it.
 
-   Weights are less than 2²⁴ of their units, so float32 holds them at half the memory. A matrix is packed as
-   [panel of 32 columns][row][32], which a tile of six rows goes through from front to back:
+   Reading the weights is what takes longest for a text alone. They are codes of 8 bits in memory: code times scale in
+   float32, rounded to 2⁻¹⁸, is the weight. A matrix is packed as [panel of 32 columns][row][32] codes. The weights of a
+   panel are decoded once, and then a tile of six rows goes through them from front to back:
 
        row 0    x0 x1 x2 ...        panel   w(0,0) ... w(0,31)         sums 0    x0 w(0,·) + x1 w(1,·) + ...
        ...                                  w(1,0) ... w(1,31)         ...
@@ -32,6 +33,7 @@ enum {
     INPUTS = EMBEDDING + HIDDEN_WIDTH,
     APART = 2,                     /* rows of zeros between texts: no window reaches further */
     LANES = 4,
+    DEPTH_MAX = 1280,              /* rows of a matrix, an even number */
 };
 
 /* The window of each branch: how many tokens, and how many of them are left of the token itself. */
@@ -49,8 +51,14 @@ typedef int64_t Mask __attribute__((vector_size(8 * LANES), aligned(8)));
 /* Keeps the compiler from fusing a product with the addition behind it: that rounds once, and numpy rounds twice. */
 #define ROUNDED(x) __asm__("" : "+x"(x))
 
-typedef struct { /* as `_Struct` in encoder.py */
-    const float *second[BRANCHES]; /* packed matrices of the second convolutions, (order * WIDTH, WIDTH) */
+typedef struct { /* a packed matrix, as `_Matrix` in encoder.py */
+    const int8_t *codes; /* [columns / PANEL][depth][PANEL] */
+    const float *scales; /* [columns / PANEL] */
+    int64_t depth, columns;
+} Matrix;
+
+typedef struct { /* as `_Encoder` in encoder.py */
+    Matrix second[BRANCHES];       /* of the second convolutions, (order * WIDTH, WIDTH) */
     const double *first_bias, *second_bias; /* [BRANCHES][WIDTH] */
     const double *gain, *bias;     /* of the layer norm, [FEATURES] */
     double epsilon;
@@ -61,28 +69,40 @@ typedef struct { /* as `_Struct` in encoder.py */
 typedef void tile_function(const double *const *rows, const float *panel, int64_t depth, int count,
                            double sums[ROWS][PANEL]);
 
+typedef void decode_function(const Matrix *matrix, int64_t column, float *units);
+
+enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+
 static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Sums of some rows times 32 columns of weights, which are in units of 2⁻¹⁸.
+   Few rows take two steps at a time, each with sums of its own: additions to one sum wait for one another. */
+#define STEPS(count) ((count) <= 3 ? 2 : 1)
 
 AVX512 INLINE void sums_avx512(const double *const *rows, const float *panel, int64_t depth, int count,
                                double sums[ROWS][PANEL])
 {
-    __m512d sum[ROWS][4];
-    for (int r = 0; r < count; r++)
-        for (int c = 0; c < 4; c++)
-            sum[r][c] = _mm512_setzero_pd();
-    for (int64_t k = 0; k < depth; k++, panel += PANEL) {
-        __m512d weights[4];
-        for (int c = 0; c < 4; c++)
-            weights[c] = _mm512_cvtps_pd(_mm256_loadu_ps(panel + 8 * c));
-        for (int r = 0; r < count; r++) {
-            __m512d x = _mm512_set1_pd(rows[r][k]);
+    __m512d sum[2][ROWS][4];
+    for (int step = 0; step < STEPS(count); step++)
+        for (int r = 0; r < count; r++)
             for (int c = 0; c < 4; c++)
-                sum[r][c] = _mm512_fmadd_pd(x, weights[c], sum[r][c]);
+                sum[step][r][c] = _mm512_setzero_pd();
+    for (int64_t k = 0; k < depth; k += STEPS(count))
+        for (int step = 0; step < STEPS(count); step++, panel += PANEL) {
+            __m512d weights[4];
+            for (int c = 0; c < 4; c++)
+                weights[c] = _mm512_cvtps_pd(_mm256_loadu_ps(panel + 8 * c));
+            for (int r = 0; r < count; r++) {
+                __m512d x = _mm512_set1_pd(rows[r][k + step]);
+                for (int c = 0; c < 4; c++)
+                    sum[step][r][c] = _mm512_fmadd_pd(x, weights[c], sum[step][r][c]);
+            }
         }
-    }
     for (int r = 0; r < count; r++)
-        for (int c = 0; c < 4; c++)
-            _mm512_storeu_pd(sums[r] + 8 * c, sum[r][c]);
+        for (int c = 0; c < 4; c++) {
+            __m512d whole = STEPS(count) == 2 ? _mm512_add_pd(sum[0][r][c], sum[1][r][c]) : sum[0][r][c];
+            _mm512_storeu_pd(sums[r] + 8 * c, _mm512_mul_pd(whole, _mm512_set1_pd(0x1p-18)));
+        }
 }
 
 /* As above, eight columns at a time: AVX2 has 16 registers. */
@@ -91,21 +111,26 @@ AVX2 INLINE void sums_avx2(const double *const *rows, const float *panel, int64_
 {
     for (int first = 0; first < PANEL; first += 8) {
         const float *column = panel + first;
-        __m256d sum[ROWS][2];
-        for (int r = 0; r < count; r++)
-            sum[r][0] = sum[r][1] = _mm256_setzero_pd();
-        for (int64_t k = 0; k < depth; k++, column += PANEL) {
-            __m256d low = _mm256_cvtps_pd(_mm_loadu_ps(column)), high = _mm256_cvtps_pd(_mm_loadu_ps(column + 4));
-            for (int r = 0; r < count; r++) {
-                __m256d x = _mm256_broadcast_sd(rows[r] + k);
-                sum[r][0] = _mm256_fmadd_pd(x, low, sum[r][0]);
-                sum[r][1] = _mm256_fmadd_pd(x, high, sum[r][1]);
+        __m256d sum[2][ROWS][2];
+        for (int step = 0; step < STEPS(count); step++)
+            for (int r = 0; r < count; r++)
+                sum[step][r][0] = sum[step][r][1] = _mm256_setzero_pd();
+        for (int64_t k = 0; k < depth; k += STEPS(count))
+            for (int step = 0; step < STEPS(count); step++, column += PANEL) {
+                __m256d low = _mm256_cvtps_pd(_mm_loadu_ps(column)), high = _mm256_cvtps_pd(_mm_loadu_ps(column + 4));
+                for (int r = 0; r < count; r++) {
+                    __m256d x = _mm256_broadcast_sd(rows[r] + k + step);
+                    sum[step][r][0] = _mm256_fmadd_pd(x, low, sum[step][r][0]);
+                    sum[step][r][1] = _mm256_fmadd_pd(x, high, sum[step][r][1]);
+                }
             }
-        }
-        for (int r = 0; r < count; r++) {
-            _mm256_storeu_pd(sums[r] + first, sum[r][0]);
-            _mm256_storeu_pd(sums[r] + first + 4, sum[r][1]);
-        }
+        for (int r = 0; r < count; r++)
+            for (int half = 0; half < 2; half++) {
+                __m256d whole = sum[0][r][half];
+                if (STEPS(count) == 2)
+                    whole = _mm256_add_pd(whole, sum[1][r][half]);
+                _mm256_storeu_pd(sums[r] + first + 4 * half, _mm256_mul_pd(whole, _mm256_set1_pd(0x1p-18)));
+            }
     }
 }
 
@@ -126,24 +151,54 @@ AVX2 INLINE void sums_avx2(const double *const *rows, const float *panel, int64_
 TILE(tile_avx512, AVX512, sums_avx512)
 TILE(tile_avx2, AVX2, sums_avx2)
 
-static tile_function *tile_of(int level) { return level > 1 ? tile_avx512 : tile_avx2; }
-
-/* out (n, columns) = x (n, depth) times a packed matrix of `columns` columns, a multiple of PANEL. The rows of x are
-   `stride` numbers apart. */
-void hurnet_product(const double *x, int64_t n, int64_t stride, int64_t depth, const float *packed, int64_t columns,
-                    double *out, int level)
+/* The weights of the panel that begins at `column`, in units of 2⁻¹⁸. */
+AVX512 static void decode_avx512(const Matrix *matrix, int64_t column, float *units)
 {
+    const int8_t *codes = matrix->codes + column * matrix->depth;
+    const __m512 scale = _mm512_set1_ps(matrix->scales[column / PANEL] * 0x1p18f);
+    for (int64_t i = 0; i < matrix->depth * PANEL; i += 16) {
+        __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(codes + i)));
+        __m512 weights = _mm512_mul_ps(_mm512_cvtepi32_ps(wide), scale);
+        _mm512_storeu_ps(units + i, _mm512_roundscale_ps(weights, NEAREST));
+    }
+}
+
+AVX2 static void decode_avx2(const Matrix *matrix, int64_t column, float *units)
+{
+    const int8_t *codes = matrix->codes + column * matrix->depth;
+    const __m256 scale = _mm256_set1_ps(matrix->scales[column / PANEL] * 0x1p18f);
+    for (int64_t i = 0; i < matrix->depth * PANEL; i += 8) {
+        __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(codes + i)));
+        __m256 weights = _mm256_mul_ps(_mm256_cvtepi32_ps(wide), scale);
+        _mm256_storeu_ps(units + i, _mm256_round_ps(weights, NEAREST));
+    }
+}
+
+typedef struct {
+    tile_function *tile;
+    decode_function *decode;
+} Level;
+
+/* By the number that encoder.py gives. */
+static const Level LEVELS[] = {{0}, {tile_avx2, decode_avx2}, {tile_avx512, decode_avx512}};
+
+/* out (n, columns) = x (n, depth) times the matrix. The rows of x are `stride` numbers apart. */
+void hurnet_product(const double *x, int64_t n, int64_t stride, const Matrix *matrix, double *out, int level)
+{
+    float units[DEPTH_MAX * PANEL];
     double sums[ROWS][PANEL];
-    for (int64_t column = 0; column < columns; column += PANEL)
+    for (int64_t column = 0; column < matrix->columns; column += PANEL) {
+        LEVELS[level].decode(matrix, column, units);
         for (int64_t first = 0; first < n; first += ROWS) {
             const double *rows[ROWS];
             int count = (int)lesser(ROWS, n - first);
             for (int r = 0; r < count; r++)
                 rows[r] = x + (first + r) * stride;
-            tile_of(level)(rows, packed + column * depth, depth, count, sums);
+            LEVELS[level].tile(rows, units, matrix->depth, count, sums);
             for (int r = 0; r < count; r++)
-                memcpy(out + (first + r) * columns + column, sums[r], sizeof sums[r]);
+                memcpy(out + (first + r) * matrix->columns + column, sums[r], sizeof sums[r]);
         }
+    }
 }
 
 AVX2 INLINE Lanes load(const double *x) { return *(const Lanes *)x; }
@@ -187,18 +242,20 @@ AVX2 static void first_convolutions(const Encoder *e, const int64_t *slot, int64
 /* The second convolution of one branch, of all tokens. `places` are their rows in `x`; features of a token are
    HIDDEN_WIDTH numbers apart in `out`. */
 AVX2 static void second_convolution(const Encoder *e, int branch, const double *x, const int64_t *places, int64_t tokens,
-                                    double *out, tile_function *tile)
+                                    double *out, int level)
 {
+    const Matrix *matrix = e->second + branch;
     const double *bias = e->second_bias + branch * WIDTH;
-    int64_t depth = ORDER[branch] * WIDTH;
+    float units[DEPTH_MAX * PANEL];
     double sums[ROWS][PANEL];
-    for (int64_t column = 0; column < WIDTH; column += PANEL)
+    for (int64_t column = 0; column < WIDTH; column += PANEL) {
+        LEVELS[level].decode(matrix, column, units);
         for (int64_t first = 0; first < tokens; first += ROWS) {
             const double *rows[ROWS];
             int count = (int)lesser(ROWS, tokens - first);
             for (int r = 0; r < count; r++)
                 rows[r] = x + (places[first + r] - LEFT[branch]) * WIDTH;
-            tile(rows, e->second[branch] + column * depth, depth, count, sums);
+            LEVELS[level].tile(rows, units, matrix->depth, count, sums);
             for (int r = 0; r < count; r++) {
                 const double *start = rows[r] + LEFT[branch] * WIDTH + column;
                 double *to = out + (first + r) * HIDDEN_WIDTH + branch * WIDTH + column;
@@ -206,37 +263,51 @@ AVX2 static void second_convolution(const Encoder *e, int branch, const double *
                     *(Lanes *)(to + c) = activated(load(sums[r] + c), load(bias + column + c), load(start + c));
             }
         }
+    }
 }
 
-/* Adds the features of one token, after the layer norm, to `total`. Returns 0 if a sum of squares may have been rounded:
-   they are multiples of 2⁻³². */
-AVX2 static int add_normalised(const Encoder *e, const float *embedding, const double *convolved, double *total)
+/* The sum of the squares of FEATURES numbers, rounded once. They are multiples of 2⁻¹⁶: where the sum below is less than
+   2²¹, none of its additions was rounded. */
+AVX2 static double sum_of_squares(const double *x)
+{
+    Lanes sum = {0};
+    for (int c = 0; c < FEATURES; c += LANES)
+        sum += load(x + c) * load(x + c);
+    double whole = sum[0] + sum[1] + sum[2] + sum[3];
+    if (whole < 0x1p21)
+        return whole;
+    __int128 exact = 0;
+    for (int c = 0; c < FEATURES; c++) {
+        int64_t units = (int64_t)(x[c] * 0x1p16);
+        exact += (__int128)units * units;
+    }
+    return (double)exact * 0x1p-32;
+}
+
+/* Adds the features of one token, after the layer norm, to `total`. */
+AVX2 static void add_normalised(const Encoder *e, const float *embedding, const double *convolved, double *total)
 {
     double x[FEATURES];
-    Lanes sum = {0}, squares = {0};
+    Lanes sum = {0};
     for (int c = 0; c < FEATURES; c += LANES) {
         Lanes part = c < EMBEDDING ? widened(embedding + c) : load(convolved + c - EMBEDDING);
         *(Lanes *)(x + c) = part;
         sum += part;
-        squares += part * part;
     }
     double mean = (sum[0] + sum[1] + sum[2] + sum[3]) / FEATURES;
-    double all_squares = squares[0] + squares[1] + squares[2] + squares[3];
     double square_of_mean = mean * mean;
     ROUNDED(square_of_mean);
-    double deviation = sqrt(all_squares / FEATURES - square_of_mean + e->epsilon);
+    double deviation = sqrt(sum_of_squares(x) / FEATURES - square_of_mean + e->epsilon);
     for (int c = 0; c < FEATURES; c += LANES) {
         Lanes y = (load(x + c) - mean) / deviation * load(e->gain + c);
         ROUNDED(y);
         *(Lanes *)(total + c) += fixed(y + load(e->bias + c));
     }
-    return all_squares < 0x1p21;
 }
 
 /* Totals (texts, FEATURES) of the features of each text's tokens, which are given by their slots. `work` is room for
-   BRANCHES * WIDTH * (2 * tokens + APART * (texts + 1)) numbers, `places` for as many as there are tokens. Returns 0 if
-   a sum may have been rounded, which no text of people's comes near. */
-AVX2 int hurnet_convolve(const Encoder *e, const int64_t *slots, const int64_t *lengths, int64_t texts, int64_t tokens,
+   BRANCHES * WIDTH * (2 * tokens + APART * (texts + 1)) numbers, `places` for as many as there are tokens. */
+AVX2 void hurnet_convolve(const Encoder *e, const int64_t *slots, const int64_t *lengths, int64_t texts, int64_t tokens,
                           double *work, int64_t *places, double *totals, int level)
 {
     int64_t branch_size = (tokens + APART * (texts + 1)) * WIDTH;
@@ -250,14 +321,12 @@ AVX2 int hurnet_convolve(const Encoder *e, const int64_t *slots, const int64_t *
             first_convolutions(e, slots + token, i, lengths[text] - 1 - i, work + places[token] * WIDTH, branch_size);
         }
     for (int b = 0; b < BRANCHES; b++)
-        second_convolution(e, b, work + b * branch_size, places, tokens, convolved, tile_of(level));
-    int exact = 1;
+        second_convolution(e, b, work + b * branch_size, places, tokens, convolved, level);
     token = 0;
     for (int64_t text = 0; text < texts; text++)
         for (int64_t i = 0; i < lengths[text]; i++, token++)
-            exact &= add_normalised(e, e->inputs + slots[token] * INPUTS, convolved + token * HIDDEN_WIDTH,
-                                    totals + text * FEATURES);
-    return exact;
+            add_normalised(e, e->inputs + slots[token] * INPUTS, convolved + token * HIDDEN_WIDTH,
+                           totals + text * FEATURES);
 }
 
 #endif

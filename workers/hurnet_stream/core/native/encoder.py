@@ -23,34 +23,64 @@ FIRSTS: Final = (2 + 3 + 5) * 256
 
 _FEATURES: Final = 512 + 768
 _APART: Final = 2
+_DEPTH_MAX: Final = 1280
+_ROOM_KEPT: Final = 1 << 20  # numbers of 8 bytes
+_WEIGHT_MAX: Final = 16.0  # in units of 2**-18 half of what float32 can round by an addition
+_TINY: Final = np.float32(1e-30)
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-class Packed(NamedTuple):
-    """A matrix (depth, columns) as the kernels read it."""
+class _Matrix(ctypes.Structure):
+    """`Matrix` of encoder.c."""
 
-    panels: NDArray[np.float32]
-    """(columns / PANEL, depth, PANEL)"""
-    depth: int
-    columns: int
+    _fields_ = (
+        ("codes", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("depth", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+    )
+
+
+class Packed:
+    """A matrix as the kernels read it: of each weight a code of 8 bits, which times a scale is the weight."""
+
+    def __init__(self, codes: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
+        """`codes` (columns / PANEL, depth, PANEL), `scales` (columns / PANEL,)."""
+        panels, self.depth, _ = codes.shape
+        self.columns = panels * PANEL
+        self._held = codes, scales  # by the struct
+        self.struct = _Matrix(codes.ctypes.data, scales.ctypes.data, self.depth, self.columns)
 
 
 def available() -> bool:
     """Whether the kernels can be called."""
+    return library() is not None and _has_avx2()
+
+
+@functools.cache
+def _has_avx2() -> bool:
     return CpuFeature.AVX2 in features()
 
 
-def pack(matrix: Array) -> Packed:
-    """Raises ValueError if float32 can't hold the matrix (depth, columns) exactly, or if the columns are not
-    a multiple of `PANEL`."""
-    depth, columns = matrix.shape
-    narrow = matrix.astype(np.float32)
-    if columns % PANEL or not np.array_equal(narrow, matrix):
-        raise ValueError("these weights can't be packed")
-    panels = narrow.reshape(depth, columns // PANEL, PANEL).transpose(1, 0, 2)
-    return Packed(np.ascontiguousarray(panels), depth, columns)
+def pack(weights: NDArray[np.float32], blocks: int = 1) -> Packed:
+    """`weights` (depth, columns) for the kernels, which round them to multiples of 2**-18.
+
+    Each of `blocks` of columns has a scale of its own, a 127th of its largest weight. Raises ValueError
+    for weights that are not of this kind.
+    """
+    depth, columns = weights.shape
+    whole = columns % (blocks * PANEL) == 0 and depth % 2 == 0 and depth <= _DEPTH_MAX
+    if not whole or np.abs(weights).max() >= _WEIGHT_MAX:
+        raise ValueError(f"weights of ({depth}, {columns}) can't be packed")
+    blocked = weights.reshape(depth, blocks, -1)
+    scales = np.abs(blocked).max(axis=(0, 2)) / np.float32(127)  # (blocks,)
+    codes = np.rint(blocked / np.maximum(scales, _TINY)[:, None])
+    if not np.array_equal(codes.astype(np.float32) * scales[:, None], blocked):
+        raise ValueError("these weights are not codes of 8 bits times a scale")
+    panels = codes.astype(np.int8).reshape(depth, columns // PANEL, PANEL).swapaxes(0, 1)
+    return Packed(np.ascontiguousarray(panels), np.repeat(scales, columns // blocks // PANEL))
 
 
 def best_level() -> int:
@@ -68,18 +98,17 @@ def product(x: Array, packed: Packed, level: int | None = None) -> Array:
     if depth != packed.depth or x.dtype != np.float64 or x.strides[1] != x.itemsize:
         raise ValueError(f"rows of {depth} {x.dtype} do not fit a matrix of {packed.depth} rows of float64")
     out = np.empty((n, packed.columns))
-    stride = x.strides[0] // x.itemsize
-    panels, functions = packed.panels.ctypes.data, _functions()
+    stride, functions = x.strides[0] // x.itemsize, _functions()
     wide = functions.level if level is None else level
-    functions.product(x.ctypes.data, n, stride, depth, panels, packed.columns, out.ctypes.data, wide)
+    functions.product(x.ctypes.data, n, stride, ctypes.byref(packed.struct), out.ctypes.data, wide)
     return out
 
 
-class _Struct(ctypes.Structure):
+class _Encoder(ctypes.Structure):
     """`Encoder` of encoder.c."""
 
     _fields_ = (
-        ("second", ctypes.c_void_p * 3),
+        ("second", _Matrix * 3),
         ("first_bias", ctypes.c_void_p),
         ("second_bias", ctypes.c_void_p),
         ("gain", ctypes.c_void_p),
@@ -91,8 +120,8 @@ class _Struct(ctypes.Structure):
 
 
 class Convolutions:
-    """From kept tokens to the sums of their features. What stands in `inputs` and `firsts` is up to the
-    caller."""
+    """From kept tokens to the sums of their features. What stands in `inputs` (slots, 1280) and `firsts`
+    (slots, 2560) is up to the caller. For one thread at a time."""
 
     def __init__(
         self, second: Sequence[Packed], biases: Sequence[Array], norm: tuple[Array, Array, float], slots: int
@@ -103,37 +132,38 @@ class Convolutions:
         self.inputs = np.empty((slots, INPUTS), np.float32)
         self.firsts = np.empty((slots, FIRSTS))
         gain, bias, epsilon = norm
-        arrays = [packed.panels for packed in second] + [*biases, gain, bias, self.inputs, self.firsts]
-        self._held: list[NDArray[Any]] = [np.ascontiguousarray(array) for array in arrays]  # by the struct
-        addresses = [array.ctypes.data for array in self._held]
-        self._struct = _Struct(
-            (ctypes.c_void_p * 3)(*addresses[:3]), *addresses[3:7], epsilon, *addresses[7:]
-        )
+        arrays = [*biases, gain, bias, self.inputs, self.firsts]
+        self._held = second, [np.ascontiguousarray(array) for array in arrays]  # by the struct
+        addresses = [array.ctypes.data for array in self._held[1]]
+        self._kept_room = np.empty(0)
+        matrices = (_Matrix * 3)(*(packed.struct for packed in second))
+        self._struct = _Encoder(matrices, *addresses[:4], epsilon, *addresses[4:])
 
-    def totals(self, slots: Integers, lengths: Integers, level: int | None = None) -> Array | None:
+    def totals(self, slots: Integers, lengths: Integers, level: int | None = None) -> Array:
         """The features of each text (texts, 1280), summed over its tokens. `slots` (tokens,) say where in
         `inputs` and `firsts` each token is kept, one text after the other; `lengths` (texts,) how many tokens
-        are of each.
-
-        None if a sum may have been rounded, so that it depends on the order: features of thousands, which no
-        text of people's has. `level` as in `product`.
+        are of each. `level` as in `product`.
         """
         tokens, texts = len(slots), len(lengths)
         totals = np.empty((texts, _FEATURES))
-        work = np.empty(3 * 256 * (2 * tokens + _APART * (texts + 1)))
+        work = self._room(3 * 256 * (2 * tokens + _APART * (texts + 1)))
         places = np.empty(tokens, np.int64)
-        arrays = [array.ctypes.data for array in (work, places, totals)]
         functions = _functions()
-        exact = functions.convolve(
+        functions.convolve(
             ctypes.byref(self._struct),
-            slots.ctypes.data,
-            lengths.ctypes.data,
-            texts,
-            tokens,
-            *arrays,
+            *(slots.ctypes.data, lengths.ctypes.data, texts, tokens),
+            *(array.ctypes.data for array in (work, places, totals)),
             functions.level if level is None else level,
         )
-        return totals if exact else None
+        return totals
+
+    def _room(self, numbers: int) -> Array:
+        """Memory to work in. What most calls need is kept: new memory takes time to be had."""
+        if numbers > _ROOM_KEPT:
+            return np.empty(numbers)
+        if len(self._kept_room) < numbers:
+            self._kept_room = np.empty(numbers)
+        return self._kept_room
 
 
 class _Functions(NamedTuple):
@@ -148,7 +178,7 @@ def _functions() -> _Functions:
     if found is None:
         raise RuntimeError("the kernels are not there")
     pointer, long = ctypes.c_void_p, ctypes.c_int64
-    found.hurnet_product.argtypes = [pointer, long, long, long, pointer, long, pointer, ctypes.c_int]
+    found.hurnet_product.argtypes = [pointer, long, long, pointer, pointer, ctypes.c_int]
     found.hurnet_convolve.argtypes = [*[pointer] * 3, long, long, *[pointer] * 3, ctypes.c_int]
-    found.hurnet_product.restype, found.hurnet_convolve.restype = None, ctypes.c_int
+    found.hurnet_product.restype = found.hurnet_convolve.restype = None
     return _Functions(found.hurnet_product, found.hurnet_convolve, best_level())
