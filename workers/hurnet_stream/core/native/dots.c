@@ -17,6 +17,13 @@
 /* The dot products of one plane of a group with c, whose fours are `stride` bytes apart: [row]. */
 typedef void (*Nibbles)(const uint8_t *, const int8_t *, int64_t, int64_t, int32_t [LANES]);
 
+/* The same of the plane that begins at `slot`, over the steps that a query has coefficients for. */
+INLINE void nibbles_of(const uint8_t *plane, int64_t slot, const int8_t *c, int64_t steps, int64_t stride,
+                       const Query *state, int32_t out[LANES], Nibbles nibbles) {
+    const int64_t from = state->from;
+    nibbles(plane + slot * steps * 4 + from * 64, c + from * 2 * stride, state->to - from, stride, out);
+}
+
 /* From the upper four bits alone, p is taken as the middle of what it may be: 2 p = 32 high - 241. Twice, since it is a
  * half. */
 #define COARSE(dot, sum) (32 * (dot)-241 * (sum))
@@ -27,7 +34,7 @@ INLINE uint32_t sieve_body(const Block *block, int64_t slot, const int8_t *c, in
     uint32_t rows = 0;
     for (int g = 0; g < PAIR; g++, slot += LANES) {
         int32_t dots[LANES];
-        nibbles(block->high + slot * steps * 4, c, steps, 4, dots);
+        nibbles_of(block->high, slot, c, steps, 4, state, dots, nibbles);
         for (int r = 0; r < LANES; r++) dots[r] = COARSE(dots[r], state->sum);
         rows |= reaching(dots, block->scale + slot, block->coarse + slot, state->weight / 2, state->least - state->rest)
                 << (g * LANES);
@@ -39,17 +46,18 @@ INLINE uint32_t sieve_body(const Block *block, int64_t slot, const int8_t *c, in
 INLINE uint32_t whole_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, int64_t stride,
                            const Query *state, int32_t *out, Nibbles nibbles) {
     int32_t low[LANES];
-    nibbles(block->high + slot * steps * 4, c, steps, stride, out);
-    nibbles(block->low + slot * steps * 4, c, steps, stride, low);
+    nibbles_of(block->high, slot, c, steps, stride, state, out, nibbles);
+    nibbles_of(block->low, slot, c, steps, stride, state, low, nibbles);
     for (int r = 0; r < LANES; r++) out[r] = 16 * out[r] + low[r] - 128 * state->sum;
     return reaching(out, block->scale + slot, block->slack + slot, state->weight, state->least - state->rest);
 }
 
-INLINE int pair_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state,
+INLINE uint32_t pair_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state,
                      int32_t out[PAIR][LANES], Nibbles nibbles) {
     uint32_t rows = 0;
-    for (int g = 0; g < PAIR; g++) rows |= whole_body(block, slot + g * LANES, c, steps, 4, state, out[g], nibbles);
-    return rows != 0;
+    for (int g = 0; g < PAIR; g++)
+        rows |= whole_body(block, slot + g * LANES, c, steps, 4, state, out[g], nibbles) << (g * LANES);
+    return rows;
 }
 
 /* Asks for a line of the next pair between two products. Many at once would wait for each other, and the products for
@@ -61,13 +69,16 @@ INLINE void fetch(Ahead ahead, int64_t line) {
 }
 
 INLINE int tile_body(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *states, Ahead ahead,
-                     int32_t out[PAIR][TILE][LANES], Nibbles nibbles) {
-    uint32_t rows = 0;
+                     int32_t out[PAIR][TILE][LANES], uint32_t rows[TILE], Nibbles nibbles) {
+    uint32_t any = 0;
     for (int64_t i = 0; i < ahead.lines; i++) fetch(ahead, i);
-    for (int g = 0; g < PAIR; g++)
-        for (int q = 0; q < TILE; q++)
-            rows |= whole_body(block, slot + g * LANES, c + q * 4, steps, TILE * 4, states + q, out[g][q], nibbles);
-    return rows != 0;
+    for (int q = 0; q < TILE; any |= rows[q++]) {
+        rows[q] = 0;
+        for (int g = 0; g < PAIR; g++)
+            rows[q] |= whole_body(block, slot + g * LANES, c + q * 4, steps, TILE * 4, states + q, out[g][q], nibbles)
+                       << (g * LANES);
+    }
+    return any != 0;
 }
 
 static void nibbles_any(const uint8_t *plane, const int8_t *c, int64_t steps, int64_t stride, int32_t out[LANES]) {
@@ -83,15 +94,15 @@ static void nibbles_any(const uint8_t *plane, const int8_t *c, int64_t steps, in
                                          const Query *state) {                                                           \
         return sieve_body(block, slot, c, steps, state, nibbles);                                                        \
     }                                                                                                                    \
-    target static int pair_##level(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state, \
-                                   int32_t out[PAIR][LANES]) {                                                           \
+    target static uint32_t pair_##level(const Block *block, int64_t slot, const int8_t *c, int64_t steps,                \
+                                        const Query *state, int32_t out[PAIR][LANES]) {                                  \
         return pair_body(block, slot, c, steps, state, out, nibbles);                                                    \
     }                                                                                                                    \
     target static int tile_##level(const Block *block, int64_t slot, const int8_t *c, int64_t steps,                     \
                                    const Query *states, const uint8_t *bytes, Ahead ahead,                               \
-                                   int32_t out[PAIR][TILE][LANES]) {                                                     \
+                                   int32_t out[PAIR][TILE][LANES], uint32_t rows[TILE]) {                                \
         (void)bytes;                                                                                                     \
-        return tile_body(block, slot, c, steps, states, ahead, out, nibbles);                                            \
+        return tile_body(block, slot, c, steps, states, ahead, out, rows, nibbles);                                      \
     }
 WITH(nibbles_any, , any)
 
@@ -164,13 +175,36 @@ TARGET_VNNI INLINE __m512i nibbles_vnni(const uint8_t *plane, const int8_t *c, i
     return _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
 }
 
+/* p + 128 of a step of both planes: of the first four components, and of the second. */
+TARGET_VNNI INLINE __m512i first_four(__m512i high, __m512i low) { /* 0xCA: each bit chooses between the others */
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, _mm512_slli_epi16(high, 4), 0xCA);
+}
+
+TARGET_VNNI INLINE __m512i second_four(__m512i high, __m512i low) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), _mm512_srli_epi16(low, 4), high, 0xCA);
+}
+
+TARGET_VNNI INLINE __m512i bytes_vnni(const uint8_t *high, const uint8_t *low, const int8_t *c, int64_t steps) {
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i sum[4] = {zero, zero, zero, zero};
+    for (int64_t j = 0; j < steps; j += 2)
+        for (int64_t i = 0; i < 2; i++, high += 64, low += 64, c += 8) {
+            __m512i h = _mm512_loadu_si512(high), l = _mm512_loadu_si512(low);
+            sum[i] = _mm512_dpbusd_epi32(sum[i], first_four(h, l), four(c));
+            sum[2 + i] = _mm512_dpbusd_epi32(sum[2 + i], second_four(h, l), four(c + 4));
+        }
+    return _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
+}
+
 TARGET_VNNI static uint32_t sieve_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps,
                                        const Query *state) {
     const float weight = state->weight / 2, bar = state->least - state->rest;
     const __m512i middle = _mm512_set1_epi32(COARSE(0, state->sum));
+    const int64_t from = state->from, count = state->to - from;
     uint32_t rows = 0;
     for (int g = 0; g < PAIR; g++, slot += LANES) {
-        __m512i dots = _mm512_slli_epi32(nibbles_vnni(block->high + slot * steps * 4, c, steps), 5);
+        const uint8_t *plane = block->high + slot * steps * 4 + from * 64;
+        __m512i dots = _mm512_slli_epi32(nibbles_vnni(plane, c + from * 8, count), 5);
         dots = _mm512_add_epi32(dots, middle);
         __mmask16 mask = reaching_vnni(dots, halves(block->scale + slot), halves(block->coarse + slot), weight, bar);
         rows |= (uint32_t)mask << (g * LANES);
@@ -178,41 +212,46 @@ TARGET_VNNI static uint32_t sieve_vnni(const Block *block, int64_t slot, const i
     return rows;
 }
 
-TARGET_VNNI static int pair_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *state,
-                                 int32_t out[PAIR][LANES]) {
+TARGET_VNNI static uint32_t pair_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps,
+                                      const Query *state, int32_t out[PAIR][LANES]) {
     const float weight = state->weight, bar = state->least - state->rest;
+    const int64_t from = state->from, count = state->to - from;
     unsigned rows = 0;
     for (int g = 0; g < PAIR; g++, slot += LANES) {
-        __m512i high = nibbles_vnni(block->high + slot * steps * 4, c, steps);
-        __m512i low = nibbles_vnni(block->low + slot * steps * 4, c, steps);
-        __m512i dots = _mm512_add_epi32(_mm512_slli_epi32(high, 4), low);
+        const int64_t place = slot * steps * 4 + from * 64;
+        __m512i dots = bytes_vnni(block->high + place, block->low + place, c + from * 8, count);
         dots = _mm512_sub_epi32(dots, _mm512_set1_epi32(128 * state->sum));
         _mm512_storeu_si512(out[g], dots);
-        rows |= reaching_vnni(dots, halves(block->scale + slot), halves(block->slack + slot), weight, bar);
+        __mmask16 mask = reaching_vnni(dots, halves(block->scale + slot), halves(block->slack + slot), weight, bar);
+        rows |= (uint32_t)mask << (g * LANES);
     }
-    return rows != 0;
+    return rows;
 }
 
 TARGET_VNNI static void unpack_vnni(const Block *block, int64_t slot, int64_t steps, uint8_t *bytes) {
     const uint8_t *high = block->high + slot * steps * 4, *low = block->low + slot * steps * 4;
-    const __m512i lower = _mm512_set1_epi8(15);
-    for (int64_t j = 0; j < PAIR * steps; j++) { /* 0xCA: each bit of the first chooses between the others */
+    for (int64_t j = 0; j < PAIR * steps; j++) {
         __m512i h = _mm512_loadu_si512(high + j * 64), l = _mm512_loadu_si512(low + j * 64);
-        __m512i first = _mm512_ternarylogic_epi32(lower, l, _mm512_slli_epi16(h, 4), 0xCA);
-        __m512i second = _mm512_ternarylogic_epi32(lower, _mm512_srli_epi16(l, 4), h, 0xCA);
-        _mm512_storeu_si512(bytes + j * 128, first);
-        _mm512_storeu_si512(bytes + j * 128 + 64, second);
+        _mm512_storeu_si512(bytes + j * 128, first_four(h, l));
+        _mm512_storeu_si512(bytes + j * 128 + 64, second_four(h, l));
     }
 }
 
 TARGET_VNNI static int tile_vnni(const Block *block, int64_t slot, const int8_t *c, int64_t steps, const Query *states,
-                                 const uint8_t *bytes, Ahead ahead, int32_t out[PAIR][TILE][LANES]) {
-    const int64_t quads = 2 * steps;
+                                 const uint8_t *bytes, Ahead ahead, int32_t out[PAIR][TILE][LANES],
+                                 uint32_t rows[TILE]) {
+    int64_t from = steps, to = 0; /* the steps that any of the queries has coefficients for */
     __m512i a[TILE], b[TILE];
+    for (int q = 0; q < TILE; q++) {
+        if (states[q].to && states[q].from < from) from = states[q].from;
+        if (states[q].to > to) to = states[q].to;
+    }
+    if (from > to) from = to; /* all of them are zeros */
     UNROLLED for (int q = 0; q < TILE; q++) a[q] = b[q] = _mm512_set1_epi32(-128 * states[q].sum);
-    const uint8_t *next = bytes + quads * 64;
-    for (int64_t j = 0; j < quads; j++) {
-        fetch(ahead, j);
+    const uint8_t *next = bytes + 2 * steps * 64;
+    for (int64_t j = 2 * (to - from); j < ahead.lines; j++) fetch(ahead, j); /* for which the loop is too short */
+    for (int64_t j = 2 * from; j < 2 * to; j++) {
+        fetch(ahead, j - 2 * from);
         __m512i here = _mm512_loadu_si512(bytes + j * 64), there = _mm512_loadu_si512(next + j * 64);
         UNROLLED for (int q = 0; q < TILE; q++) {
             __m512i w = four(c + (j * TILE + q) * 4);
@@ -222,13 +261,14 @@ TARGET_VNNI static int tile_vnni(const Block *block, int64_t slot, const int8_t 
     }
     __m512 scale[PAIR] = {halves(block->scale + slot), halves(block->scale + slot + LANES)};
     __m512 slack[PAIR] = {halves(block->slack + slot), halves(block->slack + slot + LANES)};
-    unsigned rows = 0;
+    uint32_t any = 0;
     UNROLLED for (int q = 0; q < TILE; q++) {
         float weight = states[q].weight, bar = states[q].least - states[q].rest;
-        rows |= reaching_vnni(a[q], scale[0], slack[0], weight, bar);
-        rows |= reaching_vnni(b[q], scale[1], slack[1], weight, bar);
+        rows[q] = reaching_vnni(a[q], scale[0], slack[0], weight, bar);
+        rows[q] |= (uint32_t)reaching_vnni(b[q], scale[1], slack[1], weight, bar) << LANES;
+        any |= rows[q];
     }
-    if (!rows) return 0;
+    if (!any) return 0;
     UNROLLED for (int q = 0; q < TILE; q++) {
         _mm512_storeu_si512(out[0][q], a[q]);
         _mm512_storeu_si512(out[1][q], b[q]);

@@ -10,11 +10,14 @@
 
 #include "planes.h"
 
-/* The size of Hadamard's matrix for dimension d: the largest power of two that pads d by a sixteenth at most. For 512
- * it is 512, for 768 it is 256 (three times), for 100 it is 8 (thirteen times, 104 components). */
+/* The size of Hadamard's matrix for dimension d: the largest power of two, up to MOST_MIXED, that pads d by a sixteenth at
+ * most. For 512 it is 512, for 768 it is 256 (three times), for 100 it is 8 (thirteen times, 104 components). Components
+ * that are not mixed stay apart: a query that is zero in one half of a vector stays so, and that half is then not read. */
+#define MOST_MIXED 512
+
 static int64_t mixed(int64_t d) {
     int64_t best = 1;
-    for (int64_t b = 2; b < 2 * d; b *= 2)
+    for (int64_t b = 2; b < 2 * d && b <= MOST_MIXED; b *= 2)
         if (((d + b - 1) / b * b - d) * 16 <= d) best = b;
     return best;
 }
@@ -152,12 +155,15 @@ void hurnet_quantise_query(Query *state, const int16_t *q, int64_t d, int64_t co
     for (int64_t i = 0; i < width; i++) peak = abs(z[i]) > peak ? abs(z[i]) : peak;
     const double step = peak / 127.0;
     double error = 0;
+    state->from = (int32_t)(width / 8); /* a step is eight components, and steps are read by twos */
     for (int64_t i = 0; i < width; i++) {
         int w = (int)lrint(z[i] / step);
         double f = z[i] - step * w;
         error += f * f;
         c[i / 4 * stride + column * 4 + i % 4] = (int8_t)w;
         state->sum += w;
+        if (w && i / 16 * 2 < state->from) state->from = (int32_t)(i / 16 * 2);
+        if (w) state->to = (int32_t)(i / 16 * 2 + 2);
     }
     const double rest = sqrt(error), reach = length + rest;
     state->unit = length / (sqrt(state->norm) * reach);

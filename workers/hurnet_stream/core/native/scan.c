@@ -15,6 +15,7 @@
 #include "dots.h"
 #include "planes.h"
 
+#define GROUP ((1u << LANES) - 1) /* the rows of a group, as bits */
 #define ALONE 4  /* one to four queries are faster one by one */
 #define QUEUE 16 /* rows that are fetched from memory at once */
 #define CHUNKS 4 /* of a block */
@@ -90,10 +91,12 @@ static int keep(Query *state, Survivor survivor, float lower) {
     return 0;
 }
 
-/* Keeps those rows of a group whose upper bound reaches the bar, given p·c. Returns -1 without memory. */
-static int offer(Query *state, const Block *block, int32_t number, int64_t slot, const int32_t *dots) {
-    uint32_t rows = reaching(dots, block->scale + slot, block->slack + slot, state->weight, state->least - state->rest);
-    for (int64_t r = 0; rows && r < LANES && slot + r < block->size; r++) {
+/* Keeps those of some rows of a group, given as bits, whose upper bound reaches the bar, given p·c: it may have risen since
+ * the kernel looked. Returns -1 without memory. */
+static int offer(Query *state, const Block *block, int32_t number, int64_t slot, const int32_t *dots, uint32_t rows) {
+    for (; rows; rows &= rows - 1) {
+        const int64_t r = __builtin_ctz(rows);
+        if (slot + r >= block->size) break;
         float width = half(block->slack[slot + r]) + state->rest;
         float upper = (float)dots[r] * half(block->scale[slot + r]) * state->weight + width;
         if (upper >= state->least &&
@@ -135,9 +138,9 @@ static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end
     const Block *block = search->blocks + b;
     int32_t dots[PAIR][LANES];
     for (; slot < end; slot += PAIR * LANES) {
-        if (!search->use.pair(block, slot, c, search->steps, state, dots)) continue;
-        for (int64_t g = 0; g < PAIR; g++)
-            if (offer(state, block, (int32_t)b, slot + g * LANES, dots[g])) return -1;
+        const uint32_t rows = search->use.pair(block, slot, c, search->steps, state, dots);
+        for (int64_t g = 0; g < PAIR && rows; g++)
+            if (offer(state, block, (int32_t)b, slot + g * LANES, dots[g], rows >> g * LANES & GROUP)) return -1;
     }
     return 0;
 }
@@ -182,15 +185,17 @@ static int scan_together(const Search *search, int64_t b, int64_t slot, int64_t 
     const Block *block = search->blocks + b;
     const int64_t steps = search->steps, n = search->n;
     int32_t out[PAIR][TILE][LANES];
+    uint32_t rows[TILE];
     for (; slot < end; slot += PAIR * LANES) {
         if (search->use.unpack) search->use.unpack(block, slot, steps, bytes);
         for (int64_t q = 0; q < n; q += TILE) {
             Ahead ahead = ahead_of(block, slot + PAIR * LANES, steps, q / TILE, n / TILE);
             const int8_t *c = search->c + q * steps * 8;
-            if (!search->use.tile(block, slot, c, steps, states + q, bytes, ahead, out)) continue;
-            for (int64_t g = 0; g < PAIR; g++)
-                for (int64_t i = 0; i < TILE; i++)
-                    if (offer(states + q + i, block, (int32_t)b, slot + g * LANES, out[g][i])) return -1;
+            if (!search->use.tile(block, slot, c, steps, states + q, bytes, ahead, out, rows)) continue;
+            for (int64_t i = 0; i < TILE; i++)
+                for (int64_t g = 0; g < PAIR && rows[i]; g++)
+                    if (offer(states + q + i, block, (int32_t)b, slot + g * LANES, out[g][i], rows[i] >> g * LANES & GROUP))
+                        return -1;
         }
     }
     return 0;

@@ -55,6 +55,7 @@ typedef struct {
     double norm, unit;  /* |q|^2, and |z| / (|q| A): what q·x / |x| counts for */
     float weight, rest; /* t / A and |f| / A: an estimate errs by at most a row's slack and the rest */
     float least;        /* a row with a smaller upper bound can't be among the k best */
+    int32_t from, to;   /* the steps that have coefficients other than 0; both are even */
     int32_t sum;        /* of the coefficients: they meet p + 128, so 128 times this is subtracted */
     int64_t k, held;    /* lower bounds wanted, and how many there are in `best` */
     int64_t count, room; /* survivors found, and for how many there is memory */
