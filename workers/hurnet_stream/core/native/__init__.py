@@ -1,6 +1,7 @@
 """Kernels in C for which numpy has no operation that is both fast and exact.
 
     planes.c, dots.c, scan.c     the search (search.py here)
+    token_sums.c                 sums of rows of tokens (token_sums.py here)
     syrk.c                       sums of products of rows (syrk.py here)
     gram.c, positive.c,
     local_solve.c                the closed form over a few hundred rows (local_solve.py here)
