@@ -21,7 +21,8 @@
 #define HOLE 0xFFFF      /* the slot of a posting that was removed */
 #define MOST_TERMS 64
 #define TABLE 256        /* lengths below this have what a term adds once in a table */
-#define LOOK_UP 12       /* looking up a row costs as much as going through so many postings */
+#define LOOK_UP 30       /* looking up a row costs as much as going through so many postings */
+#define GROUP 64         /* rows that are looked at together */
 
 typedef struct { /* as Run.struct in hurnet_stream/core/lexical/run.py gives it */
     const uint32_t *terms, *starts;
@@ -59,7 +60,7 @@ typedef struct {
     int64_t k, held, least;
     int64_t except; /* a row that must not answer, or -1 */
     int32_t scores[BLOCK_ROWS]; /* of the rows of the run that is read; all zeros in between */
-    uint16_t found[BLOCK_ROWS]; /* the slots that have one */
+    uint16_t found[BLOCK_ROWS]; /* the slots that have one and are noted */
 } Search;
 
 static int32_t adds(int64_t most, int64_t times, double damping) {
@@ -150,8 +151,16 @@ static void offer(Search *s, const Run *run, int64_t slot, int32_t score) {
 
 /* ---- one run ---- */
 
-/* Adds a term to all rows that hold it; returns how many rows have a score then. */
-static int64_t go_through(Search *s, const Run *run, const Question *q, int64_t term, const Held *held, int64_t found) {
+/* Adds a term to all rows that hold it. */
+static void go_through(Search *s, const Run *run, const Question *q, int64_t term, const Held *held) {
+    for (int64_t i = 0; i < held->n; i++) {
+        const uint16_t slot = held->slots[i];
+        s->scores[slot] += added(q, term, held->times[i], run->lengths[slot]);
+    }
+}
+
+/* The same, and notes the rows that had no score yet; returns how many are noted then. */
+static int64_t note(Search *s, const Run *run, const Question *q, int64_t term, const Held *held, int64_t found) {
     for (int64_t i = 0; i < held->n; i++) {
         const uint16_t slot = held->slots[i];
         const int32_t more = added(q, term, held->times[i], run->lengths[slot]);
@@ -161,12 +170,13 @@ static int64_t go_through(Search *s, const Run *run, const Question *q, int64_t 
     return found;
 }
 
-/* Adds a term to those rows that have a score. */
+/* Adds a term to those rows that are noted. */
 static void add_to_found(Search *s, const Run *run, const Question *q, int64_t term, const Held *held, int64_t found) {
     if (found * LOOK_UP > held->n) {
         for (int64_t i = 0; i < held->n; i++) {
             const uint16_t slot = held->slots[i];
-            if (s->scores[slot]) s->scores[slot] += added(q, term, held->times[i], run->lengths[slot]);
+            const int32_t more = added(q, term, held->times[i], run->lengths[slot]);
+            s->scores[slot] += s->scores[slot] ? more : 0; /* without a branch, which nothing could predict */
         }
         return;
     }
@@ -178,7 +188,7 @@ static void add_to_found(Search *s, const Run *run, const Question *q, int64_t t
     }
 }
 
-/* Drops the rows that can't reach `least` even if all that is left to add were added; returns how many remain. */
+/* Drops the noted rows that can't reach `least` even if all that is left to add were added; returns how many remain. */
 static int64_t drop_beaten(Search *s, int64_t found, int64_t left) {
     int64_t kept = 0;
     for (int64_t i = 0; i < found; i++) {
@@ -189,6 +199,22 @@ static int64_t drop_beaten(Search *s, int64_t found, int64_t left) {
     return kept;
 }
 
+/* Notes the rows of a run that have a score and can still reach `least`; the others lose their score. */
+static int64_t note_all(Search *s, const Run *run, int64_t left) {
+    const int32_t least = (int32_t)(s->least - left > 1 ? s->least - left : 1);
+    int64_t found = 0;
+    for (int64_t from = run->first; from < run->end; from += GROUP) {
+        const int64_t end = from + GROUP < run->end ? from + GROUP : run->end;
+        int32_t any = 0;
+        for (int64_t slot = from; slot < end; slot++) any |= s->scores[slot] >= least;
+        for (int64_t slot = from; any && slot < end; slot++)
+            if (s->scores[slot] >= least) s->found[found++] = (uint16_t)slot;
+            else s->scores[slot] = 0;
+        if (!any) memset(s->scores + from, 0, (size_t)(end - from) * sizeof *s->scores);
+    }
+    return found;
+}
+
 static void search_run(Search *s, const Run *run, const Question *q) {
     Held held[MOST_TERMS];
     int64_t left[MOST_TERMS + 1]; /* what the terms from here on can add together */
@@ -197,8 +223,14 @@ static void search_run(Search *s, const Run *run, const Question *q) {
         held[t] = look_up(run, q, t);
         left[t] = left[t + 1] + held[t].bound;
     }
-    int64_t found = 0, t = 0;
-    for (; t < q->n && left[t] >= s->least; t++) found = go_through(s, run, q, t, held + t, found);
+    int64_t found = 0, t = 0, first = 0, postings = 0;
+    for (; first < q->n && left[first] >= s->least; first++) postings += held[first].n;
+    if (postings < run->end - run->first) {
+        for (; t < first; t++) found = note(s, run, q, t, held + t, found);
+    } else { /* it is faster to look at all rows in the end than to ask of each posting whether its row is new */
+        for (; t < first; t++) go_through(s, run, q, t, held + t);
+        found = note_all(s, run, left[t]);
+    }
     for (; t < q->n && found; t++) {
         found = drop_beaten(s, found, left[t]);
         add_to_found(s, run, q, t, held + t, found);
