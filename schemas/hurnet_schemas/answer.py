@@ -115,7 +115,33 @@ class Receipt(Part):
     mix: MixReceipt | None = Field(
         None, description="Absent if the question had nothing to be compared with."
     )
-    threshold: float = Field(description="Lowest combined score that is answered.")
+    threshold: float = Field(
+        description="Lowest combined score that is answered, unless an error rate decided."
+    )
+    probability: float | None = Field(
+        None,
+        description="How probable it is, from 0 to 1, that the best candidate is right if the context can "
+        "answer the question: learned by leaving taught pairs out and asking them. Absent if there are too "
+        "few pairs for that.",
+    )
+    rehearsed: int | None = Field(
+        None, description="How many questions so rehearsed the probability was learned from. Absent with it."
+    )
+    decided_by: Literal["threshold", "error-rate"] | str | None = Field(
+        None,
+        description="What decided whether there is an answer: error-rate, if one is set and enough was "
+        "rehearsed for it; else threshold. Absent if the question had nothing to be compared with.",
+    )
+    error_rate: float | None = Field(
+        None,
+        description="The share of the answers that may be wrong, from 0 to 1. Absent if the threshold "
+        "decided.",
+    )
+    lowest_probability: float | None = Field(
+        None,
+        description="The lowest probability that is answered, so that the error rate is kept. 1: no answer "
+        "of the context is sure enough. Absent if the threshold decided.",
+    )
     nearest: float | None = Field(
         None,
         description="Cosine of the question and the nearest entry of all, from 0 to 1, by the mix. It is "
@@ -143,7 +169,7 @@ class Answer(OwnMessage):
 
     id: str = Field(description="The query's id; if it has none, topic/partition/offset of its record.")
     outcome: Outcome | str = Field(
-        description="What became of the query: answered; abstained, if nothing is near enough; timed-out, if "
+        description="What became of the query: answered; abstained, if nothing is sure enough; timed-out, if "
         "min_watermarks were not reached in time, can't be reached, or too many queries wait already; "
         "rejected, if it can't be answered. A newer hurnet may have more outcomes than these."
     )
@@ -151,7 +177,8 @@ class Answer(OwnMessage):
     reason: Explanation | None = Field(None, description="Why there is no answer, for a person to read.")
     candidates: list[Candidate] = Field(
         default_factory=list,
-        description="Possible answers, best first: at most top_k, and as many as fit into a message.",
+        description="Possible answers, best first: at most top_k, or 3 if that is more and the outcome is "
+        "abstained, to choose from; and as many as fit into a message.",
     )
     candidates_dropped: int | None = Field(
         None, description="How many of the worst candidates did not fit into the message. Absent if all did."

@@ -23,6 +23,7 @@ from hurnet_stream.commands import up as up_command
 from hurnet_stream.commands.settings import PAPER_TITLE, env_lines, toml_lines
 from hurnet_stream.commands.status import shown
 from hurnet_stream.commands.topics import state
+from hurnet_stream.core.rule.rule import PARTS
 from hurnet_stream.demo.asking import Asked, accuracy, chosen, latencies
 from hurnet_stream.demo.data import Pair
 from hurnet_stream.demo.figures import median
@@ -75,7 +76,7 @@ def printed(*parts: RenderableType, width: int = 200, encoding: str = "utf-8") -
 
 
 def candidate(answer: str, combined: float, **scores: float) -> Candidate:
-    all_scores = {"memory": 0.5, "local": 0.5, "words": 0.5, **scores}
+    all_scores = {part: 0.5 for part in PARTS if part != "weights"} | scores
     return Candidate(
         answer=answer,
         scores=Scores(combined=combined, **all_scores),
@@ -307,7 +308,8 @@ def test_an_answer_is_explained() -> None:
     )  # fmt: skip
     text = printed(explained(answer))
     for expected in (
-        "HassTurnOn", "0.93 (memory 0.50, weights 0.91, local 0.50, words 0.50; nearest entry 0.81)",
+        "HassTurnOn", "0.93 (meaning 0.50, spelling 0.50, memory 0.50, lexical 0.50, ",
+        "words 0.50, weights 0.91; nearest entry 0.81)",
         "texts 2/17", "2.",
         "“turn [bold]on[/] the light”", "HassTurnOff by 0.21", "version 3 of 3,120 pairs", "condition 41.2",
         "4,321 entries", "12.3 ms", "0=19,1=20",
@@ -323,13 +325,29 @@ def test_an_abstention_says_why_and_what_was_best() -> None:
         outcome="abstained",
         reason="best was 0.31",
         receipt=RECEIPT,
-        candidates=[candidate("X", 0.31)],
+        candidates=[candidate("X", 0.31), candidate("Y", 0.3), candidate("Z", 0.2)],
     )
-    assert "no answer (abstained): best was 0.31" in printed(explained(answer))
-    assert "best was" in printed(explained(answer))
+    text = printed(explained(answer))
+    assert "no answer (abstained): best was 0.31" in text
+    assert "best was     0.31 (" in text
+    assert [line.strip().removeprefix("choose from").strip() for line in text.splitlines()[1:4]] == [
+        "1. X", "2. Y", "3. Z",
+    ]  # fmt: skip
     assert "no answer (rejected): blank text" in printed(
         explained(Answer(id="q", outcome="rejected", reason="blank text"))
     )
+
+
+def test_how_sure_an_answer_is_is_said_with_what_decided() -> None:
+    def said(**receipt: float | None) -> str:
+        told = RECEIPT.model_copy(update={"rehearsed": 1224, **receipt})
+        return printed(explained(Answer(id="q", outcome="answered", answer="X", receipt=told)))
+
+    assert "0.91, learned from 1,224 rehearsed questions  " in said(probability=0.912)
+    decided = said(probability=0.912, error_rate=0.05, lowest_probability=0.8749)
+    assert "questions; 0.8749 or more for an error rate of 5 %" in decided
+    assert "0.8699, learned" in said(probability=0.8699, error_rate=0.05, lowest_probability=0.87)
+    assert "probability" not in said()
 
 
 def test_narrow_or_plain_terminals_get_the_same_words() -> None:

@@ -2,7 +2,7 @@
 
     rejected    the query can't be answered, and has a dead letter
     timed-out   the entries it asks to see did not come in time, or can't come, or too many queries wait
-    abstained   nothing is near enough to be an answer
+    abstained   nothing is sure enough to be an answer; its candidates are there to choose from
     answered    the best candidate
 
 Only queries that are answered or abstained from were scored, so only these replies have a receipt.
@@ -21,11 +21,13 @@ from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.ports import PublishedWeights
+from hurnet_stream.responder.deciding import Decision, decide
 from hurnet_stream.responder.loaded_contexts import LoadedContext
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.settings.settings import ResponderSettings
-from hurnet_stream.visible import below
 
+CHOICES = 3
+"""Candidates that come with a reply that has no answer, so that a person can choose."""
 _COUNT_BYTES = 64
 """Room for the fields that an answer has only once it has candidates."""
 
@@ -58,27 +60,30 @@ class Judge:
         self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, context: LoadedContext
     ) -> Answer:
         """Answer out of `context`, or abstain and say why. `embeds`: the query has a vector."""
-        reason = self._why_not(query, ranking, embeds)
+        decision = decide(ranking, self._settings, context.mix.calibration)
+        reason = _nothing_to_answer(query, ranking, embeds) or decision.why_not
         best = ranking.best
         answer = Answer(
             id=pending.id,
             outcome="abstained" if reason else "answered",
             answer=best.answer if best and not reason else None,
             reason=reason,
-            receipt=self._receipt(pending, query, ranking, context),
+            receipt=self._receipt(pending, query, ranking, context, decision),
         )
         return self._with_candidates(answer, query, ranking, context)
 
     def _with_candidates(
         self, answer: Answer, query: Query, ranking: Ranking, context: LoadedContext
     ) -> Answer:
-        """The answer with as many of the candidates asked for as fit into a message. Each is weighed before
-        the next is built: a hundred of the largest would take 25 MB."""
+        """The answer with as many of the candidates asked for as fit into a message; `CHOICES` are asked for
+        if there is no answer. Each is weighed before the next is built: a hundred of the largest would take
+        25 MB."""
         room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         if room < 0:  # thousands of partitions, each with its watermark
             answer = answer.model_copy(update={"receipt": None})
             room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
-        asked = ranking.candidates[: query.top_k]
+        most = query.top_k if answer.outcome == "answered" else max(query.top_k, CHOICES)
+        asked = ranking.candidates[:most]
         fitting: list[Candidate] = []
         for ranked in asked:
             candidate = _candidate(ranked, context)
@@ -89,17 +94,9 @@ class Judge:
         dropped = len(asked) - len(fitting) or None
         return answer.model_copy(update={"candidates": fitting, "candidates_dropped": dropped})
 
-    def _why_not(self, query: Query, ranking: Ranking, embeds: bool) -> str | None:
-        if not embeds:
-            return "the text has nothing the embedder knows"
-        if ranking.best is None:
-            return f"empty context {query.context!r}"
-        if ranking.best.combined < self._settings.threshold:
-            best = below(ranking.best.combined, self._settings.threshold)
-            return f"best was {best}, below the threshold {self._settings.threshold:g}"
-        return None
-
-    def _receipt(self, pending: Pending, query: Query, ranking: Ranking, context: LoadedContext) -> Receipt:
+    def _receipt(
+        self, pending: Pending, query: Query, ranking: Ranking, context: LoadedContext, decision: Decision
+    ) -> Receipt:
         runner_up = ranking.runner_up
         return Receipt(
             query=pending.record.coordinates,
@@ -111,6 +108,11 @@ class Judge:
             weights=_weights_receipt(context.weights) if context.weights else None,
             mix=_mix_receipt(ranking, context),
             threshold=self._settings.threshold,
+            probability=decision.probability,
+            rehearsed=decision.rehearsed,
+            decided_by=decision.decided_by if ranking.best else None,
+            error_rate=decision.error_rate,
+            lowest_probability=decision.lowest,
             nearest=ranking.nearest,
             p=context.p,
             half_life=context.half_life_ms / 1000 or None,
@@ -118,6 +120,12 @@ class Judge:
             runner_up=runner_up.answer if runner_up else None,
             seconds=time.monotonic() - pending.received,
         )
+
+
+def _nothing_to_answer(query: Query, ranking: Ranking, embeds: bool) -> str | None:
+    if not embeds:
+        return "the text has nothing the embedder knows"
+    return f"empty context {query.context!r}" if ranking.best is None else None
 
 
 def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:

@@ -54,7 +54,15 @@ class ResponderSettings(Section):
         ge=0,
         le=1,
         description="Lowest combined score (0 to 1) that is answered. If the best answer scores less, the "
-        "reply says that there is no answer.",
+        "reply says that there is no answer, and offers the nearest ones. An error rate comes first.",
+    )
+    error_rate: float | None = Field(
+        None,
+        ge=0.005,
+        le=0.5,
+        description="What share of the answers may be wrong (0.05: 5 %). A responder then answers what is "
+        "sure enough for that, by the probabilities that it learns for each context from its taught pairs. "
+        "Until a context has taught enough, and if this is not set, the threshold decides.",
     )
     wait: Seconds = Field(
         5.0,

@@ -87,16 +87,26 @@ def explained(answer: Answer, advise: bool = True) -> RenderableType:
 
 def _why(answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.candidates:
-        yield from _best(answer)
-        for rank, other in enumerate(answer.candidates[1:], start=2):
-            yield f"  {rank}.", f"{other.scores.combined:.2f} {other.answer}"
+        yield from _candidates(answer)
     if answer.candidates_dropped:
         yield "  and", f"{answer.candidates_dropped:,} more that did not fit into the answer"
     if answer.receipt:
         yield from _receipt(answer.receipt)
 
 
-def _best(answer: Answer) -> Iterator[tuple[str, str]]:
+def _candidates(answer: Answer) -> Iterator[tuple[str, str]]:
+    """The best one and why, and the others; if there is no answer, first all of them to choose from."""
+    if answer.outcome == "answered":
+        yield from _best(answer, "score")
+        for rank, other in enumerate(answer.candidates[1:], start=2):
+            yield f"  {rank}.", f"{other.scores.combined:.2f} {other.answer}"
+        return
+    for rank, candidate in enumerate(answer.candidates, start=1):
+        yield "  choose from" if rank == 1 else "", f"{rank}. {candidate.answer}"
+    yield from _best(answer, "best was")
+
+
+def _best(answer: Answer, label: str) -> Iterator[tuple[str, str]]:
     """What speaks for the best candidate, whether it was good enough or not."""
     from hurnet_stream.visible import below
 
@@ -109,17 +119,15 @@ def _best(answer: Answer) -> Iterator[tuple[str, str]]:
         shown += f"; nearest entry {receipt.nearest:.2f}"
     # A score below the threshold gets as many decimals as show that it is below.
     threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
-    score = f"{below(combined, threshold)} ({shown})"
-    if answer.outcome == "answered":
-        yield "  score", score
-    else:
-        yield "  best was", f"{best.answer}: {score}"
+    yield f"  {label}", f"{below(combined, threshold)} ({shown})"
     yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
 
 
 def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
     from hurnet_stream.terminal.screen import watermarks_text
 
+    if receipt.probability is not None:
+        yield "  probability", _probability(receipt)
     if receipt.runner_up is not None and receipt.margin is not None:
         yield "  ahead of", f"{receipt.runner_up} by {receipt.margin:.2g}"
     if weights := receipt.weights:
@@ -134,6 +142,19 @@ def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
         f" threshold {receipt.threshold:g}, {receipt.embedder}",
     )
     yield "  seen up to", watermarks_text(receipt.watermarks) or "nothing"
+
+
+def _probability(receipt: Receipt) -> str:
+    """That the best candidate is right, and what it had to be."""
+    from hurnet_stream.visible import below
+
+    probability, lowest = receipt.probability or 0.0, receipt.lowest_probability
+    learned = f"learned from {receipt.rehearsed or 0:,} rehearsed questions"
+    if lowest is None or receipt.error_rate is None:
+        return f"{probability:.2f}, {learned}"
+    shown = below(probability, lowest if probability < lowest else math.inf)
+    wanted = f"{lowest:.4g} or more for an error rate of {100 * receipt.error_rate:g} %"
+    return f"{shown}, {learned}; {wanted}"
 
 
 def _correction(answer: Answer) -> Iterator[tuple[str, str]]:

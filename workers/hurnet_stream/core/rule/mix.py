@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet_stream.core.rule import confidence
+
 Floats = NDArray[np.float64]
 
 KINDS = ("once", "few", "many")
@@ -66,6 +68,8 @@ class Mix:
     """Grows with each mix that a context publishes. 0: the prior."""
     rehearsed: Mapping[str, int] = field(default_factory=dict)
     """By kind, how many taught pairs were left out and asked to learn it."""
+    calibration: confidence.Calibration | None = None
+    """How probable answers are right, by this mix. None: too little was rehearsed to tell."""
 
     def of(self, shares: Floats) -> Factors:
         """The factors for a question near which the kinds have these shares (3,)."""
@@ -75,7 +79,9 @@ class Mix:
     def as_dict(self) -> dict[str, Any]:
         """All of it in plain types, for `decode`."""
         factors = {kind: asdict(getattr(self, kind)) for kind in KINDS}
-        return {**factors, "version": self.version, "rehearsed": dict(self.rehearsed)}
+        calibration = self.calibration and self.calibration.as_dict()
+        known = {"version": self.version, "rehearsed": dict(self.rehearsed), "calibration": calibration}
+        return {**factors, **known}
 
 
 PRIOR = Mix(
@@ -91,7 +97,10 @@ def decode(encoded: Mapping[str, Any]) -> Mix:
     try:
         kinds = {kind: _factors(encoded[kind]) for kind in KINDS}
         rehearsed = {str(kind): int(count) for kind, count in encoded["rehearsed"].items()}
-        return Mix(**kinds, version=int(encoded["version"]), rehearsed=rehearsed)
+        calibration = encoded["calibration"] and confidence.decode(encoded["calibration"])
+        return Mix(
+            **kinds, version=int(encoded["version"]), rehearsed=rehearsed, calibration=calibration or None
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a mix: {type(error).__name__}: {error}") from error
 

@@ -1,0 +1,79 @@
+"""Whether the best answer is given: by the probability that it is right, or by its score.
+
+an error rate is set and    the lowest probability that is answered, so that the rate is kept
+enough was rehearsed        (core/rule/confidence.py)
+else                        the lowest combined score that is answered: the threshold
+
+error rate 5 %, lowest 0.87:    probability 0.91    answered
+                                probability 0.41    abstained
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hurnet_stream.core.rule.confidence import NEVER, Calibration
+from hurnet_stream.core.rule.rule import Ranking
+from hurnet_stream.settings.settings import ResponderSettings
+from hurnet_stream.visible import below
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether the best answer is given, and by which rule."""
+
+    why_not: str | None
+    """Why it is not given, for a person to read. None: it is."""
+    probability: float | None
+    """That it is right. None if too little was rehearsed to tell."""
+    rehearsed: int | None
+    """From how many rehearsed questions the probability was learned."""
+    error_rate: float | None = None
+    """What share of the answers may be wrong. None if the score decided."""
+    lowest: float | None = None
+    """The lowest probability that is answered. None if the score decided."""
+
+    @property
+    def decided_by(self) -> str:
+        """What decided, as receipts call it."""
+        return "threshold" if self.error_rate is None else "error-rate"
+
+
+def decide(ranking: Ranking, settings: ResponderSettings, calibration: Calibration | None) -> Decision:
+    """Whether the best answer of a ranking that has one is given. `calibration` is what a rehearsal of its
+    context has shown, None if it could show nothing."""
+    if calibration is None:
+        return Decision(_below_threshold(ranking, settings), probability=None, rehearsed=None)
+    probability, rate = _probability(ranking, calibration), settings.error_rate
+    lowest = None if rate is None else calibration.threshold(rate)
+    if probability is None or lowest is None or rate is None:
+        return Decision(_below_threshold(ranking, settings), probability, calibration.rehearsed)
+    why_not = _too_unsure(probability, lowest, rate)
+    return Decision(why_not, probability, calibration.rehearsed, rate, lowest)
+
+
+def _probability(ranking: Ranking, calibration: Calibration) -> float | None:
+    best, second, nearest = ranking.best, ranking.runner_up, ranking.nearest
+    if best is None or nearest is None:
+        return None
+    margin = best.evidence - (second.evidence if second else 0.0)
+    return calibration.probability(best.evidence, margin, nearest)
+
+
+def _too_unsure(probability: float, lowest: float, rate: float) -> str | None:
+    if probability >= lowest:
+        return None
+    wanted = f"for an error rate of {100 * rate:g} %"
+    if lowest == NEVER:
+        return f"no answer is sure enough {wanted}; the best is right with probability {probability:.2f}"
+    return f"the best is right with probability {below(probability, lowest)}, not {lowest:.4g} as {wanted}"
+
+
+def _below_threshold(ranking: Ranking, settings: ResponderSettings) -> str | None:
+    best, threshold = ranking.best, settings.threshold
+    if best is None or best.combined >= threshold:
+        return None
+    too_little = (
+        "" if settings.error_rate is None else "; too few pairs were taught to keep to the error rate"
+    )
+    return f"best was {below(best.combined, threshold)}, below the threshold {threshold:g}{too_little}"
