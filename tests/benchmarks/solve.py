@@ -13,7 +13,8 @@ The ratios among the figures are those of d = 256 and 1,000 answers. Another ans
 Q and a solve next to nothing: few answers favour `lstsq`, many favour the solve, up to one for each row, as
 in a memory of texts, where the targets alone would take 80 GB. The table has every case.
 
-Times are the processor's: on one thread what a clock shows on an idle machine. 10,000,000 rows are 10,000
+Times are the processor's: on one thread what a clock shows on an idle machine. With `--device cuda` one more
+table has a solve there beside one here, by the clock. 10,000,000 rows are 10,000
 merged a thousand times, so that the integers have the size of the sums of that many; nothing else of a solve
 depends on the rows.
 """
@@ -27,6 +28,7 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ[_variable] = "1"
 
+import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -57,6 +59,7 @@ CASE = (256, 1_000)
 """The one that the figures are of."""
 SOLVES = 15
 """Solves a round."""
+OPTIONS = argparse.Namespace(device="cpu")
 
 
 def measure(rounds: int) -> Report:
@@ -65,6 +68,8 @@ def measure(rounds: int) -> Report:
     _size(report, rounds)
     _libraries(report, rounds)
     _least_squares(report, rounds)
+    if OPTIONS.device != "cpu":
+        _elsewhere(report, rounds, OPTIONS.device)
     return report
 
 
@@ -136,6 +141,25 @@ def _libraries(report: Report, rounds: int) -> None:
     report.table("One solve by each library", ("d", ">torch, ms", ">numpy, ms", ">ratio"), rows)
 
 
+def _elsewhere(report: Report, rounds: int, device: str) -> None:
+    """One solve on another device, from statistics on the host to weights on the host."""
+    rows = []
+    for d in (*DIMENSIONS, 2048):
+        learned = _learned(*_text_like(10_000, d, 0))
+        learned.cross_gram()
+        calls = [partial(solve, learned, device=name) for name in ("cpu", device)]
+        times = _interleaved(calls, SOLVES * rounds, time.perf_counter)
+        here, there = (float(np.median(seconds)) for seconds in times)
+        apart = _apart(calls[1]().projection, calls[0]().projection)
+        report.figures |= {
+            f"solve_{device}_ms_d{d}": 1e3 * there,
+            f"solve_cpu_over_{device}_d{d}": here / there,
+        }
+        rows.append((d, milliseconds(here), milliseconds(there), f"{here / there:.2f}", f"{apart:.1e}"))
+    columns = ("d", ">here, ms", f">{device}, ms", ">ratio", ">P apart")
+    report.table("One solve on another device, by the clock", columns, rows)
+
+
 def _solved(problem: Problem, ridge: float) -> Weights:
     """As `solve` does, after the choice of a library."""
     fresh, ridge = problem_of(problem.statistics, problem.backend), snapped_ridge(ridge)
@@ -198,15 +222,19 @@ def _race(
 Result = TypeVar("Result")
 
 
-def _timed(call: Callable[[], Result]) -> tuple[Result, float]:
-    started = time.process_time()
+def _timed(
+    call: Callable[[], Result], clock: Callable[[], float] = time.process_time
+) -> tuple[Result, float]:
+    started = clock()
     result = call()
-    return result, time.process_time() - started
+    return result, clock() - started
 
 
-def _interleaved(calls: Sequence[Callable[[], object]], times: int) -> NDArray[np.float64]:
+def _interleaved(
+    calls: Sequence[Callable[[], object]], times: int, clock: Callable[[], float] = time.process_time
+) -> NDArray[np.float64]:
     """Seconds, (calls, times), the first time of each not counted."""
-    seconds = [[_timed(call)[1] for call in calls] for _ in range(times + 1)]
+    seconds = [[_timed(call, clock)[1] for call in calls] for _ in range(times + 1)]
     return np.array(seconds[1:]).T
 
 
@@ -258,4 +286,8 @@ def _eliminated(system: NDArray[Any]) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    main(measure, rounds=3)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", help="that is solved on too, such as cuda")
+    main(measure, rounds=3, parser=parser, into=OPTIONS)

@@ -3,7 +3,8 @@
 sgemm is torch's or numpy's float32 XᵀX as a general product, whichever is faster, on rows that are float32
 already. numpy's ssyrk, which does half of the operations, stands beside it. The exact side starts from the
 int16 rows and ends in int64, certificate and packing included. Then the same with weights, and what panes of
-age add to a solve. Seconds are the calling thread's CPU time.
+age add to a solve. Seconds are the calling thread's CPU time. With `--device cuda` one more table has the
+paths of a GPU, by the clock, from rows on the host to sums on the host.
 """
 
 # ruff: noqa: E402  # numpy reads how many threads to use when it is imported
@@ -15,9 +16,11 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ[_variable] = "1"
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -38,6 +41,7 @@ ROWS_A_ROUND = 8192
 """Smaller batches are repeated up to so many rows."""
 SHARED_ANSWERS = 300
 CPU = backend_of("cpu")
+OPTIONS = argparse.Namespace(device="cpu")
 
 Seconds = dict[str, float]
 
@@ -63,6 +67,8 @@ def measure(rounds: int) -> Report:
     }
     weighed(report, rounds)
     aged(report, rounds)
+    if OPTIONS.device != "cpu":
+        elsewhere(report, rounds, OPTIONS.device)
     return report
 
 
@@ -110,6 +116,28 @@ def aged(report: Report, rounds: int) -> None:
         report.figures[f"panes_together_ms_{count}_answers"] = 1e3 * statistics.median(apart[1:])
         cells.append([count, *(f"{1e3 * statistics.median(taken[1:]):.0f}" for taken in (apart, solved))])
     report.table("20,000 pairs in 8 panes", [">answers", ">together, ms", ">solve, ms"], cells)
+
+
+def elsewhere(report: Report, rounds: int, device: str) -> None:
+    """The largest batch on another device, beside the fastest path of this one."""
+    backend = backend_of(device)
+    host, there = paths(CPU), paths(backend)
+    cells = []
+    for d in DIMENSIONS:
+        rows, gram = random_rows(BATCHES[-1], d), np.zeros((d, d), np.int64)
+        calls = {name: partial(add, rows, gram) for name, add in there.items()}
+        taken = {
+            name: min(seconds(call, 1, time.perf_counter) for _ in range(rounds + 1))
+            for name, call in calls.items()
+        }
+        here = min(taken[name] for name in host)
+        for name in there.keys() - host.keys():
+            report.figures[f"{name.replace(' ', '_')}_over_host_d{d}"] = here / taken[name]
+            cells.append(
+                [d, name, f"{1e3 * here:.0f}", f"{1e3 * taken[name]:.1f}", f"{here / taken[name]:.1f}"]
+            )
+    columns = [">dimension", "path", ">fastest here, ms", ">path, ms", ">ratio"]
+    report.table(f"G += XᵀX of {BATCHES[-1]:,} rows on another device, by the clock", columns, cells)
 
 
 def figures(ratios: dict[tuple[int, int], Seconds], names: list[str]) -> dict[str, float]:
@@ -173,12 +201,16 @@ def random_rows(count: int, dimension: int) -> NDArray[np.int16]:
     return snap(np.random.default_rng(0).standard_normal((count, dimension), np.float32))
 
 
-def seconds(way: Callable[[], object], repeats: int) -> float:
-    started = time.thread_time()
+def seconds(way: Callable[[], object], repeats: int, clock: Callable[[], float] = time.thread_time) -> float:
+    started = clock()
     for _ in range(repeats):
         way()
-    return (time.thread_time() - started) / repeats
+    return (clock() - started) / repeats
 
 
 if __name__ == "__main__":
-    main(measure, rounds=5)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", help="that is summed on too, such as cuda")
+    main(measure, rounds=5, parser=parser, into=OPTIONS)
