@@ -112,6 +112,11 @@ class Evaluation:
         """How many entries were taught."""
         return sum(self._memory.rows().values())
 
+    @property
+    def memory(self) -> LoadedContexts:
+        """What a responder would hold of what was taught."""
+        return self._memory
+
     def teach(self, events: Sequence[TextEvent]) -> None:
         """Add entries to the context, and pairs to the statistics."""
         vectors = self._embedder.embed([event.text for event in events])  # (len(events), dimension) int16
