@@ -39,7 +39,7 @@ WORDS = [
     "開燈",
     "ну",
     "x" * 40,
-    "x" * 41,
+    "7" * 41,
 ]
 
 
@@ -159,8 +159,11 @@ def test_terms_are_words_without_case_and_accents() -> None:
     assert terms("C++ costs -5 €") == [b"c++", b"costs", b"5-", "€".encode()]
     assert terms("開燈") == ["開".encode(), "燈".encode(), "開燈".encode()]
     assert terms("???") == [b"???"]
+    assert terms("Lamps, lámpadas: INTERNATIONAL") == [b"lamps", b"lampad", b"intern"]
+    assert terms("internationa1 HTTP_STATUS rx780001") == [b"internationa1", b"http_status", b"rx780001"]
+    assert terms("कार्यक्रमों") == ["कार्यक्रमों".encode()[:TERM_BYTES]]  # six letters with what stands on them
     assert terms("") == terms(" \0 ") == []
-    assert terms("x" * 40) == terms("x" * 41) == [b"x" * TERM_BYTES]
+    assert terms("7" * 40) == terms("7" * 41) == [b"7" * TERM_BYTES]
 
 
 TRICKY = [
@@ -169,6 +172,7 @@ TRICKY = [
     *"ΣςσάЖйґԯ",
     *"\u0301\u0345\u1e9e\u1ea4\u1f88",
 ]
+TRICKY += ["lampadas", "äöüßßx", "straßßen", "ǆǆǆǆ", "éééééé", "жжжжжжж", "nas_tring"]
 TRICKY += [
     *"\u2010\u2013\u2019\u201c\u2026\u2028\u200d\u2044\u2057\u2070",
     *"開กก़가\u1100€🙂\U0001f1e6",

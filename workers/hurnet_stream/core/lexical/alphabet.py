@@ -32,7 +32,7 @@ _ALPHABETS: Final = ((0x80, 0x530), (0x1E00, END))
 # The kinds of terms.c.
 _SEPARATOR: Final = 0
 _LETTER: Final = 1
-_HARD: Final = 5
+_HARD: Final = 6
 _LETTER_BYTES: Final = 4
 _WHOLE: Final = np.dtype(f"V{TERM_BYTES}")
 """A record as one value, to sort by."""

@@ -3,6 +3,7 @@
  *
  *     "Café, -5?"    bytes     C a f é , _ - 5 ?          letters, signs and what separates words (_ is a space)
  *                    words     cafe   5-                  folded; a sign before a word goes behind it
+ *                    terms     cafe   5-                  a word of letters alone is cut to its first six
  *                    record    c a f e 0 0 0 ... (32)     at most 32 bytes, zeros behind the end
  *                    tag       the upper half of a hash, by which the record is found
  */
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define TERM_BYTES 32
+#define STEM_LETTERS 6
 #define MOST_LENGTH 65535 /* terms of a text */
 #define EMPTY (-1)
 #define NOTHING 0
@@ -22,7 +24,7 @@
 #define FIRST 0x80        /* code points of a text that is not ASCII, as far as this can read them */
 #define END 0x2070
 
-enum { SEPARATOR, LETTER, UNDERSCORE, SIGN, HYPHEN, HARD };
+enum { SEPARATOR, LETTER, DIGIT, UNDERSCORE, SIGN, HYPHEN, HARD };
 
 typedef struct { /* as Vocabulary.struct in vocabulary.py gives it */
     uint64_t (*records)[TERM_BYTES / 8];
@@ -51,7 +53,7 @@ typedef struct {
 /* ---- words ---- */
 
 static const uint8_t kinds[128] = {
-    ['a' ... 'z'] = LETTER, ['A' ... 'Z'] = LETTER, ['0' ... '9'] = LETTER, ['_'] = UNDERSCORE, ['-'] = HYPHEN,
+    ['a' ... 'z'] = LETTER, ['A' ... 'Z'] = LETTER, ['0' ... '9'] = DIGIT, ['_'] = UNDERSCORE, ['-'] = HYPHEN,
     ['#'] = SIGN, ['@'] = SIGN, ['&'] = SIGN, ['^'] = SIGN, ['$'] = SIGN, ['+'] = SIGN, ['<' ... '>'] = SIGN,
 };
 
@@ -77,11 +79,28 @@ typedef struct {
     uint64_t parts[TERM_BYTES / 8];
 } Term;
 
-/* Puts up to four bytes behind the `size` that there are; returns how many there are then. */
-static int put(Term *term, int size, uint32_t bytes) {
-    for (; bytes && size < TERM_BYTES; bytes >>= 8, size++)
-        term->parts[size / 8] |= (uint64_t)(bytes & 0xFF) << size % 8 * 8;
-    return size;
+typedef struct { /* a word that is being read */
+    Term term;
+    int size, letters; /* bytes, as many as there is room for; letters in all */
+    int stem;          /* the size that it had with STEM_LETTERS of them */
+    int plain;         /* whether it consists of letters alone */
+} Word;
+
+/* Puts up to four bytes of UTF-8 behind the others. */
+static void put(Word *word, uint32_t bytes) {
+    for (; bytes; bytes >>= 8) {
+        if ((bytes & 0xC0) != 0x80 && word->letters++ == STEM_LETTERS) word->stem = word->size;
+        if (word->size == TERM_BYTES) continue;
+        word->term.parts[word->size / 8] |= (uint64_t)(bytes & 0xFF) << word->size % 8 * 8;
+        word->size++;
+    }
+}
+
+/* A word of letters alone is cut to its first ones. */
+static Term term_of(Word *word) {
+    uint8_t *bytes = (uint8_t *)word->term.parts;
+    if (word->plain && word->letters > STEM_LETTERS) memset(bytes + word->stem, 0, (size_t)(TERM_BYTES - word->stem));
+    return word->term;
 }
 
 /* ---- numbers ---- */
@@ -128,9 +147,8 @@ void hurnet_find_terms(const Vocabulary *v, const uint64_t (*records)[TERM_BYTES
 /* ---- texts ---- */
 
 /* Takes a word, of which `c` is the first character. Signs before its first letter go behind its last one. */
-static Term word(Text *text, Character c) {
-    Term term = {{0}};
-    int size = 0;
+static Term read_word(Text *text, Character c) {
+    Word word = {.plain = 1};
     const uint8_t *signs = text->at, *letters;
     while (c.kind == SIGN || (c.kind == HYPHEN && text->at == signs)) {
         text->at += c.size;
@@ -141,18 +159,20 @@ static Term word(Text *text, Character c) {
     text->behind_word = 0;
     while (text->at < text->end) {
         c = look(text);
-        if (c.kind != LETTER && c.kind != UNDERSCORE && c.kind != SIGN) break;
-        size = put(&term, size, c.folded);
+        if (c.kind != LETTER && c.kind != DIGIT && c.kind != UNDERSCORE && c.kind != SIGN) break;
+        put(&word, c.folded);
+        word.plain &= c.kind == LETTER;
         text->behind_word = c.kind != SIGN;
         text->at += c.size;
     }
-    for (; signs < letters; signs++) size = put(&term, size, *signs);
-    return term;
+    word.plain &= signs == letters;
+    for (; signs < letters; signs++) put(&word, *signs);
+    return term_of(&word);
 }
 
 /* Whether a hyphen is the sign of a number: -5 is one word, and 4-5 are two. */
 static int is_minus(const Text *text) {
-    return !text->behind_word && text->end - text->at > 1 && text->at[1] >= '0' && text->at[1] <= '9';
+    return !text->behind_word && text->end - text->at > 1 && text->at[1] < 0x80 && kinds[text->at[1]] == DIGIT;
 }
 
 /* Takes the next term of a text: returns FOUND, or NOTHING at its end, or TOO_HARD. */
@@ -161,7 +181,7 @@ static int next_term(Text *text, Term *term) {
         const Character c = look(text);
         if (c.kind == HARD) return TOO_HARD;
         if (c.kind != SEPARATOR && (c.kind != HYPHEN || is_minus(text))) {
-            *term = word(text, c);
+            *term = read_word(text, c);
             return FOUND;
         }
         text->at += c.size;
