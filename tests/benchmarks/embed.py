@@ -38,6 +38,7 @@ EMBEDDERS: Final = {
     "hash512": "hash512",
     "hash256": "hash256",
     "table": "table512",
+    "table_joined": "table512+hash256",
 }
 """By the name that their figures begin with."""
 AT_ONCE: Final = 256

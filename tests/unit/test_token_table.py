@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hurnet_stream.adapters.embedders import use
 from hurnet_stream.adapters.embedders.token_table import make, table
 from hurnet_stream.adapters.embedders.token_table.features import FEATURES, features, weights
 from hurnet_stream.adapters.embedders.token_table.map import COORDINATES, TokenMap, decode, encode
@@ -50,6 +51,11 @@ def test_rows_are_the_same_without_kernels() -> None:
 def test_the_table_is_the_same_on_every_machine() -> None:
     """Known coordinates: a change here means that stored contexts no longer match."""
     assert whole().embed(ASKED[:3])[:, :4].tolist() == KNOWN
+
+
+def test_another_arithmetic_of_the_network_is_another_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(use, "_REVISION", use._REVISION + 1)
+    assert TokenTable().identity.fingerprint != whole().identity.fingerprint
 
 
 def test_rows_do_not_depend_on_which_tokens_were_met_first() -> None:
@@ -197,6 +203,27 @@ def test_messages_of_a_catalogue() -> None:
         ("en", "new messages"),
         ("pt", "nova mensagem"),
     ]
+
+
+def catalogues(folder: Path, order: int = 1) -> None:
+    """A wheel with 40 messages, written from the first or from the last."""
+    lines = [f'msgid "open the file {i}"\nmsgstr "öffne Datei Nummer {i * i}"\n\n' for i in range(20)]
+    with zipfile.ZipFile(folder / "one.whl", "w") as wheel:
+        wheel.writestr("x/locale/de/LC_MESSAGES/django.po", "".join(lines[::order]))
+
+
+def test_a_map_is_made_from_a_folder_of_wheels_and_again_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make, "MAP", tmp_path / "map.bin")
+    monkeypatch.setattr("sys.argv", ["make", str(tmp_path)])
+    made = []
+    for order in (1, -1):
+        catalogues(tmp_path, order)
+        make.main()
+        made.append((tmp_path / "map.bin").read_bytes())
+    assert made[0] == made[1]
+    assert decode(made[0]).matrix.any()
 
 
 def test_texts_come_from_catalogues_of_known_languages_each_once(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ _COMPUTED_AT_ONCE = 256  # tokens; bounds the memory in use
 
 @cache
 def network() -> FastNetwork:
-    """The one of this process: its weights take 200 MB and half a second to read."""
+    """The one of this process: its weights take 80 MB and a quarter of a second to read."""
     return FastNetwork(NumpyBackend(str(resource("weights.npz")), None, threads=1))
 
 

@@ -1,6 +1,6 @@
 """Make map.bin anew: `python -m hurnet_stream.adapters.embedders.token_table.make [FOLDER]`.
 
-It takes a quarter of an hour and 2 GB of memory, and downloads 160 MB of texts, if FOLDER doesn't hold them.
+It takes a minute of processor time and 2 GB of memory, and downloads 160 MB, if FOLDER does not hold them.
 
     X    sums of the tokens' weighted features, a row a text, on the grid (texts, 1,024)
     Y    the vectors of `use` of the same texts, on the grid (texts, 512)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hurnet_stream.adapters.embedders.token_table.features import features, weights
 from hurnet_stream.adapters.embedders.token_table.map import decode
-from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX, tokenizer
+from hurnet_stream.adapters.embedders.tokens import tokenizer
+from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
 from hurnet_stream.adapters.embedders.use_kernels import network
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
 from hurnet_stream.core.token_sums import unit_sums
@@ -21,7 +22,8 @@ from hurnet_stream.errors import ConfigurationError
 MAP = Path(__file__).with_name("map.bin")
 
 _PLAN = "table;1"  # raise it with any change that can move a coordinate
-_TEXTS_AT_ONCE = 4096  # bounds the memory in use
+_TEXTS_AT_ONCE = 4096  # this and the next bound the memory in use
+_TOKENS_AT_ONCE = 1024  # rows that are made
 
 
 class TokenTable:
@@ -39,10 +41,11 @@ class TokenTable:
             raise ConfigurationError(f"the embedder table can't be used: {unusable}") from unusable
         self._tokenizer = tokenizer()
         self._network = network()
+        of_network = UniversalSentenceEncoder().identity.fingerprint  # rows are made from its numbers
         vocabulary = len(self._network.model.table)
         self._rows = np.zeros((vocabulary, dimension), np.int16)
         self._is_made = np.zeros(vocabulary, np.bool_)
-        plan = f"{_PLAN};{dimension};{CHARACTERS_MAX};".encode()
+        plan = f"{_PLAN};{dimension};{of_network};".encode()
         self.identity = EmbedderIdentity(f"table{dimension}", sha256(plan + encoded).hexdigest(), dimension)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -66,8 +69,9 @@ class TokenTable:
 
     def _make(self, unmet: NDArray[np.int64]) -> None:
         """Make the rows of these tokens."""
-        if len(unmet):
-            tokens = np.unique(unmet)
-            found = features(self._network, tokens)
-            self._rows[tokens] = self._map.rows(found, weights(tokens), self.identity.dimension)
-            self._is_made[tokens] = True  # last: another thread may be looking
+        tokens = np.unique(unmet)
+        for first in range(0, len(tokens), _TOKENS_AT_ONCE):
+            some = tokens[first : first + _TOKENS_AT_ONCE]
+            found = features(self._network, some)
+            self._rows[some] = self._map.rows(found, weights(some), self.identity.dimension)
+            self._is_made[some] = True  # last: another thread may be looking
