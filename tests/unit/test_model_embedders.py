@@ -208,6 +208,15 @@ def test_onnx_reads_as_many_tokens_as_the_model_says(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.embed(["rainbow"]), made.embed(["rain"]))
 
 
+def test_a_text_of_which_onnx_gets_no_token_is_one_that_it_knows_nothing_of(tmp_path: Path) -> None:
+    folder = save_onnx(tmp_path / "model")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": "~"}, "content": ""}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    rows = load(f"onnx:{folder}").embed(["~~~", "rain"])
+    assert zero_rows(rows).tolist() == [True, False]
+
+
 def test_prompts_stand_in_front_and_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     plain = load(f"onnx:{save_onnx(tmp_path / 'plain')}")
     named = load(f"onnx:{save_onnx(tmp_path / 'e5-small')}")
@@ -227,6 +236,7 @@ def test_prompts_stand_in_front_and_are_part_of_the_fingerprint(tmp_path: Path) 
         ({"prompts": {"query": "q: ", "passage": "p: "}}, Prompts("p: ", "q: ")),
         ({"prompts": {"query": "q: "}}, Prompts("", "q: ")),
         ({"prompts": {"sts": "s: "}, "default_prompt_name": "sts"}, Prompts("s: ", "s: ")),
+        ({"prompts": {"query": "q: "}, "default_prompt_name": "query"}, Prompts("", "q: ")),
         ({"prompts": {"sts": "s: "}}, Prompts()),
     ],
 )
@@ -289,11 +299,13 @@ def test_a_missing_extra_says_what_to_install(
 @pytest.mark.parametrize("kind", ["st", "onnx", "m2v"])
 @pytest.mark.parametrize("model", ["no-such-package", "no-such/model", "/no/such/folder", "json"])
 def test_a_missing_model_is_told_and_not_downloaded(
-    kind: str, model: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*args: object, **named: object) -> None:
         raise AssertionError("nothing may be fetched")
 
+    (tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)  # what lies in the current folder is no model of that name
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)

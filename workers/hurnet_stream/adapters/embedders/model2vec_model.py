@@ -6,7 +6,7 @@ microseconds, and it is the same in any batch.
 
 from functools import partial
 
-from hurnet_stream.adapters.embedders.model_embedder import REVISION, ModelEmbedder
+from hurnet_stream.adapters.embedders.model_embedder import PLAN, ModelEmbedder
 from hurnet_stream.adapters.embedders.model_files import digest_of, find_model
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError
@@ -29,6 +29,6 @@ def model2vec_model(model: str) -> ModelEmbedder:
         made = StaticModel.from_pretrained(folder, force_download=False)
     except (OSError, ValueError, KeyError) as wrong:
         raise ConfigurationError(f"{folder} holds no model of model2vec: {wrong}") from wrong
-    identity = EmbedderIdentity(f"m2v:{model}", digest_of(folder, f"m2v;{REVISION}", _PACKAGES), made.dim)
+    identity = EmbedderIdentity(f"m2v:{model}", digest_of(folder, f"m2v;{PLAN}", _PACKAGES), made.dim)
     encode = partial(made.encode, use_multiprocessing=False)
     return ModelEmbedder(identity, encode, encode)

@@ -25,10 +25,6 @@ from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
 Encode = Callable[[list[str]], NDArray[np.floating[Any]]]
 """Texts into their vectors (len(texts), dimension). The vector of a text is the same in any batch."""
 
-REVISION = (
-    3  # raise it with any change to what is done here to a text or a vector, if that can move a coordinate
-)
-
 SENTENCES = (
     *("Where is the station?", "How much does it cost?", "I would like to change my name."),
     *("The meeting starts at nine.", "What is this?", "Thank you very much."),
@@ -41,9 +37,10 @@ SENTENCES = (
     *("स्टेशन कहाँ है?", "İstasyon nerede?", "Gdzie jest dworzec?"),
 )
 """The texts whose mean vector is the centre: short, of several subjects and languages."""
-_NARROW = (
-    0.5  # above this mean cosine of the sentences (each with itself, too), most of a vector says nothing
-)
+_NARROW = 0.5  # a mean cosine of the sentences above this says that vectors mostly point one way
+_REVISION = 3  # raise it with any change below that can move a coordinate
+PLAN = f"{_REVISION};{_NARROW};{SENTENCES}"
+"""What is done here to texts and vectors: a part of each model's fingerprint."""
 
 
 class ModelEmbedder:

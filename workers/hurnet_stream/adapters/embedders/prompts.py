@@ -50,10 +50,12 @@ def _own(folder: Path) -> Prompts | None:
     path = folder / _FILE
     said: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     prompts: dict[str, str] = said.get("prompts") or {}
-    default = prompts.get(said.get("default_prompt_name") or "", "")
     passages = [prompts[name] for name in ("document", "passage", "corpus") if name in prompts]
-    own = Prompts(passages[0] if passages else default, prompts.get("query", default))
-    return own if own != Prompts() else None  # files that newer versions write name prompts that are empty
+    own = Prompts(passages[0] if passages else "", prompts.get("query", ""))
+    if own == Prompts():  # newer versions write both down for every model, as empty
+        always = prompts.get(said.get("default_prompt_name") or "", "")
+        own = Prompts(always, always)
+    return own if own != Prompts() else None
 
 
 def _of_family(model: str) -> Prompts | None:

@@ -8,7 +8,7 @@ machine with one version of torch. Another machine may differ by a step of the g
 
 from functools import partial
 
-from hurnet_stream.adapters.embedders.model_embedder import REVISION, ModelEmbedder, one_at_a_time
+from hurnet_stream.adapters.embedders.model_embedder import PLAN, ModelEmbedder, one_at_a_time
 from hurnet_stream.adapters.embedders.model_files import digest_of, find_model
 from hurnet_stream.adapters.embedders.prompts import prompts_of
 from hurnet_stream.core.stored.batch import EmbedderIdentity
@@ -29,11 +29,14 @@ def sentence_transformer(model: str) -> ModelEmbedder:
     folder = find_model(model, MARK)
     made = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     prompts = prompts_of(model, folder)
-    encode = partial(made.encode, convert_to_numpy=True, show_progress_bar=False)
-    identity = EmbedderIdentity(
-        f"st:{model}", digest_of(folder, f"st;{REVISION};{prompts}", _PACKAGES), len(encode("a", prompt=""))
+    # Of a model with a network for each kind of text, each of these takes its own.
+    passage, question = (
+        partial(encode, prompt=prompt, convert_to_numpy=True, show_progress_bar=False)
+        for encode, prompt in (
+            (made.encode_document, prompts.passage),
+            (made.encode_query, prompts.question),
+        )
     )
-    passages, questions = (
-        one_at_a_time(partial(encode, prompt=prompt)) for prompt in (prompts.passage, prompts.question)
-    )
-    return ModelEmbedder(identity, passages, questions)
+    digest = digest_of(folder, f"st;{PLAN};{prompts}", _PACKAGES)
+    identity = EmbedderIdentity(f"st:{model}", digest, len(passage("a")))
+    return ModelEmbedder(identity, one_at_a_time(passage), one_at_a_time(question))
