@@ -67,7 +67,7 @@ _POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_lasttoken": "lasttoken",
-    "pooling_mode_mean_sqrt_len_tokens": "mean",  # of a vector, only the direction counts
+    "pooling_mode_mean_sqrt_len_tokens": "mean",  # of the same direction, and a row's length is always 1
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
 
@@ -88,9 +88,7 @@ def onnx_model(model: str) -> ModelEmbedder:
         network = _Network(folder)
     except ConfigurationError:
         raise
-    except (
-        Exception
-    ) as wrong:  # onnxruntime and tokenizers have no error that says no more than: this is not it
+    except Exception as wrong:  # onnxruntime and tokenizers have no common error
         raise ConfigurationError(f"the model in {folder} can't be read: {wrong}") from wrong
     digest = digest_of(folder, f"onnx;{PLAN};{prompts}", _PACKAGES)
     identity = EmbedderIdentity(f"onnx:{model}", digest, network.dimension)
@@ -131,9 +129,8 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
     tokenizer = Tokenizer.from_file(str(folder / MARK))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(
-        _read(folder / "sentence_bert_config.json").get("max_seq_length", _TOKENS_MAX)
-    )
+    said = _read(folder / "sentence_bert_config.json")
+    tokenizer.enable_truncation(said.get("max_seq_length") or _TOKENS_MAX)
     return tokenizer
 
 
