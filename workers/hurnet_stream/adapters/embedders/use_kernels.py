@@ -13,7 +13,7 @@ Sums of fixed-point numbers are exact in any order (use_network.py), so the coor
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, partial
 from threading import Lock
 
 import numpy as np
@@ -42,96 +42,98 @@ def network() -> FastNetwork:
 
 
 class FastNetwork(Network):
-    """As `Network`, which it falls back on without kernels."""
+    """As `Network`, which does it all where there are no kernels."""
 
     def __init__(self, model: NumpyBackend) -> None:
         super().__init__(model)
-        self._places = Places(len(model.table), _KEPT_TOKENS)
-        self._lock = (
-            Lock()
-        )  # a place must not be given away while it is read, nor `Convolutions` be called twice
+        try:
+            self._packed: PackedModel | None = PackedModel(model)
+        except ValueError:  # another version of the package: its weights are not codes of 8 bits
+            self._packed = None
+        self._slots = Slots(len(model.table), _KEPT_TOKENS)
+        # A slot must not be given away while it is read, and `Convolutions` is for one thread at a time.
+        self._lock = Lock()
 
     def total(self, flat: Integers, lengths: Integers) -> Array:
-        total = self._total(flat, lengths) if kernels.available() else None
-        return super().total(flat, lengths) if total is None else total
-
-    def _total(self, flat: Integers, lengths: Integers) -> Array | None:
-        """None if there are too many tokens to keep."""
-        with self._lock:
-            places = self._places.of(flat, self._compute)
-            return None if places is None else self._kept.totals(places, lengths)
+        if packed := self._usable():
+            with self._lock:
+                slots = self._slots.of(flat, partial(self._compute, packed))
+                if slots is not None:
+                    return packed.convolutions.totals(slots, lengths)
+        return super().total(flat, lengths)
 
     def times(self, x: Array, name: str) -> Array:
-        return kernels.product(x, self._packed[name]) if kernels.available() else super().times(x, name)
+        packed = self._usable()
+        return kernels.product(x, packed.matrices[name]) if packed else super().times(x, name)
 
-    def _compute(self, tokens: Integers, places: Integers) -> None:
-        """Fill these places with what depends on these tokens alone."""
-        kept = self._kept
+    def _usable(self) -> PackedModel | None:
+        return self._packed if kernels.available() else None
+
+    def _compute(self, packed: PackedModel, tokens: Integers, slots: Integers) -> None:
+        """Fill these slots with what depends on these tokens alone."""
+        kept = packed.convolutions
         for begin in range(0, len(tokens), _COMPUTED_AT_ONCE):
             some = slice(begin, begin + _COMPUTED_AT_ONCE)
             embedding = self.embedding(tokens[some])
             hidden = self.hidden(embedding)
-            kept.inputs[places[some]] = np.hstack([embedding, hidden])
-            kept.firsts[places[some]] = np.hstack(
-                [
-                    kernels.product(hidden[:, i * BRANCH : (i + 1) * BRANCH], packed)
-                    for i, packed in enumerate(self._packed_first)
-                ]
-            )
+            kept.inputs[slots[some]] = np.hstack([embedding, hidden])
+            kept.firsts[slots[some]] = packed.firsts(hidden)
 
-    @cached_property
-    def _kept(self) -> kernels.Convolutions:
-        m = self.model
-        second = [kernels.pack(w) for w in m.w2]
-        biases = [np.concatenate(b).astype(np.float64) for b in (m.b1, m.b2)]  # (768,) each
-        norm = m.ln_g.astype(np.float64), m.ln_b.astype(np.float64), float(m.eps)
-        return kernels.Convolutions(second, biases, norm, _KEPT_TOKENS)
 
-    @cached_property
-    def _packed(self) -> dict[str, kernels.Packed]:
+class PackedModel:
+    """The model as the kernels read it. Raises ValueError if they can't."""
+
+    def __init__(self, model: NumpyBackend) -> None:
         blocks = {"proj_W": len(ORDERS)}  # the model has a matrix a branch
-        return {name: kernels.pack(getattr(self.model, name), blocks.get(name, 1)) for name in MATRICES}
-
-    @cached_property
-    def _packed_first(self) -> list[kernels.Packed]:
-        """For each branch (256, order * 256): what a token's features are multiplied with, by its place in a
-        window."""
-        places = [
-            w.reshape(order, BRANCH, BRANCH).swapaxes(0, 1).reshape(BRANCH, order * BRANCH)
-            for w, (order, _) in zip(self.model.w1, ORDERS, strict=True)
+        self.matrices = {name: kernels.pack(getattr(model, name), blocks.get(name, 1)) for name in MATRICES}
+        self._first = [
+            kernels.pack(_by_place(w, order)) for w, (order, _) in zip(model.w1, ORDERS, strict=True)
         ]
-        return [kernels.pack(w) for w in places]
+        biases = [np.concatenate(b).astype(np.float64) for b in (model.b1, model.b2)]  # (768,) each
+        norm = model.ln_g.astype(np.float64), model.ln_b.astype(np.float64), float(model.eps)
+        second = [kernels.pack(w) for w in model.w2]
+        self.convolutions = kernels.Convolutions(second, biases, norm, _KEPT_TOKENS)
+
+    def firsts(self, hidden: Array) -> Array:
+        """What tokens of these hidden features (tokens, 768) add to the first convolutions around them
+        (tokens, 2560)."""
+        branches = [hidden[:, i * BRANCH : (i + 1) * BRANCH] for i in range(len(ORDERS))]
+        return np.hstack([kernels.product(x, w) for x, w in zip(branches, self._first, strict=True)])
 
 
-class Places:
-    """Which token is kept at which of `size` places. The token that was not met for the longest time makes
+def _by_place(weights: NDArray[np.float32], order: int) -> NDArray[np.float32]:
+    """The matrix of a first convolution (order * 256, 256) as one of (256, order * 256): what the features of
+    a token are multiplied with at each place in a window."""
+    return weights.reshape(order, BRANCH, BRANCH).swapaxes(0, 1).reshape(BRANCH, order * BRANCH)
+
+
+class Slots:
+    """Which token is kept in which of `size` slots. The token that was not met for the longest time makes
     room for a new one."""
 
     def __init__(self, vocabulary: int, size: int) -> None:
-        self._place_of = np.full(vocabulary, -1, np.int64)
-        self._token_at = np.full(size, -1, np.int64)
+        self._slot_of = np.full(vocabulary, -1, np.int64)
+        self._token_in = np.full(size, -1, np.int64)
         self._met = np.zeros(size, np.int64)  # the turn in which the token there was last met
         self._turn = 0
 
     def of(self, tokens: Integers, fill: Callable[[Integers, Integers], None]) -> Integers | None:
-        """The places of these tokens (n,). `fill` is called with those that are new, and their places. None
-        if there is not room for so many."""
-        places = self._place_of[tokens]
+        """The slots of these tokens (n,). `fill` is called with those that are new, and their slots. None if
+        there is not room for so many."""
+        slots = self._slot_of[tokens]
         self._turn += 1
-        self._met[places[places >= 0]] = self._turn
-        new = np.unique(tokens[places < 0])
+        self._met[slots[slots >= 0]] = self._turn
+        new = np.unique(tokens[slots < 0])
         if len(new):
             if len(new) > np.count_nonzero(self._met < self._turn):
                 return None
             self._replace(np.argpartition(self._met, len(new) - 1)[: len(new)], new, fill)
-            places = self._place_of[tokens]
-        return places
+            slots = self._slot_of[tokens]
+        return slots
 
-    def _replace(
-        self, places: NDArray[np.int64], new: Integers, fill: Callable[[Integers, Integers], None]
-    ) -> None:
-        old = self._token_at[places]
-        self._place_of[old[old >= 0]] = -1
-        self._token_at[places] = -1
-        fill(new, places)  # if it fails, nothing is kept there
-        self._token_at[places], self._place_of[new], self._met[places] = new, places, self._turn
+    def _replace(self, slots: Integers, new: Integers, fill: Callable[[Integers, Integers], None]) -> None:
+        old = self._token_in[slots]
+        self._slot_of[old[old >= 0]] = -1
+        self._token_in[slots] = -1
+        fill(new, slots)  # if it fails, nothing is kept there
+        self._token_in[slots], self._slot_of[new], self._met[slots] = new, slots, self._turn

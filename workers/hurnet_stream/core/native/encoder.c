@@ -239,9 +239,9 @@ AVX2 static void first_convolutions(const Encoder *e, const int64_t *slot, int64
     }
 }
 
-/* The second convolution of one branch, of all tokens. `places` are their rows in `x`; features of a token are
+/* The second convolution of one branch, of all tokens. `row_of` says which row of `x` is whose; features of a token are
    HIDDEN_WIDTH numbers apart in `out`. */
-AVX2 static void second_convolution(const Encoder *e, int branch, const double *x, const int64_t *places, int64_t tokens,
+AVX2 static void second_convolution(const Encoder *e, int branch, const double *x, const int64_t *row_of, int64_t tokens,
                                     double *out, int level)
 {
     const Matrix *matrix = e->second + branch;
@@ -254,7 +254,7 @@ AVX2 static void second_convolution(const Encoder *e, int branch, const double *
             const double *rows[ROWS];
             int count = (int)lesser(ROWS, tokens - first);
             for (int r = 0; r < count; r++)
-                rows[r] = x + (places[first + r] - LEFT[branch]) * WIDTH;
+                rows[r] = x + (row_of[first + r] - LEFT[branch]) * WIDTH;
             LEVELS[level].tile(rows, units, matrix->depth, count, sums);
             for (int r = 0; r < count; r++) {
                 const double *start = rows[r] + LEFT[branch] * WIDTH + column;
@@ -306,9 +306,9 @@ AVX2 static void add_normalised(const Encoder *e, const float *embedding, const 
 }
 
 /* Totals (texts, FEATURES) of the features of each text's tokens, which are given by their slots. `work` is room for
-   BRANCHES * WIDTH * (2 * tokens + APART * (texts + 1)) numbers, `places` for as many as there are tokens. */
+   BRANCHES * WIDTH * (2 * tokens + APART * (texts + 1)) numbers, `row_of` for as many as there are tokens. */
 AVX2 void hurnet_convolve(const Encoder *e, const int64_t *slots, const int64_t *lengths, int64_t texts, int64_t tokens,
-                          double *work, int64_t *places, double *totals, int level)
+                          double *work, int64_t *row_of, double *totals, int level)
 {
     int64_t branch_size = (tokens + APART * (texts + 1)) * WIDTH;
     double *convolved = work + BRANCHES * branch_size;
@@ -317,11 +317,11 @@ AVX2 void hurnet_convolve(const Encoder *e, const int64_t *slots, const int64_t 
     int64_t token = 0;
     for (int64_t text = 0; text < texts; text++)
         for (int64_t i = 0; i < lengths[text]; i++, token++) {
-            places[token] = token + APART * (text + 1);
-            first_convolutions(e, slots + token, i, lengths[text] - 1 - i, work + places[token] * WIDTH, branch_size);
+            row_of[token] = token + APART * (text + 1);
+            first_convolutions(e, slots + token, i, lengths[text] - 1 - i, work + row_of[token] * WIDTH, branch_size);
         }
     for (int b = 0; b < BRANCHES; b++)
-        second_convolution(e, b, work + b * branch_size, places, tokens, convolved, level);
+        second_convolution(e, b, work + b * branch_size, row_of, tokens, convolved, level);
     token = 0;
     for (int64_t text = 0; text < texts; text++)
         for (int64_t i = 0; i < lengths[text]; i++, token++)

@@ -25,7 +25,7 @@ _FEATURES: Final = 512 + 768
 _APART: Final = 2
 _DEPTH_MAX: Final = 1280
 _ROOM_KEPT: Final = 1 << 20  # numbers of 8 bytes
-_WEIGHT_MAX: Final = 16.0  # in units of 2**-18 half of what float32 can round by an addition
+_WEIGHT_MAX: Final = 2.0 ** (24 - 18)  # float32 holds every multiple of 2**-18 up to it
 _TINY: Final = np.float32(1e-30)
 
 Array = NDArray[np.float64]
@@ -67,8 +67,8 @@ def _has_avx2() -> bool:
 def pack(weights: NDArray[np.float32], blocks: int = 1) -> Packed:
     """`weights` (depth, columns) for the kernels, which round them to multiples of 2**-18.
 
-    Each of `blocks` of columns has a scale of its own, a 127th of its largest weight. Raises ValueError
-    for weights that are not of this kind.
+    Each of `blocks` of columns has a scale of its own, a 127th of its largest weight. Raises ValueError for
+    weights that are not codes of 8 bits times that.
     """
     depth, columns = weights.shape
     whole = columns % (blocks * PANEL) == 0 and depth % 2 == 0 and depth <= _DEPTH_MAX
@@ -142,17 +142,19 @@ class Convolutions:
     def totals(self, slots: Integers, lengths: Integers, level: int | None = None) -> Array:
         """The features of each text (texts, 1280), summed over its tokens. `slots` (tokens,) say where in
         `inputs` and `firsts` each token is kept, one text after the other; `lengths` (texts,) how many tokens
-        are of each. `level` as in `product`.
+        are of each. `level` as in `product`. Raises ValueError if these don't fit one another.
         """
         tokens, texts = len(slots), len(lengths)
+        if lengths.sum() != tokens or slots.dtype != np.int64 or lengths.dtype != np.int64:
+            raise ValueError(f"texts of {lengths.sum()} tokens can't have {tokens} slots")
         totals = np.empty((texts, _FEATURES))
         work = self._room(3 * 256 * (2 * tokens + _APART * (texts + 1)))
-        places = np.empty(tokens, np.int64)
+        rows = np.empty(tokens, np.int64)
         functions = _functions()
         functions.convolve(
             ctypes.byref(self._struct),
             *(slots.ctypes.data, lengths.ctypes.data, texts, tokens),
-            *(array.ctypes.data for array in (work, places, totals)),
+            *(array.ctypes.data for array in (work, rows, totals)),
             functions.level if level is None else level,
         )
         return totals
