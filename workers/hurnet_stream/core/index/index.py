@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,20 @@ class Matches:
 
     rows: Integers
     cosines: NDArray[np.float64]
+
+
+class Described(NamedTuple):
+    """Of n rows: their entry ids, the numbers of their answers, and whether they speak for these; the others
+    refute theirs. All are (n,)."""
+
+    offsets: Integers
+    partitions: Integers
+    answers: Integers
+    supports: NDArray[np.bool_]
+
+    def part(self, places: Integers) -> Described:
+        """The same for some of the rows."""
+        return Described._make(column[places] for column in self)
 
 
 class ContextIndex:
@@ -152,10 +166,20 @@ class ContextIndex:
         counts: NDArray[np.float64] = recency * self._blocks.column("copies", rows)
         return counts
 
-    def supports(self, rows: Integers) -> NDArray[np.bool_]:
-        """Which of the rows (n,) speak for their answer. The others refute it."""
-        supports: NDArray[np.bool_] = self._blocks.column("copies", rows) > 0
-        return supports
+    def described(self, rows: Integers) -> Described:
+        """What decides of each row (n,) whether and where it counts."""
+        offsets, partitions, answers, copies = self._blocks.columns(
+            rows, "offsets", "partitions", "answers", "copies"
+        )
+        return Described(offsets, partitions, answers, copies > 0)
+
+    def texts(self, rows: Integers) -> list[str]:
+        """The text of each row (n,). Raises KeyError if one has been removed."""
+        addresses, lengths = self._blocks.columns(rows, "texts", "lengths")
+        if (addresses == REMOVED).any():
+            raise KeyError(rows[addresses == REMOVED].item(0))
+        pieces = map(self._arena.get, addresses.tolist(), lengths.tolist())
+        return [piece.decode() for piece in pieces]
 
     def vectors(self, rows: Integers) -> Vectors:
         """The grid rows (n, d) of these rows (n,)."""

@@ -40,6 +40,7 @@ class Lexicon:
         self._total = 0  # the sum of all lengths
         self._longest = 0  # no row that is held is longer
         self._table: Integers | None = None
+        self._asked: tuple[str, Question] | None = None  # the last question, if no entry came or went since
 
     def append(self, rows: Integers, texts: bytes, starts: Integers) -> None:
         """Take in the texts of rows (n,) that are new. They begin in `texts`, which is UTF-8, at `starts`
@@ -55,7 +56,7 @@ class Lexicon:
         self._entries += len(rows)
         self._total += int(lengths.sum())
         self._longest = max(self._longest, int(lengths.max(initial=0)))
-        self._table = None
+        self._table = self._asked = None
 
     def remove(self, row: int, text: str) -> None:
         """A row with this text is removed: its postings go, and so do terms that no other row holds."""
@@ -64,6 +65,7 @@ class Lexicon:
         self._total -= self._postings[block].remove(slot, distinct)
         self._vocabulary.release(distinct)
         self._entries -= 1
+        self._asked = None
 
     def moved(self, first: int, old: Integers, new: Integers) -> None:
         """A block is given up of which `first` is the first row. Its rows that were `old` (n,), which
@@ -123,6 +125,13 @@ class Lexicon:
         return rows[best], scores[best]
 
     def _question(self, text: str) -> Question:
+        """Kept until another is asked or the entries change: a question is asked for its best rows, then for
+        the scores of others."""
+        if self._asked is None or self._asked[0] != text:
+            self._asked = text, self._read(text)
+        return self._asked[1]
+
+    def _read(self, text: str) -> Question:
         damping = bm25.damping(self._entries, self._total, self._longest)
         return question(text, self._vocabulary, self._entries, damping)
 

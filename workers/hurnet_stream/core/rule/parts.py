@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.index import ContextIndex, Described, EntryId
 from hurnet_stream.core.rule.comparing import solve_over, with_question
 from hurnet_stream.core.rule.encoded_words import similarities
 from hurnet_stream.core.rule.halves import Halves
@@ -130,42 +130,46 @@ def parts_of(
     if not near.vector.any():
         return None
     rare, _ = index.lexical_search(text, RARE, near.exclude)
-    rows = np.concatenate([near.rows, np.setdiff1d(rare, near.rows)])
-    rows = rows[np.lexsort((index.offsets(rows), index.partitions(rows)))]
-    if without is not None:
-        rows = rows[index.answer_ids(rows) != without]
-    rows = rows[_of_candidates(rows, index)]
-    return _Entries(near, rows, index, halves).parts(text) if len(rows) else None
+    rows = np.union1d(near.rows, rare)
+    held = index.described(rows)
+    order = np.lexsort((held.offsets, held.partitions))
+    order = order[_of_candidates(held, without)[order]]
+    if not len(order):
+        return None
+    return _Entries(near, rows[order], held.part(order), index, halves).parts(text)
 
 
-def _of_candidates(rows: Integers, index: ContextIndex) -> NDArray[np.bool_]:
-    """Which entries (m,) have an answer that one of them supports: what is only refuted is no candidate."""
-    supports, answers = index.supports(rows), index.answer_ids(rows)
-    kept: NDArray[np.bool_] = supports | np.isin(answers, answers[supports])
-    return kept
+def _of_candidates(held: Described, without: int | None) -> NDArray[np.bool_]:
+    """Which entries (m,) have an answer that one of them supports: what is only refuted is no candidate, and
+    neither is the answer `without`."""
+    kept = held.supports
+    if not kept.all():
+        kept = kept | np.isin(held.answers, held.answers[kept])
+    return kept if without is None else kept & (held.answers != without)
 
 
 class _Entries:
     """The entries of one question, (m,), as they are compared with it and with each other."""
 
-    def __init__(self, near: Neighbourhood, rows: Integers, index: ContextIndex, halves: Halves) -> None:
+    def __init__(
+        self, near: Neighbourhood, rows: Integers, held: Described, index: ContextIndex, halves: Halves
+    ) -> None:
         self._near, self._index, self._halves = near, index, halves
         self.rows = rows
         self._solved = np.isin(rows, near.rows)  # those found by their words alone are not solved over
         self._cosines = with_question(index, rows, near.vector, halves.distinct)  # (halves, m)
         self.meaning, self.spelling = self._cosines[0], self._cosines[-1]  # (m,)
-        self.answers, self.candidate = np.unique(index.answer_ids(rows), return_inverse=True)
+        self.answers, self._first, self.candidate = np.unique(
+            held.answers, return_index=True, return_inverse=True
+        )  # (candidates,), the place of an entry of each, and the candidate of each entry (m,)
         self.taught = index.taught(self.answers, near.exclude)  # (candidates,)
-        self._supports = index.supports(
-            rows
-        )  # (m,) the others refute: they take part in the local solves alone
+        self._supports = held.supports  # (m,) the others refute: they take part in the local solves alone
 
     def parts(self, text: str) -> Parts:
         whole = (self.meaning + self.spelling) / 2
         meaning, spelling, refuted = self._local_scores()
         supports = self._supports
         predict = self._near.predict
-        one_each = self.rows[np.unique(self.candidate, return_index=True)[1]]  # (candidates,) some row
         return Parts(
             self.answers,
             self.taught,
@@ -174,7 +178,7 @@ class _Entries:
             lexical=self._best(self._index.lexical_scores(text, self.rows)),
             words=self._words(text, np.argsort(-whole, kind="stable")),
             # All entries of an answer have the same prediction: that of the answer.
-            weights=None if predict is None else _clipped(predict(one_each)),
+            weights=None if predict is None else _clipped(predict(self.rows[self._first])),
             refuted=refuted,
             shares=shares(kinds_of(self.taught), self._best(whole)),
             rows=self.rows[supports],
@@ -212,8 +216,9 @@ class _Entries:
         """Equation 1, (candidates,): of the entries of each candidate, the one that is most alike. 0 if none
         of them is among those that are compared, the first ones in this order (m,)."""
         compared = order[self._supports[order]][:COMPARED]
-        texts = [self._index.text(row) for row in self.rows[compared].tolist()]
-        alike = similarities(text, texts)  # of the first ones that MOST_LETTERS allows
+        alike = similarities(
+            text, self._index.texts(self.rows[compared])
+        )  # of the first ones that MOST_LETTERS allows
         words = np.zeros(len(self.answers))
         np.maximum.at(words, self.candidate[compared[: len(alike)]], alike)
         return words

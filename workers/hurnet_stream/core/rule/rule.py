@@ -158,7 +158,8 @@ def ranked(
 
 def _rank(parts: Parts, mixed: Mixed, index: ContextIndex) -> Ranking:
     combined = (mixed.evidence + mixed.nearest) / 2
-    order = np.lexsort((index.offsets(mixed.rows), index.partitions(mixed.rows), -combined))
+    held = index.described(mixed.rows)
+    order = np.lexsort((held.offsets, held.partitions, -combined))
     weights = [None] * len(order) if parts.weights is None else parts.weights[order].tolist()
     scores = (parts.meaning, parts.spelling, mixed.memory, parts.lexical, parts.words)  # as Scores has them
     columns = [column[order].tolist() for column in scores]

@@ -121,19 +121,46 @@ class Blocks:
 
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """A column of `RowColumns` for these rows (n,): (n,) in int64, `teaches` in bool."""
-        values = self.gather(attrgetter(f"columns.{name}"), rows)
-        return values if name == "teaches" else values.astype(np.int64)
+        return self.columns(rows, name)[0]
+
+    def columns(self, rows: Integers, *names: str) -> list[NDArray[Any]]:
+        """Some columns of these rows (n,), as `column` gives them. Together they take less time."""
+        places = self._places(rows)
+        found = (self._gather(attrgetter(f"columns.{name}"), places, len(rows)) for name in names)
+        return [
+            values if name == "teaches" else values.astype(np.int64)
+            for name, values in zip(names, found, strict=True)
+        ]
 
     def gather(self, array_of: Callable[[Block], NDArray[Any]], rows: Integers) -> NDArray[Any]:
         """The values (n, ...) of these rows (n,), in the order given. `array_of` picks the array
         (slots, ...) of a block that holds them."""
+        return self._gather(array_of, self._places(rows), len(rows))
+
+    def _places(self, rows: Integers) -> list[tuple[Block, Integers, Integers]]:
+        """Each block that holds some of these rows (n,), which of the n these are, and their slots."""
+        if len(self.blocks) == 1:
+            return [(self.blocks[0], np.arange(len(rows)), rows)]
         numbers, slots = np.divmod(rows, BLOCK_ROWS)
-        homes = set(numbers.tolist())  # faster than np.unique for the few hundred rows of a search
+        places = []
+        for number in set(numbers.tolist()):  # faster than np.unique for the few hundred rows of a search
+            inside = np.flatnonzero(numbers == number)
+            places.append((self.blocks[number], inside, slots[inside]))
+        return places
+
+    def _gather(
+        self,
+        array_of: Callable[[Block], NDArray[Any]],
+        places: list[tuple[Block, Integers, Integers]],
+        n: int,
+    ) -> NDArray[Any]:
+        if len(places) == 1:
+            block, _, slots = places[0]
+            return array_of(block)[slots]  # a copy
         like = array_of(self._given_up)
-        gathered = np.empty((len(rows), *like.shape[1:]), like.dtype)
-        for number in homes:
-            inside = numbers == number
-            gathered[inside] = array_of(self.blocks[number])[slots[inside]]
+        gathered = np.empty((n, *like.shape[1:]), like.dtype)
+        for block, inside, slots in places:
+            gathered[inside] = array_of(block)[slots]
         return gathered
 
     def find(self, partition: int, offset: int) -> int | None:
