@@ -18,14 +18,16 @@ from hurnet_stream.adapters.redis import audit as audit_codec
 from hurnet_stream.adapters.redis import checkpoint as adapter
 from hurnet_stream.adapters.redis import connect
 from hurnet_stream.adapters.redis import published as wire
+from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.commands import contexts
 from hurnet_stream.core.formats import NewerFormat
+from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.solve.weights import Weights
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from hurnet_stream.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
-from hurnet_stream.ports import Checkpoint, DeletionAudit, PublishedWeights, WeightsStore
+from hurnet_stream.ports import Checkpoint, DeletionAudit, PublishedMix, PublishedWeights, WeightsStore
 from hurnet_stream.terminal.system_status import Status, read_store
 from tests.contract.stores import RedisStores, Stores
 
@@ -709,3 +711,57 @@ def test_a_checkpoint_that_is_saved_while_it_is_read_is_read_again(
     monkeypatch.setattr(Statistics, "decode", classmethod(decode))
     with pytest.raises(TransientError, match="saved while it was read"):
         reader.load_checkpoint(DIMENSION)
+
+
+def published_mix(version: int = 1, context: str = "faq") -> PublishedMix:
+    mix = dataclasses.replace(PRIOR, version=version, rehearsed={"few": 40}, right={"few": 0.75})
+    return PublishedMix(context, mix, rows=57, watermarks={0: 41, 3: 2**40}, published_ms=1234)
+
+
+def test_the_mix_of_a_context_is_published_read_and_forgotten(stores: Stores) -> None:
+    store, other = stores.weights(), stores.weights()
+    assert store.mix("faq") is None
+    store.publish_mix(published_mix())
+    store.publish_mix(published_mix(context="café ☕"))
+    assert dict(other.mix_versions()) == {"faq": 1, "café ☕": 1}
+    assert other.mix("café ☕") == published_mix(context="café ☕")
+    other.publish_mix(published_mix(2))
+    assert store.mix("faq") == published_mix(2)
+    store.withdraw_mix("faq")
+    assert store.mix("faq") is None
+    assert dict(store.mix_versions()) == {"café ☕": 1}
+    store.withdraw_mix("faq")
+
+
+def test_of_two_responders_that_publish_one_mix_the_first_one_wins(stores: Stores) -> None:
+    store, other = stores.weights(), stores.weights()
+    store.publish_mix(published_mix())
+    for version in (1, 3, 0):
+        with pytest.raises(Superseded):
+            other.publish_mix(published_mix(version))
+    assert store.mix("faq") == published_mix()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 0, "mix": {}}', b"\xff"],
+    ids=["empty", "cut", "a list", "no mix", "no format", "no text"],
+)
+def test_a_damaged_mix_is_said_to_be_damaged_and_the_next_one_replaces_it(
+    redis_stores: RedisStores, damage: bytes
+) -> None:
+    store = redis_stores.weights()
+    store.publish_mix(published_mix())
+    redis_stores.client.hset(Keys(redis_stores.settings.prefix).solver("mixes"), "faq", damage)
+    with pytest.raises(Unreadable, match="damaged"):
+        store.mix("faq")
+    store.publish_mix(published_mix(2))
+    assert store.mix("faq") == published_mix(2)
+
+
+def test_a_mix_of_a_newer_program_asks_for_an_upgrade(redis_stores: RedisStores) -> None:
+    store = redis_stores.weights()
+    store.publish_mix(published_mix())
+    redis_stores.client.hset(Keys(redis_stores.settings.prefix).solver("mixes"), "faq", b'{"format": 99}')
+    with pytest.raises(UpgradeNeeded):
+        store.mix("faq")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import StoreError, Superseded
-from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedWeights
+from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedMix, PublishedWeights
 from tests.memory.redis import MemoryRedis
 
 
@@ -96,6 +96,24 @@ class MemoryWeightsStore:
 
     def weights(self, context: str) -> PublishedWeights | None:
         return self._redis.data.weights.get(context)
+
+    def publish_mix(self, mix: PublishedMix) -> None:
+        with self._redis.changed:
+            version = self.mix_versions().get(mix.context, 0)
+            if mix.mix.version != version + 1:
+                raise Superseded(f"mix {mix.mix.version} can't follow {version}")
+            self._redis.data.mixes[mix.context] = mix
+
+    def withdraw_mix(self, context: str) -> None:
+        with self._redis.changed:
+            self._redis.data.mixes.pop(context, None)
+
+    def mix_versions(self) -> Mapping[str, int]:
+        with self._redis.changed:
+            return {context: published.mix.version for context, published in self._redis.data.mixes.items()}
+
+    def mix(self, context: str) -> PublishedMix | None:
+        return self._redis.data.mixes.get(context)
 
     def _check_owner(self) -> None:
         if not self._owner or self._redis.data.owner != self._owner:

@@ -61,6 +61,7 @@ def test_the_ridge_grows_with_what_teaches_an_answer_if_nothing_is_near() -> Non
     assert ridges(taught, 0.7, None) == pytest.approx([RIDGE] * 3)
     assert ridges(taught, 0.65, None) == pytest.approx(RIDGE * np.array([1, 2, 10]))
     assert ridges(taught, 0.2, None) == pytest.approx(RIDGE * taught)
+    assert ridges(np.array([4, 4, 12]), 0.2, None) == pytest.approx(RIDGE * np.array([1, 1, 3]))
     assert ridges(np.array([0]), 0.2, np.array([2.0])) == pytest.approx(
         [RIDGE / 2]
     )  # an entry that teaches nothing

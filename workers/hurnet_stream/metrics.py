@@ -85,6 +85,19 @@ class Metrics:
                 metric.remove(context)
         self.certificate.remove_by_labels({"context": context})
 
+    def mix_in_force(self, context: str, version: int, right: Mapping[str, float]) -> None:
+        """`context` counts the parts of an answer as this mix says, and `right` is the share of its own pairs
+        that it answers rightly, by their kind."""
+        self.mix_version.labels(context).set(version)
+        for kind, share in right.items():
+            self.rehearsed_right.labels(context, kind).set(share)
+
+    def no_mix_in_force(self, context: str) -> None:
+        """The mix of `context` was withdrawn."""
+        with contextlib.suppress(KeyError):
+            self.mix_version.remove(context)
+        self.rehearsed_right.remove_by_labels({"context": context})
+
     def observe_freshness(self, timestamps_ms: Iterable[int], now_s: float) -> None:
         """Entries with these timestamps can be answers from `now_s` (seconds since the epoch) on.
 
@@ -190,6 +203,19 @@ class Metrics:
             "unlearned_pairs",
             "Pairs taken out of the statistics again, because they were deleted.",
             "context",
+        )
+        self.mix_version = self._gauge(
+            "mix_version", "Version of the mix in force; 0 until a context has learned one.", "context"
+        )
+        self.rehearsed_right = self._gauge(
+            "rehearsed_right",
+            "Share of the context's own pairs, left out one at a time, that the others answer rightly, by "
+            "how often an answer is taught (once, few, many).",
+            "context",
+            "kind",
+        )
+        self.rehearsal_failures = self._counter(
+            "rehearsal_failures", "Pairs that could not be rehearsed. Each is a bug."
         )
         self.weights_refused = self._counter(
             "weights_refused",

@@ -7,6 +7,7 @@
     DELETION    a deletion in such an item, its targets included
     CHECKPOINT  the solver's checkpoint: header, grams and sums
     WEIGHTS     published weights
+    MIX         the published mix of a context
     AUDIT       the audit of a deletion
 
 A reader ignores fields that it doesn't know. A change that an older program would misread gets a new number:
@@ -24,6 +25,7 @@ BATCH: Final = 1
 DELETION: Final = 1
 CHECKPOINT: Final = 1
 WEIGHTS: Final = 1
+MIX: Final = 1
 AUDIT: Final = 1
 
 

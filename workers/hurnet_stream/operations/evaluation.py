@@ -18,6 +18,8 @@ from hurnet_schemas import TextEvent
 from hurnet_stream.core.paper.gcv import solve_with
 from hurnet_stream.core.paper.lp import EUCLIDEAN
 from hurnet_stream.core.rule.halves import halves
+from hurnet_stream.core.rule.mix import Mix
+from hurnet_stream.core.rule.rehearsal import Rehearsal
 from hurnet_stream.core.rule.rule import PARTS, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES, gate
 from hurnet_stream.core.statistics.statistics import Statistics
@@ -142,6 +144,15 @@ class Evaluation:
         published = PublishedWeights(CONTEXT, 1, weights, {0: self._offset - 1}, published_ms=0)
         self._memory.use(CONTEXT, published)
         return []
+
+    def rehearse(self) -> Mix:
+        """Learn from the pairs how much each part counts, as a responder does between questions."""
+        context = self._memory.context(CONTEXT)
+        rehearsal = Rehearsal(context.index, context.halves)
+        while rehearsal.step(context.nearest):
+            pass
+        self._memory.use_mix(CONTEXT, rehearsal.mix)
+        return self._memory.mix(CONTEXT)
 
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
         """Rank the answers to each question. The `answer` of a question is the expected one."""

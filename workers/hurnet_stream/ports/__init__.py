@@ -11,7 +11,7 @@ contract tests.
     entry_store         all entries of all contexts, append-only
     group_progress      the committed offsets of a group, kept beside the entries
     partition_marks     who has which partition in hand, so that a crash leaves a trace
-    weights_store       the solver's checkpoint, and the weights that it publishes
+    weights_store       the solver's checkpoint, and the weights and mixes in force
     lease_store         one worker of a role at a time
     embedder            texts to vectors
 
@@ -42,6 +42,7 @@ from hurnet_stream.ports.weights_store import (
     Checkpoint,
     DeletionAudit,
     OnProgress,
+    PublishedMix,
     PublishedWeights,
     WeightsStore,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "Outgoing",
     "PartitionMarks",
     "Polled",
+    "PublishedMix",
     "PublishedWeights",
     "Record",
     "Refused",

@@ -10,6 +10,7 @@ from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import Deletion, ShardState
 
 if TYPE_CHECKING:
+    from hurnet_stream.core.rule.mix import Mix
     from hurnet_stream.core.solve.weights import Weights
     from hurnet_stream.core.statistics.statistics import Statistics
 
@@ -62,6 +63,18 @@ class PublishedWeights:
     context: str
     version: int
     weights: Weights
+    watermarks: Mapping[int, int]
+    published_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMix:
+    """What a context learned from its own pairs, as all responders use it. `rows` is how many entries the
+    context had, and `watermarks` up to which offsets its shards were known."""
+
+    context: str
+    mix: Mix
+    rows: int
     watermarks: Mapping[int, int]
     published_ms: int
 
@@ -129,4 +142,20 @@ class WeightsStore(Protocol):
         """The weights in force of a context; None if there are none.
 
         Raises `UpgradeNeeded` if a newer program wrote them, `Unreadable` if they are damaged.
+        """
+
+    def publish_mix(self, mix: PublishedMix) -> None:
+        """Put a mix in force. Any responder may. Its version must be the last one plus one; otherwise raises
+        `Superseded`: another responder was quicker."""
+
+    def withdraw_mix(self, context: str) -> None:
+        """Forget the mix of a context that holds nothing any more."""
+
+    def mix_versions(self) -> Mapping[str, int]:
+        """The version of the mix of each context."""
+
+    def mix(self, context: str) -> PublishedMix | None:
+        """The mix in force of a context; None if there is none.
+
+        Raises `UpgradeNeeded` if a newer program wrote it, `Unreadable` if it is damaged.
         """

@@ -76,6 +76,7 @@ class LoadedContexts:
         self._halves = halves
         self._dimension = halves.dimension
         self._mixes: dict[str, Mix] = {}
+        self._changes: dict[str, int] = {}
         self._threads = threads
         self._device = device
         self._p = p
@@ -94,6 +95,7 @@ class LoadedContexts:
         fresh = batch.after(watermark)
         for context, entries, rows in fresh.columns.by_context():
             self._index(context).append(batch.partition, entries, fresh.vectors[rows])
+            self._changes[context] = self.changes(context) + len(entries)
             if context in self._sums:
                 self._sums[context].add(entries, fresh.vectors[rows])
         self._watermarks[batch.partition] = max(batch.watermark, watermark)
@@ -114,6 +116,7 @@ class LoadedContexts:
                 entries = [index.entry(row) for row in rows.tolist()]
                 self._sums[context].subtract(entries, index.vectors(rows))
             removed = index.offsets(rows)
+            self._changes[context] = self.changes(context) + len(rows)
             index.remove_all(partition, removed)
             if not len(index):  # the context may have been dropped: nothing of it may stay
                 del self._indexes[context]
@@ -151,6 +154,10 @@ class LoadedContexts:
             self._mixes.pop(context, None)
         else:
             self._mixes[context] = mix
+
+    def changes(self, context: str) -> int:
+        """How many entries have come into `context` and gone out of it since this memory began."""
+        return self._changes.get(context, 0)
 
     def mix(self, context: str) -> Mix:
         """How much each part counts in `context`."""

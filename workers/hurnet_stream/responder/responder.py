@@ -34,6 +34,7 @@ from hurnet_stream.responder.pending import Pending
 from hurnet_stream.responder.pending_queries import PendingQueries
 from hurnet_stream.responder.positions import Positions
 from hurnet_stream.responder.query_reader import QueryReader
+from hurnet_stream.responder.rehearsing import Rehearsing
 from hurnet_stream.responder.replies import TURN_BYTES, Replies, Reply
 from hurnet_stream.responder.weights_in_force import WeightsInForce
 from hurnet_stream.runtime.progress import Progress
@@ -75,6 +76,7 @@ class Responder:
         self._memory = _memory(embedder.identity, settings, metrics)
         self._following = Following(store, exchange, self._texts, self._memory, metrics)
         self._weights = WeightsInForce(weights, store, self._memory, metrics)
+        self._rehearsing = Rehearsing(weights, self._memory, metrics)
         self._replies = Replies(self._memory, embedder, responder)
         self._delivery = Delivery(exchange, settings.kafka, responder)
         self._pending = PendingQueries(responder.wait)
@@ -88,10 +90,13 @@ class Responder:
         """Follow the store. Once it has been caught up with, answer a batch of queries."""
         self._following.check_log()
         self._weights.refresh()  # before entries are taken in: the weights say which of them need no sums
+        self._rehearsing.refresh()
         moved = self._following.follow(queries_wait=len(self._pending) > 0)
         if self._following.caught_up:
             self._read()
-            moved += self._answer()
+            answered = self._answer()
+            self._rehearsing.step(queries_wait=answered > 0 or len(self._pending) > 0)
+            moved += answered
         self._observe(moved)
 
     def unready(self) -> list[str]:

@@ -13,11 +13,12 @@ from hurnet_stream.adapters.redis.audit import decode_audit
 from hurnet_stream.adapters.redis.checkpoint import COMMAND_FIELDS, CheckpointStore
 from hurnet_stream.adapters.redis.connection import Connection, guarded
 from hurnet_stream.adapters.redis.fence import Fence
+from hurnet_stream.adapters.redis.mixes import Mixes
 from hurnet_stream.core.formats import NewerFormat
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Superseded, Unreadable, UpgradeNeeded
-from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedWeights
+from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedMix, PublishedWeights
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class RedisWeightsStore:
         self._key = connection.keys.solver
         self._fence = Fence(connection)
         self._checkpoints = CheckpointStore(connection, self._fence, self._step_done)
+        self._mixes = Mixes(connection)
         self._warned_of: set[str] = set()  # contexts whose version is unreadable
 
     @guarded
@@ -134,6 +136,22 @@ class RedisWeightsStore:
                 f"the stored weights of context {context!r} are damaged ({error!r}): the solver replaces them"
                 " with its next solve of the context; its restart brings that about"
             ) from error
+
+    @guarded
+    def publish_mix(self, mix: PublishedMix) -> None:
+        self._mixes.publish(mix)
+
+    @guarded
+    def withdraw_mix(self, context: str) -> None:
+        self._mixes.withdraw(context)
+
+    @guarded
+    def mix_versions(self) -> Mapping[str, int]:
+        return self._mixes.versions()
+
+    @guarded
+    def mix(self, context: str) -> PublishedMix | None:
+        return self._mixes.read(context)
 
     def _step_done(self) -> None:
         self.on_progress()  # looked up now, because the solver sets it after this store is made

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hurnet_stream.core.grid import check_grid, zero_rows
 from hurnet_stream.core.index.answer_table import AnswerTable
 from hurnet_stream.core.index.arena import Arena
+from hurnet_stream.core.index.sampling import lowest_pairs
 from hurnet_stream.core.index.teaching import Teaching
 from hurnet_stream.core.index.tidying import tidy
 from hurnet_stream.core.lexical.lexicon import Lexicon
@@ -154,6 +155,11 @@ class ContextIndex:
         names."""
         row = None if exclude is None else self.find(exclude)
         return self._teaching.taught(answers, row)
+
+    def lowest_pairs(self, most: int) -> Integers:
+        """At most this many rows (n,) that teach an answer: those with the lowest hashes of their (partition,
+        offset), divided by their copies. Which they are depends on what is held, not on how it came."""
+        return lowest_pairs(self._blocks, most)
 
     def counts(self, rows: Integers) -> NDArray[np.float64] | None:
         """What each row (n,) counts: its copies, halved for each half-life that it is older than the newest

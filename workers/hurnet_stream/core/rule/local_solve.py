@@ -20,8 +20,8 @@ An entry that counts c times is c copies of it. Copies share one α, and the sum
 the entry's diagonal gets λ/c in place of λ.
 
 If nothing is really near, hundreds of entries of one frequent answer, each a little alike, add up to more
-than the four of the right one. So λ is then multiplied by n, the number of pairs that teach the entry's
-answer: each entry then counts as one n-th of a copy.
+than the four of the right one. So λ is then multiplied by n: how many times more pairs teach the entry's
+answer than the answer nearby that is taught least. Each entry then counts as one n-th of a copy.
 
     cosine of the nearest entry by meaning    0.7 and above    0.65       0.6 and below
     λ is multiplied by                        1                √n         n
@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 RIDGE = 0.1
 
 _NEAR, _FAR = 0.7, 0.6
+MOST_TAUGHT = 1 << 35
+"""No more pairs teach an answer (core/statistics)."""
 
 Floats = NDArray[np.float64]
 
@@ -53,5 +55,6 @@ def ridges(taught: NDArray[np.int64], nearest: float, counts: Floats | None) -> 
     """λ of each entry (m,), given how many pairs teach its answer (m,), the cosine of the nearest entry by
     meaning, and how often each entry counts (m,), negative for one that refutes, None: each once."""
     distance = min(1.0, max(0.0, (_NEAR - nearest) / (_NEAR - _FAR)))
-    ridge: Floats = RIDGE * np.maximum(taught, 1) ** distance
+    times = np.maximum(taught, 1)
+    ridge: Floats = RIDGE * (times / times.min(initial=MOST_TAUGHT)) ** distance
     return ridge if counts is None else ridge / np.abs(counts)

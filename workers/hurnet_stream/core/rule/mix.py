@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.rule import confidence
+from hurnet_stream.core.rule.confidence import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -68,8 +69,10 @@ class Mix:
     """Grows with each mix that a context publishes. 0: the prior."""
     rehearsed: Mapping[str, int] = field(default_factory=dict)
     """By kind, how many taught pairs were left out and asked to learn it."""
-    calibration: confidence.Calibration | None = None
-    """How probable answers are right, by this mix. None: too little was rehearsed to tell."""
+    right: Mapping[str, float] = field(default_factory=dict)
+    """By kind, the share of these that the others answer rightly, by this mix."""
+    calibration: Calibration | None = None
+    """How probable it is that an answer is right; None if too little was taught to tell."""
 
     def of(self, shares: Floats) -> Factors:
         """The factors for a question near which the kinds have these shares (3,)."""
@@ -79,9 +82,9 @@ class Mix:
     def as_dict(self) -> dict[str, Any]:
         """All of it in plain types, for `decode`."""
         factors = {kind: asdict(getattr(self, kind)) for kind in KINDS}
+        learned = {"rehearsed": dict(self.rehearsed), "right": dict(self.right)}
         calibration = self.calibration and self.calibration.as_dict()
-        known = {"version": self.version, "rehearsed": dict(self.rehearsed), "calibration": calibration}
-        return {**factors, **known}
+        return {**factors, **learned, "version": self.version, "calibration": calibration}
 
 
 PRIOR = Mix(
@@ -96,10 +99,13 @@ def decode(encoded: Mapping[str, Any]) -> Mix:
     """The mix that `as_dict` gave. Raises ValueError if it is none."""
     try:
         kinds = {kind: _factors(encoded[kind]) for kind in KINDS}
-        rehearsed = {str(kind): int(count) for kind, count in encoded["rehearsed"].items()}
-        calibration = encoded["calibration"] and confidence.decode(encoded["calibration"])
+        calibration = encoded["calibration"]
         return Mix(
-            **kinds, version=int(encoded["version"]), rehearsed=rehearsed, calibration=calibration or None
+            **kinds,
+            version=int(encoded["version"]),
+            rehearsed={str(kind): int(count) for kind, count in encoded["rehearsed"].items()},
+            right={str(kind): float(share) for kind, share in encoded["right"].items()},
+            calibration=None if calibration is None else confidence.decode(calibration),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a mix: {type(error).__name__}: {error}") from error

@@ -28,7 +28,7 @@ from hurnet_stream.core.index.index import ContextIndex, Described, EntryId
 from hurnet_stream.core.rule.comparing import solve_over, with_question
 from hurnet_stream.core.rule.encoded_words import similarities
 from hurnet_stream.core.rule.halves import Halves
-from hurnet_stream.core.rule.local_solve import ridges
+from hurnet_stream.core.rule.local_solve import MOST_TAUGHT, ridges
 from hurnet_stream.core.rule.mix import Factors, Mix, kinds_of, shares
 from hurnet_stream.core.stored.batch import Vectors
 
@@ -198,7 +198,8 @@ class _Entries:
         that refute it, by whichever is more."""
         rows, candidate = self.rows[self._solved], self.candidate[self._solved]
         cosines, supports = self._cosines[:, self._solved], self._supports[self._solved]
-        taught = np.where(supports, self.taught[candidate], 1)
+        taught = self.taught[candidate]
+        taught = np.where(supports, taught, taught[supports].min(initial=MOST_TAUGHT))
         ridge = ridges(taught, cosines[0, supports].max(initial=0.0), self._index.counts(rows))
         distinct = self._halves.distinct
         systems = _SYSTEMS if len(distinct) > 1 else _SYSTEM

@@ -1,0 +1,77 @@
+"""The published mixes of all contexts: two hashes, versions and JSON.
+
+mix-versions    faq -> 3        small, so that every responder can look twice a second
+mixes           faq -> {"format": 1, "mix": {...}, "rows": 576, "watermarks": {...}, "published_ms": ...}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from hurnet_stream.adapters.redis.connection import Connection
+from hurnet_stream.adapters.redis.published import decode_number
+from hurnet_stream.adapters.redis.scripts import PUBLISH_MIX
+from hurnet_stream.core.formats import MIX, NewerFormat, check_format
+from hurnet_stream.core.rule import mix as mixes
+from hurnet_stream.errors import StoreReplaced, Superseded, Unreadable, UpgradeNeeded
+from hurnet_stream.ports import PublishedMix
+
+
+class Mixes:
+    """What `WeightsStore` (hurnet_stream/ports/weights_store.py) says of mixes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self._versions, self._mixes = (connection.keys.solver(name) for name in ("mix-versions", "mixes"))
+
+    def publish(self, published: PublishedMix) -> None:
+        keys = self._versions, self._mixes, self._connection.keys.meta
+        version, epoch = published.mix.version, self._connection.bound.epoch
+        arguments = published.context, version, _encoded(published), epoch
+        last = self._client.eval(PUBLISH_MIX, len(keys), *keys, *arguments)
+        if last is None:
+            raise StoreReplaced(f"{self._connection.server_name} no longer holds the store that was read")
+        if last != version - 1:
+            raise Superseded(f"mix {version} of context {published.context!r} can't follow {last}")
+
+    def withdraw(self, context: str) -> None:
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hdel(self._versions, context)
+        pipe.hdel(self._mixes, context)
+        pipe.execute()
+
+    def versions(self) -> Mapping[str, int]:
+        stored = self._client.hgetall(self._versions)
+        return {name.decode(errors="replace"): decode_number(raw) for name, raw in stored.items()}
+
+    def read(self, context: str) -> PublishedMix | None:
+        raw = self._client.hget(self._mixes, context)
+        try:
+            return None if raw is None else _decoded(context, raw)
+        except NewerFormat as error:
+            raise UpgradeNeeded(f"the mix of context {context!r}: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unreadable(
+                f"the stored mix of context {context!r} is damaged ({error!r}): the next one replaces it"
+            ) from error
+
+
+def _encoded(published: PublishedMix) -> str:
+    fields = {
+        "format": MIX,
+        "mix": published.mix.as_dict(),
+        "rows": published.rows,
+        "watermarks": dict(published.watermarks),
+        "published_ms": published.published_ms,
+    }
+    return json.dumps(fields, allow_nan=False)
+
+
+def _decoded(context: str, raw: bytes) -> PublishedMix:
+    fields = json.loads(raw)
+    check_format("this mix", int(fields["format"]), MIX)
+    watermarks = {int(partition): int(offset) for partition, offset in fields["watermarks"].items()}
+    mix = mixes.decode(fields["mix"])
+    return PublishedMix(context, mix, int(fields["rows"]), watermarks, int(fields["published_ms"]))

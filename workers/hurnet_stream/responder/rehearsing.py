@@ -1,0 +1,151 @@
+"""Learning from the context's own pairs between questions: rounds of rehearsal (core/rule/rehearsal.py).
+
+    a context that is new, or has changed by a fiftieth  ──▶  a round  ──▶  its mix is published
+    every responder, twice a second                      ──▶  takes what another has published
+
+A round asks about a thousand pairs. It goes pair by pair while no query waits, and takes a small share of the
+time: a quarter until the context has its first mix, and a twentieth afterwards. Several responders may be at
+it together; the first one publishes, and the others take its mix and stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from hurnet_stream.core.rule.rehearsal import ENOUGH, Rehearsal
+from hurnet_stream.errors import Superseded, Unreadable, UpgradeNeeded
+from hurnet_stream.metrics import Metrics
+from hurnet_stream.ports import PublishedMix, WeightsStore
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+
+log = structlog.get_logger()
+
+MIX_INTERVAL_S = 0.5
+"""How often published versions are looked for."""
+REST_AT_FIRST, REST = 3, 19
+"""How many times longer than a step took no other is made: while a context has no mix, and later."""
+BUSY_S = 1.0
+"""While queries wait all the time, a step is made this often."""
+CHANGED = 50
+"""A round is worth while once the rows that came and went are this part of all."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """A rehearsal that is under way, and what the context was when it began."""
+
+    context: str
+    rehearsal: Rehearsal
+    changes: int
+
+
+class Rehearsing:
+    """Gives `memory` the mix of each context, and learns new ones."""
+
+    def __init__(self, store: WeightsStore, memory: LoadedContexts, metrics: Metrics) -> None:
+        self._store = store
+        self._memory = memory
+        self._metrics = metrics
+        self._looked_at = 0.0
+        self._rest_until = 0.0
+        self._versions: Mapping[str, int] = {}
+        self._rehearsed_at: dict[str, int] = {}  # by context: its changes when the last round began
+        self._round: _Round | None = None
+
+    def refresh(self) -> None:
+        """Take the mixes that were published since, and let go of those of contexts that are gone."""
+        now = time.monotonic()
+        if now - self._looked_at < MIX_INTERVAL_S:
+            return
+        self._looked_at = now
+        versions = self._store.mix_versions()
+        for context, version in versions.items():
+            if version != self._versions.get(context):
+                self._take(context)
+        for context in self._versions.keys() - versions.keys():
+            self._memory.use_mix(context, None)
+            self._metrics.no_mix_in_force(context)
+        self._versions = versions
+
+    def _take(self, context: str) -> None:
+        try:
+            published = self._store.mix(context)
+        except (Unreadable, UpgradeNeeded) as error:
+            log.error("mix refused: the last good one counts on", context=context, reason=str(error))
+            return
+        if published is None:
+            return
+        self._memory.use_mix(context, published.mix)
+        self._metrics.mix_in_force(context, published.mix.version, published.mix.right)
+        # What the publisher saw is near what this memory holds: no reason for a round of our own.
+        if abs(self._rows(context) - published.rows) * CHANGED <= published.rows:
+            self._rehearsed_at[context] = self._memory.changes(context)
+        if self._round and self._round.context == context:
+            self._round = None
+
+    def step(self, queries_wait: bool) -> None:
+        """A short step of a round, if it is time for one."""
+        now = time.monotonic()
+        if now < self._rest_until + (BUSY_S if queries_wait else 0.0):
+            return
+        at = self._round = self._round or self._next_round()
+        if at is None:
+            self._rest_until = now + MIX_INTERVAL_S
+            return
+        self._advance(at)
+        rest = REST if at.context in self._versions else REST_AT_FIRST
+        ended = time.monotonic()
+        self._rest_until = ended + rest * (ended - now)
+
+    def _next_round(self) -> _Round | None:
+        """A round over the context that has changed most since its last one."""
+        for gone in (
+            self._versions.keys() - self._memory.rows().keys()
+        ):  # nothing of a dropped context may stay
+            self._store.withdraw_mix(gone)
+        best, most = "", 1.0
+        for context, rows in self._memory.rows().items():
+            changed = self._memory.changes(context) - self._rehearsed_at.get(context, 0)
+            share = changed * CHANGED / max(rows, 1)
+            if rows >= ENOUGH and share >= most:
+                best, most = context, share
+        if not best:
+            return None
+        loaded = self._memory.context(best)
+        return _Round(best, Rehearsal(loaded.index, loaded.halves), self._memory.changes(best))
+
+    def _advance(self, at: _Round) -> None:
+        context = self._memory.context(at.context)
+        if context.index is not at.rehearsal.index:  # all of it was deleted meanwhile
+            self._round = None
+            return
+        try:
+            going_on = at.rehearsal.step(context.nearest)
+        except Exception:
+            # One pair may be the cause, and it has been taken out of the round: the others go on.
+            log.exception("rehearsing a pair failed: this is a bug, please report it", private=True)
+            self._metrics.rehearsal_failures.inc()
+            return
+        if not going_on:
+            self._publish(at)
+            self._round = None
+
+    def _publish(self, at: _Round) -> None:
+        self._rehearsed_at[at.context] = at.changes
+        mix = at.rehearsal.mix
+        if mix is None:
+            return
+        mix = replace(mix, version=self._versions.get(at.context, 0) + 1)
+        now_ms, watermarks = int(time.time() * 1000), self._memory.watermarks()
+        published = PublishedMix(at.context, mix, self._rows(at.context), watermarks, now_ms)
+        try:
+            self._store.publish_mix(published)
+        except Superseded as superseded:
+            log.info("another responder published its mix", reason=str(superseded))
+        self._looked_at = 0.0  # the next turn takes what is in force now
+
+    def _rows(self, context: str) -> int:
+        return self._memory.rows().get(context, 0)
