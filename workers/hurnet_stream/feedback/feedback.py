@@ -30,12 +30,11 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Handled:
-    """A record, and the feedback in it; without that, why it is rejected."""
+class _Read:
+    """A record, and the feedback in it, or why it is rejected."""
 
     record: Record
-    feedback: Feedback | None
-    rejection: Rejection | None
+    meant: Feedback | Rejection
 
 
 class FeedbackWorker:
@@ -55,11 +54,12 @@ class FeedbackWorker:
 
     def step(self) -> None:
         """Poll once, and teach what came."""
-        polled = self._exchange.poll(self._settings.poll, self._most)
-        if polled.records:
-            self._metrics.records.labels(self._kafka.feedback).inc(len(polled.records))
-            self._handle([self._decoded(record) for record in polled.records])
-        self._observe(polled.records)
+        most = self._most
+        records = self._exchange.poll(self._settings.poll, most).records
+        if records:
+            self._metrics.records.labels(self._kafka.feedback).inc(len(records))
+            self._teach([_Read(record, self._meant(record)) for record in records])
+        self._observe(records, full=len(records) >= most)
 
     def unready(self) -> list[str]:
         return self._progress.unready()
@@ -70,20 +70,20 @@ class FeedbackWorker:
     def close(self) -> None:
         self._exchange.close()
 
-    def _decoded(self, record: Record) -> _Handled:
+    def _meant(self, record: Record) -> Feedback | Rejection:
         if record.fault:
-            return _Handled(record, None, (record.fault.reason, record.fault.detail))
+            return record.fault.reason, record.fault.detail
         if why := self._refused.get(record.coordinates):
-            return _Handled(record, None, ("feedback-undeliverable", why))
+            return "feedback-undeliverable", why
         try:
-            return _Handled(record, Feedback.decode(record.value), None)
+            return Feedback.decode(record.value)
         except InvalidMessage as error:
-            return _Handled(record, None, (error.reason, error.detail))
+            return error.reason, error.detail
 
-    def _handle(self, batch: Sequence[_Handled]) -> None:
+    def _teach(self, batch: Sequence[_Read]) -> None:
         """Deliver what the batch teaches, with its offsets. What is not delivered is polled again."""
-        messages = [message for handled in batch for message in self._messages(handled)]
-        next_offsets = {handled.record.partition: handled.record.offset + 1 for handled in batch}
+        messages = [message for read in batch for message in self._messages(read)]
+        next_offsets = {read.record.partition: read.record.offset + 1 for read in batch}
         try:
             delivered = self._exchange.deliver(messages, next_offsets)
         except Undeliverable as error:
@@ -97,41 +97,40 @@ class FeedbackWorker:
             log.warning("feedback was not delivered and will be read again", records=len(batch))
             return
         self._most = min(2 * self._most, self._settings.batch)
-        for handled in batch:
-            self._count(handled)
+        for read in batch:
+            self._count(read)
 
-    def _messages(self, handled: _Handled) -> list[Outgoing]:
-        record = handled.record
-        if handled.feedback:
-            return lesson(handled.feedback, record.coordinates, self._kafka.texts)
-        reason, detail = handled.rejection or ("invalid-message", "")
-        return [dead_letter(self._kafka.dead_letters, self.name, record, reason, detail)]
+    def _messages(self, read: _Read) -> list[Outgoing]:
+        record = read.record
+        if isinstance(read.meant, Feedback):
+            return lesson(read.meant, record.coordinates, self._kafka.texts)
+        return [dead_letter(self._kafka.dead_letters, self.name, record, *read.meant)]
 
-    def _undeliverable(self, error: Undeliverable, batch: Sequence[_Handled]) -> None:
+    def _undeliverable(self, error: Undeliverable, batch: Sequence[_Read]) -> None:
         """Find the record that is refused, one by one, and put it aside. Raises `ConfigurationError` if that
         can't help."""
         self._metrics.transactions_aborted.inc()
-        if error.topics or (len(batch) == 1 and batch[0].rejection):
+        alone = batch[0] if len(batch) == 1 else None
+        if error.topics or (alone and not isinstance(alone.meant, Feedback)):
             raise ConfigurationError(f"feedback can't be taught: {error}") from error
-        if len(batch) == 1:
-            self._refused[batch[0].record.coordinates] = str(error)
+        if alone:
+            self._refused[alone.record.coordinates] = str(error)
         log.warning("feedback was refused", reason=str(error), records=len(batch))
         self._most = 1
 
-    def _count(self, handled: _Handled) -> None:
+    def _count(self, read: _Read) -> None:
         """After the delivery, so that attempts that failed do not count."""
-        self._refused.pop(handled.record.coordinates, None)
-        if handled.feedback:
-            self._verdicts.count(handled.feedback)
-        elif handled.rejection:
-            self._metrics.dead_letters.labels(handled.rejection[0]).inc()
+        self._refused.pop(read.record.coordinates, None)
+        if isinstance(read.meant, Feedback):
+            self._verdicts.count(read.meant)
+        else:
+            self._metrics.dead_letters.labels(read.meant[0]).inc()
 
-    def _observe(self, records: Sequence[Record]) -> None:
+    def _observe(self, records: Sequence[Record], full: bool) -> None:
+        """`full`: there may have been no room for records of the other partitions."""
         assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._exchange.lag()
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
         self._metrics.set_by_partition(self._metrics.held_records, held)
         self._progress.turn(assigned=bool(assigned), behind=sum(lag.values()), moved=len(records))
-        # A batch that is full may have had no room for the other partitions.
-        full = len(records) >= self._most
         brought = assigned if full else frozenset(record.partition for record in records)
         self._progress.partitions(assigned, lag, held, brought)
