@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
-FIRST_LOOK: Final = 8
+FIRST_LOOK: Final = 16
 GROWTH: Final = 1.1
 
 Clock = Callable[[], float]
@@ -81,8 +81,7 @@ def clock_of(device: str) -> Clock:
 
 
 def looks() -> Iterator[int]:
-    """After which steps accuracy is looked at: so often that a time is found at most an eighth too long, and
-    after the first ones a tenth."""
+    """After which steps accuracy is looked at: so often that a time is found at most a tenth too long."""
     step = FIRST_LOOK
     while True:
         yield step

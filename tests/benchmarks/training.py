@@ -76,7 +76,7 @@ SCRATCH: Final = [
     for rate in (1e-2, 3e-3, 3e-2, 1e-3)
     for epochs in (1, 3)
 ]
-FINE_TUNING: Final = [Setting(rate, epochs) for rate in (4e-4, 2e-4, 8e-4, 1e-4, 5e-5) for epochs in (1, 2)]
+FINE_TUNING: Final = [Setting(rate, epochs) for rate in (4e-4, 2e-4, 8e-4, 1e-4) for epochs in (1, 2)]
 HEADS: Final = [
     *(Setting(rate, epochs, 64, optimiser="SGD") for rate in (30.0, 10.0, 100.0, 3.0) for epochs in (3, 10)),
     *(Setting(rate, epochs, 64) for rate in (0.1, 0.3, 0.03) for epochs in (3, 10)),

@@ -126,7 +126,7 @@ def test_operations_are_those_that_torch_counts() -> None:
 def test_batches_are_cut_at_each_look_and_all_of_them_come() -> None:
     batches = [np.array([i]) for i in range(30)]
     portions = list(between_looks(batches))
-    assert [len(portion) for portion in portions[:3]] == [8, 1, 1]
+    assert [len(portion) for portion in portions[:3]] == [16, 1, 1]
     assert np.concatenate([batch for portion in portions for batch in portion]).tolist() == list(range(30))
     assert list(between_looks([])) == []
 
@@ -162,7 +162,7 @@ def test_a_run_learns_and_ends_at_its_limit_and_the_same_seed_is_the_same_run() 
     ]
     assert arm.run(setting, 1, Limit(2.0, 5.0)).last.seconds == 5.0  # a tick from look to look
     steps = [arm.run(setting, 1, Limit(2.0, limit)).last.operations for limit in (1.0, math.inf)]
-    assert steps[1] > 140 / 8 * steps[0] * 0.9  # all of its 20 epochs
+    assert steps[1] > 140 / 16 * steps[0] * 0.9  # all of its 20 epochs
 
 
 def test_a_sweep_takes_the_setting_that_is_first_and_stops_those_that_are_slower() -> None:
