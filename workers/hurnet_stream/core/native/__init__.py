@@ -7,6 +7,7 @@
     local_solve.c                the closed form over a few hundred rows (local_solve.py here)
     scn.c                        equation 1 between texts (rule/encoded_words.py)
     encoder.c                    a sentence encoder in fixed point (encoder.py here)
+    pieces.c                     words into tokens (pieces.py here)
 
 They are optional: each caller has another way if a kernel is missing. Together they are one shared library
 with no Python in it, compiled when the package is installed if there is a C compiler (in a working tree by
