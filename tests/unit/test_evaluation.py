@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from hurnet_schemas import TextEvent
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.adapters.embedders import load
+from hurnet_stream.core.rule.confidence import ERROR_RATES, NEVER, Calibration
 from hurnet_stream.operations.evaluation import Evaluation, figures
 from hurnet_stream.settings.settings import SolveSettings
 
@@ -98,6 +99,37 @@ def test_without_pairs_there_are_no_weights_and_it_says_so(tmp_path: Path) -> No
     report = json.loads(run("--pairs", plain, "--queries", queries, "--json").stdout)
     assert report["accuracy"] == 1.0
     assert "weights not used" in report["notes"][0]
+
+
+def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    thresholds = tuple(0.8 if rate >= 0.05 else NEVER for rate in ERROR_RATES)
+    learned = Calibration((2.2, 0.0, 0.0, 0.0), thresholds, 720)  # 0.9 for every answer
+    monkeypatch.setattr(Evaluation, "calibration", learned)
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    queries = write(tmp_path / "queries.jsonl", [(PAIRS[0][0], "on"), (PAIRS[5][0], "something else")])
+    unrelated = tmp_path / "unrelated.jsonl"
+    unrelated.write_text('{"text": "who won the match"}\n', "utf-8")
+    given = ("--pairs", pairs, "--queries", queries, "--unrelated", unrelated)
+    report = json.loads(run(*given, "--json").stdout)["confidence"]
+    by_rate = {point["error_rate"]: point for point in report["curve"]}
+    assert (by_rate[0.01]["answered"], by_rate[0.01]["unrelated_answered"]) == (0, 0)
+    assert (by_rate[0.05]["answered"], by_rate[0.05]["wrong"], by_rate[0.05]["unrelated_answered"]) == (
+        2,
+        1,
+        1,
+    )
+    assert report["calibration_error"] == pytest.approx(0.4, abs=0.01)
+    text = run(*given).stdout
+    assert "what an error rate lets through" in text
+    assert "1 of 2" in text
+    assert "0.400 on average" in text
+
+
+def test_without_a_calibration_there_is_no_curve(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    result = run("--pairs", pairs, "--queries", pairs)
+    assert "error rate" not in result.stdout
+    assert json.loads(run("--pairs", pairs, "--queries", pairs, "--json").stdout)["confidence"] is None
 
 
 @pytest.mark.parametrize(

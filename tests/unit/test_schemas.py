@@ -39,6 +39,13 @@ GOLDEN: list[tuple[type[Message], str]] = [
         '"runner_up":"HassTurnOff","seconds":0.004}}',
     ),
     (Answer, '{"v":1,"id":"q-2","outcome":"abstained","reason":"empty context"}'),
+    (
+        Answer,
+        '{"v":1,"id":"q-3","outcome":"abstained","reason":"the best is right with probability 0.60",'
+        '"receipt":{"query":"queries/0/4","context":"home","rows":12,"embedder":"use+hash512",'
+        '"fingerprint":"ab","watermarks":{"0":17},"threshold":0.3,"probability":0.6,"rehearsed":720,'
+        '"decided_by":"error-rate","error_rate":0.05,"lowest_probability":0.87,"seconds":0.004}}',
+    ),
     (Feedback, '{"v":1,"question":"lights pls","verdict":"right","answer":"HassTurnOn","context":"home"}'),
     (Feedback, '{"question":"lights pls","verdict":"wrong","given":"HassTurnOff","query":"queries/0/3"}'),
     (Feedback, '{"question":"lights pls","verdict":"wrong","answer":"HassTurnOn","given":"HassTurnOff"}'),

@@ -20,12 +20,15 @@ COLUMNS = (
     *(">rare words", ">words", ">weights", ">MRR", ">covered", ">right"),
 )
 
+CURVE = ("error rate", ">from probability", ">answered", ">wrong", ">95 % interval", ">unrelated")
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 EPILOG = """\b
 Examples:
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl
+  hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --unrelated small-talk.jsonl
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --embedder hash1024
   HURNET_SOLVE_RIDGE=1 hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --json
 """
@@ -38,14 +41,23 @@ Examples:
 @click.option(
     "--queries", required=True, multiple=True, type=_FILE, help="File of questions to ask. May be repeated."
 )
+@click.option(
+    "--unrelated", multiple=True, type=_FILE, help="File of questions that have no answer. May be repeated."
+)
 @click.option("--embedder", help="Embedder to try. Default: the one of the settings (HURNET_EMBEDDER_NAME).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of shares and milliseconds.")
-def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str | None, as_json: bool) -> None:
+def evaluate(
+    pairs: tuple[Path, ...],
+    queries: tuple[Path, ...],
+    unrelated: tuple[Path, ...],
+    embedder: str | None,
+    as_json: bool,
+) -> None:
     """Try your own pairs and questions, without servers.
 
     Teaches the pairs and asks the questions in memory, with the code that the workers run, and counts the
-    right answers. Files hold one JSON object a line: {"text": ..., "answer": ...}. All pairs are in one
-    context and have the same age, whatever the settings say.
+    right answers. Files hold one JSON object a line: {"text": ..., "answer": ...}; unrelated questions need
+    no answer. All pairs are in one context and have the same age, whatever the settings say.
     """
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.operations.evaluation import Evaluation, figures
@@ -61,10 +73,12 @@ def evaluate(pairs: tuple[Path, ...], queries: tuple[Path, ...], embedder: str |
     questions = {str(path): list(_read(path, "queries")) for path in queries}
     asked = {name: _ask(evaluation, name, events) for name, events in questions.items()}
     every = [question for group in asked.values() for question in group]
+    in_vain = [q for path in unrelated for q in _ask(evaluation, str(path), list(_read(path, "unrelated")))]
     threshold = chosen.responder.threshold
     report = {
         **_shown(figures(every, threshold)),
         "files": {name: _shown(figures(group, threshold)) for name, group in asked.items()},
+        "confidence": _confidence(evaluation, every, in_vain),
         "latency_ms": _latencies(evaluation, [q for group in questions.values() for q in group]),
         "rows": evaluation.rows,
         "threshold": threshold,
@@ -137,6 +151,20 @@ def _shown(figures: Figures) -> dict[str, Any]:
     return asdict(figures)
 
 
+def _confidence(
+    evaluation: Evaluation, asked: Sequence[Asked], in_vain: Sequence[Asked]
+) -> dict[str, Any] | None:
+    """How far the probabilities can be trusted. None if the pairs are too few for any."""
+    from dataclasses import asdict
+
+    from hurnet_stream.operations.curves import trust
+
+    if (calibration := evaluation.calibration) is None:
+        return None
+    rankings = [(question.ranking, question.right()) for question in asked]
+    return asdict(trust(calibration, rankings, [question.ranking for question in in_vain]))
+
+
 def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:
     from hurnet_stream.terminal.screen import console, facts, table
 
@@ -146,10 +174,36 @@ def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:
         rows.append(("all", *_cells(report)))
     out.print(table(COLUMNS, rows))
     out.print(facts(_legend(report)))
+    if confidence := report["confidence"]:
+        out.print(table(CURVE, _curve(confidence), "what an error rate lets through"))
+        out.print(facts(_trusted(confidence)))
     misses = sorted((q for q in asked if not q.right()), key=lambda q: -q.score())[:MISSES_SHOWN]
     if misses:
         columns = ("question", "expected", "answered", ">score")
         out.print(table(columns, map(_miss, misses), "wrong answers with the highest scores"))
+
+
+def _curve(confidence: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for point in confidence["curve"]:
+        lowest, answered, wrong = point["lowest_probability"], point["answered"], point["wrong"]
+        shares = (point["wrong_low"], point["wrong_high"])
+        yield (
+            f"{point['error_rate']:.0%}",
+            "-" if lowest is None else f"{lowest:.4f}",
+            f"{answered / max(confidence['questions'], 1):.1%}",
+            f"{wrong} of {answered}",
+            "{:.1%} to {:.1%}".format(*shares) if answered else "-",
+            f"{point['unrelated_answered']} of {confidence['unrelated']}",
+        )
+
+
+def _trusted(confidence: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "error rate", "HURNET_RESPONDER_ERROR_RATE; -: too few pairs for it, so the threshold decides"
+    yield "probabilities", f"learned from {confidence['rehearsed']} questions made of the pairs themselves"
+    yield (
+        "their error",
+        f"{confidence['calibration_error']:.3f} on average; {confidence['by_chance']:.3f} would be chance",
+    )
 
 
 def _legend(report: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ import numpy as np
 from hurnet_schemas import TextEvent
 from hurnet_stream.core.paper.gcv import solve_with
 from hurnet_stream.core.paper.lp import EUCLIDEAN
+from hurnet_stream.core.rule.confidence import Calibration
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.rule.mix import Mix
 from hurnet_stream.core.rule.rehearsal import Rehearsal
@@ -153,6 +154,11 @@ class Evaluation:
             pass
         self._memory.use_mix(CONTEXT, rehearsal.mix)
         return self._memory.mix(CONTEXT)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What a rehearsal has shown of probabilities. None if too little was taught for one."""
+        return self._memory.mix(CONTEXT).calibration
 
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
         """Rank the answers to each question. The `answer` of a question is the expected one."""

@@ -44,7 +44,7 @@ def decide(ranking: Ranking, settings: ResponderSettings, calibration: Calibrati
     context has shown, None if it could show nothing."""
     if calibration is None:
         return Decision(_below_threshold(ranking, settings), probability=None, rehearsed=None)
-    probability, rate = _probability(ranking, calibration), settings.error_rate
+    probability, rate = probability_of(ranking, calibration), settings.error_rate
     lowest = None if rate is None else calibration.threshold(rate)
     if probability is None or lowest is None or rate is None:
         return Decision(_below_threshold(ranking, settings), probability, calibration.rehearsed)
@@ -52,7 +52,8 @@ def decide(ranking: Ranking, settings: ResponderSettings, calibration: Calibrati
     return Decision(why_not, probability, calibration.rehearsed, rate, lowest)
 
 
-def _probability(ranking: Ranking, calibration: Calibration) -> float | None:
+def probability_of(ranking: Ranking, calibration: Calibration) -> float | None:
+    """How probable it is that the best candidate is right. None if there is none."""
     best, second, nearest = ranking.best, ranking.runner_up, ranking.nearest
     if best is None or nearest is None:
         return None
