@@ -104,20 +104,17 @@ def test_without_pairs_there_are_no_weights_and_it_says_so(tmp_path: Path) -> No
 def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thresholds = tuple(0.8 if rate >= 0.05 else NEVER for rate in ERROR_RATES)
     learned = Calibration((2.2, 0.0, 0.0, 0.0), thresholds, 720)  # 0.9 for every answer
-    monkeypatch.setattr(Evaluation, "calibration", learned)
+    monkeypatch.setattr(Evaluation, "calibration", learned)  # six pairs would give none
     pairs = write(tmp_path / "pairs.jsonl", PAIRS)
     queries = write(tmp_path / "queries.jsonl", [(PAIRS[0][0], "on"), (PAIRS[5][0], "something else")])
     unrelated = tmp_path / "unrelated.jsonl"
-    unrelated.write_text('{"text": "who won the match"}\n', "utf-8")
+    unrelated.write_text('{"text": "who won"}\n{"text": "who lost", "answer": ""}\n', "utf-8")
     given = ("--pairs", pairs, "--queries", queries, "--unrelated", unrelated)
     report = json.loads(run(*given, "--json").stdout)["confidence"]
     by_rate = {point["error_rate"]: point for point in report["curve"]}
     assert (by_rate[0.01]["answered"], by_rate[0.01]["unrelated_answered"]) == (0, 0)
-    assert (by_rate[0.05]["answered"], by_rate[0.05]["wrong"], by_rate[0.05]["unrelated_answered"]) == (
-        2,
-        1,
-        1,
-    )
+    point = by_rate[0.05]
+    assert (point["answered"], point["wrong"], point["unrelated_answered"]) == (2, 1, 2)
     assert report["calibration_error"] == pytest.approx(0.4, abs=0.01)
     text = run(*given).stdout
     assert "what an error rate lets through" in text

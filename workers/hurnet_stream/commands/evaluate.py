@@ -99,7 +99,7 @@ def _read(path: Path, what: str) -> Iterator[TextEvent]:
     with path.open("rb") as file:
         for line in read_lines(file):
             try:
-                event = TextEvent.decode(line.raw)
+                event = TextEvent.decode(_without_answer(line.raw) if what == "unrelated" else line.raw)
             except InvalidMessage as error:
                 raise click.ClickException(f"{path}, line {line.number}: {error}") from None
             if what == "queries" and event.answer is None:
@@ -107,6 +107,19 @@ def _read(path: Path, what: str) -> Iterator[TextEvent]:
                     f'{path}, line {line.number}: a question needs the expected "answer"'
                 )
             yield event
+
+
+def _without_answer(raw: bytes) -> bytes:
+    """An event without its answer: an unrelated question has none, or an empty one."""
+    import json
+
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw  # what is wrong with it is said where it is decoded
+    if isinstance(fields, dict):
+        fields.pop("answer", None)
+    return json.dumps(fields).encode()
 
 
 def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
@@ -118,6 +131,7 @@ def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
             evaluation.teach(block)
             advance(len(block))
     notes = [f"weights not used: {reason}" for reason in evaluation.solve()]
+    evaluation.rehearse()
     if evaluation.put_aside:
         notes.append(f"{len(evaluation.put_aside)} texts embed to zero and were not taught")
     return notes
