@@ -96,6 +96,16 @@ def test_with_refuting_entries_coming_and_going_the_weights_predict_what_the_oth
         assert candidate.scores.memory == wanted[answer].scores.memory
 
 
+def test_it_is_held_with_its_answer_and_never_rehearsed() -> None:
+    index = index_of([(QUESTION, "on", -9), *TAUGHT])
+    assert [index.entry(row).answer for row in range(4)] == ["on", "on", "off", "rain"]
+    assert sorted(index.lowest_pairs(10).tolist()) == [1, 2, 3]
+    assert index.described(np.arange(4)).supports.tolist() == [False, True, True, True]
+    for offset in range(4):
+        index.remove(0, offset)
+    assert len(index) == 0
+
+
 def test_it_survives_the_store_and_teaches_nothing() -> None:
     entries = [Entry(1, 0, "c", "a", "x", {}, -3), Entry(2, 0, "c", "b", "x", {}, 2), Entry(3, 0, "c", "c")]
     batch = Batch(0, 3, entries, EMBEDDER.embed(["a", "b", "c"]))

@@ -32,7 +32,7 @@ from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.search.bounds import MAX_DIMENSION
 from hurnet_stream.core.solve.window import NOTHING_AGES, Window
 from hurnet_stream.core.stored.batch import Vectors
-from hurnet_stream.core.stored.entries import NO_ANSWER, Entries, Entry, EntryId
+from hurnet_stream.core.stored.entries import Entries, Entry, EntryId
 
 if TYPE_CHECKING:
     from hurnet_stream.core.search.device import Device
@@ -108,7 +108,7 @@ class ContextIndex:
             columns.timestamps_ms.item(slot),
             self._context,
             self._arena.get(address, length).decode(),
-            self.answers[columns.answers.item(slot)] if columns.teaches[slot] else None,
+            self.answers[columns.answers.item(slot)] if columns.has_answer(slot) else None,
             self._arena.metadata(address, length),
             columns.copies.item(slot),
         )
@@ -225,14 +225,13 @@ class ContextIndex:
         self._context = entries.contexts[0]
         addresses = self._arena.put_texts(entries)
         answers = self._teaching.number(entries, addresses.texts)
-        teaches = entries.answer_of != NO_ANSWER
         columns = RowColumns(
             np.full(len(entries), partition),
             entries.offsets,
             entries.timestamps_ms,
             entries.copies,
             answers,
-            teaches,
+            entries.teaches,
             *addresses,
         )
         self._teaching.sums.any_copies |= bool((entries.copies != 1).any())

@@ -61,7 +61,7 @@ class Teaching:
         taught = self._copies[answers]
         if without is not None:
             columns, slot = self._blocks.locate(without)
-            if columns.teaches[slot] and columns.copies[slot] > 0:
+            if columns.teaches[slot]:
                 taught[answers == columns.answers[slot]] -= columns.copies.item(slot)
         return taught
 
@@ -93,12 +93,12 @@ class Teaching:
         """A row is about to be removed."""
         columns, slot = self._blocks.locate(row)
         answer, text = columns.answers.item(slot), columns.texts.item(slot)
-        if columns.teaches[slot]:
-            # An answer that is taught has an address of its own. If that equals the text's address, the text
+        if columns.has_answer(slot):
+            # An answer that is no text has an address of its own. If that equals the text's address, the text
             # is empty, and the answer must not be taken for it.
             text = NOWHERE
-            if (copies := columns.copies.item(slot)) > 0:
-                self._untaught(answer, row, copies)
+        if columns.teaches[slot]:
+            self._untaught(answer, row, columns.copies.item(slot))
         self.answers.release(answer, text)
 
     def _untaught(self, answer: int, row: int, copies: int) -> None:
@@ -131,8 +131,7 @@ class Teaching:
                 scores[i] = total @ prediction / SCALE
         if without is not None:
             row = np.array([without])
-            taught = self._blocks.column("teaches", row) & (self._blocks.column("copies", row) > 0)
-            taught = taught & (self._blocks.column("answers", row) == distinct)
+            taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
             scores -= taught * self._scores(row, prediction)
         predicted: Doubles = scores[back]
         return predicted

@@ -40,8 +40,9 @@ Integers = NDArray[np.int64]
 class RowColumns(NamedTuple):
     """What is held of n rows beside their vectors, each (n,).
 
-    `answers` are the numbers of their answers, `teaches` is False if a row is only its own answer. A text
-    stands in the arena at the address `texts`; what `lengths` says is written at `arena.TextAddresses`.
+    `answers` are the numbers of their answers. `teaches` is False if a row is only its own answer, and if its
+    `copies` are negative, which means that it refutes the answer. A text stands in the arena at the address
+    `texts`; what `lengths` says is written at `arena.TextAddresses`.
     """
 
     partitions: Integers
@@ -56,6 +57,10 @@ class RowColumns(NamedTuple):
     def part(self, rows: slice | Integers) -> RowColumns:
         """The same for some of the rows."""
         return RowColumns._make(column[rows] for column in self)
+
+    def has_answer(self, row: int) -> bool:
+        """Whether this row, which has not been removed, has an answer other than its text."""
+        return bool(self.teaches[row] or self.copies[row] < 0)
 
 
 _TYPES: Final[dict[str, type]] = {  # as they are held; the others in int64
