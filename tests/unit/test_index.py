@@ -519,7 +519,7 @@ def test_every_instruction_set_finds_the_same(n: int, k: int) -> None:
     places = [(0, i) for i in range(300)]
     expected = [reference(query, vectors, places, k) for query in queries]
     for level in LEVELS:
-        found = kernels.search(table, queries, k, own, level).nearest
+        found = kernels.search(table, queries, k, kernels.LeftOut(own), level).nearest
         assert [rows.tolist() for rows, _ in found] == expected
 
 
@@ -561,7 +561,9 @@ def test_every_instruction_set_agrees_with_fractions(
         assert index.remove(0, gone)
     own = [[1, 0, i % n] for i in range(asked)]
     for level in LEVELS:
-        found = kernels.search(index._blocks.table(), queries, k, np.array(own), level).nearest
+        found = kernels.search(
+            index._blocks.table(), queries, k, kernels.LeftOut(np.array(own)), level
+        ).nearest
         for i, query in enumerate(queries):
             left = [j for j in range(n) if j not in removed and j != own[i][2]]
             nearest = [left[j] for j in reference(query, rows[left], [(0, j) for j in left], k)]

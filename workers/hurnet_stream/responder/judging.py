@@ -83,7 +83,7 @@ class Judge:
             answer = answer.model_copy(update={"receipt": None})
             room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         most = query.top_k if answer.outcome == "answered" else max(query.top_k, CHOICES)
-        asked = ranking.candidates[:most]
+        asked = ranking.top(most)
         fitting: list[Candidate] = []
         for ranked in asked:
             candidate = _candidate(ranked, context)

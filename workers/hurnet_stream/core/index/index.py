@@ -273,11 +273,13 @@ class ContextIndex:
         queries: Vectors,
         k: int,
         exclude: Sequence[EntryId | None] | None = None,
+        without: Integers | None = None,
     ) -> list[Matches]:
         """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
 
-        `exclude` names an entry per query that must not answer it. A query of zeros matches nothing. Raises
-        ValueError for queries that do not fit or leave the grid.
+        `exclude` names an entry per query that must not answer it, `without` (n,) the answers of which no
+        entry must. A query of zeros matches nothing. Raises ValueError for queries that do not fit or leave
+        the grid.
         """
         if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(
@@ -286,7 +288,11 @@ class ContextIndex:
         # Queries are checked here, and not in the search and its kernels.
         check_grid(queries)
         excluded = exclude or [None] * len(queries)
-        nearest = scan.search(self._blocks, queries, k, excluded, self._threads)
+        skipped = None
+        if without is not None:
+            skipped = np.zeros(len(self.answers), np.bool_)
+            skipped[without] = True
+        nearest = scan.search(self._blocks, queries, k, excluded, self._threads, skipped)
         return [Matches(rows, cosines) for rows, cosines in nearest]
 
     def lexical_search(

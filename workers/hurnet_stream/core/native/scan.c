@@ -91,6 +91,10 @@ static int keep(Query *state, Survivor survivor, float lower) {
     return 0;
 }
 
+INLINE int counts(const Query *state, const Block *block, int64_t slot) {
+    return !state->without || !state->without[block->answers[slot]];
+}
+
 /* Keeps those of some rows of a group, given as bits, whose upper bound reaches the bar, given p·c: it may have risen since
  * the kernel looked. Returns -1 without memory. */
 static int offer(Query *state, const Block *block, int32_t number, int64_t slot, const int32_t *dots, uint32_t rows) {
@@ -99,7 +103,7 @@ static int offer(Query *state, const Block *block, int32_t number, int64_t slot,
         if (slot + r >= block->size) break;
         float width = half(block->slack[slot + r]) + state->rest;
         float upper = (float)dots[r] * half(block->scale[slot + r]) * state->weight + width;
-        if (upper >= state->least &&
+        if (upper >= state->least && counts(state, block, slot + r) &&
             keep(state, (Survivor){upper, number, (int32_t)(slot + r)}, upper - 2 * width))
             return -1;
     }
@@ -124,6 +128,7 @@ static int offer_exactly(Query *state, const Row *rows, int64_t n, int64_t d, Do
     state->valued += n;
     for (int64_t i = 0; i < n; i++) {
         const Block *block = rows[i].block;
+        if (!counts(state, block, rows[i].slot)) continue;
         const double norm = (double)block->norms[rows[i].slot];
         const Dot fits = state->norm * norm < 0x1p61 ? dot : dot_large;
         double value = (double)fits(state->q, block->rows + rows[i].slot * d, d) * state->unit / sqrt(norm);
@@ -331,12 +336,13 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
 /* The k best rows of the blocks for each of n queries, which the caller has checked to lie on the grid: the sums of
  * products fit their integers only then.
  *
- * `except`, if it is not NULL, is (n, 3): a flag, and partition and offset of the entry that must not answer. `out` is
+ * `except`, if it is not NULL, is (n, 3): a flag, and partition and offset of the entry that must not answer. `without`,
+ * if it is not NULL, says of each answer whether its rows don't count. `out` is
  * for each query how many were found, their rows, best first, and their cosines (1 + k + k), none for a query of zeros;
  * and behind all, how many rows the upper four bits left, if they were read alone, and how many were compared in the
  * end. Returns 0, or -1 without memory. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
-                  const int64_t *except, int level, int64_t threads, int64_t *out) {
+                  const int64_t *except, const uint8_t *without, int level, int64_t threads, int64_t *out) {
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
     Query *states = calloc((size_t)padded, sizeof *states);
     int8_t *c = calloc((size_t)padded, (size_t)steps * 8);
@@ -346,6 +352,7 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
     int failed = states && c && z && workers ? 0 : -1;
     for (int64_t i = 0; i < padded && !failed; i++) {
         states[i].least = INFINITY; /* which nothing reaches */
+        states[i].without = without;
         int8_t *own_tile = c + (i - i % tile) * steps * 8;
         if (i < n) hurnet_quantise_query(states + i, queries + i * d, d, i % tile, tile * 4, own_tile, z);
     }

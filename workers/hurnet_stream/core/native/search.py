@@ -26,6 +26,7 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _LONG,
     _LONG,
     _POINTER,
+    _POINTER,
     _INT,
     _LONG,
     _POINTER,
@@ -36,7 +37,7 @@ _SHARED: Final = 1024
 
 Integers = NDArray[np.int64]
 
-BLOCK_BYTES: Final = 88
+BLOCK_BYTES: Final = 96
 """The size of the struct `Block` of types.h."""
 
 
@@ -50,6 +51,14 @@ class Found(NamedTuple):
     nearest: list[tuple[Integers, NDArray[np.float64]]]
     valued: int
     looked: int
+
+
+class LeftOut(NamedTuple):
+    """What must not answer: for each query 1, partition and offset of an entry, or 0, (n, 3); and which
+    answers (answers,), with all their rows."""
+
+    entries: Integers | None = None
+    answers: NDArray[np.bool_] | None = None
 
 
 def available() -> bool:
@@ -103,21 +112,21 @@ def search(
     table: bytes,
     queries: Vectors,
     k: int,
-    exclude: Integers | None = None,
+    left_out: LeftOut | None = None,
     level: int | None = None,
     threads: int = 1,
 ) -> Found:
     """The k best rows of the blocks that `table` describes for queries (n, d), which the caller has checked
     to lie on the grid; none for a query of zeros.
 
-    `exclude` (n, 3) holds 1, partition and offset of an entry that must not answer, or 0. `level` 0 uses no
-    more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are shared among
-    `threads`.
+    `level` 0 uses no more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are
+    shared among `threads`.
     """
     n, d = queries.shape
     # What comes back for a query: how many rows, the rows (k,), their cosines (k,); behind all, two numbers.
     size = 1 + 2 * k
     out = bytearray(8 * (n * size + 2))
+    entries, answers = left_out or LeftOut()
     functions = _functions()
     failed = functions.search(
         table,
@@ -126,7 +135,8 @@ def search(
         queries.tobytes(),
         n,
         k,
-        None if exclude is None else exclude.tobytes(),
+        None if entries is None else entries.tobytes(),
+        None if answers is None else answers.tobytes(),
         functions.level if level is None else level,
         threads,
         ctypes.byref(_LONG.from_buffer(out)),

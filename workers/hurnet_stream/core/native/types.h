@@ -42,6 +42,7 @@ typedef struct { /* as Block.struct in hurnet_stream/core/search/block.py gives 
     const int64_t *norms;           /* |x|^2 */
     const int32_t *partitions;
     const int64_t *offsets;
+    const int32_t *answers;         /* by number */
     int64_t first, size;            /* the index's number of its first row; how many rows it holds */
 } Block;
 
@@ -52,6 +53,7 @@ typedef struct { /* a row that may be among the k best */
 
 typedef struct {
     const int16_t *q;
+    const uint8_t *without; /* by answer: whether its rows don't count. NULL: all do */
     double norm, unit;  /* |q|^2, and |z| / (|q| A): what q·x / |x| counts for */
     float weight, rest; /* t / A and |f| / A: an estimate errs by at most a row's slack and the rest */
     float least;        /* a row with a smaller upper bound can't be among the k best */

@@ -30,14 +30,15 @@ Why this form (measured: docs/decisions):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.rule.deepening import deepened
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
 from hurnet_stream.core.rule.parts import Mixed, Neighbourhood, Parts, neighbourhoods, parts_of
@@ -82,6 +83,16 @@ class Ranking:
     candidates: tuple[RankedAnswer, ...]
     factors: Factors | None = None
     """How much each part counted. None if there are no candidates."""
+    further: Callable[[int], tuple[RankedAnswer, ...]] | None = field(default=None, repr=False, compare=False)
+    """The next answers of the context, as many as are asked for, if it has them (`deepening`)."""
+
+    def top(self, k: int) -> tuple[RankedAnswer, ...]:
+        """The k best answers: the candidates, and behind them what a deeper search finds if they are too few.
+        Good until entries are next appended to the index or removed."""
+        missing = k - len(self.candidates)
+        if missing <= 0 or self.further is None:
+            return self.candidates[:k]
+        return self.candidates + self.further(missing)
 
     @property
     def best(self) -> RankedAnswer | None:
@@ -152,28 +163,46 @@ def ranked(
     They come one by one: to compare the words of one query may take half a second, and a caller that has not
     that much time for each of them can stop."""
     for text, neighbourhood in zip(texts, near, strict=True):
-        parts = parts_of(text, neighbourhood, index, halves or undivided(index.dimension))
-        yield Ranking(()) if parts is None else _rank(parts, parts.mixed(mix), index)
+        yield _Question(text, neighbourhood, index, halves or undivided(index.dimension), mix).ranking()
 
 
-def _rank(parts: Parts, mixed: Mixed, index: ContextIndex) -> Ranking:
-    combined = (mixed.evidence + mixed.nearest) / 2
+@dataclass(frozen=True, slots=True)
+class _Question:
+    text: str
+    near: Neighbourhood
+    index: ContextIndex
+    halves: Halves
+    mix: Mix
+
+    def ranking(self) -> Ranking:
+        parts = parts_of(self.text, self.near, self.index, self.halves)
+        if parts is None:
+            return Ranking(())
+        mixed = parts.mixed(self.mix)
+        further = partial(self._further, parts, mixed.nearest)
+        return Ranking(_ranked(parts, mixed, mixed.nearest, self.index), mixed.factors, further)
+
+    def _further(self, parts: Parts, nearest: float, wanted: int) -> tuple[RankedAnswer, ...]:
+        deeper = deepened(self.text, self.near, parts, self.index, self.halves, wanted)
+        return () if deeper is None else _ranked(deeper, deeper.mixed(self.mix), nearest, self.index)
+
+
+def _ranked(parts: Parts, mixed: Mixed, nearest: float, index: ContextIndex) -> tuple[RankedAnswer, ...]:
+    """The candidates, best first, where `nearest` is the cosine of the nearest entry of all."""
+    combined = (mixed.evidence + nearest) / 2
     held = index.described(mixed.rows)
     order = np.lexsort((held.offsets, held.partitions, -combined))
     weights = [None] * len(order) if parts.weights is None else parts.weights[order].tolist()
     scores = (parts.meaning, parts.spelling, mixed.memory, parts.lexical, parts.words)  # as Scores has them
     columns = [column[order].tolist() for column in scores]
     refuted = [share or None for share in parts.refuted[order].tolist()]
-    return Ranking(
-        tuple(
-            RankedAnswer(index.answers[answer], row, Scores(*of_answer), *figures)
-            for answer, row, of_answer, figures in zip(
-                parts.answers[order].tolist(),
-                mixed.rows[order].tolist(),
-                zip(*columns, weights, refuted, strict=True),
-                zip(mixed.evidence[order].tolist(), combined[order].tolist(), strict=True),
-                strict=True,
-            )
-        ),
-        mixed.factors,
+    return tuple(
+        RankedAnswer(index.answers[answer], row, Scores(*of_answer), *figures)
+        for answer, row, of_answer, figures in zip(
+            parts.answers[order].tolist(),
+            mixed.rows[order].tolist(),
+            zip(*columns, weights, refuted, strict=True),
+            zip(mixed.evidence[order].tolist(), combined[order].tolist(), strict=True),
+            strict=True,
+        )
     )

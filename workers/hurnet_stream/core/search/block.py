@@ -109,7 +109,7 @@ class Block:
         self._first = first
         arrays = (
             *(self.vectors, *self.plane[:2], self.scale, *self.slack, self.norms),
-            *(self.columns.partitions, self.columns.offsets),
+            *(self.columns.partitions, self.columns.offsets, self.columns.answers),
         )
         self._addresses = [array.ctypes.data for array in arrays] if native else []
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hurnet_stream.core.search.device import DeviceRows
 
 Integers = NDArray[np.int64]
+Answers = NDArray[np.bool_]
 
 _FIRST_ROWS = 512
 _FIRST_TIMES = 32
@@ -62,22 +63,32 @@ _NOTHING = Nearest(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def search(
-    blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryId | None], threads: int = 1
+    blocks: Blocks,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[EntryId | None],
+    threads: int = 1,
+    without: Answers | None = None,
 ) -> list[Nearest]:
     """The k best rows for each query (n, d), which the caller has checked to lie on the grid. A query of
     zeros has none. Ties go to the lowest (partition, offset).
 
-    `exclude` names for each query an entry that must not answer it. The kernels share the rows among as many
+    `exclude` names for each query an entry that must not answer it, and `without` (answers,) says of which
+    answers no row counts. The kernels share the rows among as many
     of `threads` as save time by it.
     """
     if k < 1 or not blocks.rows or not len(queries):
         return [_NOTHING for _ in queries]
     k = min(k, blocks.rows)
-    if blocks.device and (nearest := _on_device(blocks.device, blocks, queries, k, exclude)) is not None:
+    if (
+        blocks.device
+        and without is None
+        and (nearest := _on_device(blocks.device, blocks, queries, k, exclude)) is not None
+    ):
         return nearest
     if blocks.native:
-        return _natively(blocks, queries, k, exclude, threads)
-    return _portably(blocks, queries, k, exclude)
+        return _natively(blocks, queries, k, exclude, threads, without)
+    return _portably(blocks, queries, k, exclude, without)
 
 
 def _on_device(
@@ -99,20 +110,33 @@ def _on_device(
 
 
 def _natively(
-    blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryId | None], threads: int
+    blocks: Blocks,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[EntryId | None],
+    threads: int,
+    without: Answers | None,
 ) -> list[Nearest]:
     own = None
     if any(exclude):
         own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
     useful_threads = 1 + blocks.rows * queries.size // _SHARE  # rows times n d products
-    found = kernels.search(blocks.table(), queries, k, own, threads=min(threads, useful_threads))
+    threads = min(threads, useful_threads)
+    found = kernels.search(blocks.table(), queries, k, kernels.LeftOut(own, without), threads=threads)
     return [Nearest(*rows_and_cosines) for rows_and_cosines in found.nearest]
 
 
-def _portably(blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryId | None]) -> list[Nearest]:
+def _portably(
+    blocks: Blocks,
+    queries: Vectors,
+    k: int,
+    exclude: Sequence[EntryId | None],
+    without: Answers | None,
+) -> list[Nearest]:
     norms = squared_norms(queries)
     if not norms.all():  # some are all zeros: the others alone
-        nearest = iter(search(blocks, queries[norms > 0], k, list(compress(exclude, norms.tolist()))))
+        own = list(compress(exclude, norms.tolist()))
+        nearest = iter(search(blocks, queries[norms > 0], k, own, without=without))
         return [next(nearest) if norm else _NOTHING for norm in norms]
     c, weights, rests = bounds.coefficients(queries, norms)
     widest = max(block.widest for block in blocks.blocks)
@@ -120,7 +144,7 @@ def _portably(blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryI
         _Sieve(k + (entry is not None), weight, rest, widest)
         for entry, weight, rest in zip(exclude, weights.tolist(), rests.tolist(), strict=True)
     ]
-    for part, (first, scaled) in enumerate(_scaled(blocks, c)):
+    for part, (first, scaled) in enumerate(_scaled(blocks, c, without)):
         if part == 0:
             for sieve, of_query in zip(sieves, scaled, strict=True):
                 sieve.expect(of_query[: max(_FIRST_ROWS, _FIRST_TIMES * k)])
@@ -131,9 +155,9 @@ def _portably(blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryI
     ]
 
 
-def _scaled(blocks: Blocks, c: NDArray[np.int8]) -> Iterator[tuple[int, Floats]]:
-    """Yields for each part of a block its first row, and D g of its rows as (queries, rows). D g of a removed
-    row is NaN."""
+def _scaled(blocks: Blocks, c: NDArray[np.int8], without: Answers | None) -> Iterator[tuple[int, Floats]]:
+    """Yields for each part of a block its first row, and D g of its rows as (queries, rows). D g of a row
+    that was removed, or does not count, is NaN."""
     step = max(_LEAST_ROWS, _PRODUCTS // len(c))
     for number, block in enumerate(blocks.blocks):
         for slot in range(0, block.used, step):
@@ -141,6 +165,8 @@ def _scaled(blocks: Blocks, c: NDArray[np.int8]) -> Iterator[tuple[int, Floats]]
             scaled = np.empty((len(c), slots.stop - slot), dtype=np.float32)
             multiply(c, block.plane[slots], scaled)
             scaled *= block.scale[slots]
+            if without is not None:
+                scaled[:, without[block.columns.answers[slots]]] = np.nan
             yield number * BLOCK_ROWS + slot, scaled
 
 
