@@ -96,3 +96,12 @@ def test_a_question_of_frequent_words_alone_is_answered_exactly(lexicon: Lexicon
         found, values = lexicon.search(question, 64)
         assert found.tolist() == best.tolist()
         assert values.tolist() == scores[best].tolist()
+
+
+def test_rows_that_reach_the_bar_exactly_are_not_skipped() -> None:
+    """Half of all rows tie at the bound of their runs, and the lowest entry ids are in the last runs, too."""
+    lexicon = filled(["1w 2w", "other"] * (ROWS // 2))
+    every = lexicon._blocks.column("offsets", np.arange(0, ROWS, 2))
+    for question in ("1w", "1w 2w", "1w 2w 3w"):
+        ids = lexicon._blocks.column("offsets", lexicon.search(question, 64)[0])
+        assert ids.tolist() == np.sort(every)[:64].tolist()

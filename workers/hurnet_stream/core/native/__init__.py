@@ -6,6 +6,7 @@
     gram.c, positive.c,
     local_solve.c                the closed form over a few hundred rows (local_solve.py here)
     scn.c                        equation 1 between texts (rule/encoded_words.py)
+    terms.c, postings.c          the terms of texts, and the lexical search (lexical.py here)
     encoder.c                    a sentence encoder in fixed point (encoder.py here)
     pieces.c                     words into tokens (pieces.py here)
 
