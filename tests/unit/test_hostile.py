@@ -1,8 +1,9 @@
-"""100,000 generated messages through the real decoders, dead letters and answers, over adapters in memory.
+"""120,000 generated messages through the real decoders, dead letters and answers, over adapters in memory.
 
 Each is a valid message that was spoilt: bytes changed, cut, repeated or moved, values replaced by odd ones,
 with odd keys, headers and timestamps. What is expected follows from the wire format alone: a record is in the
-context or has one dead letter, a query has one answer, and nothing raises.
+context or has one dead letter, a query has one answer, feedback is taught once or has one dead letter, and
+nothing raises.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pytest
 from hurnet_schemas import Answer, DeadLetter
 from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Batch
+from hurnet_stream.feedback.feedback import FeedbackWorker
+from hurnet_stream.feedback.lessons import SOURCE
 from hurnet_stream.ingest.ingest import Ingest
 from hurnet_stream.metrics import Metrics
 from hurnet_stream.ports import Outgoing
@@ -32,9 +35,10 @@ from tests.memory.weights_store import MemoryWeightsStore
 
 RECORDS = 80_000
 QUERIES = 20_000
+FEEDBACK = 20_000
 LARGEST_MESSAGE = 900_000
 EMBEDDER = HashedText(32)
-TOPICS = ("texts", "queries", "answers", "dead-letters")
+TOPICS = ("texts", "queries", "answers", "feedback", "dead-letters")
 
 ODD_VALUES: list[object] = [
     *(None, True, False, 0, -1, 1, 0.5, 1e308, 2**31, 2**63, 2**64, -(2**63), 10**40),
@@ -82,6 +86,10 @@ TEXT = {
 QUERY = {
     **{"text": "turn on the light", "context": "home", "id": "q", "top_k": 3, "timeout_ms": 1, "v": 1},
     **{"min_watermarks": {"0": 1}, "exclude": {"partition": 0, "offset": 1}},
+}
+SAID = {
+    **{"question": "lights pls", "verdict": "wrong", "answer": "on", "given": "off", "context": "home"},
+    **{"query": "queries/0/1", "v": 1},
 }
 
 
@@ -199,3 +207,29 @@ def test_every_query_has_one_answer(seed: int) -> None:
     assert outcomes["rejected"] == len(letters(log))
     assert outcomes["answered"] > QUERIES // 100
     assert outcomes["rejected"] > QUERIES // 40
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_feedback_is_taught_once_or_has_one_dead_letter(seed: int) -> None:
+    log = log_of(*hostile("feedback", SAID, FEEDBACK // 2, random.Random(seed)))
+    settings = Settings.model_validate({"feedback": {"poll": 0.0}})
+    worker = FeedbackWorker(MemoryExchange(log, "feedback", "f", "one"), settings, Metrics())
+    while log.group("feedback", "f").committed.get(0, 0) < FEEDBACK // 2:
+        worker.step()
+    dead = [letter.offset for letter in letters(log)]
+    taught = log.records("texts")
+    lessons = [
+        int((record.header(SOURCE) or b"").rpartition(b"/")[2]) for record in taught if not record.value
+    ]
+    assert sorted([*dead, *lessons]) == list(range(FEEDBACK // 2))
+    assert len(lessons) > FEEDBACK // 40
+    store = MemoryEntryStore(MemoryRedis())
+    ingest = Ingest(
+        *(MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER),
+        *(Settings.model_validate({"ingest": {"poll": 0.0}}), Metrics()),
+    )
+    end = log.partition("texts", 0).end
+    while store.state(0).watermark < taught[-1].offset < end:
+        ingest.step()
+    # A question that embeds to zero can't be taught. All else is valid for those who read texts.
+    assert {letter.reason for letter in letters(log)[len(dead) :]} <= {"zero-vector"}
