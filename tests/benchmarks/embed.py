@@ -2,7 +2,7 @@
 
 Every figure is of processor time, so that what else runs on the machine counts little. Embedders take turns,
 so that a slow moment meets all of them alike; figures are medians over the rounds. A text is never embedded
-twice in a round, and half of the short ones are typed in a hurry, so words are new all the time.
+twice in a round, and most of the short ones are typed in a hurry, so words are new all the time.
 
 What is timed is checked: some texts must give the same bytes alone, in another order and without kernels.
 

@@ -147,11 +147,17 @@ def test_the_convolutions_are_those_of_numpy(level: int) -> None:
     np.testing.assert_array_equal(total, Network(model()).total(tokens, lengths))
 
 
-def test_weights_of_another_kind_are_left_to_numpy() -> None:
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [("d0", np.linspace(1, 1.1, 320, dtype=np.float32)), ("lo", np.float32(16)), ("ln_g_all", np.float32(4))],
+    ids=["weights that are no codes", "large embeddings", "large hidden features"],
+)
+def test_numbers_of_another_kind_are_left_to_numpy(name: str, factor: NDArray[np.float32]) -> None:
     other = copy(model())
-    other.d0 = other.d0 * np.linspace(1, 1.1, 320, dtype=np.float32)
-    batch = texts(1, 3)
-    np.testing.assert_array_equal(FastNetwork(other).coordinates(batch), Network(other).coordinates(batch))
+    setattr(other, name, getattr(other, name) * factor)
+    batch, made = texts(1, 3), FastNetwork(other)
+    assert made._packed is None
+    np.testing.assert_array_equal(made.coordinates(batch), Network(other).coordinates(batch))
 
 
 @needs_kernels

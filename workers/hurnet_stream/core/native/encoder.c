@@ -1,8 +1,9 @@
-/* The inner loops of a sentence encoder on fixed-point numbers (hurnet_stream/adapters/embedders/encoder.py): products
+/* The inner loops of a sentence encoder on fixed-point numbers (hurnet_stream/adapters/embedders/use_kernels.py): products
    with its matrices, and its convolutions.
 
    All numbers are multiples of 2⁻¹⁶, weights of 2⁻¹⁸, and no sum of products reaches 2¹⁹: float64 holds each of them
-   exactly, in any order. Only the layer norm rounds, and there each step stands as numpy does it.
+   exactly, in any order. What is rounded is rounded as numpy does it: sums to multiples of 2⁻¹⁶, and each step of the
+   layer norm.
 
    Reading the weights is what takes longest for a text alone. They are codes of 8 bits in memory: code times scale in
    float32, rounded to 2⁻¹⁸, is the weight. A matrix is packed as [panel of 32 columns][row][32] codes. The weights of a
@@ -185,7 +186,7 @@ static const Level LEVELS[] = {{0}, {tile_avx2, decode_avx2}, {tile_avx512, deco
 /* out (n, columns) = x (n, depth) times the matrix. The rows of x are `stride` numbers apart. */
 void hurnet_product(const double *x, int64_t n, int64_t stride, const Matrix *matrix, double *out, int level)
 {
-    float units[DEPTH_MAX * PANEL];
+    static _Thread_local float units[DEPTH_MAX * PANEL]; /* a thread's stack may be too small */
     double sums[ROWS][PANEL];
     for (int64_t column = 0; column < matrix->columns; column += PANEL) {
         LEVELS[level].decode(matrix, column, units);
@@ -246,7 +247,7 @@ AVX2 static void second_convolution(const Encoder *e, int branch, const double *
 {
     const Matrix *matrix = e->second + branch;
     const double *bias = e->second_bias + branch * WIDTH;
-    float units[DEPTH_MAX * PANEL];
+    static _Thread_local float units[DEPTH_MAX * PANEL]; /* a thread's stack may be too small */
     double sums[ROWS][PANEL];
     for (int64_t column = 0; column < WIDTH; column += PANEL) {
         LEVELS[level].decode(matrix, column, units);
