@@ -33,7 +33,7 @@ class NotTaught(HurnetError):
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """What became of feedback: its coordinates, the watermarks of `texts` that hold its effect, and what is
-    answered with that effect. These two are empty if nobody taught it or answered in time."""
+    answered with that effect, None if nobody replied in time."""
 
     feedback: Feedback
     source: str
@@ -58,19 +58,15 @@ class Asker:
         return query_of(self.question, self.context, 1, after, self.timeout_s)
 
 
-def correct(kafka: KafkaSettings, feedback: Feedback, asker: Asker | None, wait_s: float) -> Corrected:
-    """Send the feedback, and wait for its effect for `wait_s` seconds. Raises `NotTaught`.
-
-    Without an `asker`, nobody is asked afterwards."""
+def correct(kafka: KafkaSettings, feedback: Feedback, asker: Asker, wait_s: float) -> Corrected:
+    """Send the feedback, wait for its effect for `wait_s` seconds, and ask again. Raises `NotTaught`."""
     with _texts(kafka) as texts:
         source = send(kafka, feedback)
         watermarks = _follow(texts, source, wait_s)
-    now: Answer | None = None
-    if asker:
-        try:
-            now = asker.ask(watermarks)
-        except NoReply:
-            now = None
+    try:
+        now = asker.ask(watermarks)
+    except NoReply:
+        return Corrected(feedback, source, watermarks, None)
     return Corrected(feedback, source, watermarks, now)
 
 
