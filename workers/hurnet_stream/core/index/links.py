@@ -16,11 +16,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet_stream.core.native import taught as kernels
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.slots import grown
 
 NONE: Final = -1
 """The end of a chain."""
+
+_LONG_CHAIN: Final = 128
+"""Rows of a chain for which a kernel is given room, on average."""
 
 Integers = NDArray[np.int64]
 Rows = NDArray[np.int32]
@@ -54,7 +58,17 @@ class Links:
         self._last[answers[ends]] = rows[ends]
 
     def rows_of(self, blocks: Blocks, answers: Integers) -> tuple[Integers, Integers]:
-        """All pairs (n,), (n,) of one of these distinct answers and a row that teaches it."""
+        """All pairs (n,), (n,) of one of these distinct answers and a row that teaches it, in any order."""
+        owner, row = self._chained(answers)
+        teaching = blocks.column("teaches", row)  # all but those removed since
+        return owner[teaching], row[teaching]
+
+    def _chained(self, answers: Integers) -> tuple[Integers, Integers]:
+        """The same of all rows in the chains."""
+        if kernels.available():
+            found = kernels.chains(self._last, self._previous, answers, _LONG_CHAIN * (len(answers) + 1))
+            if found is not None:
+                return answers[found[0]], found[1]
         owners, rows, heads = [answers[:0]], [answers[:0]], self._last[answers]
         # One step along all chains at once, until the longest has ended.
         while (going := heads != NONE).any():
@@ -62,9 +76,7 @@ class Links:
             owners.append(answers)
             rows.append(heads.astype(np.int64))
             heads = self._previous[heads]
-        owner, row = np.concatenate(owners), np.concatenate(rows)
-        teaching = blocks.column("teaches", row)  # all but those removed since
-        return owner[teaching], row[teaching]
+        return np.concatenate(owners), np.concatenate(rows)
 
     def move(self, first: int, end: int, old: Integers, new: Integers) -> None:
         """Of the rows `first` to `end`, those that were `old` (n,) are now `new` (n,), outside of them; the

@@ -21,6 +21,7 @@ from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.kept_sums import KeptSums
 from hurnet_stream.core.index.links import Links
+from hurnet_stream.core.native import taught as kernels
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.slots import grown
 from hurnet_stream.core.solve.window import Window
@@ -122,13 +123,12 @@ class Teaching:
         """
         distinct, back = np.unique(answers, return_inverse=True)
         sums = [self.sums.of(answer) for answer in distinct.tolist()]
-        not_kept = distinct[[total is None for total in sums]]
-        owners, rows = self._links.rows_of(self._blocks, not_kept)
-        scores = np.zeros(len(distinct))
-        np.add.at(scores, np.searchsorted(distinct, owners), self._scores(rows, prediction))
-        for i, total in enumerate(sums):
-            if total is not None:
-                scores[i] = total @ prediction / SCALE
+        kept = np.array([total is not None for total in sums], np.bool_)
+        owners, rows = self._links.rows_of(self._blocks, distinct[~kept])
+        places, weighed = np.searchsorted(distinct, owners), self._scores(rows, prediction)
+        scores = np.bincount(places, weighed, len(distinct)).astype(np.float64)
+        if kept.any():
+            scores[kept] = np.array([total for total in sums if total is not None]) @ prediction / SCALE
         if without is not None:
             row = np.array([without])
             taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
@@ -138,6 +138,9 @@ class Teaching:
 
     def _scores(self, rows: Integers, prediction: Doubles) -> Doubles:
         """What each row (n,) adds to the score of the answer that it teaches."""
-        scores: Doubles = self._blocks.vectors(rows) @ prediction / SCALE
+        if self._blocks.native and kernels.available():
+            scores = kernels.weigh(self._blocks.addresses(rows), prediction) / SCALE
+        else:
+            scores = self._blocks.vectors(rows) @ prediction / SCALE
         counts = self.sums.counts(rows)
         return scores if counts is None else scores * counts

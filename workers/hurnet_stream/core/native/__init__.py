@@ -5,6 +5,7 @@
     syrk.c                       sums of products of rows (syrk.py here)
     gram.c, positive.c,
     local_solve.c                the closed form over a few hundred rows (local_solve.py here)
+    taught.c                     chains of rows that share an answer, what weights predict (taught.py here)
     scn.c                        equation 1 between texts (rule/encoded_words.py)
     terms.c, postings.c          the terms of texts, and the lexical search (lexical.py here)
     encoder.c                    a sentence encoder in fixed point (encoder.py here)
