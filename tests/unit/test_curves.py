@@ -49,10 +49,22 @@ def test_the_calibration_error_is_how_far_probabilities_are_off(shift: float) ->
     assert found.calibration_error == pytest.approx(shift or found.by_chance, abs=0.012)
 
 
+def test_as_the_lowest_probability_falls_more_is_answered_and_more_of_it_wrong() -> None:
+    found = trust(calibration(), asked((0.9, True), (0.8, True), (0.7, False), (0.6, False)), [])
+    assert found.falling == [(0.25, 0.0), (0.5, 0.0), (0.75, pytest.approx(1 / 3)), (1.0, 0.5)]
+    many = trust(calibration(), asked(*((i / 1000, i > 500) for i in range(1000))), [])
+    assert len(many.falling) == 100
+    assert many.falling[-1] == (1.0, 0.501)
+    assert [group.questions for group in many.groups] == [100] * 10
+    assert many.groups[0].right == 0.0
+    assert many.groups[-1].right == 1.0
+
+
 def test_questions_that_nobody_asked_are_no_error() -> None:
     found = trust(calibration(), [], [])
     assert (found.calibration_error, found.by_chance) == (0.0, 0.0)
     assert all(point.answered == 0 for point in found.curve)
+    assert (found.groups, found.falling) == ([], [])
 
 
 def test_an_interval_holds_its_share_in_nineteen_of_twenty_draws() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
@@ -116,7 +117,10 @@ def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: p
     point = by_rate[0.05]
     assert (point["answered"], point["wrong"], point["unrelated_answered"]) == (2, 1, 2)
     assert report["calibration_error"] == pytest.approx(0.4, abs=0.01)
-    text = run(*given).stdout
+    assert not list(tmp_path.glob("*.svg"))
+    text = run(*given, "--plot", tmp_path / "trust.svg").stdout
+    drawing = ElementTree.parse(tmp_path / "trust.svg").getroot()  # noqa: S314 -- it is our own
+    assert drawing.tag.endswith("svg")
     assert "what an error rate lets through" in text
     assert "1 of 2" in text
     assert "0.400 on average" in text
@@ -124,8 +128,10 @@ def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: p
 
 def test_without_a_calibration_there_is_no_curve(tmp_path: Path) -> None:
     pairs = write(tmp_path / "pairs.jsonl", PAIRS)
-    result = run("--pairs", pairs, "--queries", pairs)
-    assert "error rate" not in result.stdout
+    result = run("--pairs", pairs, "--queries", pairs, "--plot", tmp_path / "none.svg")
+    assert not (tmp_path / "none.svg").exists()
+    assert "what an error rate" not in result.stdout
+    assert "no probabilities: fewer than 60 pairs" in result.stdout
     assert json.loads(run("--pairs", pairs, "--queries", pairs, "--json").stdout)["confidence"] is None
 
 

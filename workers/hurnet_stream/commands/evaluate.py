@@ -23,12 +23,13 @@ COLUMNS = (
 CURVE = ("error rate", ">from probability", ">answered", ">wrong", ">95 % interval", ">unrelated")
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_WRITTEN = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 EPILOG = """\b
 Examples:
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl
-  hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --unrelated small-talk.jsonl
+  hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --unrelated chat.jsonl --plot trust.svg
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --embedder hash1024
   HURNET_SOLVE_RIDGE=1 hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --json
 """
@@ -45,12 +46,14 @@ Examples:
     "--unrelated", multiple=True, type=_FILE, help="File of questions that have no answer. May be repeated."
 )
 @click.option("--embedder", help="Embedder to try. Default: the one of the settings (HURNET_EMBEDDER_NAME).")
+@click.option("--plot", type=_WRITTEN, help="SVG file to draw into: how far probabilities can be trusted.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of shares and milliseconds.")
 def evaluate(
     pairs: tuple[Path, ...],
     queries: tuple[Path, ...],
     unrelated: tuple[Path, ...],
     embedder: str | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Try your own pairs and questions, without servers.
@@ -78,7 +81,7 @@ def evaluate(
     report = {
         **_shown(figures(every, threshold)),
         "files": {name: _shown(figures(group, threshold)) for name, group in asked.items()},
-        "confidence": _confidence(evaluation, every, in_vain),
+        "confidence": _confidence(evaluation, every, in_vain, plot),
         "latency_ms": _latencies(evaluation, [q for group in questions.values() for q in group]),
         "rows": evaluation.rows,
         "threshold": threshold,
@@ -123,6 +126,7 @@ def _without_answer(raw: bytes) -> bytes:
 
 
 def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
+    from hurnet_stream.core.rule.confidence import ANSWERABLE_MIN
     from hurnet_stream.operations.evaluation import TAUGHT_AT_ONCE, in_blocks
     from hurnet_stream.terminal.screen import progress
 
@@ -132,6 +136,8 @@ def _teach(evaluation: Evaluation, events: Sequence[TextEvent]) -> list[str]:
             advance(len(block))
     notes = [f"weights not used: {reason}" for reason in evaluation.solve()]
     evaluation.rehearse()
+    if evaluation.calibration is None:
+        notes.append(f"no probabilities: fewer than {ANSWERABLE_MIN} pairs share their answer with others")
     if evaluation.put_aside:
         notes.append(f"{len(evaluation.put_aside)} texts embed to zero and were not taught")
     return notes
@@ -166,17 +172,22 @@ def _shown(figures: Figures) -> dict[str, Any]:
 
 
 def _confidence(
-    evaluation: Evaluation, asked: Sequence[Asked], in_vain: Sequence[Asked]
+    evaluation: Evaluation, asked: Sequence[Asked], in_vain: Sequence[Asked], plot: Path | None
 ) -> dict[str, Any] | None:
-    """How far the probabilities can be trusted. None if the pairs are too few for any."""
+    """How far the probabilities can be trusted, drawn into the file `plot` too. None if the pairs are too few
+    for any."""
     from dataclasses import asdict
 
     from hurnet_stream.operations.curves import trust
+    from hurnet_stream.operations.plot import picture
 
     if (calibration := evaluation.calibration) is None:
         return None
     rankings = [(question.ranking, question.right()) for question in asked]
-    return asdict(trust(calibration, rankings, [question.ranking for question in in_vain]))
+    found = trust(calibration, rankings, [question.ranking for question in in_vain])
+    if plot:
+        plot.write_text(picture(found), "utf-8")
+    return asdict(found)
 
 
 def _print(report: dict[str, Any], asked: Sequence[Asked]) -> None:

@@ -26,6 +26,8 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
 """The error rates of a curve."""
 _GROUPS, _IN_A_GROUP = 10, 20
 """Most groups, and fewest questions in each."""
+_STEPS = 100
+"""Most steps of a falling probability."""
 _Z = 1.96
 """Half the width of a 95 % interval, in standard deviations."""
 
@@ -48,6 +50,19 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Questions of about the same probability."""
+
+    questions: int
+    probability: float
+    """The mean of theirs."""
+    right: float
+    """The share of them that was answered right."""
+    by_chance: float
+    """How far these two would be apart, on average, if the probabilities were true."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """How far probabilities can be trusted: over `questions` with a known answer, and `unrelated` ones."""
 
@@ -58,6 +73,9 @@ class Trust:
     by_chance: float
     """The calibration error that true probabilities would show on so few questions."""
     curve: Sequence[Point]
+    groups: Sequence[Group]
+    falling: Sequence[tuple[float, float]]
+    """The share of questions that is answered, and the share of these that is wrong, the surest first."""
 
 
 def trust(
@@ -68,9 +86,18 @@ def trust(
     sure = np.array([probability_of(ranking, calibration) or 0.0 for ranking, _ in asked])  # (questions,)
     right = np.array([truth for _, truth in asked], bool)
     vain = np.array([probability_of(ranking, calibration) or 0.0 for ranking in unrelated])
-    error, by_chance = _calibration_error(sure, right)
-    curve = [_point(rate, calibration.threshold(rate), sure, right, vain) for rate in RATES]
-    return Trust(calibration.rehearsed, len(asked), len(unrelated), error, by_chance, curve)
+    groups = _groups(sure, right)
+    return Trust(
+        rehearsed=calibration.rehearsed,
+        questions=len(asked),
+        unrelated=len(unrelated),
+        calibration_error=sum(g.questions * abs(g.probability - g.right) for g in groups)
+        / max(len(asked), 1),
+        by_chance=sum(g.questions * g.by_chance for g in groups) / max(len(asked), 1),
+        curve=[_point(rate, calibration.threshold(rate), sure, right, vain) for rate in RATES],
+        groups=groups,
+        falling=_falling(sure, right),
+    )
 
 
 def _point(
@@ -91,12 +118,26 @@ def interval(hits: int, of: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + z)), min(1.0, (middle + half) / (1 + z))
 
 
-def _calibration_error(sure: Floats, right: NDArray[np.bool_]) -> tuple[float, float]:
-    """The calibration error, and what it would be by chance: a sum of k coins of probability p misses its
-    mean by sqrt(2 / π · k p (1 - p)) on average, if there are many."""
+def _groups(sure: Floats, right: NDArray[np.bool_]) -> list[Group]:
+    """Groups of equal size, by rising probability."""
     if not len(sure):
-        return 0.0, 0.0
-    groups = np.array_split(np.argsort(sure, kind="stable"), max(1, min(_GROUPS, len(sure) // _IN_A_GROUP)))
-    missed = [abs(float((sure[group] - right[group]).sum())) for group in groups]
-    chance = [math.sqrt(2 / math.pi * float((sure[group] * (1 - sure[group])).sum())) for group in groups]
-    return sum(missed) / len(sure), sum(chance) / len(sure)
+        return []
+    parts = np.array_split(np.argsort(sure, kind="stable"), max(1, min(_GROUPS, len(sure) // _IN_A_GROUP)))
+    return [
+        Group(len(part), float(sure[part].mean()), float(right[part].mean()), _by_chance(sure[part]))
+        for part in parts
+    ]
+
+
+def _by_chance(sure: Floats) -> float:
+    """How far the share of heads of coins with these probabilities is from its mean, on average: of many,
+    sqrt(2 / π) of the standard deviation."""
+    return math.sqrt(2 / math.pi * float((sure * (1 - sure)).sum())) / len(sure)
+
+
+def _falling(sure: Floats, right: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """What is answered, and what of it is wrong, as the lowest probability falls: `_STEPS` shares of each."""
+    n = len(sure)
+    wrong = np.cumsum(~right[np.argsort(-sure, kind="stable")])
+    ends = np.unique(np.linspace(1, n, min(n, _STEPS)).round().astype(int)).tolist()
+    return [(end / n, float(wrong[end - 1] / end)) for end in ends]
