@@ -1,6 +1,7 @@
 """The lexical part of an index, with the kernels and without, against BM25 as its formula stands, text by
 text."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,17 +15,18 @@ from hypothesis import strategies as st
 
 from hurnet_stream.core.index import arena, tidying
 from hurnet_stream.core.index.index import ContextIndex, EntryId
-from hurnet_stream.core.lexical import bm25, question
-from hurnet_stream.core.lexical.run import MOST_TIMES
-from hurnet_stream.core.lexical.terms import TERM_BYTES, records, terms
+from hurnet_stream.core.lexical import alphabet, bm25, question
+from hurnet_stream.core.lexical.run import HOLE, MOST_TIMES, SLOT_BITS
+from hurnet_stream.core.lexical.terms import MOST_LENGTH, STEM_LETTERS, TERM_BYTES, records, terms
 from hurnet_stream.core.lexical.vocabulary import Vocabulary
-from hurnet_stream.core.native import disabled, library
+from hurnet_stream.core.native import LIBRARY, disabled, library
 from hurnet_stream.core.search import block, blocks
 from hurnet_stream.core.search import search as scan
 from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.core.stored.entries import starts_of
 
 Held = dict[EntryId, str]
+ROWS_OF_A_BLOCK = block.BLOCK_ROWS  # before the tests make it smaller
 WORDS = [
     "the",
     "the",
@@ -207,6 +209,8 @@ def check_numbered(texts: list[str]) -> None:
     expected = [records(terms(text)).tolist() for text in texts]
     assert lengths.tolist() == list(map(len, expected))
     order = np.argsort(of_text, kind="stable")
+    table = vocabulary.slots.table
+    assert {*table[table >= 0].tolist()} == {*numbers.tolist()}  # nothing else was left behind
     assert vocabulary.records[numbers[order]].tolist() == [record for own in expected for record in own]
 
 
@@ -248,3 +252,20 @@ def test_an_empty_index_and_an_empty_question_find_nothing() -> None:
     index = built({(0, 0): "the", (0, 1): ""})
     assert index.lexical_search("", 3)[0].tolist() == index.lexical_search("the", 0)[0].tolist() == []
     assert index.lexical_scores("", np.array([0, 1])).tolist() == [0, 0]
+
+
+def test_kernels_and_python_agree_on_what_they_share() -> None:
+    sources = "".join((LIBRARY.parent / name).read_text() for name in ("terms.c", "postings.c"))
+    expected = {
+        "TERM_BYTES": TERM_BYTES,
+        "STEM_LETTERS": STEM_LETTERS,
+        "MOST_LENGTH": MOST_LENGTH,
+        "MOST_TERMS": question.MOST_ASKED,
+        "BLOCK_ROWS": 1 << SLOT_BITS,
+        "HOLE": HOLE,
+        "FIRST": alphabet.FIRST,
+        "END": alphabet.END,
+    }
+    defined = dict(re.findall(r"^#define (\w+) (\w+)", sources, re.MULTILINE))
+    assert {name: int(defined[name], 0) for name in expected} == expected
+    assert ROWS_OF_A_BLOCK == 1 << SLOT_BITS

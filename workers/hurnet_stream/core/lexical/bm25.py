@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 
 def most(entries: int, holding: int) -> int:
     """What a term can add at most, on the grid, if `holding` of the entries hold it."""
-    return int(_logarithm((2 * entries + 2) / (2 * holding + 1)) * GRID) * 11 // 5  # k1 + 1
+    return int(_logarithm((2 * entries + 2) / (2 * holding + 1)) * (K1 + 1) * GRID)
 
 
 def _logarithm(x: float) -> float:

@@ -1,10 +1,10 @@
 """A question as the lexical part takes it: its terms by number, rarest first, and what each can add.
 
-"where is the teapot please"      where 900  is 20,000  the 24,000  teapot 2  please 0      (entries that
-hold it)
+"where is the teapot please"     held by   where 900   is 20,000   the 24,000   teapot 2   please 0
 
-asked      teapot, where, is, the      those that entries hold, rarest first
-most       what all five can add       the word that nobody knows counts: no entry has all of the question
+numbers    teapot, where, is, the          those that entries hold, rarest first
+most       22.1    7.3    0.4  0.0         what each can add
+whole      22.1 + 7.3 + 0.4 + 0.0 + 23.8   "please" counts, too: no entry has all of the question
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ SLOT_BITS: Final = 14
 TIMES_BITS: Final = 8
 TERM_SHIFT: Final = SLOT_BITS + TIMES_BITS
 MOST_TIMES: Final = (1 << TIMES_BITS) - 1
-"""A term counts so many times in an entry at most. What more would add is less than half a hundredth."""
+"""A term counts so many times in an entry at most. In one of mean length more would add half a hundredth."""
 HOLE: Final = 0xFFFF
 """Stands for the slot of a posting that was removed. It is above all slots, so slots stay in order."""
 
@@ -73,7 +73,7 @@ class Run:
     """The postings of the slots `first` to `end` of a block, by term.
 
     `terms` (t,) ascend. The postings of term i lie from `starts[i]` to `starts[i + 1]`: `slots` (p,), which
-    ascend, and `times` (p,), how often the term occurs there. `longest_times` and `shortest` (t,) are the
+    ascend, and `times` (p,), how often the term occurs there. `most_times` and `shortest` (t,) are the
     most times, and the length of the shortest row, among a term's postings: from these follows what it can
     add at most.
     """
@@ -86,7 +86,7 @@ class Run:
         self.starts = np.append(begins, len(keys)).astype(np.uint32)
         self.slots = slots_of(keys).astype(np.uint16)
         self.times = (keys & MOST_TIMES).astype(np.uint8)
-        self.most_times, self.shortest = self.times, self.slots
+        self.most_times, self.shortest = self.times, self.slots  # nothing, if there is no posting
         if len(keys):
             self.most_times = np.maximum.reduceat(self.times, begins)
             self.shortest = np.minimum.reduceat(rows.lengths[self.slots], begins)

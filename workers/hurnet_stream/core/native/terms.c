@@ -41,12 +41,12 @@ typedef struct { /* a character as it is read */
     int kind;
     int size;        /* bytes in the text */
     uint32_t folded; /* of a letter: up to four bytes of UTF-8, the first one lowest */
+    int growth;      /* by how many characters the text grows when it is read */
 } Character;
 
 typedef struct {
     const uint8_t *at, *end;
     const uint64_t *table; /* by code point from FIRST to END: what it is folded to, its kind << 32, growth << 40 */
-    int growth;            /* by how many characters the text grows when it is read */
     int behind_word;       /* whether the last character was a letter, a digit or an underscore */
 } Text;
 
@@ -57,22 +57,21 @@ static const uint8_t kinds[128] = {
     ['#'] = SIGN, ['@'] = SIGN, ['&'] = SIGN, ['^'] = SIGN, ['$'] = SIGN, ['+'] = SIGN, ['<' ... '>'] = SIGN,
 };
 
-static Character beyond_ascii(Text *text) {
+static Character beyond_ascii(const Text *text) {
     const uint8_t *at = text->at;
     const int size = *at < 0xE0 ? 2 : 3;
-    if (*at >= 0xF0 || text->end - at < size) return (Character){HARD, 1, 0};
+    if (*at >= 0xF0 || text->end - at < size) return (Character){HARD, 1, 0, 0};
     const uint32_t code = size == 2 ? (*at & 0x1Fu) << 6 | (at[1] & 0x3Fu)
                                     : (*at & 0xFu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3Fu);
-    if (code < FIRST || code >= END) return (Character){HARD, 1, 0};
+    if (code < FIRST || code >= END) return (Character){HARD, 1, 0, 0};
     const uint64_t entry = text->table[code - FIRST];
-    text->growth += entry >> 40 & 0xFF;
-    return (Character){text->growth > GROWTH_MAX ? HARD : (int)(entry >> 32 & 0xFF), size, (uint32_t)entry};
+    return (Character){entry >> 32 & 0xFF, size, (uint32_t)entry, entry >> 40 & 0xFF};
 }
 
-static Character look(Text *text) {
+static Character look(const Text *text) {
     const uint8_t byte = *text->at;
     if (byte >= 0x80) return beyond_ascii(text);
-    return (Character){kinds[byte], 1, byte >= 'A' && byte <= 'Z' ? byte | 0x20u : byte};
+    return (Character){kinds[byte], 1, byte >= 'A' && byte <= 'Z' ? byte | 0x20u : byte, 0};
 }
 
 typedef struct {
@@ -91,8 +90,7 @@ static void put(Word *word, uint32_t bytes) {
     for (; bytes; bytes >>= 8) {
         if ((bytes & 0xC0) != 0x80 && word->letters++ == STEM_LETTERS) word->stem = word->size;
         if (word->size == TERM_BYTES) continue;
-        word->term.parts[word->size / 8] |= (uint64_t)(bytes & 0xFF) << word->size % 8 * 8;
-        word->size++;
+        ((uint8_t *)word->term.parts)[word->size++] = bytes & 0xFF;
     }
 }
 
@@ -175,11 +173,10 @@ static int is_minus(const Text *text) {
     return !text->behind_word && text->end - text->at > 1 && text->at[1] < 0x80 && kinds[text->at[1]] == DIGIT;
 }
 
-/* Takes the next term of a text: returns FOUND, or NOTHING at its end, or TOO_HARD. */
+/* Takes the next term of a text that is easy: returns FOUND, or NOTHING at its end. */
 static int next_term(Text *text, Term *term) {
     while (text->at < text->end) {
         const Character c = look(text);
-        if (c.kind == HARD) return TOO_HARD;
         if (c.kind != SEPARATOR && (c.kind != HYPHEN || is_minus(text))) {
             *term = read_word(text, c);
             return FOUND;
@@ -190,19 +187,31 @@ static int next_term(Text *text, Term *term) {
     return NOTHING;
 }
 
+/* Whether a text has no character that is too hard, and can't have more terms than count. */
+static int is_easy(Text text) {
+    if (text.end - text.at > MOST_LENGTH) return 0;
+    for (int growth = 0; text.at < text.end;) {
+        const Character c = look(&text);
+        growth += c.growth;
+        if (c.kind == HARD || growth > GROWTH_MAX) return 0;
+        text.at += c.size;
+    }
+    return 1;
+}
+
 /* The numbers of a text's terms; returns how many, or TOO_HARD, or NO_ROOM for a new term. A text without words is too
- * hard: its terms are what stands between spaces. */
+ * hard: its terms are what stands between spaces. No term of a text that is too hard gets a number here: Python may read
+ * another one in its place. */
 static int64_t number_text(Vocabulary *v, Text text, int32_t *numbers) {
     Term term;
     int64_t n = 0;
-    int next;
-    while ((next = next_term(&text, &term)) == FOUND) {
+    if (!is_easy(text)) return TOO_HARD;
+    while (next_term(&text, &term) == FOUND) {
         const int64_t number = number_of(v, term.parts);
         if (number == EMPTY) return NO_ROOM;
-        if (n == MOST_LENGTH) return TOO_HARD;
         numbers[n++] = (int32_t)number;
     }
-    return n && next == NOTHING ? n : TOO_HARD;
+    return n ? n : TOO_HARD;
 }
 
 /* The numbers of the terms of texts, which begin at `starts` (n + 1); written one behind the other to `numbers`, and
@@ -211,7 +220,7 @@ static int64_t number_text(Vocabulary *v, Text text, int32_t *numbers) {
 int64_t hurnet_number_terms(Vocabulary *v, const uint8_t *texts, const int64_t *starts, int64_t n,
                             const uint64_t *table, int32_t *numbers, int64_t *lengths) {
     for (int64_t i = 0; i < n; i++) {
-        lengths[i] = number_text(v, (Text){texts + starts[i], texts + starts[i + 1], table, 0, 0}, numbers);
+        lengths[i] = number_text(v, (Text){texts + starts[i], texts + starts[i + 1], table, 0}, numbers);
         if (lengths[i] == NO_ROOM) return i;
         if (lengths[i] > 0) numbers += lengths[i];
     }
@@ -220,9 +229,9 @@ int64_t hurnet_number_terms(Vocabulary *v, const uint8_t *texts, const int64_t *
 
 /* The records of a text's terms; returns how many, or TOO_HARD. */
 int64_t hurnet_read_terms(const uint8_t *text, int64_t size, const uint64_t *table, Term *records) {
-    Text left = {text, text + size, table, 0, 0};
+    Text left = {text, text + size, table, 0};
     int64_t n = 0;
-    int next = NOTHING;
-    while (n < MOST_LENGTH && (next = next_term(&left, records + n)) == FOUND) n++;
-    return n && next == NOTHING ? n : TOO_HARD;
+    if (!is_easy(left)) return TOO_HARD;
+    while (next_term(&left, records + n) == FOUND) n++;
+    return n ? n : TOO_HARD;
 }
