@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core import native, token_sums
 from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.native import token_sums as kernels
 from hurnet_stream.core.token_sums import unit_sums
 
 
@@ -37,6 +38,16 @@ def test_a_text_is_the_sum_of_its_tokens_rows(drawn: list[list[int]], d: int, bi
     assert units.tolist() == [obvious(rows, text) for text in drawn]
     with native.disabled():
         np.testing.assert_array_equal(unit_sums(rows, flat, lengths), units)
+
+
+def test_kernels_for_older_processors_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    rows = rng.integers(-30_000, 30_000, (90, 131)).astype(np.int16)
+    lengths = rng.integers(0, 300, 40)
+    flat = rng.integers(0, 90, lengths.sum())
+    units = unit_sums(rows, flat, lengths)
+    monkeypatch.setattr(kernels, "features", lambda: native.CpuFeature(0))
+    np.testing.assert_array_equal(unit_sums(rows, flat, lengths), units)
 
 
 @pytest.mark.parametrize("largest", [(1 << 21) - 1, 1 << 21, (1 << 22) - 1, -(1 << 21), 32767 << 16])

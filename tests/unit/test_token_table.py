@@ -66,6 +66,12 @@ def test_rows_do_not_depend_on_which_tokens_were_met_first() -> None:
     np.testing.assert_array_equal(one.embed(ASKED), other.embed(ASKED))
 
 
+def test_a_text_of_more_tokens_than_can_be_summed_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "TOKENS_MAX", 3)
+    cut = whole().embed(["one two three four five"])
+    np.testing.assert_array_equal(cut, whole().embed(["one two three"]))
+
+
 def test_the_order_of_words_is_not_seen_and_meaning_is() -> None:
     rows = whole().embed(ASKED)
     np.testing.assert_array_equal(rows[0], rows[-1])

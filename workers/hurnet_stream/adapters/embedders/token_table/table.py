@@ -16,7 +16,7 @@ from hurnet_stream.adapters.embedders.tokens import tokenizer
 from hurnet_stream.adapters.embedders.use import UniversalSentenceEncoder
 from hurnet_stream.adapters.embedders.use_kernels import network
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
-from hurnet_stream.core.token_sums import unit_sums
+from hurnet_stream.core.token_sums import TOKENS_MAX, unit_sums
 from hurnet_stream.errors import ConfigurationError
 
 MAP = Path(__file__).with_name("map.bin")
@@ -61,7 +61,8 @@ class TokenTable:
         return self.embed(texts)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        tokens = [self._tokenizer.tokens(text) for text in texts]
+        # A letter may stand for a whole phrase (U+FDFA), so that a text has more tokens than letters.
+        tokens = [self._tokenizer.tokens(text)[:TOKENS_MAX] for text in texts]
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         flat = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
         self._make(flat[~self._is_made[flat]])
