@@ -1,11 +1,11 @@
 """Whether the best answer is given: by the probability that it is right, or by its score.
 
-an error rate is set and    the lowest probability that is answered, so that the rate is kept
-enough was rehearsed        (core/rule/confidence.py)
-else                        the lowest combined score that is answered: the threshold
+If an error rate is set and enough was rehearsed, the lowest probability decides with which the rate is kept
+(core/rule/confidence.py). Else the threshold decides: the lowest combined score that is answered.
 
-error rate 5 %, lowest 0.87:    probability 0.91    answered
-                                probability 0.41    abstained
+    error rate 5 %, lowest probability 0.87        threshold 0.3
+    probability 0.91    answered                   score 0.54    answered
+    probability 0.41    abstained                  score 0.21    abstained
 """
 
 from __future__ import annotations
@@ -74,7 +74,5 @@ def _below_threshold(ranking: Ranking, settings: ResponderSettings) -> str | Non
     best, threshold = ranking.best, settings.threshold
     if best is None or best.combined >= threshold:
         return None
-    too_little = (
-        "" if settings.error_rate is None else "; too few pairs were taught to keep to the error rate"
-    )
-    return f"best was {below(best.combined, threshold)}, below the threshold {threshold:g}{too_little}"
+    said = f"best was {below(best.combined, threshold)}, below the threshold {threshold:g}"
+    return said if settings.error_rate is None else f"{said}; too few pairs were taught for the error rate"

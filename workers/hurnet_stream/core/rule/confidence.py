@@ -104,8 +104,9 @@ class Calibration:
         """The lowest probability that is answered, so that at most `error_rate` of what is answered is wrong.
         `NEVER` if nothing is sure enough; None if too little was rehearsed to tell, whatever had come out."""
         kept = bisect_right(ERROR_RATES, error_rate + 1e-9) - 1
-        # The lowest share that the bound (1 + wrong) / answered can have is 1 / rehearsed.
-        return None if kept < 0 or self.rehearsed * ERROR_RATES[kept] < 1 else self.thresholds[kept]
+        # The bound (1 + wrong) / answered is lowest if all that can be answered are, and rightly.
+        answerable = self.rehearsed - self.rehearsed // (ANSWERABLE_EACH + 1)
+        return None if kept < 0 or answerable * ERROR_RATES[kept] < 1 else self.thresholds[kept]
 
     def as_dict(self) -> dict[str, Any]:
         """All of it in plain types, for `decode`. As JSON it is below 3 kB."""
