@@ -35,6 +35,16 @@ def test_chains_are_followed_from_the_last_row_to_the_first(answer_of: list[int]
         assert kernels.chains(last, previous, answers, len(expected) - 1) is None
 
 
+@pytest.mark.parametrize("d", [1, 2, 15, 16, 17, 18, 33, 100, 513])
+def test_half_of_a_symmetric_matrix_is_enough(d: int) -> None:
+    random = np.random.default_rng(d)
+    square, x = random.normal(size=(d, d)), random.normal(size=d)
+    matrix = square + square.T
+    for level in LEVELS:
+        found = kernels.symmetric_times(np.triu(matrix), x, level)
+        np.testing.assert_allclose(found, matrix @ x, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("d", [1, 7, 15, 16, 17, 64, 100, 1024])
 def test_rows_are_weighed_as_numpy_weighs_them(d: int) -> None:
     random = np.random.default_rng(d)

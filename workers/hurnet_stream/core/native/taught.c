@@ -33,9 +33,34 @@ INLINE void weigh(const int16_t *const *rows, int64_t m, int64_t d, const double
     }
 }
 
+/* y = P x for a symmetric P (d, d), of which only the part from the diagonal on is read: for one x, memory is what takes
+ * time. */
+INLINE void symmetric(const double *matrix, int64_t d, const double *x, double *y) {
+    memset(y, 0, (size_t)d * sizeof *y);
+    for (int64_t i = 0; i < d; i++) {
+        const double *line = matrix + i * d, own = x[i];
+        double sums[SUMS] = {0}, sum = line[i] * own;
+        int64_t j = i + 1;
+        for (; j + SUMS <= d; j += SUMS)
+            for (int k = 0; k < SUMS; k++) {
+                sums[k] += line[j + k] * x[j + k];
+                y[j + k] += line[j + k] * own;
+            }
+        for (; j < d; j++) {
+            sum += line[j] * x[j];
+            y[j] += line[j] * own;
+        }
+        for (int k = 0; k < SUMS; k++) sum += sums[k];
+        y[i] += sum;
+    }
+}
+
 #define WEIGH(name, target)                                                                                   \
     target void name(const int16_t *const *rows, int64_t m, int64_t d, const double *p, double *out) {        \
         weigh(rows, m, d, p, out);                                                                            \
+    }                                                                                                         \
+    target void name##_symmetric(const double *matrix, int64_t d, const double *x, double *y) {               \
+        symmetric(matrix, d, x, y);                                                                           \
     }
 WEIGH(hurnet_weigh_any, )
 #if defined(__x86_64__)

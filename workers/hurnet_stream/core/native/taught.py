@@ -51,9 +51,19 @@ def weigh(rows: Integers, p: Floats, level: int | None = None) -> Floats:
     return weighed
 
 
+def symmetric_times(matrix: Floats, x: Floats, level: int | None = None) -> Floats:
+    """P x (d,) for a symmetric matrix P (d, d), C-contiguous, of which only one half is read."""
+    x, product = np.ascontiguousarray(x, np.float64), np.empty(len(x))
+    functions = _functions()
+    times = functions.symmetric[functions.level if level is None else level]
+    times(matrix.ctypes.data, len(x), x.ctypes.data, product.ctypes.data)
+    return product
+
+
 class _Functions(NamedTuple):
     chains: Any
     weigh: list[Any]
+    symmetric: list[Any]
     level: int
 
 
@@ -68,4 +78,7 @@ def _functions() -> _Functions:
     weigh = [getattr(found, name) for name in _WEIGH[: level + 1]]
     for function in weigh:
         function.argtypes, function.restype = [_POINTER, _LONG, _LONG, _POINTER, _POINTER], None
-    return _Functions(found.hurnet_chains, weigh, level)
+    symmetric = [getattr(found, f"{name}_symmetric") for name in _WEIGH[: level + 1]]
+    for function in symmetric:
+        function.argtypes, function.restype = [_POINTER, _LONG, _POINTER, _POINTER], None
+    return _Functions(found.hurnet_chains, weigh, symmetric, level)

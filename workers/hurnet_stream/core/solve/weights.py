@@ -16,6 +16,7 @@ import numpy as np
 
 from hurnet_stream.core.arrays import Floats
 from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.native import taught as kernels
 from hurnet_stream.core.stored.batch import Vectors
 
 MAX_RIDGE: Final = 2.0**33
@@ -90,7 +91,10 @@ class Weights:
 
 def predict(projection: Floats, rows: Vectors) -> Floats:
     """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10)."""
-    return np.asarray(rows.astype(np.float64) / SCALE @ projection)
+    units = rows.astype(np.float64) / SCALE
+    if len(rows) == 1 and projection.flags.c_contiguous and kernels.available():
+        return kernels.symmetric_times(projection, units[0])[None]  # for one row, memory is what takes time
+    return np.asarray(units @ projection)
 
 
 def gate(
