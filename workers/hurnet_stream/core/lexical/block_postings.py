@@ -5,7 +5,7 @@ few:
 
     rows of the runs     1000 | 200 | 40 | 30      40 and 30 become 70
                          1000 | 200 | 70
-    of a full block      16384                     (or a few more)
+    of a full block      16384                     or a few, each at least twice as long as the next
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     vocabulary   the terms by number, and how many rows hold each
     postings     by block: which rows hold which terms, how often
 
-    rows 0 "the lamp is on"   1 "the lamp"   2 "tea"        "a lamp, please"   ->   row 1: 0.10, row 0: 0.08
+    rows 0 "the lamp is on"   1 "the lamp"   2 "tea"        "a lamp, please"   ->   row 1: 0.049, row 0: 0.036
 
 What a search finds depends on the set of entries alone: in which rows they stand, in which runs their
 postings lie and which numbers their terms have is not seen from outside.

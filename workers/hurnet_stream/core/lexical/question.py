@@ -1,10 +1,11 @@
 """A question as the lexical part takes it: its terms by number, rarest first, and what each can add.
 
-"where is the teapot please"     held by   where 900   is 20,000   the 24,000   teapot 2   please 0
+Of 24,000 entries 900 hold "where", 20,000 "is", all "the", 2 "teapot" and none "please". Then the question
+"where is the teapot please" is
 
-numbers    teapot, where, is, the          those that entries hold, rarest first
-most       22.1    7.3    0.4  0.0         what each can add
-whole      22.1 + 7.3 + 0.4 + 0.0 + 23.8   "please" counts, too: no entry has all of the question
+    numbers    teapot, where, is, the          the terms that entries hold, rarest first
+    most       20.2    7.2    0.4  0.0         what each can add
+    whole      20.2 + 7.2 + 0.4 + 0.0 + 23.7   "please" counts, too: no entry has all of the question
 """
 
 from __future__ import annotations
