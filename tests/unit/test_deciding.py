@@ -25,7 +25,10 @@ def always(probability: float, lowest: float = 0.8, rehearsed: int = 720) -> Cal
 def ranking(evidence: float, runner_up: float | None = None, nearest: float = 0.6) -> Ranking:
     scores = Scores(0.5, 0.5, nearest, 0.0, 0.0, None)
     found = [evidence] if runner_up is None else [evidence, runner_up]
-    return Ranking(tuple(RankedAnswer(str(i), i, scores, e, (e + nearest) / 2) for i, e in enumerate(found)))
+    return Ranking(
+        tuple(RankedAnswer(str(i), i, scores, e, (e + nearest) / 2) for i, e in enumerate(found)),
+        nearest=nearest,
+    )
 
 
 def settings(**given: float) -> ResponderSettings:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from typing import Any
 
 from hurnet_schemas import Answer, Candidate, Coordinates, MixReceipt, Query, Receipt, Scores, WeightsReceipt
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
@@ -133,7 +133,7 @@ def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:
     partition, offset = context.index.entry_id(ranked.row)
     return Candidate(
         answer=ranked.answer,
-        scores=Scores(combined=ranked.combined, **asdict(ranked.scores)),
+        scores=Scores(combined=ranked.combined, **_fields(ranked.scores)),
         entry=Coordinates(partition=partition, offset=offset),
         text=entry.text,
         metadata=dict(entry.metadata),
@@ -142,7 +142,7 @@ def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:
 
 def _mix_receipt(ranking: Ranking, context: LoadedContext) -> MixReceipt | None:
     factors = ranking.factors
-    return None if factors is None else MixReceipt(version=context.mix.version, **asdict(factors))
+    return None if factors is None else MixReceipt(version=context.mix.version, **_fields(factors))
 
 
 def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
@@ -157,6 +157,11 @@ def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
         features=None if certificate.features == NO_FEATURES else certificate.features,
         pane=certificate.pane if certificate.half_life else None,
     )
+
+
+def _fields(plain: Any) -> dict[str, Any]:
+    """The fields of a dataclass of plain values by name. `asdict` would copy each of them."""
+    return {name: getattr(plain, name) for name in plain.__dataclass_fields__}
 
 
 def _finite(figure: float) -> float | None:

@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,35 +76,71 @@ class RankedAnswer:
     combined: float
 
 
+class Candidates(Sequence[RankedAnswer]):
+    """Candidates in the order of their combined scores, each made when it is looked at: of a hundred, most
+    never are. Good until entries are next removed from the index."""
+
+    def __init__(self, parts: Parts, mixed: Mixed, nearest: float, index: ContextIndex) -> None:
+        self._parts, self._mixed, self._index = parts, mixed, index
+        self._combined = (mixed.evidence + nearest) / 2
+        held = index.described(mixed.rows)
+        self._order = np.lexsort((held.offsets, held.partitions, -self._combined))
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> RankedAnswer: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[RankedAnswer, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> RankedAnswer | tuple[RankedAnswer, ...]:
+        if isinstance(place, slice):
+            return tuple(map(self._made, self._order[place].tolist()))
+        return self._made(self._order.item(place))
+
+    def _made(self, i: int) -> RankedAnswer:
+        parts, mixed = self._parts, self._mixed
+        scores = Scores(
+            parts.meaning.item(i),
+            parts.spelling.item(i),
+            mixed.memory.item(i),
+            parts.lexical.item(i),
+            parts.words.item(i),
+            None if parts.weights is None else parts.weights.item(i),
+            parts.refuted.item(i) or None,
+        )
+        answer, row = self._index.answers[parts.answers.item(i)], mixed.rows.item(i)
+        return RankedAnswer(answer, row, scores, mixed.evidence.item(i), self._combined.item(i))
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The candidates of one query, best first. Equal ones stand in the order of (partition, offset) of their
     nearest entries."""
 
-    candidates: tuple[RankedAnswer, ...]
+    candidates: Sequence[RankedAnswer]
     factors: Factors | None = None
     """How much each part counted. None if there are no candidates."""
-    further: Callable[[int], tuple[RankedAnswer, ...]] | None = field(default=None, repr=False, compare=False)
+    nearest: float | None = None
+    """Cosine of the nearest entry of all by the mix, which is half of each combined score. None if there are
+    no candidates."""
+    further: Callable[[int], Sequence[RankedAnswer]] | None = field(default=None, repr=False, compare=False)
     """The next answers of the context, as many as are asked for, if it has them (`deepening`)."""
 
-    def top(self, k: int) -> tuple[RankedAnswer, ...]:
+    def top(self, k: int) -> Sequence[RankedAnswer]:
         """The k best answers: the candidates, and behind them what a deeper search finds if they are too few.
         Good until entries are next appended to the index or removed."""
         missing = k - len(self.candidates)
         if missing <= 0 or self.further is None:
             return self.candidates[:k]
-        return self.candidates + self.further(missing)
+        return (*self.candidates, *self.further(missing))
 
     @property
     def best(self) -> RankedAnswer | None:
         """The answer. None if the context is empty, or the query has no vector."""
         return self.candidates[0] if self.candidates else None
-
-    @property
-    def nearest(self) -> float | None:
-        """Cosine of the nearest entry of all by the mix, which is half of each combined score. None if there
-        are no candidates."""
-        return max((candidate.scores.memory for candidate in self.candidates), default=None)
 
     @property
     def runner_up(self) -> RankedAnswer | None:
@@ -179,30 +216,9 @@ class _Question:
         if parts is None:
             return Ranking(())
         mixed = parts.mixed(self.mix)
-        further = partial(self._further, parts, mixed.nearest)
-        return Ranking(_ranked(parts, mixed, mixed.nearest, self.index), mixed.factors, further)
+        candidates = Candidates(parts, mixed, mixed.nearest, self.index)
+        return Ranking(candidates, mixed.factors, mixed.nearest, partial(self._further, parts, mixed.nearest))
 
-    def _further(self, parts: Parts, nearest: float, wanted: int) -> tuple[RankedAnswer, ...]:
+    def _further(self, parts: Parts, nearest: float, wanted: int) -> Sequence[RankedAnswer]:
         deeper = deepened(self.text, self.near, parts, self.index, self.halves, wanted)
-        return () if deeper is None else _ranked(deeper, deeper.mixed(self.mix), nearest, self.index)
-
-
-def _ranked(parts: Parts, mixed: Mixed, nearest: float, index: ContextIndex) -> tuple[RankedAnswer, ...]:
-    """The candidates, best first, where `nearest` is the cosine of the nearest entry of all."""
-    combined = (mixed.evidence + nearest) / 2
-    held = index.described(mixed.rows)
-    order = np.lexsort((held.offsets, held.partitions, -combined))
-    weights = [None] * len(order) if parts.weights is None else parts.weights[order].tolist()
-    scores = (parts.meaning, parts.spelling, mixed.memory, parts.lexical, parts.words)  # as Scores has them
-    columns = [column[order].tolist() for column in scores]
-    refuted = [share or None for share in parts.refuted[order].tolist()]
-    return tuple(
-        RankedAnswer(index.answers[answer], row, Scores(*of_answer), *figures)
-        for answer, row, of_answer, figures in zip(
-            parts.answers[order].tolist(),
-            mixed.rows[order].tolist(),
-            zip(*columns, weights, refuted, strict=True),
-            zip(mixed.evidence[order].tolist(), combined[order].tolist(), strict=True),
-            strict=True,
-        )
-    )
+        return () if deeper is None else Candidates(deeper, deeper.mixed(self.mix), nearest, self.index)
