@@ -5,7 +5,9 @@ from random import Random
 
 import pytest
 
+from hurnet_schemas import Scores
 from hurnet_stream.demo import data
+from hurnet_stream.demo.asking import SIGNALS
 from hurnet_stream.demo.data import DemoData, in_a_hurry
 from hurnet_stream.demo.templates import Grammar
 
@@ -76,3 +78,7 @@ def test_a_hurried_line_keeps_its_letters(text: str) -> None:
     assert hurried == hurried.lower()
     assert len(hurried) == len(text)
     assert sorted(hurried) == sorted(in_a_hurry(text, Random(4)))
+
+
+def test_the_parts_that_the_demo_compares_are_those_of_an_answer() -> None:
+    assert set(SIGNALS.values()) <= Scores.model_fields.keys()

@@ -28,11 +28,12 @@ PATIENCE_S = 90.0
 SIGNALS: Mapping[str, str] = {
     "rule": "combined",
     "nearest neighbour": "memory",
+    "meaning": "meaning",
+    "spelling": "spelling",
+    "rare words": "lexical",
     "weights": "weights",
-    "local": "local",
-    "words": "words",
 }
-"""What an answer can be chosen by: the whole rule, or one of its signals: heading -> field of `Scores`."""
+"""What an answer can be chosen by: the whole rule, or one of its parts: heading -> field of `Scores`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,8 @@ ASKING = (
     " small talk with a typo"
 )
 LEGEND = (
-    "rule: how hurnet answers. nearest neighbour: plain similarity search. weights, local, words: the"
-    " rule's other signals, each alone."
+    "rule: how hurnet answers. nearest neighbour: plain similarity search. The others are parts of the rule,"
+    " each alone."
 )
 LATENCY = "from sending a question to having read its answer, at {:g} a second: p50 {:.0f} ms, p99 {:.0f} ms"
 
