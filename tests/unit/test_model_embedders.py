@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hurnet_stream.adapters.embedders import load
+from hurnet_stream.adapters.embedders import load, model2vec_model, onnx_model
 from hurnet_stream.adapters.embedders.model_embedder import SENTENCES, ModelEmbedder
 from hurnet_stream.adapters.embedders.model_files import find_model
 from hurnet_stream.adapters.embedders.prompts import Prompts, prompts_of
@@ -276,6 +276,17 @@ def test_every_file_of_a_model_is_part_of_its_fingerprint(tmp_path: Path) -> Non
     assert one.identity.fingerprint == other.identity.fingerprint  # not the folder's name
     (tmp_path / "other/config.json").write_text('{"normalize": true}')
     assert load(f"m2v:{tmp_path / 'other'}").identity.fingerprint != one.identity.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["onnx", "m2v"])
+def test_what_is_done_to_vectors_is_part_of_the_fingerprint(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{kind}:{(save_onnx if kind == 'onnx' else save_model2vec)(tmp_path / 'model')}"
+    before = load(name).identity.fingerprint
+    for module in (onnx_model, model2vec_model):
+        monkeypatch.setattr(module, "PLAN", "another")
+    assert load(name).identity.fingerprint != before
 
 
 @pytest.mark.parametrize(
