@@ -1,5 +1,5 @@
 /* The lexical search: the k rows that share most with a question, by BM25 in integers, over all runs of postings.
- * hurnet_stream/core/lexical/run.py has the layout of a run, bm25.py the formula, and scoring.py the same in numpy.
+ * hurnet_stream/core/lexical/run.py has the layout of a run, bm25.py the formula, and block_postings.py the same in numpy.
  *
  * What a term can add in a run has a bound: what it would add to the shortest row that holds it there, if it occurred
  * in it as often as in any. `least` is the score that a row must reach to be among the k best so far. Terms come rarest
@@ -11,7 +11,11 @@
  *
  * A row without "teapot" reaches 5.3 at most. So only the postings of "teapot" are gone through, and the others are
  * looked up for the rows found there, as long as what is left can still lift them to `least` (Turtle and Flood, 1995:
- * MaxScore). Nothing that could win is skipped, so the result is exact. */
+ * MaxScore). Nothing that could win is skipped, so the result is exact.
+ *
+ * The bound holds in floating point, too: what is rounded keeps its order (a larger sum is never rounded to a smaller
+ * number), so more occurrences or a shorter row never add less. A removal leaves the bounds of its run as they are: they hold all the
+ * more. */
 
 #include <stdint.h>
 #include <stdlib.h>
