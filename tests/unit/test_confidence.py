@@ -201,6 +201,15 @@ def test_no_threshold_is_claimed_for_a_rate_that_so_few_outcomes_can_not_show() 
     assert calibration.threshold(0.9) == calibration.threshold(0.5)
 
 
+def test_what_is_further_than_98_of_100_is_not_let_through() -> None:
+    drawn = outcomes(1_000, 13, answerable=1.0)
+    calibration = fitted(drawn)
+    assert np.mean(drawn.nearest < calibration.nearest_min) == pytest.approx(0.02, abs=0.002)
+    far = drawn.nearest < calibration.nearest_min
+    wrong_if_far = fitted(replace(drawn, right=drawn.right & ~far))
+    assert wrong_if_far.thresholds[-1] <= calibration.thresholds[-1] + 0.05
+
+
 def test_one_in_six_of_those_that_count_has_no_answer() -> None:
     drawn = outcomes(600, 5, answerable=0.5)
     known = np.count_nonzero(drawn.answerable)
@@ -240,6 +249,7 @@ def test_it_is_read_as_it_was_written() -> None:
         {"thresholds": [0.9] * 99},
         {"thresholds": [0.1] * 100},
         {"thresholds": [float("nan")] * 100},
+        {"nearest_min": float("nan")},
         {"rehearsed": -1},
         {"rehearsed": float("inf")},
     ],

@@ -1,5 +1,7 @@
 """How far probabilities can be trusted: figures counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,12 +12,12 @@ from hurnet_stream.operations.curves import interval, trust
 
 def calibration(rehearsed: int = 600, lowest: float = 0.7) -> Calibration:
     """A probability that grows with `nearest`, and is 1/2 at 0.65, whatever the evidence is."""
-    return Calibration((0.0, 0.0, 0.0, 1.25), (lowest,) * len(ERROR_RATES), rehearsed)
+    return Calibration((0.0, 0.0, 0.0, 1.25), (lowest,) * len(ERROR_RATES), 0.05, rehearsed)
 
 
 def ranking(nearest: float) -> Ranking:
     scores = Scores(0.5, 0.5, nearest, 0.0, 0.0, None)
-    return Ranking((RankedAnswer("a", 0, scores, 0.5, 0.5),))
+    return Ranking((RankedAnswer("a", 0, scores, 0.5, 0.5),), nearest=nearest)
 
 
 def asked(*nearest_and_right: tuple[float, bool]) -> list[tuple[Ranking, bool]]:
@@ -26,6 +28,8 @@ def test_a_point_counts_what_is_answered_wrong_and_in_vain() -> None:
     learned = calibration()
     questions = asked((1.0, True), (0.95, False), (0.9, True), (0.2, True))
     found = trust(learned, questions, [ranking(1.0), ranking(0.1), Ranking(())])
+    far = trust(replace(learned, nearest_min=0.97), questions, [ranking(1.0), ranking(0.95)])
+    assert [(p.answered, p.wrong, p.unrelated_answered) for p in far.curve] == [(1, 0, 1)] * 5
     (point,) = [point for point in found.curve if point.error_rate == 0.05]
     assert (point.answered, point.wrong, point.unrelated_answered) == (3, 1, 1)
     assert point.wrong_low < 1 / 3 < point.wrong_high

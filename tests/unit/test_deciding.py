@@ -19,16 +19,16 @@ from tests.worlds.responder import PAIRS, World, only, turn
 def always(probability: float, lowest: float = 0.8, rehearsed: int = 720) -> Calibration:
     """A calibration that finds every answer equally probable, and for 5 % answers from `lowest` up."""
     thresholds = tuple(lowest if rate >= 0.05 else NEVER for rate in ERROR_RATES)
-    return Calibration((math.log(probability / (1 - probability)), 0.0, 0.0, 0.0), thresholds, rehearsed)
+    return Calibration(
+        (math.log(probability / (1 - probability)), 0.0, 0.0, 0.0), thresholds, 0.05, rehearsed
+    )
 
 
 def ranking(evidence: float, runner_up: float | None = None, nearest: float = 0.6) -> Ranking:
     scores = Scores(0.5, 0.5, nearest, 0.0, 0.0, None)
     found = [evidence] if runner_up is None else [evidence, runner_up]
-    return Ranking(
-        tuple(RankedAnswer(str(i), i, scores, e, (e + nearest) / 2) for i, e in enumerate(found)),
-        nearest=nearest,
-    )
+    answers = [RankedAnswer(str(i), i, scores, e, (e + nearest) / 2) for i, e in enumerate(found)]
+    return Ranking(answers, nearest=nearest)
 
 
 def settings(**given: float) -> ResponderSettings:
@@ -51,6 +51,15 @@ def test_with_an_error_rate_the_probability_decides_whatever_the_score_is() -> N
     never = decide(ranking(0.99), settings(error_rate=0.01), always(0.6))
     assert never.lowest == NEVER
     assert (never.why_not or "").startswith("no answer is sure enough for an error rate of 1 %")
+
+
+def test_what_is_further_than_all_that_was_rehearsed_is_not_answered() -> None:
+    near_only = replace(always(0.99), nearest_min=0.61)
+    why_not = decide(ranking(0.9, nearest=0.6), settings(error_rate=0.05), near_only).why_not or ""
+    assert why_not.startswith("the question is further from what was taught than those that were rehearsed")
+    assert "cosine 0.60, theirs 0.61 or more" in why_not
+    assert decide(ranking(0.9, nearest=0.61), settings(error_rate=0.05), near_only).why_not is None
+    assert decide(ranking(0.9, nearest=0.6), settings(), near_only).why_not is None  # the score decides
 
 
 def test_a_probability_just_below_is_not_shown_as_the_lowest() -> None:

@@ -104,7 +104,7 @@ def test_without_pairs_there_are_no_weights_and_it_says_so(tmp_path: Path) -> No
 
 def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thresholds = tuple(0.8 if rate >= 0.05 else NEVER for rate in ERROR_RATES)
-    learned = Calibration((2.2, 0.0, 0.0, 0.0), thresholds, 720)  # 0.9 for every answer
+    learned = Calibration((2.2, 0.0, 0.0, 0.0), thresholds, 0.0, 720)  # 0.9 for every answer
     monkeypatch.setattr(Evaluation, "calibration", learned)  # six pairs would give none
     pairs = write(tmp_path / "pairs.jsonl", PAIRS)
     queries = write(tmp_path / "queries.jsonl", [(PAIRS[0][0], "on"), (PAIRS[5][0], "something else")])

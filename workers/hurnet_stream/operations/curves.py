@@ -83,9 +83,10 @@ def trust(
 ) -> Trust:
     """How far the probabilities can be trusted: of questions, each with whether its best answer is right, and
     of questions that have none."""
-    sure = np.array([probability_of(ranking, calibration) or 0.0 for ranking, _ in asked])  # (questions,)
+    rankings = [ranking for ranking, _ in asked]
+    sure = np.array([probability_of(ranking, calibration) or 0.0 for ranking in rankings])  # (questions,)
     right = np.array([truth for _, truth in asked], bool)
-    vain = np.array([probability_of(ranking, calibration) or 0.0 for ranking in unrelated])
+    given, vain = _answerable(rankings, calibration), _answerable(unrelated, calibration)
     groups = _groups(sure, right)
     return Trust(
         rehearsed=calibration.rehearsed,
@@ -94,10 +95,17 @@ def trust(
         calibration_error=sum(g.questions * abs(g.probability - g.right) for g in groups)
         / max(len(asked), 1),
         by_chance=sum(g.questions * g.by_chance for g in groups) / max(len(asked), 1),
-        curve=[_point(rate, calibration.threshold(rate), sure, right, vain) for rate in RATES],
+        curve=[_point(rate, calibration.threshold(rate), given, right, vain) for rate in RATES],
         groups=groups,
         falling=_falling(sure, right),
     )
+
+
+def _answerable(rankings: Sequence[Ranking], calibration: Calibration) -> Floats:
+    """The probability of each, (questions,); 0 of what is too far from all entries to be answered."""
+    near = [(ranking.nearest or 0.0) >= calibration.nearest_min for ranking in rankings]
+    sure = [probability_of(ranking, calibration) or 0.0 for ranking in rankings]
+    return np.where(near, sure, 0.0)
 
 
 def _point(

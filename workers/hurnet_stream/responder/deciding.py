@@ -6,6 +6,9 @@ If an error rate is set and enough was rehearsed, the lowest probability decides
     error rate 5 %, lowest probability 0.87        threshold 0.3
     probability 0.91    answered                   score 0.54    answered
     probability 0.41    abstained                  score 0.21    abstained
+
+What is further from all entries than what was rehearsed is not answered by an error rate, whatever its
+probability.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ def decide(ranking: Ranking, settings: ResponderSettings, calibration: Calibrati
     lowest = None if rate is None else calibration.threshold(rate)
     if probability is None or lowest is None or rate is None:
         return Decision(_below_threshold(ranking, settings), probability, calibration.rehearsed)
-    why_not = _too_unsure(probability, lowest, rate)
+    why_not = _too_far(ranking, calibration) or _too_unsure(probability, lowest, rate)
     return Decision(why_not, probability, calibration.rehearsed, rate, lowest)
 
 
@@ -59,6 +62,14 @@ def probability_of(ranking: Ranking, calibration: Calibration) -> float | None:
         return None
     margin = best.evidence - (second.evidence if second else 0.0)
     return calibration.probability(best.evidence, margin, nearest)
+
+
+def _too_far(ranking: Ranking, calibration: Calibration) -> str | None:
+    nearest, least = ranking.nearest or 0.0, calibration.nearest_min
+    if nearest >= least:
+        return None
+    shown = f"its nearest entry has the cosine {below(nearest, least)}, theirs {least:.4g} or more"
+    return f"the question is further from what was taught than those that were rehearsed: {shown}"
 
 
 def _too_unsure(probability: float, lowest: float, rate: float) -> str | None:

@@ -21,6 +21,9 @@ and with all of their answer, so that whatever is answered is wrong. `fit` learn
    who ask in vain. Each outcome gets its probability from a regression on the other half of them, so that
    none judges itself.
 
+   What is further from all entries than 98 of 100 answerable outcomes is not answered, however probable it
+   looks: nothing like it was rehearsed. Most unrelated questions are such.
+
 What is guaranteed: let as many questions be asked as were rehearsed, drawn in the same way. The number of
 wrong answers to them, divided by that of rehearsed questions at or above the threshold, has a mean of at most
 α, for any distribution and any number of outcomes. For as a threshold rises, (wrong ones asked) / (1 + wrong
@@ -52,6 +55,8 @@ ANSWERABLE_EACH = 5
 """For so many answerable outcomes, one is counted of which the answer was left out."""
 LOWEST = 0.5
 """What is more probably wrong than right is not answered, however few errors a context makes otherwise."""
+FURTHEST = 0.02
+"""The share of answerable outcomes that are further from all entries than what is answered may be."""
 NEVER = 1.0
 """A threshold that no probability reaches."""
 ERROR_RATES = tuple(k / 200 for k in range(1, 101))
@@ -92,6 +97,8 @@ class Calibration:
     """The constant, and one for each of the three features."""
     thresholds: tuple[float, ...]
     """The lowest probability that is answered, for each of `ERROR_RATES`."""
+    nearest_min: float
+    """The lowest cosine of the nearest entry with which something is answered."""
     rehearsed: int
     """How many outcomes they were learned from."""
 
@@ -118,14 +125,14 @@ def decode(encoded: Mapping[str, Any]) -> Calibration:
     try:
         coefficients = tuple(float(value) for value in encoded["coefficients"])
         thresholds = tuple(float(value) for value in encoded["thresholds"])
-        rehearsed = int(encoded["rehearsed"])
+        nearest_min, rehearsed = float(encoded["nearest_min"]), int(encoded["rehearsed"])
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a calibration: {type(error).__name__}: {error}") from error
     if (len(coefficients), len(thresholds)) != (len(_PRIOR), len(ERROR_RATES)) or rehearsed < 0:
         raise ValueError("not a calibration: wrong numbers of figures")
-    if not np.isfinite([*coefficients, *thresholds]).all() or min(thresholds) < LOWEST:
+    if not np.isfinite([*coefficients, *thresholds, nearest_min]).all() or min(thresholds) < LOWEST:
         raise ValueError("not a calibration: figures out of bounds")
-    return Calibration(coefficients, thresholds, rehearsed)
+    return Calibration(coefficients, thresholds, nearest_min, rehearsed)
 
 
 def fit(outcomes: Outcomes) -> Calibration | None:
@@ -143,9 +150,12 @@ def fit(outcomes: Outcomes) -> Calibration | None:
     by_others = np.empty(len(rows))  # the probability of each, by the other half
     for ours in (half == 0, half == 1):
         by_others[ours] = _logistic(rows[ours] @ _coefficients(rows[~ours], right[~ours], answerable[~ours]))
+    nearest = outcomes.nearest[counted]
+    nearest_min = float(np.quantile(nearest[answerable], FURTHEST, method="lower"))
     return Calibration(
         coefficients=tuple(_coefficients(rows, right, answerable).tolist()),
-        thresholds=tuple(_thresholds(by_others, right)),
+        thresholds=tuple(_thresholds(np.where(nearest < nearest_min, 0.0, by_others), right)),
+        nearest_min=nearest_min,
         rehearsed=len(rows),
     )
 
