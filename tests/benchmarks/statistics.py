@@ -3,8 +3,8 @@
 sgemm is torch's or numpy's float32 XᵀX as a general product, whichever is faster, on rows that are float32
 already. numpy's ssyrk, which does half of the operations, stands beside it. The exact side starts from the
 int16 rows and ends in int64, certificate and packing included. Then the same with weights, and what panes of
-age add to a solve. Seconds are the calling thread's CPU time. With `--device cuda` one more table has the
-paths of a GPU, by the clock, from rows on the host to sums on the host.
+age add to a solve. Seconds are the calling thread's CPU time. With `--device cuda` there is one table alone,
+of a GPU's paths, by the clock, from rows on the host to sums on the host.
 """
 
 # ruff: noqa: E402  # numpy reads how many threads to use when it is imported
@@ -41,7 +41,7 @@ ROWS_A_ROUND = 8192
 """Smaller batches are repeated up to so many rows."""
 SHARED_ANSWERS = 300
 CPU = backend_of("cpu")
-OPTIONS = argparse.Namespace(device="cpu")
+OPTIONS = argparse.Namespace(device=None)
 
 Seconds = dict[str, float]
 
@@ -49,6 +49,9 @@ Seconds = dict[str, float]
 def measure(rounds: int) -> Report:
     torch.set_num_threads(1)
     report = Report()
+    if OPTIONS.device:
+        elsewhere(report, rounds, OPTIONS.device)
+        return report
     ratios = {(d, n): ratios_of(d, n, rounds) for d, n in product(DIMENSIONS, BATCHES)}
     names = list(paths(CPU))
     columns = [">dimension", ">rows", *(f">{name} / sgemm" for name in [*names, "ssyrk"])]
@@ -67,8 +70,6 @@ def measure(rounds: int) -> Report:
     }
     weighed(report, rounds)
     aged(report, rounds)
-    if OPTIONS.device != "cpu":
-        elsewhere(report, rounds, OPTIONS.device)
     return report
 
 
@@ -212,5 +213,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--device", help="that is summed on too, such as cuda")
+    parser.add_argument(
+        "--device", help="compare the sums on it, such as cuda, with those here, and nothing else"
+    )
     main(measure, rounds=5, parser=parser, into=OPTIONS)

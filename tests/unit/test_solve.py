@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hurnet_stream.adapters.redis import published
-from hurnet_stream.core.arrays import Backend, installed_torch
+from hurnet_stream.core import arrays
+from hurnet_stream.core.arrays import Backend
 from hurnet_stream.core.grid import SCALE, snap
 from hurnet_stream.core.paper.gcv import solve_by_gcv, solve_with
 from hurnet_stream.core.solve.inverse import by_cholesky, by_eigh
@@ -370,7 +371,7 @@ def test_an_unknown_device_is_refused() -> None:
 @pytest.mark.parametrize("device", ["auto", "mps", *(["cuda"] if torch.cuda.is_available() else [])])
 @pytest.mark.parametrize("ridge", [0.1, "gcv"])
 def test_every_device_gives_the_same_weights_within_1e_10(device: str, ridge: float | Literal["gcv"]) -> None:
-    if device == "cuda" and installed_torch() is None:
+    if device == "cuda" and arrays.installed_torch() is None:
         pytest.skip("a GPU needs torch")
     statistics = task(2000, 64, 20, 10).statistics
     here, there = solve_with(statistics, ridge, device="cpu"), solve_with(statistics, ridge, device=device)

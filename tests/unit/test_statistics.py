@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hurnet_stream.core.arrays import Backend, backend_of, installed_torch
+from hurnet_stream.core import arrays
+from hurnet_stream.core.arrays import Backend, backend_of
 from hurnet_stream.core.grid import SCALE, snap
 from hurnet_stream.core.native import disabled
 from hurnet_stream.core.statistics import answer_sums
@@ -530,13 +531,13 @@ def test_a_device_that_is_not_here_is_refused(name: str) -> None:
 
 def test_float64_is_not_asked_of_mps() -> None:
     assert backend_of("mps").device == "cpu"
-    gpu = torch.cuda.is_available() and installed_torch() is not None
+    gpu = torch.cuda.is_available() and arrays.installed_torch() is not None
     assert backend_of("auto").device == ("cuda" if gpu else "cpu")
 
 
 @pytest.mark.parametrize("device", ["auto", "mps", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_every_device_gives_the_same_bytes(device: str) -> None:
-    if device.startswith("cuda") and installed_torch() is None:
+    if device.startswith("cuda") and arrays.installed_torch() is None:
         pytest.skip("a GPU needs torch")
     rows, labels = snapped(5000, 33), [str(i % 11) for i in range(5000)]
     here, there = Statistics(33), Statistics(33, device)
