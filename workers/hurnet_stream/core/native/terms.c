@@ -200,8 +200,8 @@ static int is_easy(Text text) {
 }
 
 /* The numbers of a text's terms; returns how many, or TOO_HARD, or NO_ROOM for a new term. A text without words is too
- * hard: its terms are what stands between spaces. No term of a text that is too hard gets a number here: Python may read
- * another one in its place. */
+ * hard: its terms are what stands between spaces. No term of a text that is too hard gets a number here, since Python
+ * may read another one in its place. */
 static int64_t number_text(Vocabulary *v, Text text, int32_t *numbers) {
     Term term;
     int64_t n = 0;
