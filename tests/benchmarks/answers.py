@@ -1,8 +1,8 @@
 """What a question costs a responder, part by part, one question at a time and 64 together, and how many a
 process answers in a second: from the bytes of a query to the bytes of its answer, without servers.
 
-CPU time is what is measured, since it hardly depends on what else the machine does; the best of all rounds
-counts. Whether the answers are right is measured by `hurnet evaluate`.
+CPU time is what is measured, since it depends less on what else the machine does. Of what is asked at once,
+the best of all rounds counts. Whether the answers are right is measured by `hurnet evaluate`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ PARTS: Final = ("embed", "search", "lexical", "products", "solve", "weights", "w
 Function = Callable[..., Any]
 
 
-class Cost(NamedTuple):
-    """Of a question, in seconds."""
+class Costs(NamedTuple):
+    """What each batch of a round took, in seconds, (batches,)."""
 
-    cpu: float
-    wall: float
+    cpu: list[float]
+    wall: list[float]
 
 
 def measure(rounds: int) -> Report:
@@ -50,25 +50,25 @@ def measure(rounds: int) -> Report:
     say(f"teaching {ROWS:,} entries")
     replies = Replies(_taught(embedder).memory, embedder, ResponderSettings())
     values = [Query(text=text, context=CONTEXT).encode() for text in questions()]
-    report, rows, best = Report(), [], Cost(0.0, 0.0)
+    report, rows, cpu, wall = Report(), [], 0.0, 0.0
     for batch in BATCHES:
-        _cost(replies, values, batch)  # a warm-up
-        costs = [_cost(replies, values, batch) for _ in range(rounds)]
-        best = Cost(min(cost.cpu for cost in costs), min(cost.wall for cost in costs))
+        _costs(replies, values, batch)  # a warm-up
+        costs = [_costs(replies, values, batch) for _ in range(rounds)]
+        cpu, wall = _best([each.cpu for each in costs]), _best([each.wall for each in costs])
         spent = _by_part(replies, embedder, values, batch, rounds)
-        spent["rest"] = best.cpu - sum(spent.values())
-        rows.append([batch, f"{best.cpu * 1e3:.2f}", *(f"{spent[part] * 1e3:.2f}" for part in PARTS)])
+        spent["rest"] = cpu - sum(spent.values())
+        rows.append([batch, f"{cpu * 1e3:.2f}", *(f"{spent[part] * 1e3:.2f}" for part in PARTS)])
         together = "" if batch == 1 else f"_{batch}_together"
         report.figures |= {f"{part}_ms{together}": spent[part] * 1e3 for part in PARTS}
-        report.figures[f"question_ms_24k{together}"] = best.cpu * 1e3
-    # `best` is now that of the largest batch, which is what a responder has at saturation.
-    report.figures |= {"questions_per_s": 1 / best.wall, "questions_per_cpu_s": 1 / best.cpu}
+        report.figures[f"question_ms_24k{together}"] = cpu * 1e3
+    # These are now the times of the largest batch, which is what a responder has at saturation.
+    report.figures |= {"questions_per_s": 1 / wall, "questions_per_cpu_s": 1 / cpu}
     columns = ("together", ">CPU ms a question", *(f">{part}" for part in PARTS))
     report.table(f"a question among {ROWS:,} entries, {embedder.identity.name}", columns, rows)
     report.table(
         "a process, without brokers",
         (">questions/s", ">questions/CPU second"),
-        [(f"{1 / best.wall:,.0f}", f"{1 / best.cpu:,.0f}")],
+        [(f"{1 / wall:,.0f}", f"{1 / cpu:,.0f}")],
     )
     return report
 
@@ -83,13 +83,21 @@ def _taught(embedder: Embedder) -> Evaluation:
     return evaluation
 
 
-def _cost(replies: Replies, values: Sequence[bytes], batch: int) -> Cost:
-    """Of each of the questions of a round, asked so many at once."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    endless = cycle(values)
+def _costs(replies: Replies, values: Sequence[bytes], batch: int) -> Costs:
+    """Those of the questions of a round, the same in each, asked so many at once."""
+    costs, endless = Costs([], []), cycle(values)
     for _ in range(ASKED // batch):
-        _ask(replies, list(islice(endless, batch)))
-    return Cost((time.process_time() - cpu) / ASKED, (time.perf_counter() - wall) / ASKED)
+        asked, cpu, wall = list(islice(endless, batch)), time.process_time(), time.perf_counter()
+        _ask(replies, asked)
+        costs.cpu.append(time.process_time() - cpu)
+        costs.wall.append(time.perf_counter() - wall)
+    return costs
+
+
+def _best(rounds: Sequence[Sequence[float]]) -> float:
+    """Seconds a question: of each batch, the best of all rounds."""
+    seconds: float = sum(min(of_batch) for of_batch in zip(*rounds, strict=True))
+    return seconds / ASKED
 
 
 def _ask(replies: Replies, values: Sequence[bytes]) -> None:
@@ -108,7 +116,7 @@ def _by_part(
     found = []
     for _ in range(rounds):
         with _timed(embedder) as spent:
-            _cost(replies, values, batch)
+            _costs(replies, values, batch)
         found.append(Counter({part: seconds / ASKED for part, seconds in spent.items()}))
     return {part: min(counted[part] for counted in found) for part in PARTS if part != "rest"}
 
