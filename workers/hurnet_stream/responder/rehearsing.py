@@ -53,6 +53,7 @@ class Rehearsing:
         self._rest_until = 0.0
         self._versions: Mapping[str, int] = {}
         self._rehearsed_at: dict[str, int] = {}  # by context: its changes when the last round began
+        self._taken: dict[str, int] = {}  # by context: the rows that the publisher of a mix had
         self._round: _Round | None = None
 
     def refresh(self) -> None:
@@ -80,9 +81,7 @@ class Rehearsing:
             return
         self._memory.use_mix(context, published.mix)
         self._metrics.mix_in_force(context, published.mix.version, published.mix.right)
-        # What the publisher saw is near what this memory holds: no reason for a round of our own.
-        if abs(self._rows(context) - published.rows) * CHANGED <= published.rows:
-            self._rehearsed_at[context] = self._memory.changes(context)
+        self._taken[context] = published.rows
         if self._round and self._round.context == context:
             self._round = None
 
@@ -102,20 +101,26 @@ class Rehearsing:
 
     def _next_round(self) -> _Round | None:
         """A round over the context that has changed most since its last one."""
-        for gone in (
-            self._versions.keys() - self._memory.rows().keys()
-        ):  # nothing of a dropped context may stay
+        held = self._memory.rows()
+        for gone in self._versions.keys() - held.keys():  # nothing of a dropped context may stay
             self._store.withdraw_mix(gone)
         best, most = "", 1.0
-        for context, rows in self._memory.rows().items():
-            changed = self._memory.changes(context) - self._rehearsed_at.get(context, 0)
-            share = changed * CHANGED / max(rows, 1)
+        for context, rows in held.items():
+            share = self._changed(context, rows) * CHANGED / max(rows, 1)
             if rows >= ENOUGH and share >= most:
                 best, most = context, share
         if not best:
             return None
         loaded = self._memory.context(best)
         return _Round(best, Rehearsal(loaded.index, loaded.halves), self._memory.changes(best))
+
+    def _changed(self, context: str, rows: int) -> int:
+        """How many rows came and went since the last round over them, whoever made it."""
+        changes, taken = self._memory.changes(context), self._taken.pop(context, None)
+        # What the publisher saw is near what this memory holds: no reason for a round of our own.
+        if taken is not None and abs(rows - taken) * CHANGED <= taken:
+            self._rehearsed_at[context] = changes
+        return changes - self._rehearsed_at.get(context, 0)
 
     def _advance(self, at: _Round) -> None:
         context = self._memory.context(at.context)

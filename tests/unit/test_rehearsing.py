@@ -1,0 +1,143 @@
+"""Between questions a responder learns from the context's own pairs; another one takes what it published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from hurnet_schemas import Query
+from hurnet_stream.core.rule import rehearsal as rehearsal_module
+from hurnet_stream.core.rule.mix import PRIOR
+from hurnet_stream.ports import PublishedMix
+from hurnet_stream.responder import rehearsing
+from hurnet_stream.responder.responder import Responder
+from tests.memory.weights_store import MemoryWeightsStore
+from tests.worlds.responder import World, turn
+
+PAIRS = [
+    (f"{verb} the {what} in the {room}", f"{verb} {what}")
+    for verb in ("switch on", "turn off", "dim")
+    for what in ("lights", "fan", "heating")
+    for room in ("kitchen", "attic", "garage", "hall")
+]
+
+
+@pytest.fixture(autouse=True)
+def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds that take all the time they can get."""
+    for name in ("REST", "REST_AT_FIRST", "MIX_INTERVAL_S", "BUSY_S"):
+        monkeypatch.setattr(rehearsing, name, 0)
+
+
+def taught(pairs: list[tuple[str, str]] = PAIRS) -> World:
+    world = World()
+    world.teach(*pairs)
+    return world
+
+
+def until(responder: Responder, holds: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if holds():
+            return
+        turn(responder)
+    raise AssertionError("it never came to that")
+
+
+def store(world: World) -> MemoryWeightsStore:
+    return MemoryWeightsStore(world.redis)
+
+
+def test_a_context_learns_its_mix_and_the_receipt_names_it() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: bool(store(world).mix_versions()))
+    (context,) = store(world).mix_versions()
+    published = store(world).mix(context)
+    assert published is not None
+    assert published.rows == len(PAIRS)
+    assert published.mix.rehearsed == {"once": 0, "few": len(PAIRS), "many": 0}
+    assert published.mix.right.keys() == {"few"}
+    world.ask(Query(text="switch on the lights in the cellar"))
+    turn(responder, 3)
+    answer = world.answers()[-1]
+    assert answer.receipt is not None
+    mix = answer.receipt.mix
+    assert mix is not None
+    assert mix.version == 1
+
+
+def test_it_learns_again_once_a_fiftieth_has_changed_and_not_before() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: bool(store(world).mix_versions()))
+    (context,) = store(world).mix_versions()
+    turn(responder, 2 * len(PAIRS))
+    assert store(world).mix_versions() == {context: 1}
+    world.teach(("open the garage door", "open door"))
+    until(responder, lambda: store(world).mix_versions()[context] == 2)
+
+
+def test_another_responder_takes_what_was_published_and_learns_nothing_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = taught()
+    until(world.responder(), lambda: bool(store(world).mix_versions()))
+    (context,) = store(world).mix_versions()
+    other = world.responder("two")
+
+    def unwanted(*_: object) -> None:
+        raise AssertionError("a round was begun")
+
+    monkeypatch.setattr(rehearsing, "Rehearsal", unwanted)
+    turn(other, 20)
+    assert other._memory.mix(context).version == 1
+
+
+def test_who_comes_second_takes_the_first_one_s_mix() -> None:
+    world = taught()
+    responder = world.responder()
+    turn(responder, 5)  # a round is under way
+    mix = replace(PRIOR, version=1, few=replace(PRIOR.few, meaning=0.5))
+    context = next(iter(responder._memory.rows()))
+    store(world).publish_mix(PublishedMix(context, mix, len(PAIRS), {}, 0))
+    turn(responder, 5 * len(PAIRS))
+    assert store(world).mix_versions() == {context: 1}
+    assert responder._memory.mix(context).few.meaning == 0.5
+
+
+def test_a_pair_that_can_not_be_rehearsed_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failed = rehearsal_module.rehearse, []
+
+    def poisoned(pair: tuple[int, int], *rest: object, **named: object) -> object:
+        if pair == (0, 7) and not failed:
+            failed.append(pair)
+            raise ZeroDivisionError
+        return real(pair, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rehearsal_module, "rehearse", poisoned)
+    world = taught()
+    until(world.responder(), lambda: bool(store(world).mix_versions()))
+    (context,) = store(world).mix_versions()
+    published = store(world).mix(context)
+    assert failed
+    assert published is not None
+    assert published.mix.rehearsed["few"] == len(PAIRS) - 1
+
+
+def test_the_mix_of_a_context_that_is_gone_is_forgotten() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: bool(store(world).mix_versions()))
+    store(world).publish_mix(PublishedMix("gone", replace(PRIOR, version=1), 40, {}, 0))
+    turn(responder, 10)
+    assert "gone" not in store(world).mix_versions()
+    assert len(store(world).mix_versions()) == 1
+
+
+def test_few_entries_are_not_rehearsed() -> None:
+    world = taught(PAIRS[:20])
+    responder = world.responder()
+    turn(responder, 60)
+    assert not store(world).mix_versions()
