@@ -21,7 +21,7 @@ class Scores(Part, allow_inf_nan=False):
 
     combined: float = Field(
         description="(evidence + the receipt's nearest) / 2, from 0 to 1: the best one wins. The evidence is "
-        "the root of (m meaning² + (1 - m) spelling² + f memory + x lexical + w words² + v weights²) / "
+        "the root of (m meaning² + (1 - m) spelling² + f memory + x lexical² + w words² + v weights²) / "
         "(1 + f + x + w + v), by the factors of the receipt's mix."
     )
     meaning: float = Field(

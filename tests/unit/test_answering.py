@@ -96,7 +96,7 @@ def test_each_part_is_what_it_says() -> None:
         assert c.scores.words == pytest.approx(expected)
         p, f = c.scores, ranking.factors
         assert f is not None
-        evidence = p.meaning**2 + f.memory * p.memory + f.lexical * p.lexical + f.words * p.words**2
+        evidence = p.meaning**2 + f.memory * p.memory + f.lexical * p.lexical**2 + f.words * p.words**2
         evidence += f.weights * (p.weights or 0) ** 2
         evidence /= 1 + f.memory + f.lexical + f.words + f.weights
         evidence **= 0.5
@@ -116,7 +116,7 @@ def test_without_weights_the_rest_is_scaled_up() -> None:
     assert best.scores.weights is None
     assert best.scores.memory == pytest.approx(1)
     f, lexical = PRIOR.once, best.scores.lexical  # the only answer was taught once
-    evidence = 1 / 1.1**2 + f.memory + f.lexical * lexical + f.words
+    evidence = 1 / 1.1**2 + f.memory + f.lexical * lexical**2 + f.words
     assert best.evidence**2 == pytest.approx(evidence / (1 + f.memory + f.lexical + f.words))
     assert best.combined == pytest.approx((best.evidence + 1) / 2, abs=1e-5)
 

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hurnet_stream.adapters.embedders.hashing import HashedText
@@ -106,6 +106,7 @@ def test_a_damaged_mix_is_refused(damage) -> None:  # type: ignore[no-untyped-de
         mixes.decode(encoded)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.permutations(range(len(PAIRS))), st.sets(st.integers(0, len(PAIRS) - 1), max_size=9))
 def test_the_sample_depends_on_what_is_held_and_not_on_how_it_came(order: list[int], gone: set[int]) -> None:
     index = context(PAIRS, order)

@@ -108,7 +108,7 @@ def test_who_comes_second_takes_the_first_one_s_mix() -> None:
 
 
 def test_a_pair_that_can_not_be_rehearsed_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failed = rehearsal_module.rehearse, []
+    real, failed = rehearsal_module.rehearse, list[tuple[int, int]]()
 
     def poisoned(pair: tuple[int, int], *rest: object, **named: object) -> object:
         if pair == (0, 7) and not failed:

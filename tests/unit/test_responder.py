@@ -256,7 +256,7 @@ def test_the_combined_score_can_be_computed_from_the_answer_alone(solved: bool) 
         scores = candidate.scores
         assert (scores.weights is not None) == solved
         evidence = mix.meaning * scores.meaning**2 + (1 - mix.meaning) * scores.spelling**2
-        evidence += mix.memory * scores.memory + mix.lexical * scores.lexical + mix.words * scores.words**2
+        evidence += mix.memory * scores.memory + mix.lexical * scores.lexical**2 + mix.words * scores.words**2
         total = 1 + mix.memory + mix.lexical + mix.words
         if scores.weights is not None:
             evidence, total = evidence + mix.weights * scores.weights**2, total + mix.weights

@@ -2,7 +2,7 @@
 
 What an answer's score should rest on depends on how often the answer was taught:
 
-    once    its only phrasing must be recognised: spelling and rare words say which text is meant
+    once    its only phrasing must be recognised: rare words say best which text is meant
     few     2 to 7 phrasings, as of a FAQ: people ask it in words of their own, so meaning counts most
     many    8 or more, as of an intent: the phrasings show what may vary, so spelling and the weights help
 
@@ -88,9 +88,9 @@ class Mix:
 
 
 PRIOR = Mix(
-    once=Factors(meaning=0.25, memory=0.1, lexical=1.0, words=0.25, weights=0.0),
+    once=Factors(meaning=0.5, memory=0.15, lexical=2.0, words=0.02, weights=0.0),
     few=Factors(meaning=0.75, memory=0.25, lexical=0.0, words=0.0, weights=0.05),
-    many=Factors(meaning=0.35, memory=0.1, lexical=0.25, words=0.0, weights=0.25),
+    many=Factors(meaning=0.35, memory=0.1, lexical=0.5, words=0.0, weights=0.25),
 )
 """What counts in a context that has taught nothing else yet."""
 

@@ -97,7 +97,7 @@ class Parts:
 
     def _evidence(self, f: Factors, memory: Floats) -> Floats:
         evidence = f.meaning * self.meaning**2 + (1 - f.meaning) * self.spelling**2
-        evidence += f.memory * memory + f.lexical * self.lexical + f.words * self.words**2
+        evidence += f.memory * memory + f.lexical * self.lexical**2 + f.words * self.words**2
         total = 1 + f.memory + f.lexical + f.words
         if self.weights is not None:
             evidence, total = evidence + f.weights * self.weights**2, total + f.weights

@@ -51,7 +51,7 @@ IN_VAIN: Final = 5
 
 _GRID: Final[dict[str, Sequence[float]]] = {
     "meaning": (0.15, 0.25, 0.35, 0.5, 0.65, 0.75, 0.85, 1.0),
-    "lexical": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
+    "lexical": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
     "weights": (0.0, 0.05, 0.1, 0.25, 0.5, 1.0),
 }
 """The values that a factor can take, and the order in which factors are learned."""
@@ -255,5 +255,5 @@ class _Entries:
 def _squares(parts: Parts) -> Floats:
     """(candidates, 5): each part as the evidence takes it."""
     weights = np.zeros(len(parts.answers)) if parts.weights is None else parts.weights
-    columns = (parts.meaning**2, parts.spelling**2, parts.lexical, parts.words**2, weights**2)
+    columns = (parts.meaning**2, parts.spelling**2, parts.lexical**2, parts.words**2, weights**2)
     return np.stack(columns, axis=1)

@@ -1,17 +1,17 @@
 """Which answer, and how sure: the rule that mixes what speaks for each candidate.
 
-    evidence² = (μ meaning² + (1 - μ) spelling² + g memory + x lexical + w words² + v weights²)
+    evidence² = (μ meaning² + (1 - μ) spelling² + g memory + x lexical² + w words² + v weights²)
                 / (1 + g + x + w + v)
     combined  = (evidence + nearest) / 2
 
 The parts are those of `parts`, and the factors μ, g, x, w, v those of `mix`: they follow the kinds of answers
 near the question, and what the context's own pairs say if they are left out (`rehearsal`). `nearest` is the
 highest memory of all candidates. "please switch the lamp on", for example, where answers have many phrasings
-(μ = 0.35, g = 0.1, x = 0.25, w = 0, v = 0.25):
+(μ = 0.35, g = 0.1, x = 0.5, w = 0, v = 0.25):
 
            meaning  spelling  memory  lexical  weights     evidence    combined
-    on      0.85      0.90     0.90    0.60     0.80         0.86        0.88       the answer
-    off     0.15      0.10     0.88    0.55     0.20         0.40        0.65       the runner-up
+    on      0.85      0.90     0.90    0.60     0.80         0.81        0.85       the answer
+    off     0.15      0.10     0.88    0.55     0.20         0.38        0.64       the runner-up
 
 Why this form (measured: docs/decisions):
 
