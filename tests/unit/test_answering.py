@@ -1,5 +1,7 @@
 """The rule: each part against its definition, the edges, and the kinds of context it must hold in."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.paper.variant import Variant
 from hurnet_stream.core.rule import encoded_words
+from hurnet_stream.core.rule import parts as parts_module
 from hurnet_stream.core.rule.local_solve import local_coefficients, ridges
 from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.core.rule.rule import Ranking, nearest, ranked
@@ -23,6 +26,16 @@ from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.solver.learning import pairs as pairs_of
 
 EMBEDDER = HashedText(256)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def all_words_are_compared() -> Iterator[None]:
+    """Those of all entries, and not of the nearest alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts_module, "COMPARED", 10_000)
+        yield
+
+
 Pair = tuple[str, str | None]
 
 LIGHTS: list[Pair] = [

@@ -32,7 +32,7 @@ def ranking(evidence: float, runner_up: float | None = None, nearest: float = 0.
 
 
 def settings(**given: float) -> ResponderSettings:
-    return ResponderSettings.model_validate({"threshold": 0.3, **given})
+    return ResponderSettings.model_validate({"threshold": 0.3, "error_rate": 0, **given})
 
 
 def test_without_an_error_rate_the_score_decides_and_the_probability_is_told() -> None:
@@ -41,6 +41,15 @@ def test_without_an_error_rate_the_score_decides_and_the_probability_is_told() -
     assert decision.probability == pytest.approx(0.99)
     assert (decision.rehearsed, decision.error_rate, decision.lowest) == (720, None, None)
     assert decide(ranking(0.9), settings(), always(0.01)).why_not is None
+
+
+def test_by_default_what_is_more_probably_right_than_wrong_is_answered() -> None:
+    chosen = ResponderSettings()
+    even = replace(always(0.51), thresholds=(0.5,) * len(ERROR_RATES))
+    decision = decide(ranking(0.1, nearest=0.1), chosen, even)
+    assert (decision.why_not, decision.lowest, decision.decided_by) == (None, 0.5, "error-rate")
+    assert decide(ranking(0.9), chosen, replace(even, coefficients=(-0.1, 0.0, 0.0, 0.0))).why_not is not None
+    assert decide(ranking(0.9), chosen, None).decided_by == "threshold"
 
 
 def test_with_an_error_rate_the_probability_decides_whatever_the_score_is() -> None:

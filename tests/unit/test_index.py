@@ -341,35 +341,6 @@ def rotated(d: int, vectors: NDArray[np.float32] | Vectors) -> NDArray[np.float6
     return vectors.astype(np.float64) @ rotation(d).T
 
 
-@pytest.mark.parametrize("halves", [(512, 512), (512, 256), (512, 48), (16, 24)])
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_a_query_that_is_zero_in_one_half_finds_the_same_whatever_it_is_asked_with(
-    halves: tuple[int, int], level: int, native: bool
-) -> None:
-    if not native or level > kernels.best_level():
-        pytest.skip("only for the kernels that this CPU has")
-    random, d = np.random.default_rng(0), sum(halves)
-    rows = snap(random.normal(size=(700, d)) + random.normal(size=d))
-    queries = rows[:20] // 2
-    queries[::2, : halves[0]] = 0
-    queries[1::4, halves[0] :] = 0
-    queries[5] = 0
-    index = build(rows)
-    table, wide = index._blocks.table(), rows.astype(np.float64)
-    for at_once in (1, 3, 20):
-        found = [
-            rows_and_cosines
-            for first in range(0, 20, at_once)
-            for rows_and_cosines in kernels.search(
-                table, queries[first : first + at_once], 30, level=level
-            ).nearest
-        ]
-        for query, (best, _) in zip(queries, found, strict=True):
-            cosines = wide @ query / np.linalg.norm(wide, axis=1)
-            expected = np.argsort(-cosines, kind="stable")[: 30 * query.any()]
-            assert best.tolist() == expected.tolist()
-
-
 @pytest.mark.parametrize("d", [1, 2, 3, 17, 37, 64, 100, 256, 300])
 def test_the_rotation_keeps_every_cosine(d: int) -> None:
     """It is an orthogonal matrix times the root of a power of two, and mixes all that it can."""
@@ -486,6 +457,34 @@ def halves(values: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 kernels_alone = pytest.mark.parametrize("native", ["kernels"], indirect=True)
 LEVELS = range(kernels.best_level() + 1)  # none without kernels
+
+
+@kernels_alone
+@pytest.mark.parametrize("halves", [(512, 512), (512, 256), (512, 48), (16, 24)])
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_query_that_is_zero_in_one_half_finds_the_same_whatever_it_is_asked_with(
+    halves: tuple[int, int], level: int
+) -> None:
+    random, d = np.random.default_rng(0), sum(halves)
+    rows = snap(random.normal(size=(700, d)) + random.normal(size=d))
+    queries = rows[:20] // 2
+    queries[::2, : halves[0]] = 0
+    queries[1::4, halves[0] :] = 0
+    queries[5] = 0
+    index = build(rows)
+    table, wide = index._blocks.table(), rows.astype(np.float64)
+    for at_once in (1, 3, 20):
+        found = [
+            rows_and_cosines
+            for first in range(0, 20, at_once)
+            for rows_and_cosines in kernels.search(
+                table, queries[first : first + at_once], 30, level=level
+            ).nearest
+        ]
+        for query, (best, _) in zip(queries, found, strict=True):
+            cosines = wide @ query / np.linalg.norm(wide, axis=1)
+            expected = np.argsort(-cosines, kind="stable")[: 30 * query.any()]
+            assert best.tolist() == expected.tolist()
 
 
 @kernels_alone

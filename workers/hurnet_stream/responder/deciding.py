@@ -1,9 +1,10 @@
 """Whether the best answer is given: by the probability that it is right, or by its score.
 
-If an error rate is set and enough was rehearsed, the lowest probability decides with which the rate is kept
-(core/rule/confidence.py). Else the threshold decides: the lowest combined score that is answered.
+If enough was rehearsed, the lowest probability decides with which the error rate is kept
+(core/rule/confidence.py). The default, 50 %, asks no more than that an answer is more probably right than
+wrong. Else the threshold decides: the lowest combined score that is answered.
 
-    error rate 5 %, lowest probability 0.87        threshold 0.3
+    error rate 5 %, lowest probability 0.87        threshold 0.35
     probability 0.91    answered                   score 0.54    answered
     probability 0.41    abstained                  score 0.21    abstained
 
@@ -19,6 +20,9 @@ from hurnet_stream.core.rule.confidence import NEVER, Calibration
 from hurnet_stream.core.rule.rule import Ranking
 from hurnet_stream.settings.settings import ResponderSettings
 from hurnet_stream.visible import below
+
+MOST_ERRORS = 0.5
+"""The error rate that asks for nothing but that an answer is more probably right than wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ def decide(ranking: Ranking, settings: ResponderSettings, calibration: Calibrati
     if calibration is None:
         return Decision(_below_threshold(ranking, settings), probability=None, rehearsed=None)
     probability, rate = probability_of(ranking, calibration), settings.error_rate
-    lowest = None if rate is None else calibration.threshold(rate)
-    if probability is None or lowest is None or rate is None:
+    lowest = calibration.threshold(rate)
+    if probability is None or lowest is None:
         return Decision(_below_threshold(ranking, settings), probability, calibration.rehearsed)
     why_not = _too_far(ranking, calibration) or _too_unsure(probability, lowest, rate)
     return Decision(why_not, probability, calibration.rehearsed, rate, lowest)
@@ -86,4 +90,5 @@ def _below_threshold(ranking: Ranking, settings: ResponderSettings) -> str | Non
     if best is None or best.combined >= threshold:
         return None
     said = f"best was {below(best.combined, threshold)}, below the threshold {threshold:g}"
-    return said if settings.error_rate is None else f"{said}; too few pairs were taught for the error rate"
+    asked_for = 0 < settings.error_rate < MOST_ERRORS
+    return f"{said}; too few pairs were taught for the error rate" if asked_for else said

@@ -50,19 +50,21 @@ class ResponderSettings(Section):
         0.02, ge=0, le=5, description="Longest wait for queries before looking for new entries, in seconds."
     )
     threshold: float = Field(
-        0.3,
+        0.35,
         ge=0,
         le=1,
-        description="Lowest combined score (0 to 1) that is answered. If the best answer scores less, the "
-        "reply says that there is no answer, and offers the nearest ones. An error rate comes first.",
+        description="Lowest combined score (0 to 1) that is answered while a context has taught too little "
+        "for an error rate, or if that is 0. If the best answer scores less, the reply says that there is no "
+        "answer, and offers the nearest ones.",
     )
-    error_rate: float | None = Field(
-        None,
-        ge=0.005,
+    error_rate: float = Field(
+        0.5,
+        ge=0,
         le=0.5,
-        description="What share of the answers may be wrong (0.05: 5 %). A responder then answers what is "
-        "sure enough for that, by the probabilities that it learns for each context from its taught pairs. "
-        "Until a context has taught enough, and if this is not set, the threshold decides.",
+        description="What share of the answers may be wrong (0.05: 5 %). A responder answers what is sure "
+        "enough for that, by the probabilities that it learns for each context from its taught pairs, and "
+        "never what is more probably wrong than right, which is all the default asks. 0: the threshold "
+        "decides.",
     )
     wait: Seconds = Field(
         5.0,

@@ -36,7 +36,7 @@ NEIGHBOURS = 256
 """How many nearest entries are solved over: half of them by the whole vector, half by its meaning."""
 RARE = 64
 """How many entries with the question's rarest words become candidates too."""
-COMPARED = 64
+COMPARED = 16
 """How many of the nearest entries have their words compared. They are fewer if they and the query are so long
 that together they exceed `MOST_LETTERS`."""
 
