@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from hurnet_schemas import Scores
+from hurnet_stream.core.words import words
 from hurnet_stream.demo import data
 from hurnet_stream.demo.asking import SIGNALS
 from hurnet_stream.demo.data import DemoData, in_a_hurry
@@ -40,8 +41,10 @@ def test_both_kinds_are_there_in_both_languages(loaded: DemoData) -> None:
         "home pt-BR",
         "chat en",
         "chat pt",
+        "support",
     }
     asked = Counter(pair.origin for pair in loaded.questions)
+    assert asked.pop("support") == 28
     assert min(asked.values()) >= 50
     assert len({pair.answer for pair in loaded.stream if pair.origin == "home en"}) > 30
     assert any(pair.text.startswith("ligar ") for pair in loaded.stream)
@@ -50,6 +53,17 @@ def test_both_kinds_are_there_in_both_languages(loaded: DemoData) -> None:
 def test_texts_have_no_template_marks_left(loaded: DemoData) -> None:
     home = [p for p in (*loaded.stream, *loaded.questions) if p.origin.startswith("home")]
     assert not [pair.text for pair in home if set("{}<>[]|()") & set(pair.text)]
+
+
+def test_the_support_set_is_asked_in_other_words_than_it_is_taught(loaded: DemoData) -> None:
+    taught = [set(words(p.text)) for p in loaded.stream if p.origin == "support"]
+    shared = []
+    for pair in loaded.questions:
+        if pair.origin == "support":
+            asked = set(words(pair.text))
+            shared.append(max(len(asked & known) / len(asked) for known in taught))
+    assert sum(shared) / len(shared) < 0.5
+    assert Counter(p.answer for p in loaded.stream if p.origin == "support").most_common()[-1][1] == 4
 
 
 def test_within_one_kind_a_text_has_one_answer(loaded: DemoData) -> None:

@@ -75,12 +75,19 @@ def test_kinds_are_told_by_how_often_an_answer_is_taught() -> None:
     assert shares(np.array([0]), np.array([-0.5])).tolist() == [1, 0, 0]
 
 
+def test_a_half_in_which_nothing_is_near_says_nothing() -> None:
+    shares = np.repeat([[1.0, 0.0, 0.0]], 3, axis=0)
+    far, middle, near = PRIOR.of(shares, np.array([0.5, 0.6, 0.7]), np.array([0.4, 0.5, 0.6]))
+    assert dict(zip(FACTORS, far.tolist(), strict=True)) == dict.fromkeys(FACTORS, 0.0) | {"meaning": 1.0}
+    assert near == pytest.approx(PRIOR.once.as_row())
+    assert middle == pytest.approx((far + near) / 2)
+
+
 def test_a_mix_is_the_mean_of_its_kinds_and_survives_its_encoding() -> None:
-    assert PRIOR.of(np.array([0.0, 1.0, 0.0])) == PRIOR.few
-    half = PRIOR.of(np.array([0.5, 0.0, 0.5]))
-    for name in FACTORS:
-        expected = (getattr(PRIOR.once, name) + getattr(PRIOR.many, name)) / 2
-        assert getattr(half, name) == pytest.approx(expected)
+    near = np.array([0.9, 0.9])
+    one, half = PRIOR.of(np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]), near, near)
+    assert one == pytest.approx(PRIOR.few.as_row())
+    assert half == pytest.approx((PRIOR.once.as_row() + PRIOR.many.as_row()) / 2)
     learned = learn(context(PAIRS)).mix
     assert learned is not None
     assert mixes.decode(json.loads(json.dumps(learned.as_dict()))) == learned

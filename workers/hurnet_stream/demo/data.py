@@ -1,13 +1,15 @@
-"""The demo's texts and questions: what people really say, from two packages.
+"""The demo's texts and questions: what people really say, from two packages and a set of our own.
 
 `home-assistant-intents` has templates of what people say to a smart home; the answer is what they want. The
 questions come from templates that the stream never saw. `chatterbot-corpus` has dialogues; the questions are
 lines of the stream as somebody in a hurry types them: without capitals and accents, and with two letters
-swapped.
+swapped. `support.jsonl` is what a service that rents bikes is asked: four phrasings of each answer are
+taught, and the questions share few words with them, as those of people who never read the FAQ.
 """
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,6 +88,9 @@ def load() -> DemoData:
         taught, asked = _chat(folder, language)
         stream += taught
         questions += asked
+    taught, asked = _support()
+    stream += taught
+    questions += asked
     texts = {pair.text.casefold() for pair in stream}
     questions = [pair for pair in questions if pair.text.casefold() not in texts]
     random = _random("all")
@@ -134,6 +139,17 @@ def _intents(language: str, fillers: Fillers, random: Random) -> Iterator[tuple[
             f"{intent}: {meanings[intent]['description']}",
             {template: grammar.draw(template, PER_TEMPLATE, random) for template in templates},
         )
+
+
+def _support() -> tuple[list[Pair], list[Pair]]:
+    """What is taught and what is asked of the support set."""
+    taught: list[Pair] = []
+    asked: list[Pair] = []
+    for line in files(__package__).joinpath("support.jsonl").read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        for into, texts in ((taught, entry["taught"]), (asked, entry["asked"])):
+            into += [Pair(text, entry["answer"], "support", text) for text in texts]
+    return taught, asked
 
 
 def _chat(folder: str, language: str) -> tuple[list[Pair], list[Pair]]:

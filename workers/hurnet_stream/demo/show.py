@@ -46,8 +46,8 @@ OVERRIDES = {"HURNET_SOLVE_INTERVAL": "2", "OMP_NUM_THREADS": "1"}
 NONSENSE = Pair("do purple triangles taste of wednesday", "", "nonsense", "")
 
 STREAMING = (
-    "\nstreaming {:,} texts into one context: what people say to a smart home, and small talk, both in"
-    " English and Portuguese"
+    "\nstreaming {:,} texts into one context: what people say to a smart home and small talk, both in"
+    " English and Portuguese, and what the support of a bike rental is asked"
 )
 ASKING = (
     "\nasking {} questions that were not in the stream: home phrasings from templates it never saw,"
@@ -185,7 +185,7 @@ def examples(asked: Sequence[Asked]) -> list[Pair]:
         return is_right(item, "memory"), -item.answer.candidates[0].scores.combined
 
     right = [item for item in asked if item.answer.outcome == "answered" and is_right(item)]
-    kinds = [[a for a in right if a.pair.origin == kind] for kind in ("home en", "home pt-BR", "chat en")]
+    kinds = [[a for a in right if a.pair.origin == kind] for kind in ("home en", "home pt-BR", "support")]
     return [min(kind, key=preference).pair for kind in kinds if kind]
 
 

@@ -12,6 +12,13 @@ by the kinds of the answers that stand near it:
     near the question   0.9 (a FAQ)    0.8 (a FAQ)    0.6 (an intent)
     to the power of 8   0.43           0.17           0.02              few 0.97, many 0.03
 
+A half in which nothing is near says nothing. So spelling, rare words and words count by how near the nearest
+entry is by spelling, and memory and weights by how near it is by meaning (`trusted`):
+
+    cosine of the nearest by spelling    0.4 and below    0.5     0.6 and above
+    they count                           not at all       half    in full
+    cosine of the nearest by meaning     0.5 and below    0.6     0.7 and above
+
 `PRIOR` was chosen on sets of all kinds (docs/decisions/0176). What a context was taught changes it:
 `rehearsal`.
 """
@@ -74,10 +81,11 @@ class Mix:
     calibration: Calibration | None = None
     """How probable it is that an answer is right; None if too little was taught to tell."""
 
-    def of(self, shares: Floats) -> Factors:
-        """The factors for a question near which the kinds have these shares (3,)."""
+    def of(self, shares: Floats, meaning: Floats, spelling: Floats) -> Floats:
+        """The factors (n, 5), in the order of FACTORS, for questions near which the kinds have these shares
+        (n, 3), given the cosine of the nearest entry by meaning and by spelling (n,)."""
         table = np.array([self.once.as_row(), self.few.as_row(), self.many.as_row()])  # (kinds, factors)
-        return Factors(*(shares @ table).tolist())
+        return trusted(shares @ table, meaning, spelling)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it in plain types, for `decode`."""
@@ -117,6 +125,22 @@ def _factors(encoded: Mapping[str, Any]) -> Factors:
     if not (np.isfinite(row).all() and row.min() >= 0 and factors.meaning <= 1):
         raise ValueError(f"factors out of bounds: {factors}")
     return factors
+
+
+def trusted(factors: Floats, meaning: Floats, spelling: Floats) -> Floats:
+    """Factors (n, 5) as they count for questions whose nearest entry has these cosines (n,) by meaning and by
+    spelling."""
+    by_meaning = np.clip((meaning - 0.5) / 0.2, 0.0, 1.0)
+    by_spelling = np.clip((spelling - 0.4) / 0.2, 0.0, 1.0)
+    share, memory, lexical, words, weights = factors.T  # as Factors has them
+    kept = (
+        1 - (1 - share) * by_spelling,
+        memory * by_meaning,
+        lexical * by_spelling,
+        words * by_spelling,
+        weights * by_meaning,
+    )
+    return np.stack(kept, axis=1)
 
 
 def kinds_of(taught: NDArray[np.int64]) -> NDArray[np.int64]:

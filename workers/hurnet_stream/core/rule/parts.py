@@ -86,14 +86,16 @@ class Parts:
 
     def mixed(self, mix: Mix) -> Mixed:
         """The candidates as the mix has them."""
-        factors = mix.of(self.shares)
+        nearest = self.by_meaning.max(initial=0.0), self.by_spelling.max(initial=0.0)
+        (row,) = mix.of(self.shares[None], *map(np.atleast_1d, nearest))
+        factors = Factors(*row.tolist())
         memory = factors.meaning * self.by_meaning + (1 - factors.meaning) * self.by_spelling  # (m,)
         order = np.argsort(-memory, kind="stable")  # equal ones stay in the order of (partition, offset)
         first = np.full(len(self.answers), len(order))
         np.minimum.at(first, self.candidate[order], np.arange(len(order)))
-        nearest = order[first]  # (candidates,)
-        best = np.clip(memory[nearest], 0.0, 1.0)
-        return Mixed(factors, best, self.rows[nearest], self._evidence(factors, best))
+        entries = order[first]  # (candidates,) the nearest of each
+        best = np.clip(memory[entries], 0.0, 1.0)
+        return Mixed(factors, best, self.rows[entries], self._evidence(factors, best))
 
     def _evidence(self, f: Factors, memory: Floats) -> Floats:
         evidence = f.meaning * self.meaning**2 + (1 - f.meaning) * self.spelling**2

@@ -184,6 +184,8 @@ class _Table:
         self._sizes = np.array([len(p.answers) for p in parts], np.int64)  # (pairs,) candidates of each
         self._starts = np.cumsum(self._sizes) - self._sizes
         self._shares = np.array([p.shares for p in parts]).reshape(-1, len(KINDS))
+        by_halves = [(p.by_meaning.max(initial=0.0), p.by_spelling.max(initial=0.0)) for p in parts]
+        self._nearest = np.array(by_halves).reshape(-1, 2).T  # (halves, pairs)
         self._squares = np.concatenate([_squares(p) for p in parts]) if parts else np.empty((0, 5))
         self._left = np.concatenate([np.empty(0), *((1 - p.refuted) ** 2 for p in parts)])
         self._entries = _Entries(parts, self._starts)
@@ -214,8 +216,7 @@ class _Table:
         """Whether the right answer of each pair (pairs,) has more evidence than any other."""
         if not len(self._sizes):
             return np.zeros(0, np.bool_)
-        table = np.array([getattr(mix, kind).as_row() for kind in KINDS])  # (kinds, factors)
-        factors = self._shares @ table  # (pairs, factors)
+        factors = mix.of(self._shares, *self._nearest)  # (pairs, factors)
         f = dict(zip(FACTORS, np.repeat(factors, self._sizes, axis=0).T, strict=True))  # (candidates,) each
         meaning, spelling, lexical, words, weights = self._squares.T
         evidence = f["meaning"] * meaning + (1 - f["meaning"]) * spelling + f["lexical"] * lexical
