@@ -53,6 +53,14 @@ def library() -> ctypes.CDLL | None:
     return _load(LIBRARY) if _enabled.get() else None
 
 
+def loaded_library() -> ctypes.CDLL:
+    """The same for who has asked before whether there is one. Raises RuntimeError if there is none."""
+    loaded = library()
+    if loaded is None:
+        raise RuntimeError("the kernels are not there")
+    return loaded
+
+
 def features() -> CpuFeature:
     """What the CPU and the operating system offer; none without the library."""
     loaded = library()

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.native import CpuFeature, features, library
+from hurnet_stream.core.native import CpuFeature, features, library, loaded_library
 
 PANEL: Final = 32
 """Columns that a packed matrix holds beside one another."""
@@ -176,9 +176,7 @@ class _Functions(NamedTuple):
 
 @functools.cache
 def _functions() -> _Functions:
-    found = library()
-    if found is None:
-        raise RuntimeError("the kernels are not there")
+    found = loaded_library()
     pointer, long = ctypes.c_void_p, ctypes.c_int64
     found.hurnet_product.argtypes = [pointer, long, long, pointer, pointer, ctypes.c_int]
     found.hurnet_convolve.argtypes = [*[pointer] * 3, long, long, *[pointer] * 3, ctypes.c_int]

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.native import library
+from hurnet_stream.core.native import library, loaded_library
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
 
@@ -122,9 +122,7 @@ class _Functions(NamedTuple):
 
 @functools.cache
 def _functions() -> _Functions:
-    found = library()
-    if found is None:
-        raise RuntimeError("the kernels are not there")
+    found = loaded_library()
     question: list[Any] = [_POINTER, _LONG, _POINTER, _POINTER, _LONG, _POINTER, _LONG]
     texts: list[Any] = [ctypes.c_char_p, _POINTER, _LONG]
     found.hurnet_number_terms.argtypes = [_POINTER, *texts, _POINTER, _POINTER, _POINTER]

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.native import library
+from hurnet_stream.core.native import library, loaded_library
 from hurnet_stream.core.native.search import best_level
 
 MOST_SQUARED: Final = 2**31
@@ -136,9 +136,7 @@ class _Functions(NamedTuple):
 
 @functools.cache
 def _functions() -> _Functions:
-    found = library()
-    if found is None:
-        raise RuntimeError("the kernels are not there")
+    found = loaded_library()
     products, cosines, local = found.hurnet_row_products, found.hurnet_cosines, found.hurnet_local
     room = found.hurnet_local_room
     rows: tuple[Any, ...] = (_INT, _POINTER, _LONG)

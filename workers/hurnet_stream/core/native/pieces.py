@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.native import library
+from hurnet_stream.core.native import library, loaded_library
 
 _STEP_BYTES = 16
 
@@ -65,9 +65,7 @@ class _Functions(NamedTuple):
 
 @functools.cache
 def _functions() -> _Functions:
-    found = library()
-    if found is None:
-        raise RuntimeError("the kernels are not there")
+    found = loaded_library()
     pointer, long, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     found.hurnet_pieces_read.argtypes = [pointer, pointer, long, pointer, number]
     found.hurnet_pieces_read.restype = number

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.native import CpuFeature, cores, features, library
+from hurnet_stream.core.native import CpuFeature, cores, features, library, loaded_library
 from hurnet_stream.core.stored.batch import Vectors
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -163,9 +163,7 @@ class _Functions(NamedTuple):
 
 @functools.cache
 def _functions() -> _Functions:
-    found = library()
-    if found is None:
-        raise RuntimeError("the kernels are not there")
+    found = loaded_library()
     found.hurnet_search.argtypes, found.hurnet_search.restype = list(_SEARCH), _INT
     wide = CpuFeature.AVX2 in features()
     quantise = found.hurnet_quantise_avx2 if wide else found.hurnet_quantise

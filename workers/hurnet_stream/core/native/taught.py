@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.native import library
+from hurnet_stream.core.native import library, loaded_library
 from hurnet_stream.core.native.search import best_level
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
@@ -69,9 +69,7 @@ class _Functions(NamedTuple):
 
 @functools.cache
 def _functions() -> _Functions:
-    found = library()
-    if found is None:
-        raise RuntimeError("the kernels are not there")
+    found = loaded_library()
     found.hurnet_chains.argtypes = [_POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER]
     found.hurnet_chains.restype = _LONG
     level = best_level()
