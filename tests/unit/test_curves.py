@@ -7,7 +7,7 @@ import pytest
 
 from hurnet_stream.core.rule.confidence import ERROR_RATES, Calibration
 from hurnet_stream.core.rule.rule import RankedAnswer, Ranking, Scores
-from hurnet_stream.operations.curves import interval, trust
+from hurnet_stream.operations.curves import RATES, interval, trust
 
 
 def calibration(rehearsed: int = 600, lowest: float = 0.7) -> Calibration:
@@ -29,7 +29,7 @@ def test_a_point_counts_what_is_answered_wrong_and_in_vain() -> None:
     questions = asked((1.0, True), (0.95, False), (0.9, True), (0.2, True))
     found = trust(learned, questions, [ranking(1.0), ranking(0.1), Ranking(())])
     far = trust(replace(learned, nearest_min=0.97), questions, [ranking(1.0), ranking(0.95)])
-    assert [(p.answered, p.wrong, p.unrelated_answered) for p in far.curve] == [(1, 0, 1)] * 5
+    assert [(p.answered, p.wrong, p.unrelated_answered) for p in far.curve] == [(1, 0, 1)] * len(RATES)
     (point,) = [point for point in found.curve if point.error_rate == 0.05]
     assert (point.answered, point.wrong, point.unrelated_answered) == (3, 1, 1)
     assert point.wrong_low < 1 / 3 < point.wrong_high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,8 +14,10 @@ from hurnet_schemas import TextEvent
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.adapters.embedders import load
 from hurnet_stream.core.rule.confidence import ERROR_RATES, NEVER, Calibration
+from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.operations.evaluation import Evaluation, figures
-from hurnet_stream.settings.settings import SolveSettings
+from hurnet_stream.operations.evaluation_report import Outcome, compared, mixed
+from hurnet_stream.settings.settings import ResponderSettings, SolveSettings
 
 PAIRS = [
     ("turn on the kitchen light", "on"),
@@ -47,14 +50,24 @@ def test_figures_are_those_counted_by_hand() -> None:
             TextEvent(text="will it rain tomorrow", answer="never taught"),
         ]
     )
-    found = figures(asked, threshold=0.0)
+    found = figures(asked, ResponderSettings(threshold=0.0))
     assert found.accuracy == 0.5
     assert found.parts["memory"] == 0.5
     places = [candidate.answer for candidate in asked[2].ranking.candidates].index("off") + 1
     assert found.mrr == pytest.approx((1 + 1 + 1 / places + 0) / 4)
     assert found.coverage == 1.0
-    assert figures(asked, threshold=1.1).coverage == 0.0
-    assert figures(asked, threshold=1.1).accuracy_covered is None
+    strict = figures(asked[1:], ResponderSettings(threshold=1.0))
+    assert (strict.coverage, strict.accuracy_covered) == (0.0, None)
+
+
+def test_what_a_responder_would_answer_is_covered() -> None:
+    evaluation = Evaluation(load("hash256"), SolveSettings(device="cpu"))
+    evaluation.teach([TextEvent(text=text, answer=answer) for text, answer in PAIRS])
+    asked = evaluation.ask([TextEvent(text="will it rain tomorrow", answer="weather")])
+    unsure = Calibration((-2.2, 0.0, 0.0, 0.0), (0.5,) * len(ERROR_RATES), 0.0, 720)  # 0.1 for every answer
+    assert figures(asked, ResponderSettings()).coverage == 1.0
+    assert figures(asked, ResponderSettings(), unsure).coverage == 0.0
+    assert figures(asked, ResponderSettings(error_rate=0), unsure).coverage == 1.0
 
 
 @pytest.mark.parametrize("heavy", ["closed", "open"])
@@ -89,7 +102,7 @@ def test_the_table_shows_the_surest_misses(tmp_path: Path) -> None:
     queries = write(tmp_path / "queries.jsonl", [("will it rain tomorrow", "something else")])
     result = run("--pairs", pairs, "--queries", queries)
     assert result.exit_code == 0, result.output
-    assert "wrong answers with the highest scores" in result.stdout
+    assert "the surest of the wrong answers" in result.stdout
     assert "something else" in result.stdout
 
 
@@ -113,6 +126,7 @@ def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: p
     given = ("--pairs", pairs, "--queries", queries, "--unrelated", unrelated)
     report = json.loads(run(*given, "--json").stdout)["confidence"]
     by_rate = {point["error_rate"]: point for point in report["curve"]}
+    assert by_rate[0.01]["lowest_probability"] == NEVER
     assert (by_rate[0.01]["answered"], by_rate[0.01]["unrelated_answered"]) == (0, 0)
     point = by_rate[0.05]
     assert (point["answered"], point["wrong"], point["unrelated_answered"]) == (2, 1, 2)
@@ -122,8 +136,67 @@ def test_what_an_error_rate_lets_through_is_shown(tmp_path: Path, monkeypatch: p
     drawing = ElementTree.parse(tmp_path / "trust.svg").getroot()  # noqa: S314 -- it is our own
     assert drawing.tag.endswith("svg")
     assert "what an error rate lets through" in text
+    assert "none" in next(line for line in text.splitlines() if line.strip().startswith("1% "))
     assert "1 of 2" in text
     assert "0.400 on average" in text
+
+
+def support(count: int) -> list[tuple[str, str]]:
+    """Pairs of three answers, each taught `count` times, with a word of its own in each text."""
+    words = ("invoice", "parcel", "password")
+    return [(f"{word} question number {i}", f"about {word}") for word in words for i in range(count)]
+
+
+def test_the_mix_says_what_was_rehearsed_and_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", support(20))
+    given = ("--pairs", pairs, "--queries", pairs)
+    mix = json.loads(run(*given, "--json").stdout)["mix"]
+    assert {kind: learned["rehearsed"] for kind, learned in mix.items()} == {"once": 0, "few": 0, "many": 60}
+    assert mix["once"]["right"] is None
+    assert 0.9 <= mix["many"]["right"] <= 1.0
+    changed = replace(PRIOR, many=replace(PRIOR.many, lexical=1.5), rehearsed={"many": 60})
+    assert mixed(changed)["many"]["learned"] == ["lexical"]
+    assert mixed(changed)["few"]["learned"] == []
+    monkeypatch.setattr(Evaluation, "mix", changed)
+    text = run(*given).stdout
+    assert "1.5*" in text
+    assert "learned: it gave clearly more right answers than the prior" in text
+    assert "for answers taught once, 2 to 7 times: fewer than 30 rehearsed" in text
+
+
+def test_embedders_stand_side_by_side(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    queries = write(tmp_path / "queries.jsonl", [(PAIRS[0][0], "on"), (PAIRS[5][0], "weather")])
+    unrelated = write(tmp_path / "unrelated.jsonl", [("zzz qqq xxx", "")])
+    given = ("--pairs", pairs, "--queries", queries, "--unrelated", unrelated, "--embedder", "hash64")
+    first, second = json.loads(run(*given, "--json").stdout)["embedders"]
+    assert (first["embedder"], second["embedder"]) == ("hash256", "hash64")
+    assert "against_first" not in first
+    assert second["against_first"] == {"gained": 0, "lost": 0}
+    assert first["accuracy"] == second["accuracy"] == 1.0
+    assert first["unrelated"] == {"queries": 1, "answered": 0}
+    text = run(*given).stdout
+    rows = [line.split() for line in text.splitlines() if line.strip().startswith("hash")]
+    assert [row[:2] for row in rows[:2]] == [["hash256", "100.0%"], ["hash64", "100.0%"]]
+    assert rows[1][2:4] == ["+0", "-0"]
+    assert "the surest of the wrong answers" not in text
+
+
+def test_what_only_one_embedder_has_right_is_counted() -> None:
+    def outcome(answers: list[str]) -> Outcome:
+        evaluation = Evaluation(load("hash64"), SolveSettings(device="cpu"))
+        evaluation.teach([TextEvent(text=text, answer=answer) for text, answer in PAIRS])
+        asked = evaluation.ask([TextEvent(text="will it rain tomorrow", answer=answer) for answer in answers])
+        return Outcome("hash64", evaluation, {"file": asked}, [], [])
+
+    base, other = outcome(["weather", "weather", "on"]), outcome(["off", "off", "weather"])
+    assert compared(base, other) == {"gained": 1, "lost": 2}
+
+
+def test_an_unknown_embedder_is_told_before_any_is_tried(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", PAIRS)
+    result = run("--pairs", pairs, "--queries", pairs, "--embedder", "no-such")
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 def test_without_a_calibration_there_is_no_curve(tmp_path: Path) -> None:

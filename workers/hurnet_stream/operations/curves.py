@@ -22,8 +22,8 @@ from hurnet_stream.core.rule.confidence import Calibration
 from hurnet_stream.core.rule.rule import Ranking
 from hurnet_stream.responder.deciding import probability_of
 
-RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""The error rates of a curve."""
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""The error rates of a curve; the last one is the default of the responder."""
 _GROUPS, _IN_A_GROUP = 10, 20
 """Most groups, and fewest questions in each."""
 _STEPS = 100

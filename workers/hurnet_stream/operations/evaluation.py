@@ -26,8 +26,9 @@ from hurnet_stream.core.solve.weights import NO_FEATURES, gate
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.ports import Embedder, PublishedWeights
+from hurnet_stream.responder.deciding import decide
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
-from hurnet_stream.settings.settings import SolveSettings
+from hurnet_stream.settings.settings import ResponderSettings, SolveSettings
 from hurnet_stream.solver.learning import pairs
 
 SCORES = PARTS
@@ -64,9 +65,9 @@ class Asked:
 class Figures:
     """Figures over some questions; all but `queries` are shares, 0 to 1.
 
-    `accuracy` counts the best answers that are right, also those below the threshold. `parts` are accuracies
-    by one score alone. `mrr` is the mean reciprocal rank. `coverage` is the share of questions whose best
-    answer reaches the threshold, and `accuracy_covered` the accuracy among these, if there are any.
+    `accuracy` counts the best answers that are right, also those that would not be given. `parts` are
+    accuracies by one score alone. `mrr` is the mean reciprocal rank. `coverage` is the share of questions
+    that a responder would answer, and `accuracy_covered` the accuracy among these, if there are any.
     """
 
     queries: int
@@ -77,15 +78,23 @@ class Figures:
     accuracy_covered: float | None
 
 
-def figures(asked: Sequence[Asked], threshold: float) -> Figures:
-    """The figures of some questions; those whose best answer scores at least `threshold` are covered."""
-    covered = [question for question in asked if question.score() >= threshold]
+def is_answered(question: Asked, settings: ResponderSettings, calibration: Calibration | None) -> bool:
+    """Whether a responder with these settings would answer the question, given what a rehearsal has shown."""
+    ranking = question.ranking
+    return ranking.best is not None and decide(ranking, settings, calibration).why_not is None
+
+
+def figures(
+    asked: Sequence[Asked], settings: ResponderSettings, calibration: Calibration | None = None
+) -> Figures:
+    """The figures of some questions; those that a responder would answer are covered."""
+    covered = [question for question in asked if is_answered(question, settings, calibration)]
     return Figures(
         queries=len(asked),
         accuracy=_share(question.right() for question in asked),
         parts={score: _share(question.right(score) for question in asked) for score in SCORES},
         mrr=float(np.mean([question.reciprocal_rank() for question in asked])) if asked else 0.0,
-        coverage=_share(question.score() >= threshold for question in asked),
+        coverage=len(covered) / len(asked) if asked else 0.0,
         accuracy_covered=_share(question.right() for question in covered) if covered else None,
     )
 
@@ -153,12 +162,17 @@ class Evaluation:
         while rehearsal.step(context.nearest):
             pass
         self._memory.use_mix(CONTEXT, rehearsal.mix)
+        return self.mix
+
+    @property
+    def mix(self) -> Mix:
+        """How much each part counts: the prior until pairs were rehearsed."""
         return self._memory.mix(CONTEXT)
 
     @property
     def calibration(self) -> Calibration | None:
         """What a rehearsal has shown of probabilities. None if too little was taught for one."""
-        return self._memory.mix(CONTEXT).calibration
+        return self.mix.calibration
 
     def ask(self, questions: Sequence[TextEvent]) -> list[Asked]:
         """Rank the answers to each question. The `answer` of a question is the expected one."""
