@@ -70,12 +70,11 @@ def test_numpy_takes_many_words_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert fast.tolist() == pytest.approx([similarity(query, c) for c in candidates])
 
 
-def test_candidates_that_would_take_too_long_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_that_would_take_too_long_are_left_out() -> None:
     query, candidates = "one two", ("one", "two three", "four", "five")
     alike = [similarity(query, candidate) for candidate in candidates]
     for most, compared in ((5, 0), (6, 1), (17, 1), (18, 2), (23, 2), (24, 3), (30, 4)):
-        monkeypatch.setattr(encoded_words, "MOST_LETTERS", most)
-        found = similarities(query, candidates)
+        found = similarities(query, candidates, most)
         assert found.tolist() == pytest.approx(alike[:compared])
 
 

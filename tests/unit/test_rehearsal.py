@@ -232,3 +232,39 @@ def test_pairs_that_are_deleted_during_a_round_are_passed_over() -> None:
         pass
     assert rehearsal.mix is not None
     assert len(rehearsal.rehearsed) <= len(PAIRS) // 2 + 1
+
+
+def test_a_step_over_long_texts_compares_few_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LETTERS", 300)
+    short, long = (
+        context([(f"{text} {i}", "same", 1) for i in range(4)])
+        for text in ("on", " ".join(f"word{n}" for n in range(40)))
+    )
+    for index, is_compared in ((short, True), (long, False)):
+        asked = rehearse((0, 0), index, HALVES, near(index), in_vain=True)
+        assert asked is not None
+        assert asked.parts is not None
+        assert bool(asked.parts.words.any()) is is_compared
+
+
+def test_what_follows_the_questions_is_done_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = context(PAIRS * 2)
+    whole = learn(index)
+    assert whole.mix is not None
+    seen = list[int]()
+    real = module.outcomes
+
+    def counted(rehearsed, mix):  # type: ignore[no-untyped-def]
+        seen.append(len(rehearsed))
+        return real(rehearsed, mix)
+
+    monkeypatch.setattr(module, "outcomes", counted)
+    monkeypatch.setattr(module, "PORTION", 20)
+    in_portions = learn(index)
+    assert in_portions.mix == whole.mix
+    assert whole.mix.calibration is not None
+    assert max(seen) == 20
+    assert sum(seen) == len(PAIRS) * 2
+    # The table, one value a step (eight of meaning, six each of two others, twice), portions, the result.
+    steps = list(module.learned(whole.rehearsed))
+    assert len(steps) == 1 + 2 * (8 + 6 + 6) + 4 + 1

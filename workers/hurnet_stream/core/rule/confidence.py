@@ -5,7 +5,7 @@ and with all of their answer, so that whatever is answered is wrong. `fit` learn
 
 1. A probability. A logistic regression on three figures of the best candidate,
 
-       log(evidence² + 0.01),   1 - (the runner-up's evidence / its own)²,   nearest,
+       log(e² + 0.01),   (e² - r²) / (e² + 0.02),   nearest,      e: its evidence, r: the runner-up's
 
    by Newton's method, from a prior that was fitted to question sets of all kinds. It sees both kinds of
    outcomes, so that it learns what speaks for an answer at all. Then its constant is fitted once more, to the
@@ -39,8 +39,8 @@ other. The features take a part of that shift. What is left was measured: docs/d
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,12 @@ class Outcomes:
     """Whether the best candidate is the answer that was taught."""
     answerable: Bools
     """Whether any entry of that answer was left in."""
+
+
+def joined(outcomes: Sequence[Outcomes]) -> Outcomes:
+    """These outcomes, of which there is at least one, one after another."""
+    names = (each.name for each in fields(Outcomes))
+    return Outcomes(*(np.concatenate([getattr(each, name) for each in outcomes]) for name in names))
 
 
 @dataclass(frozen=True, slots=True)

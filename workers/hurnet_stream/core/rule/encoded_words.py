@@ -57,11 +57,11 @@ def forget_texts() -> None:
     kept_long.cache_clear()
 
 
-def similarities(query: str, candidates: Sequence[str]) -> Floats:
-    """P(query, candidate), (m,) float64, of the first m candidates: all of them, or as many as `MOST_LETTERS`
-    allows."""
+def similarities(query: str, candidates: Sequence[str], most_letters: int = MOST_LETTERS) -> Floats:
+    """P(query, candidate), (m,) float64, of the first m candidates: all of them, or as many as `most_letters`
+    pairs of letters allow."""
     encoded_query = encode(query)
-    encoded = _within_limit(query, encoded_query, candidates)
+    encoded = _within_limit(query, encoded_query, candidates, most_letters)
     kernel = _kernel(library())
     if kernel is None:
         return _in_numpy(encoded_query, encoded)
@@ -105,10 +105,10 @@ def _kept(text: str) -> bytes:
     return kept(text) if len(text) <= _SHORT_CHARACTERS else kept_long(text)
 
 
-def _within_limit(query: str, encoded_query: bytes, candidates: Sequence[str]) -> list[bytes]:
-    """The first candidates, encoded, for which MOST_LETTERS pairs of letters suffice."""
+def _within_limit(query: str, encoded_query: bytes, candidates: Sequence[str], most: int) -> list[bytes]:
+    """The first candidates, encoded, for which so many pairs of letters suffice."""
     characters = sum(map(len, candidates))
-    if _most_letters(len(query), 1) * _most_letters(characters, len(candidates)) <= MOST_LETTERS:
+    if _most_letters(len(query), 1) * _most_letters(characters, len(candidates)) <= most:
         return [_kept(text) for text in candidates]  # nearly always: nothing needs to be counted
     query_words, query_letters = _extent(encoded_query)
     pairs, within = 0, []
@@ -118,7 +118,7 @@ def _within_limit(query: str, encoded_query: bytes, candidates: Sequence[str]) -
         # Two words are compared up to the end of the shorter one. So every letter of one text is compared at
         # most once with each word of the other, whichever of the two is the one.
         pairs += min(query_words * text_letters, text_words * query_letters)
-        if pairs > MOST_LETTERS:
+        if pairs > most:
             break
         within.append(encoded)
     return within

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.index.index import ContextIndex, Described, EntryId
 from hurnet_stream.core.rule.comparing import solve_over, with_question
-from hurnet_stream.core.rule.encoded_words import similarities
+from hurnet_stream.core.rule.encoded_words import MOST_LETTERS, similarities
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.local_solve import MOST_TAUGHT, ridges
 from hurnet_stream.core.rule.mix import Factors, Mix, kinds_of, shares
@@ -38,7 +38,7 @@ RARE = 64
 """How many entries with the question's rarest words become candidates too."""
 COMPARED = 16
 """How many of the nearest entries have their words compared. They are fewer if they and the query are so long
-that together they exceed `MOST_LETTERS`."""
+that together they exceed the most letters."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -123,12 +123,17 @@ class Mixed:
 
 
 def parts_of(
-    text: str, near: Neighbourhood, index: ContextIndex, halves: Halves, without: int | None = None
+    text: str,
+    near: Neighbourhood,
+    index: ContextIndex,
+    halves: Halves,
+    without: int | None = None,
+    most_letters: int = MOST_LETTERS,
 ) -> Parts | None:
     """What speaks for the candidates of a question; None if there are none, or the question has no vector.
 
     `without` is an answer, by its number, all entries of which are left out: what would be said if it had
-    never been taught."""
+    never been taught. `most_letters` bounds how long words are compared (`encoded_words`)."""
     if not near.vector.any():
         return None
     rare, _ = index.lexical_search(text, RARE, near.exclude)
@@ -138,7 +143,7 @@ def parts_of(
     order = order[_of_candidates(held, without)[order]]
     if not len(order):
         return None
-    return _Entries(near, rows[order], held.part(order), index, halves).parts(text)
+    return _Entries(near, rows[order], held.part(order), index, halves).parts(text, most_letters)
 
 
 def _of_candidates(held: Described, without: int | None) -> NDArray[np.bool_]:
@@ -167,7 +172,7 @@ class _Entries:
         self.taught = index.taught(self.answers, near.exclude)  # (candidates,)
         self._supports = held.supports  # (m,) the others refute: they take part in the local solves alone
 
-    def parts(self, text: str) -> Parts:
+    def parts(self, text: str, most_letters: int) -> Parts:
         whole = (self.meaning + self.spelling) / 2
         meaning, spelling, refuted = self._local_scores()
         supports = self._supports
@@ -178,7 +183,7 @@ class _Entries:
             meaning,
             spelling,
             lexical=self._best(self._index.lexical_scores(text, self.rows)),
-            words=self._words(text, np.argsort(-whole, kind="stable")),
+            words=self._words(text, np.argsort(-whole, kind="stable"), most_letters),
             # All entries of an answer have the same prediction: that of the answer.
             weights=None if predict is None else _clipped(predict(self.rows[self._first])),
             refuted=refuted,
@@ -215,13 +220,12 @@ class _Entries:
         sums = np.bincount(self.candidate[self._solved], alpha, len(self.answers))
         return _clipped(sums.astype(np.float64))
 
-    def _words(self, text: str, order: Integers) -> Floats:
+    def _words(self, text: str, order: Integers, most_letters: int) -> Floats:
         """Equation 1, (candidates,): of the entries of each candidate, the one that is most alike. 0 if none
         of them is among those that are compared, the first ones in this order (m,)."""
         compared = order[self._supports[order]][:COMPARED]
-        alike = similarities(
-            text, self._index.texts(self.rows[compared])
-        )  # of the first ones that MOST_LETTERS allows
+        # Of the first ones that `most_letters` allows.
+        alike = similarities(text, self._index.texts(self.rows[compared]), most_letters)
         words = np.zeros(len(self.answers))
         np.maximum.at(words, self.candidate[compared[: len(alike)]], alike)
         return words

@@ -11,8 +11,9 @@ For example, of an answer with the phrasings "lights on", "turn on the lights" a
 is left out. Meaning finds the first two, spelling finds another answer: one vote for meaning, among the
 answers that have few phrasings.
 
-It is exact: nothing is trained, each question meets the whole context without the pair, and the result
-depends on what the context holds and not on the order in which it came. The sample is made of the pairs with
+Nothing is trained: each question meets the whole context without the pair. What is counted over all pairs
+alone, the products behind the weights and how rare a word is, still has it in. The result depends on what the
+context holds and not on the order in which it came. The sample is made of the pairs with
 the lowest hashes of their identities. A pair of weight w is as likely as w pairs, so corrections count for
 more.
 
@@ -27,7 +28,7 @@ which the two differ).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -35,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.index import ContextIndex, EntryId
-from hurnet_stream.core.rule.confidence import Outcomes, fit
+from hurnet_stream.core.rule.confidence import Outcomes, fit, joined
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import FACTORS, KINDS, PRIOR, Mix, kinds_of
 from hurnet_stream.core.rule.parts import Neighbourhood, Parts, parts_of
@@ -46,6 +47,11 @@ SAMPLE: Final = 1024
 ENOUGH: Final = 30
 """Fewest pairs of one kind from which its factors are learned."""
 
+MOST_LETTERS: Final = 1 << 21
+"""Pairs of letters that are compared for a pair, some 15 ms: a thirtieth of what a question may have, so that
+long texts don't keep questions waiting."""
+PORTION: Final = 256
+"""Pairs whose outcomes are looked at in one step."""
 IN_VAIN: Final = 5
 """One pair in so many is also asked without its answer: as many as a calibration counts."""
 
@@ -100,10 +106,10 @@ def rehearse(
     (near,) = nearest(index.vectors(rows), [pair])
     taught = int(index.taught(np.array([answer]), pair)[0])
     text = index.text(row)
-    parts = parts_of(text, near, index, halves)
+    parts = parts_of(text, near, index, halves, most_letters=MOST_LETTERS)
     if not taught:  # it was the only one
         return Rehearsed(parts, parts, answer, 0, index.entry(row).copies, in_vain=True)
-    without = parts_of(text, near, index, halves, without=answer) if in_vain else None
+    without = parts_of(text, near, index, halves, answer, MOST_LETTERS) if in_vain else None
     return Rehearsed(parts, without, answer, taught, index.entry(row).copies, in_vain)
 
 
@@ -126,7 +132,7 @@ class Rehearsal:
         return self._rehearsed
 
     def step(self, nearest: Nearest) -> bool:
-        """Ask one pair, or try one factor. False: the round is over."""
+        """Ask one pair, try one value of a factor, or look at some outcomes. False: the round is over."""
         if self._pairs:
             in_vain = len(self._rehearsed) % IN_VAIN == 0
             if asked := rehearse(self._pairs.pop(0), self.index, self._halves, nearest, in_vain):
@@ -139,17 +145,20 @@ class Rehearsal:
 
 
 def learned(rehearsed: Sequence[Rehearsed], start: Mix = PRIOR) -> Iterator[Mix]:
-    """The mix after each factor that was tried, one after another; the last one is the result."""
+    """The mix so far, after each short portion of the work; the last one is the result."""
     table = _Table([pair for pair in rehearsed if pair.taught and pair.parts])
     counts = np.bincount(table.kinds, minlength=len(KINDS))
     mix = replace(start, rehearsed=dict(zip(KINDS, counts.tolist(), strict=True)))
     yield mix
     for name in [*_GRID] * _SWEEPS:
         for kind in np.flatnonzero(counts >= ENOUGH).tolist():
-            mix = table.better(mix, KINDS[kind], name)
-            yield mix
+            mix = yield from table.better(mix, KINDS[kind], name)
     mix = replace(mix, right=table.right_by_kind(mix))
-    yield replace(mix, calibration=fit(outcomes(rehearsed, mix)))
+    seen = [outcomes((), mix)]
+    for first in range(0, len(rehearsed), PORTION):
+        seen.append(outcomes(rehearsed[first : first + PORTION], mix))
+        yield mix
+    yield replace(mix, calibration=fit(joined(seen)))
 
 
 def outcomes(rehearsed: Sequence[Rehearsed], mix: Mix) -> Outcomes:
@@ -194,9 +203,9 @@ class _Table:
         self._copies = np.array([pair.copies for pair in pairs], np.float64)
         self.kinds = kinds_of(np.array([pair.taught for pair in pairs], np.int64))
 
-    def better(self, mix: Mix, kind: str, name: str) -> Mix:
-        """The mix with the value of one factor of one kind that is clearly best; the mix itself if none
-        is."""
+    def better(self, mix: Mix, kind: str, name: str) -> Generator[Mix, None, Mix]:
+        """Returns the mix with the value of one factor of one kind that is clearly best; the mix itself if
+        none is. After each value that is tried it yields the mix."""
         now, best, most = self._is_right(mix), mix, 0.0
         for value in _GRID[name]:
             tried = replace(mix, **{kind: replace(getattr(mix, kind), **{name: value})})
@@ -204,6 +213,7 @@ class _Table:
             gain, differing = change.sum(), np.abs(change).sum()
             if gain > most and gain > _CLEARLY * np.sqrt(differing):
                 best, most = tried, gain
+            yield mix
         return best
 
     def right_by_kind(self, mix: Mix) -> dict[str, float]:
