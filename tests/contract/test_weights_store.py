@@ -727,10 +727,15 @@ def test_the_mix_of_a_context_is_published_read_and_forgotten(stores: Stores) ->
     assert other.mix("café ☕") == published_mix(context="café ☕")
     other.publish_mix(published_mix(2))
     assert store.mix("faq") == published_mix(2)
-    store.withdraw_mix("faq")
+    store.withdraw_mix("faq", 3)
     assert store.mix("faq") is None
-    assert dict(store.mix_versions()) == {"café ☕": 1}
-    store.withdraw_mix("faq")
+    assert dict(other.mix_versions()) == {"faq": 3, "café ☕": 1}
+    with pytest.raises(Superseded):
+        other.withdraw_mix("faq", 3)
+    with pytest.raises(Superseded, match="3"):  # else who has seen version 1 would not notice
+        other.publish_mix(published_mix(1))
+    other.publish_mix(published_mix(4))
+    assert store.mix("faq") == published_mix(4)
 
 
 def test_of_two_responders_that_publish_one_mix_the_first_one_wins(stores: Stores) -> None:

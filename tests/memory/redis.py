@@ -46,6 +46,7 @@ class Data:
     versions: dict[str, int] = field(default_factory=dict)
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     mixes: dict[str, PublishedMix] = field(default_factory=dict)
+    mix_versions: dict[str, int] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     progress: dict[str, dict[int, Committed]] = field(default_factory=dict)
     working: dict[tuple[str, int], Working] = field(default_factory=dict)

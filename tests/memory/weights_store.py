@@ -99,18 +99,23 @@ class MemoryWeightsStore:
 
     def publish_mix(self, mix: PublishedMix) -> None:
         with self._redis.changed:
-            version = self.mix_versions().get(mix.context, 0)
-            if mix.mix.version != version + 1:
-                raise Superseded(f"mix {mix.mix.version} can't follow {version}")
+            self._next_mix(mix.context, mix.mix.version)
             self._redis.data.mixes[mix.context] = mix
 
-    def withdraw_mix(self, context: str) -> None:
+    def withdraw_mix(self, context: str, version: int) -> None:
         with self._redis.changed:
+            self._next_mix(context, version)
             self._redis.data.mixes.pop(context, None)
+
+    def _next_mix(self, context: str, version: int) -> None:
+        last = self._redis.data.mix_versions.get(context, 0)
+        if version != last + 1:
+            raise Superseded(f"mix {version} can't follow {last}")
+        self._redis.data.mix_versions[context] = version
 
     def mix_versions(self) -> Mapping[str, int]:
         with self._redis.changed:
-            return {context: published.mix.version for context, published in self._redis.data.mixes.items()}
+            return dict(self._redis.data.mix_versions)
 
     def mix(self, context: str) -> PublishedMix | None:
         return self._redis.data.mixes.get(context)

@@ -132,8 +132,71 @@ def test_the_mix_of_a_context_that_is_gone_is_forgotten() -> None:
     until(responder, lambda: bool(store(world).mix_versions()))
     store(world).publish_mix(PublishedMix("gone", replace(PRIOR, version=1), 40, {}, 0))
     turn(responder, 10)
-    assert "gone" not in store(world).mix_versions()
-    assert len(store(world).mix_versions()) == 1
+    assert store(world).mix("gone") is None
+    assert store(world).mix_versions() == {"default": 1, "gone": 2}
+
+
+def test_the_mix_of_a_context_whose_entries_are_still_to_come_stays() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: bool(store(world).mix_versions()))
+    ahead = {0: world.store.state(0).watermark + len(PAIRS)}
+    store(world).publish_mix(PublishedMix("new", replace(PRIOR, version=1), len(PAIRS), ahead, 0))
+    turn(responder, 10)
+    assert store(world).mix("new") is not None
+    world.teach(*PAIRS, context="new")
+    turn(responder, 10)
+    assert responder._memory.mix("new").version == 1
+    assert store(world).mix_versions() == {"default": 1, "new": 1}
+
+
+def test_a_mix_that_should_not_have_been_withdrawn_is_learned_again() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: bool(store(world).mix_versions()))
+    store(world).withdraw_mix("default", 2)
+    turn(responder, 1)
+    assert responder._memory.mix("default") is PRIOR
+    until(responder, lambda: store(world).mix("default") is not None)
+    assert store(world).mix_versions() == {"default": 3}
+
+
+def test_a_context_of_the_same_name_begins_anew() -> None:
+    world = taught()
+    responder, other = world.responder(), world.responder("two")
+    until(responder, lambda: bool(store(world).mix_versions()))
+    until(other, lambda: other._memory.mix("default").version == 1)
+    world.delete(range(len(PAIRS)))
+    until(responder, lambda: store(world).mix("default") is None)
+    assert responder._memory.mix("default") is PRIOR
+    world.teach(*PAIRS)
+    until(responder, lambda: store(world).mix("default") is not None)
+    turn(other)  # it has not looked at the store in all this time
+    assert responder._memory.mix("default").version == other._memory.mix("default").version == 3
+
+
+def test_a_store_that_lost_its_last_versions_is_asked_for_all() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: responder._memory.mix("default").version == 1)
+    other = replace(PRIOR, version=1, few=replace(PRIOR.few, meaning=0.5))
+    world.redis.data.mixes["default"] = PublishedMix("default", other, len(PAIRS), {}, 0)
+    world.redis.incarnation = "another"
+    turn(responder)
+    assert responder._memory.mix("default").few.meaning == 0.5
+
+
+def test_a_context_without_a_mix_comes_before_one_that_changes_all_the_time() -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: responder._memory.mix("default").version == 1)
+    for _ in range(2):  # 72 changes of 36 rows are more than can ever be new in another context
+        first = world.store.state(0).watermark + 1
+        world.teach(*PAIRS)
+        world.delete(range(first, first + len(PAIRS)))
+    world.teach(*PAIRS, context="new", partition=1)
+    until(responder, lambda: len(store(world).mix_versions()) == 2)
+    assert store(world).mix_versions() == {"default": 1, "new": 1}
 
 
 def test_few_entries_are_not_rehearsed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from hurnet_schemas import Answer, DeadLetter, Query
@@ -9,7 +10,7 @@ from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.core.stored.batch import Batch, Entry
+from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.errors import (
     TransientError,
 )
@@ -55,6 +56,11 @@ class World:
         vectors = EMBEDDER.embed([text for text, _ in pairs])
         batch = Batch(partition, watermark + len(entries), entries, vectors)
         assert isinstance(self.store.append(batch, watermark), Appended)
+
+    def delete(self, offsets: Iterable[int], partition: int = 0) -> None:
+        watermark = self.store.state(partition).watermark
+        deletion = Deletion(watermark + 1, 0, targets=tuple(offsets))
+        assert isinstance(self.store.delete(partition, deletion, watermark), Appended)
 
     def solve(self, spec: str = "none") -> None:
         features = KernelMap(spec, EMBEDDER.identity.dimension)

@@ -148,11 +148,15 @@ class WeightsStore(Protocol):
         """Put a mix in force. Any responder may. Its version must be the last one plus one; otherwise raises
         `Superseded`: another responder was quicker."""
 
-    def withdraw_mix(self, context: str) -> None:
-        """Forget the mix of a context that holds nothing any more."""
+    def withdraw_mix(self, context: str, version: int) -> None:
+        """Remove the mix of a context that holds nothing any more.
+
+        `version` must be the last one plus one, as readers tell by it that something changed; otherwise
+        raises `Superseded`.
+        """
 
     def mix_versions(self) -> Mapping[str, int]:
-        """The version of the mix of each context."""
+        """The newest version of the mix of each context, withdrawn ones included."""
 
     def mix(self, context: str) -> PublishedMix | None:
         """The mix in force of a context; None if there is none.

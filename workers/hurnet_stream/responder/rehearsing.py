@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from hurnet_stream.core.rule.rehearsal import ENOUGH, Rehearsal
-from hurnet_stream.errors import Superseded, Unreadable, UpgradeNeeded
+from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.errors import Superseded, Unreadable
 from hurnet_stream.metrics import Metrics
-from hurnet_stream.ports import PublishedMix, WeightsStore
+from hurnet_stream.ports import EntryStore, PublishedMix, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
 log = structlog.get_logger()
@@ -45,45 +46,61 @@ class _Round:
 class Rehearsing:
     """Gives `memory` the mix of each context, and learns new ones."""
 
-    def __init__(self, store: WeightsStore, memory: LoadedContexts, metrics: Metrics) -> None:
+    def __init__(
+        self, mixes: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: Metrics
+    ) -> None:
+        self._mixes = mixes
         self._store = store
         self._memory = memory
         self._metrics = metrics
         self._looked_at = 0.0
         self._rest_until = 0.0
+        self._incarnation = ""
         self._versions: Mapping[str, int] = {}
+        self._in_force: dict[str, Mapping[int, int]] = {}  # by context: the watermarks of its mix
         self._rehearsed_at: dict[str, int] = {}  # by context: its changes when the last round began
         self._taken: dict[str, int] = {}  # by context: the rows that the publisher of a mix had
         self._round: _Round | None = None
 
     def refresh(self) -> None:
-        """Take the mixes that were published since, and let go of those of contexts that are gone."""
+        """Take the mixes that were published since, and let go of those that were withdrawn."""
         now = time.monotonic()
         if now - self._looked_at < MIX_INTERVAL_S:
             return
         self._looked_at = now
-        versions = self._store.mix_versions()
-        for context, version in versions.items():
-            if version != self._versions.get(context):
+        incarnation, versions = self._store.incarnation(), self._mixes.mix_versions()
+        # A store that lost its last versions gives their numbers to others, so all are asked for again.
+        lost_some = incarnation != self._incarnation
+        for context in versions.keys() | self._versions.keys():
+            if lost_some or versions.get(context) != self._versions.get(context):
                 self._take(context)
-        for context in self._versions.keys() - versions.keys():
-            self._memory.use_mix(context, None)
-            self._metrics.no_mix_in_force(context)
-        self._versions = versions
+        self._incarnation, self._versions = incarnation, versions
 
     def _take(self, context: str) -> None:
         try:
-            published = self._store.mix(context)
-        except (Unreadable, UpgradeNeeded) as error:
+            published = self._mixes.mix(context)
+        except Unreadable as error:
             log.error("mix refused: the last good one counts on", context=context, reason=str(error))
+            self._in_force.setdefault(context, {})
             return
         if published is None:
+            self._let_go(context)
             return
+        self._in_force[context] = published.watermarks
         self._memory.use_mix(context, published.mix)
         self._metrics.mix_in_force(context, published.mix.version, published.mix.right)
         self._taken[context] = published.rows
         if self._round and self._round.context == context:
             self._round = None
+
+    def _let_go(self, context: str) -> None:
+        """The mix was withdrawn. If it should not have been, the context is rehearsed again."""
+        if self._in_force.pop(context, None) is None:
+            return
+        self._rehearsed_at.pop(context, None)
+        self._taken.pop(context, None)
+        self._memory.use_mix(context, None)
+        self._metrics.no_mix_in_force(context)
 
     def step(self, queries_wait: bool) -> None:
         """A short step of a round, if it is time for one."""
@@ -95,24 +112,36 @@ class Rehearsing:
             self._rest_until = now + MIX_INTERVAL_S
             return
         self._advance(at)
-        rest = REST if at.context in self._versions else REST_AT_FIRST
+        rest = REST if at.context in self._in_force else REST_AT_FIRST
         ended = time.monotonic()
         self._rest_until = ended + rest * (ended - now)
 
     def _next_round(self) -> _Round | None:
         """A round over the context that has changed most since its last one."""
         held = self._memory.rows()
-        for gone in self._versions.keys() - held.keys():  # nothing of a dropped context may stay
-            self._store.withdraw_mix(gone)
-        best, most = "", 1.0
+        for gone in self._in_force.keys() - held.keys():  # nothing of a dropped context may stay
+            self._withdraw(gone)
+        best, most = "", (False, 1.0)
         for context, rows in held.items():
             share = self._changed(context, rows) * CHANGED / max(rows, 1)
-            if rows >= ENOUGH and share >= most:
-                best, most = context, share
+            urgent = context not in self._in_force, share
+            if rows >= ENOUGH and share >= 1 and urgent >= most:
+                best, most = context, urgent
         if not best:
             return None
         loaded = self._memory.context(best)
         return _Round(best, Rehearsal(loaded.index, loaded.halves), self._memory.changes(best))
+
+    def _withdraw(self, context: str) -> None:
+        """Unless entries that the mix was learned from may still be coming."""
+        known = self._memory.watermarks()
+        if any(known.get(shard, NOTHING) < offset for shard, offset in self._in_force[context].items()):
+            return
+        try:
+            self._mixes.withdraw_mix(context, self._versions.get(context, 0) + 1)
+        except Superseded as superseded:
+            log.info("another responder changed the mix", reason=str(superseded))
+        self._looked_at = 0.0
 
     def _changed(self, context: str, rows: int) -> int:
         """How many rows came and went since the last round over them, whoever made it."""
@@ -147,7 +176,7 @@ class Rehearsing:
         now_ms, watermarks = int(time.time() * 1000), self._memory.watermarks()
         published = PublishedMix(at.context, mix, self._rows(at.context), watermarks, now_ms)
         try:
-            self._store.publish_mix(published)
+            self._mixes.publish_mix(published)
         except Superseded as superseded:
             log.info("another responder published its mix", reason=str(superseded))
         self._looked_at = 0.0  # the next turn takes what is in force now

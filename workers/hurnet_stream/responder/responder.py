@@ -76,7 +76,7 @@ class Responder:
         self._memory = _memory(embedder.identity, settings, metrics)
         self._following = Following(store, exchange, self._texts, self._memory, metrics)
         self._weights = WeightsInForce(weights, store, self._memory, metrics)
-        self._rehearsing = Rehearsing(weights, self._memory, metrics)
+        self._rehearsing = Rehearsing(weights, store, self._memory, metrics)
         self._replies = Replies(self._memory, embedder, responder)
         self._delivery = Delivery(exchange, settings.kafka, responder)
         self._pending = PendingQueries(responder.wait)

@@ -27,20 +27,19 @@ class Mixes:
         self._versions, self._mixes = (connection.keys.solver(name) for name in ("mix-versions", "mixes"))
 
     def publish(self, published: PublishedMix) -> None:
+        self._replace(published.context, published.mix.version, _encoded(published))
+
+    def withdraw(self, context: str, version: int) -> None:
+        self._replace(context, version, "")
+
+    def _replace(self, context: str, version: int, encoded: str) -> None:
         keys = self._versions, self._mixes, self._connection.keys.meta
-        version, epoch = published.mix.version, self._connection.bound.epoch
-        arguments = published.context, version, _encoded(published), epoch
+        arguments = context, version, encoded, self._connection.bound.epoch
         last = self._client.eval(PUBLISH_MIX, len(keys), *keys, *arguments)
         if last is None:
             raise StoreReplaced(f"{self._connection.server_name} no longer holds the store that was read")
         if last != version - 1:
-            raise Superseded(f"mix {version} of context {published.context!r} can't follow {last}")
-
-    def withdraw(self, context: str) -> None:
-        pipe = self._client.pipeline(transaction=True)
-        pipe.hdel(self._versions, context)
-        pipe.hdel(self._mixes, context)
-        pipe.execute()
+            raise Superseded(f"mix {version} of context {context!r} can't follow {last}")
 
     def versions(self) -> Mapping[str, int]:
         stored = self._client.hgetall(self._versions)

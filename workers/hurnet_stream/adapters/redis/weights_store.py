@@ -142,8 +142,8 @@ class RedisWeightsStore:
         self._mixes.publish(mix)
 
     @guarded
-    def withdraw_mix(self, context: str) -> None:
-        self._mixes.withdraw(context)
+    def withdraw_mix(self, context: str, version: int) -> None:
+        self._mixes.withdraw(context, version)
 
     @guarded
     def mix_versions(self) -> Mapping[str, int]:

@@ -1,13 +1,18 @@
--- Put the mix of a context in force, unless another responder was quicker.
+-- Put the mix of a context in force, or withdraw it, unless another responder was quicker.
 -- One step, so that of two responders that learned from the same pairs one publishes.
 --
 -- KEYS  1 mix-versions  2 mixes  3 meta
--- ARGV  1 context  2 version  3 the mix, as JSON  4 epoch, or '' if this process has opened no store
--- Returns the version in force before, or nil if the store is not ours.
+-- ARGV  1 context  2 version  3 the mix, as JSON, or '' to withdraw it
+--       4 epoch, or '' if this process has opened no store
+-- Returns the last version before, or nil if the store is not ours.
 if ARGV[4] ~= '' and not ours(KEYS[3], ARGV[4]) then return false end
 local last = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0') or 0
 if last == tonumber(ARGV[2]) - 1 then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+  if ARGV[3] == '' then
+    redis.call('HDEL', KEYS[2], ARGV[1])
+  else
+    redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+  end
 end
 return last
