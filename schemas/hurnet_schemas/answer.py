@@ -129,7 +129,7 @@ class Receipt(Part):
     )
     decided_by: Literal["threshold", "error-rate"] | str | None = Field(
         None,
-        description="What decided whether there is an answer: error-rate, if one is set and enough was "
+        description="What decided whether there is an answer: error-rate, if it is above 0 and enough was "
         "rehearsed for it; else threshold. Absent if the question had nothing to be compared with.",
     )
     error_rate: float | None = Field(
@@ -154,8 +154,8 @@ class Receipt(Part):
     )
     half_life: float | None = Field(
         None,
-        description="Age in seconds at which an entry counts half in `weights` and `local`. Absent if "
-        "entries do not age.",
+        description="Age in seconds at which an entry counts half in `weights`, `meaning` and `spelling`. "
+        "Absent if entries do not age.",
     )
     margin: float | None = Field(
         None, description="Combined score of the answer minus that of the runner-up."

@@ -23,7 +23,7 @@ Examples:
 def schemas(out: Path | None) -> None:
     """Print the JSON Schema of each message in Kafka.
 
-    TextEvent, Query, Answer and DeadLetter: a description for every field, with its unit and its default.
+    TextEvent, Query, Answer, Feedback and DeadLetter, each field with its meaning, unit and default.
     """
     from hurnet_schemas import MESSAGES
     from hurnet_stream.terminal.screen import say
