@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -17,7 +18,7 @@ from hurnet_stream.core.rule import mix as mixes
 from hurnet_stream.core.rule import rehearsal as module
 from hurnet_stream.core.rule.halves import Halves, halves, undivided
 from hurnet_stream.core.rule.mix import FACTORS, KINDS, PRIOR, Mix, kinds_of, shares
-from hurnet_stream.core.rule.parts import neighbourhoods
+from hurnet_stream.core.rule.parts import Parts, neighbourhoods
 from hurnet_stream.core.rule.rehearsal import Rehearsal, outcomes, rehearse, sample
 from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.core.stored.batch import Entry
@@ -268,3 +269,35 @@ def test_what_follows_the_questions_is_done_in_portions(monkeypatch: pytest.Monk
     # The table, one value a step (eight of meaning, six each of two others, twice), portions, the result.
     steps = list(module.learned(whole.rehearsed))
     assert len(steps) == 1 + 2 * (8 + 6 + 6) + 4 + 1
+
+
+def test_one_pair_changes_no_factor_however_heavy_it_is() -> None:
+    """It has the right answer by its spelling alone; all others are right by any mix."""
+    index = context(PAIRS)
+    asked = list(learn(index).rehearsed)
+
+    def pair(meaning: list[float], spelling: list[float], copies: int):  # type: ignore[no-untyped-def]
+        nothing, two = np.zeros(2), np.arange(2)
+        speaks = Parts(
+            two,
+            np.array([3, 3]),
+            np.array(meaning),
+            np.array(spelling),
+            nothing,
+            nothing,
+            None,
+            nothing,
+            np.array([0.0, 1.0, 0.0]),
+            two,
+            two,
+            np.array([0.9, 0.9]),
+            np.array([0.9, 0.9]),
+        )
+        return replace(asked[0], parts=speaks, answer=0, taught=3, copies=copies, in_vain=False)
+
+    sure = [pair([0.9, 0.1], [0.9, 0.1], 1)] * module.ENOUGH
+    heavy = pair([0.1, 0.8], [0.8, 0.1], 1000)
+    *_, alone = module.learned([*sure, heavy])
+    assert alone.few == PRIOR.few
+    *_, many = module.learned([*sure, *[replace(heavy, copies=1)] * 4])
+    assert many.few.meaning < PRIOR.few.meaning

@@ -132,8 +132,8 @@ def parts_of(
 ) -> Parts | None:
     """What speaks for the candidates of a question; None if there are none, or the question has no vector.
 
-    `without` is an answer, by its number, all entries of which are left out: what would be said if it had
-    never been taught. `most_letters` bounds how long words are compared (`encoded_words`)."""
+    `without` is an answer, by its number, all entries of which are left out: what the other near entries
+    would say if it had never been taught. `most_letters` bounds how long words are compared."""
     if not near.vector.any():
         return None
     rare, _ = index.lexical_search(text, RARE, near.exclude)

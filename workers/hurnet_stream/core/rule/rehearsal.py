@@ -23,7 +23,7 @@ rehearsal would always find them useless.
 An answer that is taught once can't be rehearsed, since nothing is left that could answer. Its factors remain
 those of the prior, and so do all factors whose change would not be clearly better: a change is taken if the
 answers that it gains outnumber those that it loses by 1.64 standard errors (McNemar's test of the pairs in
-which the two differ).
+which the two differ). The copies of a pair are right or wrong together: one heavy pair is not clear.
 """
 
 from __future__ import annotations
@@ -210,8 +210,8 @@ class _Table:
         for value in _GRID[name]:
             tried = replace(mix, **{kind: replace(getattr(mix, kind), **{name: value})})
             change = self._copies * (self._is_right(tried).astype(np.int64) - now)  # (pairs,) gained or lost
-            gain, differing = change.sum(), np.abs(change).sum()
-            if gain > most and gain > _CLEARLY * np.sqrt(differing):
+            gain, error = change.sum(), np.sqrt((change**2).sum())
+            if gain > most and gain > _CLEARLY * error:
                 best, most = tried, gain
             yield mix
         return best
