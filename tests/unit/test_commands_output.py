@@ -339,7 +339,7 @@ def test_an_abstention_says_why_and_what_was_best() -> None:
 
 
 def test_how_sure_an_answer_is_is_said_with_what_decided() -> None:
-    def said(**receipt: float | None) -> str:
+    def said(**receipt: float | str | None) -> str:
         told = RECEIPT.model_copy(update={"rehearsed": 1224, **receipt})
         return printed(explained(Answer(id="q", outcome="answered", answer="X", receipt=told)))
 
@@ -348,6 +348,8 @@ def test_how_sure_an_answer_is_is_said_with_what_decided() -> None:
     assert "questions; 0.8749 or more for an error rate of 5 %" in decided
     assert "0.8699, learned" in said(probability=0.8699, error_rate=0.05, lowest_probability=0.87)
     assert "probability" not in said()
+    assert "threshold" in said(decided_by="threshold")
+    assert "threshold" not in said(decided_by="error-rate")
 
 
 def test_narrow_or_plain_terminals_get_the_same_words() -> None:

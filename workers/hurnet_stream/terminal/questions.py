@@ -136,10 +136,12 @@ def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
             f"version {weights.version} of {weights.count:,} pairs: λ {weights.ridge:.3g},"
             f" condition {_figure(weights.condition_number)}, residual {_figure(weights.residual)}",
         )
+    # If an error rate decided, the line of the probability says so.
+    threshold = "" if receipt.decided_by == "error-rate" else f" threshold {receipt.threshold:g},"
     yield (
         "  searched",
         f"{receipt.rows:,} entries of context {receipt.context!r} in {1000 * receipt.seconds:.1f} ms,"
-        f" threshold {receipt.threshold:g}, {receipt.embedder}",
+        f"{threshold} {receipt.embedder}",
     )
     yield "  seen up to", watermarks_text(receipt.watermarks) or "nothing"
 
