@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from hurnet_schemas import Query
 from hurnet_stream.core.rule import rehearsal as rehearsal_module
 from hurnet_stream.core.rule.mix import PRIOR
+from hurnet_stream.errors import RedisFailing, Unreadable
+from hurnet_stream.metrics import Metrics
 from hurnet_stream.ports import PublishedMix
 from hurnet_stream.responder import rehearsing
 from hurnet_stream.responder.responder import Responder
@@ -204,3 +206,78 @@ def test_few_entries_are_not_rehearsed() -> None:
     responder = world.responder()
     turn(responder, 60)
     assert not store(world).mix_versions()
+
+
+def test_a_mix_that_can_not_be_published_now_is_published_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = taught()
+    responder = world.responder()
+    real, refused = MemoryWeightsStore.publish_mix, list[PublishedMix]()
+
+    def away_twice(self: MemoryWeightsStore, mix: PublishedMix) -> None:
+        if len(refused) < 2:
+            refused.append(mix)
+            raise RedisFailing("away")
+        real(self, mix)
+
+    monkeypatch.setattr(MemoryWeightsStore, "publish_mix", away_twice)
+    until(responder, lambda: bool(store(world).mix_versions()))
+    published = store(world).mix("default")
+    assert published is not None
+    assert published.mix == refused[0].mix == refused[1].mix
+    world.ask(Query(text="switch on the lights in the cellar"))
+    turn(responder, 3)
+    assert len(world.answers()) == 1
+
+
+def test_a_store_that_is_away_when_versions_are_looked_for_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: responder._memory.mix("default").version == 1)
+    real, failed = MemoryWeightsStore.mix_versions, list[bool]()
+
+    def away_once(self: MemoryWeightsStore) -> Mapping[str, int]:
+        if not failed:
+            failed.append(True)
+            raise RedisFailing("away")
+        return real(self)
+
+    monkeypatch.setattr(MemoryWeightsStore, "mix_versions", away_once)
+    world.ask(Query(text="switch on the lights in the cellar"))
+    turn(responder, 4)
+    assert failed
+    assert len(world.answers()) == 1
+    assert responder._memory.mix("default").version == 1
+
+
+def test_a_damaged_mix_is_refused_and_the_last_good_one_counts_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = taught()
+    responder = world.responder()
+    until(responder, lambda: responder._memory.mix("default").version == 1)
+    asked = list[str]()
+
+    def damaged(_: MemoryWeightsStore, context: str) -> PublishedMix:
+        asked.append(context)
+        raise Unreadable("damaged")
+
+    world.redis.data.mix_versions["default"] = 2
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryWeightsStore, "mix", damaged)
+        turn(responder, 5)
+    assert asked == ["default"]
+    assert responder._memory.mix("default").version == 1
+    world.teach(("open the garage door", "open door"))
+    until(responder, lambda: responder._memory.mix("default").version == 3)
+
+
+def test_metrics_show_the_kinds_of_the_mix_in_force_alone() -> None:
+    metrics = Metrics()
+    metrics.mix_in_force("faq", 1, {"few": 0.5, "many": 0.9})
+    metrics.mix_in_force("faq", 2, {"many": 0.8})
+    shown = {
+        sample.labels["kind"]: sample.value
+        for family in metrics.rehearsed_right.collect()
+        for sample in family.samples
+    }
+    assert shown == {"many": 0.8}

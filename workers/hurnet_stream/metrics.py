@@ -88,6 +88,7 @@ class Metrics:
     def mix_in_force(self, context: str, version: int, right: Mapping[str, float]) -> None:
         """`context` counts the parts of an answer as this mix says, and `right` is the share of its own pairs
         that it answers rightly, by their kind."""
+        self.no_mix_in_force(context)  # the last one may have had kinds that this one hasn't
         self.mix_version.labels(context).set(version)
         for kind, share in right.items():
             self.rehearsed_right.labels(context, kind).set(share)
@@ -205,7 +206,7 @@ class Metrics:
             "context",
         )
         self.mix_version = self._gauge(
-            "mix_version", "Version of the mix in force; 0 until a context has learned one.", "context"
+            "mix_version", "Version of the mix in force, once a context has learned one.", "context"
         )
         self.rehearsed_right = self._gauge(
             "rehearsed_right",
