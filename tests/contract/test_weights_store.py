@@ -749,8 +749,8 @@ def test_of_two_responders_that_publish_one_mix_the_first_one_wins(stores: Store
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 0, "mix": {}}', b"\xff"],
-    ids=["empty", "cut", "a list", "no mix", "no format", "no text"],
+    [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 0, "mix": {}}', b"\xff", b'{"format": 1e999}'],
+    ids=["empty", "cut", "a list", "no mix", "no format", "no text", "infinite"],
 )
 def test_a_damaged_mix_is_said_to_be_damaged_and_the_next_one_replaces_it(
     redis_stores: RedisStores, damage: bytes

@@ -102,10 +102,20 @@ def test_a_mix_is_the_mean_of_its_kinds_and_survives_its_encoding() -> None:
         lambda d: d["many"].update(words=-0.1),
         lambda d: d["many"].update(lexical=math.nan),
         lambda d: d.update(version="three"),
+        lambda d: d.update(version=math.inf),
         lambda d: d.update(rehearsed=[1]),
         lambda d: d.update(calibration={}),
     ],
-    ids=["no kind", "above 1", "below 0", "not finite", "no number", "no counts", "no calibration"],
+    ids=[
+        "no kind",
+        "above 1",
+        "below 0",
+        "not finite",
+        "no number",
+        "infinite",
+        "no counts",
+        "no calibration",
+    ],
 )
 def test_a_damaged_mix_is_refused(damage) -> None:  # type: ignore[no-untyped-def]
     encoded = json.loads(json.dumps(PRIOR.as_dict()))

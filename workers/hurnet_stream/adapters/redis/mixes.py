@@ -51,7 +51,7 @@ class Mixes:
             return None if raw is None else _decoded(context, raw)
         except NewerFormat as error:
             raise UpgradeNeeded(f"the mix of context {context!r}: {error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise Unreadable(
                 f"the stored mix of context {context!r} is damaged ({error!r}): the next one replaces it"
             ) from error

@@ -115,7 +115,7 @@ def decode(encoded: Mapping[str, Any]) -> Mix:
             right={str(kind): float(share) for kind, share in encoded["right"].items()},
             calibration=None if calibration is None else confidence.decode(calibration),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a mix: {type(error).__name__}: {error}") from error
 
 
