@@ -46,7 +46,7 @@ def test_records_that_were_put_aside_are_listed_and_sent_again(system: System) -
 
 def test_status_says_who_runs_and_who_does_not(system: System) -> None:
     nobody, said = status(system)
-    assert [found["members"] for found in nobody["workers"].values()] == [[], []]
+    assert [found["members"] for found in nobody["workers"].values()] == [[], [], []]
     assert [role for role in ("ingest", "responder", "solver") if f"no {role} is running" in said] == [
         *("ingest", "responder", "solver")
     ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from hurnet_schemas import Answer, Feedback, Query, TextEvent
+from hurnet_schemas import Answer, Feedback, Query, TextEvent, WeightsReceipt
 from hurnet_stream.feedback.lessons import WEIGHT, correction_key
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.terminal.client import Client
@@ -29,14 +29,21 @@ ASKED, PHRASED_AGAIN = "the courier left my order broken", "my order was left br
 RIGHT = "damaged"
 
 
-def all_workers(system: System) -> None:
+def all_workers(system: System, **settings: str) -> None:
     system.teach([TextEvent(text=text, answer=answer) for text, answer in TAUGHT.items()])
     for name in ("ingest", "solver", "responder", "feedback"):
-        system.start(name)
+        system.start(name, **settings)
     for worker in system.running:
         worker.wait_ready()
     wait_for(lambda: len(system.texts_in_store()) == len(TAUGHT), what="all taken in")
     wait_for(lambda: system.checkpoint().statistics, what="all learned")
+    with Client(system.settings.kafka) as client:
+        wait_for(lambda: weights_of(ask(client, ASKED)[0]), what="the weights are in force")
+
+
+def weights_of(answer: Answer) -> WeightsReceipt | None:
+    assert answer.receipt is not None
+    return answer.receipt.weights
 
 
 def ask(client: Client, *texts: str) -> list[Answer]:
@@ -135,7 +142,7 @@ def test_the_command_tells_what_was_answered_and_what_is_from_now_on(system: Sys
 
 
 def test_wrong_without_the_right_answer_lowers_it_and_can_be_taken_back(system: System) -> None:
-    all_workers(system)
+    all_workers(system, HURNET_RESPONDER_THRESHOLD="0")  # whatever is best is answered
     with Client(system.settings.kafka) as client:
         before = ask(client, ASKED, *TAUGHT)
         refuted = system.run("correct", ASKED, "--wrong", "--json")

@@ -164,10 +164,12 @@ def test_topics_are_made_once_and_then_checked(kafka_bootstrap: str, unique: str
     names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "feedback", "dead_letters")}
     settings = KafkaSettings(bootstrap=kafka_bootstrap, partitions=2, **names)
     assert all(f == TopicFinding(f.name, False, False, 0, ("missing",)) for f in ensure_topics(settings))
-    assert ensure_topics(settings, create=True) == [TopicFinding(n, True, True, 2) for n in names.values()]
-    assert ensure_topics(settings, create=True) == [TopicFinding(n, True, False, 2) for n in names.values()]
-    (problem,) = {f.problems for f in ensure_topics(settings.model_copy(update={"partitions": 3}))}
-    assert problem == ("2 partitions, HURNET_KAFKA_PARTITIONS asks for 3",)
+    partitions = {name: 1 if key == "feedback" else 2 for key, name in names.items()}
+    for created in (True, False):
+        found = [TopicFinding(name, True, created, n) for name, n in partitions.items()]
+        assert ensure_topics(settings, create=True) == found
+    problems = {f.problems for f in ensure_topics(settings.model_copy(update={"partitions": 3}))}
+    assert problems == {(), ("2 partitions, HURNET_KAFKA_PARTITIONS asks for 3",)}  # feedback has one
 
 
 def test_more_replicas_than_brokers_are_refused_clearly(lone: KafkaServer) -> None:
