@@ -14,8 +14,8 @@ from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.paper.variant import Variant
-from hurnet_stream.core.rule import encoded_words
 from hurnet_stream.core.rule import parts as parts_module
+from hurnet_stream.core.rule.encoded_words import similarities
 from hurnet_stream.core.rule.local_solve import local_coefficients, ridges
 from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.core.rule.rule import Ranking, nearest, ranked
@@ -170,7 +170,7 @@ def test_equal_candidates_go_to_the_first_appended() -> None:
 
 
 def test_texts_too_long_to_compare_are_answered_without_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded_words, "MOST_LETTERS", 0)
+    monkeypatch.setattr(parts_module, "similarities", lambda text, texts, _: similarities(text, texts, 0))
     index, projection = context([("hello there " * 20, "hi")])
     best = ask("hello there " * 20, index, projection).best
     assert best is not None
