@@ -48,7 +48,7 @@ def show_side_by_side(reports: Sequence[Mapping[str, Any]]) -> None:
         ("right", f"share of right answers to {reports[0]['queries']} questions, given or not"),
         ("gained, lost", "questions that only this embedder has right, and that only the first one has"),
         ("MRR", "mean of 1 / rank of the right answer"),
-        ("answered", _answered(reports[0])),
+        ("answered", f"share that is {_answered(reports[0])}"),
         ("p50 ms", "half of the questions took less, asked one at a time"),
     ]
     out.print(facts([*legend, *((each["embedder"], note) for each in reports for note in each["notes"])]))
@@ -86,7 +86,7 @@ def _legend(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     latency, unrelated = report["latency_ms"], report["unrelated"]
     yield "rule", "share of right answers, given or not; meaning to weights: by each part alone"
     yield "MRR", "mean of 1 / rank of the right answer"
-    yield "answered, right", f"{_answered(report)}; and the share of these that is right"
+    yield "answered, right", f"share that is {_answered(report)}, and the share of these that is right"
     if unrelated["queries"]:
         yield "unrelated", f"{unrelated['answered']} of {unrelated['queries']} unrelated questions answered"
     yield "context", f"{report['rows']} entries, embedder {report['embedder']}"
@@ -99,13 +99,13 @@ def _answered(report: Mapping[str, Any]) -> str:
     from hurnet_stream.responder.deciding import MOST_ERRORS
 
     threshold, rate = report["threshold"], report["error_rate"]
-    by_score = f"with a score of at least {threshold:g}"
+    by_score = f"scored at least {threshold:g}"
     if not rate:
         return by_score
     by_rate = f"sure enough for an error rate of {100 * rate:g} %"
     if rate == MOST_ERRORS:
         by_rate = "more probably right than wrong"
-    return f"{by_rate}; {by_score} if too few pairs were taught to tell"
+    return f"{by_rate} ({by_score} if too few pairs were taught to tell)"
 
 
 def _mix(mix: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
