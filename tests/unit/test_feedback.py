@@ -234,7 +234,7 @@ SAID = st.one_of(
 EVENTS = st.one_of(SAID, st.sampled_from(["turn", "crash", "fail", "send again", "ingest"]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(EVENTS, max_size=30), st.integers(1, 4))
 def test_whatever_happens_the_last_word_on_each_question_is_taught_once(
     events: list[object], batch: int
