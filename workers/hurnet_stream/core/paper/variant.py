@@ -5,7 +5,7 @@ Both measured no better than the plain search, so both are off unless a setting 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,11 +17,10 @@ from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.parts import Neighbourhood, neighbourhoods
-from hurnet_stream.core.solve.weights import predict
+from hurnet_stream.core.rule.rule import predictors
 from hurnet_stream.core.stored.batch import Vectors
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +42,9 @@ class Variant:
         """As `rule.nearest`. `projection` is (size, size) of the features, if there are any."""
         own = exclude or [None] * len(vectors)
         queries = mapped_queries(vectors, self.p)  # ℓp changes which entries are near, not the weights
-        predicts = self._predicts(vectors, index, projection, own)
+        if self.sums is None or projection is None:
+            predicts = predictors(index.predicted, projection, vectors, own)
+        else:  # the index has the products of vectors at hand, but not those of features: the sums stand in
+            of_features = partial(self.sums.predicted, index=index)
+            predicts = predictors(of_features, projection, self.sums.features(vectors), own)
         return neighbourhoods(queries, index, halves or undivided(index.dimension), predicts, own)
-
-    def _predicts(
-        self, vectors: Vectors, index: ContextIndex, projection: Floats | None, own: Sequence[EntryId | None]
-    ) -> Sequence[Callable[[Integers], Floats] | None]:
-        """Of each query (n, d), how the weights predict."""
-        if projection is None:
-            return [None] * len(vectors)
-        if self.sums is None:
-            predictions = predict(projection, vectors)
-            return [partial(index.predicted, p, exclude=e) for p, e in zip(predictions, own, strict=True)]
-        # The index has the products of vectors at hand, but not those of features: the sums stand in.
-        predictions = predict(projection, self.sums.features(vectors))
-        summed = partial(self.sums.predicted, index=index)
-        return [partial(summed, p, exclude=e) for p, e in zip(predictions, own, strict=True)]

@@ -97,14 +97,27 @@ class Parts:
         best = np.clip(memory[entries], 0.0, 1.0)
         return Mixed(factors, best, self.rows[entries], self._evidence(factors, best))
 
+    def squares(self) -> Floats:
+        """What the evidence is made of but memory, each part as `weighed` takes it: (5, candidates)."""
+        weights = np.zeros(len(self.answers)) if self.weights is None else self.weights
+        return np.square([self.meaning, self.spelling, self.lexical, self.words, weights])
+
     def _evidence(self, f: Factors, memory: Floats) -> Floats:
-        evidence = f.meaning * self.meaning**2 + (1 - f.meaning) * self.spelling**2
-        evidence += f.memory * memory + f.lexical * self.lexical**2 + f.words * self.words**2
-        total = 1 + f.memory + f.lexical + f.words
-        if self.weights is not None:
-            evidence, total = evidence + f.weights * self.weights**2, total + f.weights
-        root: Floats = np.sqrt(evidence / total) * (1 - self.refuted)
+        total = 1 + f.memory + f.lexical + f.words + (0.0 if self.weights is None else f.weights)
+        root: Floats = np.sqrt(weighed(f.as_row(), self.squares(), memory) / total) * (1 - self.refuted)
         return root
+
+
+def weighed(factors: Floats, squares: Floats, memory: Floats) -> Floats:
+    """The sum of the parts of candidates (n,) by their factors, (5,) or (5, n) in the order of FACTORS: the
+    numerator of evidence² (see `rule`). `squares` (5, n) are those of `Parts.squares`."""
+    share, of_memory, of_lexical, of_words, of_weights = factors
+    meaning, spelling, lexical, words, weights = squares
+    solves = share * meaning + (1 - share) * spelling
+    weighed: Floats = (
+        solves + of_memory * memory + of_lexical * lexical + of_words * words + of_weights * weights
+    )
+    return weighed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,7 @@ from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.rule.confidence import Outcomes, fit, joined
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import FACTORS, KINDS, PRIOR, Mix, kinds_of
-from hurnet_stream.core.rule.parts import Neighbourhood, Parts, parts_of
+from hurnet_stream.core.rule.parts import Neighbourhood, Parts, parts_of, weighed
 from hurnet_stream.core.stored.batch import Vectors
 
 SAMPLE: Final = 1024
@@ -195,7 +195,7 @@ class _Table:
         self._shares = np.array([p.shares for p in parts]).reshape(-1, len(KINDS))
         by_halves = [(p.by_meaning.max(initial=0.0), p.by_spelling.max(initial=0.0)) for p in parts]
         self._nearest = np.array(by_halves).reshape(-1, 2).T  # (halves, pairs)
-        self._squares = np.concatenate([_squares(p) for p in parts]) if parts else np.empty((0, 5))
+        self._squares = np.concatenate([np.empty((5, 0)), *(p.squares() for p in parts)], axis=1)
         self._left = np.concatenate([np.empty(0), *((1 - p.refuted) ** 2 for p in parts)])
         self._entries = _Entries(parts, self._starts)
         matches = [np.flatnonzero(p.answers == pair.answer) for p, pair in zip(parts, pairs, strict=True)]
@@ -227,12 +227,8 @@ class _Table:
         if not len(self._sizes):
             return np.zeros(0, np.bool_)
         factors = mix.of(self._shares, *self._nearest)  # (pairs, factors)
-        f = dict(zip(FACTORS, np.repeat(factors, self._sizes, axis=0).T, strict=True))  # (candidates,) each
-        meaning, spelling, lexical, words, weights = self._squares.T
-        evidence = f["meaning"] * meaning + (1 - f["meaning"]) * spelling + f["lexical"] * lexical
-        evidence += f["words"] * words + f["weights"] * weights
-        evidence += f["memory"] * self._entries.memory(factors[:, FACTORS.index("meaning")])
-        evidence *= self._left
+        memory = self._entries.memory(factors[:, FACTORS.index("meaning")])
+        evidence = weighed(np.repeat(factors, self._sizes, axis=0).T, self._squares, memory) * self._left
         known = self._right >= 0
         right = (self._starts + self._right)[known]
         of_right = np.full(len(self._sizes), -1.0)
@@ -261,10 +257,3 @@ class _Entries:
         cosines = share * self._by_meaning + (1 - share) * self._by_spelling
         best: Floats = np.clip(np.maximum.reduceat(cosines, self._starts), 0.0, 1.0)
         return best
-
-
-def _squares(parts: Parts) -> Floats:
-    """(candidates, 5): each part as the evidence takes it."""
-    weights = np.zeros(len(parts.answers)) if parts.weights is None else parts.weights
-    columns = (parts.meaning**2, parts.spelling**2, parts.lexical**2, parts.words**2, weights**2)
-    return np.stack(columns, axis=1)

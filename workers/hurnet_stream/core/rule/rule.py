@@ -47,6 +47,7 @@ from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.stored.batch import Vectors
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 PARTS = ("meaning", "spelling", "memory", "lexical", "words", "weights")
 
@@ -176,16 +177,22 @@ def nearest(
     the asker's own entry, which must not answer it (equation 5). `halves` None: the vectors have one half.
     Raises ValueError if the vectors do not fit the index or leave the grid."""
     own = exclude or [None] * len(vectors)
-    if projection is None:
-        return neighbourhoods(
-            vectors, index, halves or undivided(index.dimension), [None] * len(vectors), own
-        )
-    predictions = predict(projection, vectors)
-    predicts = [
-        partial(index.predicted, prediction, exclude=entry)
-        for prediction, entry in zip(predictions, own, strict=True)
-    ]
+    predicts = predictors(index.predicted, projection, vectors, own)
     return neighbourhoods(vectors, index, halves or undivided(index.dimension), predicts, own)
+
+
+def predictors(
+    predicted: Callable[..., Floats],
+    projection: Floats | None,
+    vectors: Vectors,
+    own: Sequence[EntryId | None],
+) -> Sequence[Callable[[Integers], Floats] | None]:
+    """Of each query (n, d), what the weights predict for rows: `predicted` of its Px (equation 3), without
+    the asker's own entry. None of each if there is no `projection`."""
+    if projection is None:
+        return [None] * len(vectors)
+    predictions = predict(projection, vectors)
+    return [partial(predicted, p, exclude=entry) for p, entry in zip(predictions, own, strict=True)]
 
 
 def ranked(
