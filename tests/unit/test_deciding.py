@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from hurnet_schemas import Answer, Query
 from hurnet_stream.core.rule import mix
@@ -41,6 +42,13 @@ def test_without_an_error_rate_the_score_decides_and_the_probability_is_told() -
     assert decision.probability == pytest.approx(0.99)
     assert (decision.rehearsed, decision.error_rate, decision.lowest) == (720, None, None)
     assert decide(ranking(0.9), settings(), always(0.01)).why_not is None
+
+
+@pytest.mark.parametrize("rate", [-0.1, 0.001, 0.0049, 0.51, math.inf, math.nan])
+def test_an_error_rate_that_can_not_be_kept_to_is_refused(rate: float) -> None:
+    with pytest.raises(ValidationError):
+        settings(error_rate=rate)
+    assert settings(error_rate=0.005).error_rate == 0.005
 
 
 def test_by_default_what_is_more_probably_right_than_wrong_is_answered() -> None:

@@ -241,6 +241,14 @@ def test_an_expression_describes_the_whole_name(name: str, fits: bool) -> None:
         ({"METRICS_STALL": "5.5"}, ""),
         ({"METRICS_STALL": "4"}, "HURNET_METRICS_STALL is not more than HURNET_"),
         ({"LIFECYCLE_DRAIN": "1"}, "HURNET_LIFECYCLE_DRAIN is less than"),
+        (
+            {
+                "FEEDBACK_TRANSACTION_DEADLINE": "40",
+                "FEEDBACK_TRANSACTION_TIMEOUT": "60",
+                "METRICS_STALL": "99",
+            },
+            "less than HURNET_FEEDBACK_TRANSACTION_DEADLINE: a feedback worker",
+        ),
         ({"KAFKA_ANSWERS": "replies"}, "does not describe HURNET_KAFKA_ANSWERS"),
         ({"REDIS_URL": "redis://:hush@store"}, "HURNET_REDIS_URL sends the password"),
         (

@@ -205,11 +205,13 @@ def cautions(settings: Any) -> Iterator[str]:
             "HURNET_SOLVE_LEASE is not more than 1.5 times HURNET_REDIS_TIMEOUT: if the store is slow, the "
             "lease may end while it is being renewed, and another solver takes over"
         )
-    if settings.lifecycle.drain < responder.transaction_deadline:
-        yield (
-            "HURNET_LIFECYCLE_DRAIN is less than HURNET_RESPONDER_TRANSACTION_DEADLINE: a responder"
-            " that stops may be ended in the middle of a transaction"
-        )
+    for role, worker in (("responder", responder), ("feedback worker", settings.feedback)):
+        if settings.lifecycle.drain < worker.transaction_deadline:
+            name = role.split()[0].upper()
+            yield (
+                f"HURNET_LIFECYCLE_DRAIN is less than HURNET_{name}_TRANSACTION_DEADLINE: a {role}"
+                " that stops may be ended in the middle of a transaction"
+            )
     if not matches(responder.reply_topics, settings.kafka.answers):
         yield (
             "HURNET_RESPONDER_REPLY_TOPICS does not describe HURNET_KAFKA_ANSWERS: queries that name that"

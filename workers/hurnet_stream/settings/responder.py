@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hurnet_stream.settings.section import Section
+from hurnet_stream.settings.transactions import TransactionSettings
 from hurnet_stream.settings.types import Duration, Seconds, TopicExpression, Unit
 
+LOWEST_ERROR_RATE = 0.005
+"""No lower rate can be kept to (core/rule/confidence.py): it would never be met."""
 
-class ResponderSettings(Section):
+
+def _checked_error_rate(rate: float) -> float:
+    if 0 < rate < LOWEST_ERROR_RATE:
+        raise ValueError(f"must be 0, or from {LOWEST_ERROR_RATE:g} to 0.5")
+    return rate
+
+
+class ResponderSettings(TransactionSettings):
     """The worker that answers queries."""
 
     group: str = Field(
@@ -19,12 +27,6 @@ class ResponderSettings(Section):
         max_length=200,
         description="The consumer group of all responders, and the first part of the transactional ids. If "
         "it is empty: HURNET_REDIS_PREFIX, then -responder.",
-    )
-    instance: str = Field(
-        default_factory=socket.gethostname,
-        pattern=r"^[A-Za-z0-9._-]{1,128}$",
-        description="The name of this responder. Each running one needs a name of its own. The default is "
-        "the host's name.",
     )
     exactly_once: bool = Field(
         True,
@@ -57,7 +59,7 @@ class ResponderSettings(Section):
         "for an error rate, or if that is 0. If the best answer scores less, the reply says that there is no "
         "answer, and offers the nearest ones.",
     )
-    error_rate: float = Field(
+    error_rate: Annotated[float, AfterValidator(_checked_error_rate)] = Field(
         0.5,
         ge=0,
         le=0.5,
@@ -76,17 +78,4 @@ class ResponderSettings(Section):
         min_length=1,
         description="Regular expression (without look-around) that describes the topics that a query may "
         "name in its reply-to header.",
-    )
-    transaction_deadline: Duration = Field(
-        5.0,
-        ge=0.1,
-        le=900,
-        description="Longest time in seconds for one transaction; a responder then gives it up and starts "
-        "anew.",
-    )
-    transaction_timeout: Duration = Field(
-        10.0,
-        ge=1,
-        le=900,
-        description="Seconds after which the brokers abort a transaction that nobody ended.",
     )
