@@ -749,8 +749,17 @@ def test_of_two_responders_that_publish_one_mix_the_first_one_wins(stores: Store
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 0, "mix": {}}', b"\xff", b'{"format": 1e999}'],
-    ids=["empty", "cut", "a list", "no mix", "no format", "no text", "infinite"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"format": 1}',
+        b'{"format": 0, "mix": {}}',
+        b"\xff",
+        b'{"format": 1e999}',
+        b"[" * 10**5,
+    ],
+    ids=["empty", "cut", "a list", "no mix", "no format", "no text", "infinite", "deep"],
 )
 def test_a_damaged_mix_is_said_to_be_damaged_and_the_next_one_replaces_it(
     redis_stores: RedisStores, damage: bytes
@@ -762,6 +771,17 @@ def test_a_damaged_mix_is_said_to_be_damaged_and_the_next_one_replaces_it(
         store.mix("faq")
     store.publish_mix(published_mix(2))
     assert store.mix("faq") == published_mix(2)
+
+
+@pytest.mark.parametrize("damage", ["abc", "", "-5", "1.5", "nan", "1e400", "9" * 40])
+def test_a_version_that_is_none_counts_as_0_and_the_next_mix_replaces_it(
+    redis_stores: RedisStores, damage: str
+) -> None:
+    store = redis_stores.weights()
+    redis_stores.client.hset(Keys(redis_stores.settings.prefix).solver("mix-versions"), "faq", damage)
+    assert dict(store.mix_versions()) == {"faq": 0}
+    store.publish_mix(published_mix())
+    assert dict(store.mix_versions()) == {"faq": 1}
 
 
 def test_a_mix_of_a_newer_program_asks_for_an_upgrade(redis_stores: RedisStores) -> None:

@@ -1,6 +1,7 @@
 """What is taught is embedded as a passage, and what is asked as a question, by every part of the system."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from hurnet_schemas import Query, TextEvent
 from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.adapters.embedders.joined import Joined
+from hurnet_stream.adapters.embedders.model_files import readable
+from hurnet_stream.adapters.embedders.prompts import prompts_of
 from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.operations.evaluation import Evaluation
 from hurnet_stream.settings.settings import SolveSettings
 from tests.memory.entry_store import MemoryEntryStore
@@ -83,3 +87,13 @@ def test_each_part_of_a_joined_embedder_sees_questions_in_its_own_way() -> None:
     np.testing.assert_array_equal(asked[:, :DIMENSION], meant[:, :DIMENSION])
     assert (asked[:, DIMENSION:] != meant[:, DIMENSION:]).any()
     np.testing.assert_array_equal(Joined(parts).embed([TwoKinds.said])[:, DIMENSION:], asked[:, DIMENSION:])
+
+
+@pytest.mark.parametrize(
+    "said", ["{", "[]", '{"prompts": ["a"]}', '{"prompts": {"query": 7}}', '{"prompts": 7}', "[" * 100_000],
+    ids=["cut", "a list", "prompts as a list", "a number", "prompts as a number", "deep"],
+)  # fmt: skip
+def test_prompts_that_can_not_be_read_are_an_error_of_the_configuration(tmp_path: Path, said: str) -> None:
+    (tmp_path / "config_sentence_transformers.json").write_text(said)
+    with pytest.raises(ConfigurationError, match="can't be read"), readable(tmp_path):
+        prompts_of("model", tmp_path)

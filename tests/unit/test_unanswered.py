@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hurnet_schemas import Answer, Query, Receipt
 from hurnet_stream.operations.unanswered import Question, newest, outcomes, reply_topics, unanswered
 from hurnet_stream.ports import Outgoing, Record
@@ -53,7 +55,20 @@ def test_what_is_no_answer_or_has_none_yet_is_passed_over() -> None:
 
 
 def test_replies_are_looked_for_where_they_were_asked_for() -> None:
-    assert reply_topics([asked(0, "hi"), Record("queries", 0, 1, 0, None, b"")]) == {"answers-mine"}
+    queries = [asked(0, "hi"), Record("queries", 0, 1, 0, None, b"")]
+    assert reply_topics(queries, r"answers([._-].*)?") == {"answers-mine"}
+
+
+@pytest.mark.parametrize("topic", [b"texts", b"", b"answers-\x00", b"answers-" + b"a" * 999, b"\xff", b"."])
+def test_no_topic_is_read_that_answers_may_not_go_to(topic: bytes) -> None:
+    query = Record("queries", 0, 0, 0, None, None, (("reply-to", topic),))
+    assert reply_topics([query], r"answers([._-].*)?") == set()
+
+
+def test_a_receipt_that_names_what_is_no_query_is_passed_over() -> None:
+    garbage = Record("queries", 0, 1, 0, None, b"garbage")
+    found = outcomes([answered(0, "abstained"), answered(1, "abstained")])
+    assert [question.text for question in unanswered([asked(0, "hi"), garbage], found)] == ["hi"]
 
 
 def test_only_the_newest_records_are_read() -> None:

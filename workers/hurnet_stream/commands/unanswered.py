@@ -38,7 +38,8 @@ def unanswered(context: str | None, times: int, limit: int, as_json: bool) -> No
     from hurnet_stream.terminal.screen import console, hush, moment, say, say_json, table
 
     hush()
-    found = _questions(settings.load().kafka, times)
+    chosen = settings.load()
+    found = _questions(chosen.kafka, chosen.responder.reply_topics, times)
     shown = [question for question in found if context in (None, question.context)][:limit]
     if as_json:
         for question in shown:
@@ -51,11 +52,11 @@ def unanswered(context: str | None, times: int, limit: int, as_json: bool) -> No
     console().print(table((">asked", "last (UTC)", "context", "question", "nearest answer"), rows))
 
 
-def _questions(kafka: KafkaSettings, times: int) -> list[Question]:
+def _questions(kafka: KafkaSettings, allowed: str, times: int) -> list[Question]:
     from hurnet_stream.operations.unanswered import outcomes, reply_topics, unanswered
 
     queries = _newest(kafka, kafka.queries)
-    topics = {kafka.answers} | reply_topics(queries)
+    topics = {kafka.answers} | reply_topics(queries, allowed)
     found = outcomes(record for topic in sorted(topics) for record in _newest(kafka, topic, missing_ok=True))
     return unanswered(queries, found, times)
 

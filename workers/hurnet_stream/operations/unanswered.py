@@ -19,6 +19,7 @@ from typing import Final
 from hurnet_schemas import Answer, InvalidMessage, Query
 from hurnet_stream.feedback.lessons import same_question
 from hurnet_stream.ports import History, OffsetRange, Record
+from hurnet_stream.settings.types import is_topic, matches
 
 RECORDS_MAX: Final = 50_000
 """The newest records of each partition that are read."""
@@ -56,10 +57,12 @@ def _read(history: History, partition: int, wanted: OffsetRange) -> Iterator[Rec
             yield from block
 
 
-def reply_topics(queries: Iterable[Record]) -> set[str]:
-    """The topics that these queries name for their answers."""
-    named = (record.header("reply-to") for record in queries)
-    return {topic.decode(errors="replace") for topic in named if topic}
+def reply_topics(queries: Iterable[Record], allowed: str) -> set[str]:
+    """The topics that these queries name for their answers, if answers may go there: `allowed` is the regular
+    expression of the settings. Clients write what they like."""
+    named = {record.header("reply-to") or b"" for record in queries}
+    topics = {topic.decode(errors="replace") for topic in named}
+    return {topic for topic in topics if is_topic(topic) and matches(allowed, topic)}
 
 
 def outcomes(answers: Iterable[Record]) -> dict[str, Outcome]:
@@ -86,7 +89,10 @@ def unanswered(queries: Iterable[Record], found: Mapping[str, Outcome], times_mi
         outcome = found.get(record.coordinates)
         if outcome is None:
             continue
-        query = Query.decode(record.value)  # it has been looked into, so it is one
+        try:
+            query = Query.decode(record.value)
+        except InvalidMessage:  # a receipt is of another log of queries, or anybody's invention
+            continue
         key = query.context, same_question(query.text)
         if outcome.answered:
             answered.add(key)

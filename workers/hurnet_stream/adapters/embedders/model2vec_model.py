@@ -7,7 +7,7 @@ microseconds, and it is the same in any batch.
 from functools import partial
 
 from hurnet_stream.adapters.embedders.model_embedder import PLAN, ModelEmbedder
-from hurnet_stream.adapters.embedders.model_files import digest_of, find_model
+from hurnet_stream.adapters.embedders.model_files import digest_of, find_model, readable
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError
 
@@ -25,10 +25,8 @@ def model2vec_model(model: str) -> ModelEmbedder:
             f"the embedder m2v:{model} needs: pip install 'hurnet-stream[model2vec]'"
         ) from missing
     folder = find_model(model, MARK)
-    try:
+    with readable(folder):
         made = StaticModel.from_pretrained(folder, force_download=False)
-    except (OSError, ValueError, KeyError) as wrong:
-        raise ConfigurationError(f"{folder} holds no model of model2vec: {wrong}") from wrong
     identity = EmbedderIdentity(f"m2v:{model}", digest_of(folder, f"m2v;{PLAN}", _PACKAGES), made.dim)
     encode = partial(made.encode, use_multiprocessing=False)
     return ModelEmbedder(identity, encode, encode)

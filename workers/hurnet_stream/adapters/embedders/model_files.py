@@ -1,5 +1,7 @@
 """Models are folders of files on this machine. Nothing is downloaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib import metadata
 from importlib.util import find_spec
@@ -35,6 +37,18 @@ def _cached(model: str, mark: str) -> Path:
             " or the name of an installed package that ships one"
         ) from absent
     return folder
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Around what reads the files of a model. Raises `ConfigurationError` if they can't be read, whatever is
+    in them: the packages that read them have no common error."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as wrong:
+        raise ConfigurationError(f"the model in {folder} can't be read: {wrong}") from wrong
 
 
 def digest_of(folder: Path, plan: str, packages: tuple[str, ...]) -> str:

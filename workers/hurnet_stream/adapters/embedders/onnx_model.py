@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.adapters.embedders.model_embedder import PLAN, ModelEmbedder, one_at_a_time
-from hurnet_stream.adapters.embedders.model_files import digest_of, find_model
+from hurnet_stream.adapters.embedders.model_files import digest_of, find_model, readable
 from hurnet_stream.adapters.embedders.prompts import prompts_of
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError
@@ -83,13 +83,9 @@ def onnx_model(model: str) -> ModelEmbedder:
             f"the embedder onnx:{model} needs: pip install 'hurnet-stream[onnx]'"
         ) from missing
     folder = find_model(model, MARK)
-    prompts = prompts_of(model, folder)
-    try:
+    with readable(folder):
+        prompts = prompts_of(model, folder)
         network = _Network(folder)
-    except ConfigurationError:
-        raise
-    except Exception as wrong:  # onnxruntime and tokenizers have no common error
-        raise ConfigurationError(f"the model in {folder} can't be read: {wrong}") from wrong
     digest = digest_of(folder, f"onnx;{PLAN};{prompts}", _PACKAGES)
     identity = EmbedderIdentity(f"onnx:{model}", digest, network.dimension)
     passages, questions = (

@@ -49,12 +49,14 @@ def prompts_of(model: str, folder: Path) -> Prompts:
 def _own(folder: Path) -> Prompts | None:
     path = folder / _FILE
     said: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    prompts: dict[str, str] = said.get("prompts") or {}
+    prompts: dict[str, Any] = said.get("prompts") or {}
     passages = [prompts[name] for name in ("document", "passage", "corpus") if name in prompts]
     own = Prompts(passages[0] if passages else "", prompts.get("query", ""))
     if own == Prompts():  # newer versions write both down for every model, as empty
         always = prompts.get(said.get("default_prompt_name") or "", "")
         own = Prompts(always, always)
+    if not all(isinstance(prompt, str) for prompt in (own.passage, own.question)):
+        raise ValueError(f"{path} has a prompt that is no text")
     return own if own != Prompts() else None
 
 

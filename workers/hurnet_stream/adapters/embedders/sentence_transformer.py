@@ -9,7 +9,7 @@ machine with one version of torch. Another machine may differ by a step of the g
 from functools import partial
 
 from hurnet_stream.adapters.embedders.model_embedder import PLAN, ModelEmbedder, one_at_a_time
-from hurnet_stream.adapters.embedders.model_files import digest_of, find_model
+from hurnet_stream.adapters.embedders.model_files import digest_of, find_model, readable
 from hurnet_stream.adapters.embedders.prompts import prompts_of
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError
@@ -27,8 +27,9 @@ def sentence_transformer(model: str) -> ModelEmbedder:
             f"the embedder st:{model} needs: pip install 'hurnet-stream[sentence-transformers]'"
         ) from missing
     folder = find_model(model, MARK)
-    made = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    prompts = prompts_of(model, folder)
+    with readable(folder):
+        made = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        prompts = prompts_of(model, folder)
     # Of a model with a network for each kind of text, each of these takes its own.
     passage, question = (
         partial(encode, prompt=prompt, convert_to_numpy=True, show_progress_bar=False)

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import redis
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Bound, Connection
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.meta import Meta
@@ -77,7 +78,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
                 raise StoreError(f"there is no store {keys.prefix!r} at {connection.server_name}")
             old = Meta.parse(raw, keys.meta)
             aside = f"{keys.prefix}.aside-{old.epoch}"
-            old_topic = json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]
+            old_topic = stored_json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]
             names = [n for n in client.scan_iter(f"{keys.prefix}:*", count=1_000) if not _STAYS.match(n)]
             pipe.multi()
             # RENAME is instant whatever a key holds, so thousands of them are one short step.

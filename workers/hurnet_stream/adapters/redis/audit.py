@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.core.formats import AUDIT, check_format
 from hurnet_stream.core.stored.batch import Deletion
 from hurnet_stream.ports import DeletionAudit
@@ -24,7 +25,7 @@ def decode_audit(raw: bytes) -> DeletionAudit:
     Raises `NewerFormat` (a ValueError) if only a newer program can read it; ValueError, KeyError or
     TypeError if it is damaged.
     """
-    fields = json.loads(raw)
+    fields = stored_json.loads(raw)
     check_format("this audit", int(fields["format"]), AUDIT)
     deletion = fields["deletion"]
     return DeletionAudit(

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.audit import encode_audit
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.fence import Fence
@@ -129,7 +130,7 @@ class CheckpointStore:
 
         checkpoint = Checkpoint()
         try:
-            for partition, (watermark, rows, epoch) in json.loads(header[b"shards"]).items():
+            for partition, (watermark, rows, epoch) in stored_json.loads(header[b"shards"]).items():
                 checkpoint.shards[int(partition)] = ShardState(watermark, rows, epoch)
             checkpoint.pane = int(header[b"pane"])
             for raw_key in self._client.hkeys(self._grams_key):

@@ -11,13 +11,12 @@ store exactly the targets that its statistics still hold.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import redis
 
-from hurnet_stream.adapters.redis import contexts
+from hurnet_stream.adapters.redis import contexts, stored_json
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.opened import OpenedStore
@@ -85,7 +84,7 @@ def covered_by_checkpoint(client: Any, keys: Keys, owner: str, stamp: str) -> di
     stored, shards = client.hmget(keys.solver("checkpoint"), "stamp", "shards")
     if not stamp or stored != stamp.encode():
         return {}
-    return {int(partition): int(state[0]) for partition, state in json.loads(shards).items()}
+    return {int(partition): int(state[0]) for partition, state in stored_json.loads(shards).items()}
 
 
 class Redaction:

@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.core.formats import STORE, NewerFormat, check_format
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import Unreadable, UpgradeNeeded
@@ -38,7 +39,7 @@ class Meta:
         Raises `UpgradeNeeded` if only a newer program may read the store, `Unreadable` if it is damaged.
         """
         try:
-            fields = json.loads(raw)
+            fields = stored_json.loads(raw)
             check_format(f"the store of {key}", int(fields["min_reader"]), STORE)
             identity = EmbedderIdentity(
                 str(fields["name"]), str(fields["fingerprint"]), int(fields["dimension"])

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.published import decode_number
 from hurnet_stream.adapters.redis.scripts import PUBLISH_MIX
@@ -16,6 +18,9 @@ from hurnet_stream.core.formats import MIX, NewerFormat, check_format
 from hurnet_stream.core.rule import mix as mixes
 from hurnet_stream.errors import StoreReplaced, Superseded, Unreadable, UpgradeNeeded
 from hurnet_stream.ports import PublishedMix
+
+_VERSIONS_END: Final = 2**53
+"""From here on Lua, whose numbers are float64, can't tell versions apart."""
 
 
 class Mixes:
@@ -43,7 +48,7 @@ class Mixes:
 
     def versions(self) -> Mapping[str, int]:
         stored = self._client.hgetall(self._versions)
-        return {name.decode(errors="replace"): decode_number(raw) for name, raw in stored.items()}
+        return {name.decode(errors="replace"): _version(raw) for name, raw in stored.items()}
 
     def read(self, context: str) -> PublishedMix | None:
         raw = self._client.hget(self._mixes, context)
@@ -55,6 +60,12 @@ class Mixes:
             raise Unreadable(
                 f"the stored mix of context {context!r} is damaged ({error!r}): the next one replaces it"
             ) from error
+
+
+def _version(raw: bytes) -> int:
+    """As the script reads it: 0 for what is no version, so that the next mix can follow it."""
+    version = decode_number(raw)
+    return version if version < _VERSIONS_END else 0
 
 
 def _encoded(published: PublishedMix) -> str:
@@ -69,7 +80,7 @@ def _encoded(published: PublishedMix) -> str:
 
 
 def _decoded(context: str, raw: bytes) -> PublishedMix:
-    fields = json.loads(raw)
+    fields = stored_json.loads(raw)
     check_format("this mix", int(fields["format"]), MIX)
     watermarks = {int(partition): int(offset) for partition, offset in fields["watermarks"].items()}
     mix = mixes.decode(fields["mix"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.meta import Meta, described, same_vectors
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, EmbedderIdentity, LogIdentity, ShardState
@@ -99,7 +99,7 @@ class OpenedStore:
         if raw is None:
             return None
         try:
-            fields = json.loads(raw)
+            fields = stored_json.loads(raw)
             log = LogIdentity(str(fields["cluster"]), str(fields["topic"]))
         except (ValueError, TypeError, KeyError) as error:
             raise Unreadable(f"{self.keys.log} is not readable: {error!r}") from error

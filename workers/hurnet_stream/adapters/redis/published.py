@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from pydantic import TypeAdapter
 
+from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.core.formats import WEIGHTS, check_format
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Superseded
@@ -67,7 +68,7 @@ def decode_weights(context: str, stored: Mapping[bytes, bytes]) -> PublishedWeig
         raise ValueError("there is no projection")
     dimension = math.isqrt(flat.size)
     weights = Weights(flat.reshape(dimension, dimension), certificate)
-    watermarks = {int(p): int(w) for p, w in json.loads(fields["watermarks"]).items()}
+    watermarks = {int(p): int(w) for p, w in stored_json.loads(fields["watermarks"]).items()}
     return PublishedWeights(context, int(fields["version"]), weights, watermarks, int(fields["published_ms"]))
 
 
@@ -127,6 +128,6 @@ def check_successor(weights: PublishedWeights, version: bytes | None, watermarks
 def decode_watermarks(stored: bytes | None) -> dict[int, int]:
     """The offsets that weights have seen, per shard; empty if that is not readable."""
     try:
-        return {int(p): int(w) for p, w in json.loads(stored or b"{}").items()}
+        return {int(p): int(w) for p, w in stored_json.loads(stored or b"{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}

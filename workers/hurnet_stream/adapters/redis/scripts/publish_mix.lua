@@ -6,7 +6,9 @@
 --       4 epoch, or '' if this process has opened no store
 -- Returns the last version before, or nil if the store is not ours.
 if ARGV[4] ~= '' and not ours(KEYS[3], ARGV[4]) then return false end
-local last = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0') or 0
+local last = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
+-- What is no version is 0, so that the next mix can replace it.
+if not last or last ~= last or last < 0 or last >= 2^53 or last % 1 ~= 0 then last = 0 end
 if last == tonumber(ARGV[2]) - 1 then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
   if ARGV[3] == '' then
