@@ -1,7 +1,7 @@
 # Needs GNU make 3.81+ and Python 3.11+ with venv, nothing else: `make demo` and `make test` install the rest into .venv.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test faults check format bench lock clean
 
 PY := .venv/bin/python
 PYTHON ?= python3.13 python3.12 python3.11 python3 python3.14 python
@@ -26,6 +26,11 @@ test: .venv/dev.ok ## unit, contract and acceptance tests (ARGS='-k name': some 
 	@echo '> pytest $(ARGS)'
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),--cov --cov-report=)
 	@$(if $(ARGS),,echo '> coverage: the least covered modules, and all' && $(PY) -m coverage report --sort=cover | sed -n '1,12p;$$p')
+
+# Faults take their time: an alert has to fire and to go out again, a certificate has to run out.
+faults: .venv/dev.ok ## slow tests that break a running system on purpose, and look whether operators would see it
+	@echo '> pytest tests/faults $(ARGS)'
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),tests/faults)
 
 check: .venv/dev.ok ## format, lint, types and import rules
 	@echo '> ruff format --check' && $(PY) -m ruff format --check .
