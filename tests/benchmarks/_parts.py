@@ -13,7 +13,7 @@ from hurnet_schemas import TextEvent
 from hurnet_stream.adapters.kafka import KafkaSink, KafkaSource
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import Embedder, EntryStore, Source
 from hurnet_stream.settings.settings import EmbedderSettings, IngestSettings, KafkaSettings, Settings
 from tests.benchmarks._fill import Taught, appended
@@ -118,7 +118,7 @@ def shares(bench: Bench, topics: str, name: str, embedder: Embedder, seconds: fl
             sink,
             cast(Embedder, timed_embedder),
             settings,
-            Metrics(),
+            IngestMetrics(),
         )
         whole = _turn(worker, source, spent, seconds)
     return {part: value / whole for part, value in spent.items()} | {

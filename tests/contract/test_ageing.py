@@ -12,7 +12,7 @@ from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.solve.window import PANES, Window, identity
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, Entry
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.settings.settings import Settings, SolveSettings
 from hurnet_stream.solver import solver as solver_module
@@ -34,7 +34,7 @@ def entries() -> list[Entry]:
 def solver(stores: Stores, hour: float) -> Solver:
     chosen = SolveSettings(interval=0, checkpoint_interval=0, device="cpu", half_life=HOUR, lease=0.001)
     outside = stores.entry_store(), stores.weights(), stores.leases()
-    return Solver(*outside, Settings(solve=chosen), Metrics(), clock=lambda: hour * HOUR)
+    return Solver(*outside, Settings(solve=chosen), SolverMetrics(), clock=lambda: hour * HOUR)
 
 
 def expected(kept: list[Entry], hour: int) -> Statistics:

@@ -22,7 +22,8 @@ from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.errors import TransientError
 from hurnet_stream.ingest.ingest import Ingest
 from hurnet_stream.local import KafkaServer
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Exchange, Outgoing
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import (
@@ -100,7 +101,7 @@ class Place:
         exchange: Exchange = kind(self.kafka, self.kafka.queries, chosen)
         stores = (MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis))
         settings = Settings(kafka=self.kafka, responder=chosen, metrics=MetricsSettings(stall=stall))
-        responder = Responder(exchange, *stores, EMBEDDER, settings, Metrics())
+        responder = Responder(exchange, *stores, EMBEDDER, settings, ResponderMetrics())
         try:
             yield responder
         finally:
@@ -109,7 +110,7 @@ class Place:
     def ingest(self, settings: Settings) -> Ingest:
         source = KafkaSource(self.kafka, self.kafka.texts, settings.ingest.group)
         store, sink = MemoryEntryStore(self.redis), KafkaSink(self.kafka)
-        return Ingest(source, store, sink, EMBEDDER, settings, Metrics())
+        return Ingest(source, store, sink, EMBEDDER, settings, IngestMetrics())
 
     def answers(self) -> list[Answer]:
         with closing(KafkaHistory(self.kafka, self.kafka.answers)) as history:

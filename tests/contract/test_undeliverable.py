@@ -15,7 +15,7 @@ from hurnet_schemas import Answer, Query
 from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.errors import Stalled, TransientError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Exchange, Outgoing
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings, Settings
@@ -121,7 +121,9 @@ def started(
     world.teach(*PAIRS, *((f"rain {i} {'x' * 300}", f"{i} {'y' * 300}") for i in range(30)))
     stores = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
     exchange: Exchange = kind(kafka, kafka.queries, settings)
-    responder = Responder(exchange, *stores, EMBEDDER, Settings(kafka=kafka, responder=settings), Metrics())
+    responder = Responder(
+        exchange, *stores, EMBEDDER, Settings(kafka=kafka, responder=settings), ResponderMetrics()
+    )
     return System(kafka, settings, responder, f"{kafka.answers}-mine")
 
 

@@ -26,7 +26,8 @@ from hurnet_stream.core.solve.window import PANES, Window, context_of, identity
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.errors import ConfigurationError, TransientError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.operations.verification import Verification
 from hurnet_stream.ports import Outgoing, PublishedWeights
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
@@ -94,7 +95,7 @@ class AgedWorld(World):
         )
         stores = MemoryWeightsStore(self.redis), MemoryLeaseStore(self.redis)
         store = MemoryEntryStore(self.redis)
-        return Solver(store, *stores, Settings(solve=chosen), Metrics(), self.clock)
+        return Solver(store, *stores, Settings(solve=chosen), SolverMetrics(), self.clock)
 
     def expected(self, context: str = "one") -> Statistics:
         """A pair of weight w and age a, of what is left, is w·2^(PANES - 1 - a) rows of a fresh state."""
@@ -269,7 +270,7 @@ def responder(world: AgedWorld, half_life: float) -> Responder:
     )
     stores = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
     exchange = MemoryExchange(world.kafka, "queries", "responders", "one")
-    return Responder(exchange, *stores, EMBEDDER, chosen, Metrics())
+    return Responder(exchange, *stores, EMBEDDER, chosen, ResponderMetrics())
 
 
 def ask(world: AgedWorld, half_life: float, text: str) -> Answer:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics import table
 from hurnet_stream.settings import listing
 
 ROOT = Path(__file__).parents[2]
@@ -79,9 +79,13 @@ def test_every_test_that_is_named_exists(document: str) -> None:
 
 def test_every_metric_that_is_named_exists() -> None:
     named = re.findall(r"`(hurnet_[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text("utf-8"))
-    known = re.findall(r"^# TYPE (\w+)", Metrics().exposition().decode(), re.MULTILINE)
     assert named
-    assert set(named) <= set(known)
+    assert set(named) <= {metric.name for metric in table.roles_by_metric()}
+
+
+def test_the_page_of_metrics_is_that_of_the_code() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    assert page == table.table(), "python -m hurnet_stream.metrics.table > docs/metrics.md"
 
 
 def test_every_name_of_the_code_in_the_glossary_exists() -> None:

@@ -21,7 +21,9 @@ from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.feedback.feedback import FeedbackWorker
 from hurnet_stream.feedback.lessons import SOURCE
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.feedback import FeedbackMetrics
+from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import Settings
@@ -168,7 +170,9 @@ def test_every_record_is_in_the_context_or_has_one_dead_letter(seed: int) -> Non
     settings = Settings.model_validate(
         {"ingest": {"poll": 0.0, "dead_letters_in_a_row": 10**6, "dead_letters_share": 1}}
     )
-    ingest = Ingest(MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER, settings, Metrics())
+    ingest = Ingest(
+        MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER, settings, IngestMetrics()
+    )
     while store.state(0).watermark < RECORDS // 4 - 1:
         ingest.step()
     dead = Counter(letter.offset for letter in letters(log))
@@ -192,11 +196,13 @@ def test_every_query_has_one_answer(seed: int) -> None:
         Settings.model_validate({"ingest": {"poll": 0.0}, "responder": {"poll": 0.0, "wait": 0.001}}),
     )
     store = MemoryEntryStore(server)
-    ingest = Ingest(MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER, settings, Metrics())
+    ingest = Ingest(
+        MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER, settings, IngestMetrics()
+    )
     while store.state(0).watermark < len(taught) - 1:
         ingest.step()
     exchange = MemoryExchange(log, "queries", "r", "one")
-    responder = Responder(exchange, store, MemoryWeightsStore(server), EMBEDDER, settings, Metrics())
+    responder = Responder(exchange, store, MemoryWeightsStore(server), EMBEDDER, settings, ResponderMetrics())
     while log.group("queries", "r").committed.get(0, 0) < QUERIES // 4:
         responder.step()
     records = log.records("answers")
@@ -213,7 +219,7 @@ def test_every_query_has_one_answer(seed: int) -> None:
 def test_feedback_is_taught_once_or_has_one_dead_letter(seed: int) -> None:
     log = log_of(*hostile("feedback", SAID, FEEDBACK // 2, random.Random(seed)))
     settings = Settings.model_validate({"feedback": {"poll": 0.0}})
-    worker = FeedbackWorker(MemoryExchange(log, "feedback", "f", "one"), settings, Metrics())
+    worker = FeedbackWorker(MemoryExchange(log, "feedback", "f", "one"), settings, FeedbackMetrics())
     while log.group("feedback", "f").committed.get(0, 0) < FEEDBACK // 2:
         worker.step()
     dead = [letter.offset for letter in letters(log)]
@@ -226,7 +232,7 @@ def test_feedback_is_taught_once_or_has_one_dead_letter(seed: int) -> None:
     store = MemoryEntryStore(MemoryRedis())
     ingest = Ingest(
         *(MemorySource(log, "texts", "g"), store, MemorySink(log), EMBEDDER),
-        *(Settings.model_validate({"ingest": {"poll": 0.0}}), Metrics()),
+        *(Settings.model_validate({"ingest": {"poll": 0.0}}), IngestMetrics()),
     )
     end = log.partition("texts", 0).end
     while store.state(0).watermark < taught[-1].offset < end:

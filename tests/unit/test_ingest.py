@@ -22,7 +22,7 @@ from hurnet_stream.errors import (
     TransientError,
 )
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import POLL_BYTES, Appended, Fault, Outgoing, Refused
 from hurnet_stream.settings.settings import IngestSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
@@ -125,7 +125,7 @@ def test_an_append_whose_reply_was_lost_is_not_repeated() -> None:
     source = MemorySource(world.kafka, "texts", "ingest")
     store = LosesReplies(world.redis)
     chosen = Settings(ingest=IngestSettings(poll=0, batch=4))
-    turn(Ingest(source, store, MemorySink(world.kafka), EMBEDDER, chosen, Metrics()), 40)
+    turn(Ingest(source, store, MemorySink(world.kafka), EMBEDDER, chosen, IngestMetrics()), 40)
     assert world.texts() == [event.text for event in numbered(0, 20)]
 
 
@@ -326,7 +326,9 @@ def test_a_store_that_is_away_counts_no_dead_letter_twice() -> None:
     world.send(b"bad", b"bad", b"bad")
     source = MemorySource(world.kafka, "texts", "ingest")
     chosen = Settings(ingest=IngestSettings(poll=0, batch=4, dead_letters_in_a_row=5))
-    worker = Ingest(source, LosesReplies(world.redis), MemorySink(world.kafka), EMBEDDER, chosen, Metrics())
+    worker = Ingest(
+        source, LosesReplies(world.redis), MemorySink(world.kafka), EMBEDDER, chosen, IngestMetrics()
+    )
     turn(worker, 30)
     assert world.redis.data.shards[0].state.watermark == 2
 
@@ -357,7 +359,7 @@ def test_whatever_call_fails_no_record_is_passed_over() -> None:
     source = MemorySource(world.kafka, "texts", "ingest")
     chosen = Settings(ingest=IngestSettings(poll=0, batch=4))
     store = FailsAtFirst(world.redis)
-    worker = Ingest(source, store, MemorySink(world.kafka), EMBEDDER, chosen, Metrics())
+    worker = Ingest(source, store, MemorySink(world.kafka), EMBEDDER, chosen, IngestMetrics())
     turn(worker, 2)
     world.send(*numbered(0, 10))
     turn(worker, 20)
@@ -402,7 +404,7 @@ class Schedule:
             source = MemorySource(self.world.kafka, "texts", "ingest")
             chosen = Settings(ingest=IngestSettings(poll=0, batch=self.data.draw(st.integers(1, 5))))
             sink = MemorySink(self.world.kafka)
-            self.workers.append(Ingest(source, store, sink, EMBEDDER, chosen, Metrics()))
+            self.workers.append(Ingest(source, store, sink, EMBEDDER, chosen, IngestMetrics()))
 
     def crash(self) -> None:
         if self.workers:

@@ -17,7 +17,7 @@ from hurnet_stream.errors import (
     StoreReplaced,
     TransientError,
 )
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import GaveUp, Loop
 from hurnet_stream.runtime.trouble import Trouble
 from hurnet_stream.settings.settings import LifecycleSettings
@@ -51,7 +51,7 @@ class Scripted:
 
 
 def _run(worker: Scripted, settings: LifecycleSettings = QUICK) -> Loop:
-    loop = Loop(lambda: worker, settings, Metrics())
+    loop = Loop(lambda: worker, settings, ProcessMetrics())
     worker.stop = loop.stop
     loop.run()
     return loop
@@ -79,7 +79,7 @@ def test_transient_errors_in_building_are_tried_again() -> None:
             raise failures.pop()
         return worker
 
-    loop = Loop(build, QUICK, Metrics())
+    loop = Loop(build, QUICK, ProcessMetrics())
     worker.stop = loop.stop
     loop.run()
     assert worker.calls == ["step", "drain", "close"]
@@ -103,7 +103,7 @@ def test_other_errors_end_it_at_once_and_still_close() -> None:
 def test_stopping_wakes_it_from_a_long_wait() -> None:
     worker = Scripted([TransientError("away")] * 3)
     settings = LifecycleSettings(retry_first=60, retry_most=60)
-    loop = Loop(lambda: worker, settings, Metrics())
+    loop = Loop(lambda: worker, settings, ProcessMetrics())
     threading.Timer(0.05, loop.stop).start()
     loop.run()
     assert worker.calls == ["step", "drain", "close"]
@@ -112,7 +112,7 @@ def test_stopping_wakes_it_from_a_long_wait() -> None:
 def test_it_is_unready_while_failing() -> None:
     seen: list[list[str]] = []
     worker = Scripted([TransientError("away")])
-    loop = Loop(lambda: worker, QUICK, Metrics())
+    loop = Loop(lambda: worker, QUICK, ProcessMetrics())
     assert loop.unready() == ["starting"]
 
     def look_then_stop() -> None:
@@ -125,7 +125,7 @@ def test_it_is_unready_while_failing() -> None:
 
 
 def test_what_fails_is_told_with_its_words_and_since_when() -> None:
-    trouble = Trouble(Metrics())
+    trouble = Trouble(ProcessMetrics())
     assert trouble.reason() is None
     trouble.goes_on(KafkaFailing("no broker answers"))
     assert trouble.reason() == "Kafka failing for 0 s: no broker answers"
@@ -136,7 +136,7 @@ def test_what_fails_is_told_with_its_words_and_since_when() -> None:
 
 
 def test_a_long_failure_is_two_lines_in_the_log() -> None:
-    trouble = Trouble(Metrics())
+    trouble = Trouble(ProcessMetrics())
     with capture_logs() as lines:
         for _ in range(50):
             trouble.goes_on(KafkaFailing("no broker answers"))
@@ -150,7 +150,7 @@ def test_a_long_failure_is_two_lines_in_the_log() -> None:
 
 
 def test_failures_are_counted_by_what_failed() -> None:
-    metrics = Metrics()
+    metrics = ProcessMetrics()
     trouble = Trouble(metrics)
     for error in (KafkaFailing("a"), KafkaFailing("b"), TransientError("c")):
         trouble.goes_on(error)
@@ -172,7 +172,7 @@ def test_a_worker_whose_servers_are_others_now_is_built_anew(error: HurnetError)
         built.append([first, second][len(built)])
         return built[-1]
 
-    loop = Loop(build, QUICK, Metrics())
+    loop = Loop(build, QUICK, ProcessMetrics())
     second.stop = loop.stop
     loop.run()
     assert built == [first, second]
@@ -186,7 +186,7 @@ def test_servers_that_never_were_its_own_end_it(error: HurnetError) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        Loop(build, QUICK, Metrics()).run()
+        Loop(build, QUICK, ProcessMetrics()).run()
 
 
 def test_a_store_that_is_another_by_the_time_of_draining_spoils_no_stop() -> None:

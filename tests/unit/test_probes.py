@@ -17,7 +17,7 @@ import pytest
 from hurnet_stream.adapters import probes
 from hurnet_stream.adapters.probes import TEXT, ProbeServer
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.settings.settings import MetricsSettings
 from tests.stand_ins import LOOPBACKS
 
@@ -163,7 +163,7 @@ def test_silent_and_slow_clients_do_not_keep_probes_out(
 
 
 def test_metrics_have_a_meaning_and_moved_partitions_leave_no_series() -> None:
-    metrics = Metrics()
+    metrics = ResponderMetrics()
     metrics.set_by_partition(metrics.lag_records, {0: 5, 1: 7})
     metrics.set_by_partition(metrics.lag_records, {1: 6})
     metrics.weights_in_force("default", 3, 0.0, {"residual": 0.5, "method": "cholesky", "gcv": None})

@@ -11,7 +11,7 @@ from hurnet_schemas import Query
 from hurnet_stream.core.rule import rehearsal as rehearsal_module
 from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.errors import RedisFailing, Unreadable
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import PublishedMix
 from hurnet_stream.responder import rehearsing
 from hurnet_stream.responder.responder import Responder
@@ -272,7 +272,7 @@ def test_a_damaged_mix_is_refused_and_the_last_good_one_counts_on(monkeypatch: p
 
 
 def test_metrics_show_the_kinds_of_the_mix_in_force_alone() -> None:
-    metrics = Metrics()
+    metrics = ResponderMetrics()
     metrics.mix_in_force("faq", 1, {"few": 0.5, "many": 0.9})
     metrics.mix_in_force("faq", 2, {"many": 0.8})
     shown = {

@@ -15,7 +15,7 @@ from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import Superseded, TransientError
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.settings.settings import PaperSettings, Settings, SolveSettings
 from hurnet_stream.solver import portions
 from hurnet_stream.solver import solver as solver_module
@@ -88,7 +88,7 @@ def solver(
     weights = (LosesSaves if lossy else MemoryWeightsStore)(world.redis)
     store = Interrupted(world.redis, meanwhile, dies)
     return Solver(
-        store, weights, MemoryLeaseStore(world.redis), Settings(solve=chosen, paper=paper), Metrics()
+        store, weights, MemoryLeaseStore(world.redis), Settings(solve=chosen, paper=paper), SolverMetrics()
     )
 
 

@@ -28,7 +28,7 @@ from hurnet_stream.errors import (
     Unreadable,
     UpgradeNeeded,
 )
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Fault, PublishedWeights
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import Settings
@@ -451,7 +451,7 @@ def test_another_embedder_is_refused() -> None:
     stores = (MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis))
     exchange = MemoryExchange(world.kafka, "queries", "responders", "x")
     with pytest.raises(EmbedderMismatch):
-        Responder(exchange, *stores, HashedText(64), Settings(), Metrics())
+        Responder(exchange, *stores, HashedText(64), Settings(), ResponderMetrics())
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from structlog.testing import capture_logs
 
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.settings import LifecycleSettings, MetricsSettings, Settings
 from hurnet_stream.wiring import running
@@ -18,7 +18,7 @@ def never() -> None:
 
 
 def test_a_worker_says_where_its_log_and_its_metrics_are() -> None:
-    metrics = Metrics()
+    metrics = ProcessMetrics()
     loop = Loop(never, LifecycleSettings(), metrics)  # type: ignore[arg-type]
     with ExitStack() as stack:
         with capture_logs() as logs:
@@ -31,7 +31,7 @@ def test_a_worker_says_where_its_log_and_its_metrics_are() -> None:
 
 def test_a_worker_that_serves_nothing_says_so() -> None:
     settings = Settings(metrics=MetricsSettings(enabled=False))
-    metrics = Metrics()
+    metrics = ProcessMetrics()
     loop = Loop(never, LifecycleSettings(), metrics)  # type: ignore[arg-type]
     with ExitStack() as stack, capture_logs() as logs:
         running._serve(loop, metrics, settings, stack)

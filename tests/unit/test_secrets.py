@@ -29,7 +29,6 @@ import sys
 import hurnet_stream.adapters.redis
 from hurnet_stream.settings import settings
 from hurnet_stream.wiring import running
-from hurnet_stream.metrics import Metrics
 
 role = sys.argv[1]
 chosen = settings.load()
@@ -45,7 +44,8 @@ def fail(*arguments, **named):
 
 hurnet_stream.adapters.redis.connect = fail
 built = []
-running.Metrics = lambda: built.append(Metrics()) or built[-1]
+kind = running.ROLES[role]
+running.ROLES[role] = lambda: built.append(kind()) or built[-1]
 code = running.run(role, chosen)
 print(built[0].exposition().decode())
 sys.exit(code)

@@ -17,7 +17,7 @@ from hurnet_stream.core.solve.weights import Weights
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import ConfigurationError, Superseded
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.solver import portions, publishing
 from hurnet_stream.solver import solver as solver_module
@@ -253,7 +253,7 @@ def test_changed_features_are_learned_again_from_the_first_row(monkeypatch: pyte
 def test_it_waits_for_a_context_to_be_begun() -> None:
     server = MemoryRedis()
     stores = (MemoryEntryStore(server), MemoryWeightsStore(server), MemoryLeaseStore(server))
-    solver = Solver(*stores, Settings(), Metrics())
+    solver = Solver(*stores, Settings(), SolverMetrics())
     solver.step()
     assert solver.unready() == ["waiting for a store"]
 

@@ -17,7 +17,8 @@ from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, Vectors
 from hurnet_stream.errors import ConfigurationError, RedisFailing, TransientError
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Appended, Outgoing, Record, Refused
 from hurnet_stream.records import parse_record
 from hurnet_stream.responder.responder import Responder
@@ -113,13 +114,13 @@ class World:
         chosen = Settings(ingest=IngestSettings(poll=0, batch=BATCH))
         self.member = MemorySource(self.kafka, "texts", "ingest")
         store = Store(self.redis, self._called)
-        return Ingest(self.member, store, MemorySink(self.kafka), self.embedder, chosen, Metrics())
+        return Ingest(self.member, store, MemorySink(self.kafka), self.embedder, chosen, IngestMetrics())
 
     def responder(self) -> Responder:
         chosen = Settings(responder=ResponderSettings(poll=0, batch=BATCH, instance="one"))
         self.member = MemoryExchange(self.kafka, "queries", "responders", "one")
         stores = Store(self.redis, self._called), MemoryWeightsStore(self.redis)
-        return Responder(self.member, *stores, self.embedder, chosen, Metrics())
+        return Responder(self.member, *stores, self.embedder, chosen, ResponderMetrics())
 
     def lives(self, build: Callable[[], Turns], most: int, turns: int = 45) -> int:
         """Worker after worker until one lives through its turns and ends in order; returns how many died."""

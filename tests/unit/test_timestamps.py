@@ -7,7 +7,7 @@ import pytest
 
 from hurnet_stream.core.solve.window import LAST_MS, PANES, Window
 from hurnet_stream.core.stored.batch import Deletion
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import DeletionAudit
 from hurnet_stream.terminal.deleting import described
 from hurnet_stream.terminal.screen import moment
@@ -52,7 +52,7 @@ def test_nonsense_shares_one_pane_and_ages_no_other() -> None:
 
 
 def test_freshness_is_measured_only_where_a_timestamp_tells_it() -> None:
-    metrics = Metrics()
+    metrics = ResponderMetrics()
     metrics.observe_freshness([NOW_MS - 250, NOW_MS + 10, *ANY.values()], NOW_MS / 1000)
     text = metrics.exposition().decode()
     assert "hurnet_freshness_seconds_count 2.0" in text
@@ -63,7 +63,7 @@ def test_freshness_is_measured_only_where_a_timestamp_tells_it() -> None:
 def test_weights_of_a_clock_ahead_have_no_negative_age_and_withdrawn_ones_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    metrics = Metrics()
+    metrics = ResponderMetrics()
     metrics.weights_in_force("faq", 3, time.time() + 1_000, {"condition": 2.0})
     assert 'hurnet_weights_age_seconds{context="faq"} 0.0' in metrics.exposition().decode()
     metrics.no_weights_in_force("faq")

@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hurnet_stream.local.jars import KAFKA
-from hurnet_stream.metrics import FIGURES, Metrics
+from hurnet_stream.metrics.context import FIGURES
+from hurnet_stream.metrics.table import roles_by_metric
 from hurnet_stream.settings.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +129,7 @@ def test_prometheus_scrapes_all_replicas_of_every_worker_where_they_listen() -> 
 def test_dashboards_show_metrics_that_exist() -> None:
     folder = ROOT / "deploy/grafana/provisioning"
     (source,) = yaml.safe_load((folder / "datasources/prometheus.yaml").read_text())["datasources"]
-    known = Metrics().exposition().decode()
+    known = {metric.name for metric in roles_by_metric()}
     for file in (folder / "dashboards").glob("*.json"):
         for panel in json.loads(file.read_text())["panels"]:
             assert panel["datasource"]["uid"] == source["uid"]
@@ -136,8 +137,7 @@ def test_dashboards_show_metrics_that_exist() -> None:
             for target in panel["targets"]:
                 for name in re.findall(r"hurnet_\w+", target["expr"]):
                     assert set(re.findall(r'figure="(\w+)"', target["expr"])) <= set(FIGURES)
-                    family = re.sub(r"_(total|bucket)$", "", name)
-                    assert re.search(rf"^# TYPE {family}(_total)? ", known, re.MULTILINE), name
+                    assert name.removesuffix("_bucket") in known, name
 
 
 def test_the_image_runs_without_root_from_pinned_packages() -> None:

@@ -15,7 +15,7 @@ PROGRAM = """
 import sys, threading, time
 from hurnet_stream.runtime.logs import configure
 from hurnet_stream.runtime.loop import Loop
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.settings.settings import LifecycleSettings, LogSettings
 from hurnet_stream.runtime.watchdog import Watchdog
 
@@ -41,7 +41,7 @@ def build():
     return Worker()
 
 settings = LifecycleSettings(hang={seconds}, start=30)
-loop = Loop(build, settings, Metrics())
+loop = Loop(build, settings, ProcessMetrics())
 watchdog = Watchdog(lambda: loop.turns, settings)
 loop.run()
 watchdog.close()

@@ -121,12 +121,12 @@ def test_the_solver_says_in_one_line_what_a_gpu_needs() -> None:
     succeeds(
         """
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.settings.settings import Settings, SolveSettings
 from hurnet_stream.solver.solver import Solver
 
 try:
-    Solver(None, None, None, Settings(solve=SolveSettings(device="cuda")), Metrics())
+    Solver(None, None, None, Settings(solve=SolveSettings(device="cuda")), SolverMetrics())
 except ConfigurationError as error:
     assert str(error) == (
         "HURNET_SOLVE_DEVICE: device 'cuda' needs torch: pip install 'hurnet-stream[torch]'"
@@ -141,12 +141,12 @@ def test_a_responder_searches_on_the_cpu_and_refuses_a_gpu_in_one_line() -> None
     succeeds(
         """
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.responder.responder import _search_device
 
-assert _search_device("cpu", Metrics()) is _search_device("auto", Metrics()) is None
+assert _search_device("cpu", ResponderMetrics()) is _search_device("auto", ResponderMetrics()) is None
 try:
-    _search_device("cuda", Metrics())
+    _search_device("cuda", ResponderMetrics())
 except ConfigurationError as error:
     assert str(error) == (
         "HURNET_RESPONDER_DEVICE: device 'cuda' needs torch: pip install 'hurnet-stream[torch]'"

@@ -8,7 +8,7 @@ from hurnet_schemas import DeadLetter, Feedback
 from hurnet_stream.errors import TransientError
 from hurnet_stream.feedback.feedback import FeedbackWorker
 from hurnet_stream.feedback.lessons import PARTITION
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.settings.feedback import FeedbackSettings
 from hurnet_stream.settings.settings import Settings
@@ -24,7 +24,7 @@ class World(deleting.World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kafka.create("feedback")
-        self.metrics = Metrics()
+        self.metrics = FeedbackMetrics()
 
     def worker(self, batch: int = 64) -> FeedbackWorker:
         chosen = Settings(feedback=FeedbackSettings(poll=0, batch=batch))

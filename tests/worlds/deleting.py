@@ -17,7 +17,8 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.errors import TransientError
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.settings.settings import IngestSettings, Settings, SolveSettings
@@ -101,14 +102,14 @@ class World:
         store = (LosesReplies if lossy else MemoryEntryStore)(self.redis)
         chosen = Settings(ingest=IngestSettings(poll=0, batch=batch))
         source = MemorySource(self.kafka, "texts", "ingest")
-        return Ingest(source, store, MemorySink(self.kafka), EMBEDDER, chosen, Metrics())
+        return Ingest(source, store, MemorySink(self.kafka), EMBEDDER, chosen, IngestMetrics())
 
     def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
         self.redis.data.leases.clear()
         solve = SolveSettings(interval=interval, checkpoint_interval=checkpoint_interval, device="cpu")
         weights = (LosesSaves if lossy else MemoryWeightsStore)(self.redis)
         stores = weights, MemoryLeaseStore(self.redis)
-        return Solver(MemoryEntryStore(self.redis), *stores, Settings(solve=solve), Metrics())
+        return Solver(MemoryEntryStore(self.redis), *stores, Settings(solve=solve), SolverMetrics())
 
     def take_in(self) -> None:
         """Let an ingest and a solver do all that there is to do."""

@@ -9,7 +9,7 @@ from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.errors import TransientError
 from hurnet_stream.ingest.ingest import Ingest
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import Embedder, Outgoing
 from hurnet_stream.settings.settings import IngestSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
@@ -28,7 +28,7 @@ class World:
     kafka: MemoryKafka = field(default_factory=MemoryKafka)
     redis: MemoryRedis = field(default_factory=MemoryRedis)
     embedder: Embedder = EMBEDDER
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: IngestMetrics = field(default_factory=IngestMetrics)
 
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):

@@ -14,7 +14,7 @@ from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.errors import (
     TransientError,
 )
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Appended, Embedder, Headers, Outgoing, PublishedWeights
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import PaperSettings, ResponderSettings, Settings
@@ -86,7 +86,7 @@ class World:
         exchange = MemoryExchange(self.kafka, "queries", "responders", instance)
         stores = (MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis))
         settings = Settings(responder=chosen, paper=PaperSettings(features=features, p=p))
-        return Responder(exchange, *stores, self.embedder, settings, Metrics())
+        return Responder(exchange, *stores, self.embedder, settings, ResponderMetrics())
 
     def answers(self, topic: str = "answers") -> list[Answer]:
         return [Answer.decode(record.value) for record in self.kafka.records(topic)]

@@ -8,7 +8,7 @@ from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import Appended
 from hurnet_stream.settings.settings import PaperSettings, Settings, SolveSettings
 from hurnet_stream.solver.solver import Solver
@@ -53,7 +53,7 @@ class World:
             MemoryWeightsStore(self.redis),
             MemoryLeaseStore(self.redis),
         )
-        return Solver(*stores, chosen, Metrics())
+        return Solver(*stores, chosen, SolverMetrics())
 
     def clean(self, context: str = "default", spec: str = "none") -> Statistics:
         """What one pass over everything gives."""

@@ -21,7 +21,7 @@ from hurnet_stream.embedding import Rejection
 from hurnet_stream.errors import ConfigurationError, Stalled, Undeliverable
 from hurnet_stream.feedback.lessons import lesson
 from hurnet_stream.feedback.verdicts import Verdicts
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.ports import Exchange, Outgoing, Record
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
@@ -42,7 +42,7 @@ class FeedbackWorker:
 
     name = "feedback"
 
-    def __init__(self, exchange: Exchange, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, exchange: Exchange, settings: Settings, metrics: FeedbackMetrics) -> None:
         self._exchange = exchange
         self._kafka = settings.kafka
         self._settings = settings.feedback

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from hurnet_schemas import Feedback
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.feedback import FeedbackMetrics
 
 CONTEXTS_SHOWN: Final = 100
 """Clients name the contexts, so only the first of them are shown by name: a metric must stay small."""
@@ -22,7 +22,7 @@ REMEMBERED: Final = 10_000
 class Verdicts:
     """Counts verdicts."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: FeedbackMetrics) -> None:
         self._metrics = metrics
         self._contexts: set[str] = set()
         self._judged: dict[tuple[str, str], None] = {}  # in the order in which they came

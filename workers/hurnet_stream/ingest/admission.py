@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hurnet_stream.embedding import Rejection
 from hurnet_stream.ingest.intake import Intake
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import EntryStore
 
 ADMITTED_S = 5.0
@@ -18,7 +18,7 @@ place goes to another name."""
 class Admission:
     """Admits context names in the order in which they come, at most `contexts_max` at a time."""
 
-    def __init__(self, store: EntryStore, contexts_max: int, metrics: Metrics) -> None:
+    def __init__(self, store: EntryStore, contexts_max: int, metrics: IngestMetrics) -> None:
         self._store = store
         self._contexts_max = contexts_max
         self._metrics = metrics

@@ -27,7 +27,7 @@ from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
 from hurnet_stream.ingest.placing import Placing
 from hurnet_stream.ingest.shards import Shards
 from hurnet_stream.ingest.waiting import Waiting
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import (
     Appended,
     Embedder,
@@ -61,7 +61,7 @@ class Ingest:
         sink: Sink,
         embedder: Embedder,
         settings: Settings,
-        metrics: Metrics,
+        metrics: IngestMetrics,
     ) -> None:
         self._source = source
         self._store = store
@@ -70,6 +70,7 @@ class Ingest:
         self._settings = settings.ingest
         self._dead_letters = settings.kafka.dead_letters
         self._metrics = metrics
+        metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
         self._alarm = DeadLetterAlarm(settings.ingest)
         metrics.dead_letters_alarm.set_function(lambda: float(bool(self._alarm.unready())))
         self._progress = Progress(settings.metrics)

@@ -20,7 +20,7 @@ from hurnet_stream import belonging
 from hurnet_stream.belonging import WAY_OUT
 from hurnet_stream.core.stored.batch import NOTHING, LogIdentity, ShardState
 from hurnet_stream.errors import StoreGap
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import EntryStore, OffsetRange, Source
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ class Start(NamedTuple):
 class Placing:
     """Compares the store with its log."""
 
-    def __init__(self, source: Source, store: EntryStore, skip_gap: bool, metrics: Metrics) -> None:
+    def __init__(self, source: Source, store: EntryStore, skip_gap: bool, metrics: IngestMetrics) -> None:
         self._source = source
         self._store = store
         self._skip_gap = skip_gap

@@ -13,7 +13,7 @@ import structlog
 
 from hurnet_stream import belonging
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, LogIdentity, joined
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import EntryStore, Exchange
 from hurnet_stream.responder.backlog import Backlog
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
@@ -35,7 +35,12 @@ class Following:
     """Moves `memory` after `store`."""
 
     def __init__(
-        self, store: EntryStore, exchange: Exchange, texts: str, memory: LoadedContexts, metrics: Metrics
+        self,
+        store: EntryStore,
+        exchange: Exchange,
+        texts: str,
+        memory: LoadedContexts,
+        metrics: ResponderMetrics,
     ) -> None:
         self._store = store
         self._exchange = exchange

@@ -18,7 +18,7 @@ import structlog
 from hurnet_stream.core.rule.rehearsal import ENOUGH, Rehearsal
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Superseded, Unreadable
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import EntryStore, PublishedMix, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
@@ -47,7 +47,7 @@ class Rehearsing:
     """Gives `memory` the mix of each context, and learns new ones."""
 
     def __init__(
-        self, mixes: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: Metrics
+        self, mixes: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: ResponderMetrics
     ) -> None:
         self._mixes = mixes
         self._store = store

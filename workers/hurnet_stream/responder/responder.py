@@ -25,7 +25,7 @@ from hurnet_stream.core.arrays import backend_of, installed_torch
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
 from hurnet_stream.responder.delivery import WORKER, Delivery
 from hurnet_stream.responder.following import Following
@@ -64,7 +64,7 @@ class Responder:
         weights: WeightsStore,
         embedder: Embedder,
         settings: Settings,
-        metrics: Metrics,
+        metrics: ResponderMetrics,
     ) -> None:
         responder = settings.responder
         self._exchange = exchange
@@ -73,6 +73,7 @@ class Responder:
         self._queries = settings.kafka.queries
         self._texts = settings.kafka.texts
         self._metrics = metrics
+        metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
         self._memory = _memory(embedder.identity, settings, metrics)
         self._following = Following(store, exchange, self._texts, self._memory, metrics)
         self._weights = WeightsInForce(weights, store, self._memory, metrics)
@@ -225,6 +226,7 @@ class Responder:
         self._metrics.set_by_partition(self._metrics.lag_rows, self._following.lag)
         self._metrics.set_context_rows(self._memory.rows())
         self._metrics.backlog.set(self._following.backlog)
+        self._metrics.describe(searched_by=self._memory.searched_by)  # a device may fail
         assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._reader.lag()
         self._metrics.set_by_partition(self._metrics.lag_records, lag)
         self._metrics.set_by_partition(self._metrics.held_records, held)
@@ -234,7 +236,7 @@ class Responder:
         self._progress.partitions(being_read, lag, held, self._reader.served)
 
 
-def _memory(identity: EmbedderIdentity, settings: Settings, metrics: Metrics) -> LoadedContexts:
+def _memory(identity: EmbedderIdentity, settings: Settings, metrics: ResponderMetrics) -> LoadedContexts:
     return LoadedContexts(
         halves(identity.name, identity.dimension),
         settings.paper.features,
@@ -245,7 +247,7 @@ def _memory(identity: EmbedderIdentity, settings: Settings, metrics: Metrics) ->
     )
 
 
-def _search_device(name: str, metrics: Metrics) -> Device | None:
+def _search_device(name: str, metrics: ResponderMetrics) -> Device | None:
     if name == "cpu":
         return None
 

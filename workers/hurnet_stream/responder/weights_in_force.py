@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import structlog
 
 from hurnet_stream.errors import Unreadable
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import EntryStore, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
@@ -25,7 +25,7 @@ class WeightsInForce:
     """Gives `memory` the weights of each context."""
 
     def __init__(
-        self, weights: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: Metrics
+        self, weights: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: ResponderMetrics
     ) -> None:
         self._weights = weights
         self._store = store

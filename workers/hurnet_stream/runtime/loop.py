@@ -33,7 +33,7 @@ from hurnet_stream.errors import (
     TransientError,
 )
 from hurnet_stream.exit_codes import INTERRUPTED
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.logs import last_words
 from hurnet_stream.runtime.trouble import Trouble
 from hurnet_stream.settings.settings import LifecycleSettings
@@ -67,7 +67,9 @@ class Loop:
     `stop` may be called from any thread or signal handler, any number of times.
     """
 
-    def __init__(self, build: Callable[[], Worker], settings: LifecycleSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, build: Callable[[], Worker], settings: LifecycleSettings, metrics: ProcessMetrics
+    ) -> None:
         self._build = build
         self._worker: Worker | None = None
         self._settings = settings

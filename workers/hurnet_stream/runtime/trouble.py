@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from hurnet_stream.errors import TransientError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class _Failing:
 class Trouble:
     """The loop tells it of each step that fails, and of one that succeeds after that."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: ProcessMetrics) -> None:
         self._metrics = metrics
         self._failing: _Failing | None = None
 

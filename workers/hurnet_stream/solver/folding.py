@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from hurnet_stream.core.solve.window import context_of
 from hurnet_stream.core.stored.batch import ShardState
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, Tail
 from hurnet_stream.solver import portions
 from hurnet_stream.solver.learning import learn
@@ -44,7 +44,7 @@ class Folding:
         store: EntryStore,
         device: str,
         unsolved: Unsolved,
-        metrics: Metrics,
+        metrics: SolverMetrics,
         on_progress: Callable[[], None],
     ) -> None:
         self._store = store

@@ -21,7 +21,7 @@ from hurnet_stream.core.solve.weights import Weights, gate
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import Unreadable
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import Checkpoint, PublishedWeights, WeightsStore
 from hurnet_stream.settings.settings import SolveSettings
 
@@ -34,7 +34,7 @@ FAILURES = ArithmeticError, ValueError, np.linalg.LinAlgError, RuntimeError, Mem
 class Publisher:
     """Solves contexts and puts their weights in force."""
 
-    def __init__(self, weights: WeightsStore, settings: SolveSettings, metrics: Metrics) -> None:
+    def __init__(self, weights: WeightsStore, settings: SolveSettings, metrics: SolverMetrics) -> None:
         self._weights = weights
         self._settings = settings
         self._metrics = metrics

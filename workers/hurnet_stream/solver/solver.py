@@ -28,7 +28,7 @@ from hurnet_stream.core.arrays import backend_of
 from hurnet_stream.core.solve.window import Window, context_of
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import ConfigurationError, TransientError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
@@ -57,7 +57,7 @@ class Solver:
         weights: WeightsStore,
         leases: LeaseStore,
         settings: Settings,
-        metrics: Metrics,
+        metrics: SolverMetrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -154,6 +154,8 @@ class Solver:
         if tenure is None:
             return None
         contexts = tenure.contexts()
+        if identity := self._store.identity():
+            self._metrics.describe(embedder=identity.name, fingerprint=identity.fingerprint)
         # The weights in force may be older than the checkpoint, so every context is solved once.
         published_ms = self._weights.published_ms()
         self._unsolved.begin({*contexts, *published_ms}, published_ms)

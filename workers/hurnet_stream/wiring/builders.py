@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from hurnet_stream.errors import ConfigurationError, TransientError
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.feedback import FeedbackMetrics
+from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, Exchange, Source
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
@@ -26,11 +29,12 @@ log = structlog.get_logger()
 
 Beat = Callable[[], None]
 """To be called now and then in a long turn, as a sign that it gets on."""
-Build = Callable[[Settings, Metrics, "Bound", Beat], Worker]
-"""`Bound` is the Kafka cluster that this process belongs to, once it has met one."""
+Build = Callable[[Settings, Any, "Bound", Beat], Worker]
+"""The metrics are those of the role (`metrics.roles`). `Bound` is the Kafka cluster that this process belongs
+to, once it has met one."""
 
 
-def build_ingest(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
+def build_ingest(settings: Settings, metrics: IngestMetrics, bound: Bound, _beat: Beat) -> Worker:
     """The worker that appends texts from Kafka to the store."""
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
@@ -51,7 +55,7 @@ def build_ingest(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat
     return worker
 
 
-def build_solver(settings: Settings, metrics: Metrics, bound: Bound, beat: Beat) -> Worker:
+def build_solver(settings: Settings, metrics: SolverMetrics, bound: Bound, beat: Beat) -> Worker:
     """The worker that turns the store into weights."""
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore
     from hurnet_stream.solver.solver import Solver
@@ -66,7 +70,7 @@ def build_solver(settings: Settings, metrics: Metrics, bound: Bound, beat: Beat)
     return worker
 
 
-def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
+def build_responder(settings: Settings, metrics: ResponderMetrics, bound: Bound, _beat: Beat) -> Worker:
     """The worker that answers queries out of the store."""
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
@@ -90,7 +94,7 @@ def build_responder(settings: Settings, metrics: Metrics, bound: Bound, _beat: B
     return worker
 
 
-def build_feedback(settings: Settings, metrics: Metrics, bound: Bound, _beat: Beat) -> Worker:
+def build_feedback(settings: Settings, metrics: FeedbackMetrics, bound: Bound, _beat: Beat) -> Worker:
     """The worker that makes texts of what people say of answers. It needs Kafka alone."""
     from hurnet_stream.adapters.kafka import TransactionalExchange
     from hurnet_stream.feedback.feedback import FeedbackWorker

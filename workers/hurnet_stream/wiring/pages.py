@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hurnet_stream.adapters.probes import TEXT, Page
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.redaction import redacted
 from hurnet_stream.visible import visible
@@ -11,7 +11,7 @@ from hurnet_stream.visible import visible
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def pages(loop: Loop, metrics: Metrics, stall_s: float) -> dict[str, Page]:
+def pages(loop: Loop, metrics: ProcessMetrics, stall_s: float) -> dict[str, Page]:
     """The pages by path. A loop that has not turned for `stall_s` seconds is not alive."""
 
     def live() -> tuple[int, str, bytes]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
+from importlib.metadata import version
 
 import structlog
 
 from hurnet_stream.adapters.probes import ProbeServer
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
-from hurnet_stream.metrics import Metrics
+from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.metrics.roles import ROLES
 from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.runtime.watchdog import Watchdog
@@ -46,7 +48,8 @@ def run(name: str, settings: Settings) -> int:
     configure(settings.log, name)
     log_what_nobody_catches()
     _say_what_is_odd(settings)
-    metrics, bound = Metrics(), Bound()
+    metrics, bound = ROLES[name](), Bound()
+    metrics.describe(role=name, version=version("hurnet-stream"))
     loop = Loop(lambda: BUILDERS[name](settings, metrics, bound, loop.beat), settings.lifecycle, metrics)
     loop.install_signal_handlers()
     try:
@@ -63,7 +66,7 @@ def run(name: str, settings: Settings) -> int:
     return DONE
 
 
-def _serve(loop: Loop, metrics: Metrics, settings: Settings, stack: ExitStack) -> None:
+def _serve(loop: Loop, metrics: ProcessMetrics, settings: Settings, stack: ExitStack) -> None:
     """Serve the HTTP pages if the settings say so, and say where they and the log are."""
     chosen = settings.metrics
     if not chosen.enabled:

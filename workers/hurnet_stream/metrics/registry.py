@@ -1,0 +1,64 @@
+"""A registry of metrics, and how series of what is gone leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+QUICK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric as the table of all metrics shows it. `name` is the one that queries use."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+class Registry:
+    """The metrics of one process, in a registry of their own. Classes that derive from it add them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.described: list[Described] = []
+        self._shown: dict[Gauge, set[Any]] = {}
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+    def set_by_partition(self, gauge: Gauge, values: Mapping[int, int]) -> None:
+        """Show exactly these partitions. One that moved away leaves no series behind; one that stays is there
+        at every moment, also while this runs."""
+        self._set_exactly(gauge, values)
+
+    def _set_exactly(self, gauge: Gauge, values: Mapping[int, int] | Mapping[str, int]) -> None:
+        for label in self._shown.get(gauge, set()) - values.keys():
+            gauge.remove(label)
+        for label, value in values.items():
+            gauge.labels(label).set(value)
+        self._shown[gauge] = set(values)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        self._describe(f"{name}_total", "counter", labels, meaning)
+        return Counter(f"hurnet_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        self._describe(name, "gauge", labels, meaning)
+        return Gauge(f"hurnet_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, buckets: tuple[float, ...] = QUICK, labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        self._describe(name, "histogram", labels, meaning)
+        return Histogram(f"hurnet_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
+    def _describe(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
+        self.described.append(Described(f"hurnet_{name}", kind, labels, meaning))

@@ -1,0 +1,16 @@
+"""Which metrics each role has: its own, and no others."""
+
+from __future__ import annotations
+
+from hurnet_stream.metrics.feedback import FeedbackMetrics
+from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.solver import SolverMetrics
+
+ROLES: dict[str, type[ProcessMetrics]] = {
+    "ingest": IngestMetrics,
+    "solver": SolverMetrics,
+    "responder": ResponderMetrics,
+    "feedback": FeedbackMetrics,
+}

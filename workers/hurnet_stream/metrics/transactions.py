@@ -1,0 +1,16 @@
+"""What those measure who write to Kafka in transactions: responders and feedback."""
+
+from __future__ import annotations
+
+from hurnet_stream.metrics.registry import Registry
+
+
+class TransactionMetrics(Registry):
+    """Transactions that came to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions_aborted = self._counter(
+            "transactions_aborted",
+            "Deliveries of answers, or of what feedback teaches, that were rolled back and done again.",
+        )
