@@ -114,7 +114,7 @@ def test_versions_are_the_same_everywhere() -> None:
 
 
 def test_prometheus_scrapes_all_replicas_of_every_worker_where_they_listen() -> None:
-    config = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     looked_up = {}
     for job in config["scrape_configs"]:
         (lookup,) = job["dns_sd_configs"]
@@ -123,7 +123,8 @@ def test_prometheus_scrapes_all_replicas_of_every_worker_where_they_listen() -> 
         assert job["job_name"] == f"hurnet-{name}"
         looked_up[name] = str(lookup["port"])
     workers = [name for name, service in SERVICES.items() if service.get("command") == [name]]
-    assert looked_up == {name: SERVICES[name]["environment"]["HURNET_METRICS_PORT"] for name in workers}
+    ports = {name: SERVICES[name]["environment"]["HURNET_METRICS_PORT"] for name in workers}
+    assert looked_up == {**ports, "canary": "9100"}
 
 
 def test_dashboards_show_metrics_that_exist() -> None:
