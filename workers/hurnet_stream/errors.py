@@ -6,7 +6,8 @@ HurnetError
 │   ├── RedisFailing            the store is away, full, or a read-only replica
 │   └── Stalled                 one topic accepts no messages at the moment, while others do
 ├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
-├── ConfigurationError      settings, topics or credentials are wrong or missing: a person must act
+├── ConfigurationError      settings, topics or rights are wrong or missing: a person must act
+│   └── CredentialsRefused      a server refuses our password, token or certificate, or we refuse its own
 ├── StoreError              the store and what is asked of it do not fit together
 │   ├── EmbedderMismatch        the store was filled with another embedder
 │   ├── Unreadable              something in the store is damaged
@@ -70,6 +71,27 @@ class Undeliverable(HurnetError):
 
 class ConfigurationError(HurnetError):
     """Something is wrong that does not pass by itself. A worker ends with exit code 2."""
+
+
+class CredentialsRefused(ConfigurationError):
+    """A server refuses our password, token or certificate, or its own certificate can't be verified.
+
+    A worker that was never connected ends, as after any mistake in its settings. A running one tries again:
+    what it was connected by may just be renewed. `dependency` is the server."""
+
+    dependency = ""
+
+
+class KafkaRefuses(CredentialsRefused):
+    """Of Kafka's brokers."""
+
+    dependency = "Kafka"
+
+
+class RedisRefuses(CredentialsRefused):
+    """Of the store."""
+
+    dependency = "Redis"
 
 
 class StoreError(HurnetError):

@@ -3,7 +3,7 @@
     build ─▶ step ─▶ step ─▶ ... ─▶ stop ─▶ drain ─▶ close
                │
                ├─ TransientError              wait, longer each time, then step again; in the end give up
-               ├─ StoreReplaced, ForeignLog   close the worker, build it anew
+               ├─ StoreReplaced, ForeignLog, CredentialsRefused    close the worker, build it anew
                └─ any other exception         close the worker, end the process
 
 SIGTERM and SIGINT let the turn in hand end, then the worker drains and closes, within `lifecycle.drain`
@@ -25,6 +25,7 @@ from typing import Protocol
 import structlog
 
 from hurnet_stream.errors import (
+    CredentialsRefused,
     ForeignLog,
     HurnetError,
     KafkaFailing,
@@ -39,6 +40,12 @@ from hurnet_stream.runtime.trouble import Trouble
 from hurnet_stream.settings.settings import LifecycleSettings
 
 log = structlog.get_logger()
+
+_REPLACED = "what this worker holds is of no more use: it begins anew"
+_REFUSED = (
+    "refused by a server that had let this worker in: a password or certificate was changed, or has expired."
+    " Files are read again with each try; what is set in the environment takes a restart"
+)
 
 
 class Worker(Protocol):
@@ -147,7 +154,7 @@ class Loop:
             self._worker.step()
         except TransientError as error:
             self._back_off(error)
-        except (StoreReplaced, ForeignLog) as error:
+        except (CredentialsRefused, StoreReplaced, ForeignLog) as error:
             self._begin_anew(error)
         else:
             self._trouble.over()
@@ -159,18 +166,22 @@ class Loop:
         try:
             if self._worker:
                 self._worker.drain()
-        except (TransientError, StoreReplaced, ForeignLog) as error:
+        except (TransientError, CredentialsRefused, StoreReplaced, ForeignLog) as error:
             log.warning("could not drain; the next start picks up what is left", error=str(error))
 
     def _begin_anew(self, error: HurnetError) -> None:
-        """The servers that answer now do not belong to what the worker holds in memory. It is closed, so that
-        nothing more is answered from that, and built anew."""
+        """The servers that answer now do not belong to what the worker holds in memory, or they refuse it. It
+        is closed, so that nothing more is answered from that, and built anew: with files of secrets and
+        certificates as they are by then."""
         if not self._built:
-            raise error  # at the first start nothing was replaced: the settings name the wrong servers
+            raise error  # at the first start nothing was replaced: the settings are wrong
+        refused = isinstance(error, CredentialsRefused)
         if self._worker:  # else it was closed in an earlier turn, and building it meets the same servers
-            log.error("what this worker holds is of no more use: it begins anew", error=str(error))
+            log.error(_REFUSED if refused else _REPLACED, error=str(error))
             self._close()
-        failing = (KafkaFailing if isinstance(error, ForeignLog) else RedisFailing)(str(error))
+        dependency = error.dependency if isinstance(error, CredentialsRefused) else ""
+        of_kafka = isinstance(error, ForeignLog) or dependency == "Kafka"
+        failing = (KafkaFailing if of_kafka else RedisFailing)(str(error))
         failing.__cause__ = error  # which the metric of errors names
         self._back_off(failing)
 

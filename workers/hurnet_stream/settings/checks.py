@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.settings.addresses import host_ports, redis_address
+from hurnet_stream.settings.secret_files import SectionWithSecrets, is_open_to_others
 from hurnet_stream.settings.types import matches
 
 LEASE_MIN_S: Final = 1.0
@@ -34,6 +36,8 @@ EMBEDDER_PATTERNS: Final = (
 """What an embedder may be called, or one of several that are joined by +. The settings can't import the
 registry of embedders, so its patterns stand here once more: a test compares the two."""
 _FILES: Final = ("ca_file", "cert_file", "key_file")
+_LOG_IN: Final = {"OAUTHBEARER": ("token",), "AWS_MSK_IAM": ()}
+"""What a mechanism of SASL needs; the others need a user and a password."""
 
 
 def problems(settings: Any) -> Iterator[str]:
@@ -96,13 +100,23 @@ def _kafka_name(name: str) -> str:
 def _kafka(kafka: Any) -> Iterator[str]:
     protocol = f"HURNET_KAFKA_SECURITY_PROTOCOL {kafka.security_protocol}"
     if kafka.security_protocol.startswith("SASL"):
-        for name in ("sasl_mechanism", "username", "password"):
+        for name in ("sasl_mechanism", *_LOG_IN.get(kafka.sasl_mechanism, ("username", "password"))):
             if not getattr(kafka, name):
-                yield f"{protocol} needs {_kafka_name(name)}"
+                or_file = f" or {_kafka_name(name)}_FILE" if name in kafka.secret_names() else ""
+                yield f"{protocol} needs {_kafka_name(name)}{or_file}"
+    if kafka.sasl_mechanism == "AWS_MSK_IAM":
+        yield from _aws(kafka)
     for name in _FILES:
         if getattr(kafka, name) and not kafka.security_protocol.endswith("SSL"):
             yield f"{_kafka_name(name)} is only for SSL and SASL_SSL, and {protocol} does not use it"
-    yield from _files("HURNET_KAFKA_", kafka, kafka.key_password)
+    yield from _files("HURNET_KAFKA_", kafka)
+
+
+def _aws(kafka: Any) -> Iterator[str]:
+    if kafka.security_protocol != "SASL_SSL":
+        yield "HURNET_KAFKA_SASL_MECHANISM AWS_MSK_IAM needs HURNET_KAFKA_SECURITY_PROTOCOL SASL_SSL"
+    if find_spec("botocore") is None:
+        yield "HURNET_KAFKA_SASL_MECHANISM AWS_MSK_IAM needs the extra msk: pip install 'hurnet-stream[msk]'"
 
 
 def _redis(redis: Any) -> Iterator[str]:
@@ -115,11 +129,12 @@ def _redis(redis: Any) -> Iterator[str]:
             yield f"HURNET_REDIS_{name.upper()} needs a HURNET_REDIS_URL of sentinel+redis(s)://"
     for who in ("", "sentinel_"):
         if getattr(redis, f"{who}username") and not getattr(redis, f"{who}password"):
-            yield f"HURNET_REDIS_{who.upper()}USERNAME needs HURNET_REDIS_{who.upper()}PASSWORD"
-    yield from _files("HURNET_REDIS_", redis, None)
+            password = f"HURNET_REDIS_{who.upper()}PASSWORD"
+            yield f"HURNET_REDIS_{who.upper()}USERNAME needs {password} or {password}_FILE"
+    yield from _files("HURNET_REDIS_", redis)
 
 
-def _files(prefix: str, section: Any, password: Any) -> Iterator[str]:
+def _files(prefix: str, section: Any) -> Iterator[str]:
     """Files that are missing, can't be read, or are not what they should be."""
     unusable = [
         f"{prefix}{name.upper()}: {reason}"
@@ -130,7 +145,7 @@ def _files(prefix: str, section: Any, password: Any) -> Iterator[str]:
     if section.key_file and not section.cert_file:
         yield f"{prefix}KEY_FILE needs {prefix}CERT_FILE"
     elif not unusable:
-        yield from _tls(prefix, section, password.get_secret_value() if password else "")
+        yield from _tls(prefix, section, section.current("key_password") or "")
 
 
 def _unreadable(path: Path) -> str | None:
@@ -218,16 +233,43 @@ def cautions(settings: Any) -> Iterator[str]:
             " topic in reply-to are rejected"
         )
     yield from _bare_passwords(settings)
+    yield from _open_files(settings)
 
 
 def _bare_passwords(settings: Any) -> Iterator[str]:
     kafka, address = settings.kafka, redis_address(settings.redis.url)
     servers = host_ports(kafka.bootstrap)
     if kafka.security_protocol == "SASL_PLAINTEXT" and not all(_is_loopback(host) for host, _ in servers):
-        yield "HURNET_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT sends all texts unencrypted; SASL_SSL does not"
+        # SCRAM proves that it knows the password, and does not send it.
+        bare = {"PLAIN": "the password and ", "OAUTHBEARER": "the token and "}.get(kafka.sasl_mechanism, "")
+        yield (
+            f"HURNET_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT sends {bare}all texts unencrypted; SASL_SSL does"
+            " not"
+        )
     secret = settings.redis.password or address.password
     if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
         yield "HURNET_REDIS_URL sends the password and all texts unencrypted; rediss:// does not"
+    secret = settings.redis.sentinel_password
+    if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
+        yield "HURNET_REDIS_URL sends the Sentinels' password unencrypted; sentinel+rediss:// does not"
+    if not kafka.check_hostname and kafka.security_protocol.endswith("SSL"):
+        yield (
+            "HURNET_KAFKA_CHECK_HOSTNAME is false: any server with a certificate of the same authority can"
+            " take the place of a broker"
+        )
+
+
+def _open_files(settings: Any) -> Iterator[str]:
+    for section in (getattr(settings, name) for name in type(settings).model_fields):
+        if not isinstance(section, SectionWithSecrets):
+            continue
+        for name in (*section.secret_names(), "key"):
+            path = getattr(section, f"{name}_file")
+            if path is not None and is_open_to_others(path):
+                yield (
+                    f"{section.variables}{name.upper()}_FILE: every user of this machine may read {path};"
+                    " its mode should be 0600, or 0440 with a group"
+                )
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
-from hurnet_stream.settings.section import Section
+from hurnet_stream.settings.secret_files import SectionWithSecrets
 from hurnet_stream.settings.types import Duration, Topic, Unit
 
 
-class KafkaSettings(Section):
+class KafkaSettings(SectionWithSecrets):
     """How to reach Kafka, and the names of the topics."""
+
+    variables: ClassVar[str] = "HURNET_KAFKA_"
 
     bootstrap: str = Field(
         "127.0.0.1:9092",
@@ -49,11 +51,26 @@ class KafkaSettings(Section):
         description="How to talk to the brokers, as in other Kafka clients: encrypted (SSL), with a password "
         "(SASL), both or neither.",
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="How the password is checked. SASL needs it."
+    sasl_mechanism: (
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] | None
+    ) = Field(
+        None,
+        description="How to log in. SASL needs it. PLAIN and SCRAM take a user and a password, OAUTHBEARER a "
+        "token; AWS_MSK_IAM takes what the AWS SDK finds, and needs the extra msk.",
     )
-    username: str | None = Field(None, description="The user's name. SASL needs it.")
-    password: SecretStr | None = Field(None, description="The user's password. SASL needs it.")
+    username: str | None = Field(None, description="The user's name, for PLAIN and SCRAM.")
+    password: SecretStr | None = Field(None, description="The user's password, for PLAIN and SCRAM.")
+    password_file: Path | None = Field(
+        None, description="A file with the password, which is read again for each new connection."
+    )
+    token: SecretStr | None = Field(
+        None, description="The token for OAUTHBEARER. It can't be renewed: prefer token_file."
+    )
+    token_file: Path | None = Field(
+        None,
+        description="A file with the token for OAUTHBEARER, which something else keeps fresh. It is read "
+        "again for each new connection, and whenever the brokers want a new one.",
+    )
     ca_file: Path | None = Field(
         None,
         description="PEM file with the certificate of the authority that signed the brokers' certificates. "
@@ -64,6 +81,7 @@ class KafkaSettings(Section):
     )
     key_file: Path | None = Field(None, description="PEM file with the private key of cert_file.")
     key_password: SecretStr | None = Field(None, description="The password of key_file, if it has one.")
+    key_password_file: Path | None = Field(None, description="A file with the password of key_file.")
     check_hostname: bool = Field(
         True, description="Whether a broker's certificate must name the host that was asked for."
     )

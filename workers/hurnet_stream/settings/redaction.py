@@ -7,6 +7,7 @@ that others write: an exception of a client library may quote an address with it
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote
 
@@ -16,8 +17,12 @@ SECRET_LENGTH_MIN = 4
 """Shorter secrets (in characters) are not looked for: they would blot out half of every line."""
 HIDDEN = "(hidden)"
 
+_SECRET = re.compile(r"(PASSWORD|TOKEN)$", re.IGNORECASE)  # and not PASSWORD_FILE, which holds a path
 _USERINFO = re.compile(r"(://[^/\s@:]*:)(.*)@")  # scheme://user:password@host
+RENEWED_MAX = 32
+"""How many of the secrets that were renewed under a running worker are remembered, the latest ones."""
 _known: set[str] = set()
+_renewed: deque[str] = deque(maxlen=RENEWED_MAX)
 
 
 def remember(settings: BaseModel) -> None:
@@ -30,18 +35,29 @@ def remember_environment(environment: Mapping[str, str]) -> None:
 
     Settings that are refused hold secrets, too, and they never become `Settings`."""
     ours = {name: value for name, value in environment.items() if name.startswith("HURNET_")}
-    _remember(value for name, value in ours.items() if "PASSWORD" in name)
+    _remember(value for name, value in ours.items() if _SECRET.search(name))
     _remember(password for value in ours.values() for password in _passwords(value))
 
 
+def remember_renewed(secret: str) -> None:
+    """From now on, `redacted` hides a secret that has taken the place of another one."""
+    if secret not in _known and secret not in _renewed:
+        _renewed.extend(_forms((secret, *_passwords(secret))) - _known)
+
+
 def _remember(secrets: Iterable[str]) -> None:
+    _known.update(_forms(secrets))
+
+
+def _forms(secrets: Iterable[str]) -> set[str]:
+    """The secrets as they may stand in texts."""
     forms = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
-    _known.update(form for form in forms if len(form) >= SECRET_LENGTH_MIN)
+    return {form for form in forms if len(form) >= SECRET_LENGTH_MIN}
 
 
 def redacted(text: str) -> str:
     """`text` with each known secret replaced by "(hidden)"."""
-    for secret in sorted(_known, key=len, reverse=True):  # a secret may contain another one
+    for secret in sorted([*_known, *_renewed], key=len, reverse=True):  # a secret may contain another one
         text = text.replace(secret, HIDDEN)
     return text
 

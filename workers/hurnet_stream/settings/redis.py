@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
-from hurnet_stream.settings.section import Section
+from hurnet_stream.settings.secret_files import SectionWithSecrets
 from hurnet_stream.settings.types import Duration
 
 
-class RedisSettings(Section):
+class RedisSettings(SectionWithSecrets):
     """How to reach Redis or Valkey.
 
     The server should run with appendonly yes, appendfsync always, maxmemory-policy noeviction and
     stream-node-max-entries 1; workers warn if it does not.
     """
+
+    variables: ClassVar[str] = "HURNET_REDIS_"
 
     url: str = Field(
         "redis://127.0.0.1:6379/0",
@@ -23,14 +26,23 @@ class RedisSettings(Section):
         description="Address of Redis or Valkey: redis://HOST:PORT/DB, rediss:// (the same with TLS), "
         "unix://PATH, or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB for a service behind Sentinels.",
     )
+    url_file: Path | None = Field(
+        None, description="A file with the URL, if that comes as one secret. Its password may change."
+    )
     username: str | None = Field(None, description="The user's name, if the server has users (ACL).")
     password: SecretStr | None = Field(
         None, description="The password. Better here than in the URL, which tools like to print."
+    )
+    password_file: Path | None = Field(
+        None, description="A file with the password, which is read again for each new connection."
     )
     sentinel_username: str | None = Field(
         None, description="The user's name for the Sentinels, which have users of their own."
     )
     sentinel_password: SecretStr | None = Field(None, description="The password for the Sentinels.")
+    sentinel_password_file: Path | None = Field(
+        None, description="A file with the password for the Sentinels."
+    )
     ca_file: Path | None = Field(
         None,
         description="PEM file with the certificate of the authority that signed the server's certificate. "
@@ -40,6 +52,8 @@ class RedisSettings(Section):
         None, description="PEM file with this client's certificate, if the server asks for one (mutual TLS)."
     )
     key_file: Path | None = Field(None, description="PEM file with the private key of cert_file.")
+    key_password: SecretStr | None = Field(None, description="The password of key_file, if it has one.")
+    key_password_file: Path | None = Field(None, description="A file with the password of key_file.")
     prefix: str = Field(
         "hurnet",
         pattern=r"^[A-Za-z0-9._-]{1,64}$",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import redis
-from pydantic import SecretStr
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
@@ -48,8 +49,7 @@ def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
         # first try may have been in.
         "retry": Retry(NoBackoff(), 0),
         "db": address.db,
-        "username": settings.username or address.username,
-        "password": _secret(settings.password) or address.password,
+        "credential_provider": _Credentials(settings, settings.username or address.username),
         **_tls(settings, address),
     }
     if address.path:
@@ -81,15 +81,28 @@ def _by_sentinel(settings: RedisSettings, address: RedisAddress, options: dict[s
         "socket_timeout": min(settings.timeout, SENTINEL_S),
         "socket_connect_timeout": min(settings.timeout, SENTINEL_S),
         "db": 0,
-        "username": settings.sentinel_username,
-        "password": _secret(settings.sentinel_password),
+        "credential_provider": _Credentials(settings, settings.sentinel_username, "sentinel_password"),
     }
     sentinels: Any = _Sentinels(address.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     return sentinels.master_for(address.service, **options)
 
 
-def _secret(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
+class _Credentials(CredentialProvider):
+    """User and password, of the password's file as it is when a connection is made."""
+
+    def __init__(self, settings: RedisSettings, username: str | None, kind: str = "password") -> None:
+        self._settings = settings
+        self._username = username
+        self._kind = kind
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self._settings.current(self._kind)
+        if password is None and self._kind == "password":  # it may be in the URL
+            with suppress(ValueError):
+                password = redis_address(self._settings.current("url") or "").password
+        if password is None:
+            return ()  # type: ignore[return-value] # no AUTH is sent
+        return (self._username, password) if self._username else (password,)
 
 
 def _tls(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
@@ -104,4 +117,7 @@ def _tls(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
     for name, path in given.items():
         if not Path(path).is_file():
             raise ConfigurationError(f"HURNET_REDIS_{name.upper()}: there is no file {path}")
-    return {"ssl": True, **{names[name]: str(path) for name, path in given.items()}} if address.tls else {}
+    # A function, which OpenSSL asks if the key has a password. Without one it would ask on the terminal.
+    password = {"ssl_password": lambda: settings.current("key_password") or ""}
+    files = {names[name]: str(path) for name, path in given.items()}
+    return {"ssl": True, **password, **files} if address.tls else {}

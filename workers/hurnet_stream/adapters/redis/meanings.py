@@ -22,15 +22,15 @@ from typing import Final
 import redis
 from redis.sentinel import MasterNotFoundError
 
-from hurnet_stream.errors import ConfigurationError, HurnetError, RedisFailing, Unreadable
+from hurnet_stream.errors import ConfigurationError, HurnetError, RedisFailing, RedisRefuses, Unreadable
 
 # classes and codes, our error, what is said of the server
 _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     (
         "AuthenticationError AuthenticationWrongNumberOfArgsError NOAUTH WRONGPASS",
-        ConfigurationError,
-        "asks for a password, or refuses the one it got: set HURNET_REDIS_PASSWORD"
-        " (and HURNET_REDIS_USERNAME for an ACL user)",
+        RedisRefuses,
+        "asks for a password, or refuses the one it got: set HURNET_REDIS_PASSWORD or"
+        " HURNET_REDIS_PASSWORD_FILE (and HURNET_REDIS_USERNAME for an ACL user)",
     ),
     (
         "NoPermissionError AuthorizationError NOPERM",
@@ -72,13 +72,19 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     ),
     (
         "CERTIFICATE_VERIFY_FAILED",
-        ConfigurationError,
+        RedisRefuses,
         "has a certificate that can't be verified: set HURNET_REDIS_CA_FILE ({text})",
     ),
     (
         "NO_CERTIFICATE_OR_CRL_FOUND KEY_VALUES_MISMATCH PEM",
         ConfigurationError,
         "can't be reached with these certificate files ({text})",
+    ),
+    (
+        "_ALERT_CERTIFICATE_REQUIRED _ALERT_CERTIFICATE_EXPIRED _ALERT_CERTIFICATE_UNKNOWN"
+        " _ALERT_BAD_CERTIFICATE _ALERT_UNKNOWN_CA",
+        RedisRefuses,
+        "refuses our certificate: see HURNET_REDIS_CERT_FILE ({text})",
     ),
     ("TimeoutError", RedisFailing, "did not answer in time"),
     ("ConnectionError", RedisFailing, "can't be reached ({text})"),
@@ -111,12 +117,12 @@ def _translation(error: redis.RedisError, server_name: str) -> HurnetError:
 def _no_primary(text: str, server_name: str) -> HurnetError:
     text = re.sub(r"<redis\..*?\)>\)>\)> - ", "", text)  # the client names its own objects first
     if re.search("Authentication|NOAUTH|WRONGPASS|NoPermission", text):
-        return ConfigurationError(
+        return RedisRefuses(
             f"{server_name}: the Sentinels refuse us: set HURNET_REDIS_SENTINEL_PASSWORD"
             " (and HURNET_REDIS_SENTINEL_USERNAME for an ACL user)"
         )
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return ConfigurationError(
+        return RedisRefuses(
             f"{server_name}: the Sentinels' certificate can't be verified: set HURNET_REDIS_CA_FILE"
             f" ({text[:300]})"
         )

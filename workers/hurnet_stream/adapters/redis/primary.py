@@ -13,6 +13,7 @@ replica, or another server than before, all pooled connections are ended.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,8 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from hurnet_stream.errors import RedisFailing
+
+_log = logging.getLogger(__name__)
 
 CHECK_S: Final = 1.0
 CHECK_SHARE: Final = 4
@@ -44,6 +47,7 @@ class Primary:
         self._clock = clock
         self._due = float("-inf")  # the next check, by the clock
         self._run_id = ""
+        self._refused = False
 
     @property
     def run_id(self) -> str:
@@ -93,13 +97,17 @@ class Primary:
         pool = self._client.connection_pool
         fresh = pool.connection_class(**pool.connection_kwargs)
         try:
-            return _server_info(fresh)
+            known = _server_info(fresh)
+            self._refused = False
+            return known
         except redis.TimeoutError:
             raise  # a server that hangs would hang over a pooled connection too
-        except redis.RedisError:
+        except redis.RedisError as error:
             pooled = pool.get_connection()
             try:
-                return _server_info(pooled)
+                known = _server_info(pooled)
+                self._say_if_refused(error)
+                return known
             except redis.RedisError:
                 pooled.disconnect()
                 raise
@@ -107,6 +115,18 @@ class Primary:
                 pool.release(pooled)
         finally:
             fresh.disconnect()
+
+    def _say_if_refused(self, error: redis.RedisError) -> None:
+        """Warns once that only the connections which are open already still work."""
+        refused = isinstance(error, redis.AuthenticationError) or "CERTIFICATE" in str(error)
+        if refused and not self._refused:
+            _log.warning(
+                "%s refuses new connections, and those that are open go on: has a password or a certificate"
+                " been changed? Renew its file, or restart this worker with the new one (%s)",
+                self._server_name,
+                error,
+            )
+        self._refused = refused
 
 
 def _server_info(connection: Any) -> ServerInfo:

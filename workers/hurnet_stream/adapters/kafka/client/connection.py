@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from kafka import errors
 
-from hurnet_stream.adapters.kafka.client.arguments import client_arguments
+from hurnet_stream.adapters.kafka.client.arguments import Credentials, client_arguments
 from hurnet_stream.adapters.kafka.client.errors import explained
 from hurnet_stream.adapters.kafka.client.pinned import Pin, pinned_client
 from hurnet_stream.adapters.kafka.client.probe import why_no_broker
@@ -27,10 +27,10 @@ def connect(factory: Callable[..., T], settings: KafkaSettings, **arguments: Any
         ForeignLog: the cluster there is not the one of the settings.
     """
     network_clients: list[Any] = []
-    pin = Pin(settings.cluster)
+    pin, credentials = Pin(settings.cluster), Credentials(settings)
 
     def network_client(**config: Any) -> Any:
-        made = pinned_client(pin, **config)
+        made = pinned_client(pin, credentials.now, **config)
         network_clients.append(made)
         # kafka-python 3.0.12 loses the option of this name on its way here. Without it, every look-up of a
         # topic would ask the brokers to create one that does not exist.

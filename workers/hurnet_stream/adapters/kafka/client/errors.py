@@ -9,7 +9,7 @@ from typing import cast
 from kafka import errors
 
 from hurnet_stream.adapters.kafka.client.pinned import ForeignClusterError
-from hurnet_stream.errors import ConfigurationError, ForeignLog, KafkaFailing
+from hurnet_stream.errors import ConfigurationError, ForeignLog, KafkaFailing, KafkaRefuses
 
 # No retry helps here: a person must change a setting, a right or a broker.
 _NEEDS_A_PERSON = (
@@ -24,7 +24,6 @@ _NEEDS_A_PERSON = (
     errors.KafkaConfigurationError,
     errors.OffsetMetadataTooLargeError,  # offset.metadata.max.bytes is less than Kafka's default of 4,096
     errors.PolicyViolationError,
-    errors.SaslAuthenticationFailedError,
     errors.UnsupportedSaslMechanismError,
     errors.UnsupportedVersionError,
 )
@@ -47,6 +46,8 @@ def explained(error: Exception, doing: str) -> Exception:
         return cast(Exception, error)
     if isinstance(error, ForeignClusterError):
         return ForeignLog(str(error.args[0]))
+    if isinstance(error, errors.SaslAuthenticationFailedError):
+        return KafkaRefuses(f"{doing}: {reason(error)}")
     if isinstance(error, _NEEDS_A_PERSON):
         return ConfigurationError(f"{doing}: {reason(error)}")
     # Whatever we don't know counts as transient: the worker's loop retries it, and gives up in time.

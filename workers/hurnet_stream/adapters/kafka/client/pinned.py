@@ -1,4 +1,4 @@
-"""A client that talks to one Kafka cluster and to no other.
+"""A client that talks to one Kafka cluster and to no other, with credentials as they are when it connects.
 
 An address outlives what answers there: the cluster may be made anew, or the port taken by that of a test or
 of another team. kafka-python goes on with whatever answers: it joins the groups there, commits offsets and
@@ -10,6 +10,7 @@ begins transactions. Here every new connection first asks for the cluster's id:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kafka import errors
@@ -57,17 +58,19 @@ class Pin:
         )
 
 
-def pinned_client(pin: Pin, **config: Any) -> KafkaNetClient:
-    """kafka-python's network client, on connections that ask for the cluster's id first."""
+def pinned_client(pin: Pin, credentials: Callable[[], dict[str, Any]], **config: Any) -> KafkaNetClient:
+    """kafka-python's network client, on connections that ask for the cluster's id first. Each new connection
+    logs in with what `credentials` returns then."""
     net = NetworkSelector(**config)
-    return KafkaNetClient(net=net, manager=_PinnedManager(net, pin, **config))
+    return KafkaNetClient(net=net, manager=_PinnedManager(net, pin, credentials, **config))
 
 
 class _PinnedManager(KafkaConnectionManager):  # type: ignore[misc] # kafka-python ships no types
     """Puts the question between a connection's log-in and its first request."""
 
-    def __init__(self, net: Any, pin: Pin, **configs: Any) -> None:
+    def __init__(self, net: Any, pin: Pin, credentials: Callable[[], dict[str, Any]], **configs: Any) -> None:
         self._pin = pin
+        self._credentials = credentials
         super().__init__(net, **configs)
 
     async def _connect(self, node: Any, conn: Any, *arguments: Any, **options: Any) -> None:
@@ -75,6 +78,7 @@ class _PinnedManager(KafkaConnectionManager):  # type: ignore[misc] # kafka-pyth
         # come before, so the call is held back until the answer is there.
         send_what_waits = conn._init_complete
         conn._init_complete = lambda: None
+        self._renew(conn)
         await super()._connect(node, conn, *arguments, **options)
         if conn.closed:
             return
@@ -86,3 +90,20 @@ class _PinnedManager(KafkaConnectionManager):  # type: ignore[misc] # kafka-pyth
             self.update_backoff(node.node_id)
         else:
             send_what_waits()
+
+    def _renew(self, conn: Any) -> None:
+        """The connection logs in with files as they are then: now, and when its session ends (KIP-368)."""
+        log_in = conn._sasl_authenticate
+
+        async def log_in_as_of_now(*arguments: Any) -> None:
+            conn.config.update({k: v for k, v in self._credentials().items() if k in conn.config})
+            await log_in(*arguments)
+
+        conn._sasl_authenticate = log_in_as_of_now
+        context = self._credentials().get("ssl_context")
+        self.config["ssl_context"] = context or self.config["ssl_context"]
+
+    def maybe_raise_auth_failure(self, node_id: Any) -> None:
+        # kafka-python would raise the failure for ever, and never connect with the right password.
+        if failure := self._auth_failures.pop(node_id, None):
+            raise failure

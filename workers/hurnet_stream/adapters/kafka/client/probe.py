@@ -23,7 +23,7 @@ from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from hurnet_stream.adapters.kafka.client.arguments import sasl_arguments, tls_context
 from hurnet_stream.adapters.kafka.client.errors import reason
-from hurnet_stream.errors import ConfigurationError, HurnetError, KafkaFailing
+from hurnet_stream.errors import HurnetError, KafkaFailing, KafkaRefuses
 from hurnet_stream.settings.addresses import host_ports, shown
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -39,9 +39,9 @@ def why_no_broker(settings: KafkaSettings) -> HurnetError:
             with socket.create_connection((host, port), _TIMEOUT_S) as connection:
                 _shake_hands(connection, host, settings)
         except ssl.SSLError as error:
-            return ConfigurationError(f"the TLS handshake with Kafka at {server} failed: {error}")
+            return KafkaRefuses(f"the TLS handshake with Kafka at {server} failed: {error}")
         except errors.KafkaError as error:
-            return ConfigurationError(f"Kafka at {server} refuses us: {reason(error)}")
+            return KafkaRefuses(f"Kafka at {server} refuses us: {reason(error)}")
         except OSError:  # ssl.SSLError is one too, and was caught before
             continue
         return KafkaFailing(

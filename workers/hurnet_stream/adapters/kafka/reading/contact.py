@@ -10,8 +10,9 @@ from kafka import errors as kafka_errors
 from hurnet_stream.adapters.kafka.client import internals
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import explained
+from hurnet_stream.adapters.kafka.client.probe import why_no_broker
 from hurnet_stream.adapters.kafka.reading.consumer import METADATA_AGE_MS
-from hurnet_stream.errors import KafkaFailing
+from hurnet_stream.errors import KafkaFailing, KafkaRefuses
 from hurnet_stream.settings.settings import KafkaSettings
 
 _SILENT_S = METADATA_AGE_MS / 1000 + 2
@@ -25,7 +26,7 @@ class Contact:
 
     def __init__(self, consumer: Any, settings: KafkaSettings) -> None:
         self._consumer = consumer
-        self._bootstrap = settings.bootstrap
+        self._settings = settings
         self._timeout_s = settings.request_timeout
 
     def check(self) -> None:
@@ -47,7 +48,10 @@ class Contact:
 
     def _failing(self, error: Exception) -> Exception:
         age_s = internals.metadata_age_s(self._consumer)
-        silence = f"no broker of {self._bootstrap} has answered for {age_s:.0f} s"
+        silence = f"no broker of {self._settings.bootstrap} has answered for {age_s:.0f} s"
         if isinstance(error, kafka_errors.NodeNotReadyError | OSError):
+            why = why_no_broker(self._settings)  # a certificate that has expired looks like this, too
+            if isinstance(why, KafkaRefuses):
+                return KafkaRefuses(f"{silence}: {why}")
             return KafkaFailing(f"{silence}: none can be connected to")
         return explained(error, silence)
