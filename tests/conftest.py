@@ -8,11 +8,15 @@ import secrets
 import shutil
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
 from hurnet_stream.core import arrays
 from hurnet_stream.local import KafkaServer, ValkeyServer
+
+hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine takes many times as long
+hypothesis.settings.load_profile("busy")
 
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
 """Kafka's own least is six seconds: with one, a test's dead consumers are evicted sooner."""
