@@ -10,7 +10,7 @@ import pytest
 
 from hurnet_stream.local import ValkeyServer
 from tests.acceptance.system import System, wait_for
-from tests.acceptance.test_outages import Load, check_books
+from tests.faults.test_outages import Load, check_books
 from tests.stand_ins import Forwarder, SentinelServer, admin, is_synced
 
 WORKERS = ("ingest", "solver", "responder")
