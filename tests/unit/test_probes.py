@@ -32,7 +32,7 @@ def get(url: str) -> tuple[int, str]:
 
 
 def test_it_serves_its_pages_and_no_others() -> None:
-    pages = {"/ok": lambda: (200, TEXT, b"fine"), "/bad": lambda: (503, TEXT, b"reasons")}
+    pages = {"/ok": lambda _: (200, TEXT, b"fine"), "/bad": lambda _: (503, TEXT, b"reasons")}
     server = ProbeServer("127.0.0.1", 0, pages)
     try:
         assert get(server.url + "/ok?x=1") == (200, "fine")
@@ -56,10 +56,10 @@ def test_an_address_that_is_taken_is_told() -> None:
 
 @pytest.fixture
 def server() -> Iterator[ProbeServer]:
-    def broken() -> tuple[int, str, bytes]:
+    def broken(_accept: str) -> tuple[int, str, bytes]:
         raise ZeroDivisionError("secret")
 
-    server = ProbeServer("127.0.0.1", 0, {"/ok": lambda: (200, TEXT, b"fine" * 100_000), "/broken": broken})
+    server = ProbeServer("127.0.0.1", 0, {"/ok": lambda _: (200, TEXT, b"fine" * 100_000), "/broken": broken})
     yield server
     server.close()
 
@@ -78,7 +78,7 @@ def said(server: ProbeServer, request: bytes, wait: float = 10.0) -> bytes:
 @pytest.mark.parametrize("host", ["0.0.0.0", "localhost", *(["::1", "[::1]", "::"] if LOOPBACKS[1:] else [])])  # noqa: S104
 def test_it_binds_to_addresses_of_both_kinds(host: str) -> None:
     settings = MetricsSettings(host=host)
-    server = ProbeServer(settings.host, settings.port, {"/ok": lambda: (200, TEXT, b"fine")})
+    server = ProbeServer(settings.host, settings.port, {"/ok": lambda _: (200, TEXT, b"fine")})
     try:
         port = server.url.rpartition(":")[2]
         reached = {"::": ["127.0.0.1", "[::1]"], "0.0.0.0": ["127.0.0.1"]}  # noqa: S104

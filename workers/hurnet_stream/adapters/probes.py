@@ -27,8 +27,8 @@ from hurnet_stream.settings.addresses import shown
 
 log = structlog.get_logger()
 
-Page = Callable[[], tuple[int, str, bytes]]
-"""Returns (status, content type, body)."""
+Page = Callable[[str], tuple[int, str, bytes]]
+"""Given the header Accept, or "", returns (status, content type, body)."""
 
 TEXT = "text/plain; charset=utf-8"
 REQUEST_BYTES: Final = 8 << 10
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             return HTTPStatus.NOT_FOUND, TEXT, b"not found\n"
         try:
-            return page()
+            return page(self.headers.get("Accept", ""))
         except Exception:
             log.exception("a page of the probes failed", path=self.path)
             return HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, b"failed; see the log\n"

@@ -75,9 +75,10 @@ def ask(
     from hurnet_stream.terminal.lines import decoded
     from hurnet_stream.terminal.questions import query_of, show, typed
     from hurnet_stream.terminal.screen import hush, say
+    from hurnet_stream.wiring.tracing import traced
 
     hush()
-    kafka = settings.load().kafka
+    chosen = settings.load()
 
     def make(line: str) -> Query:
         return query_of(line, context, top_k, after, timeout)
@@ -85,7 +86,7 @@ def ask(
     query = (
         make(text) if text is not None else None
     )  # before connecting, so that a wrong one is reported at once
-    with Client(kafka) as client:
+    with traced(chosen.traces, "ask") as tracer, Client(chosen.kafka, tracer) as client:
         if query:
             try:
                 looked_into = show(client.ask(query, timeout), as_json)

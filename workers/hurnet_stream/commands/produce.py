@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,7 +15,7 @@ import click
 from hurnet_stream.exit_codes import NOT_WELL
 
 if TYPE_CHECKING:
-    from hurnet_stream.ports import Sink
+    from hurnet_stream.ports import Sink, Tracer
     from hurnet_stream.terminal.lines import Format, Line, Message
     from hurnet_stream.terminal.screen import Advance
 
@@ -64,16 +64,19 @@ def produce(
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.lines import context_name, parser, read_lines
     from hurnet_stream.terminal.screen import hush, progress
+    from hurnet_stream.wiring.tracing import traced
 
     hush()
-    kafka = settings.load().kafka
+    chosen = settings.load()
+    kafka = chosen.kafka
     parse = parser(style, context_name(context), key_field)
     sent = Sent()
     sink = KafkaSink(kafka)
     began = time.monotonic()
     try:
-        with progress("sending", _size(file)) as advance:
-            send_lines(read_lines(file), parse, sink, kafka.texts, sent, advance)
+        with progress("sending", _size(file)) as advance, traced(chosen.traces, "produce") as tracer:
+            sending = Sending(sink, kafka.texts, tracer)
+            send_lines(read_lines(file), parse, sending, sent, advance)
     finally:
         sink.close()
         report(sent, kafka.texts, time.monotonic() - began)
@@ -91,22 +94,33 @@ class Sent:
     watermarks: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Where texts are sent to. With a `tracer` each batch is a span, which its records name."""
+
+    sink: Sink
+    topic: str
+    tracer: Tracer | None = None
+
+    def __call__(self, messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
+        """Send these; returns the (partition, offset) of each."""
+        from hurnet_stream.ports import Outgoing, Work
+        from hurnet_stream.terminal.client import sent
+
+        with sent(self.tracer, Work("send", self.topic, len(messages))) as trace:
+            headers = (trace.header,) if trace else ()
+            return self.sink.send([Outgoing(self.topic, m.value, m.key, headers) for m in messages])
+
+
 def send_lines(
-    lines: Iterator[Line],
-    parse: Callable[[Line], Message],
-    sink: Sink,
-    topic: str,
-    sent: Sent,
-    advance: Advance,
+    lines: Iterator[Line], parse: Callable[[Line], Message], send: Sending, sent: Sent, advance: Advance
 ) -> None:
     """Send all lines, one batch after the other; `advance` is told the bytes that are done.
 
     `sent` is right at any moment, also if this raises."""
-    from hurnet_stream.ports import Outgoing
-
     while batch := list(islice(lines, BATCH)):
         messages = [message for line in batch if (message := _parsed(line, parse, sent))]
-        for partition, offset in sink.send([Outgoing(topic, m.value, m.key) for m in messages]):
+        for partition, offset in send(messages):
             sent.watermarks[partition] = max(offset, sent.watermarks.get(partition, 0))
         sent.count += len(messages)
         sent.last_line = batch[-1].number

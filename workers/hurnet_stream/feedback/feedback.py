@@ -55,7 +55,8 @@ class FeedbackWorker:
     def step(self) -> None:
         """Poll once, and teach what came."""
         most = self._most
-        records = self._exchange.poll(self._settings.poll, most).records
+        with self._metrics.stage("poll"):
+            records = self._exchange.poll(self._settings.poll, most).records
         if records:
             self._metrics.records.labels(self._kafka.feedback).inc(len(records))
             self._teach([_Read(record, self._meant(record)) for record in records])
@@ -85,7 +86,8 @@ class FeedbackWorker:
         messages = [message for read in batch for message in self._messages(read)]
         next_offsets = {read.record.partition: read.record.offset + 1 for read in batch}
         try:
-            delivered = self._exchange.deliver(messages, next_offsets)
+            with self._metrics.stage("deliver"):
+                delivered = self._exchange.deliver(messages, next_offsets)
         except Undeliverable as error:
             self._undeliverable(error, batch)
             return

@@ -26,6 +26,7 @@ from hurnet_stream.ingest.admission import Admission
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
 from hurnet_stream.ingest.placing import Placing
 from hurnet_stream.ingest.shards import Shards
+from hurnet_stream.ingest.traces import TextTraces
 from hurnet_stream.ingest.waiting import Waiting
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import (
@@ -37,6 +38,7 @@ from hurnet_stream.ports import (
     Refused,
     Sink,
     Source,
+    Tracer,
     Unfinished,
 )
 from hurnet_stream.runtime.progress import Progress
@@ -80,6 +82,7 @@ class Ingest:
         self._placing = Placing(source, store, settings.ingest.skip_gap, metrics)
         role = f"{self.name}:{settings.ingest.group}"
         self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
+        self._traces = TextTraces(settings.kafka.texts, settings.ingest.group, metrics.stage)
         self._room = True  # for what the next poll brings
         # Partitions that brought records, or that could not because there was no room for more.
         self._not_stalled: Collection[int] = ()
@@ -87,8 +90,14 @@ class Ingest:
         store.open(embedder.identity, writing=True)
         self._incarnation = store.incarnation()
 
+    def traced_by(self, tracer: Tracer | None) -> Ingest:
+        """Record what becomes of texts by `tracer`."""
+        self._traces.traced_by(tracer)
+        return self
+
     def step(self) -> None:
         """Poll once, and append what one turn has time for."""
+        self._metrics.stage.begin_turn()
         self._follow_store()
         self._placing.check_log()
         self._place()
@@ -108,8 +117,10 @@ class Ingest:
             self._suspects.let_go()
             raise
         self._suspects.passed()
-        self._shards.carry_forward(busy=self._waiting.partitions())
-        self._shards.commit()
+        self._traces.handled(taken)
+        with self._metrics.stage("commit"):
+            self._shards.carry_forward(busy=self._waiting.partitions())
+            self._shards.commit()
         self._observe(sum(map(len, taken.values())))
 
     def unready(self) -> list[str]:
@@ -148,7 +159,8 @@ class Ingest:
         self._room = len(self._waiting) < self._settings.batch
         self._source.pause(self._waiting.partitions() if self._room else self._source.assignment())
         try:
-            return self._source.poll(0.0 if self._waiting else self._settings.poll, self._settings.batch)
+            with self._metrics.stage("poll"):
+                return self._source.poll(0.0 if self._waiting else self._settings.poll, self._settings.batch)
         except StoreGap:
             # Retention overtook a position. Placing says which one and what to do, or skips if told to.
             self._shards.unplace_all()
@@ -185,7 +197,7 @@ class Ingest:
             self._admission.admit(intakes)
         self._embed(intakes)
         self._delete_until = time.monotonic() + DELETION_S
-        with self._suspects.unblamed():
+        with self._suspects.unblamed(), self._metrics.stage("append"):
             for partition, partition_intakes in intakes_by_partition.items():
                 # `all` stops at the first that is not in: what follows it must not be appended before it.
                 if all(map(self._take_in, partition_intakes)):
@@ -206,7 +218,8 @@ class Ingest:
     def _embed(self, intakes: Sequence[Intake]) -> None:
         texts = [entry.text for intake in intakes for entry in intake.entries]
         began = time.perf_counter()
-        embed_intakes(intakes, self._embedder)
+        with self._metrics.stage("embed"):
+            embed_intakes(intakes, self._embedder)
         seconds = time.perf_counter() - began
         if texts:  # a turn without texts says nothing about the embedder's speed
             self._metrics.embed_seconds.observe(seconds)

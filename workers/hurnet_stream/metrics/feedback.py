@@ -10,6 +10,8 @@ from hurnet_stream.metrics.transactions import TransactionMetrics
 class FeedbackMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics):
     """From what people say of answers to texts."""
 
+    PHASES = ("poll", "deliver")
+
     def __init__(self) -> None:
         super().__init__()
         self.verdicts = self._counter(

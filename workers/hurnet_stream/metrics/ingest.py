@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from hurnet_stream.metrics.kafka import KafkaMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.metrics.store import StoreMetrics
 
 
-class IngestMetrics(ProcessMetrics, KafkaMetrics):
+class IngestMetrics(ProcessMetrics, KafkaMetrics, StoreMetrics):
     """From records to rows."""
+
+    PHASES = ("poll", "embed", "append", "commit")
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from hurnet_stream.metrics.context import ContextMetrics
 from hurnet_stream.metrics.kafka import KafkaMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.metrics.store import StoreMetrics
 from hurnet_stream.metrics.transactions import TransactionMetrics
 
 FRESH = (
@@ -18,9 +19,11 @@ AHEAD_S, OLD_S = 60.0, 86_400.0
 """A timestamp further ahead or older than this does not tell when the record was made."""
 
 
-class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, ContextMetrics):
+class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, ContextMetrics, StoreMetrics):
     """From queries to answers. Freshness is measured: from a record's timestamp to the moment its entry can
     be an answer."""
+
+    PHASES = ("tail", "poll", "embed", "search", "rank", "deliver", "rehearse")
 
     def __init__(self) -> None:
         super().__init__()

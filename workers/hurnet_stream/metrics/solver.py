@@ -5,10 +5,13 @@ from __future__ import annotations
 from hurnet_stream.metrics.context import ContextMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.registry import LONG
+from hurnet_stream.metrics.store import StoreMetrics
 
 
-class SolverMetrics(ProcessMetrics, ContextMetrics):
+class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
     """From rows to weights."""
+
+    PHASES = ("tail", "fold", "save", "solve", "erase")
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ contract tests.
     weights_store       the solver's checkpoint, and the weights and mixes in force
     lease_store         one worker of a role at a time
     embedder            texts to vectors
+    tracing             records which programs worked on a message, and for how long
 
 Every method may raise `TransientError` (try again later) and `ConfigurationError` (a person must act). Other
 errors are named where they can occur. A call that blocks returns within its time-out or raises.
@@ -38,6 +39,16 @@ from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetR
 from hurnet_stream.ports.record import Fault, Headers, Outgoing, Record
 from hurnet_stream.ports.sink import Sink
 from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
+from hurnet_stream.ports.tracing import (
+    TRACEPARENT,
+    Interval,
+    Span,
+    TraceContext,
+    Tracer,
+    Work,
+    new_trace,
+    parse_traceparent,
+)
 from hurnet_stream.ports.weights_store import (
     Checkpoint,
     DeletionAudit,
@@ -49,6 +60,7 @@ from hurnet_stream.ports.weights_store import (
 
 __all__ = [
     "POLL_BYTES",
+    "TRACEPARENT",
     "Appended",
     "Checkpoint",
     "Committed",
@@ -62,6 +74,7 @@ __all__ = [
     "Headers",
     "History",
     "Holding",
+    "Interval",
     "LeaseStore",
     "OffsetRange",
     "OnProgress",
@@ -74,8 +87,14 @@ __all__ = [
     "Refused",
     "Sink",
     "Source",
+    "Span",
     "Tail",
+    "TraceContext",
+    "Tracer",
     "Unfinished",
     "WeightsStore",
+    "Work",
     "deleted_by",
+    "new_trace",
+    "parse_traceparent",
 ]

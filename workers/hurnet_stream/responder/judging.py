@@ -118,6 +118,7 @@ class Judge:
             half_life=context.half_life_ms / 1000 or None,
             margin=ranking.margin,
             runner_up=runner_up.answer if runner_up else None,
+            trace_id=pending.trace.trace_id if pending.trace else None,
             seconds=time.monotonic() - pending.received,
         )
 

@@ -9,7 +9,7 @@ from hurnet_schemas import InvalidMessage, Query
 from hurnet_schemas.dead_letter import Reason
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.embedding import Rejection
-from hurnet_stream.ports import Record
+from hurnet_stream.ports import TRACEPARENT, Record, TraceContext, parse_traceparent
 
 MAX_CORRELATION_BYTES = 256
 _REPLY_TO_BYTES = 1_000
@@ -24,7 +24,8 @@ milliseconds."""
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A record of the topic of queries. Without a `query` it is rejected, for `rejection`. `in_vain` says why
-    it is answered as timed out without another look. Times are monotonic seconds."""
+    it is answered as timed out without another look. `trace` is the asker's span. Times are monotonic
+    seconds."""
 
     record: Record
     query: Query | None
@@ -32,6 +33,7 @@ class Pending:
     received: float
     deadline: float
     in_vain: str | None = None
+    trace: TraceContext | None = None
 
     @property
     def id(self) -> str:
@@ -69,12 +71,14 @@ def pending_of(record: Record, wait_s: float, now: float, now_ms: float) -> Pend
     in milliseconds since 1970, as timestamps of records are."""
     if record.fault:
         return Pending(record, None, (record.fault.reason, record.fault.detail), now, now)
+    trace = parse_traceparent(record.header(TRACEPARENT))
     try:
         query = Query.decode(record.value)
     except InvalidMessage as error:
-        return Pending(record, None, (error.reason, error.detail), now, now)
+        return Pending(record, None, (error.reason, error.detail), now, now, trace=trace)
     asked_s = wait_s if query.timeout_ms is None else query.timeout_ms / 1000
-    return Pending(record, query, None, now, now + min(asked_s, wait_s), _too_old(record, query, now_ms))
+    deadline = now + min(asked_s, wait_s)
+    return Pending(record, query, None, now, deadline, _too_old(record, query, now_ms), trace)
 
 
 def _too_old(record: Record, query: Query, now_ms: float) -> str | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -23,7 +23,8 @@ from hurnet_schemas import Answer
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
-from hurnet_stream.ports import Embedder
+from hurnet_stream.metrics.stages import Phases, unmeasured
+from hurnet_stream.ports import Embedder, TraceContext
 from hurnet_stream.responder.judging import Judge, rejected, timed_out
 from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
 from hurnet_stream.responder.pending import Pending
@@ -43,22 +44,31 @@ PORTION_LETTERS = 32_768
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A query, its answer, and the answer's bytes. A query may be rejected here that was not in the batch."""
+    """A query, its answer, and the answer's bytes. A query may be rejected here that was not in the batch.
+    `trace` is the span that the answer comes from, or the asker's if that is not recorded here."""
 
     pending: Pending
     answer: Answer
     value: bytes
+    trace: TraceContext | None
 
     @classmethod
     def of(cls, pending: Pending, answer: Answer) -> Reply:
-        return cls(pending, answer, answer.encode())
+        return cls(pending, answer, answer.encode(), pending.trace)
 
 
 class Replies:
     """Answers batches of queries out of a `LoadedContexts`. No I/O."""
 
-    def __init__(self, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> None:
+    def __init__(
+        self,
+        memory: LoadedContexts,
+        embedder: Embedder,
+        settings: ResponderSettings,
+        stage: Phases = unmeasured,
+    ) -> None:
         self._memory = memory
+        self._stage = stage
         self._embedder = embedder
         self._queries_max = PORTION_QUERIES
         self._judge = Judge(embedder.identity, settings)
@@ -103,7 +113,8 @@ class Replies:
         return _up_to_first_gap(replies, len(portion))
 
     def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
-        vectors, failures = embed_questions(self._embedder, [p.query.text for p in batch if p.query])
+        with self._stage("embed"):
+            vectors, failures = embed_questions(self._embedder, [p.query.text for p in batch if p.query])
         replies = {index: _rejection(batch[index], why) for index, why in failures.items()}
         indices = [index for index in range(len(batch)) if index not in failures]
         scored = self._score_apart(context, [batch[index] for index in indices], vectors[indices], until)
@@ -138,18 +149,30 @@ class Replies:
         queries = [pending.query for pending in batch if pending.query]
         own_entries = [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries]
         # The search is one for all of them. Words are compared query by query, while the loop below goes on.
-        nearest = context.nearest(vectors, own_entries)
-        rankings = context.ranked([query.text for query in queries], nearest)
-        has_vector = np.any(vectors, axis=1)
-        replies: list[Reply] = []
-        size = 0
-        for pending, query, ranking, embeds in zip(batch, queries, rankings, has_vector, strict=True):
-            answer = self._judge.answer(pending, query, ranking, bool(embeds), context)
-            replies.append(Reply.of(pending, answer))
-            size += len(replies[-1].value)
-            if time.monotonic() > until or size > TURN_BYTES:
-                break
-        return replies
+        with self._stage("search"):
+            nearest = context.nearest(vectors, own_entries)
+        with self._stage("rank"):
+            rankings = context.ranked([query.text for query in queries], nearest)
+            judged = zip(batch, queries, rankings, np.any(vectors, axis=1), strict=True)
+            return _in_time(
+                (
+                    Reply.of(pending, self._judge.answer(pending, query, ranking, bool(embeds), context))
+                    for pending, query, ranking, embeds in judged
+                ),
+                until,
+            )
+
+
+def _in_time(replies: Iterator[Reply], until: float) -> list[Reply]:
+    """The first reply, and more while there is time and room."""
+    made: list[Reply] = []
+    size = 0
+    for reply in replies:
+        made.append(reply)
+        size += len(reply.value)
+        if time.monotonic() > until or size > TURN_BYTES:
+            break
+    return made
 
 
 def _without_scores(pending: Pending, watermarks: Mapping[int, int]) -> Answer | None:

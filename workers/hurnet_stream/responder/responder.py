@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from hurnet_stream.core.arrays import backend_of, installed_torch
+from hurnet_stream.core.offsets import Done
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, Tracer, WeightsStore
 from hurnet_stream.responder.delivery import WORKER, Delivery
 from hurnet_stream.responder.following import Following
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
@@ -36,6 +37,7 @@ from hurnet_stream.responder.positions import Positions
 from hurnet_stream.responder.query_reader import QueryReader
 from hurnet_stream.responder.rehearsing import Rehearsing
 from hurnet_stream.responder.replies import TURN_BYTES, Replies, Reply
+from hurnet_stream.responder.traces import QuestionTraces
 from hurnet_stream.responder.weights_in_force import WeightsInForce
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
@@ -78,7 +80,8 @@ class Responder:
         self._following = Following(store, exchange, self._texts, self._memory, metrics)
         self._weights = WeightsInForce(weights, store, self._memory, metrics)
         self._rehearsing = Rehearsing(weights, store, self._memory, metrics)
-        self._replies = Replies(self._memory, embedder, responder)
+        self._replies = Replies(self._memory, embedder, responder, metrics.stage)
+        self._traces = QuestionTraces(self._queries, responder.group, metrics.stage)
         self._delivery = Delivery(exchange, settings.kafka, responder)
         self._pending = PendingQueries(responder.wait)
         self._positions = Positions(exchange, store, responder.group, metrics)
@@ -87,16 +90,24 @@ class Responder:
         self._progress = Progress(settings.metrics)
         store.open(embedder.identity)
 
+    def traced_by(self, tracer: Tracer | None) -> Responder:
+        """Record what becomes of questions by `tracer`."""
+        self._traces.traced_by(tracer)
+        return self
+
     def step(self) -> None:
         """Follow the store. Once it has been caught up with, answer a batch of queries."""
+        self._metrics.stage.begin_turn()
         self._following.check_log()
         self._weights.refresh()  # before entries are taken in: the weights say which of them need no sums
         self._rehearsing.refresh()
-        moved = self._following.follow(queries_wait=len(self._pending) > 0)
+        with self._metrics.stage("tail"):
+            moved = self._following.follow(queries_wait=len(self._pending) > 0)
         if self._following.caught_up:
             self._read()
             answered = self._answer()
-            self._rehearsing.step(queries_wait=answered > 0 or len(self._pending) > 0)
+            with self._metrics.stage("rehearse"):
+                self._rehearsing.step(queries_wait=answered > 0 or len(self._pending) > 0)
             moved += answered
         self._observe(moved)
 
@@ -116,7 +127,9 @@ class Responder:
     def _read(self) -> None:
         # While queries wait, or there is more to take in, a turn does not wait for queries.
         is_busy = len(self._pending) > 0 or self._following.behind > 0
-        if records := self._reader.poll(0.0 if is_busy else self._poll_s):
+        with self._metrics.stage("poll"):
+            records = self._reader.poll(0.0 if is_busy else self._poll_s)
+        if records:
             self._metrics.records.labels(self._queries).inc(records)
 
     def _answer(self) -> int:
@@ -196,9 +209,8 @@ class Responder:
         """Deliver all answers and their queries' offsets as one. False: none of it."""
         answered = [reply.pending for reply in replies]
         done = self._pending.done(answered)
-        next_offsets = {partition: partition_done.next for partition, partition_done in done.items()}
-        notes = {partition: partition_done.note() for partition, partition_done in done.items()}
-        if not self._delivery.deliver(replies, next_offsets, notes):
+        replies = self._traces.begin(replies)
+        if not self._delivered(replies, done):
             self._suspects.let_go()
             self._metrics.transactions_aborted.inc()
             log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
@@ -209,6 +221,17 @@ class Responder:
         self._count(replies)
         return True
 
+    def _delivered(self, replies: Sequence[Reply], done: Mapping[int, Done]) -> bool:
+        next_offsets = {partition: partition_done.next for partition, partition_done in done.items()}
+        notes = {partition: partition_done.note() for partition, partition_done in done.items()}
+        delivered = False
+        try:
+            with self._metrics.stage("deliver"):
+                delivered = self._delivery.deliver(replies, next_offsets, notes)
+        finally:
+            self._traces.end(delivered)
+        return delivered
+
     def _count(self, replies: Sequence[Reply]) -> None:
         now = time.monotonic()
         for reply in replies:
@@ -218,7 +241,8 @@ class Responder:
                 context = receipt.context if receipt.rows else "(empty)"
                 self._metrics.scored.labels(context, reply.answer.outcome).inc()
             self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
-            self._metrics.answer_seconds.observe(now - reply.pending.received)
+            exemplar = {"trace_id": reply.trace.trace_id} if reply.trace else None
+            self._metrics.answer_seconds.observe(now - reply.pending.received, exemplar)
             if reply.pending.rejection:
                 self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()
 

@@ -34,6 +34,7 @@ from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, 
 from hurnet_stream.settings.redis import RedisSettings
 from hurnet_stream.settings.responder import ResponderSettings
 from hurnet_stream.settings.solve import SolveSettings
+from hurnet_stream.settings.traces import TracesSettings
 
 __all__ = [
     "EmbedderSettings",
@@ -48,6 +49,7 @@ __all__ = [
     "ResponderSettings",
     "Settings",
     "SolveSettings",
+    "TracesSettings",
     "ignored",
     "load",
 ]
@@ -73,6 +75,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     paper: PaperSettings = PaperSettings()
 
     @model_validator(mode="after")

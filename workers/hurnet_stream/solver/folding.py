@@ -11,7 +11,7 @@ deletion and its statistics still hold some of the targets), so it is neither sa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from hurnet_stream.core.solve.window import context_of
@@ -60,7 +60,8 @@ class Folding:
         batches, done = tail.batches, True
         while batches and done:
             portion, batches = portions.split(batches, portions.rows_per_portion(tenure.kernel_map))
-            self._fold(tenure, Tail(portion, tail.states))
+            with self._metrics.stage("fold"):
+                self._fold(tenure, Tail(portion, tail.states))
             done = self.unlearn(tenure)
             self._on_progress()
             if time.monotonic() >= until:
@@ -70,8 +71,14 @@ class Folding:
 
     def unlearn(self, tenure: Tenure) -> bool:
         """Go on with the deletions that were read. True once all of them are through."""
+        if tenure.unlearning is None:
+            return True
+        with self._metrics.stage("fold"):
+            return self._unlearn(tenure, tenure.unlearning)
+
+    def _unlearn(self, tenure: Tenure, unlearning: Iterator[Mapping[str, int]]) -> bool:
         until = time.monotonic() + portions.STEP_S
-        for pairs_by_key in tenure.unlearning or ():
+        for pairs_by_key in unlearning:
             for key, pairs in pairs_by_key.items():
                 self._unsolved.note(context_of(key), pairs)
                 self._metrics.unlearned.labels(context_of(key)).inc(pairs)
@@ -83,7 +90,8 @@ class Folding:
 
     def _read(self, tenure: Tenure, wait_s: float) -> Tail:
         batches_max = portions.batches_per_step(tenure.kernel_map)
-        tail = self._store.tail(tenure.positions(), batches_max, block_s=wait_s)
+        with self._metrics.stage("tail"):
+            tail = self._store.tail(tenure.positions(), batches_max, block_s=wait_s)
         return Tail(portions.interleaved(tail.batches), tail.states)
 
     def _fold(self, tenure: Tenure, portion: Tail) -> None:

@@ -186,7 +186,7 @@ class Solver:
             self._save(tenure)
 
     def _save(self, tenure: Tenure) -> None:
-        with self._metrics.checkpoint_seconds.time():
+        with self._metrics.stage("save"), self._metrics.checkpoint_seconds.time():
             self._weights.save_checkpoint(tenure.checkpoint)
         self._leading.note_progress()  # the next portion of work has the whole patience again
         tenure.rows_unsaved = 0
@@ -197,7 +197,8 @@ class Solver:
         """Solve the contexts that are due, one after the other, for STEP_S seconds; at least one of them."""
         until = time.monotonic() + portions.STEP_S
         while context := self._due(tenure):
-            self._publisher.publish(tenure.checkpoint, context, tenure.kernel_map)
+            with self._metrics.stage("solve"):
+                self._publisher.publish(tenure.checkpoint, context, tenure.kernel_map)
             self._unsolved.solved(context)
             self._leading.note_progress()
             if time.monotonic() >= until:
@@ -211,7 +212,8 @@ class Solver:
         """Let the store erase a bounded part of what the saved checkpoint no longer counts."""
         if tenure.erasing:
             stamp = tenure.checkpoint.stamp
-            tenure.erasing = self._store.erase(portions.READ_BATCHES, self._owner, stamp) > 0
+            with self._metrics.stage("erase"):
+                tenure.erasing = self._store.erase(portions.READ_BATCHES, self._owner, stamp) > 0
             self._metrics.set_by_partition(self._metrics.pending_rows, self._store.pending_erasures())
 
     def _observe(self, tenure: Tenure, folded: Folded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.consumer import make_consumer
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.errors import ConfigurationError, HurnetError, UpgradeNeeded
-from hurnet_stream.ports import Outgoing
+from hurnet_stream.ports import Outgoing, TraceContext, Tracer, Work, new_trace
 from hurnet_stream.settings.settings import KafkaSettings
 
 CORRELATION = "correlation-id"
@@ -38,12 +39,15 @@ class Reply:
 class Client:
     """Asks, and reads the replies that are committed after this client was made.
 
+    Each query has a trace of its own, which its receipt names. With a `tracer`, sending it is a span there.
+
     Raises `TransientError` if no broker answers, and `ConfigurationError` if a topic is missing.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, tracer: Tracer | None = None) -> None:
         self._topic = settings.queries
         self._answers = settings.answers
+        self._tracer = tracer
         self._asked: set[str] = set()
         self._consumer = reader(settings, settings.answers, from_end=True)
         try:
@@ -55,12 +59,18 @@ class Client:
     def send(self, queries: Mapping[str, Query]) -> None:
         """Send queries by their correlation ids, which the caller chooses. Returns when Kafka has them."""
         self._asked |= queries.keys()
-        self._sink.send(
-            [
-                Outgoing(self._topic, query.encode(), headers=((CORRELATION, correlation.encode()),))
-                for correlation, query in queries.items()
-            ]
-        )
+        with ExitStack() as sending:
+            traces = [sending.enter_context(sent(self._tracer, Work("send", self._topic))) for _ in queries]
+            self._sink.send(
+                [
+                    Outgoing(
+                        self._topic,
+                        query.encode(),
+                        headers=((CORRELATION, correlation.encode()), (trace or new_trace()).header),
+                    )
+                    for (correlation, query), trace in zip(queries.items(), traces, strict=True)
+                ]
+            )
 
     def replies(self, timeout: float) -> Iterator[Reply]:
         """All replies that have come, those to other clients, too. Waits at most `timeout` seconds for the
@@ -102,6 +112,17 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def sent(tracer: Tracer | None, work: Work) -> Iterator[TraceContext | None]:
+    """A block that sends messages: gives the span that it is, for their headers; None if nothing records."""
+    span = tracer.begin(work, time.monotonic()) if tracer else None
+    try:
+        yield span.context if span else None
+    finally:
+        if span:
+            span.end(time.monotonic())
 
 
 def read_answer(value: bytes | None, ours: bool) -> Answer | None:

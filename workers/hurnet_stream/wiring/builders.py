@@ -18,7 +18,8 @@ from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
-from hurnet_stream.ports import EntryStore, Exchange, Source
+from hurnet_stream.metrics.store import StoreMetrics
+from hurnet_stream.ports import EntryStore, Exchange, Source, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 
@@ -29,12 +30,14 @@ log = structlog.get_logger()
 
 Beat = Callable[[], None]
 """To be called now and then in a long turn, as a sign that it gets on."""
-Build = Callable[[Settings, Any, "Bound", Beat], Worker]
+Build = Callable[[Settings, Any, "Bound", Beat, Tracer | None], Worker]
 """The metrics are those of the role (`metrics.roles`). `Bound` is the Kafka cluster that this process belongs
-to, once it has met one."""
+to, once it has met one. Without a tracer nothing is traced."""
 
 
-def build_ingest(settings: Settings, metrics: IngestMetrics, bound: Bound, _beat: Beat) -> Worker:
+def build_ingest(
+    settings: Settings, metrics: IngestMetrics, bound: Bound, _beat: Beat, tracer: Tracer | None
+) -> Worker:
     """The worker that appends texts from Kafka to the store."""
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
@@ -44,24 +47,27 @@ def build_ingest(settings: Settings, metrics: IngestMetrics, bound: Bound, _beat
 
     # A build that fails in the middle is tried again, so it must leave nothing open.
     with ExitStack() as undo:
-        store = RedisEntryStore(_redis(settings, bound, undo))
+        store = RedisEntryStore(_redis(settings, metrics, bound, undo))
         kafka = _pinned(settings.kafka, store, bound)
         sink = undo.enter_context(closing(KafkaSink(kafka)))
         source = undo.enter_context(closing(KafkaSource(kafka, kafka.texts, settings.ingest.group)))
         _note(bound, source)
         _warn_of_topics(kafka, kafka.texts, kafka.dead_letters)
         worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
+        worker.traced_by(tracer)
         undo.pop_all()
     return worker
 
 
-def build_solver(settings: Settings, metrics: SolverMetrics, bound: Bound, beat: Beat) -> Worker:
+def build_solver(
+    settings: Settings, metrics: SolverMetrics, bound: Bound, beat: Beat, _tracer: Tracer | None
+) -> Worker:
     """The worker that turns the store into weights."""
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore
     from hurnet_stream.solver.solver import Solver
 
     with ExitStack() as undo:
-        connection = _redis(settings, bound, undo)
+        connection = _redis(settings, metrics, bound, undo)
         store = RedisEntryStore(connection)
         store.log()  # raises `StoreReplaced` if this is the store of another system now
         weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
@@ -70,14 +76,16 @@ def build_solver(settings: Settings, metrics: SolverMetrics, bound: Bound, beat:
     return worker
 
 
-def build_responder(settings: Settings, metrics: ResponderMetrics, bound: Bound, _beat: Beat) -> Worker:
+def build_responder(
+    settings: Settings, metrics: ResponderMetrics, bound: Bound, _beat: Beat, tracer: Tracer | None
+) -> Worker:
     """The worker that answers queries out of the store."""
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet_stream.responder.responder import Responder
 
     with ExitStack() as undo:
-        connection = _redis(settings, bound, undo)
+        connection = _redis(settings, metrics, bound, undo)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
             raise TransientError(
@@ -90,11 +98,14 @@ def build_responder(settings: Settings, metrics: ResponderMetrics, bound: Bound,
         _note(bound, exchange)
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
         worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
+        worker.traced_by(tracer)
         undo.pop_all()
     return worker
 
 
-def build_feedback(settings: Settings, metrics: FeedbackMetrics, bound: Bound, _beat: Beat) -> Worker:
+def build_feedback(
+    settings: Settings, metrics: FeedbackMetrics, bound: Bound, _beat: Beat, _tracer: Tracer | None
+) -> Worker:
     """The worker that makes texts of what people say of answers. It needs Kafka alone."""
     from hurnet_stream.adapters.kafka import TransactionalExchange
     from hurnet_stream.feedback.feedback import FeedbackWorker
@@ -110,12 +121,12 @@ def build_feedback(settings: Settings, metrics: FeedbackMetrics, bound: Bound, _
     return worker
 
 
-def _redis(settings: Settings, bound: Bound, undo: ExitStack) -> Connection:
+def _redis(settings: Settings, metrics: StoreMetrics, bound: Bound, undo: ExitStack) -> Connection:
     """A worker's one connection to the store, which its `EntryStore` closes. Logs what could lose data."""
     from hurnet_stream.adapters.redis import connect
 
     bound.epoch = ""
-    connection = replace(connect(settings.redis), bound=bound)
+    connection = replace(connect(settings.redis), bound=bound, on_call=metrics.store_called)
     undo.callback(connection.close)
     for warning in connection.warnings():
         log.warning(warning)

@@ -9,26 +9,34 @@ from hurnet_stream.settings.redaction import redacted
 from hurnet_stream.visible import visible
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def pages(loop: Loop, metrics: ProcessMetrics, stall_s: float) -> dict[str, Page]:
     """The pages by path. A loop that has not turned for `stall_s` seconds is not alive."""
 
-    def live() -> tuple[int, str, bytes]:
+    def live(_accept: str) -> tuple[int, str, bytes]:
         idle_s = loop.seconds_since_turn()
         alive = idle_s < stall_s
         text = f"{'ok' if alive else 'stalled'}: last turn {idle_s:.1f} s ago\n"
         return 200 if alive else 503, TEXT, text.encode()
 
-    def ready() -> tuple[int, str, bytes]:
+    def ready(_accept: str) -> tuple[int, str, bytes]:
         reasons = loop.unready()
         metrics.ready.set(not reasons)
         # A reason may quote an error of a client library, and with it an address and its password.
         text = visible(redacted("; ".join(reasons) or "ok"))
         return 503 if reasons else 200, TEXT, text.encode() + b"\n"
 
-    def scrape() -> tuple[int, str, bytes]:
+    def scrape(accept: str) -> tuple[int, str, bytes]:
         metrics.ready.set(not loop.unready())
+        if takes_openmetrics(accept):
+            return 200, OPENMETRICS, metrics.openmetrics()
         return 200, PROMETHEUS, metrics.exposition()
 
     return {"/livez": live, "/readyz": ready, "/metrics": scrape}
+
+
+def takes_openmetrics(accept: str) -> bool:
+    """Whether a client says so, as Prometheus does. Whoever says anything else gets plain text."""
+    return any(part.partition(";")[0].strip() == "application/openmetrics-text" for part in accept.split(","))

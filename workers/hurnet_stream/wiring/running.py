@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -20,6 +21,7 @@ from hurnet_stream.settings.checks import cautions
 from hurnet_stream.settings.settings import LogSettings, Settings, ignored, load
 from hurnet_stream.wiring.builders import BUILDERS
 from hurnet_stream.wiring.pages import pages
+from hurnet_stream.wiring.tracing import traced
 
 log = structlog.get_logger()
 
@@ -50,10 +52,12 @@ def run(name: str, settings: Settings) -> int:
     _say_what_is_odd(settings)
     metrics, bound = ROLES[name](), Bound()
     metrics.describe(role=name, version=version("hurnet-stream"))
-    loop = Loop(lambda: BUILDERS[name](settings, metrics, bound, loop.beat), settings.lifecycle, metrics)
-    loop.install_signal_handlers()
     try:
         with ExitStack() as stack:
+            tracer = stack.enter_context(traced(settings.traces, name, _instance(name, settings)))
+            build = partial(BUILDERS[name], settings, metrics, bound)
+            loop = Loop(lambda: build(loop.beat, tracer), settings.lifecycle, metrics)
+            loop.install_signal_handlers()
             stack.enter_context(closing(Watchdog(lambda: loop.turns, settings.lifecycle)))
             _serve(loop, metrics, settings, stack)
             loop.run()
@@ -64,6 +68,12 @@ def run(name: str, settings: Settings) -> int:
         log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
         return FAILED
     return DONE
+
+
+def _instance(name: str, settings: Settings) -> str:
+    """What the settings call this process among those of its role, if they do."""
+    section = getattr(settings, name, None)
+    return str(getattr(section, "instance", ""))
 
 
 def _serve(loop: Loop, metrics: ProcessMetrics, settings: Settings, stack: ExitStack) -> None:

@@ -12,6 +12,7 @@ import redis
 from redis.sentinel import SentinelConnectionPool
 
 from hurnet_stream.adapters.redis import risks
+from hurnet_stream.adapters.redis.calls import NO_ROUND_TRIP, OnCall, measured, nobody, op_of
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.meanings import translated
 from hurnet_stream.adapters.redis.primary import Primary
@@ -42,7 +43,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A pool of connections to one server. `server_name` names the server to people, without credentials."""
+    """A pool of connections to one server. `server_name` names the server to people, without credentials.
+    `on_call` is told of each call of a store."""
 
     client: Any  # redis.Redis, whose annotations allow for every protocol and decoding at once
     server_name: str
@@ -50,6 +52,7 @@ class Connection:
     timeout_s: float
     primary: Primary
     bound: Bound = field(default_factory=Bound)
+    on_call: OnCall = nobody
 
     @property
     def keys(self) -> Keys:
@@ -92,11 +95,19 @@ _Result = TypeVar("_Result")
 def guarded(
     method: Callable[Concatenate[_Store, _Args], _Result],
 ) -> Callable[Concatenate[_Store, _Args], _Result]:
-    """A decorator: the method of a store runs within `used` of its connection."""
+    """A decorator: the method of a store runs within `used` of its connection, and is measured."""
+    op = op_of(method.__name__)
 
     @wraps(method)
-    def call(store: _Store, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+    def unmeasured(store: _Store, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
         with store.connection.used():
             return method(store, *args, **kwargs)
 
-    return call
+    @wraps(method)
+    def call(store: _Store, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+        with measured(store.connection.on_call, op) as this, store.connection.used():
+            result = method(store, *args, **kwargs)
+            this.returned(result)
+            return result
+
+    return unmeasured if method.__name__ in NO_ROUND_TRIP else call
