@@ -12,8 +12,10 @@ With a factor of 30, five minutes are ten seconds, and Prometheus scrapes and ev
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 from typing_extensions import override
 
@@ -53,6 +56,19 @@ def faster(rules: str, factor: float) -> str:
     rules = _INTERVAL.sub(lambda found: divided(found, _LEAST_MS), rules)
     rules = _HORIZON.sub(lambda found: f"{int(found[1]) * 86_400 / factor:g}", rules)
     return _LIMIT.sub(lambda found: f"{found[1]}{int(found[2]) / factor:g})", rules)
+
+
+def promtool(*arguments: str) -> str:
+    """What `promtool ARGUMENTS` says in the folder of the rules. In CI it must be installed."""
+    if shutil.which("promtool") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have promtool (.ci/run installs it)")
+        pytest.skip("no promtool on this machine")
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=RULES.parent, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @dataclass(frozen=True, slots=True)
