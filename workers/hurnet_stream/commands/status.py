@@ -17,7 +17,9 @@ EPILOG = """\b
 Examples:
   hurnet status
   hurnet status --json | jq '[.shards[].lag_records] | add'
-  watch -n 5 hurnet status
+  hurnet status --watch
+  hurnet status --watch --metrics ingest:9100 --metrics solver:9100 --metrics responder:9100
+  hurnet status --watch --json --interval 10 >> looks.jsonl
 """
 
 SHARD_COLUMNS = {
@@ -42,32 +44,65 @@ WEIGHTS_COLUMNS = (
 
 
 @click.command(epilog=EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(as_json: bool) -> None:
-    """Show workers, shards, lags and weights.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, or one a line with --watch.")
+@click.option("--watch", is_flag=True, help="Look again and again, and draw it, until Ctrl-C.")
+@click.option(
+    *("--interval", "interval_s"),
+    type=click.FloatRange(0.2, 3_600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option(
+    *("--metrics", "addresses"),
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Where a worker serves its metrics. Repeat it for each: it adds what only they know.",
+)
+def status(as_json: bool, watch: bool, interval_s: float, addresses: tuple[str, ...]) -> None:
+    """Show workers, shards, lags and weights, and what is wrong.
 
-    Offsets are of the next record, lags are in records. Pairs are counted as often as their weights say, less
-    what their age takes off; the rank is the effective one. A role without a worker is a warning. Exit code
-    1: Kafka or the store did not tell everything.
+    Offsets are of the next record. Lags are in records, those of transactions that were aborted and their
+    markers not counted. Pairs are counted as often as their weights say, less what their age takes off; the
+    rank is the effective one. A role without a worker is a warning. Exit code 1: Kafka, the store or a worker
+    did not tell everything.
+
+    With --watch: how much flows, who is how far behind, and in words what is wrong. If a server is away it
+    says so, and goes on. With --metrics it tells how far the solver and the responders are in memory, which
+    worker is not ready and why, and how long answers take.
     """
     from hurnet_stream.settings import settings
-    from hurnet_stream.terminal.running import missing
-    from hurnet_stream.terminal.screen import console, hush, say, say_json
-    from hurnet_stream.terminal.system_status import gather
+    from hurnet_stream.terminal.screen import hush
+    from hurnet_stream.terminal.system_reader import gather
+    from hurnet_stream.terminal.watching import lines, screen
+    from hurnet_stream.terminal.worker_pages import base_address
 
     hush()
-    known = gather(settings.load())
+    pages, chosen = [base_address(address) for address in addresses], settings.load()
+    if watch:
+        (lines if as_json else screen)(chosen, pages, interval_s)
+        sys.exit(DONE)
+    known = gather(chosen, pages)
+    _print(known, as_json)
+    sys.exit(NOT_WELL if known.problems or any(page.ready is None for page in known.pages) else DONE)
+
+
+def _print(known: Status, as_json: bool) -> None:
+    from hurnet_stream.terminal.complaints import of_pages
+    from hurnet_stream.terminal.running import missing
+    from hurnet_stream.terminal.screen import console, say, say_json
+
     if as_json:
         say_json(known.as_dict())
     else:
         screen = console()
         for part in shown(known):
             screen.print(part)
-    for warning in (*known.warnings, *missing(known.workers, known.solver, known.store_read)):
+    absent = missing(known.workers, known.solver, known.store_read)
+    for warning in (*known.warnings, *of_pages(known), *absent):
         say(f"warning: {warning}", err=True)
     for reason in known.problems:
         say(f"problem: {reason}", err=True)
-    sys.exit(NOT_WELL if known.problems else DONE)
 
 
 def shown(status: Status) -> Iterator[Any]:

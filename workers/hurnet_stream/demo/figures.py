@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from hurnet_stream.local.worker import WorkerProcess
+from hurnet_stream.terminal.worker_pages import quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +50,5 @@ def read(workers: Iterable[WorkerProcess]) -> Figures:
 
 
 def median(buckets: list[Sample]) -> float | None:
-    """The median of a histogram, interpolated within its bucket as Prometheus does. None if it is empty."""
-    cumulative = sorted((float(sample.labels["le"]), sample.value) for sample in buckets)
-    if not cumulative or cumulative[-1][1] == 0:
-        return None
-    half = cumulative[-1][1] / 2
-    low_edge = low_count = 0.0
-    for edge, count in cumulative:
-        if count >= half:
-            return (
-                low_edge
-                if edge == float("inf")
-                else low_edge + (edge - low_edge) * (half - low_count) / (count - low_count)
-            )
-        low_edge, low_count = edge, count
-    return None
+    """The median of a histogram. None if it is empty."""
+    return quantile({float(sample.labels["le"]): sample.value for sample in buckets}, 0.5)

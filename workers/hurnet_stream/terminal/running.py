@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,34 +21,33 @@ WITHOUT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The workers of one role. `lag_records` is None if they have not committed anything yet."""
+    """The workers of one role. `committed` are the next offsets that they will read, by partition;
+    `lag_records` is None if it could not be learned."""
 
     group: str
     members: tuple[dict[str, Any], ...]
     lag_records: int | None
+    committed: Mapping[int, int] = field(default_factory=dict)
 
 
-def running(settings: Settings, ends: Mapping[str, Mapping[int, int]]) -> dict[str, Running]:
-    """The workers by role. `ends` are the next offsets of the partitions, by topic."""
-    from hurnet_stream.adapters.kafka.admin.groups import groups
-
+def read_by(settings: Settings) -> dict[str, tuple[str, str]]:
+    """The consumer group of each role that has one, and the topic that it reads."""
     kafka = settings.kafka
-    read = {
-        settings.ingest.group: kafka.texts,
-        settings.responder.group: kafka.queries,
-        settings.feedback.group: kafka.feedback,
+    return {
+        "ingest": (settings.ingest.group, kafka.texts),
+        "responder": (settings.responder.group, kafka.queries),
+        "feedback": (settings.feedback.group, kafka.feedback),
     }
-    roles = {getattr(settings, role).group: role for role in ("ingest", "responder", "feedback")}
-    return {roles[group.name]: _running(group, ends.get(group.topic, {})) for group in groups(kafka, read)}
 
 
-def _running(group: Group, ends: Mapping[int, int]) -> Running:
+def running(group: Group, unread: Mapping[tuple[str, int], int]) -> Running:
+    """The workers in a group. `unread` counts records by topic and partition."""
     members = tuple(
         {"worker": member.client, "host": member.host, "partitions": list(member.partitions)}
         for member in group.members
     )
-    behind = [max(0, ends[p] - offset) for p, offset in group.committed.items() if p in ends]
-    return Running(group.name, members, sum(behind) if behind else None)
+    behind = [records for (topic, _), records in unread.items() if topic == group.topic]
+    return Running(group.name, members, sum(behind) if behind else None, dict(group.committed))
 
 
 def rows(workers: Mapping[str, Running], solver: str | None) -> Iterator[Sequence[str]]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import KafkaAdminClient
 
-from hurnet_stream.adapters.kafka.client.connection import connect
-from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.settings.settings import KafkaSettings
 
 _PAUSE_S = 0.2
 _NO_GROUP = kafka_errors.GroupIdNotFoundError.__name__
@@ -40,16 +35,15 @@ class Group:
     committed: Mapping[int, int]
 
 
-def groups(settings: KafkaSettings, topics: Mapping[str, str]) -> list[Group]:
+def groups(admin: Any, topics: Mapping[str, str], patience_s: float) -> list[Group]:
     """The groups that are named in `topics`, which holds the topic that each of them reads. A group that
     nobody was ever in has no members.
 
-    Raises as `connect` does, and `ConfigurationError` if we may not look.
+    Raises as the client does, and `ConfigurationError` if we may not look.
     """
-    with closing(connect(KafkaAdminClient, settings)) as admin, translated("looking up consumer groups"):
-        described = _described(admin, list(topics), settings.request_timeout)
-        offsets = admin.list_group_offsets(dict.fromkeys(topics))
-        return [_group(name, topic, described[name], offsets.get(name, {})) for name, topic in topics.items()]
+    described = _described(admin, list(topics), patience_s)
+    offsets = admin.list_group_offsets(dict.fromkeys(topics))
+    return [_group(name, topic, described[name], offsets.get(name, {})) for name, topic in topics.items()]
 
 
 def _described(admin: Any, names: list[str], patience_s: float) -> Mapping[str, Any]:

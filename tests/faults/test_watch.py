@@ -1,0 +1,91 @@
+"""`hurnet status --watch` beside a real system: it sees what flows, says what is away, and ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hurnet_schemas import Query, TextEvent
+from tests.acceptance.system import Running, System, wait_for
+
+
+@contextmanager
+def watching(system: System, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "hurnet_stream", "status", "--watch", "--interval", "0.3", *options]
+    environment = {**os.environ, **system.variables}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def look(process: subprocess.Popen[str], wanted: Any, looks: int = 200) -> dict[str, Any]:
+    """The first look that is as wanted."""
+    assert process.stdout
+    told: dict[str, Any] = {}
+    for _ in range(looks):
+        line = process.stdout.readline()
+        assert line, process.stderr and process.stderr.read()
+        told = json.loads(line)
+        if wanted(told):
+            return told
+    raise AssertionError(told)
+
+
+def pages(*workers: Running) -> list[str]:
+    return [option for worker in workers for option in ("--metrics", worker_address(worker))]
+
+
+def worker_address(worker: Running) -> str:
+    found = wait_for(lambda: [line for line in worker.said().splitlines() if '"url"' in line])
+    return str(json.loads(found[-1])["url"])
+
+
+def test_what_flows_who_is_away_and_a_clean_end(system: System) -> None:
+    ingest = system.start("ingest").wait_ready()
+    solver = system.start("solver").wait_ready()
+    responder = system.start("responder").wait_ready()
+    with watching(system, "--json", *pages(ingest, solver, responder)) as process:
+        system.teach([TextEvent(text=f"turn on light {i}", answer="light_on") for i in range(60)])
+        system.ask([Query(text="turn on the light")] * 5)
+        told = look(process, lambda each: sum(s["rows"] for s in each["shards"]) == 60 and each["weights"])
+        assert [shard["lag_records"] for shard in told["shards"]] == [0, 0, 0]
+        assert [page["role"] for page in told["pages"]] == ["ingest", "solver", "responder"]
+        look(process, lambda each: each["rates"]["texts"] is not None)
+        told = look(process, lambda each: each["workers"]["responder"]["lag_records"] == 0)
+        assert told["wrong"] == ["no feedback is running, so corrections are not taught (`hurnet feedback`)"]
+
+        responder.process.send_signal(signal.SIGSTOP)  # its page hangs, and the watch goes on
+        told = look(process, lambda each: each["pages"][2]["ready"] is None)
+        assert any("does not answer" in wrong for wrong in told["wrong"])
+        responder.process.send_signal(signal.SIGCONT)
+        look(process, lambda each: each["pages"][2]["ready"])
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr
+        assert process.stderr.read() == ""
+
+
+def test_it_goes_on_while_no_server_answers(system: System) -> None:
+    system.variables |= {
+        "HURNET_KAFKA_BOOTSTRAP": "127.0.0.1:9",
+        "HURNET_REDIS_URL": "redis://127.0.0.1:9/0",
+        "HURNET_KAFKA_REQUEST_TIMEOUT": "1",
+    }
+    with watching(system) as process:
+        assert process.stdout
+        words = "".join(process.stdout.readline() for _ in range(12))
+        assert "2 things are wrong" in words
+        assert "127.0.0.1:9" in words
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
