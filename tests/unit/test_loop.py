@@ -23,6 +23,7 @@ from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import GaveUp, Loop
 from hurnet_stream.runtime.trouble import Trouble
 from hurnet_stream.settings.settings import LifecycleSettings
+from hurnet_stream.wiring.pages import pages
 
 QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
 
@@ -63,6 +64,22 @@ def test_it_turns_then_drains_then_closes() -> None:
     worker = Scripted([None, None])
     _run(worker)
     assert worker.calls == ["step", "step", "step", "drain", "close"]
+
+
+def test_it_has_started_once_a_first_turn_has_ended_even_badly_and_not_by_a_beat() -> None:
+    seen: list[int] = []
+
+    class Watching(Scripted):
+        def step(self) -> None:
+            loop.beat()
+            seen.append(pages(loop, ProcessMetrics(), 30)["/startz"]("")[0])
+            super().step()
+
+    worker = Watching([TransientError("away")])
+    loop = Loop(lambda: worker, QUICK, ProcessMetrics())
+    worker.stop = loop.stop
+    loop.run()
+    assert seen == [503, 200]
 
 
 def test_transient_errors_are_tried_again() -> None:

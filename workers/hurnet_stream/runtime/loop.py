@@ -88,6 +88,8 @@ class Loop:
         self._last_turn = time.monotonic()
         self.turns = 0
         """How many turns there were, failed ones and beats included: what the watchdog watches."""
+        self.started = False
+        """For /startz: whether a first turn has ended, well or not. It loads the embedder and connects."""
 
     def run(self) -> None:
         """Run until stopped. Raises `GaveUp`, and whatever the worker raises that is not transient."""
@@ -160,6 +162,7 @@ class Loop:
             self._trouble.over()
         self._last_turn = time.monotonic()
         self.turns += 1
+        self.started = True
         self._metrics.turns.inc()
 
     def _drain(self) -> None:

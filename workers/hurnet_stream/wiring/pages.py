@@ -1,4 +1,4 @@
-"""What a worker serves over HTTP: /livez, /readyz and /metrics."""
+"""What a worker serves over HTTP: /startz, /livez, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 def pages(loop: Loop, metrics: ProcessMetrics, stall_s: float) -> dict[str, Page]:
     """The pages by path. A loop that has not turned for `stall_s` seconds is not alive."""
+
+    def start(_accept: str) -> tuple[int, str, bytes]:
+        return (200, TEXT, b"ok\n") if loop.started else (503, TEXT, b"in its first turn\n")
 
     def live(_accept: str) -> tuple[int, str, bytes]:
         idle_s = loop.seconds_since_turn()
@@ -34,7 +37,7 @@ def pages(loop: Loop, metrics: ProcessMetrics, stall_s: float) -> dict[str, Page
             return 200, OPENMETRICS, metrics.openmetrics()
         return 200, PROMETHEUS, metrics.exposition()
 
-    return {"/livez": live, "/readyz": ready, "/metrics": scrape}
+    return {"/startz": start, "/livez": live, "/readyz": ready, "/metrics": scrape}
 
 
 def takes_openmetrics(accept: str) -> bool:

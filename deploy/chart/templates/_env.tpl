@@ -1,0 +1,114 @@
+{{/* From values to the settings and the files of one role. All take a dict of root, role, is (see hurnet.roles), own (its values). */}}
+
+{{/* Which Secret the role's passwords are in. */}}
+{{- define "hurnet.secret" -}}
+{{ .own.secret | default .root.Values.secret.name }}
+{{- end -}}
+
+{{/* YAML: setting -> key in the Secret, only of servers that the role talks to. */}}
+{{- define "hurnet.secretKeys" -}}
+{{- $keys := dict -}}
+{{- if include "hurnet.secret" . -}}
+{{- range $setting, $key := .root.Values.secret.keys -}}
+{{- if or (and $.is.kafka (hasPrefix "HURNET_KAFKA_" $setting)) (and $.is.redis (hasPrefix "HURNET_REDIS_" $setting)) -}}
+{{- $_ := set $keys $setting $key -}}
+{{- end -}}
+{{- end -}}
+{{- else if .root.Values.secret.keys -}}
+{{- fail "secret.keys names keys, but neither secret.name nor the role's own secret says of which Secret" -}}
+{{- end -}}
+{{ toYaml $keys }}
+{{- end -}}
+
+{{/* YAML: all settings of the role, except those that are files or come from its pod. */}}
+{{- define "hurnet.settings" -}}
+{{- $v := .root.Values -}}
+{{- $all := dict "HURNET_LOG_FORMAT" "json" "HURNET_METRICS_HOST" $v.metrics.host "HURNET_METRICS_PORT" $v.metrics.port "HURNET_REDIS_PREFIX" $v.redis.prefix -}}
+{{- if .is.kafka -}}
+{{- $kafka := dict "HURNET_KAFKA_BOOTSTRAP" $v.kafka.bootstrap "HURNET_KAFKA_SECURITY_PROTOCOL" $v.kafka.securityProtocol "HURNET_KAFKA_SASL_MECHANISM" $v.kafka.saslMechanism "HURNET_KAFKA_USERNAME" $v.kafka.username -}}
+{{- $all = merge $all $kafka -}}
+{{- end -}}
+{{- if .is.redis -}}
+{{- $all = merge $all (dict "HURNET_REDIS_URL" $v.redis.url "HURNET_REDIS_USERNAME" $v.redis.username) -}}
+{{- end -}}
+{{- if eq .role "topics" -}}
+{{- $all = merge $all (dict "HURNET_KAFKA_PARTITIONS" $v.kafka.partitions "HURNET_KAFKA_REPLICATION" $v.kafka.replication) -}}
+{{- end -}}
+{{- range $server := list "kafka" "redis" -}}
+{{- $tls := index $v.tls $server -}}
+{{- if and (index $.is $server) $tls.secret -}}
+{{- range $what := list "ca" "cert" "key" -}}
+{{- with index $tls $what -}}
+{{- $_ := set $all (printf "HURNET_%s_%s_FILE" (upper $server) (upper $what)) (printf "/etc/hurnet/%s-tls/%s" $server .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $setting, $key := include "hurnet.secretKeys" . | fromYaml -}}
+{{- $_ := set $all (printf "%s_FILE" $setting) (printf "/etc/hurnet/secrets/%s" $key) -}}
+{{- end -}}
+{{- $all = mergeOverwrite $all (deepCopy $v.settings) (deepCopy .own.settings) -}}
+{{ toYaml $all }}
+{{- end -}}
+
+{{/* The env of a container. Numbers of YAML are floats: without `int` a million would be 1e+06. */}}
+{{- define "hurnet.env" -}}
+- { name: OMP_NUM_THREADS, value: "1" } # idle threads of numpy spin, and take the other workers' cores
+{{- with .is.instance }}
+- name: {{ . }}
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+{{- end }}
+{{- range $name, $value := include "hurnet.settings" . | fromYaml }}
+{{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $value = int64 $value }}{{ end }}{{ end }}
+{{- if ne (toString $value) "" }}
+- name: {{ $name }}
+  value: {{ toString $value | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "hurnet.mounts" -}}
+- { name: tmp, mountPath: /tmp }
+{{- if include "hurnet.secretKeys" . | fromYaml }}
+- { name: secrets, mountPath: /etc/hurnet/secrets, readOnly: true }
+{{- end }}
+{{- range $server := list "kafka" "redis" }}
+{{- if and (index $.is $server) (index $.root.Values.tls $server).secret }}
+- { name: {{ $server }}-tls, mountPath: /etc/hurnet/{{ $server }}-tls, readOnly: true }
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "hurnet.volumes" -}}
+- name: tmp
+  emptyDir: { sizeLimit: 256Mi }
+{{- with include "hurnet.secretKeys" . | fromYaml }}
+- name: secrets
+  secret:
+    secretName: {{ include "hurnet.secret" $ }}
+    defaultMode: 0440
+    items:
+      {{- range $key := values . | uniq | sortAlpha }}
+      - { key: {{ $key }}, path: {{ $key }} }
+      {{- end }}
+{{- end }}
+{{- range $server := list "kafka" "redis" }}
+{{- $tls := index $.root.Values.tls $server }}
+{{- if and (index $.is $server) $tls.secret }}
+- name: {{ $server }}-tls
+  secret:
+    secretName: {{ $tls.secret }}
+    defaultMode: 0440
+    items:
+      {{- range $key := compact (list $tls.ca $tls.cert $tls.key) | uniq }}
+      - { key: {{ $key }}, path: {{ $key }} }
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The consumer group of a role, as the workers themselves name it. */}}
+{{- define "hurnet.group" -}}
+{{- $settings := include "hurnet.settings" . | fromYaml -}}
+{{- index $settings (printf "HURNET_%s_GROUP" (upper .role)) | default (printf "%s-%s" $settings.HURNET_REDIS_PREFIX .role) -}}
+{{- end -}}

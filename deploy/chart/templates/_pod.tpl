@@ -1,0 +1,90 @@
+{{/* The pod of one role, confined as Pod Security "restricted" asks. Takes what hurnet.settings takes. */}}
+{{- define "hurnet.pod" -}}
+{{- $v := .root.Values -}}
+{{- $probed := not (has .is.kind (list "Job" "Pod")) -}}
+enableServiceLinks: false # a Service named hurnet-* would put variables into the pod that look like settings
+automountServiceAccountToken: false
+{{- with $v.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: { type: RuntimeDefault }
+{{- if $probed }}
+serviceAccountName: {{ include "hurnet.account" .root }}
+terminationGracePeriodSeconds: 30 # a worker drains for 10 s (HURNET_LIFECYCLE_DRAIN)
+topologySpreadConstraints:
+  {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "hurnet.selector" $ | nindent 8 }}
+  {{- end }}
+{{- else }}
+restartPolicy: Never
+{{- with .own.serviceAccountName }}
+serviceAccountName: {{ . }}
+{{- end }}
+{{- end }}
+{{- with $v.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $v.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $v.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $v.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+containers:
+  - name: {{ .role }}
+    image: {{ include "hurnet.image" .root }}
+    imagePullPolicy: {{ $v.image.pullPolicy }}
+    args: {{ toJson .args }}
+    env: {{- include "hurnet.env" . | nindent 6 }}
+    resources: {{- toYaml .own.resources | nindent 6 }}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: { drop: [ALL] }
+    volumeMounts: {{- include "hurnet.mounts" . | nindent 6 }}
+    {{- if $probed }}
+    ports:
+      - { name: metrics, containerPort: {{ $v.metrics.port | int }} }
+    {{- include "hurnet.probes" . | nindent 4 }}
+    {{- end }}
+volumes: {{- include "hurnet.volumes" . | nindent 2 }}
+{{- end -}}
+
+{{/*
+A worker watches over itself: a first turn of more than half an hour (HURNET_LIFECYCLE_START), or a later one of
+more than 120 s (HURNET_LIFECYCLE_HANG), ends it with the stacks of its threads in the log. The probes here are wider than
+that, so they act only if even the watchdog is stuck. Loading a large context or checkpoint beats in between, so it is alive;
+rebalances and standing by are ready.
+*/}}
+{{- define "hurnet.probes" -}}
+startupProbe: # until the first turn has ended: the embedder is loaded, the servers were asked
+  httpGet: { path: /startz, port: metrics }
+  periodSeconds: 5
+  timeoutSeconds: 3
+  failureThreshold: 372 # 31 minutes
+livenessProbe: # /livez is 503 after 30 s without a turn or a beat (HURNET_METRICS_STALL)
+  httpGet: { path: /livez, port: metrics }
+  periodSeconds: 15
+  timeoutSeconds: 5
+  failureThreshold: 12 # three minutes more
+readinessProbe:
+  httpGet: { path: /readyz, port: metrics }
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end -}}

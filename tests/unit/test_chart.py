@@ -1,0 +1,430 @@
+"""The Helm chart: what it makes is what Kubernetes takes, confined, connected, and what workers know."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+import tomllib
+from pathlib import Path
+from typing import NoReturn, get_args
+
+import pytest
+import yaml
+
+from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.runtime.loop import Loop
+from hurnet_stream.settings.settings import LifecycleSettings, MetricsSettings, fields, load
+from hurnet_stream.wiring.pages import pages
+from tests.chart import CHART, Object, check, helm, of_kind, pods, rendered
+
+ROOT = CHART.parents[1]
+ROLES = ("ingest", "solver", "responder", "feedback", "canary")
+SECRETS = """
+secret:
+  name: hurnet-passwords
+  keys: { HURNET_KAFKA_PASSWORD: kafka-password, HURNET_REDIS_PASSWORD: redis-password }
+kafka: { bootstrap: "kafka:9094", securityProtocol: SASL_SSL, saslMechanism: SCRAM-SHA-512, username: hurnet }
+redis: { url: "rediss://valkey:6380/0", username: hurnet }
+"""
+OPERATORS = """
+podMonitor: { enabled: true, labels: { release: prometheus } }
+prometheusRule: { enabled: true }
+dashboards: { enabled: true }
+autoscaling: { enabled: true }
+"""
+CASES = {
+    "defaults": "",
+    "everything": SECRETS
+    + OPERATORS
+    + """
+image: { repository: registry.example:5000/hurnet, digest: "sha256:%s", pullSecrets: [registry] }
+tls: { kafka: { secret: tls, ca: ca.crt, cert: tls.crt, key: tls.key }, redis: { secret: tls, ca: ca.crt } }
+settings: { HURNET_EMBEDDER_NAME: hash512, HURNET_SOLVE_HALF_LIFE: 1000000, HURNET_INGEST_SKIP_GAP: false }
+networkPolicy:
+  kafka: { ports: [9094, 9095], to: [{ namespaceSelector: { matchLabels: { name: kafka } } }] }
+  extraEgress: [{ ports: [{ port: 4318, protocol: TCP }] }]
+serviceAccount: { annotations: { example.com/role: hurnet } }
+nodeSelector: { disk: fast }
+tolerations: [{ key: hurnet, operator: Exists }]
+priorityClassName: high
+podLabels: { team: answers }
+podAnnotations: { note: "yes" }
+"""
+    % ("0" * 64),
+    "nothing": """
+roles:
+  ingest: { enabled: false }
+  solver: { enabled: false }
+  responder: { enabled: false }
+  feedback: { enabled: false }
+  canary: { enabled: false }
+topics: { enabled: false }
+disruptionBudgets: { enabled: false }
+networkPolicy: { enabled: false }
+serviceAccount: { create: false }
+""",
+    "secrets": SECRETS
+    + """
+roles:
+  ingest: { secret: of-ingest, settings: { HURNET_KAFKA_USERNAME: hurnet-ingest } }
+topics: { secret: of-admin, settings: { HURNET_KAFKA_USERNAME: admin } }
+""",
+    "tls": """
+kafka: { bootstrap: "a:9093,b:9093", securityProtocol: SSL }
+tls: { kafka: { secret: k, ca: ca.crt, cert: tls.crt, key: tls.key }, redis: { secret: r, ca: ca.crt } }
+autoscaling: { enabled: true }
+""",
+}
+everywhere = pytest.mark.parametrize("values", CASES.values(), ids=CASES)
+
+
+def _variables(container: Object) -> dict[str, str]:
+    return {each["name"]: each.get("value", "from the pod") for each in container["env"]}
+
+
+def _role(labels: Object) -> str:
+    return str(labels["app.kubernetes.io/component"])
+
+
+@everywhere
+def test_helm_lints_it(values: str, tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(values)
+    linted = helm("lint", "--strict", str(CHART), "-f", str(tmp_path / "values.yaml"))
+    assert linted.returncode == 0, linted.stdout
+
+
+@everywhere
+def test_kubernetes_takes_every_object_whole(values: str) -> None:
+    for each in rendered(values):
+        check(each)
+
+
+def test_an_object_that_kubernetes_would_cut_is_noticed() -> None:
+    for each in rendered(CASES["everything"]):
+        if "spec" in each:
+            with pytest.raises(Exception, match="replicaz"):
+                check({**each, "spec": {**each["spec"], "replicaz": 1}})
+
+
+@everywhere
+def test_nothing_is_called_the_same(values: str) -> None:
+    names = [(each["kind"], each["metadata"]["name"]) for each in rendered(values)]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 63 for _, name in names)
+
+
+def test_it_can_be_turned_off_to_the_last_object() -> None:
+    assert {each["kind"] for each in rendered(CASES["nothing"])} == {"Pod"}, "`helm test` alone is left"
+
+
+@everywhere
+def test_pods_are_confined_as_pod_security_restricted_asks(values: str) -> None:
+    for _, spec in pods(rendered(values)):
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["enableServiceLinks"] is spec["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
+        assert all(set(volume) - {"name"} <= {"emptyDir", "secret"} for volume in spec["volumes"])
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+            assert re.search(r":[\d.]+$|@sha256:[0-9a-f]{64}$", container["image"])
+
+
+@everywhere
+def test_selectors_select_the_pods_of_their_own_object_and_no_others(values: str) -> None:
+    objects = rendered(values)
+    labelled = [labels for labels, _ in pods(objects)]
+    for each in of_kind(objects, "Deployment", "StatefulSet"):
+        wanted = each["spec"]["selector"]["matchLabels"].items()
+        assert wanted <= each["spec"]["template"]["metadata"]["labels"].items()
+        assert len([labels for labels in labelled if wanted <= labels.items()]) == 1
+    for each in of_kind(objects, "PodDisruptionBudget", "Service", "NetworkPolicy"):
+        selector = each["spec"].get("podSelector") or each["spec"]["selector"]
+        wanted = selector.get("matchLabels", selector).items()
+        assert [_role(labels) for labels in labelled if wanted <= labels.items()] == [
+            _role(each["metadata"]["labels"])
+        ]
+
+
+@everywhere
+def test_each_variable_is_a_setting_and_all_of_them_load(
+    values: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {f"HURNET_{section}_{name}".upper() for section, group in fields().items() for name in group}
+    for _, spec in pods(rendered(values)):
+        (container,) = spec["containers"]
+        given = _variables(container)
+        assert given.pop("OMP_NUM_THREADS") == "1"
+        files = {name for name in given if name.endswith("_FILE")}
+        assert {name if name in known else name.removesuffix("_FILE") for name in given} <= known
+        with monkeypatch.context() as patched:
+            for name in set(given) - files:
+                patched.setenv(name, given[name].replace(" ", "-"))
+            for name in files:  # they are in the pod, and not here
+                if name.endswith("PASSWORD_FILE"):
+                    patched.setenv(name.removesuffix("_FILE"), "secret")
+            loaded = load()
+        assert loaded.log.format == "json"
+        assert loaded.metrics.port == 9100
+
+
+def test_a_large_number_stays_one() -> None:
+    values = "settings: { HURNET_SOLVE_HALF_LIFE: 1000000, HURNET_SOLVE_RIDGE: 0.25 }"
+    for _, spec in pods(rendered(values)):
+        given = _variables(spec["containers"][0])
+        assert (given["HURNET_SOLVE_HALF_LIFE"], given["HURNET_SOLVE_RIDGE"]) == ("1000000", "0.25")
+
+
+@everywhere
+def test_each_file_that_a_setting_names_is_mounted(values: str) -> None:
+    for _, spec in pods(rendered(values)):
+        (container,) = spec["containers"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounted = {
+            f"{mount['mountPath']}/{item['path']}"
+            for mount in container["volumeMounts"]
+            for item in volumes[mount["name"]].get("secret", {}).get("items", [])
+        }
+        given = _variables(container)
+        assert mounted == {value for name, value in given.items() if name.endswith("_FILE")}
+        assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+
+
+@everywhere
+def test_no_password_is_in_the_environment(values: str) -> None:
+    for _, spec in pods(rendered(values)):
+        assert not [name for name in _variables(spec["containers"][0]) if name.endswith("PASSWORD")]
+
+
+def test_a_role_gets_the_passwords_of_its_own_servers_alone() -> None:
+    got, secrets = {}, {}
+    for labels, spec in pods(rendered(CASES["secrets"])):
+        got[_role(labels)] = {
+            name for name in _variables(spec["containers"][0]) if name.endswith("_PASSWORD_FILE")
+        }
+        secrets[_role(labels)] = {
+            volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume
+        }
+    kafka, redis = "HURNET_KAFKA_PASSWORD_FILE", "HURNET_REDIS_PASSWORD_FILE"
+    assert got.pop("solver") == {redis}
+    assert got.pop("feedback") == got.pop("topics") == {kafka}
+    assert all(passwords == {kafka, redis} for passwords in got.values())
+    assert (secrets.pop("ingest"), secrets.pop("topics")) == ({"of-ingest"}, {"of-admin"})
+    assert all(names == {"hurnet-passwords"} for names in secrets.values())
+
+
+def test_roles_that_write_in_transactions_keep_their_names() -> None:
+    kinds = {
+        _role(each["metadata"]["labels"]): each for each in of_kind(rendered(""), "Deployment", "StatefulSet")
+    }
+    assert set(kinds) == set(ROLES)
+    for role in ROLES:
+        transactional = "instance" in fields().get(role, {}) and role != "canary"
+        assert kinds[role]["kind"] == ("StatefulSet" if transactional else "Deployment")
+        if transactional:
+            (container,) = kinds[role]["spec"]["template"]["spec"]["containers"]
+            (instance,) = [
+                each for each in container["env"] if each["name"] == f"HURNET_{role.upper()}_INSTANCE"
+            ]
+            assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def _never() -> NoReturn:
+    raise AssertionError("nothing is built here")
+
+
+def test_probes_ask_pages_that_exist_and_wait_longer_than_the_workers_own_watchdog() -> None:
+    served = pages(Loop(_never, LifecycleSettings(), ProcessMetrics()), ProcessMetrics(), 30)
+    watched = [spec["containers"][0] for _, spec in pods(rendered("")) if "ports" in spec["containers"][0]]
+    assert len(watched) == len(ROLES)
+    for container in watched:
+        probes = {name: container[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
+        assert {probe["httpGet"]["path"] for probe in probes.values()} <= set(served)
+        assert all(probe["httpGet"]["port"] == container["ports"][0]["name"] for probe in probes.values())
+        patience = {
+            name: probe["periodSeconds"] * probe["failureThreshold"] for name, probe in probes.items()
+        }
+        assert patience["startup"] > LifecycleSettings().start
+        assert patience["liveness"] + MetricsSettings().stall > LifecycleSettings().hang
+
+
+def test_pods_may_drain() -> None:
+    for _, spec in pods(rendered("")):
+        if "terminationGracePeriodSeconds" in spec:
+            assert spec["terminationGracePeriodSeconds"] >= LifecycleSettings().drain + 10
+
+
+def test_a_budget_lets_one_go_and_stands_only_where_another_is_left() -> None:
+    budgets = {
+        _role(each["metadata"]["labels"]): each["spec"]
+        for each in of_kind(rendered(""), "PodDisruptionBudget")
+    }
+    assert set(budgets) == {"ingest", "solver", "responder"}
+    assert {spec["maxUnavailable"] for spec in budgets.values()} == {1}
+
+
+def _reachable(values: str) -> dict[str, set[int]]:
+    return {
+        _role(policy["metadata"]["labels"]): {
+            port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]
+        }
+        for policy in of_kind(rendered(values), "NetworkPolicy")
+    }
+
+
+def test_each_pod_reaches_only_what_it_needs() -> None:
+    reachable = _reachable(CASES["secrets"])
+    assert {_role(labels) for labels, _ in pods(rendered(CASES["secrets"]))} == set(reachable)
+    assert reachable.pop("solver") == {53, 6380}
+    assert reachable.pop("feedback") == reachable.pop("topics") == {53, 9094}
+    assert all(ports == {53, 9094, 6380} for ports in reachable.values())
+    assert _reachable(CASES["everything"])["solver"] == {53, 6380, 4318}
+    assert _reachable("redis: { url: redis://valkey/0 }")["solver"] == {53, 6379}
+    for policy in of_kind(rendered(CASES["secrets"]), "NetworkPolicy"):
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        for rule in policy["spec"]["ingress"]:
+            assert rule["ports"] == [{"port": "metrics", "protocol": "TCP"}]
+            assert rule["from"]
+
+
+def test_keda_follows_the_workers_own_groups_up_to_the_partitions() -> None:
+    values = CASES["everything"] + "\nroles: { ingest: { settings: { HURNET_KAFKA_TEXTS: faqs } } }\n"
+    values = values.replace(
+        "username: hurnet }\nredis: {", "username: hurnet, partitions: 7 }\nredis: { prefix: shop,"
+    )
+    objects = rendered(values)
+    scaled = of_kind(objects, "ScaledObject")
+    assert len(scaled) == 2
+    workloads = {each["metadata"]["name"]: each for each in of_kind(objects, "Deployment", "StatefulSet")}
+    for each in scaled:
+        role = _role(each["metadata"]["labels"])
+        target = workloads[each["spec"]["scaleTargetRef"]["name"]]
+        assert target["kind"] == each["spec"]["scaleTargetRef"]["kind"]
+        assert "replicas" not in target["spec"], "an upgrade would set back what KEDA has chosen"
+        assert (each["spec"]["minReplicaCount"], each["spec"]["maxReplicaCount"]) == (2, 7)
+        (trigger,) = each["spec"]["triggers"]
+        assert trigger["metadata"]["consumerGroup"] == f"shop-{role}"
+        assert trigger["metadata"]["topic"] == {"ingest": "faqs", "responder": "queries"}[role]
+        assert trigger["metadata"]["sasl"] == "scram_sha512"
+        assert trigger["authenticationRef"]["name"] == each["metadata"]["name"]
+    for each in of_kind(objects, "TriggerAuthentication"):
+        given = {entry["parameter"] for entry in each["spec"]["secretTargetRef"] + each["spec"]["env"]}
+        assert given == {"username", "password", "ca", "cert", "key"}
+
+
+def test_keda_refuses_in_words_what_it_can_not_do() -> None:
+    (literal, _) = get_args(fields()["kafka"]["sasl_mechanism"].annotation)
+    for mechanism in {*get_args(literal), "GSSAPI"} - {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}:
+        values = SECRETS.replace("SCRAM-SHA-512", mechanism) + "autoscaling: { enabled: true }"
+        _refused(values, "KEDA knows")
+
+
+def test_prometheus_sees_the_jobs_that_rules_and_dashboards_name() -> None:
+    objects = rendered(CASES["everything"])
+    (monitor,) = of_kind(objects, "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (relabel,) = endpoint["relabelings"]
+    assert relabel["sourceLabels"] == ["__meta_kubernetes_pod_label_app_kubernetes_io_component"]
+    scraped = [
+        _role(labels)
+        for labels, spec in pods(objects)
+        if monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        and endpoint["port"] in [port["name"] for port in spec["containers"][0].get("ports", [])]
+    ]
+    jobs = {relabel["replacement"].replace("$1", role) for role in scraped}
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    assert jobs == {
+        job["job_name"] for job in config["scrape_configs"] if job["job_name"].startswith("hurnet-")
+    }
+
+
+def test_rules_and_dashboards_are_those_of_compose() -> None:
+    objects = rendered(CASES["everything"])
+    (rule,) = of_kind(objects, "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+    shown: dict[str, str] = {}
+    for each in of_kind(objects, "ConfigMap"):
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        shown |= each["data"]
+    own = (ROOT / "deploy/grafana/provisioning/dashboards").glob("*.json")
+    assert {name: json.loads(text) for name, text in shown.items()} == {
+        file.name: json.loads(file.read_text()) for file in own
+    }
+    assert all(len(text) < 1 << 20 for text in shown.values()), "a ConfigMap takes 1 MiB"
+
+
+def test_a_package_holds_what_the_links_lead_to(tmp_path: Path) -> None:
+    assert helm("package", str(CHART), "-d", str(tmp_path)).returncode == 0
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as packed:
+        held = {name.removeprefix("hurnet-stream/"): packed.getmember(name) for name in packed.getnames()}
+    for file in (CHART / "files").rglob("*"):
+        if file.suffix in {".json", ".yml"}:
+            assert held[str(file.relative_to(CHART))].size == file.stat().st_size > 0
+    assert not [name for name, member in held.items() if not member.isfile()]
+
+
+def test_notes_say_what_to_do_next(tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    # Helm shows notes only if it can ask a cluster; as a part of another template they are shown to anybody.
+    notes = '{{ include (print .Template.BasePath "/NOTES.txt") . | nindent 2 }}'
+    (chart / "templates/shown.yaml").write_text(f"kind: Notes\ntext: |{notes}\n")
+    (shown,) = of_kind(rendered("", chart), "Notes")
+    assert "helm test it -n hurnet --logs" in shown["text"]
+    assert "exec sts/it-hurnet-stream-responder -- hurnet status" in shown["text"]
+    assert shown["text"].count("WARNING: ") == 2, "neither Kafka nor Redis is encrypted by default"
+
+
+def test_versions_are_the_projects() -> None:
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert about["version"] == about["appVersion"] == project["version"]
+
+
+def test_pods_run_as_the_user_of_the_image() -> None:
+    user = re.findall(r"^USER (\d+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    for _, spec in pods(rendered("")):
+        assert [str(spec["securityContext"]["runAsUser"])] == user
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ("image: { tag: latest }", "latest is another image every day"),
+        ("kafka: { bootstrap: kafka }", "/kafka/bootstrap"),
+        ("kafka: { bootstrap: 'kafka://kafka:9092' }", "/kafka/bootstrap"),
+        ("kafka: { securityProtocol: SASL_SSL }", "SASL_SSL needs one, such as SCRAM-SHA-512"),
+        ("kafka: { securityProtocol: TLS }", "/kafka/securityProtocol"),
+        ("redis: { url: 'http://valkey' }", "/redis/url"),
+        ("redis: { url: 'redis://:hunter2@valkey' }", "no user and no password in here"),
+        ("settings: { EMBEDDER: use }", "'EMBEDDER' not allowed"),
+        ("settings: { HURNET_KAFKA_PASSWORD: hunter2 }", "passwords are files"),
+        ("roles: { solver: { settings: { HURNET_REDIS_PASSWORD: hunter2 } } }", "passwords are files"),
+        ("roles: { solvers: {} }", "'solvers' not allowed"),
+        ("roles: { ingest: { replicas: -1 } }", "/roles/ingest/replicas"),
+        ("roles: { canary: { replicas: 2 } }", "/roles/canary/replicas"),
+        ("secret: { keys: { HURNET_KAFKA_PASSWORD: k } }", "secret.keys names keys, but neither secret.name"),
+        ("secret: { name: s, keys: { KAFKA: k } }", "'KAFKA' not allowed"),
+        ("tls: { kafka: { ca: ca.crt } }", "which Secret are the certificates in"),
+        ("tls: { redis: { secret: s, cert: tls.crt } }", "cert and key belong together"),
+        ("metrics: { port: 80 }", "/metrics/port"),
+        ("replicas: 3", "'replicas' not allowed"),
+    ],
+)
+def test_wrong_values_are_refused_in_words(values: str, word: str) -> None:
+    _refused(values, word)
+
+
+def _refused(values: str, word: str) -> None:
+    with pytest.raises(AssertionError) as refusal:
+        rendered(values)
+    assert word in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
