@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hurnet_stream.errors import Stalled, Superseded, Undeliverable
-from hurnet_stream.ports import Committed, Outgoing
+from hurnet_stream.ports import Committed, Outgoing, RollBack
 from tests.memory.kafka import MemoryKafka
 from tests.memory.source import MemorySource
 
@@ -17,6 +17,10 @@ class MemoryExchange(MemorySource):
         super().__init__(kafka, topic, group, reset="earliest")
         self._transactional_id = transactional_id
         self._epoch = kafka.fence(transactional_id)
+        self._rolled_back_by: RollBack = "broker"
+
+    def rolled_back_by(self) -> RollBack:
+        return self._rolled_back_by
 
     def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
         return {
@@ -34,15 +38,18 @@ class MemoryExchange(MemorySource):
             if self._epoch != self._kafka.epoch(self._transactional_id):
                 raise Superseded(f"another worker uses the transactional id {self._transactional_id}")
             if self._kafka.away or not self._positions.keys() >= next_offsets.keys():
+                self._rolled_back_by = "broker" if self._kafka.away else "partitions-lost"
                 self.rewind()
                 return False
             try:
                 failing = self._kafka.failing()
                 self._kafka.append(messages, mark="aborted" if failing else "committed")
-            except (Stalled, Undeliverable):
+            except (Stalled, Undeliverable) as error:
+                self._rolled_back_by = "stalled" if isinstance(error, Stalled) else "refused"
                 self.rewind()
                 raise
             if failing:
+                self._rolled_back_by = "broker"
                 self.rewind()
                 return False
             self._group.commit(next_offsets, notes or {}, self._epochs)

@@ -31,6 +31,7 @@ class MemorySource:
         self._paused: frozenset[int] = frozenset()
         self._lost: set[int] = set()
         self._epochs: dict[int, int] = {}
+        self._rebalances = 0
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         deadline = time.monotonic() + timeout_s
@@ -49,6 +50,12 @@ class MemorySource:
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._positions)
+
+    def rebalances(self) -> int:
+        return self._rebalances
+
+    def has_joined(self) -> bool:
+        return self in self._group.joined and self._generation == self._group.generation
 
     def seek(self, partition: int, offset: int) -> None:
         if partition in self._positions:
@@ -85,6 +92,10 @@ class MemorySource:
 
     def held_back(self) -> Mapping[int, int]:
         """Nothing: a transaction in memory is over in one step."""
+        return {}
+
+    def retention_headroom(self) -> Mapping[int, float]:
+        """Nothing: a topic in memory drops only what a test tells it to."""
         return {}
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
@@ -144,6 +155,7 @@ class MemorySource:
         if any(joined != group.generation for joined in group.joined.values()):
             return _NONE, revoked
         self._generation = group.generation
+        self._rebalances += 1
         self._positions = {p: self._next(p) for p in group.share(self, len(self._kafka.topics[self._topic]))}
         return self.assignment(), revoked
 

@@ -30,7 +30,7 @@ from hurnet_stream.ports.entry_store import (
     Unfinished,
     deleted_by,
 )
-from hurnet_stream.ports.exchange import Exchange
+from hurnet_stream.ports.exchange import Exchange, RollBack
 from hurnet_stream.ports.group_progress import GroupProgress
 from hurnet_stream.ports.history import History
 from hurnet_stream.ports.lease_store import LeaseStore
@@ -85,6 +85,7 @@ __all__ = [
     "PublishedWeights",
     "Record",
     "Refused",
+    "RollBack",
     "Sink",
     "Source",
     "Span",

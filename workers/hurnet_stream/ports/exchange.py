@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hurnet_stream.ports.partition_offsets import Committed, EndOffsets
 from hurnet_stream.ports.record import Outgoing
 from hurnet_stream.ports.source import Source
+
+RollBack = Literal["partitions-lost", "fenced", "deadline", "refused", "stalled", "broker"]
+"""Why a delivery was rolled back: other members have the partitions now; another producer took over the
+transactional id; the deadline passed; a message or its topic was refused; some topics do not acknowledge;
+or a broker failed."""
 
 
 class Exchange(Source, Protocol):
@@ -28,6 +33,9 @@ class Exchange(Source, Protocol):
         `Undeliverable` if a message or its topic is refused, and `Stalled` if some topics do not
         acknowledge though others do; before either of these two, the positions go back as for False.
         """
+
+    def rolled_back_by(self) -> RollBack:
+        """Why the last delivery that did not happen did not happen."""
 
     def progress(self, partitions: frozenset[int]) -> Mapping[int, Committed | None]:
         """As `committed`, together with the strings that are stored beside the offsets."""

@@ -43,6 +43,13 @@ class Source(Protocol):
     def assignment(self) -> frozenset[int]:
         """The partitions that this member reads now."""
 
+    def rebalances(self) -> int:
+        """How often the group has shared out its partitions since this member joined it."""
+
+    def has_joined(self) -> bool:
+        """Whether the group has given this member its share of the partitions; that share may be none. No
+        round trip."""
+
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on. Does nothing if the partition is not assigned."""
 
@@ -82,6 +89,14 @@ class Source(Protocol):
         """How many of the records in `lag` can't be read before an open transaction ends, per partition.
 
         Partitions without such records are left out.
+        """
+
+    def retention_headroom(self) -> Mapping[int, float]:
+        """By partition, the share of the topic's retention that is left before the next record to be polled
+        is dropped: 1 if everything is polled, 0 if that record is gone. Never waits.
+
+        The brokers are asked every half minute in the background. Partitions of which nothing is known, or
+        nothing is ever dropped, are left out.
         """
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.consumer.fetcher import OffsetForLeaderEpochRequest
+from kafka.coordinator.base import MemberState
 
 _JOIN_MS = 3_000
 """The other members notice a rebalance at their next heartbeat, and join at their next poll."""
@@ -69,6 +70,11 @@ def finish_rebalance(consumer: Any) -> None:
         coordinator.request_rejoin()
     if coordinator.need_rejoin():
         coordinator.poll(timeout_ms=_JOIN_MS)
+
+
+def has_joined(consumer: Any) -> bool:
+    """Whether the group has given this member its share of the partitions, which may be none."""
+    return bool(consumer.group_metadata().state is MemberState.STABLE)
 
 
 def cluster_metadata(consumer: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
 from hurnet_stream.adapters.kafka.reading.source import KafkaSource
+from hurnet_stream.ports import RollBack
 
 
 class Member(Protocol):
@@ -29,6 +30,10 @@ class AnsweringSource(KafkaSource):
     """A source of queries, whose clients name the topics of their answers."""
 
     _topics: TopicLookup
+    _rolled_back_by: RollBack = "broker"
+
+    def rolled_back_by(self) -> RollBack:
+        return self._rolled_back_by
 
     def has_topic(self, topic: str) -> bool:
         return self._topics.has(topic)

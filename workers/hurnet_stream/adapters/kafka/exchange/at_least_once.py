@@ -35,10 +35,12 @@ class AtLeastOnceExchange(AnsweringSource):
         """False if the messages may not all have been sent: they will be sent again."""
         try:
             self._sink.attempt(messages)
-        except (Stalled, Undeliverable):
+        except (Stalled, Undeliverable) as error:
+            self._rolled_back_by = "stalled" if isinstance(error, Stalled) else "refused"
             self.rewind()  # all these queries come again, and the caller sends no more what was refused
             raise
         except TransientError:
+            self._rolled_back_by = "broker"
             self.rewind()
             return False
         with suppress(TransientError):  # the answers are out; the next commit covers this one

@@ -23,7 +23,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from kafka import errors as kafka_errors
 
@@ -35,8 +35,15 @@ from hurnet_stream.adapters.kafka.exchange.answering import AnsweringSource, Mem
 from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
 from hurnet_stream.adapters.kafka.writing.producers import BATCHING, abandon, close
 from hurnet_stream.adapters.kafka.writing.refusals import missing
-from hurnet_stream.errors import ConfigurationError, HurnetError, Superseded, TransientError, Undeliverable
-from hurnet_stream.ports import Committed, Outgoing, Polled
+from hurnet_stream.errors import (
+    ConfigurationError,
+    HurnetError,
+    Stalled,
+    Superseded,
+    TransientError,
+    Undeliverable,
+)
+from hurnet_stream.ports import Committed, Outgoing, Polled, RollBack
 from hurnet_stream.settings.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -44,6 +51,7 @@ _log = logging.getLogger(__name__)
 _FENCED_TWICE_S = 60.0
 """A broker fences us once if we paused for longer than the transaction's time-out, or if another instance of
 our name begins. Being fenced twice within this time means that two instances of one name are running."""
+_FENCED = (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)
 
 
 class TransactionalExchange(AnsweringSource):
@@ -84,22 +92,23 @@ class TransactionalExchange(AnsweringSource):
         next time. Raises if it would fail again: `Undeliverable` for a message or topic, `Superseded` if
         another worker has our id, `ConfigurationError` for what a person must change."""
         producer, group = self._producer, self._consumer.group_metadata()
-        if producer is None or not self._may_commit(group, next_offsets):
-            self.rewind()
-            return False
+        if producer is None:
+            return self._undone("broker")
+        if not self._may_commit(group, next_offsets):
+            return self._undone("partitions-lost")
         try:
             self._check_topics(messages)
         except Undeliverable:
-            self.rewind()
+            self._undone("refused")
             raise
         except TransientError:
-            self.rewind()
-            return False
+            return self._undone("broker")
         try:
             commits = self._commits.entries(next_offsets, notes or {})
             producer.transact(messages, commits, group, self._deadline_s)
         except (kafka_errors.KafkaError, Undeliverable) as error:
             blamed = producer.blamed(messages, error)
+            self._rolled_back_by = _why(blamed or producer.cause(error))
             expected = {p: Committed(o, (notes or {}).get(p, "")) for p, o in next_offsets.items()}
             if self._recover(producer, error, expected):
                 return True
@@ -114,6 +123,12 @@ class TransactionalExchange(AnsweringSource):
             close(self._producer, self._deadline_s)
         self._topics.close()
         super().close()
+
+    def _undone(self, why: RollBack) -> Literal[False]:
+        """Nothing was sent: the same queries are read again."""
+        self._rolled_back_by = why
+        self.rewind()
+        return False
 
     def _may_commit(self, group: Any, next_offsets: Mapping[int, int]) -> bool:
         # A member that lost its group has no generation (-1), and a broker accepts a commit without a
@@ -148,7 +163,7 @@ class TransactionalExchange(AnsweringSource):
 
     def _problem(self, cause: Exception) -> Exception:
         """`cause` as an error of ours. Raises `Superseded` if we were fenced for the second time."""
-        if isinstance(cause, kafka_errors.ProducerFencedError | kafka_errors.InvalidProducerEpochError):
+        if isinstance(cause, _FENCED):
             now = time.monotonic()
             if now - self._fenced_at < _FENCED_TWICE_S:
                 raise Superseded(
@@ -209,3 +224,14 @@ class TransactionalExchange(AnsweringSource):
         if self._producer is not None:
             abandon(self._producer)
             self._producer = None
+
+
+def _why(cause: Exception) -> RollBack:
+    """What a transaction failed of, in a word."""
+    if isinstance(cause, Undeliverable):
+        return "refused"
+    if isinstance(cause, Stalled):
+        return "stalled"
+    if isinstance(cause, _FENCED):
+        return "fenced"
+    return "deadline" if isinstance(cause, kafka_errors.KafkaTimeoutError) else "broker"

@@ -25,11 +25,14 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-
     def __init__(self) -> None:
         self.owned: set[int] = set()
         self.unplaced: set[int] = set()
+        self.rebalances = 0
+        """How often the group has shared out its partitions."""
         self._assigned: set[int] = set()
         self._revoked: set[int] = set()
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         partitions = {at.partition for at in assigned}
+        self.rebalances += 1
         self.owned |= partitions
         self.unplaced |= partitions
         self._assigned |= partitions

@@ -1,23 +1,31 @@
-"""Reading one record of each partition, apart from any group: does the log still hold what we read of it?"""
+"""Reading a few records of each partition, apart from any group.
+
+    records_at              does the log still hold what we read of it?
+    newest_timestamps_ms    how old is what is to be read next?
+    unread                  how many records are still to come, if not every offset holds one?
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.consumer import make_consumer
 from hurnet_stream.errors import KafkaFailing
-from hurnet_stream.ports import Record
+from hurnet_stream.ports import OffsetRange, Record
 from hurnet_stream.settings.settings import KafkaSettings
 
 _PATIENCE = 3
 """Times `request_timeout` that the records are waited for."""
-_FETCH_BYTES = 1
-"""A broker gives the first batch whole, however large it is, and with this limit nothing after it."""
+_ONE_BATCH = 1
+"""Bytes of a fetch. A broker gives the first batch whole, however large it is, and after it nothing more."""
+COUNTED_OFFSETS = 1_000
+"""The most offsets of a partition that are looked at one by one."""
 
 
 def records_at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) -> dict[int, Record | None]:
@@ -26,33 +34,69 @@ def records_at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) 
 
     Raises `KafkaFailing` if the brokers don't give them in time.
     """
-    if not offsets:
-        return {}
-    wanted = {TopicPartition(topic, partition): offset for partition, offset in offsets.items()}
-    records: dict[int, Record | None] = {}
+    ranges = {partition: OffsetRange(offset, offset + 1) for partition, offset in offsets.items()}
+    first: dict[int, Record | None] = dict.fromkeys(offsets)
+    for record in _read(settings, topic, ranges, first_only=True):
+        if record.offset == offsets[record.partition]:
+            first[record.partition] = record
+    return first
+
+
+def newest_timestamps_ms(
+    settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange]
+) -> dict[int, int]:
+    """By partition, the newest timestamp in the first batch of its range that holds committed records.
+
+    Partitions without such records are left out. Raises as `records_at`.
+    """
+    newest: dict[int, int] = {}
+    for record in _read(settings, topic, ranges, first_only=True):
+        newest[record.partition] = max(record.timestamp_ms, newest.get(record.partition, 0))
+    return newest
+
+
+def unread(settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange]) -> dict[int, int]:
+    """How many committed records each range holds. Markers of transactions and aborted records take offsets,
+    too, so these are read and counted; a range of more than `COUNTED_OFFSETS` offsets counts by its offsets.
+
+    Raises as `records_at`.
+    """
+    sizes = {partition: max(0, held.end - held.first) for partition, held in ranges.items()}
+    short = {p: ranges[p] for p, size in sizes.items() if 0 < size <= COUNTED_OFFSETS}
+    counts = sizes | dict.fromkeys(short, 0)
+    for record in _read(settings, topic, short, first_only=False):
+        counts[record.partition] += 1
+    return counts
+
+
+def _read(
+    settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange], first_only: bool
+) -> Iterator[Record]:
+    """The committed records of each range; with `first_only`, those of its first batch that holds some."""
+    missing = {TopicPartition(topic, partition): held for partition, held in ranges.items()}
+    if not missing:
+        return
     deadline = time.monotonic() + _PATIENCE * settings.request_timeout
+    options = {"max_partition_fetch_bytes": _ONE_BATCH} if first_only else {}
     with (
         translated(f"reading single records of {topic}"),
-        closing(make_consumer(settings, max_partition_fetch_bytes=_FETCH_BYTES)) as consumer,
+        closing(make_consumer(settings, auto_offset_reset="earliest", **options)) as consumer,
     ):
-        consumer.assign(list(wanted))
-        for partition, offset in wanted.items():
-            consumer.seek(partition, offset)
-        while missing := {at: offset for at, offset in wanted.items() if at.partition not in records}:
+        _assign(consumer, missing)
+        while missing:
             if time.monotonic() > deadline:
                 raise KafkaFailing(f"the broker gave no record of {topic} in time")
-            records |= _polled(consumer, missing)
-    return records
+            polled = consumer.poll(timeout_ms=200)
+            for at, held in list(missing.items()):
+                records = [record for record in polled.get(at, ()) if record.offset < held.end]
+                yield from records
+                # The position tells the end, too: the last offsets may be markers or aborted records.
+                if (first_only and records) or consumer.position(at) >= held.end:
+                    del missing[at]
+            consumer.pause(*(at for at in consumer.assignment() if at not in missing))
 
 
-def _polled(consumer: KafkaConsumer, missing: Mapping[TopicPartition, int]) -> dict[int, Record | None]:
-    """What one poll tells of the records that are still missing."""
-    polled = consumer.poll(timeout_ms=200)
-    known: dict[int, Record | None] = {}
-    for at, offset in missing.items():
-        first = next(iter(polled.get(at, ())), None)
-        if first is not None:
-            known[at.partition] = first if first.offset == offset else None
-        elif consumer.position(at) > offset:  # the fetch held nothing but markers or aborted records
-            known[at.partition] = None
-    return known
+def _assign(consumer: Any, ranges: Mapping[TopicPartition, OffsetRange]) -> None:
+    consumer.assign(list(ranges))
+    for at, held in ranges.items():
+        consumer.seek(at, held.first)

@@ -20,6 +20,7 @@ from hurnet_stream.adapters.kafka.reading.commits import Commits
 from hurnet_stream.adapters.kafka.reading.consumer import log_identity, make_consumer, offset_ranges
 from hurnet_stream.adapters.kafka.reading.contact import Contact
 from hurnet_stream.adapters.kafka.reading.ends import Ends
+from hurnet_stream.adapters.kafka.reading.retention import Retention
 from hurnet_stream.adapters.kafka.reading.single_records import records_at
 from hurnet_stream.core.stored.batch import LogIdentity
 from hurnet_stream.errors import KafkaFailing, StoreGap
@@ -67,6 +68,7 @@ class KafkaSource:
         self._begun = time.monotonic()
         self._ends = Ends(settings)
         self._ends.of(topic, LAG_INTERVAL_S)
+        self._retention = Retention(settings, topic)
         self._await_partitions()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
@@ -87,6 +89,12 @@ class KafkaSource:
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._assignment.owned)
+
+    def rebalances(self) -> int:
+        return self._assignment.rebalances
+
+    def has_joined(self) -> bool:
+        return internals.has_joined(self._consumer)
 
     def seek(self, partition: int, offset: int) -> None:
         if partition in self._assignment.owned:
@@ -140,6 +148,9 @@ class KafkaSource:
         held = {p: written.get(p, 0) - readable.get(p, 0) for p in self._assignment.owned}
         return {partition: count for partition, count in held.items() if count > 0}
 
+    def retention_headroom(self) -> Mapping[int, float]:
+        return self._retention.headroom(self.positions())
+
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
         commits = self.progress(partitions)
         return {partition: None if each is None else each.offset for partition, each in commits.items()}
@@ -164,6 +175,7 @@ class KafkaSource:
 
     def close(self) -> None:
         self._ends.close()
+        self._retention.close()
         try:
             self._consumer.close(autocommit=False, timeout_ms=self._timeout_ms)
         except kafka_errors.KafkaError as error:  # the broker evicts a member that could not say goodbye
