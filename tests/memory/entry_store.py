@@ -18,7 +18,7 @@ from hurnet_stream.core.stored.batch import (
 )
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
-from hurnet_stream.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
+from hurnet_stream.ports import Appended, Committed, Holding, Refused, StoreServer, Tail, Unfinished
 from tests.memory.redis import MemoryRedis, Working
 from tests.memory.shard import Shard
 
@@ -47,6 +47,9 @@ class MemoryEntryStore:
 
     def incarnation(self) -> str:
         return self._redis.incarnation
+
+    def server(self) -> StoreServer:
+        return StoreServer()
 
     def identity(self) -> EmbedderIdentity | None:
         with self._redis.changed:
@@ -162,6 +165,17 @@ class MemoryEntryStore:
     def pending_erasures(self) -> Mapping[int, int]:
         with self._redis.changed:
             return {p: len(shard.pending) for p, shard in self._redis.data.shards.items()}
+
+    def oldest_deletion_ms(self) -> int | None:
+        with self._redis.changed:
+            deletions = {
+                (p, batch.deletion.offset): batch.deletion.timestamp_ms
+                for p in self._redis.data.shards
+                for batch in self._after(p, NOTHING)
+                if batch.deletion
+            }
+            pending = {(p, at) for p, s in self._redis.data.shards.items() for at in s.pending.values()}
+            return min((deletions[each] for each in pending if each in deletions), default=None)
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         if max_batches < 1:

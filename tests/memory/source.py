@@ -54,7 +54,7 @@ class MemorySource:
     def rebalances(self) -> int:
         return self._rebalances
 
-    def has_joined(self) -> bool:
+    def has_share(self) -> bool:
         return self in self._group.joined and self._generation == self._group.generation
 
     def seek(self, partition: int, offset: int) -> None:

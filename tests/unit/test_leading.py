@@ -258,7 +258,7 @@ def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
     time.sleep(LEASE / 3)
     while turns.is_alive():
         second.step()
-        assert "standing by" in second.unready()[0]
+        assert "standing by" in second.standing()
     turns.join()
     assert world.redis.data.versions == {"default": 1}
 

@@ -31,6 +31,8 @@ QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
 class Scripted:
     """Does what its script says, a step each, then asks to be stopped."""
 
+    name = "scripted"
+
     def __init__(self, script: list[Exception | None]) -> None:
         self.script = script
         self.calls: list[str] = []
@@ -45,6 +47,9 @@ class Scripted:
 
     def unready(self) -> list[str]:
         return []
+
+    def standing(self) -> str:
+        return "reading a script"
 
     def drain(self) -> None:
         self.calls.append("drain")

@@ -164,11 +164,11 @@ def test_silent_and_slow_clients_do_not_keep_probes_out(
 
 def test_metrics_have_a_meaning_and_moved_partitions_leave_no_series() -> None:
     metrics = ResponderMetrics()
-    metrics.set_by_partition(metrics.lag_records, {0: 5, 1: 7})
-    metrics.set_by_partition(metrics.lag_records, {1: 6})
+    metrics.set_by_partition(metrics.lag_rows, {0: 5, 1: 7})
+    metrics.set_by_partition(metrics.lag_rows, {1: 6})
     metrics.weights_in_force("default", 3, 0.0, {"residual": 0.5, "method": "cholesky", "gcv": None})
     text = metrics.exposition().decode()
-    assert 'hurnet_lag_records{partition="1"} 6.0' in text
+    assert 'hurnet_lag_rows{partition="1"} 6.0' in text
     assert 'partition="0"' not in text
     assert 'hurnet_certificate{context="default",figure="residual"} 0.5' in text
     assert 'figure="method"' not in text

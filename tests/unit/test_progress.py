@@ -29,45 +29,45 @@ def watched(clock: Clock) -> Progress:
     return Progress(MetricsSettings(stall=30, ready_lag=100))
 
 
-def test_it_is_unready_until_something_is_assigned(watched: Progress) -> None:
-    assert watched.unready() == ["nothing is assigned"]
-    watched.turn(assigned=True, behind=0, moved=0)
+def test_it_is_unready_until_it_has_its_share(watched: Progress) -> None:
+    assert watched.unready() == ["the consumer group has given it no share of the partitions"]
+    watched.turn(has_share=True, behind=0, moved=0)
     assert watched.unready() == []
 
 
 def test_a_rebalance_in_passing_leaves_it_ready_but_a_lasting_loss_does_not(
     watched: Progress, clock: Clock
 ) -> None:
-    watched.turn(assigned=True, behind=0, moved=0)
+    watched.turn(has_share=True, behind=0, moved=0)
     clock.now += 29
-    watched.turn(assigned=False, behind=0, moved=0)
+    watched.turn(has_share=False, behind=0, moved=0)
     assert watched.unready() == []
     clock.now += 2
-    watched.turn(assigned=False, behind=0, moved=0)
-    assert watched.unready() == ["nothing is assigned"]
+    watched.turn(has_share=False, behind=0, moved=0)
+    assert watched.unready() == ["the consumer group has given it no share of the partitions"]
 
 
 def test_far_behind_is_unready_even_while_it_moves(watched: Progress) -> None:
-    watched.turn(assigned=True, behind=101, moved=50)
+    watched.turn(has_share=True, behind=101, moved=50)
     assert watched.unready() == ["101 behind"]
 
 
 def test_behind_and_not_moving_is_a_stall_but_idle_is_not(watched: Progress, clock: Clock) -> None:
-    watched.turn(assigned=True, behind=5, moved=1)
+    watched.turn(has_share=True, behind=5, moved=1)
     clock.now += 31
-    watched.turn(assigned=True, behind=5, moved=0)
+    watched.turn(has_share=True, behind=5, moved=0)
     assert "not moving for 31 s" in watched.unready()[0]
-    watched.turn(assigned=True, behind=4, moved=1)
+    watched.turn(has_share=True, behind=4, moved=1)
     assert watched.unready() == []
     clock.now += 1_000
-    watched.turn(assigned=True, behind=0, moved=0)
+    watched.turn(has_share=True, behind=0, moved=0)
     assert watched.unready() == []
 
 
 def _partition(watched: Progress, lag: int | None, moved: bool = False, held: int = 0) -> list[str]:
     """Partition 1 is told of, and partition 0 does well."""
     known = {0: 0} if lag is None else {0: 0, 1: lag}
-    watched.turn(assigned=True, behind=sum(known.values()), moved=1)
+    watched.turn(has_share=True, behind=sum(known.values()), moved=1)
     watched.partitions({0, 1}, known, {1: held} if held else {}, {1} if moved else ())
     return watched.unready()
 

@@ -273,11 +273,15 @@ def test_a_damaged_mix_is_refused_and_the_last_good_one_counts_on(monkeypatch: p
 
 def test_metrics_show_the_kinds_of_the_mix_in_force_alone() -> None:
     metrics = ResponderMetrics()
-    metrics.mix_in_force("faq", 1, {"few": 0.5, "many": 0.9})
-    metrics.mix_in_force("faq", 2, {"many": 0.8})
+    metrics.mix_in_force("faq", 1, 5.0, {"few": 0.5, "many": 0.9})
+    metrics.mix_in_force("faq", 2, 6.0, {"many": 0.8})
     shown = {
         sample.labels["kind"]: sample.value
         for family in metrics.rehearsed_right.collect()
         for sample in family.samples
     }
     assert shown == {"many": 0.8}
+    published = "hurnet_mix_published_timestamp_seconds"
+    assert metrics.registry.get_sample_value(published, {"context": "faq"}) == 6.0
+    metrics.no_mix_in_force("faq")
+    assert metrics.registry.get_sample_value(published, {"context": "faq"}) is None

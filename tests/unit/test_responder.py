@@ -168,7 +168,7 @@ def test_withdrawn_weights_are_asked_for_once_and_leave_no_series() -> None:
     assert [again(world, responder) for _ in range(3)] == [None] * 3
     assert store.asked == 2
     shown = responder._metrics.exposition().decode()
-    for series in ("weights_version{", "weights_age_seconds{", "certificate{"):
+    for series in ("weights_version{", "weights_published_timestamp_seconds{", "certificate{"):
         assert f"hurnet_{series}" not in shown
 
 

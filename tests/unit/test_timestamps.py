@@ -1,7 +1,5 @@
 """Timestamps of any size, and clocks that jump: nothing overflows, and one wrong clock spoils no other."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -60,12 +58,41 @@ def test_freshness_is_measured_only_where_a_timestamp_tells_it() -> None:
     assert f"hurnet_freshness_unknown_total {len(ANY)}.0" in text
 
 
-def test_weights_of_a_clock_ahead_have_no_negative_age_and_withdrawn_ones_none(
+def test_a_query_has_an_age_only_where_a_timestamp_tells_it() -> None:
+    metrics = ResponderMetrics()
+    for stamp in (NOW_MS - 250, NOW_MS + 10, NOW_MS - 3 * 86_400_000, *ANY.values()):
+        metrics.observe_query("answered", stamp, NOW_MS / 1000)
+    text = metrics.exposition().decode()
+    assert 'hurnet_query_age_seconds_count{outcome="answered"} 3.0' in text
+    assert 'hurnet_query_age_seconds_bucket{le="0.5",outcome="answered"} 2.0' in text
+    assert f"hurnet_query_age_unknown_total {len(ANY)}.0" in text
+
+
+def test_a_query_waits_since_it_was_asked_or_if_nobody_knows_since_it_was_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    metrics, now_s = ResponderMetrics(), NOW_MS / 1000
+    monkeypatch.setattr("hurnet_stream.metrics.responder.time.time", lambda: now_s)
+
+    def waiting() -> float | None:
+        return metrics.registry.get_sample_value("hurnet_oldest_query_waiting_seconds")
+
+    assert waiting() == 0
+    metrics.show_waiting([(NOW_MS - 4_000, now_s - 1), (NOW_MS - 2_000, now_s - 1)])
+    assert waiting() == 4
+    metrics.show_waiting([(stamp, now_s - 1) for stamp in ANY.values()])
+    assert waiting() == 1
+    now_s += 9
+    assert waiting() == 10, "it goes on while the worker hangs"
+    metrics.show_waiting([])
+    assert waiting() == 0
+
+
+def test_withdrawn_weights_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = ResponderMetrics()
-    metrics.weights_in_force("faq", 3, time.time() + 1_000, {"condition": 2.0})
-    assert 'hurnet_weights_age_seconds{context="faq"} 0.0' in metrics.exposition().decode()
+    metrics.weights_in_force("faq", 3, 1_800_000_000.5, {"condition": 2.0})
+    shown = metrics.exposition().decode()
+    assert 'hurnet_weights_published_timestamp_seconds{context="faq"} 1.8000000005e+09' in shown
     metrics.no_weights_in_force("faq")
     metrics.no_weights_in_force("faq")
     assert "faq" not in metrics.exposition().decode()

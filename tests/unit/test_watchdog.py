@@ -32,7 +32,9 @@ class Worker:
             {hang}
         if turns == 12:
             loop.stop()
+    name = "test"
     def unready(self): return []
+    def standing(self): return "reading"
     def drain(self): ...
     def close(self): ...
 

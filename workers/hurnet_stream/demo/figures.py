@@ -39,7 +39,7 @@ def read(workers: Iterable[WorkerProcess]) -> Figures:
 
     return Figures(
         rows=total("responder hurnet_context_rows"),
-        lag=total("ingest hurnet_lag_records"),
+        lag=total("ingest hurnet_kafka_lag_records"),
         freshness=median(samples.get("responder hurnet_freshness_seconds_bucket", [])),
         version=total("responder hurnet_weights_version"),
         certificate={

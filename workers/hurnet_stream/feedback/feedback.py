@@ -65,6 +65,9 @@ class FeedbackWorker:
     def unready(self) -> list[str]:
         return self._progress.unready()
 
+    def standing(self) -> str:
+        return self._progress.standing()
+
     def drain(self) -> None:
         """Nothing is in hand between turns."""
 
@@ -92,10 +95,10 @@ class FeedbackWorker:
             self._undeliverable(error, batch)
             return
         except Stalled:
-            self._metrics.transactions_aborted.inc()
+            self._count_roll_back()
             raise
         if not delivered:
-            self._metrics.transactions_aborted.inc()
+            self._count_roll_back()
             log.warning("feedback was not delivered and will be read again", records=len(batch))
             return
         self._most = min(2 * self._most, self._settings.batch)
@@ -111,7 +114,7 @@ class FeedbackWorker:
     def _undeliverable(self, error: Undeliverable, batch: Sequence[_Read]) -> None:
         """Find the record that is refused, one by one, and put it aside. Raises `ConfigurationError` if that
         can't help."""
-        self._metrics.transactions_aborted.inc()
+        self._count_roll_back()
         alone = batch[0] if len(batch) == 1 else None
         if error.topics or (alone and not isinstance(alone.meant, Feedback)):
             raise ConfigurationError(f"feedback can't be taught: {error}") from error
@@ -119,6 +122,9 @@ class FeedbackWorker:
             self._refused[alone.record.coordinates] = str(error)
         log.warning("feedback was refused", reason=str(error), records=len(batch))
         self._most = 1
+
+    def _count_roll_back(self) -> None:
+        self._metrics.transactions_aborted.labels(self._exchange.rolled_back_by()).inc()
 
     def _count(self, read: _Read) -> None:
         """After the delivery, so that attempts that failed do not count."""
@@ -131,8 +137,9 @@ class FeedbackWorker:
     def _observe(self, records: Sequence[Record], full: bool) -> None:
         """`full`: there may have been no room for records of the other partitions."""
         assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._exchange.lag()
-        self._metrics.set_by_partition(self._metrics.lag_records, lag)
-        self._metrics.set_by_partition(self._metrics.held_records, held)
-        self._progress.turn(assigned=bool(assigned), behind=sum(lag.values()), moved=len(records))
+        self._metrics.show_reading(self._kafka.feedback, self._exchange, lag)
+        self._progress.turn(
+            has_share=self._exchange.has_share(), behind=sum(lag.values()), moved=len(records)
+        )
         brought = assigned if full else frozenset(record.partition for record in records)
         self._progress.partitions(assigned, lag, held, brought)

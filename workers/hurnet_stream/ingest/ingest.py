@@ -13,7 +13,7 @@ is placed again, which means that it is read from the shard's watermark + 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -70,7 +70,7 @@ class Ingest:
         self._sink = sink
         self._embedder = embedder
         self._settings = settings.ingest
-        self._dead_letters = settings.kafka.dead_letters
+        self._texts, self._dead_letters = settings.kafka.texts, settings.kafka.dead_letters
         self._metrics = metrics
         metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
         self._alarm = DeadLetterAlarm(settings.ingest)
@@ -87,6 +87,8 @@ class Ingest:
         # Partitions that brought records, or that could not because there was no room for more.
         self._not_stalled: Collection[int] = ()
         self._delete_until = 0.0
+        self.beat: Callable[[], None] = lambda: None
+        """Called in a long turn now and then, as a sign that it gets on."""
         store.open(embedder.identity, writing=True)
         self._incarnation = store.incarnation()
 
@@ -125,6 +127,9 @@ class Ingest:
 
     def unready(self) -> list[str]:
         return self._progress.unready() + self._alarm.unready()
+
+    def standing(self) -> str:
+        return self._progress.standing()
 
     def drain(self) -> None:
         self._shards.commit(now=True)
@@ -202,6 +207,7 @@ class Ingest:
                 # `all` stops at the first that is not in: what follows it must not be appended before it.
                 if all(map(self._take_in, partition_intakes)):
                     self._shards.trust(partition)
+                self.beat()  # a slow store may take seconds for each
 
     def _intakes(self, taken: Mapping[int, Sequence[Record]]) -> dict[int, list[Intake]]:
         """What was taken, parsed. A record that ended other processes is not looked at."""
@@ -269,13 +275,14 @@ class Ingest:
             self._alarm.count(record.offset in rejected_offsets)
 
     def _observe(self, moved: int) -> None:
-        assigned, held = self._source.assignment(), self._source.held_back()
         lag = {
             partition: not_polled + self._waiting.waiting(partition)
             for partition, not_polled in self._source.lag().items()
             if partition not in self._shards.unplaced
         }
-        self._metrics.set_by_partition(self._metrics.lag_records, lag)
-        self._metrics.set_by_partition(self._metrics.held_records, held)
-        self._progress.turn(assigned=bool(assigned), behind=sum(lag.values()), moved=moved)
+        self._metrics.show_reading(self._texts, self._source, lag)
+        self._metrics.show_watermarks(self._shards.watermarks())
+        self._metrics.show_server(self._store)
+        self._progress.turn(has_share=self._source.has_share(), behind=sum(lag.values()), moved=moved)
+        assigned, held = self._source.assignment(), self._source.held_back()
         self._progress.partitions(assigned, lag, held, self._not_stalled)

@@ -72,6 +72,10 @@ class Shards:
             self._watermarks.pop(partition, None)
             self._committed.pop(partition, None)
 
+    def watermarks(self) -> Mapping[int, int]:
+        """Of all partitions that were placed here and not let go."""
+        return self._watermarks
+
     def watermark(self, partition: int) -> int:
         return self._watermarks[partition]
 

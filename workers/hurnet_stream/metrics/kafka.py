@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.ports import Source
 
 
 class KafkaMetrics(Registry):
@@ -14,13 +17,43 @@ class KafkaMetrics(Registry):
         self.dead_letters = self._counter(
             "dead_letters", "Records that could not be processed and became dead letters.", "reason"
         )
-        self.lag_records = self._gauge(
-            "lag_records",
-            "Records in Kafka that were not read yet. Absent while this is not known.",
+        self._lag = self._gauge(
+            "kafka_lag_records",
+            "Records that are written to the partition and not done yet, by its end as the brokers tell it "
+            "apart from the client that reads. Absent while this is not known. Offsets that markers of "
+            "transactions and aborted records take count only until they have been passed.",
+            "topic",
             "partition",
         )
-        self.held_records = self._gauge(
+        self._held = self._gauge(
             "held_records",
-            "Records that can't be read yet because a transaction before them is open.",
+            "Those of the lag that can't be read yet because a transaction before them is open. Absent if "
+            "there are none.",
+            "topic",
             "partition",
         )
+        self._headroom = self._gauge(
+            "retention_headroom_ratio",
+            "Share of the retention of the topic that is left before what this worker must read next is "
+            "dropped: 1 if it has read everything, 0 if that is gone. Absent if nothing is ever dropped, or "
+            "the settings of the topic are not shown to us.",
+            "topic",
+            "partition",
+        )
+        self._assigned = self._gauge("partitions_assigned", "Partitions that this worker reads.")
+        self._rebalances = self._counter(
+            "rebalances", "Times that the consumer group of this worker shared out its partitions."
+        )
+        self._rebalances_shown = 0
+
+    def show_reading(self, topic: str, source: Source, lag: Mapping[int, int]) -> None:
+        """Once a turn: what a source tells of itself, and the `lag` of its partitions as the worker counts
+        it."""
+        self._assigned.set(len(source.assignment()))
+        self.set_by_partition(self._lag, lag, topic)
+        self.set_by_partition(self._held, source.held_back(), topic)
+        self.set_by_partition(self._headroom, source.retention_headroom(), topic)
+        rebalances = source.rebalances()
+        # A source that was made anew begins at 0 again.
+        self._rebalances.inc(max(0, rebalances - self._rebalances_shown))
+        self._rebalances_shown = rebalances

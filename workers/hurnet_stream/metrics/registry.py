@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each counter and histogram, and nobody asks when it began
 QUICK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -31,13 +34,31 @@ class Described:
     meaning: str
 
 
+class OptionalGauge(Collector):
+    """A gauge without labels that is absent while its value is None."""
+
+    def __init__(self, name: str, meaning: str, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._meaning = meaning
+        self.value: float | None = None
+        registry.register(self)
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._meaning)
+        if (value := self.value) is not None:
+            family.add_metric([], value)
+        yield family
+
+
 class Registry:
     """The metrics of one process, in a registry of their own. Classes that derive from it add them."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.described: list[Described] = []
-        self._shown: dict[Gauge, set[Any]] = {}
+        self._shown: dict[tuple[Any, ...], dict[Any, float]] = {}
+        """What each gauge shows under its first labels, by its last label."""
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -48,17 +69,24 @@ class Registry:
         text: bytes = generate_openmetrics(self.registry, version="1.0.0")  # type: ignore[no-untyped-call]
         return text
 
-    def set_by_partition(self, gauge: Gauge, values: Mapping[int, int]) -> None:
-        """Show exactly these partitions. One that moved away leaves no series behind; one that stays is there
-        at every moment, also while this runs."""
-        self._set_exactly(gauge, values)
+    def set_by_partition(self, gauge: Gauge, values: Mapping[int, float], *labels: str) -> None:
+        """Show exactly these partitions, under the same first `labels`. One that moved away leaves no series
+        behind, and one that stays is there at every moment, also while this runs."""
+        self._set_exactly(gauge, values, *labels)
 
-    def _set_exactly(self, gauge: Gauge, values: Mapping[int, int] | Mapping[str, int]) -> None:
-        for label in self._shown.get(gauge, set()) - values.keys():
-            gauge.remove(label)
+    def _set_exactly(
+        self, gauge: Gauge, values: Mapping[int, float] | Mapping[str, float], *labels: str
+    ) -> None:
+        """Only what has changed is written: this is called in every turn, and a series costs a lock."""
+        shown = self._shown.setdefault((gauge, *labels), {})
+        if shown == values:
+            return
+        for gone in shown.keys() - values.keys():
+            gauge.remove(*labels, gone)
         for label, value in values.items():
-            gauge.labels(label).set(value)
-        self._shown[gauge] = set(values)
+            if shown.get(label) != value:
+                gauge.labels(*labels, label).set(value)
+        self._shown[gauge, *labels] = dict[Any, float](values)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         self._describe(f"{name}_total", "counter", labels, meaning)
@@ -67,6 +95,10 @@ class Registry:
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         self._describe(name, "gauge", labels, meaning)
         return Gauge(f"hurnet_{name}", meaning, labels, registry=self.registry)
+
+    def _optional_gauge(self, name: str, meaning: str) -> OptionalGauge:
+        self._describe(name, "gauge", (), meaning)
+        return OptionalGauge(f"hurnet_{name}", meaning, self.registry)
 
     def _histogram(
         self, name: str, meaning: str, buckets: tuple[float, ...] = QUICK, labels: tuple[str, ...] = ()

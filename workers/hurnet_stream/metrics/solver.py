@@ -21,11 +21,33 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
         self.checkpoint_seconds = self._histogram(
             "checkpoint_seconds", "Seconds to save a checkpoint of the statistics.", LONG
         )
-        self.pending_rows = self._gauge(
-            "pending_rows", "Rows that are deleted and still have to be erased from the store.", "partition"
+        self.leader = self._gauge("leader", "1 while this solver leads, 0 while it stands by.")
+        self.checkpoint_timestamp = self._optional_gauge(
+            "checkpoint_timestamp_seconds",
+            "When everything that is folded in was last saved, in seconds since 1970: it goes on while there "
+            "is nothing to save. Absent while this solver stands by.",
+        )
+        self.deletions_pending = self._gauge(
+            "deletions_pending",
+            "Rows that are deleted and still have to be erased from the store.",
+            "partition",
+        )
+        self.oldest_deletion = self._optional_gauge(
+            "oldest_deletion_timestamp_seconds",
+            "Timestamp of the oldest record whose deletion is not finished in the store, in seconds since "
+            "1970: of those that the store names first. Absent if none is pending.",
         )
         self.unlearned = self._counter(
             "unlearned_pairs",
             "Pairs taken out of the statistics again, because they were deleted.",
             "context",
         )
+
+    def stand_by(self) -> None:
+        """Another solver leads: nothing that this one showed as the leader holds any more."""
+        self.leader.set(0)
+        self.checkpoint_timestamp.value = self.oldest_deletion.value = None
+        self.set_by_partition(self.deletions_pending, {})
+        self.set_by_partition(self.lag_rows, {})
+        self.show_watermarks({})
+        self.no_contexts()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.ports import EntryStore
 
 STORE = (0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class StoreMetrics(Registry):
-    """How long the store takes, and what it says."""
+    """How long the store takes, how far this worker is in each shard, and how the store's server is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,6 +24,41 @@ class StoreMetrics(Registry):
             STORE,
             ("op", "outcome"),
         )
+        self._watermark = self._gauge(
+            "watermark_offset",
+            "The last offset of each partition of texts that this worker is done with: ingest has appended "
+            "it, the solver has folded it into the statistics, a responder answers with it. The difference "
+            "between two roles says which one is behind.",
+            "partition",
+        )
+        self._memory = self._optional_gauge(
+            "store_memory_bytes", "Bytes of memory that the server of the store uses, as of 10 s ago."
+        )
+        self._memory_max = self._optional_gauge(
+            "store_memory_max_bytes",
+            "Bytes of memory that the server of the store may use (its maxmemory); 0: no limit is set.",
+        )
+        self._saved = self._optional_gauge(
+            "store_saved",
+            "1 while the last write and rewrite of the append-only file and the last snapshot of the store's "
+            "server were well, 0 if one of them failed.",
+        )
+        self._replicas = self._optional_gauge(
+            "store_replicas", "Replicas that are connected to the server of the store."
+        )
+
+    def show_watermarks(self, watermarks: Mapping[int, int]) -> None:
+        """Show exactly these partitions, without those of which nothing is done."""
+        done = {partition: offset for partition, offset in watermarks.items() if offset != NOTHING}
+        self.set_by_partition(self._watermark, done)
+
+    def show_server(self, store: EntryStore) -> None:
+        """What the server last said of itself. What is not known is not shown."""
+        server = store.server()
+        self._memory.value = server.memory_bytes
+        self._memory_max.value = server.memory_max_bytes
+        self._saved.value = server.saved
+        self._replicas.value = server.replicas
 
     def store_called(self, op: str, outcome: str, seconds: float) -> None:
         """A call of the store has ended."""

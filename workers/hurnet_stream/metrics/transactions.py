@@ -12,5 +12,9 @@ class TransactionMetrics(Registry):
         super().__init__()
         self.transactions_aborted = self._counter(
             "transactions_aborted",
-            "Deliveries of answers, or of what feedback teaches, that were rolled back and done again.",
+            "Deliveries of answers, or of what feedback teaches, that were rolled back and done again, by "
+            "what they failed of: partitions-lost (other members have them), fenced (another producer took "
+            "over the transactional id), deadline, refused (a message or its topic), stalled (some topics do "
+            "not acknowledge), broker.",
+            "reason",
         )

@@ -59,6 +59,19 @@ class Tail:
     states: Mapping[int, ShardState]
 
 
+@dataclass(frozen=True, slots=True)
+class StoreServer:
+    """What the server that holds the store says of itself; None: it does not say, or was not asked yet.
+
+    `memory_max_bytes` is 0 if no limit is set. `saved` is False if the last write to its files failed.
+    """
+
+    memory_bytes: int | None = None
+    memory_max_bytes: int | None = None
+    saved: bool | None = None
+    replicas: int | None = None
+
+
 class EntryStore(GroupProgress, PartitionMarks, Protocol):
     """All entries of all contexts.
 
@@ -81,6 +94,9 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         acknowledged. A change shows within two seconds. Raises `TransientError` if the server takes no
         writes.
         """
+
+    def server(self) -> StoreServer:
+        """How the server is, as of about ten seconds ago. No round trip."""
 
     def identity(self) -> EmbedderIdentity | None:
         """The embedder of the store; None if there is no store yet."""
@@ -158,6 +174,12 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
 
     def pending_erasures(self) -> Mapping[int, int]:
         """How many rows of each shard are deleted and not erased yet."""
+
+    def oldest_deletion_ms(self) -> int | None:
+        """The timestamp of the oldest record whose deleted rows are not erased yet; None if there is none.
+
+        Of shards in which thousands of rows are pending, only the first ones are looked at.
+        """
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         """What lies beyond `positions` (shard -> offset).

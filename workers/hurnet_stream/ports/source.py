@@ -46,9 +46,9 @@ class Source(Protocol):
     def rebalances(self) -> int:
         """How often the group has shared out its partitions since this member joined it."""
 
-    def has_joined(self) -> bool:
-        """Whether the group has given this member its share of the partitions; that share may be none. No
-        round trip."""
+    def has_share(self) -> bool:
+        """Whether this member has its share of the partitions: some of them, or none because it is one too
+        many and the others read all of them. The latter is asked for in the background. Never waits."""
 
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on. Does nothing if the partition is not assigned."""

@@ -184,6 +184,10 @@ class LoadedContexts:
         """Rows held per context, without those removed."""
         return {context: len(index) for context, index in self._indexes.items()}
 
+    def index_bytes(self) -> Mapping[str, int]:
+        """Bytes of memory that the index of each context takes."""
+        return {context: index.nbytes for context, index in self._indexes.items()}
+
     @property
     def searched_by(self) -> str:
         """What makes the first pass of a search: a device, the kernels in C, or libraries in their place."""

@@ -68,6 +68,13 @@ class PendingQueries:
         """Whether it takes the end offsets of texts to say if some of them can ever be answered."""
         return self._parking.unsure
 
+    def oldest(self) -> list[tuple[int, float]]:
+        """Of each partition, the first query that has no reply: (timestamp in ms, when it was read, in
+        seconds since 1970)."""
+        epoch_s = time.time() - time.monotonic()
+        first = (next(iter(lane.open.values())) for lane in self._lanes.values() if lane.open)
+        return [(pending.record.timestamp_ms, epoch_s + pending.received) for pending in first]
+
     def resume(self, partition: int, done: Done) -> None:
         """`partition` is read from `done.next` on. What of it is done will be passed over."""
         self.drop([partition])

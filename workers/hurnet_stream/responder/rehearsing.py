@@ -88,7 +88,9 @@ class Rehearsing:
             return
         self._in_force[context] = published.watermarks
         self._memory.use_mix(context, published.mix)
-        self._metrics.mix_in_force(context, published.mix.version, published.mix.right)
+        self._metrics.mix_in_force(
+            context, published.mix.version, published.published_ms / 1000, published.mix.right
+        )
         self._taken[context] = published.rows
         if self._round and self._round.context == context:
             self._round = None

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
+from hurnet_schemas import Answer
 from hurnet_stream.core.arrays import backend_of, installed_torch
 from hurnet_stream.core.offsets import Done
 from hurnet_stream.core.rule.halves import halves
@@ -50,6 +51,8 @@ log = structlog.get_logger()
 
 TURN_S = 2.0
 """How long a turn answers; the query in hand may take half a second longer. The rest is for the next turn."""
+WEIGH_INTERVAL_S = 10.0
+"""How often it is counted what the indexes take of memory: a millisecond for a million rows."""
 ENDS_AGE_S = 0.05
 """How old the end offsets of texts may be that tell whether a query waits in vain."""
 
@@ -88,12 +91,17 @@ class Responder:
         self._suspects = Suspects(store, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)
         self._reader = QueryReader(exchange, self._pending, self._positions, self._suspects, responder.batch)
         self._progress = Progress(settings.metrics)
+        self._weighed_at = float("-inf")
         store.open(embedder.identity)
 
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
         self._traces.traced_by(tracer)
         return self
+
+    def watched_by(self, beat: Callable[[], None]) -> None:
+        """Call `beat` now and then in a long turn, as a sign that it gets on."""
+        self._weights.on_progress = beat
 
     def step(self) -> None:
         """Follow the store. Once it has been caught up with, answer a batch of queries."""
@@ -113,6 +121,9 @@ class Responder:
 
     def unready(self) -> list[str]:
         return self._progress.unready() if self._following.caught_up else ["loading the store"]
+
+    def standing(self) -> str:
+        return self._progress.standing()
 
     def drain(self) -> None:
         """Queries not yet answered are uncommitted, and another responder gets them."""
@@ -212,7 +223,7 @@ class Responder:
         replies = self._traces.begin(replies)
         if not self._delivered(replies, done):
             self._suspects.let_go()
-            self._metrics.transactions_aborted.inc()
+            self._metrics.transactions_aborted.labels(self._exchange.rolled_back_by()).inc()
             log.warning("delivery rolled back; its queries will be read again", queries=len(replies))
             return False
         self._suspects.passed()
@@ -233,31 +244,49 @@ class Responder:
         return delivered
 
     def _count(self, replies: Sequence[Reply]) -> None:
-        now = time.monotonic()
+        now, now_s = time.monotonic(), time.time()
         for reply in replies:
             self._metrics.queries.labels(reply.answer.outcome).inc()
-            if receipt := reply.answer.receipt:
-                # Clients may name any context: only those that hold something become labels.
-                context = receipt.context if receipt.rows else "(empty)"
-                self._metrics.scored.labels(context, reply.answer.outcome).inc()
-            self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
             exemplar = {"trace_id": reply.trace.trace_id} if reply.trace else None
+            asked_ms = reply.pending.record.timestamp_ms
+            self._metrics.observe_query(reply.answer.outcome, asked_ms, now_s, exemplar)
+            self._count_quality(reply.answer)
+            self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
             self._metrics.answer_seconds.observe(now - reply.pending.received, exemplar)
             if reply.pending.rejection:
                 self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()
 
+    def _count_quality(self, answer: Answer) -> None:
+        receipt = answer.receipt
+        if receipt is None:  # nothing was looked into
+            return
+        # Clients may name any context: only those that hold something become labels.
+        context = self._metrics.shown_as(receipt.context) if receipt.rows else "(empty)"
+        self._metrics.scored.labels(context, answer.outcome).inc()
+        best = answer.candidates[0].scores.combined if answer.candidates else None
+        self._metrics.observe_quality(best, receipt.probability)
+
     def _observe(self, moved: int) -> None:
-        self._metrics.set_by_partition(self._metrics.lag_rows, self._following.lag)
-        self._metrics.set_context_rows(self._memory.rows())
-        self._metrics.backlog.set(self._following.backlog)
-        self._metrics.describe(searched_by=self._memory.searched_by)  # a device may fail
+        self._metrics.describe(searched_by=self._memory.searched_by)
         assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._reader.lag()
-        self._metrics.set_by_partition(self._metrics.lag_records, lag)
-        self._metrics.set_by_partition(self._metrics.held_records, held)
+        self._show(lag)
         behind = self._following.behind + sum(lag.values())
-        self._progress.turn(assigned=bool(assigned), behind=behind, moved=moved)
+        self._progress.turn(has_share=self._exchange.has_share(), behind=behind, moved=moved)
         being_read = assigned if self._following.caught_up else ()
         self._progress.partitions(being_read, lag, held, self._reader.served)
+
+    def _show(self, lag: Mapping[int, int]) -> None:
+        """In the metrics: how far it is, and what it holds."""
+        self._metrics.set_by_partition(self._metrics.lag_rows, self._following.lag)
+        self._metrics.show_watermarks(self._memory.watermarks())
+        self._metrics.show_reading(self._queries, self._exchange, lag)
+        self._metrics.show_waiting(self._pending.oldest())
+        self._metrics.show_server(self._store)
+        self._metrics.set_context_rows(self._memory.rows())
+        self._metrics.backlog.set(self._following.backlog)
+        if time.monotonic() - self._weighed_at >= WEIGH_INTERVAL_S:
+            self._weighed_at = time.monotonic()
+            self._metrics.set_index_bytes(self._memory.index_bytes())
 
 
 def _memory(identity: EmbedderIdentity, settings: Settings, metrics: ResponderMetrics) -> LoadedContexts:

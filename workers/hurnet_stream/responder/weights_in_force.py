@@ -12,7 +12,7 @@ import structlog
 
 from hurnet_stream.errors import Unreadable
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import EntryStore, WeightsStore
+from hurnet_stream.ports import EntryStore, OnProgress, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
 log = structlog.get_logger()
@@ -37,6 +37,8 @@ class WeightsInForce:
         """By context, the version that was last asked for. If it is not in force, it was refused or
         withdrawn, and is not asked for again."""
         self._versions_unread = False
+        self.on_progress: OnProgress = lambda: None
+        """Called after each context whose weights were taken: there may be thousands."""
 
     def refresh(self) -> None:
         """Take new weights, if there are any."""
@@ -52,6 +54,7 @@ class WeightsInForce:
             known = in_force.version if in_force else None
             if lost_some or version not in (known, self._unused.get(context)):
                 self._use(context, version)
+                self.on_progress()
         self._incarnation = incarnation
 
     def _versions(self) -> Mapping[str, int]:

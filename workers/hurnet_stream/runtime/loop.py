@@ -51,11 +51,18 @@ _REFUSED = (
 class Worker(Protocol):
     """What the loop runs."""
 
+    @property
+    def name(self) -> str:
+        """Its role."""
+
     def step(self) -> None:
         """Do one bounded piece of work. It may wait for input, but no longer than its poll time."""
 
     def unready(self) -> list[str]:
         """Why nobody should count on this worker now; empty if it is ready."""
+
+    def standing(self) -> str:
+        """What it does while it is ready, in a few words: leading, standing by, reading."""
 
     def drain(self) -> None:
         """Finish what is in hand. Called once, after the last step."""
@@ -125,11 +132,22 @@ class Loop:
         """For /livez: how long the turn in hand takes by now, or how long ago its last beat was."""
         return time.monotonic() - self._last_turn
 
+    def alive(self, stall_s: float) -> bool:
+        """For /livez: whether the turn in hand takes no longer than it may. Building a worker loads models,
+        which can't be interrupted for a beat: it may take as long as the settings say."""
+        limit_s = stall_s if self._worker else max(stall_s, self._settings.start)
+        return self.seconds_since_turn() < limit_s
+
     def unready(self) -> list[str]:
         """For /readyz: why not to count on this worker now."""
         if reason := self._trouble.reason():
             return [reason]
         return self._worker.unready() if self._worker else ["starting"]
+
+    def standing(self) -> str:
+        """For /readyz: the role of this worker, and what it does while it is ready."""
+        worker = self._worker
+        return f"{worker.name}, {worker.standing()}" if worker else "starting"
 
     def install_signal_handlers(self) -> None:
         """SIGTERM and SIGINT stop the loop, and a second one forces the end. Only in the main thread."""
@@ -152,6 +170,7 @@ class Loop:
             if self._worker is None:
                 self._worker = self._build()
                 self._built = True
+                self._last_turn = time.monotonic()  # the first step has its own time
                 log.info("started")
             self._worker.step()
         except TransientError as error:

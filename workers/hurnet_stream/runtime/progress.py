@@ -4,10 +4,12 @@ Kafka clients have been seen to stall in silence: assigned, behind, no error and
 partitions or for one. So how far a partition is behind is taken from its end offset, which is asked for
 apart from the client that reads. These make a worker unready:
 
-    nothing is assigned for `stall` seconds         a rebalance is shorter, and does not count
+    it has no share of the work for `stall` seconds  a rebalance is shorter, and does not count
     more than `ready_lag` records behind in all
     a partition is behind and does not move for `stall` seconds
     it is not known for `stall` seconds how far a partition is behind
+
+A worker that is one too many has its share of the work, which is none: it stands by, and is ready for more.
 """
 
 from __future__ import annotations
@@ -53,18 +55,18 @@ class Progress:
     def __init__(self, settings: MetricsSettings) -> None:
         self._stall_s = settings.stall
         self._ready_lag = settings.ready_lag
-        self._ever_assigned = False
-        self._assigned_at = self._moved_at = time.monotonic()
+        self._ever_shared = False
+        self._shared_at = self._moved_at = time.monotonic()
         self._behind = 0
         self._partitions: dict[int, _Partition] = {}
 
-    def turn(self, assigned: bool, behind: int, moved: int) -> None:
-        """One turn: whether anything is assigned, how many records or rows are still to be done, and how
-        many were done in this turn."""
+    def turn(self, has_share: bool, behind: int, moved: int) -> None:
+        """One turn: whether the worker has its share of the work, be it none; how many records or rows are
+        still to be done, and how many were done in this turn."""
         now = time.monotonic()
         self._behind = behind
-        if assigned:
-            self._ever_assigned, self._assigned_at = True, now
+        if has_share:
+            self._ever_shared, self._shared_at = True, now
         if moved or not behind:  # with nothing to do, not to move is no stall
             self._moved_at = now
 
@@ -83,12 +85,19 @@ class Progress:
         for p, partition in self._partitions.items():
             partition.observe(now, lag.get(p), held.get(p, 0), p in moved)
 
+    def standing(self) -> str:
+        """What a worker that is ready does, in a few words."""
+        count = len(self._partitions)
+        if not count:
+            return "standing by: other workers read all partitions"
+        return f"reading {count} partition{'s' if count > 1 else ''}"
+
     def unready(self) -> list[str]:
         """Why not to count on this worker; empty if it is ready."""
         now = time.monotonic()
         reasons = []
-        if not self._ever_assigned or now - self._assigned_at > self._stall_s:
-            reasons.append("nothing is assigned")
+        if not self._ever_shared or now - self._shared_at > self._stall_s:
+            reasons.append("the consumer group has given it no share of the partitions")
         if self._behind > self._ready_lag:
             reasons.append(f"{self._behind} behind")
         stalled = [

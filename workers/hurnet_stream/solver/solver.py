@@ -42,6 +42,8 @@ from hurnet_stream.solver.unsolved import Unsolved
 log = structlog.get_logger()
 
 ROLE = "solver"
+PENDING_INTERVAL_S = 2.0
+"""How often the store is asked for deletions that are not finished."""
 WAIT_S = 0.25
 """Longest wait for new rows, and time between two looks at the lease while standing by."""
 
@@ -81,6 +83,7 @@ class Solver:
         self._publisher = Publisher(weights, self._settings, metrics)
         self._tenure: Tenure | None = None
         self._incarnation = ""
+        self._pending_shown_at = float("-inf")
         self._unfilled: list[int] = []  # see Tenure.unfilled
 
     def watched_by(self, beat: Callable[[], None]) -> Solver:
@@ -90,17 +93,24 @@ class Solver:
 
     def step(self) -> None:
         if self._tenure is None and self._store.identity() is None:
+            self._metrics.stand_by()
             time.sleep(WAIT_S)  # the store holds nothing yet: nobody takes a role in it
         elif self._leading.leads():
             with self._leading.at_work():
                 self._work()
         else:
             self._tenure = None
+            self._metrics.stand_by()
             time.sleep(WAIT_S)
+
+    def standing(self) -> str:
+        if self._leading.holder != self._owner:
+            return f"standing by: {self._leading.holder} is the solver"
+        return "leading"
 
     def unready(self) -> list[str]:
         if self._leading.holder != self._owner:
-            return [f"standing by: {self._leading.holder} is the solver"]
+            return []  # it stands by, as it should: a roll-out may go on
         if self._tenure is None:
             return ["waiting for a store"]
         if self._unfilled:
@@ -135,6 +145,8 @@ class Solver:
             self._save_if_due(tenure)
             self._solve_if_due(tenure)
             self._erase_if_due(tenure)
+        self._show_deletions()
+        self._show_leading(tenure)
 
     def _follow_store(self) -> None:
         """Drop the tenure if another server holds the store, or the same one was restarted.
@@ -168,7 +180,7 @@ class Solver:
         """False as long as deletions take more time than a step has."""
         if not self._folding.unlearn(tenure):
             # Nothing is read meanwhile, so nobody knows how far behind it is: at least it is, and it moves.
-            self._progress.turn(assigned=True, behind=1, moved=1)
+            self._progress.turn(has_share=True, behind=1, moved=1)
             return False
         for context in tenure.enter_pane(self._clock()):
             self._unsolved.note(context, 0)
@@ -214,7 +226,25 @@ class Solver:
             stamp = tenure.checkpoint.stamp
             with self._metrics.stage("erase"):
                 tenure.erasing = self._store.erase(portions.READ_BATCHES, self._owner, stamp) > 0
-            self._metrics.set_by_partition(self._metrics.pending_rows, self._store.pending_erasures())
+            self._pending_shown_at = float("-inf")
+
+    def _show_deletions(self) -> None:
+        """Also those that this solver has not come to yet: they count from when ingest has stored them."""
+        now = time.monotonic()
+        if now - self._pending_shown_at < PENDING_INTERVAL_S:
+            return
+        self._pending_shown_at = now
+        pending = self._store.pending_erasures()
+        oldest_ms = self._store.oldest_deletion_ms() if any(pending.values()) else None
+        self._metrics.set_by_partition(self._metrics.deletions_pending, pending)
+        self._metrics.oldest_deletion.value = None if oldest_ms is None else oldest_ms / 1000
+
+    def _show_leading(self, tenure: Tenure) -> None:
+        self._metrics.leader.set(1)
+        if not tenure.rows_unsaved and not tenure.checkpoint.unlearned:
+            self._metrics.checkpoint_timestamp.value = time.time()
+        self._metrics.show_watermarks(tenure.positions())
+        self._metrics.show_server(self._store)
 
     def _observe(self, tenure: Tenure, folded: Folded) -> None:
         shards = tenure.checkpoint.shards
@@ -226,4 +256,4 @@ class Solver:
             pairs[context_of(key)] += statistics.count
         self._metrics.set_context_rows(pairs)
         self._unfilled = tenure.unfilled(folded.states)
-        self._progress.turn(assigned=True, behind=sum(lag.values()), moved=folded.batches)
+        self._progress.turn(has_share=True, behind=sum(lag.values()), moved=folded.batches)

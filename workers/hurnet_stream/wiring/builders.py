@@ -36,7 +36,7 @@ to, once it has met one. Without a tracer nothing is traced."""
 
 
 def build_ingest(
-    settings: Settings, metrics: IngestMetrics, bound: Bound, _beat: Beat, tracer: Tracer | None
+    settings: Settings, metrics: IngestMetrics, bound: Bound, beat: Beat, tracer: Tracer | None
 ) -> Worker:
     """The worker that appends texts from Kafka to the store."""
     from hurnet_stream.adapters.embedders import load
@@ -55,6 +55,7 @@ def build_ingest(
         _warn_of_topics(kafka, kafka.texts, kafka.dead_letters)
         worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
         worker.traced_by(tracer)
+        worker.beat = beat
         undo.pop_all()
     return worker
 
@@ -77,7 +78,7 @@ def build_solver(
 
 
 def build_responder(
-    settings: Settings, metrics: ResponderMetrics, bound: Bound, _beat: Beat, tracer: Tracer | None
+    settings: Settings, metrics: ResponderMetrics, bound: Bound, beat: Beat, tracer: Tracer | None
 ) -> Worker:
     """The worker that answers queries out of the store."""
     from hurnet_stream.adapters.embedders import load
@@ -99,6 +100,7 @@ def build_responder(
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
         worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
         worker.traced_by(tracer)
+        worker.watched_by(beat)
         undo.pop_all()
     return worker
 

@@ -13,22 +13,22 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def pages(loop: Loop, metrics: ProcessMetrics, stall_s: float) -> dict[str, Page]:
-    """The pages by path. A loop that has not turned for `stall_s` seconds is not alive."""
+    """The pages by path. A loop that has not turned for `stall_s` seconds is not alive. A worker that is
+    ready says what it does: a solver that stands by is as ready as the one that leads."""
 
     def start(_accept: str) -> tuple[int, str, bytes]:
         return (200, TEXT, b"ok\n") if loop.started else (503, TEXT, b"in its first turn\n")
 
     def live(_accept: str) -> tuple[int, str, bytes]:
-        idle_s = loop.seconds_since_turn()
-        alive = idle_s < stall_s
-        text = f"{'ok' if alive else 'stalled'}: last turn {idle_s:.1f} s ago\n"
+        alive = loop.alive(stall_s)
+        text = f"{'ok' if alive else 'stalled'}: last turn {loop.seconds_since_turn():.1f} s ago\n"
         return 200 if alive else 503, TEXT, text.encode()
 
     def ready(_accept: str) -> tuple[int, str, bytes]:
         reasons = loop.unready()
         metrics.ready.set(not reasons)
         # A reason may quote an error of a client library, and with it an address and its password.
-        text = visible(redacted("; ".join(reasons) or "ok"))
+        text = visible(redacted("; ".join(reasons) or f"ok: {loop.standing()}"))
         return 503 if reasons else 200, TEXT, text.encode() + b"\n"
 
     def scrape(accept: str) -> tuple[int, str, bytes]:

@@ -4,6 +4,7 @@
     states, state, tail, entry           shard_reader.py, which reads items by stream.py and redaction.py
     append, delete                       shard_writer.py, whose steps are scripts/append.lua and delete.lua
     erase                                erasing.py
+    oldest_deletion_ms                   pending.py
     admit, contexts, holdings            contexts.py
     progress, enter, leave, attempt      worker_notes.py
 
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from hurnet_stream.adapters.redis import pending
 from hurnet_stream.adapters.redis.connection import Connection, guarded
 from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import Eraser
@@ -26,7 +28,7 @@ from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.shard_writer import ShardWriter
 from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
 from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
-from hurnet_stream.ports import Appended, Committed, Holding, Refused, Tail, Unfinished
+from hurnet_stream.ports import Appended, Committed, Holding, Refused, StoreServer, Tail, Unfinished
 
 
 class RedisEntryStore:
@@ -51,6 +53,9 @@ class RedisEntryStore:
     @guarded
     def incarnation(self) -> str:
         return self.connection.primary.run_id
+
+    def server(self) -> StoreServer:
+        return self.connection.primary.state
 
     @guarded
     def identity(self) -> EmbedderIdentity | None:
@@ -115,6 +120,10 @@ class RedisEntryStore:
     @guarded
     def pending_erasures(self) -> Mapping[int, int]:
         return self._per_shard("zcard", "pending")
+
+    @guarded
+    def oldest_deletion_ms(self) -> int | None:
+        return min(pending.deletion_timestamps_ms(self._client, self._keys, self._reader), default=None)
 
     @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:

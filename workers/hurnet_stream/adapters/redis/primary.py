@@ -8,34 +8,46 @@ connections to the old primary, a reader goes on reading there and sees nothing 
 
 So once a second, before a command, a new connection is made in the same way as a command's would be (by name,
 through a proxy, by Sentinel), and the server at its end is asked for its role and its run id. If it is a
-replica, or another server than before, all pooled connections are ended.
+replica, or another server than before, all pooled connections are ended. Every ten seconds it is also asked
+for its memory and its files.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import redis
 
 from hurnet_stream.errors import RedisFailing
+from hurnet_stream.ports import StoreServer
 
 _log = logging.getLogger(__name__)
 
 CHECK_S: Final = 1.0
 CHECK_SHARE: Final = 4
 """A check that takes long is made more rarely: checks take at most a quarter of the time."""
+STATE_S: Final = 10.0
+"""How often the server is asked for its memory and its files."""
+_IDENTITY: Final = ("server", "replication")
+_STATE: Final = ("memory", "persistence")
+_WRITTEN: Final = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+"""The fields of INFO that are "ok" unless the last write of their kind failed."""
 
 
 class ServerInfo(NamedTuple):
-    """What a server says of itself. The run id is drawn when it starts; "" if we may not ask for it."""
+    """What a server says of itself. The run id is drawn when it starts; "" if we may not ask for it.
+
+    `state` has what was asked for of its memory and its files.
+    """
 
     role: str
     run_id: str
     primary: str
     replicas: int
+    state: StoreServer = StoreServer()
 
 
 class Primary:
@@ -48,6 +60,13 @@ class Primary:
         self._due = float("-inf")  # the next check, by the clock
         self._run_id = ""
         self._refused = False
+        self._state_due = float("-inf")
+        self._state = StoreServer()
+
+    @property
+    def state(self) -> StoreServer:
+        """How the server was when it was last asked."""
+        return self._state
 
     @property
     def run_id(self) -> str:
@@ -66,7 +85,10 @@ class Primary:
         began = self._clock()
         if began < self._due:
             return
-        server = self.ask()
+        with_state = began >= self._state_due
+        server = self.ask((*_IDENTITY, *_STATE) if with_state else _IDENTITY)
+        if with_state:
+            self._state, self._state_due = server.state, began + STATE_S
         if server.role != "master":
             self.reconnect()
             raise RedisFailing(
@@ -88,8 +110,8 @@ class Primary:
         pool.update_active_connections_for_reconnect()
         self._due = float("-inf")
 
-    def ask(self) -> ServerInfo:
-        """Ask over a new connection, or over a pooled one if no new one can be had.
+    def ask(self, sections: Sequence[str] = _IDENTITY) -> ServerInfo:
+        """Ask for sections of INFO over a new connection, or over a pooled one if no new one can be had.
 
         That may be because the Sentinels are away, or because the server has as many connections as it
         takes.
@@ -97,7 +119,7 @@ class Primary:
         pool = self._client.connection_pool
         fresh = pool.connection_class(**pool.connection_kwargs)
         try:
-            known = _server_info(fresh)
+            known = _server_info(fresh, sections)
             self._refused = False
             return known
         except redis.TimeoutError:
@@ -105,7 +127,7 @@ class Primary:
         except redis.RedisError as error:
             pooled = pool.get_connection()
             try:
-                known = _server_info(pooled)
+                known = _server_info(pooled, sections)
                 self._say_if_refused(error)
                 return known
             except redis.RedisError:
@@ -129,9 +151,8 @@ class Primary:
         self._refused = refused
 
 
-def _server_info(connection: Any) -> ServerInfo:
+def _server_info(connection: Any, sections: Sequence[str]) -> ServerInfo:
     connection.connect()
-    sections = ("server", "replication")
     for section in sections:
         connection.send_command("INFO", section)
     info = b"".join(_reply(connection) for _ in sections).decode(errors="replace")
@@ -139,7 +160,20 @@ def _server_info(connection: Any) -> ServerInfo:
     primary = f"{fields.get('master_host', '?')}:{fields.get('master_port', '?')}"
     replicas = int(fields.get("connected_slaves", 0))
     # If an ACL forbids INFO, take the server for the primary: a write to a replica fails anyway.
-    return ServerInfo(fields.get("role", "master"), fields.get("run_id", ""), primary, replicas)
+    return ServerInfo(
+        fields.get("role", "master"), fields.get("run_id", ""), primary, replicas, _state(fields)
+    )
+
+
+def _state(fields: Mapping[str, str]) -> StoreServer:
+    """From the fields of INFO. Those of sections that are missing, or forbidden, are not known."""
+    memory, memory_max, replicas = (
+        int(fields[name]) if name in fields else None
+        for name in ("used_memory", "maxmemory", "connected_slaves")
+    )
+    written = [fields[name] for name in _WRITTEN if name in fields]
+    saved = all(status == "ok" for status in written) if written else None
+    return StoreServer(memory, memory_max, saved, replicas)
 
 
 def _reply(connection: Any) -> bytes:

@@ -55,6 +55,11 @@ class Arena:
         self._open = 0  # the chunk that is being filled
         self._free: list[int] = []  # numbers of chunks that were given up
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all chunks."""
+        return sum(map(len, self._chunks))
+
     def put(self, data: bytes) -> int:
         """Put one piece; returns its address."""
         return self.put_all(data, np.array([0, len(data)])).item(0)

@@ -95,6 +95,12 @@ class ContextIndex:
         return self._blocks.rows - self._blocks.removed
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of memory that it takes, but for what Python's own objects add."""
+        parts = self._arena, self._blocks, self._teaching, self._lexicon
+        return sum(part.nbytes for part in parts)
+
+    @property
     def answers(self) -> AnswerTable:
         """All answers, by their numbers."""
         return self._teaching.answers

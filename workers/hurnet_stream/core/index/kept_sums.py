@@ -59,6 +59,13 @@ class KeptSums:
         for answer in np.unique(answers).tolist():
             self._together[answer] = self._added(self._panes[answer])
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all sums: of each pane, and of all panes together."""
+        kept = sum(map(len, self._panes.values()))
+        # Without a half-life there is one pane, and its sum is that of all.
+        return 8 * self._blocks.dimension * (kept + (len(self._together) if self.window.half_life_ms else 0))
+
     def subtract(self, answer: int, row: int) -> None:
         """Take a row that teaches this answer out of its sum, if that is kept."""
         rows = np.array([row])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.kept_sums import KeptSums
@@ -45,6 +46,11 @@ class Teaching:
         self._blocks = blocks
         self._taught = np.empty(0, np.int32)  # by answer: how many rows teach it
         self._copies = np.empty(0, np.int64)  # by answer: the same, each row as often as it has copies
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the answers' tables and of the sums that are kept."""
+        return array_bytes(self, self.answers, self._links) + self.sums.nbytes
 
     def number(self, entries: Entries, texts: Integers) -> Integers:
         """The answers (n,) of entries that are to be appended, given where their texts stand in the arena. An

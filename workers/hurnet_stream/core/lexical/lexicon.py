@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.lexical import bm25
 from hurnet_stream.core.lexical.alphabet import distinct_records
 from hurnet_stream.core.lexical.block_postings import BlockPostings
@@ -41,6 +42,12 @@ class Lexicon:
         self._longest = 0  # no row that is held is longer
         self._table: Integers | None = None
         self._asked: tuple[str, Question] | None = None  # the last question, if no entry came or went since
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the terms and of the postings."""
+        runs = (run for postings in self._postings.values() for run in postings.runs)
+        return array_bytes(self._vocabulary, *runs)
 
     def append(self, rows: Integers, texts: bytes, starts: Integers) -> None:
         """Take in the texts of rows (n,) that are new. They begin in `texts`, which is UTF-8, at `starts`

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.search.block import BLOCK_ROWS, Block, RowColumns
 from hurnet_stream.core.search.spans import SPAN, Spans
@@ -49,6 +50,11 @@ class Blocks:
         self._spans = Spans(BLOCK_ROWS)
         self._table: bytes | None = None
         self._starts: Integers | None = None  # where the vectors of each block begin in memory
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all blocks."""
+        return array_bytes(*self.blocks)
 
     @property
     def block_rows(self) -> int:

@@ -69,13 +69,13 @@ class Limits(NamedTuple):
 class Retention:
     """What was last heard of the retention of one topic."""
 
-    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, asker: Asker) -> None:
         self._settings = settings
         self._topic = topic
         self._timeout_ms = max(1_000, milliseconds(settings.request_timeout))
         self._asked = self._answered = float("-inf")  # monotonic seconds
         self._headroom: Mapping[int, float] = {}  # replaced by one assignment, and never changed
-        self._asker = Asker(settings, "kafka-retention")
+        self._asker = asker
 
     def headroom(self, needed: Mapping[int, int]) -> Mapping[int, float]:
         """By partition, how much of the retention is left, as of half a minute ago. `needed` says at which
@@ -83,13 +83,10 @@ class Retention:
         now = time.monotonic()
         if now - self._asked >= INTERVAL_S:
             self._asked = now
-            self._asker.ask(self._topic, partial(self._ask, dict(needed)))
+            self._asker.ask(f"the retention of {self._topic}", partial(self._ask, dict(needed)))
         if now - self._answered > BELIEVED_S:
             return {}
         return {partition: left for partition, left in self._headroom.items() if partition in needed}
-
-    def close(self) -> None:
-        self._asker.close()
 
     def _ask(self, needed: Mapping[int, int], admin: Any) -> None:
         asked = time.monotonic()

@@ -1,8 +1,8 @@
 """Reading a few records of each partition, apart from any group.
 
-    records_at              does the log still hold what we read of it?
-    newest_timestamps_ms    how old is what is to be read next?
-    unread                  how many records are still to come, if not every offset holds one?
+records_at              does the log still hold what we read of it?
+newest_timestamps_ms    how old is what is to be read next?
+unread                  how many records are still to come, if not every offset holds one?
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ _PATIENCE = 3
 """Times `request_timeout` that the records are waited for."""
 _ONE_BATCH = 1
 """Bytes of a fetch. A broker gives the first batch whole, however large it is, and after it nothing more."""
-COUNTED_OFFSETS = 1_000
-"""The most offsets of a partition that are looked at one by one."""
 
 
 def records_at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) -> dict[int, Record | None]:
@@ -36,7 +34,7 @@ def records_at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) 
     """
     ranges = {partition: OffsetRange(offset, offset + 1) for partition, offset in offsets.items()}
     first: dict[int, Record | None] = dict.fromkeys(offsets)
-    for record in _read(settings, topic, ranges, first_only=True):
+    for record in _read(settings, topic, ranges):
         if record.offset == offsets[record.partition]:
             first[record.partition] = record
     return first
@@ -50,37 +48,20 @@ def newest_timestamps_ms(
     Partitions without such records are left out. Raises as `records_at`.
     """
     newest: dict[int, int] = {}
-    for record in _read(settings, topic, ranges, first_only=True):
+    for record in _read(settings, topic, ranges):
         newest[record.partition] = max(record.timestamp_ms, newest.get(record.partition, 0))
     return newest
 
 
-def unread(settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange]) -> dict[int, int]:
-    """How many committed records each range holds. Markers of transactions and aborted records take offsets,
-    too, so these are read and counted; a range of more than `COUNTED_OFFSETS` offsets counts by its offsets.
-
-    Raises as `records_at`.
-    """
-    sizes = {partition: max(0, held.end - held.first) for partition, held in ranges.items()}
-    short = {p: ranges[p] for p, size in sizes.items() if 0 < size <= COUNTED_OFFSETS}
-    counts = sizes | dict.fromkeys(short, 0)
-    for record in _read(settings, topic, short, first_only=False):
-        counts[record.partition] += 1
-    return counts
-
-
-def _read(
-    settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange], first_only: bool
-) -> Iterator[Record]:
-    """The committed records of each range; with `first_only`, those of its first batch that holds some."""
+def _read(settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[Record]:
+    """The committed records in the first batch of each range that holds some."""
     missing = {TopicPartition(topic, partition): held for partition, held in ranges.items()}
     if not missing:
         return
     deadline = time.monotonic() + _PATIENCE * settings.request_timeout
-    options = {"max_partition_fetch_bytes": _ONE_BATCH} if first_only else {}
     with (
         translated(f"reading single records of {topic}"),
-        closing(make_consumer(settings, auto_offset_reset="earliest", **options)) as consumer,
+        closing(make_consumer(settings, max_partition_fetch_bytes=_ONE_BATCH)) as consumer,
     ):
         _assign(consumer, missing)
         while missing:
@@ -91,7 +72,7 @@ def _read(
                 records = [record for record in polled.get(at, ()) if record.offset < held.end]
                 yield from records
                 # The position tells the end, too: the last offsets may be markers or aborted records.
-                if (first_only and records) or consumer.position(at) >= held.end:
+                if records or consumer.position(at) >= held.end:
                     del missing[at]
             consumer.pause(*(at for at in consumer.assignment() if at not in missing))
 

@@ -15,11 +15,13 @@ from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
 from hurnet_stream.adapters.kafka.client import internals
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
+from hurnet_stream.adapters.kafka.reading.asking import Asker
 from hurnet_stream.adapters.kafka.reading.assignment import Assignment
 from hurnet_stream.adapters.kafka.reading.commits import Commits
 from hurnet_stream.adapters.kafka.reading.consumer import log_identity, make_consumer, offset_ranges
 from hurnet_stream.adapters.kafka.reading.contact import Contact
 from hurnet_stream.adapters.kafka.reading.ends import Ends
+from hurnet_stream.adapters.kafka.reading.others import Others
 from hurnet_stream.adapters.kafka.reading.retention import Retention
 from hurnet_stream.adapters.kafka.reading.single_records import records_at
 from hurnet_stream.core.stored.batch import LogIdentity
@@ -68,7 +70,9 @@ class KafkaSource:
         self._begun = time.monotonic()
         self._ends = Ends(settings)
         self._ends.of(topic, LAG_INTERVAL_S)
-        self._retention = Retention(settings, topic)
+        self._asker = Asker(settings, "kafka-questions")  # the ends never wait for the answers to these
+        self._retention = Retention(settings, topic, self._asker)
+        self._others = Others(settings, topic, group, self._asker)
         self._await_partitions()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
@@ -93,8 +97,11 @@ class KafkaSource:
     def rebalances(self) -> int:
         return self._assignment.rebalances
 
-    def has_joined(self) -> bool:
-        return internals.has_joined(self._consumer)
+    def has_share(self) -> bool:
+        if self._assignment.owned:
+            return True
+        ends = self._ends.of(self._topic, LAG_INTERVAL_S)
+        return internals.has_joined(self._consumer) and self._others.read_all(ends)
 
     def seek(self, partition: int, offset: int) -> None:
         if partition in self._assignment.owned:
@@ -175,7 +182,7 @@ class KafkaSource:
 
     def close(self) -> None:
         self._ends.close()
-        self._retention.close()
+        self._asker.close()
         try:
             self._consumer.close(autocommit=False, timeout_ms=self._timeout_ms)
         except kafka_errors.KafkaError as error:  # the broker evicts a member that could not say goodbye
