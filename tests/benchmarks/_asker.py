@@ -11,8 +11,9 @@ from typing import Any, Self
 from kafka import KafkaProducer
 
 from hurnet_stream.adapters.kafka.client.connection import connect
+from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.settings.settings import KafkaSettings
-from hurnet_stream.terminal.client import CORRELATION, reader
+from hurnet_stream.terminal.client import CORRELATION
 
 PATIENCE_S = 20.0
 

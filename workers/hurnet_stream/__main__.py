@@ -19,11 +19,13 @@ from typing import Any
 import click
 
 from hurnet_stream.commands.ask import ask
+from hurnet_stream.commands.canary import canary
 from hurnet_stream.commands.completion import completion
 from hurnet_stream.commands.contexts import contexts
 from hurnet_stream.commands.correct import correct
 from hurnet_stream.commands.dead_letters import dead_letters
 from hurnet_stream.commands.demo import demo
+from hurnet_stream.commands.doctor import doctor
 from hurnet_stream.commands.evaluate import evaluate
 from hurnet_stream.commands.feedback import feedback
 from hurnet_stream.commands.forget import forget
@@ -110,9 +112,9 @@ def hurnet(config: Path | None) -> None:
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status),
+    *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
     *(verify, repair, weights, evaluate),
-    *(ingest, solver, responder, feedback, settings, schemas, completion),
+    *(ingest, solver, responder, feedback, canary, settings, schemas, completion),
 ):
     hurnet.add_command(_command)
 

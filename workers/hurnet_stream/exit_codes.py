@@ -8,6 +8,13 @@
 |      | server is away                                       | must act                                |
 | 3    | did it, but an entry, a context or records in Kafka  |                                         |
 |      | are not there                                        |                                         |
+| 10   | `hurnet doctor`: Kafka can't be reached              |                                         |
+| 11   | `hurnet doctor`: answers can't be read               |                                         |
+| 12   | `hurnet doctor`: questions can't be sent             |                                         |
+| 13   | `hurnet doctor`: no responder answers                |                                         |
+| 14   | `hurnet doctor`: the store is away, or not followed  |                                         |
+| 15   | `hurnet doctor`: ingest takes no texts in            |                                         |
+| 16   | `hurnet doctor`: texts can't be sent                 |                                         |
 | 70   |                                                      | hung, and was ended by its watchdog     |
 | 130  | was interrupted by Ctrl-C                            | was forced to end at once               |
 """
@@ -19,6 +26,17 @@ NOT_WELL: Final = 1
 NOTHING_DONE: Final = 2
 NOT_THERE: Final = 3
 INTERRUPTED: Final = 130
+
+BROKEN_PART: Final = {
+    "kafka": 10,
+    "answers": 11,
+    "queries": 12,
+    "responder": 13,
+    "store": 14,
+    "ingest": 15,
+    "texts": 16,
+}
+"""Of `hurnet doctor`: the part that is to be looked at first."""
 
 FAILED: Final = 1
 MISCONFIGURED: Final = 2

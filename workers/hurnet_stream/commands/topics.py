@@ -25,7 +25,8 @@ Examples:
 def topics(create: bool) -> None:
     """Check the topics, or create them.
 
-    The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS, _FEEDBACK and _DEAD_LETTERS.
+    The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS, _FEEDBACK,
+    _DEAD_LETTERS and _CANARY_ANSWERS.
     Exit code 1: a topic is missing or wrong.
     """
     from hurnet_stream.adapters.kafka.admin.check import ensure_topics

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,8 @@ from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Connection
-    from hurnet_stream.operations.verification import Proof, ShardProof, Verification
+    from hurnet_stream.operations.verification import Proof, Verification
+    from hurnet_stream.ports import Checkpoint
     from hurnet_stream.settings.settings import Settings
 
 Range = tuple[int, int, int]
@@ -25,6 +27,7 @@ EPILOG = """\b
 Examples:
   hurnet verify
   hurnet verify --range 2/0-999 --json
+  hurnet verify --sample 1000                # some of each partition, in bounded time
 """
 
 
@@ -48,14 +51,20 @@ class RangeName(click.ParamType[Range]):
     multiple=True,
     help="Verify only these entries, and no statistics. May be repeated.",
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Verify the newest N offsets of each partition and N at a place drawn at random, and no statistics.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
+def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None:
     """Replay the texts, and prove store and statistics.
 
     Reads the topic of texts again, validates and embeds everything anew, and compares the result with the
     store and, by their digests, with the solver's statistics. It goes up to the solver's last checkpoint,
-    unless ranges are named. It takes as long as embedding does, changes nothing, and may run beside the
-    workers.
+    unless ranges or a sample are asked for. It takes as long as embedding does, changes nothing, and may run
+    beside the workers.
 
     Exit code 0: all is equal. 1: something differs. 3: equal as far as Kafka still holds the records.
     """
@@ -64,10 +73,12 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
     from hurnet_stream.terminal.screen import hush, say_json
 
     hush()
+    if ranges and sample:
+        raise click.UsageError("--range and --sample don't go together")
     chosen = settings.load()
     connection = connect(chosen.redis)
     try:
-        proof = prove(chosen, connection, ranges)
+        proof = prove(chosen, connection, ranges, sample or 0)
     finally:
         connection.close()
     if as_json:
@@ -77,17 +88,20 @@ def verify(ranges: tuple[Range, ...], as_json: bool) -> None:
     sys.exit(NOT_WELL if not proof.equal else NOT_THERE if proof.unproved else DONE)
 
 
-def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> Proof:
+def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sample: int = 0) -> Proof:
     """The comparison. Raises `StoreError` if there is nothing to verify or the embedder is another."""
     from hurnet_stream import belonging
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.kafka import KafkaHistory
     from hurnet_stream.adapters.redis import RedisEntryStore
-    from hurnet_stream.operations.verification import Proof, Verification
-    from hurnet_stream.terminal.learned import learned
+    from hurnet_stream.operations.spot_checks import LOOK_AHEAD, sample_ranges
+    from hurnet_stream.operations.verification import Verification
+    from hurnet_stream.terminal.learned import features_of, learned
     from hurnet_stream.terminal.screen import progress
 
-    features, checkpoint = learned(chosen, connection, needed=not ranges)
+    features, checkpoint = features_of(chosen, connection), None
+    if not (ranges or sample):
+        features, checkpoint = learned(chosen, connection)
     store = RedisEntryStore(connection)
     embedder = load(chosen.embedder.name)
     store.open(embedder.identity)  # raises if it is not the store's
@@ -96,27 +110,41 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range]) -> 
         stack.callback(history.close)
         if bound := store.log():
             belonging.check(bound, history.log())
-        replayed = sum(last - first + 1 for _, first, last in ranges) or sum(
-            shard.watermark + 1 for shard in checkpoint.shards.values()
-        )
-        advance = stack.enter_context(progress("replaying", replayed))
+        reached = {p: state.watermark for p, state in store.states().items()}
+        if sample:
+            ranges = list(sample_ranges(reached, history.offset_ranges(), sample, Random()))  # noqa: S311
+        advance = stack.enter_context(progress("replaying", _replayed(ranges, checkpoint)))
         verification = Verification(history, store, embedder, features, store.contexts(), advance)
-        if not ranges:
+        if checkpoint:
             return verification.whole(checkpoint, chosen.solve.half_life_ms)
-        until = {p: state.watermark for p, state in store.states().items()}
-        return Proof([_shard(verification, until, *chosen_range) for chosen_range in ranges])
+        return _of_ranges(verification, ranges, reached, LOOK_AHEAD if sample else None)
 
 
-def _shard(
-    verification: Verification, until: dict[int, int], partition: int, first: int, last: int
-) -> ShardProof:
-    reached = until.get(partition, -1)
-    if last > reached:
-        raise click.BadParameter(
-            f"the store has seen partition {partition} up to offset {reached}, not {last}",
-            param_hint="--range",
-        )
-    return verification.shard(partition, first, last, reached)
+def _replayed(ranges: Sequence[Range], checkpoint: Checkpoint | None) -> int:
+    """How many records will be read."""
+    if checkpoint:
+        return sum(shard.watermark + 1 for shard in checkpoint.shards.values())
+    return sum(last - first + 1 for _, first, last in ranges)
+
+
+def _of_ranges(
+    verification: Verification, ranges: Sequence[Range], reached: Mapping[int, int], look_ahead: int | None
+) -> Proof:
+    """Entries alone. Deletions are looked for up to `reached`, or no further than `look_ahead` behind a
+    range."""
+    from hurnet_stream.operations.verification import Proof
+
+    proof = Proof()
+    for partition, first, last in ranges:
+        until = reached.get(partition, -1)
+        if last > until:
+            raise click.BadParameter(
+                f"the store has seen partition {partition} up to offset {until}, not {last}",
+                param_hint="--range",
+            )
+        until = until if look_ahead is None else min(until, last + look_ahead)
+        proof.shards.append(verification.shard(partition, first, last, until))
+    return proof
 
 
 def show(proof: Proof) -> None:

@@ -10,11 +10,12 @@ from statistics import quantiles
 from typing import TypeVar
 
 from hurnet_schemas import Answer, Candidate, Query
+from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from hurnet_stream.demo.data import Pair
 from hurnet_stream.demo.stream import EntryId, Stuck
 from hurnet_stream.local.system import LocalSystem
-from hurnet_stream.terminal.client import CORRELATION, Client, reader
+from hurnet_stream.terminal.client import CORRELATION, Client
 
 T = TypeVar("T", bound=Hashable)
 

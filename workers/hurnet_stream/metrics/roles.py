@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
@@ -13,4 +14,5 @@ ROLES: dict[str, type[ProcessMetrics]] = {
     "solver": SolverMetrics,
     "responder": ResponderMetrics,
     "feedback": FeedbackMetrics,
+    "canary": CanaryMetrics,
 }

@@ -39,8 +39,8 @@ Rows = dict[int, Row]
 @dataclass(slots=True)
 class ShardProof:
     """What came of offsets `first` to `last` of a shard. `entries` are equal, `deleted` were deleted, and
-    `unproved` are no longer in the topic. `difference` is the first offset at which topic and store differ,
-    and how they differ there."""
+    `unproved` are no longer in the topic. `erased` are no longer in the store, for a deletion beyond what was
+    read. `difference` is the first offset at which topic and store differ, and how they differ there."""
 
     partition: int
     first: int
@@ -48,6 +48,7 @@ class ShardProof:
     entries: int = 0
     deleted: int = 0
     unproved: int = 0
+    erased: int = 0
     difference: tuple[int, str] | None = None
 
 
@@ -104,7 +105,8 @@ class Verification:
         return proof
 
     def shard(self, partition: int, first: int, last: int, until: int) -> ShardProof:
-        """Offsets `first` to `last`, and the deletions up to offset `until`. Stops at the first difference.
+        """Offsets `first` to `last`, and the deletions from there up to offset `until`; what the store has
+        erased for later ones is believed. Stops at the first difference.
         Raises `StoreGap` if the topic does not reach that far."""
         in_topic = self._bounds.get(partition, OffsetRange(0, 0))
         if in_topic.end <= until:
@@ -112,7 +114,7 @@ class Verification:
                 f"partition {partition} ends at offset {in_topic.end}, but the store has seen {until}: the"
                 " topic was recreated or lost records, or this is another cluster"
             )
-        deleted = self._deleted(partition, in_topic.first, until)
+        deleted = self._deleted(partition, first, in_topic.first, until)
         deleted_count = sum(first <= offset <= last for offset in deleted)
         proof = ShardProof(partition, first, last, deleted=deleted_count)
         stored = _StoredShard(self._store, partition, first, last)
@@ -121,19 +123,20 @@ class Verification:
         for batch in self._replay.batches(partition, max(first, in_topic.first), last, deleted):
             self._learn(batch)
             # A deleted row that the store has not erased yet is not a difference.
-            _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), stored.erased | deleted)
+            _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), deleted, stored.erased)
             if proof.difference:
                 break
         return proof
 
-    def _deleted(self, partition: int, first: int, until: int) -> Set[int]:
-        """The offsets that records up to `until` delete: by the topic from its `first` offset on. Which older
-        entries are deleted, only the store knows."""
-        deleted = self._replay.deleted(partition, first, until)
-        if first > 0:
+    def _deleted(self, partition: int, first: int, first_in_topic: int, until: int) -> Set[int]:
+        """Of the offsets from `first` on, those that records up to `until` delete. What deletes an entry
+        comes after it, so the topic is read from there. Which entries from before the topic's own first
+        offset are deleted, only the store knows."""
+        deleted = self._replay.deleted(partition, max(first, first_in_topic), until)
+        if first < first_in_topic:
             stored = _StoredShard(self._store, partition, 0, until)
             stored.rows_up_to(until)
-            deleted |= {target for target in stored.deletion_targets if target < first}
+            deleted |= {target for target in stored.deletion_targets if target < first_in_topic}
         return deleted
 
     def _trust(self, proof: ShardProof, rows: Rows, deleted: Set[int]) -> None:
@@ -190,10 +193,11 @@ def _rows(batch: Batch) -> Rows:
     return {entry.offset: (entry, batch.vectors[row]) for row, entry in enumerate(batch.entries)}
 
 
-def _compare(proof: ShardProof, replayed: Rows, stored: Rows, deleted: Set[int]) -> None:
+def _compare(proof: ShardProof, replayed: Rows, stored: Rows, deleted: Set[int], erased: Set[int]) -> None:
     """Count what is equal, up to the first difference. A deleted entry may be on one side only."""
     for offset in sorted(replayed.keys() | stored.keys()):
-        if offset in deleted and (offset in replayed) != (offset in stored):
+        if (offset in deleted or offset in erased) and (offset in replayed) != (offset in stored):
+            proof.erased += offset not in deleted
             continue
         if difference := _row_difference(replayed.get(offset), stored.get(offset)):
             proof.difference = offset, difference

@@ -7,6 +7,7 @@ contract tests.
     source              a member of a consumer group reads one topic
     exchange            the same, and the answers commit together with the questions' offsets
     sink                sends records
+    courier             sends and hears without waiting, for whoever measures others
     history             reads a topic from its beginning, without a group
     entry_store         all entries of all contexts, append-only
     group_progress      the committed offsets of a group, kept beside the entries
@@ -20,6 +21,7 @@ Every method may raise `TransientError` (try again later) and `ConfigurationErro
 errors are named where they can occur. A call that blocks returns within its time-out or raises.
 """
 
+from hurnet_stream.ports.courier import Acknowledged, Courier, News, Replied, Undelivered
 from hurnet_stream.ports.embedder import Embedder
 from hurnet_stream.ports.entry_store import (
     Appended,
@@ -62,9 +64,11 @@ from hurnet_stream.ports.weights_store import (
 __all__ = [
     "POLL_BYTES",
     "TRACEPARENT",
+    "Acknowledged",
     "Appended",
     "Checkpoint",
     "Committed",
+    "Courier",
     "DeletionAudit",
     "Embedder",
     "EndOffsets",
@@ -77,6 +81,7 @@ __all__ = [
     "Holding",
     "Interval",
     "LeaseStore",
+    "News",
     "OffsetRange",
     "OnProgress",
     "Outgoing",
@@ -86,6 +91,7 @@ __all__ = [
     "PublishedWeights",
     "Record",
     "Refused",
+    "Replied",
     "RollBack",
     "Sink",
     "Source",
@@ -94,6 +100,7 @@ __all__ = [
     "Tail",
     "TraceContext",
     "Tracer",
+    "Undelivered",
     "Unfinished",
     "WeightsStore",
     "Work",

@@ -82,7 +82,8 @@ def _check_embedder(name: str) -> None:
 def _topics(settings: Any) -> Iterator[str]:
     kafka = settings.kafka
     names = {
-        name: getattr(kafka, name) for name in ("texts", "queries", "answers", "feedback", "dead_letters")
+        name: getattr(kafka, name)
+        for name in ("texts", "queries", "answers", "feedback", "dead_letters", "canary_answers")
     }
     for index, (name, topic) in enumerate(names.items()):
         for other in list(names)[:index]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from hurnet_stream.settings.secret_files import SectionWithSecrets
-from hurnet_stream.settings.types import Duration, Topic, Unit
+from hurnet_stream.settings.types import TOPIC_LENGTH_MAX, Duration, Topic, Unit, is_topic
 
 
 class KafkaSettings(SectionWithSecrets):
@@ -35,6 +35,12 @@ class KafkaSettings(SectionWithSecrets):
     feedback: Topic = Field("feedback", description="The topic that verdicts on answers are read from.")
     dead_letters: Topic = Field(
         "dead-letters", description="The topic that names the records that could not be processed, and why."
+    )
+    canary_answers: str = Field(
+        "",
+        max_length=TOPIC_LENGTH_MAX,
+        description="The topic for the answers to the canary's questions. If it is empty: the topic of "
+        "answers, then -canary.",
     )
     partitions: Annotated[int, Unit("partitions")] = Field(
         4, ge=1, le=4_096, description="How many partitions a topic gets that `hurnet topics --create` makes."
@@ -94,3 +100,14 @@ class KafkaSettings(SectionWithSecrets):
     request_timeout: Duration = Field(
         5.0, ge=0.1, le=300, description="Longest wait for a broker's reply to one request, in seconds."
     )
+
+    @model_validator(mode="after")
+    def _answers_of_the_canary(self) -> KafkaSettings:
+        if not self.canary_answers:
+            # The model is frozen for everybody else.
+            object.__setattr__(self, "canary_answers", f"{self.answers}-canary")
+        if not is_topic(self.canary_answers):
+            raise ValueError(
+                "HURNET_KAFKA_CANARY_ANSWERS is not a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -"
+            )
+        return self

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings import checks, environment, redaction
+from hurnet_stream.settings.canary import CanarySettings
 from hurnet_stream.settings.explained import explained, variable, wrong
 from hurnet_stream.settings.feedback import FeedbackSettings
 from hurnet_stream.settings.ingest import IngestSettings
@@ -37,6 +38,7 @@ from hurnet_stream.settings.solve import SolveSettings
 from hurnet_stream.settings.traces import TracesSettings
 
 __all__ = [
+    "CanarySettings",
     "EmbedderSettings",
     "FeedbackSettings",
     "IngestSettings",
@@ -72,6 +74,7 @@ class Settings(BaseSettings):
     solve: SolveSettings = SolveSettings()
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    canary: CanarySettings = CanarySettings()
     metrics: MetricsSettings = MetricsSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()

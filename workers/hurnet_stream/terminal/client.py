@@ -7,16 +7,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from kafka import TopicPartition
 
 from hurnet_schemas import Answer, InvalidMessage, Query
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
-from hurnet_stream.adapters.kafka.reading.consumer import make_consumer
+from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
-from hurnet_stream.errors import ConfigurationError, HurnetError, UpgradeNeeded
+from hurnet_stream.errors import HurnetError, UpgradeNeeded
 from hurnet_stream.ports import Outgoing, TraceContext, Tracer, Work, new_trace
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -136,24 +133,6 @@ def read_answer(value: bytes | None, ours: bool) -> Answer | None:
                 f"the answer is from a newer hurnet, so upgrade this one ({error.detail})"
             ) from None
         return None
-
-
-def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
-    """A consumer of all partitions of `topic` that belongs to no group and reads committed records."""
-    consumer: Any = make_consumer(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
-    try:
-        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-        if not partitions:
-            raise ConfigurationError(f"no such topic: {topic} (`hurnet topics --create` makes them)")
-        consumer.assign(partitions)
-        with translated(f"asking for the offsets of {topic}"):
-            begin = consumer.end_offsets(partitions) if from_end else consumer.beginning_offsets(partitions)
-        for partition, offset in begin.items():
-            consumer.seek(partition, offset)
-    except BaseException:
-        consumer.close()
-        raise
-    return consumer
 
 
 def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:

@@ -18,17 +18,11 @@ def learned(chosen: Settings, connection: Connection, needed: bool = True) -> tu
     """The kernel features and the last checkpoint of a solver with these settings.
 
     Raises `StoreError` if the store is empty, or if there is no checkpoint although one is `needed`."""
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
-    from hurnet_stream.core.paper.kernel_features import KernelMap
+    from hurnet_stream.adapters.redis import RedisWeightsStore
     from hurnet_stream.core.solve import window as ageing
     from hurnet_stream.errors import StoreError
 
-    identity = RedisEntryStore(connection).identity()
-    if identity is None:
-        raise StoreError(
-            f"{connection.server_name} holds nothing under the prefix {chosen.redis.prefix!r} yet"
-        )
-    features = KernelMap(chosen.paper.features, identity.dimension)
+    features = features_of(chosen, connection)
     kind = ageing.identity(features.identity, chosen.solve.half_life_ms)
     checkpoint = _checkpoint(RedisWeightsStore(connection), features.size, kind)
     if needed and not checkpoint.shards:
@@ -36,6 +30,20 @@ def learned(chosen: Settings, connection: Connection, needed: bool = True) -> tu
             f"no solver with these settings ({kind}) has saved a checkpoint yet: run `hurnet solver`"
         )
     return features, checkpoint
+
+
+def features_of(chosen: Settings, connection: Connection) -> KernelMap:
+    """The kernel features of a solver with these settings. Raises `StoreError` if the store is empty."""
+    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.core.paper.kernel_features import KernelMap
+    from hurnet_stream.errors import StoreError
+
+    identity = RedisEntryStore(connection).identity()
+    if identity is None:
+        raise StoreError(
+            f"{connection.server_name} holds nothing under the prefix {chosen.redis.prefix!r} yet"
+        )
+    return KernelMap(chosen.paper.features, identity.dimension)
 
 
 def _checkpoint(weights: WeightsStore, size: int, kind: str) -> Checkpoint:

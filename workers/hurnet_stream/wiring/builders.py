@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from hurnet_stream.errors import ConfigurationError, TransientError
+from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
@@ -22,6 +24,7 @@ from hurnet_stream.metrics.store import StoreMetrics
 from hurnet_stream.ports import EntryStore, Exchange, Source, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
+from hurnet_stream.settings.types import matches
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Bound, Connection
@@ -123,6 +126,35 @@ def build_feedback(
     return worker
 
 
+def build_canary(
+    settings: Settings, metrics: CanaryMetrics, _bound: Bound, _beat: Beat, _tracer: Tracer | None
+) -> Worker:
+    """The client that measures what clients see. Nothing needs to be there for it to begin."""
+    from hurnet_stream.adapters.kafka.courier import KafkaCourier
+    from hurnet_stream.canary.canary import Canary, StoreLooks
+    from hurnet_stream.operations.spot_checks import spot_check
+
+    chosen = settings.canary
+    if not matches(settings.responder.reply_topics, settings.kafka.canary_answers):
+        log.warning(
+            "HURNET_RESPONDER_REPLY_TOPICS does not describe HURNET_KAFKA_CANARY_ANSWERS: if responders have"
+            " the same settings, they answer elsewhere"
+        )
+    looks = None
+    if chosen.store:
+        verify = partial(spot_check, chosen.verify_offsets, chosen.verify_timeout)
+        looks = StoreLooks(partial(_holds, settings), verify)
+    return Canary(KafkaCourier(settings.kafka, settings.kafka.canary_answers), settings, metrics, looks)
+
+
+def _holds(settings: Settings, partition: int, offset: int) -> bool:
+    """Whether the store has this entry. A connection for each look: there are a few an hour."""
+    from hurnet_stream.adapters.redis import RedisEntryStore, connect
+
+    with closing(RedisEntryStore(connect(settings.redis))) as store:
+        return any(batch.entries for batch in store.stored_at(partition, [offset]))
+
+
 def _redis(settings: Settings, metrics: StoreMetrics, bound: Bound, undo: ExitStack) -> Connection:
     """A worker's one connection to the store, which its `EntryStore` closes. Logs what could lose data."""
     from hurnet_stream.adapters.redis import connect
@@ -190,4 +222,5 @@ BUILDERS: dict[str, Build] = {
     "solver": build_solver,
     "responder": build_responder,
     "feedback": build_feedback,
+    "canary": build_canary,
 }

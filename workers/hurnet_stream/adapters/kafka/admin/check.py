@@ -34,14 +34,19 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
 
     Raises `KafkaFailing` if no broker answers, and `ConfigurationError` if one refuses.
     """
-    wanted = settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters
-    names = list(dict.fromkeys(wanted))
+    names = list(dict.fromkeys(topics_of(settings)))
     with closing(connect(KafkaAdminClient, settings)) as admin, translated("checking the topics"):
         existing = describe_topics(admin, names)
         missing = [name for name in names if name not in existing]
         if create and missing:
             _create(admin, settings, missing)
         return _findings(admin, settings, names, created=missing if create else ())
+
+
+def topics_of(settings: KafkaSettings) -> tuple[str, ...]:
+    """The names of all our topics."""
+    of_all = settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters
+    return (*of_all, settings.canary_answers)
 
 
 def topic_warnings(settings: KafkaSettings, names: Iterable[str]) -> list[str]:

@@ -21,6 +21,8 @@ that read late."""
 PUT_ASIDE_MS = 7 * DAY_MS
 """Dead letters hold excerpts of records: a week, to look at them and send them again. Feedback is kept as
 long, so that it can wait for its worker: what it teaches is in texts from then on."""
+READ_AT_ONCE_MS = 3_600_000
+"""Answers to the canary, which reads them at once or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,17 @@ def topic_settings(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, .
     """What one of our topics should be set to."""
     if topic == settings.texts:
         return (*_of_all(settings, topic), *_OF_TEXTS)
-    kept_ms = PUT_ASIDE_MS if topic in (settings.dead_letters, settings.feedback) else ANSWERED_MS
+    kept_ms = _kept_ms(settings, topic)
     copies = "copies of texts and questions stay for ever, also of what was deleted since"
     bounded = TopicSetting("retention.ms", str(kept_ms), lambda v: int(v) >= 0, copies)
     special = _OF_QUERIES if topic == settings.queries else ()
     return (*_of_all(settings, topic), bounded, *special)
+
+
+def _kept_ms(settings: KafkaSettings, topic: str) -> int:
+    if topic == settings.canary_answers:
+        return READ_AT_ONCE_MS
+    return PUT_ASIDE_MS if topic in (settings.dead_letters, settings.feedback) else ANSWERED_MS
 
 
 def _of_all(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, ...]:
@@ -99,8 +107,8 @@ def _of_all(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, ...]:
 
 def partitions_of(settings: KafkaSettings, topic: str) -> int:
     """How many partitions a new topic gets. Feedback has one order in which the last word on a question is
-    the last, and people write little of it."""
-    return 1 if topic == settings.feedback else settings.partitions
+    the last, and people write little of it; answers to the canary are few."""
+    return 1 if topic in (settings.feedback, settings.canary_answers) else settings.partitions
 
 
 def created_with(settings: KafkaSettings, topic: str) -> dict[str, str]:
