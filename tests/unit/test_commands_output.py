@@ -50,12 +50,13 @@ COMMANDS = [
         "contexts",
         "dead-letters",
         "status",
+        "doctor",
         "verify",
         "repair",
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "feedback", "settings", "schemas", "completion"),
+    *("ingest", "solver", "responder", "feedback", "canary", "settings", "schemas", "completion"),
 ]
 
 
