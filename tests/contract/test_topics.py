@@ -21,6 +21,7 @@ def test_topics_are_created_with_stated_retention_and_clean_elections(
     settings = named(kafka_bootstrap, unique)
     ensure_topics(settings, create=True)
     names = [settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters]
+    names.append(settings.canary_answers)
     with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
         found = admin.describe_configs([ConfigResource("topic", n) for n in names], config_filter="all")[
             "topic"
@@ -29,7 +30,7 @@ def test_topics_are_created_with_stated_retention_and_clean_elections(
         name: {setting: str(entry["value"]) for setting, entry in found[name].items()} for name in names
     }
     retention = [values[name]["retention.ms"] for name in names]
-    assert retention == ["-1", str(DAY_MS), str(DAY_MS), str(7 * DAY_MS), str(7 * DAY_MS)]
+    assert retention == ["-1", str(DAY_MS), str(DAY_MS), str(7 * DAY_MS), str(7 * DAY_MS), "3600000"]
     assert values[settings.texts]["retention.bytes"] == "-1"
     for name in names:
         assert values[name]["cleanup.policy"] == "delete"
@@ -37,7 +38,8 @@ def test_topics_are_created_with_stated_retention_and_clean_elections(
         assert values[name]["unclean.leader.election.enable"] == "false"
     assert topic_warnings(settings, names) == []
     partitions = {finding.name: finding.partitions for finding in ensure_topics(settings)}
-    assert partitions == {name: 1 if name == settings.feedback else 2 for name in names}
+    alone = settings.feedback, settings.canary_answers
+    assert partitions == {name: 1 if name in alone else 2 for name in names}
 
 
 def test_what_differs_is_told_with_what_follows(kafka_bootstrap: str, unique: str) -> None:
