@@ -101,6 +101,9 @@ class Canary:
             return [trouble]
         return [] if self._probing.ended else ["no probe has ended yet"]
 
+    def standing(self) -> str:
+        return f"probing {self._mail.partitions()} partitions"
+
     def drain(self) -> None:
         """Delete the texts of this run, so that nothing is left until the next start."""
         now = self._clock()
