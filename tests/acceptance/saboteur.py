@@ -25,6 +25,21 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     "after-delete": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "delete", "after"),
     "before-erase": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "erase", "before"),
     "in-erase": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "erase", "in"),
+    "in-compact": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "compact", "in"),
+    "before-a-run": (
+        "solver",
+        "hurnet_stream.adapters.redis.compacting",
+        "ShardCompaction",
+        "_replace_first_run",
+        "before",
+    ),
+    "after-a-run": (
+        "solver",
+        "hurnet_stream.adapters.redis.compacting",
+        "ShardCompaction",
+        "_replace_first_run",
+        "after",
+    ),
     "after-dead-letters": (
         "ingest",
         "hurnet_stream.adapters.kafka.writing.sink",

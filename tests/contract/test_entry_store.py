@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from hurnet_stream.adapters.redis import RedisEntryStore, connect
+from hurnet_stream.core.formats import STORE, STREAM
 from hurnet_stream.core.grid import SCALE
 from hurnet_stream.core.shares import REPLY_BATCHES
 from hurnet_stream.core.stored.batch import (
@@ -508,7 +509,7 @@ def test_under_any_schedule_every_reader_gets_every_entry_once(stores: Stores, s
 def test_a_context_that_only_newer_programs_may_write_to_is_still_read(stores: Stores) -> None:
     store, reader = opened(stores), Reader(stores.entry_store(), 9)
     ingest(store, 0, range(6), 3)
-    stores.is_upgraded(min_reader=1, min_writer=2)
+    stores.is_upgraded(min_reader=STORE, min_writer=STORE + 1)
     reader.catch_up()
     assert reader.offsets(0) == list(range(6))
     opened(stores)
@@ -516,7 +517,8 @@ def test_a_context_that_only_newer_programs_may_write_to_is_still_read(stores: S
         lambda: store.append(made(0, [6]), 5),
         lambda: stores.entry_store().open(IDENTITY, writing=True),
     ):
-        with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 2, this one speaks 1\)"):
+        needs = rf"upgrade \(it needs format {STORE + 1}, this one speaks {STORE}\)"
+        with pytest.raises(UpgradeNeeded, match=needs):
             writing()
 
 
@@ -524,9 +526,9 @@ def test_a_context_that_only_newer_programs_may_read_says_so_at_once(stores: Sto
     store, reader = opened(stores), Reader(stores.entry_store(), 9)
     ingest(store, 0, range(6), 3)
     reader.catch_up()
-    stores.is_upgraded(min_reader=3, min_writer=3)
+    stores.is_upgraded(min_reader=9, min_writer=9)
     for reading in (reader.step, lambda: opened(stores), lambda: store.append(made(0, [6]), 5)):
-        with pytest.raises(UpgradeNeeded, match=r"upgrade \(it needs format 3, this one speaks 1\)"):
+        with pytest.raises(UpgradeNeeded, match=rf"upgrade \(it needs format 9, this one speaks {STORE}\)"):
             reading()
 
 
@@ -543,7 +545,7 @@ def newer_batch(stores: RedisStores, shard: str) -> None:
 
 def newer_entry(stores: RedisStores, shard: str) -> None:
     stores.client.delete(f"{shard}:stream")
-    stores.client.xadd(f"{shard}:stream", {"format": "2", "hello": "world"}, "5-0")
+    stores.client.xadd(f"{shard}:stream", {"format": str(STREAM + 1), "hello": "world"}, "5-0")
 
 
 @pytest.mark.parametrize("newer", [newer_batch, newer_entry])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 
-from hurnet_stream.core.formats import STORE, NewerFormat, check_format
+from hurnet_stream.core.formats import COMPACTED_FROM, STORE, NewerFormat, check_format
 from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import (
     NOTHING,
@@ -18,7 +20,16 @@ from hurnet_stream.core.stored.batch import (
 )
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
-from hurnet_stream.ports import Appended, Committed, Holding, Refused, StoreServer, Tail, Unfinished
+from hurnet_stream.ports import (
+    BEHIND,
+    Appended,
+    Committed,
+    Holding,
+    Refused,
+    StoreServer,
+    Tail,
+    Unfinished,
+)
 from tests.memory.redis import MemoryRedis, Working
 from tests.memory.shard import Shard
 
@@ -89,7 +100,8 @@ class MemoryEntryStore:
             shard.finish_before(batch.watermark + 1, self._opened().dimension)
             shard.append(batch)
             rows = state.rows + len(batch.entries)
-            shard.state = ShardState(batch.watermark, rows, self._epoch, batch.anchor or state.anchor)
+            anchor = batch.anchor or state.anchor
+            shard.state = ShardState(batch.watermark, rows, self._epoch, anchor, state.floor)
             self._redis.changed.notify_all()
             return Appended(shard.state)
 
@@ -106,7 +118,7 @@ class MemoryEntryStore:
             if not shard.delete(deletion, dimension):
                 return Unfinished(state)
             anchor = deletion.anchor or state.anchor
-            shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor)
+            shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor, state.floor)
             if deletion.drops:
                 self._release({deletion.context or ""})
             self._redis.changed.notify_all()
@@ -114,7 +126,10 @@ class MemoryEntryStore:
 
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         with self._redis.changed:
-            return self._redis.data.shards[partition].parts[offset][number - 1]
+            shard = self._redis.data.shards[partition]
+            if offset <= shard.state.floor and offset not in shard.parts:
+                raise StoreReplaced(BEHIND)
+            return shard.parts[offset][number - 1]
 
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         with self._redis.changed:
@@ -193,9 +208,10 @@ class MemoryEntryStore:
                 position = positions.get(partition, NOTHING)
                 following = self._after(partition, position)
                 end = states[partition].watermark
-                head = None if len(following) >= most else bare(partition, end, dimension)
+                whole = replace(bare(partition, end, dimension), end=states[partition].rows)
+                head = None if len(following) >= most else whole
                 batches += beyond(position, following[:most], head)
-            return Tail(batches, states)
+            return Tail(batches, states, {p: state.floor for p, state in states.items()})
 
     def entry(self, partition: int, offset: int) -> Entry | None:
         with self._redis.changed:
@@ -228,6 +244,32 @@ class MemoryEntryStore:
                 most, remain, contexts = most - rewritten, remain + still_due, contexts | lost
             self._release(contexts)
             return remain
+
+    def compact(self, most: int, owner: str, stamp: str, keep_s: float) -> int:
+        with self._redis.changed:
+            self._check_formats(writing=True)
+            data = self._redis.data
+            if data.owner != owner:
+                raise Superseded(f"solver {owner!r} no longer holds the role: it compacts nothing more")
+            if not stamp or data.checkpoint.stamp != stamp or data.min_reader < COMPACTED_FROM:
+                return 0
+            for partition, shard in data.shards.items():
+                covered = data.checkpoint.shards.get(partition, ShardState()).watermark
+                shard.raise_floor(covered, keep_s, time.time())
+                shard.compact()
+            return 0
+
+    def ask_to_compact(self, upto: Mapping[int, int]) -> None:
+        with self._redis.changed:
+            self._opened()
+            data = self._redis.data
+            data.min_reader = max(COMPACTED_FROM, data.min_reader)
+            data.min_writer = max(COMPACTED_FROM, data.min_writer)
+            for partition, offset in upto.items():
+                data.shards[partition].asked = offset
+
+    def compacted(self) -> Mapping[int, int]:
+        return {partition: shard.compacted for partition, shard in self._redis.data.shards.items()}
 
     def close(self) -> None:
         """Nothing to close."""

@@ -14,7 +14,16 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, ShardState
+from hurnet_stream.core.stored import compaction
+from hurnet_stream.core.stored.batch import (
+    MAX_OFFSET,
+    MOST_TARGETS,
+    NOTHING,
+    Batch,
+    Deletion,
+    Entry,
+    ShardState,
+)
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.ports import Holding
 
@@ -33,11 +42,16 @@ class Shard:
     parts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
     """By offset of a deletion: the targets of its parts."""
     unfinished: Deletion | None = None
+    compacted: int = NOTHING
+    asked: int = NOTHING
+    following: tuple[int, float] = NOTHING, float("-inf")
+    """The next floor, and when it was a saved checkpoint's watermark, in seconds."""
 
     def append(self, batch: Batch) -> None:
         """Take in a batch that was checked, and the keys under which its entries came."""
         if batch.entries:
-            self.batches.append(replace(batch, keys=(), anchor=None))
+            end = self.state.rows + len(batch.entries)
+            self.batches.append(replace(batch, keys=(), anchor=None, end=end))
         for entry in batch.entries:
             self.first.setdefault(entry.context, entry.offset)
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys)):
@@ -84,6 +98,31 @@ class Shard:
         self._settle(due)  # all batches were looked at: these targets are in none of them
         return rewritten, 0, contexts
 
+    def raise_floor(self, covered: int, keep_s: float, now: float) -> None:
+        """As high as it may be. `covered` is the saved checkpoint's watermark."""
+        limit = min(covered, min(self.pending.values(), default=MAX_OFFSET) - 1)
+        following, since = self.following
+        grown_old = now >= since + keep_s
+        target = min(max(following if grown_old else NOTHING, self.asked), limit)
+        if target > self.state.floor:
+            self.state = replace(self.state, floor=target)
+        if grown_old and following < limit:
+            self.following = limit, now
+
+    def compact(self) -> None:
+        """Compact all that lies below the floor."""
+        count = bisect_right(self.batches, self.state.floor, key=lambda batch: batch.watermark)
+        below, parts = self.batches[:count], self.parts
+        for batch in below:
+            if batch.deletion:
+                parts.pop(batch.deletion.offset, None)
+        while found := compaction.runs(below):
+            run = found[0]
+            made = compaction.merged(below[run.first : run.last + 1])
+            below[run.first : run.last + 1] = [made] if made else []
+        self.batches[:count] = below
+        self.compacted = self.state.floor
+
     def after(self, position: int) -> Sequence[Batch]:
         """The batches that reach beyond `position`."""
         return self.batches[bisect_right(self.batches, position, key=lambda batch: batch.watermark) :]
@@ -121,5 +160,6 @@ class Shard:
     def _show(self, deletion: Deletion, dimension: int) -> None:
         """All parts are there: readers may see the deletion, as a batch without entries."""
         whole = replace(deletion, parts=len(self.parts.get(deletion.offset, ())))
-        self.batches.append(replace(bare(self.partition, deletion.offset, dimension), deletion=whole))
+        item = bare(self.partition, deletion.offset, dimension)
+        self.batches.append(replace(item, deletion=whole, end=self.state.rows))
         self.unfinished = None

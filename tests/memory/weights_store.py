@@ -8,7 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import StoreError, Superseded
-from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedMix, PublishedWeights
+from hurnet_stream.ports import (
+    Checkpoint,
+    DeletionAudit,
+    OnProgress,
+    PublishedMix,
+    PublishedWeights,
+    oldest_audits,
+)
 from tests.memory.redis import MemoryRedis
 
 
@@ -53,6 +60,14 @@ class MemoryWeightsStore:
 
     def audit_of(self, records: Collection[tuple[int, int]]) -> Sequence[DeletionAudit]:
         return [unlearned for u in records if (unlearned := self._redis.data.audit.get(u))]
+
+    def trim_audit(self, keep: int) -> int:
+        with self._redis.changed:
+            self._check_owner()
+            oldest = oldest_audits(self.audit(), keep)
+            for audit in oldest:
+                del self._redis.data.audit[audit.partition, audit.deletion.offset]
+            return len(oldest)
 
     def publish(self, weights: PublishedWeights) -> None:
         with self._redis.changed:

@@ -85,7 +85,9 @@ class AgedWorld(World):
         stamp = int((self.clock.now - 60 * minutes_ago) * 1000)
         self.kafka.append([Outgoing("texts", event.encode(), None, (), 0, stamp)])
 
-    def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
+    def solver(
+        self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False, keep: float = 3600
+    ) -> Solver:
         return self.aged_solver(60, interval, checkpoint_interval)
 
     def aged_solver(self, half_life: float, interval: float = 0, checkpoint_interval: float = 0) -> Solver:

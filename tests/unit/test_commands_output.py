@@ -53,6 +53,7 @@ COMMANDS = [
         "doctor",
         "verify",
         "repair",
+        "compact",
         "weights",
         "evaluate",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hurnet_stream.solver import portions
@@ -107,10 +107,68 @@ def test_without_a_saved_checkpoint_nothing_is_erased() -> None:
     assert world.redis.data.shards[0].pending == {0: 1}
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.data())
+@pytest.fixture
+def compacts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hurnet_stream.solver.solver.COMPACT_S", 0.0)
+
+
+def test_probes_that_were_deleted_leave_one_item_a_shard(compacts_at_once: None) -> None:
+    world = World()
+    ingest, solver = world.ingest(), world.solver(interval=3600, keep=0)
+    follower = Follower(world.redis)
+    for number in range(300):
+        world.send(f"text number {number}", "answer", key="probe", partition=number % 2)
+        world.delete_key("probe", number % 2)
+        turn(ingest, 2)
+        turn(solver, 2)
+        follower.step()
+    ingest.close()
+    turn(solver, 4)
+    shards = world.redis.data.shards.values()
+    assert [len(shard.batches) for shard in shards] == [1, 1]
+    assert [shard.batches[0].rows for shard in shards] == [150, 150]
+    assert not any(shard.parts or shard.pending for shard in shards)
+    for reader in (follower, Follower(world.redis)):
+        for _ in range(4):
+            reader.step()
+        assert not reader.is_behind()
+    assert_never_seen(world, follower.memory)
+
+
+def test_a_follower_that_was_away_while_deletions_were_compacted_begins_anew(compacts_at_once: None) -> None:
+    world = World()
+    for number in range(6):
+        world.send(f"text number {number}", "answer", key=f"k{number}")
+    world.take_in()
+    follower = Follower(world.redis)
+    follower.step(1)
+    for number in range(3):
+        world.delete_key(f"k{number}")
+    world.take_in()
+    turn(world.solver(keep=0), 9)
+    assert world.redis.data.shards[0].state.floor == 8
+    for _ in range(4):
+        follower.step()
+    assert_never_seen(world, follower.memory)
+
+
+def test_the_newest_audits_of_each_context_are_kept() -> None:
+    world = World()
+    for number in range(9):
+        world.send(f"text number {number}", "answer", key=f"k{number}", context="one" if number else "two")
+    for number in range(9):
+        world.delete_key(f"k{number}")
+    world.take_in()
+    weights = MemoryWeightsStore(world.redis)
+    weights.claim("solver")
+    assert weights.trim_audit(3) == 5
+    assert sorted(audit.deletion.offset for audit in weights.audit()) == [9, 15, 16, 17]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
 def test_any_interleaving_leaves_what_a_context_has_that_never_saw_what_was_deleted(
-    data: st.DataObject,
+    data: st.DataObject, compacts_at_once: None
 ) -> None:
     schedule = Schedule(data)
     acts = [
@@ -126,6 +184,8 @@ def test_any_interleaving_leaves_what_a_context_has_that_never_saw_what_was_dele
     for _ in range(30):
         schedule.follower.step()
         late.step()
+    assert not schedule.follower.is_behind()
+    assert not late.is_behind()
     assert_never_seen(schedule.world, schedule.follower.memory, late.memory)
     asked = [(r.partition, r.offset) for r in schedule.world.kafka.records("texts") if r.value is None]
     assert sorted(schedule.world.redis.data.audit) == sorted(asked)

@@ -15,11 +15,21 @@ from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
-from hurnet_stream.errors import TransientError
+from hurnet_stream.core.stored.compaction import Horizon
+from hurnet_stream.errors import StoreReplaced, TransientError
 from hurnet_stream.ingest.ingest import Ingest
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
-from hurnet_stream.ports import Appended, Checkpoint, Outgoing, Record, Refused, Unfinished
+from hurnet_stream.ports import (
+    Appended,
+    Checkpoint,
+    Outgoing,
+    Record,
+    Refused,
+    Unfinished,
+    check_not_passed,
+    deleted_by,
+)
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.settings.settings import IngestSettings, Settings, SolveSettings
 from hurnet_stream.solver.solver import Solver
@@ -104,9 +114,13 @@ class World:
         source = MemorySource(self.kafka, "texts", "ingest")
         return Ingest(source, store, MemorySink(self.kafka), EMBEDDER, chosen, IngestMetrics())
 
-    def solver(self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False) -> Solver:
+    def solver(
+        self, interval: float = 0, checkpoint_interval: float = 0, lossy: bool = False, keep: float = 3600
+    ) -> Solver:
         self.redis.data.leases.clear()
-        solve = SolveSettings(interval=interval, checkpoint_interval=checkpoint_interval, device="cpu")
+        solve = SolveSettings(
+            interval=interval, checkpoint_interval=checkpoint_interval, keep_deletions=keep, device="cpu"
+        )
         weights = (LosesSaves if lossy else MemoryWeightsStore)(self.redis)
         stores = weights, MemoryLeaseStore(self.redis)
         return Solver(MemoryEntryStore(self.redis), *stores, Settings(solve=solve), SolverMetrics())
@@ -164,19 +178,36 @@ class Follower:
     """What a responder holds in memory, kept up to date."""
 
     def __init__(self, redis: MemoryRedis) -> None:
-        self.memory = LoadedContexts(undivided(DIMENSION))
         self.store = MemoryEntryStore(redis)
+        self.begin()
+
+    def begin(self) -> None:
+        self.memory = LoadedContexts(undivided(DIMENSION))
+        self.horizon = Horizon()
 
     def step(self, most: int = 100) -> None:
-        for batch in self.store.tail(self.memory.watermarks(), most).batches:
+        positions = self.memory.watermarks()
+        tail = self.store.tail(positions, most)
+        try:
+            check_not_passed(self.horizon, positions, tail)
+        except StoreReplaced:  # as a worker: built anew
+            self.begin()
+            return
+        for batch in tail.batches:
+            for targets in deleted_by(self.store, batch.partition, batch.deletion) if batch.deletion else ():
+                self.memory.remove(batch.partition, targets)
             self.memory.append(batch)
+
+    def is_behind(self) -> bool:
+        states = self.store.states()
+        return any(self.memory.shard_rows(p) != state.rows for p, state in states.items())
 
 
 def turn(worker: Ingest | Solver, times: int = 1) -> None:
     for _ in range(times):
         try:
             worker.step()
-        except TransientError:
+        except (TransientError, StoreReplaced):
             continue
 
 
@@ -265,7 +296,8 @@ class Schedule:
 
     def step_solver(self) -> None:
         interval, lossy = self.data.draw(st.sampled_from([0, 3600])), self.data.draw(st.booleans())
-        self.solver = self.solver or self.world.solver(3600, interval, lossy)
+        keep = self.data.draw(st.sampled_from([0, 3600]))
+        self.solver = self.solver or self.world.solver(3600, interval, lossy, keep)
         turn(self.solver, self.data.draw(st.integers(1, 4)))
 
     def crash(self) -> None:

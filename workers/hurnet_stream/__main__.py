@@ -20,6 +20,7 @@ import click
 
 from hurnet_stream.commands.ask import ask
 from hurnet_stream.commands.canary import canary
+from hurnet_stream.commands.compact import compact
 from hurnet_stream.commands.completion import completion
 from hurnet_stream.commands.contexts import contexts
 from hurnet_stream.commands.correct import correct
@@ -113,7 +114,7 @@ def hurnet(config: Path | None) -> None:
 
 for _command in (
     *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
-    *(verify, repair, weights, evaluate),
+    *(verify, repair, compact, weights, evaluate),
     *(ingest, solver, responder, feedback, canary, settings, schemas, completion),
 ):
     hurnet.add_command(_command)

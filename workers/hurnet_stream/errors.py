@@ -14,7 +14,7 @@ HurnetError
 │   │   └── UpgradeNeeded           it is not damaged: a newer hurnet wrote it
 │   ├── StoreGap                the topic no longer holds the next record, or never held the last one
 │   │   └── ForeignLog              this is another Kafka than the one that the store was filled from
-│   └── StoreReplaced           the store was deleted and begun anew under a running worker
+│   └── StoreReplaced           the store was begun anew, or compacted, under a worker: it must read again
 ├── Superseded              another worker has taken over the role of this one
 └── TooManyDeadLetters      so much input is bad that the worker stops, because it was told to
 """
@@ -124,8 +124,8 @@ class ForeignLog(StoreGap):
 
 
 class StoreReplaced(StoreError):
-    """The store is not the one any more that this worker has opened, so what the worker has in memory is not
-    of it.
+    """What this worker has in memory is no longer what the store says: it is another store than the one that
+    was opened, or this worker was so far behind that deletions were compacted away before it came to them.
 
     The loop builds the worker anew."""
 

@@ -1,8 +1,10 @@
 """The numbers of what is stored, and what a program does with a number that it doesn't know.
 
     STORE       the store as a whole: keys, states, and all that has no number of its own. It stands in the
-                meta as `format`, beside the numbers that a reader and a writer must speak
-    STREAM      an item of a shard's stream, or what is left of one (field `format`; 1 if there is none)
+                meta as `format`, beside the numbers that a reader and a writer must speak. From 2 on what
+                deletions leave behind is compacted; a store of format 1 stays one until `hurnet compact`
+    STREAM      an item of a shard's stream, or what is left of one (field `format`; 1 if there is none). 2 is
+                what compaction has made of several items
     BATCH       a batch in such an item: its entries and vectors
     DELETION    a deletion in such an item, its targets included
     CHECKPOINT  the solver's checkpoint: header, grams and sums
@@ -19,14 +21,17 @@ from __future__ import annotations
 
 from typing import Final
 
-STORE: Final = 1
-STREAM: Final = 1
+STORE: Final = 2
+STREAM: Final = 2
 BATCH: Final = 1
 DELETION: Final = 1
 CHECKPOINT: Final = 1
 WEIGHTS: Final = 1
 MIX: Final = 1
 AUDIT: Final = 1
+
+COMPACTED_FROM: Final = 2
+"""The format of a store from which on it is compacted."""
 
 
 class NewerFormat(ValueError):

@@ -24,6 +24,7 @@ errors are named where they can occur. A call that blocks returns within its tim
 from hurnet_stream.ports.courier import Acknowledged, Courier, News, Replied, Undelivered
 from hurnet_stream.ports.embedder import Embedder
 from hurnet_stream.ports.entry_store import (
+    BEHIND,
     Appended,
     EntryStore,
     Holding,
@@ -31,6 +32,7 @@ from hurnet_stream.ports.entry_store import (
     StoreServer,
     Tail,
     Unfinished,
+    check_not_passed,
     deleted_by,
 )
 from hurnet_stream.ports.exchange import Exchange, RollBack
@@ -59,9 +61,11 @@ from hurnet_stream.ports.weights_store import (
     PublishedMix,
     PublishedWeights,
     WeightsStore,
+    oldest_audits,
 )
 
 __all__ = [
+    "BEHIND",
     "POLL_BYTES",
     "TRACEPARENT",
     "Acknowledged",
@@ -104,7 +108,9 @@ __all__ = [
     "Unfinished",
     "WeightsStore",
     "Work",
+    "check_not_passed",
     "deleted_by",
     "new_trace",
+    "oldest_audits",
     "parse_traceparent",
 ]

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
+from hurnet_stream.core.stored.batch import (
+    NOTHING,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+)
+from hurnet_stream.core.stored.compaction import Horizon
+from hurnet_stream.errors import StoreReplaced
 from hurnet_stream.ports.group_progress import GroupProgress
 from hurnet_stream.ports.partition_marks import PartitionMarks
+
+BEHIND = "this reader is so far behind that it may hold what was deleted meanwhile, and begins anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +64,13 @@ class Tail:
 
     The batches of a shard are in order, and they hold nothing at or before the position that was asked
     for. The last batch of a shard may have no entries: it takes the reader over offsets that hold none. So
-    a reader's position is always the watermark of the last batch that it was given.
+    a reader's position is always the watermark of the last batch that it was given. `floors` are those of the
+    shards that were read, as they were after it.
     """
 
     batches: Sequence[Batch]
     states: Mapping[int, ShardState]
+    floors: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +174,25 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         the solver.
         """
 
+    def compact(self, most: int, owner: str, stamp: str, keep_s: float) -> int:
+        """Compact away what old deletions have left behind (core/stored/compaction.py).
+
+        The floor of a shard first moves to an offset that the solver's saved checkpoint has covered for
+        `keep_s` seconds, or to the one that was asked for with `ask_to_compact`, and to which nothing is left
+        to erase. What lies below it is compacted, at most `most` items and some more. Returns how much is
+        still to do below the floors, 0 if nothing is. Does nothing to a store that programs before format 2
+        may read. `owner`, `stamp` and what is raised are as with `erase`.
+        """
+
+    def ask_to_compact(self, upto: Mapping[int, int]) -> None:
+        """Have the solver compact all shards up to these offsets without waiting for deletions to grow old.
+
+        From now on programs before format 2 can't read the store. Raises `StoreError` if there is none.
+        """
+
+    def compacted(self) -> Mapping[int, int]:
+        """Up to which offset each shard was compacted."""
+
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:
         """Register context names as long as there are fewer than `limit`.
 
@@ -195,6 +228,14 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
 
     def close(self) -> None:
         """Release every connection."""
+
+
+def check_not_passed(horizon: Horizon, positions: Mapping[int, int], tail: Tail) -> None:
+    """Raises `StoreReplaced` if the floor of a shard has passed a reader that asked beyond `positions`."""
+    for partition, floor in tail.floors.items():
+        state, position = tail.states.get(partition), positions.get(partition, NOTHING)
+        if state and horizon.passed(partition, position, state, floor):
+            raise StoreReplaced(f"shard {partition} was compacted up to offset {floor}: {BEHIND}")
 
 
 def deleted_by(store: EntryStore, partition: int, deletion: Deletion) -> Iterator[Sequence[int]]:

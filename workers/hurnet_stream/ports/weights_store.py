@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.core.solve.window import context_of
 from hurnet_stream.core.stored.batch import Deletion, ShardState
 
 if TYPE_CHECKING:
@@ -35,6 +37,23 @@ class DeletionAudit:
     digests: Mapping[str, tuple[str, str]]
     watermarks: Mapping[int, int]
     entries: int = 0
+
+    @property
+    def context(self) -> str:
+        """The context that the deletion names or, if it names none, one that lost pairs; "" if none did."""
+        named = self.deletion.context
+        return next(iter(sorted(map(context_of, self.digests))), "") if named is None else named
+
+
+def oldest_audits(audits: Sequence[DeletionAudit], keep: int) -> list[DeletionAudit]:
+    """Those beyond the newest `keep` of each context. Audits come oldest first."""
+    of_context = Counter(audit.context for audit in audits)
+    oldest = []
+    for audit in audits:
+        of_context[audit.context] -= 1
+        if of_context[audit.context] >= keep:
+            oldest.append(audit)
+    return oldest
 
 
 @dataclass(slots=True)
@@ -110,6 +129,10 @@ class WeightsStore(Protocol):
 
     def audit_of(self, records: Collection[tuple[int, int]]) -> Sequence[DeletionAudit]:
         """The audits of the deletions at these (partition, offset), without those not folded in yet."""
+
+    def trim_audit(self, keep: int) -> int:
+        """Drop the oldest audits of each context that has far more than `keep` of them. Returns how many were
+        dropped. Raises `Superseded`."""
 
     def publish(self, weights: PublishedWeights) -> None:
         """Put the weights in force by compare-and-set.

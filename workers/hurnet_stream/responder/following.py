@@ -13,8 +13,9 @@ import structlog
 
 from hurnet_stream import belonging
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, LogIdentity, joined
+from hurnet_stream.core.stored.compaction import Horizon
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import EntryStore, Exchange
+from hurnet_stream.ports import EntryStore, Exchange, check_not_passed
 from hurnet_stream.responder.backlog import Backlog
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
@@ -48,6 +49,7 @@ class Following:
         self._memory = memory
         self._metrics = metrics
         self._backlog = Backlog(store, memory)
+        self._horizon = Horizon()
         self._log_checked_at = 0.0
         self.caught_up = False
         """Whether everything that was stored when this worker started is in memory. It stays true then."""
@@ -83,7 +85,9 @@ class Following:
         wait_s = AWAIT_ENTRIES_S if queries_wait and not self._backlog else 0.0
         # A shard with batches in the backlog is asked for nothing: nothing lies beyond the largest offset.
         no_more = dict.fromkeys(self._backlog.shards(), MAX_OFFSET)
-        tail = self._store.tail({**self._memory.watermarks(), **no_more}, self._batches(), wait_s)
+        positions = {**self._memory.watermarks(), **no_more}
+        tail = self._store.tail(positions, self._batches(), wait_s)
+        check_not_passed(self._horizon, positions, tail)
         self._backlog.add(joined(tail.batches))
         taken_in = self._backlog.take_in(TAKE_IN_S)
         for batch, rows in taken_in:

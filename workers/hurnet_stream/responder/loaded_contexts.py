@@ -99,7 +99,8 @@ class LoadedContexts:
             if context in self._sums:
                 self._sums[context].add(entries, fresh.vectors[rows])
         self._watermarks[batch.partition] = max(batch.watermark, watermark)
-        self._shard_rows[batch.partition] = self.shard_rows(batch.partition) + fresh.rows
+        counted = self.shard_rows(batch.partition) + fresh.rows
+        self._shard_rows[batch.partition] = counted if batch.end is None else batch.end
         if batch.deletion:
             self.remove(batch.partition, batch.deletion.targets)
         return len(fresh.entries)

@@ -52,6 +52,17 @@ class SolveSettings(Section):
     checkpoint_rows: Rows = Field(
         50_000, ge=1, le=ROWS_MAX, description="Save a checkpoint earlier if this many new rows are there."
     )
+    keep_deletions: Seconds = Field(
+        3600.0,
+        description="How long the store keeps what deletions leave behind before it is compacted away, in "
+        "seconds. A responder that falls behind by more loads all entries anew.",
+    )
+    audits: Annotated[int, Unit("deletions")] = Field(
+        10_000,
+        ge=1,
+        le=ROWS_MAX,
+        description="How many audits of deletions are kept of each context, the newest ones.",
+    )
     lease: Seconds = Field(
         10.0,
         gt=0,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from hurnet_stream.core.solve.window import context_of
 from hurnet_stream.core.stored.batch import ShardState
 from hurnet_stream.metrics.solver import SolverMetrics
-from hurnet_stream.ports import EntryStore, Tail
+from hurnet_stream.ports import EntryStore, Tail, check_not_passed
 from hurnet_stream.solver import portions
 from hurnet_stream.solver.learning import learn
 from hurnet_stream.solver.tenure import Tenure
@@ -90,8 +90,10 @@ class Folding:
 
     def _read(self, tenure: Tenure, wait_s: float) -> Tail:
         batches_max = portions.batches_per_step(tenure.kernel_map)
+        positions = tenure.positions()
         with self._metrics.stage("tail"):
-            tail = self._store.tail(tenure.positions(), batches_max, block_s=wait_s)
+            tail = self._store.tail(positions, batches_max, block_s=wait_s)
+        check_not_passed(tenure.horizon, positions, tail)
         return Tail(portions.interleaved(tail.batches), tail.states)
 
     def _fold(self, tenure: Tenure, portion: Tail) -> None:
@@ -101,7 +103,8 @@ class Folding:
             self._unsolved.note(context_of(key), pairs)
         # The watermarks move with the statistics: a checkpoint that is saved covers exactly these.
         for batch in portion.batches:
-            rows = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows
+            counted = checkpoint.shards.get(batch.partition, ShardState()).rows + batch.rows
+            rows = counted if batch.end is None else batch.end
             epoch = portion.states[batch.partition].epoch
             checkpoint.shards[batch.partition] = ShardState(batch.watermark, rows, epoch)
             tenure.rows_unsaved += batch.rows

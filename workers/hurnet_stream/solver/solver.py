@@ -7,6 +7,7 @@ One step, if this solver leads:
     save                 the checkpoint, if it is due
     solve                contexts that are due: solve, check, publish               unsolved.py, publishing.py
     erase                what the saved checkpoint no longer counts
+    compact              what old deletions left behind in the store
 
 It needs the store alone. What it has folded in, and the offsets up to which it has, are saved in one atomic
 step: a solver that is killed goes on as if nothing had been. One solver works at a time. Another one stands
@@ -27,7 +28,7 @@ import structlog
 from hurnet_stream.core.arrays import backend_of
 from hurnet_stream.core.solve.window import Window, context_of
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.errors import ConfigurationError, TransientError
+from hurnet_stream.errors import ConfigurationError, StoreReplaced, TransientError
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
 from hurnet_stream.runtime.progress import Progress
@@ -44,6 +45,8 @@ log = structlog.get_logger()
 ROLE = "solver"
 PENDING_INTERVAL_S = 2.0
 """How often the store is asked for deletions that are not finished."""
+COMPACT_S = 5.0
+"""How often it is looked whether there is something to compact."""
 WAIT_S = 0.25
 """Longest wait for new rows, and time between two looks at the lease while standing by."""
 
@@ -138,13 +141,14 @@ class Solver:
             return
         try:
             done = self._fold_in(tenure)
-        except TransientError:
+        except (TransientError, StoreReplaced):
             self._tenure = None  # the checkpoint in memory is half folded in, the saved one is whole
             raise
         if done:
             self._save_if_due(tenure)
             self._solve_if_due(tenure)
             self._erase_if_due(tenure)
+            self._compact_if_due(tenure)
         self._show_deletions()
         self._show_leading(tenure)
 
@@ -245,6 +249,15 @@ class Solver:
             self._metrics.checkpoint_timestamp.value = time.time()
         self._metrics.show_watermarks(tenure.positions())
         self._metrics.show_server(self._store)
+
+    def _compact_if_due(self, tenure: Tenure) -> None:
+        """Let the store compact a bounded part of what old deletions left behind, once all is erased."""
+        if tenure.erasing or time.monotonic() < tenure.compact_at:
+            return
+        stamp, keep_s = tenure.checkpoint.stamp, self._settings.keep_deletions
+        if not self._store.compact(portions.COMPACT_STEPS, self._owner, stamp, keep_s):
+            self._weights.trim_audit(self._settings.audits)
+            tenure.compact_at = time.monotonic() + COMPACT_S
 
     def _observe(self, tenure: Tenure, folded: Folded) -> None:
         shards = tenure.checkpoint.shards

@@ -18,6 +18,7 @@ from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve import window as windows
 from hurnet_stream.core.solve.window import Window, context_of
 from hurnet_stream.core.stored.batch import NOTHING, ShardState
+from hurnet_stream.core.stored.compaction import Horizon
 from hurnet_stream.errors import StoreError, TransientError
 from hurnet_stream.ports import Checkpoint, EntryStore, Tail, WeightsStore
 
@@ -39,8 +40,11 @@ class Tenure:
     """What was read and is not folded in yet."""
     unlearning: Iterator[Counter[str]] | None = None
     """Deletions that are being taken out. While there are some, the checkpoint is half done."""
+    horizon: Horizon = field(default_factory=Horizon)
     saved_at: float = field(default_factory=time.monotonic)
     rows_unsaved: int = 0
+    compact_at: float = 0.0
+    """When compaction is looked at next, monotonic seconds."""
 
     def contexts(self) -> set[str]:
         """The contexts that have statistics."""

@@ -10,7 +10,7 @@ its name is given back, so that another context may be admitted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hurnet_stream.adapters.redis.keys import Keys, starting_with
@@ -50,6 +50,21 @@ def subtract(pipe: Any, keys: Keys, before: Batch, after: Batch) -> list[str]:
         pipe.hincrby(sizes, f"{name}/rows", -len(entries))
         pipe.hincrby(sizes, f"{name}/bytes", -_bytes(entries, lost))
     return [name for name, _, _ in lost_by_context]
+
+
+def move(pipe: Any, keys: Keys, before: Sequence[Batch], after: Batch | None) -> None:
+    """Queue what changes when one batch takes the place of several neighbours of a shard."""
+    key = keys.shard(before[0].partition, "holds")
+    old = {_held(name, batch.watermark + 1) for batch in before for name in _names(batch)}
+    new = {_held(name, after.watermark + 1) for name in _names(after)} if after else set()
+    if old - new:
+        pipe.zrem(key, *old - new)
+    if new - old:
+        pipe.zadd(key, dict.fromkeys(new - old, 0))
+
+
+def _names(batch: Batch) -> list[str]:
+    return [name for name, _, _ in batch.columns.by_context()] if batch.entries else []
 
 
 def give_back(client: Any, keys: Keys, epoch: str, names: Iterable[str]) -> None:

@@ -71,9 +71,10 @@ def _of_context(
         if len(targets) >= MOST_TARGETS:
             break
         members.append(member)
+        # Another batch comes if this one is gone from the store, or was joined with its neighbours since:
+        # whichever it is, its rows of the context are to be deleted.
         batch = batch_reaching(watermark)
-        # Another batch comes only if this one is gone from the store: then nothing of it is left to delete.
-        if batch is not None and batch.watermark == watermark:
+        if batch is not None:
             targets += _offsets_of(batch, context)
     # A full page may have a successor. If it has none, the next step finds nothing and ends the deletion.
     more = len(members) < len(next_batches) or len(next_batches) == contexts.BATCHES

@@ -5,6 +5,7 @@
     append, delete                       shard_writer.py, whose steps are scripts/append.lua and delete.lua
     erase                                erasing.py
     oldest_deletion_ms                   pending.py
+    compact                              compacting.py
     admit, contexts, holdings            contexts.py
     progress, enter, leave, attempt      worker_notes.py
 
@@ -18,7 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hurnet_stream.adapters.redis import pending
+from hurnet_stream.adapters.redis import compacting, pending
+from hurnet_stream.adapters.redis.compacting import Compactor
 from hurnet_stream.adapters.redis.connection import Connection, guarded
 from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import Eraser
@@ -27,7 +29,15 @@ from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.shard_writer import ShardWriter
 from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
-from hurnet_stream.core.stored.batch import Batch, Deletion, EmbedderIdentity, Entry, LogIdentity, ShardState
+from hurnet_stream.core.stored.batch import (
+    NOTHING,
+    Batch,
+    Deletion,
+    EmbedderIdentity,
+    Entry,
+    LogIdentity,
+    ShardState,
+)
 from hurnet_stream.ports import Appended, Committed, Holding, Refused, StoreServer, Tail, Unfinished
 
 
@@ -43,6 +53,7 @@ class RedisEntryStore:
         self._reader = ShardReader(self._opened)
         self._writer = ShardWriter(self._opened, self._reader)
         self._eraser = Eraser(self._opened)
+        self._compactor = Compactor(self._opened)
         self._group_progress = RedisGroupProgress(self._opened)
         self._marks = RedisPartitionMarks(self._opened)
 
@@ -97,6 +108,37 @@ class RedisEntryStore:
     @guarded
     def erase(self, most: int, owner: str, stamp: str) -> int:
         return self._eraser.erase(most, owner, stamp)
+
+    @guarded
+    def compact(self, most: int, owner: str, stamp: str, keep_s: float) -> int:
+        return self._compactor.compact(most, owner, stamp, keep_s)
+
+    @guarded
+    def ask_to_compact(self, upto: Mapping[int, int]) -> None:
+        self._opened.raise_format()
+        compacting.ask(self._client, self._keys, upto)
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether the store may be compacted, which programs before format 2 can't read."""
+        with self.connection.used():
+            self._opened.identity()
+            return self._opened.meta.is_compacted
+
+    @guarded
+    def items(self) -> Mapping[int, int]:
+        """How many items each shard has: batches and deletions."""
+        redacted = self._per_shard("zcard", "redacted")
+        return {p: count + redacted.get(p, 0) for p, count in self._per_shard("xlen", "stream").items()}
+
+    @guarded
+    def compacted(self) -> Mapping[int, int]:
+        pipe = self._client.pipeline(transaction=False)
+        partitions = list(self._reader.states())
+        for partition in partitions:
+            pipe.hget(self._keys.shard(partition, "state"), "compacted")
+        offsets = (NOTHING if raw is None else int(raw) for raw in pipe.execute())
+        return dict(zip(partitions, offsets, strict=True))
 
     @guarded
     def admit(self, contexts: frozenset[str], limit: int) -> frozenset[str]:

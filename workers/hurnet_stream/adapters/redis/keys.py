@@ -12,8 +12,9 @@ The store as a whole
     P:repair                hash    of a repair that is under way: see aside.py
 
 A shard
-    P:{shard-N}:state       hash    watermark, rows, epoch, anchor (of the last record), and deleting (the
-                                    record of a deletion of which only some parts are done)
+    P:{shard-N}:state       hash    watermark, rows, epoch, anchor (of the last record), deleting (the record
+                                    of a deletion of which only some parts are done); and of compaction:
+                                    floor, compacted, next, next_ms, asked (see compacting.py)
     P:{shard-N}:stream      stream  id "<watermark + 1>-0"
                                     a batch: row (the number of its first row), epoch, entries, vectors
                                     a deletion: row, epoch, deletion, targets, parts

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict, dataclass
 
 from hurnet_stream.adapters.redis import stored_json
-from hurnet_stream.core.formats import STORE, NewerFormat, check_format
+from hurnet_stream.core.formats import COMPACTED_FROM, STORE, NewerFormat, check_format
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import Unreadable, UpgradeNeeded
 
@@ -24,6 +24,7 @@ class Meta:
     epoch: str
     raw: bytes
     min_writer: int = STORE
+    min_reader: int = STORE
 
     @classmethod
     def begin(cls, identity: EmbedderIdentity) -> Meta:
@@ -44,13 +45,26 @@ class Meta:
             identity = EmbedderIdentity(
                 str(fields["name"]), str(fields["fingerprint"]), int(fields["dimension"])
             )
-            return cls(identity, str(fields["epoch"]), raw, int(fields["min_writer"]))
+            formats = int(fields["min_writer"]), int(fields["min_reader"])
+            return cls(identity, str(fields["epoch"]), raw, *formats)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:
             raise Unreadable(
                 f"{key} is not readable ({error!r}): it is damaged, or another program wrote it"
             ) from error
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether what deletions leave behind may be compacted, which programs before format 2 can't read."""
+        return self.min_reader >= COMPACTED_FROM
+
+    def raised(self) -> Meta:
+        """The same for a store that is compacted from now on."""
+        needs = {"min_reader": self.min_reader, "min_writer": self.min_writer}
+        raised = {name: max(COMPACTED_FROM, least) for name, least in needs.items()}
+        fields = {**stored_json.loads(self.raw), "format": STORE, **raised}
+        return Meta.parse(json.dumps(fields).encode(), self.epoch)
 
     def check_writer(self) -> None:
         """Raises `UpgradeNeeded` if only newer programs may write to the store."""

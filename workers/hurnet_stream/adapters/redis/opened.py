@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import redis
+
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.meta import Meta, described, same_vectors
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, EmbedderIdentity, LogIdentity, ShardState
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Unreadable
 
-STATE_FIELDS: Final = ("watermark", "rows", "epoch", "anchor")
+STATE_FIELDS: Final = ("watermark", "rows", "epoch", "anchor", "floor")
 
 
 class OpenedStore:
@@ -74,6 +76,22 @@ class OpenedStore:
             raise self.replaced(partition)
         return self._use(now)
 
+    def raise_format(self) -> None:
+        """From now on the store is compacted, and older programs say that they must be upgraded.
+
+        Raises `StoreReplaced` if it is another store.
+        """
+        while not (now := self.recheck(self.client.get(self.keys.meta))).is_compacted:
+            with self.client.pipeline() as pipe:
+                try:
+                    pipe.watch(self.keys.meta)
+                    if pipe.get(self.keys.meta) == now.raw:
+                        pipe.multi()
+                        pipe.set(self.keys.meta, now.raised().raw)
+                        pipe.execute()
+                except redis.WatchError:
+                    continue  # somebody else changed it
+
     def recheck_if_opened(self, raw: Any) -> None:
         """As `recheck`; does nothing if no store was opened or read before."""
         if self._meta is not None:
@@ -107,14 +125,15 @@ class OpenedStore:
         return log
 
     def parse_state(self, partition: int, fields: Sequence[Any]) -> ShardState:
-        """A shard's state from the values of `STATE_FIELDS`; scripts leave the anchor out."""
-        watermark, rows, epoch, anchor = (*fields, None)[:4]
+        """A shard's state from the values of `STATE_FIELDS`; scripts leave anchor and floor out."""
+        watermark, rows, epoch, anchor, floor = (*fields, None, None)[:5]
         try:
             state = ShardState(
                 int(watermark or NOTHING),
                 int(rows or 0),
                 (epoch or b"").decode(),
                 Anchor.decode(anchor) if anchor else None,
+                int(NOTHING if floor is None else floor),
             )
         except ValueError as error:
             raise StoreError(f"{self.keys.shard(partition, 'state')} is corrupt: {error}") from error

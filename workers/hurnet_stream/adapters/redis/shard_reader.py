@@ -26,6 +26,7 @@ class ShardReader:
         self._shares = Shares()
         self._known_shards: frozenset[int] = frozenset()
         self._known_ends: Mapping[int, int] = {}  # watermark of each shard when it was looked at last
+        self._floors: Mapping[int, int] = {}  # of the shards that were read last, after they were
 
     def states(self) -> dict[int, ShardState]:
         partitions = self._store.parse_partitions(self._client.smembers(self._keys.shards))
@@ -92,7 +93,7 @@ class ShardReader:
         # The states that came along may show that shards which stood back have something new.
         if not batches and (behind := _behind(after, self._known_ends)):
             states, batches = self._read(after, behind, max_batches, 0.0)
-        return Tail(batches, {p: state for p, state in states.items() if state.epoch})
+        return Tail(batches, {p: state for p, state in states.items() if state.epoch}, self._floors)
 
     def _read(
         self, after: Mapping[int, int], behind: Set[int], max_batches: int, block_s: float
@@ -117,11 +118,13 @@ class ShardReader:
         # A store that was emptied, or another one at its address, would have nothing new for ever.
         self._store.recheck(raw_meta)
         self._known_shards = frozenset(self._store.parse_partitions(members)).union(shards)
-        states, (streamed, *redacted) = replies[: len(shards)], replies[len(shards) :]
+        states, (streamed, *rest) = replies[: len(shards)], replies[len(shards) :]
+        redacted, floors = rest[: len(positions)], rest[len(positions) :]
+        self._floors = {p: int(NOTHING if f is None else f) for p, f in zip(positions, floors, strict=True)}
         by_stream = dict(streamed)
         items = {
-            p: merged(by_stream.get(self._keys.shard(p, "stream").encode(), ()), rest, count)
-            for p, rest in zip(positions, redacted, strict=True)
+            p: merged(by_stream.get(self._keys.shard(p, "stream").encode(), ()), members, count)
+            for p, members in zip(positions, redacted, strict=True)
         }
         return {p: self._store.parse_state(p, s) for p, s in zip(shards, states, strict=True)}, items
 
@@ -133,7 +136,8 @@ class ShardReader:
         1. the states, so that what is read afterwards is at least what they promise;
         2. the streams;
         3. the redacted batches: one that moves here from its stream between 2 and 3 is seen in both, and
-           `merged` takes it once. In the other order it might be seen in neither.
+           `merged` takes it once. In the other order it might be seen in neither;
+        4. the floors: if a deletion was compacted away before 2, the floor is beyond it by now.
         """
         pipe = self._client.pipeline(transaction=False)
         pipe.get(self._keys.meta).smembers(self._keys.shards)
@@ -144,6 +148,8 @@ class ShardReader:
         pipe.xread(streams, count=count, block=block_ms)
         for partition, position in positions.items():
             pipe.zrangebylex(self._keys.shard(partition, "redacted"), *ids_from(position + 2), 0, count)
+        for partition in positions:
+            pipe.hget(self._keys.shard(partition, "state"), "floor")
         return pipe
 
 

@@ -13,8 +13,8 @@ from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.stream import item_id
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, Batch, Deletion, ShardState
 from hurnet_stream.core.stored.codec import check, check_deletion, encode_batch, sorted_offsets
-from hurnet_stream.errors import StoreError
-from hurnet_stream.ports import Appended, Refused, Unfinished
+from hurnet_stream.errors import StoreError, StoreReplaced
+from hurnet_stream.ports import BEHIND, Appended, Refused, Unfinished
 
 _DONE, _UNFINISHED = 1, 2  # what the scripts return first; 0 if they refuse
 
@@ -74,6 +74,8 @@ class ShardWriter:
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         packed = self._store.client.hget(self._store.keys.shard(partition, "parts"), f"{offset}/{number}")
         try:
+            if packed is None and offset <= self._reader.state(partition).floor:
+                raise StoreReplaced(f"the deletion at {partition}/{offset} was compacted away: {BEHIND}")
             if packed is None:
                 raise ValueError("it is missing")
             return sorted_offsets(packed)

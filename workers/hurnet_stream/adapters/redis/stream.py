@@ -61,7 +61,8 @@ def decode_item(partition: int, identifier: bytes, fields: Fields, meta: Meta) -
         watermark = number_of(identifier) - 1
         epoch, row = fields[b"epoch"].decode(), int(fields[b"row"])
         if epoch == meta.epoch:
-            return _batch(partition, watermark, fields, meta.identity.dimension), row
+            batch = _batch(partition, watermark, fields, meta.identity.dimension)
+            return replace(batch, end=row + batch.rows), row
     except NewerFormat as error:
         raise UpgradeNeeded(f"entry {identifier.decode()} of shard {partition}: {error}") from error
     except (ValueError, KeyError) as error:
@@ -78,8 +79,11 @@ def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Ba
     batch = decode_batch(
         partition, watermark, EncodedBatch(fields[b"entries"], fields[b"vectors"]), dimension
     )
-    # Only a batch that has lost rows says which (redaction.py).
-    return replace(batch, removed=decode_offsets(fields.get(b"removed", b"")))
+    # Only a batch that has lost rows says which (redaction.py), or how many (compacting.py).
+    removed, gone = decode_offsets(fields.get(b"removed", b"")), int(fields.get(b"gone", 0))
+    if gone < 0:
+        raise ValueError(f"{gone} rows are gone")
+    return replace(batch, removed=removed, gone=gone)
 
 
 def read_items(
@@ -108,7 +112,8 @@ def read_items(
     # beyond the watermark, they were appended after the state was read, and its rows say nothing.
     if (batches[-1].watermark if batches else position) <= state.watermark:
         _check_row(partition, next_row, state.rows)
-    return beyond(position, batches, bare(partition, state.watermark, meta.identity.dimension))
+    head = replace(bare(partition, state.watermark, meta.identity.dimension), end=state.rows)
+    return beyond(position, batches, head)
 
 
 def _check_row(partition: int, expected: int | None, row: int) -> None:

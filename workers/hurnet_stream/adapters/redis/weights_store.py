@@ -18,7 +18,14 @@ from hurnet_stream.core.formats import NewerFormat
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Superseded, Unreadable, UpgradeNeeded
-from hurnet_stream.ports import Checkpoint, DeletionAudit, OnProgress, PublishedMix, PublishedWeights
+from hurnet_stream.ports import (
+    Checkpoint,
+    DeletionAudit,
+    OnProgress,
+    PublishedMix,
+    PublishedWeights,
+    oldest_audits,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +42,7 @@ class RedisWeightsStore:
         self._fence = Fence(connection)
         self._checkpoints = CheckpointStore(connection, self._fence, self._step_done)
         self._mixes = Mixes(connection)
+        self._trim_from = 0  # how many audits there must be until it is worth while to look at them
         self._warned_of: set[str] = set()  # contexts whose version is unreadable
 
     @guarded
@@ -62,6 +70,22 @@ class RedisWeightsStore:
         """Raises as `audit` does."""
         fields = [f"{partition}/{offset}" for partition, offset in records]
         return self._decoded(self._client.hmget(self._key("audit"), fields) if fields else ())
+
+    @guarded
+    def trim_audit(self, keep: int) -> int:
+        """Looks at them all, so it waits until a tenth more than `keep` have come since it did last."""
+        count = self._client.hlen(self._key("audit"))
+        if count < self._trim_from:
+            return 0
+        oldest = oldest_audits(self.audit(), keep)
+        for first in range(0, len(oldest), COMMAND_FIELDS):
+            page = oldest[first : first + COMMAND_FIELDS]
+            with self._fence.transaction() as pipe:
+                pipe.multi()
+                pipe.hdel(self._key("audit"), *(f"{a.partition}/{a.deletion.offset}" for a in page))
+                pipe.execute()
+        self._trim_from = max(keep, count - len(oldest)) + max(1, keep // 10)
+        return len(oldest)
 
     @guarded
     def publish(self, weights: PublishedWeights) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,8 +126,9 @@ class Batch:
     `entries` are held as columns, whatever the batch is made with, and may be empty. `vectors` (entries, d)
     are on the grid. `watermark` may lie beyond the last entry's offset: after it came dead letters, or the
     gaps that compaction and transactions leave. `removed` are the offsets of entries that were in the batch
-    and have been erased. A batch with a `deletion` has nothing else, and its watermark is the deletion's
-    offset.
+    and have been erased, and `gone` is how many more have been erased, whose offsets nobody knows any more
+    (compaction.py). A batch with a `deletion` has nothing else, and its watermark is the deletion's offset.
+    `end` is how many rows its shard has up to here, erased ones included, if it was read from a store.
 
     Only a batch on its way into a store has `keys`, the digests of the records' keys, one for each entry if
     any record has a key, and the `anchor` of the last record that could be read.
@@ -141,6 +142,8 @@ class Batch:
     deletion: Deletion | None = None
     keys: Sequence[bytes | None] = ()
     anchor: Anchor | None = None
+    gone: int = 0
+    end: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", Entries.of(self.entries))
@@ -153,7 +156,7 @@ class Batch:
     @property
     def rows(self) -> int:
         """The rows that it takes up in the shard, erased ones included."""
-        return len(self.entries) + len(self.removed)
+        return len(self.entries) + len(self.removed) + self.gone
 
     def after(self, offset: int) -> Batch:
         """The part of this batch that lies beyond `offset`; itself if all of it does."""
@@ -198,7 +201,8 @@ def _joined(run: Sequence[Batch]) -> Batch:
     entries = Entries.joined([batch.columns for batch in run])
     vectors = np.concatenate([batch.vectors for batch in run])
     removed = tuple(offset for batch in run for offset in batch.removed)
-    return Batch(run[0].partition, run[-1].watermark, entries, vectors, removed)
+    gone, end = sum(batch.gone for batch in run), run[-1].end
+    return Batch(run[0].partition, run[-1].watermark, entries, vectors, removed, gone=gone, end=end)
 
 
 def key_digest(key: bytes) -> bytes:
@@ -212,13 +216,14 @@ class ShardState:
 
     `rows` counts all that were ever appended, erased ones included. `epoch` is the store's, drawn when that
     was begun. `anchor` is that of the shard's last record, which may lie below the watermark; a checkpoint
-    has none.
+    has none. Deletions up to the offset `floor` may have been compacted away: see `Horizon`.
     """
 
     watermark: int = NOTHING
     rows: int = 0
     epoch: str = ""
     anchor: Anchor | None = None
+    floor: int = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ SHARD_KEYS: Final = ("state", "stream", "keys", "pending", "parts", "sizes", "ho
 BEGIN_SHARD: Final = _script("ours", "begin_shard")
 APPEND: Final = _script("finish_deletion", "append")
 DELETE: Final = _script("finish_deletion", "delete")
+RAISE_FLOOR: Final = _script("raise_floor")
 BIND_LOG: Final = _script("ours", "bind_log")
 ADMIT: Final = _script("ours", "admit")
 GIVE_BACK: Final = _script("ours", "give_back")
