@@ -36,7 +36,7 @@ GOLDEN: list[tuple[type[Message], str]] = [
         '"receipt":{"query":"queries/0/3","context":"home","rows":12,"embedder":"use+hash512",'
         '"fingerprint":"ab","watermarks":{"0":17},"weights":{"version":2,"watermarks":{"0":17},"count":12,'
         '"ridge":0.1,"condition_number":40.0,"residual":0.2},"threshold":0.3,"margin":0.5,'
-        '"runner_up":"HassTurnOff","seconds":0.004}}',
+        '"runner_up":"HassTurnOff","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","seconds":0.004}}',
     ),
     (Answer, '{"v":1,"id":"q-2","outcome":"abstained","reason":"empty context"}'),
     (

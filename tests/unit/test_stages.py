@@ -143,7 +143,16 @@ def test_a_call_of_the_store_is_measured_by_what_it_is_for_and_how_it_went() -> 
 def test_what_changes_the_store_is_never_taken_for_a_look() -> None:
     looks = {
         *("open", "identity", "log", "bind", "states", "state", "deletion_part", "contexts", "holdings"),
-        *("pending_erasures", "entry", "was_deleted", "progress", "audit", "audit_of", "versions"),
+        *(
+            "pending_erasures",
+            "oldest_deletion_ms",
+            "entry",
+            "was_deleted",
+            "progress",
+            "audit",
+            "audit_of",
+            "versions",
+        ),
         *("known_by_weights", "published_ms", "weights", "mix_versions", "mix", "holder"),
     }
     methods = {
@@ -152,4 +161,5 @@ def test_what_changes_the_store_is_never_taken_for_a_look() -> None:
         for name, method in vars(kind).items()
         if hasattr(method, "__wrapped__")
     }
+    # One that is new is named in adapters/redis/calls.py if it writes, and here if it only looks.
     assert {name for name in methods if op_of(name) == "read"} == looks | NO_ROUND_TRIP

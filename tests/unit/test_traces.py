@@ -106,7 +106,8 @@ def test_receipt_exemplar_and_the_answers_header_name_the_same_trace() -> None:
     recorded, asker = Recorded(), new_trace()
     world = responder.World()
     world.teach(*responder.PAIRS)
-    world.ask(Query(text="turn on the light"), headers=(asker.header,))
+    value, now_ms = Query(text="turn on the light").encode(), int(time.time() * 1000)
+    world.kafka.append([Outgoing("queries", value, None, (asker.header,), 0, now_ms)])
     worker = world.responder().traced_by(recorded.tracer)
     responder.turn(worker)
     (answer,) = world.answers()
@@ -116,7 +117,12 @@ def test_receipt_exemplar_and_the_answers_header_name_the_same_trace() -> None:
     sent = parse_traceparent(record.header("traceparent"))
     (question,) = recorded.named("process queries")
     assert sent == TraceContext(asker.trace_id, f"{question.context.span_id:016x}", True)
-    assert f'# {{trace_id="{asker.trace_id}"}}' in worker._metrics.openmetrics().decode()
+    slow = [line for line in worker._metrics.openmetrics().decode().splitlines() if " # " in line]
+    assert {line.split("_bucket")[0] for line in slow} == {
+        "hurnet_answer_seconds",
+        "hurnet_query_age_seconds",
+    }
+    assert all(f'# {{trace_id="{asker.trace_id}"}}' in line for line in slow)
 
 
 @pytest.mark.parametrize("tracer", [None, Recorded(ratio=0).tracer])

@@ -93,6 +93,10 @@ class OtelTracer:
         )
         return OtelSpan(self._tracer, span) if span.is_recording() else None  # OTEL_SDK_DISABLED
 
+    def flush(self) -> None:
+        """Send what has ended by now, and wait for that."""
+        self._provider.force_flush()
+
     def close(self) -> None:
         self._provider.shutdown()
 
