@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import tomllib
@@ -16,8 +15,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hurnet_stream.local.jars import KAFKA
-from hurnet_stream.metrics.context import FIGURES
-from hurnet_stream.metrics.table import roles_by_metric
 from hurnet_stream.settings.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -127,20 +124,6 @@ def test_prometheus_scrapes_all_replicas_of_every_worker_where_they_listen() -> 
     assert looked_up == {**ports, "canary": "9100"}
 
 
-def test_dashboards_show_metrics_that_exist() -> None:
-    folder = ROOT / "deploy/grafana/provisioning"
-    (source,) = yaml.safe_load((folder / "datasources/prometheus.yaml").read_text())["datasources"]
-    known = {metric.name for metric in roles_by_metric()}
-    for file in (folder / "dashboards").glob("*.json"):
-        for panel in json.loads(file.read_text())["panels"]:
-            assert panel["datasource"]["uid"] == source["uid"]
-            assert panel["description"].endswith(".")
-            for target in panel["targets"]:
-                for name in re.findall(r"hurnet_\w+", target["expr"]):
-                    assert set(re.findall(r'figure="(\w+)"', target["expr"])) <= set(FIGURES)
-                    assert name.removesuffix("_bucket") in known, name
-
-
 def test_the_image_runs_without_root_from_pinned_packages() -> None:
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
     last_stage = dockerfile[dockerfile.rindex("\nFROM ") :]
@@ -163,7 +146,7 @@ def test_constraints_pin_every_dependency_within_its_bounds() -> None:
 def test_constraints_are_plain_pins() -> None:
     for pin in PINS:
         assert pin.url is None
-        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), (
+        assert re.fullmatch(r"==(\d+!)?[\w.]+", str(pin.specifier)), (
             f"{pin}: one public version, no wheel of one index"
         )
 

@@ -1,0 +1,162 @@
+"""Answers: from Kafka's `queries` to `answers`, how quick and how sure."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from deploy.dashboards import panels as p
+from deploy.dashboards.panels import Look, Query, above, below
+from deploy.dashboards.service import OUTCOMES
+
+JOB = '{job="hurnet-responder"}'
+
+
+def dashboard() -> Dashboard:
+    """All panels."""
+    made = p.dashboard(
+        "hurnet-answers", "hurnet: Answers", "From questions to answers: how quick and how sure."
+    )
+    _quick(made.with_row(Row("How quick")))
+    _waiting(made.with_row(Row("What waits")))
+    _sure(made.with_row(Row("How sure, and how right")))
+    _undone(made.with_row(Row("What is done again, cut or skipped")))
+    _memory(made.with_row(Row("Memory")))
+    return made
+
+
+def _quick(made: Dashboard) -> None:
+    made.with_panel(p.heat(
+        "Age of questions when answered",
+        "Seconds from a question's timestamp to its reply, the time in Kafka included. Normal is one bright"
+        " band below 0.1 s. A second band higher up is a part that sometimes waits: deliveries done again,"
+        " or questions that ask for texts to come.",
+        Look("s", width=12), "sum by (le) (increase(hurnet_query_age_seconds_bucket[$__rate_interval]))",
+        runbook="HurnetLatencyBurn",
+    )).with_panel(p.lines(
+        "Age by outcome",
+        "What 99 of 100 stay below. Dots are single questions: their trace id leads to the trace, and is in"
+        " the receipt. timed-out is as long as those questions wanted to wait.",
+        Look("s", above(0.1, 0.5), width=12, colours=OUTCOMES),
+        Query(
+            "histogram_quantile(0.99, sum by (le, outcome)"
+            " (rate(hurnet_query_age_seconds_bucket[$__rate_interval])))",
+            "{{outcome}}", exemplar=True,
+        ),
+        runbook="HurnetLatencyBurn",
+    )).with_panel(p.lines(
+        "In the responder",
+        "Seconds from reading a question to the delivery of its answer, and to find the answers to one"
+        " batch. If the age above is high and these are not, questions wait in Kafka.",
+        Look("s", above(0.1, 0.5)),
+        *p.quantiles("hurnet_answer_seconds", legend="answer", exemplar=True),
+        *p.quantiles("hurnet_score_seconds", legend="search"),
+    )).with_panel(p.lines(
+        "Phases of a turn",
+        "Seconds of each second that responders spend in each phase, all together. Mostly poll means that"
+        " they wait for questions.",
+        Look("none", stacked=True),
+        Query(f"sum by (phase) (rate(hurnet_turn_seconds_sum{JOB}[$__rate_interval]))", "{{phase}}"),
+    )).with_panel(p.lines(
+        "Questions a second, by outcome", "Replies a second.", Look("reqps", stacked=True, colours=OUTCOMES),
+        Query(p.or_none("sum by (outcome)"
+                        " (rate(hurnet_queries_total[$__rate_interval]))", "outcome"), "{{outcome}}"),
+    ))  # fmt: skip
+
+
+def _waiting(made: Dashboard) -> None:
+    made.with_panel(p.lines(
+        "Questions in Kafka, by partition",
+        "Normal is near 0. If it grows, there are too few responders, or one is stuck.",
+        Look("short", above(None, 1000)),
+        Query(f"sum by (partition)"
+              f" (hurnet_kafka_lag_records{JOB})", "{{partition}}"), runbook="HurnetFallingBehind",
+    )).with_panel(p.lines(
+        "Oldest question without a reply",
+        "Seconds since it was asked. Normal is below 0.1 s, or as long as a question that asks for texts to"
+        " come wants to wait.",
+        Look("s", above(1, 10)),
+        Query("max(hurnet_oldest_query_waiting_seconds)", "oldest"), runbook="HurnetLatencyBurn",
+    )).with_panel(p.lines(
+        "Questions that wait for texts",
+        "Those that ask for offsets which are not searchable yet. Normal is a few.",
+        Look("none", above(None, 100)),
+        Query("sum(hurnet_queries_waiting)", "waiting"), runbook="HurnetFreshnessFastBurn",
+    ))  # fmt: skip
+
+
+def _sure(made: Dashboard) -> None:
+    answered = 'sum by (context) (rate(hurnet_scored_queries_total{outcome="answered"}[$__rate_interval]))'
+    right = 'sum by (context) (rate(hurnet_verdicts_total{verdict="right"}[1h]))'
+    judged = 'sum by (context) (rate(hurnet_verdicts_total{verdict=~"right|wrong"}[1h]))'
+    made.with_panel(p.heat(
+        "Score of the best candidate",
+        "Whether it was given or not. If the band moves, what is asked or what is known has changed.",
+        Look("none"), "sum by (le) (increase(hurnet_answer_score_bucket[$__rate_interval]))",
+    )).with_panel(p.heat(
+        "Probability of the best candidate",
+        "By the calibration of its context. Empty until a context has taught enough.",
+        Look("none"), "sum by (le) (increase(hurnet_answer_probability_bucket[$__rate_interval]))",
+    )).with_panel(p.lines(
+        "Share that is answered, by context",
+        "Of the questions that were looked into. The rest are abstentions.",
+        Look("percentunit", highest=1),
+        Query(f"({answered} or on () vector(0)) / on (context) group_left ()"
+              " sum by (context) (rate(hurnet_scored_queries_total[$__rate_interval]))", "{{context}}"),
+    )).with_panel(p.lines(
+        "Accuracy as people judge it, and coverage",
+        "Of the answers that people judged, the share that they found right. Of the questions that were"
+        " looked into, the share that was answered.",
+        Look("percentunit", highest=1), Query(f"{right} / {judged}", "right: {{context}}"),
+        Query(f"{answered} / sum by (context)"
+              f" (rate(hurnet_scored_queries_total[$__rate_interval]))", "answered: {{context}}"),
+    )).with_panel(p.lines(
+        "Right in rehearsal",
+        "Of a context's own pairs, left out one at a time, the share that the others answer rightly, by how"
+        " often an answer is taught. If it falls, what is taught lately has other answers for like texts.",
+        Look("percentunit", below(0.5, 0.2), highest=1),
+        Query("min by (context, kind) (hurnet_rehearsed_right)", "{{context}} {{kind}}"),
+    )).with_panel(p.lines(
+        "Age of mixes",
+        "Seconds since the mix of a context was learned. It grows while nothing new is learned from.",
+        Look("s"), Query("time() - max by (context) (hurnet_mix_published_timestamp_seconds)", "{{context}}"),
+    ))  # fmt: skip
+
+
+def _undone(made: Dashboard) -> None:
+    made.with_panel(p.lines(
+        "Deliveries rolled back, in five minutes",
+        "Answers that were made again. Normal is none, and a few at a rebalance or if a broker dies.",
+        Look("none", above(1, 10)), Query("sum by (job)"
+                                          " (increase(hurnet_transactions_aborted_total[5m]))", "{{job}}"),
+        runbook="HurnetAnswersRolledBack",
+    )).with_panel(p.lines(
+        "Turns tried again, a second",
+        "By the server that failed. Normal is none.", Look("cps", above(0.1, 1)),
+        Query(p.or_none(f"sum by (dependency, kind)"
+                        f" (rate(hurnet_transient_errors_total{JOB}[$__rate_interval]))", "dependency"),
+              "{{dependency}} {{kind}}"), runbook="HurnetRoleNotReady",
+    )).with_panel(p.figures(
+        "In the last hour",
+        "Answers cut: candidates left out because they did not fit. Turns cut: time or room was used up."
+        " GPUs failed: the CPU searches since. Duplicates: replies that the canary got twice.",
+        Look("none", above(1, 1000)),
+        Query("sum(increase(hurnet_answers_cut_total[1h]))", "answers cut"),
+        Query("sum(increase(hurnet_turns_cut_total[1h]))", "turns cut"),
+        Query("sum(increase(hurnet_rehearsal_failures_total[1h]))", "rehearsals failed"),
+        Query("sum(increase(hurnet_device_failures_total[1h]))", "GPUs failed"),
+        Query("sum(increase(hurnet_canary_duplicates_total[1h]))", "duplicates"),
+        Query("sum(increase(hurnet_queries_skipped_total[1h])) or vector(0)", "skipped"),
+    ))  # fmt: skip
+
+
+def _memory(made: Dashboard) -> None:
+    made.with_panel(p.lines(
+        "Rows in memory, by context", "Entries that responders hold.",
+        Look("short"), Query(f"max by (context) (hurnet_context_rows{JOB})", "{{context}}"),
+    )).with_panel(p.lines(
+        "Bytes of indexes, by context", "Of one responder.",
+        Look("bytes", stacked=True), Query("max by (context) (hurnet_index_bytes)", "{{context}}"),
+    )).with_panel(p.lines(
+        "Resident memory", "Bytes of each responder.",
+        Look("bytes"), Query(f"process_resident_memory_bytes{JOB}", "{{instance}}"),
+    ))  # fmt: skip
