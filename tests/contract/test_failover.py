@@ -17,7 +17,7 @@ from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.local import ValkeyServer
-from hurnet_stream.ports import Appended
+from hurnet_stream.ports import Appended, StoreServer
 from hurnet_stream.settings.addresses import shown
 from hurnet_stream.settings.settings import RedisSettings
 from tests.acceptance.system import wait_for
@@ -74,6 +74,9 @@ def test_readers_and_writers_leave_an_old_primary(
         writer, reader = opened(address.url), opened(address.url)
         writer.append(made(0, [0]), NOTHING)
         assert reader.tail({}, 9).states[0].watermark == 0
+        server = reader.server()
+        assert (server.saved, server.replicas) == (True, 1)
+        assert 100_000 < (server.memory_bytes or 0) < 1 << 30
         before = writer.incarnation()
         with admin(one) as client:
             assert client.wait(1, 5_000) == 1
@@ -157,6 +160,7 @@ def test_where_an_acl_forbids_to_ask_the_rest_works_and_a_warning_says_so() -> N
         store = opened(server.url, username="ann", password="pw")
         assert isinstance(store.append(made(0, [0]), NOTHING), Appended)
         assert store.incarnation() == ""
+        assert store.server() == StoreServer(), "it tells nothing"
         (warning,) = store.connection.warnings()
         assert "+info" in warning
         store.close()

@@ -640,36 +640,6 @@ def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
         assert source.lag() == {}, "what was heard long ago is not known"
 
 
-def test_a_transaction_that_stays_open_is_seen_to_hold_readers_back(
-    kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
-    with ExitStack() as stack:
-        broker = OnKafka(kafka_bootstrap, stack)
-        broker.create(unique, 1)
-        broker.sink().send(messages(unique, range(2)))
-        source = broker.source(unique, "g")
-        read(source, 2)
-        assert source.held_back() == {}
-        producer = stack.enter_context(
-            closing(KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=unique))
-        )
-        producer.init_transactions()
-        producer.begin_transaction()
-        for _ in range(3):
-            producer.send(unique, b"9", partition=0).get(timeout=SECONDS)
-        broker.sink().send(messages(unique, range(2)))
-        deadline = time.monotonic() + SECONDS
-        while source.held_back() != {0: 5} or source.lag() != {0: 5}:
-            assert time.monotonic() < deadline
-            assert not source.poll(0.1, 10).records
-        producer.abort_transaction()
-        assert values(read(source, 2)) == [0, 1]
-        while source.held_back() or source.lag() != {0: 0}:
-            assert time.monotonic() < deadline
-            source.poll(0.1, 10)
-
-
 def test_records_that_never_come_leave_no_lag(broker: Broker, topic: str, kafka_bootstrap: str) -> None:
     """These are the marker at a transaction's end and the records of an aborted one."""
     answers = f"{topic}-answers"

@@ -218,10 +218,13 @@ def test_what_is_held_counts_rows_and_bytes_and_what_is_pending(stores: Stores) 
         3: {"faq": Holding(1, 8 + 2, 9)},
     }
     store.delete(0, Deletion(6, 5_000, targets=(0,)), 5)
-    store.delete(0, Deletion(7, 5_000, targets=(6,)), 6)  # there is none
-    assert store.pending_erasures() == {0: 1, 3: 0}
+    store.delete(0, Deletion(7, 4_000, targets=(6,)), 6)  # there is none
+    store.delete(3, Deletion(10, 6_000, targets=(9,)), 9)
+    assert store.pending_erasures() == {0: 1, 3: 1}
+    assert store.oldest_deletion_ms() == 5_000
     erase_all(stores, store, 7)
-    assert store.pending_erasures() == {0: 0, 3: 0}
+    assert store.pending_erasures() == {0: 0, 3: 1}
+    assert store.oldest_deletion_ms() == 6_000
     assert store.holdings()[0]["faq"] == Holding(2, 2 * 14, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -237,3 +238,40 @@ def test_a_store_that_is_another_by_the_time_of_draining_spoils_no_stop() -> Non
     worker = Surprised([None])
     _run(worker)
     assert worker.calls[-1] == "close"
+
+
+def test_a_long_build_is_alive_as_long_as_it_may_take_and_a_long_step_is_not() -> None:
+    alive: list[bool] = []
+
+    def look(seconds: float) -> None:
+        time.sleep(seconds)
+        alive.append(loop.alive(stall_s=0.05))
+
+    class Slow(Scripted):
+        def step(self) -> None:
+            look(0.0)  # the time of the build does not count
+            look(0.1)
+            loop.beat()
+            look(0.0)
+            loop.stop()
+
+    def build() -> Slow:
+        look(0.1)
+        return Slow([])
+
+    loop = Loop(build, QUICK, ProcessMetrics())
+    loop.run()
+    assert alive == [True, True, False, True]
+
+
+def test_a_ready_worker_says_its_role_and_what_it_does() -> None:
+    bodies: list[bytes] = []
+
+    class Asked(Scripted):
+        def step(self) -> None:
+            bodies.append(pages(loop, ProcessMetrics(), 30.0)["/readyz"]("")[2])
+            loop.stop()
+
+    loop = Loop(lambda: Asked([]), QUICK, ProcessMetrics())
+    loop.run()
+    assert bodies == [b"ok: scripted, reading a script\n"]
