@@ -44,10 +44,11 @@ format: .venv/dev.ok ## rewrite the code in the house format
 bench: .venv/bench.ok ## run the benchmarks (ONLY=name: one; JSON=file: its figures; ONLY=index ARGS=--help: its sizes)
 	@$(PY) -m tests.benchmarks $(addprefix --only=,$(ONLY)) $(addprefix --json=,$(JSON)) -- $(ARGS)
 
-lock: .venv/dev.ok ## write constraints.txt anew: the newest versions that pyproject.toml allows, for all Pythons
+lock: .venv/dev.ok ## write constraints.txt and the image's hashes anew: the newest versions that pyproject.toml allows
 	@$(PY) -m pip install --quiet uv
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
 	  --all-extras --no-annotate --no-header --output-file constraints.txt pyproject.toml
+	@$(PY) deploy/requirements/lock.py
 	@wc -l constraints.txt
 
 clean: ## remove .venv and all caches

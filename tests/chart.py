@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,6 +12,8 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+
+from tests.tools import run
 
 CHART = Path(__file__).parents[1] / "deploy/chart"
 CLUSTERS = ("1.29", kubernetes_validate.latest_version())
@@ -36,41 +36,11 @@ CUSTOM = {  # kind -> Go module that the operator's definition of it comes in, a
 Object = dict[str, Any]
 
 
-def needed(tool: str) -> str:
-    """The path of a tool that is no Python package. In CI it must be there."""
-    if path := shutil.which(tool):
-        return path
-    if os.environ.get("CI"):
-        pytest.fail(f"CI must have {tool} (.ci/run installs it)")
-    pytest.skip(f"{tool} is not installed (.ci/run says how)")
-
-
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run helm; it never asks a cluster."""
-    return subprocess.run([needed("helm"), *arguments], capture_output=True, text=True, check=False)
-
-
 @cache
 def rendered(values: str, chart: Path = CHART) -> list[Object]:
     """All objects of the chart with these values, which are YAML. Nobody may change them."""
-    done = subprocess.run(
-        [
-            needed("helm"),
-            "template",
-            "it",
-            str(chart),
-            "-n",
-            "hurnet",
-            "--kube-version",
-            CLUSTERS[0],
-            "-f",
-            "-",
-        ],
-        input=values,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = ("-n", "hurnet", "--kube-version", CLUSTERS[0], "-f", "-")
+    done = run("helm", "template", "it", str(chart), *told, given=values)
     assert done.returncode == 0, done.stderr
     return list(yaml.load_all(done.stdout, yaml.CSafeLoader))  # the safe one, in C
 
@@ -101,8 +71,7 @@ def check(each: Object) -> None:
 @cache
 def _definition(kind: str) -> Object:
     module, file = CUSTOM[kind]
-    cached = subprocess.run([needed("go"), "env", "GOMODCACHE"], capture_output=True, text=True, check=True)
-    found = sorted(Path(cached.stdout.strip()).glob(f"{module}*/**/{file}"))
+    found = sorted(Path(run("go", "env", "GOMODCACHE").stdout.strip()).glob(f"{module}*/**/{file}"))
     if not found and os.environ.get("CI"):
         pytest.fail(f"CI must have {module} among Go's modules (.ci/run downloads it)")
     if not found:

@@ -13,11 +13,13 @@ from typing import NoReturn, get_args
 import pytest
 import yaml
 
+from hurnet_stream.__main__ import hurnet
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.settings import LifecycleSettings, MetricsSettings, fields, load
 from hurnet_stream.wiring.pages import pages
-from tests.chart import CHART, Object, check, helm, of_kind, pods, rendered
+from tests.chart import CHART, Object, check, of_kind, pods, rendered
+from tests.tools import run
 
 ROOT = CHART.parents[1]
 ROLES = ("ingest", "solver", "responder", "feedback", "canary")
@@ -91,7 +93,7 @@ def _role(labels: Object) -> str:
 @everywhere
 def test_helm_lints_it(values: str, tmp_path: Path) -> None:
     (tmp_path / "values.yaml").write_text(values)
-    linted = helm("lint", "--strict", str(CHART), "-f", str(tmp_path / "values.yaml"))
+    linted = run("helm", "lint", "--strict", str(CHART), "-f", str(tmp_path / "values.yaml"))
     assert linted.returncode == 0, linted.stdout
 
 
@@ -362,7 +364,7 @@ def test_rules_and_dashboards_are_those_of_compose() -> None:
 
 
 def test_a_package_holds_what_the_links_lead_to(tmp_path: Path) -> None:
-    assert helm("package", str(CHART), "-d", str(tmp_path)).returncode == 0
+    assert run("helm", "package", str(CHART), "-d", str(tmp_path)).returncode == 0
     (package,) = tmp_path.glob("*.tgz")
     with tarfile.open(package) as packed:
         held = {name.removeprefix("hurnet-stream/"): packed.getmember(name) for name in packed.getnames()}
@@ -393,6 +395,10 @@ def test_pods_run_as_the_user_of_the_image() -> None:
     user = re.findall(r"^USER (\d+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
     for _, spec in pods(rendered("")):
         assert [str(spec["securityContext"]["runAsUser"])] == user
+
+
+def test_pods_run_commands_that_exist() -> None:
+    assert {spec["containers"][0]["args"][0] for _, spec in pods(rendered(""))} <= set(hurnet.commands)
 
 
 @pytest.mark.parametrize(
