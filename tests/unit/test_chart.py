@@ -52,6 +52,8 @@ nodeSelector: { disk: fast }
 tolerations: [{ key: hurnet, operator: Exists }]
 priorityClassName: high
 podLabels: { team: answers }
+volumes: [{ name: models, emptyDir: {} }]
+volumeMounts: [{ name: models, mountPath: /models, readOnly: true }]
 podAnnotations: { note: "yes" }
 """
     % ("0" * 64),
@@ -258,10 +260,21 @@ def test_probes_ask_pages_that_exist_and_wait_longer_than_the_workers_own_watchd
         assert patience["liveness"] + MetricsSettings().stall > LifecycleSettings().hang
 
 
-def test_pods_may_drain() -> None:
-    for _, spec in pods(rendered("")):
+def test_probes_and_the_time_to_end_follow_the_settings_of_their_role() -> None:
+    patient = """
+settings: { HURNET_LIFECYCLE_DRAIN: 2.5 }
+roles:
+  solver:
+    settings: { HURNET_LIFECYCLE_START: 3600, HURNET_LIFECYCLE_HANG: "600", HURNET_LIFECYCLE_DRAIN: 60 }
+"""
+    waits = {}
+    for labels, spec in pods(rendered(patient)):
         if "terminationGracePeriodSeconds" in spec:
-            assert spec["terminationGracePeriodSeconds"] >= LifecycleSettings().drain + 10
+            probes = (spec["containers"][0][f"{name}Probe"] for name in ("startup", "liveness"))
+            patience = [probe["periodSeconds"] * probe["failureThreshold"] for probe in probes]
+            waits[_role(labels)] = (spec["terminationGracePeriodSeconds"], *patience)
+    assert waits.pop("solver") == (80, 3_660, 660)
+    assert set(waits.values()) == {(23, 1_860, 180)}
 
 
 def test_a_budget_lets_one_go_and_stands_only_where_another_is_left() -> None:
@@ -397,6 +410,21 @@ def test_pods_run_as_the_user_of_the_image() -> None:
         assert [str(spec["securityContext"]["runAsUser"])] == user
 
 
+def test_the_schema_knows_each_value_and_no_other() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    def compare(known: Object, value: Object, path: str) -> None:
+        known = schema["$defs"][known["$ref"].rpartition("/")[2]] if "$ref" in known else known
+        if known.get("additionalProperties") is False and "patternProperties" not in known:
+            assert set(known["properties"]) - {"global", "claims"} == set(value), path
+            for name, inner in value.items():
+                if isinstance(inner, dict):
+                    compare(known["properties"][name], inner, f"{path}.{name}")
+
+    compare(schema, values, "values")
+
+
 def test_pods_run_commands_that_exist() -> None:
     assert {spec["containers"][0]["args"][0] for _, spec in pods(rendered(""))} <= set(hurnet.commands)
 
@@ -414,6 +442,8 @@ def test_pods_run_commands_that_exist() -> None:
         ("settings: { EMBEDDER: use }", "'EMBEDDER' not allowed"),
         ("settings: { HURNET_KAFKA_PASSWORD: hunter2 }", "passwords are files"),
         ("roles: { solver: { settings: { HURNET_REDIS_PASSWORD: hunter2 } } }", "passwords are files"),
+        ("settings: { HURNET_METRICS_ENABLED: false }", "the probes need the pages"),
+        ("settings: { HURNET_RESPONDER_INSTANCE: one }", "two pods must not have one name"),
         ("roles: { solvers: {} }", "'solvers' not allowed"),
         ("roles: { ingest: { replicas: -1 } }", "/roles/ingest/replicas"),
         ("roles: { canary: { replicas: 2 } }", "/roles/canary/replicas"),

@@ -18,7 +18,7 @@ securityContext:
   seccompProfile: { type: RuntimeDefault }
 {{- if $probed }}
 serviceAccountName: {{ include "hurnet.account" .root }}
-terminationGracePeriodSeconds: 30 # a worker drains for 10 s (HURNET_LIFECYCLE_DRAIN)
+terminationGracePeriodSeconds: {{ add 20 (include "hurnet.seconds" (list . "HURNET_LIFECYCLE_DRAIN" 10)) }} # what a worker drains in, and time to close
 topologySpreadConstraints:
   {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
@@ -56,35 +56,48 @@ containers:
       allowPrivilegeEscalation: false
       readOnlyRootFilesystem: true
       capabilities: { drop: [ALL] }
-    volumeMounts: {{- include "hurnet.mounts" . | nindent 6 }}
+    volumeMounts:
+      {{- include "hurnet.mounts" . | nindent 6 }}
+      {{- with $v.volumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
     {{- if $probed }}
     ports:
       - { name: metrics, containerPort: {{ $v.metrics.port | int }} }
     {{- include "hurnet.probes" . | nindent 4 }}
     {{- end }}
-volumes: {{- include "hurnet.volumes" . | nindent 2 }}
+volumes:
+  {{- include "hurnet.volumes" . | nindent 2 }}
+  {{- with $v.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/*
-A worker watches over itself: a first turn of more than half an hour (HURNET_LIFECYCLE_START), or a later one of
-more than 120 s (HURNET_LIFECYCLE_HANG), ends it with the stacks of its threads in the log. The probes here are wider than
-that, so they act only if even the watchdog is stuck. Loading a large context or checkpoint beats in between, so it is alive;
-rebalances and standing by are ready.
+A worker watches over itself: a first turn of more than half an hour (HURNET_LIFECYCLE_START), or a later one of more than
+120 s (HURNET_LIFECYCLE_HANG), ends it with the stacks of its threads in the log. The probes here are wider than that, so
+they act only if even the watchdog is stuck. Loading a large context or checkpoint beats in between, so it is
+alive; rebalances and standing by are ready.
 */}}
 {{- define "hurnet.probes" -}}
 startupProbe: # until the first turn has ended: the embedder is loaded, the servers were asked
   httpGet: { path: /startz, port: metrics }
   periodSeconds: 5
   timeoutSeconds: 3
-  failureThreshold: 372 # 31 minutes
-livenessProbe: # /livez is 503 after 30 s without a turn or a beat (HURNET_METRICS_STALL)
+  failureThreshold: {{ add 12 (div (include "hurnet.seconds" (list . "HURNET_LIFECYCLE_START" 1800)) 5) }} # a minute more than the watchdog allows
+livenessProbe: # the age of the last turn or beat
   httpGet: { path: /livez, port: metrics }
   periodSeconds: 15
   timeoutSeconds: 5
-  failureThreshold: 12 # three minutes more
+  failureThreshold: {{ add 4 (div (include "hurnet.seconds" (list . "HURNET_LIFECYCLE_HANG" 120)) 15) }} # the same
 readinessProbe:
   httpGet: { path: /readyz, port: metrics }
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
+{{- end -}}
+
+{{/* A setting in seconds, or its default, rounded up. Takes a list: what hurnet.settings takes, the name, the default. */}}
+{{- define "hurnet.seconds" -}}
+{{- index (include "hurnet.settings" (index . 0) | fromYaml) (index . 1) | default (index . 2) | toString | float64 | ceil | int -}}
 {{- end -}}
