@@ -52,7 +52,7 @@ log = structlog.get_logger()
 TURN_S = 2.0
 """How long a turn answers; the query in hand may take half a second longer. The rest is for the next turn."""
 WEIGH_INTERVAL_S = 10.0
-"""How often it is counted what the indexes take of memory: a millisecond for a million rows."""
+"""How often it is counted what the indexes take of memory: 0.2 ms for a million rows."""
 ENDS_AGE_S = 0.05
 """How old the end offsets of texts may be that tell whether a query waits in vain."""
 

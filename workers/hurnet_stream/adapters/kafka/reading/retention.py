@@ -15,7 +15,7 @@ them is fetched for its timestamp.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -77,22 +77,26 @@ class Retention:
         self._headroom: Mapping[int, float] = {}  # replaced by one assignment, and never changed
         self._asker = asker
 
-    def headroom(self, needed: Mapping[int, int]) -> Mapping[int, float]:
-        """By partition, how much of the retention is left, as of half a minute ago. `needed` says at which
-        offset each goes on. Partitions of which nothing is known, or ever dropped, are left out."""
+    def headroom(
+        self, owned: Collection[int], needed: Callable[[], Mapping[int, int]]
+    ) -> Mapping[int, float]:
+        """Of each partition in `owned`, how much of the retention is left, as of half a minute ago. `needed`
+        tells at which offset each goes on, if it is asked. Partitions of which nothing is known, or ever
+        dropped, are left out."""
         now = time.monotonic()
         if now - self._asked >= INTERVAL_S:
             self._asked = now
-            self._asker.ask(f"the retention of {self._topic}", partial(self._ask, dict(needed)))
+            self._asker.ask(f"the retention of {self._topic}", partial(self._ask, dict(needed())))
         if now - self._answered > BELIEVED_S:
             return {}
-        return {partition: left for partition, left in self._headroom.items() if partition in needed}
+        return {partition: left for partition, left in self._headroom.items() if partition in owned}
 
     def _ask(self, needed: Mapping[int, int], admin: Any) -> None:
         asked = time.monotonic()
         with translated(f"asking for the retention of {self._topic}"):
             limits = Limits.of(describe_configs(admin, [self._topic]).get(self._topic, {}))
-            self._headroom = {} if limits == Limits(None, None) else self._left(admin, limits, needed)
+            nothing = not needed or limits == Limits(None, None)
+            self._headroom = {} if nothing else self._left(admin, limits, needed)
         self._answered = asked
 
     def _left(self, admin: Any, limits: Limits, needed: Mapping[int, int]) -> dict[int, float]:

@@ -156,7 +156,7 @@ class KafkaSource:
         return {partition: count for partition, count in held.items() if count > 0}
 
     def retention_headroom(self) -> Mapping[int, float]:
-        return self._retention.headroom(self.positions())
+        return self._retention.headroom(self._assignment.owned, self.positions)
 
     def committed(self, partitions: frozenset[int]) -> Mapping[int, int | None]:
         commits = self.progress(partitions)
