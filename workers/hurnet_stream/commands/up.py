@@ -41,7 +41,10 @@ Examples:
     help="Valkey's port. Default: 6379, or a free one if that is taken.",
 )
 @click.option("--workers", is_flag=True, help="Also run one worker of each role: a whole system.")
-def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool) -> None:
+@click.option(
+    "--canary", is_flag=True, help="With --workers: also run a canary, which sends texts of its own."
+)
+def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool, canary: bool) -> None:
     """Run Kafka and Valkey on this machine until Ctrl-C.
 
     Creates the topics, prints the addresses as lines for other terminals, and keeps the data for the next
@@ -59,7 +62,7 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
         with interruptible(), LocalSystem(data, _say, kafka, os.environ, ports) as system:
             system.start_servers()
             if workers:
-                system.start_workers(WORKERS)
+                system.start_workers((*WORKERS, "canary") if canary else WORKERS)
                 for worker in system.workers:
                     _say(f"  {described(worker)}")
             print_addresses(system.addresses)

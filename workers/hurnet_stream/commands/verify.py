@@ -130,8 +130,8 @@ def _replayed(ranges: Sequence[Range], checkpoint: Checkpoint | None) -> int:
 def _of_ranges(
     verification: Verification, ranges: Sequence[Range], reached: Mapping[int, int], look_ahead: int | None
 ) -> Proof:
-    """Entries alone. Deletions are looked for up to `reached`, or no further than `look_ahead` behind a
-    range."""
+    """Entries alone. Deletions are looked for up to `reached`, or at first no further than `look_ahead`
+    behind a range: what the store lacks may have been deleted later."""
     from hurnet_stream.operations.verification import Proof
 
     proof = Proof()
@@ -142,8 +142,11 @@ def _of_ranges(
                 f"the store has seen partition {partition} up to offset {until}, not {last}",
                 param_hint="--range",
             )
-        until = until if look_ahead is None else min(until, last + look_ahead)
-        proof.shards.append(verification.shard(partition, first, last, until))
+        near = until if look_ahead is None else min(until, last + look_ahead)
+        shard = verification.shard(partition, first, last, near)
+        if shard.difference and near < until:
+            shard = verification.shard(partition, first, last, until)
+        proof.shards.append(shard)
     return proof
 
 

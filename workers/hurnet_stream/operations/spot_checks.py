@@ -4,9 +4,9 @@
     size 250                                     250 offsets            250 offsets
 
 What was lost lately shows in the newest offsets; what is damaged long after shows sooner or later at a place
-drawn at random. A deleted text is known by the record that deletes it, which is looked for among the
-`LOOK_AHEAD` offsets behind the range; if the store says that it was erased for a later one, that is believed,
-and counted as unproved.
+drawn at random. A text that was deleted is known by the record that deletes it, which is looked for among the
+`LOOK_AHEAD` offsets behind the range. Only if a text is missing for which there is none, the topic is read to
+its end. What the store says it has erased for a later deletion is believed, and counted as unproved.
 
 `spot_check` runs `hurnet verify --sample` in a process of its own, so that the embedder's memory is free
 again and nothing is held up; it is ended if it takes too long.
