@@ -1,6 +1,6 @@
 """What the canary's probes say: ten words of a list, chosen by a digest of the probe's id.
 
-    id 3f2a…  ->  "canary harbour violin seven copper morning ladder forest window salt engine"
+    id e52ac8c5…  ->  "canary coffee pencil mountain hammer valley pencil piano copper window museum"
 
 Every embedder knows such words. Two probes share one or two of them, so that none can be mistaken for
 another.
