@@ -47,6 +47,7 @@ EMBEDDER = EmbedderSettings().name
 ROWS = 5_000
 FLAT_OUT_S, WATCHED_S = 10.0, 30.0
 SHARES = {"idle": 0.0, "half load": 0.5}
+REPLIES = {"HURNET_RESPONDER_REPLY_TOPICS": f"{NAME}-answers.*"}
 INTERVAL_S = 0.2
 """Seconds between probes: more often than the canary's default, for a p99 that means something."""
 
@@ -80,7 +81,7 @@ class Watched:
                 found["produce"].append(trip.acknowledged - trip.began)
                 found["append"].append(stored - trip.acknowledged)
                 found["tail and answer"].append(trip.answered - max(stored, trip.acknowledged))
-        return found
+        return {part: found[part] for part in ("freshness", "produce", "append", "tail and answer")}
 
 
 class Overheard(KafkaCourier):
@@ -146,7 +147,7 @@ def _system(servers: Bench) -> Iterator[list[WorkerProcess]]:
     """All three workers, once the responder has weights."""
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(servers.worker(kind, NAME, EMBEDDER))
+            stack.enter_context(servers.worker(kind, NAME, EMBEDDER, variables=REPLIES))
             for kind in ("ingest", "solver", "responder")
         ]
         wait_for(lambda: workers[0].ready() and has_weights(workers[2]), workers)
@@ -225,6 +226,8 @@ def _report(
     for load, found in watched.items():
         parts = {**found.parts(), "a plain question beside it": found.plain}
         failed = len(found.trips) - len(parts["freshness"])
+        if failed > len(found.trips) / 2:
+            raise RuntimeError(f"{failed} of {len(found.trips)} probes did not come back")
         report.figures[f"{load} probes"] = len(found.trips)
         report.figures[f"{load} not ok"] = failed
         for part, seconds in parts.items():
