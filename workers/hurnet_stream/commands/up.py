@@ -56,6 +56,8 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
     from hurnet_stream.terminal.screen import hush
 
     hush()
+    if canary and not workers:
+        raise click.UsageError("--canary goes with --workers: there is nobody to be asked")
     kafka = settings.load().kafka
     ports = kafka_port or port_or_free(9092), redis_port or port_or_free(6379)
     try:

@@ -157,13 +157,13 @@ class _Sender(threading.Thread):
             raise
         for future in futures:
             future.add_callback(self._acknowledged, ticket)
-            future.add_errback(self._undelivered, ticket)
+            future.add_errback(self._undelivered, ticket, self._producer)
 
     def _acknowledged(self, ticket: str, metadata: Any) -> None:
         self._tell(Acknowledged(ticket, metadata.partition, metadata.offset, time.monotonic()))
 
-    def _undelivered(self, ticket: str, error: Exception) -> None:
-        self._failed = True
+    def _undelivered(self, ticket: str, producer: Any, error: Exception) -> None:
+        self._failed |= producer is self._producer  # and not one that was replaced already
         self._refuse(ticket, reason(error))
 
     def _replace(self) -> None:
