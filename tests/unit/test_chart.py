@@ -16,6 +16,8 @@ import yaml
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import Loop
+from hurnet_stream.settings.kafka import KafkaSettings
+from hurnet_stream.settings.redis import RedisSettings
 from hurnet_stream.settings.settings import LifecycleSettings, MetricsSettings, fields, load
 from hurnet_stream.wiring.pages import pages
 from tests.chart import CHART, Object, check, of_kind, pods, rendered
@@ -206,6 +208,18 @@ def test_each_file_that_a_setting_names_is_mounted(values: str) -> None:
 def test_no_password_is_in_the_environment(values: str) -> None:
     for _, spec in pods(rendered(values)):
         assert not [name for name in _variables(spec["containers"][0]) if name.endswith("PASSWORD")]
+
+
+def test_every_secret_that_may_stand_in_a_file_may_stand_in_a_secret() -> None:
+    names = {f"HURNET_KAFKA_{name}".upper() for name in KafkaSettings.secret_names()}
+    names |= {f"HURNET_REDIS_{name}".upper() for name in RedisSettings.secret_names()}
+    assert {"HURNET_KAFKA_TOKEN", "HURNET_REDIS_URL"} <= names
+    keys = ", ".join(f"{name}: {name.lower()}" for name in sorted(names))
+    for labels, spec in pods(rendered(f"secret: {{ name: s, keys: {{ {keys} }} }}\nredis: {{ url: '' }}")):
+        if _role(labels) == "ingest":
+            given = _variables(spec["containers"][0])
+            assert {name for name in given if name.endswith("_FILE")} == {f"{name}_FILE" for name in names}
+            assert "HURNET_REDIS_URL" not in given
 
 
 def test_a_role_gets_the_passwords_of_its_own_servers_alone() -> None:
@@ -440,8 +454,11 @@ def test_pods_run_commands_that_exist() -> None:
         ("redis: { url: 'http://valkey' }", "/redis/url"),
         ("redis: { url: 'redis://:hunter2@valkey' }", "no user and no password in here"),
         ("settings: { EMBEDDER: use }", "'EMBEDDER' not allowed"),
-        ("settings: { HURNET_KAFKA_PASSWORD: hunter2 }", "passwords are files"),
-        ("roles: { solver: { settings: { HURNET_REDIS_PASSWORD: hunter2 } } }", "passwords are files"),
+        ("settings: { HURNET_KAFKA_PASSWORD: hunter2 }", "secrets are files"),
+        ("roles: { solver: { settings: { HURNET_REDIS_PASSWORD: hunter2 } } }", "secrets are files"),
+        ("settings: { HURNET_KAFKA_TOKEN: hunter2 }", "secrets are files"),
+        ("redis: { url: '' }", "either here, or in a Secret"),
+        ("secret: { name: s, keys: { HURNET_REDIS_URL: url } }", "either here, or in a Secret"),
         ("settings: { HURNET_METRICS_ENABLED: false }", "the probes need the pages"),
         ("settings: { HURNET_RESPONDER_INSTANCE: one }", "two pods must not have one name"),
         ("roles: { solvers: {} }", "'solvers' not allowed"),
