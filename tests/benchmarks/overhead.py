@@ -1,8 +1,8 @@
 """What it costs a responder to be watched: metrics, exemplars and traces, each in % of a question's CPU time.
 
 A whole turn is measured, over a broker and a store in memory: poll, embed, search, rank, deliver. With real
-brokers a question takes longer, so that the shares are smaller than these. Variants are interleaved, and the
-best of all rounds counts, as in `answers`. The export of spans is in the figures, the collector is not.
+brokers a question takes longer, so that the shares are smaller than these. Variants take turns, and of each
+turn the best of all rounds counts, as in `answers`. Sending spans is in the figures, the collector is not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
@@ -38,10 +38,11 @@ from tests.memory.weights_store import MemoryWeightsStore
 
 ROWS: Final = 24_000
 TAUGHT_AT_ONCE: Final = 4_096
-BATCHES: Final = (1, 64)
-ASKED: Final = 192
-"""Questions of a round."""
+TURNS: Final = {1: 192, 64: 12}
+"""Turns of a round, by how many questions are asked in each."""
 VARIANTS: Final = ("nothing", "metrics", "exemplars", "traces of 1 %", "traces of all")
+_TRACED: Final = {"traces of 1 %": 0.01, "traces of all": 1.0}
+"""The share of the questions whose work is recorded."""
 
 
 def measure(rounds: int) -> Report:
@@ -51,35 +52,33 @@ def measure(rounds: int) -> Report:
         # Learning between questions would take its share now and then, whatever is measured.
         stack.enter_context(patch.object(Rehearsing, "step", lambda *_, **__: None))
         asking = _Asking(load(EmbedderSettings().name), tracer)
-        for batch in BATCHES:
-            costs: dict[str, list[Costs]] = {variant: [] for variant in VARIANTS}
-            for _ in range(rounds):
-                for variant in VARIANTS:
-                    costs[variant].append(asking.costs(variant, batch))
-            best = {variant: _best(rounds_of) for variant, rounds_of in costs.items()}
-            plain = best["metrics"]
-            shares = [100 * (best[variant] / plain - 1) for variant in VARIANTS]
-            rows.append([batch, f"{plain * 1e3:.3f}", *(f"{share:+.1f}" for share in shares)])
-            report.figures |= {
-                f"{variant.replace(' ', '_').replace('%', 'percent')}_{batch}_together": share
-                for variant, share in zip(VARIANTS, shares, strict=True)
-            }
+        for batch, turns in TURNS.items():
+            asked = batch * turns
+            seconds = _best([asking.round(batch, number) for number in range(rounds)], asked)
+            plain = seconds["metrics"]
+            shares = {variant: 100 * (seconds[variant] / plain - 1) for variant in VARIANTS}
+            rows.append([batch, f"{plain * 1e3:.3f}", *(f"{share:+.1f}" for share in shares.values())])
+            report.figures |= {f"{variant}, {batch} together, %": share for variant, share in shares.items()}
     columns = ("together", ">CPU ms with metrics", *(f">{variant}, %" for variant in VARIANTS))
     report.table(f"a turn's question among {ROWS:,} entries, compared with metrics alone", columns, rows)
     return report
 
 
 class Costs(NamedTuple):
-    """CPU seconds of a round: of each of its turns, (turns,), and of the thread that sends spans."""
+    """CPU seconds of a round: of each turn by variant, and of the thread that sends spans."""
 
-    turns: list[float]
+    turns: dict[str, list[float]]
     sending: float
 
 
-def _best(rounds: Sequence[Costs]) -> float:
-    """CPU seconds a question: of each turn, and of sending, the best of all rounds."""
-    turns: float = sum(min(of_turn) for of_turn in zip(*(each.turns for each in rounds), strict=True))
-    return (turns + min(each.sending for each in rounds)) / ASKED
+def _best(rounds: Sequence[Costs], asked: int) -> dict[str, float]:
+    """CPU seconds of a question by variant: of each turn, and of sending, the best of all rounds."""
+    sending = min(each.sending for each in rounds)
+    best = {}
+    for variant in VARIANTS:
+        turns = zip(*(each.turns[variant] for each in rounds), strict=True)
+        best[variant] = (sum(map(min, turns)) + sending * _TRACED.get(variant, 0.0)) / asked
+    return best
 
 
 class _Asking:
@@ -94,27 +93,35 @@ class _Asking:
         store = MemoryEntryStore(redis)
         store.open(embedder.identity)
         _teach(store, embedder)
-        chosen = Settings(responder=ResponderSettings(poll=0.001, batch=max(BATCHES)))
+        chosen = Settings(responder=ResponderSettings(poll=0.001, batch=max(TURNS)))
         exchange = MemoryExchange(self._kafka, "queries", "responders", "one")
         weights = MemoryWeightsStore(redis)
         self._responder = Responder(exchange, store, weights, embedder, chosen, ResponderMetrics())
         while self._responder.unready() == ["loading the store"]:
             self._responder.step()
-        self._values = [Query(text=text).encode() for text in islice(questions(), ASKED)]
+        self._values = [Query(text=text).encode() for text in questions()]
 
-    def costs(self, variant: str, batch: int) -> Costs:
-        """Those of a round."""
-        headers, turns = _headers(variant), list[float]()
+    def round(self, batch: int, number: int) -> Costs:
+        """All questions in all variants. Those of a turn follow each other at once, in another order in each
+        round, so that a slow moment of the machine meets all of them."""
+        turns: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+        others_began = time.process_time() - time.thread_time()
+        for first in range(0, batch * TURNS[batch], batch):
+            values = list(islice(cycle(self._values), first, first + batch))
+            for place in range(len(VARIANTS)):
+                variant = VARIANTS[(place + number + first // batch) % len(VARIANTS)]
+                turns[variant].append(self._turn(variant, first, values))
+        self._tracer.flush()
+        return Costs(turns, time.process_time() - time.thread_time() - others_began)
+
+    def _turn(self, variant: str, first: int, values: Sequence[bytes]) -> float:
+        """CPU seconds of this thread."""
+        headers = _headers(variant)
         with _off() if variant == "nothing" else ExitStack():
-            self._responder.traced_by(self._tracer if variant.startswith("traces") else None)
-            all_began = time.process_time() - time.thread_time()
-            for first in range(0, ASKED, batch):
-                values = self._values[first : first + batch]
-                began = time.thread_time()
-                self._ask([(value, headers(first + i)) for i, value in enumerate(values)])
-                turns.append(time.thread_time() - began)
-            self._tracer.flush()
-            return Costs(turns, time.process_time() - time.thread_time() - all_began)
+            self._responder.traced_by(self._tracer if variant in _TRACED else None)
+            began = time.thread_time()
+            self._ask([(value, headers(first + i)) for i, value in enumerate(values)])
+            return time.thread_time() - began
 
     def _ask(self, asked: Sequence[tuple[bytes, Headers]]) -> None:
         now_ms = int(time.time() * 1000)
@@ -136,13 +143,13 @@ def _teach(store: MemoryEntryStore, embedder: Embedder) -> None:
 
 def _headers(variant: str) -> Callable[[int], Headers]:
     """The headers of the i-th question of a round."""
-    share = {"traces of 1 %": 100, "traces of all": 1}.get(variant)
+    share = _TRACED.get(variant, 0.0)
 
     def headers(i: int) -> Headers:
         if variant in ("nothing", "metrics"):
             return ()
         new = new_trace()
-        return (TraceContext(new.trace_id, new.span_id, share is not None and i % share == 0).header,)
+        return (TraceContext(new.trace_id, new.span_id, share > 0 and i % round(1 / share) == 0).header,)
 
     return headers
 

@@ -43,6 +43,7 @@ class OtelSpan:
     def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
         self._tracer = tracer
         self._span = span
+        self._below = trace.set_span_in_context(span)
 
     @property
     def context(self) -> TraceContext:
@@ -50,10 +51,8 @@ class OtelSpan:
         return TraceContext(f"{context.trace_id:032x}", f"{context.span_id:016x}", True)
 
     def part(self, interval: Interval) -> None:
-        under = trace.set_span_in_context(self._span)
-        self._tracer.start_span(interval.phase, under, start_time=_unix_ns(interval.began)).end(
-            _unix_ns(interval.ended)
-        )
+        part = self._tracer.start_span(interval.phase, self._below, start_time=_unix_ns(interval.began))
+        part.end(_unix_ns(interval.ended))
 
     def link(self, other: TraceContext) -> None:
         self._span.add_link(_remote(other))
@@ -144,9 +143,9 @@ def _attributes(work: Work) -> dict[str, AttributeValue]:
     }
     if work.group:
         attributes["messaging.consumer.group.name"] = work.group
-    if work.partition is None:
+    if work.messages > 1:
         attributes["messaging.batch.message_count"] = work.messages
-    else:
+    if work.partition is not None:
         attributes["messaging.destination.partition.id"] = str(work.partition)
     if work.offset is not None:
         attributes["messaging.kafka.offset"] = work.offset

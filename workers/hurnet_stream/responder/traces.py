@@ -51,9 +51,8 @@ class QuestionTraces:
         """The delivery has ended. What was rolled back will be answered, and traced, once more."""
         if self._tracer is None or not self._open:
             return
-        shared = [interval for interval in self._stage.kept if interval.phase in _SHARED]
-        self._record_shared(self._tracer, shared)
-        ended = shared[-1].ended if shared else time.monotonic()
+        ended = time.monotonic()
+        self._record_shared(self._tracer, ended)
         for span, reply in self._open:
             span.end(ended, reply.answer.outcome, None if delivered else "rolled-back")
         self._open = []
@@ -80,9 +79,10 @@ class QuestionTraces:
                 return Interval("poll", min(max(_sent(pending.record), poll.began), read), read)
         return Interval("poll", read, read)
 
-    def _record_shared(self, tracer: Tracer, shared: Sequence[Interval]) -> None:
+    def _record_shared(self, tracer: Tracer, ended: float) -> None:
         """The phases that all questions of the turn went through."""
         spans = [span for span, _ in self._open]
+        shared = [interval for interval in self._stage.kept if interval.phase in _SHARED]
         if len(spans) == 1 or not shared:
             _add(spans[0], shared)
             return
@@ -91,7 +91,7 @@ class QuestionTraces:
             for span in spans:
                 span.link(turn.context)
             _add(turn, shared)
-            turn.end(shared[-1].ended)
+            turn.end(ended)
 
 
 def _add(span: Span, parts: Sequence[Interval]) -> None:
