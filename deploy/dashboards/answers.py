@@ -34,8 +34,8 @@ def _quick(made: Dashboard) -> None:
         runbook="HurnetLatencyBurn",
     )).with_panel(p.lines(
         "Age by outcome",
-        "What 99 of 100 stay below. Dots are single questions: their trace id leads to the trace, and is in"
-        " the receipt. timed-out is as long as those questions wanted to wait.",
+        "What 99 of 100 stay below. Dots are single questions with their trace id, which is in the receipt,"
+        " too. timed-out is as long as those questions wanted to wait.",
         Look("s", above(0.1, 0.5), width=12, colours=OUTCOMES),
         Query(
             "histogram_quantile(0.99, sum by (le, outcome)"
@@ -58,8 +58,10 @@ def _quick(made: Dashboard) -> None:
         Query(f"sum by (phase) (rate(hurnet_turn_seconds_sum{JOB}[$__rate_interval]))", "{{phase}}"),
     )).with_panel(p.lines(
         "Questions a second, by outcome", "Replies a second.", Look("reqps", stacked=True, colours=OUTCOMES),
-        Query(p.or_none("sum by (outcome)"
-                        " (rate(hurnet_queries_total[$__rate_interval]))", "outcome"), "{{outcome}}"),
+        Query(
+            p.or_none("sum by (outcome) (rate(hurnet_queries_total[$__rate_interval]))", "outcome"),
+            "{{outcome}}",
+        ),
     ))  # fmt: skip
 
 
@@ -68,8 +70,11 @@ def _waiting(made: Dashboard) -> None:
         "Questions in Kafka, by partition",
         "Normal is near 0. If it grows, there are too few responders, or one is stuck.",
         Look("short", above(None, 1000)),
-        Query(f"sum by (partition)"
-              f" (hurnet_kafka_lag_records{JOB})", "{{partition}}"), runbook="HurnetFallingBehind",
+        Query(
+            f"sum by (partition) (hurnet_kafka_lag_records{JOB})",
+            "{{partition}}",
+        ),
+        runbook="HurnetFallingBehind",
     )).with_panel(p.lines(
         "Oldest question without a reply",
         "Seconds since it was asked. Normal is below 0.1 s, or as long as a question that asks for texts to"
@@ -97,18 +102,14 @@ def _sure(made: Dashboard) -> None:
         "By the calibration of its context. Empty until a context has taught enough.",
         Look("none"), "sum by (le) (increase(hurnet_answer_probability_bucket[$__rate_interval]))",
     )).with_panel(p.lines(
-        "Share that is answered, by context",
-        "Of the questions that were looked into. The rest are abstentions.",
-        Look("percentunit", highest=1),
-        Query(f"({answered} or on () vector(0)) / on (context) group_left ()"
-              " sum by (context) (rate(hurnet_scored_queries_total[$__rate_interval]))", "{{context}}"),
-    )).with_panel(p.lines(
         "Accuracy as people judge it, and coverage",
         "Of the answers that people judged, the share that they found right. Of the questions that were"
         " looked into, the share that was answered.",
         Look("percentunit", highest=1), Query(f"{right} / {judged}", "right: {{context}}"),
-        Query(f"{answered} / sum by (context)"
-              f" (rate(hurnet_scored_queries_total[$__rate_interval]))", "answered: {{context}}"),
+        Query(
+            f"{answered} / sum by (context) (rate(hurnet_scored_queries_total[$__rate_interval]))",
+            "answered: {{context}}",
+        ),
     )).with_panel(p.lines(
         "Right in rehearsal",
         "Of a context's own pairs, left out one at a time, the share that the others answer rightly, by how"
@@ -123,18 +124,21 @@ def _sure(made: Dashboard) -> None:
 
 
 def _undone(made: Dashboard) -> None:
+    failed = f"sum by (dependency, kind) (rate(hurnet_transient_errors_total{JOB}[$__rate_interval]))"
+    rolled_back = "sum by (reason) (increase(hurnet_transactions_aborted_total[5m]))"
     made.with_panel(p.lines(
         "Deliveries rolled back, in five minutes",
         "Answers that were made again. Normal is none, and a few at a rebalance or if a broker dies.",
-        Look("none", above(1, 10)), Query("sum by (job)"
-                                          " (increase(hurnet_transactions_aborted_total[5m]))", "{{job}}"),
+        Look("none", above(1, 10)), Query(p.or_none(rolled_back, "reason"), "{{reason}}"),
         runbook="HurnetAnswersRolledBack",
     )).with_panel(p.lines(
         "Turns tried again, a second",
         "By the server that failed. Normal is none.", Look("cps", above(0.1, 1)),
-        Query(p.or_none(f"sum by (dependency, kind)"
-                        f" (rate(hurnet_transient_errors_total{JOB}[$__rate_interval]))", "dependency"),
-              "{{dependency}} {{kind}}"), runbook="HurnetRoleNotReady",
+        Query(
+            p.or_none(failed, "dependency"),
+            "{{dependency}} {{kind}}",
+        ),
+        runbook="HurnetRoleNotReady",
     )).with_panel(p.figures(
         "In the last hour",
         "Answers cut: candidates left out because they did not fit. Turns cut: time or room was used up."

@@ -33,14 +33,21 @@ def _flow(made: Dashboard) -> None:
         "By the brokers' own ends. Normal is near 0. If one partition grows alone, its worker is stuck; if"
         " all do, there are too few workers.",
         Look("short", above(None, 1000)),
-        Query(f"sum by (partition)"
-              f" (hurnet_kafka_lag_records{JOB})", "{{partition}}"), runbook="HurnetFallingBehind",
+        Query(
+            f"sum by (partition) (hurnet_kafka_lag_records{JOB})",
+            "{{partition}}",
+        ),
+        runbook="HurnetFallingBehind",
     )).with_panel(p.lines(
         "Seconds to catch up",
         "How long what waits would take at the pace of the last minutes. Normal is below a few seconds."
         " Nothing is drawn while it stands still with records before it.",
-        Look("s", above(60, 120)), Query('hurnet:catch_up:seconds <'
-                                         ' +Inf', "{{job}}"), runbook="HurnetFallingBehind",
+        Look("s", above(60, 120)),
+        Query(
+            'hurnet:catch_up:seconds < +Inf',
+            "{{job}}",
+        ),
+        runbook="HurnetFallingBehind",
     )).with_panel(p.lines(
         "Bytes a second", "Bytes of the values of records read from Kafka.",
         Look("Bps"), Query(f"sum(rate(hurnet_bytes_total{JOB}[$__rate_interval]))", "read"),
@@ -49,9 +56,10 @@ def _flow(made: Dashboard) -> None:
         "Records that can't be read yet because a transaction before them is open. Normal is 0, or a few"
         " for a moment. A line that stays is a producer that died in a transaction.",
         Look("short", above(None, 100)),
-        Query(f"sum by (partition) (hurnet_held_records{JOB}) or on () label_replace(vector(0),"
-              f" \"partition\", \"none\", \"\", \"\")",
-              "{{partition}}"),
+        Query(
+            p.or_none(f"sum by (partition) (hurnet_held_records{JOB})", "partition"),
+            "{{partition}}",
+        ),
     )).with_panel(p.lines(
         "Contexts",
         "Contexts that there are. `HURNET_INGEST_MAX_CONTEXTS` is the most; texts of others become dead"
@@ -77,8 +85,10 @@ def _time(made: Dashboard) -> None:
     )).with_panel(p.lines(
         "Seconds of calls of the store, p99", "By what the call does. Normal is below 0.05 s.",
         Look("s", above(0.1, 1)),
-        Query(f"histogram_quantile(0.99, sum by (le, op)"
-              f" (rate(hurnet_store_seconds_bucket{JOB}[$__rate_interval])))", "{{op}}"),
+        Query(
+            p.p99("hurnet_store_seconds", "op", JOB),
+            "{{op}}",
+        ),
     ))  # fmt: skip
 
 
@@ -106,22 +116,28 @@ def _bad(made: Dashboard) -> None:
 
 
 def _readers(made: Dashboard) -> None:
+    headroom = "min by (topic) (hurnet_retention_headroom_ratio)"
     made.with_panel(p.lines(
         "Partitions of each worker", "Each partition belongs to one worker. Workers without one are spare.",
         Look("none", stacked=True), Query(f"hurnet_partitions_assigned{JOB}", "{{instance}}"),
     )).with_panel(p.lines(
         "Rebalances in ten minutes",
         "Times that the group shared out its partitions. Normal is none but when workers come or go.",
-        Look("none", above(None, 10)), Query("sum by (job)"
-                                             " (increase(hurnet_rebalances_total[10m]))", "{{job}}"),
+        Look("none", above(None, 10)),
+        Query(
+            "sum by (job) (increase(hurnet_rebalances_total[10m]))",
+            "{{job}}",
+        ),
     )).with_panel(p.lines(
         "Retention that is left",
         "How much of the retention is left before what must be read next is dropped, the worst partition of"
         " each topic. 100 % is normal, also if nothing is ever dropped.",
         Look("percentunit", below(0.5, 0.2), highest=1),
-        Query('min by (topic) (hurnet_retention_headroom_ratio) or on () label_replace(vector(1), "topic",'
-              ' "nothing is dropped", "", "")',
-              "{{topic}}"), runbook="HurnetRetentionShort",
+        Query(
+            p.or_none(headroom, "topic", 1, "nothing is dropped"),
+            "{{topic}}",
+        ),
+        runbook="HurnetRetentionShort",
     )).with_panel(p.lines(
         "Resident memory", "Bytes of each worker. Normal is flat.",
         Look("bytes"), Query(f"process_resident_memory_bytes{JOB}", "{{instance}}"),
@@ -131,6 +147,9 @@ def _readers(made: Dashboard) -> None:
         Query(f"rate(process_cpu_seconds_total{JOB}[$__rate_interval])", "{{instance}}"),
     )).with_panel(p.lines(
         "Offset appended, by partition", "The watermark of each shard. It rises while texts come.",
-        Look("short", lowest=None), Query(f"max by (partition)"
-                                          f" (hurnet_watermark_offset{JOB})", "{{partition}}"),
+        Look("short", lowest=None),
+        Query(
+            f"max by (partition) (hurnet_watermark_offset{JOB})",
+            "{{partition}}",
+        ),
     ))  # fmt: skip

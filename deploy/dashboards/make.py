@@ -28,6 +28,8 @@ def document(name: str) -> str:
     register_default_plugins()  # the types of panels and of Prometheus' queries
     encoder = JSONEncoder(sort_keys=True, indent=1, ensure_ascii=False)
     made = models.Dashboard.from_json(json.loads(encoder.encode(BOARDS[name]().build())))
+    for number, panel in enumerate(made.panels or (), 1):
+        panel.id_val = number
     return encoder.encode(made) + "\n"
 
 

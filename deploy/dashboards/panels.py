@@ -190,9 +190,15 @@ def quantiles(
     ]
 
 
-def or_none(expr: str, label: str) -> str:
-    """0 for "none" while nothing has that label: a counter with labels is not there before it counts."""
-    return f'{expr} or on () label_replace(vector(0), "{label}", "none", "", "")'
+def or_none(expr: str, label: str, value: float = 0, none: str = "none") -> str:
+    """`value` for "none" while nothing has that label: a counter with labels is not there before it counts
+    something."""
+    return f'{expr} or on () label_replace(vector({value}), "{label}", "{none}", "", "")'
+
+
+def p99(metric: str, by: str, where: str = "") -> str:
+    """What 99 of 100 stay below."""
+    return f"histogram_quantile(0.99, sum by (le, {by}) (rate({metric}_bucket{where}[$__rate_interval])))"
 
 
 def dashboard(uid: str, title: str, description: str) -> build.Dashboard:

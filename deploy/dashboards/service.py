@@ -133,8 +133,10 @@ def _where(made: Dashboard) -> None:
         "Replies a second. abstained: no answer was sure enough. timed-out: it asked for texts that did not"
         " come in time.",
         Look("reqps", width=6, height=9, stacked=True, colours=OUTCOMES),
-        Query(p.or_none("sum by (outcome)"
-                        " (rate(hurnet_queries_total[$__rate_interval]))", "outcome"), "{{outcome}}"),
+        Query(
+            p.or_none("sum by (outcome) (rate(hurnet_queries_total[$__rate_interval]))", "outcome"),
+            "{{outcome}}",
+        ),
         runbook="HurnetAnswersRolledBack",
     ))  # fmt: skip
 

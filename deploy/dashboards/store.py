@@ -30,14 +30,16 @@ def _store(made: Dashboard) -> None:
         "What the server uses, and its maxmemory, if there is one. At the limit no text is taken in any"
         " more.",
         Look("bytes"), Query("max(hurnet_store_memory_bytes)", "used"),
-        Query("max(hurnet_store_memory_max_bytes) > 0 or"
-              " max(hurnet_store_memory_bytes)", "most"), runbook="HurnetStoreAtRisk",
+        Query(
+            "max(hurnet_store_memory_max_bytes) > 0 or max(hurnet_store_memory_bytes)",
+            "most",
+        ),
+        runbook="HurnetStoreAtRisk",
     )).with_panel(p.figures(
-        "Kept",
-        "On disk: 1 if the server's last write of its file went well. Replicas: normal is as many as you"
-        " run.",
+        "On disk",
+        "1 if the server's last write of its file went well. Normal is 1: with 0 it may lose what it has.",
         Look("none", below(None, 1), width=4),
-        Query("min(hurnet_store_saved)", "on disk"), runbook="HurnetStoreAtRisk",
+        Query("min(hurnet_store_saved)", "saved"), runbook="HurnetStoreAtRisk",
     )).with_panel(p.figures(
         "Replicas", "Of the primary. Normal is as many as you run; 0 is a single server.",
         Look("none", width=4), Query("max(hurnet_store_replicas)", "replicas"), runbook="HurnetStoreAtRisk",
@@ -49,9 +51,10 @@ def _store(made: Dashboard) -> None:
         "Seconds of calls, p99",
         "By role and what the call does. Calls that wait for something new (tail) count the wait.",
         Look("s", above(0.1, 1), width=12),
-        Query('histogram_quantile(0.99, sum by (le, job, op)'
-              ' (rate(hurnet_store_seconds_bucket{op!="tail"}[$__rate_interval])))',
-              "{{job}} {{op}}"),
+        Query(
+            p.p99("hurnet_store_seconds", "job, op", '{op!="tail"}'),
+            "{{job}} {{op}}",
+        ),
     )).with_panel(p.lines(
         "Calls a second", "By role and what the call does.", Look("ops", width=12),
         Query("sum by (job, op) (rate(hurnet_store_seconds_count[$__rate_interval]))", "{{job}} {{op}}"),
@@ -92,27 +95,34 @@ def _solver(made: Dashboard) -> None:
 
 
 def _weights(made: Dashboard) -> None:
+    newest = f"max by (context) (hurnet_weights_version{JOB})"
     made.with_panel(p.lines(
         "Age of weights in force, by context",
         "Seconds since they were published. It grows while no new pairs come. While pairs do come it should"
         " stay below a minute.",
         Look("s", above(None, 900)),
-        Query(f"time() - max by (context)"
-              f" (hurnet_weights_published_timestamp_seconds{RESPONDER})", "{{context}}"),
+        Query(
+            f"time() - max by (context) (hurnet_weights_published_timestamp_seconds{RESPONDER})",
+            "{{context}}",
+        ),
         runbook="HurnetWeightsStale",
     )).with_panel(p.lines(
         "Versions that responders lack",
         "The solver's newest version less that of the slowest responder. Normal is 0 or 1.",
         Look("none", above(2, 10)),
-        Query(f"max by (context) (hurnet_weights_version{JOB}) - min by (context)"
-              f" (hurnet_weights_version{RESPONDER})",
-              "{{context}}"), runbook="HurnetWeightsStale",
+        Query(
+            f"{newest} - min by (context) (hurnet_weights_version{RESPONDER})",
+            "{{context}}",
+        ),
+        runbook="HurnetWeightsStale",
     )).with_panel(p.lines(
         "Weights refused in half an hour",
         "They were not good enough, and the last ones stay in force. Normal is none.",
         Look("none", above(1, 3)),
-        Query(p.or_none("sum by (context)"
-                        " (increase(hurnet_weights_refused_total[30m]))", "context"), "{{context}}"),
+        Query(
+            p.or_none("sum by (context) (increase(hurnet_weights_refused_total[30m]))", "context"),
+            "{{context}}",
+        ),
         runbook="HurnetWeightsStale",
     )).with_panel(p.lines(
         "Residual",
@@ -138,14 +148,20 @@ def _deletions(made: Dashboard) -> None:
         "Deleted, and their bytes still in the store. Nobody is answered from them. Normal is 0, and some"
         " until the next checkpoint.",
         Look("short", above(None, 10_000)),
-        Query("max by (partition)"
-              " (hurnet_deletions_pending)", "{{partition}}"), runbook="HurnetDeletionOverdue",
+        Query(
+            "max by (partition) (hurnet_deletions_pending)",
+            "{{partition}}",
+        ),
+        runbook="HurnetDeletionOverdue",
     )).with_panel(p.lines(
         "Oldest deletion that is not finished",
         "Seconds since it was asked for. 0 if there is none. Normal is below a minute.",
         Look("s", above(300, 900)),
-        Query("time() - min(hurnet_oldest_deletion_timestamp_seconds) or"
-              " vector(0)", "oldest"), runbook="HurnetDeletionOverdue",
+        Query(
+            "time() - min(hurnet_oldest_deletion_timestamp_seconds) or vector(0)",
+            "oldest",
+        ),
+        runbook="HurnetDeletionOverdue",
     )).with_panel(p.lines(
         "Deletions, and pairs unlearned, a second",
         "Deletions that ingest appended, and pairs that the solver took out again.",
@@ -155,21 +171,27 @@ def _deletions(made: Dashboard) -> None:
         "The canary's deletions in two hours, by outcome",
         "Normal is ok alone. still-there breaks a promise.",
         Look("none", stacked=True, colours=(("ok", "green"), ("still-there", "red"), ("failed", "orange"))),
-        Query(p.or_none("sum by (outcome)"
-                        " (increase(hurnet_canary_deletions_total[2h]))", "outcome"), "{{outcome}}"),
+        Query(
+            p.or_none("sum by (outcome) (increase(hurnet_canary_deletions_total[2h]))", "outcome"),
+            "{{outcome}}",
+        ),
         runbook="HurnetDeletionOverdue",
     )).with_panel(p.lines(
         "Seconds until a deleted text is no answer",
         "By the canary. Normal is below a second.", Look("s", above(1, 60)),
-        Query("histogram_quantile(0.99, sum by (le)"
-              " (rate(hurnet_canary_deletion_seconds_bucket[2h])))", "p99"),
+        Query(
+            "histogram_quantile(0.99, sum by (le) (rate(hurnet_canary_deletion_seconds_bucket[2h])))",
+            "p99",
+        ),
         runbook="HurnetDeletionOverdue",
     )).with_panel(p.lines(
         "Offsets that the canary read again, in two hours",
         "Topic and store were compared there. Normal is ok alone. different: a text was lost, altered or"
         " invented.",
         Look("short", stacked=True, colours=(("ok", "green"), ("different", "red"), ("unproved", "orange"))),
-        Query(p.or_none("sum by (outcome)"
-                        " (increase(hurnet_canary_verified_offsets_total[2h]))", "outcome"), "{{outcome}}"),
+        Query(
+            p.or_none("sum by (outcome) (increase(hurnet_canary_verified_offsets_total[2h]))", "outcome"),
+            "{{outcome}}",
+        ),
         runbook="HurnetTextsLost",
     ))  # fmt: skip

@@ -102,7 +102,7 @@ def _shards(shards: Sequence[Shard], width: int) -> RenderableType:
     wide = width >= NARROW
     columns = [">partition" if wide else ">p", *([">Kafka's end"] if wide else [])]
     for name, _, _ in known:
-        columns += [f">{name}", ">behind"] if wide else [f">{name} -"]
+        columns += [f">{name}", ">behind"] if wide else [f">not {name}"]
     rows = []
     for shard in shards:
         row: list[object] = [shard.partition, *([_number(shard.end_offset)] if wide else [])]
@@ -124,7 +124,8 @@ def _behind_text(value: int | None) -> Any:
 
 
 def _workers(status: Status, width: int) -> RenderableType:
-    found = list(worker_rows(status.workers or {}, status.solver if status.store_read else None))
+    leader = f"{status.solver} leads" if status.solver else None
+    found = list(worker_rows(status.workers or {}, leader))
     if width < NARROW:
         return table(
             ("role", "worker", ">behind"), [(role, worker, behind) for role, worker, *_, behind in found]

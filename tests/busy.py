@@ -1,0 +1,104 @@
+"""A small real system with all that dashboards show: load, a canary, corrections, deletions, garbage."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from hurnet_schemas import Feedback, Query, TextEvent
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.ports import Outgoing
+from tests.acceptance.system import PARTITIONS, Running, System, wait_for
+
+ROLES = ("ingest", "solver", "responder", "feedback", "canary")
+OFTEN = {
+    "HURNET_CANARY_INTERVAL": "1",
+    "HURNET_CANARY_DELETION_INTERVAL": "15",
+    "HURNET_CANARY_VERIFY_INTERVAL": "20",
+}
+THINGS = ("order", "invoice", "password", "bike", "helmet", "refund", "account", "lamp", "window", "music")
+ACTS = {
+    "lost": "I have lost my {}", "find": "where can I find the {}", "change": "I want to change the {}",
+    "pay": "how do I pay for the {}", "stop": "please stop the {}", "broken": "the {} is broken, what now",
+}  # fmt: skip
+AGAIN = {
+    "lost": "my {} is lost", "find": "where is the {} to be found", "change": "change my {} please",
+    "pay": "can I pay the {} by card", "stop": "stop my {}", "broken": "a broken {}",
+}  # fmt: skip
+NONSENSE = "do purple triangles taste of wednesday"
+
+
+def address(worker: Running) -> str:
+    """Where a worker serves its metrics."""
+    found = wait_for(lambda: re.findall(r'"url": ?"(http://[^"]+)"', worker.said()), what=worker.name)
+    return str(found[-1])
+
+
+def targets(workers: Sequence[Running]) -> dict[str, list[str]]:
+    """What Prometheus is to scrape, by its jobs."""
+    found: dict[str, list[str]] = {}
+    for worker in workers:
+        found.setdefault(f"hurnet-{worker.name}", []).append(address(worker))
+    return found
+
+
+@contextmanager
+def busy(system: System, turn_s: float = 0.2) -> Iterator[list[Running]]:
+    """All roles, and a load on them: some texts and questions each turn, and now and then all else."""
+    workers = [system.start(role, **OFTEN).wait_ready() for role in ROLES]
+    stop = threading.Event()
+    load = threading.Thread(target=_load, args=(system, stop, turn_s), name="load", daemon=True)
+    load.start()
+    try:
+        yield workers
+    finally:
+        stop.set()
+        load.join(30)
+
+
+def _load(system: System, stop: threading.Event, turn_s: float) -> None:
+    kafka = system.settings.kafka
+    with closing(KafkaSink(kafka)) as sink:
+        for turn in itertools.count():
+            sink.send([*_texts(kafka.texts, turn), *_questions(kafka.queries, turn)])
+            if turn % 10 == 5:
+                sink.send([*_now_and_then(kafka.texts, turn), _verdict(kafka.feedback, turn)])
+            if stop.wait(turn_s):
+                return
+
+
+def _phrase(phrases: dict[str, str], number: int) -> tuple[str, str]:
+    """What is said, and its answer."""
+    act = list(ACTS)[number % len(ACTS)]
+    thing = THINGS[number // len(ACTS) % len(THINGS)]
+    return phrases[act].format(thing), f"{act}-{thing}"
+
+
+def _texts(topic: str, turn: int) -> Iterator[Outgoing]:
+    for number in range(3 * turn, 3 * turn + 3):
+        text, answer = _phrase(ACTS, number)
+        event = TextEvent(text=f"{text} {'please ' * (number % 3)}{number % 97}", answer=answer)
+        yield Outgoing(topic, event.encode(), key=f"text-{number}".encode(), partition=number % PARTITIONS)
+
+
+def _questions(topic: str, turn: int) -> Iterator[Outgoing]:
+    for number in range(2 * turn, 2 * turn + 2):
+        text = NONSENSE if number % 9 == 8 else _phrase(AGAIN, 7 * number)[0]
+        yield Outgoing(topic, Query(text=text).encode(), headers=(("correlation-id", f"{number}".encode()),))
+
+
+def _now_and_then(topic: str, turn: int) -> Iterator[Outgoing]:
+    """A record that is no text, and the deletion of a text."""
+    yield Outgoing(topic, b"garbage", partition=0)
+    number = 3 * (turn - 5)
+    yield Outgoing(topic, None, key=f"text-{number}".encode(), partition=number % PARTITIONS)
+
+
+def _verdict(topic: str, turn: int) -> Outgoing:
+    text, answer = _phrase(AGAIN, turn)
+    wrong = {"verdict": "wrong", "answer": answer, "given": "other"}
+    said = {"verdict": "right", "answer": answer} if turn % 4 else wrong
+    return Outgoing(topic, Feedback.model_validate({"question": text, **said}).encode())
