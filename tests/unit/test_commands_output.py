@@ -53,6 +53,8 @@ COMMANDS = [
         "doctor",
         "verify",
         "repair",
+        "backup",
+        "restore",
         "compact",
         "weights",
         "evaluate",
@@ -143,6 +145,8 @@ def test_the_script_of_completion_is_answered() -> None:
 
 
 ARGUMENTS = {
+    "backup": ["no-such.hurnet"],
+    "restore": ["no-such.hurnet"],
     "ask": ["hi"],
     "contexts": [],
     "correct": ["hi", "hello"],

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from hurnet_stream.commands.ask import ask
+from hurnet_stream.commands.backup import backup
 from hurnet_stream.commands.canary import canary
 from hurnet_stream.commands.compact import compact
 from hurnet_stream.commands.completion import completion
@@ -34,6 +35,7 @@ from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
 from hurnet_stream.commands.responder import responder
+from hurnet_stream.commands.restore import restore
 from hurnet_stream.commands.schemas import schemas
 from hurnet_stream.commands.settings import settings
 from hurnet_stream.commands.solver import solver
@@ -114,7 +116,7 @@ def hurnet(config: Path | None) -> None:
 
 for _command in (
     *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
-    *(verify, repair, compact, weights, evaluate),
+    *(verify, repair, backup, restore, compact, weights, evaluate),
     *(ingest, solver, responder, feedback, canary, settings, schemas, completion),
 ):
     hurnet.add_command(_command)

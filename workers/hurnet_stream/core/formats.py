@@ -11,6 +11,7 @@
     WEIGHTS     published weights
     MIX         the published mix of a context
     AUDIT       the audit of a deletion
+    BACKUP      a backup of a store, as a file
 
 A reader ignores fields that it doesn't know. A change that an older program would misread gets a new number:
 the older one then stops and says that it must be upgraded, and never calls corrupt what it can't read.
@@ -29,6 +30,7 @@ CHECKPOINT: Final = 1
 WEIGHTS: Final = 1
 MIX: Final = 1
 AUDIT: Final = 1
+BACKUP: Final = 1
 
 COMPACTED_FROM: Final = 2
 """The format of a store from which on it is compacted."""

@@ -38,9 +38,9 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(visible(text, keep="\n"), err=err)
 
 
-def say_json(value: object) -> None:
+def say_json(value: object, *, err: bool = False) -> None:
     """Print a value as JSON on one line, safe for a terminal, too."""
-    click.echo(visible_json(value, ascii_only=not _carries_everything()))
+    click.echo(visible_json(value, ascii_only=not _carries_everything()), err=err)
 
 
 def say_message(encoded: bytes) -> None:

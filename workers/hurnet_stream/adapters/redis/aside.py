@@ -14,22 +14,18 @@ topic), and per partition the offset up to which the old store's entries were se
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Any
 
 import redis
 
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Bound, Connection
-from hurnet_stream.adapters.redis.keys import Keys
+from hurnet_stream.adapters.redis.keys import STAYS, Keys
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.core.stored.batch import LogIdentity
 from hurnet_stream.errors import StoreError, TransientError
-
-_STAYS: Final = re.compile(rb"[^:]*:(lease|progress|working):")
-"""Keys that belong to workers and to groups, not to the store."""
 
 
 def under(connection: Connection, prefix: str) -> Connection:
@@ -79,7 +75,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             old = Meta.parse(raw, keys.meta)
             aside = f"{keys.prefix}.aside-{old.epoch}"
             old_topic = stored_json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]
-            names = [n for n in client.scan_iter(f"{keys.prefix}:*", count=1_000) if not _STAYS.match(n)]
+            names = [n for n in client.scan_iter(f"{keys.prefix}:*", count=1_000) if not STAYS.match(n)]
             pipe.multi()
             # RENAME is instant whatever a key holds, so thousands of them are one short step.
             for name in names:

@@ -63,6 +63,19 @@ def move(pipe: Any, keys: Keys, before: Sequence[Batch], after: Batch | None) ->
         pipe.zadd(key, dict.fromkeys(new - old, 0))
 
 
+def held_by(batch: Batch) -> Iterator[tuple[str, int, int]]:
+    """What a batch holds of each context: its name, rows and bytes."""
+    for name, entries, _ in batch.columns.by_context() if batch.entries else ():
+        yield name, len(entries), _bytes(entries, batch)
+
+
+def note_held(pipe: Any, keys: Keys, batch: Batch) -> None:
+    """Queue what says which contexts a batch holds rows of."""
+    if names := _names(batch):
+        members = dict.fromkeys((_held(name, batch.watermark + 1) for name in names), 0)
+        pipe.zadd(keys.shard(batch.partition, "holds"), members)
+
+
 def _names(batch: Batch) -> list[str]:
     return [name for name, _, _ in batch.columns.by_context()] if batch.entries else []
 

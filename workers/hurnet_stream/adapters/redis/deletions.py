@@ -55,9 +55,13 @@ def _arguments(
     return [*key_range, more, dropped, encode_offsets(absent), len(holds), *holds, *packed]
 
 
+def key_range(key: bytes, context: str | None) -> tuple[bytes, bytes]:
+    """The range of members of `keys` for this digest of a record key, for ZRANGEBYLEX. None: all contexts."""
+    return starting_with(key if context is None else _key_prefix(key, context))
+
+
 def _by_key(key: bytes, context: str | None) -> list[Any]:
-    prefix = key if context is None else _key_prefix(key, context)
-    return _arguments(key_range=(*starting_with(prefix), MOST_TARGETS))
+    return _arguments(key_range=(*key_range(key, context), MOST_TARGETS))
 
 
 def _of_context(

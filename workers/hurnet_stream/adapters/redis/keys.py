@@ -9,6 +9,7 @@ The store as a whole
     P:log                   string  JSON: the Kafka cluster and the UUID of the topic that fills the store
     P:shards                set     the partitions that have a shard
     P:contexts              set     the names of contexts that were admitted and not given back
+    P:restoring             string  there while a backup is restored: see filling.py
     P:repair                hash    of a repair that is under way: see aside.py
 
 A shard
@@ -56,7 +57,12 @@ is left of a deleted store meets one that was begun anew.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+STAYS: Final = re.compile(rb"[^:]*:(lease|progress|working):")
+"""Keys that belong to workers and to groups, not to the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,10 @@ class Keys:
     @property
     def contexts(self) -> str:
         return f"{self.prefix}:contexts"
+
+    @property
+    def restoring(self) -> str:
+        return f"{self.prefix}:restoring"
 
     @property
     def repair(self) -> str:

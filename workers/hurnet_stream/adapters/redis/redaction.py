@@ -88,6 +88,12 @@ def compacted_member(identifier: bytes, fields: Fields, since: int, batch: Batch
     return number_of(identifier).to_bytes(8, "big") + packed
 
 
+def whole_member(identifier: bytes, fields: Fields) -> bytes:
+    """The member for an item that lies here as it is."""
+    packed: bytes = msgpack.packb(dict(fields))
+    return number_of(identifier).to_bytes(8, "big") + packed
+
+
 def encode_member(identifier: bytes, fields: Fields, rest: Batch) -> bytes:
     """The member for a stream item with `fields` of which `rest` is left."""
     entries, vectors = encode_batch(rest)
