@@ -153,7 +153,16 @@ def test_what_changes_the_store_is_never_taken_for_a_look() -> None:
             "audit_of",
             "versions",
         ),
-        *("known_by_weights", "published_ms", "weights", "mix_versions", "mix", "holder"),
+        *(
+            "compacted",
+            "items",
+            "known_by_weights",
+            "published_ms",
+            "weights",
+            "mix_versions",
+            "mix",
+            "holder",
+        ),
     }
     methods = {
         name
