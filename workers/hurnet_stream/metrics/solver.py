@@ -11,7 +11,7 @@ from hurnet_stream.metrics.store import StoreMetrics
 class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
     """From rows to weights."""
 
-    PHASES = ("tail", "fold", "save", "solve", "erase")
+    PHASES = ("tail", "fold", "save", "solve", "erase", "compact")
 
     def __init__(self) -> None:
         super().__init__()

@@ -255,9 +255,10 @@ class Solver:
         if tenure.erasing or time.monotonic() < tenure.compact_at:
             return
         stamp, keep_s = tenure.checkpoint.stamp, self._settings.keep_deletions
-        if not self._store.compact(portions.COMPACT_STEPS, self._owner, stamp, keep_s):
-            self._weights.trim_audit(self._settings.audits)
-            tenure.compact_at = time.monotonic() + COMPACT_S
+        with self._metrics.stage("compact"):
+            if not self._store.compact(portions.COMPACT_STEPS, self._owner, stamp, keep_s):
+                self._weights.trim_audit(self._settings.audits)
+                tenure.compact_at = time.monotonic() + COMPACT_S
 
     def _observe(self, tenure: Tenure, folded: Folded) -> None:
         shards = tenure.checkpoint.shards
