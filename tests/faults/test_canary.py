@@ -90,6 +90,8 @@ def test_a_killed_canary_leaves_nothing_once_the_next_one_has_started(system: Sy
     residue = (bytes_in_redis(system) - before) / sent
     assert system.run("compact", "--yes").returncode == 0
     compacted = (bytes_in_redis(system) - before) / sent
+    sample = system.run("verify", "--sample", "20")
+    assert sample.returncode == 0, sample.stdout + sample.stderr
     print(f"bytes of Redis left by a probe: {residue:.0f} once deleted, {compacted:.1f} once compacted")
     assert compacted < 50 < residue < 1_500
 
