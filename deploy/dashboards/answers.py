@@ -150,6 +150,7 @@ def _undone(made: Dashboard) -> None:
         Query("sum(increase(hurnet_device_failures_total[1h]))", "GPUs failed"),
         Query("sum(increase(hurnet_canary_duplicates_total[1h]))", "duplicates"),
         Query("sum(increase(hurnet_queries_skipped_total[1h])) or vector(0)", "skipped"),
+        runbook="HurnetAnsweredTwice",
     ))  # fmt: skip
 
 

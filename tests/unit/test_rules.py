@@ -5,19 +5,28 @@ That each fires by its fault and not below it is shown in tests/faults: by promt
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from hurnet_stream.__main__ import hurnet
+from hurnet_stream.metrics.roles import ROLES
 from tests.prometheus import RULES, faster, promtool
 
 ROOT = Path(__file__).parents[2]
 FOLDER = RULES.parent
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
 NUMBER = re.compile(r"\d+(?: \* 86400)?(?:ms|s|m|h|d)?\b")
+PROMETHEUS_OWN = {"up", "process_start_time_seconds"}
+ROLES_METRICS = [role() for role in ROLES.values()]
+METRICS = {metric.name: metric for role in ROLES_METRICS for metric in role.described}
+EXPOSITION = "".join(role.exposition().decode() for role in ROLES_METRICS)
 DASHBOARDS = {"hurnet-service", "hurnet-ingest", "hurnet-answers", "hurnet-store"}
 ALL: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]
@@ -95,3 +104,47 @@ def test_faster_rules_differ_in_times_alone() -> None:
     assert quick.count("vector(0.99)") == rules.count("vector(0.99)")  # a share is no time
     for slow_line, quick_line in zip(rules.splitlines(), quick.splitlines(), strict=True):
         assert NUMBER.sub("N", slow_line) == NUMBER.sub("N", quick_line)
+
+
+def selected() -> list[tuple[str, str]]:
+    """The metrics that rules read, each with its matchers: ("hurnet_ready", 'job="hurnet-ingest"')."""
+    expressions = " ".join(rule["expr"] for rule in ALL)
+    return re.findall(r"\b((?:hurnet|process)_\w+|up\b)(?:\{([^}]*)\})?", expressions)
+
+
+def test_rules_name_metrics_labels_and_values_that_exist() -> None:
+    for name, matchers in selected():
+        if name in PROMETHEUS_OWN:
+            continue
+        family = re.sub(r"_(bucket|count)$", "", name)
+        assert family in METRICS, name
+        labels = dict(re.findall(r'(\w+)=~?"([^"]*)"', matchers))
+        assert labels.keys() <= {*METRICS[family].labels, "le", "job"}, name
+        # Outcomes and buckets are shown from the start, each as LABEL="VALUE".
+        shown = "".join(re.findall(rf"^{name}\{{.*$", EXPOSITION, re.MULTILINE))
+        for label in labels.keys() & {"le", "outcome"}:
+            for value in labels[label].split("|"):
+                assert f'{label}="{value}"' in shown, f"{name} has no {label}={value}"
+
+
+def test_rules_read_recorded_series_that_are_recorded() -> None:
+    recorded = {rule["record"] for rule in ALL if "record" in rule}
+    assert {name for rule in ALL for name in re.findall(r"hurnet:\w+:\w+", rule["expr"])} <= recorded
+
+
+@pytest.mark.parametrize("name", sorted({rule["alert"] for rule in ALERTS}))
+def test_each_alert_is_made_to_fire_by_a_real_fault(name: str) -> None:
+    assert re.search(
+        rf'"{name}(/[\w-]+)?"', (ROOT / "tests" / "faults" / "test_alerts.py").read_text("utf-8")
+    )
+
+
+@pytest.mark.parametrize("name", sorted({rule["alert"] for rule in ALERTS}))
+def test_the_commands_of_a_runbook_exist(name: str) -> None:
+    for line in [*commands(name), *re.findall(r"`(hurnet [^`]*)`", section(name))]:
+        program, *words = shlex.split(line)
+        if program == "hurnet":
+            with contextlib.suppress(click.exceptions.Exit):  # --help
+                hurnet.commands[words[0]].make_context(words[0], words[1:])
+        else:
+            assert program in {"curl", "redis-cli"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hurnet_stream.core.stored.batch import Batch, Entry, ShardState
-from hurnet_stream.errors import StoreGap
+from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
 from hurnet_stream.operations.verification import ShardProof
+from hurnet_stream.ports import Tail
 from hurnet_stream.solver import solver as solver_module
+from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.worlds.deleting import EMBEDDER, Schedule, World
 from tests.worlds.verifying import verification, whole
@@ -162,3 +165,24 @@ def test_whatever_happened_it_is_equal(data: st.DataObject) -> None:
         schedule.ingest.close()
     schedule.world.take_in()
     assert whole(schedule.world).equal
+
+
+def test_a_store_that_can_not_be_read_differs_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost item of a shard is a lost text, and not a comparison that could not be made."""
+    world, tail = taught(), MemoryEntryStore.tail
+
+    def damaged(store: MemoryEntryStore, positions: Mapping[int, int], limit: int) -> Tail:
+        if 0 <= positions[0] < 10:
+            raise error("shard 0 was trimmed")
+        return tail(store, positions, 1)
+
+    monkeypatch.setattr(MemoryEntryStore, "tail", damaged)
+    error: type[Unreadable] = Unreadable
+    shard, other = whole(world).shards
+    assert shard.difference is not None
+    assert 0 < shard.difference[0] <= 10
+    assert shard.difference[1] == "the store can't be read from here on: shard 0 was trimmed"
+    assert other.difference is None
+    error = UpgradeNeeded
+    with pytest.raises(UpgradeNeeded):
+        whole(world)

@@ -29,14 +29,9 @@ class CanaryMetrics(ProcessMetrics):
             "could not be made.",
             "outcome",
         )
-        # A rate needs the zero before the first event.
-        for counter, outcomes in (
-            (self.probes, OUTCOMES),
-            (self.deletions, DELETION_OUTCOMES),
-            (self.verified_offsets, VERIFIED_OUTCOMES),
-        ):
-            for outcome in outcomes:
-                counter.labels(outcome)
+        self._from_zero(self.probes, OUTCOMES)
+        self._from_zero(self.deletions, DELETION_OUTCOMES)
+        self._from_zero(self.verified_offsets, VERIFIED_OUTCOMES)
 
     def probe_ended(self, outcome: str) -> None:
         """Count a probe."""

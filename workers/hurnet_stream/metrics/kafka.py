@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
+from hurnet_schemas.dead_letter import Reason
 from hurnet_stream.metrics.registry import Registry
 from hurnet_stream.ports import Source
 
@@ -17,6 +19,7 @@ class KafkaMetrics(Registry):
         self.dead_letters = self._counter(
             "dead_letters", "Records that could not be processed and became dead letters.", "reason"
         )
+        self._from_zero(self.dead_letters, get_args(Reason))
         self._lag = self._gauge(
             "kafka_lag_records",
             "Records that are written to the partition and not done yet, by its end as the brokers tell it "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,11 @@ class Registry:
     ) -> Histogram:
         self._describe(name, "histogram", labels, meaning)
         return Histogram(f"hurnet_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
+    def _from_zero(self, metric: Counter | Histogram, values: Iterable[str]) -> None:
+        """Show these values of its one label at once: a rate needs the zero before the first event."""
+        for value in values:
+            metric.labels(value)
 
     def _describe(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
         self.described.append(Described(f"hurnet_{name}", kind, labels, meaning))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Mapping
+from typing import get_args
 
+from hurnet_schemas.answer import Outcome
 from hurnet_stream.metrics.context import OTHERS, ContextMetrics
 from hurnet_stream.metrics.kafka import KafkaMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
@@ -152,6 +154,7 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
 
     def _queries(self) -> None:
         self.queries = self._counter("queries", "Queries that got a reply.", "outcome")
+        self._from_zero(self.queries, get_args(Outcome))
         self.scored = self._counter(
             "scored_queries",
             "Queries that were looked into, by context and outcome. Coverage is answered / (answered + "
@@ -175,6 +178,7 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
             WAITING,
             ("outcome",),
         )
+        self._from_zero(self.query_age, get_args(Outcome))
         self.query_age_unknown = self._counter(
             "query_age_unknown",
             "Queries without an age, because their timestamp is over 30 days old or over a minute ahead.",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.ports.exchange import RollBack
 
 
 class TransactionMetrics(Registry):
@@ -18,3 +21,4 @@ class TransactionMetrics(Registry):
             "not acknowledge), broker.",
             "reason",
         )
+        self._from_zero(self.transactions_aborted, get_args(RollBack))

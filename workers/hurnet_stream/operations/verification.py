@@ -23,7 +23,7 @@ from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Vectors
-from hurnet_stream.errors import StoreGap
+from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
 from hurnet_stream.operations.replay import Replay
 from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, deleted_by
 from hurnet_stream.solver.learning import learn
@@ -118,15 +118,27 @@ class Verification:
         deleted_count = sum(first <= offset <= last for offset in deleted)
         proof = ShardProof(partition, first, last, deleted=deleted_count)
         stored = _StoredShard(self._store, partition, first, last)
-        # Retention took the records before the first that the topic holds: there is nothing to replay.
-        self._trust(proof, stored.rows_up_to(min(in_topic.first - 1, last)), deleted)
-        for batch in self._replay.batches(partition, max(first, in_topic.first), last, deleted):
+        try:
+            self._compare_range(proof, stored, in_topic.first, deleted)
+        except UpgradeNeeded:
+            raise
+        except Unreadable as error:
+            proof.difference = stored.position + 1, f"the store can't be read from here on: {error}"
+        return proof
+
+    def _compare_range(
+        self, proof: ShardProof, stored: _StoredShard, in_topic: int, deleted: Set[int]
+    ) -> None:
+        """The range of the proof, entry by entry, up to the first difference. The topic begins at offset
+        `in_topic`."""
+        # Retention took the records before that: there is nothing to replay.
+        self._trust(proof, stored.rows_up_to(min(in_topic - 1, proof.last)), deleted)
+        for batch in self._replay.batches(proof.partition, max(proof.first, in_topic), proof.last, deleted):
             self._learn(batch)
             # A deleted row that the store has not erased yet is not a difference.
             _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), deleted, stored.erased)
             if proof.difference:
                 break
-        return proof
 
     def _deleted(self, partition: int, first: int, first_in_topic: int, until: int) -> Set[int]:
         """Of the offsets from `first` on, those that records up to `until` delete. What deletes an entry
@@ -154,13 +166,13 @@ class Verification:
 
 class _StoredShard:
     """Reads one shard of the store in the order of offsets, `first` to `last`. Of what was read so far,
-    `erased` are the offsets that its batches no longer hold, and `deletion_targets` those that its deletions
-    name."""
+    `position` is the last offset, `erased` are the offsets that its batches no longer hold, and
+    `deletion_targets` those that its deletions name."""
 
     def __init__(self, store: EntryStore, partition: int, first: int, last: int) -> None:
         self._store = store
         self._partition = partition
-        self._position = first - 1
+        self.position = first - 1
         self._last = last
         self._other_shards = {p: MAX_OFFSET for p in store.states() if p != partition}
         self._read_ahead: Rows = {}
@@ -169,7 +181,7 @@ class _StoredShard:
 
     def rows_up_to(self, offset: int) -> Rows:
         """The next rows, up to `offset`."""
-        while self._position < offset and self._read():
+        while self.position < offset and self._read():
             pass
         rows = {o: row for o, row in self._read_ahead.items() if o <= offset}
         self._read_ahead = {o: row for o, row in self._read_ahead.items() if o > offset}
@@ -177,7 +189,7 @@ class _StoredShard:
 
     def _read(self) -> bool:
         # The store reads all shards beyond their positions. Beyond the end of the others there is nothing.
-        positions = {**self._other_shards, self._partition: self._position}
+        positions = {**self._other_shards, self._partition: self.position}
         batches = self._store.tail(positions, READ_BATCHES).batches
         for batch in batches:
             self._read_ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
@@ -185,7 +197,7 @@ class _StoredShard:
             if batch.deletion and batch.deletion.offset <= self._last:
                 parts = deleted_by(self._store, self._partition, batch.deletion)
                 self.deletion_targets.update(chain.from_iterable(parts))
-            self._position = batch.watermark
+            self.position = batch.watermark
         return bool(batches)
 
 

@@ -1,0 +1,234 @@
+"""A system under the eyes of a real Prometheus with the real rules, thirty times as fast.
+
+A fault is put into the system, and the watcher says when each alert of its kind is pending, when it fires,
+and when it is gone after the mend:
+
+    with Watched(...) as watched:
+        with watched.shows("responder killed", "HurnetRoleNotReady/down"):
+            responder.kill()              # until the end of the block: pending, then firing
+        ...                               # the mend
+        watched.gone()                    # and the alert goes out
+
+Some alerts look at hours: six of them are twelve minutes even then. For these (`SLOW`) a second Prometheus
+runs three hundred times as fast, in which the short windows of the others are too short to mean anything.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hurnet_schemas import TextEvent
+from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.errors import TransientError
+from hurnet_stream.local import ValkeyServer
+from hurnet_stream.local.loopback import HOST, free_ports
+from hurnet_stream.ports import Outgoing
+from tests.acceptance.system import PARTITIONS, Running, System
+from tests.prometheus import RULES, Alert, Prometheus, faster
+
+FACTOR, SLOW_FACTOR = 30, 300
+SLOW = frozenset(
+    {
+        "HurnetAnswersSlowBurn",
+        "HurnetFreshnessSlowBurn",
+        "HurnetLatencyBurn",
+        "HurnetTextsLost",
+        "HurnetAnsweredTwice",
+    }
+)
+ROLES = ("ingest", "solver", "responder", "canary")
+QUICK = {
+    "HURNET_CANARY_INTERVAL": "0.25",
+    "HURNET_CANARY_TIMEOUT": "6",
+    "HURNET_CANARY_VERIFY_INTERVAL": "12",
+    "HURNET_LIFECYCLE_RETRY_MOST": "0.5",
+    "HURNET_RESPONDER_TRANSACTION_DEADLINE": "1",
+}
+"""Probes as often as the rules are fast: every 0.25 s at thirty times is every 7.5 s."""
+LIMIT_S = 150.0
+POLL_S = 0.25
+
+
+@dataclass(slots=True)
+class Row:
+    """A line of the table: an alert, its fault, and seconds since the fault or the mend."""
+
+    alert: str
+    fault: str
+    pending_s: float | None = None
+    firing_s: float | None = None
+    gone_s: float | None = None
+
+    def __str__(self) -> str:
+        shown = [f"{s:.0f}" if s is not None else "-" for s in (self.pending_s, self.firing_s, self.gone_s)]
+        return f"| {self.alert} | {self.fault} | {' | '.join(shown)} |"
+
+
+@dataclass(slots=True)
+class Teacher:
+    """Teaches three pairs three times a second: a store in which nothing happens shows nothing."""
+
+    system: System
+    ended: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._teach)
+        self.thread.start()
+
+    def _teach(self) -> None:
+        number = 0
+        sink = KafkaSink(self.system.settings.kafka)
+        topic = self.system.settings.kafka.texts
+        while not self.ended.wait(0.33):
+            texts = [
+                TextEvent(text=f"statement {number + p}", answer=f"answer {p}") for p in range(PARTITIONS)
+            ]
+            try:
+                sink.send([Outgoing(topic, text.encode(), partition=p) for p, text in enumerate(texts)])
+            except TransientError:
+                continue
+            number += PARTITIONS
+        sink.close()
+
+    def close(self) -> None:
+        self.ended.set()
+        self.thread.join()
+
+
+class Watched:
+    """The system of one test module: workers on ports that they keep, a teacher, and two Prometheus."""
+
+    def __init__(self, kafka: str, valkey: ValkeyServer, name: str, folder: Path) -> None:
+        self.valkey = valkey
+        self.system = System(kafka, valkey.url, name, folder, **QUICK)
+        self.workers: dict[str, Running] = {}
+        self._ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
+        self._fast = Prometheus(faster(RULES.read_text("utf-8"), FACTOR))
+        self._slow = Prometheus(faster(RULES.read_text("utf-8"), SLOW_FACTOR))
+        self._open: list[Row] = []
+        self._mend_began = 0.0
+
+    def __enter__(self) -> Self:
+        self.system.create_topics()
+        for role in ROLES:
+            self.start(role)
+        for worker in self.workers.values():
+            worker.wait_ready()
+        self._teacher = Teacher(self.system)
+        targets = {f"hurnet-{role}": [f"http://{HOST}:{port}"] for role, port in self._ports.items()}
+        for prometheus in (self._fast, self._slow):
+            prometheus.scrape(targets)
+            prometheus.start()
+        self._fast.wait_scraped()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._teacher.close()
+        for prometheus in (self._fast, self._slow):
+            prometheus.close()
+        self.system.__exit__(kind, error, trace)
+
+    def start(self, role: str, poisoned: str = "", **settings: str) -> Running:
+        """Start a worker of this role at the address that Prometheus knows. A `poisoned` one can't stand a
+        text (see tests/acceptance/poisoned.py)."""
+        settings = {"HURNET_METRICS_PORT": str(self._ports[role]), **settings}
+        if poisoned:
+            self.workers[role] = self.system.start_poisoned(role, poisoned, **settings)
+        else:
+            self.workers[role] = self.system.start(role, **settings)
+        return self.workers[role]
+
+    def restart(self, role: str, poisoned: str = "", **settings: str) -> Running:
+        """End it if it runs, and start it anew."""
+        if self.workers[role].process.poll() is None:
+            self.workers[role].kill()
+        return self.start(role, poisoned, **settings).wait_ready()
+
+    @contextmanager
+    def paused(self, role: str) -> Iterator[None]:
+        """A worker that hangs: it exists, and does nothing at all."""
+        process = self.workers[role].process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    def firing(self) -> set[str]:
+        """The alerts that fire now, each as NAME or NAME/CAUSE, and without the slow ones."""
+        return {_key(alert) for alert in self._alerts().values() if alert.state == "firing"}
+
+    def unhealthy_rules(self) -> list[str]:
+        """Rules that could not be evaluated."""
+        return self._fast.unhealthy_rules() + self._slow.unhealthy_rules()
+
+    def wait_quiet(self) -> None:
+        """Return once no alert is pending or firing, but for the slow ones."""
+
+        def quiet() -> bool:
+            return not [key for key in self._alerts() if key.partition("/")[0] not in SLOW]
+
+        self._fast.wait_for(quiet, LIMIT_S, "no alert any more")
+
+    @contextmanager
+    def shows(self, fault: str, *alerts: str) -> Iterator[None]:
+        """The fault is put in at the beginning of the block. At its end, all these alerts (NAME or
+        NAME/CAUSE) have come to fire; other ones may as well. Then comes the mend, and `gone`."""
+        self._open = [Row(alert, fault) for alert in alerts]
+        begun = time.monotonic()
+        yield
+        self._watch(lambda row, alert: self._note(row, alert, time.monotonic() - begun), "firing")
+        self._mend_began = time.monotonic()
+
+    def gone(self) -> None:
+        """The fault is mended: wait until the alerts are gone, and print their lines of the table."""
+
+        def note(row: Row, alert: Alert | None) -> bool:
+            if alert is None and row.gone_s is None:
+                row.gone_s = time.monotonic() - self._mend_began
+            return row.gone_s is not None
+
+        self._watch(note, "gone")
+        for row in self._open:
+            print(row)
+
+    def _note(self, row: Row, alert: Alert | None, seconds: float) -> bool:
+        if alert is not None and row.firing_s is None:
+            assert "<" not in str(alert.annotations), alert.annotations  # what a template that failed leaves
+            if row.pending_s is None:
+                row.pending_s = seconds
+            if alert.state == "firing":
+                row.firing_s = seconds
+        return row.firing_s is not None
+
+    def _watch(self, note: Callable[[Row, Alert | None], bool], what: str) -> None:
+        """Look at all alerts again and again, until each of those that are waited for is noted."""
+
+        def done() -> bool:
+            alerts = self._alerts()
+            return all([note(row, alerts.get(row.alert)) for row in self._open])
+
+        wanted = [row.alert for row in self._open]
+        self._fast.wait_for(done, LIMIT_S, f"{wanted} {what}; seen {self._open}")
+
+    def _alerts(self) -> Mapping[str, Alert]:
+        """What is pending or firing: the slow ones by the Prometheus that is faster."""
+        found = [a for a in self._fast.alerts() if a.name not in SLOW]
+        found += [a for a in self._slow.alerts() if a.name in SLOW]
+        return {_key(alert): alert for alert in sorted(found, key=lambda alert: alert.state, reverse=True)}
+
+
+def _key(alert: Alert) -> str:
+    cause = alert.labels.get("cause")
+    return f"{alert.name}/{cause}" if cause else alert.name
