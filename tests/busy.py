@@ -25,8 +25,9 @@ ACTS = {
     "pay": "how do I pay for the {}", "stop": "please stop the {}", "broken": "the {} is broken, what now",
 }  # fmt: skip
 AGAIN = {
-    "lost": "my {} is lost", "find": "where is the {} to be found", "change": "change my {} please",
-    "pay": "can I pay the {} by card", "stop": "stop my {}", "broken": "a broken {}",
+    "lost": "oh no, I have lost my {}", "find": "tell me where I can find the {}",
+    "change": "now I want to change the {}", "pay": "how do I pay for the {} today",
+    "stop": "stop the {} please", "broken": "what now, the {} is broken",
 }  # fmt: skip
 NONSENSE = "do purple triangles taste of wednesday"
 
@@ -65,7 +66,9 @@ def _load(system: System, stop: threading.Event, turn_s: float) -> None:
         for turn in itertools.count():
             sink.send([*_texts(kafka.texts, turn), *_questions(kafka.queries, turn)])
             if turn % 10 == 5:
-                sink.send([*_now_and_then(kafka.texts, turn), _verdict(kafka.feedback, turn)])
+                sink.send([_deletion(kafka.texts, turn), _verdict(kafka.feedback, turn)])
+            if turn % 100 == 5:  # less than the share that is an alarm
+                sink.send([Outgoing(kafka.texts, b"no text", partition=0)])
             if stop.wait(turn_s):
                 return
 
@@ -90,11 +93,9 @@ def _questions(topic: str, turn: int) -> Iterator[Outgoing]:
         yield Outgoing(topic, Query(text=text).encode(), headers=(("correlation-id", f"{number}".encode()),))
 
 
-def _now_and_then(topic: str, turn: int) -> Iterator[Outgoing]:
-    """A record that is no text, and the deletion of a text."""
-    yield Outgoing(topic, b"garbage", partition=0)
+def _deletion(topic: str, turn: int) -> Outgoing:
     number = 3 * (turn - 5)
-    yield Outgoing(topic, None, key=f"text-{number}".encode(), partition=number % PARTITIONS)
+    return Outgoing(topic, None, key=f"text-{number}".encode(), partition=number % PARTITIONS)
 
 
 def _verdict(topic: str, turn: int) -> Outgoing:

@@ -142,11 +142,12 @@ def _undone(made: Dashboard) -> None:
     )).with_panel(p.figures(
         "In the last hour",
         "Answers cut: candidates left out because they did not fit. Turns cut: time or room was used up."
-        " GPUs failed: the CPU searches since. Duplicates: replies that the canary got twice.",
+        " Rehearsals: pairs that could not be rehearsed. GPUs failed: the CPU searches since. Duplicates:"
+        " replies that the canary got twice.",
         Look("none", above(1, 1000)),
         Query("sum(increase(hurnet_answers_cut_total[1h]))", "answers cut"),
         Query("sum(increase(hurnet_turns_cut_total[1h]))", "turns cut"),
-        Query("sum(increase(hurnet_rehearsal_failures_total[1h]))", "rehearsals failed"),
+        Query("sum(increase(hurnet_rehearsal_failures_total[1h]))", "rehearsals"),
         Query("sum(increase(hurnet_device_failures_total[1h]))", "GPUs failed"),
         Query("sum(increase(hurnet_canary_duplicates_total[1h]))", "duplicates"),
         Query("sum(increase(hurnet_queries_skipped_total[1h])) or vector(0)", "skipped"),

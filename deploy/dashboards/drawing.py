@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 Series = Mapping[str, str]
 Range = list[tuple[Series, list[tuple[float, float]]]]
@@ -22,15 +23,19 @@ COLOURS = {
     "blue": "#3274d9", "purple": "#a352cc",
 }  # fmt: skip
 PALETTE = ("#3274d9", "#56a64b", "#ff780a", "#a352cc", "#e02f44", "#1f9e9e", "#b07c00", "#777777")
+TIME_STEPS_S = (5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600, 86_400)
 INK, FAINT, PAPER = "#24292e", "#d8d9da", "#f4f5f5"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where values come from: `now` is of this moment, `lately` over the time that is drawn."""
+    """Where values come from: `now` is of this moment, `lately` over the time that is drawn, which begins and
+    ends at these seconds since 1970."""
 
     now: Callable[[str], list[tuple[Series, float]]]
     lately: Callable[[str], Range]
+    begin_s: float
+    end_s: float
 
 
 def draw(figure: Figure, panel: dict[str, Any], rows: int, source: Source) -> None:
@@ -68,7 +73,7 @@ def _box(card: Axes, corner: tuple[float, float], width: float, height: float, c
     card.add_patch(Rectangle(corner, width, height, transform=card.transAxes, color=colour))
 
 
-def _inner(figure: Figure, card: Axes, left: float = 0.09, bottom: float = 0.24) -> Axes:
+def _inner(figure: Figure, card: Axes, left: float = 0.11, bottom: float = 0.24) -> Axes:
     """The area to draw in, below the title of a card."""
     box = card.get_position()
     return figure.add_axes(
@@ -97,6 +102,7 @@ def _lines(figure: Figure, card: Axes, panel: dict[str, Any], source: Source) ->
             axes.plot(*zip(*finite, strict=True), color=colours[name], linewidth=1.3, label=name)
     _limits(axes, panel)
     _axes(axes, panel, sum(len(points) for _, points in named))
+    _times(axes, source)
     if named:
         _named(axes, panel["gridPos"]["w"], [name for name, _ in named])
 
@@ -125,8 +131,6 @@ def _axes(axes: Axes, panel: dict[str, Any], points: int) -> None:
     axes.tick_params(length=0, labelsize=7)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(lambda at, _: time.strftime("%H:%M", time.gmtime(at)))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(lambda value, _: shown(value, defaults["unit"]))
     if "min" in defaults:
@@ -134,6 +138,16 @@ def _axes(axes: Axes, panel: dict[str, Any], points: int) -> None:
         axes.set_ylim(defaults["min"], defaults.get("max", top if top > defaults["min"] else 1))
     if not points:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color="#999999")
+
+
+def _times(axes: Axes, source: Source) -> None:
+    """All panels have the same time, marked at whole minutes, or seconds if it is short."""
+    wanted = (source.end_s - source.begin_s) / 5
+    step = next((step for step in TIME_STEPS_S if step >= wanted), TIME_STEPS_S[-1])
+    axes.set_xlim(source.begin_s, source.end_s)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    form = "%H:%M" if step >= 60 else "%H:%M:%S"
+    axes.xaxis.set_major_formatter(lambda at, _: time.strftime(form, time.gmtime(at)))
 
 
 def _figures(_figure: Figure, card: Axes, panel: dict[str, Any], source: Source) -> None:
@@ -218,15 +232,14 @@ def _heat(figure: Figure, card: Axes, panel: dict[str, Any], source: Source) -> 
             [shown(edge, panel["fieldConfig"]["defaults"]["unit"]) for edge, _ in found][::2],
         )
     axes.tick_params(length=0, labelsize=7)
-    axes.xaxis.set_major_formatter(lambda at, _: time.strftime("%H:%M", time.gmtime(at)))
+    _times(axes, source)
 
 
 def _legend(target: Mapping[str, Any], series: Series) -> str:
     """What a series is called: `{{label}}` in the legend becomes its value."""
-    name = str(target.get("legendFormat", ""))
-    for label, value in series.items():
-        name = name.replace("{{" + label + "}}", value)
-    return name
+    return re.sub(
+        r"{{(\w+)}}", lambda found: series.get(found[1], ""), target.get("legendFormat", "")
+    ).strip()
 
 
 def _colours(panel: dict[str, Any], names: Sequence[str]) -> dict[str, str]:

@@ -34,6 +34,8 @@ def concrete(expression: str, interval: str = "1m") -> str:
 
 def prometheus(url: str, minutes: float, interval: str = "1m") -> Source:
     """A Prometheus by its address. What is drawn ends now."""
+    end = time.time()
+    begin = end - 60 * minutes
 
     def ask(path: str, **parameters: Any) -> Any:
         query = urllib.parse.urlencode(parameters)
@@ -45,15 +47,14 @@ def prometheus(url: str, minutes: float, interval: str = "1m") -> Source:
         return [(series["metric"], float(series["value"][1])) for series in found]
 
     def lately(expression: str) -> Range:
-        end, seconds = time.time(), 60 * minutes
-        span = {"start": end - seconds, "end": end, "step": max(1.0, seconds / 240)}
+        span = {"start": begin, "end": end, "step": max(1.0, (end - begin) / 240)}
         found = ask("query_range", query=concrete(expression, interval), **span)
         return [
             (series["metric"], [(float(at), float(value)) for at, value in series["values"]])
             for series in found
         ]
 
-    return Source(now, lately)
+    return Source(now, lately, begin, end)
 
 
 def picture(name: str, source: Source, path: Path, dpi: int = 100) -> None:
@@ -67,7 +68,7 @@ def picture(name: str, source: Source, path: Path, dpi: int = 100) -> None:
     figure.savefig(path)
     if path.suffix == ".png":  # in a palette: a third of the bytes
         with Image.open(path) as image:
-            image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+            image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=2).save(path, optimize=True)
 
 
 def main() -> None:

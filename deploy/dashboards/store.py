@@ -49,15 +49,12 @@ def _store(made: Dashboard) -> None:
         Query(p.or_none(failed, "op"), "{{op}} {{outcome}}"), runbook="HurnetRoleNotReady",
     )).with_panel(p.lines(
         "Seconds of calls, p99",
-        "By role and what the call does. Calls that wait for something new (tail) count the wait.",
+        "Of all roles, by what the call does, without those that wait for something new (tail).",
         Look("s", above(0.1, 1), width=12),
-        Query(
-            p.p99("hurnet_store_seconds", "job, op", '{op!="tail"}'),
-            "{{job}} {{op}}",
-        ),
+        Query(p.p99("hurnet_store_seconds", "op", '{op!="tail"}'), "{{op}}"),
     )).with_panel(p.lines(
-        "Calls a second", "By role and what the call does.", Look("ops", width=12),
-        Query("sum by (job, op) (rate(hurnet_store_seconds_count[$__rate_interval]))", "{{job}} {{op}}"),
+        "Calls a second", "Of all roles, by what the call does.", Look("ops", width=12),
+        Query("sum by (op) (rate(hurnet_store_seconds_count[$__rate_interval]))", "{{op}}"),
     ))  # fmt: skip
 
 
@@ -111,7 +108,7 @@ def _weights(made: Dashboard) -> None:
         "The solver's newest version less that of the slowest responder. Normal is 0 or 1.",
         Look("none", above(2, 10)),
         Query(
-            f"{newest} - min by (context) (hurnet_weights_version{RESPONDER})",
+            f"clamp_min({newest} - min by (context) (hurnet_weights_version{RESPONDER}), 0)",
             "{{context}}",
         ),
         runbook="HurnetWeightsStale",
