@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from hurnet_schemas import Answer, Query
 from hurnet_stream.canary.canary import StoreLooks
@@ -146,6 +147,22 @@ def test_a_kafka_that_is_away_fails_probes_and_ends_nothing() -> None:
     world.kafka.stalled.add("queries")
     world.run(2, canary, ingest.step)
     assert world.outcomes()["produce-failed"] == 7
+
+
+def test_a_failure_that_goes_on_is_said_once_a_minute_and_a_new_one_at_once() -> None:
+    world = World()
+    ingest, responder = world.ingest(), world.responder()
+    world.kafka.stalled.add("queries")
+    with capture_logs() as logs:
+        canary = world.canary(interval=1)
+        world.run(29, canary, ingest.step)
+        world.kafka.stalled.clear()
+        world.run(10, canary, ingest.step, responder.step)
+        world.kafka.stalled.add("queries")
+        world.run(10, canary, ingest.step)
+    said = [line for line in logs if line["event"] == "a probe failed"]
+    assert {line["outcome"] for line in said} == {"produce-failed"}
+    assert sorted(line["partition"] for line in said) == [0, 0, 1, 1]
 
 
 def test_a_partition_that_takes_nothing_holds_up_no_other() -> None:

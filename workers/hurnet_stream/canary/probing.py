@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from typing import Final
 
 import structlog
 
@@ -18,6 +19,9 @@ from hurnet_stream.settings.settings import CanarySettings
 
 log = structlog.get_logger()
 
+REMIND_S: Final = 60.0
+"""How often a failure that goes on is said again."""
+
 
 class Probing:
     """Begins probes, and says what became of them."""
@@ -30,6 +34,7 @@ class Probing:
         self._settings = settings
         self._metrics = metrics
         self._open: dict[str, Probe] = {}
+        self._said: dict[tuple[int, Outcome], float] = {}
         self._well: dict[int, int] = {}  # by partition: 1 if its last probe was ok
         self.answered: dict[int, Probe] = {}
         """By partition, the last probe that was ok and whose text was not deleted yet."""
@@ -102,12 +107,20 @@ class Probing:
         in_time = outcome == "ok"
         if in_time:
             self.answered[probe.partition] = probe
-        else:
-            trace = probe.trace.trace_id
-            log.warning("a probe failed", outcome=outcome, why=why, partition=probe.partition, trace=trace)
+        self._say(probe, outcome, why, at)
         # What never came lies beyond the last bucket, since no time-out is shorter than that.
         seconds = at - probe.began if in_time else self._settings.timeout
         self._metrics.freshness_seconds.observe(seconds)
         self._metrics.probe_ended(outcome)
         self._well[probe.partition] = int(in_time)
         self._metrics.set_by_partition(self._metrics.partition_well, self._well)
+
+    def _say(self, probe: Probe, outcome: Outcome, why: str, at: float) -> None:
+        """In the log: what fails, once a minute for each partition and outcome, and at once after all was
+        well."""
+        if outcome == "ok":
+            self._said = {said: when for said, when in self._said.items() if said[0] != probe.partition}
+        elif at - self._said.get((probe.partition, outcome), float("-inf")) >= REMIND_S:
+            self._said[probe.partition, outcome] = at
+            trace = probe.trace.trace_id
+            log.warning("a probe failed", outcome=outcome, why=why, partition=probe.partition, trace=trace)
