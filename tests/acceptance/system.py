@@ -54,13 +54,18 @@ class Running:
     def said(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
+    @property
+    def url(self) -> str:
+        """Where its pages are; "" before its log says so."""
+        found = re.findall(r'"url": ?"(http://[^"]+)"', self.said())
+        return found[-1] if found else ""
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page; (0, "") while there is no server."""
-        found = re.findall(r'"url": ?"(http://[^"]+)"', self.said())
-        if not found:
+        if not self.url:
             return 0, ""
         try:
-            with urllib.request.urlopen(found[-1] + path, timeout=5) as response:
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

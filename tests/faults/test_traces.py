@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hurnet_schemas import Query
 from hurnet_stream.local.loopback import free_ports
 from tests.acceptance.system import System, lines, wait_for
 from tests.otlp import Collector, Received
+from tests.prometheus import Prometheus
 
 SHARED = ["poll", "embed", "search", "rank", "deliver"]
 
@@ -75,6 +77,20 @@ def test_a_question_is_one_trace_from_the_client_to_the_delivery(system: System)
         assert collector.refused == 0
         assert responder.terminate() == 0
         assert ingest.terminate() == 0
+
+
+def test_prometheus_names_the_trace_of_a_question_by_its_age(system: System) -> None:
+    ingest, responder = system.start("ingest"), system.start("responder")
+    ingest.wait_ready()
+    url = responder.wait_ready().url
+    with Prometheus() as prometheus:
+        prometheus.scrape({"hurnet-responder": [url]})
+        began = time.time() - 60
+        trace_id = ask(system, "--after", teach(system))["receipt"]["trace_id"]
+        for name in ("hurnet_query_age_seconds_bucket", "hurnet_answer_seconds_bucket"):
+            found = partial(prometheus.exemplars, name, began, time.time() + 60)
+            shown = wait_for(found, 30, f"exemplars of {name}")
+            assert {exemplar["labels"]["trace_id"] for exemplar in shown} == {trace_id}
 
 
 @pytest.mark.parametrize("silent", [False, True])

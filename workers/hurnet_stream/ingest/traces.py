@@ -34,14 +34,15 @@ class TextTraces:
         self._stage.keeps = tracer is not None
 
     def handled(self, taken: Mapping[int, Sequence[Record]]) -> None:
-        """What was taken in this turn, by partition, is in the store or among the dead letters."""
+        """What was taken in this turn, by partition, has been appended or put aside; or it was refused, and
+        comes again."""
         if self._tracer is None or not taken:
             return
         records = [record for of_partition in taken.values() for record in of_partition]
-        senders = {parse_traceparent(record.header(TRACEPARENT)) for record in records} - {None}
+        senders = dict.fromkeys(parse_traceparent(record.header(TRACEPARENT)) for record in records)
+        links = [sender for sender in senders if sender][:LINKS_MOST]
         parts = [interval for interval in self._stage.kept if interval.phase in _PARTS]
         work = Work("process", self._topic, len(records), group=self._group)
-        links = [sender for sender in senders if sender][:LINKS_MOST]
         if span := self._tracer.begin(work, parts[0].began, links=links):
             for part in parts:
                 span.part(part)

@@ -57,17 +57,12 @@ class Client:
         """Send queries by their correlation ids, which the caller chooses. Returns when Kafka has them."""
         self._asked |= queries.keys()
         with ExitStack() as sending:
-            traces = [sending.enter_context(sent(self._tracer, Work("send", self._topic))) for _ in queries]
-            self._sink.send(
-                [
-                    Outgoing(
-                        self._topic,
-                        query.encode(),
-                        headers=((CORRELATION, correlation.encode()), (trace or new_trace()).header),
-                    )
-                    for (correlation, query), trace in zip(queries.items(), traces, strict=True)
-                ]
-            )
+            self._sink.send([self._message(*each, sending) for each in queries.items()])
+
+    def _message(self, correlation: str, query: Query, sending: ExitStack) -> Outgoing:
+        trace = sending.enter_context(sent(self._tracer, Work("send", self._topic))) or new_trace()
+        headers = ((CORRELATION, correlation.encode()), trace.header)
+        return Outgoing(self._topic, query.encode(), headers=headers)
 
     def replies(self, timeout: float) -> Iterator[Reply]:
         """All replies that have come, those to other clients, too. Waits at most `timeout` seconds for the
