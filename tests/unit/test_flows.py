@@ -15,6 +15,7 @@ from hurnet_stream.adapters.kafka.reading.retention import Limits
 from hurnet_stream.adapters.redis.primary import _state
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.stored.entries import Entries, Entry
+from hurnet_stream.errors import TransientError
 from hurnet_stream.metrics.context import CONTEXTS_SHOWN, OTHERS
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.registry import Registry
@@ -82,6 +83,46 @@ def test_partitions_that_another_worker_took_leave_no_series() -> None:
         assert len(shown(metrics, "watermark_offset")) <= 1
         assert len(shown(metrics, "kafka_lag_records")) == 1
         assert shown(metrics, "partitions_assigned") == {(): 1}
+
+
+def test_what_is_left_to_do_grows_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = ingesting.World()
+    worker = world.worker()
+    world.send(*ingesting.numbered(0, 3))
+    ingesting.turn(worker)
+    assert by("partition", shown(world.metrics, "kafka_lag_records")) == {"0": 0, "1": 0}
+
+    def away(*_: object, **__: object) -> None:
+        raise TransientError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker._store, "append", away)
+        world.send(*ingesting.numbered(3, 10))
+        ingesting.turn(worker, 3)
+        assert by("partition", shown(world.metrics, "kafka_lag_records")) == {"0": 7, "1": 0}
+        patched.setattr(worker._store, "incarnation", away)
+        world.send(*ingesting.numbered(10, 12))
+        ingesting.turn(worker, 3)
+        assert by("partition", shown(world.metrics, "kafka_lag_records")) == {"0": 9, "1": 0}
+    ingesting.turn(worker, 20)
+    assert by("partition", shown(world.metrics, "kafka_lag_records")) == {"0": 0, "1": 0}
+    assert by("partition", shown(world.metrics, "watermark_offset")) == {"0": 11}
+
+
+def test_a_worker_that_is_closed_to_begin_anew_leaves_nothing_that_it_knew() -> None:
+    world = responding.World()
+    world.teach(*responding.PAIRS)
+    world.solve()
+    responder = world.responder()
+    responding.turn(responder)
+    metrics = responder._metrics
+    metrics.mix_in_force("default", 1, 5.0, {"once": 0.5})
+    names = ("watermark_offset", "context_rows", "weights_version", "certificate", "mix_version")
+    assert all(shown(metrics, name) for name in (*names, "kafka_lag_records"))
+    metrics.forget()
+    assert not any(shown(metrics, name) for name in (*names, "kafka_lag_records"))
+    responding.turn(responder, 1)
+    assert by("partition", shown(metrics, "watermark_offset")) == {"0": len(responding.PAIRS) - 1}
 
 
 def test_only_the_solver_that_leads_shows_what_it_leads() -> None:

@@ -54,13 +54,15 @@ class FeedbackWorker:
 
     def step(self) -> None:
         """Poll once, and teach what came."""
-        most = self._most
-        with self._metrics.stage("poll"):
-            records = self._exchange.poll(self._settings.poll, most).records
-        if records:
-            self._metrics.records.labels(self._kafka.feedback).inc(len(records))
-            self._teach([_Read(record, self._meant(record)) for record in records])
-        self._observe(records, full=len(records) >= most)
+        most, records = self._most, list[Record]()
+        try:
+            with self._metrics.stage("poll"):
+                records += self._exchange.poll(self._settings.poll, most).records
+            if records:
+                self._metrics.records.labels(self._kafka.feedback).inc(len(records))
+                self._teach([_Read(record, self._meant(record)) for record in records])
+        finally:
+            self._observe(records, full=len(records) >= most)
 
     def unready(self) -> list[str]:
         return self._progress.unready()

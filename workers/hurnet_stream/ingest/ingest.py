@@ -99,6 +99,14 @@ class Ingest:
 
     def step(self) -> None:
         """Poll once, and append what one turn has time for."""
+        moved = 0
+        try:
+            moved = self._turn()
+        finally:
+            self._observe(moved)  # of a turn that failed, too: Kafka fills while the store is away
+
+    def _turn(self) -> int:
+        """Returns how many records were appended, deleted or put aside."""
         self._metrics.stage.begin_turn()
         self._follow_store()
         self._placing.check_log()
@@ -123,7 +131,7 @@ class Ingest:
         with self._metrics.stage("commit"):
             self._shards.carry_forward(busy=self._waiting.partitions())
             self._shards.commit()
-        self._observe(sum(map(len, taken.values())))
+        return sum(map(len, taken.values()))
 
     def unready(self) -> list[str]:
         return self._progress.unready() + self._alarm.unready()
@@ -275,11 +283,7 @@ class Ingest:
             self._alarm.count(record.offset in rejected_offsets)
 
     def _observe(self, moved: int) -> None:
-        lag = {
-            partition: not_polled + self._waiting.waiting(partition)
-            for partition, not_polled in self._source.lag().items()
-            if partition not in self._shards.unplaced
-        }
+        lag = self._shards.behind(self._source.lag(), self._waiting.waiting)
         self._metrics.show_reading(self._texts, self._source, lag)
         self._metrics.show_watermarks(self._shards.watermarks())
         self._metrics.show_server(self._store)

@@ -14,7 +14,7 @@ sent back to the shard's watermark + 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 
 import structlog
 
@@ -75,6 +75,19 @@ class Shards:
     def watermarks(self) -> Mapping[int, int]:
         """Of all partitions that were placed here and not let go."""
         return self._watermarks
+
+    def behind(self, not_polled: Mapping[int, int], waiting: Callable[[int], int]) -> dict[int, int]:
+        """How many records of each partition are not appended, given how many are not polled, and how many
+        were polled and wait. An unplaced one counts from its watermark, if that is known."""
+        positions = self._source.positions() if self._unplaced else {}
+        behind: dict[int, int] = {}
+        for partition, records in not_polled.items():
+            if partition not in self._unplaced:
+                behind[partition] = records + waiting(partition)
+            elif partition in positions and partition in self._watermarks:
+                polled = positions[partition] - self._watermarks[partition] - 1
+                behind[partition] = max(0, records + polled)
+        return behind
 
     def watermark(self, partition: int) -> int:
         return self._watermarks[partition]

@@ -63,6 +63,10 @@ class ContextMetrics(Registry):
         self._named &= values.keys()
         self._set_exactly(self._context_rows, self._by_label(values))
 
+    def forget(self) -> None:
+        super().forget()
+        self.no_contexts()
+
     def no_contexts(self) -> None:
         """This worker holds no contexts and no weights any more."""
         self.set_context_rows({})

@@ -59,6 +59,14 @@ class Registry:
         self.described: list[Described] = []
         self._shown: dict[tuple[Any, ...], dict[Any, float]] = {}
         """What each gauge shows under its first labels, by its last label."""
+        self._optional: list[OptionalGauge] = []
+
+    def forget(self) -> None:
+        """Whoever showed partitions, contexts and what may be absent is gone: nothing is known now."""
+        for gauge, *labels in list(self._shown):
+            self._set_exactly(gauge, {}, *labels)
+        for optional in self._optional:
+            optional.value = None
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -98,7 +106,9 @@ class Registry:
 
     def _optional_gauge(self, name: str, meaning: str) -> OptionalGauge:
         self._describe(name, "gauge", (), meaning)
-        return OptionalGauge(f"hurnet_{name}", meaning, self.registry)
+        gauge = OptionalGauge(f"hurnet_{name}", meaning, self.registry)
+        self._optional.append(gauge)
+        return gauge
 
     def _histogram(
         self, name: str, meaning: str, buckets: tuple[float, ...] = QUICK, labels: tuple[str, ...] = ()

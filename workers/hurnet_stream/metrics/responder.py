@@ -53,6 +53,11 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
         for kind, share in right.items():
             self.rehearsed_right.labels(context, kind).set(share)
 
+    def no_contexts(self) -> None:
+        super().no_contexts()
+        for gauge in (self.mix_version, self.mix_published, self.rehearsed_right):
+            gauge.clear()
+
     def no_mix_in_force(self, context: str) -> None:
         """The mix of `context` was withdrawn."""
         for metric in (self.mix_version, self.mix_published):
@@ -174,7 +179,8 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
         self.query_age = self._histogram(
             "query_age_seconds",
             "Seconds from a query's timestamp until its reply is delivered, by outcome: with the time in "
-            "Kafka, and with deliveries that were rolled back. The timestamp is by the clock of the client.",
+            "Kafka, and with deliveries that were rolled back. The timestamp is by the clock of the client, "
+            "or of the broker if the topic stamps records itself (LogAppendTime).",
             WAITING,
             ("outcome",),
         )

@@ -105,6 +105,14 @@ class Responder:
 
     def step(self) -> None:
         """Follow the store. Once it has been caught up with, answer a batch of queries."""
+        moved = 0
+        try:
+            moved = self._turn()
+        finally:
+            self._observe(moved)  # of a turn that failed, too: Kafka fills while the store is away
+
+    def _turn(self) -> int:
+        """Returns how many entries were taken in and queries answered."""
         self._metrics.stage.begin_turn()
         self._following.check_log()
         self._weights.refresh()  # before entries are taken in: the weights say which of them need no sums
@@ -117,7 +125,7 @@ class Responder:
             with self._metrics.stage("rehearse"):
                 self._rehearsing.step(queries_wait=answered > 0 or len(self._pending) > 0)
             moved += answered
-        self._observe(moved)
+        return moved
 
     def unready(self) -> list[str]:
         return self._progress.unready() if self._following.caught_up else ["loading the store"]

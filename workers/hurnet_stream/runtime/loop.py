@@ -209,6 +209,7 @@ class Loop:
 
     def _close(self) -> None:
         worker, self._worker = self._worker, None  # at once: `unready` must not ask a worker that is closing
+        self._metrics.forget()
         try:
             if worker:
                 worker.close()
