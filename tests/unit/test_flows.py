@@ -160,7 +160,13 @@ def test_a_deletion_is_pending_from_when_it_is_stored_until_it_is_erased() -> No
     solver._pending_shown_at = float("-inf")
     solver._show_deletions()
     assert by("partition", shown(solver._metrics, "deletions_pending")) == {"0": 1}
-    assert shown(solver._metrics, "oldest_deletion_timestamp_seconds") == {(): 0}
+    seen_s = shown(solver._metrics, "oldest_deletion_timestamp_seconds")[()]
+    assert abs(seen_s - time.time()) < 60, "its timestamp is 0, which tells nothing"
+    solver._metrics.show_deletions({0: 1}, 5)
+    assert shown(solver._metrics, "oldest_deletion_timestamp_seconds") == {(): seen_s}
+    an_hour_ago_ms = int(time.time() - 3_600) * 1000
+    solver._metrics.show_deletions({0: 1}, an_hour_ago_ms)
+    assert shown(solver._metrics, "oldest_deletion_timestamp_seconds") == {(): an_hour_ago_ms / 1000}
     for _ in range(3):
         solver.step()
     assert by("partition", shown(solver._metrics, "deletions_pending")) == {"0": 0}
@@ -174,7 +180,7 @@ def test_an_answer_leaves_its_age_its_score_and_its_probability() -> None:
     responder = world.responder()
     responding.turn(responder)
     ages = by("outcome", shown(responder._metrics, "query_age_seconds_count"))
-    assert ages == {"answered": 1, "abstained": 1, "rejected": 1}
+    assert ages == {"answered": 1, "abstained": 1, "rejected": 1, "timed-out": 0}
     assert shown(responder._metrics, "answer_score_count")[()] >= 1
     best = next(a for a in world.answers() if a.outcome == "answered").candidates[0].scores.combined
     assert shown(responder._metrics, "answer_score_sum")[()] >= best

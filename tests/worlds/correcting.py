@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hurnet_schemas import DeadLetter, Feedback
+from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.errors import TransientError
 from hurnet_stream.feedback.feedback import FeedbackWorker
 from hurnet_stream.feedback.lessons import PARTITION
@@ -51,9 +52,14 @@ class World(deleting.World):
 
     def corrections(self) -> list[tuple[str, str | None, int]]:
         """Those that feedback has taught."""
-        batches = MemoryEntryStore(self.redis).tail({PARTITION + 1: 10**6}, 10_000).batches
-        entries = [entry for batch in batches for entry in batch.entries if "feedback" in entry.metadata]
-        return [(entry.text, entry.answer, entry.copies) for entry in entries]
+        store, read, more = MemoryEntryStore(self.redis), {PARTITION + 1: 10**6}, True
+        entries: list[Entry] = []
+        while more:  # a reply has so many batches, and each deletion is one
+            batches = store.tail(read, 10_000).batches
+            read |= {batch.partition: batch.watermark for batch in batches}
+            entries += [entry for batch in batches for entry in batch.entries]
+            more = len(batches) > 0
+        return [(entry.text, entry.answer, entry.copies) for entry in entries if "feedback" in entry.metadata]
 
     def letters(self) -> list[DeadLetter]:
         return [DeadLetter.decode(record.value) for record in self.kafka.records("dead-letters")]

@@ -128,7 +128,7 @@ class World:
     def take_in(self) -> None:
         """Let an ingest and a solver do all that there is to do."""
         ingest = self.ingest()
-        turn(ingest, 80)  # a deletion takes a turn of its own
+        turn(ingest, 40)
         ingest.close()
         solver = self.solver()
         turn(solver, 2)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+
 from hurnet_stream.metrics.context import ContextMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.registry import LONG
 from hurnet_stream.metrics.store import StoreMetrics
+
+AHEAD_S, OLD_S = 60.0, 30 * 86_400.0
+"""A timestamp further ahead or older than this does not tell when somebody deleted something."""
 
 
 class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
@@ -35,13 +41,27 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
         self.oldest_deletion = self._optional_gauge(
             "oldest_deletion_timestamp_seconds",
             "Timestamp of the oldest record whose deletion is not finished in the store, in seconds since "
-            "1970: of those that the store names first. Absent if none is pending.",
+            "1970: of those that the store names first. A timestamp that can't be right counts as when it "
+            "was first seen. Absent if none is pending.",
         )
         self.unlearned = self._counter(
             "unlearned_pairs",
             "Pairs taken out of the statistics again, because they were deleted.",
             "context",
         )
+
+    def show_deletions(self, pending: Mapping[int, int], oldest_ms: int | None) -> None:
+        """Rows that are not erased yet, by partition, and the timestamp of the oldest record that deletes
+        any. If that can't be right, they count from when they were seen first."""
+        self.set_by_partition(self.deletions_pending, pending)
+        if oldest_ms is None:
+            self.oldest_deletion.value = None
+            return
+        now_s = time.time()
+        if -AHEAD_S <= now_s - oldest_ms / 1000 <= OLD_S:
+            self.oldest_deletion.value = oldest_ms / 1000
+        elif self.oldest_deletion.value is None:
+            self.oldest_deletion.value = now_s
 
     def stand_by(self) -> None:
         """Another solver leads: nothing that this one showed as the leader holds any more."""

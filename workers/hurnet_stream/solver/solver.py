@@ -240,8 +240,7 @@ class Solver:
         self._pending_shown_at = now
         pending = self._store.pending_erasures()
         oldest_ms = self._store.oldest_deletion_ms() if any(pending.values()) else None
-        self._metrics.set_by_partition(self._metrics.deletions_pending, pending)
-        self._metrics.oldest_deletion.value = None if oldest_ms is None else oldest_ms / 1000
+        self._metrics.show_deletions(pending, oldest_ms)
 
     def _show_leading(self, tenure: Tenure) -> None:
         self._metrics.leader.set(1)
