@@ -265,7 +265,7 @@ def shown(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return "-" if math.isnan(value) else "∞"
     if unit == "percentunit":
-        return f"{100 * value:.0f} %"
+        return f"{100 * value:,.0f} %"
     if unit in ("bytes", "Bps"):
         power = min(4, int(math.log(value, 1024))) if value >= 1 else 0
         return f"{value / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}{'/s' * (unit == 'Bps')}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
@@ -10,7 +12,7 @@ import pytest
 from prometheus_client.samples import Sample
 from rich.console import Console
 
-from hurnet_stream.adapters.probes import TEXT, ProbeServer
+from hurnet_stream.adapters.probes import TEXT, Page, ProbeServer
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.terminal.complaints import complaints
 from hurnet_stream.terminal.running import Running
@@ -200,6 +202,45 @@ def test_pages_are_read_from_workers_that_answer_and_from_those_that_do_not(work
     assert median is not None
     assert highest is not None
     assert 0.01 < median <= highest <= 0.02
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        b"<html>not found</html>",
+        b"\xff\x00",
+        b'hurnet_watermark_offset{partition="?"} NaN\nhurnet_freshness_seconds_bucket{le="much"} 1\n',
+        b"hurnet_watermark_offset 1\nhurnet_freshness_seconds_bucket 1\nhurnet_build_info 1\n",
+    ],
+)
+def test_a_page_of_something_else_ends_nothing(metrics: bytes) -> None:
+    pages: dict[str, Page] = {
+        "/readyz": lambda _: (200, TEXT, b"ok"),
+        "/metrics": lambda _: (200, TEXT, metrics),
+    }
+    server = ProbeServer("127.0.0.1", 0, pages)
+    try:
+        (page,) = read_pages([server.url])
+    finally:
+        server.close()
+    assert page.role == "?"
+    assert page.by_partition("hurnet_watermark_offset") == {}
+    Trends().add(well(pages=[page]), 0.0)
+
+
+def test_a_server_that_speaks_no_http_is_told_of() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        (page,) = read_pages([f"http://127.0.0.1:{listening.getsockname()[1]}"])
+    assert page.ready is None
+    assert page.says
 
 
 @pytest.mark.parametrize(

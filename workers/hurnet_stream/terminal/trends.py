@@ -6,6 +6,7 @@ Looks at 0 s, 2 s and 4 s that find 100, 110 and 5 give the rates 5 and 2.5 a se
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import time
@@ -138,6 +139,7 @@ def _histogram(pages: Iterable[WorkerPage], name: str) -> dict[float, float]:
     buckets: dict[float, float] = {}
     for page in pages:
         for sample in page.samples.get(name, ()):
-            edge = float(sample.labels["le"])
-            buckets[edge] = buckets.get(edge, 0.0) + sample.value
+            with contextlib.suppress(KeyError, ValueError):  # a page that is not a worker's
+                edge = float(sample.labels["le"])
+                buckets[edge] = buckets.get(edge, 0.0) + sample.value
     return buckets

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,8 +39,8 @@ class WorkerPage:
 
     def by_partition(self, name: str) -> dict[int, int]:
         """A metric's values by partition."""
-        samples = self.samples.get(name, ())
-        return {int(s.labels["partition"]): int(s.value) for s in samples if "partition" in s.labels}
+        labelled = [(s.labels.get("partition", ""), s.value) for s in self.samples.get(name, ())]
+        return {int(p): int(value) for p, value in labelled if p.isdecimal() and math.isfinite(value)}
 
     def as_dict(self) -> dict[str, Any]:
         """As a JSON object, without the figures: a machine reads these from /metrics."""
@@ -104,9 +106,11 @@ def _page(address: str) -> WorkerPage:
         for family in text_string_to_metric_families(_get(f"{address}/metrics")[1]):
             for sample in family.samples:
                 samples.setdefault(sample.name, []).append(sample)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return WorkerPage(address, "?", None, f"{reason or type(error).__name__}")
+    except (OSError, HTTPException) as error:
+        reason = str(getattr(error, "reason", error)).strip()
+        return WorkerPage(address, "?", None, reason or type(error).__name__)
+    except (ValueError, IndexError):  # what the parser raises
+        return WorkerPage(address, "?", None, "its /metrics are none")
     return WorkerPage(address, _role(samples), ready, says.strip(), samples)
 
 
