@@ -207,7 +207,8 @@ def test_why_a_delivery_was_rolled_back_is_counted() -> None:
     world.ask(Query(text="turn on the kitchen light"))
     world.kafka.fail(2)
     responding.turn(responder)
-    assert by("reason", shown(responder._metrics, "transactions_aborted_total")) == {"broker": 2}
+    counted = by("reason", shown(responder._metrics, "transactions_aborted_total"))
+    assert {reason: times for reason, times in counted.items() if times} == {"broker": 2}
     assert len(world.answers()) == 1
 
 
