@@ -6,6 +6,7 @@ import io
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import click
 import pytest
@@ -125,7 +126,9 @@ def test_readers_of_the_store_that_are_far_behind_it_are_told_of() -> None:
         }
         return WorkerPage(f"http://{role}:{watermark}", role, True, "ok", samples)
 
-    pages = [page("solver", 8_999), page("responder", 8_999), page("responder", 4_999)]
+    standby = page("solver", 7)
+    standby = replace(standby, samples={**standby.samples, "hurnet_leader": [Sample("hurnet_leader", {}, 0)]})
+    pages = [page("solver", 8_999), standby, page("responder", 8_999), page("responder", 4_999)]
     status = well(shards=[Shard(0, 9, 9_000, 9_000, 9, 0)], pages=pages)
     _add_watermarks(status)
     assert (status.shards[0].folded_offset, status.shards[0].searchable_offset) == (9_000, 5_000)

@@ -71,10 +71,11 @@ def read_pages(addresses: Sequence[str]) -> list[WorkerPage]:
 
 
 def watermarks(pages: Iterable[WorkerPage], role: str) -> dict[int, int]:
-    """The lowest watermark of each partition among the workers of a role."""
+    """The lowest watermark of each partition among the workers of a role. A solver that stands by folds
+    nothing in, and does not count."""
     lowest: dict[int, int] = {}
     for page in pages:
-        if page.role == role:
+        if page.role == role and page.total("hurnet_leader") != 0:
             for partition, offset in page.by_partition("hurnet_watermark_offset").items():
                 lowest[partition] = min(offset, lowest.get(partition, offset))
     return lowest
