@@ -206,7 +206,13 @@ def test_why_a_delivery_was_rolled_back_is_counted() -> None:
     responding.turn(responder, 2)
     world.ask(Query(text="turn on the kitchen light"))
     world.kafka.fail(2)
+    responding.turn(responder, 1)
+    assert by("partition", shown(responder._metrics, "kafka_lag_records"))["0"] == 1, "it has no reply yet"
+    time.sleep(0.01)
+    assert shown(responder._metrics, "oldest_query_waiting_seconds")[()] >= 0.01
     responding.turn(responder)
+    assert by("partition", shown(responder._metrics, "kafka_lag_records"))["0"] == 0
+    assert shown(responder._metrics, "oldest_query_waiting_seconds") == {(): 0}
     counted = by("reason", shown(responder._metrics, "transactions_aborted_total"))
     assert {reason: times for reason, times in counted.items() if times} == {"broker": 2}
     assert len(world.answers()) == 1

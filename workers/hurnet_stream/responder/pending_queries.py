@@ -68,6 +68,11 @@ class PendingQueries:
         """Whether it takes the end offsets of texts to say if some of them can ever be answered."""
         return self._parking.unsure
 
+    def open(self, partition: int) -> int:
+        """How many queries of the partition were read and have no reply."""
+        lane = self._lanes.get(partition)
+        return len(lane.open) if lane else 0
+
     def oldest(self) -> list[tuple[int, float]]:
         """Of each partition, the first query that has no reply: (timestamp in ms, when it was read, in
         seconds since 1970)."""

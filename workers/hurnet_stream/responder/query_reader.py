@@ -32,6 +32,8 @@ class QueryReader:
         self._suspects = suspects
         self._batch = batch
         self._unplaced: set[int] = set()
+        self._undone: Mapping[int, int] = {}
+        self._oldest: Sequence[tuple[int, float]] = ()
         self.served: Collection[int] = ()
         """Partitions that had their chance in the last poll, or could have none. They are not to blame if
         nothing came of them."""
@@ -48,6 +50,8 @@ class QueryReader:
         self._reassign(polled.assigned, polled.revoked)
         placed = [record for record in polled.records if record.partition not in self._unplaced]
         self._pending.add(placed, time.monotonic())
+        if len(self._pending) > 0:
+            self._undone, self._oldest = self.undone(), self.oldest()
         return len(polled.records)
 
     def start_over(self) -> None:
@@ -58,6 +62,16 @@ class QueryReader:
     def lag(self) -> Mapping[int, int]:
         """Records behind, by partition, without those not placed: their positions say nothing yet."""
         return {p: records for p, records in self._exchange.lag().items() if p not in self._unplaced}
+
+    def undone(self) -> Mapping[int, int]:
+        """How many records of each partition have no reply yet. If a partition is read anew, since a delivery
+        was rolled back, they are those that were known before."""
+        kept = {p: records for p, records in self._undone.items() if p in self._unplaced}
+        return kept | {p: records + self._pending.open(p) for p, records in self.lag().items()}
+
+    def oldest(self) -> Sequence[tuple[int, float]]:
+        """The oldest queries that have no reply (as `PendingQueries.oldest`), also if they are read anew."""
+        return self._pending.oldest() or (self._oldest if self._unplaced else ())
 
     def _place(self) -> None:
         if self._positions.outdated():  # the topic was made anew: nothing that was read is in it

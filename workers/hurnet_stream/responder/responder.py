@@ -277,18 +277,18 @@ class Responder:
     def _observe(self, moved: int) -> None:
         self._metrics.describe(searched_by=self._memory.searched_by)
         assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._reader.lag()
-        self._show(lag)
+        self._show()
         behind = self._following.behind + sum(lag.values())
         self._progress.turn(has_share=self._exchange.has_share(), behind=behind, moved=moved)
         being_read = assigned if self._following.caught_up else ()
         self._progress.partitions(being_read, lag, held, self._reader.served)
 
-    def _show(self, lag: Mapping[int, int]) -> None:
+    def _show(self) -> None:
         """In the metrics: how far it is, and what it holds."""
         self._metrics.set_by_partition(self._metrics.lag_rows, self._following.lag)
         self._metrics.show_watermarks(self._memory.watermarks())
-        self._metrics.show_reading(self._queries, self._exchange, lag)
-        self._metrics.show_waiting(self._pending.oldest())
+        self._metrics.show_reading(self._queries, self._exchange, self._reader.undone())
+        self._metrics.show_waiting(self._reader.oldest())
         self._metrics.show_server(self._store)
         self._metrics.set_context_rows(self._memory.rows())
         self._metrics.backlog.set(self._following.backlog)
