@@ -72,10 +72,11 @@ def test_what_can_not_be_sent_is_told_and_what_follows_is_sent(courting: Courtin
     courier, _, kafka = courting
     courier.post("large", Outgoing(kafka.texts, b"x" * (2 << 20)))
     courier.post("nowhere", Outgoing(kafka.texts, b"x", None, (), 17))
+    courier.post("missing", Outgoing(f"{kafka.texts}-missing", b"x"))
     courier.post("well", Outgoing(kafka.texts, b"{}", None, (), 0))
-    news = {each.ticket: each for each in heard(courier, 3) if not isinstance(each, Replied)}
+    news = {each.ticket: each for each in heard(courier, 4) if not isinstance(each, Replied)}
     refused = [name for name, each in news.items() if isinstance(each, Undelivered) and each.why]
-    assert sorted(refused) == ["large", "nowhere"]
+    assert sorted(refused) == ["large", "missing", "nowhere"]
     assert isinstance(news["well"], Acknowledged)
 
 

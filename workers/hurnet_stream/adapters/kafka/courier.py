@@ -36,6 +36,8 @@ WAITING_MOST: Final = 10_000
 """The most messages that wait to be sent, and the most news that wait to be heard."""
 COUNT_S: Final = 10.0
 """How often the partitions of the topics are counted."""
+LOOK_UP_S: Final = 1.0
+"""How long a topic is looked up that is not known yet: everything else waits meanwhile."""
 RETRY_S: Final = 1.0
 POLL_S: Final = 0.5
 END_S: Final = 3.0
@@ -126,7 +128,7 @@ class _Sender(threading.Thread):
             self._settings,
             acks="all",
             enable_idempotence=True,
-            max_block_ms=milliseconds(self._timeout_s),
+            max_block_ms=milliseconds(LOOK_UP_S),
             delivery_timeout_ms=milliseconds(2 * self._timeout_s),
             metrics_enabled=False,
             **BATCHING,
@@ -146,15 +148,18 @@ class _Sender(threading.Thread):
             ticket, message = self.outbox.get(timeout=POLL_S)
         except queue.Empty:
             return
-        futures: list[Any] = []
         try:
             self._prepare()  # the producer may have failed while nothing was to be sent
-            hand_over(self._producer, [message], futures)
-        except Undeliverable as error:
-            self._refuse(ticket, str(error))
         except Exception as error:
             self._refuse(ticket, reason(error))
             raise
+        futures: list[Any] = []
+        try:
+            hand_over(self._producer, [message], futures)
+        except Undeliverable as error:
+            self._refuse(ticket, str(error))
+        except kafka_errors.KafkaError as error:  # of a topic that is not known: others go on
+            self._refuse(ticket, reason(error))
         for future in futures:
             future.add_callback(self._acknowledged, ticket)
             future.add_errback(self._undelivered, ticket, self._producer)
