@@ -239,6 +239,38 @@ def test_a_role_gets_the_passwords_of_its_own_servers_alone() -> None:
     assert all(names == {"hurnet-passwords"} for names in secrets.values())
 
 
+def test_each_role_may_have_a_user_of_its_own_and_gets_no_others_password() -> None:
+    values = """
+kafka: { securityProtocol: SASL_SSL, saslMechanism: SCRAM-SHA-512, username: "hurnet-{user}" }
+redis: { username: "hurnet-{user}" }
+secret: { name: s, keys: { HURNET_KAFKA_PASSWORD: "kafka-{user}", HURNET_REDIS_PASSWORD: "redis-{user}" } }
+autoscaling: { enabled: true }
+"""
+    users = {
+        "ingest": ("ingest", "ingest"),
+        "solver": (None, "solver"),
+        "responder": ("responder", "responder"),
+        "feedback": ("feedback", None),
+        "canary": ("canary", "reader"),
+        "topics": ("operator", None),
+        "doctor": ("operator", "operator"),
+    }
+    for labels, spec in pods(rendered(values)):
+        kafka, redis = users.pop(_role(labels))
+        given = _variables(spec["containers"][0])
+        assert given.get("HURNET_KAFKA_USERNAME") == (kafka and f"hurnet-{kafka}")
+        assert given.get("HURNET_REDIS_USERNAME") == (redis and f"hurnet-{redis}")
+        (secret,) = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+        wanted = {f"kafka-{kafka}" if kafka else "", f"redis-{redis}" if redis else ""} - {""}
+        assert {item["key"] for item in secret["items"]} == wanted
+    assert not users
+    asked = {
+        _role(each["metadata"]["labels"]): each["spec"]["secretTargetRef"][0]["key"]
+        for each in of_kind(rendered(values), "TriggerAuthentication")
+    }
+    assert asked == {"ingest": "kafka-ingest", "responder": "kafka-responder"}
+
+
 def test_roles_that_write_in_transactions_keep_their_names() -> None:
     kinds = {
         _role(each["metadata"]["labels"]): each for each in of_kind(rendered(""), "Deployment", "StatefulSet")
@@ -456,6 +488,11 @@ def test_pods_run_commands_that_exist() -> None:
         ("settings: { EMBEDDER: use }", "'EMBEDDER' not allowed"),
         ("settings: { HURNET_KAFKA_PASSWORD: hunter2 }", "secrets are files"),
         ("roles: { solver: { settings: { HURNET_REDIS_PASSWORD: hunter2 } } }", "secrets are files"),
+        ("redis: { username: 'hurnet-{role}' }", "{user} is the only word"),
+        (
+            "secret: { name: s, keys: { HURNET_REDIS_PASSWORD: 'redis-{role}' } }",
+            "/secret/keys/HURNET_REDIS_PASSWORD",
+        ),
         ("settings: { HURNET_KAFKA_TOKEN: hunter2 }", "secrets are files"),
         ("redis: { url: '' }", "either here, or in a Secret"),
         ("secret: { name: s, keys: { HURNET_REDIS_URL: url } }", "either here, or in a Secret"),

@@ -10,8 +10,10 @@
 {{- $keys := dict -}}
 {{- if include "hurnet.secret" . -}}
 {{- range $setting, $key := .root.Values.secret.keys -}}
-{{- if or (and $.is.kafka (hasPrefix "HURNET_KAFKA_" $setting)) (and $.is.redis (hasPrefix "HURNET_REDIS_" $setting)) -}}
-{{- $_ := set $keys $setting $key -}}
+{{- range $server := list "kafka" "redis" -}}
+{{- if and (index $.is $server) (hasPrefix (printf "HURNET_%s_" (upper $server)) $setting) -}}
+{{- $_ := set $keys $setting (include "hurnet.named" (list $ $server $key)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- else if .root.Values.secret.keys -}}
@@ -20,16 +22,22 @@
 {{ toYaml $keys }}
 {{- end -}}
 
+{{/* A name in which {user} stands for the role's user at a server. Takes a list: what hurnet.settings takes, the server, the name. */}}
+{{- define "hurnet.named" -}}
+{{- $c := index . 0 -}}
+{{- index . 2 | replace "{user}" (index $c.is (printf "%sUser" (index . 1)) | default $c.role) -}}
+{{- end -}}
+
 {{/* YAML: all settings of the role, except those that are files or come from its pod. */}}
 {{- define "hurnet.settings" -}}
 {{- $v := .root.Values -}}
 {{- $all := dict "HURNET_LOG_FORMAT" "json" "HURNET_METRICS_HOST" $v.metrics.host "HURNET_METRICS_PORT" $v.metrics.port "HURNET_REDIS_PREFIX" $v.redis.prefix -}}
 {{- if .is.kafka -}}
-{{- $kafka := dict "HURNET_KAFKA_BOOTSTRAP" $v.kafka.bootstrap "HURNET_KAFKA_SECURITY_PROTOCOL" $v.kafka.securityProtocol "HURNET_KAFKA_SASL_MECHANISM" $v.kafka.saslMechanism "HURNET_KAFKA_USERNAME" $v.kafka.username -}}
+{{- $kafka := dict "HURNET_KAFKA_BOOTSTRAP" $v.kafka.bootstrap "HURNET_KAFKA_SECURITY_PROTOCOL" $v.kafka.securityProtocol "HURNET_KAFKA_SASL_MECHANISM" $v.kafka.saslMechanism "HURNET_KAFKA_USERNAME" (include "hurnet.named" (list . "kafka" $v.kafka.username)) -}}
 {{- $all = merge $all $kafka -}}
 {{- end -}}
 {{- if .is.redis -}}
-{{- $all = merge $all (dict "HURNET_REDIS_URL" $v.redis.url "HURNET_REDIS_USERNAME" $v.redis.username) -}}
+{{- $all = merge $all (dict "HURNET_REDIS_URL" $v.redis.url "HURNET_REDIS_USERNAME" (include "hurnet.named" (list . "redis" $v.redis.username))) -}}
 {{- end -}}
 {{- if eq .role "topics" -}}
 {{- $all = merge $all (dict "HURNET_KAFKA_PARTITIONS" $v.kafka.partitions "HURNET_KAFKA_REPLICATION" $v.kafka.replication) -}}
