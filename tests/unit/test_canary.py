@@ -192,6 +192,20 @@ def test_while_the_canary_itself_stood_still_nothing_is_counted(still_s: float) 
     assert world.outcomes()["ok"] <= counted["ok"] + 5  # nothing is made up for
 
 
+def test_a_deletion_that_was_watched_while_the_canary_stood_still_is_not_counted() -> None:
+    world = World()
+    canary = world.canary(interval=2, deletion_interval=30)
+    ingest, responder = world.ingest(), world.responder()
+    world.run(29.5, canary, ingest.step, responder.step)
+    world.run(1, canary)  # the tombstones are sent
+    world.courier.stands_still_s = 60
+    world.run(1, canary)
+    world.run(9, canary, ingest.step, responder.step)
+    assert world.outcomes("deletions_total") == {}
+    world.run(30, canary, ingest.step, responder.step)
+    assert set(world.outcomes("deletions_total")) == {"ok"}
+
+
 def canary_texts(world: World) -> list[str]:
     shards = world.redis.data.shards.values()
     return [entry.text for shard in shards for entry in shard.entries() if entry.context == "canary"]

@@ -9,7 +9,7 @@ for a server: what Kafka does not take is a failed probe, and so is what nobody 
 again (cleaning.py), and now and then topic and store are compared (no_loss.py).
 
 If the canary itself stood still (a paused machine, a debugger), the probes of that time say nothing of the
-system, and are not counted.
+system. Neither they nor the deletions that were being watched are counted.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class Canary:
         news = self._courier.receive(wait_s)
         if self._clock() - now > wait_s + STILL_S:
             log.warning("the canary stood still: its probes are not counted", probes=self._probing.void())
+            self._cleaning.void()
         for each in news:
             self._hear(each)
         now = self._clock()

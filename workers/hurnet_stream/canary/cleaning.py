@@ -139,6 +139,11 @@ class Cleaning:
             elif deletion.gone and not self._look.busy and now - deletion.looked >= LOOK_S:
                 self._start_look(deletion, now)
 
+    def void(self) -> None:
+        """Watch no deletion any further, because the canary itself stood still. They were sent all the
+        same."""
+        self._open.clear()
+
     def deadlines(self) -> Iterator[float]:
         """When something is to be done at the latest."""
         return (deletion.deadline for deletion in self._open.values())
