@@ -128,7 +128,7 @@ def test_a_worker_that_is_closed_to_begin_anew_leaves_nothing_that_it_knew() -> 
 def test_only_the_solver_that_leads_shows_what_it_leads() -> None:
     world = solving.World()
     world.append(*solving.pairs(0, 4))
-    first, second = world.solver(lease=0.2), world.solver(lease=0.2)
+    first, second = world.solver(lease=20), world.solver(lease=20)
     for solver in (first, second):
         solver.step()
     leading, standing_by = first._metrics, second._metrics
@@ -157,8 +157,7 @@ def test_a_deletion_is_pending_from_when_it_is_stored_until_it_is_erased() -> No
     assert by("partition", shown(solver._metrics, "deletions_pending")) == {"0": 0}
     assert not shown(solver._metrics, "oldest_deletion_timestamp_seconds")
     responding.World.delete(world, [2])  # type: ignore[arg-type] # it needs the store alone
-    solver._pending_shown_at = float("-inf")
-    solver._show_deletions()
+    solver._showing.deletions()
     assert by("partition", shown(solver._metrics, "deletions_pending")) == {"0": 1}
     seen_s = shown(solver._metrics, "oldest_deletion_timestamp_seconds")[()]
     assert abs(seen_s - time.time()) < 60, "its timestamp is 0, which tells nothing"

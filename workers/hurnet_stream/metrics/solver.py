@@ -27,7 +27,9 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
         self.checkpoint_seconds = self._histogram(
             "checkpoint_seconds", "Seconds to save a checkpoint of the statistics.", LONG
         )
-        self.leader = self._gauge("leader", "1 while this solver leads, 0 while it stands by.")
+        self.leader = self._gauge(
+            "leader", "1 while this solver holds the lease by which it leads, 0 while it stands by."
+        )
         self.checkpoint_timestamp = self._optional_gauge(
             "checkpoint_timestamp_seconds",
             "When everything that is folded in was last saved, in seconds since 1970: it goes on while there "
@@ -65,7 +67,6 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
 
     def stand_by(self) -> None:
         """Another solver leads: nothing that this one showed as the leader holds any more."""
-        self.leader.set(0)
         self.checkpoint_timestamp.value = self.oldest_deletion.value = None
         self.set_by_partition(self.deletions_pending, {})
         self.set_by_partition(self.lag_rows, {})

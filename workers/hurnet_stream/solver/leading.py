@@ -63,6 +63,11 @@ class Leading:
         self.holder, self._renewed_at = holder, now
         return holder == self._owner
 
+    @property
+    def holds(self) -> bool:
+        """Whether the lease is this worker's now. May be asked from any thread."""
+        return self.holder == self._owner and time.monotonic() - self._renewed_at < self._lease_s
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Within this the lease is renewed, as long as `note_progress` is called often enough."""

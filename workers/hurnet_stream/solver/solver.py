@@ -20,13 +20,12 @@ import os
 import secrets
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import structlog
 
 from hurnet_stream.core.arrays import backend_of
-from hurnet_stream.core.solve.window import Window, context_of
+from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import ConfigurationError, StoreReplaced, TransientError
 from hurnet_stream.metrics.solver import SolverMetrics
@@ -37,14 +36,13 @@ from hurnet_stream.solver import portions
 from hurnet_stream.solver.folding import Folded, Folding
 from hurnet_stream.solver.leading import Leading
 from hurnet_stream.solver.publishing import Publisher
+from hurnet_stream.solver.showing import Showing
 from hurnet_stream.solver.tenure import Tenure, take_over
 from hurnet_stream.solver.unsolved import Unsolved
 
 log = structlog.get_logger()
 
 ROLE = "solver"
-PENDING_INTERVAL_S = 2.0
-"""How often the store is asked for deletions that are not finished."""
 COMPACT_S = 5.0
 """How often it is looked whether there is something to compact."""
 WAIT_S = 0.25
@@ -78,6 +76,7 @@ class Solver:
         self._progress = Progress(settings.metrics)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._leading = Leading(leases, ROLE, self._owner, self._settings.lease, self._settings.patience)
+        metrics.leader.set_function(lambda: float(self._leading.holds))  # also while this one hangs
         weights.on_progress = self._leading.note_progress
         self._unsolved = Unsolved(self._settings.interval, self._settings.rows)
         self._folding = Folding(
@@ -86,7 +85,7 @@ class Solver:
         self._publisher = Publisher(weights, self._settings, metrics)
         self._tenure: Tenure | None = None
         self._incarnation = ""
-        self._pending_shown_at = float("-inf")
+        self._showing = Showing(store, metrics)
         self._unfilled: list[int] = []  # see Tenure.unfilled
 
     def watched_by(self, beat: Callable[[], None]) -> Solver:
@@ -149,8 +148,7 @@ class Solver:
             self._solve_if_due(tenure)
             self._erase_if_due(tenure)
             self._compact_if_due(tenure)
-        self._show_deletions()
-        self._show_leading(tenure)
+        self._showing.turn(tenure)
 
     def _follow_store(self) -> None:
         """Drop the tenure if another server holds the store, or the same one was restarted.
@@ -230,24 +228,7 @@ class Solver:
             stamp = tenure.checkpoint.stamp
             with self._metrics.stage("erase"):
                 tenure.erasing = self._store.erase(portions.READ_BATCHES, self._owner, stamp) > 0
-            self._pending_shown_at = float("-inf")
-
-    def _show_deletions(self) -> None:
-        """Also those that this solver has not come to yet: they count from when ingest has stored them."""
-        now = time.monotonic()
-        if now - self._pending_shown_at < PENDING_INTERVAL_S:
-            return
-        self._pending_shown_at = now
-        pending = self._store.pending_erasures()
-        oldest_ms = self._store.oldest_deletion_ms() if any(pending.values()) else None
-        self._metrics.show_deletions(pending, oldest_ms)
-
-    def _show_leading(self, tenure: Tenure) -> None:
-        self._metrics.leader.set(1)
-        if not tenure.rows_unsaved and not tenure.checkpoint.unlearned:
-            self._metrics.checkpoint_timestamp.value = time.time()
-        self._metrics.show_watermarks(tenure.positions())
-        self._metrics.show_server(self._store)
+            self._showing.erased()
 
     def _compact_if_due(self, tenure: Tenure) -> None:
         """Let the store compact a bounded part of what old deletions left behind, once all is erased."""
@@ -260,13 +241,6 @@ class Solver:
                 tenure.compact_at = time.monotonic() + COMPACT_S
 
     def _observe(self, tenure: Tenure, folded: Folded) -> None:
-        shards = tenure.checkpoint.shards
-        rows_folded = {partition: shard.rows for partition, shard in shards.items()}
-        lag = {p: max(0, state.rows - rows_folded.get(p, 0)) for p, state in folded.states.items()}
-        self._metrics.set_by_partition(self._metrics.lag_rows, lag)
-        pairs: Counter[str] = Counter()
-        for key, statistics in tenure.checkpoint.statistics.items():
-            pairs[context_of(key)] += statistics.count
-        self._metrics.set_context_rows(pairs)
         self._unfilled = tenure.unfilled(folded.states)
-        self._progress.turn(has_share=True, behind=sum(lag.values()), moved=folded.batches)
+        behind = self._showing.folded(tenure, folded.states)
+        self._progress.turn(has_share=True, behind=behind, moved=folded.batches)
