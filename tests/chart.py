@@ -58,6 +58,9 @@ def pods(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
     for each in objects:
         if each["kind"] == "Pod":
             yield each["metadata"]["labels"], each["spec"]
+        elif each["kind"] == "CronJob":
+            template = each["spec"]["jobTemplate"]["spec"]["template"]
+            yield template["metadata"]["labels"], template["spec"]
         elif "template" in each.get("spec", {}):
             yield each["spec"]["template"]["metadata"]["labels"], each["spec"]["template"]["spec"]
 

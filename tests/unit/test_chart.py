@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import tarfile
 import tomllib
 from pathlib import Path
@@ -46,6 +48,7 @@ CASES = {
 image: { repository: registry.example:5000/hurnet, digest: "sha256:%s", pullSecrets: [registry] }
 tls: { kafka: { secret: tls, ca: ca.crt, cert: tls.crt, key: tls.key }, redis: { secret: tls, ca: ca.crt } }
 settings: { HURNET_EMBEDDER_NAME: hash512, HURNET_SOLVE_HALF_LIFE: 1000000, HURNET_INGEST_SKIP_GAP: false }
+backup: { enabled: true, claim: backups, keepDays: 3 }
 networkPolicy:
   kafka: { ports: [9094, 9095], to: [{ namespaceSelector: { matchLabels: { name: kafka } } }] }
   extraEgress: [{ ports: [{ port: 4318, protocol: TCP }] }]
@@ -132,7 +135,10 @@ def test_pods_are_confined_as_pod_security_restricted_asks(values: str) -> None:
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert spec["enableServiceLinks"] is spec["automountServiceAccountToken"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
-        assert all(set(volume) - {"name"} <= {"emptyDir", "secret"} for volume in spec["volumes"])
+        assert all(
+            set(volume) - {"name"} <= {"emptyDir", "secret", "persistentVolumeClaim"}
+            for volume in spec["volumes"]
+        )
         for container in spec["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -475,6 +481,31 @@ def test_pods_run_commands_that_exist() -> None:
     assert {spec["containers"][0]["args"][0] for _, spec in pods(rendered(""))} <= set(hurnet.commands)
 
 
+def test_a_backup_is_checked_before_old_ones_go(tmp_path: Path) -> None:
+    (job,) = of_kind(rendered(CASES["everything"]), "CronJob")
+    ((labels, spec),) = pods([job])
+    assert _role(labels) == "backup"
+    (container,) = spec["containers"]
+    (script,) = container["args"]
+    for fails, left in (("", 1), ("backup", 2), ("restore", 3)):  # the first command that fails ends it
+        folder = tmp_path / f"fails-{fails}"
+        (folder / "bin").mkdir(parents=True)
+        hurnet_ = folder / "bin/hurnet"
+        hurnet_.write_text(f'#!/bin/sh\n[ "$1" != "{fails}" ] || exit 1\n[ "$1" != backup ] || : > "$2"\n')
+        hurnet_.chmod(0o755)
+        for age in (10, 20):
+            old = folder / f"{age}.hurnet"
+            old.touch()
+            os.utime(old, (old.stat().st_mtime - age * 86_400,) * 2)
+        done = subprocess.run(
+            [*container["command"], script.replace("/backups", str(folder))],
+            env={"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+            check=False,
+        )
+        assert (done.returncode == 0) == (not fails)
+        assert len(list(folder.glob("*.hurnet"))) == left
+
+
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -496,6 +527,8 @@ def test_pods_run_commands_that_exist() -> None:
         ("settings: { HURNET_KAFKA_TOKEN: hunter2 }", "secrets are files"),
         ("redis: { url: '' }", "either here, or in a Secret"),
         ("secret: { name: s, keys: { HURNET_REDIS_URL: url } }", "either here, or in a Secret"),
+        ("backup: { enabled: true }", "which PersistentVolumeClaim"),
+        ("backup: { schedule: nightly }", "/backup/schedule"),
         ("settings: { HURNET_METRICS_ENABLED: false }", "the probes need the pages"),
         ("settings: { HURNET_RESPONDER_INSTANCE: one }", "two pods must not have one name"),
         ("roles: { solvers: {} }", "'solvers' not allowed"),

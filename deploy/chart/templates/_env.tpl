@@ -77,6 +77,9 @@
 
 {{- define "hurnet.mounts" -}}
 - { name: tmp, mountPath: /tmp }
+{{- if .own.claim }}
+- { name: backups, mountPath: /backups }
+{{- end }}
 {{- if include "hurnet.secretKeys" . | fromYaml }}
 - { name: secrets, mountPath: /etc/hurnet/secrets, readOnly: true }
 {{- end }}
@@ -90,6 +93,10 @@
 {{- define "hurnet.volumes" -}}
 - name: tmp
   emptyDir: { sizeLimit: 256Mi }
+{{- with .own.claim }}
+- name: backups
+  persistentVolumeClaim: { claimName: {{ . }} }
+{{- end }}
 {{- with include "hurnet.secretKeys" . | fromYaml }}
 - name: secrets
   secret:

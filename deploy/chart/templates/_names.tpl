@@ -54,5 +54,6 @@ responder: { kind: StatefulSet, kafka: true, redis: true, instance: HURNET_RESPO
 feedback: { kind: StatefulSet, kafka: true, redis: false, instance: HURNET_FEEDBACK_INSTANCE }
 canary: { kind: Deployment, kafka: true, redis: true, redisUser: reader }
 topics: { kind: Job, kafka: true, redis: false, kafkaUser: operator }
+backup: { kind: CronJob, kafka: true, redis: true, kafkaUser: operator, redisUser: operator }
 doctor: { kind: Pod, kafka: true, redis: true, kafkaUser: operator, redisUser: operator }
 {{- end -}}

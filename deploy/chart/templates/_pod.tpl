@@ -1,7 +1,7 @@
 {{/* The pod of one role, confined as Pod Security "restricted" asks. Takes what hurnet.settings takes. */}}
 {{- define "hurnet.pod" -}}
 {{- $v := .root.Values -}}
-{{- $probed := not (has .is.kind (list "Job" "Pod")) -}}
+{{- $probed := has .is.kind (list "Deployment" "StatefulSet") -}}
 enableServiceLinks: false # a Service named hurnet-* would put variables into the pod that look like settings
 automountServiceAccountToken: false
 {{- with $v.image.pullSecrets }}
@@ -15,6 +15,7 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
   seccompProfile: { type: RuntimeDefault }
 {{- if $probed }}
 serviceAccountName: {{ include "hurnet.account" .root }}
@@ -29,8 +30,10 @@ topologySpreadConstraints:
   {{- end }}
 {{- else }}
 restartPolicy: Never
-{{- with .own.serviceAccountName }}
-serviceAccountName: {{ . }}
+{{- if ne .is.kind "Job" }}
+serviceAccountName: {{ include "hurnet.account" .root }}
+{{- else if .own.serviceAccountName }}
+serviceAccountName: {{ .own.serviceAccountName }}
 {{- end }}
 {{- end }}
 {{- with $v.nodeSelector }}
@@ -49,6 +52,9 @@ containers:
   - name: {{ .role }}
     image: {{ include "hurnet.image" .root }}
     imagePullPolicy: {{ $v.image.pullPolicy }}
+    {{- with .command }}
+    command: {{ toJson . }}
+    {{- end }}
     args: {{ toJson .args }}
     env: {{- include "hurnet.env" . | nindent 6 }}
     resources: {{- toYaml .own.resources | nindent 6 }}
