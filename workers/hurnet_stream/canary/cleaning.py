@@ -17,7 +17,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
@@ -26,12 +26,11 @@ from hurnet_stream.canary.aside import Aside, Run, in_thread
 from hurnet_stream.canary.mail import Mail
 from hurnet_stream.canary.once_only import OnceOnly
 from hurnet_stream.canary.probe import Probe
-from hurnet_stream.metrics.canary import CanaryMetrics
+from hurnet_stream.metrics.canary import CanaryMetrics, DeletionOutcome
 from hurnet_stream.settings.settings import CanarySettings
 
 log = structlog.get_logger()
 
-Outcome = Literal["ok", "still-there", "failed"]
 Holds = Callable[[int, int], bool]
 """Whether the store still has the bytes of the entry of that partition and offset."""
 LOOK_S: Final = 2.0
@@ -179,7 +178,7 @@ class Cleaning:
             seconds = self._settings.deletion_timeout
             self._end(deletion, "still-there", f"its bytes are in the store after {seconds:g} s")
 
-    def _end(self, deletion: Deletion, outcome: Outcome, why: str) -> None:
+    def _end(self, deletion: Deletion, outcome: DeletionOutcome, why: str) -> None:
         del self._open[deletion.id]
         self._metrics.deletions.labels(outcome).inc()
         if outcome != "ok":

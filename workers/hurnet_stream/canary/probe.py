@@ -20,15 +20,10 @@ as its entry, and its receipt has seen that offset. A probe ends in one outcome:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
 
 from hurnet_schemas import Answer, InvalidMessage, Query, TextEvent
+from hurnet_stream.metrics.canary import ProbeOutcome
 from hurnet_stream.ports import TraceContext, new_trace
-
-Outcome = Literal["ok", "wrong", "abstained", "rejected", "timed-out", "no-reply", "produce-failed"]
-OUTCOMES: Final[tuple[Outcome, ...]] = (
-    *("ok", "wrong", "abstained", "rejected", "timed-out", "no-reply", "produce-failed"),
-)
 
 
 @dataclass(slots=True)
@@ -61,7 +56,7 @@ class Probe:
             timeout_ms=max(1, round(timeout_s * 1000)),
         )
 
-    def outcome_in_vain(self) -> Outcome:
+    def outcome_in_vain(self) -> ProbeOutcome:
         """What to call it if its time is over."""
         return "no-reply" if self.question_kept else "produce-failed"
 
@@ -74,7 +69,7 @@ def decoded(value: bytes | None) -> Answer | InvalidMessage:
         return error
 
 
-def verdict(probe: Probe, answer: Answer | InvalidMessage) -> tuple[Outcome, str]:
+def verdict(probe: Probe, answer: Answer | InvalidMessage) -> tuple[ProbeOutcome, str]:
     """The outcome, and why it is not ok: "" if it is."""
     if isinstance(answer, InvalidMessage):
         return "wrong", f"the answer can't be read: {answer}"

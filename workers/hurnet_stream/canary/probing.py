@@ -12,9 +12,9 @@ import structlog
 from hurnet_schemas import Answer, InvalidMessage
 from hurnet_stream.canary.mail import Mail
 from hurnet_stream.canary.once_only import OnceOnly
-from hurnet_stream.canary.probe import Outcome, Probe, verdict
+from hurnet_stream.canary.probe import Probe, verdict
 from hurnet_stream.canary.texts import text_of
-from hurnet_stream.metrics.canary import CanaryMetrics
+from hurnet_stream.metrics.canary import CanaryMetrics, ProbeOutcome
 from hurnet_stream.settings.settings import CanarySettings
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Probing:
         self._settings = settings
         self._metrics = metrics
         self._open: dict[str, Probe] = {}
-        self._said: dict[tuple[int, Outcome], float] = {}
+        self._said: dict[tuple[int, ProbeOutcome], float] = {}
         self._well: dict[int, int] = {}  # by partition: 1 if its last probe was ok
         self.answered: dict[int, Probe] = {}
         """By partition, the last probe that was ok and whose text was not deleted yet."""
@@ -101,7 +101,7 @@ class Probing:
         """When the probes under way end at the latest."""
         return (probe.deadline for probe in self._open.values())
 
-    def _end(self, probe: Probe, outcome: Outcome, why: str, at: float) -> None:
+    def _end(self, probe: Probe, outcome: ProbeOutcome, why: str, at: float) -> None:
         del self._open[probe.id]
         self.ended += 1
         in_time = outcome == "ok"
@@ -115,7 +115,7 @@ class Probing:
         self._well[probe.partition] = int(in_time)
         self._metrics.set_by_partition(self._metrics.partition_well, self._well)
 
-    def _say(self, probe: Probe, outcome: Outcome, why: str, at: float) -> None:
+    def _say(self, probe: Probe, outcome: ProbeOutcome, why: str, at: float) -> None:
         """In the log: what fails, once a minute for each partition and outcome, and at once after all was
         well."""
         if outcome == "ok":

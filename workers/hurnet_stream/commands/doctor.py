@@ -61,18 +61,14 @@ def doctor(timeout: float, as_json: bool) -> None:
 
 def _groups(chosen: Settings) -> Mapping[str, Group]:
     """The consumer groups, by role. Raises `HurnetError` if we may not see them."""
-    from kafka.admin import KafkaAdminClient
-
-    from hurnet_stream.adapters.kafka.admin.groups import groups
-    from hurnet_stream.adapters.kafka.client.connection import connect
-    from hurnet_stream.adapters.kafka.client.errors import translated
+    from hurnet_stream.adapters.kafka.admin.overview import Overview
     from hurnet_stream.operations.diagnosis import Group
+    from hurnet_stream.terminal.running import read_by
 
-    kafka = chosen.kafka
-    read = {chosen.ingest.group: kafka.texts, chosen.responder.group: kafka.queries}
-    roles = {chosen.ingest.group: "ingest", chosen.responder.group: "responder"}
-    with closing(connect(KafkaAdminClient, kafka)) as admin, translated("looking up consumer groups"):
-        found = groups(admin, read, kafka.request_timeout)
+    read = {role: read_by(chosen)[role] for role in ("ingest", "responder")}
+    roles = {group: role for role, (group, _) in read.items()}
+    with closing(Overview(chosen.kafka)) as overview:
+        found = overview.groups(dict(read.values()))
     return {roles[each.name]: Group(len(each.members), each.committed) for each in found}
 
 

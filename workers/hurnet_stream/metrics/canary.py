@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from hurnet_stream.metrics.process import ProcessMetrics
 
 FRESH = (
@@ -10,9 +12,9 @@ FRESH = (
 )
 """Ends before the shortest time-out of a probe, so that what never comes lies in no bucket but +Inf."""
 GONE = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
-OUTCOMES = ("ok", "wrong", "abstained", "rejected", "timed-out", "no-reply", "produce-failed")
-DELETION_OUTCOMES = ("ok", "still-there", "failed")
-VERIFIED_OUTCOMES = ("ok", "different", "unproved")
+ProbeOutcome = Literal["ok", "wrong", "abstained", "rejected", "timed-out", "no-reply", "produce-failed"]
+DeletionOutcome = Literal["ok", "still-there", "failed"]
+VerifiedOutcome = Literal["ok", "different", "unproved"]
 
 
 class CanaryMetrics(ProcessMetrics):
@@ -29,11 +31,11 @@ class CanaryMetrics(ProcessMetrics):
             "could not be made.",
             "outcome",
         )
-        self._from_zero(self.probes, OUTCOMES)
-        self._from_zero(self.deletions, DELETION_OUTCOMES)
-        self._from_zero(self.verified_offsets, VERIFIED_OUTCOMES)
+        self._from_zero(self.probes, get_args(ProbeOutcome))
+        self._from_zero(self.deletions, get_args(DeletionOutcome))
+        self._from_zero(self.verified_offsets, get_args(VerifiedOutcome))
 
-    def probe_ended(self, outcome: str) -> None:
+    def probe_ended(self, outcome: ProbeOutcome) -> None:
         """Count a probe."""
         self.probes.labels(outcome).inc()
         self.last_probe.set_to_current_time()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from hurnet_schemas.answer import Outcome
+from hurnet_stream.metrics.ages import DAY_S, age_s
 from hurnet_stream.metrics.context import OTHERS, ContextMetrics
 from hurnet_stream.metrics.kafka import KafkaMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
@@ -21,9 +22,9 @@ FRESH = (
 )
 WAITING = (*QUICK, 30.0, 60.0, 300.0, 3600.0)
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
-AHEAD_S, OLD_S, OLD_QUERY_S = 60.0, 86_400.0, 30 * 86_400.0
-"""A timestamp further ahead or older than this does not tell when a record, or a query, was made. Old texts
-are sent again, and their freshness says nothing; an old query has waited."""
+OLD_TEXT_S, OLD_QUERY_S = DAY_S, 30 * DAY_S
+"""Timestamps older than this tell no age. Old texts are sent again, and their freshness says nothing; an old
+query has waited."""
 
 
 class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, ContextMetrics, StoreMetrics):
@@ -71,21 +72,21 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
         A timestamp that tells no freshness is counted apart: an old record was sent again, or the producer
         has no clock or one that is ahead."""
         for timestamp_ms in timestamps_ms:
-            seconds = now_s - timestamp_ms / 1000
-            if -AHEAD_S <= seconds <= OLD_S:
-                self.freshness_seconds.observe(max(0.0, seconds))
-            else:
+            seconds = age_s(timestamp_ms, now_s, OLD_TEXT_S)
+            if seconds is None:
                 self.freshness_unknown.inc()
+            else:
+                self.freshness_seconds.observe(seconds)
 
     def observe_query(
         self, outcome: str, timestamp_ms: int, now_s: float, exemplar: dict[str, str] | None = None
     ) -> None:
         """A query with this timestamp has its reply at `now_s` (seconds since the epoch)."""
-        age_s = _age_s(timestamp_ms, now_s)
-        if age_s is None:
+        seconds = age_s(timestamp_ms, now_s, OLD_QUERY_S)
+        if seconds is None:
             self.query_age_unknown.inc()
         else:
-            self.query_age.labels(outcome).observe(age_s, exemplar)
+            self.query_age.labels(outcome).observe(seconds, exemplar)
 
     def observe_quality(self, score: float | None, probability: float | None) -> None:
         """Of the best candidate of a query; None: there is no candidate, or nothing tells its probability."""
@@ -98,7 +99,9 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
         """Queries that have no reply yet, at least the oldest of them: the timestamp of each, and since when
         this worker has it (seconds since the epoch), which counts if the timestamp tells nothing."""
         now_s = time.time()
-        since = (read_s if _age_s(at_ms, now_s) is None else at_ms / 1000 for at_ms, read_s in asked)
+        since = (
+            read_s if age_s(at_ms, now_s, OLD_QUERY_S) is None else at_ms / 1000 for at_ms, read_s in asked
+        )
         self._oldest_waiting_since = min(since, default=None)
 
     def set_index_bytes(self, values: Mapping[str, int]) -> None:
@@ -224,9 +227,3 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
         self.turns_cut = self._counter(
             "turns_cut", "Turns that left queries to the next turn, because time or room was used up."
         )
-
-
-def _age_s(timestamp_ms: int, now_s: float) -> float | None:
-    """How old a query is; None if its timestamp does not tell."""
-    age_s = now_s - timestamp_ms / 1000
-    return max(0.0, age_s) if -AHEAD_S <= age_s <= OLD_QUERY_S else None

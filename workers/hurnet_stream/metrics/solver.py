@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from hurnet_stream.metrics.ages import DAY_S, age_s
 from hurnet_stream.metrics.context import ContextMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.registry import LONG
 from hurnet_stream.metrics.store import StoreMetrics
 
-AHEAD_S, OLD_S = 60.0, 30 * 86_400.0
-"""A timestamp further ahead or older than this does not tell when somebody deleted something."""
+OLD_S = 30 * DAY_S
+"""A timestamp older than this does not tell when somebody deleted something."""
 
 
 class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
@@ -60,7 +61,7 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
             self.oldest_deletion.value = None
             return
         now_s = time.time()
-        if -AHEAD_S <= now_s - oldest_ms / 1000 <= OLD_S:
+        if age_s(oldest_ms, now_s, OLD_S) is not None:
             self.oldest_deletion.value = oldest_ms / 1000
         elif self.oldest_deletion.value is None:
             self.oldest_deletion.value = now_s

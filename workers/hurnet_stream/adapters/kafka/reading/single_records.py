@@ -2,7 +2,6 @@
 
 records_at              does the log still hold what we read of it?
 newest_timestamps_ms    how old is what is to be read next?
-unread                  how many records are still to come, if not every offset holds one?
 """
 
 from __future__ import annotations
