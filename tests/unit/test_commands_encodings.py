@@ -26,7 +26,7 @@ class Echo:
 
     asked: list[str]
 
-    def __init__(self, _settings: object) -> None:
+    def __init__(self, *_: object) -> None:
         Echo.asked = []
 
     def __enter__(self) -> Echo:
