@@ -20,6 +20,7 @@ def dashboard() -> Dashboard:
     _solver(made.with_row(Row("The solver")))
     _weights(made.with_row(Row("Weights")))
     _deletions(made.with_row(Row("Deletions")))
+    _kafka(made.with_row(Row("Kafka, as workers see it")))
     return made
 
 
@@ -191,4 +192,27 @@ def _deletions(made: Dashboard) -> None:
             "{{outcome}}",
         ),
         runbook="HurnetTextsLost",
+    ))  # fmt: skip
+
+
+def _kafka(made: Dashboard) -> None:
+    errors = "sum by (dependency) (rate(hurnet_transient_errors_total[$__rate_interval]))"
+    held = "sum by (topic) (hurnet_held_records)"
+    made.with_panel(p.lines(
+        "Seconds to deliver and to commit, p99",
+        "A delivery is a transaction with its answers; ingest commits what is in the store. Normal is below"
+        " 0.1 s. If all rise together, the brokers are slow.",
+        Look("s", above(0.2, 2)),
+        Query(p.p99("hurnet_turn_seconds", "job, phase", '{phase=~"deliver|commit"}'), "{{job}} {{phase}}"),
+        runbook="HurnetAnswersRolledBack",
+    )).with_panel(p.lines(
+        "Turns tried again, a second, by server",
+        "Of all workers, by the server that failed. Normal is none, and a few at a failover.",
+        Look("cps", above(0.1, 1)),
+        Query(p.or_none(errors, "dependency"), "{{dependency}}"), runbook="HurnetRoleNotReady",
+    )).with_panel(p.lines(
+        "Records held back by open transactions, by topic",
+        "Normal is 0, or a few for a moment. A line that stays is a producer that died in a transaction.",
+        Look("short", above(None, 100)),
+        Query(p.or_none(held, "topic"), "{{topic}}"), runbook="HurnetFallingBehind",
     ))  # fmt: skip
