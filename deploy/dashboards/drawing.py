@@ -101,7 +101,7 @@ def _lines(figure: Figure, card: Axes, panel: dict[str, Any], source: Source) ->
             finite = [(at, value if math.isfinite(value) else math.nan) for at, value in points]
             axes.plot(*zip(*finite, strict=True), color=colours[name], linewidth=1.3, label=name)
     _limits(axes, panel)
-    _axes(axes, panel, sum(len(points) for _, points in named))
+    _axes(axes, panel, [value for _, points in named for _, value in points])
     _times(axes, source)
     if named:
         _named(axes, panel["gridPos"]["w"], [name for name, _ in named])
@@ -124,7 +124,7 @@ def _limits(axes: Axes, panel: dict[str, Any]) -> None:
             axes.axhline(step["value"], color=COLOURS[step["color"]], linestyle="--", linewidth=1)
 
 
-def _axes(axes: Axes, panel: dict[str, Any], points: int) -> None:
+def _axes(axes: Axes, panel: dict[str, Any], values: Sequence[float]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     axes.set_facecolor("white")
     axes.grid(color=FAINT, linewidth=0.5)
@@ -134,9 +134,9 @@ def _axes(axes: Axes, panel: dict[str, Any], points: int) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(lambda value, _: shown(value, defaults["unit"]))
     if "min" in defaults:
-        top = axes.get_ylim()[1]
-        axes.set_ylim(defaults["min"], defaults.get("max", top if top > defaults["min"] else 1))
-    if not points:
+        top = axes.get_ylim()[1] if any(value > defaults["min"] for value in values) else 1
+        axes.set_ylim(defaults["min"], defaults.get("max", top))
+    if not values:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color="#999999")
 
 

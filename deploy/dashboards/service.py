@@ -40,8 +40,8 @@ def _is_all_well(made: Dashboard) -> None:
     made.with_panel(p.figures(
         "Alerts", "Alerts that fire now. Normal is none. The table below names them.",
         Look("none", above(None, 1), width=5, height=5),
-        Query('count(ALERTS{alertname=~"Hurnet.+", alertstate="firing"}) or vector(0)', "firing"),
-        zero="all is well",
+        Query('count(ALERTS{alertname=~"Hurnet.+", alertstate="firing"}) or vector(0)', "alerts that fire"),
+        zero="none",
     )).with_panel(p.figures(
         "Budget left of 30 days",
         "What is left of the failures that each promise allows in 30 days. Normal is above a half. Below 0"
