@@ -13,10 +13,12 @@ from hurnet_schemas import TextEvent
 from hurnet_stream.core.stored.batch import NOTHING, Entry
 from hurnet_stream.feedback.lessons import SOURCE, correction_key
 from hurnet_stream.operations.repair import Comparison
+from hurnet_stream.ports import Checkpoint
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
 from tests.memory.redis import MemoryRedis
 from tests.memory.sink import MemorySink
+from tests.memory.weights_store import MemoryWeightsStore
 from tests.worlds.ingest import World, numbered, turn
 
 
@@ -103,6 +105,34 @@ def test_what_was_deleted_does_not_come_back() -> None:
     world.send(*numbered(20, 30))
     assert repaired(world, same_topic=True) == (1, 1)  # text 8, and the deletion of text 3
     assert contents(world) == texts([0, 1, 2], range(4, 9), range(20, 30))
+
+
+def compacted(world: World) -> None:
+    """All is erased and compacted, as a solver brings it about."""
+    store, weights = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
+    store.identity()
+    weights.claim("solver")
+    checkpoint = Checkpoint(shards=dict(store.states()))
+    weights.save_checkpoint(checkpoint)
+    while store.erase(100, "solver", checkpoint.stamp):
+        pass
+    for _ in range(2):
+        store.compact(100, "solver", checkpoint.stamp, keep_s=0)
+
+
+def test_what_was_deleted_does_not_come_back_after_its_deletion_was_compacted_away() -> None:
+    world = World()
+    world.send(*numbered(0, 10))
+    world.delete(3)
+    world.delete(9)
+    world.delete(1)
+    filled(world)
+    compacted(world)
+    assert not [batch for batch in MemoryEntryStore(world.redis).tail({}, 99).batches if batch.deletion]
+    world.kafka.truncate("texts", 0, 8)
+    world.send(*numbered(20, 30))
+    assert repaired(world, same_topic=True) == (1, 2)
+    assert contents(world) == texts([0, 2], range(4, 9), range(20, 30))
 
 
 def test_no_deletion_hits_another_topics_texts() -> None:

@@ -20,6 +20,7 @@ from itertools import chain
 from hurnet_schemas import InvalidMessage, TextEvent
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
 from hurnet_stream.feedback.lessons import SOURCE, correction_key
+from hurnet_stream.operations.replay import deleted_by_records
 from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
 from hurnet_stream.records import FORGET, parse_record
 
@@ -71,21 +72,38 @@ class Comparison:
         # Up to where the topic still has the records that the store has seen. In another topic of the same
         # name only what was found equal counts; offsets behind that may hold anything.
         trusted = first_different if self._same_topic else min(first_different, last_equal + 1)
-        yield self._missing_deletions(partition, deletions, trusted)
+        tombstones = [
+            *self._missing_deletions(partition, deletions, trusted),
+            *self._forgotten_deletions(partition, trusted),
+        ]
+        # Together, since once this is sent the shard counts as done.
+        yield Missing(tombstones, MAX_OFFSET, deletions=len(tombstones))
 
-    def _missing_deletions(self, partition: int, deletions: Sequence[Deletion], trusted: int) -> Missing:
+    def _missing_deletions(
+        self, partition: int, deletions: Sequence[Deletion], trusted: int
+    ) -> Iterator[Outgoing]:
         """Deletions whose records the topic lost, of texts below `trusted` that it still holds. Without them
         these texts would come back."""
         log = self._log(partition)
-        messages = []
         for deletion in deletions:
             if not isinstance(_parsed(log.record_at(deletion.offset)), Deletion):
-                messages += [
-                    self._tombstone(partition, target)
-                    for target in chain.from_iterable(deleted_by(self._store, partition, deletion))
-                    if log.first <= target < min(trusted, log.end)
-                ]
-        return Missing(messages, MAX_OFFSET, deletions=len(messages))
+                for target in chain.from_iterable(deleted_by(self._store, partition, deletion)):
+                    if log.first <= target < min(trusted, log.end):
+                        yield self._tombstone(partition, target)
+
+    def _forgotten_deletions(self, partition: int, trusted: int) -> Iterator[Outgoing]:
+        """Deletions that were compacted away, so that the store no longer says what they deleted. But a text
+        below its floor that the topic holds and the store does not was deleted by one of them. If the topic
+        lost that record, too, the text would come back."""
+        log = self._log(partition)
+        last = min(self._store.state(partition).floor, trusted - 1, log.end - 1)
+        if last < log.first:
+            return
+        held = {entry.offset for batch in self._batches(partition) for entry in batch.entries}
+        known = held | deleted_by_records(self._log(partition).records())
+        for record in log.records():
+            if record.offset <= last and record.offset not in known and isinstance(_parsed(record), Entry):
+                yield self._tombstone(partition, record.offset)
 
     def _batches(self, partition: int) -> Iterator[Batch]:
         """All batches of one shard of the store."""
@@ -136,6 +154,12 @@ class _LogReader:
         self.end = held.end
         self._records = self._read(history, partition)
         self._next = next(self._records, None)
+
+    def records(self) -> Iterator[Record]:
+        """All from here on."""
+        while record := self._next:
+            yield record
+            self._next = next(self._records, None)
 
     def record_at(self, offset: int) -> Record | None:
         """The record at `offset`, if there is one. Offsets must be asked for in rising order."""

@@ -55,15 +55,7 @@ class Replay:
 
     def deleted(self, partition: int, first: int, until: int) -> set[int]:
         """The offsets that the records at `first` to `until` delete."""
-        deleted: set[int] = set()
-        earlier = _EarlierOffsets()
-        for record in (record for block in self._read(partition, first, until) for record in block):
-            parsed = _parsed(record)
-            if isinstance(parsed, Deletion):
-                deleted |= {*parsed.targets, *earlier.named_by(parsed)}
-            elif isinstance(parsed, Entry):
-                earlier.note(parsed, record.key)
-        return deleted
+        return deleted_by_records(record for block in self._read(partition, first, until) for record in block)
 
     def _admit(self, intake: Intake) -> None:
         """Reject the entries whose context had not been let in when they came."""
@@ -78,6 +70,19 @@ class Replay:
 
     def _read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         return self._history.read(partition, first, last) if first <= last else iter(())
+
+
+def deleted_by_records(records: Iterable[Record]) -> set[int]:
+    """The offsets that these records of a partition, in order, delete."""
+    deleted: set[int] = set()
+    earlier = _EarlierOffsets()
+    for record in records:
+        parsed = _parsed(record)
+        if isinstance(parsed, Deletion):
+            deleted |= {*parsed.targets, *earlier.named_by(parsed)}
+        elif isinstance(parsed, Entry):
+            earlier.note(parsed, record.key)
+    return deleted
 
 
 class _EarlierOffsets:

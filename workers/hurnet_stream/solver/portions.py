@@ -21,7 +21,7 @@ may take longer; the lease is kept meanwhile (leading.py)."""
 READ_BATCHES = 64
 """Batches read per shard and step at most, fewer with kernel features."""
 COMPACT_STEPS = 64
-"""Transactions or looks of compaction in a step, each of at most 16 items."""
+"""Transactions or looks of compaction in a step, each of at most 32 items."""
 PORTION_ROWS = 4096
 """Rows folded in at once at most, fewer with kernel features. Progress is noted after each portion."""
 

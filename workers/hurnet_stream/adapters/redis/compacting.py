@@ -36,14 +36,15 @@ from hurnet_stream.adapters.redis.redaction import (
 )
 from hurnet_stream.adapters.redis.scripts import RAISE_FLOOR
 from hurnet_stream.adapters.redis.stream import Fields, StreamItems, decode_item, number_of
+from hurnet_stream.core.shares import REPLY_BATCHES
 from hurnet_stream.core.stored import compaction
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch
 from hurnet_stream.core.stored.codec import sorted_offsets
 from hurnet_stream.errors import TransientError
 
 FIELDS: Final = ("floor", "compacted", "next", "next_ms", "asked")
-READ_ITEMS: Final = 16
-"""Items read at once: 16 MiB."""
+READ_ITEMS: Final = REPLY_BATCHES
+"""Items read at once."""
 
 Item = tuple[bytes, Fields]
 

@@ -22,14 +22,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hurnet_stream.core.shares import MAX_BATCH_BYTES
 from hurnet_stream.core.stored.batch import NOTHING, Batch, ShardState
 from hurnet_stream.core.stored.entries import Entries
 
 RUN_ROWS = 256
 """The most entries that several items are joined to. A single item may have more."""
-RUN_BYTES = MAX_BATCH_BYTES
-"""The most bytes of vectors and texts of the same."""
+RUN_BYTES = 128 << 10
+"""The most bytes of vectors and texts of the same: what one more deletion beside them writes anew."""
 
 
 @dataclass(frozen=True, slots=True)
