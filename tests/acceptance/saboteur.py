@@ -25,7 +25,6 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     "after-delete": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "delete", "after"),
     "before-erase": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "erase", "before"),
     "in-erase": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "erase", "in"),
-    "in-compact": ("solver", "hurnet_stream.adapters.redis", "RedisEntryStore", "compact", "in"),
     "before-a-run": (
         "solver",
         "hurnet_stream.adapters.redis.compacting",

@@ -50,7 +50,7 @@ def probe(system: System, first: int, count: int) -> None:
             )
 
 
-@pytest.mark.parametrize(("point", "nth"), [("in-compact", 1), ("before-a-run", 2), ("after-a-run", 1)])
+@pytest.mark.parametrize(("point", "nth"), [("before-a-run", 2), ("after-a-run", 1)])
 def test_a_solver_killed_while_it_compacts_loses_nothing(system: System, point: str, nth: int) -> None:
     sent = events(0, 300)
     teach(system, sent)

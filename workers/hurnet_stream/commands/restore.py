@@ -235,7 +235,7 @@ def deletions_of(file: Path) -> Iterator[tuple[int, Deletion]]:
 def _of_backup(file: Path) -> Iterator[tuple[int, Deletion]]:
     from hurnet_stream.adapters.redis.backup_contents import Contents
 
-    contents = Contents()
+    contents = Contents(keeps_audits=True)
     for part in parts_of(file):
         contents.take(part)
     yield from ((audit.partition, audit.deletion) for audit in contents.audits)

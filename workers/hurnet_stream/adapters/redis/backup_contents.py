@@ -30,6 +30,7 @@ from hurnet_stream.errors import Unreadable, UpgradeNeeded
 from hurnet_stream.ports import DeletionAudit
 
 MAX_PARTITION: Final = 1_000_000
+MAX_GONE: Final = 20_000_000
 FIELDS: Final = frozenset(
     b"format row epoch entries vectors deletion targets parts removed gone since".split()
 )
@@ -53,7 +54,7 @@ class ShardContents:
 
 @dataclass(slots=True)
 class Contents:
-    """All that was read so far."""
+    """All that was read so far, without entries and, unless it `keeps_audits`, without audits."""
 
     meta: Meta | None = None
     made_ms: int = 0
@@ -64,6 +65,7 @@ class Contents:
     gone: dict[int, set[int]] = field(default_factory=dict)
     """Offsets of entries that were deleted, by shard."""
     entries: int = 0
+    keeps_audits: bool = False
     audits: list[DeletionAudit] = field(default_factory=list)
 
     def take(self, part: Part) -> Batch | None:
@@ -133,6 +135,8 @@ class Contents:
     def _gone(self, content: Any) -> None:
         partition, packed = content
         self.gone.setdefault(_bounded(partition, MAX_PARTITION), set()).update(decode_offsets(packed))
+        if sum(map(len, self.gone.values())) > MAX_GONE:
+            raise ValueError(f"more than {MAX_GONE} entries were deleted while it was taken")
 
     def _item(self, content: Any) -> Batch:
         partition, number, fields = content
@@ -179,7 +183,9 @@ class Contents:
             raise ValueError("a mix is no bytes")
 
     def _audits(self, content: Any) -> None:
-        self.audits += [decode_audit(raw) for raw in content]
+        audits = [decode_audit(raw) for raw in content]
+        if self.keeps_audits:
+            self.audits += audits
 
     def _begun(self, partition: Any) -> ShardContents:
         return self.shards[_bounded(partition, MAX_PARTITION)]

@@ -36,6 +36,8 @@ from hurnet_stream.errors import StoreError, TransientError
 
 READ_ITEMS: Final = REPLY_BATCHES
 HASH_FIELDS: Final = 1_000
+AUDITS: Final = 100
+"""Audits in a part, of a few kB each."""
 
 
 class StoreCopy:
@@ -178,8 +180,9 @@ class StoreCopy:
         cursor = None
         while cursor != 0:
             cursor, page = self._client.hscan(self._keys.solver("audit"), cursor or 0, count=HASH_FIELDS)
-            if page:
-                yield Part("A", list(page.values()))
+            audits = list(page.values())
+            for first in range(0, len(audits), AUDITS):
+                yield Part("A", audits[first : first + AUDITS])
 
     def _check_nothing_was_lost(self, states: Mapping[int, ShardState], server: str) -> None:
         now = self.states()

@@ -33,8 +33,8 @@ from crc32c import crc32c
 from hurnet_stream.core.formats import BACKUP, check_format
 
 MAGIC: Final = b"HURNETBK"
-FRAME_BYTES_MAX: Final = 64 << 20
-"""An item holds a batch of 1 MiB, or a single record of a few."""
+FRAME_BYTES_MAX: Final = 16 << 20
+"""An item holds a batch of 1 MiB, or a single larger text."""
 END: Final = "E"
 KINDS: Final = "HSGIDKVMA"
 
