@@ -59,7 +59,7 @@ COMMANDS = [
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "feedback", "canary", "settings", "schemas", "completion"),
+    *("ingest", "solver", "responder", "feedback", "canary", "settings", "rights", "schemas", "completion"),
 ]
 
 

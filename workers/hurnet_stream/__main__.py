@@ -36,6 +36,7 @@ from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
 from hurnet_stream.commands.responder import responder
 from hurnet_stream.commands.restore import restore
+from hurnet_stream.commands.rights import rights
 from hurnet_stream.commands.schemas import schemas
 from hurnet_stream.commands.settings import settings
 from hurnet_stream.commands.solver import solver
@@ -117,7 +118,7 @@ def hurnet(config: Path | None) -> None:
 for _command in (
     *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
     *(verify, repair, backup, restore, compact, weights, evaluate),
-    *(ingest, solver, responder, feedback, canary, settings, schemas, completion),
+    *(ingest, solver, responder, feedback, canary, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)
 

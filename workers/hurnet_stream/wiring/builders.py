@@ -25,6 +25,7 @@ from hurnet_stream.ports import EntryStore, Exchange, Source, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 from hurnet_stream.settings.types import matches
+from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Bound, Connection
@@ -50,8 +51,11 @@ def build_ingest(
 
     # A build that fails in the middle is tried again, so it must leave nothing open.
     with ExitStack() as undo:
-        store = RedisEntryStore(_redis(settings, metrics, bound, undo))
+        connection = _redis(settings, metrics, bound, undo)
+        check_store_rights("ingest", settings, connection)
+        store = RedisEntryStore(connection)
         kafka = _pinned(settings.kafka, store, bound)
+        check_rights("ingest", settings, kafka)
         sink = undo.enter_context(closing(KafkaSink(kafka)))
         source = undo.enter_context(closing(KafkaSource(kafka, kafka.texts, settings.ingest.group)))
         _note(bound, source)
@@ -72,6 +76,7 @@ def build_solver(
 
     with ExitStack() as undo:
         connection = _redis(settings, metrics, bound, undo)
+        check_store_rights("solver", settings, connection)
         store = RedisEntryStore(connection)
         store.log()  # raises `StoreReplaced` if this is the store of another system now
         weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
@@ -90,6 +95,7 @@ def build_responder(
 
     with ExitStack() as undo:
         connection = _redis(settings, metrics, bound, undo)
+        check_store_rights("responder", settings, connection)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
             raise TransientError(
@@ -97,6 +103,7 @@ def build_responder(
                 " worker has filled it anew from Kafka"
             )
         kafka = _pinned(settings.kafka, store, bound)
+        check_rights("responder", settings, kafka)
         _check_texts(kafka, store)
         exchange = undo.enter_context(closing(_exchange(settings, kafka)))
         _note(bound, exchange)
@@ -116,6 +123,7 @@ def build_feedback(
     from hurnet_stream.feedback.feedback import FeedbackWorker
 
     kafka = settings.kafka.model_copy(update={"cluster": settings.kafka.cluster or bound.cluster})
+    check_rights("feedback", settings, kafka)
     with ExitStack() as undo:
         exchange = TransactionalExchange(kafka, kafka.feedback, settings.feedback)
         undo.enter_context(closing(exchange))

@@ -11,6 +11,7 @@ A room may import those above it in this list (reading and writing don't know ea
 """
 
 from hurnet_stream.adapters.kafka.admin.check import TopicFinding, ensure_topics, topic_warnings
+from hurnet_stream.adapters.kafka.admin.permitted import forbidden_operations
 from hurnet_stream.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
 from hurnet_stream.adapters.kafka.exchange.transactional import TransactionalExchange
 from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
@@ -25,5 +26,6 @@ __all__ = [
     "TopicFinding",
     "TransactionalExchange",
     "ensure_topics",
+    "forbidden_operations",
     "topic_warnings",
 ]

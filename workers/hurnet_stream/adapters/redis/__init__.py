@@ -6,6 +6,7 @@ weights_store.py  the solver's checkpoint and the weights in force
 lease_store.py    one worker of a role at a time
 scripts/          what the server does in one atomic step, in Lua
 connecting.py     from settings to a connection
+permitted.py      which commands and keys our user lacks
 connection.py     what every command goes through: is it still the primary, and what do errors mean
 aside.py          one store moves away and a new one begins (`hurnet repair`)
 """
@@ -14,6 +15,15 @@ from hurnet_stream.adapters.redis.connecting import connect
 from hurnet_stream.adapters.redis.connection import Bound, Connection
 from hurnet_stream.adapters.redis.entry_store import RedisEntryStore
 from hurnet_stream.adapters.redis.lease_store import RedisLeaseStore
+from hurnet_stream.adapters.redis.permitted import forbidden_commands
 from hurnet_stream.adapters.redis.weights_store import RedisWeightsStore
 
-__all__ = ["Bound", "Connection", "RedisEntryStore", "RedisLeaseStore", "RedisWeightsStore", "connect"]
+__all__ = [
+    "Bound",
+    "Connection",
+    "RedisEntryStore",
+    "RedisLeaseStore",
+    "RedisWeightsStore",
+    "connect",
+    "forbidden_commands",
+]

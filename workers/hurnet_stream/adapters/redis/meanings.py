@@ -35,7 +35,12 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     (
         "NoPermissionError AuthorizationError NOPERM",
         ConfigurationError,
-        "forbids its user what is needed ({text}): grant +@all on the keys of HURNET_REDIS_PREFIX",
+        "forbids its user what is needed ({text}): `hurnet rights --redis` prints what each role needs",
+    ),
+    (
+        "MULTI",  # EXEC without MULTI
+        ConfigurationError,
+        "forbids its user the command 'multi': `hurnet rights --redis` prints what each role needs",
     ),
     (
         "ReadOnlyError READONLY",

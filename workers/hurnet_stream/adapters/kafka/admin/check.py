@@ -11,7 +11,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
 from hurnet_stream.adapters.kafka.admin.configs import created_with, differences, partitions_of
-from hurnet_stream.adapters.kafka.admin.describing import describe_configs, describe_topics
+from hurnet_stream.adapters.kafka.admin.describing import HIDDEN, describe_configs, describe_topics
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.errors import ConfigurationError
@@ -36,8 +36,8 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
     """
     names = list(dict.fromkeys(topics_of(settings)))
     with closing(connect(KafkaAdminClient, settings)) as admin, translated("checking the topics"):
-        existing = describe_topics(admin, names)
-        missing = [name for name in names if name not in existing]
+        existing, _ = describe_topics(admin, names)
+        missing = [name for name in names if name not in existing]  # and those that we may not see
         if create and missing:
             _create(admin, settings, missing)
         return _findings(admin, settings, names, created=missing if create else ())
@@ -78,12 +78,14 @@ def _create(admin: Any, settings: KafkaSettings, names: list[str]) -> None:
 def _findings(
     admin: Any, settings: KafkaSettings, names: list[str], created: Iterable[str]
 ) -> list[TopicFinding]:
-    described = describe_topics(admin, names)
+    described, hidden = describe_topics(admin, names)
     configs = describe_configs(admin, [name for name in names if name in described])
     findings: list[TopicFinding] = []
     for name in names:
         if name not in described:
-            findings.append(TopicFinding(name, False, False, 0, ("missing",)))
+            # What we may not see may exist: nobody should be told to create it.
+            problem = HIDDEN if name in hidden else "missing"
+            findings.append(TopicFinding(name, name in hidden, False, 0, (problem,)))
             continue
         partitions = described[name]["partitions"]
         problems = (*_shape_problems(name, partitions, settings), *differences(settings, name, configs[name]))

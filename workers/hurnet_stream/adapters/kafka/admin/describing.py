@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource
 
-UNSEEN = (
-    kafka_errors.InvalidTopicError,
-    kafka_errors.TopicAuthorizationFailedError,
-    kafka_errors.UnknownTopicOrPartitionError,
-)
-"""What a broker says of a topic that does not exist, or that we may not see."""
+from hurnet_stream.adapters.kafka.client.errors import ADVICE
+
+ABSENT = "it does not exist"
+HIDDEN = f"we have no right to see it, or it does not exist ({ADVICE})"
+UNSEEN: Final[Mapping[type[Exception], str]] = {
+    kafka_errors.InvalidTopicError: ABSENT,
+    kafka_errors.TopicAuthorizationFailedError: HIDDEN,
+    kafka_errors.UnknownTopicOrPartitionError: ABSENT,
+}
+"""What a broker says of a topic that does not exist, or that we may not see, in our words."""
 
 
-def describe_topics(admin: Any, names: list[str]) -> dict[str, Any]:
-    """By name, the metadata of those topics that exist and that we may see."""
+def describe_topics(admin: Any, names: list[str]) -> tuple[dict[str, Any], set[str]]:
+    """By name, the metadata of those topics that exist and that we may see; and the names of those that we
+    may not see. All others do not exist."""
     described: dict[str, Any] = {}
+    hidden: set[str] = set()
     for topic in admin.describe_topics(names):
         error = kafka_errors.for_code(topic["error_code"])
         if error is kafka_errors.NoError:
             described[topic["name"]] = topic
         elif error not in UNSEEN:
             raise error(topic["name"])
-    return described
+        elif UNSEEN[error] == HIDDEN:
+            hidden.add(topic["name"])
+    return described, hidden
 
 
 def describe_configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
-from hurnet_stream.adapters.kafka.admin.describing import UNSEEN, describe_configs
+from hurnet_stream.adapters.kafka.admin.describing import HIDDEN, UNSEEN, describe_configs
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.errors import ConfigurationError
@@ -48,11 +48,14 @@ class TopicLookup:
         return self._look(topic).problem
 
     def require(self, topics: Iterable[str]) -> None:
-        """Raises `ConfigurationError` with the names of the topics that do not exist."""
-        missing = sorted(topic for topic in topics if not self.has(topic))
-        if missing:
+        """Raises `ConfigurationError` with the names of the topics that do not exist, or are hidden from
+        us."""
+        unseen = {topic: self.problem(topic) for topic in sorted(topics) if not self.has(topic)}
+        if hidden := [topic for topic, problem in unseen.items() if problem == HIDDEN]:
+            raise ConfigurationError(f"topic {', '.join(hidden)}: {HIDDEN}")
+        if unseen:
             raise ConfigurationError(
-                f"no such topic: {', '.join(missing)} (`hurnet topics --create` makes them)"
+                f"no such topic: {', '.join(unseen)} (`hurnet topics --create` makes them)"
             )
 
     def config(self, topic: str) -> Mapping[str, str]:
@@ -85,7 +88,7 @@ class TopicLookup:
             (described,) = admin.describe_topics([topic])
             error = kafka_errors.for_code(described["error_code"])
             if error in UNSEEN:
-                return False, "it does not exist"
+                return False, UNSEEN[error]
             if error is not kafka_errors.NoError:
                 return True, error.__name__  # a problem of this topic only: the brokers answer
             return True, _unwritable(admin, topic, described["partitions"])

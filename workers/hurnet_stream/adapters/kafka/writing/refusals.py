@@ -21,6 +21,7 @@ from typing import Any
 
 from kafka import errors
 
+from hurnet_stream.adapters.kafka.client.errors import ADVICE, forbidden
 from hurnet_stream.errors import Stalled, Undeliverable
 from hurnet_stream.ports import Outgoing
 
@@ -46,7 +47,7 @@ _TRANSIENT = (
 def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
     """The error for `topics`, which do not exist, and to which some of the messages should go."""
     names = ", ".join(sorted(topics))
-    advice = "`hurnet topics --create` makes those that are missing"
+    advice = f"`hurnet topics --create` makes those that are missing, and {ADVICE}"
     text = f"no such topic, or no right to see it: {names} ({advice})"
     return Undeliverable(text, _going_to(topics, messages), topics)
 
@@ -114,5 +115,8 @@ def _text(messages: Sequence[Outgoing], suspects: Set[int], error: Exception) ->
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         size = max(len(messages[i].value or b"") for i in suspects)
         return f"sending to {topics}: the message is too large ({size:,} bytes)"
+    doing = f"sending to {topics}"
+    if isinstance(error, errors.AuthorizationError):
+        return f"{doing}: {forbidden(error, doing)}"
     said = str(error) if isinstance(error, ValueError) else type(error).__name__
-    return f"sending to {topics}: {said}"
+    return f"{doing}: {said}"

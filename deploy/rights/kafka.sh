@@ -1,0 +1,62 @@
+# ingest
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-ingest --operation Read --topic texts  # the texts to remember
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-ingest --operation Read --group hurnet-ingest  # to share the partitions out
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-ingest --operation Write --topic dead-letters  # records that can't be taken in
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-ingest --operation DescribeConfigs --topic texts  # to warn of wrong settings
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-ingest --operation DescribeConfigs --topic dead-letters  # to warn of wrong settings
+# responder
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation Read --topic queries  # the questions
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation Read --group hurnet-responder  # to share the partitions out
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation Write --topic answers --resource-pattern-type prefixed  # answers, and other reply topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation Write --topic dead-letters  # questions that end a process
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation Describe --topic texts  # to check that it fills the store, and which offsets it has
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation Write --transactional-id hurnet-responder/ --resource-pattern-type prefixed  # answers exactly once
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation DescribeConfigs --topic queries  # to warn of wrong settings
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation DescribeConfigs --topic answers  # to warn of wrong settings
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-responder --operation DescribeConfigs --topic dead-letters  # to warn of wrong settings
+# feedback
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Read --topic feedback  # what people say of answers
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Read --group hurnet-feedback  # to share the partitions out
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Write --topic texts  # what it teaches
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Write --topic dead-letters  # feedback that can't be understood
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Write --transactional-id hurnet-feedback/ --resource-pattern-type prefixed  # teaches exactly once
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic feedback  # to warn of wrong settings
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic texts  # to warn of wrong settings
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic dead-letters  # to warn of wrong settings
+# canary
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Write --topic texts  # its probes, which it deletes
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Write --topic queries  # asks them back
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Read --topic answers-canary  # what it is answered
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Read --topic texts  # to verify entries (HURNET_CANARY_STORE)
+# producer
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-producer --operation Write --topic texts  # teaches and deletes
+# client
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-client --operation Write --topic queries  # asks
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-client --operation Read --topic answers  # reads all answers in it: better one topic a client
+# critic
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-critic --operation Write --topic feedback  # says what was right and wrong
+# operator
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic texts  # topics --create
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic texts  # topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic texts  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Write --topic texts  # forget, contexts, repair, dead-letters, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic queries  # topics --create
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic queries  # topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic queries  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Write --topic queries  # forget, contexts, repair, dead-letters, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic answers  # topics --create
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic answers  # topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic answers  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic feedback  # topics --create
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic feedback  # topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic feedback  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Write --topic feedback  # forget, contexts, repair, dead-letters, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic dead-letters  # topics --create
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic dead-letters  # topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic dead-letters  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic answers-canary  # topics --create
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic answers-canary  # topics
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic answers-canary  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Describe --group hurnet-ingest  # status
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Describe --group hurnet-responder  # status
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Describe --group hurnet-feedback  # status

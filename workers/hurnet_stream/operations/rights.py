@@ -1,0 +1,227 @@
+"""What each role may do in Kafka and in Redis, and nothing more: the one table of it.
+
+The documents, the files in deploy/rights and `hurnet rights` are made of it, workers compare themselves with
+it at their start, and a test runs each role with exactly these rights, and without any one of them.
+
+In Kafka a right names an operation on a resource. READ and WRITE imply DESCRIBE:
+
+    hurnet-ingest    READ   topic texts            without it: nothing is taken in
+                     READ   group hurnet-ingest    without it: it gets no partitions
+                     WRITE  topic dead-letters     without it: it ends at the first record it must put aside
+
+In Redis a user has commands and keys, both by name. A script that is sent by EVAL runs with the rights of its
+user, so what it calls counts. EVAL itself asks for reading and writing of each key that it is given, even if
+the script only reads:
+
+    hurnet-responder  +hget +xread +eval ...  %R~hurnet:*  ~hurnet:progress:*  reads all keys, writes few
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from shlex import quote
+from typing import Final, Literal
+
+from hurnet_stream.settings.addresses import redis_address
+from hurnet_stream.settings.settings import RedisSettings, Settings
+
+Kind = Literal["topic", "group", "transactional_id", "cluster"]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaRight:
+    """One operation on one resource, or on all whose names begin with `name` if it is `prefixed`.
+
+    Without an `optional` right the role works, and a warning says what it can't see."""
+
+    operation: str
+    kind: Kind
+    name: str
+    why: str
+    prefixed: bool = False
+    optional: bool = False
+
+    def __str__(self) -> str:
+        resource = self.kind.replace("_", " ")
+        return f"{self.operation} on {resource} {self.name}{'*' if self.prefixed else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUser:
+    """The commands and the keys of a role. Without the `optional` commands it works, and says what it
+    misses."""
+
+    commands: tuple[str, ...]
+    keys: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    def uses(self) -> list[tuple[str, str]]:
+        """For each of the keys a command and a key that it is allowed on: what can be tried."""
+        return [
+            ("hget" if pattern.startswith("%R") else "hset", pattern.partition("~")[2].replace("*", "x"))
+            for pattern in self.keys
+        ]
+
+    def rules(self) -> list[str]:
+        """As ACL SETUSER takes them."""
+        return ["resetchannels", *self.keys, "-@all", *(f"+{each}" for each in self._all())]
+
+    def _all(self) -> list[str]:
+        return sorted((*self.commands, *self.optional))
+
+
+def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
+    """By principal. The solver is not among them: it needs the store alone."""
+    k = settings.kafka
+    ingest, responder, feedback = (s.group for s in (settings.ingest, settings.responder, settings.feedback))
+    return {
+        "ingest": (
+            KafkaRight("READ", "topic", k.texts, "the texts to remember"),
+            KafkaRight("READ", "group", ingest, "to share the partitions out"),
+            KafkaRight("WRITE", "topic", k.dead_letters, "records that can't be taken in"),
+            *_configs(k.texts, k.dead_letters),
+        ),
+        "responder": (
+            KafkaRight("READ", "topic", k.queries, "the questions"),
+            KafkaRight("READ", "group", responder, "to share the partitions out"),
+            KafkaRight("WRITE", "topic", k.answers, "answers, and other reply topics", prefixed=True),
+            *_of_the_canary(settings),
+            KafkaRight("WRITE", "topic", k.dead_letters, "questions that end a process"),
+            KafkaRight(
+                *("DESCRIBE", "topic", k.texts),
+                "to check that it fills the store, and which offsets it has",
+                optional=True,
+            ),
+            KafkaRight("WRITE", "transactional_id", f"{responder}/", "answers exactly once", prefixed=True),
+            *_configs(k.queries, k.answers, k.dead_letters),
+        ),
+        "feedback": (
+            KafkaRight("READ", "topic", k.feedback, "what people say of answers"),
+            KafkaRight("READ", "group", feedback, "to share the partitions out"),
+            KafkaRight("WRITE", "topic", k.texts, "what it teaches"),
+            KafkaRight("WRITE", "topic", k.dead_letters, "feedback that can't be understood"),
+            KafkaRight("WRITE", "transactional_id", f"{feedback}/", "teaches exactly once", prefixed=True),
+            *_configs(k.feedback, k.texts, k.dead_letters),
+        ),
+        "canary": (
+            KafkaRight("WRITE", "topic", k.texts, "its probes, which it deletes"),
+            KafkaRight("WRITE", "topic", k.queries, "asks them back"),
+            KafkaRight("READ", "topic", k.canary_answers, "what it is answered"),
+            KafkaRight("READ", "topic", k.texts, "to verify entries (HURNET_CANARY_STORE)", optional=True),
+        ),
+        "producer": (KafkaRight("WRITE", "topic", k.texts, "teaches and deletes"),),
+        "client": (
+            KafkaRight("WRITE", "topic", k.queries, "asks"),
+            KafkaRight("READ", "topic", k.answers, "reads all answers in it: better one topic a client"),
+        ),
+        "critic": (KafkaRight("WRITE", "topic", k.feedback, "says what was right and wrong"),),
+        "operator": tuple(_operator(settings)),
+    }
+
+
+def _of_the_canary(settings: Settings) -> Iterator[KafkaRight]:
+    """Its topic of answers, unless that is among those whose names begin as that of all answers."""
+    topic = settings.kafka.canary_answers
+    if not topic.startswith(settings.kafka.answers):
+        yield KafkaRight("WRITE", "topic", topic, "answers to the canary")
+
+
+def _configs(*topics: str) -> Iterator[KafkaRight]:
+    for topic in topics:
+        yield KafkaRight("DESCRIBE_CONFIGS", "topic", topic, "to warn of wrong settings", optional=True)
+
+
+def _operator(settings: Settings) -> Iterator[KafkaRight]:
+    k = settings.kafka
+    for topic in (k.texts, k.queries, k.answers, k.feedback, k.dead_letters, k.canary_answers):
+        yield KafkaRight("CREATE", "topic", topic, "topics --create")
+        yield KafkaRight("DESCRIBE_CONFIGS", "topic", topic, "topics")
+        yield KafkaRight("READ", "topic", topic, "verify, repair, dead-letters, unanswered, correct, ask")
+        if topic in (k.texts, k.queries, k.feedback):
+            yield KafkaRight("WRITE", "topic", topic, "forget, contexts, repair, dead-letters, correct, ask")
+    for section in (settings.ingest, settings.responder, settings.feedback):
+        yield KafkaRight("DESCRIBE", "group", section.group, "status")
+
+
+_OPTIONAL: Final = ("config|get", "info")
+"""Without them a worker can't tell that the server is set up dangerously, or has failed over."""
+_OPENING: Final = ("get", "hmget", "scard", "smembers")
+_BEGINNING: Final = (*_OPENING, "eval", "setnx")
+"""To begin a store, if there is none yet."""
+_TAILING: Final = ("hget", "hgetall", "xread", "zrangebylex")
+_ADMINISTRATION: Final = ("hkeys", "hlen", "hscan", "xrange", "zcard")
+_TRANSACTION: Final = ("exec", "multi", "unwatch", "watch")
+_INGEST: Final = (
+    *("hdel", "hget", "hgetall", "hincrby", "hset", "hsetnx", "sadd", "sismember"),
+    *("xadd", "xrange", "zadd", "zrangebylex", "zrem"),
+)
+_SOLVER: Final = (
+    *("del", "hdel", "hincrby", "hset", "hsetnx", "set", "srem", "unlink"),
+    *("time", "xdel", "xrevrange", "zadd", "zrange", "zrem", "zremrangebylex", "zrevrangebylex"),
+)
+_OPERATOR: Final = (
+    *("del", "exists", "hdel", "hset", "rename", "sadd", "scan", "set", "unlink"),
+    *("xadd", "xdel", "xlen", "zadd", "zremrangebylex"),
+)
+"""To repair, to restore, and to ask for a compaction."""
+
+
+def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
+    """By role. Feedback is not among them: it needs Kafka alone. Key patterns need Redis 7 or Valkey.
+
+    `reader` is for the canary, `hurnet status`, `backup` and the like; `operator` for `repair`, `restore` and
+    `compact` too."""
+    prefix = settings.prefix
+    read = f"%R~{prefix}:*"
+    connection = ("ping", "select") if redis_address(settings.url).db else ("ping",)
+
+    def user(commands: tuple[str, ...], *keys: str) -> RedisUser:
+        return RedisUser((*connection, *commands), keys, _OPTIONAL)
+
+    def keys(*names: str) -> tuple[str, ...]:
+        return tuple(f"~{prefix}:{name}" for name in names)
+
+    reading = (*_OPENING, *_TAILING)
+    return {
+        "ingest": user(
+            (*_BEGINNING, *_INGEST), *keys("meta", "log", "shards", "contexts", "{shard-*", "working:*")
+        ),
+        "solver": user(
+            (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER),
+            *(read, *keys("meta", "contexts", "{shard-*", "{solver}:*", "lease:*")),
+        ),
+        "responder": user(
+            (*_BEGINNING, *_TAILING, "hdel", "hset"),
+            *(read, *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
+        ),
+        "reader": user((*reading, *_ADMINISTRATION), read),
+        "operator": user(
+            (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_OPERATOR),
+            f"~{prefix}:*",
+            f"~{prefix}.aside-*",
+        ),
+    }
+
+
+def kafka_commands(settings: Settings) -> Iterator[str]:
+    """The calls of Kafka's `kafka-acls.sh` that grant everything. $ADMIN is an administrator's file."""
+    begin = (
+        f"kafka-acls.sh --bootstrap-server {quote(settings.kafka.bootstrap)} --command-config $ADMIN --add"
+    )
+    for role, rights in kafka_rights(settings).items():
+        yield f"# {role}"
+        for right in rights:
+            pattern = " --resource-pattern-type prefixed" if right.prefixed else ""
+            operation = "".join(word.capitalize() for word in right.operation.split("_"))
+            resource = f"--{right.kind.replace('_', '-')} {quote(right.name)}"
+            who = f"--allow-principal {quote(f'User:{settings.redis.prefix}-{role}')}"
+            yield f"{begin} {who} --operation {operation} {resource}{pattern}  # {right.why}"
+
+
+def redis_commands(settings: Settings) -> Iterator[str]:
+    """Lines for a Redis console or `redis-cli`. Each user still needs a password: >PASSWORD, or the
+    SHA-256 of one behind #."""
+    prefix = settings.redis.prefix
+    for role, user in redis_users(settings.redis).items():
+        yield f"ACL SETUSER {prefix}-{role} on {' '.join(user.rules())}"
