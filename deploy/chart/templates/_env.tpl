@@ -1,4 +1,7 @@
-{{/* From values to the settings and the files of one role. All take a dict of root, role, is (see hurnet.roles), own (its values). */}}
+{{/*
+From values to the settings and the files of one role. All take a dict: root, role, is (what hurnet.roles says of the
+role), own (its values).
+*/}}
 
 {{/* Which Secret the role's passwords are in. */}}
 {{- define "hurnet.secret" -}}
@@ -22,7 +25,10 @@
 {{ toYaml $keys }}
 {{- end -}}
 
-{{/* A name in which {user} stands for the role's user at a server. Takes a list: what hurnet.settings takes, the server, the name. */}}
+{{/*
+A name in which {user} stands for the role's user at a server. Takes a list: what hurnet.settings takes, the server,
+the name.
+*/}}
 {{- define "hurnet.named" -}}
 {{- $c := index . 0 -}}
 {{- index . 2 | replace "{user}" (index $c.is (printf "%sUser" (index . 1)) | default $c.role) -}}
@@ -31,16 +37,27 @@
 {{/* YAML: all settings of the role, except those that are files or come from its pod. */}}
 {{- define "hurnet.settings" -}}
 {{- $v := .root.Values -}}
-{{- $all := dict "HURNET_LOG_FORMAT" "json" "HURNET_METRICS_HOST" $v.metrics.host "HURNET_METRICS_PORT" $v.metrics.port "HURNET_REDIS_PREFIX" $v.redis.prefix -}}
+{{- $all := dict
+      "HURNET_LOG_FORMAT" "json"
+      "HURNET_METRICS_HOST" $v.metrics.host
+      "HURNET_METRICS_PORT" $v.metrics.port
+      "HURNET_REDIS_PREFIX" $v.redis.prefix -}}
 {{- if .is.kafka -}}
-{{- $kafka := dict "HURNET_KAFKA_BOOTSTRAP" $v.kafka.bootstrap "HURNET_KAFKA_SECURITY_PROTOCOL" $v.kafka.securityProtocol "HURNET_KAFKA_SASL_MECHANISM" $v.kafka.saslMechanism "HURNET_KAFKA_USERNAME" (include "hurnet.named" (list . "kafka" $v.kafka.username)) -}}
-{{- $all = merge $all $kafka -}}
+{{- $all = merge $all (dict
+      "HURNET_KAFKA_BOOTSTRAP" $v.kafka.bootstrap
+      "HURNET_KAFKA_SECURITY_PROTOCOL" $v.kafka.securityProtocol
+      "HURNET_KAFKA_SASL_MECHANISM" $v.kafka.saslMechanism
+      "HURNET_KAFKA_USERNAME" (include "hurnet.named" (list . "kafka" $v.kafka.username))) -}}
 {{- end -}}
 {{- if .is.redis -}}
-{{- $all = merge $all (dict "HURNET_REDIS_URL" $v.redis.url "HURNET_REDIS_USERNAME" (include "hurnet.named" (list . "redis" $v.redis.username))) -}}
+{{- $all = merge $all (dict
+      "HURNET_REDIS_URL" $v.redis.url
+      "HURNET_REDIS_USERNAME" (include "hurnet.named" (list . "redis" $v.redis.username))) -}}
 {{- end -}}
 {{- if eq .role "topics" -}}
-{{- $all = merge $all (dict "HURNET_KAFKA_PARTITIONS" $v.kafka.partitions "HURNET_KAFKA_REPLICATION" $v.kafka.replication) -}}
+{{- $all = merge $all (dict
+      "HURNET_KAFKA_PARTITIONS" $v.kafka.partitions
+      "HURNET_KAFKA_REPLICATION" $v.kafka.replication) -}}
 {{- end -}}
 {{- range $server := list "kafka" "redis" -}}
 {{- $tls := index $v.tls $server -}}

@@ -19,7 +19,8 @@ securityContext:
   seccompProfile: { type: RuntimeDefault }
 {{- if $probed }}
 serviceAccountName: {{ include "hurnet.account" .root }}
-terminationGracePeriodSeconds: {{ add 20 (include "hurnet.seconds" (list . "HURNET_LIFECYCLE_DRAIN" 10)) }} # what a worker drains in, and time to close
+# What a worker drains in, and time to close.
+terminationGracePeriodSeconds: {{ add 20 (include "hurnet.seconds" (list . "HURNET_LIFECYCLE_DRAIN" 10)) }}
 topologySpreadConstraints:
   {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
