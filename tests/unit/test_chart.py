@@ -261,8 +261,13 @@ autoscaling: { enabled: true }
         "topics": ("operator", None),
         "doctor": ("operator", "operator"),
     }
+    kafka_rights, redis_rights = (
+        (ROOT / "deploy/rights" / file).read_text() for file in ("kafka.sh", "redis.acl")
+    )
     for labels, spec in pods(rendered(values)):
         kafka, redis = users.pop(_role(labels))
+        assert kafka is None or f"User:hurnet-{kafka} " in kafka_rights
+        assert redis is None or f"SETUSER hurnet-{redis} " in redis_rights
         given = _variables(spec["containers"][0])
         assert given.get("HURNET_KAFKA_USERNAME") == (kafka and f"hurnet-{kafka}")
         assert given.get("HURNET_REDIS_USERNAME") == (redis and f"hurnet-{redis}")
