@@ -13,7 +13,8 @@ from kafka import KafkaProducer
 from hurnet_stream.adapters.kafka.admin.check import ensure_topics
 from hurnet_stream.adapters.kafka.admin.overview import Overview
 from hurnet_stream.adapters.kafka.reading.unread import COUNTED, Unread
-from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.settings.settings import KafkaSettings, RedisSettings, Settings
+from hurnet_stream.terminal.system_reader import gather
 
 
 @pytest.fixture
@@ -90,3 +91,22 @@ def test_topics_that_do_not_exist_are_left_out_and_the_log_is_told_by_its_ids(ka
         assert overview.log("") is None
         (group,) = overview.groups({f"{kafka.texts}-group": kafka.texts})
         assert (group.members, group.committed) == ((), {})
+
+
+def test_a_status_without_a_topic_and_without_a_store_tells_the_rest(
+    kafka: KafkaSettings, producer: Any
+) -> None:
+    producer.begin_transaction()
+    send(producer, kafka.queries, 2)
+    producer.commit_transaction()
+    without = kafka.model_copy(update={"feedback": f"{kafka.feedback}-nowhere"})
+    redis = RedisSettings(url="redis://127.0.0.1:9/0", timeout=0.5)
+    status = gather(Settings().model_copy(update={"kafka": without, "redis": redis}))
+    missing, away = status.problems
+    assert f"no such topic, or no right to see it: {kafka.feedback}-nowhere" in missing
+    assert "127.0.0.1:9" in away
+    assert [shard.end_offset for shard in status.shards] == [0, 0]
+    assert status.ends["queries"] == 3
+    assert status.workers is not None
+    assert set(status.workers) == {"ingest", "responder"}
+    assert status.workers["responder"].lag_records == 2  # the marker is none

@@ -14,7 +14,7 @@ from hurnet_stream import belonging
 from hurnet_stream.adapters.kafka.admin.overview import Overview, TopicOffsets
 from hurnet_stream.adapters.kafka.reading.unread import Unread
 from hurnet_stream.adapters.redis import Connection, RedisEntryStore, connect
-from hurnet_stream.errors import ConfigurationError, KafkaFailing
+from hurnet_stream.errors import HurnetError, KafkaFailing
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.terminal.running import read_by, running
 from hurnet_stream.terminal.system_status import Published, Shard, Status, attempt, read_store
@@ -43,12 +43,13 @@ class SystemReader:
         status = Status(where=_where(self._settings))
         topics: dict[str, TopicOffsets] = {}
         groups: list[Any] = []
-        if attempt(status, lambda: topics.update(self._topics())):
-            wanted = dict(read_by(self._settings).values())
+        if attempt(status, lambda: topics.update(self._overview.topics(self._names.values()))):
+            status.problems += self._missing(topics)
+            wanted = {group: topic for group, topic in read_by(self._settings).values() if topic in topics}
             attempt(status, lambda: groups.extend(self._overview.groups(wanted)))
         status.store_read = attempt(status, lambda: read_store(status, self._store(), self._published))
         self._join(status, topics, groups)
-        if status.store_read and topics:
+        if status.store_read and self._names["texts"] in topics:
             attempt(status, lambda: self._check_belonging(topics))
         if not status.store_read:
             self._give_up_store()
@@ -61,13 +62,10 @@ class SystemReader:
         self._unread.close()
         self._give_up_store()
 
-    def _topics(self) -> Mapping[str, TopicOffsets]:
-        topics = self._overview.topics(self._names.values())
+    def _missing(self, topics: Mapping[str, TopicOffsets]) -> Iterator[str]:
         if missing := sorted(set(self._names.values()) - topics.keys()):
-            raise ConfigurationError(
-                f"no such topic: {', '.join(missing)} (`hurnet topics --create` makes them)"
-            )
-        return topics
+            names = ", ".join(missing)
+            yield f"no such topic, or no right to see it: {names} (`hurnet topics --create` makes them)"
 
     def _store(self) -> Connection:
         self._connection = self._connection or connect(self._settings.redis)
@@ -80,23 +78,35 @@ class SystemReader:
 
     def _join(self, status: Status, topics: Mapping[str, TopicOffsets], groups: Sequence[Any]) -> None:
         """Adds what Kafka tells to what the store has told."""
-        if not topics:
-            return
-        status.ends = {purpose: sum(topics[name].readable.values()) for purpose, name in self._names.items()}
+        status.ends = {
+            purpose: sum(topics[name].readable.values())
+            for purpose, name in self._names.items()
+            if name in topics
+        }
         texts = self._names["texts"]
-        _join_shards(status, topics[texts])
+        if texts in topics:
+            _join_shards(status, topics[texts])
         spans = dict(_spans(groups, topics))
         for shard in status.shards:
             if shard.next_offset is not None and shard.end_offset is not None:
                 spans[texts, shard.partition] = shard.next_offset, shard.end_offset
-        unread: dict[At, int] = {}
-        attempt(status, lambda: unread.update(self._unread.count(spans)))
+        unread = self._count(status, spans)
         for shard in status.shards:
             if shard.next_offset is not None:
                 shard.unread_records = unread.get((texts, shard.partition))
         by_group = {group.name: running(group, unread) for group in groups}
         names = {role: group for role, (group, _) in read_by(self._settings).items()}
         status.workers = {role: by_group[name] for role, name in names.items() if name in by_group} or None
+
+    def _count(self, status: Status, spans: Mapping[At, tuple[int, int]]) -> Mapping[At, int]:
+        """The records in each span. Who may not read a topic learns the distance of its offsets."""
+        try:
+            return self._unread.count(spans)
+        except HurnetError as error:
+            status.warnings.append(
+                f"lags are distances of offsets, with the markers of transactions: {error}"
+            )
+            return {at: max(0, end - begin) for at, (begin, end) in spans.items()}
 
     def _check_belonging(self, topics: Mapping[str, TopicOffsets]) -> None:
         """Raises `ForeignLog` if the store was filled from another log than this topic."""
