@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource
+from kafka.admin import ConfigResource, OffsetSpec
+from kafka.consumer.fetcher import IsolationLevel
 
 from hurnet_stream.adapters.kafka.client.errors import ADVICE
 
@@ -43,3 +46,44 @@ def describe_configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
     resources = [ConfigResource("topic", name) for name in names]
     topics = admin.describe_configs(resources, config_filter="all")["topic"]
     return {name: {key: str(entry["value"]) for key, entry in topics.get(name, {}).items()} for name in names}
+
+
+def partitions_of(described: Any) -> list[TopicPartition]:
+    """The partitions of a topic, by its metadata."""
+    return [TopicPartition(described["name"], each["partition_index"]) for each in described["partitions"]]
+
+
+def topic_id_of(described: Any) -> str:
+    """The UUID of a topic in hex, by its metadata; "" if the brokers are too old to tell it."""
+    topic_id = described.get("topic_id")
+    return uuid.UUID(str(topic_id)).hex if topic_id else ""
+
+
+def first_offsets(
+    admin: Any, partitions: Collection[TopicPartition], timeout_ms: int
+) -> dict[TopicPartition, int]:
+    """The first offset that each partition holds."""
+    return _offsets(admin, partitions, OffsetSpec.EARLIEST, IsolationLevel.READ_UNCOMMITTED, timeout_ms)
+
+
+def readable_ends(
+    admin: Any, partitions: Collection[TopicPartition], timeout_ms: int
+) -> dict[TopicPartition, int]:
+    """The end of what may be read of each partition: before the first transaction that is open."""
+    return _offsets(admin, partitions, OffsetSpec.LATEST, IsolationLevel.READ_COMMITTED, timeout_ms)
+
+
+def written_ends(
+    admin: Any, partitions: Collection[TopicPartition], timeout_ms: int
+) -> dict[TopicPartition, int]:
+    """The end of what is written to each partition."""
+    return _offsets(admin, partitions, OffsetSpec.LATEST, IsolationLevel.READ_UNCOMMITTED, timeout_ms)
+
+
+def _offsets(
+    admin: Any, partitions: Collection[TopicPartition], spec: Any, isolation: IsolationLevel, timeout_ms: int
+) -> dict[TopicPartition, int]:
+    if not partitions:
+        return {}
+    found = admin.list_partition_offsets(dict.fromkeys(partitions, spec), isolation, timeout_ms)
+    return {at: each.offset for at, each in found.items()}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import errors as kafka_errors
-from kafka.admin import KafkaAdminClient
 
 from hurnet_stream.adapters.kafka.admin.describing import HIDDEN, UNSEEN, describe_configs
-from hurnet_stream.adapters.kafka.client.connection import connect
-from hurnet_stream.adapters.kafka.client.errors import translated
+from hurnet_stream.adapters.kafka.admin.kept import KeptAdmin
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -34,8 +31,7 @@ class TopicLookup:
     """Asks over an admin connection, which is opened at the first question. Never creates a topic."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self._admin: Any = None
+        self._admin = KeptAdmin(settings)
         self._known: dict[str, _Seen] = {}
 
     def has(self, topic: str) -> bool:
@@ -60,18 +56,15 @@ class TopicLookup:
 
     def config(self, topic: str) -> Mapping[str, str]:
         """The settings in force of a topic that exists."""
-        self._admin = self._admin or connect(KafkaAdminClient, self._settings)
-        with translated(f"looking up the configuration of {topic}"):
-            return describe_configs(self._admin, [topic])[topic]
+        with self._admin.asking(f"looking up the configuration of {topic}") as admin:
+            return describe_configs(admin, [topic])[topic]
 
     def clear(self) -> None:
         """Believe nothing that was seen before: something has failed since."""
         self._known.clear()
 
     def close(self) -> None:
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        self._admin.close()
 
     def _look(self, topic: str) -> _Seen:
         now = time.monotonic()
@@ -84,7 +77,7 @@ class TopicLookup:
 
     def _ask(self, topic: str) -> tuple[bool, str | None]:
         """(whether it exists, why it takes no messages)"""
-        with self._asking(f"looking up {topic}") as admin:
+        with self._admin.asking(f"looking up {topic}") as admin:
             (described,) = admin.describe_topics([topic])
             error = kafka_errors.for_code(described["error_code"])
             if error in UNSEEN:
@@ -92,17 +85,6 @@ class TopicLookup:
             if error is not kafka_errors.NoError:
                 return True, error.__name__  # a problem of this topic only: the brokers answer
             return True, _unwritable(admin, topic, described["partitions"])
-
-    @contextlib.contextmanager
-    def _asking(self, doing: str) -> Iterator[Any]:
-        """The connection, which is given up if anything fails."""
-        self._admin = self._admin or connect(KafkaAdminClient, self._settings)
-        try:
-            with translated(doing):
-                yield self._admin
-        except Exception:
-            self.close()
-            raise
 
 
 def _unwritable(admin: Any, topic: str, partitions: list[Any]) -> str | None:

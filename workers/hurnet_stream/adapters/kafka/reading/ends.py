@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import OffsetSpec
-from kafka.consumer.fetcher import IsolationLevel
 
+from hurnet_stream.adapters.kafka.admin.describing import (
+    partitions_of,
+    readable_ends,
+    topic_id_of,
+    written_ends,
+)
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.asking import Asker
@@ -46,16 +50,13 @@ class Ends:
             error = kafka_errors.for_code(described["error_code"])
             if error is not kafka_errors.NoError:
                 raise error(topic)
-            partitions = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
-            written = self._end_offsets(admin, partitions, IsolationLevel.READ_UNCOMMITTED)
-            readable = self._end_offsets(admin, partitions, IsolationLevel.READ_COMMITTED)
-        topic_id = described.get("topic_id")
-        hex_id = uuid.UUID(str(topic_id)).hex if topic_id else ""
-        self._known[topic] = EndOffsets(asked, written, readable, hex_id)
+            partitions = partitions_of(described)
+            written = written_ends(admin, partitions, self._timeout_ms)
+            readable = readable_ends(admin, partitions, self._timeout_ms)
+        self._known[topic] = EndOffsets(
+            asked, _by_partition(written), _by_partition(readable), topic_id_of(described)
+        )
 
-    def _end_offsets(
-        self, admin: Any, partitions: list[TopicPartition], isolation: IsolationLevel
-    ) -> dict[int, int]:
-        latest = dict.fromkeys(partitions, OffsetSpec.LATEST)
-        ends = admin.list_partition_offsets(latest, isolation, self._timeout_ms)
-        return {at.partition: end.offset for at, end in ends.items()}
+
+def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
+    return {at.partition: offset for at, offset in offsets.items()}

@@ -21,10 +21,8 @@ from typing import Any, NamedTuple
 
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import OffsetSpec
-from kafka.consumer.fetcher import IsolationLevel
 
-from hurnet_stream.adapters.kafka.admin.describing import describe_configs
+from hurnet_stream.adapters.kafka.admin.describing import describe_configs, first_offsets, readable_ends
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.asking import Asker
@@ -116,13 +114,8 @@ class Retention:
 
     def _offset_ranges(self, admin: Any, partitions: Mapping[int, int]) -> dict[int, OffsetRange]:
         at = [TopicPartition(self._topic, partition) for partition in partitions]
-        first, end = (
-            admin.list_partition_offsets(
-                dict.fromkeys(at, spec), IsolationLevel.READ_COMMITTED, self._timeout_ms
-            )
-            for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
-        )
-        return {each.partition: OffsetRange(first[each].offset, end[each].offset) for each in at}
+        first, end = (offsets(admin, at, self._timeout_ms) for offsets in (first_offsets, readable_ends))
+        return {each.partition: OffsetRange(first[each], end[each]) for each in at}
 
     def _sizes(self, admin: Any, partitions: Mapping[int, OffsetRange]) -> dict[int, int]:
         """The bytes of each partition, of its largest replica; none of them if we may not ask."""
