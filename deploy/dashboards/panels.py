@@ -75,8 +75,8 @@ def below(orange: float | None, red: float) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Unit, limits and size of a panel. `colours` fixes those of series by name. `lowest` and `highest`"
-    " bound the axis."""
+    """Unit, limits and size of a panel. `colours` fixes those of series by name. `lowest` and `highest`
+    bound the axis."""
 
     unit: str
     limits: Limits = Limits()

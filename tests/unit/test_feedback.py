@@ -13,7 +13,7 @@ from hurnet_schemas.base import MAX_TEXT
 from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.errors import ConfigurationError, Superseded
 from hurnet_stream.feedback.lessons import WEIGHT, correction_key
-from hurnet_stream.feedback.verdicts import CONTEXTS_SHOWN, OTHERS
+from hurnet_stream.metrics.registry import CONTEXTS_SHOWN, OTHERS
 from hurnet_stream.ports import Fault, Outgoing
 from tests.worlds.correcting import World, fields, turn
 from tests.worlds.deleting import EMBEDDER, Follower

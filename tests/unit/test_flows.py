@@ -16,9 +16,8 @@ from hurnet_stream.adapters.redis.primary import _state
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.stored.entries import Entries, Entry
 from hurnet_stream.errors import TransientError
-from hurnet_stream.metrics.context import CONTEXTS_SHOWN, OTHERS
 from hurnet_stream.metrics.ingest import IngestMetrics
-from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.metrics.registry import CONTEXTS_SHOWN, OTHERS, Registry
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EndOffsets, OffsetRange, StoreServer
@@ -235,6 +234,17 @@ def test_so_many_contexts_are_shown_by_name_and_the_others_together() -> None:
     series = by("context", shown(metrics, "context_rows"))
     assert "context 0007" not in series
     assert len(series) == CONTEXTS_SHOWN + 1, "its place is another's now"
+
+
+def test_contexts_that_come_and_go_do_not_flood_the_counters() -> None:
+    metrics = ResponderMetrics()
+    for number in range(CONTEXTS_SHOWN + 5):
+        context = f"c{number}"
+        metrics.set_context_rows({context: 1})  # the one before was dropped
+        metrics.scored.labels(metrics.counted_as(context), "answered").inc()
+    counted = by("context", shown(metrics, "scored_queries_total"))
+    assert len(counted) == CONTEXTS_SHOWN + 1
+    assert (counted["c0"], counted[OTHERS]) == (1, 5)
 
 
 def test_an_index_tells_what_it_takes_of_memory() -> None:

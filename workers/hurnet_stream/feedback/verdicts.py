@@ -12,9 +12,6 @@ from typing import Final
 from hurnet_schemas import Feedback
 from hurnet_stream.metrics.feedback import FeedbackMetrics
 
-CONTEXTS_SHOWN: Final = 100
-"""Clients name the contexts, so only the first of them are shown by name: a metric must stay small."""
-OTHERS: Final = "(others)"
 REMEMBERED: Final = 10_000
 """The latest queries whose verdicts were counted."""
 
@@ -24,16 +21,13 @@ class Verdicts:
 
     def __init__(self, metrics: FeedbackMetrics) -> None:
         self._metrics = metrics
-        self._contexts: set[str] = set()
         self._judged: dict[tuple[str, str], None] = {}  # in the order in which they came
 
     def count(self, feedback: Feedback) -> None:
         if feedback.query is not None and self._again(feedback.context, feedback.query):
             return
-        if len(self._contexts) < CONTEXTS_SHOWN:
-            self._contexts.add(feedback.context)
-        shown = feedback.context if feedback.context in self._contexts else OTHERS
-        self._metrics.verdicts.labels(shown, feedback.verdict).inc()
+        context = self._metrics.counted_as(feedback.context)
+        self._metrics.verdicts.labels(context, feedback.verdict).inc()
 
     def _again(self, context: str, query: str) -> bool:
         if (context, query) in self._judged:

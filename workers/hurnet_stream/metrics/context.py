@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
-from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.metrics.registry import CONTEXTS_SHOWN, OTHERS, Registry
 
 FIGURES = ("count", "condition", "effective_rank", "residual")
 """What of a certificate somebody would alert on. Receipts and `hurnet status` show more."""
-CONTEXTS_SHOWN = 100
-"""The most contexts that are shown by name: a metric must stay small."""
-OTHERS = "(others)"
 
 
 class ContextMetrics(Registry):
@@ -31,7 +28,8 @@ class ContextMetrics(Registry):
         )
         self.weights_refused = self._counter(
             "weights_refused",
-            "Weights that were not put into force because they were not good enough.",
+            "Weights that were not put into force because they were not good enough. Only the first hundred "
+            "contexts are shown by name.",
             "context",
         )
         self.weights_version = self._gauge(
@@ -52,7 +50,8 @@ class ContextMetrics(Registry):
         )
 
     def shown_as(self, context: str) -> str:
-        """The label of a context: its name if it is one of the first, else that of all others."""
+        """The label of a context in gauges: its name if it is one of the first of those that there are, else
+        that of all others."""
         if context not in self._named and len(self._named) >= CONTEXTS_SHOWN:
             return OTHERS
         self._named.add(context)
@@ -96,7 +95,7 @@ class ContextMetrics(Registry):
 
     def no_weights_in_force(self, context: str) -> None:
         """Weights of `context` were withdrawn, and with them go their figures."""
-        for metric in (self.weights_version, self.weights_published, self.weights_refused):
+        for metric in (self.weights_version, self.weights_published):
             with contextlib.suppress(KeyError):
                 metric.remove(context)
         self.certificate.remove_by_labels({"context": context})

@@ -22,6 +22,10 @@ from typing_extensions import override
 disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each counter and histogram, and nobody asks when it began
 QUICK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+CONTEXTS_SHOWN = 100
+"""The most contexts that are shown by name: whoever writes texts or feedback names them, and a metric must
+stay small."""
+OTHERS = "(others)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Registry:
         self._shown: dict[tuple[Any, ...], dict[Any, float]] = {}
         """What each gauge shows under its first labels, by its last label."""
         self._optional: list[OptionalGauge] = []
+        self._counted: set[str] = set()
 
     def forget(self) -> None:
         """Whoever showed partitions, contexts and what may be absent is gone: nothing is known now."""
@@ -76,6 +81,14 @@ class Registry:
         """The same as OpenMetrics text, which can hold exemplars."""
         text: bytes = generate_openmetrics(self.registry, version="1.0.0")  # type: ignore[no-untyped-call]
         return text
+
+    def counted_as(self, context: str) -> str:
+        """The label of a context in counters: its name if it is one of the first, else that of all others.
+        What was counted of a context stays when that is dropped, so its name does, too."""
+        if context not in self._counted and len(self._counted) >= CONTEXTS_SHOWN:
+            return OTHERS
+        self._counted.add(context)
+        return context
 
     def set_by_partition(self, gauge: Gauge, values: Mapping[int, float], *labels: str) -> None:
         """Show exactly these partitions, under the same first `labels`. One that moved away leaves no series

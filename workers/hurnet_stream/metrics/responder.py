@@ -9,10 +9,10 @@ from typing import get_args
 
 from hurnet_schemas.answer import Outcome
 from hurnet_stream.metrics.ages import DAY_S, age_s
-from hurnet_stream.metrics.context import OTHERS, ContextMetrics
+from hurnet_stream.metrics.context import ContextMetrics
 from hurnet_stream.metrics.kafka import KafkaMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
-from hurnet_stream.metrics.registry import QUICK
+from hurnet_stream.metrics.registry import OTHERS, QUICK
 from hurnet_stream.metrics.store import StoreMetrics
 from hurnet_stream.metrics.transactions import TransactionMetrics
 
@@ -166,7 +166,8 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
         self.scored = self._counter(
             "scored_queries",
             "Queries that were looked into, by context and outcome. Coverage is answered / (answered + "
-            "abstained). Queries to contexts without entries count as of the context (empty).",
+            "abstained). Queries to contexts without entries count as of the context (empty). Only the first "
+            "hundred contexts are shown by name.",
             "context",
             "outcome",
         )

@@ -49,7 +49,8 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
         )
         self.unlearned = self._counter(
             "unlearned_pairs",
-            "Pairs taken out of the statistics again, because they were deleted.",
+            "Pairs taken out of the statistics again, because they were deleted. Only the first hundred "
+            "contexts are shown by name.",
             "context",
         )
 

@@ -15,8 +15,9 @@ Every metric of every role, as its `/metrics` shows it. This page is written by
 `python -m hurnet_stream.metrics.table` from the code that measures, and a test holds it to that.
 
 A record is one Kafka message, a row is one entry of the store. Lag is in records or rows and is never turned
-into time. A partition, a context or weights that are gone leave no series behind. On Linux each role also
-has the `process_*` metrics of Prometheus' client: CPU seconds, resident bytes, open files, start time.
+into time. A partition, a context or weights that are gone leave no gauge behind, and what was counted of them
+stays. On Linux each role also has the `process_*` metrics of Prometheus' client: CPU seconds, resident bytes,
+open files, start time.
 
 | metric | type | labels | roles | meaning |
 |---|---|---|---|---|

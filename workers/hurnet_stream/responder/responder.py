@@ -269,7 +269,7 @@ class Responder:
         if receipt is None:  # nothing was looked into
             return
         # Clients may name any context: only those that hold something become labels.
-        context = self._metrics.shown_as(receipt.context) if receipt.rows else "(empty)"
+        context = self._metrics.counted_as(receipt.context) if receipt.rows else "(empty)"
         self._metrics.scored.labels(context, answer.outcome).inc()
         best = answer.candidates[0].scores.combined if answer.candidates else None
         self._metrics.observe_quality(best, receipt.probability)

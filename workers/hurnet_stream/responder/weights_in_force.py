@@ -88,5 +88,5 @@ class WeightsInForce:
         self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)
 
     def _refuse(self, context: str, version: int, reason: str) -> None:
-        self._metrics.weights_refused.labels(context).inc()
+        self._metrics.weights_refused.labels(self._metrics.counted_as(context)).inc()
         log.error("weights refused", context=context, version=version, reason=reason)

@@ -80,8 +80,9 @@ class Folding:
         until = time.monotonic() + portions.STEP_S
         for pairs_by_key in unlearning:
             for key, pairs in pairs_by_key.items():
-                self._unsolved.note(context_of(key), pairs)
-                self._metrics.unlearned.labels(context_of(key)).inc(pairs)
+                context = context_of(key)
+                self._unsolved.note(context, pairs)
+                self._metrics.unlearned.labels(self._metrics.counted_as(context)).inc(pairs)
             self._on_progress()
             if time.monotonic() >= until:
                 return False

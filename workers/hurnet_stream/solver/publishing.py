@@ -86,7 +86,7 @@ class Publisher:
         self._metrics.no_weights_in_force(context)
 
     def _refuse(self, context: str, reasons: list[str]) -> None:
-        self._metrics.weights_refused.labels(context).inc()
+        self._metrics.weights_refused.labels(self._metrics.counted_as(context)).inc()
         log.error("weights refused; the old ones stay in force", context=context, reasons=reasons)
 
     def _next_version(self, context: str) -> int:
