@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,7 +10,7 @@ from contextlib import closing, contextmanager
 from hurnet_schemas import Feedback, Query, TextEvent
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.ports import Outgoing
-from tests.acceptance.system import PARTITIONS, Running, System, wait_for
+from tests.acceptance.system import PARTITIONS, Running, System
 
 ROLES = ("ingest", "solver", "responder", "feedback", "canary")
 OFTEN = {
@@ -32,17 +31,11 @@ AGAIN = {
 NONSENSE = "do purple triangles taste of wednesday"
 
 
-def address(worker: Running) -> str:
-    """Where a worker serves its metrics."""
-    found = wait_for(lambda: re.findall(r'"url": ?"(http://[^"]+)"', worker.said()), what=worker.name)
-    return str(found[-1])
-
-
 def targets(workers: Sequence[Running]) -> dict[str, list[str]]:
-    """What Prometheus is to scrape, by its jobs."""
+    """What Prometheus is to scrape of workers that were ready once, by its jobs."""
     found: dict[str, list[str]] = {}
     for worker in workers:
-        found.setdefault(f"hurnet-{worker.name}", []).append(address(worker))
+        found.setdefault(f"hurnet-{worker.name}", []).append(worker.url)
     return found
 
 

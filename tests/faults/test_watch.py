@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hurnet_schemas import Query, TextEvent
-from tests.acceptance.system import Running, System, wait_for
+from tests.acceptance.system import Running, System
 
 
 @contextmanager
@@ -42,12 +42,7 @@ def look(process: subprocess.Popen[str], wanted: Any, looks: int = 200) -> dict[
 
 
 def pages(*workers: Running) -> list[str]:
-    return [option for worker in workers for option in ("--metrics", worker_address(worker))]
-
-
-def worker_address(worker: Running) -> str:
-    found = wait_for(lambda: [line for line in worker.said().splitlines() if '"url"' in line])
-    return str(json.loads(found[-1])["url"])
+    return [option for worker in workers for option in ("--metrics", worker.url)]
 
 
 def test_what_flows_who_is_away_and_a_clean_end(system: System) -> None:
