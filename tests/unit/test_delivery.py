@@ -386,6 +386,7 @@ def test_of_slow_queries_fewer_are_searched_for_together(monkeypatch: pytest.Mon
             world.ask(*[Query(text="rain", id=f"q{round_} {i}") for i in range(20)])
             turn(responder, 2)
     assert max(parts[3:]) <= 5, "the first ones showed that a query takes 10 ms"
+    monkeypatch.setattr(replies, "PORTION_S", 10.0)  # on a busy machine, too, a query is quick against that
     world.ask(*[Query(text="rain", id=f"r{i}") for i in range(60)])
     turn(responder)
     assert max(parts) > 20, "quick ones again"
