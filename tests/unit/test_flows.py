@@ -11,7 +11,7 @@ from prometheus_client import Metric
 
 from hurnet_schemas import Query, TextEvent
 from hurnet_stream.adapters.kafka.reading.others import Others
-from hurnet_stream.adapters.kafka.reading.retention import Limits
+from hurnet_stream.adapters.kafka.reading.retention import Limits, Retention
 from hurnet_stream.adapters.redis.primary import _state
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.stored.entries import Entries, Entry
@@ -283,6 +283,27 @@ def test_what_is_left_of_a_retention_is_a_share() -> None:
     assert Limits(None, 1_000).left_by_bytes(150, held, None) == 0.5, "it has dropped some, so it is full"
     assert Limits(None, 1_000).left_by_bytes(0, OffsetRange(0, 9), None) == 1, "nobody knows"
     assert Limits(5, None).left_by_bytes(150, held, 800) == 1
+
+
+def test_the_retention_of_new_partitions_is_asked_for_soon_and_then_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    now = 1_000.0
+
+    class Notes:
+        def ask(self, about: str, question: object) -> None:
+            asked.append(about)
+
+    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.retention.time.monotonic", lambda: now)
+    retention = Retention(KafkaSettings(), "texts", Notes())  # type: ignore[arg-type]
+    counts = []
+    for owned, placed in ((set(), {}), ({0}, {}), ({0}, {0: 5}), ({0}, {0: 6}), ({0, 1}, {0: 6, 1: 0})):
+        for _ in range(10):
+            now += 1.5
+            retention.headroom(owned, lambda placed=placed: placed)  # type: ignore[misc]
+        counts.append(len(asked))
+    assert counts == [0, 0, 1, 1, 2], "nothing is assigned, not placed yet, placed, asked lately, one more"
 
 
 def test_a_group_reads_all_only_if_that_was_heard_lately(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ from hurnet_stream.ports import OffsetRange
 from hurnet_stream.settings.settings import KafkaSettings
 
 INTERVAL_S = 30.0
+SOON_S = 1.0
+"""After partitions were assigned anew."""
 BELIEVED_S = 3 * INTERVAL_S
 """What was last heard is believed for three times the interval."""
 
@@ -72,6 +74,7 @@ class Retention:
         self._topic = topic
         self._timeout_ms = max(1_000, milliseconds(settings.request_timeout))
         self._asked = self._answered = float("-inf")  # monotonic seconds
+        self._asked_of: frozenset[int] = frozenset()
         self._headroom: Mapping[int, float] = {}  # replaced by one assignment, and never changed
         self._asker = asker
 
@@ -82,9 +85,11 @@ class Retention:
         tells at which offset each goes on, if it is asked. Partitions of which nothing is known, or ever
         dropped, are left out."""
         now = time.monotonic()
-        if now - self._asked >= INTERVAL_S:
-            self._asked = now
-            self._asker.ask(f"the retention of {self._topic}", partial(self._ask, dict(needed())))
+        if now - self._asked >= (INTERVAL_S if self._asked_of.issuperset(owned) else SOON_S):
+            self._asked, wanted = now, dict(needed())
+            self._asked_of = frozenset(wanted)
+            if wanted:
+                self._asker.ask(f"the retention of {self._topic}", partial(self._ask, wanted))
         if now - self._answered > BELIEVED_S:
             return {}
         return {partition: left for partition, left in self._headroom.items() if partition in owned}
@@ -93,8 +98,7 @@ class Retention:
         asked = time.monotonic()
         with translated(f"asking for the retention of {self._topic}"):
             limits = Limits.of(describe_configs(admin, [self._topic]).get(self._topic, {}))
-            nothing = not needed or limits == Limits(None, None)
-            self._headroom = {} if nothing else self._left(admin, limits, needed)
+            self._headroom = {} if limits == Limits(None, None) else self._left(admin, limits, needed)
         self._answered = asked
 
     def _left(self, admin: Any, limits: Limits, needed: Mapping[int, int]) -> dict[int, float]:
