@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from hurnet_schemas import Query
-from hurnet_stream.adapters.probes import ProbeServer
+from hurnet_stream.adapters.page_server import PageServer
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.roles import ROLES
 from hurnet_stream.runtime.loop import Loop
@@ -39,7 +39,7 @@ def metrics() -> ResponderMetrics:
 @pytest.fixture
 def url(metrics: ResponderMetrics) -> Iterator[str]:
     loop = Loop(lambda: pytest.fail("not run"), LifecycleSettings(), metrics)
-    server = ProbeServer("127.0.0.1", 0, pages(loop, metrics, 30))
+    server = PageServer("127.0.0.1", 0, pages(loop, metrics, 30))
     yield server.url + "/metrics"
     server.close()
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.samples import Sample
 from rich.console import Console
 
-from hurnet_stream.adapters.probes import TEXT, Page, ProbeServer
+from hurnet_stream.adapters.page_server import TEXT, Page, PageServer
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.terminal.complaints import complaints
 from hurnet_stream.terminal.running import Running
@@ -180,7 +180,7 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 
 
 @pytest.fixture
-def worker() -> Iterator[ProbeServer]:
+def worker() -> Iterator[PageServer]:
     metrics = ResponderMetrics()
     metrics.describe(role="responder")
     metrics.freshness_seconds.observe(0.02)
@@ -188,12 +188,12 @@ def worker() -> Iterator[ProbeServer]:
         "/readyz": lambda _accepted: (503, TEXT, b"Kafka failing\n"),
         "/metrics": lambda _accepted: (200, TEXT, metrics.exposition()),
     }
-    server = ProbeServer("127.0.0.1", 0, served)
+    server = PageServer("127.0.0.1", 0, served)
     yield server
     server.close()
 
 
-def test_pages_are_read_from_workers_that_answer_and_from_those_that_do_not(worker: ProbeServer) -> None:
+def test_pages_are_read_from_workers_that_answer_and_from_those_that_do_not(worker: PageServer) -> None:
     there, away = read_pages([base_address(worker.url), "http://127.0.0.1:9"])
     assert (there.role, there.ready, there.says) == ("responder", False, "Kafka failing")
     assert there.total("hurnet_freshness_seconds_count") == 1
@@ -221,7 +221,7 @@ def test_a_page_of_something_else_ends_nothing(metrics: bytes) -> None:
         "/readyz": lambda _: (200, TEXT, b"ok"),
         "/metrics": lambda _: (200, TEXT, metrics),
     }
-    server = ProbeServer("127.0.0.1", 0, pages)
+    server = PageServer("127.0.0.1", 0, pages)
     try:
         (page,) = read_pages([server.url])
     finally:

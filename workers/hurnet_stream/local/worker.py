@@ -46,7 +46,7 @@ class WorkerProcess:
             line.readline()  # the guard writes the worker's process id once it has started it
 
     def page(self, path: str) -> str:
-        """A page of its probe server. Raises `OSError` if the server isn't there yet, or the answer is no."""
+        """One of its pages. Raises `OSError` if the server isn't there yet, or the answer is no."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as reply:
             return cast(str, reply.read().decode())
 

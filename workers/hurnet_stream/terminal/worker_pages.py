@@ -58,7 +58,7 @@ def base_address(given: str) -> str:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or not (port or "://" in given):
         raise click.BadParameter(f"{given!r} is no HOST:PORT and no http:// URL", param_hint="--metrics")
-    path = re.sub(r"/(metrics|readyz|livez)?/?$", "", parts.path)
+    path = re.sub(r"/(metrics|startz|readyz|livez)?/?$", "", parts.path)
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hurnet_stream.adapters.probes import TEXT, Page
+from hurnet_stream.adapters.page_server import TEXT, Page
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.redaction import redacted

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import structlog
 
-from hurnet_stream.adapters.probes import ProbeServer
+from hurnet_stream.adapters.page_server import PageServer
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
 from hurnet_stream.metrics.process import ProcessMetrics
@@ -82,7 +82,7 @@ def _serve(loop: Loop, metrics: ProcessMetrics, settings: Settings, stack: ExitS
     if not chosen.enabled:
         log.info("this log goes to standard error; nothing is served (HURNET_METRICS_ENABLED is false)")
         return
-    server = ProbeServer(chosen.host, chosen.port, pages(loop, metrics, chosen.stall))
+    server = PageServer(chosen.host, chosen.port, pages(loop, metrics, chosen.stall))
     stack.callback(server.close)
     log.info("this log goes to standard error; serving /metrics, /livez and /readyz", url=server.url)
 

@@ -1,8 +1,9 @@
-"""/metrics, /livez and /readyz over HTTP, on threads of their own: GET and HEAD, one request a connection.
+"""/metrics, /startz, /livez and /readyz over HTTP, on threads of their own: GET and HEAD, one request a
+connection.
 
 A client may do what it likes and costs little. A request has a limit in bytes and one in seconds. There are
 at most `CONNECTIONS_MAX` connections, of which the oldest makes room for a new one: clients that connect and
-stay silent can't keep a probe out.
+stay silent can't keep others out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ REQUEST_S: Final = 5.0
 CONNECTIONS_MAX: Final = 32
 
 
-class ProbeServer:
+class PageServer:
     """Serves the given pages by path until closed. Raises `ConfigurationError` if it can't bind."""
 
     def __init__(self, host: str, port: int, pages: dict[str, Page]) -> None:
@@ -51,7 +52,7 @@ class ProbeServer:
                 f"can't serve metrics on {shown(host, port)} (HURNET_METRICS_HOST, _PORT): {error.strerror}"
             ) from error
         self.url = f"http://{shown(*self._server.socket.getsockname()[:2])}"
-        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="probes", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="pages", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -98,7 +99,7 @@ class _Server(ThreadingMixIn, TCPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what is a bug. A client that hangs up or is too slow is none."""
         if not isinstance(sys.exception(), OSError):
-            log.exception("answering a probe failed")
+            log.exception("answering a request failed")
 
 
 def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
@@ -143,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return page(self.headers.get("Accept", ""))
         except Exception:
-            log.exception("a page of the probes failed", path=self.path)
+            log.exception("a page failed", path=self.path)
             return HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, b"failed; see the log\n"
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
@@ -165,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: probes come every few seconds."""
+        """Says nothing: such requests come every few seconds."""
 
 
 def _head(connection: socket.socket) -> tuple[bytes, HTTPStatus | None]:

@@ -1,4 +1,4 @@
-"""The probe server: the pages it is given, on the address it is given, and nothing else."""
+"""The server of pages: those it is given, on the address it is given, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from hurnet_stream.adapters import probes
-from hurnet_stream.adapters.probes import TEXT, ProbeServer
+from hurnet_stream.adapters import page_server
+from hurnet_stream.adapters.page_server import TEXT, PageServer
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.settings.settings import MetricsSettings
@@ -33,7 +33,7 @@ def get(url: str) -> tuple[int, str]:
 
 def test_it_serves_its_pages_and_no_others() -> None:
     pages = {"/ok": lambda _: (200, TEXT, b"fine"), "/bad": lambda _: (503, TEXT, b"reasons")}
-    server = ProbeServer("127.0.0.1", 0, pages)
+    server = PageServer("127.0.0.1", 0, pages)
     try:
         assert get(server.url + "/ok?x=1") == (200, "fine")
         assert get(server.url + "/bad") == (503, "reasons")
@@ -45,26 +45,26 @@ def test_it_serves_its_pages_and_no_others() -> None:
 
 
 def test_an_address_that_is_taken_is_told() -> None:
-    server = ProbeServer("127.0.0.1", 0, {})
+    server = PageServer("127.0.0.1", 0, {})
     port = int(server.url.rpartition(":")[2])
     try:
         with pytest.raises(ConfigurationError, match=f"can't serve metrics on 127.0.0.1:{port}"):
-            ProbeServer("127.0.0.1", port, {})
+            PageServer("127.0.0.1", port, {})
     finally:
         server.close()
 
 
 @pytest.fixture
-def server() -> Iterator[ProbeServer]:
+def server() -> Iterator[PageServer]:
     def broken(_accept: str) -> tuple[int, str, bytes]:
         raise ZeroDivisionError("secret")
 
-    server = ProbeServer("127.0.0.1", 0, {"/ok": lambda _: (200, TEXT, b"fine" * 100_000), "/broken": broken})
+    server = PageServer("127.0.0.1", 0, {"/ok": lambda _: (200, TEXT, b"fine" * 100_000), "/broken": broken})
     yield server
     server.close()
 
 
-def said(server: ProbeServer, request: bytes, wait: float = 10.0) -> bytes:
+def said(server: PageServer, request: bytes, wait: float = 10.0) -> bytes:
     """All that comes back for raw bytes."""
     port = int(server.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), wait) as client:
@@ -78,7 +78,7 @@ def said(server: ProbeServer, request: bytes, wait: float = 10.0) -> bytes:
 @pytest.mark.parametrize("host", ["0.0.0.0", "localhost", *(["::1", "[::1]", "::"] if LOOPBACKS[1:] else [])])  # noqa: S104
 def test_it_binds_to_addresses_of_both_kinds(host: str) -> None:
     settings = MetricsSettings(host=host)
-    server = ProbeServer(settings.host, settings.port, {"/ok": lambda _: (200, TEXT, b"fine")})
+    server = PageServer(settings.host, settings.port, {"/ok": lambda _: (200, TEXT, b"fine")})
     try:
         port = server.url.rpartition(":")[2]
         reached = {"::": ["127.0.0.1", "[::1]"], "0.0.0.0": ["127.0.0.1"]}  # noqa: S104
@@ -89,7 +89,7 @@ def test_it_binds_to_addresses_of_both_kinds(host: str) -> None:
         server.close()
 
 
-def test_a_head_request_gets_the_head_alone(server: ProbeServer) -> None:
+def test_a_head_request_gets_the_head_alone(server: PageServer) -> None:
     head, _, body = said(server, b"HEAD /ok HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.0 200")
     assert b"Content-Length: 400000" in head
@@ -98,7 +98,7 @@ def test_a_head_request_gets_the_head_alone(server: ProbeServer) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW", "<script>"])
-def test_other_methods_get_a_short_no(method: str, server: ProbeServer) -> None:
+def test_other_methods_get_a_short_no(method: str, server: PageServer) -> None:
     reply = said(server, f"{method} /ok HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello".encode())
     assert reply.startswith(b"HTTP/1.0 405")
     assert b"Allow: GET, HEAD" in reply
@@ -117,7 +117,7 @@ def test_other_methods_get_a_short_no(method: str, server: ProbeServer) -> None:
         (b"GET /broken HTTP/1.1\r\n\r\n", b"500"),
     ],
 )
-def test_whatever_is_asked_is_answered_shortly(request_: bytes, status: bytes, server: ProbeServer) -> None:
+def test_whatever_is_asked_is_answered_shortly(request_: bytes, status: bytes, server: PageServer) -> None:
     reply = said(server, request_)
     assert len(reply) < 1_000
     assert status in reply[:20]
@@ -126,7 +126,7 @@ def test_whatever_is_asked_is_answered_shortly(request_: bytes, status: bytes, s
 
 
 def test_clients_that_hang_up_leave_no_traceback(
-    server: ProbeServer, capfd: pytest.CaptureFixture[str]
+    server: PageServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     port = int(server.url.rpartition(":")[2])
     for request in (b"", b"GET", b"GET /ok HTTP/1.1\r\n\r\n"):
@@ -138,19 +138,19 @@ def test_clients_that_hang_up_leave_no_traceback(
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_silent_and_slow_clients_do_not_keep_probes_out(
-    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+def test_silent_and_slow_clients_do_not_keep_others_out(
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes, "REQUEST_S", 0.5)
+    monkeypatch.setattr(page_server, "REQUEST_S", 0.5)
     before = threading.active_count()
     port = int(server.url.rpartition(":")[2])
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            for _ in range(3 * probes.CONNECTIONS_MAX)
+            for _ in range(3 * page_server.CONNECTIONS_MAX)
         ]
         assert get(server.url + "/ok")[0] == 200
-        assert threading.active_count() - before <= probes.CONNECTIONS_MAX + 2
+        assert threading.active_count() - before <= page_server.CONNECTIONS_MAX + 2
         began = time.monotonic()
         silent[-1].settimeout(5)
         with suppress(OSError):
