@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -29,6 +29,7 @@ from kafka.admin import (
     ResourceType,
     UserScramCredentialUpsertion,
 )
+from kafka.protocol.admin.client_quotas import AlterClientQuotasRequest
 
 from hurnet_stream.local import KafkaServer, ValkeyServer
 from hurnet_stream.local.kafka import Seat, random_id
@@ -112,6 +113,26 @@ class SecuredKafka:
                 admin.delete_acls(
                     [ACLFilter(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, pattern)]
                 )
+
+    def limit(self, user: str, **quotas: float) -> None:
+        """Sets quotas, as `kafka-configs.sh --alter --entity-type users --add-config` does."""
+        entry = AlterClientQuotasRequest.EntryData
+        request = AlterClientQuotasRequest(
+            entries=[
+                entry(
+                    entity=[entry.EntityData(entity_type="user", entity_name=user)],
+                    ops=[entry.OpData(key=k, value=float(v), remove=False) for k, v in quotas.items()],
+                )
+            ],
+            validate_only=False,
+        )
+        with self.administrator() as admin:
+
+            async def ask() -> Any:
+                return await admin._manager.send(request)
+
+            (answer,) = admin._manager.run(ask).entries
+            assert not answer.error_code, answer
 
     def variables(self, user: str) -> dict[str, str]:
         """The settings of a client that logs in as `user`."""
@@ -201,17 +222,3 @@ def secured_redis(authority: Authority, name: str = "redis") -> Iterator[Secured
     }
     with ValkeyServer(binary="redis-server", settings=settings) as server:
         yield SecuredRedis(server, f"rediss://{HOST}:{port}/0", authority)
-
-
-def expiry(address: str, authority: Authority) -> str:
-    """When the certificate that a server shows runs out."""
-    host, _, port = address.rpartition(":")
-    context = ssl.create_default_context(cafile=str(authority.file))
-    import socket
-
-    with (
-        socket.create_connection((host, int(port)), 5) as plain,
-        context.wrap_socket(plain, server_hostname=host) as wrapped,
-    ):
-        shown = wrapped.getpeercert() or {}
-        return str(shown["notAfter"])

@@ -85,6 +85,7 @@ class KafkaSource:
         fetched = self._fetch(max(0.0, deadline - time.monotonic()), fitting)
         if not fetched:
             self._contact.check()
+            self._check_right()
         # The poll itself may have brought a rebalance: what it assigned has to be placed first.
         unplaced = self._assignment.unplaced
         records = [r for at, each in fetched.items() if at.partition not in unplaced for r in each]
@@ -241,6 +242,13 @@ class KafkaSource:
             # A position beyond the end goes to the end: from the beginning, all would be read a second time.
             self._consumer.seek(at, max(held.first, min(gone[at], held.end)))
         self._assignment.tell_again(lost)  # so that the worker can have its say
+
+    def _check_right(self) -> None:
+        """A topic that we may not see any more has no leader to kafka-python, which then fetches nothing and
+        raises nothing."""
+        if self._topic in internals.cluster_metadata(self._consumer).unauthorized_topics:
+            with translated(f"reading {self._topic}"):
+                raise kafka_errors.TopicAuthorizationFailedError({self._topic})
 
     def _note_sizes(self, records: list[Record]) -> None:
         """Remember a large record for a while, so that the next polls ask for fewer of them."""
