@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, KafkaAdminClient
 
 from hurnet_schemas import Query
 from hurnet_stream.local import ValkeyServer
@@ -108,6 +108,13 @@ def test_what_kafka_no_longer_tells_must_be_told_by_somebody(system: System, tmp
     assert [worker.terminate() for worker in workers] == [0, 0]
     topic = system.settings.kafka.texts
     with KafkaAdminClient(bootstrap_servers=system.variables["HURNET_KAFKA_BOOTSTRAP"]) as admin:
+        for policy in ("compact,delete", "delete"):
+            configs = {"cleanup.policy": policy, "delete.retention.ms": "1"}
+            admin.alter_configs([ConfigResource("topic", topic, configs=configs)])
+            checked = system.run("restore", "--check", str(file))
+            assert (checked.returncode, "compacted" in checked.stderr) == (
+                (2, True) if "compact" in policy else (0, False)
+            )
         admin.delete_records({TopicPartition(topic, p): -1 for p in range(PARTITIONS)})
     system.variables["HURNET_REDIS_PREFIX"] += "-again"
     for arguments in (["--check"], []):

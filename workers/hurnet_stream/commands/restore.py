@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from hurnet_stream.settings.settings import Settings
 
 LINE_BYTES_MAX = 4 << 20
+WAY_OUT = (
+    "So it can't be told what was deleted since the backup was taken: name a newer backup, or the output of"
+    " `hurnet forget --log`, with --deletions, or accept with --accept-lost-deletions that deleted texts come"
+    " back"
+)
 
 EPILOG = """\b
 Examples:
@@ -83,6 +88,7 @@ class Restoring:
 
     def __init__(self, chosen: Settings, lists: Sequence[Path], accept: bool, stack: ExitStack) -> None:
         self._settings = chosen
+        self._topic = chosen.kafka.texts
         self._lists = lists
         self._accept = accept
         self._stack = stack
@@ -149,7 +155,7 @@ class Restoring:
         from hurnet_stream.errors import ConfigurationError, StoreError, StoreGap, TransientError
 
         try:
-            history = KafkaHistory(self._settings.kafka, self._settings.kafka.texts)
+            history = KafkaHistory(self._settings.kafka, self._topic)
             self._stack.callback(history.close)
             if contents.log:
                 belonging.check(contents.log, history.log())
@@ -157,21 +163,21 @@ class Restoring:
             self._history = history
         except (TransientError, StoreGap, ConfigurationError) as error:
             if not self._accept:
-                raise StoreError(
-                    f"{error}. So it can't be told what was deleted since the backup was taken:"
-                    " --accept-lost-deletions restores it all the same"
-                ) from error
+                raise StoreError(f"{error}. {WAY_OUT}") from error
 
     def _check_reach(self, history: KafkaHistory, contents: Contents) -> None:
         from hurnet_stream.errors import StoreError
         from hurnet_stream.operations.restoring import out_of_reach
 
         missing = out_of_reach(history, contents.watermarks)
-        if missing and not (self._accept or self._lists):
+        if self._accept or self._lists:
+            return
+        if missing:
+            raise StoreError(f"Kafka no longer holds {', '.join(missing)} of {self._topic}. {WAY_OUT}")
+        kept_ms = history.tombstones_kept_ms()
+        if kept_ms is not None and time.time() * 1000 - contents.made_ms > kept_ms:
             raise StoreError(
-                f"Kafka no longer holds {', '.join(missing)} of {self._settings.kafka.texts}, so it can't be"
-                " told what was deleted there: name a newer backup or the output of `hurnet forget --log`"
-                " with --deletions, or accept that deleted texts come back with --accept-lost-deletions"
+                f"{self._topic} is compacted and may have dropped records that delete. {WAY_OUT}"
             )
 
     def _from_kafka(self, contents: Contents) -> Iterator[tuple[int, Deletion]]:

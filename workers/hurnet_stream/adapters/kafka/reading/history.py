@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from kafka import TopicPartition
 
+from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.consumer import log_identity, make_consumer, offset_ranges
@@ -18,6 +20,8 @@ from hurnet_stream.settings.settings import KafkaSettings
 
 POLL_S = 0.5
 STALL_S = 30.0
+DAY_MS = 86_400_000
+"""Kafka's delete.retention.ms, if it is not told."""
 BLOCK = 1_000
 """The most records of a block."""
 
@@ -26,6 +30,7 @@ class KafkaHistory:
     """Fills `hurnet_stream.ports.History`."""
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._settings = settings
         self._topic = topic
         self._consumer: Any = make_consumer(settings, max_poll_records=BLOCK)
 
@@ -48,6 +53,14 @@ class KafkaHistory:
                 f"the brokers don't tell the UUID of {self._topic}: they are older than Kafka 2.8"
             )
         return identity
+
+    def tombstones_kept_ms(self) -> int | None:
+        """How long a compacted topic keeps records without a value at least; None if it is not compacted."""
+        with closing(TopicLookup(self._settings)) as topics:
+            config = topics.config(self._topic)
+        if "compact" not in config.get("cleanup.policy", ""):
+            return None
+        return int(config.get("delete.retention.ms", DAY_MS))
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         """The committed records at offsets `first` to `last`, in blocks of at most `BLOCK`.
