@@ -21,7 +21,7 @@ FACTOR = 60.0
 """By which rules are evaluated faster."""
 INTERVAL = "5s"
 """What rates are taken over."""
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 ALERTS_TABLE = "Alerts, pending or firing"
 ONLY_IN_TROUBLE = {
     "hurnet_held_records",
