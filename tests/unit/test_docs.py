@@ -32,7 +32,7 @@ def anchors(document: Path) -> set[str]:
 
 def sources() -> list[str]:
     """All files and folders of the code, from the repository's root; folders end in a slash."""
-    rooms = [path for root in ("workers", "schemas", "tests") for path in (ROOT / root).rglob("*")]
+    rooms = [path for root in ("workers", "schemas", "tests", "deploy") for path in (ROOT / root).rglob("*")]
     there = [path for path in (*rooms, *ROOT.iterdir()) if "__pycache__" not in path.parts]
     return [path.relative_to(ROOT).as_posix() + "/" * path.is_dir() for path in there]
 
