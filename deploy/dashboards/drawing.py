@@ -176,7 +176,7 @@ def _table(_figure: Figure, card: Axes, panel: dict[str, Any], source: Source) -
         for series, value in source.now(target["expr"]):
             key = tuple(series.get(label, "") for label in labels)
             row = rows.setdefault(key, dict(zip(labels, key, strict=True)))
-            row["Value" if len(panel["targets"]) == 1 else f"Value #{target['refId']}"] = value
+            row[f"Value #{target['refId']}"] = value
     _cells(card, panel, [organise["renameByName"][name] for name in names],
            [[row.get(name, "") for name in names] for _, row in sorted(rows.items())])  # fmt: skip
 

@@ -131,7 +131,7 @@ def figures(
 
 
 def heat(title: str, description: str, look: Look, buckets: str, runbook: str = "") -> heatmap.Panel:
-    """The buckets of a histogram over time: the brighter, the more."""
+    """The buckets of a histogram over time: the stronger the colour, the more."""
     panel = _common(heatmap.Panel(), title, description, look, [], runbook)
     panel.with_target(_target(Query(buckets, "{{le}}"), 0).format(prometheus_models.PromQueryFormat.HEATMAP))
     panel.calculate(False)
@@ -150,15 +150,15 @@ def rows_of(
     columns: Sequence[tuple[str, str]],
     runbook: str = "",
 ) -> table.Panel:
-    """A table of the labels and values of now, merged by their labels. `columns` are (label or "Value #A",
-    heading) in their order; others are hidden."""
+    """A table of the labels of now, and of the values if there are several queries, merged by their labels.
+    `columns` are (label or "Value #A", heading) in their order; others are hidden."""
     panel = _common(table.Panel(), title, description, look, [], runbook)
     for at, query in enumerate(queries):
         panel.with_target(_target(query, at).instant().format(prometheus_models.PromQueryFormat.TABLE))
     panel.show_header(True)
     if len(queries) > 1:
         panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
-    names = [name if name != "Value #A" or len(queries) > 1 else "Value" for name, _ in columns]
+    names = [name for name, _ in columns]
     ordered = {
         "includeByName": dict.fromkeys(names, True),
         "indexByName": {name: at for at, name in enumerate(names)},
