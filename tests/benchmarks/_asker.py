@@ -12,8 +12,8 @@ from kafka import KafkaProducer
 
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.reading.apart import reader
+from hurnet_stream.ports import CORRELATION_ID
 from hurnet_stream.settings.settings import KafkaSettings
-from hurnet_stream.terminal.client import CORRELATION
 
 PATIENCE_S = 20.0
 
@@ -56,7 +56,7 @@ class Asker:
         """Returns at once, with the correlation id and the future of the acknowledgement."""
         self._asked += 1
         correlation = str(self._asked)
-        headers = [(CORRELATION, correlation.encode())]
+        headers = [(CORRELATION_ID, correlation.encode())]
         return correlation, self._producer.send(topic, value, headers=headers, partition=partition)
 
     def replies(self, timeout: float) -> Iterator[tuple[str, bytes, float]]:
@@ -64,7 +64,7 @@ class Asker:
         batches = self._reader.poll(timeout_ms=max(0, int(timeout * 1000)))
         now = time.perf_counter()
         for record in (record for batch in batches.values() for record in batch):
-            yield dict(record.headers)[CORRELATION].decode(), record.value, now
+            yield dict(record.headers)[CORRELATION_ID].decode(), record.value, now
 
     def on_schedule(self, asks: Sequence[Ask]) -> list[Reply]:
         """All replies to `asks`, which are in the order in which they are due. Raises `TimeoutError`."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from hurnet_schemas import Query, TextEvent
-from hurnet_stream.ports import Courier, Headers, Outgoing, TraceContext
+from hurnet_stream.ports import CORRELATION_ID, REPLY_TO, Courier, Headers, Outgoing, TraceContext
 from hurnet_stream.records import CONTEXT
 from hurnet_stream.settings.settings import CanarySettings, KafkaSettings
 
@@ -55,8 +55,8 @@ class Mail:
     def question(self, name: str, query: Query, trace: TraceContext) -> None:
         """Ask, with the name as the correlation id."""
         headers: Headers = (
-            ("correlation-id", name.encode()),
-            ("reply-to", self._kafka.canary_answers.encode()),
+            (CORRELATION_ID, name.encode()),
+            (REPLY_TO, self._kafka.canary_answers.encode()),
             trace.header,
         )
         there = self._courier.partitions(self._kafka.queries)

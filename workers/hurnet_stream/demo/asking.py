@@ -15,7 +15,8 @@ from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from hurnet_stream.demo.data import Pair
 from hurnet_stream.demo.stream import EntryId, Stuck
 from hurnet_stream.local.system import LocalSystem
-from hurnet_stream.terminal.client import CORRELATION, Client
+from hurnet_stream.ports import CORRELATION_ID
+from hurnet_stream.terminal.client import Client
 
 T = TypeVar("T", bound=Hashable)
 
@@ -125,7 +126,9 @@ def lost_answers(system: LocalSystem, correlations: Sequence[str]) -> list[str]:
         ends = consumer.end_offsets(list(consumer.assignment()))
         while any(consumer.position(partition) < end for partition, end in ends.items()):
             for batch in consumer.poll(timeout_ms=500).values():
-                answered.update(str(dict(record.headers).get(CORRELATION, b""), "utf-8") for record in batch)
+                answered.update(
+                    str(dict(record.headers).get(CORRELATION_ID, b""), "utf-8") for record in batch
+                )
     finally:
         consumer.close()
     return _differences("answers", answered, Counter(correlations))

@@ -20,7 +20,16 @@ from typing import Final
 from hurnet_schemas import Answer, InvalidMessage, Query, TextEvent
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.operations.diagnosis import Check, Evidence, Group, Probe, Report, checks_of, concluded
-from hurnet_stream.ports import Acknowledged, Courier, News, Outgoing, Replied, Undelivered, new_trace
+from hurnet_stream.ports import (
+    CORRELATION_ID,
+    Acknowledged,
+    Courier,
+    News,
+    Outgoing,
+    Replied,
+    Undelivered,
+    new_trace,
+)
 from hurnet_stream.records import CONTEXT
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -86,7 +95,7 @@ class Doctor:
             text=self._text, context=self._context, min_watermarks=dict(watermarks), timeout_ms=wait_ms
         )
         name = uuid.uuid4().hex
-        headers = (("correlation-id", name.encode()), self._trace.header)
+        headers = ((CORRELATION_ID, name.encode()), self._trace.header)
         return self._post(name, Outgoing(self._kafka.queries, query.encode(), None, headers))
 
     def _send_text(self) -> Probe:

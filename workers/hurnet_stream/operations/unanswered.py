@@ -18,7 +18,7 @@ from typing import Final
 
 from hurnet_schemas import Answer, InvalidMessage, Query
 from hurnet_stream.feedback.lessons import same_question
-from hurnet_stream.ports import History, OffsetRange, Record
+from hurnet_stream.ports import REPLY_TO, History, OffsetRange, Record
 from hurnet_stream.settings.types import is_topic, matches
 
 RECORDS_MAX: Final = 50_000
@@ -60,7 +60,7 @@ def _read(history: History, partition: int, wanted: OffsetRange) -> Iterator[Rec
 def reply_topics(queries: Iterable[Record], allowed: str) -> set[str]:
     """The topics that these queries name for their answers, if answers may go there: `allowed` is the regular
     expression of the settings. Clients write what they like."""
-    named = {record.header("reply-to") or b"" for record in queries}
+    named = {record.header(REPLY_TO) or b"" for record in queries}
     topics = {topic.decode(errors="replace") for topic in named}
     return {topic for topic in topics if is_topic(topic) and matches(allowed, topic)}
 

@@ -41,7 +41,7 @@ from hurnet_stream.ports.history import History
 from hurnet_stream.ports.lease_store import LeaseStore
 from hurnet_stream.ports.partition_marks import PartitionMarks
 from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetRange
-from hurnet_stream.ports.record import Fault, Headers, Outgoing, Record
+from hurnet_stream.ports.record import CORRELATION_ID, REPLY_TO, Fault, Headers, Outgoing, Record
 from hurnet_stream.ports.sink import Sink
 from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
 from hurnet_stream.ports.tracing import (
@@ -66,7 +66,9 @@ from hurnet_stream.ports.weights_store import (
 
 __all__ = [
     "BEHIND",
+    "CORRELATION_ID",
     "POLL_BYTES",
+    "REPLY_TO",
     "TRACEPARENT",
     "Acknowledged",
     "Appended",

@@ -10,6 +10,10 @@ from hurnet_schemas.base import InvalidReason
 from hurnet_stream.core.stored.batch import Anchor
 
 Headers = tuple[tuple[str, bytes | None], ...]
+CORRELATION_ID = "correlation-id"
+"""Header of a query that comes back with its answer: which query it answers."""
+REPLY_TO = "reply-to"
+"""Header of a query: the topic that its answer goes to."""
 
 
 @dataclass(frozen=True, slots=True)

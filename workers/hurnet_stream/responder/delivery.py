@@ -14,7 +14,7 @@ import structlog
 from hurnet_stream.dead_letters import dead_letter
 from hurnet_stream.embedding import Rejection
 from hurnet_stream.errors import ConfigurationError, Stalled, TransientError, Undeliverable
-from hurnet_stream.ports import Exchange, Headers, Outgoing
+from hurnet_stream.ports import CORRELATION_ID, Exchange, Headers, Outgoing
 from hurnet_stream.responder.faults import Faults
 from hurnet_stream.responder.pending import MAX_CORRELATION_BYTES, Pending
 from hurnet_stream.responder.replies import Reply
@@ -86,7 +86,7 @@ class Delivery:
         # What is repeated from the query is bounded, even in the answer to a query that is rejected for it.
         key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
         correlation = pending.correlation
-        headers: Headers = (("correlation-id", correlation),) if correlation else ()
+        headers: Headers = ((CORRELATION_ID, correlation),) if correlation else ()
         if reply.trace:
             headers += (reply.trace.header,)
         topic = self._kafka.answers if pending.rejection else pending.reply_to or self._kafka.answers
@@ -145,7 +145,7 @@ class Delivery:
 
 def _unfit_record(pending: Pending) -> Rejection | None:
     record = pending.record
-    correlation = len(record.header("correlation-id") or b"")
+    correlation = len(record.header(CORRELATION_ID) or b"")
     if correlation > MAX_CORRELATION_BYTES:
         detail = f"a correlation-id has at most {MAX_CORRELATION_BYTES} bytes, and this one has {correlation}"
         return "correlation-id-too-long", detail

@@ -9,7 +9,7 @@ from hurnet_schemas import InvalidMessage, Query
 from hurnet_schemas.dead_letter import Reason
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.embedding import Rejection
-from hurnet_stream.ports import TRACEPARENT, Record, TraceContext, parse_traceparent
+from hurnet_stream.ports import CORRELATION_ID, REPLY_TO, TRACEPARENT, Record, TraceContext, parse_traceparent
 
 MAX_CORRELATION_BYTES = 256
 _REPLY_TO_BYTES = 1_000
@@ -46,13 +46,13 @@ class Pending:
     def correlation(self) -> bytes:
         """The correlation-id header, which the answer repeats. Empty if there is none, or if it is too
         long."""
-        correlation = self.record.header("correlation-id") or b""
+        correlation = self.record.header(CORRELATION_ID) or b""
         return correlation if len(correlation) <= MAX_CORRELATION_BYTES else b""
 
     @property
     def reply_to(self) -> str | None:
         """The topic that the reply-to header names. A name that is too long for a topic is cut."""
-        topic = self.record.header("reply-to")
+        topic = self.record.header(REPLY_TO)
         return None if topic is None else topic[:_REPLY_TO_BYTES].decode("utf-8", "replace")
 
     def rejected(self, reason: Reason, detail: str) -> Pending:

@@ -14,10 +14,8 @@ from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.errors import HurnetError, UpgradeNeeded
-from hurnet_stream.ports import Outgoing, TraceContext, Tracer, Work, new_trace
+from hurnet_stream.ports import CORRELATION_ID, Outgoing, TraceContext, Tracer, Work, new_trace
 from hurnet_stream.settings.settings import KafkaSettings
-
-CORRELATION = "correlation-id"
 
 
 class NoReply(HurnetError):
@@ -61,7 +59,7 @@ class Client:
 
     def _message(self, correlation: str, query: Query, sending: ExitStack) -> Outgoing:
         trace = sending.enter_context(sent(self._tracer, Work("send", self._topic))) or new_trace()
-        headers = ((CORRELATION, correlation.encode()), trace.header)
+        headers = ((CORRELATION_ID, correlation.encode()), trace.header)
         return Outgoing(self._topic, query.encode(), headers=headers)
 
     def replies(self, timeout: float) -> Iterator[Reply]:
@@ -75,7 +73,7 @@ class Client:
             batches = self._consumer.poll(timeout_ms=milliseconds(timeout))
         received = time.monotonic()
         for record in (record for batch in batches.values() for record in batch):
-            correlation = (dict(record.headers).get(CORRELATION) or b"").decode(errors="replace")
+            correlation = (dict(record.headers).get(CORRELATION_ID) or b"").decode(errors="replace")
             answer = read_answer(record.value, correlation in self._asked)
             if answer is not None and correlation:
                 self._asked.discard(correlation)

@@ -27,7 +27,7 @@ from hurnet_stream.adapters.kafka.client.errors import reason
 from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.adapters.kafka.writing.producers import BATCHING, close, hand_over
 from hurnet_stream.errors import HurnetError, Undeliverable
-from hurnet_stream.ports import Acknowledged, News, Outgoing, Record, Replied, Undelivered
+from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Record, Replied, Undelivered
 from hurnet_stream.settings.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,6 @@ RETRY_S: Final = 1.0
 POLL_S: Final = 0.5
 END_S: Final = 3.0
 """How long closing waits for the threads."""
-CORRELATION: Final = "correlation-id"
 
 
 class KafkaCourier:
@@ -242,5 +241,5 @@ class _Reader(threading.Thread):
 
 
 def _reply(record: Record, at: float) -> Replied:
-    correlation = (record.header(CORRELATION) or b"").decode(errors="replace")
+    correlation = (record.header(CORRELATION_ID) or b"").decode(errors="replace")
     return Replied(correlation, record.value, at)
