@@ -623,7 +623,9 @@ def test_damage_is_told(
 ) -> None:
     ingest(opened(redis_stores), 0, range(9), 3)
     damage(redis_stores, f"{redis_stores.settings.prefix}:{{shard-0}}")
-    with pytest.raises(StoreError, match=words):
+    # What `hurnet verify` calls a difference: some of the rows are not there, or not as they were.
+    kind = Unreadable if words in ("trimmed", "checksum") else StoreError
+    with pytest.raises(kind, match=words):
         Reader(opened(redis_stores)).step()
 
 

@@ -63,3 +63,15 @@ def test_four_figures_of_a_certificate_are_metrics() -> None:
     shown = re.findall(r'hurnet_certificate{context="faq",figure="(\w+)"}', metrics.exposition().decode())
     assert sorted(shown) == sorted(FIGURES)
     assert len(FIGURES) == 4
+
+
+def test_what_is_counted_by_reason_or_outcome_begins_at_zero() -> None:
+    """`increase` does not see the first event of a series that begins with it: a burst raised no alert."""
+    shown = ResponderMetrics().exposition().decode()
+    for series in (
+        'hurnet_dead_letters_total{reason="not-json"}',
+        'hurnet_queries_total{outcome="timed-out"}',
+        'hurnet_query_age_seconds_count{outcome="answered"}',
+        'hurnet_transactions_aborted_total{reason="fenced"}',
+    ):
+        assert f"\n{series} 0.0" in shown

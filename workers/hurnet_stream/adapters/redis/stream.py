@@ -28,7 +28,7 @@ from hurnet_stream.core.stored.codec import (
     decode_deletion,
     decode_offsets,
 )
-from hurnet_stream.errors import StoreError, StoreReplaced, Unreadable, UpgradeNeeded
+from hurnet_stream.errors import StoreReplaced, Unreadable, UpgradeNeeded
 
 ADVICE = (
     "Restore the store from a backup; or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
@@ -96,7 +96,7 @@ def read_items(
 ) -> list[Batch]:
     """What a reader at `position` is given of the first `limit` items from there on.
 
-    `state` was read before the items. Raises as `decode_item` does, and `StoreError` if rows are missing.
+    `state` was read before the items. Raises as `decode_item` does, and `Unreadable` if rows are missing.
     """
     batches: list[Batch] = []
     # A reader that comes from elsewhere than the beginning does not know the number of its next row.
@@ -118,7 +118,7 @@ def read_items(
 
 def _check_row(partition: int, expected: int | None, row: int) -> None:
     if expected is not None and expected != row:
-        raise StoreError(
+        raise Unreadable(
             f"shard {partition} goes on at row {row} after {expected} rows: its stream was trimmed or"
             f" damaged. {ADVICE}"
         )
