@@ -18,7 +18,10 @@ def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
         if not partitions:
-            raise ConfigurationError(f"no such topic: {topic} (`hurnet topics --create` makes them)")
+            raise ConfigurationError(
+                f"no such topic: {topic}, or no right to see it (`hurnet topics` tells which, and makes those"
+                " that are missing with --create)"
+            )
         consumer.assign(partitions)
         with translated(f"asking for the offsets of {topic}"):
             begin = consumer.end_offsets(partitions) if from_end else consumer.beginning_offsets(partitions)

@@ -41,7 +41,9 @@ class KafkaHistory:
                 TopicPartition(self._topic, p) for p in self._consumer.partitions_for_topic(self._topic) or ()
             ]
             if not partitions:
-                raise ConfigurationError(f"no such topic: {self._topic}")
+                raise ConfigurationError(
+                    f"no such topic: {self._topic}, or no right to see it (`hurnet topics` tells which)"
+                )
             return offset_ranges(self._consumer, partitions)
 
     def log(self) -> LogIdentity:
