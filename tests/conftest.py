@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 
 import hypothesis
@@ -14,6 +13,7 @@ import structlog
 
 from hurnet_stream.core import arrays
 from hurnet_stream.local import KafkaServer, ValkeyServer
+from tests.tools import needed
 
 hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine takes many times as long
 hypothesis.settings.load_profile("busy")
@@ -61,10 +61,7 @@ def valkey_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A real Redis, if one is installed. In CI it must be."""
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have redis-server (.ci/run installs it)")
-        pytest.skip("no redis-server on this machine")
+    needed("redis-server")
     with ValkeyServer(binary="redis-server") as server:
         yield server.url
 

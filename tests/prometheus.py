@@ -12,10 +12,7 @@ With a factor of 30, five minutes are ten seconds, and Prometheus scrapes and ev
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -26,13 +23,12 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import pytest
 import yaml
 from typing_extensions import override
 
-from hurnet_stream.local.errors import ServerError
 from hurnet_stream.local.loopback import HOST, free_ports
 from hurnet_stream.local.server import Server
+from tests.tools import needed, run
 
 RULES = Path(__file__).parents[1] / "deploy" / "prometheus" / "rules.yml"
 SCRAPE_S = 1.0
@@ -59,14 +55,8 @@ def faster(rules: str, factor: float) -> str:
 
 
 def promtool(*arguments: str) -> str:
-    """What `promtool ARGUMENTS` says in the folder of the rules. In CI it must be installed."""
-    if shutil.which("promtool") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have promtool (.ci/run installs it)")
-        pytest.skip("no promtool on this machine")
-    done = subprocess.run(
-        ["promtool", *arguments], cwd=RULES.parent, capture_output=True, text=True, timeout=120, check=False
-    )
+    """What `promtool ARGUMENTS` says in the folder of the rules."""
+    done = run("promtool", *arguments, folder=RULES.parent)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -88,7 +78,7 @@ class Prometheus(Server):
             prometheus.scrape({"hurnet-ingest": [url], "hurnet-canary": []})
             prometheus.query('up{job="hurnet-ingest"}')  # [({"job": ...}, 1.0)]
 
-    Raises ServerError if no program `prometheus` is installed.
+    Skips the test if no program `prometheus` is installed; in CI it must be.
     """
 
     name = "prometheus"
@@ -163,13 +153,10 @@ class Prometheus(Server):
 
     @override
     def _prepare(self) -> list[str]:
-        binary = shutil.which("prometheus")
-        if not binary:
-            raise ServerError("there is no program prometheus on this machine: apt install prometheus")
         (self.data / "rules.yml").write_text(self._rules, "utf-8")
         self._write_config()
         return [
-            binary,
+            needed("prometheus"),
             "--config.file=prometheus.yml",
             f"--web.listen-address={urlsplit(self.url).netloc}",
             "--web.enable-lifecycle",

@@ -7,14 +7,12 @@ while the servers run.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 import trustme
 from kafka.admin import (
@@ -35,6 +33,7 @@ from hurnet_stream.local import KafkaServer, ValkeyServer
 from hurnet_stream.local.kafka import Seat, random_id
 from hurnet_stream.local.loopback import HOST, free_ports
 from hurnet_stream.operations.rights import KafkaRight
+from tests.tools import needed
 
 MECHANISM = "SCRAM-SHA-512"
 _SECURE = "org.apache.kafka.common.security"
@@ -209,8 +208,7 @@ class SecuredRedis:
 @contextlib.contextmanager
 def secured_redis(authority: Authority, name: str = "redis") -> Iterator[SecuredRedis]:
     """A Redis with TLS. (The Valkey that the tests bring along was built without.)"""
-    if shutil.which("redis-server") is None:
-        pytest.fail("no redis-server on this machine (.ci/run installs it)")
+    needed("redis-server")
     (port,) = free_ports(1)
     certificate, key = authority.issue(name)
     settings = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,11 @@ def needed(tool: str) -> str:
     pytest.skip(f"{tool} is not installed (.ci/run says how)")
 
 
-def run(tool: str, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    tool: str, *arguments: str, given: str | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run it to its end, with `given` as its standard input."""
     command = [needed(tool), *arguments]
-    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, input=given, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 
@@ -12,14 +9,14 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
-from hurnet_schemas import Query
 from hurnet_stream.adapters.page_server import PageServer
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.roles import ROLES
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.settings import LifecycleSettings
 from hurnet_stream.wiring.pages import pages, takes_openmetrics
-from tests.worlds import ingest, responder, solver
+from tests.tools import run
+from tests.worlds.everybody import everybody_worked
 
 PROMETHEUS_ASKS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -87,37 +84,10 @@ def test_a_header_of_nonsense_is_answered(accept: str) -> None:
     assert takes_openmetrics(accept) == ("openmetrics" in accept)
 
 
-def used() -> dict[str, str]:
-    """The plain text of each role after it has worked, so that it has series for most labels."""
-    texts, answers, solving = ingest.World(), responder.World(), solver.World()
-    texts.send(*ingest.numbered(0, 3), b"nonsense")
-    ingest.turn(texts.worker())
-    answers.teach(*responder.PAIRS)
-    answers.solve()
-    answers.ask(Query(text="turn on the light"), b"nonsense")
-    answering = answers.responder()
-    responder.turn(answering)
-    solving.append(*solver.pairs(0, 5))
-    solves = solving.solver()
-    for _ in range(3):
-        solves.step()
-    worked = {"ingest": texts.metrics, "responder": answering._metrics, "solver": solves._metrics}
-    return {role: (worked.get(role) or made()).exposition().decode() for role, made in ROLES.items()}
-
-
 def test_promtool_finds_no_fault_with_the_metrics_of_any_role() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have promtool (.ci/run installs it)")
-        pytest.skip("no promtool on this machine")
-    for role, text in used().items():
-        checked = subprocess.run(
-            [promtool, "check", "metrics"],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    """Of a role that has worked, so that it has series for most labels, or of one that was just begun."""
+    worked = everybody_worked()
+    for role, made in ROLES.items():
+        text = (worked.get(role) or made()).exposition().decode()
+        checked = run("promtool", "check", "metrics", given=text)
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, ""), role

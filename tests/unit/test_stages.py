@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from hurnet_schemas import Query
 from hurnet_stream.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore
 from hurnet_stream.adapters.redis.calls import NO_ROUND_TRIP, op_of
 from hurnet_stream.adapters.redis.connection import guarded
@@ -18,7 +17,7 @@ from hurnet_stream.metrics.roles import ROLES
 from hurnet_stream.metrics.stages import KEPT_MOST, Stages
 from hurnet_stream.metrics.store import StoreMetrics
 from hurnet_stream.ports import Interval, Refused
-from tests.worlds import ingest, responder, solver
+from tests.worlds.everybody import everybody_worked
 
 
 def stages() -> Stages:
@@ -72,23 +71,7 @@ def test_intervals_are_kept_only_if_somebody_wants_them_and_for_one_turn() -> No
 
 def test_every_phase_of_every_role_is_measured_where_it_happens() -> None:
     """In a world in which all of them happen, each is in the metrics, and no other."""
-    texts, answers, solving = ingest.World(), responder.World(), solver.World()
-    texts.send(*ingest.numbered(0, 3))
-    ingest.turn(texts.worker())
-    answers.teach(*responder.PAIRS)
-    answers.ask(Query(text="turn on the light"))
-    answering = answers.responder()
-    responder.turn(answering)
-    solving.append(*solver.pairs(0, 5))
-    solves = solving.solver()
-    for _ in range(3):
-        solves.step()
-    seen = {
-        "ingest": texts.metrics,
-        "responder": answering._metrics,
-        "solver": solves._metrics,
-    }
-    for role, metrics in seen.items():
+    for role, metrics in everybody_worked().items():
         phases = counts(metrics.registry, "hurnet_turn_seconds", "phase")
         assert {phase for (phase,) in phases} == set(ROLES[role].PHASES), role
 
