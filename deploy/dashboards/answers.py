@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from deploy.dashboards import panels as p
 from deploy.dashboards.panels import Look, Query, above, below
+from deploy.dashboards.runbooks import good_within_s
 from deploy.dashboards.service import OUTCOMES
 
 JOB = '{job="hurnet-responder"}'
@@ -36,7 +37,7 @@ def _quick(made: Dashboard) -> None:
         "Age by outcome",
         "What 99 of 100 stay below. Dots are single questions with their trace id, which is in the receipt,"
         " too. timed-out is as long as those questions wanted to wait.",
-        Look("s", above(0.1, 0.5), width=12, colours=OUTCOMES),
+        Look("s", above(0.1, good_within_s("latency")), width=12, colours=OUTCOMES),
         Query(
             "histogram_quantile(0.99, sum by (le, outcome)"
             " (rate(hurnet_query_age_seconds_bucket[$__rate_interval])))",
@@ -47,7 +48,7 @@ def _quick(made: Dashboard) -> None:
         "In the responder",
         "Seconds from reading a question to the delivery of its answer, and to find the answers to one"
         " batch. If the age above is high and these are not, questions wait in Kafka.",
-        Look("s", above(0.1, 0.5)),
+        Look("s", above(0.1, good_within_s("latency"))),
         *p.quantiles("hurnet_answer_seconds", legend="answer", exemplar=True),
         *p.quantiles("hurnet_score_seconds", legend="search"),
     )).with_panel(p.lines(

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from deploy.dashboards import panels as p
 from deploy.dashboards.panels import Look, Query, above, below
+from deploy.dashboards.runbooks import limit_s
 
 JOB = '{job="hurnet-ingest"}'
 
@@ -42,7 +43,7 @@ def _flow(made: Dashboard) -> None:
         "Seconds to catch up",
         "How long what waits would take at the pace of the last minutes. Normal is below a few seconds."
         " Nothing is drawn while it stands still with records before it.",
-        Look("s", above(60, 120)),
+        Look("s", above(60, limit_s("catch-up"))),
         Query(
             'hurnet:catch_up:seconds < +Inf',
             "{{job}}",

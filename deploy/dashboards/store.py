@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from deploy.dashboards import panels as p
 from deploy.dashboards.panels import Look, Query, above, below
+from deploy.dashboards.runbooks import limit_s
 
 JOB = '{job="hurnet-solver"}'
 RESPONDER = '{job="hurnet-responder"}'
@@ -98,7 +99,7 @@ def _weights(made: Dashboard) -> None:
         "Age of weights in force, by context",
         "Seconds since they were published. It grows while no new pairs come. While pairs do come it should"
         " stay below a minute.",
-        Look("s", above(None, 900)),
+        Look("s", above(None, limit_s("weights"))),
         Query(
             f"time() - max by (context) (hurnet_weights_published_timestamp_seconds{RESPONDER})",
             "{{context}}",
@@ -154,7 +155,7 @@ def _deletions(made: Dashboard) -> None:
     )).with_panel(p.lines(
         "Oldest deletion that is not finished",
         "Seconds since it was asked for. 0 if there is none. Normal is below a minute.",
-        Look("s", above(300, 900)),
+        Look("s", above(300, limit_s("deletion"))),
         Query(
             "time() - min(hurnet_oldest_deletion_timestamp_seconds) or vector(0)",
             "oldest",
