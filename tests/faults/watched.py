@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -116,26 +116,25 @@ class Watched:
         self._mend_began = 0.0
 
     def __enter__(self) -> Self:
-        self.system.create_topics()
-        for role in ROLES:
-            self.start(role)
-        for worker in self.workers.values():
-            worker.wait_ready()
-        self._teacher = Teacher(self.system)
-        targets = {f"hurnet-{role}": [f"http://{HOST}:{port}"] for role, port in self._ports.items()}
-        for prometheus in self._by_factor.values():
-            prometheus.scrape(targets)
-            prometheus.start()
-        self._fast.wait_scraped()
+        with ExitStack() as opened:  # what was opened is closed, also if the rest can't be
+            opened.enter_context(self.system).create_topics()
+            for role in ROLES:
+                self.start(role)
+            for worker in self.workers.values():
+                worker.wait_ready()
+            opened.callback(Teacher(self.system).close)
+            targets = {f"hurnet-{role}": [f"http://{HOST}:{port}"] for role, port in self._ports.items()}
+            for prometheus in self._by_factor.values():
+                prometheus.scrape(targets)
+                opened.enter_context(prometheus)
+            self._fast.wait_scraped()
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._teacher.close()
-        for prometheus in self._by_factor.values():
-            prometheus.close()
-        self.system.__exit__(kind, error, trace)
+        self._opened.close()
 
     def start(self, role: str, poisoned: str = "", **settings: str) -> Running:
         """Start a worker of this role at the address that Prometheus knows. A `poisoned` one can't stand a
