@@ -164,6 +164,21 @@ def test_how_much_is_left_of_the_retention_is_told_by_time_and_by_bytes(flow: Fl
     headroom(reader, lambda left: left == -1)
 
 
+def test_the_time_of_what_an_open_transaction_holds_back_runs(flow: Flow) -> None:
+    configure(flow, retention_ms=HOUR_MS)
+    reader, producer = flow.source(), flow.producer()
+    while not reader.assignment():
+        reader.poll(0.1, 1)
+    reader.seek(0, 0)
+    headroom(reader, lambda left: left == 1)
+    producer.begin_transaction()
+    half_gone_ms = int(time.time() * 1000) - HOUR_MS // 2
+    value = TextEvent(text="held").encode()
+    producer.send(flow.settings.texts, value, partition=0, timestamp_ms=half_gone_ms).get(timeout=SECONDS)
+    assert 0.45 < headroom(reader, lambda left: left < 1) < 0.51
+    producer.abort_transaction()
+
+
 def test_a_member_too_many_stands_by_and_one_whose_partitions_nobody_reads_does_not(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

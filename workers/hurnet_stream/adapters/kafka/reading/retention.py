@@ -8,6 +8,8 @@
 A broker drops whole segments, each once its youngest record is too old, so a record lasts at least as long as
 this says. Of the bytes between two offsets only their share of the partition's is known.
 
+What a transaction that is open holds back waits, too: its time runs.
+
 The brokers are asked every half minute, in the background. Where records wait to be read, the first batch of
 them is fetched for its timestamp.
 """
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
-from hurnet_stream.adapters.kafka.admin.describing import describe_configs, first_offsets, readable_ends
+from hurnet_stream.adapters.kafka.admin.describing import describe_configs, first_offsets, written_ends
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.asking import Asker
@@ -118,7 +120,7 @@ class Retention:
 
     def _offset_ranges(self, admin: Any, partitions: Mapping[int, int]) -> dict[int, OffsetRange]:
         at = [TopicPartition(self._topic, partition) for partition in partitions]
-        first, end = (offsets(admin, at, self._timeout_ms) for offsets in (first_offsets, readable_ends))
+        first, end = (offsets(admin, at, self._timeout_ms) for offsets in (first_offsets, written_ends))
         return {each.partition: OffsetRange(first[each], end[each]) for each in at}
 
     def _sizes(self, admin: Any, partitions: Mapping[int, OffsetRange]) -> dict[int, int]:

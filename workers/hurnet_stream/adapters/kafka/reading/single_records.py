@@ -42,25 +42,33 @@ def records_at(settings: KafkaSettings, topic: str, offsets: Mapping[int, int]) 
 def newest_timestamps_ms(
     settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange]
 ) -> dict[int, int]:
-    """By partition, the newest timestamp in the first batch of its range that holds committed records.
+    """By partition, the newest timestamp in the first batch of its range that holds records, also of a
+    transaction that is open or was aborted.
 
     Partitions without such records are left out. Raises as `records_at`.
     """
     newest: dict[int, int] = {}
-    for record in _read(settings, topic, ranges):
+    for record in _read(settings, topic, ranges, isolation_level="read_uncommitted"):
         newest[record.partition] = max(record.timestamp_ms, newest.get(record.partition, 0))
     return newest
 
 
-def _read(settings: KafkaSettings, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[Record]:
-    """The committed records in the first batch of each range that holds some."""
+def _read(
+    settings: KafkaSettings,
+    topic: str,
+    ranges: Mapping[int, OffsetRange],
+    isolation_level: str = "read_committed",
+) -> Iterator[Record]:
+    """The records in the first batch of each range that holds some."""
     missing = {TopicPartition(topic, partition): held for partition, held in ranges.items()}
     if not missing:
         return
     deadline = time.monotonic() + _PATIENCE * settings.request_timeout
     with (
         translated(f"reading single records of {topic}"),
-        closing(make_consumer(settings, max_partition_fetch_bytes=_ONE_BATCH)) as consumer,
+        closing(
+            make_consumer(settings, max_partition_fetch_bytes=_ONE_BATCH, isolation_level=isolation_level)
+        ) as consumer,
     ):
         _assign(consumer, missing)
         while missing:
