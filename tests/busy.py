@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -11,6 +10,7 @@ from hurnet_schemas import Feedback, Query, TextEvent
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.ports import Outgoing
 from tests.acceptance.system import PARTITIONS, Running, System
+from tests.background import again_and_again
 
 ROLES = ("ingest", "solver", "responder", "feedback", "canary")
 OFTEN = {
@@ -43,27 +43,19 @@ def targets(workers: Sequence[Running]) -> dict[str, list[str]]:
 def busy(system: System, turn_s: float = 0.2) -> Iterator[list[Running]]:
     """All roles, and a load on them: some texts and questions each turn, and now and then all else."""
     workers = [system.start(role, **OFTEN).wait_ready() for role in ROLES]
-    stop = threading.Event()
-    load = threading.Thread(target=_load, args=(system, stop, turn_s), name="load", daemon=True)
-    load.start()
-    try:
-        yield workers
-    finally:
-        stop.set()
-        load.join(30)
+    with closing(KafkaSink(system.settings.kafka)) as sink:
+        turns = itertools.count()
+        with again_and_again(lambda: _send(system, sink, next(turns)), turn_s):
+            yield workers
 
 
-def _load(system: System, stop: threading.Event, turn_s: float) -> None:
+def _send(system: System, sink: KafkaSink, turn: int) -> None:
     kafka = system.settings.kafka
-    with closing(KafkaSink(kafka)) as sink:
-        for turn in itertools.count():
-            sink.send([*_texts(kafka.texts, turn), *_questions(kafka.queries, turn)])
-            if turn % 10 == 5:
-                sink.send([_deletion(kafka.texts, turn), _verdict(kafka.feedback, turn)])
-            if turn % 100 == 5:  # less than the share that is an alarm
-                sink.send([Outgoing(kafka.texts, b"no text", partition=0)])
-            if stop.wait(turn_s):
-                return
+    sink.send([*_texts(kafka.texts, turn), *_questions(kafka.queries, turn)])
+    if turn % 10 == 5:
+        sink.send([_deletion(kafka.texts, turn), _verdict(kafka.feedback, turn)])
+    if turn % 100 == 5:  # less than the share that is an alarm
+        sink.send([Outgoing(kafka.texts, b"no text", partition=0)])
 
 
 def _phrase(phrases: dict[str, str], number: int) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -19,6 +20,7 @@ from hurnet_stream.core.stored.backup import Part, Writer, parts
 from hurnet_stream.core.stored.batch import Anchor, Deletion, LogIdentity
 from hurnet_stream.errors import HurnetError, StoreError, StoreReplaced, Unreadable, UpgradeNeeded
 from hurnet_stream.ports import EntryStore
+from hurnet_stream.terminal.backup_files import deletions_of
 from tests.contract.stores import RedisStores
 from tests.contract.test_compaction import compact, settled
 from tests.contract.test_deletion import IDENTITY, at, batch, by_key, everything, offsets, taught
@@ -129,6 +131,20 @@ def test_deletions_that_came_since_are_applied_before_anybody_can_read(redis_sto
     assert offsets(everything(dropped)) == []
     assert dropped.contexts() == frozenset()
     assert store.contexts() == frozenset({"default"})
+
+
+def test_a_newer_backup_tells_what_was_deleted_since_also_what_no_solver_has_unlearned(
+    redis_stores: RedisStores, tmp_path: Path
+) -> None:
+    store = taught(redis_stores)
+    old = backed_up(redis_stores)
+    store.delete(0, at(10, 0), 9)
+    store.delete(0, by_key(11, "b"), 10)
+    newer = tmp_path / "newer.hurnet"
+    newer.write_bytes(backed_up(redis_stores))
+    assert offsets(everything(restored(redis_stores, old))) == [0, 1, 2, 3, 4, 5, 6, 7]
+    empty_again(redis_stores)
+    assert offsets(everything(restored(redis_stores, old, *deletions_of(newer)))) == [2, 3, 4, 5, 6, 7]
 
 
 def test_a_store_that_is_compacted_while_it_is_copied(redis_stores: RedisStores) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from hurnet_schemas import Query
 from hurnet_stream.local import ValkeyServer
 from tests.acceptance.system import PARTITIONS, System, wait_for
 from tests.acceptance.test_forget import audit, delete, events, teach
+from tests.background import again_and_again
 
 WORKERS = ("ingest", "solver", "responder")
 
@@ -24,20 +24,13 @@ WORKERS = ("ingest", "solver", "responder")
 def load(system: System, first: int) -> Iterator[list[int]]:
     """Texts of nobody in particular, all the time; gives the numbers that were sent."""
     sent: list[int] = []
-    stop = threading.Event()
 
     def send() -> None:
-        while not stop.wait(0.05):
-            teach(system, events(first + len(sent), 5))
-            sent.extend(range(5))
+        teach(system, events(first + len(sent), 5))
+        sent.extend(range(5))
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with again_and_again(send, 0.05):
         yield sent
-    finally:
-        stop.set()
-        thread.join()
 
 
 def lost_and_restored(system: System, file: Path, *options: str) -> str:

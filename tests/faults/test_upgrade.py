@@ -6,7 +6,7 @@ is answered once, and statistics are those of a clean run.
 
 from __future__ import annotations
 
-import threading
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ import pytest
 
 from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import Running, System, wait_for
+from tests.background import again_and_again
 from tests.faults.old_program import exported
 
 
@@ -27,23 +28,16 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @contextmanager
 def load(system: System) -> Iterator[None]:
     """Texts and queries, until the end of the block."""
-    stop = threading.Event()
+    firsts = itertools.count(0, 6)
 
     def send() -> None:
-        count = 0
-        while not stop.wait(0.1):
-            numbers = range(count, count + 6)
-            system.teach([TextEvent(text=f"statement number {i}", answer=f"answer {i % 5}") for i in numbers])
-            system.ask([Query(text=f"statement number {i}", id=f"q{i}") for i in numbers[:3]])
-            count += 6
+        first = next(firsts)
+        numbers = range(first, first + 6)
+        system.teach([TextEvent(text=f"statement number {i}", answer=f"answer {i % 5}") for i in numbers])
+        system.ask([Query(text=f"statement number {i}", id=f"q{i}") for i in numbers[:3]])
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with again_and_again(send, 0.1):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def check_books(system: System) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from hurnet_stream.core.stored.batch import Deletion
     from hurnet_stream.settings.settings import Settings
 
-LINE_BYTES_MAX = 4 << 20
 WAY_OUT = (
     "So it can't be told what was deleted since the backup was taken: name a newer backup, or the output of"
     " `hurnet forget --log`, with --deletions, or accept with --accept-lost-deletions that deleted texts come"
@@ -97,11 +94,12 @@ class Restoring:
 
     def run(self, file: Path, only_check: bool) -> dict[str, Any]:
         """Raises `Unreadable` if the file is damaged, `StoreError` if it can't be restored."""
+        from hurnet_stream.terminal.backup_files import deletions_of
+        from hurnet_stream.terminal.screen import moment
+
         # The lists come first: if one can't be read, nothing was written yet.
         given = [deletion for path in self._lists for deletion in deletions_of(path)]
         contents = self._check(file) if only_check else self._fill(file, given)
-        from hurnet_stream.terminal.screen import moment
-
         return {
             "entries": contents.entries,
             "shards": len(contents.shards),
@@ -196,71 +194,9 @@ class Restoring:
         self._check_reach(self._history, contents)  # retention may have taken some while this was read
 
     def _parts(self, file: Path) -> Iterator[Part]:
+        from hurnet_stream.terminal.backup_files import parts_of
         from hurnet_stream.terminal.screen import progress
 
         size = file.stat().st_size if str(file) != "-" and file.exists() else None
         with progress("reading the backup", size) as advance:
             yield from parts_of(file, advance)
-
-
-def parts_of(file: Path, advance: Callable[[int], None] = lambda _: None) -> Iterator[Part]:
-    """The parts of a backup. Raises `Unreadable` if they are damaged, `UpgradeNeeded` if they are newer."""
-    from hurnet_stream.core.formats import NewerFormat
-    from hurnet_stream.core.stored.backup import parts
-    from hurnet_stream.errors import Unreadable, UpgradeNeeded
-
-    try:
-        with _opened(file) as source:
-
-            def read(count: int) -> bytes:
-                advance(count)
-                return source.read(count)
-
-            yield from parts(read)
-    except OSError as error:
-        raise click.FileError(str(file), str(error.strerror)) from error
-    except NewerFormat as error:
-        raise UpgradeNeeded(str(error)) from error
-    except ValueError as error:
-        raise Unreadable(f"{file}: {error}") from error
-
-
-def _opened(file: Path) -> IO[bytes]:
-    return sys.stdin.buffer if str(file) == "-" else file.open("rb")
-
-
-def deletions_of(file: Path) -> Iterator[tuple[int, Deletion]]:
-    """What a newer backup, or the lines of `hurnet forget --log`, say was deleted."""
-    from hurnet_stream.core.stored.backup import MAGIC
-
-    with file.open("rb") as source:
-        is_backup = source.read(len(MAGIC)) == MAGIC
-    yield from _of_backup(file) if is_backup else _of_log(file)
-
-
-def _of_backup(file: Path) -> Iterator[tuple[int, Deletion]]:
-    from hurnet_stream.adapters.redis.backup_contents import Contents
-
-    contents = Contents(keeps_audits=True)
-    for part in parts_of(file):
-        contents.take(part)
-    yield from ((audit.partition, audit.deletion) for audit in contents.audits)
-
-
-def _of_log(file: Path) -> Iterator[tuple[int, Deletion]]:
-    from hurnet_stream.core.stored.batch import Deletion
-
-    with file.open("rb") as lines:
-        number = 0
-        while line := lines.readline(LINE_BYTES_MAX):
-            number += 1
-            try:
-                fields = json.loads(line)
-                _, partition, offset = fields["record"].rsplit("/", 2)
-                targets = tuple(sorted(int(entry.rpartition("/")[2]) for entry in fields["entries"]))
-                key = None if fields["key_blake2b"] is None else bytes.fromhex(fields["key_blake2b"])
-                yield int(partition), Deletion(int(offset), 0, key, targets, fields["context"])
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise click.BadParameter(
-                    f"line {number} of {file} is none of `hurnet forget --log`", param_hint="--deletions"
-                ) from error
