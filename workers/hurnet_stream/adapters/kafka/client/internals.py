@@ -3,7 +3,9 @@
 kafka-python 3.0 has no public way to do these things, so each function says what it is for. An upgrade of
 kafka-python begins here, and with the three classes of ours that override private methods:
 
-    client/pinned.py       _PinnedManager._connect: ask for the cluster's id before anything is sent
+    client/pinned.py       _PinnedManager: ask for the cluster's id before anything is sent (`_connect`),
+                           log in with files as they are then (`_sasl_authenticate`), try again what was
+                           refused (`_auth_failures`)
     reading/fetching.py    UnpackedRecords._unpack_records: go on behind a batch that can't be unpacked
     exchange/producer.py   TransactionalProducer: waits that end, by `_transaction_manager` and `_sender`
 
