@@ -21,10 +21,11 @@ demo: .venv/demo.ok ## stream real texts through Kafka and Redis, then ask (ARGS
 	@echo '> hurnet demo $(ARGS)'
 	@.venv/bin/hurnet demo $(ARGS)
 
-# Two tests side by side, each of one thread: idle threads of numpy and torch spin, and take the other's core.
+# Three tests side by side, since they wait for servers half of the time; each of one thread, since idle threads of
+# numpy and torch spin, and take the others' cores.
 test: .venv/dev.ok ## unit, contract and acceptance tests (ARGS='-k name': some of them; ARGS=-n0: one at a time)
 	@echo '> pytest $(ARGS)'
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),--cov --cov-report=)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 3 --dist worksteal $(or $(ARGS),--cov --cov-report=)
 	@$(if $(ARGS),,echo '> coverage: the least covered modules, and all' && $(PY) -m coverage report --sort=cover | sed -n '1,12p;$$p')
 
 # Faults take their time: an alert has to fire and to go out again, a certificate has to run out.

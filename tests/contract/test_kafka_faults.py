@@ -161,15 +161,16 @@ def test_what_a_broker_will_not_take_is_a_configuration_error(
 
 
 def test_topics_are_made_once_and_then_checked(kafka_bootstrap: str, unique: str) -> None:
-    names = {name: f"{unique}-{name}" for name in ("texts", "queries", "answers", "feedback", "dead_letters")}
+    topics = ("texts", "queries", "answers", "feedback", "dead_letters", "canary_answers")
+    names = {name: f"{unique}-{name}" for name in topics}
     settings = KafkaSettings(bootstrap=kafka_bootstrap, partitions=2, **names)
     assert all(f == TopicFinding(f.name, False, False, 0, ("missing",)) for f in ensure_topics(settings))
-    partitions = {name: 1 if key == "feedback" else 2 for key, name in names.items()}
+    partitions = {name: 1 if key in ("feedback", "canary_answers") else 2 for key, name in names.items()}
     for created in (True, False):
         found = [TopicFinding(name, True, created, n) for name, n in partitions.items()]
         assert ensure_topics(settings, create=True) == found
     problems = {f.problems for f in ensure_topics(settings.model_copy(update={"partitions": 3}))}
-    assert problems == {(), ("2 partitions, HURNET_KAFKA_PARTITIONS asks for 3",)}  # feedback has one
+    assert problems == {(), ("2 partitions, HURNET_KAFKA_PARTITIONS asks for 3",)}  # those with one stay
 
 
 def test_more_replicas_than_brokers_are_refused_clearly(lone: KafkaServer) -> None:
