@@ -14,10 +14,18 @@ from typing import Any
 from hurnet_schemas import Query, TextEvent
 from tests.acceptance.system import Running, System
 
+HURNET = """
+import signal
+from hurnet_stream.__main__ import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a shell runs tests in its background
+main()
+"""
+
 
 @contextmanager
 def watching(system: System, *options: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "hurnet_stream", "status", "--watch", "--interval", "0.3", *options]
+    command = [sys.executable, "-c", HURNET, "status", "--watch", "--interval", "0.3", *options]
     environment = {**os.environ, **system.variables}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
