@@ -46,7 +46,7 @@ NAME = "canary"
 EMBEDDER = EmbedderSettings().name
 ROWS = 5_000
 FLAT_OUT_S, WATCHED_S = 10.0, 60.0
-SHARES = {"idle": 0.0, "half load": 0.5}
+SHARES = {"idle": 0.0, "quarter load": 0.25, "half load": 0.5}
 REPLIES = {"HURNET_RESPONDER_REPLY_TOPICS": f"{NAME}-answers.*"}
 INTERVAL_S = 0.5
 """Seconds between probes: more often than the canary's default, for a p99 that means something."""
