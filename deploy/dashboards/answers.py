@@ -56,7 +56,7 @@ def _quick(made: Dashboard) -> None:
         "Seconds of each second that responders spend in each phase, all together. Mostly poll means that"
         " they wait for questions.",
         Look("none", stacked=True),
-        Query(f"sum by (phase) (rate(hurnet_turn_seconds_sum{JOB}[$__rate_interval]))", "{{phase}}"),
+        p.phases(JOB),
     )).with_panel(p.lines(
         "Questions a second, by outcome", "Replies a second.", Look("reqps", stacked=True, colours=OUTCOMES),
         Query(

@@ -75,7 +75,7 @@ def _time(made: Dashboard) -> None:
         "Seconds of each second that workers spend in each phase, all workers together. Mostly poll means"
         " that they wait for texts; mostly embed, that more workers would help.",
         Look("none", stacked=True),
-        Query(f"sum by (phase) (rate(hurnet_turn_seconds_sum{JOB}[$__rate_interval]))", "{{phase}}"),
+        p.phases(JOB),
     )).with_panel(p.lines(
         "Seconds to embed and to append",
         "To turn the texts of one poll into vectors, and to append one batch.",

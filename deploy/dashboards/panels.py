@@ -196,6 +196,11 @@ def or_none(expr: str, label: str, value: float = 0, none: str = "none") -> str:
     return f'{expr} or on () label_replace(vector({value}), "{label}", "{none}", "", "")'
 
 
+def phases(where: str) -> Query:
+    """Seconds of each second that a role spends in each phase of its turns."""
+    return Query(f"sum by (phase) (rate(hurnet_turn_seconds_sum{where}[$__rate_interval]))", "{{phase}}")
+
+
 def p99(metric: str, by: str, where: str = "") -> str:
     """What 99 of 100 stay below."""
     return f"histogram_quantile(0.99, sum by (le, {by}) (rate({metric}_bucket{where}[$__rate_interval])))"

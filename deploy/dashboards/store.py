@@ -83,7 +83,7 @@ def _solver(made: Dashboard) -> None:
         "Phases of a turn",
         "Seconds of each second that solvers spend in each phase. Mostly tail means that they wait for rows.",
         Look("none", stacked=True),
-        Query(f"sum by (phase) (rate(hurnet_turn_seconds_sum{JOB}[$__rate_interval]))", "{{phase}}"),
+        p.phases(JOB),
     )).with_panel(p.lines(
         "Pairs learned, by context", "Each as often as its weight says.",
         Look("short"), Query(f"max by (context) (hurnet_context_rows{JOB})", "{{context}}"),

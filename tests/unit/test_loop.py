@@ -188,15 +188,16 @@ def test_turns_are_counted_also_those_that_fail() -> None:
     assert _run(Scripted([TransientError("away"), None])).turns == 3
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        StoreReplaced("another store"),
-        ForeignLog("another Kafka"),
-        KafkaRefuses("a wrong password"),
-        RedisRefuses("a wrong password"),
-    ],
-)
+STRANGERS = [
+    StoreReplaced("another store"),
+    ForeignLog("another Kafka"),
+    KafkaRefuses("a wrong password"),
+    RedisRefuses("a wrong password"),
+]
+"""What tells a worker that a server is not, or no longer, its own."""
+
+
+@pytest.mark.parametrize("error", STRANGERS)
 def test_a_worker_whose_servers_are_others_now_is_built_anew(error: HurnetError) -> None:
     first, second = Scripted([None, error]), Scripted([None])
     built: list[Scripted] = []
@@ -213,15 +214,7 @@ def test_a_worker_whose_servers_are_others_now_is_built_anew(error: HurnetError)
     assert second.calls == ["step", "step", "drain", "close"]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        StoreReplaced("another store"),
-        ForeignLog("another Kafka"),
-        KafkaRefuses("a wrong password"),
-        RedisRefuses("a wrong password"),
-    ],
-)
+@pytest.mark.parametrize("error", STRANGERS)
 def test_servers_that_never_were_its_own_end_it(error: HurnetError) -> None:
     def build() -> Scripted:
         raise error

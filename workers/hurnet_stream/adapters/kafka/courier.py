@@ -18,14 +18,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
-from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import reason
 from hurnet_stream.adapters.kafka.reading.apart import reader
-from hurnet_stream.adapters.kafka.writing.producers import BATCHING, close, hand_over
+from hurnet_stream.adapters.kafka.writing.producers import close, hand_over, idempotent
 from hurnet_stream.errors import HurnetError, Undeliverable
 from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Record, Replied, Undelivered
 from hurnet_stream.settings.settings import KafkaSettings
@@ -122,16 +121,7 @@ class _Sender(threading.Thread):
         self._count()
 
     def _connected(self) -> Any:
-        return connect(
-            KafkaProducer,
-            self._settings,
-            acks="all",
-            enable_idempotence=True,
-            max_block_ms=milliseconds(LOOK_UP_S),
-            delivery_timeout_ms=milliseconds(2 * self._timeout_s),
-            metrics_enabled=False,
-            **BATCHING,
-        )
+        return idempotent(self._settings, look_up_s=LOOK_UP_S, delivery_s=2 * self._timeout_s)
 
     def _count(self) -> None:
         """How many partitions the topics have, from the producer's metadata."""

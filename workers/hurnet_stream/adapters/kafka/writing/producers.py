@@ -1,4 +1,4 @@
-"""What both kinds of producers have in common: how messages are handed over, and how a producer ends."""
+"""Producers: how one without transactions is made, how messages are handed over, and how any of them ends."""
 
 from __future__ import annotations
 
@@ -7,16 +7,35 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from hurnet_stream.adapters.kafka.client import internals
+from hurnet_stream.adapters.kafka.client.arguments import milliseconds
+from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.writing.refusals import own_refusal
 from hurnet_stream.ports import Outgoing
+from hurnet_stream.settings.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
 
 BATCHING = {"batch_size": 256 << 10, "linger_ms": 0}
 """Nothing waits for company: what arrives while a request is under way goes together in the next one."""
+
+
+def idempotent(settings: KafkaSettings, *, look_up_s: float, delivery_s: float) -> Any:
+    """A producer whose retries write nothing twice. It looks for a topic for `look_up_s` at most, and tries
+    for `delivery_s` to have a message acknowledged. Raises what `connect` raises."""
+    return connect(
+        KafkaProducer,
+        settings,
+        acks="all",
+        enable_idempotence=True,
+        max_block_ms=milliseconds(look_up_s),
+        delivery_timeout_ms=milliseconds(delivery_s),
+        metrics_enabled=False,
+        **BATCHING,
+    )
 
 
 def hand_over(producer: Any, messages: Sequence[Outgoing], futures: list[Any]) -> None:

@@ -6,14 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
-from hurnet_stream.adapters.kafka.client.arguments import milliseconds
-from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import explained
-from hurnet_stream.adapters.kafka.writing.producers import BATCHING, abandon, close, hand_over
+from hurnet_stream.adapters.kafka.writing.producers import abandon, close, hand_over, idempotent
 from hurnet_stream.adapters.kafka.writing.refusals import missing, refusal, stall
 from hurnet_stream.errors import ConfigurationError, Stalled, Undeliverable
 from hurnet_stream.ports import Outgoing
@@ -86,13 +83,4 @@ class KafkaSink:
         return blamed if blamed and acknowledged - blamed.topics else None
 
     def _connected(self) -> Any:
-        return connect(
-            KafkaProducer,
-            self._settings,
-            acks="all",
-            enable_idempotence=True,
-            max_block_ms=milliseconds(self._timeout_s),
-            delivery_timeout_ms=milliseconds(2 * self._timeout_s),
-            metrics_enabled=False,
-            **BATCHING,
-        )
+        return idempotent(self._settings, look_up_s=self._timeout_s, delivery_s=2 * self._timeout_s)
