@@ -117,6 +117,16 @@ def test_every_command_explains_itself_and_gives_examples(command: str) -> None:
     assert max(map(len, examples)) <= 100
 
 
+@pytest.mark.parametrize("command", [[], ["ask"], ["status"], ["weights"]], ids=" ".join)
+def test_help_is_quick_because_nothing_heavy_is_imported_for_it(command: list[str]) -> None:
+    told = "import sys, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    run = f"{told}; from hurnet_stream.__main__ import main; sys.argv = sys.argv[1:]; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", run, "hurnet", *command, "--help"], capture_output=True, text=True, check=True
+    )
+    assert not {"pydantic", "numpy", "rich", "kafka", "redis", "hurnet_schemas"} & set(done.stderr.split())
+
+
 def test_options_in_examples_exist() -> None:
     for name, command in hurnet.commands.items():
         known = {option for parameter in command.params for option in parameter.opts}

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from hurnet_stream.local.worker import WorkerProcess
 
 WORKERS = ("ingest", "solver", "responder", "feedback")
+METRICS_PORTS = {
+    "ingest": 9101,
+    "solver": 9102,
+    "responder": 9103,
+    "feedback": 9104,
+    "canary": 9105,
+    "gateway": 9106,
+}
+"""Where the workers serve their metrics, so that a Prometheus finds them again the next time."""
 EPILOG = """\b
 Examples:
   hurnet up --workers
@@ -48,7 +57,7 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
     """Run Kafka and Valkey on this machine until Ctrl-C.
 
     Creates the topics, prints the addresses as lines for other terminals, and keeps the data for the next
-    time.
+    time. The workers' metrics are always at the same ports, 9101 and on, unless one is taken.
     """
     from hurnet_stream.local.loopback import port_or_free
     from hurnet_stream.local.system import LocalSystem, interruptible
@@ -64,7 +73,7 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
         with interruptible(), LocalSystem(data, _say, kafka, os.environ, ports) as system:
             system.start_servers()
             if workers:
-                system.start_workers((*WORKERS, "canary") if canary else WORKERS)
+                system.start_workers((*WORKERS, "canary") if canary else WORKERS, METRICS_PORTS)
                 for worker in system.workers:
                     _say(f"  {described(worker)}")
             print_addresses(system.addresses)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hurnet_schemas.base import DEFAULT_CONTEXT
-
 if TYPE_CHECKING:
     from hurnet_stream.core.statistics.statistics import Statistics
     from hurnet_stream.settings.settings import SolveSettings
@@ -24,7 +22,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.option(
     "--context",
-    default=DEFAULT_CONTEXT,
+    default="default",
     show_default=True,
     metavar="NAME",
     help="The context whose weights to print.",

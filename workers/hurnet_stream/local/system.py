@@ -14,6 +14,7 @@ from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.local.errors import ProcessDied, ServerError
 from hurnet_stream.local.jars import KAFKA
 from hurnet_stream.local.kafka import KafkaServer
+from hurnet_stream.local.loopback import port_or_free
 from hurnet_stream.local.valkey import ValkeyServer
 from hurnet_stream.local.worker import WorkerProcess
 from hurnet_stream.settings.settings import KafkaSettings, RedisSettings
@@ -72,18 +73,28 @@ class LocalSystem:
             raise ConfigurationError(str(error)) from error
         ensure_topics(self.kafka, create=True)
 
-    def start_workers(self, names: Sequence[str]) -> None:
-        """Start the workers of these names, and return once each is ready."""
+    def start_workers(self, names: Sequence[str], ports: Mapping[str, int] | None = None) -> None:
+        """Start the workers of these names, and return once each is ready.
+
+        `ports` are those that their metrics should have, by name. One that is taken is replaced by a free
+        one, and that is said. A worker without one has a free one."""
         with timed(self._say, f"workers ({', '.join(names)})"):
             for number, name in enumerate(names, start=1):
                 log = self.data / f"{name}-{number}.log"
-                self.workers.append(WorkerProcess(name, self._environment, log))
+                port = self._metrics_port(name, (ports or {}).get(name))
+                self.workers.append(WorkerProcess(name, self._environment, log, port))
             deadline = time.monotonic() + READY_S
             while waiting := [worker for worker in self.workers if not worker.ready()]:
                 self.check()
                 if time.monotonic() > deadline:
                     raise waiting[0].failed(f"was not ready within {READY_S:g} s")
                 time.sleep(0.1)
+
+    def _metrics_port(self, name: str, wanted: int | None) -> int | None:
+        port = port_or_free(wanted) if wanted else None
+        if port != wanted:
+            self._say(f"  port {wanted} is taken, so the metrics of {name} are at port {port}")
+        return port
 
     def check(self) -> None:
         """Raises `ProcessDied` if a server or a worker has ended by itself."""

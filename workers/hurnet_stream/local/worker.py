@@ -22,12 +22,14 @@ TAIL_LINES = 15
 
 
 class WorkerProcess:
-    """`hurnet NAME`, which logs to a file and ends with this process, however that ends."""
+    """`hurnet NAME`, which logs to a file and ends with this process, however that ends.
 
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+    Its pages are at `port`, or at a free one."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path, port: int | None = None) -> None:
         self.name = name
         self.log = log
-        self.port = free_ports(1)[0]
+        self.port = port or free_ports(1)[0]
         roots = (str(Path(str(package.__file__)).parents[1]) for package in (hurnet_stream, hurnet_schemas))
         paths = os.pathsep.join(filter(None, [*roots, os.environ.get("PYTHONPATH", "")]))
         with log.open("wb") as file:
