@@ -1,9 +1,10 @@
 """The wire formats, one file per topic, as JSON in UTF-8. `hurnet schemas` exports their JSON Schema."""
 
-from hurnet_schemas.answer import Answer, Candidate, MixReceipt, Receipt, Scores, WeightsReceipt
+from hurnet_schemas.answer import Answer, Candidate, MixReceipt, Neighbour, Receipt, Scores, WeightsReceipt
 from hurnet_schemas.base import DEFAULT_CONTEXT, Coordinates, InvalidMessage, Message
 from hurnet_schemas.dead_letter import DeadLetter
 from hurnet_schemas.feedback import Feedback
+from hurnet_schemas.filter import Filter
 from hurnet_schemas.query import Query
 from hurnet_schemas.text import TextEvent
 
@@ -17,9 +18,11 @@ __all__ = [
     "Coordinates",
     "DeadLetter",
     "Feedback",
+    "Filter",
     "InvalidMessage",
     "Message",
     "MixReceipt",
+    "Neighbour",
     "Query",
     "Receipt",
     "Scores",

@@ -59,6 +59,16 @@ class Candidate(Part):
     metadata: dict[str, str] = Field(default_factory=dict, description="The entry's metadata.")
 
 
+class Neighbour(Part, allow_inf_nan=False):
+    """An entry near the question."""
+
+    entry: Coordinates = Field(description="The entry.")
+    text: str = Field(description="Its text.")
+    answer: str = Field(description="Its answer: the text itself, if it was given none.")
+    similarity: float = Field(description="The cosine of the question and the entry, from -1 to 1.")
+    metadata: dict[str, str] = Field(default_factory=dict, description="Its metadata.")
+
+
 class WeightsReceipt(Part):
     """Which weights took part, and how good they were."""
 
@@ -107,7 +117,16 @@ class Receipt(Part):
 
     query: str = Field(description="topic/partition/offset of the query's record.")
     context: str = Field(description="The name of the context that was asked.")
-    rows: int = Field(description="How many entries were searched.")
+    rows: int = Field(
+        description="How many entries were searched: those that meet the filter, if there is one."
+    )
+    rows_of_context: int | None = Field(
+        None, description="How many entries the context has. A hurnet without filters leaves it out."
+    )
+    filter: str | None = Field(
+        None,
+        description="The query's filter as JSON. Absent if there was none, and all entries were searched.",
+    )
     embedder: str = Field(description="The name of the embedder.")
     fingerprint: str = Field(description="What tells this embedder from all others: a digest of its vectors.")
     watermarks: Seen = Field(description="The last offset of each partition of `texts` that could be found.")
@@ -184,6 +203,11 @@ class Answer(OwnMessage):
         default_factory=list,
         description="Possible answers, best first: at most top_k, or 3 if that is more and the outcome is "
         "abstained, to choose from; and as many as fit into a message.",
+    )
+    neighbours: list[Neighbour] = Field(
+        default_factory=list,
+        description="The entries nearest to the question, as many as the query asked for, nearest first; "
+        "with a filter the nearest of those that meet it. Only as many as fit into a message.",
     )
     candidates_dropped: int | None = Field(
         None, description="How many of the worst candidates did not fit into the message. Absent if all did."

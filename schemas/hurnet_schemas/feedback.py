@@ -7,13 +7,23 @@ has several.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from hurnet_schemas.base import DEFAULT_CONTEXT, ContextName, Identifier, Message, Text
+from hurnet_schemas.base import (
+    DEFAULT_CONTEXT,
+    MAX_METADATA_ITEMS,
+    ContextName,
+    Identifier,
+    Message,
+    Metadata,
+    Text,
+)
 
 Verdict = Literal["right", "wrong", "retracted"]
+SOURCE: Final = "feedback"
+"""The key, in the metadata of what is taught, of the coordinates of the feedback."""
 
 
 class Feedback(Message):
@@ -35,6 +45,11 @@ class Feedback(Message):
         "refuted for this question.",
     )
     context: ContextName = Field(DEFAULT_CONTEXT, description="The name of the context that was asked.")
+    metadata: Metadata = Field(
+        default_factory=dict,
+        description="What the taught pair is to carry, so that questions with filters find it: at most 31 "
+        "values beside `feedback`, the coordinates of this record, which replaces a value of that name.",
+    )
     query: Identifier | None = Field(
         None,
         description="What tells this question from others in the same words, for example the receipt's "
@@ -52,4 +67,6 @@ class Feedback(Message):
             raise ValueError("the right answer is what was given, so the verdict can't be wrong")
         if self.verdict == "retracted" and (self.answer or self.given) is not None:
             raise ValueError("a retraction has no answer")
+        if len({*self.metadata, SOURCE}) > MAX_METADATA_ITEMS:
+            raise ValueError(f"metadata has at most {MAX_METADATA_ITEMS - 1} values beside {SOURCE}")
         return self

@@ -13,9 +13,11 @@ from hurnet_schemas.base import (
     Text,
     Watermarks,
 )
+from hurnet_schemas.filter import Filter
 
 MAX_TOP_K = 100
 MAX_TIMEOUT_MS = 60_000
+MAX_NEIGHBOURS = 50
 
 
 class Query(Message):
@@ -46,4 +48,16 @@ class Query(Message):
         None,
         description="An entry that is not an answer: the asker's own, if the question is in the context, too "
         "(equation 5).",
+    )
+    filter: Filter | None = Field(
+        None,
+        description="Conditions on the metadata of entries: the question is answered as if the context held "
+        "only the entries that meet them.",
+    )
+    neighbours: int = Field(
+        0,
+        ge=0,
+        le=MAX_NEIGHBOURS,
+        description="How many of the entries that are nearest to the question to return, whatever their "
+        "answers.",
     )

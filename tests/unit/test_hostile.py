@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hurnet_schemas import Answer, DeadLetter
+from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.feedback.feedback import FeedbackWorker
-from hurnet_stream.feedback.lessons import SOURCE
 from hurnet_stream.ingest.ingest import Ingest
 from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
+from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.core.stored.batch import NOTHING, Entry
-from hurnet_stream.feedback.lessons import SOURCE, correction_key
+from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.operations.repair import Comparison
 from hurnet_stream.ports import Checkpoint
 from tests.memory.entry_store import MemoryEntryStore

@@ -28,6 +28,12 @@ GOLDEN: list[tuple[type[Message], str]] = [
         '"timeout_ms":500,"exclude":{"partition":0,"offset":4}}',
     ),
     (
+        Query,
+        '{"v":1,"text":"lights on","neighbours":5,"filter":{"and":[{"key":"lang","in":["en","pt"]},{"or":['
+        '{"key":"room","is":"hall"},{"not":{"key":"room","exists":true}}]},{"key":"price","at_least":10,'
+        '"below":20.5},{"key":"since","above":"2026-01","at_most":"2026-11-28"}]}}',
+    ),
+    (
         Answer,
         '{"v":1,"id":"q-1","outcome":"answered","answer":"HassTurnOn","candidates":[{"answer":"HassTurnOn",'
         '"scores":{"combined":0.9,"meaning":0.9,"spelling":0.8,"memory":0.95,"lexical":0.4,'
@@ -37,6 +43,14 @@ GOLDEN: list[tuple[type[Message], str]] = [
         '"fingerprint":"ab","watermarks":{"0":17},"weights":{"version":2,"watermarks":{"0":17},"count":12,'
         '"ridge":0.1,"condition_number":40.0,"residual":0.2},"threshold":0.3,"margin":0.5,'
         '"runner_up":"HassTurnOff","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","seconds":0.004}}',
+    ),
+    (
+        Answer,
+        '{"v":1,"id":"q-4","outcome":"abstained","reason":"no entry meets the filter","neighbours":[{"entry":'
+        '{"partition":0,"offset":17},"text":"turn on the light","answer":"HassTurnOn","similarity":0.9,'
+        '"metadata":{"lang":"en"}}],"receipt":{"query":"queries/0/4","context":"home","rows":12,'
+        '"rows_of_context":40,"filter":"{\\"is\\":\\"en\\",\\"key\\":\\"lang\\"}","embedder":"use+hash512",'
+        '"fingerprint":"ab","watermarks":{"0":17},"threshold":0.3,"seconds":0.004}}',
     ),
     (Answer, '{"v":1,"id":"q-2","outcome":"abstained","reason":"empty context"}'),
     (
@@ -50,6 +64,7 @@ GOLDEN: list[tuple[type[Message], str]] = [
     (Feedback, '{"question":"lights pls","verdict":"wrong","given":"HassTurnOff","query":"queries/0/3"}'),
     (Feedback, '{"question":"lights pls","verdict":"wrong","answer":"HassTurnOn","given":"HassTurnOff"}'),
     (Feedback, '{"question":"lights pls","verdict":"retracted"}'),
+    (Feedback, '{"question":"lights pls","verdict":"right","answer":"HassTurnOn","metadata":{"lang":"en"}}'),
     (
         DeadLetter,
         '{"v":1,"reason":"not-json","detail":"expected value","worker":"ingest","topic":"texts",'
@@ -168,7 +183,7 @@ def newer(value: object) -> object:
 def test_what_hurnet_writes_is_read_without_what_a_newer_one_added(kind: type[Message], raw: str) -> None:
     added = newer(json.loads(raw))
     assert isinstance(added, dict)
-    for candidate in added.get("candidates", []):
+    for candidate in added.get("candidates", []) + added.get("neighbours", []):
         candidate["metadata"].pop("a_new_field", None)  # its fields are the producer's
     assert kind.decode(json.dumps(added).encode()) == kind.decode(raw.encode())
 

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import Final
 
 from hurnet_schemas import Feedback, TextEvent
+from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.records import CONTEXT
 
@@ -28,8 +29,6 @@ WEIGHT: Final = 2
 PARTITION: Final = 0
 """The partition of texts for all that feedback teaches. It is there however many there are, so that a key
 keeps its partition if the topic gets more. People write so little that one partition is enough."""
-SOURCE: Final = "feedback"
-"""Header of these records, and metadata of the entry: topic/partition/offset of the feedback."""
 _KEYS: Final = "hurnet-feedback"
 
 
@@ -66,5 +65,5 @@ def _taught(feedback: Feedback, source: str) -> TextEvent | None:
         refutes=True if feedback.answer is None else None,
         weight=WEIGHT,
         context=feedback.context,
-        metadata={SOURCE: source},
+        metadata={**feedback.metadata, SOURCE: source},
     )

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from hurnet_schemas import InvalidMessage, TextEvent
+from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
-from hurnet_stream.feedback.lessons import SOURCE, correction_key
+from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.operations.replay import deleted_by_records
 from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
 from hurnet_stream.records import FORGET, parse_record

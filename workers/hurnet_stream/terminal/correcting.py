@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hurnet_schemas import Answer, Feedback, Query
+from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.adapters.kafka import KafkaSink
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.errors import HurnetError
-from hurnet_stream.feedback.lessons import SOURCE, correction_key
+from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.settings.settings import KafkaSettings
 from hurnet_stream.terminal.client import Client, NoReply
