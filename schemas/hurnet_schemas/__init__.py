@@ -6,6 +6,7 @@ from hurnet_schemas.dead_letter import DeadLetter
 from hurnet_schemas.feedback import Feedback
 from hurnet_schemas.filter import Filter
 from hurnet_schemas.query import Query
+from hurnet_schemas.reply import Reply
 from hurnet_schemas.text import TextEvent
 
 MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter)
@@ -25,6 +26,7 @@ __all__ = [
     "Neighbour",
     "Query",
     "Receipt",
+    "Reply",
     "Scores",
     "TextEvent",
     "WeightsReceipt",

@@ -13,8 +13,8 @@ from kafka import KafkaProducer
 from hurnet_stream.adapters.kafka.admin.check import ensure_topics
 from hurnet_stream.adapters.kafka.admin.overview import Overview
 from hurnet_stream.adapters.kafka.reading.unread import COUNTED, Unread
+from hurnet_stream.overview.system_reader import gather
 from hurnet_stream.settings.settings import KafkaSettings, RedisSettings, Settings
-from hurnet_stream.terminal.system_reader import gather
 
 
 @pytest.fixture

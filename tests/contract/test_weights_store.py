@@ -27,8 +27,8 @@ from hurnet_stream.core.solve.weights import Weights
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from hurnet_stream.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
+from hurnet_stream.overview.system_status import Status, read_store
 from hurnet_stream.ports import Checkpoint, DeletionAudit, PublishedMix, PublishedWeights, WeightsStore
-from hurnet_stream.terminal.system_status import Status, read_store
 from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 5

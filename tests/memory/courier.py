@@ -49,7 +49,7 @@ class MemoryCourier:
         replies = self._kafka.records(self._replies)
         for record in replies[self._read :]:
             correlation = (record.header("correlation-id") or b"").decode()
-            self._news.append(Replied(correlation, record.value, self._clock()))
+            self._news.append(Replied(correlation, record.value, self._clock(), record.coordinates))
         self._read = len(replies)
         news, self._news = self._news, []
         self._clock.now += self.stands_still_s + (0.0 if news else timeout_s)

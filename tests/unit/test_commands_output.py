@@ -29,13 +29,13 @@ from hurnet_stream.demo.data import Pair
 from hurnet_stream.demo.figures import median
 from hurnet_stream.demo.show import advice
 from hurnet_stream.errors import UpgradeNeeded
+from hurnet_stream.overview.running import Running, missing
+from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.settings import listing
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.terminal.client import read_answer
 from hurnet_stream.terminal.questions import explained
-from hurnet_stream.terminal.running import Running, missing
 from hurnet_stream.terminal.screen import table
-from hurnet_stream.terminal.system_status import Shard, Status
 
 COMMANDS = [
     *(

@@ -22,7 +22,7 @@ def test_a_worker_says_where_its_log_and_its_metrics_are() -> None:
     loop = Loop(never, LifecycleSettings(), metrics)  # type: ignore[arg-type]
     with ExitStack() as stack:
         with capture_logs() as logs:
-            running._serve(loop, metrics, Settings(), stack)
+            running.serve_pages(loop, metrics, Settings(), stack)
         (line,) = logs
         assert "standard error" in line["event"]
         with urllib.request.urlopen(f"{line['url']}/metrics") as page:
@@ -34,5 +34,5 @@ def test_a_worker_that_serves_nothing_says_so() -> None:
     metrics = ProcessMetrics()
     loop = Loop(never, LifecycleSettings(), metrics)  # type: ignore[arg-type]
     with ExitStack() as stack, capture_logs() as logs:
-        running._serve(loop, metrics, settings, stack)
+        running.serve_pages(loop, metrics, settings, stack)
     assert "HURNET_METRICS_ENABLED" in logs[0]["event"]

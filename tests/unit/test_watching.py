@@ -15,13 +15,13 @@ from rich.console import Console
 
 from hurnet_stream.adapters.page_server import TEXT, Page, PageServer
 from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.overview.running import Running
+from hurnet_stream.overview.system_reader import _add_watermarks
+from hurnet_stream.overview.system_status import Shard, Status
+from hurnet_stream.overview.worker_pages import WorkerPage, base_address, quantile, read_pages
 from hurnet_stream.terminal.complaints import complaints
-from hurnet_stream.terminal.running import Running
-from hurnet_stream.terminal.system_reader import _add_watermarks
-from hurnet_stream.terminal.system_status import Shard, Status
 from hurnet_stream.terminal.trends import ASCII_BLOCKS, Trends, sparkline
 from hurnet_stream.terminal.watch_screen import picture, rates
-from hurnet_stream.terminal.worker_pages import WorkerPage, base_address, quantile, read_pages
 
 MEMBER = {"worker": "hurnet-7@host", "host": "10.0.0.7", "partitions": [0, 1]}
 ROLES = ("ingest", "responder", "feedback")

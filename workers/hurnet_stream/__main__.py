@@ -31,6 +31,7 @@ from hurnet_stream.commands.doctor import doctor
 from hurnet_stream.commands.evaluate import evaluate
 from hurnet_stream.commands.feedback import feedback
 from hurnet_stream.commands.forget import forget
+from hurnet_stream.commands.gateway import gateway
 from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
@@ -118,7 +119,7 @@ def hurnet(config: Path | None) -> None:
 for _command in (
     *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
     *(verify, repair, backup, restore, compact, weights, evaluate),
-    *(ingest, solver, responder, feedback, canary, settings, rights, schemas, completion),
+    *(ingest, solver, responder, feedback, canary, gateway, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)
 

@@ -63,7 +63,7 @@ def _groups(chosen: Settings) -> Mapping[str, Group]:
     """The consumer groups, by role. Raises `HurnetError` if we may not see them."""
     from hurnet_stream.adapters.kafka.admin.overview import Overview
     from hurnet_stream.operations.diagnosis import Group
-    from hurnet_stream.terminal.running import read_by
+    from hurnet_stream.overview.running import read_by
 
     read = {role: read_by(chosen)[role] for role in ("ingest", "responder")}
     roles = {group: role for role, (group, _) in read.items()}

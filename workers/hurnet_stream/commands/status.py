@@ -11,7 +11,7 @@ import click
 from hurnet_stream.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
-    from hurnet_stream.terminal.system_status import Shard, Status
+    from hurnet_stream.overview.system_status import Shard, Status
 
 EPILOG = """\b
 Examples:
@@ -71,11 +71,11 @@ def status(as_json: bool, watch: bool, interval_s: float, addresses: tuple[str, 
     says so, and goes on. With --metrics it tells how far the solver and the responders are in memory, which
     worker is not ready and why, and how long answers take.
     """
+    from hurnet_stream.overview.system_reader import gather
+    from hurnet_stream.overview.worker_pages import base_address
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush
-    from hurnet_stream.terminal.system_reader import gather
     from hurnet_stream.terminal.watching import lines, screen
-    from hurnet_stream.terminal.worker_pages import base_address
 
     hush()
     pages, chosen = [base_address(address) for address in addresses], settings.load()
@@ -88,8 +88,8 @@ def status(as_json: bool, watch: bool, interval_s: float, addresses: tuple[str, 
 
 
 def _print(known: Status, as_json: bool) -> None:
+    from hurnet_stream.overview.running import missing
     from hurnet_stream.terminal.complaints import of_pages
-    from hurnet_stream.terminal.running import missing
     from hurnet_stream.terminal.screen import console, say, say_json
 
     if as_json:
@@ -107,7 +107,7 @@ def _print(known: Status, as_json: bool) -> None:
 
 def shown(status: Status) -> Iterator[Any]:
     """As tables for a person."""
-    from hurnet_stream.terminal.running import rows
+    from hurnet_stream.overview.running import rows
     from hurnet_stream.terminal.screen import facts, table
 
     if status.store_read:

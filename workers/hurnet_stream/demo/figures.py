@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from hurnet_stream.local.worker import WorkerProcess
-from hurnet_stream.terminal.worker_pages import quantile
+from hurnet_stream.overview.worker_pages import quantile
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
+from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
@@ -15,4 +16,5 @@ ROLES: dict[str, type[ProcessMetrics]] = {
     "responder": ResponderMetrics,
     "feedback": FeedbackMetrics,
     "canary": CanaryMetrics,
+    "gateway": GatewayMetrics,
 }

@@ -30,11 +30,12 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """A reply was read. Its correlation id may be somebody else's."""
+    """A reply was read. Its correlation id may be somebody else's. `record` is topic/partition/offset."""
 
     correlation: str
     value: bytes | None
     at: float
+    record: str
 
 
 News = Acknowledged | Undelivered | Replied

@@ -28,6 +28,7 @@ from hurnet_stream.settings import checks, environment, redaction
 from hurnet_stream.settings.canary import CanarySettings
 from hurnet_stream.settings.explained import explained, variable, wrong
 from hurnet_stream.settings.feedback import FeedbackSettings
+from hurnet_stream.settings.gateway import GatewaySettings
 from hurnet_stream.settings.ingest import IngestSettings
 from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.paper import PaperSettings
@@ -41,6 +42,7 @@ __all__ = [
     "CanarySettings",
     "EmbedderSettings",
     "FeedbackSettings",
+    "GatewaySettings",
     "IngestSettings",
     "KafkaSettings",
     "LifecycleSettings",
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     canary: CanarySettings = CanarySettings()
+    gateway: GatewaySettings = GatewaySettings()
     metrics: MetricsSettings = MetricsSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()

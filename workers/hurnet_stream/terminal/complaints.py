@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hurnet_stream.terminal.running import missing
-from hurnet_stream.terminal.system_status import Shard, Status
+from hurnet_stream.overview.running import missing
+from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.terminal.trends import Trends
 
 STILL_S = 10.0

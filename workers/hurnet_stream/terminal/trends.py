@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from hurnet_stream.terminal.system_status import Status
-from hurnet_stream.terminal.worker_pages import WorkerPage, quantile
+from hurnet_stream.overview.system_status import Status
+from hurnet_stream.overview.worker_pages import WorkerPage, quantile
 
 KEPT = 240
 """How many looks are remembered."""

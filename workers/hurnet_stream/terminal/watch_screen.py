@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hurnet_stream.overview.running import rows as worker_rows
+from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.terminal.complaints import Complaint
-from hurnet_stream.terminal.running import rows as worker_rows
 from hurnet_stream.terminal.screen import table
-from hurnet_stream.terminal.system_status import Shard, Status
 from hurnet_stream.terminal.trends import ASCII_BLOCKS, BLOCKS, Trends, sparkline
 from hurnet_stream.visible import visible
 

@@ -12,12 +12,12 @@ from contextlib import closing
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from hurnet_stream.overview.system_reader import SystemReader
+from hurnet_stream.overview.system_status import Status
 from hurnet_stream.settings.redaction import redacted
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.terminal.complaints import Complaint, complaints
 from hurnet_stream.terminal.screen import console, moment, say_json
-from hurnet_stream.terminal.system_reader import SystemReader
-from hurnet_stream.terminal.system_status import Status
 from hurnet_stream.terminal.trends import Trends
 from hurnet_stream.terminal.watch_screen import picture, rates
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from importlib.metadata import version
@@ -20,14 +21,20 @@ from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.checks import cautions
 from hurnet_stream.settings.settings import LogSettings, Settings, ignored, load
 from hurnet_stream.wiring.builders import BUILDERS
-from hurnet_stream.wiring.pages import pages
+from hurnet_stream.wiring.pages import Health, pages
 from hurnet_stream.wiring.tracing import traced
 
 log = structlog.get_logger()
 
 
 def run_role(name: str) -> int:
-    """Run the worker `name` by the settings in force until it is told to stop; returns the exit code.
+    """Run the worker `name` by the settings in force until it is told to stop; returns the exit code. Raises
+    `ConfigurationError` as `run_by_settings` does."""
+    return run_by_settings(name, partial(run, name))
+
+
+def run_by_settings(name: str, run_with: Callable[[Settings], int]) -> int:
+    """Run a program by the settings in force; returns its exit code.
 
     Raises `ConfigurationError` if the settings are wrong and a person reads the log; a machine gets a line of
     it.
@@ -40,7 +47,7 @@ def run_role(name: str) -> int:
         configure(LogSettings(format="json"), name)
         log.error(str(error), error=type(error).__name__)
         return MISCONFIGURED
-    return run(name, settings)
+    return run_with(settings)
 
 
 def run(name: str, settings: Settings) -> int:
@@ -49,7 +56,7 @@ def run(name: str, settings: Settings) -> int:
 
     configure(settings.log, name)
     log_what_nobody_catches()
-    _say_what_is_odd(settings)
+    say_what_is_odd(settings)
     metrics, bound = ROLES[name](), Bound()
     metrics.describe(role=name, version=version("hurnet-stream"))
     try:
@@ -59,7 +66,7 @@ def run(name: str, settings: Settings) -> int:
             loop = Loop(lambda: build(loop.beat, tracer), settings.lifecycle, metrics)
             loop.install_signal_handlers()
             stack.enter_context(closing(Watchdog(lambda: loop.turns, settings.lifecycle)))
-            _serve(loop, metrics, settings, stack)
+            serve_pages(loop, metrics, settings, stack)
             loop.run()
     except HurnetError as error:
         log.error(str(error), error=type(error).__name__)
@@ -76,18 +83,18 @@ def _instance(name: str, settings: Settings) -> str:
     return str(getattr(section, "instance", ""))
 
 
-def _serve(loop: Loop, metrics: ProcessMetrics, settings: Settings, stack: ExitStack) -> None:
+def serve_pages(health: Health, metrics: ProcessMetrics, settings: Settings, stack: ExitStack) -> None:
     """Serve the HTTP pages if the settings say so, and say where they and the log are."""
     chosen = settings.metrics
     if not chosen.enabled:
         log.info("this log goes to standard error; nothing is served (HURNET_METRICS_ENABLED is false)")
         return
-    server = PageServer(chosen.host, chosen.port, pages(loop, metrics, chosen.stall))
+    server = PageServer(chosen.host, chosen.port, pages(health, metrics, chosen.stall))
     stack.callback(server.close)
     log.info("this log goes to standard error; serving /metrics, /livez and /readyz", url=server.url)
 
 
-def _say_what_is_odd(settings: Settings) -> None:
+def say_what_is_odd(settings: Settings) -> None:
     """Logs what is odd about the settings, although it is not wrong."""
     if passed_over := ignored():
         log.info("variables without a value, or set by Kubernetes, are passed over", variables=passed_over)

@@ -232,4 +232,4 @@ class _Reader(threading.Thread):
 
 def _reply(record: Record, at: float) -> Replied:
     correlation = (record.header(CORRELATION_ID) or b"").decode(errors="replace")
-    return Replied(correlation, record.value, at)
+    return Replied(correlation, record.value, at, record.coordinates)

@@ -15,10 +15,10 @@ from hurnet_stream.adapters.kafka.admin.overview import Overview, TopicOffsets
 from hurnet_stream.adapters.kafka.reading.unread import Unread
 from hurnet_stream.adapters.redis import Connection, RedisEntryStore, connect
 from hurnet_stream.errors import HurnetError, KafkaFailing
+from hurnet_stream.overview.running import read_by, running
+from hurnet_stream.overview.system_status import Published, Shard, Status, attempt, read_store
+from hurnet_stream.overview.worker_pages import read_pages, watermarks
 from hurnet_stream.settings.settings import Settings
-from hurnet_stream.terminal.running import read_by, running
-from hurnet_stream.terminal.system_status import Published, Shard, Status, attempt, read_store
-from hurnet_stream.terminal.worker_pages import read_pages, watermarks
 
 TOPICS = ("texts", "queries", "answers", "feedback", "dead_letters")
 """What topics are for, as the settings name them."""

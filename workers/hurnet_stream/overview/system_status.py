@@ -13,9 +13,9 @@ from typing import Any
 
 from hurnet_stream.adapters.redis import Connection, RedisEntryStore, RedisLeaseStore, RedisWeightsStore
 from hurnet_stream.errors import HurnetError
+from hurnet_stream.overview.running import Running
+from hurnet_stream.overview.worker_pages import WorkerPage
 from hurnet_stream.ports import WeightsStore
-from hurnet_stream.terminal.running import Running
-from hurnet_stream.terminal.worker_pages import WorkerPage
 
 
 @dataclass(slots=True)

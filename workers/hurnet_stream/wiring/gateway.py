@@ -1,0 +1,50 @@
+"""The gateway as a process: from its settings to its exit code."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from importlib.metadata import version
+
+import structlog
+
+from hurnet_stream.adapters.kafka.courier import KafkaCourier
+from hurnet_stream.client.switchboard import Switchboard
+from hurnet_stream.errors import ConfigurationError, HurnetError
+from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
+from hurnet_stream.gateway.app import make_app
+from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.server import Health, bound, serve
+from hurnet_stream.metrics.gateway import GatewayMetrics
+from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
+from hurnet_stream.runtime.watchdog import Watchdog
+from hurnet_stream.settings.settings import Settings
+from hurnet_stream.wiring.running import say_what_is_odd, serve_pages
+
+log = structlog.get_logger()
+
+
+def run_gateway(settings: Settings) -> int:
+    """Serve until it is told to stop; returns the exit code."""
+    configure(settings.log, "gateway")
+    log_what_nobody_catches()
+    say_what_is_odd(settings)
+    metrics = GatewayMetrics()
+    metrics.describe(role="gateway", version=version("hurnet-stream"))
+    try:
+        with ExitStack() as stack:
+            listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
+            replies = settings.gateway.replies or settings.kafka.answers
+            courier = KafkaCourier(settings.kafka, replies)
+            gateway = Gateway(settings, Switchboard(courier, settings.kafka, replies), metrics)
+            stack.callback(gateway.close)
+            health = Health(gateway)
+            stack.enter_context(closing(Watchdog(lambda: health.turns, settings.lifecycle)))
+            serve_pages(health, metrics, settings, stack)
+            serve(make_app(gateway), listening, settings, health)
+    except HurnetError as error:
+        log.error(str(error), error=type(error).__name__)
+        return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
+    except Exception:
+        log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
+        return FAILED
+    return DONE
