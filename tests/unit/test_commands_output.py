@@ -59,7 +59,8 @@ COMMANDS = [
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "feedback", "canary", "settings", "rights", "schemas", "completion"),
+    *("ingest", "solver", "responder", "feedback", "canary", "gateway"),
+    *("settings", "rights", "schemas", "completion"),
 ]
 
 
