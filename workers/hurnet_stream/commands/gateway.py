@@ -10,13 +10,13 @@ EPILOG = """\b
 Examples:
   hurnet gateway
   HURNET_GATEWAY_PORT=8081 HURNET_GATEWAY_KEYS=keys.toml hurnet gateway
-  curl -s 127.0.0.1:8080/v1/ask -d '{"text": "how do I turn on the light"}'
+  hurnet gateway & curl -s 127.0.0.1:8080/v1/ask -d '{"text": "how do I turn on the light"}'
 """
 
 
 @click.command(epilog=EPILOG)
 def gateway() -> None:
-    """Serve HTTP: ask, teach, correct and watch, for programs and, as a page, for people.
+    """Serve HTTP for programs, agents and people.
 
     Everything goes through Kafka, so that answers come exactly once and with their receipts.
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from types import FrameType
 from typing import Final
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.gateway.gateway import Gateway
@@ -89,5 +92,25 @@ def serve(app: Starlette, listening: socket.socket, settings: Settings, health: 
         timeout_graceful_shutdown=max(1, round(settings.lifecycle.drain)),
     )
     log.info("serving HTTP", url=f"http://{shown(*listening.getsockname()[:2])}")
-    uvicorn.Server(config).run(sockets=[listening])
-    health.ending = True
+    _Server(config, health).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends at a signal as our workers do: with the exit code that we choose. uvicorn's own raises the signal
+    again when everything has ended."""
+
+    def __init__(self, config: uvicorn.Config, health: Health) -> None:
+        super().__init__(config)
+        self._health = health
+
+    @contextlib.contextmanager
+    @override
+    def capture_signals(self) -> Iterator[None]:
+        before = {each: signal.signal(each, self._end) for each in (signal.SIGINT, signal.SIGTERM)}
+        yield
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._health.ending = True
+        self.handle_exit(number, frame)
