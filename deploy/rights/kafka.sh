@@ -28,6 +28,17 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Write --topic queries  # asks them back
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Read --topic answers-canary  # what it is answered
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Read --topic texts  # to verify entries (HURNET_CANARY_STORE)
+# gateway
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Write --topic queries  # asks
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic answers  # what it is answered
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Write --topic texts  # teaches and deletes
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Write --topic feedback  # corrects
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic texts  # sees what a correction has taught
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic queries  # shows a receipt with its question
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic dead-letters  # shows them
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-ingest  # shows who works
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-responder  # shows who works
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-feedback  # shows who works
 # producer
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-producer --operation Write --topic texts  # teaches and deletes
 # client

@@ -110,6 +110,7 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("READ", "topic", k.canary_answers, "what it is answered"),
             KafkaRight("READ", "topic", k.texts, "to verify entries (HURNET_CANARY_STORE)", optional=True),
         ),
+        "gateway": tuple(_gateway(settings)),
         "producer": (KafkaRight("WRITE", "topic", k.texts, "teaches and deletes"),),
         "client": (
             KafkaRight("WRITE", "topic", k.queries, "asks"),
@@ -118,6 +119,19 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
         "critic": (KafkaRight("WRITE", "topic", k.feedback, "says what was right and wrong"),),
         "operator": tuple(_operator(settings)),
     }
+
+
+def _gateway(settings: Settings) -> Iterator[KafkaRight]:
+    k = settings.kafka
+    yield KafkaRight("WRITE", "topic", k.queries, "asks")
+    yield KafkaRight("READ", "topic", settings.gateway.replies or k.answers, "what it is answered")
+    yield KafkaRight("WRITE", "topic", k.texts, "teaches and deletes")
+    yield KafkaRight("WRITE", "topic", k.feedback, "corrects")
+    yield KafkaRight("READ", "topic", k.texts, "sees what a correction has taught", optional=True)
+    yield KafkaRight("READ", "topic", k.queries, "shows a receipt with its question", optional=True)
+    yield KafkaRight("READ", "topic", k.dead_letters, "shows them", optional=True)
+    for section in (settings.ingest, settings.responder, settings.feedback):
+        yield KafkaRight("DESCRIBE", "group", section.group, "shows who works", optional=True)
 
 
 def _of_the_canary(settings: Settings) -> Iterator[KafkaRight]:
@@ -195,6 +209,7 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
             (*_BEGINNING, *_TAILING, "hdel", "hset"),
             *(read, *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
         ),
+        "gateway": user((*reading, *_ADMINISTRATION), read),
         "reader": user((*reading, *_ADMINISTRATION), read),
         "operator": user(
             (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_OPERATOR),

@@ -9,7 +9,7 @@ import structlog
 
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
 from hurnet_stream.client.switchboard import Switchboard
-from hurnet_stream.errors import ConfigurationError, HurnetError
+from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
 from hurnet_stream.gateway.app import make_app
 from hurnet_stream.gateway.gateway import Gateway
@@ -18,6 +18,7 @@ from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.settings import Settings
+from hurnet_stream.wiring.permissions import check_rights
 from hurnet_stream.wiring.running import say_what_is_odd, serve_pages
 
 log = structlog.get_logger()
@@ -32,6 +33,7 @@ def run_gateway(settings: Settings) -> int:
     metrics.describe(role="gateway", version=version("hurnet-stream"))
     try:
         with ExitStack() as stack:
+            _check_rights(settings)
             listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
             replies = settings.gateway.replies or settings.kafka.answers
             courier = KafkaCourier(settings.kafka, replies)
@@ -48,3 +50,12 @@ def run_gateway(settings: Settings) -> int:
         log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
         return FAILED
     return DONE
+
+
+def _check_rights(settings: Settings) -> None:
+    """Raises `ConfigurationError` that names the rights that it lacks. A Kafka that is away may come back:
+    until then the gateway says so to everybody."""
+    try:
+        check_rights("gateway", settings, settings.kafka)
+    except TransientError as error:
+        log.warning("can't check our rights", error=str(error))
