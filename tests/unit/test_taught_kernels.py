@@ -38,11 +38,13 @@ def test_chains_are_followed_from_the_last_row_to_the_first(answer_of: list[int]
 @pytest.mark.parametrize("d", [1, 2, 15, 16, 17, 18, 33, 100, 513])
 def test_half_of_a_symmetric_matrix_is_enough(d: int) -> None:
     random = np.random.default_rng(d)
-    square, x = random.normal(size=(d, d)), random.normal(size=d)
+    square, rows = random.normal(size=(d, d)), random.normal(size=(5, d))
     matrix = square + square.T
     for level in LEVELS:
-        found = kernels.symmetric_times(np.triu(matrix), x, level)
-        np.testing.assert_allclose(found, matrix @ x, rtol=1e-10, atol=1e-10)
+        found = kernels.symmetric_times(np.triu(matrix), rows, level)
+        np.testing.assert_allclose(found, rows @ matrix, rtol=1e-10, atol=1e-10)
+        alone = [kernels.symmetric_times(np.triu(matrix), rows[i : i + 1], level) for i in range(5)]
+        assert np.concatenate(alone).tobytes() == found.tobytes()
 
 
 @pytest.mark.parametrize("d", [1, 7, 15, 16, 17, 64, 100, 1024])

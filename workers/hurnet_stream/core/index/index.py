@@ -206,7 +206,7 @@ class ContextIndex:
 
     def age_to(self, window: Window) -> None:
         """From now on rows count in the predictions as `window` says. Its half-life must be the same."""
-        self._teaching.sums.age_to(window)
+        self._teaching.age_to(window)
 
     def append(self, partition: int, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Add entries of one partition, all of one context, with their grid rows (n, d).

@@ -79,15 +79,18 @@ class KeptSums:
         self._panes.pop(answer, None)
         self._together.pop(answer, None)
 
-    def age_to(self, window: Window) -> None:
-        """From now on rows count as `window` says. Its half-life must be the same."""
-        if window.now < self.window.now:
-            self._panes.clear()  # a pane that counts again may have been dropped: the sums are not known
+    def age_to(self, window: Window) -> bool:
+        """From now on rows count as `window` says. Its half-life must be the same. False: the window went
+        back, so a pane that counts again may have been dropped, and all sums must be begun anew."""
+        known = window.now >= self.window.now
+        if not known:
+            self._panes.clear()
         for sums in self._panes.values():
             for pane in [pane for pane in sums if window.has_expired(pane)]:
                 del sums[pane]
         self.window = window
         self._together = {answer: self._added(sums) for answer, sums in self._panes.items()}
+        return known
 
     def counts(self, rows: Integers) -> NDArray[Any] | None:
         """What each row (n,) counts now; None if every row there is counts once."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import SCALE
+from hurnet_stream.core.group_sums import sums_by_group
 from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable
 from hurnet_stream.core.index.arena import Arena
@@ -96,6 +97,12 @@ class Teaching:
         # A new sum takes in all rows of its answer, the new ones among them.
         self.sums.add(*self._links.rows_of(self._blocks, np.array(new, dtype=np.int64)))
 
+    def age_to(self, window: Window) -> None:
+        """From now on rows count as `window` says. Its half-life must be the same."""
+        if not self.sums.age_to(window):
+            many = np.flatnonzero(self._taught[: len(self.answers)] >= MANY)
+            self.sums.add(*self._links.rows_of(self._blocks, many))
+
     def removed(self, row: int) -> None:
         """A row is about to be removed."""
         columns, slot = self._blocks.locate(row)
@@ -125,16 +132,18 @@ class Teaching:
         """⟨p, B_a⟩ for each of the answers (n,), given p (d,) in units of the vectors (`weights.predict`),
         leaving out the row `without`.
 
-        The sums are exact and the products in float64.
+        The sums are exact and the products in float64. What comes out depends on the rows alone, and not on
+        the order in which they came and went.
         """
         distinct, back = np.unique(answers, return_inverse=True)
         sums = [self.sums.of(answer) for answer in distinct.tolist()]
         kept = np.array([total is not None for total in sums], np.bool_)
         owners, rows = self._links.rows_of(self._blocks, distinct[~kept])
         places, weighed = np.searchsorted(distinct, owners), self._scores(rows, prediction)
-        scores = np.bincount(places, weighed, len(distinct)).astype(np.float64)
+        scores = sums_by_group(places, weighed, len(distinct))
         if kept.any():
-            scores[kept] = np.array([total for total in sums if total is not None]) @ prediction / SCALE
+            totals = np.array([total for total in sums if total is not None], np.float64)
+            scores[kept] = np.vecdot(totals, prediction) / SCALE
         if without is not None:
             row = np.array([without])
             taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
@@ -147,6 +156,6 @@ class Teaching:
         if self._blocks.native and kernels.available():
             scores = kernels.weigh(self._blocks.addresses(rows), prediction) / SCALE
         else:
-            scores = self._blocks.vectors(rows) @ prediction / SCALE
+            scores = np.vecdot(self._blocks.vectors(rows).astype(np.float64), prediction) / SCALE
         counts = self.sums.counts(rows)
         return scores if counts is None else scores * counts

@@ -33,34 +33,38 @@ INLINE void weigh(const int16_t *const *rows, int64_t m, int64_t d, const double
     }
 }
 
-/* y = P x for a symmetric P (d, d), of which only the part from the diagonal on is read: for one x, memory is what takes
- * time. */
-INLINE void symmetric(const double *matrix, int64_t d, const double *x, double *y) {
-    memset(y, 0, (size_t)d * sizeof *y);
-    for (int64_t i = 0; i < d; i++) {
-        const double *line = matrix + i * d, own = x[i];
-        double sums[SUMS] = {0}, sum = line[i] * own;
-        int64_t j = i + 1;
-        for (; j + SUMS <= d; j += SUMS)
-            for (int k = 0; k < SUMS; k++) {
-                sums[k] += line[j + k] * x[j + k];
-                y[j + k] += line[j + k] * own;
-            }
-        for (; j < d; j++) {
-            sum += line[j] * x[j];
-            y[j] += line[j] * own;
+/* What line i of P, from the diagonal on, adds to y = P x. */
+INLINE void line_of(const double *line, int64_t i, int64_t d, const double *x, double *y) {
+    const double own = x[i];
+    double sums[SUMS] = {0}, sum = line[i] * own;
+    int64_t j = i + 1;
+    for (; j + SUMS <= d; j += SUMS)
+        for (int k = 0; k < SUMS; k++) {
+            sums[k] += line[j + k] * x[j + k];
+            y[j + k] += line[j + k] * own;
         }
-        for (int k = 0; k < SUMS; k++) sum += sums[k];
-        y[i] += sum;
+    for (; j < d; j++) {
+        sum += line[j] * x[j];
+        y[j] += line[j] * own;
     }
+    for (int k = 0; k < SUMS; k++) sum += sums[k];
+    y[i] += sum;
+}
+
+/* y = P x of n rows x for a symmetric P (d, d), of which only the part from the diagonal on is read: memory is what takes
+ * time. A line is read once for all rows. What comes out for a row is the same bits, whichever rows stand beside it. */
+INLINE void symmetric(const double *matrix, int64_t d, const double *x, int64_t n, double *y) {
+    memset(y, 0, (size_t)(n * d) * sizeof *y);
+    for (int64_t i = 0; i < d; i++)
+        for (int64_t row = 0; row < n; row++) line_of(matrix + i * d, i, d, x + row * d, y + row * d);
 }
 
 #define WEIGH(name, target)                                                                                   \
     target void name(const int16_t *const *rows, int64_t m, int64_t d, const double *p, double *out) {        \
         weigh(rows, m, d, p, out);                                                                            \
     }                                                                                                         \
-    target void name##_symmetric(const double *matrix, int64_t d, const double *x, double *y) {               \
-        symmetric(matrix, d, x, y);                                                                           \
+    target void name##_symmetric(const double *matrix, int64_t d, const double *x, int64_t n, double *y) {    \
+        symmetric(matrix, d, x, n, y);                                                                        \
     }
 WEIGH(hurnet_weigh_any, )
 #if defined(__x86_64__)

@@ -52,11 +52,13 @@ def weigh(rows: Integers, p: Floats, level: int | None = None) -> Floats:
 
 
 def symmetric_times(matrix: Floats, x: Floats, level: int | None = None) -> Floats:
-    """P x (d,) for a symmetric matrix P (d, d), C-contiguous, of which only one half is read."""
-    x, product = np.ascontiguousarray(x, np.float64), np.empty(len(x))
+    """P x of each row x of (n, d), (n, d), for a symmetric matrix P (d, d), C-contiguous, of which only one
+    half is read. A row gives the same bits, whichever rows stand beside it."""
+    x = np.ascontiguousarray(x, np.float64)
+    product = np.empty_like(x)
     functions = _functions()
     times = functions.symmetric[functions.level if level is None else level]
-    times(matrix.ctypes.data, len(x), x.ctypes.data, product.ctypes.data)
+    times(matrix.ctypes.data, len(matrix), x.ctypes.data, len(x), product.ctypes.data)
     return product
 
 
@@ -78,5 +80,5 @@ def _functions() -> _Functions:
         function.argtypes, function.restype = [_POINTER, _LONG, _LONG, _POINTER, _POINTER], None
     symmetric = [getattr(found, f"{name}_symmetric") for name in _WEIGH[: level + 1]]
     for function in symmetric:
-        function.argtypes, function.restype = [_POINTER, _LONG, _POINTER, _POINTER], None
+        function.argtypes, function.restype = [_POINTER, _LONG, _POINTER, _LONG, _POINTER], None
     return _Functions(found.hurnet_chains, weigh, symmetric, level)

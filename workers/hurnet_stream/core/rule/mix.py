@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet_stream.core.group_sums import sums_by_group
 from hurnet_stream.core.rule import confidence
 from hurnet_stream.core.rule.confidence import Calibration
 
@@ -152,6 +153,6 @@ def shares(kinds: NDArray[np.int64], cosines: Floats) -> Floats:
     """The share of each kind (3,) near a question, given the kind of each candidate (n,) and the cosine of
     its nearest entry (n,). They add up to 1."""
     nearness = np.maximum(cosines, 1e-3) ** _NEARNESS  # above 0, so that some kind always counts
-    by_kind = np.bincount(kinds, weights=nearness, minlength=len(KINDS)).astype(np.float64)
+    by_kind = sums_by_group(kinds, nearness, len(KINDS))
     result: Floats = by_kind / by_kind.sum()
     return result

@@ -90,11 +90,16 @@ class Weights:
 
 
 def predict(projection: Floats, rows: Vectors) -> Floats:
-    """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10)."""
+    """Px of each of `rows` (n, d) on the grid, (n, d) float64. ⟨Px, B_a·2⁻¹⁴⟩ is (xW)_a (eq. 10).
+
+    A row gives the same bits, whichever rows it is asked with: so an answer can be asked again."""
     units = rows.astype(np.float64) / SCALE
-    if len(rows) == 1 and projection.flags.c_contiguous and kernels.available():
-        return kernels.symmetric_times(projection, units[0])[None]  # for one row, memory is what takes time
-    return np.asarray(units @ projection)
+    if projection.flags.c_contiguous and kernels.available():
+        return kernels.symmetric_times(projection, units)
+    predicted = np.empty_like(units)
+    for row, unit in enumerate(units):  # a product of two matrices rounds a row as its place in them has it
+        predicted[row] = unit @ projection
+    return predicted
 
 
 def gate(
