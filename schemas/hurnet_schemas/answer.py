@@ -96,6 +96,12 @@ class WeightsReceipt(Part):
         description="The half-lives since 1970 up to which their pairs have aged. Absent if pairs do "
         "not age.",
     )
+    digest: str | None = Field(
+        None, description="A digest of all their numbers: weights that are solved again can be compared."
+    )
+    threads: int | None = Field(
+        None, description="The threads by which they were solved, which may change their last digits."
+    )
 
 
 class MixReceipt(Part, allow_inf_nan=False):
@@ -117,6 +123,23 @@ class Receipt(Part):
 
     query: str = Field(description="topic/partition/offset of the query's record.")
     context: str = Field(description="The name of the context that was asked.")
+    store: str | None = Field(
+        None, description="The epoch of the store: a name that it got when it was begun. Absent before that."
+    )
+    arithmetic: str | None = Field(
+        None,
+        description="What the responder's program and machine make of a fixed example, as a digest. Where it "
+        "is the same, an answer that is asked again has the same bytes.",
+    )
+    vector: str | None = Field(None, description="A digest of the question's vector.")
+    exclude: Coordinates | None = Field(
+        None, description="The query's `exclude`, an entry that was left out. Absent if there was none."
+    )
+    deleting: dict[Partition, int] | None = Field(
+        None,
+        description="By partition, how many entries of the deletion that follows the watermark were left out "
+        "already: a deletion of many entries takes effect bit by bit. Absent if none was under way.",
+    )
     rows: int = Field(
         description="How many entries were searched: those that meet the filter, if there is one."
     )
@@ -155,6 +178,9 @@ class Receipt(Part):
         None,
         description="The share of the answers that may be wrong, from 0 to 1. Absent if the threshold "
         "decided.",
+    )
+    error_rate_set: float | None = Field(
+        None, description="The responder's HURNET_RESPONDER_ERROR_RATE, whatever decided."
     )
     lowest_probability: float | None = Field(
         None,

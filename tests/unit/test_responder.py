@@ -478,7 +478,8 @@ def test_a_device_that_searches_changes_no_answer_and_neither_does_its_failure(
                     patched.setattr(torch, "topk", full)  # which the host's search does without
                 world.ask(*(Query(text=text, id=text) for text, _ in PAIRS))
                 turn(responder)
-        timeless = [receipt(a).model_copy(update={"seconds": 0.0}) for a in world.answers()]
+        same = {"seconds": 0.0, "store": None}  # but for these, each world has its own
+        timeless = [receipt(a).model_copy(update=same) for a in world.answers()]
         answers = [
             a.model_copy(update={"receipt": r}) for a, r in zip(world.answers(), timeless, strict=True)
         ]

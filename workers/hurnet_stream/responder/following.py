@@ -88,6 +88,7 @@ class Following:
         positions = {**self._memory.watermarks(), **no_more}
         tail = self._store.tail(positions, self._batches(), wait_s)
         check_not_passed(self._horizon, positions, tail)
+        self._memory.epoch = next((state.epoch for state in tail.states.values()), self._memory.epoch)
         self._backlog.add(joined(tail.batches))
         taken_in = self._backlog.take_in(TAKE_IN_S)
         for batch, rows in taken_in:

@@ -10,6 +10,7 @@ Only queries that are answered or abstained from were scored, so only these repl
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -17,9 +18,11 @@ from typing import Any
 
 from hurnet_schemas import Answer, Candidate, Coordinates, MixReceipt, Query, Receipt, Scores, WeightsReceipt
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
+from hurnet_stream.core.rule.arithmetic import arithmetic
+from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES
-from hurnet_stream.core.stored.batch import EmbedderIdentity
+from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
 from hurnet_stream.ports import PublishedWeights
 from hurnet_stream.responder.deciding import Decision, decide
 from hurnet_stream.responder.loaded_contexts import LoadedContext
@@ -55,20 +58,22 @@ class Judge:
     def __init__(self, identity: EmbedderIdentity, settings: ResponderSettings) -> None:
         self._identity = identity
         self._settings = settings
+        self._arithmetic = arithmetic(halves(identity.name, identity.dimension))
 
     def answer(
-        self, pending: Pending, query: Query, ranking: Ranking, embeds: bool, context: LoadedContext
+        self, pending: Pending, query: Query, ranking: Ranking, vector: Vectors, context: LoadedContext
     ) -> Answer:
-        """Answer out of `context`, or abstain and say why. `embeds`: the query has a vector."""
+        """Answer out of `context`, or abstain and say why. `vector` (d,) is the question's, of zeros if the
+        embedder knows nothing in it."""
         decision = decide(ranking, self._settings, context.mix.calibration)
-        reason = _nothing_to_answer(query, ranking, embeds) or decision.why_not
+        reason = _nothing_to_answer(query, ranking, bool(vector.any())) or decision.why_not
         best = ranking.best
         answer = Answer(
             id=pending.id,
             outcome="abstained" if reason else "answered",
             answer=best.answer if best and not reason else None,
             reason=reason,
-            receipt=self._receipt(pending, query, ranking, context, decision),
+            receipt=self._receipt(pending, query, ranking, vector, context, decision),
         )
         return self._with_candidates(answer, query, ranking, context)
 
@@ -95,12 +100,23 @@ class Judge:
         return answer.model_copy(update={"candidates": fitting, "candidates_dropped": dropped})
 
     def _receipt(
-        self, pending: Pending, query: Query, ranking: Ranking, context: LoadedContext, decision: Decision
+        self,
+        pending: Pending,
+        query: Query,
+        ranking: Ranking,
+        vector: Vectors,
+        context: LoadedContext,
+        decision: Decision,
     ) -> Receipt:
         runner_up = ranking.runner_up
         return Receipt(
             query=pending.record.coordinates,
             context=query.context,
+            store=context.epoch or None,
+            arithmetic=self._arithmetic,
+            vector=hashlib.sha256(vector.tobytes()).hexdigest()[:16],
+            exclude=query.exclude,
+            deleting=dict(context.deleting) or None,
             rows=len(context.index),
             embedder=self._identity.name,
             fingerprint=self._identity.fingerprint,
@@ -112,6 +128,7 @@ class Judge:
             rehearsed=decision.rehearsed,
             decided_by=decision.decided_by if ranking.best else None,
             error_rate=decision.error_rate,
+            error_rate_set=self._settings.error_rate,
             lowest_probability=decision.lowest,
             nearest=ranking.nearest,
             p=context.p,
@@ -157,6 +174,8 @@ def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
         residual=_finite(certificate.residual),
         features=None if certificate.features == NO_FEATURES else certificate.features,
         pane=certificate.pane if certificate.half_life else None,
+        digest=certificate.digest or None,
+        threads=certificate.threads or None,
     )
 
 

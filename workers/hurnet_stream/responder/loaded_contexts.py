@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,10 @@ class LoadedContext:
     """What the paper's chapters change of the search, if a setting asks for one of them."""
     halves: Halves
     mix: Mix
+    epoch: str = ""
+    """That of the store; "" if there is none."""
+    deleting: Mapping[int, int] = field(default_factory=dict)
+    """By shard, how many entries are out already of a deletion that the watermark has not passed yet."""
 
     @property
     def p(self) -> float | None:
@@ -87,6 +91,9 @@ class LoadedContexts:
         self._weights: dict[str, PublishedWeights] = {}
         self._watermarks: dict[int, int] = {}
         self._shard_rows: dict[int, int] = {}
+        self._deleting: dict[int, int] = {}
+        self.epoch = ""
+        """That of the store; "" if there is none."""
 
     def append(self, batch: Batch) -> int:
         """Take in what is new in `batch`, and take out what it deletes. Returns how many entries came in."""
@@ -103,11 +110,13 @@ class LoadedContexts:
         self._shard_rows[batch.partition] = counted if batch.end is None else batch.end
         if batch.deletion:
             self.remove(batch.partition, batch.deletion.targets)
+        self._deleting.pop(batch.partition, None)
         return len(fresh.entries)
 
     def remove(self, partition: int, offsets: Sequence[int]) -> None:
         """Take out the entries of a shard at these offsets, whatever their contexts. An entry that the store
         had erased before it was read is in no index, and is passed over."""
+        self._deleting[partition] = self._deleting.get(partition, 0) + len(offsets)
         wanted = np.unique(np.array(offsets, np.int64))
         for context, index in list(self._indexes.items()):
             rows = index.find_all(partition, wanted)
@@ -147,6 +156,8 @@ class LoadedContexts:
             self._variant(name),
             self._halves,
             self.mix(name),
+            self.epoch,
+            dict(self._deleting),
         )
 
     def use_mix(self, context: str, mix: Mix | None) -> None:

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-import numpy as np
 import structlog
 
 from hurnet_schemas import Answer
@@ -153,11 +152,11 @@ class Replies:
             nearest = context.nearest(vectors, own_entries)
         with self._stage("rank"):
             rankings = context.ranked([query.text for query in queries], nearest)
-            judged = zip(batch, queries, rankings, np.any(vectors, axis=1), strict=True)
+            judged = zip(batch, queries, rankings, vectors, strict=True)
             return _in_time(
                 (
-                    Reply.of(pending, self._judge.answer(pending, query, ranking, bool(embeds), context))
-                    for pending, query, ranking, embeds in judged
+                    Reply.of(pending, self._judge.answer(pending, query, ranking, vector, context))
+                    for pending, query, ranking, vector in judged
                 ),
                 until,
             )

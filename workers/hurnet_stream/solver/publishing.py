@@ -15,9 +15,10 @@ from dataclasses import replace
 import numpy as np
 import structlog
 
+from hurnet_stream.core.native import threads_max
 from hurnet_stream.core.paper.gcv import solve_with
 from hurnet_stream.core.paper.kernel_features import KernelMap
-from hurnet_stream.core.solve.weights import Weights, gate
+from hurnet_stream.core.solve.weights import Weights, digest_of, gate
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import Unreadable
@@ -63,7 +64,13 @@ class Publisher:
             self._refuse(context, reasons)
             return
         weights = window.in_force(weights)
-        certificate = replace(weights.certificate, seconds=seconds, features=kernel_map.identity)
+        certificate = replace(
+            weights.certificate,
+            seconds=seconds,
+            features=kernel_map.identity,
+            digest=digest_of(weights.projection),
+            threads=threads_max(),
+        )
         self._put_in_force(checkpoint, context, replace(weights, certificate=certificate))
 
     def _solved(self, window: Window, statistics: Mapping[str, Statistics], context: str) -> Weights | None:

@@ -8,6 +8,7 @@ by `predict`. Solving is in solve.py.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -75,6 +76,10 @@ class Certificate:
     """In seconds; 0 if pairs do not age."""
     pane: int = 0
     """The half-life since the epoch as of which pairs have aged."""
+    digest: str = ""
+    """That of the projection (`digest_of`); the caller fills it in."""
+    threads: int = 0
+    """By how many it was solved, which may change the last digits; the caller fills it in."""
 
     def as_dict(self) -> dict[str, float | str | None]:
         """The figures by name, for JSON."""
@@ -87,6 +92,11 @@ class Weights:
 
     projection: Floats
     certificate: Certificate
+
+
+def digest_of(projection: Floats) -> str:
+    """A digest of P, 16 hexadecimal digits: equal for weights that are the same to the last bit."""
+    return hashlib.sha256(np.ascontiguousarray(projection, "<f8").tobytes()).hexdigest()[:16]
 
 
 def predict(projection: Floats, rows: Vectors) -> Floats:
