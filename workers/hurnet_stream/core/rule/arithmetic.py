@@ -94,7 +94,8 @@ def _vectors(rows: int, dimension: int) -> Vectors:
     drawn = np.frombuffer(noise, "<i2").reshape(rows, dimension).astype(np.float64)
     drawn[1:] += 1.5 * drawn[0]
     lengths = np.sqrt(np.vecdot(drawn, drawn))
-    return np.rint(drawn * (SCALE / lengths)[:, None]).astype(np.int16)
+    on_grid: Vectors = np.rint(drawn * (SCALE / lengths)[:, None]).astype(np.int16)
+    return on_grid
 
 
 def _projection(dimension: int) -> Floats:
