@@ -21,6 +21,7 @@ def dashboard() -> Dashboard:
     _waiting(made.with_row(Row("What waits")))
     _sure(made.with_row(Row("How sure, and how right")))
     _undone(made.with_row(Row("What is done again, cut or skipped")))
+    _http(made.with_row(Row("Over HTTP")))
     _memory(made.with_row(Row("Memory")))
     return made
 
@@ -153,6 +154,43 @@ def _undone(made: Dashboard) -> None:
         Query("sum(increase(hurnet_canary_duplicates_total[1h]))", "duplicates"),
         Query("sum(increase(hurnet_queries_skipped_total[1h])) or vector(0)", "skipped"),
         runbook="HurnetAnsweredTwice",
+    ))  # fmt: skip
+
+
+def _http(made: Dashboard) -> None:
+    made.with_panel(p.lines(
+        "Requests a second, by status",
+        "Of the gateway. 4xx are faults of clients; 503 is too much at once, or Kafka away; 504 is that"
+        " nobody replied.",
+        Look("reqps", stacked=True),
+        Query(
+            p.or_none("sum by (status) (rate(hurnet_http_requests_total[$__rate_interval]))", "status"),
+            "{{status}}",
+        ),
+        runbook="HurnetGatewayFailing",
+    )).with_panel(p.lines(
+        "Seconds of a request",
+        "What 99 of 100 stay below. A question takes as long as through Kafka, and some milliseconds.",
+        Look("s", above(0.25, 1)),
+        Query(
+            "histogram_quantile(0.99, sum by (le, route)"
+            " (rate(hurnet_http_seconds_bucket[$__rate_interval])))",
+            "{{route}}",
+        ),
+    )).with_panel(p.lines(
+        "Refused a second",
+        "By what it was refused for. Normal is none; key and right are clients that may not.",
+        Look("reqps", stacked=True),
+        Query(
+            p.or_none("sum by (why) (rate(hurnet_http_refused_total[$__rate_interval]))", "why"),
+            "{{why}}",
+        ),
+        runbook="HurnetGatewayFailing",
+    )).with_panel(p.lines(
+        "Under way",
+        "Questions that wait for their replies, and connections that are open.",
+        Look("short"), Query("sum(hurnet_questions_under_way)", "questions"),
+        Query("sum(hurnet_http_connections)", "connections"),
     ))  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from hurnet_schemas import TextEvent
 from hurnet_stream.local import ValkeyServer
 from hurnet_stream.ports import Outgoing
 from tests.acceptance.system import PARTITIONS, wait_for
-from tests.faults.watched import Watched
+from tests.faults.watched import Watched, asking
 from tests.stand_ins import admin
 
 pytestmark = pytest.mark.timeout(600)
@@ -86,10 +86,11 @@ def test_a_system_that_is_well_raises_nothing(watched: Watched) -> None:
 
 def test_the_responder_is_killed(watched: Watched) -> None:
     alerts = "HurnetRoleNotReady/down", "HurnetAnswersFastBurn", "HurnetAnswersSlowBurn"
-    with watched.shows("responder killed", *alerts):
-        watched.workers["responder"].kill()
-    watched.restart("responder")
-    watched.gone()
+    with asking(watched.http):
+        with watched.shows("responder killed", *alerts, "HurnetGatewayFailing"):
+            watched.workers["responder"].kill()
+        watched.restart("responder")
+        watched.gone()
 
 
 def test_the_store_hangs(watched: Watched, valkey: ValkeyServer) -> None:

@@ -16,11 +16,13 @@ slower, for an alert that counts what a responder does once in half a minute.
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -41,13 +43,14 @@ OTHER_FACTORS = {
     **dict.fromkeys(("HurnetTextsLost", "HurnetAnsweredTwice"), 300),
     "HurnetAnswersRolledBack": 6,
 }
-ROLES = ("ingest", "solver", "responder", "canary")
+ROLES = ("ingest", "solver", "responder", "gateway", "canary")
 QUICK = {
     "HURNET_CANARY_INTERVAL": "0.25",
     "HURNET_CANARY_TIMEOUT": "6",
     "HURNET_CANARY_VERIFY_INTERVAL": "12",
     "HURNET_LIFECYCLE_RETRY_MOST": "0.5",
     "HURNET_RESPONDER_TRANSACTION_DEADLINE": "1",
+    "HURNET_GATEWAY_TIMEOUT": "1",
 }
 """Probes as often as the rules are fast: every 0.25 s at thirty times is every 7.5 s."""
 LIMIT_S = 240.0
@@ -101,6 +104,28 @@ class Teacher:
         self.thread.join()
 
 
+@contextmanager
+def asking(port: int) -> Iterator[None]:
+    """In the block, four clients ask over HTTP, one question after the other."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        question = json.dumps({"text": "statement 1"}).encode()
+        while not ended.wait(0.2):
+            with suppress(OSError):  # an error is a reply, too, and counted by the gateway
+                urllib.request.urlopen(f"http://{HOST}:{port}/v1/ask", question, timeout=10).close()
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for client in clients:
+            client.join()
+
+
 class Watched:
     """The system of one test module: workers on ports that they keep, a teacher, and Prometheus."""
 
@@ -108,7 +133,8 @@ class Watched:
         self.valkey = valkey
         self.system = System(kafka, valkey.url, name, folder, **QUICK)
         self.workers: dict[str, Running] = {}
-        self._ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
+        *ports, self.http = free_ports(len(ROLES) + 1)
+        self._ports = dict(zip(ROLES, ports, strict=True))
         rules = RULES.read_text("utf-8")
         self._by_factor = {f: Prometheus(faster(rules, f)) for f in {FACTOR, *OTHER_FACTORS.values()}}
         self._fast = self._by_factor[FACTOR]
@@ -139,7 +165,11 @@ class Watched:
     def start(self, role: str, poisoned: str = "", **settings: str) -> Running:
         """Start a worker of this role at the address that Prometheus knows. A `poisoned` one can't stand a
         text (see tests/acceptance/poisoned.py)."""
-        settings = {"HURNET_METRICS_PORT": str(self._ports[role]), **settings}
+        settings = {
+            "HURNET_METRICS_PORT": str(self._ports[role]),
+            "HURNET_GATEWAY_PORT": str(self.http),
+            **settings,
+        }
         if poisoned:
             self.workers[role] = self.system.start_poisoned(role, poisoned, **settings)
         else:

@@ -26,7 +26,8 @@ from tests.chart import CHART, Object, check, of_kind, pods, rendered
 from tests.tools import run
 
 ROOT = CHART.parents[1]
-ROLES = ("ingest", "solver", "responder", "feedback", "canary")
+ROLES = ("ingest", "solver", "responder", "feedback", "gateway", "canary")
+OPEN = "roles: { gateway: { enabled: true, keys: { secret: api-keys } } }\n"
 SECRETS = """
 secret:
   name: hurnet-passwords
@@ -44,6 +45,7 @@ CASES = {
     "defaults": "",
     "everything": SECRETS
     + OPERATORS
+    + OPEN
     + """
 image: { repository: registry.example:5000/hurnet, digest: "sha256:%s", pullSecrets: [registry] }
 tls: { kafka: { secret: tls, ca: ca.crt, cert: tls.crt, key: tls.key }, redis: { secret: tls, ca: ca.crt } }
@@ -206,7 +208,8 @@ def test_each_file_that_a_setting_names_is_mounted(values: str) -> None:
             for item in volumes[mount["name"]].get("secret", {}).get("items", [])
         }
         given = _variables(container)
-        assert mounted == {value for name, value in given.items() if name.endswith("_FILE")}
+        files = {name for name in given if name.endswith("_FILE") or name == "HURNET_GATEWAY_KEYS"}
+        assert mounted == {given[name] for name in files}
         assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
 
 
@@ -284,7 +287,8 @@ autoscaling: { enabled: true }
 
 def test_roles_that_write_in_transactions_keep_their_names() -> None:
     kinds = {
-        _role(each["metadata"]["labels"]): each for each in of_kind(rendered(""), "Deployment", "StatefulSet")
+        _role(each["metadata"]["labels"]): each
+        for each in of_kind(rendered(OPEN), "Deployment", "StatefulSet")
     }
     assert set(kinds) == set(ROLES)
     for role in ROLES:
@@ -304,7 +308,7 @@ def _never() -> NoReturn:
 
 def test_probes_ask_pages_that_exist_and_wait_longer_than_the_workers_own_watchdog() -> None:
     served = pages(Loop(_never, LifecycleSettings(), ProcessMetrics()), ProcessMetrics(), 30)
-    watched = [spec["containers"][0] for _, spec in pods(rendered("")) if "ports" in spec["containers"][0]]
+    watched = [spec["containers"][0] for _, spec in pods(rendered(OPEN)) if "ports" in spec["containers"][0]]
     assert len(watched) == len(ROLES)
     for container in watched:
         probes = {name: container[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
@@ -337,10 +341,24 @@ roles:
 def test_a_budget_lets_one_go_and_stands_only_where_another_is_left() -> None:
     budgets = {
         _role(each["metadata"]["labels"]): each["spec"]
-        for each in of_kind(rendered(""), "PodDisruptionBudget")
+        for each in of_kind(rendered(OPEN), "PodDisruptionBudget")
     }
-    assert set(budgets) == {"ingest", "solver", "responder"}
+    assert set(budgets) == {"ingest", "solver", "responder", "gateway"}
     assert {spec["maxUnavailable"] for spec in budgets.values()} == {1}
+
+
+def test_the_gateway_is_reached_by_its_service_and_asks_for_keys() -> None:
+    objects = rendered(OPEN)
+    (service,) = of_kind(objects, "Service")[-1:]
+    assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
+    ((_, spec),) = [pod for pod in pods(objects) if _role(pod[0]) == "gateway"]
+    given = _variables(spec["containers"][0])
+    assert given["HURNET_GATEWAY_KEYS"] == "/etc/hurnet/keys/keys.toml"
+    assert f"{service['metadata']['name']}.hurnet.svc" in given["HURNET_GATEWAY_HOSTS"].split(",")
+    (policy,) = [
+        each for each in of_kind(objects, "NetworkPolicy") if _role(each["metadata"]["labels"]) == "gateway"
+    ]
+    assert [rule["ports"][0]["port"] for rule in policy["spec"]["ingress"]] == ["metrics", "http"]
 
 
 def _reachable(values: str) -> dict[str, set[int]]:
@@ -463,7 +481,7 @@ def test_versions_are_the_projects() -> None:
 
 def test_pods_run_as_the_user_of_the_image() -> None:
     user = re.findall(r"^USER (\d+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
-    for _, spec in pods(rendered("")):
+    for _, spec in pods(rendered(OPEN)):
         assert [str(spec["securityContext"]["runAsUser"])] == user
 
 
@@ -483,7 +501,7 @@ def test_the_schema_knows_each_value_and_no_other() -> None:
 
 
 def test_pods_run_commands_that_exist() -> None:
-    assert {spec["containers"][0]["args"][0] for _, spec in pods(rendered(""))} <= set(hurnet.commands)
+    assert {spec["containers"][0]["args"][0] for _, spec in pods(rendered(OPEN))} <= set(hurnet.commands)
 
 
 def test_a_backup_is_checked_before_old_ones_go(tmp_path: Path) -> None:
@@ -536,6 +554,8 @@ def test_a_backup_is_checked_before_old_ones_go(tmp_path: Path) -> None:
         ("backup: { schedule: nightly }", "/backup/schedule"),
         ("settings: { HURNET_METRICS_ENABLED: false }", "the probes need the pages"),
         ("settings: { HURNET_RESPONDER_INSTANCE: one }", "two pods must not have one name"),
+        ("roles: { gateway: { enabled: true } }", "which Secret has the file of API keys"),
+        ("roles: { gateway: { settings: { HURNET_GATEWAY_OPEN: true } } }", "it comes of roles.gateway"),
         ("roles: { solvers: {} }", "'solvers' not allowed"),
         ("roles: { ingest: { replicas: -1 } }", "/roles/ingest/replicas"),
         ("roles: { canary: { replicas: 2 } }", "/roles/canary/replicas"),

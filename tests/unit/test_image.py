@@ -59,14 +59,14 @@ def test_a_lock_holds_all_that_is_wanted() -> None:
 
 
 def test_every_extra_of_a_running_worker_can_be_had() -> None:
-    not_for_workers = {"local", "dev", "bench", "simd"}
+    not_for_workers = {"local", "dev", "bench", "simd", "client"}
     extras = set(PROJECT["project"]["optional-dependencies"]) - not_for_workers
     assert set(LOCKS) - {"base", "build"} == extras
 
 
 def test_no_cuda_unless_it_is_wanted() -> None:
     assert not [name for name in _locked("base") if name.startswith(("torch", "nvidia", "triton"))]
-    assert re.search(r"^ARG EXTRAS=$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^ARG EXTRAS=gateway$", DOCKERFILE, re.MULTILINE)
 
 
 def test_all_stages_stand_on_one_image_that_is_pinned_by_digest() -> None:

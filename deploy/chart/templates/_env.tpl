@@ -59,6 +59,15 @@ the name.
       "HURNET_KAFKA_PARTITIONS" $v.kafka.partitions
       "HURNET_KAFKA_REPLICATION" $v.kafka.replication) -}}
 {{- end -}}
+{{- if .is.http -}}
+{{- $service := printf "%s-%s" (include "hurnet.fullname" .root) .role -}}
+{{- $within := printf "%s.%s" $service .root.Release.Namespace -}}
+{{- $all = merge $all (dict
+      "HURNET_GATEWAY_HOST" $v.metrics.host
+      "HURNET_GATEWAY_PORT" .own.port
+      "HURNET_GATEWAY_HOSTS" (concat (list $service $within (printf "%s.svc" $within) (printf "%s.svc.cluster.local" $within)) .own.hosts | join ",")
+      "HURNET_GATEWAY_KEYS" (printf "/etc/hurnet/keys/%s" .own.keys.key)) -}}
+{{- end -}}
 {{- range $server := list "kafka" "redis" -}}
 {{- $tls := index $v.tls $server -}}
 {{- if and (index $.is $server) $tls.secret -}}
@@ -97,6 +106,9 @@ the name.
 {{- if .own.claim }}
 - { name: backups, mountPath: /backups }
 {{- end }}
+{{- if .is.http }}
+- { name: keys, mountPath: /etc/hurnet/keys, readOnly: true } # a folder, so that a new file comes without a restart
+{{- end }}
 {{- if include "hurnet.secretKeys" . | fromYaml }}
 - { name: secrets, mountPath: /etc/hurnet/secrets, readOnly: true }
 {{- end }}
@@ -113,6 +125,13 @@ the name.
 {{- with .own.claim }}
 - name: backups
   persistentVolumeClaim: { claimName: {{ . }} }
+{{- end }}
+{{- if .is.http }}
+- name: keys
+  secret:
+    secretName: {{ .own.keys.secret }}
+    defaultMode: 0440
+    items: [{ key: {{ .own.keys.key }}, path: {{ .own.keys.key }} }]
 {{- end }}
 {{- with include "hurnet.secretKeys" . | fromYaml }}
 - name: secrets

@@ -52,6 +52,7 @@ ingest: { kind: Deployment, kafka: true, redis: true }
 solver: { kind: Deployment, kafka: false, redis: true }
 responder: { kind: StatefulSet, kafka: true, redis: true, instance: HURNET_RESPONDER_INSTANCE }
 feedback: { kind: StatefulSet, kafka: true, redis: false, instance: HURNET_FEEDBACK_INSTANCE }
+gateway: { kind: Deployment, kafka: true, redis: true, http: true }
 canary: { kind: Deployment, kafka: true, redis: true, redisUser: reader }
 topics: { kind: Job, kafka: true, redis: false, kafkaUser: operator }
 backup: { kind: CronJob, kafka: true, redis: true, kafkaUser: operator, redisUser: operator }

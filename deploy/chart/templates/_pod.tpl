@@ -71,6 +71,9 @@ containers:
     {{- if $probed }}
     ports:
       - { name: metrics, containerPort: {{ $v.metrics.port | int }} }
+      {{- if .is.http }}
+      - { name: http, containerPort: {{ .own.port | int }} }
+      {{- end }}
     {{- include "hurnet.probes" . | nindent 4 }}
     {{- end }}
 volumes:

@@ -91,7 +91,7 @@ def serve(app: Starlette, listening: socket.socket, settings: Settings, health: 
         limit_concurrency=settings.gateway.clients,
         timeout_graceful_shutdown=max(1, round(settings.lifecycle.drain)),
     )
-    log.info("serving HTTP", url=f"http://{shown(*listening.getsockname()[:2])}")
+    log.info("serving HTTP", address=f"http://{shown(*listening.getsockname()[:2])}")
     _Server(config, health).run(sockets=[listening])
 
 

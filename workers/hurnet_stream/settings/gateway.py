@@ -23,7 +23,12 @@ class GatewaySettings(Section):
         None,
         description="The TOML file of API keys, for which `hurnet keys new` writes tables: digests, rights "
         "and contexts. It is read again when it changes. Without it everybody who reaches the port may do "
-        "everything, which is allowed on loopback only.",
+        "everything, which is allowed on loopback, or with HURNET_GATEWAY_OPEN.",
+    )
+    open: bool = Field(
+        False,
+        description="Whether it may serve without HURNET_GATEWAY_KEYS beyond loopback: only if nobody else "
+        "reaches the port, such as that of a container which is published on loopback.",
     )
     hosts: str = Field(
         "",
