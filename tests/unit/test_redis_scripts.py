@@ -30,6 +30,6 @@ def test_the_table_of_keys_has_every_key() -> None:
     made = Keys("P")
     shard = [made.shard(0, name) for name in (*scripts.SHARD_KEYS, "redacted")]
     named = [made.meta, made.log, made.shards, made.contexts, made.repair, *shard]
-    roles = [made.progress("GROUP"), made.working("ROLE"), made.lease("ROLE")]
+    roles = [made.progress("GROUP"), made.working("ROLE"), made.lease("ROLE"), made.request("D")]
     for key in [*named, *roles]:
         assert f"    {key.replace('{shard-0}', '{shard-N}')} " in (keys.__doc__ or "")

@@ -7,6 +7,7 @@ contract tests.
     source              a member of a consumer group reads one topic
     exchange            the same, and the answers commit together with the questions' offsets
     sink                sends records
+    atomic_sink         writes records together, and tells later whether they were written
     courier             sends and hears without waiting, for whoever measures others
     history             reads a topic from its beginning, without a group
     entry_store         all entries of all contexts, append-only
@@ -14,6 +15,7 @@ contract tests.
     partition_marks     who has which partition in hand, so that a crash leaves a trace
     weights_store       the solver's checkpoint, and the weights and mixes in force
     lease_store         one worker of a role at a time
+    request_claims      who writes what a request asks for
     embedder            texts to vectors
     tracing             records which programs worked on a message, and for how long
 
@@ -21,6 +23,7 @@ Every method may raise `TransientError` (try again later) and `ConfigurationErro
 errors are named where they can occur. A call that blocks returns within its time-out or raises.
 """
 
+from hurnet_stream.ports.atomic_sink import AtomicSink, Found
 from hurnet_stream.ports.courier import Acknowledged, Courier, News, Replied, Undelivered
 from hurnet_stream.ports.embedder import Embedder
 from hurnet_stream.ports.entry_store import (
@@ -42,6 +45,7 @@ from hurnet_stream.ports.lease_store import LeaseStore
 from hurnet_stream.ports.partition_marks import PartitionMarks
 from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetRange
 from hurnet_stream.ports.record import CORRELATION_ID, REPLY_TO, Fault, Headers, Outgoing, Record
+from hurnet_stream.ports.request_claims import Claim, RequestClaims, Standing
 from hurnet_stream.ports.sink import Sink
 from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
 from hurnet_stream.ports.tracing import (
@@ -72,7 +76,9 @@ __all__ = [
     "TRACEPARENT",
     "Acknowledged",
     "Appended",
+    "AtomicSink",
     "Checkpoint",
+    "Claim",
     "Committed",
     "Courier",
     "DeletionAudit",
@@ -81,6 +87,7 @@ __all__ = [
     "EntryStore",
     "Exchange",
     "Fault",
+    "Found",
     "GroupProgress",
     "Headers",
     "History",
@@ -98,10 +105,12 @@ __all__ = [
     "Record",
     "Refused",
     "Replied",
+    "RequestClaims",
     "RollBack",
     "Sink",
     "Source",
     "Span",
+    "Standing",
     "StoreServer",
     "Tail",
     "TraceContext",

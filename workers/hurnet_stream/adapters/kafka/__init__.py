@@ -5,13 +5,15 @@
     admin/       what brokers tell of topics and groups; the topics that we create
     reading/     KafkaSource (a group's member) and KafkaHistory (apart from any group)
     writing/     KafkaSink, and which message or topic a refusal is about
-    exchange/    answers and the offsets of their queries together: with transactions, or at least once
+    exchange/    answers and the offsets of their queries together: with transactions, or at least once;
+                 KafkaAtomicSink, messages together or not at all
 
 A room may import those above it in this list (reading and writing don't know each other).
 """
 
 from hurnet_stream.adapters.kafka.admin.check import TopicFinding, ensure_topics, topic_warnings
 from hurnet_stream.adapters.kafka.admin.permitted import forbidden_operations
+from hurnet_stream.adapters.kafka.exchange.atomic import KafkaAtomicSink
 from hurnet_stream.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
 from hurnet_stream.adapters.kafka.exchange.transactional import TransactionalExchange
 from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
@@ -20,6 +22,7 @@ from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 
 __all__ = [
     "AtLeastOnceExchange",
+    "KafkaAtomicSink",
     "KafkaHistory",
     "KafkaSink",
     "KafkaSource",

@@ -4,6 +4,7 @@ keys.py           every key, in one table: begin here
 entry_store.py    the entries of all contexts; its parts are named there
 weights_store.py  the solver's checkpoint and the weights in force
 lease_store.py    one worker of a role at a time
+request_claims.py who writes what a request asks for
 scripts/          what the server does in one atomic step, in Lua
 connecting.py     from settings to a connection
 permitted.py      which commands and keys our user lacks
@@ -16,6 +17,7 @@ from hurnet_stream.adapters.redis.connection import Bound, Connection
 from hurnet_stream.adapters.redis.entry_store import RedisEntryStore
 from hurnet_stream.adapters.redis.lease_store import RedisLeaseStore
 from hurnet_stream.adapters.redis.permitted import forbidden_commands
+from hurnet_stream.adapters.redis.request_claims import RedisRequestClaims
 from hurnet_stream.adapters.redis.weights_store import RedisWeightsStore
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Connection",
     "RedisEntryStore",
     "RedisLeaseStore",
+    "RedisRequestClaims",
     "RedisWeightsStore",
     "connect",
     "forbidden_commands",

@@ -20,6 +20,7 @@ _OPS: Final = {
     **dict.fromkeys(("remember_progress", "enter", "leave", "attempt"), "note"),
     **dict.fromkeys(("publish", "publish_mix", "withdraw", "withdraw_mix"), "publish"),
     **dict.fromkeys(("acquire", "release", "claim"), "lease"),
+    **dict.fromkeys(("put", "drop"), "request"),
     **dict.fromkeys(("compact", "ask_to_compact", "trim_audit"), "compact"),
     "save_checkpoint": "save",
     "load_checkpoint": "load",

@@ -35,6 +35,8 @@ Workers and consumer groups
     P:working:ROLE          hash    partition -> the owner that has it in hand;
                                     partition/record -> "RECORD COUNT OWNER", the record handled alone
     P:lease:ROLE            string  the owner; expires
+    P:request:D             string  JSON: who writes, or has written, the request whose key has the digest D;
+                                    expires
 
 The solver
     P:{solver}:owner        string  who may write: the last to claim the role
@@ -61,8 +63,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-STAYS: Final = re.compile(rb"[^:]*:(lease|progress|working):")
-"""Keys that belong to workers and to groups, not to the store."""
+STAYS: Final = re.compile(rb"[^:]*:(lease|progress|request|working):")
+"""Keys that belong to workers, groups and clients, not to the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ class Keys:
 
     def lease(self, role: str) -> str:
         return f"{self.prefix}:lease:{role}"
+
+    def request(self, digest: str) -> str:
+        return f"{self.prefix}:request:{digest}"
 
     def solver(self, *names: str) -> str:
         return ":".join([f"{self.prefix}:{{solver}}", *names])

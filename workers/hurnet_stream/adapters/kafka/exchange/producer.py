@@ -15,28 +15,62 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from hurnet_stream.adapters.kafka.writing.producers import hand_over
+from hurnet_stream.adapters.kafka.client.arguments import milliseconds
+from hurnet_stream.adapters.kafka.client.connection import connect
+from hurnet_stream.adapters.kafka.client.errors import translated
+from hurnet_stream.adapters.kafka.writing.producers import BATCHING, abandon, hand_over
 from hurnet_stream.adapters.kafka.writing.refusals import refusal, stall
 from hurnet_stream.errors import Stalled, Undeliverable
 from hurnet_stream.ports import Outgoing
+from hurnet_stream.settings.settings import KafkaSettings
 
 
 class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python ships no types
-    """After any error of `transact` it is of no more use, and is to be abandoned."""
+    """After any error of `transact` it is of no more use, and is to be abandoned, unless `undo` succeeds."""
 
     commit_sent = False
     _offsets_sent = False
     _futures: Sequence[Any] = ()
 
+    @classmethod
+    def take_over(
+        cls, settings: KafkaSettings, transactional_id: str, deadline_s: float, timeout_s: float
+    ) -> Self:
+        """The producer of this id. It ends what an earlier one has left: a commit that had arrived is
+        completed, anything else is aborted.
+
+        No wait is longer than `deadline_s`; the brokers abort what is open for longer than `timeout_s`.
+        """
+        producer: Self = connect(
+            cls,
+            settings,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=milliseconds(timeout_s),
+            max_block_ms=milliseconds(deadline_s),
+            # kafka-python wants it to be more than the request's time-out.
+            delivery_timeout_ms=milliseconds(max(deadline_s, settings.request_timeout) + 1),
+            metrics_enabled=False,
+            **BATCHING,
+        )
+        try:
+            with translated(f"taking over the transactional id {transactional_id}"):
+                producer.init_transactions()
+        except Exception:
+            abandon(producer)
+            raise
+        return producer
+
     def transact(
         self, messages: Sequence[Outgoing], offsets: Mapping[Any, Any], group: Any, timeout_s: float
-    ) -> None:
-        """Send `messages` and commit `offsets` of `group` in one transaction, or raise within `timeout_s`."""
+    ) -> Sequence[tuple[int, int]]:
+        """Send `messages` and commit `offsets` of `group` in one transaction, or raise within `timeout_s`.
+        Returns the (partition, offset) of each message."""
         deadline = time.monotonic() + timeout_s
         self.commit_sent = self._offsets_sent = False
         futures = self._futures = list[Any]()
@@ -45,10 +79,19 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
         if offsets:
             self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
         self._offsets_sent = True
-        for future in futures:
-            future.get(timeout=max(0.0, deadline - time.monotonic()))
+        written = [future.get(timeout=max(0.0, deadline - time.monotonic())) for future in futures]
         self.commit_sent = True
         self._wait(self._transaction_manager.begin_commit(), deadline)
+        return [(metadata.partition, metadata.offset) for metadata in written]
+
+    def undo(self, timeout_s: float) -> bool:
+        """Abort what is open. True if that is certain: then the producer can be used again."""
+        if self.commit_sent:
+            return False
+        with suppress(kafka_errors.KafkaError):
+            self._wait(self._transaction_manager.begin_abort(), time.monotonic() + timeout_s)
+            return True
+        return False
 
     def cause(self, error: Exception) -> Exception:
         """What first went wrong. Later errors, such as `error`, only say that something did."""

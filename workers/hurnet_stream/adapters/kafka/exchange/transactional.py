@@ -28,12 +28,10 @@ from typing import Any, Literal
 from kafka import errors as kafka_errors
 
 from hurnet_stream.adapters.kafka.admin.lookup import TopicLookup
-from hurnet_stream.adapters.kafka.client.arguments import milliseconds
-from hurnet_stream.adapters.kafka.client.connection import connect
-from hurnet_stream.adapters.kafka.client.errors import explained, translated
+from hurnet_stream.adapters.kafka.client.errors import explained
 from hurnet_stream.adapters.kafka.exchange.answering import AnsweringSource, Member
 from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
-from hurnet_stream.adapters.kafka.writing.producers import BATCHING, abandon, close
+from hurnet_stream.adapters.kafka.writing.producers import abandon, close
 from hurnet_stream.adapters.kafka.writing.refusals import missing
 from hurnet_stream.errors import (
     ConfigurationError,
@@ -201,24 +199,9 @@ class TransactionalExchange(AnsweringSource):
             raise error from other
 
     def _take_over(self, transactional_id: str) -> TransactionalProducer:
-        producer: TransactionalProducer = connect(
-            TransactionalProducer,
-            self._settings,
-            transactional_id=transactional_id,
-            transaction_timeout_ms=milliseconds(self._transaction_timeout_s),
-            max_block_ms=milliseconds(self._deadline_s),
-            # kafka-python wants it to be more than the request's time-out.
-            delivery_timeout_ms=milliseconds(max(self._deadline_s, self._settings.request_timeout) + 1),
-            metrics_enabled=False,
-            **BATCHING,
+        return TransactionalProducer.take_over(
+            self._settings, transactional_id, self._deadline_s, self._transaction_timeout_s
         )
-        try:
-            with translated(f"taking over the transactional id {transactional_id}"):
-                producer.init_transactions()
-        except Exception:
-            abandon(producer)
-            raise
-        return producer
 
     def _discard(self) -> None:
         if self._producer is not None:
