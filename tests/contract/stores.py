@@ -9,12 +9,19 @@ from typing import Any, Protocol
 
 import redis
 
-from hurnet_stream.adapters.redis import RedisEntryStore, RedisLeaseStore, RedisWeightsStore, connect
-from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
+from hurnet_stream.adapters.redis import (
+    RedisEntryStore,
+    RedisLeaseStore,
+    RedisRequestClaims,
+    RedisWeightsStore,
+    connect,
+)
+from hurnet_stream.ports import EntryStore, LeaseStore, RequestClaims, WeightsStore
 from hurnet_stream.settings.settings import RedisSettings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import Data, MemoryRedis
+from tests.memory.request_claims import MemoryRequestClaims
 from tests.memory.weights_store import MemoryWeightsStore
 
 
@@ -26,6 +33,8 @@ class Stores(Protocol):
     def weights(self) -> WeightsStore: ...
 
     def leases(self) -> LeaseStore: ...
+
+    def claims(self, keep_s: float) -> RequestClaims: ...
 
     def snapshot(self) -> Any: ...
 
@@ -49,6 +58,9 @@ class MemoryStores:
 
     def leases(self) -> LeaseStore:
         return MemoryLeaseStore(self.redis)
+
+    def claims(self, keep_s: float) -> RequestClaims:
+        return MemoryRequestClaims(self.redis, keep_s)
 
     def snapshot(self) -> Data:
         return copy.deepcopy(self.redis.data)
@@ -83,6 +95,11 @@ class RedisStores:
         connection = connect(self.settings)
         self.close.append(connection.close)
         return RedisLeaseStore(connection)
+
+    def claims(self, keep_s: float) -> RedisRequestClaims:
+        connection = connect(self.settings)
+        self.close.append(connection.close)
+        return RedisRequestClaims(connection, keep_s)
 
     def held(self) -> list[bytes]:
         return list(self.client.scan_iter(f"{self.settings.prefix}:*", count=1_000))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hurnet_stream.core.formats import STORE
 from hurnet_stream.core.stored.batch import EmbedderIdentity, LogIdentity
-from hurnet_stream.ports import Checkpoint, Committed, DeletionAudit, PublishedMix, PublishedWeights
+from hurnet_stream.ports import Checkpoint, Claim, Committed, DeletionAudit, PublishedMix, PublishedWeights
 from tests.memory.shard import Shard
 
 
@@ -48,6 +48,7 @@ class Data:
     mixes: dict[str, PublishedMix] = field(default_factory=dict)
     mix_versions: dict[str, int] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    claims: dict[str, tuple[Claim, float]] = field(default_factory=dict)
     progress: dict[str, dict[int, Committed]] = field(default_factory=dict)
     working: dict[tuple[str, int], Working] = field(default_factory=dict)
 

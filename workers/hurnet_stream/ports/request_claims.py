@@ -39,8 +39,7 @@ class RequestClaims(Protocol):
     """Claims by the digest of a request's key. Each is forgotten some time after it was last put."""
 
     def put(self, key: str, claim: Claim, instead_of: Claim | None) -> Standing:
-        """In one atomic step: put the claim if what is there is `instead_of`, or, if that is None, if there is
-        none."""
+        """In one atomic step: put the claim if what is there is `instead_of`. None stands for nothing."""
 
     def drop(self, key: str, claim: Claim) -> None:
         """Forget this claim, unless another one is there by now."""

@@ -61,42 +61,27 @@ class Request:
 def entry_request(topic: str, ends: Mapping[int, int], entry: EntryId) -> Request:
     """Asks to delete one entry. `ends` are the next offsets of the partitions; raises `BadParameter` beyond
     them."""
-    from hurnet_stream.ports import Outgoing
-    from hurnet_stream.records import FORGET
+    from hurnet_stream.operations.deletion_requests import of_entry
 
     partition, offset = entry
     if offset >= ends.get(partition, 0):
         raise click.BadParameter(f"{topic} has no record {partition}/{offset}", param_hint="--entry")
-    # Kafka clients refuse records without key and value. The key is unique, so compaction removes no other
-    # record.
-    key = f"hurnet-forget/{partition}/{offset}".encode()
-    header = ((FORGET, str(offset).encode()),)
-    return Request(f"entry {partition}/{offset}", [Outgoing(topic, None, key, header, partition)])
+    return Request(f"entry {partition}/{offset}", of_entry(topic, partition, offset))
 
 
 def key_request(topic: str, ends: Mapping[int, int], key: str, context: str) -> Request:
-    """Asks to delete the entries of a context whose records have this key.
+    """Asks to delete the entries of a context whose records have this key."""
+    from hurnet_stream.operations.deletion_requests import of_key
 
-    All partitions are asked, since the key's partition depends on the producer, and on how many partitions
-    there were when it wrote."""
-    from hurnet_stream.ports import Outgoing
-    from hurnet_stream.records import CONTEXT
-
-    header = ((CONTEXT, context.encode()),)
     raw = key.encode(errors="surrogateescape")  # the bytes as they were typed, even if they are not UTF-8
-    messages = [Outgoing(topic, None, raw, header, partition) for partition in sorted(ends)]
-    return Request(f"key {key!r}", messages)
+    return Request(f"key {key!r}", of_key(topic, ends, raw, context))
 
 
 def drop_request(topic: str, ends: Mapping[int, int], context: str) -> Request:
     """Asks to delete all entries of a context, in all partitions."""
-    from hurnet_stream.ports import Outgoing
-    from hurnet_stream.records import DROP
+    from hurnet_stream.operations.deletion_requests import of_context
 
-    # A key of its own lets compaction keep the last of these records.
-    key, header = f"hurnet-drop-context/{context}".encode(), ((DROP, context.encode()),)
-    messages = [Outgoing(topic, None, key, header, partition) for partition in sorted(ends)]
-    return Request(context, messages)
+    return Request(context, of_context(topic, ends, context))
 
 
 def send(kafka: KafkaSettings, requests: Sequence[Request]) -> dict[int, int]:

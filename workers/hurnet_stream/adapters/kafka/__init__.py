@@ -13,8 +13,8 @@ A room may import those above it in this list (reading and writing don't know ea
 
 from hurnet_stream.adapters.kafka.admin.check import TopicFinding, ensure_topics, topic_warnings
 from hurnet_stream.adapters.kafka.admin.permitted import forbidden_operations
-from hurnet_stream.adapters.kafka.exchange.atomic import KafkaAtomicSink
 from hurnet_stream.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
+from hurnet_stream.adapters.kafka.exchange.atomic import KafkaAtomicSink
 from hurnet_stream.adapters.kafka.exchange.transactional import TransactionalExchange
 from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
 from hurnet_stream.adapters.kafka.reading.source import KafkaSource

@@ -1,4 +1,4 @@
-"""`AtomicSink` by Kafka transactions: each call is one, under a transactional id that this process alone uses.
+"""`AtomicSink` by Kafka transactions: each call is one, under an id that this process alone uses.
 
 Two processes, and a request that may have been written by the first:
 
@@ -7,9 +7,9 @@ Two processes, and a request that may have been written by the first:
     B   find(...) up to the end        not there, so B writes it under its own name
     A   goes on: its commit is refused, it takes the new name "hurnet-gateway/c519"
 
-A name that somebody has fenced must never write again, and a failed call does not always tell whether somebody
-has. So after each failure the name changes, except after an abort that succeeded: a producer that was fenced
-can't abort.
+A name that somebody has fenced must never write again, and a failed call does not always tell whether it was
+fenced. So after each failure the name changes, except after an abort that succeeded: a producer that was
+fenced can't abort.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class KafkaAtomicSink:
         self._left, self._name, self._producer = self._name, "", None
 
     def _check_topics(self, messages: Sequence[Outgoing]) -> None:
-        """Raises `Undeliverable` if a topic is gone, which would make the transaction wait for its deadline."""
+        """Raises `Undeliverable` if a topic is gone, and the transaction would wait for its deadline."""
         try:
             gone = {message.topic for message in messages if not self._topics.has(message.topic)}
         except TransientError:
