@@ -9,11 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import click
@@ -47,9 +43,7 @@ from hurnet_stream.commands.unanswered import unanswered
 from hurnet_stream.commands.up import up
 from hurnet_stream.commands.verify import verify
 from hurnet_stream.commands.weights import weights
-from hurnet_stream.errors import HurnetError
-from hurnet_stream.exit_codes import NOTHING_DONE
-from hurnet_stream.visible import visible
+from hurnet_stream.terminal.endings import asked_for_json, fault, fault_in_full, flush_output, remember, told
 
 EPILOG = """\b
 Every command explains itself and gives examples: hurnet ask --help
@@ -61,42 +55,23 @@ settings are hidden in both.
 """
 
 
-@contextmanager
-def _told_safely() -> Iterator[None]:
-    """Errors are shown without secrets and without anything that a terminal would obey.
-
-    An error of ours ends a command with its message alone: one clear line instead of a traceback."""
-    try:
-        yield
-    except HurnetError as error:
-        raise _Failed(_safe(error)) from error
-    except click.ClickException as error:
-        error.message = _safe(error.message)  # type: ignore[misc]  # final for those who define errors
-        raise
-
-
-def _safe(error: object) -> str:
-    from hurnet_stream.settings.redaction import redacted
-
-    return visible(redacted(str(error)), keep="\n")
-
-
-class _Failed(click.ClickException):
-    exit_code = NOTHING_DONE
-
-
 class _Commands(click.Group):
-    """Lists commands in the order in which they were added, and shows their errors safely."""
+    """Lists commands in the order in which they were added, and ends them as `endings` says."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
         return list(self.commands)
 
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with _told_safely():
-            return super().make_context(*args, **extra)
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        as_json = asked_for_json(args)
+        with told(as_json):
+            ctx = super().make_context(info_name, args, parent, **extra)
+        remember(ctx, as_json)
+        return ctx
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _told_safely():
+        with told(ctx.meta["hurnet.json"]):
             return super().invoke(ctx)
 
 
@@ -107,13 +82,21 @@ class _Commands(click.Group):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML file of settings. Default: the file that HURNET_CONFIG names. See `hurnet settings`.",
 )
-def hurnet(config: Path | None) -> None:
+@click.option("--traceback", is_flag=True, help="Show where in the program a fault of hurnet itself arose.")
+def hurnet(config: Path | None, traceback: bool) -> None:
     """Answer questions from the texts that stream in through Kafka, each answer with its receipt.
 
     Start with `hurnet demo`, or with `hurnet up --workers` for a system of your own on this machine.
     """
+    if traceback:
+        sys.excepthook = fault_in_full
     if config:
         os.environ["HURNET_CONFIG"] = str(config.absolute())  # processes that a command starts need it, too
+
+
+def _no_color(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["NO_COLOR"] = "1"  # as https://no-color.org has it, also for what a command starts
 
 
 for _command in (
@@ -122,19 +105,22 @@ for _command in (
     *(ingest, solver, responder, feedback, canary, gateway, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)
-
-
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    sys.stderr.write(_safe("".join(traceback.format_exception(kind, error, trace))))
+_help = "Print neither colours nor bold type. The variable NO_COLOR does the same."
+_plain = click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_no_color, help=_help)
+for _takes_it in (hurnet, *hurnet.commands.values()):
+    _takes_it.params.append(_plain)
 
 
 def main() -> None:
-    sys.excepthook = _uncaught
+    sys.excepthook = fault
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that can't show a letter must not end a command.
             stream.reconfigure(errors="backslashreplace")
-    hurnet(prog_name="hurnet")
+    try:
+        hurnet(prog_name="hurnet")
+    except SystemExit as ended:
+        sys.exit(flush_output(ended.code if isinstance(ended.code, int) else 0))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The exit codes of all commands and workers, in one place.
+r"""The exit codes of all commands and workers, in one place.
 
 | code | a command                                            | a worker                                |
 |------|------------------------------------------------------|-----------------------------------------|
 | 0    | did all of it                                        | was told to stop                        |
-| 1    | did it, but not all is well: its help says what      | failed: starting it again may help      |
+| 1    | did it, but not all is well: its help says what; or  | failed: starting it again may help      |
+|      | a fault of hurnet itself                             |                                         |
 | 2    | did nothing: wrong options, settings or input, or a  | settings or topics are wrong: a person  |
 |      | server is away                                       | must act                                |
 | 3    | did it, but an entry, a context or records in Kafka  |                                         |
@@ -17,6 +18,7 @@
 | 16   | `hurnet doctor`: texts can't be sent                 |                                         |
 | 70   |                                                      | hung, and was ended by its watchdog     |
 | 130  | was interrupted by Ctrl-C                            | was forced to end at once               |
+| 141  | nobody read on, as in `hurnet list \| head`           |                                         |
 """
 
 from typing import Final
@@ -26,6 +28,8 @@ NOT_WELL: Final = 1
 NOTHING_DONE: Final = 2
 NOT_THERE: Final = 3
 INTERRUPTED: Final = 130
+NOBODY_READS: Final = 141
+"""What a shell says of a program that SIGPIPE has ended."""
 
 BROKEN_PART: Final = {
     "kafka": 10,

@@ -51,8 +51,14 @@ Examples:
     "of the metadata. Records with the same key go to the same partition.",
 )
 @click.option("--skip-invalid", is_flag=True, help="Exit with 0 even if lines were invalid.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def produce(
-    file: BinaryIO, context: str | None, style: Format, key_field: str | None, skip_invalid: bool
+    file: BinaryIO,
+    context: str | None,
+    style: Format,
+    key_field: str | None,
+    skip_invalid: bool,
+    as_json: bool,
 ) -> None:
     """Send the texts of a file to Kafka.
 
@@ -79,7 +85,8 @@ def produce(
             send_lines(read_lines(file), parse, sending, sent, advance)
     finally:
         sink.close()
-        report(sent, kafka.texts, time.monotonic() - began)
+        tell = report_json if as_json else report
+        tell(sent, kafka.texts, time.monotonic() - began)
     if sent.invalid and not skip_invalid:
         sys.exit(NOT_WELL)
 
@@ -151,6 +158,21 @@ def report(sent: Sent, topic: str, seconds: float) -> None:
         say(f"left out {sent.invalid:,} invalid lines", err=True)
     if sent.watermarks:
         say(f"watermarks {watermarks_text(sent.watermarks)}")
+
+
+def report_json(sent: Sent, topic: str, seconds: float) -> None:
+    """The same as one JSON object."""
+    from hurnet_stream.terminal.screen import say_json
+
+    told = {
+        "topic": topic,
+        "sent": sent.count,
+        "invalid": sent.invalid,
+        "last_line": sent.last_line,
+        "watermarks": {str(p): offset for p, offset in sorted(sent.watermarks.items())},
+        "seconds": round(seconds, 3),
+    }
+    say_json(told)
 
 
 def _size(file: BinaryIO) -> int | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,7 +28,8 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.option("--yes", is_flag=True, help="Do it. Without this option it only says what it would do.")
-def repair(yes: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def repair(yes: bool, as_json: bool) -> None:
     """Fill the store anew from a rewritten topic.
 
     Use it if ingest has stopped because the topic of texts is another one, or because the topic has lost
@@ -40,7 +41,7 @@ def repair(yes: bool) -> None:
     from hurnet_stream.adapters.kafka import KafkaHistory
     from hurnet_stream.adapters.redis import connect
     from hurnet_stream.settings import settings
-    from hurnet_stream.terminal.screen import hush, say
+    from hurnet_stream.terminal.screen import hush, say, say_json
 
     hush()
     chosen = settings.load()
@@ -49,11 +50,16 @@ def repair(yes: bool) -> None:
         history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
         task = begun_before(connection) or needed(connection, history)
         if task is None:
-            say("nothing to repair: the store was filled from this topic")
+            told, text = {"needed": False}, "nothing to repair: the store was filled from this topic"
         elif not yes:
-            _tell(task.comparison(connection, history, chosen.kafka.texts), task.old_store(connection))
+            told, text = _would(task, connection, history, chosen.kafka.texts)
         else:
-            _repair(chosen, connection, history, task)
+            told, text = _repair(chosen, connection, history, task)
+    say_json(told) if as_json else say(text)
+
+
+Told = tuple[dict[str, Any], str]
+"""What a repair has done, or would do: as a JSON object, and for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +118,10 @@ def needed(connection: Connection, history: KafkaHistory) -> Task | None:
     return Task(connection.prefix, filled_from.topic if filled_from else "")
 
 
-def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, task: Task) -> None:
+def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, task: Task) -> Told:
+    """Do it; returns what was done as a JSON object, and for a person."""
     from hurnet_stream.adapters.kafka import KafkaSink
     from hurnet_stream.adapters.redis.aside import put_aside
-    from hurnet_stream.terminal.screen import say
 
     if not task.aside:
         firsts = {partition: offsets.first for partition, offsets in history.offset_ranges().items()}
@@ -123,7 +129,8 @@ def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, tas
     comparison = task.comparison(connection, history, chosen.kafka.texts)
     with closing(KafkaSink(chosen.kafka)) as sink:
         sent = _send(comparison, task.old_store(connection), sink, connection, task.done)
-    say(
+    told = {"needed": True, "done": True, "sent_again": _counted(sent), "old_prefix": task.prefix}
+    return told, (
         f"sent again: {sent['texts']:,} texts, {sent['deletions']:,} deletions. A running ingest fills the"
         f" new store from the topic. The old one is kept under the prefix {task.prefix}; nothing reads it"
         " any more"
@@ -149,18 +156,23 @@ def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
     return True
 
 
-def _tell(comparison: Comparison, store: EntryStore) -> None:
-    from hurnet_stream.terminal.screen import say
-
+def _would(task: Task, connection: Connection, history: KafkaHistory, topic: str) -> Told:
+    """What it would do, as a JSON object and for a person."""
+    comparison, store = task.comparison(connection, history, topic), task.old_store(connection)
     counts = Counter[str]()
     for partition in store.states():
         for missing in comparison.lacking(partition):
             counts += Counter(texts=missing.texts, deletions=missing.deletions)
-    say(
+    told = {"needed": True, "done": False, "lacking": _counted(counts)}
+    return told, (
         f"the topic lacks {counts['texts']:,} texts that the store has, and {counts['deletions']:,} deletions"
         " of texts that the topic holds. With --yes the store is put aside, these are sent to the topic"
         " again, and a new store is filled from it"
     )
+
+
+def _counted(counts: Counter[str]) -> dict[str, int]:
+    return {"texts": counts["texts"], "deletions": counts["deletions"]}
 
 
 def _send(

@@ -27,7 +27,8 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write files NAME.json into this folder instead of printing one JSON object.",
 )
-def schemas(asyncapi: bool, out: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it on one line.")
+def schemas(asyncapi: bool, out: Path | None, as_json: bool) -> None:
     """Print the JSON Schema of each message in Kafka.
 
     TextEvent, Query, Answer, Feedback and DeadLetter, each field with its meaning, unit and default.
@@ -35,9 +36,11 @@ def schemas(asyncapi: bool, out: Path | None) -> None:
     from hurnet_schemas import MESSAGES
 
     if asyncapi:
-        _give({"asyncapi": _asyncapi()}, out, one=True)
+        document = _asyncapi()
+        _give(document, {"asyncapi": document}, out, as_json)
     else:
-        _give({message.__name__: message.model_json_schema() for message in MESSAGES}, out)
+        all_of_them = {message.__name__: message.model_json_schema() for message in MESSAGES}
+        _give(all_of_them, all_of_them, out, as_json)
 
 
 def _asyncapi() -> Any:
@@ -49,19 +52,19 @@ def _asyncapi() -> Any:
     return document(settings.load().kafka, version("hurnet-stream"))
 
 
-def _give(documents: dict[str, Any], out: Path | None, *, one: bool = False) -> None:
-    """Print them as one object, or `one` alone; or write a file of each."""
-    from hurnet_stream.terminal.screen import say
+def _give(printed: Any, files: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Print it, or write the files."""
+    from hurnet_stream.terminal.screen import say, say_json
 
     if out is None:
-        click.echo(_json(next(iter(documents.values())) if one else documents))
+        say_json(printed) if as_json else click.echo(_json(printed))
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, document in documents.items():
+        for name, document in files.items():
             file = out / f"{name}.json"
             file.write_text(_json(document) + "\n", "utf-8")
-            say(str(file))
+            say_json({"file": str(file)}) if as_json else say(str(file))
     except OSError as error:
         raise click.UsageError(f"can't write to {out}: {error.strerror}") from None
 

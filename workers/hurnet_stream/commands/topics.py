@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,8 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.option("--create", is_flag=True, help="Create the topics that are missing.")
-def topics(create: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one for each topic.")
+def topics(create: bool, as_json: bool) -> None:
     """Check the topics, or create them.
 
     The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS, _FEEDBACK,
@@ -31,13 +33,16 @@ def topics(create: bool) -> None:
     """
     from hurnet_stream.adapters.kafka.admin.check import ensure_topics
     from hurnet_stream.settings import settings
-    from hurnet_stream.terminal.screen import console, hush, table
+    from hurnet_stream.terminal.screen import console, hush, say_json, table
 
     hush()
     findings = ensure_topics(settings.load().kafka, create)
-    console().print(
-        table(("topic", ">partitions", "state"), ((f.name, f.partitions, state(f)) for f in findings))
-    )
+    if as_json:
+        for finding in findings:
+            say_json(asdict(finding))
+    else:
+        rows = ((f.name, f.partitions, state(f)) for f in findings)
+        console().print(table(("topic", ">partitions", "state"), rows))
     if any(finding.problems for finding in findings):
         sys.exit(NOT_WELL)
 

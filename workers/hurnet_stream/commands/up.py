@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +54,10 @@ Examples:
 @click.option(
     "--canary", is_flag=True, help="With --workers: also run a canary, which sends texts of its own."
 )
-def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool, canary: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the addresses as one JSON object.")
+def up(
+    data: Path, kafka_port: int | None, redis_port: int | None, workers: bool, canary: bool, as_json: bool
+) -> None:
     """Run Kafka and Valkey on this machine until Ctrl-C.
 
     Creates the topics, prints the addresses as lines for other terminals, and keeps the data for the next
@@ -76,7 +80,7 @@ def up(data: Path, kafka_port: int | None, redis_port: int | None, workers: bool
                 system.start_workers((*WORKERS, "canary") if canary else WORKERS, METRICS_PORTS)
                 for worker in system.workers:
                     _say(f"  {described(worker)}")
-            print_addresses(system.addresses)
+            print_addresses(system.addresses, as_json)
             _say(advice(workers))
             _say(f"running; Ctrl-C ends it, and the data stays in {data}")
             while True:
@@ -91,8 +95,14 @@ def described(worker: WorkerProcess) -> str:
     return f"{worker.name}: log {worker.log}, metrics http://127.0.0.1:{worker.port}/metrics"
 
 
-def print_addresses(addresses: Mapping[str, str]) -> None:
+def print_addresses(addresses: Mapping[str, str], as_json: bool) -> None:
     """Lines for the shell, on standard output; all else goes to standard error."""
+    from hurnet_stream.terminal.screen import say_json
+
+    if as_json:
+        say_json(addresses)
+        sys.stdout.flush()
+        return
     _say("\nfor other terminals, so that they find it:")
     for name, value in addresses.items():
         click.echo(f"export {name}={shlex.quote(value)}")

@@ -34,6 +34,7 @@ Examples:
     metavar="ANSWER",
     help="Only the weights of this answer. May be repeated.",
 )
+@click.option("--json", is_flag=True, expose_value=False, help="Notes and errors as JSON, too.")
 def weights(context: str, answers: tuple[str, ...]) -> None:
     """Print the weights of each answer.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hurnet_stream.terminal.endings import tells_json
 from hurnet_stream.visible import escaped_json, visible, visible_json
 
 if TYPE_CHECKING:
@@ -27,15 +29,25 @@ def console(*, stderr: bool = False) -> Console:
     """A console that prints texts as they are: nothing in them is markup, and numbers have no colours."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    class Printing(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # which ends the command as `endings` says
+
+    plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+    made = Printing(stderr=stderr, markup=False, highlight=False, emoji=False, **plain)
     if not made.is_terminal:
         made.width = PIPED_WIDTH
     return made
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line for a person. Characters that a terminal would obey are shown as escapes."""
-    click.echo(visible(text, keep="\n"), err=err)
+    """Print a line for a person. Characters that a terminal would obey are shown as escapes.
+
+    It is a JSON object if the command was called with --json."""
+    if tells_json():
+        click.echo(visible_json({"note": text}, ascii_only=True), err=err)
+    else:
+        click.echo(visible(text, keep="\n"), err=err)
 
 
 def say_json(value: object, *, err: bool = False) -> None:

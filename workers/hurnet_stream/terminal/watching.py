@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -74,7 +73,7 @@ def _safe(complaint: Complaint) -> Complaint:
 
 @contextlib.contextmanager
 def _until_told() -> Iterator[None]:
-    """Ends by Ctrl-C, by SIGTERM, or if whoever reads our lines has gone."""
+    """Ends by Ctrl-C or by SIGTERM."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -84,8 +83,6 @@ def _until_told() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         pass
-    except BrokenPipeError:  # `... | head` has seen enough; Python would complain of what it can't flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         signal.signal(signal.SIGTERM, before)
 
