@@ -18,6 +18,8 @@ from hurnet_schemas.filter import Filter
 MAX_TOP_K = 100
 MAX_TIMEOUT_MS = 60_000
 MAX_NEIGHBOURS = 50
+WAITING = "hurnet-wait"
+"""The `id` of queries that only wait for their `min_watermarks`: nobody wants to know the answer."""
 
 
 class Query(Message):

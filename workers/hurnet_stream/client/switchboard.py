@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from hurnet_schemas import Answer, Coordinates, InvalidMessage, Query, Reply
 from hurnet_schemas.query import MAX_TIMEOUT_MS
+from hurnet_stream.client.errors import NoReply, NotSent
 from hurnet_stream.errors import HurnetError, UpgradeNeeded
 from hurnet_stream.ports import (
     CORRELATION_ID,
@@ -39,17 +40,11 @@ from hurnet_stream.ports import (
 )
 from hurnet_stream.settings.settings import KafkaSettings
 
+__all__ = ["NoReply", "NotSent", "Switchboard"]
+
 LISTEN_S: Final = 0.5
 LONGEST_S: Final = MAX_TIMEOUT_MS / 1000 + 10
 """Longer than any query may wait for its texts, and the reply a while on its way."""
-
-
-class NoReply(HurnetError):
-    """Nobody answered in time."""
-
-
-class NotSent(HurnetError):
-    """Kafka did not take the question or the record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hurnet_schemas import Answer, InvalidMessage, Query
+from hurnet_schemas.query import WAITING
 from hurnet_stream.feedback.lessons import same_question
 from hurnet_stream.ports import REPLY_TO, History, OffsetRange, Record
 from hurnet_stream.settings.types import is_topic, matches
@@ -92,6 +93,8 @@ def unanswered(queries: Iterable[Record], found: Mapping[str, Outcome], times_mi
         try:
             query = Query.decode(record.value)
         except InvalidMessage:  # a receipt is of another log of queries, or anybody's invention
+            continue
+        if query.id == WAITING:
             continue
         key = query.context, same_question(query.text)
         if outcome.answered:
