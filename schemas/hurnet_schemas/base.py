@@ -26,6 +26,7 @@ MAX_REASON = 500
 """Characters."""
 MAX_FIELDS = 64
 """More fields than any message has, in one object."""
+MAX_FAULTS = 20
 DEFAULT_CONTEXT = "default"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -56,13 +57,14 @@ InvalidReason = Literal[
 
 class InvalidMessage(ValueError):
     """Bytes are not a valid message. `reason` is one of `InvalidReason`, `detail` is for a person and has at
-    most `MAX_REASON` characters."""
+    most `MAX_REASON` characters. `faults` are the first `MAX_FAULTS` wrong fields, each with its fault."""
 
-    def __init__(self, reason: InvalidReason, detail: str) -> None:
+    def __init__(self, reason: InvalidReason, detail: str, faults: tuple[tuple[str, str], ...] = ()) -> None:
         detail = shortened(detail)
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.faults = faults
 
 
 def _printable(text: str) -> str:
@@ -110,7 +112,13 @@ class Message(BaseModel):
         one."""
         if raw is None:
             raise InvalidMessage("tombstone", "the record has no value")
-        fields = _parse_object(raw)
+        return cls.of_fields(parse_object(raw))
+
+    @classmethod
+    def of_fields(cls, fields: dict[str, Any]) -> Self:
+        """The message of these fields of a JSON object. Raises `InvalidMessage`."""
+        if len(fields) > MAX_FIELDS:  # each unknown field would become an error of its own
+            raise InvalidMessage("invalid-message", f"{len(fields)} fields, and no message has {MAX_FIELDS}")
         version = fields.get("v", SCHEMA_VERSION)
         if type(version) is not int or version != SCHEMA_VERSION:
             raise InvalidMessage(
@@ -166,7 +174,8 @@ class Coordinates(Part):
     offset: Offset = Field(description="The offset.")
 
 
-def _parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`. Raises `InvalidMessage`."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
@@ -177,24 +186,22 @@ def _parse_object(raw: bytes) -> dict[str, Any]:
         raise InvalidMessage("not-json", str(error)[:300]) from None
     if not isinstance(fields, dict):
         raise InvalidMessage("not-json", f"expected a JSON object, got {type(fields).__name__}")
-    # Each unknown field would become an error of its own, so very many of them are refused before.
-    if len(fields) > MAX_FIELDS:
-        raise InvalidMessage("invalid-message", f"{len(fields)} fields, and no message has {MAX_FIELDS}")
     return fields
 
 
 def _explain(error: ValidationError) -> InvalidMessage:
     """The first problems in one line, and the reason that the first one amounts to."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    detail = "; ".join(f"{_field_path(p['loc'])}: {shortened(p['msg'], 120)}" for p in problems[:3])
+    faults = tuple((_field_path(p["loc"]), shortened(p["msg"], 120)) for p in problems[:MAX_FAULTS])
+    detail = "; ".join(f"{where}: {message}" for where, message in faults[:3])
     if len(problems) > 3:
         detail += f"; and {len(problems) - 3} more"
     first = problems[0]
     if first["type"] == "string_too_long":
-        return InvalidMessage("too-long", detail)
+        return InvalidMessage("too-long", detail, faults)
     if "blank text" in first["msg"]:
-        return InvalidMessage("blank-text", detail)
-    return InvalidMessage("invalid-message", detail)
+        return InvalidMessage("blank-text", detail, faults)
+    return InvalidMessage("invalid-message", detail, faults)
 
 
 def _field_path(location: tuple[int | str, ...]) -> str:

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Histogram
@@ -59,7 +60,7 @@ COMMANDS = [
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "feedback", "canary", "gateway"),
+    *("ingest", "solver", "responder", "feedback", "canary", "gateway", "keys"),
     *("settings", "rights", "schemas", "completion"),
 ]
 
@@ -130,7 +131,9 @@ def test_help_is_quick_because_nothing_heavy_is_imported_for_it(command: list[st
 
 def test_options_in_examples_exist() -> None:
     for name, command in hurnet.commands.items():
-        known = {option for parameter in command.params for option in parameter.opts}
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        parameters = [parameter for each in (command, *below) for parameter in each.params]
+        known = {option for parameter in parameters for option in parameter.opts}
         for option in re.findall(rf"hurnet {name} [^|#\n]*", command.epilog or ""):
             assert set(re.findall(r"--[a-z-]+", option)) <= known
 
@@ -163,6 +166,7 @@ ARGUMENTS = {
     "correct": ["hi", "hello"],
     "evaluate": ["--pairs", __file__, "--queries", __file__],
     "forget": ["--entry", "0/1"],
+    "keys": ["list"],
     "weights": ["--answer", "a"],
 }
 NEED_SETTINGS = sorted(hurnet.commands.keys() - {"completion", "demo", "schemas", "settings"})

@@ -1,18 +1,22 @@
-"""All routes together, and what every request passes."""
+"""All routes together, behind the guards that every request passes."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from hurnet_stream.gateway import asking
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.guards import Guarded, answer_unknown
 from hurnet_stream.gateway.problems import Problem, answer_problem
 
 ROUTES = (asking.routes,)
 """One function a module: from the gateway to its routes."""
 
 
-def make_app(gateway: Gateway) -> Starlette:
+def make_app(gateway: Gateway) -> Guarded:
     """The application that uvicorn serves."""
     routes = [route for of_module in ROUTES for route in of_module(gateway)]
-    return Starlette(routes=routes, exception_handlers={Problem: answer_problem})
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # to an address made of the header Host
+    return Guarded(app, gateway, {Problem: answer_problem, HTTPException: answer_unknown})

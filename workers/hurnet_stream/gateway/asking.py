@@ -1,46 +1,141 @@
-"""POST /v1/ask: a question through Kafka, and its reply."""
+"""POST /v1/ask: a question through Kafka, and its reply; or up to 64 questions at once.
+
+A question that is given up, because its client hung up or its time is over, is forgotten here, and responders
+that read it later see by its `timeout_ms` that nobody waits any more.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Sequence
+from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hurnet_schemas import Query, Reply
 from hurnet_stream.client.switchboard import NoReply, NotSent
-from hurnet_stream.gateway.body import message_of
+from hurnet_stream.gateway.access import key_of, require
+from hurnet_stream.gateway.body import invalid, messages_of, object_of
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem, busy
+from hurnet_stream.ports import TraceContext
+from hurnet_stream.ports.tracing import TRACEPARENT, parse_traceparent
+
+QUESTIONS_MOST: Final = 64
+AFTER: Final = "hurnet-after"
+PATIENCE_S: Final = 2.0
+"""We wait so much longer than a responder may, so that its reply has time to come."""
+_WATERMARK: Final = re.compile(r"\s*([0-9]{1,10})=([0-9]{1,19})\s*")
 
 
 def routes(gateway: Gateway) -> list[Route]:
     """Of asking."""
 
     async def ask(request: Request) -> Response:
-        reply = await asked(gateway, await message_of(request, Query))
-        return Response(reply.encode(), media_type="application/json")
+        require(request, "ask")
+        fields = await object_of(request)
+        if "questions" not in fields:
+            query = _ready(gateway, request, _queries([fields])[0])
+            reply = await while_there(request, asked(gateway, query, trace_of(request)))
+            return Response(reply.encode(), media_type="application/json")
+        if unknown := sorted(fields.keys() - {"questions"}):
+            raise Problem(422, f"{unknown[0][:40]!r} has no place beside questions", where=unknown[0][:40])
+        queries = messages_of(fields["questions"], Query, "questions", QUESTIONS_MOST)
+        ready = [_ready(gateway, request, query) for query in queries]
+        gateway.charge(key_of(request), len(ready) - 1)
+        return await while_there(request, _all_asked(gateway, ready, trace_of(request)))
 
     return [Route("/v1/ask", ask, methods=["POST"])]
 
 
-async def asked(gateway: Gateway, query: Query) -> Reply:
+async def asked(gateway: Gateway, query: Query, trace: TraceContext | None = None) -> Reply:
     """The reply. Raises `Problem`: 503 if too many questions wait or Kafka is away, 504 if none came."""
-    limits = gateway.settings.gateway
-    if gateway.switchboard.waiting >= limits.in_flight:
-        gateway.metrics.refused.labels("in-flight").inc()
-        raise busy(503, f"{limits.in_flight} questions wait for their replies already")
-    if trouble := gateway.switchboard.trouble():
-        gateway.metrics.refused.labels("kafka").inc()
-        raise busy(503, f"no replies can be read at the moment: {trouble}")
-    future = asyncio.wrap_future(gateway.switchboard.ask(query))  # cancelled with the request
+    _check_room(gateway, 1)
+    return await _asked(gateway, query, trace)
+
+
+def trace_of(request: Request) -> TraceContext | None:
+    """The trace that the client's own header `traceparent` names."""
+    given = request.headers.get(TRACEPARENT)
+    return parse_traceparent(given.encode("latin-1")) if given else None
+
+
+def watermarks_of(request: Request) -> dict[int, int]:
+    """What the header Hurnet-After says: 0=41,1=39. Raises `Problem` (422)."""
+    given = request.headers.get(AFTER, "")
+    pairs = [_WATERMARK.fullmatch(part) for part in given.split(",")] if given.strip() else []
+    if None in pairs:
+        raise Problem(422, "must be PARTITION=OFFSET with commas between, as in 0=41,1=39", where=AFTER)
+    return {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+
+
+async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None) -> Reply:
+    limit_s = gateway.settings.gateway.timeout
+    future = asyncio.wrap_future(gateway.switchboard.ask(query, trace))  # cancelled with the request
     gateway.metrics.questions.set(gateway.switchboard.waiting)
     try:
-        return await asyncio.wait_for(future, limits.timeout)
+        async with asyncio.timeout(limit_s):
+            return await future
     except NotSent as error:
-        raise busy(503, str(error)) from None
+        raise busy(503, f"Kafka did not take the question: {error}", refused="kafka") from None
     except (TimeoutError, NoReply):
-        raise Problem(504, f"no reply within {limits.timeout:g} s: does a responder run?") from None
+        raise Problem(504, f"no reply within {limit_s:g} s: does a responder run?") from None
     finally:
+        future.cancel()
         gateway.metrics.questions.set(gateway.switchboard.waiting)
+
+
+async def _all_asked(gateway: Gateway, queries: Sequence[Query], trace: TraceContext | None) -> Response:
+    """All replies, in order. One that did not come has the outcome timed-out."""
+    _check_room(gateway, len(queries))
+    asking = [asyncio.ensure_future(_asked(gateway, query, trace)) for query in queries]
+    try:
+        replies = [await _or_timed_out(one, query) for one, query in zip(asking, queries, strict=True)]
+    finally:
+        for one in asking:
+            one.cancel()
+    return JSONResponse({"replies": [r.model_dump(mode="json", exclude_none=True) for r in replies]})
+
+
+async def _or_timed_out(asking: asyncio.Future[Reply], query: Query) -> Reply:
+    try:
+        return await asking
+    except Problem as problem:
+        if problem.status != 504:
+            raise
+        return Reply(id=query.id or "", outcome="timed-out", reason=problem.detail, question=query.text)
+
+
+def _check_room(gateway: Gateway, count: int) -> None:
+    """Raises `Problem` (503) if so many questions can't be sent now. A batch that is larger than the limit is
+    taken if nothing else waits."""
+    most, waiting = gateway.settings.gateway.in_flight, gateway.switchboard.waiting
+    if waiting and waiting + count > most:
+        raise busy(503, f"{waiting:,} questions wait for their replies already", refused="in-flight")
+    if trouble := gateway.switchboard.trouble():
+        raise busy(503, f"no replies can be read at the moment: {trouble}", refused="kafka")
+
+
+def _queries(objects: Sequence[dict[str, object]]) -> Sequence[Query]:
+    from hurnet_schemas import InvalidMessage
+
+    try:
+        return [Query.of_fields(fields) for fields in objects]
+    except InvalidMessage as error:
+        raise invalid(error) from None
+
+
+def _ready(gateway: Gateway, request: Request, query: Query) -> Query:
+    """The query as it is sent: its key may ask there, and it says how long anybody waits for its reply."""
+    require(request, "ask", query.context)
+    limit_s = gateway.settings.gateway.timeout
+    longest_ms = round(1000 * max(limit_s - PATIENCE_S, limit_s / 2))
+    after = dict(query.min_watermarks)
+    for partition, offset in watermarks_of(request).items():
+        after[partition] = max(offset, after.get(partition, offset))
+    waits = {"timeout_ms": min(query.timeout_ms or longest_ms, longest_ms), "min_watermarks": after}
+    return query.model_copy(update=waits)

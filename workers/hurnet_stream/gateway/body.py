@@ -1,20 +1,70 @@
-"""A request's body as one of our messages."""
+"""A request's body as our messages, or as a problem that names each wrong field."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 
 from hurnet_schemas import InvalidMessage, Message
+from hurnet_schemas.base import parse_object
 from hurnet_stream.gateway.problems import Problem
 
 M = TypeVar("M", bound=Message)
 
+JSON: Final = "application/json"
+
+
+async def object_of(request: Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises `Problem`: 415 for another type, 422 if it is none."""
+    # A page of another origin can't send this type without asking first, so no form can pass for a client.
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != JSON:
+        raise Problem(415, f"the body must be JSON, and say so: Content-Type: {JSON}")
+    try:
+        return parse_object(await request.body())
+    except InvalidMessage as error:
+        raise invalid(error) from None
+
 
 async def message_of(request: Request, kind: type[M]) -> M:
-    """The message in the body. Raises `Problem` (422) that names the field."""
+    """The message in the body. Raises `Problem` (415, 422)."""
     try:
-        return kind.decode(await request.body())
+        return kind.of_fields(await object_of(request))
     except InvalidMessage as error:
-        raise Problem(422, error.detail, reason=error.reason) from None
+        raise invalid(error) from None
+
+
+def messages_of(items: object, kind: type[M], name: str, most: int) -> Sequence[M]:
+    """The messages in a list of objects, which is the member `name` of a body. Raises `Problem` (422), which
+    names what is wrong in all of them."""
+    if not isinstance(items, list) or not 0 < len(items) <= most:
+        raise Problem(422, f"{name} must be a list of 1 to {most:,} objects", where=name)
+    messages: list[M] = []
+    errors: list[dict[str, str]] = []
+    for number, fields in enumerate(items):
+        try:
+            if not isinstance(fields, dict):
+                raise InvalidMessage("not-json", "expected a JSON object")
+            messages.append(kind.of_fields(fields))
+        except InvalidMessage as error:
+            errors += _faults(error, f"{name}.{number}")
+    if errors:
+        raise Problem(
+            422, f"{len(items) - len(messages):,} of {len(items):,} {name} are wrong", errors=errors[:100]
+        )
+    return messages
+
+
+def invalid(error: InvalidMessage) -> Problem:
+    """422, with each wrong field."""
+    return Problem(422, error.detail, reason=error.reason, errors=_faults(error))
+
+
+def _faults(error: InvalidMessage, prefix: str = "") -> list[dict[str, str]]:
+    faults = error.faults or (("", error.detail),)
+    return [
+        {"where": ".".join(part for part in (prefix, where) if part), "message": message}
+        for where, message in faults
+    ]

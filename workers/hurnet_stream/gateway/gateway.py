@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from hurnet_stream.client.switchboard import Switchboard
+from hurnet_stream.gateway.bodies import Held
+from hurnet_stream.gateway.keys import Key, Keys
+from hurnet_stream.gateway.limits import Rates, TooMuch
+from hurnet_stream.gateway.problems import busy
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.settings.settings import Settings
 
@@ -20,21 +24,48 @@ BLOCKING_MOST: Final = 4
 
 @dataclass(slots=True)
 class Gateway:
-    """One running gateway. `threads` are for calls that block."""
+    """One running gateway. `threads` are for calls that block, and `ending` is set once it is to stop.
+
+    Raises `ConfigurationError` if the file of keys can't be used."""
 
     settings: Settings
     switchboard: Switchboard
     metrics: GatewayMetrics
+    keys: Keys = field(init=False)
+    rates: Rates = field(default_factory=Rates)
+    bodies: Held = field(init=False)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BLOCKING_MOST, thread_name_prefix="blocking")
     )
+
+    def __post_init__(self) -> None:
+        self.keys = Keys(self.settings.gateway.keys)
+        self.bodies = Held(self.settings.gateway.body)
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """What `call` returns. It runs in one of a few threads, so that it holds up no other request."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)
 
+    def take(self, key: Key) -> None:
+        """Count a request by this key. Raises `Problem` (429) if it is one too many."""
+        rate = self._rate(key)
+        try:
+            self.rates.take(key.name, rate)
+        except TooMuch as error:
+            raise busy(429, f"more than {rate:g} requests a second by this key", error.again_s) from None
+
+    def charge(self, key: Key, cost: int) -> None:
+        """Count so many further requests, which are done already: those that follow wait longer."""
+        self.rates.charge(key.name, self._rate(key), cost)
+
+    def _rate(self, key: Key) -> float:
+        return self.settings.gateway.rate if key.rate is None else key.rate
+
     def unready(self) -> list[str]:
         """Why it can't serve; empty if it can."""
+        if self.ending.is_set():
+            return ["stopping"]
         trouble = self.switchboard.trouble()
         return [trouble] if trouble else []
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,12 +14,17 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hurnet_stream.metrics.gateway import Refusal
+
 MEDIA_TYPE: Final = "application/problem+json"
 
 
 class Problem(Exception):
     """Ends a request with this status. `detail` is for a person: what is wrong, and what would be right.
-    `more` are further members of the object, and `headers` those of the response."""
+    `more` are further members of the object, and `headers` those of the response. `refused` is how it counts
+    in the metrics, if not by its status."""
+
+    refused: Refusal | None = None
 
     def __init__(
         self, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any
@@ -39,12 +45,15 @@ class Problem(Exception):
         return JSONResponse(content, self.status.value, self.headers, MEDIA_TYPE)
 
 
-def busy(status: int, detail: str, after_s: int = 1) -> Problem:
+def busy(status: int, detail: str, after_s: float = 1.0, refused: Refusal | None = None) -> Problem:
     """Too much at the moment (429 or 503): come back after so many seconds."""
-    return Problem(status, detail, {"Retry-After": str(after_s)})
+    problem = Problem(status, detail, {"Retry-After": str(max(1, math.ceil(after_s)))})
+    problem.refused = refused
+    return problem
 
 
-async def answer_problem(_request: Request, problem: Exception) -> Response:
-    """The handler that Starlette calls for a `Problem`."""
+async def answer_problem(request: Request, problem: Exception) -> Response:
+    """The handler that Starlette calls for a `Problem`. The guards look at it on the way out."""
     assert isinstance(problem, Problem)  # noqa: S101 - it is registered for these alone
+    request.scope["state"]["problem"] = problem
     return problem.response()

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -17,9 +17,10 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.gateway.connections import HEAD_S, SWEEP_S, Connections
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.guards import Guarded
 from hurnet_stream.settings.addresses import shown
-from hurnet_stream.settings.settings import Settings
 
 log = structlog.get_logger()
 
@@ -33,7 +34,6 @@ class Health:
         self._gateway = gateway
         self._turned_at = time.monotonic()
         self.turns = 0
-        self.ending = False
 
     @property
     def started(self) -> bool:
@@ -46,7 +46,7 @@ class Health:
         return self.seconds_since_turn() < stall_s
 
     def unready(self) -> list[str]:
-        return ["stopping"] if self.ending else self._gateway.unready()
+        return self._gateway.unready()
 
     def standing(self) -> str:
         return "serving"
@@ -57,6 +57,7 @@ class Health:
             self.turns += 1
             self._turned_at = time.monotonic()
             self._gateway.metrics.turns.inc()
+            self._gateway.metrics.keys_in_force.set(self._gateway.keys.trouble is None)
             await asyncio.sleep(BEAT_S)
 
 
@@ -72,36 +73,13 @@ def bound(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: Starlette, listening: socket.socket, settings: Settings, health: Health) -> None:
-    """Serve until SIGTERM or SIGINT, then let requests end."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        beating = asyncio.create_task(health.beat())
-        yield
-        beating.cancel()
-
-    app.router.lifespan_context = lifespan
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=settings.gateway.clients,
-        timeout_graceful_shutdown=max(1, round(settings.lifecycle.drain)),
-    )
-    log.info("serving HTTP", address=f"http://{shown(*listening.getsockname()[:2])}")
-    _Server(config, health).run(sockets=[listening])
-
-
 class _Server(uvicorn.Server):
     """Ends at a signal as our workers do: with the exit code that we choose. uvicorn's own raises the signal
     again when everything has ended."""
 
-    def __init__(self, config: uvicorn.Config, health: Health) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
-        self._health = health
+        self._gateway = gateway
 
     @contextlib.contextmanager
     @override
@@ -112,5 +90,45 @@ class _Server(uvicorn.Server):
             signal.signal(each, handler)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        self._health.ending = True
         self.handle_exit(number, frame)
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gateway.ending.set()  # not ready any more, and streams of events end
+        await super().shutdown(sockets)
+
+
+def serve(app: Guarded, listening: socket.socket, health: Health) -> None:
+    """Serve until SIGTERM or SIGINT, then let requests end."""
+    gateway, chosen = app.gateway, app.gateway.settings
+    connections = Connections(chosen.gateway.clients, gateway.metrics)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(health.beat()), asyncio.create_task(_sweep(connections))]
+        yield
+        for task in tasks:
+            task.cancel()
+
+    app.app.router.lifespan_context = lifespan
+    protocol: Any = connections.protocol
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=round(2 * HEAD_S),  # `connections` is quicker
+        timeout_graceful_shutdown=max(1, round(chosen.lifecycle.drain)),
+    )
+    log.info("serving HTTP", address=f"http://{shown(*listening.getsockname()[:2])}")
+    _Server(config, gateway).run(sockets=[listening])
+
+
+async def _sweep(connections: Connections) -> None:
+    while True:
+        connections.sweep()
+        await asyncio.sleep(SWEEP_S)

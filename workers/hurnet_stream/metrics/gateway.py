@@ -34,10 +34,15 @@ class GatewayMetrics(ProcessMetrics, StoreMetrics):
         )
         self.refused = self._counter(
             "http_refused",
-            "Requests that were refused: rate (429), in-flight, connections, kafka (503), key (401), right "
-            "(403 or 404), origin (403), host (421), size (413), slow (408).",
+            "What was refused: rate (429), in-flight, connections, kafka (503), key (401), right (403), "
+            "origin (403), host (421), size (413), slow (408).",
             "why",
         )
         self.questions = self._gauge("questions_under_way", "Questions that wait for their replies.")
         self.connections = self._gauge("http_connections", "HTTP connections that are open.")
+        self.keys_in_force = self._gauge(
+            "gateway_keys_in_force",
+            "1 if the file of keys is in force as it is now, or none is needed; 0 if it can't be used, so "
+            "that the keys of before are in force.",
+        )
         self._from_zero(self.refused, get_args(Refusal))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -149,3 +149,12 @@ def _db(text: str) -> int:
     if not re.fullmatch(r"[0-9]{0,6}", text):
         raise ValueError("a database is a number, as in /0")
     return int(text or 0)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    bare = host.lower().strip("[]")
+    try:
+        return bare == "localhost" or ip_address(bare).is_loopback
+    except ValueError:
+        return False

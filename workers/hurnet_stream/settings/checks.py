@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hurnet_stream.core.solve.weights import NO_FEATURES
-from hurnet_stream.settings.addresses import host_ports, redis_address
+from hurnet_stream.settings.addresses import host_ports, is_loopback, redis_address
 from hurnet_stream.settings.secret_files import SectionWithSecrets, is_open_to_others
 from hurnet_stream.settings.types import matches
 
@@ -240,7 +240,7 @@ def cautions(settings: Any) -> Iterator[str]:
 def _bare_passwords(settings: Any) -> Iterator[str]:
     kafka, address = settings.kafka, redis_address(settings.redis.url)
     servers = host_ports(kafka.bootstrap)
-    if kafka.security_protocol == "SASL_PLAINTEXT" and not all(_is_loopback(host) for host, _ in servers):
+    if kafka.security_protocol == "SASL_PLAINTEXT" and not all(is_loopback(host) for host, _ in servers):
         # SCRAM proves that it knows the password, and does not send it.
         bare = {"PLAIN": "the password and ", "OAUTHBEARER": "the token and "}.get(kafka.sasl_mechanism, "")
         yield (
@@ -248,10 +248,10 @@ def _bare_passwords(settings: Any) -> Iterator[str]:
             " not"
         )
     secret = settings.redis.password or address.password
-    if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
+    if secret and not address.tls and not all(is_loopback(host) for host, _ in address.hosts):
         yield "HURNET_REDIS_URL sends the password and all texts unencrypted; rediss:// does not"
     secret = settings.redis.sentinel_password
-    if secret and not address.tls and not all(_is_loopback(host) for host, _ in address.hosts):
+    if secret and not address.tls and not all(is_loopback(host) for host, _ in address.hosts):
         yield "HURNET_REDIS_URL sends the Sentinels' password unencrypted; sentinel+rediss:// does not"
     if not kafka.check_hostname and kafka.security_protocol.endswith("SSL"):
         yield (
@@ -271,7 +271,3 @@ def _open_files(settings: Any) -> Iterator[str]:
                     f"{section.variables}{name.upper()}_FILE: every user of this machine may read {path};"
                     " its mode should be 0600, or 0440 with a group"
                 )
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -17,7 +17,8 @@ from hurnet_stream.gateway.server import Health, bound, serve
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.watchdog import Watchdog
-from hurnet_stream.settings.settings import Settings
+from hurnet_stream.settings.addresses import is_loopback
+from hurnet_stream.settings.settings import GatewaySettings, Settings
 from hurnet_stream.wiring.permissions import check_rights
 from hurnet_stream.wiring.running import say_what_is_odd, serve_pages
 
@@ -33,6 +34,7 @@ def run_gateway(settings: Settings) -> int:
     metrics.describe(role="gateway", version=version("hurnet-stream"))
     try:
         with ExitStack() as stack:
+            _check_openness(settings.gateway)
             _check_rights(settings)
             listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
             replies = settings.gateway.replies or settings.kafka.answers
@@ -42,7 +44,7 @@ def run_gateway(settings: Settings) -> int:
             health = Health(gateway)
             stack.enter_context(closing(Watchdog(lambda: health.turns, settings.lifecycle)))
             serve_pages(health, metrics, settings, stack)
-            serve(make_app(gateway), listening, settings, health)
+            serve(make_app(gateway), listening, health)
     except HurnetError as error:
         log.error(str(error), error=type(error).__name__)
         return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
@@ -59,3 +61,19 @@ def _check_rights(settings: Settings) -> None:
         check_rights("gateway", settings, settings.kafka)
     except TransientError as error:
         log.warning("can't check our rights", error=str(error))
+
+
+def _check_openness(chosen: GatewaySettings) -> None:
+    """Without keys whoever reaches the port may do everything. Raises `ConfigurationError` if that may be
+    somebody on another machine."""
+    if chosen.keys is not None:
+        return
+    if not is_loopback(chosen.host):
+        raise ConfigurationError(
+            f"HURNET_GATEWAY_HOST is {chosen.host}, which other machines reach: that needs a file of keys"
+            " (HURNET_GATEWAY_KEYS), whose tables `hurnet keys new` makes"
+        )
+    log.warning(
+        "no keys are needed (HURNET_GATEWAY_KEYS is not set): every program and user of this machine may ask,"
+        " teach and forget"
+    )

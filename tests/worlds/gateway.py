@@ -1,0 +1,119 @@
+"""A gateway without servers: a courier that answers by itself, and a client that calls the application."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import httpx
+
+from hurnet_schemas import Answer, Query, Receipt
+from hurnet_stream.client.switchboard import Switchboard
+from hurnet_stream.gateway.app import make_app
+from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.guards import Guarded
+from hurnet_stream.metrics.gateway import GatewayMetrics
+from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Replied
+from hurnet_stream.settings.settings import GatewaySettings, Settings
+
+T = TypeVar("T")
+BASE = "http://127.0.0.1:8080"
+
+
+class AnsweringCourier:
+    """Acknowledges every message, and answers each query by `answer`, or not if that gives None."""
+
+    def __init__(self) -> None:
+        self.posted: list[Outgoing] = []
+        self.news: queue.Queue[News] = queue.Queue()
+        self.answer: Callable[[Query], Answer | None] = answered
+        self.away: str | None = None
+
+    def post(self, ticket: str, message: Outgoing) -> None:
+        self.posted.append(message)
+        offset = len(self.posted) - 1
+        self.news.put(Acknowledged(ticket, message.partition or 0, offset, time.monotonic()))
+        headers = dict(message.headers)
+        if CORRELATION_ID in headers and (answer := self.answer(Query.decode(message.value))):
+            correlation = (headers[CORRELATION_ID] or b"").decode()
+            self.news.put(Replied(correlation, answer.encode(), time.monotonic(), f"answers/0/{offset}"))
+
+    def receive(self, timeout_s: float) -> Sequence[News]:
+        news: list[News] = []
+        try:
+            news.append(self.news.get(timeout=min(timeout_s, 0.02)))
+            while True:
+                news.append(self.news.get_nowait())
+        except queue.Empty:
+            return news
+
+    def partitions(self, topic: str) -> int:
+        return 1
+
+    def trouble(self) -> str | None:
+        return self.away
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def answered(query: Query) -> Answer:
+    """What a responder could say to a query: its own text, backwards."""
+    receipt = Receipt(
+        query="queries/0/0",
+        context=query.context,
+        rows=1,
+        embedder="hash512",
+        fingerprint="f",
+        watermarks={0: 41},
+        threshold=0.35,
+        seconds=0.001,
+    )
+    return Answer(
+        id=query.id or "queries/0/0",
+        outcome="answered",
+        answer=query.text[::-1].strip() or "-",
+        receipt=receipt,
+    )
+
+
+class GatewayWorld:
+    """A gateway with these settings of its section, and its application."""
+
+    def __init__(self, **chosen: Any) -> None:
+        self.courier = AnsweringCourier()
+        self.settings = Settings(gateway=GatewaySettings(**chosen))
+        self.metrics = GatewayMetrics()
+        switchboard = Switchboard(self.courier, self.settings.kafka)
+        self.gateway = Gateway(self.settings, switchboard, self.metrics)
+        self.app: Guarded = make_app(self.gateway)
+
+    def call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """One request and its response."""
+
+        async def once(client: httpx.AsyncClient) -> httpx.Response:
+            return await client.request(method, path, **request)
+
+        return self.with_client(once)
+
+    def with_client(self, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+        """What `work` does with a client."""
+
+        async def run() -> T:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+                return await work(client)
+
+        return asyncio.run(run())
+
+    def refused(self, why: str) -> float:
+        """How many requests were refused so."""
+        value = self.metrics.registry.get_sample_value("hurnet_http_refused_total", {"why": why})
+        assert value is not None
+        return value
+
+    def close(self) -> None:
+        self.gateway.close()
