@@ -52,6 +52,7 @@ COMMANDS = [
         "dead-letters",
         "status",
         "doctor",
+        "replay",
         "verify",
         "repair",
         "backup",
@@ -167,6 +168,7 @@ ARGUMENTS = {
     "evaluate": ["--pairs", __file__, "--queries", __file__],
     "forget": ["--entry", "0/1"],
     "keys": ["list"],
+    "replay": ["answers/0/1"],
     "weights": ["--answer", "a"],
 }
 NEED_SETTINGS = sorted(hurnet.commands.keys() - {"completion", "demo", "schemas", "settings"})

@@ -32,6 +32,7 @@ from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.keys import keys
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
+from hurnet_stream.commands.replay import replay
 from hurnet_stream.commands.responder import responder
 from hurnet_stream.commands.restore import restore
 from hurnet_stream.commands.rights import rights
@@ -102,7 +103,7 @@ def _no_color(_ctx: click.Context, _param: click.Parameter, value: bool) -> None
 
 for _command in (
     *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
-    *(verify, repair, backup, restore, compact, weights, evaluate),
+    *(replay, verify, repair, backup, restore, compact, weights, evaluate),
     *(ingest, solver, responder, feedback, canary, gateway, keys, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)

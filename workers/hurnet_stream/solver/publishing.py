@@ -53,7 +53,7 @@ class Publisher:
 
     def _solve_and_publish(self, checkpoint: Checkpoint, context: str, kernel_map: KernelMap) -> None:
         started, window = time.perf_counter(), Window(self._settings.half_life_ms, checkpoint.pane)
-        weights = self._solved(window, checkpoint.statistics, context)
+        weights = solved(window, checkpoint.statistics, context, self._settings)
         if weights is None:
             self._withdraw(context)
             return
@@ -72,15 +72,6 @@ class Publisher:
             threads=threads_max(),
         )
         self._put_in_force(checkpoint, context, replace(weights, certificate=certificate))
-
-    def _solved(self, window: Window, statistics: Mapping[str, Statistics], context: str) -> Weights | None:
-        """The weights in units of the window (`Window.unit`); None if there are no pairs."""
-        settings, combined = self._settings, window.combined(statistics, context)
-        if combined is None:
-            return None
-        # Where pairs age, their counts are multiplied by the unit, and the ridge must keep its share.
-        ridge = settings.ridge if settings.ridge == "gcv" else settings.ridge * window.unit
-        return solve_with(combined, ridge, settings.device)
 
     def _withdraw(self, context: str) -> None:
         try:
@@ -119,3 +110,15 @@ class Publisher:
             residual=round(certificate.residual, 4),
             seconds=round(certificate.seconds, 3),
         )
+
+
+def solved(
+    window: Window, statistics: Mapping[str, Statistics], context: str, settings: SolveSettings
+) -> Weights | None:
+    """The weights of a context in units of the window (`Window.unit`); None if there are no pairs."""
+    combined = window.combined(statistics, context)
+    if combined is None:
+        return None
+    # Where pairs age, their counts are multiplied by the unit, and the ridge must keep its share.
+    ridge = settings.ridge if settings.ridge == "gcv" else settings.ridge * window.unit
+    return solve_with(combined, ridge, settings.device)

@@ -1,0 +1,257 @@
+"""A question asked again, under the conditions that its receipt names, or under those of today.
+
+The context is loaded up to the receipt's watermarks (`past`), gets the receipt's weights and mix
+(`versions`), and answers by the responder's own code (`responder/replies.py`): there is no second way to
+score. What comes out is compared with what was recorded (`comparing`). What can't be had any more is said,
+and the question is asked all the same with what is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hurnet_schemas import Receipt
+from hurnet_schemas.reply import Reply
+from hurnet_stream.core.paper.lp import EUCLIDEAN
+from hurnet_stream.core.rule.halves import halves
+from hurnet_stream.core.rule.mix import PRIOR
+from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.operations.again.asked import Asked, Missing, record_name
+from hurnet_stream.operations.again.comparing import Difference, differences
+from hurnet_stream.operations.again.forgotten import forgotten
+from hurnet_stream.operations.again.past import Point, load
+from hurnet_stream.operations.again.since import Between, Newcomers, between
+from hurnet_stream.operations.again.versions import Learner, Recorded, is_that, other_than
+from hurnet_stream.ports import Embedder, EntryStore, PublishedWeights, Record, WeightsStore
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.pending import Pending
+from hurnet_stream.responder.replies import Replies
+from hurnet_stream.settings.settings import ResponderSettings, Settings
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of asking again. `now` is None if it could not be asked, for what is `missing`. `between` is
+    what has changed since, if it was asked as of today."""
+
+    then: Reply | None
+    now: Reply | None
+    differences: list[Difference] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    between: Between | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether the answer is the same to the bit."""
+        return self.now is not None and not self.differences
+
+    def as_dict(self, record: str) -> dict[str, Any]:
+        """For JSON. `record` is what the receipt was asked for by."""
+        then = self.then
+        return {
+            "record": (then.record if then else None) or record,
+            "question": then.question if then else None,
+            "as_of": "today" if self.between else "then",
+            "same": self.same,
+            "differences": [difference.as_dict() for difference in self.differences],
+            "missing": [missing.as_dict() for missing in self.missing],
+            "between": self.between.as_dict() if self.between else None,
+            "then": _plain(then),
+            "now": _plain(self.now),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What asking again works with. The store is one that was opened with this embedder."""
+
+    store: EntryStore
+    weights: WeightsStore
+    embedder: Embedder
+    settings: Settings
+    advance: Advance = lambda _rows: None
+
+
+def ask_again(asked: Asked, world: World) -> Replayed:
+    """The question as of its receipt. Raises `StoreReplaced` if deletions are compacted away meanwhile."""
+    return _Again(asked, world).replayed()
+
+
+def ask_today(asked: Asked, world: World) -> Replayed:
+    """The question as of now, and what has changed since. Raises as `ask_again` does."""
+    then, receipt, context = asked.then, _receipt(asked), asked.query.context
+    watermarks = {p: s.watermark for p, s in world.store.states().items() if s.watermark != NOTHING}
+    paper, newcomers = world.settings.paper, Newcomers(receipt.watermarks)
+    memory = _memory(world.embedder, paper.features, world.settings.solve.half_life_ms, paper.p)
+    if published := world.weights.weights(context):
+        memory.use(context, published)
+    mix = world.weights.mix(context)
+    memory.use_mix(context, mix.mix if mix else None)
+    load(world.store, memory, Point(context, watermarks), newcomers, world.advance)
+    now = _answered(asked, memory, world.embedder, world.settings.responder)
+    rows = memory.rows().get(context, 0)
+    changed = between(receipt, now, newcomers.count, rows, world.settings.kafka.texts)
+    return Replayed(then, now, differences(then, now, changed.causes()), [], changed)
+
+
+class _Again:
+    """One question under the conditions of its receipt."""
+
+    def __init__(self, asked: Asked, world: World) -> None:
+        self._asked = asked
+        self._world = world
+        self._receipt = _receipt(asked)
+        self._missing: list[Missing] = []
+        self._causes: dict[str, str] = {}
+
+    def replayed(self) -> Replayed:
+        receipt, world = self._receipt, self._world
+        fingerprint = world.embedder.identity.fingerprint
+        if fingerprint != receipt.fingerprint:
+            name = world.embedder.identity.name
+            why = (
+                f"the receipt is of the embedder {receipt.embedder} ({receipt.fingerprint}), and the store of"
+                f" {name} ({fingerprint})"
+            )
+            return Replayed(self._asked.then, None, missing=[Missing("embedder", why)])
+        memory = self._loaded()
+        now = _answered(self._asked, memory, world.embedder, self._settings())
+        self._compare_conditions(now)
+        found = differences(self._asked.then, now, self._causes)
+        return Replayed(self._asked.then, now, found, self._missing)
+
+    def _loaded(self) -> LoadedContexts:
+        receipt, world, context = self._receipt, self._world, self._asked.query.context
+        named = receipt.weights
+        features = named.features.partition("/")[0] if named and named.features else NO_FEATURES
+        half_life_ms = round(1000 * (receipt.half_life or 0))
+        memory = _memory(world.embedder, features, half_life_ms, receipt.p or EUCLIDEAN)
+        published = world.weights.weights(context) if named else None
+        learner = None
+        if named and is_that(published, named):
+            memory.use(context, published)
+        elif named:
+            solve = world.settings.solve.model_copy(update={"half_life": receipt.half_life or 0.0})
+            learner = Learner(world.store, context, named, solve, memory.features)
+        self._use_mix(memory)
+        self._check_ends()
+        point = Point(context, receipt.watermarks, receipt.deleting or {})
+        load(world.store, memory, point, learner, world.advance)
+        self._count(memory)
+        if learner:
+            self._use_solved(memory, learner.solve())
+        return memory
+
+    def _use_mix(self, memory: LoadedContexts) -> None:
+        named, context = self._receipt.mix, self._asked.query.context
+        if named is None or not named.version:
+            memory.use_mix(context, PRIOR)
+            return
+        published = self._world.weights.mix(context)
+        if published and published.mix.version == named.version:
+            memory.use_mix(context, published.mix)
+            return
+        memory.use_mix(context, Recorded.of_receipt(named))
+        why = (
+            f"mix {named.version} is gone: its factors count as the receipt has them, and how probable the"
+            " answer is can't be told again"
+        )
+        self._miss("mix", Missing("mix", why))
+
+    def _check_ends(self) -> None:
+        """Whether the store reaches as far as it did."""
+        states = self._world.store.states()
+        behind = {
+            p: (offset, states[p].watermark if p in states else NOTHING)
+            for p, offset in self._receipt.watermarks.items()
+            if p not in states or states[p].watermark < offset
+        }
+        if behind:
+            shown = ", ".join(
+                f"partition {p} ends at {end if end >= 0 else 'nothing'}, and was seen up to {offset}"
+                for p, (offset, end) in sorted(behind.items())
+            )
+            why = f"the store lost its tail, or is not filled again yet: {shown}"
+            self._miss("entries", Missing("entries", why))
+
+    def _count(self, memory: LoadedContexts) -> None:
+        """Which entries are missing: those that were forgotten since."""
+        receipt, context = self._receipt, self._asked.query.context
+        then = receipt.rows_of_context if receipt.rows_of_context is not None else receipt.rows
+        gone = then - memory.rows().get(context, 0)
+        if gone > 0:
+            index, texts = memory.index(context), self._world.settings.kafka.texts
+            for missing in forgotten(self._world.weights, texts, index, context, receipt.watermarks, gone):
+                self._miss("entries", missing)
+
+    def _use_solved(self, memory: LoadedContexts, solved: PublishedWeights | str) -> None:
+        named = self._receipt.weights
+        if named is None:
+            return
+        if isinstance(solved, str):
+            why: str | None = solved
+        else:
+            memory.use(self._asked.query.context, solved)
+            why = other_than(named, solved.weights.certificate)
+        if why:
+            self._miss("weights", Missing("weights", f"weights {named.version} were replaced since: {why}"))
+
+    def _miss(self, kind: str, missing: Missing) -> None:
+        self._missing.append(missing)
+        self._causes.setdefault(kind, missing.why)
+
+    def _settings(self) -> ResponderSettings:
+        receipt, chosen = self._receipt, self._world.settings.responder
+        rate = chosen.error_rate if receipt.error_rate_set is None else receipt.error_rate_set
+        return chosen.model_copy(update={"threshold": receipt.threshold, "error_rate": rate})
+
+    def _compare_conditions(self, now: Reply) -> None:
+        then, current = self._receipt, now.receipt
+        if current is None:
+            return
+        if then.arithmetic not in (None, current.arithmetic):
+            self._causes["arithmetic"] = (
+                f"another program or machine scored it ({then.arithmetic}, here {current.arithmetic}): last"
+                " digits may differ"
+            )
+        if then.vector not in (None, current.vector):
+            self._causes["vector"] = (
+                "the embedder gives the question another vector here, or its record is another one today"
+            )
+        if then.store not in (None, current.store):
+            self._causes["store"] = f"the store was begun anew since, as {current.store}"
+
+
+def _receipt(asked: Asked) -> Receipt:
+    if asked.then.receipt is None:
+        raise ValueError("a reply without a receipt can't be asked again")
+    return asked.then.receipt
+
+
+def _memory(embedder: Embedder, features: str, half_life_ms: int, p: float) -> LoadedContexts:
+    identity = embedder.identity
+    return LoadedContexts(halves(identity.name, identity.dimension), features, half_life_ms, p=p)
+
+
+def _answered(asked: Asked, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> Reply:
+    """The reply of a responder with this memory, as if it had taken as long and been in the same trace."""
+    then, receipt = asked.then, _receipt(asked)
+    topic, partition, offset = record_name(receipt.query) or ("", 0, 0)
+    record = Record(topic, partition, offset, 0, None, asked.query.encode())
+    started = time.monotonic()
+    pending = Pending(record, asked.query, None, started, started)
+    answer = Replies(memory, embedder, settings).answer([pending])[0].answer
+    if answer.receipt:
+        once = {"seconds": receipt.seconds, "trace_id": receipt.trace_id, "query": receipt.query}
+        answer = answer.model_copy(update={"receipt": answer.receipt.model_copy(update=once)})
+    return Reply.of(answer.model_copy(update={"id": then.id}), then.question, then.record)
+
+
+def _plain(reply: Reply | None) -> dict[str, Any] | None:
+    return reply.model_dump(mode="json", exclude_none=True) if reply else None

@@ -1,0 +1,138 @@
+"""The weights and the mix that a receipt names.
+
+    weights    in force still                        taken as they are
+               replaced since                        solved again from the entries that they had learned from:
+                                                     by their digest they are the same to the last bit, or not
+    mix        in force still, or kept               taken as it is
+               gone                                  the factors that the receipt names count
+
+Old weights are kept nowhere: they would be 8 MiB a version at 1,024 dimensions, and would have to be erased
+whenever an entry that they have learned is forgotten. They are a function of the entries, the ridge and the
+pane, and the solver's sums are exact under any order, so they can be made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hurnet_schemas import MixReceipt, WeightsReceipt
+from hurnet_stream.core.native import threads_max
+from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
+from hurnet_stream.core.solve.weights import Certificate, Weights, digest_of
+from hurnet_stream.core.solve.window import Window
+from hurnet_stream.core.statistics.statistics import Statistics
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion
+from hurnet_stream.ports import EntryStore, PublishedWeights, deleted_by
+from hurnet_stream.settings.settings import SolveSettings
+from hurnet_stream.solver.learning import learn, pairs
+from hurnet_stream.solver.publishing import FAILURES, solved
+
+Floats = NDArray[np.float64]
+
+
+def is_that(published: PublishedWeights | None, named: WeightsReceipt) -> bool:
+    """Whether weights are those that a receipt names. A version alone does not tell: a store that lost its
+    tail gives numbers again."""
+    if published is None or published.version != named.version:
+        return False
+    digest = published.weights.certificate.digest
+    if digest and named.digest:
+        return digest == named.digest
+    return {p: w for p, w in published.watermarks.items() if w >= 0} == named.watermarks
+
+
+def other_than(named: WeightsReceipt, solved: Certificate) -> str | None:
+    """Why weights that were solved again are not those that a receipt names to the last bit; None: they
+    are."""
+    if named.digest and solved.digest == named.digest:
+        return None
+    if round(solved.count) != named.count:
+        return f"of the {named.count} pairs that they had learned {round(solved.count)} are there"
+    if solved.ridge != named.ridge:
+        return f"they were solved with λ {named.ridge:g}, and HURNET_SOLVE_RIDGE gives {solved.ridge:g}"
+    if not named.digest:
+        return "an older hurnet gave them no digest, so their last digits may be others"
+    differ = "solved again they differ in their last digits"
+    if named.threads and named.threads != threads_max():
+        return (
+            f"{differ}: they were solved by {named.threads} threads, so try OMP_NUM_THREADS={named.threads}"
+        )
+    return f"{differ}: another program or machine solved them"
+
+
+@dataclass(slots=True)
+class Learner:
+    """Learns a context up to the watermarks of some weights, and solves them again (`past.Pupil`)."""
+
+    store: EntryStore
+    context: str
+    named: WeightsReceipt
+    settings: SolveSettings
+    kernel_map: KernelMap
+    statistics: dict[str, Statistics] = field(default_factory=dict)
+
+    @property
+    def _window(self) -> Window:
+        return Window(self.settings.half_life_ms, self.named.pane or 0)
+
+    def learn(self, batch: Batch) -> None:
+        upto = self.named.watermarks.get(batch.partition, NOTHING)
+        rows = np.flatnonzero(batch.columns.offsets <= upto)
+        if len(rows):
+            known = replace(batch, entries=batch.columns.take(rows), vectors=batch.vectors[rows])
+            learn(self.statistics, [known], self.kernel_map, self._window, self.settings.device)
+
+    def unlearn(self, partition: int, deletion: Deletion) -> None:
+        if deletion.offset > self.named.watermarks.get(partition, NOTHING):
+            return
+        for targets in deleted_by(self.store, partition, deletion):
+            for key, gone in pairs(self.store.stored_at(partition, targets), self._window).items():
+                if key in self.statistics:  # else it is of another context
+                    self.statistics[key].subtract(self.kernel_map(gone.vectors), gone.answers, gone.copies)
+
+    def solve(self) -> PublishedWeights | str:
+        """The weights, or why they can't be solved again. They have the digest that the receipt names only if
+        they are the same to the last bit."""
+        try:
+            weights = solved(self._window, self.statistics, self.context, self.settings)
+        except FAILURES as error:
+            return f"solving them again failed: {type(error).__name__}: {error}"
+        if weights is None:
+            return "none of the pairs that they had learned is there"
+        weights = self._window.in_force(weights)
+        return PublishedWeights(
+            self.context, self.named.version, self._named(weights), self.named.watermarks, published_ms=0
+        )
+
+    def _named(self, weights: Weights) -> Weights:
+        """With the certificate's figures that a receipt names."""
+        threads = self.named.threads or 0
+        certificate = replace(
+            weights.certificate,
+            features=self.kernel_map.identity,
+            digest=digest_of(weights.projection),
+            threads=threads,
+        )
+        return replace(weights, certificate=certificate)
+
+
+class Recorded(Mix):
+    """A mix that is gone: of it there are only the factors that counted for the question."""
+
+    __slots__ = ("factors",)
+
+    factors: Factors
+
+    @classmethod
+    def of_receipt(cls, named: MixReceipt) -> Recorded:
+        made = cls(PRIOR.once, PRIOR.few, PRIOR.many, version=named.version)
+        factors = Factors(named.meaning, named.memory, named.lexical, named.words, named.weights)
+        object.__setattr__(made, "factors", factors)
+        return made
+
+    def of(self, shares: Floats, meaning: Floats, spelling: Floats) -> Floats:  # noqa: ARG002 - as of a mix
+        return np.tile(self.factors.as_row(), (len(shares), 1))
