@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from hurnet_schemas import Answer, Query
+from hurnet_schemas import Query, Reply
+from hurnet_stream import client
 from hurnet_stream.__main__ import hurnet
-from hurnet_stream.terminal import client
+from hurnet_stream.client import over_kafka
 
 ROOT = Path(__file__).parents[2]
 PAIRS = "\n".join(
@@ -35,13 +37,21 @@ class Echo:
     def __exit__(self, *_: object) -> None:
         """Nothing to close."""
 
-    def ask(self, query: Query, _timeout: float) -> Answer:
+    def ask(self, query: Query, timeout: float) -> Reply:
         Echo.asked.append(query.text)
         if query.text == "nobody":
             raise client.NoReply("no reply")
         if query.text in ("rejected", "timed-out"):
-            return Answer(id="1", outcome=query.text, reason="\x9b31m because")
-        return Answer(id="1", outcome="answered", answer=query.text)
+            return Reply(id="1", outcome=query.text, reason="\x9b31m because", question=query.text)
+        return Reply(id="1", outcome="answered", answer=query.text, question=query.text)
+
+    def submit(self, query: Query, timeout: float) -> Future[Reply]:
+        future = Future[Reply]()
+        try:
+            future.set_result(self.ask(query, timeout))
+        except client.NoReply as error:
+            future.set_exception(error)
+        return future
 
 
 @pytest.fixture
@@ -50,6 +60,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
         if name.startswith("HURNET_"):
             monkeypatch.delenv(name)
     monkeypatch.setattr(client, "Client", Echo)
+    monkeypatch.setattr(over_kafka, "OverKafka", lambda *_: None)
     return CliRunner()
 
 

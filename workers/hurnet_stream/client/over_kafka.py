@@ -108,7 +108,7 @@ class OverKafka:
         before = self._switchboard.trouble()
         while trouble := self._switchboard.trouble():
             if trouble != before and not self._met:
-                raise Unreachable(trouble)
+                raise Unreachable(trouble.removeprefix(f"reading {self._kafka.answers}: "))
             await asyncio.sleep(LOOK_S)
         self._met = True
 

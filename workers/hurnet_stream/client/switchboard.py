@@ -42,7 +42,7 @@ from hurnet_stream.settings.settings import KafkaSettings
 
 __all__ = ["NoReply", "NotSent", "Switchboard"]
 
-LISTEN_S: Final = 0.5
+LISTEN_S: Final = 0.2
 LONGEST_S: Final = MAX_TIMEOUT_MS / 1000 + 10
 """Longer than any query may wait for its texts, and the reply a while on its way."""
 
@@ -108,8 +108,8 @@ class Switchboard:
     def close(self) -> None:
         """Every future that still waits fails with `NotSent` or `NoReply`."""
         self._closing.set()
-        self._thread.join()
         self._courier.close()
+        self._thread.join()
         for question in self._taken(self._questions):
             _fail(question.future, NoReply("this client was closed before the reply came"))
         for future in self._taken(self._records):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from hurnet_stream.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_schemas import Query
+    from hurnet_stream.client import Client
 
 
 EPILOG = """\b
@@ -54,7 +56,7 @@ def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) ->
     help="Longest time in seconds to wait for a reply.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the answer as it is in Kafka, one JSON object a line."
+    "--json", "as_json", is_flag=True, help="Print each answer with its question, one JSON object a line."
 )
 def ask(
     text: str | None,
@@ -69,12 +71,11 @@ def ask(
     Asks TEXT, or without it each line of standard input; on a terminal, one question after the other until an
     empty line. Exit code 1: a question was rejected, timed out or got no reply. 2: none could be asked.
     """
-    from hurnet_schemas import InvalidMessage
+    from hurnet_stream.client import Client
+    from hurnet_stream.client.over_kafka import OverKafka
     from hurnet_stream.settings import settings
-    from hurnet_stream.terminal.client import Client, NoReply
-    from hurnet_stream.terminal.lines import decoded
-    from hurnet_stream.terminal.questions import query_of, show, typed
-    from hurnet_stream.terminal.screen import hush, say
+    from hurnet_stream.terminal.questions import query_of
+    from hurnet_stream.terminal.screen import hush
     from hurnet_stream.wiring.tracing import traced
 
     hush()
@@ -83,22 +84,46 @@ def ask(
     def make(line: str) -> Query:
         return query_of(line, context, top_k, after, timeout)
 
-    query = (
-        make(text) if text is not None else None
-    )  # before connecting, so that a wrong one is reported at once
-    with traced(chosen.traces, "ask") as tracer, Client(chosen.kafka, tracer) as client:
-        if query:
-            try:
-                looked_into = show(client.ask(query, timeout), as_json)
-                sys.exit(DONE if looked_into else NOT_WELL)
-            except NoReply as error:
-                say(f"Error: {error}", err=True)
-                sys.exit(NOT_WELL)
-        failed = False
-        for line in typed():
-            try:
-                failed |= not show(client.ask(make(decoded(line)), timeout), as_json)
-            except (click.UsageError, InvalidMessage, NoReply) as error:
-                say(f"Error: line {line.number}: {error}", err=True)
-                failed = True
-    sys.exit(NOT_WELL if failed else DONE)
+    query = make(text) if text is not None else None  # before connecting, so that a wrong one is told at once
+    with traced(chosen.traces, "ask") as tracer, Client(OverKafka(chosen.kafka, tracer)) as client:
+        well = one(client, query, timeout, as_json) if query else several(client, make, timeout, as_json)
+    sys.exit(DONE if well else NOT_WELL)
+
+
+def one(client: Client, query: Query, timeout: float, as_json: bool) -> bool:
+    """Ask a question and show its answer; returns whether it was looked into."""
+    from hurnet_stream.client import NoReply
+    from hurnet_stream.terminal.questions import show
+    from hurnet_stream.terminal.screen import say
+
+    try:
+        return show(client.ask(query, timeout=timeout), as_json)
+    except NoReply as error:
+        say(f"Error: {error}", err=True)
+        return False
+
+
+def several(client: Client, make: Callable[[str], Query], timeout: float, as_json: bool) -> bool:
+    """Ask each line of standard input: typed ones one by one, others many at once. Returns whether all were
+    looked into."""
+    from hurnet_schemas import Reply
+    from hurnet_stream.client import Unreachable
+    from hurnet_stream.terminal.asking import ask_lines, ask_typed, standard_input
+    from hurnet_stream.terminal.lines import read_lines
+    from hurnet_stream.terminal.questions import show, typed
+    from hurnet_stream.terminal.screen import say
+
+    if sys.stdin.isatty():
+        answers = ask_typed(client, typed(), make, timeout)
+    else:
+        answers = ask_lines(client, read_lines(standard_input()), make, timeout)
+    well = True
+    for asked in answers:
+        if isinstance(asked.outcome, Reply):
+            well &= show(asked.outcome, as_json)
+        elif isinstance(asked.outcome, Unreachable):  # so are all others
+            raise asked.outcome
+        else:
+            say(f"Error: line {asked.line.number}: {asked.outcome}", err=True)
+            well = False
+    return well

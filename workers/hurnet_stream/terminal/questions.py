@@ -16,40 +16,24 @@ if TYPE_CHECKING:
     from hurnet_schemas import Answer, Query, Receipt
     from hurnet_stream.terminal.lines import Line
 
-PATIENCE_S = 2.0
-"""Seconds. We wait so much longer than the query itself may wait, so that its reply has time to come."""
-
 
 def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], timeout: float) -> Query:
     """The query, which waits a little less than `timeout` seconds. Raises `UsageError` if something in it is
     wrong."""
-    from pydantic import ValidationError
-
-    from hurnet_schemas import DEFAULT_CONTEXT, Query
+    from hurnet_stream.client import InvalidRequest
+    from hurnet_stream.client.messages import query
 
     try:
-        return Query(
-            text=text,
-            context=context or DEFAULT_CONTEXT,
-            top_k=top_k,
-            min_watermarks=after,
-            timeout_ms=round(1000 * max(timeout - PATIENCE_S, timeout / 2)),
-        )
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise click.UsageError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
+        return query(text, {"context": context, "top_k": top_k, "min_watermarks": after}, timeout)
+    except InvalidRequest as error:
+        raise click.UsageError(str(error)) from None
 
 
 def typed() -> Iterator[Line]:
-    """The lines of standard input that are not blank. On a terminal they are asked for until one is."""
-    from hurnet_stream.terminal.lines import LINE_BYTES_MAX, Line, read_lines
+    """The lines that a person types, until one is blank."""
+    from hurnet_stream.terminal.lines import LINE_BYTES_MAX, Line
 
-    # Bytes, so that a line that is not UTF-8 is reported, whatever the locale would make of it.
     source = sys.stdin.buffer
-    if not sys.stdin.isatty():
-        yield from read_lines(source)
-        return
     for number in count(1):
         click.echo("? ", nl=False, err=True)
         raw = source.readline(LINE_BYTES_MAX)

@@ -25,6 +25,7 @@ from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import reason
 from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.adapters.kafka.writing.producers import close, hand_over, idempotent
+from hurnet_stream.adapters.kafka.writing.refusals import missing
 from hurnet_stream.errors import HurnetError, Undeliverable
 from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Record, Replied, Undelivered
 from hurnet_stream.settings.settings import KafkaSettings
@@ -38,7 +39,8 @@ COUNT_S: Final = 10.0
 LOOK_UP_S: Final = 1.0
 """How long a topic is looked up that is not known yet: everything else waits meanwhile."""
 RETRY_S: Final = 1.0
-POLL_S: Final = 0.5
+POLL_S: Final = 0.2
+"""How long the reader waits for records before it looks whether it is to end."""
 END_S: Final = 3.0
 """How long closing waits for the threads."""
 
@@ -78,6 +80,8 @@ class KafkaCourier:
     def close(self) -> None:
         """Waits for some seconds at most: the threads are daemons."""
         self._closing.set()
+        with contextlib.suppress(queue.Full):
+            self._sender.outbox.put_nowait(None)  # wakes it
         for thread in (self._sender, self._reader):
             thread.join(END_S)
 
@@ -91,7 +95,7 @@ class _Sender(threading.Thread):
 
     def __init__(self, settings: KafkaSettings, tell: Any, closing: threading.Event) -> None:
         super().__init__(name="kafka-courier-sender", daemon=True)
-        self.outbox: queue.Queue[tuple[str, Outgoing]] = queue.Queue(WAITING_MOST)
+        self.outbox: queue.Queue[tuple[str, Outgoing] | None] = queue.Queue(WAITING_MOST)
         self.counted: dict[str, int] = {}
         self._settings = settings
         self._timeout_s = max(1.0, settings.request_timeout)
@@ -134,9 +138,12 @@ class _Sender(threading.Thread):
 
     def _send_next(self) -> None:
         try:
-            ticket, message = self.outbox.get(timeout=POLL_S)
+            posted = self.outbox.get(timeout=POLL_S)
         except queue.Empty:
             return
+        if posted is None:  # it is to end
+            return
+        ticket, message = posted
         try:
             self._prepare()  # the producer may have failed while nothing was to be sent
         except Exception as error:
@@ -147,7 +154,9 @@ class _Sender(threading.Thread):
             hand_over(self._producer, [message], futures)
         except Undeliverable as error:
             self._refuse(ticket, str(error))
-        except kafka_errors.KafkaError as error:  # of a topic that is not known: others go on
+        except kafka_errors.KafkaTimeoutError:  # of a topic that is not known: others go on
+            self._refuse(ticket, str(missing({message.topic}, [message])))
+        except kafka_errors.KafkaError as error:
             self._refuse(ticket, reason(error))
         for future in futures:
             future.add_callback(self._acknowledged, ticket)
@@ -174,7 +183,8 @@ class _Sender(threading.Thread):
         until = time.monotonic() + RETRY_S
         while not self._closing.is_set() and (left := until - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
-                self._refuse(self.outbox.get(timeout=left)[0], why)
+                if posted := self.outbox.get(timeout=left):
+                    self._refuse(posted[0], why)
 
     def _refuse(self, ticket: str, why: str) -> None:
         self._tell(Undelivered(ticket, why, time.monotonic()))
@@ -198,8 +208,8 @@ class _Reader(threading.Thread):
         while not self._closing.is_set():
             try:
                 self._consumer = self._consumer or self._connected()
-                self._poll()
                 self.trouble = None
+                self._poll()
             except Exception as error:  # whatever it is: the thread goes on, and readiness says so
                 self.trouble = f"reading {self._topic}: {error}"
                 _log.debug("%s", self.trouble)
