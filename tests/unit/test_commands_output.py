@@ -25,13 +25,11 @@ from hurnet_stream.commands.settings import PAPER_TITLE, env_lines, toml_lines
 from hurnet_stream.commands.status import shown
 from hurnet_stream.commands.topics import state
 from hurnet_stream.core.rule.rule import PARTS
-from hurnet_stream.demo.asking import Asked, accuracy, chosen, latencies
-from hurnet_stream.demo.data import Pair
-from hurnet_stream.demo.figures import median
-from hurnet_stream.demo.show import advice
+from hurnet_stream.demo.story import advice
 from hurnet_stream.errors import UpgradeNeeded
 from hurnet_stream.overview.running import Running, missing
 from hurnet_stream.overview.system_status import Shard, Status
+from hurnet_stream.overview.worker_pages import quantile
 from hurnet_stream.settings import listing
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.terminal.client import read_answer
@@ -419,23 +417,6 @@ def test_status_of_nothing_reachable_shows_no_table() -> None:
     assert list(shown(Status(problems=["away"]))) == []
 
 
-def test_a_part_alone_chooses_its_own_best() -> None:
-    answer = Answer(
-        id="q", outcome="answered", answer="A",
-        candidates=[candidate("A", 0.9, memory=0.4), candidate("B", 0.8, memory=0.7, weights=0.1)],
-    )  # fmt: skip
-    best = {part: chosen(answer, part) for part in ("combined", "memory", "weights", "words")}
-    assert {part: c.answer for part, c in best.items() if c} == {
-        "combined": "A", "memory": "B", "weights": "B", "words": "A",
-    }  # fmt: skip
-    asked = [
-        Asked(Pair("?", right, "s", "t"), answer, seconds) for right, seconds in (("A", 0.1), ("C", 0.3))
-    ]
-    assert (accuracy(asked, "combined"), accuracy(asked, "memory")) == (0.5, 0.0)
-    assert latencies(asked) == pytest.approx((0.2, 0.298))
-    assert chosen(Answer(id="q", outcome="abstained"), "combined") is None
-
-
 @pytest.mark.parametrize(
     ("values", "expected"), [([], None), ([0.5] * 4, 0.5), ([0.5, 1.5, 1.6, 1.7], 1.0 + 1 / 3)]
 )
@@ -445,7 +426,8 @@ def test_the_median_of_a_histogram(values: list[float], expected: float | None) 
     for value in values:
         histogram.observe(value)
     samples = [s for family in registry.collect() for s in family.samples if s.name == "h_bucket"]
-    assert median(samples) == (None if expected is None else pytest.approx(expected))
+    buckets = {float(sample.labels["le"]): sample.value for sample in samples}
+    assert quantile(buckets, 0.5) == (None if expected is None else pytest.approx(expected))
 
 
 def test_an_answer_of_a_newer_hurnet_to_our_question_asks_for_an_upgrade() -> None:

@@ -28,7 +28,7 @@ def demo(no_input: bool, keep: Path | None) -> None:
     For that a real Kafka and a real Valkey run on this machine; they end with the demo. Exit code 1: a text
     or an answer was lost.
     """
-    from hurnet_stream.demo.show import run
+    from hurnet_stream.demo.story import run
     from hurnet_stream.terminal.screen import hush
 
     hush()

@@ -1,50 +1,37 @@
-"""The demo's third part: one wrong answer is corrected, and the next phrasing of the question is right.
-
-The question is in a person's own words, which no template of the stream has.
-"""
+"""Scene: a wrong answer is corrected, and the next person who asks in other words is answered right."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 
-from hurnet_schemas import Answer, Feedback, Query
-from hurnet_stream.demo.data import Pair
-from hurnet_stream.local.system import LocalSystem
-from hurnet_stream.terminal.client import Client
-from hurnet_stream.terminal.correcting import Asker, correct
+from hurnet_stream.demo.stage import SUPPORT, Stage
 
-QUESTION, NEXT = "it is far too dark in here", "why is it so dark in this room"
-INTENT = "HassTurnOn:"
-"""How the right answer to both begins in the data."""
-CONTEXT = "default"
-PATIENCE_S = 20.0
+QUESTION, NEXT = "the brakes failed and i fell off", "my brakes did not work, so i had a fall"
+RIGHT = "Call "
+"""How the right answer to both begins: it is an accident, not only a fault of the bike."""
 
 
-def show(system: LocalSystem, client: Client, taught: Iterable[Pair], say: Callable[[str], None]) -> None:
-    """Ask both, correct the first, and ask both again."""
-    right = next((pair.answer for pair in taught if pair.answer.startswith(INTENT)), None)
-    if right is None:  # the package names its intents otherwise now
-        return
-    asker = Asker(client, QUESTION, CONTEXT, PATIENCE_S)
-    before = asker.ask()
-    say("\none correction: somebody asks in words that nothing taught has, and then another does")
-    say(f"{_told(QUESTION, before)}\n{_told(NEXT, client.ask(Query(text=NEXT), PATIENCE_S))}")
-    feedback = Feedback(
-        question=QUESTION,
-        verdict="right" if before.answer == right else "wrong",
-        answer=right,
-        given=before.answer if before.answer != right else None,
-        query=before.receipt.query if before.receipt else None,
+def play(stage: Stage) -> None:
+    teller = stage.teller
+    teller.scene("A wrong answer, corrected")
+    right = next(pair.answer for pair in stage.data.stream if pair.answer.startswith(RIGHT))
+    teller.say("Two people had an accident. They ask in words that nobody taught:")
+    before, other = stage.ask(QUESTION, SUPPORT), stage.ask(NEXT, SUPPORT)
+    stage.tell(QUESTION, before)
+    stage.tell(NEXT, other)
+    wrong = [answer for answer in (before, other) if answer.answer != right]
+    teller.say(
+        f"{('Neither is', 'One of them is', 'Both are')[len(wrong)]} wrong. Somebody says what is right for"
+        " the first one, and both ask again:"
     )
     began = time.monotonic()
-    corrected = correct(system.kafka, feedback, asker, PATIENCE_S)
+    stage.saw(stage.voice.correct(QUESTION, right, given=before.answer, context=SUPPORT).watermarks, 1)
+    now, after = stage.ask(QUESTION, SUPPORT), stage.ask(NEXT, SUPPORT)
     seconds = time.monotonic() - began
-    after = client.ask(Query(text=NEXT, min_watermarks=corrected.watermarks), PATIENCE_S)
-    say(f"the first is corrected: {right}; {seconds:.2f} s later both are asked again")
-    say(f"{_told(QUESTION, corrected.now)}\n{_told(NEXT, after)}")
-
-
-def _told(question: str, answer: Answer | None) -> str:
-    told = "no reply" if answer is None else answer.answer or f"no answer ({answer.outcome})"
-    return f"? {question}\n  {told}"
+    stage.tell(QUESTION, now, "again")
+    stage.tell(NEXT, after, "again")
+    if teller.expect(now.answer == after.answer == right, f"both answers should be: {right}"):
+        teller.say(
+            f"{seconds:.2f} s from the correction to both answers. A correction is a text like any other: it"
+            " goes through Kafka, counts once, and can be taken back."
+        )

@@ -3,8 +3,9 @@
 `home-assistant-intents` has templates of what people say to a smart home; the answer is what they want. The
 questions come from templates that the stream never saw. `chatterbot-corpus` has dialogues; the questions are
 lines of the stream as somebody in a hurry types them: without capitals and accents, and with two letters
-swapped. `support.jsonl` is what a service that rents bikes is asked: four phrasings of each answer are
-taught, and the questions share few words with them, as those of people who never read the FAQ.
+swapped. `support.jsonl` is what a service that rents bikes is asked: eight phrasings of each answer are
+taught, and the questions share few words with them, as those of people who never read the FAQ. The questions
+of `unrelated.txt` have no answer in any of them.
 """
 
 from __future__ import annotations
@@ -64,7 +65,12 @@ class Pair:
     text: str
     answer: str
     origin: str
-    template: str
+    template: str = ""
+
+    @property
+    def context(self) -> str:
+        """The context that it is taught to: `home`, `chat` or `support`, in all languages of the set."""
+        return self.origin.split()[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,11 @@ def load() -> DemoData:
     random.shuffle(stream)
     random.shuffle(questions)
     return DemoData(stream, questions)
+
+
+def unrelated() -> list[str]:
+    """Questions that nothing taught answers."""
+    return files(__package__).joinpath("unrelated.txt").read_text("utf-8").splitlines()
 
 
 def _random(purpose: str) -> Random:

@@ -46,6 +46,7 @@ SETTINGS = {
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
     "log.cleaner.dedupe.buffer.size": str(4 << 20),
     "offsets.topic.num.partitions": "3",
     "transaction.state.log.num.partitions": "3",

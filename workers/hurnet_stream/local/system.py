@@ -31,7 +31,8 @@ class LocalSystem:
     """Kafka, Valkey and workers. Its `with` block ends everything that was started in it.
 
     `data` is the folder of Kafka's and Valkey's files and of the workers' logs. `environment` is that of the
-    workers, to which the addresses are added. `kafka` and `redis` are the settings for a client of the two.
+    workers, to which the addresses of the servers are added. `kafka` and `redis` are the settings for a
+    client of the two.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class LocalSystem:
             "HURNET_KAFKA_BOOTSTRAP": self._kafka.bootstrap,
             "HURNET_REDIS_URL": self._valkey.url,
         }
-        self._environment = {**environment, **self.addresses}
+        self.environment = {**environment, **self.addresses}
         self.workers: list[WorkerProcess] = []
         self._stack = contextlib.ExitStack()
 
@@ -82,7 +83,7 @@ class LocalSystem:
             for number, name in enumerate(names, start=1):
                 log = self.data / f"{name}-{number}.log"
                 port = self._metrics_port(name, (ports or {}).get(name))
-                self.workers.append(WorkerProcess(name, self._environment, log, port))
+                self.workers.append(WorkerProcess(name, self.environment, log, port))
             deadline = time.monotonic() + READY_S
             while waiting := [worker for worker in self.workers if not worker.ready()]:
                 self.check()
@@ -95,6 +96,11 @@ class LocalSystem:
         if port != wanted:
             self._say(f"  port {wanted} is taken, so the metrics of {name} are at port {port}")
         return port
+
+    def kill(self, worker: WorkerProcess) -> None:
+        """End a worker by SIGKILL, on purpose: `check` no longer asks for it."""
+        self.workers.remove(worker)
+        worker.kill()
 
     def check(self) -> None:
         """Raises `ProcessDied` if a server or a worker has ended by itself."""

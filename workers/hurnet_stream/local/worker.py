@@ -45,7 +45,7 @@ class WorkerProcess:
                 start_new_session=True,  # Ctrl-C is for us: we end the workers first, then the servers
             )
         with cast(IO[bytes], self._guard.stdout) as line:
-            line.readline()  # the guard writes the worker's process id once it has started it
+            self.pid = int(line.readline() or 0)  # the guard writes it once it has started the worker
 
     def page(self, path: str) -> str:
         """One of its pages. Raises `OSError` if the server isn't there yet, or the answer is no."""
@@ -68,6 +68,11 @@ class WorkerProcess:
         lines = self.log.read_text("utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         return ProcessDied("\n".join([f"the worker {self.name} {how}; its last lines:", *lines]))
 
+    def kill(self) -> None:
+        """End it by SIGKILL, as in a crash. Returns once it is gone."""
+        self._guard.send_signal(signal.SIGUSR1)
+        self._guard.wait()
+
     def ask_to_stop(self) -> None:
         self._guard.terminate()
 
@@ -76,5 +81,4 @@ class WorkerProcess:
         try:
             self._guard.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._guard.send_signal(signal.SIGUSR1)
-            self._guard.wait()
+            self.kill()

@@ -62,14 +62,20 @@ class Asker:
 
 def correct(kafka: KafkaSettings, feedback: Feedback, asker: Asker, wait_s: float) -> Corrected:
     """Send the feedback, wait for its effect for `wait_s` seconds, and ask again. Raises `NotTaught`."""
-    with _texts(kafka) as texts:
-        source = send(kafka, feedback)
-        watermarks = _follow(texts, source, wait_s)
+    source, watermarks = taught(kafka, feedback, wait_s)
     try:
         now = asker.ask(watermarks)
     except NoReply:
         return Corrected(feedback, source, watermarks, None)
     return Corrected(feedback, source, watermarks, now)
+
+
+def taught(kafka: KafkaSettings, feedback: Feedback, wait_s: float) -> tuple[str, dict[int, int]]:
+    """Send the feedback, and wait for its effect; returns its coordinates, and the watermarks of `texts` that
+    hold what it teaches. Raises `NotTaught`."""
+    with _texts(kafka) as texts:
+        source = send(kafka, feedback)
+        return source, _follow(texts, source, wait_s)
 
 
 def send(kafka: KafkaSettings, feedback: Feedback) -> str:

@@ -1,0 +1,274 @@
+"""The demo's scenes over a system of a few lines: they tell what happened, a broken promise too."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from hurnet_schemas import Answer, Candidate, Coordinates, Scores, TextEvent
+from hurnet_stream.demo import streaming
+from hurnet_stream.demo.backstage import Books, Killed, Replies
+from hurnet_stream.demo.data import DemoData, Pair, load, unrelated
+from hurnet_stream.demo.measuring import Asked, counts
+from hurnet_stream.demo.stage import Stage
+from hurnet_stream.demo.story import play
+from hurnet_stream.demo.telling import COLUMNS, Teller
+from hurnet_stream.demo.voice import Written
+from hurnet_stream.demo.your_turn import addressed
+from hurnet_stream.errors import HurnetError
+from hurnet_stream.local.errors import ProcessDied
+
+NONE = Answer(id="q", outcome="abstained", reason="best was 0.27")
+PARTITIONS = 4
+
+
+def answered(answer: str, memory: float = 0.5, *others: Candidate) -> Answer:
+    return Answer(id="q", outcome="answered", answer=answer, candidates=[candidate(answer, memory), *others])
+
+
+def candidate(answer: str, memory: float, offset: int = 7) -> Candidate:
+    scores = Scores(combined=0.5, meaning=0.5, spelling=0.5, memory=memory, lexical=0.0, words=0.0)
+    return Candidate(answer=answer, scores=scores, entry=Coordinates(partition=1, offset=offset), text="t")
+
+
+@dataclass
+class System:
+    """Voice and backstage in one. It answers as a person would by `known`, and keeps its promises unless a
+    test breaks one."""
+
+    data: DemoData
+    known: dict[str, str] = field(default_factory=dict)
+    written: int = 0
+    deleted: int = 0
+    asked: int = 0
+    workers: int = 2
+    died: str = ""
+    broken: Callable[[Books], Books] = lambda books: books
+    replies_more: int = 0
+    replies_twice: int = 0
+
+    def __post_init__(self) -> None:
+        self.right = {pair.text: pair.answer for pair in self.data.questions}
+
+    def teach_many(self, texts: Iterable[TextEvent]) -> dict[int, int]:
+        for text in texts:
+            self.written += 1
+            if "pet" in text.text:
+                self.known["can i bring my dog"] = text.answer or ""
+        return self.watermarks()
+
+    def ask(self, question: str, *, context: str, after: Mapping[int, int] | None = None) -> Answer:
+        assert context in ("support", "home", "chat")
+        self.asked += 1
+        known = self.known.get(question) or self.right.get(question)
+        return answered(known) if known else NONE
+
+    def ask_many(self, questions: Sequence[str], *, context: str, top_k: int) -> list[Answer]:
+        return [self.ask(question, context=context) for question in questions]
+
+    def correct(self, question: str, answer: str, *, given: str | None, context: str) -> Written:
+        self.written += 1
+        self.known |= {question: answer, "my brakes did not work, so i had a fall": answer}
+        return Written(self.watermarks())
+
+    def forget(self, *, entry: tuple[int, int]) -> Written:
+        assert entry == (1, 7)
+        self.deleted += 1
+        self.known.pop("can i bring my dog", None)
+        return Written(self.watermarks())
+
+    def check(self) -> None:
+        if self.died:
+            raise ProcessDied(self.died)
+
+    def watermarks(self) -> dict[int, int]:
+        return {p: (self.written + self.deleted + p) // PARTITIONS - 1 for p in range(PARTITIONS)}
+
+    def answerable(self) -> int:
+        return self.written - self.deleted
+
+    def ingests(self) -> int:
+        return self.workers
+
+    def kill_an_ingest(self) -> Killed:
+        self.workers -= 1
+        return Killed(4711, frozenset({0, 1}))
+
+    def wait_answerable(self, watermarks: Mapping[int, int]) -> None:
+        assert watermarks == self.watermarks()
+
+    def books(self, watermarks: Mapping[int, int]) -> Books:
+        assert watermarks == self.watermarks()
+        there = self.written - self.deleted
+        return self.broken(Books(there, 0, there, True, self.deleted, 3, ""))
+
+    def replies(self) -> Replies:
+        return Replies(self.asked + self.replies_more, self.replies_twice)
+
+
+DATA = load()
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> System:
+    monkeypatch.setattr("hurnet_stream.demo.measuring.RATE", 10_000.0)
+    monkeypatch.setattr(streaming, "PAUSE_S", 0.0)
+    return System(DATA)
+
+
+def told(system: System, width: int = 200) -> tuple[str, list[str]]:
+    """What the whole story prints into a pipe, and which of its claims did not hold."""
+    out = io.StringIO()
+    teller = Teller(Console(file=out, width=width, markup=False, highlight=False))
+    whole: Any = system
+    play(Stage(whole, whole, teller, system.data))
+    return out.getvalue(), teller.failures
+
+
+def test_a_story_that_goes_well_tells_what_happened(system: System) -> None:
+    story, failures = told(system)
+    assert failures == []
+    flat = " ".join(story.split())
+    streamed = sum(pair.context != "support" for pair in DATA.stream)
+    for part in (
+        f"{streamed:,} texts stream in, and a worker is killed",
+        "kill -9 4711",
+        f"texts sent {len(DATA.stream) + 2:,}",  # the fact and the correction
+        f"in the store {len(DATA.stream) + 1:,} and 1 that was forgotten",
+        "lost 0",
+        "twice 0",
+        "texts 1/7",
+        f"{2 * len(unrelated())} were rightly not answered; 0 got an answer",
+        f"all {len(DATA.questions)} {len(DATA.questions)} 0 0",
+    ):
+        assert part in flat, part
+
+
+@pytest.mark.parametrize("width", [200, 80])
+def test_it_fits_the_screen_and_carries_no_colours_into_a_pipe(system: System, width: int) -> None:
+    story, _ = told(system, width)
+    assert max(map(len, (line.rstrip() for line in story.splitlines()))) <= COLUMNS
+    assert "\x1b" not in story
+
+
+def unlearned(system: System) -> None:
+    system.teach_many = lambda texts: System.teach_many(  # type: ignore[method-assign]
+        system, [TextEvent(text=text.text.replace("pet", "cat")) for text in texts]
+    )
+
+
+def remembering(system: System) -> None:
+    def forget(*, entry: tuple[int, int]) -> Written:
+        system.deleted += 1
+        return Written(system.watermarks())
+
+    system.forget = forget  # type: ignore[method-assign]
+
+
+def stubborn(system: System) -> None:
+    def correct(question: str, answer: str, *, given: str | None, context: str) -> Written:
+        system.written += 1
+        return Written(system.watermarks())
+
+    system.correct = correct  # type: ignore[method-assign]
+
+
+def silent(system: System) -> None:
+    def ask(question: str, *, context: str, after: Mapping[int, int] | None = None) -> Answer:
+        if after is None:  # who asks during the stream
+            raise HurnetError("no reply within 20 s")
+        return System.ask(system, question, context=context, after=after)
+
+    def ask_many(questions: Sequence[str], *, context: str, top_k: int) -> list[Answer]:
+        return [System.ask(system, question, context=context) for question in questions]
+
+    system.ask, system.ask_many = ask, ask_many  # type: ignore[method-assign]
+
+
+def books(**wrong: Any) -> Callable[[System], None]:
+    def broken(system: System) -> None:
+        system.broken = lambda right: replace(
+            right, **{name: value(right) if callable(value) else value for name, value in wrong.items()}
+        )
+
+    return broken
+
+
+BROKEN: dict[str, tuple[Callable[[System], None], str]] = {
+    "the fact is not learned": (unlearned, "the answer should be: Yes, in the basket"),
+    "the fact is not forgotten": (remembering, "the fact is still known"),
+    "the correction has no effect": (stubborn, "both answers should be: Call 0800"),
+    "a question during the stream has no answer": (silent, "a question was not answered: no reply within"),
+    "texts are lost": (books(stored=lambda right: right.stored - 3), "3 texts are lost"),
+    "a text is there twice": (
+        books(stored=lambda right: right.stored + 1, twice=1),
+        "1 texts are in the store twice",
+    ),
+    "not all is answerable": (books(answerable=5), "5 of"),
+    "the deleted is still there": (books(deleted=0), "0 entries are deleted, not 1"),
+    "verify finds a difference": (
+        books(equal=False, difference="another vector"),
+        "`hurnet verify` found a difference: another vector",
+    ),
+    "an answer is missing": (lambda system: setattr(system, "replies_more", -1), " answers"),
+    "an answer came twice": (lambda system: setattr(system, "replies_twice", 1), "answered twice"),
+}
+
+
+@pytest.mark.parametrize("promise", BROKEN)
+def test_a_broken_promise_is_told_and_not_glossed_over(system: System, promise: str) -> None:
+    breaks, said = BROKEN[promise]
+    breaks(system)
+    story, failures = told(system)
+    assert any(said in failure for failure in failures), failures
+    assert "NOT SO" in story
+    in_the_books = not any(f is breaks for f in (unlearned, remembering, stubborn, silent))
+    assert ("Nothing is lost and nothing counts twice" in story) != in_the_books
+
+
+def test_a_scene_that_can_t_go_on_ends_the_story_with_the_reason(system: System) -> None:
+    def books(watermarks: Mapping[int, int]) -> Books:
+        raise HurnetError("waited 60 s for the solver")
+
+    system.books = books  # type: ignore[method-assign]
+    story, failures = told(system)
+    assert failures == ["waited 60 s for the solver"]
+    assert "How good are the answers" not in story
+
+
+def test_if_a_process_has_died_that_is_the_reason_to_tell(system: System) -> None:
+    system.died = "the worker solver ended with code 1; its last lines:\nout of memory"
+    story, failures = told(system)
+    assert failures == [system.died]
+    assert "out of memory" in story
+
+
+@pytest.mark.parametrize(
+    ("typed", "context", "question"),
+    [
+        ("how much is an hour", "support", "how much is an hour"),
+        ("home: lights off", "home", "lights off"),
+        (" Home :lights off ", "home", "lights off"),
+        ("home:", "support", "home:"),
+        ("at home: what then", "support", "at home: what then"),
+    ],
+)
+def test_a_question_may_name_the_home(typed: str, context: str, question: str) -> None:
+    assert addressed(typed) == (context, question)
+
+
+def test_answers_are_counted_as_given_and_as_they_might_have_been() -> None:
+    pair = Pair("q", "A", "home en")
+    silent = NONE.model_copy(update={"candidates": [candidate("A", 0.2), candidate("B", 0.9)]})
+    asked = [
+        Asked(pair, answered("A")),
+        Asked(pair, answered("B", 0.1, candidate("A", 0.9))),
+        Asked(pair, silent),
+        Asked(pair, NONE),
+    ]
+    assert counts(asked) == (4, 1, 1, 2, 2, 2)

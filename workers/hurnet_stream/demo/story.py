@@ -1,0 +1,128 @@
+"""The demo from its first line to its last: the scenes in order, and what becomes of it if one fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from hurnet_stream.demo import correcting, forgetting, measuring, streaming, teaching, your_turn
+from hurnet_stream.demo.backstage import Backstage
+from hurnet_stream.demo.data import load
+from hurnet_stream.demo.stage import Stage
+from hurnet_stream.demo.telling import INDENT, Teller
+from hurnet_stream.demo.voice import Voice
+from hurnet_stream.errors import ConfigurationError, HurnetError
+from hurnet_stream.exit_codes import DONE, INTERRUPTED, NOT_WELL
+from hurnet_stream.local.loopback import HOST, port_or_free
+from hurnet_stream.local.system import LocalSystem, interruptible
+from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.terminal.screen import console, now_try
+
+SCENES = (teaching.play, correcting.play, forgetting.play, streaming.play, measuring.play)
+WORKERS = ("ingest", "ingest", "solver", "responder", "feedback", "gateway")
+SETTINGS = {
+    "HURNET_SOLVE_INTERVAL": "2",
+    "HURNET_SOLVE_CHECKPOINT_INTERVAL": "1",
+    "HURNET_KAFKA_SESSION_TIMEOUT": "3",
+    "HURNET_INGEST_BATCH": "64",
+    "OMP_NUM_THREADS": "1",
+}
+"""Everything is as by default but for these: the reader should not wait for what may take its time. Of a
+killed ingest's partitions as many records as are in a batch are taken in one by one."""
+CONSOLE_PORT = 8080
+
+
+def run(keep: Path | None, interactive: bool) -> int:
+    """Run the demo; returns the exit code: 0, 1 if a claim did not hold or a scene failed, 130 after
+    Ctrl-C."""
+    teller = Teller(console())
+    try:
+        with interruptible(), _folder(keep) as folder:
+            code = _run(teller, folder, interactive)
+    except KeyboardInterrupt:
+        teller.say("\nstopped; everything has been ended", indent="")
+        return INTERRUPTED
+    for line in advice().splitlines():
+        teller.line(line)
+    return code
+
+
+def _run(teller: Teller, folder: Path, interactive: bool) -> int:
+    began = time.monotonic()
+    teller.say(
+        "hurnet demo: answers from texts that stream in. It starts a real Kafka, a real Valkey and workers on"
+        " this machine, for itself alone.\n",
+        indent="",
+    )
+    port = port_or_free(CONSOLE_PORT)
+    clean = {name: value for name, value in os.environ.items() if not name.upper().startswith("HURNET_")}
+    environment = clean | SETTINGS | {"HURNET_GATEWAY_PORT": str(port)}
+    system = LocalSystem(folder, teller.line, KafkaSettings(), environment)
+    with ThreadPoolExecutor(1) as pool, system:
+        data = pool.submit(load)  # meanwhile the servers start
+        system.start_servers()
+        system.start_workers(WORKERS)
+        with closing(Backstage(system)) as backstage, closing(Voice(system.kafka)) as voice:
+            stage = Stage(voice, backstage, teller, data.result())
+            play(stage)
+            if interactive and not teller.failures:
+                your_turn.play(stage, f"http://{HOST}:{port}")
+        teller.line(f"\n{INDENT}ending everything; that was {time.monotonic() - began:.0f} s")
+    return _verdict(teller)
+
+
+def play(stage: Stage) -> None:
+    """All scenes, until one can't go on."""
+    for scene in SCENES:
+        try:
+            scene(stage)
+        except HurnetError as error:
+            stage.teller.expect(False, _reason(stage, error))
+            return
+
+
+def _reason(stage: Stage, error: HurnetError) -> str:
+    """Why a scene failed: if a process has died, that is the reason to tell."""
+    try:
+        stage.backstage.check()
+    except HurnetError as death:
+        return str(death)
+    return str(error)
+
+
+def _verdict(teller: Teller) -> int:
+    if not teller.failures:
+        return DONE
+    teller.line(f"\n{INDENT}the demo failed:")
+    for failure in teller.failures:
+        teller.quote("", failure)
+    return NOT_WELL
+
+
+def advice() -> str:
+    """What to try next: three commands."""
+    return now_try(
+        "for a system of your own",
+        "{hurnet} up --workers --console   # it stays; teach your own file in a browser",
+        "{hurnet} evaluate --help          # your own questions, without servers",
+        "{hurnet} settings                 # what can be set, and what one sets first",
+    )
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="hurnet-demo-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+        return
+    try:
+        keep.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(f"--keep {keep}: {error.strerror}; it must be a new folder") from error
+    yield keep
