@@ -5,13 +5,14 @@ the weights predict for what it finds.
     arena       the bytes of texts, metadata and answers
     teaching    the answers by number, and which rows teach each
     lexicon     which rows hold which words (lexical/lexicon)
+    attributes  which rows have which metadata
 
 An entry is a row of the blocks whose columns say where its text stands in the arena and which answer it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from hurnet_stream.core.grid import check_grid, zero_rows
 from hurnet_stream.core.index.answer_table import AnswerTable
 from hurnet_stream.core.index.arena import Arena
+from hurnet_stream.core.index.attributes import Attributes
+from hurnet_stream.core.index.conditions import Condition
 from hurnet_stream.core.index.sampling import lowest_pairs
 from hurnet_stream.core.index.teaching import Teaching
 from hurnet_stream.core.index.tidying import tidy
@@ -30,6 +33,7 @@ from hurnet_stream.core.search import search as scan
 from hurnet_stream.core.search.block import REMOVED, RowColumns
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.search.bounds import MAX_DIMENSION
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.solve.window import NOTHING_AGES, Window
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import Entries, Entry, EntryId
@@ -90,6 +94,7 @@ class ContextIndex:
         self._blocks = Blocks(self.dimension, device)
         self._teaching = Teaching(self._blocks, self._arena, window)
         self._lexicon = Lexicon(self._blocks)
+        self._attributes = Attributes(self._arena)
 
     def __len__(self) -> int:
         return self._blocks.rows - self._blocks.removed
@@ -97,7 +102,7 @@ class ContextIndex:
     @property
     def nbytes(self) -> int:
         """The bytes of memory that it takes, but for what Python's own objects add."""
-        parts = self._arena, self._blocks, self._teaching, self._lexicon
+        parts = self._arena, self._blocks, self._teaching, self._lexicon, self._attributes
         return sum(part.nbytes for part in parts)
 
     @property
@@ -244,6 +249,7 @@ class ContextIndex:
         rows = self._blocks.append(vectors, columns)
         self._teaching.appended(rows, answers, entries.teaches)
         self._lexicon.append(rows, entries.texts, entries.starts)
+        self._attributes.append(rows, entries.metadata)
 
     def remove(self, partition: int, offset: int) -> bool:
         """Remove the entry of this partition and offset; False if there is none.
@@ -255,7 +261,7 @@ class ContextIndex:
         row = self._blocks.find(partition, offset)
         if row is not None:
             self._remove_row(row)
-            tidy(self._blocks, self._teaching, self._lexicon, self._arena)
+            self._tidy()
         return row is not None
 
     def remove_all(self, partition: int, offsets: Integers) -> None:
@@ -264,15 +270,30 @@ class ContextIndex:
         for row in rows.tolist():  # tidying renumbers rows, so it waits until all are removed
             self._remove_row(row)
         for _ in rows:
-            if not tidy(self._blocks, self._teaching, self._lexicon, self._arena):
+            if not self._tidy():
                 break
 
     def _remove_row(self, row: int) -> None:
         address = self._address(row)
         self._lexicon.remove(row, self.text(row))
+        self._attributes.remove(row, self._arena.metadata(*address))
         self._teaching.removed(row)
         self._blocks.remove(row)
         self._arena.erase(*address)
+
+    def _tidy(self) -> bool:
+        return tidy(self._blocks, self._teaching, self._lexicon, self._attributes, self._arena)
+
+    def passing(self, condition: Condition) -> Passing:
+        """The rows whose metadata meets the condition. Good until something is next appended or removed.
+
+        Raises TooCostly, a ValueError, for one that takes too long to tell."""
+        rows = self._attributes.rows_where(condition).to_array()
+        return Passing(np.frombuffer(rows, np.uint32).astype(np.int64), self._blocks.end)
+
+    def lacking(self, keys: Iterable[str]) -> list[str]:
+        """Those of the keys that no entry has in its metadata."""
+        return [key for key in keys if not self._attributes.has_key(key)]
 
     def search(
         self,
@@ -280,12 +301,13 @@ class ContextIndex:
         k: int,
         exclude: Sequence[EntryId | None] | None = None,
         without: Integers | None = None,
+        within: Sequence[Passing | None] | None = None,
     ) -> list[Matches]:
         """The k nearest rows of each query (n, d) by exact cosine, ties to the lowest (partition, offset).
 
         `exclude` names an entry per query that must not answer it, `without` (n,) the answers of which no
-        entry must. A query of zeros matches nothing. Raises ValueError for queries that do not fit or leave
-        the grid.
+        entry must, and `within` per query the only rows that may. A query of zeros matches nothing. Raises
+        ValueError for queries that do not fit or leave the grid.
         """
         if queries.dtype != np.int16 or queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(
@@ -298,19 +320,20 @@ class ContextIndex:
         if without is not None:
             skipped = np.zeros(len(self.answers), np.bool_)
             skipped[without] = True
-        nearest = scan.search(self._blocks, queries, k, excluded, self._threads, skipped)
+        scope = scan.Scope(excluded, skipped, within)
+        nearest = scan.search(self._blocks, queries, k, scope, self._threads)
         return [Matches(rows, cosines) for rows, cosines in nearest]
 
     def lexical_search(
-        self, text: str, k: int, exclude: EntryId | None = None
+        self, text: str, k: int, exclude: EntryId | None = None, within: Passing | None = None
     ) -> tuple[Integers, NDArray[np.float64]]:
         """The k rows that share most with a text by BM25 over all entries (`lexical/bm25`), best first, and
         their scores (n,), divided by the most that the text could score: in [0, 1].
 
         Ties go to the lowest (partition, offset). Rows that share nothing are left out. `exclude` names an
-        entry that must not answer.
+        entry that must not answer, and `within` the only rows that may.
         """
-        return self._lexicon.search(text, k, None if exclude is None else self.find(exclude))
+        return self._lexicon.search(text, k, None if exclude is None else self.find(exclude), within)
 
     def lexical_scores(self, text: str, rows: Integers) -> NDArray[np.float64]:
         """The score (n,) of these rows (n,) as in `lexical_search`: 0 if they share nothing with the text."""

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from hurnet_stream.core.grid import SCALE
 from hurnet_stream.core.group_sums import sums_by_group
 from hurnet_stream.core.held import array_bytes
-from hurnet_stream.core.index.answer_table import NOWHERE, AnswerTable
+from hurnet_stream.core.index.answer_table import AnswerTable
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.kept_sums import KeptSums
 from hurnet_stream.core.index.links import Links
+from hurnet_stream.core.index.string_table import NOWHERE
 from hurnet_stream.core.native import taught as kernels
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.slots import grown

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.arena import Arena, within
+from hurnet_stream.core.index.attributes import Attributes
 from hurnet_stream.core.index.teaching import Teaching
 from hurnet_stream.core.lexical.lexicon import Lexicon
 from hurnet_stream.core.search.block import BLOCK_ROWS
@@ -20,28 +21,33 @@ from hurnet_stream.core.search.blocks import Blocks
 Integers = NDArray[np.int64]
 
 
-def tidy(blocks: Blocks, teaching: Teaching, lexicon: Lexicon, arena: Arena) -> bool:
+def tidy(blocks: Blocks, teaching: Teaching, lexicon: Lexicon, attributes: Attributes, arena: Arena) -> bool:
     """Give up a block, or else a chunk, that holds too much that was removed; False if there is none. Rows of
     the block get other numbers."""
     if (block := blocks.emptiest()) is not None:
-        _give_up_block(block, blocks, teaching, lexicon)
+        _give_up_block(block, blocks, teaching, lexicon, attributes)
     elif (chunk := arena.emptiest()) is not None:
-        _give_up_chunk(chunk, blocks, teaching, arena)
+        _give_up_chunk(chunk, blocks, teaching, attributes, arena)
     else:
         return False
     return True
 
 
-def _give_up_block(number: int, blocks: Blocks, teaching: Teaching, lexicon: Lexicon) -> None:
+def _give_up_block(
+    number: int, blocks: Blocks, teaching: Teaching, lexicon: Lexicon, attributes: Attributes
+) -> None:
     first = number * BLOCK_ROWS
     end = first + blocks.blocks[number].used
     old, new = blocks.give_up(number)
     teaching.moved(first, end, old, new)
     lexicon.moved(first, old, new)
+    attributes.moved(first, end, old, new)
 
 
-def _give_up_chunk(chunk: int, blocks: Blocks, teaching: Teaching, arena: Arena) -> None:
-    """Put the texts and answers of a chunk once more, and let all columns say where they are now."""
+def _give_up_chunk(
+    chunk: int, blocks: Blocks, teaching: Teaching, attributes: Attributes, arena: Arena
+) -> None:
+    """Put the texts, answers and attributes of a chunk once more, and let all columns say where they are."""
     old, new = list[Integers](), list[Integers]()
     for block in blocks.blocks:
         columns = block.columns
@@ -54,4 +60,5 @@ def _give_up_chunk(chunk: int, blocks: Blocks, teaching: Teaching, arena: Arena)
         new.append(moved[some])
     none = np.empty(0, np.int64)
     teaching.answers.move(chunk, np.concatenate([none, *old]), np.concatenate([none, *new]))
+    attributes.strings.move(chunk, none, none)
     arena.drop(chunk)

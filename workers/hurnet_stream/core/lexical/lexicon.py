@@ -23,8 +23,11 @@ from hurnet_stream.core.lexical.run import RowsOfBlock, keys_of, slots_of, terms
 from hurnet_stream.core.lexical.vocabulary import Vocabulary
 from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.search.passing import Passing
 
 NO_ROW = -1
+FEW = 512
+"""If no more rows may answer, each is scored. That takes half a millisecond at most."""
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -88,38 +91,61 @@ class Lexicon:
             self._postings_of(block).add(np.sort(moved), slots[inside], lengths[inside])
         self._table = None
 
-    def search(self, text: str, k: int, exclude: int | None = None) -> tuple[Integers, Floats]:
+    def search(
+        self, text: str, k: int, exclude: int | None = None, within: Passing | None = None
+    ) -> tuple[Integers, Floats]:
         """The k rows with the highest scores, best first, and their scores: what they share with `text` by
         BM25, divided by the most that it could be. Ties go to the lowest (partition, offset).
 
-        Rows that score nothing are left out, and so is the row `exclude`.
+        Rows that score nothing are left out, and so is the row `exclude`, and all that are not `within`. How
+        rare a term is stays a figure of all rows.
         """
         asked, except_row = self._question(text), NO_ROW if exclude is None else exclude
         k = min(k, self._entries)
         if k < 1 or not len(asked.numbers):
             return np.empty(0, np.int64), np.empty(0)
-        if kernels.available():
-            rows, scores = kernels.search(self._runs(), asked, k, except_row)
+        if within and within.count <= FEW:
+            rows, scores = self._best_of(asked, k, within.rows[within.rows != except_row])
+        elif kernels.available():
+            bits = within.bits if within else None
+            rows, scores = kernels.search(self._runs(), asked, k, except_row, bits)
         else:
-            rows, scores = self._best(asked, k, except_row)
+            rows, scores = self._best(asked, k, except_row, within)
         return rows, asked.shares(scores)
 
     def scores(self, text: str, rows: Integers) -> Floats:
         """The score (n,) of each of these rows (n,), as in `search`; 0 if they share nothing with `text`."""
-        asked, scores = self._question(text), np.zeros(len(rows), np.int64)
+        asked = self._question(text)
+        return asked.shares(self._scores(asked, rows))
+
+    def _scores(self, asked: Question, rows: Integers) -> Integers:
         if kernels.available():
-            return asked.shares(kernels.scores(self._runs(), asked, rows))
+            return kernels.scores(self._runs(), asked, rows)
+        scores = np.zeros(len(rows), np.int64)
         block_of, slots = np.divmod(rows, self._blocks.block_rows)
         for block in np.unique(block_of).tolist():
             inside = block_of == block
             scores[inside] = self._postings[block].scores(asked)[slots[inside]]
-        return asked.shares(scores)
+        return scores
 
-    def _best(self, asked: Question, k: int, except_row: int) -> tuple[Integers, Integers]:
+    def _best_of(self, asked: Question, k: int, rows: Integers) -> tuple[Integers, Integers]:
+        """The k best of these rows (n,) that score anything, and their scores."""
+        scores = self._scores(asked, rows)
+        rows, scores = rows[scores > 0], scores[scores > 0]
+        offsets, partitions = self._blocks.columns(rows, "offsets", "partitions")
+        best = np.lexsort((offsets, partitions, -scores))[:k]
+        return rows[best], scores[best]
+
+    def _best(
+        self, asked: Question, k: int, except_row: int, within: Passing | None
+    ) -> tuple[Integers, Integers]:
         """What the kernel finds, in numpy."""
         rows, scores = np.empty(0, np.int64), np.empty(0, np.int64)
         for postings in self._postings.values():
             of_slots = postings.scores(asked)
+            if within:
+                first = postings.rows.first
+                of_slots[~within.mask[first : first + len(of_slots)]] = 0
             found = np.flatnonzero(of_slots)
             found = found[found != except_row - postings.rows.first]
             rows = np.concatenate([rows, found + postings.rows.first])

@@ -82,11 +82,15 @@ def find_terms(vocabulary: Integers, records: NDArray[np.uint64]) -> Integers:
     return numbers
 
 
-def search(runs: Integers, asked: Asked, k: int, exclude: int) -> tuple[Integers, Integers]:
+def search(
+    runs: Integers, asked: Asked, k: int, exclude: int, within: NDArray[np.uint8] | None = None
+) -> tuple[Integers, Integers]:
     """The best rows (n,), at most k, and their scores (n,), best first. `runs` (r, 13) are their structs,
-    and `exclude` a row that must not answer, or -1."""
+    `exclude` is a row that must not answer, or -1, and `within` has a bit for each row that may; None: all
+    may."""
     matches = np.empty((k, 4), np.int64)  # score, row, partition, offset
-    found = _functions().search(*_arguments(runs, asked), k, exclude, matches.ctypes.data)
+    bits = None if within is None else within.ctypes.data
+    found = _functions().search(*_arguments(runs, asked), k, exclude, bits, matches.ctypes.data)
     if found < 0:
         raise MemoryError("no memory to search in")
     return matches[:found, 1], matches[:found, 0]
@@ -131,7 +135,7 @@ def _functions() -> _Functions:
     found.hurnet_read_terms.restype = _LONG
     found.hurnet_find_terms.argtypes = [_POINTER, _POINTER, _LONG, _POINTER]
     found.hurnet_find_terms.restype = None
-    found.hurnet_lexical_search.argtypes = [*question, _LONG, _LONG, _POINTER]
+    found.hurnet_lexical_search.argtypes = [*question, _LONG, _LONG, _POINTER, _POINTER]
     found.hurnet_lexical_search.restype = _LONG
     found.hurnet_lexical_scores.argtypes = [*question, _POINTER, _LONG, _POINTER]
     found.hurnet_lexical_scores.restype = ctypes.c_int

@@ -64,6 +64,7 @@ typedef struct {
     Match *heap; /* of the k best so far, the worst on top */
     int64_t k, held, least;
     int64_t except; /* a row that must not answer, or -1 */
+    const uint8_t *within; /* a bit for each row: whether it may answer. NULL: all may */
     int32_t scores[BLOCK_ROWS]; /* of the rows of the run that is read; all zeros in between */
     uint16_t found[BLOCK_ROWS]; /* the slots that have one and are noted */
 } Search;
@@ -140,8 +141,26 @@ static void sink(Match *heap, int64_t n, Match match) { /* replaces the worst */
     heap[i] = match;
 }
 
+static int may_answer(const Search *s, const Run *run, int64_t slot) {
+    const int64_t row = run->block_row + slot;
+    return !s->within || s->within[row / 8] >> row % 8 & 1;
+}
+
+/* Whether any row of a run may answer. */
+static int any_may_answer(const Search *s, const Run *run) {
+    if (!s->within) return 1;
+    int64_t slot = run->first;
+    for (; slot < run->end && slot % 8; slot++)
+        if (may_answer(s, run, slot)) return 1;
+    for (; slot + 8 <= run->end; slot += 8)
+        if (s->within[(run->block_row + slot) / 8]) return 1;
+    for (; slot < run->end; slot++)
+        if (may_answer(s, run, slot)) return 1;
+    return 0;
+}
+
 static void offer(Search *s, const Run *run, int64_t slot, int32_t score) {
-    if (score < s->least || run->block_row + slot == s->except) return;
+    if (score < s->least || run->block_row + slot == s->except || !may_answer(s, run, slot)) return;
     const Match match = {score, run->block_row + slot, run->partitions[slot], run->offsets[slot]};
     if (s->held == s->k) {
         if (!worse(s->heap, &match)) return;
@@ -248,18 +267,20 @@ static void search_run(Search *s, const Run *run, const Question *q) {
 }
 
 /* The k best rows that score, best first, for a question of n terms. `damping` has longest + 1 elements. `except` is a
- * row that must not answer, or -1. `matches` has room for k. Returns how many there are, or -1 without memory. */
+ * row that must not answer, or -1. `within` is a bit for each row that may, or NULL. `matches` has room for k. Returns how many there are, or -1 without memory. */
 int64_t hurnet_lexical_search(const Run *runs, int64_t n_runs, const int64_t *numbers, const int64_t *most, int64_t n,
-                              const double *damping, int64_t longest, int64_t k, int64_t except, Match *matches) {
+                              const double *damping, int64_t longest, int64_t k, int64_t except, const uint8_t *within,
+                              Match *matches) {
     Search *s = calloc(1, sizeof *s);
     Question *q = malloc(sizeof *q);
     if (!s || !q) {
         free(s), free(q);
         return -1;
     }
-    s->heap = matches, s->k = k, s->except = except, s->least = 1;
+    s->heap = matches, s->k = k, s->except = except, s->within = within, s->least = 1;
     prepare(q, numbers, most, n, damping, longest);
-    for (int64_t r = 0; r < n_runs; r++) search_run(s, runs + r, q);
+    for (int64_t r = 0; r < n_runs; r++)
+        if (any_may_answer(s, runs + r)) search_run(s, runs + r, q);
     const int64_t held = s->held;
     for (int64_t i = held - 1; i > 0; i--) { /* the worst goes to the end */
         const Match last = matches[i], worst = *matches;

@@ -3,6 +3,12 @@
  *     one to four        upper 4 bits of 32 rows -> which may still win? -> those few in integers at once
  *     five or more       all 8 bits of 32 rows, for eight queries at a time: memory is then read once for all
  *
+ * A query may be restricted to some rows, given as bits. Of 32 rows
+ *
+ *     none may answer    nothing is read
+ *     a few may          these are compared in integers at once
+ *     more may           the kernel looks at all 32, and what may not answer is dropped before it is kept
+ *
  * Each query keeps a heap of the k largest lower bounds seen so far. Its smallest, `least`, is the bar: a row whose
  * upper bound is below it can't be among the k best (hurnet_stream/core/search/bounds.py). What reached the bar when it was
  * seen is kept; at the end, what is still above it is compared in integers, which decides.
@@ -25,6 +31,9 @@
  * upper bits alone are tried again. */
 #define FEW 64
 #define SHARE 24
+/* Rows of a pair of groups that are compared in integers at once, if no others may answer: to read the upper bits of
+ * all 32 costs as much. */
+#define SCATTERED 4
 #define DENSE 5
 
 typedef struct { /* a survivor in integers */
@@ -95,6 +104,13 @@ INLINE int counts(const Query *state, const Block *block, int64_t slot) {
     return !state->without || !state->without[block->answers[slot]];
 }
 
+/* Which of the 32 rows from a slot on may answer, as bits. */
+INLINE uint32_t may_answer(const Query *state, const Block *block, int64_t slot) {
+    if (!state->within) return ~0u;
+    const uint8_t *bits = state->within + (block->first + slot) / 8;
+    return bits[0] | (uint32_t)bits[1] << 8 | (uint32_t)bits[2] << 16 | (uint32_t)bits[3] << 24;
+}
+
 /* Keeps those of some rows of a group, given as bits, whose upper bound reaches the bar, given p·c: it may have risen since
  * the kernel looked. Returns -1 without memory. */
 static int offer(Query *state, const Block *block, int32_t number, int64_t slot, const int32_t *dots, uint32_t rows) {
@@ -143,7 +159,9 @@ static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end
     const Block *block = search->blocks + b;
     int32_t dots[PAIR][LANES];
     for (; slot < end; slot += PAIR * LANES) {
-        const uint32_t rows = search->use.pair(block, slot, c, search->steps, state, dots);
+        const uint32_t may = may_answer(state, block, slot);
+        if (!may) continue;
+        const uint32_t rows = may & search->use.pair(block, slot, c, search->steps, state, dots);
         for (int64_t g = 0; g < PAIR && rows; g++)
             if (offer(state, block, (int32_t)b, slot + g * LANES, dots[g], rows >> g * LANES & GROUP)) return -1;
     }
@@ -154,15 +172,21 @@ static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end
 static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end, const int8_t *c, Query *state) {
     const Block *block = search->blocks + b;
     Row queue[QUEUE + PAIR * LANES] = {{0}};
-    int64_t waiting = 0, survivors = 0, slot = from;
+    int64_t waiting = 0, survivors = 0, read = 0, slot = from;
     if (state->dense) { /* the upper bits left too many rows a short while ago */
         state->dense--;
         return scan_whole(search, b, from, end, c, state);
     }
     /* Stops if more than FEW + (rows read so far) / SHARE rows are left: reading all bits is then cheaper. */
-    for (; slot < end && survivors <= FEW + (slot - from) / SHARE; slot += PAIR * LANES) {
-        uint32_t rows = search->use.sieve(block, slot, c, search->steps, state);
-        for (; rows; rows &= rows - 1, survivors++) {
+    for (; slot < end && survivors <= FEW + read / SHARE; slot += PAIR * LANES) {
+        uint32_t rows = may_answer(state, block, slot);
+        if (!rows) continue;
+        const int scattered = __builtin_popcount(rows) <= SCATTERED;
+        if (!scattered) {
+            rows &= search->use.sieve(block, slot, c, search->steps, state);
+            read += PAIR * LANES;
+        }
+        for (; rows; rows &= rows - 1, survivors += !scattered) {
             int64_t row = slot + __builtin_ctz(rows);
             if (row >= block->size) break;
             queue[waiting] = (Row){block, (int32_t)b, (int32_t)row};
@@ -174,7 +198,7 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     }
     if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
     /* A block's first chunk does not set `dense`: there may have been no bound yet, so that all rows were left. */
-    if (slot < end && from && (slot - from) * 4 < CHUNK_ROWS) state->dense = DENSE;
+    if (slot < end && from && read * 4 < CHUNK_ROWS) state->dense = DENSE;
     return scan_whole(search, b, slot, end, c, state);
 }
 
@@ -185,6 +209,13 @@ static Ahead ahead_of(const Block *block, int64_t slot, int64_t steps, int64_t p
     return (Ahead){block->high + offset, block->low + offset, end - first};
 }
 
+/* Whether any of some queries may be answered by any of 32 rows. What fills the last tile up has no finite bar. */
+static int any_may_answer(const Query *states, int64_t n, const Block *block, int64_t slot) {
+    for (int64_t i = 0; i < n; i++)
+        if (states[i].least < INFINITY && may_answer(states + i, block, slot)) return 1;
+    return 0;
+}
+
 /* All queries, by all eight bits, a tile of queries at a time. */
 static int scan_together(const Search *search, int64_t b, int64_t slot, int64_t end, uint8_t *bytes, Query *states) {
     const Block *block = search->blocks + b;
@@ -192,15 +223,19 @@ static int scan_together(const Search *search, int64_t b, int64_t slot, int64_t 
     int32_t out[PAIR][TILE][LANES];
     uint32_t rows[TILE];
     for (; slot < end; slot += PAIR * LANES) {
+        if (!any_may_answer(states, n, block, slot)) continue;
         if (search->use.unpack) search->use.unpack(block, slot, steps, bytes);
         for (int64_t q = 0; q < n; q += TILE) {
+            if (!any_may_answer(states + q, TILE, block, slot)) continue;
             Ahead ahead = ahead_of(block, slot + PAIR * LANES, steps, q / TILE, n / TILE);
             const int8_t *c = search->c + q * steps * 8;
             if (!search->use.tile(block, slot, c, steps, states + q, bytes, ahead, out, rows)) continue;
-            for (int64_t i = 0; i < TILE; i++)
-                for (int64_t g = 0; g < PAIR && rows[i]; g++)
-                    if (offer(states + q + i, block, (int32_t)b, slot + g * LANES, out[g][i], rows[i] >> g * LANES & GROUP))
+            for (int64_t i = 0; i < TILE; i++) {
+                const uint32_t left = rows[i] ? rows[i] & may_answer(states + q + i, block, slot) : 0;
+                for (int64_t g = 0; g < PAIR && left; g++)
+                    if (offer(states + q + i, block, (int32_t)b, slot + g * LANES, out[g][i], left >> g * LANES & GROUP))
                         return -1;
+            }
         }
     }
     return 0;
@@ -337,12 +372,14 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
  * products fit their integers only then.
  *
  * `except`, if it is not NULL, is (n, 3): a flag, and partition and offset of the entry that must not answer. `without`,
- * if it is not NULL, says of each answer whether its rows don't count. `out` is
+ * if it is not NULL, says of each answer whether its rows don't count. `within`, if it is not NULL, is for each query
+ * the bits of the rows that may answer it, NULL for one that all may. `out` is
  * for each query how many were found, their rows, best first, and their cosines (1 + k + k), none for a query of zeros;
  * and behind all, how many rows the upper four bits left, if they were read alone, and how many were compared in the
  * end. Returns 0, or -1 without memory. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
-                  const int64_t *except, const uint8_t *without, int level, int64_t threads, int64_t *out) {
+                  const int64_t *except, const uint8_t *without, const uint8_t *const *within, int level,
+                  int64_t threads, int64_t *out) {
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
     Query *states = calloc((size_t)padded, sizeof *states);
     int8_t *c = calloc((size_t)padded, (size_t)steps * 8);
@@ -353,6 +390,7 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
     for (int64_t i = 0; i < padded && !failed; i++) {
         states[i].least = INFINITY; /* which nothing reaches */
         states[i].without = without;
+        states[i].within = within && i < n ? within[i] : NULL;
         int8_t *own_tile = c + (i - i % tile) * steps * 8;
         if (i < n) hurnet_quantise_query(states + i, queries + i * d, d, i % tile, tile * 4, own_tile, z);
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,7 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _POINTER,
     _LONG,
     _LONG,
+    _POINTER,
     _POINTER,
     _POINTER,
     _INT,
@@ -54,11 +56,12 @@ class Found(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """What must not answer: for each query 1, partition and offset of an entry, or 0, (n, 3); and which
-    answers (answers,), with all their rows."""
+    """What must not answer: for each query 1, partition and offset of an entry, or 0, (n, 3); which answers
+    (answers,), with all their rows; and for each query the bits of the rows that may, or None if all may."""
 
     entries: Integers | None = None
     answers: NDArray[np.bool_] | None = None
+    within: Sequence[NDArray[np.uint8] | None] | None = None
 
 
 def available() -> bool:
@@ -126,7 +129,8 @@ def search(
     # What comes back for a query: how many rows, the rows (k,), their cosines (k,); behind all, two numbers.
     size = 1 + 2 * k
     out = bytearray(8 * (n * size + 2))
-    entries, answers = left_out or LeftOut()
+    entries, answers, within = left_out or LeftOut()
+    bits = None if within is None else [None if own is None else own.ctypes.data for own in within]
     functions = _functions()
     failed = functions.search(
         table,
@@ -137,6 +141,7 @@ def search(
         k,
         None if entries is None else entries.tobytes(),
         None if answers is None else answers.tobytes(),
+        None if bits is None else (_POINTER * n)(*bits),
         functions.level if level is None else level,
         threads,
         ctypes.byref(_LONG.from_buffer(out)),

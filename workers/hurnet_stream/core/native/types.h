@@ -54,6 +54,7 @@ typedef struct { /* a row that may be among the k best */
 typedef struct {
     const int16_t *q;
     const uint8_t *without; /* by answer: whether its rows don't count. NULL: all do */
+    const uint8_t *within;  /* a bit for each row: whether it may answer. NULL: all may */
     double norm, unit;  /* |q|^2, and |z| / (|q| A): what q·x / |x| counts for */
     float weight, rest; /* t / A and |f| / A: an estimate errs by at most a row's slack and the rest */
     float least;        /* a row with a smaller upper bound can't be among the k best */

@@ -18,6 +18,7 @@ from hurnet_stream.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.parts import Neighbourhood, neighbourhoods
 from hurnet_stream.core.rule.rule import predictors
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 
 Floats = NDArray[np.float64]
@@ -38,6 +39,7 @@ class Variant:
         projection: Floats | None = None,
         exclude: Sequence[EntryId | None] | None = None,
         halves: Halves | None = None,
+        within: Sequence[Passing | None] | None = None,
     ) -> list[Neighbourhood]:
         """As `rule.nearest`. `projection` is (size, size) of the features, if there are any."""
         own = exclude or [None] * len(vectors)
@@ -47,4 +49,4 @@ class Variant:
         else:  # the index has the products of vectors at hand, but not those of features: the sums stand in
             of_features = partial(self.sums.predicted, index=index)
             predicts = predictors(of_features, projection, self.sums.features(vectors), own)
-        return neighbourhoods(queries, index, halves or undivided(index.dimension), predicts, own)
+        return neighbourhoods(queries, index, halves or undivided(index.dimension), predicts, own, within)

@@ -57,8 +57,9 @@ def _nearest_of_others(near: Neighbourhood, known: Integers, index: ContextIndex
     """The row of the nearest entry of each of the nearest answers that are not `known`, nearest first: at
     most `wanted`. An answer that is refuted nearer than it is supported is passed over."""
     rows: list[int] = []
+    within = [near.within] if near.within else None
     for _ in range(wanted):
-        found = index.search(near.vector[None], NEIGHBOURS, [near.exclude], known)[0].rows
+        found = index.search(near.vector[None], NEIGHBOURS, [near.exclude], known, within)[0].rows
         held = index.described(found)
         answers, first = np.unique(held.answers, return_index=True)  # the nearest entry of each answer
         rows += found[np.sort(first[held.supports[first]])].tolist()

@@ -18,18 +18,19 @@ point: two machines can differ in their last digits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, Described, EntryId
+from hurnet_stream.core.index.index import ContextIndex, Described, EntryId, Matches
 from hurnet_stream.core.rule.comparing import solve_over, with_question
 from hurnet_stream.core.rule.encoded_words import MOST_LETTERS, similarities
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.local_solve import MOST_TAUGHT, ridges
 from hurnet_stream.core.rule.mix import Factors, Mix, kinds_of, shares
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 
 NEIGHBOURS = 256
@@ -59,6 +60,10 @@ class Neighbourhood:
     exclude: EntryId | None
     predict: Callable[[Integers], Floats] | None
     """What the weights predict for the answers of rows (n,): (n,). None: there are no weights."""
+    nearest: Matches
+    """The nearest of them by the whole vector, best first."""
+    within: Passing | None = None
+    """The only rows that may answer. None: all may."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +154,7 @@ def parts_of(
     would say if it had never been taught. `most_letters` bounds how long words are compared."""
     if not near.vector.any():
         return None
-    rare, _ = index.lexical_search(text, RARE, near.exclude)
+    rare, _ = index.lexical_search(text, RARE, near.exclude, near.within)
     rows = np.union1d(near.rows, rare)
     held = index.described(rows)
     order = np.lexsort((held.offsets, held.partitions))
@@ -250,19 +255,47 @@ def neighbourhoods(
     halves: Halves,
     predict: Sequence[Callable[[Integers], Floats] | None],
     exclude: Sequence[EntryId | None],
+    within: Sequence[Passing | None] | None = None,
 ) -> list[Neighbourhood]:
     """The nearest entries of each question (n, d), by exact search: one for the whole vectors, one for their
-    meaning. Raises ValueError if the vectors do not fit the index or leave the grid."""
+    meaning. `within` has for each question the only rows that may answer it. Raises ValueError if the vectors
+    do not fit the index or leave the grid."""
+    scopes = within or [None] * len(vectors)
+    whole, near = [_rows(scope, index) <= NEIGHBOURS for scope in scopes], dict[int, Neighbourhood]()
+    for taken_whole in (True, False):
+        asked = [i for i in range(len(vectors)) if whole[i] == taken_whole]
+        if not asked:
+            continue
+        of = [exclude[i] for i in asked], [scopes[i] for i in asked]
+        found = _near_rows(vectors[asked], index, halves, taken_whole, *of)
+        for i, (rows, nearest) in zip(asked, found, strict=True):
+            near[i] = Neighbourhood(rows, vectors[i], exclude[i], predict[i], nearest, scopes[i])
+    return [near[i] for i in range(len(vectors))]
+
+
+def _rows(within: Passing | None, index: ContextIndex) -> int:
+    return within.count if within else len(index)
+
+
+def _near_rows(
+    vectors: Vectors,
+    index: ContextIndex,
+    halves: Halves,
+    taken_whole: bool,
+    exclude: Sequence[EntryId | None],
+    within: Sequence[Passing | None],
+) -> Iterator[tuple[Integers, Matches]]:
+    """Of each question (n, d), the rows that are near it in any way, and the nearest by the whole vector.
+
+    `taken_whole`: there are so few rows that may answer, in a small context or by a filter, that all are
+    taken."""
     searches = [vectors] if halves.one else [vectors, halves.only_meaning(vectors)]
-    # A small context is taken whole.
-    k = NEIGHBOURS if len(index) <= NEIGHBOURS else NEIGHBOURS // len(searches)
-    found = index.search(np.concatenate(searches), k, [*exclude] * len(searches))
+    k = NEIGHBOURS if taken_whole else NEIGHBOURS // len(searches)
+    times = len(searches)
+    filters = [*within] * times if any(within) else None
+    found = index.search(np.concatenate(searches), k, [*exclude] * times, within=filters)
     n = len(vectors)
-    rows = [np.unique(np.concatenate([m.rows for m in found[i::n]])) for i in range(n)]
-    return [
-        Neighbourhood(near, vector, own, prediction)
-        for near, vector, own, prediction in zip(rows, vectors, exclude, predict, strict=True)
-    ]
+    return ((np.unique(np.concatenate([m.rows for m in found[i::n]])), found[i]) for i in range(n))
 
 
 def _clipped(scores: Floats) -> Floats:

@@ -43,6 +43,7 @@ from hurnet_stream.core.rule.deepening import deepened
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
 from hurnet_stream.core.rule.parts import Mixed, Neighbourhood, Parts, neighbourhoods, parts_of
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.stored.batch import Vectors
 
@@ -170,15 +171,17 @@ def nearest(
     projection: Floats | None = None,
     exclude: Sequence[EntryId | None] | None = None,
     halves: Halves | None = None,
+    within: Sequence[Passing | None] | None = None,
 ) -> list[Neighbourhood]:
     """The nearest entries of each query (n, d), by exact search, and how the weights predict for them.
 
     `projection` is P (d, d) of equation 3; without it nothing is predicted. `exclude` names, for each query,
     the asker's own entry, which must not answer it (equation 5). `halves` None: the vectors have one half.
-    Raises ValueError if the vectors do not fit the index or leave the grid."""
+    `within` has, for each query, the only rows that may answer it. Raises ValueError if the vectors do not
+    fit the index or leave the grid."""
     own = exclude or [None] * len(vectors)
     predicts = predictors(index.predicted, projection, vectors, own)
-    return neighbourhoods(vectors, index, halves or undivided(index.dimension), predicts, own)
+    return neighbourhoods(vectors, index, halves or undivided(index.dimension), predicts, own, within)
 
 
 def predictors(

@@ -32,6 +32,7 @@ from hurnet_stream.core.arrays import backend_of
 from hurnet_stream.core.grid import squared_norms
 from hurnet_stream.core.search import bounds
 from hurnet_stream.core.search.block import BLOCK_ROWS
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 
 CHUNK_ROWS = 1 << 20
@@ -142,16 +143,39 @@ class DeviceRows:
             self._chunks.append(_Chunk(end, p, scale, slack))
         return next(chunk for chunk in reversed(self._chunks) if chunk.first <= row)
 
-    def survivors(self, queries: Vectors, wanted: Sequence[int]) -> list[Integers] | None:
-        """For each query (n, d), none of zeros, the rows that may be among its `wanted` best; None if the
-        device has failed."""
+    def survivors(
+        self, queries: Vectors, wanted: Sequence[int], within: Sequence[Passing | None] | None = None
+    ) -> list[Integers] | None:
+        """For each query (n, d), none of zeros, the rows that may be among its `wanted` best, of those that
+        may answer it; None if the device has failed."""
         if self._device.failed:
             return None
         survivors = None
         with self._device.trying():
             parts = _parts(self._chunks, self._end, PRODUCTS // (len(queries) + -len(queries) % _ALIGN))
-            survivors = _sift(parts, queries, wanted, self._device.torch_device)
+            masks = _Masks(within, self._end, self._device.torch_device) if within and any(within) else None
+            survivors = _sift(parts, queries, wanted, masks, self._device.torch_device)
         return survivors
+
+
+class _Masks:
+    """Which rows may answer each query: a mask for each filter, however many queries share it."""
+
+    def __init__(self, within: Sequence[Passing | None], rows: int, torch_device: torch.device) -> None:
+        filters = list({id(passing): passing for passing in within}.values())
+        number_of = {id(passing): number for number, passing in enumerate(filters)}
+        masks = np.ones((len(filters), rows), np.bool_)  # (filters, rows)
+        for mask, passing in zip(masks, filters, strict=True):
+            if passing is not None:
+                mask[:] = False
+                mask[passing.rows] = True
+        self._masks = torch.from_numpy(masks).to(torch_device)
+        self._of_query = torch.tensor([number_of[id(p)] for p in within], device=torch_device)  # (n,)
+
+    def cut(self, upper: torch.Tensor, first: int) -> torch.Tensor:
+        """Upper bounds (n, rows) of the rows from `first` on: -inf of those that may not answer."""
+        may = self._masks[:, first : first + upper.shape[1]][self._of_query]
+        return torch.where(may, upper, -torch.inf)
 
 
 def _parts(chunks: Sequence[_Chunk], rows: int, most: int) -> Iterator[_Chunk]:
@@ -166,7 +190,11 @@ def _parts(chunks: Sequence[_Chunk], rows: int, most: int) -> Iterator[_Chunk]:
 
 
 def _sift(
-    parts: Iterator[_Chunk], queries: Vectors, wanted: Sequence[int], torch_device: torch.device
+    parts: Iterator[_Chunk],
+    queries: Vectors,
+    wanted: Sequence[int],
+    masks: _Masks | None,
+    torch_device: torch.device,
 ) -> list[Integers]:
     """The survivors of each query (n, d), by the bounds of `bounds`: a row stays if its upper bound is not
     below the k-th largest lower bound of the rows seen so far."""
@@ -184,6 +212,8 @@ def _sift(
         estimates *= weight
         width = part.slack + rest
         upper = estimates + width
+        if masks:
+            upper = masks.cut(upper, part.first)
         # The lower bound of a removed row would be +inf, since its slack is -inf: it must not count.
         lower = torch.where(upper >= least, estimates - width, _NEVER)
         best = torch.topk(torch.cat([best, lower], 1), max(wanted)).values

@@ -13,12 +13,15 @@
 Three ways lead to the same rows. With the kernels, one call in C does both steps. With a device, its pass
 names the survivors and this process decides. Without either, a library multiplies (`int8`) and numpy does the
 rest, more slowly.
+
+A query may be restricted to some rows (`Scope.within`). Rows that may not answer raise no bar, so the result
+is that of an index without them. If fewer than one row in SPARSE may answer, the query is searched apart from
+the others, and just these rows are compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +33,7 @@ from hurnet_stream.core.search import bounds, order
 from hurnet_stream.core.search.block import BLOCK_ROWS
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.search.int8 import Floats, multiply
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import EntryId
 
@@ -52,6 +56,32 @@ _SHARE = 1 << 22
 _NEVER: Final = -(2.0**100)
 
 
+SPARSE: Final = 32
+"""A query that fewer than one in so many rows may answer is searched apart. With others it would share the
+reading of rows that it does not need."""
+_PART: Final = 1 << 12
+"""The rows that are compared in integers at once, without kernels."""
+
+
+class Scope(NamedTuple):
+    """Which rows may answer n queries: none of the entry that `exclude` (n,) names, none of the answers that
+    `without` (answers,) marks, and only those of `within` (n,), unless it is None."""
+
+    exclude: Sequence[EntryId | None]
+    without: Answers | None = None
+    within: Sequence[Passing | None] | None = None
+
+    def part(self, queries: Sequence[int]) -> Scope:
+        """The same for some of the queries."""
+        within = self.within and [self.within[i] for i in queries]
+        return Scope([self.exclude[i] for i in queries], self.without, within)
+
+    def rows(self, query: int, blocks: Blocks) -> int:
+        """How many rows may answer a query, but for those that are excluded."""
+        within = self.within and self.within[query]
+        return within.count if within else blocks.rows
+
+
 class Nearest(NamedTuple):
     """The k best rows of one query, best first, and their exact cosines rounded to float64."""
 
@@ -62,112 +92,124 @@ class Nearest(NamedTuple):
 _NOTHING = Nearest(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def search(
-    blocks: Blocks,
-    queries: Vectors,
-    k: int,
-    exclude: Sequence[EntryId | None],
-    threads: int = 1,
-    without: Answers | None = None,
-) -> list[Nearest]:
-    """The k best rows for each query (n, d), which the caller has checked to lie on the grid. A query of
-    zeros has none. Ties go to the lowest (partition, offset).
+def search(blocks: Blocks, queries: Vectors, k: int, scope: Scope, threads: int = 1) -> list[Nearest]:
+    """The k best rows for each query (n, d), which the caller has checked to lie on the grid, among those in
+    its scope. A query of zeros has none. Ties go to the lowest (partition, offset).
 
-    `exclude` names for each query an entry that must not answer it, and `without` (answers,) says of which
-    answers no row counts. The kernels share the rows among as many
-    of `threads` as save time by it.
+    The kernels share the rows among as many of `threads` as save time by it.
     """
-    if k < 1 or not blocks.rows or not len(queries):
-        return [_NOTHING for _ in queries]
-    k = min(k, blocks.rows)
-    if (
-        blocks.device
-        and without is None
-        and (nearest := _on_device(blocks.device, blocks, queries, k, exclude)) is not None
-    ):
+    nearest = [_NOTHING for _ in queries]
+    if k < 1 or not blocks.rows:
         return nearest
+    k = min(k, blocks.rows)
+    apart = [scope.rows(i, blocks) * SPARSE < blocks.rows for i in range(len(queries))]
+    together = [i for i, alone in enumerate(apart) if not alone]
+    if together:
+        found = _together(blocks, queries[together], k, scope.part(together), threads)
+        for i, of_query in zip(together, found, strict=True):
+            nearest[i] = of_query
+    for i in np.flatnonzero(apart).tolist():
+        nearest[i] = _apart(blocks, queries[i], k, scope.part([i]), threads)
+    return nearest
+
+
+def _together(blocks: Blocks, queries: Vectors, k: int, scope: Scope, threads: int) -> list[Nearest]:
+    if blocks.device and scope.without is None:
+        nearest = _on_device(blocks.device, blocks, queries, k, scope)
+        if nearest is not None:
+            return nearest
     if blocks.native:
-        return _natively(blocks, queries, k, exclude, threads, without)
-    return _portably(blocks, queries, k, exclude, without)
+        return _natively(blocks, queries, k, scope, threads)
+    return _portably(blocks, queries, k, scope)
+
+
+def _apart(blocks: Blocks, query: Vectors, k: int, scope: Scope, threads: int) -> Nearest:
+    """One query (d,) that few rows may answer: these are compared, and no others."""
+    if blocks.native:
+        return _natively(blocks, query[None], k, scope, threads)[0]
+    rows = scope.within[0].rows if scope.within and scope.within[0] else np.empty(0, np.int64)
+    if scope.without is not None:
+        rows = rows[~scope.without[blocks.column("answers", rows)]]
+    if not query.any():
+        return _NOTHING
+    best = [np.empty(0, np.int64)]
+    for first in range(0, len(rows), _PART):
+        best.append(_decide(blocks, query, rows[first : first + _PART], k, scope.exclude[0]).rows)
+    return _decide(blocks, query, np.concatenate(best), k, scope.exclude[0])
 
 
 def _on_device(
-    device: DeviceRows, blocks: Blocks, queries: Vectors, k: int, exclude: Sequence[EntryId | None]
+    device: DeviceRows, blocks: Blocks, queries: Vectors, k: int, scope: Scope
 ) -> list[Nearest] | None:
     """None if the device has failed."""
     nearest = [_NOTHING for _ in queries]
     asked = np.flatnonzero(np.any(queries, axis=1)).tolist()
     if not asked:
         return nearest
+    exclude, _, within = scope.part(asked)
     # An excluded entry may be among the survivors, so one more is asked for.
-    wanted = [k + (exclude[i] is not None) for i in asked]
-    survivors = device.survivors(queries[asked], wanted)
+    wanted = [k + (entry is not None) for entry in exclude]
+    survivors = device.survivors(queries[asked], wanted, within)
     if survivors is None:
         return None
-    for i, rows in zip(asked, survivors, strict=True):
-        nearest[i] = _decide(blocks, queries[i], rows, k, exclude[i])
+    for i, rows, entry in zip(asked, survivors, exclude, strict=True):
+        nearest[i] = _decide(blocks, queries[i], rows, k, entry)
     return nearest
 
 
-def _natively(
-    blocks: Blocks,
-    queries: Vectors,
-    k: int,
-    exclude: Sequence[EntryId | None],
-    threads: int,
-    without: Answers | None,
-) -> list[Nearest]:
+def _natively(blocks: Blocks, queries: Vectors, k: int, scope: Scope, threads: int) -> list[Nearest]:
     own = None
-    if any(exclude):
-        own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in exclude], dtype=np.int64)
-    useful_threads = 1 + blocks.rows * queries.size // _SHARE  # rows times n d products
+    if any(scope.exclude):
+        own = np.array([(1, *entry) if entry else (0, 0, 0) for entry in scope.exclude], dtype=np.int64)
+    within = None if scope.within is None else [own.bits if own else None for own in scope.within]
+    rows = sum(scope.rows(i, blocks) for i in range(len(queries)))
+    useful_threads = 1 + rows * blocks.dimension // _SHARE
     threads = min(threads, useful_threads)
-    found = kernels.search(blocks.table(), queries, k, kernels.LeftOut(own, without), threads=threads)
+    left_out = kernels.LeftOut(own, scope.without, within)
+    found = kernels.search(blocks.table(), queries, k, left_out, threads=threads)
     return [Nearest(*rows_and_cosines) for rows_and_cosines in found.nearest]
 
 
-def _portably(
-    blocks: Blocks,
-    queries: Vectors,
-    k: int,
-    exclude: Sequence[EntryId | None],
-    without: Answers | None,
-) -> list[Nearest]:
+def _portably(blocks: Blocks, queries: Vectors, k: int, scope: Scope) -> list[Nearest]:
     norms = squared_norms(queries)
     if not norms.all():  # some are all zeros: the others alone
-        own = list(compress(exclude, norms.tolist()))
-        nearest = iter(search(blocks, queries[norms > 0], k, own, without=without))
-        return [next(nearest) if norm else _NOTHING for norm in norms]
+        asked = np.flatnonzero(norms).tolist()
+        found = iter(_portably(blocks, queries[asked], k, scope.part(asked)) if asked else ())
+        return [next(found) if norm else _NOTHING for norm in norms]
     c, weights, rests = bounds.coefficients(queries, norms)
     widest = max(block.widest for block in blocks.blocks)
     sieves = [
         _Sieve(k + (entry is not None), weight, rest, widest)
-        for entry, weight, rest in zip(exclude, weights.tolist(), rests.tolist(), strict=True)
+        for entry, weight, rest in zip(scope.exclude, weights.tolist(), rests.tolist(), strict=True)
     ]
-    for part, (first, scaled) in enumerate(_scaled(blocks, c, without)):
+    for part, (first, scaled) in enumerate(_scaled(blocks, c, scope)):
         if part == 0:
             for sieve, of_query in zip(sieves, scaled, strict=True):
                 sieve.expect(of_query[: max(_FIRST_ROWS, _FIRST_TIMES * k)])
         _sift(sieves, first, scaled)
     return [
         _decide(blocks, query, sieve.survivors(blocks), k, entry)
-        for query, sieve, entry in zip(queries, sieves, exclude, strict=True)
+        for query, sieve, entry in zip(queries, sieves, scope.exclude, strict=True)
     ]
 
 
-def _scaled(blocks: Blocks, c: NDArray[np.int8], without: Answers | None) -> Iterator[tuple[int, Floats]]:
+def _scaled(blocks: Blocks, c: NDArray[np.int8], scope: Scope) -> Iterator[tuple[int, Floats]]:
     """Yields for each part of a block its first row, and D g of its rows as (queries, rows). D g of a row
-    that was removed, or does not count, is NaN."""
+    that was removed, or may not answer, is NaN."""
     step = max(_LEAST_ROWS, _PRODUCTS // len(c))
     for number, block in enumerate(blocks.blocks):
         for slot in range(0, block.used, step):
             slots = slice(slot, min(slot + step, block.used))
+            first = number * BLOCK_ROWS + slot
             scaled = np.empty((len(c), slots.stop - slot), dtype=np.float32)
             multiply(c, block.plane[slots], scaled)
             scaled *= block.scale[slots]
-            if without is not None:
-                scaled[:, without[block.columns.answers[slots]]] = np.nan
-            yield number * BLOCK_ROWS + slot, scaled
+            if scope.without is not None:
+                scaled[:, scope.without[block.columns.answers[slots]]] = np.nan
+            for of_query, passing in zip(scaled, scope.within or (), strict=False):
+                if passing is not None:
+                    of_query[~passing.mask[first : first + len(of_query)]] = np.nan
+            yield first, scaled
 
 
 class _Sieve:
