@@ -18,6 +18,7 @@ from hurnet_stream.gateway.guards import Guarded
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Replied
 from hurnet_stream.settings.settings import GatewaySettings, Settings
+from tests.memory.readings import MemoryReadings
 
 T = TypeVar("T")
 BASE = "http://127.0.0.1:8080"
@@ -88,7 +89,8 @@ class GatewayWorld:
         self.settings = Settings(gateway=GatewaySettings(**chosen))
         self.metrics = GatewayMetrics()
         switchboard = Switchboard(self.courier, self.settings.kafka)
-        self.gateway = Gateway(self.settings, switchboard, self.metrics)
+        self.readings = MemoryReadings()
+        self.gateway = Gateway(self.settings, switchboard, self.metrics, self.readings)
         self.app: Guarded = make_app(self.gateway)
 
     def call(self, method: str, path: str, **request: Any) -> httpx.Response:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from hurnet_stream.gateway import asking
+from hurnet_stream.gateway import about, asking, contexts, deletions, receipts, watching
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.guards import Guarded, answer_unknown
 from hurnet_stream.gateway.problems import Problem, answer_problem
 
-ROUTES = (asking.routes,)
+ROUTES = (
+    asking.routes,
+    contexts.routes,
+    receipts.routes,
+    deletions.routes,
+    watching.routes,
+    about.routes,
+)
 """One function a module: from the gateway to its routes."""
 
 

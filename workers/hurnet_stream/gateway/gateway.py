@@ -11,12 +11,16 @@ from typing import Final, TypeVar
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.gateway.bodies import Held
 from hurnet_stream.gateway.keys import Key, Keys
-from hurnet_stream.gateway.limits import Rates, TooMuch
+from hurnet_stream.gateway.limits import Places, Rates, TooMuch
 from hurnet_stream.gateway.problems import busy
+from hurnet_stream.gateway.readings import Readings
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.settings.settings import Settings
 
 T = TypeVar("T")
+
+READING_MOST: Final = 32
+"""Requests at once that read from the store or from Kafka. One more is refused."""
 
 BLOCKING_MOST: Final = 4
 """Calls at once that block a thread: of Redis, and of Kafka's administration."""
@@ -31,9 +35,11 @@ class Gateway:
     settings: Settings
     switchboard: Switchboard
     metrics: GatewayMetrics
+    readings: Readings
     keys: Keys = field(init=False)
     rates: Rates = field(default_factory=Rates)
     bodies: Held = field(init=False)
+    reading: Places = field(default_factory=lambda: Places("reading", READING_MOST))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BLOCKING_MOST, thread_name_prefix="blocking")
@@ -72,3 +78,4 @@ class Gateway:
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.switchboard.close()
+        self.readings.close()

@@ -70,6 +70,12 @@ class GatewaySettings(Section):
         description="Requests that each key may make in a second, unless its table says otherwise; one more "
         "is refused (429). 0: no limit.",
     )
+    workers: str = Field(
+        "",
+        max_length=4_096,
+        description="Where workers serve their metrics, HOST:PORT with commas between: the page then shows "
+        "what only they know, such as how far responders have come. Default: none.",
+    )
     console: bool = Field(True, description="Whether it serves the page for people at /.")
     mcp: bool = Field(True, description="Whether agents may use it at /mcp (Model Context Protocol).")
     replays: bool = Field(

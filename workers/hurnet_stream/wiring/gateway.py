@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from importlib.metadata import version
 
+import click
 import structlog
 
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
@@ -15,6 +16,8 @@ from hurnet_stream.gateway.app import make_app
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.server import Health, bound, serve
 from hurnet_stream.metrics.gateway import GatewayMetrics
+from hurnet_stream.overview.readings import SystemReadings
+from hurnet_stream.overview.worker_pages import base_address
 from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.addresses import is_loopback
@@ -39,7 +42,9 @@ def run_gateway(settings: Settings) -> int:
             listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
             replies = settings.gateway.replies or settings.kafka.answers
             courier = KafkaCourier(settings.kafka, replies)
-            gateway = Gateway(settings, Switchboard(courier, settings.kafka, replies), metrics)
+            gateway = Gateway(
+                settings, Switchboard(courier, settings.kafka, replies), metrics, _readings(settings)
+            )
             stack.callback(gateway.close)
             health = Health(gateway)
             stack.enter_context(closing(Watchdog(lambda: health.turns, settings.lifecycle)))
@@ -52,6 +57,15 @@ def run_gateway(settings: Settings) -> int:
         log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
         return FAILED
     return DONE
+
+
+def _readings(settings: Settings) -> SystemReadings:
+    """Raises `ConfigurationError` if an address of a worker's metrics is none."""
+    try:
+        pages = [base_address(each.strip()) for each in settings.gateway.workers.split(",") if each.strip()]
+    except click.BadParameter as error:
+        raise ConfigurationError(f"HURNET_GATEWAY_WORKERS: {error.message}") from None
+    return SystemReadings(settings, pages)
 
 
 def _check_rights(settings: Settings) -> None:

@@ -1,0 +1,102 @@
+"""GET /v1/contexts: what each context holds, its entries page by page, and its answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hurnet_stream.core.stored.entries import Entry, EntryId
+from hurnet_stream.gateway.access import no_such_context, require
+from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.problems import Problem
+from hurnet_stream.gateway.reading import read
+
+ENTRIES_MOST: Final = 500
+ENTRIES: Final = 50
+_ENTRY: Final = re.compile(r"([0-9]{1,10})/([0-9]{1,18})")
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """Of reading contexts."""
+
+    async def every(request: Request) -> Response:
+        key = require(request, "ask")
+        sizes = await read(gateway, request, gateway.readings.contexts)
+        return JSONResponse({"contexts": [_sized(size) for size in sizes if key.reaches(size.name)]})
+
+    async def one(request: Request) -> Response:
+        return JSONResponse(_sized(await _found(gateway, request)))
+
+    async def entries(request: Request) -> Response:
+        limit = limit_of(request, ENTRIES, ENTRIES_MOST)
+        after = _after(request)
+        name = (await _found(gateway, request)).name
+        page = await read(gateway, request, partial(gateway.readings.entries, name, after, limit))
+        last = f"{page[-1][0]}/{page[-1][1].offset}" if len(page) == limit else None
+        return JSONResponse({"entries": [_entry(p, entry) for p, entry in page], "next": last})
+
+    async def answers(request: Request) -> Response:
+        name = (await _found(gateway, request)).name
+        counts, complete = await read(gateway, request, partial(gateway.readings.answers, name))
+        return JSONResponse({"answers": [asdict(count) for count in counts], "complete": complete})
+
+    return [
+        Route("/v1/contexts", every),
+        Route("/v1/contexts/{name}", one),
+        Route("/v1/contexts/{name}/entries", entries),
+        Route("/v1/contexts/{name}/answers", answers),
+    ]
+
+
+def limit_of(request: Request, default: int, most: int) -> int:
+    """The query parameter `limit`. Raises `Problem` (422)."""
+    given = request.query_params.get("limit", str(default))
+    if not (given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= most):
+        raise Problem(422, f"limit must be a number from 1 to {most:,}", where="limit")
+    return int(given)
+
+
+async def _found(gateway: Gateway, request: Request) -> Any:
+    """The size of the context in the path. Raises `Problem` (404)."""
+    name = request.path_params["name"]
+    require(request, "ask", name)
+    sizes = await read(gateway, request, gateway.readings.contexts)
+    size = next((size for size in sizes if size.name == name), None)
+    if size is None:
+        raise no_such_context(name)
+    return size
+
+
+def _sized(size: Any) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(size).items() if value is not None}
+    return told | {"entries": told.pop("rows")}
+
+
+def _after(request: Request) -> EntryId | None:
+    given = request.query_params.get("after", "")
+    if not given:
+        return None
+    match = _ENTRY.fullmatch(given)
+    if match is None:
+        raise Problem(422, "after must be PARTITION/OFFSET, as in 0/41", where="after")
+    return int(match[1]), int(match[2])
+
+
+def _entry(partition: int, entry: Entry) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "entry": {"partition": partition, "offset": entry.offset},
+        "text": entry.text,
+        "metadata": dict(entry.metadata),
+        "timestamp_ms": entry.timestamp_ms,
+    }
+    if entry.answer is not None:
+        told["answer"] = entry.answer
+    if abs(entry.copies) != 1:
+        told["weight"] = abs(entry.copies)
+    return told | ({"refutes": True} if entry.refutes else {})

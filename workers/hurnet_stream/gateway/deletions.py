@@ -1,0 +1,62 @@
+"""GET /v1/deletions/{partition}/{offset}: whether a deletion is done, and its audit."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hurnet_stream.core.solve.window import context_of
+from hurnet_stream.gateway.access import require
+from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.keys import Key
+from hurnet_stream.gateway.problems import Problem
+from hurnet_stream.gateway.reading import read
+from hurnet_stream.ports import DeletionAudit
+
+_PLACE: Final = re.compile(r"([0-9]{1,10})/([0-9]{1,18})")
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """Of deletions that were asked for."""
+
+    async def deletion(request: Request) -> Response:
+        key = require(request, "forget")
+        match = _PLACE.fullmatch(f"{request.path_params['partition']}/{request.path_params['offset']}")
+        if match is None:
+            raise Problem(404, "a deletion is named by PARTITION/OFFSET of its record, as in 0/41")
+        partition, offset = int(match[1]), int(match[2])
+        name = f"{gateway.settings.kafka.texts}/{partition}/{offset}"
+        audit = await read(gateway, request, partial(gateway.readings.deletion, partition, offset))
+        if audit is None:
+            taken_in = await read(gateway, request, partial(gateway.readings.taken_in, partition, offset))
+            return JSONResponse({"record": name, "done": False, "taken_in": taken_in})
+        if not _may_see(key, audit):
+            raise Problem(404, f"there is no deletion {name!r} for this key")
+        return JSONResponse({"record": name, "done": True, "taken_in": True, **_told(audit)})
+
+    return [Route("/v1/deletions/{partition}/{offset}", deletion)]
+
+
+def _may_see(key: Key, audit: DeletionAudit) -> bool:
+    """Whether the key reaches each context that something was deleted from."""
+    named = {audit.deletion.context} if audit.deletion.context else set()
+    return key.reaches_all or all(key.reaches(context_of(name)) for name in named | audit.digests.keys())
+
+
+def _told(audit: DeletionAudit) -> dict[str, Any]:
+    deletion = audit.deletion
+    return {
+        "asked_ms": deletion.timestamp_ms,
+        "done_ms": audit.done_ms,
+        "context": deletion.context,
+        "deleted": audit.entries,
+        "entries": [f"{audit.partition}/{target}" for target in deletion.targets],
+        "pairs": audit.pairs,
+        "digests": {name: {"before": was, "after": now} for name, (was, now) in audit.digests.items()},
+        "watermarks": {str(p): offset for p, offset in sorted(audit.watermarks.items())},
+    }
