@@ -1,4 +1,4 @@
-"""`hurnet up`: the workers' metrics have the same ports each time, and whoever finds one taken is told."""
+"""`hurnet up`: everything is found where it was the last time, and whoever finds a port taken is told."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hurnet_stream.__main__ import hurnet
 from hurnet_stream.commands.up import METRICS_PORTS, WORKERS
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.local import page as local_page
+from hurnet_stream.local import server
 from hurnet_stream.local import system as local_system
+from hurnet_stream.local.folders import locked
 from hurnet_stream.local.loopback import HOST, free_ports
+from hurnet_stream.local.page import Page, page_of
 from hurnet_stream.local.system import LocalSystem
-from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.settings.settings import GatewaySettings, KafkaSettings
 
 
 class Started:
@@ -56,3 +63,55 @@ def test_a_taken_port_is_replaced_and_that_is_said(
     (told,) = [line for line in said if "taken" in line]
     assert str(taken) in told
     assert "solver" in told
+
+
+def test_the_console_is_at_the_port_of_the_settings_or_at_a_free_one_and_that_is_said(taken: int) -> None:
+    said: list[str] = []
+    (free,) = free_ports(1)
+    page = page_of(GatewaySettings(port=free), said.append)
+    assert page == Page(f"http://127.0.0.1:{free}", {"HURNET_GATEWAY_PORT": str(free)})
+    assert said == []
+    other = page_of(GatewaySettings(port=taken), said.append)
+    (told,) = said
+    assert str(taken) in told
+    assert other.address != f"http://127.0.0.1:{taken}"
+    assert other.environment["HURNET_GATEWAY_PORT"] == other.address.rpartition(":")[2] in told
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:{}"),  # noqa: S104 (nothing listens there)
+        ("::", "http://127.0.0.1:{}"),
+        ("::1", "http://[::1]:{}"),
+        ("[::1]", "http://[::1]:{}"),
+        ("10.0.0.7", "http://10.0.0.7:{}"),
+    ],
+)
+def test_the_address_is_one_that_a_browser_can_open(host: str, address: str) -> None:
+    (port,) = free_ports(1)
+    settings = GatewaySettings.model_construct(host=host, port=port)
+    assert page_of(settings, lambda _: None).address == address.format(port)
+
+
+def test_without_the_gateway_s_packages_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_page, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"hurnet-stream\[gateway\]"):
+        page_of(GatewaySettings(), lambda _: None)
+
+
+@pytest.mark.parametrize("option", ["--console", "--canary"])
+def test_what_asks_the_workers_goes_with_workers(option: str) -> None:
+    result = CliRunner().invoke(hurnet, ["up", option])
+    assert result.exit_code == 2
+    assert f"{option} goes with --workers" in result.output
+
+
+def test_a_folder_in_use_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_LOCK_S", 0.0)
+    with (
+        locked(tmp_path / "valkey", 0),
+        LocalSystem(tmp_path, lambda _: None, KafkaSettings(), {}) as system,
+        pytest.raises(ConfigurationError, match="--data DIR"),
+    ):
+        system.start_servers()

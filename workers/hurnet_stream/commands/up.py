@@ -27,7 +27,7 @@ METRICS_PORTS = {
 """Where the workers serve their metrics, so that a Prometheus finds them again the next time."""
 EPILOG = """\b
 Examples:
-  hurnet up --workers
+  hurnet up --workers --console
   hurnet up --data /tmp/trial --kafka-port 19092 --redis-port 16379
 """
 
@@ -54,16 +54,22 @@ Examples:
 @click.option(
     "--canary", is_flag=True, help="With --workers: also run a canary, which sends texts of its own."
 )
+@click.option(
+    "--console",
+    is_flag=True,
+    help="With --workers: also run a gateway, which programs ask over HTTP, and people on its page. It is at"
+    " port 8080 (HURNET_GATEWAY_PORT), or at a free one if that is taken.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as one JSON object.")
-def up(
-    data: Path, kafka_port: int | None, redis_port: int | None, workers: bool, canary: bool, as_json: bool
-) -> None:
+def up(data: Path, workers: bool, canary: bool, console: bool, as_json: bool, **ports: int | None) -> None:
     """Run Kafka and Valkey on this machine until Ctrl-C.
 
     Creates the topics, prints the addresses as lines for other terminals, and keeps the data for the next
-    time. The workers' metrics are always at the same ports, 9101 and on, unless one is taken.
+    time. The workers' metrics are always at the same ports, 9101 and on, unless one is taken. Ends if one of
+    the processes does, with the end of its log.
     """
     from hurnet_stream.local.loopback import port_or_free
+    from hurnet_stream.local.page import page_of
     from hurnet_stream.local.system import LocalSystem, interruptible
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush
@@ -71,18 +77,25 @@ def up(
     hush()
     if canary and not workers:
         raise click.UsageError("--canary goes with --workers: there is nobody to be asked")
-    kafka = settings.load().kafka
-    ports = kafka_port or port_or_free(9092), redis_port or port_or_free(6379)
+    if console and not workers:
+        raise click.UsageError("--console goes with --workers: there is nobody to be asked")
+    chosen = settings.load()
+    page = page_of(chosen.gateway, _say) if console else None
+    servers = ports["kafka_port"] or port_or_free(9092), ports["redis_port"] or port_or_free(6379)
+    environment = {**os.environ, **(page.environment if page else {})}
     try:
-        with interruptible(), LocalSystem(data, _say, kafka, os.environ, ports) as system:
+        with interruptible(), LocalSystem(data, _say, chosen.kafka, environment, servers) as system:
             system.start_servers()
             if workers:
-                system.start_workers((*WORKERS, "canary") if canary else WORKERS, METRICS_PORTS)
+                roles = (*WORKERS, *["canary"] * canary, *["gateway"] * console)
+                system.start_workers(roles, METRICS_PORTS)
                 for worker in system.workers:
                     _say(f"  {described(worker)}")
-            print_addresses(system.addresses, as_json)
+            print_addresses(system.addresses, page.address if page else None, as_json)
             _say(advice(workers))
             _say(f"running; Ctrl-C ends it, and the data stays in {data}")
+            if page:
+                _say(f"\nthe console, to ask, teach, correct and watch:\n\n    {page.address}\n")
             while True:
                 time.sleep(0.5)
                 system.check()
@@ -95,12 +108,13 @@ def described(worker: WorkerProcess) -> str:
     return f"{worker.name}: log {worker.log}, metrics http://127.0.0.1:{worker.port}/metrics"
 
 
-def print_addresses(addresses: Mapping[str, str], as_json: bool) -> None:
-    """Lines for the shell, on standard output; all else goes to standard error."""
+def print_addresses(addresses: Mapping[str, str], console: str | None, as_json: bool) -> None:
+    """Lines for the shell, on standard output; all else goes to standard error. The console's address is
+    among them only in JSON: no command takes it from its environment."""
     from hurnet_stream.terminal.screen import say_json
 
     if as_json:
-        say_json(addresses)
+        say_json({**addresses, "console": console} if console else addresses)
         sys.stdout.flush()
         return
     _say("\nfor other terminals, so that they find it:")

@@ -19,13 +19,13 @@ from hurnet_stream.demo.telling import INDENT, Teller
 from hurnet_stream.demo.voice import Voice
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.exit_codes import DONE, INTERRUPTED, NOT_WELL
-from hurnet_stream.local.loopback import HOST, port_or_free
+from hurnet_stream.local.page import gateway_is_installed, page_of
 from hurnet_stream.local.system import LocalSystem, interruptible
-from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.settings.settings import GatewaySettings, KafkaSettings
 from hurnet_stream.terminal.screen import console, now_try
 
 SCENES = (teaching.play, correcting.play, forgetting.play, streaming.play, measuring.play)
-WORKERS = ("ingest", "ingest", "solver", "responder", "feedback", "gateway")
+WORKERS = ("ingest", "ingest", "solver", "responder", "feedback")
 SETTINGS = {
     "HURNET_SOLVE_INTERVAL": "2",
     "HURNET_SOLVE_CHECKPOINT_INTERVAL": "1",
@@ -35,7 +35,6 @@ SETTINGS = {
 }
 """Everything is as by default but for these: the reader should not wait for what may take its time. Of a
 killed ingest's partitions as many records as are in a batch are taken in one by one."""
-CONSOLE_PORT = 8080
 
 
 def run(keep: Path | None, interactive: bool) -> int:
@@ -60,19 +59,19 @@ def _run(teller: Teller, folder: Path, interactive: bool) -> int:
         " this machine, for itself alone.\n",
         indent="",
     )
-    port = port_or_free(CONSOLE_PORT)
+    page = page_of(GatewaySettings(), teller.line) if gateway_is_installed() else None
     clean = {name: value for name, value in os.environ.items() if not name.upper().startswith("HURNET_")}
-    environment = clean | SETTINGS | {"HURNET_GATEWAY_PORT": str(port)}
+    environment = clean | SETTINGS | (dict(page.environment) if page else {})
     system = LocalSystem(folder, teller.line, KafkaSettings(), environment)
     with ThreadPoolExecutor(1) as pool, system:
         data = pool.submit(load)  # meanwhile the servers start
         system.start_servers()
-        system.start_workers(WORKERS)
+        system.start_workers((*WORKERS, "gateway") if page else WORKERS)
         with closing(Backstage(system)) as backstage, closing(Voice(system.kafka)) as voice:
             stage = Stage(voice, backstage, teller, data.result())
             play(stage)
             if interactive and not teller.failures:
-                your_turn.play(stage, f"http://{HOST}:{port}")
+                your_turn.play(stage, page.address if page else None)
         teller.line(f"\n{INDENT}ending everything; that was {time.monotonic() - began:.0f} s")
     return _verdict(teller)
 

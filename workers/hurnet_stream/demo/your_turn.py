@@ -12,13 +12,15 @@ from hurnet_stream.terminal.lines import decoded
 from hurnet_stream.terminal.questions import explained, typed
 
 
-def play(stage: Stage, address: str) -> None:
-    """Ask what is typed, until an empty line."""
+def play(stage: Stage, address: str | None) -> None:
+    """Say where the console is, if there is one, and ask what is typed, until an empty line."""
     teller = stage.teller
     teller.scene("Your turn")
     if address:
         teller.say("In a browser, to ask, teach, correct and watch:")
         teller.line(f"\n{INDENT}{INDENT}{address}\n")
+    else:
+        teller.say("With the extra `gateway` there would be a page to ask, teach and watch, too.")
     teller.say(
         "Here: type a question for the bike rental's support, or one for the smart home that begins with"
         " `home:`, in English or Portuguese. An empty line ends the demo."

@@ -12,6 +12,7 @@ listen on loopback only, and end with the process that started them, however tha
     kafka      KafkaServer
     valkey     ValkeyServer
     worker     `hurnet ingest` and its like as a process
+    page       where the gateway of such a system is found
     system     all of them together: LocalSystem
 """
 

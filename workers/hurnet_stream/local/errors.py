@@ -7,5 +7,9 @@ class ServerError(RuntimeError):
     """A local server could not be installed, started or reached; the message says what to do."""
 
 
+class FolderInUse(ServerError):
+    """Another process has the folder."""
+
+
 class ProcessDied(HurnetError):
     """A process that we started ended by itself, or never got ready."""

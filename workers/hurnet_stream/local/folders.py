@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hurnet_stream.local.errors import ServerError
+from hurnet_stream.local.errors import FolderInUse
 
 _POLL_S = 0.05
 
@@ -19,7 +19,7 @@ def locked(folder: Path, timeout: float) -> Iterator[int]:
     The kernel drops the lock when the last process that has the descriptor ends, so it can't go stale.
 
     Raises:
-        ServerError: another process still held it after `timeout` seconds.
+        FolderInUse: another process still held it after `timeout` seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout
@@ -30,7 +30,7 @@ def locked(folder: Path, timeout: float) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise ServerError(
+                    raise FolderInUse(
                         f"another running server or process is using the folder {folder}"
                     ) from None
                 time.sleep(_POLL_S)

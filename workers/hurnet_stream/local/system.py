@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.local.errors import ProcessDied, ServerError
+from hurnet_stream.local.errors import FolderInUse, ProcessDied, ServerError
 from hurnet_stream.local.jars import KAFKA
 from hurnet_stream.local.kafka import KafkaServer
 from hurnet_stream.local.loopback import port_or_free
@@ -70,6 +70,10 @@ class LocalSystem:
                 self._stack.enter_context(self._valkey)
             with timed(self._say, f"Apache Kafka {KAFKA}"):
                 self._stack.enter_context(self._kafka)
+        except FolderInUse as error:
+            raise ConfigurationError(
+                f"{error}: a second system on this machine needs a folder of its own (`hurnet up --data DIR`)"
+            ) from error
         except ServerError as error:
             raise ConfigurationError(str(error)) from error
         ensure_topics(self.kafka, create=True)
