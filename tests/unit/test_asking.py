@@ -10,7 +10,7 @@ import pytest
 from hurnet_schemas import Query, Reply
 from hurnet_stream.client import Client
 from hurnet_stream.client.over_http import OverHttp
-from hurnet_stream.terminal.asking import ask_lines, ask_typed
+from hurnet_stream.terminal.asking import ask_lines
 from hurnet_stream.terminal.lines import Line
 from hurnet_stream.terminal.questions import query_of
 from tests.memory.hurnet import MemoryGateway, MemoryHurnet
@@ -44,9 +44,6 @@ def test_answers_come_in_the_order_of_the_lines_and_wrong_ones_in_their_place(cl
     assert [each.line.number for each in asked] == list(range(1, 201))
     answers = [each.outcome.answer if isinstance(each.outcome, Reply) else None for each in asked]
     assert answers == [None if i in (7, 9) else f"answer {i}" for i in range(200)]
-    assert [
-        each.outcome for each in ask_typed(client, lines("\0"), make, 10) if isinstance(each.outcome, Reply)
-    ] == []
 
 
 def test_a_program_may_read_each_answer_before_it_writes_the_next_question(client: Client) -> None:

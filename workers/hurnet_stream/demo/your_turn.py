@@ -8,8 +8,9 @@ from hurnet_schemas import InvalidMessage
 from hurnet_stream.demo.stage import HOME, SUPPORT, Stage
 from hurnet_stream.demo.telling import INDENT
 from hurnet_stream.errors import HurnetError
+from hurnet_stream.terminal.answers import explained
 from hurnet_stream.terminal.lines import decoded
-from hurnet_stream.terminal.questions import explained, typed
+from hurnet_stream.terminal.questions import typed
 
 
 def play(stage: Stage, address: str | None) -> None:

@@ -36,6 +36,7 @@ from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, 
 from hurnet_stream.settings.redis import RedisSettings
 from hurnet_stream.settings.responder import ResponderSettings
 from hurnet_stream.settings.solve import SolveSettings
+from hurnet_stream.settings.terminal import TerminalSettings
 from hurnet_stream.settings.traces import TracesSettings
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "ResponderSettings",
     "Settings",
     "SolveSettings",
+    "TerminalSettings",
     "TracesSettings",
     "ignored",
     "load",
@@ -82,6 +84,7 @@ class Settings(BaseSettings):
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
     traces: TracesSettings = TracesSettings()
+    terminal: TerminalSettings = TerminalSettings()
     paper: PaperSettings = PaperSettings()
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import io
 import queue
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
@@ -35,14 +35,6 @@ class Asked:
 
     line: Line
     outcome: Reply | Wrong
-
-
-def ask_typed(
-    client: Client, lines: Iterable[Line], make: Callable[[str], Query], timeout_s: float
-) -> Iterator[Asked]:
-    """Ask each line when the one before it is answered, as a person wants it."""
-    for line in lines:
-        yield _ended(line, _asked(client, line, make, timeout_s))
 
 
 def ask_lines(

@@ -1,32 +1,53 @@
-"""Questions that a person types, and answers as a person reads them."""
+"""Questions that a person asks."""
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from hurnet_schemas import Answer, Query, Receipt
+    from hurnet_schemas import Query
     from hurnet_stream.terminal.lines import Line
 
 
-def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], timeout: float) -> Query:
-    """The query, which waits a little less than `timeout` seconds. Raises `UsageError` if something in it is
-    wrong."""
-    from hurnet_stream.client import InvalidRequest
-    from hurnet_stream.client.messages import query
+@dataclass(frozen=True, slots=True)
+class How:
+    """All of a query but its text. `filter` is JSON as `hurnet_schemas.filter` has it, `timeout_s` is how
+    long the asker waits."""
 
-    try:
-        return query(text, {"context": context, "top_k": top_k, "min_watermarks": after}, timeout)
-    except InvalidRequest as error:
-        raise click.UsageError(str(error)) from None
+    context: str | None = None
+    top_k: int = 1
+    after: Mapping[int, int] = field(default_factory=dict)
+    timeout_s: float = 10.0
+    filter: Mapping[str, Any] | None = None
+    neighbours: int = 0
+
+    def query(self, text: str) -> Query:
+        """The query, which waits a little less than `timeout_s`. Raises `UsageError`."""
+        from hurnet_stream.client import InvalidRequest
+        from hurnet_stream.client.messages import query
+
+        fields: dict[str, Any] = {
+            "context": self.context,
+            "top_k": self.top_k,
+            "min_watermarks": dict(self.after),
+            "filter": self.filter,
+            "neighbours": self.neighbours,
+        }
+        try:
+            return query(text, fields, self.timeout_s)
+        except InvalidRequest as error:
+            raise click.UsageError(str(error)) from None
+
+
+def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], timeout: float) -> Query:
+    """The query of a question without a filter. Raises `UsageError`, as `How.query` does."""
+    return How(context, top_k, after, timeout).query(text)
 
 
 def typed() -> Iterator[Line]:
@@ -40,118 +61,3 @@ def typed() -> Iterator[Line]:
         if not raw.strip():
             return
         yield Line(number, raw.strip(), len(raw))
-
-
-def show(answer: Answer, as_json: bool = False) -> bool:
-    """Print an answer; returns whether the question was looked into. To abstain counts as that."""
-    from hurnet_stream.terminal.screen import console, say_message
-
-    if as_json:
-        say_message(answer.encode())
-    else:
-        console().print(explained(answer))
-    return answer.outcome in ("answered", "abstained")
-
-
-def explained(answer: Answer, advise: bool = True) -> RenderableType:
-    """The answer and why it is this one and, if `advise`, how to correct it."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from hurnet_stream.terminal.screen import facts
-    from hurnet_stream.visible import visible
-
-    if answer.outcome == "answered":
-        head = Text(visible(answer.answer or ""), style="bold")
-    else:
-        reason = visible(answer.reason or "no reason given")
-        head = Text(f"no answer ({answer.outcome}): {reason}", style="yellow")
-    return Group(head, facts((*_why(answer), *(_correction(answer) if advise else ()))))
-
-
-def _why(answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.candidates:
-        yield from _candidates(answer)
-    if answer.candidates_dropped:
-        yield "  and", f"{answer.candidates_dropped:,} more that did not fit into the answer"
-    if answer.receipt:
-        yield from _receipt(answer.receipt)
-
-
-def _candidates(answer: Answer) -> Iterator[tuple[str, str]]:
-    """The best one and why, and the others; if there is no answer, first all of them to choose from."""
-    if answer.outcome == "answered":
-        yield from _best(answer, "score")
-        for rank, other in enumerate(answer.candidates[1:], start=2):
-            yield f"  {rank}.", f"{other.scores.combined:.2f} {other.answer}"
-        return
-    for rank, candidate in enumerate(answer.candidates, start=1):
-        yield "  choose from" if rank == 1 else "", f"{rank}. {candidate.answer}"
-    yield from _best(answer, "best was")
-
-
-def _best(answer: Answer, label: str) -> Iterator[tuple[str, str]]:
-    """What speaks for the best candidate, whether it was good enough or not."""
-    from hurnet_stream.visible import below
-
-    best, receipt = answer.candidates[0], answer.receipt
-    signals = best.scores.model_dump(exclude_none=True)
-    combined = signals.pop("combined")
-    shown = ", ".join(f"{name} {value:.2f}" for name, value in signals.items())
-    if receipt and receipt.nearest is not None:
-        # Half of the score. It is the same for all candidates, so it stands apart from what orders them.
-        shown += f"; nearest entry {receipt.nearest:.2f}"
-    # A score below the threshold gets as many decimals as show that it is below.
-    threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
-    yield f"  {label}", f"{below(combined, threshold)} ({shown})"
-    yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
-
-
-def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
-    from hurnet_stream.terminal.screen import watermarks_text
-
-    if receipt.probability is not None:
-        yield "  probability", _probability(receipt)
-    if receipt.runner_up is not None and receipt.margin is not None:
-        yield "  ahead of", f"{receipt.runner_up} by {receipt.margin:.2g}"
-    if weights := receipt.weights:
-        yield (
-            "  weights",
-            f"version {weights.version} of {weights.count:,} pairs: λ {weights.ridge:.3g},"
-            f" condition {_figure(weights.condition_number)}, residual {_figure(weights.residual)}",
-        )
-    # If an error rate decided, the line of the probability says so.
-    threshold = "" if receipt.decided_by == "error-rate" else f" threshold {receipt.threshold:g},"
-    yield (
-        "  searched",
-        f"{receipt.rows:,} entries of context {receipt.context!r} in {1000 * receipt.seconds:.1f} ms,"
-        f"{threshold} {receipt.embedder}",
-    )
-    yield "  seen up to", watermarks_text(receipt.watermarks) or "nothing"
-
-
-def _probability(receipt: Receipt) -> str:
-    """That the best candidate is right, and what it had to be."""
-    from hurnet_stream.visible import below
-
-    probability, lowest = receipt.probability or 0.0, receipt.lowest_probability
-    learned = f"learned from {receipt.rehearsed or 0:,} rehearsed questions"
-    if lowest is None or receipt.error_rate is None:
-        return f"{probability:.2f}, {learned}"
-    shown = below(probability, lowest if probability < lowest else math.inf)
-    wanted = f"{lowest:.4g} or more for an error rate of {100 * receipt.error_rate:g} %"
-    return f"{shown}, {learned}; {wanted}"
-
-
-def _correction(answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.outcome == "answered" and answer.candidates:
-        entry = answer.candidates[0].entry
-        yield (
-            "  wrong?",
-            "`hurnet correct QUESTION ANSWER` teaches the right answer;"
-            f" `hurnet forget --entry {entry.partition}/{entry.offset}` deletes that entry",
-        )
-
-
-def _figure(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"

@@ -109,7 +109,7 @@ def outcome(replayed: Replayed) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from hurnet_stream.terminal.questions import explained
+    from hurnet_stream.terminal.answers import explained
     from hurnet_stream.terminal.screen import facts
 
     parts: list[RenderableType] = [Text(_verdict(replayed), style="bold")]

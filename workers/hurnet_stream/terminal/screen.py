@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,7 +85,7 @@ def table(
             name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
         )
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row))
+        made.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
     return made
 
 
@@ -97,8 +98,22 @@ def facts(rows: Iterable[tuple[str, object]]) -> RenderableType:
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in rows:
-        made.add_row(visible(name), Text(visible(str(value))))
+        made.add_row(visible(name), Text(_cell(value)))
     return made
+
+
+def _cell(value: object) -> str:
+    return isolated(visible(str(value)))
+
+
+def isolated(text: str) -> str:
+    """The text, set apart from its line if it has letters that are written from right to left.
+
+    A terminal that can show them would otherwise move what stands beside them, numbers and columns too. The
+    two characters around it (U+2068, U+2069) take no room, and are left out if nobody reads a terminal."""
+    if not sys.stdout.isatty() or not any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
+        return text
+    return f"\u2068{text}\u2069"
 
 
 def now_try(where: str, *commands: str) -> str:
