@@ -13,21 +13,38 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
-from hurnet_schemas import Answer, Candidate, Coordinates, MixReceipt, Query, Receipt, Scores, WeightsReceipt
+from hurnet_schemas import (
+    Answer,
+    Candidate,
+    Coordinates,
+    MixReceipt,
+    Neighbour,
+    Query,
+    Receipt,
+    Scores,
+    WeightsReceipt,
+)
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
+from hurnet_schemas.filter import canonical
 from hurnet_stream.core.rule.arithmetic import arithmetic
 from hurnet_stream.core.rule.halves import halves
+from hurnet_stream.core.rule.parts import Neighbourhood
 from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
 from hurnet_stream.ports import PublishedWeights
 from hurnet_stream.responder.deciding import Decision, decide
+from hurnet_stream.responder.filtering import why_none
 from hurnet_stream.responder.loaded_contexts import LoadedContext
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.settings.settings import ResponderSettings
+
+P = TypeVar("P", Candidate, Neighbour)
 
 CHOICES = 3
 """Candidates that come with a reply that has no answer, so that a person can choose."""
@@ -52,6 +69,18 @@ def timed_out(pending: Pending, watermarks: Mapping[int, int]) -> Answer:
     return Answer(id=pending.id, outcome="timed-out", reason=reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A query that was ranked. `vector` (d,) is the question's, of zeros if the embedder knows nothing in
+    it."""
+
+    pending: Pending
+    query: Query
+    vector: Vectors
+    near: Neighbourhood
+    ranking: Ranking
+
+
 class Judge:
     """Writes the answers to queries that were ranked."""
 
@@ -60,64 +89,51 @@ class Judge:
         self._settings = settings
         self._arithmetic = arithmetic(halves(identity.name, identity.dimension))
 
-    def answer(
-        self, pending: Pending, query: Query, ranking: Ranking, vector: Vectors, context: LoadedContext
-    ) -> Answer:
-        """Answer out of `context`, or abstain and say why. `vector` (d,) is the question's, of zeros if the
-        embedder knows nothing in it."""
-        decision = decide(ranking, self._settings, context.mix.calibration)
-        reason = _nothing_to_answer(query, ranking, bool(vector.any())) or decision.why_not
-        best = ranking.best
+    def answer(self, asked: Ranked, context: LoadedContext) -> Answer:
+        """Answer out of `context`, or abstain and say why."""
+        decision = decide(asked.ranking, self._settings, context.mix.calibration)
+        reason = _nothing_to_answer(asked, context) or decision.why_not
+        best = asked.ranking.best
         answer = Answer(
-            id=pending.id,
+            id=asked.pending.id,
             outcome="abstained" if reason else "answered",
             answer=best.answer if best and not reason else None,
             reason=reason,
-            receipt=self._receipt(pending, query, ranking, vector, context, decision),
+            receipt=self._receipt(asked, context, decision),
         )
-        return self._with_candidates(answer, query, ranking, context)
+        return self._with_entries(answer, asked, context)
 
-    def _with_candidates(
-        self, answer: Answer, query: Query, ranking: Ranking, context: LoadedContext
-    ) -> Answer:
-        """The answer with as many of the candidates asked for as fit into a message; `CHOICES` are asked for
-        if there is no answer. Each is weighed before the next is built: a hundred of the largest would take
-        25 MB."""
+    def _with_entries(self, answer: Answer, asked: Ranked, context: LoadedContext) -> Answer:
+        """The answer with as many of the candidates, and then of the neighbours, as were asked for and fit
+        into a message; `CHOICES` candidates are asked for if there is no answer."""
         room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         if room < 0:  # thousands of partitions, each with its watermark
             answer = answer.model_copy(update={"receipt": None})
             room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
-        most = query.top_k if answer.outcome == "answered" else max(query.top_k, CHOICES)
-        asked = ranking.top(most)
-        fitting: list[Candidate] = []
-        for ranked in asked:
-            candidate = _candidate(ranked, context)
-            room -= len(candidate.encode()) + 1
-            if room < 0:
-                break
-            fitting.append(candidate)
-        dropped = len(asked) - len(fitting) or None
-        return answer.model_copy(update={"candidates": fitting, "candidates_dropped": dropped})
+        most = asked.query.top_k if answer.outcome == "answered" else max(asked.query.top_k, CHOICES)
+        top = asked.ranking.top(most)
+        candidates, room = _fitting((_candidate(ranked, context) for ranked in top), room)
+        nearest = islice(_neighbours(asked, context), asked.query.neighbours)
+        neighbours, _ = _fitting(nearest, room)
+        dropped = len(top) - len(candidates) or None
+        return answer.model_copy(
+            update={"candidates": candidates, "candidates_dropped": dropped, "neighbours": neighbours}
+        )
 
-    def _receipt(
-        self,
-        pending: Pending,
-        query: Query,
-        ranking: Ranking,
-        vector: Vectors,
-        context: LoadedContext,
-        decision: Decision,
-    ) -> Receipt:
+    def _receipt(self, asked: Ranked, context: LoadedContext, decision: Decision) -> Receipt:
+        pending, query, ranking, within = asked.pending, asked.query, asked.ranking, asked.near.within
         runner_up = ranking.runner_up
         return Receipt(
             query=pending.record.coordinates,
             context=query.context,
             store=context.epoch or None,
             arithmetic=self._arithmetic,
-            vector=hashlib.sha256(vector.tobytes()).hexdigest()[:16],
+            vector=hashlib.sha256(asked.vector.tobytes()).hexdigest()[:16],
             exclude=query.exclude,
             deleting=dict(context.deleting) or None,
-            rows=len(context.index),
+            rows=within.count if within else len(context.index),
+            rows_of_context=len(context.index),
+            filter=canonical(query.filter) if query.filter else None,
             embedder=self._identity.name,
             fingerprint=self._identity.fingerprint,
             watermarks=dict(context.watermarks),
@@ -140,10 +156,42 @@ class Judge:
         )
 
 
-def _nothing_to_answer(query: Query, ranking: Ranking, embeds: bool) -> str | None:
-    if not embeds:
+def _nothing_to_answer(asked: Ranked, context: LoadedContext) -> str | None:
+    if not asked.vector.any():
         return "the text has nothing the embedder knows"
-    return f"empty context {query.context!r}" if ranking.best is None else None
+    if asked.ranking.best is not None:
+        return None
+    if asked.near.within and len(context.index):
+        return why_none(asked.query, asked.near.within, context.index)
+    return f"empty context {asked.query.context!r}"
+
+
+def _fitting(parts: Iterator[P], room: int) -> tuple[list[P], int]:
+    """The first parts that fit into so many bytes, and the room that is left. Each is weighed before the next
+    is built: a hundred of the largest would take 25 MB."""
+    fitting: list[P] = []
+    for part in parts:
+        size = len(part.encode()) + 1
+        if size > room:
+            break
+        room -= size
+        fitting.append(part)
+    return fitting, room
+
+
+def _neighbours(asked: Ranked, context: LoadedContext) -> Iterator[Neighbour]:
+    """The nearest entries that the query asks for, without those that refute their answers."""
+    index, (rows, cosines) = context.index, (asked.near.nearest.rows, asked.near.nearest.cosines)
+    supports = index.described(rows).supports
+    for row, cosine in zip(rows[supports].tolist(), cosines[supports].tolist(), strict=True):
+        entry, (partition, offset) = index.entry(row), index.entry_id(row)
+        yield Neighbour(
+            entry=Coordinates(partition=partition, offset=offset),
+            text=entry.text,
+            answer=entry.text if entry.answer is None else entry.answer,
+            similarity=cosine,
+            metadata=dict(entry.metadata),
+        )
 
 
 def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:

@@ -19,6 +19,7 @@ from hurnet_stream.core.rule.encoded_words import forget_texts
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import PRIOR, Mix
 from hurnet_stream.core.rule.parts import Neighbourhood
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
@@ -52,12 +53,16 @@ class LoadedContext:
         return self.variant.p if self.variant and self.variant.p != EUCLIDEAN else None
 
     def nearest(
-        self, vectors: Vectors, exclude: Sequence[EntryId | None] | None = None
+        self,
+        vectors: Vectors,
+        exclude: Sequence[EntryId | None] | None = None,
+        within: Sequence[Passing | None] | None = None,
     ) -> list[Neighbourhood]:
-        """The nearest entries of each query (n, d), and how the weights in force predict for them."""
+        """The nearest entries of each query (n, d), of those that may answer it, and how the weights in force
+        predict for them."""
         projection = self.weights.weights.projection if self.weights else None
         search = self.variant.nearest if self.variant else rule.nearest
-        return search(vectors, self.index, projection, exclude, self.halves)
+        return search(vectors, self.index, projection, exclude, self.halves, within)
 
     def ranked(self, texts: Sequence[str], near: Sequence[Neighbourhood]) -> Iterator[rule.Ranking]:
         """The ranking of each query, one by one, given its text and its nearest entries."""

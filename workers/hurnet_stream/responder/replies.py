@@ -19,12 +19,14 @@ from itertools import takewhile
 import structlog
 
 from hurnet_schemas import Answer
+from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.metrics.stages import Phases, unmeasured
 from hurnet_stream.ports import Embedder, TraceContext
-from hurnet_stream.responder.judging import Judge, rejected, timed_out
+from hurnet_stream.responder.filtering import passing_of
+from hurnet_stream.responder.judging import Judge, Ranked, rejected, timed_out
 from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.settings.settings import ResponderSettings
@@ -114,18 +116,35 @@ class Replies:
     def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
         with self._stage("embed"):
             vectors, failures = embed_questions(self._embedder, [p.query.text for p in batch if p.query])
-        replies = {index: _rejection(batch[index], why) for index, why in failures.items()}
-        indices = [index for index in range(len(batch)) if index not in failures]
-        scored = self._score_apart(context, [batch[index] for index in indices], vectors[indices], until)
-        replies |= zip(indices, scored, strict=False)
+        within, too_costly = self._passing(batch, context)
+        refused = too_costly | failures
+        replies = {index: _rejection(batch[index], why) for index, why in refused.items()}
+        indices = [index for index in range(len(batch)) if index not in refused]
+        asked = [batch[index] for index in indices], vectors[indices], [within[index] for index in indices]
+        replies |= zip(indices, self._score_apart(context, *asked, until), strict=False)
         return _up_to_first_gap(replies, len(batch))
 
+    def _passing(
+        self, batch: Sequence[Pending], context: LoadedContext
+    ) -> tuple[list[Passing | None], dict[int, Rejection]]:
+        """The rows that pass the filter of each query, and which queries are rejected for theirs."""
+        queries = [pending.query for pending in batch]
+        if not any(query and query.filter for query in queries):
+            return [None] * len(batch), {}
+        with self._stage("search"):
+            return passing_of(queries, context.index)
+
     def _score_apart(
-        self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
+        self,
+        context: LoadedContext,
+        batch: Sequence[Pending],
+        vectors: Vectors,
+        within: Sequence[Passing | None],
+        until: float,
     ) -> list[Reply]:
         """Score them together. If that fails, one by one, and reject the one that fails alone."""
         try:
-            return self._score(context, batch, vectors, until)
+            return self._score(context, batch, vectors, within, until)
         except HurnetError:
             raise
         except Exception as error:
@@ -136,29 +155,31 @@ class Replies:
         for i, pending in enumerate(batch):
             if replies and time.monotonic() > until:
                 break
-            replies += self._score_apart(context, [pending], vectors[i : i + 1], until)
+            replies += self._score_apart(context, [pending], vectors[i : i + 1], within[i : i + 1], until)
         return replies
 
     def _score(
-        self, context: LoadedContext, batch: Sequence[Pending], vectors: Vectors, until: float
+        self,
+        context: LoadedContext,
+        batch: Sequence[Pending],
+        vectors: Vectors,
+        within: Sequence[Passing | None],
+        until: float,
     ) -> list[Reply]:
-        """Rank and judge: the first query, and more while there is time and room. `vectors` are (n, d)."""
+        """Rank and judge: the first query, and more while there is time and room. `vectors` are (n, d), and
+        `within` (n,) has the only rows that may answer each."""
         if not batch:
             return []
         queries = [pending.query for pending in batch if pending.query]
         own_entries = [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries]
         # The search is one for all of them. Words are compared query by query, while the loop below goes on.
         with self._stage("search"):
-            nearest = context.nearest(vectors, own_entries)
+            nearest = context.nearest(vectors, own_entries, within if any(within) else None)
         with self._stage("rank"):
             rankings = context.ranked([query.text for query in queries], nearest)
-            judged = zip(batch, queries, rankings, vectors, strict=True)
+            judged = map(Ranked, batch, queries, vectors, nearest, rankings)
             return _in_time(
-                (
-                    Reply.of(pending, self._judge.answer(pending, query, ranking, vector, context))
-                    for pending, query, ranking, vector in judged
-                ),
-                until,
+                (Reply.of(asked.pending, self._judge.answer(asked, context)) for asked in judged), until
             )
 
 
