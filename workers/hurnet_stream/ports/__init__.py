@@ -10,6 +10,7 @@ contract tests.
     atomic_sink         writes records together, and tells later whether they were written
     courier             sends and hears without waiting, for whoever measures others
     history             reads a topic from its beginning, without a group
+    listener            reads a topic from now on, without a group
     entry_store         all entries of all contexts, append-only
     group_progress      the committed offsets of a group, kept beside the entries
     partition_marks     who has which partition in hand, so that a crash leaves a trace
@@ -42,6 +43,7 @@ from hurnet_stream.ports.exchange import Exchange, RollBack
 from hurnet_stream.ports.group_progress import GroupProgress
 from hurnet_stream.ports.history import History
 from hurnet_stream.ports.lease_store import LeaseStore
+from hurnet_stream.ports.listener import Listener
 from hurnet_stream.ports.partition_marks import PartitionMarks
 from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetRange
 from hurnet_stream.ports.record import CORRELATION_ID, REPLY_TO, Fault, Headers, Outgoing, Record
@@ -94,6 +96,7 @@ __all__ = [
     "Holding",
     "Interval",
     "LeaseStore",
+    "Listener",
     "News",
     "OffsetRange",
     "OnProgress",

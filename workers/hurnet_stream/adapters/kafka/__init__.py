@@ -3,7 +3,7 @@
     client/      how a client is made, its one cluster, kafka-python's errors and private names
     unpacking/   from fetched bytes to records, without trust in who wrote them
     admin/       what brokers tell of topics and groups; the topics that we create
-    reading/     KafkaSource (a group's member) and KafkaHistory (apart from any group)
+    reading/     KafkaSource (a group's member), KafkaHistory and KafkaListener (apart from any group)
     writing/     KafkaSink, and which message or topic a refusal is about
     exchange/    answers and the offsets of their queries together: with transactions, or at least once;
                  KafkaAtomicSink, messages together or not at all
@@ -17,6 +17,7 @@ from hurnet_stream.adapters.kafka.exchange.at_least_once import AtLeastOnceExcha
 from hurnet_stream.adapters.kafka.exchange.atomic import KafkaAtomicSink
 from hurnet_stream.adapters.kafka.exchange.transactional import TransactionalExchange
 from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
+from hurnet_stream.adapters.kafka.reading.listening import KafkaListener
 from hurnet_stream.adapters.kafka.reading.source import KafkaSource
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 
@@ -24,6 +25,7 @@ __all__ = [
     "AtLeastOnceExchange",
     "KafkaAtomicSink",
     "KafkaHistory",
+    "KafkaListener",
     "KafkaSink",
     "KafkaSource",
     "TopicFinding",

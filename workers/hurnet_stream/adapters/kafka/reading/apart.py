@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from kafka import TopicPartition
@@ -12,19 +13,24 @@ from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings.settings import KafkaSettings
 
 
-def reader(settings: KafkaSettings, topic: str, *, from_end: bool) -> Any:
-    """A consumer of all partitions of `topic` that belongs to no group and reads committed records."""
+def reader(
+    settings: KafkaSettings, topic: str, *, from_end: bool, partitions: Collection[int] | None = None
+) -> Any:
+    """A consumer of these partitions of `topic`, or of all, that belongs to no group and reads committed
+    records."""
     consumer: Any = make_consumer(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
     try:
-        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-        if not partitions:
+        there: set[int] = consumer.partitions_for_topic(topic) or set()
+        wanted = there if partitions is None else there.intersection(partitions)
+        if not wanted:
             raise ConfigurationError(
                 f"no such topic: {topic}, or no right to see it (`hurnet topics` tells which, and makes those"
                 " that are missing with --create)"
             )
-        consumer.assign(partitions)
+        assigned = [TopicPartition(topic, p) for p in sorted(wanted)]
+        consumer.assign(assigned)
         with translated(f"asking for the offsets of {topic}"):
-            begin = consumer.end_offsets(partitions) if from_end else consumer.beginning_offsets(partitions)
+            begin = consumer.end_offsets(assigned) if from_end else consumer.beginning_offsets(assigned)
         for partition, offset in begin.items():
             consumer.seek(partition, offset)
     except BaseException:
