@@ -33,7 +33,9 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic answers  # what it is answered
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Write --topic texts  # teaches and deletes
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Write --topic feedback  # corrects
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic texts  # sees what a correction has taught
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Write --transactional-id hurnet-gateway/ --resource-pattern-type prefixed  # writes whole or not at all
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic texts  # looks whether a request was written, and what was taught
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic feedback  # looks whether a request was written
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic queries  # shows a receipt with its question
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic dead-letters  # shows them
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-ingest  # shows who works

@@ -7,7 +7,7 @@ from hurnet_schemas.feedback import Feedback
 from hurnet_schemas.filter import Filter
 from hurnet_schemas.query import Query
 from hurnet_schemas.reply import Reply
-from hurnet_schemas.text import TextEvent
+from hurnet_schemas.text import KeyedText, TextEvent
 
 MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter)
 
@@ -21,6 +21,7 @@ __all__ = [
     "Feedback",
     "Filter",
     "InvalidMessage",
+    "KeyedText",
     "Message",
     "MixReceipt",
     "Neighbour",

@@ -67,7 +67,7 @@ class InvalidMessage(ValueError):
         self.faults = faults
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Refuses lone surrogates and control characters, except tabs and line ends, which texts do have."""
     if control := _CONTROL.search(text):
         raise ValueError(f"control character U+{ord(control.group()):04X} is not allowed")
@@ -85,12 +85,12 @@ def _not_blank(text: str) -> str:
 
 
 Text = Annotated[
-    str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_printable), AfterValidator(_not_blank)
+    str, StringConstraints(max_length=MAX_TEXT), AfterValidator(printable), AfterValidator(_not_blank)
 ]
 ContextName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(printable)]
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-MetadataValue = Annotated[str, StringConstraints(max_length=1_024), AfterValidator(_printable)]
+MetadataValue = Annotated[str, StringConstraints(max_length=1_024), AfterValidator(printable)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_ITEMS)]
 Partition = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]

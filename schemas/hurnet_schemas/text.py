@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated
 
-from hurnet_schemas.base import DEFAULT_CONTEXT, MAX_WEIGHT, ContextName, Message, Metadata, Text
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from typing_extensions import override
+
+from hurnet_schemas.base import (
+    DEFAULT_CONTEXT,
+    MAX_WEIGHT,
+    ContextName,
+    Message,
+    Metadata,
+    Text,
+    printable,
+)
+
+MAX_KEY = 1_024
+"""Bytes of a record's key in UTF-8."""
+
+
+def _short(key: str) -> str:
+    if len(key.encode()) > MAX_KEY:
+        raise ValueError(f"a key has at most {MAX_KEY:,} bytes")
+    if key.startswith(OWN_KEYS):
+        raise ValueError(f"keys that begin with {OWN_KEYS} are hurnet's own")
+    return key
+
+
+OWN_KEYS = "hurnet-"
+RecordKey = Annotated[str, StringConstraints(min_length=1), AfterValidator(printable), AfterValidator(_short)]
 
 
 class TextEvent(Message):
@@ -39,3 +65,18 @@ class TextEvent(Message):
         if self.refutes and self.answer is None:
             raise ValueError("a text that refutes needs the answer that is wrong")
         return self
+
+
+class KeyedText(TextEvent):
+    """A text as it is taught over HTTP: with the key of its record."""
+
+    key: RecordKey | None = Field(
+        None,
+        description="The key of the record: the texts of one key stay in one partition, and can be deleted "
+        "together by it.",
+    )
+
+    @override
+    def encode(self) -> bytes:
+        """The text's message, which does not hold the key."""
+        return self.model_dump_json(exclude_none=True, exclude={"key"}).encode()

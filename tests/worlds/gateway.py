@@ -6,19 +6,31 @@ import asyncio
 import queue
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
 
 from hurnet_schemas import Answer, Query, Receipt
 from hurnet_stream.client.switchboard import Switchboard
+from hurnet_stream.feedback.lessons import PARTITION
 from hurnet_stream.gateway.app import make_app
+from hurnet_stream.gateway.effects import Effects
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.group_commit import GroupCommit
 from hurnet_stream.gateway.guards import Guarded
+from hurnet_stream.gateway.idempotency import Once
+from hurnet_stream.gateway.writes import Writes
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Replied
 from hurnet_stream.settings.settings import GatewaySettings, Settings
+from tests.memory.atomic_sink import MemoryAtomicSink
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.kafka import MemoryKafka
+from tests.memory.listener import MemoryListener
 from tests.memory.readings import MemoryReadings
+from tests.memory.redis import MemoryRedis
+from tests.memory.request_claims import MemoryRequestClaims
 
 T = TypeVar("T")
 BASE = "http://127.0.0.1:8080"
@@ -90,8 +102,24 @@ class GatewayWorld:
         self.metrics = GatewayMetrics()
         switchboard = Switchboard(self.courier, self.settings.kafka)
         self.readings = MemoryReadings()
-        self.gateway = Gateway(self.settings, switchboard, self.metrics, self.readings)
+        self.kafka = MemoryKafka()
+        self.redis = MemoryRedis()
+        for topic in (self.settings.kafka.texts, self.settings.kafka.feedback):
+            self.kafka.create(topic, partitions=2)
+        self.gateway = Gateway(self.settings, switchboard, self.metrics, self.readings, self.writes())
         self.app: Guarded = make_app(self.gateway)
+
+    def writes(self) -> Writes:
+        """What a gateway writes with, in memory."""
+        sink, texts = MemoryAtomicSink(self.kafka), self.settings.kafka.texts
+        group = GroupCommit(sink)
+        return Writes(
+            group,
+            sink,
+            Once(MemoryRequestClaims(self.redis), sink, group),
+            Effects(partial(MemoryListener, self.kafka, texts, [PARTITION])),
+            partial(MemoryEntryStore, self.redis),
+        )
 
     def call(self, method: str, path: str, **request: Any) -> httpx.Response:
         """One request and its response."""

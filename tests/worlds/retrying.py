@@ -11,10 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from hurnet_stream.errors import HurnetError, KafkaFailing, RedisFailing, Superseded
-from hurnet_stream.gateway.group_commit import NotWritten
+from hurnet_stream.gateway.group_commit import GroupCommit, NotWritten
 from hurnet_stream.gateway.idempotency import MARK, Once, OtherRequest, UnderWay, Wanted
 from hurnet_stream.ports import Outgoing
 from tests.memory.atomic_sink import MemoryAtomicSink
@@ -181,7 +181,7 @@ class Process:
         claims: Any = _Stepped(
             MemoryRequestClaims(world.redis, clock=lambda: world.now_s), world, RedisFailing
         )
-        self._group: Any = _Direct(sink)
+        self._group = cast(GroupCommit, _Direct(sink))
         self._once = Once(claims, sink, self._group)
         self.tries: list[Try] = []
 
@@ -209,6 +209,7 @@ class Process:
 
 def until_told(world: World, key: str) -> None:
     """The client tries until it has its answer."""
+    last: Any = None
     for process in world.processes * 20:
         world.now_s += 10
         last = process.begin(key)

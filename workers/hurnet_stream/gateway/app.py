@@ -5,13 +5,26 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from hurnet_stream.gateway import about, asking, contexts, deletions, receipts, watching
+from hurnet_stream.gateway import (
+    about,
+    asking,
+    contexts,
+    corrections,
+    deletions,
+    forgetting,
+    receipts,
+    teaching,
+    watching,
+)
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.guards import Guarded, answer_unknown
 from hurnet_stream.gateway.problems import Problem, answer_problem
 
 ROUTES = (
     asking.routes,
+    teaching.routes,
+    corrections.routes,
+    forgetting.routes,
     contexts.routes,
     receipts.routes,
     deletions.routes,

@@ -19,8 +19,8 @@ from typing import Final
 
 import structlog
 
+from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.errors import HurnetError
-from hurnet_stream.feedback.lessons import SOURCE
 from hurnet_stream.ports import Listener, Record
 
 log = structlog.get_logger()

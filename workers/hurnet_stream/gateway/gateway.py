@@ -14,6 +14,7 @@ from hurnet_stream.gateway.keys import Key, Keys
 from hurnet_stream.gateway.limits import Places, Rates, TooMuch
 from hurnet_stream.gateway.problems import busy
 from hurnet_stream.gateway.readings import Readings
+from hurnet_stream.gateway.writes import Writes
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.settings.settings import Settings
 
@@ -36,6 +37,7 @@ class Gateway:
     switchboard: Switchboard
     metrics: GatewayMetrics
     readings: Readings
+    writes: Writes
     keys: Keys = field(init=False)
     rates: Rates = field(default_factory=Rates)
     bodies: Held = field(init=False)
@@ -77,5 +79,6 @@ class Gateway:
 
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
+        self.writes.close()
         self.switchboard.close()
         self.readings.close()

@@ -19,8 +19,8 @@ class StoreMetrics(Registry):
         self.store_seconds = self._histogram(
             "store_seconds",
             "Seconds of a call of the store, by what it does (append, delete, erase, compact, tail, read, "
-            "admit, note, save, load, publish, lease) and how it went (ok; refused, since another worker "
-            "was quicker; failed). A tail that waits for rows counts the wait.",
+            "admit, note, save, load, publish, lease, request) and how it went (ok; refused, since another "
+            "worker was quicker; failed). A tail that waits for rows counts the wait.",
             STORE,
             ("op", "outcome"),
         )

@@ -127,7 +127,10 @@ def _gateway(settings: Settings) -> Iterator[KafkaRight]:
     yield KafkaRight("READ", "topic", settings.gateway.replies or k.answers, "what it is answered")
     yield KafkaRight("WRITE", "topic", k.texts, "teaches and deletes")
     yield KafkaRight("WRITE", "topic", k.feedback, "corrects")
-    yield KafkaRight("READ", "topic", k.texts, "sees what a correction has taught", optional=True)
+    family = f"{settings.redis.prefix}-gateway/"
+    yield KafkaRight("WRITE", "transactional_id", family, "writes whole or not at all", prefixed=True)
+    yield KafkaRight("READ", "topic", k.texts, "looks whether a request was written, and what was taught")
+    yield KafkaRight("READ", "topic", k.feedback, "looks whether a request was written")
     yield KafkaRight("READ", "topic", k.queries, "shows a receipt with its question", optional=True)
     yield KafkaRight("READ", "topic", k.dead_letters, "shows them", optional=True)
     for section in (settings.ingest, settings.responder, settings.feedback):
@@ -165,6 +168,7 @@ _BEGINNING: Final = (*_OPENING, "eval", "setnx")
 """To begin a store, if there is none yet."""
 _TAILING: Final = ("hget", "hgetall", "xread", "zrangebylex")
 _ADMINISTRATION: Final = ("hkeys", "hlen", "hscan", "xrange", "zcard")
+_CLAIMING: Final = ("del", "eval", "pttl", "set")
 _TRANSACTION: Final = ("exec", "multi", "unwatch", "watch")
 _INGEST: Final = (
     *("hdel", "hget", "hgetall", "hincrby", "hset", "hsetnx", "sadd", "sismember"),
@@ -209,7 +213,7 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
             (*_BEGINNING, *_TAILING, "hdel", "hset"),
             *(read, *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
         ),
-        "gateway": user((*reading, *_ADMINISTRATION), read),
+        "gateway": user((*reading, *_ADMINISTRATION, *_CLAIMING), read, *keys("request:*")),
         "reader": user((*reading, *_ADMINISTRATION), read),
         "operator": user(
             (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_OPERATOR),

@@ -76,6 +76,13 @@ class GatewaySettings(Section):
         description="Where workers serve their metrics, HOST:PORT with commas between: the page then shows "
         "what only they know, such as how far responders have come. Default: none.",
     )
+    idempotency: Duration = Field(
+        86_400.0,
+        ge=60,
+        le=30 * 86_400,
+        description="Seconds for which the Idempotency-Key of a request is remembered, so that it is not "
+        "written again. Each takes about 400 bytes of Redis.",
+    )
     console: bool = Field(True, description="Whether it serves the page for people at /.")
     mcp: bool = Field(True, description="Whether agents may use it at /mcp (Model Context Protocol).")
     replays: bool = Field(

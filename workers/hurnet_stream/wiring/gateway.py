@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
+from typing import Final
 
 import click
 import structlog
 
+from hurnet_stream.adapters.kafka import KafkaAtomicSink, KafkaListener
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
+from hurnet_stream.adapters.redis import RedisEntryStore, RedisRequestClaims, connect
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
+from hurnet_stream.feedback.lessons import PARTITION
 from hurnet_stream.gateway.app import make_app
+from hurnet_stream.gateway.effects import Effects
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.group_commit import GroupCommit
+from hurnet_stream.gateway.idempotency import Once
 from hurnet_stream.gateway.server import Health, bound, serve
+from hurnet_stream.gateway.writes import Writes
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.overview.readings import SystemReadings
 from hurnet_stream.overview.worker_pages import base_address
@@ -26,6 +36,11 @@ from hurnet_stream.wiring.permissions import check_rights
 from hurnet_stream.wiring.running import say_what_is_odd, serve_pages
 
 log = structlog.get_logger()
+
+DEADLINE_S: Final = 5.0
+"""The longest that one transaction of texts may take."""
+TIMEOUT_S: Final = 10.0
+"""After which the brokers abort what a gateway that is gone has left open: readers wait for that."""
 
 
 def run_gateway(settings: Settings) -> int:
@@ -42,9 +57,9 @@ def run_gateway(settings: Settings) -> int:
             listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
             replies = settings.gateway.replies or settings.kafka.answers
             courier = KafkaCourier(settings.kafka, replies)
-            gateway = Gateway(
-                settings, Switchboard(courier, settings.kafka, replies), metrics, _readings(settings)
-            )
+            switchboard = Switchboard(courier, settings.kafka, replies)
+            readings, writes = _readings(settings), _writes(settings, metrics, stack)
+            gateway = Gateway(settings, switchboard, metrics, readings, writes)
             stack.callback(gateway.close)
             health = Health(gateway)
             stack.enter_context(closing(Watchdog(lambda: health.turns, settings.lifecycle)))
@@ -66,6 +81,23 @@ def _readings(settings: Settings) -> SystemReadings:
     except click.BadParameter as error:
         raise ConfigurationError(f"HURNET_GATEWAY_WORKERS: {error.message}") from None
     return SystemReadings(settings, pages)
+
+
+def _writes(settings: Settings, metrics: GatewayMetrics, stack: ExitStack) -> Writes:
+    """What it writes with."""
+    kafka = settings.kafka
+    connection = replace(connect(settings.redis), on_call=metrics.store_called)
+    stack.callback(connection.close)
+    sink = KafkaAtomicSink(kafka, f"{settings.redis.prefix}-gateway", DEADLINE_S, TIMEOUT_S)
+    group = GroupCommit(sink)
+    claims = RedisRequestClaims(connection, settings.gateway.idempotency)
+    return Writes(
+        group,
+        sink,
+        Once(claims, sink, group),
+        Effects(partial(KafkaListener, kafka, kafka.texts, [PARTITION])),
+        partial(RedisEntryStore, connection),
+    )
 
 
 def _check_rights(settings: Settings) -> None:
