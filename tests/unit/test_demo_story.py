@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from hurnet_schemas import Answer, Candidate, Coordinates, Scores, TextEvent
+from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.demo import streaming
 from hurnet_stream.demo.backstage import Books, Killed, Replies
 from hurnet_stream.demo.data import DemoData, Pair, load, unrelated
@@ -18,7 +19,6 @@ from hurnet_stream.demo.measuring import Asked, counts
 from hurnet_stream.demo.stage import Stage
 from hurnet_stream.demo.story import play
 from hurnet_stream.demo.telling import COLUMNS, Teller
-from hurnet_stream.demo.voice import Written
 from hurnet_stream.demo.your_turn import addressed
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.local.errors import ProcessDied
@@ -55,7 +55,7 @@ class System:
     def __post_init__(self) -> None:
         self.right = {pair.text: pair.answer for pair in self.data.questions}
 
-    def teach_many(self, texts: Iterable[TextEvent]) -> dict[int, int]:
+    def teach_many(self, texts: Iterable[TextEvent]) -> Watermarks:
         for text in texts:
             self.written += 1
             if "pet" in text.text:
@@ -71,23 +71,23 @@ class System:
     def ask_many(self, questions: Sequence[str], *, context: str, top_k: int) -> list[Answer]:
         return [self.ask(question, context=context) for question in questions]
 
-    def correct(self, question: str, answer: str, *, given: str | None, context: str) -> Written:
+    def correct(self, question: str, answer: str, *, given: str | None, context: str) -> Corrected:
         self.written += 1
         self.known |= {question: answer, "my brakes did not work, so i had a fall": answer}
-        return Written(self.watermarks())
+        return Corrected("feedback/0/0", self.watermarks(), taught=True)
 
-    def forget(self, *, entry: tuple[int, int]) -> Written:
+    def forget(self, *, entry: tuple[int, int]) -> Forgotten:
         assert entry == (1, 7)
         self.deleted += 1
         self.known.pop("can i bring my dog", None)
-        return Written(self.watermarks())
+        return Forgotten((), self.watermarks())
 
     def check(self) -> None:
         if self.died:
             raise ProcessDied(self.died)
 
-    def watermarks(self) -> dict[int, int]:
-        return {p: (self.written + self.deleted + p) // PARTITIONS - 1 for p in range(PARTITIONS)}
+    def watermarks(self) -> Watermarks:
+        return Watermarks({p: (self.written + self.deleted + p) // PARTITIONS - 1 for p in range(PARTITIONS)})
 
     def answerable(self) -> int:
         return self.written - self.deleted
@@ -163,17 +163,17 @@ def unlearned(system: System) -> None:
 
 
 def remembering(system: System) -> None:
-    def forget(*, entry: tuple[int, int]) -> Written:
+    def forget(*, entry: tuple[int, int]) -> Forgotten:
         system.deleted += 1
-        return Written(system.watermarks())
+        return Forgotten((), system.watermarks())
 
     system.forget = forget  # type: ignore[method-assign]
 
 
 def stubborn(system: System) -> None:
-    def correct(question: str, answer: str, *, given: str | None, context: str) -> Written:
+    def correct(question: str, answer: str, *, given: str | None, context: str) -> Corrected:
         system.written += 1
-        return Written(system.watermarks())
+        return Corrected("feedback/0/0", system.watermarks(), taught=True)
 
     system.correct = correct  # type: ignore[method-assign]
 

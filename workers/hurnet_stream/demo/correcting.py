@@ -25,7 +25,7 @@ def play(stage: Stage) -> None:
         " the first one, and both ask again:"
     )
     began = time.monotonic()
-    stage.saw(stage.voice.correct(QUESTION, right, given=before.answer, context=SUPPORT).watermarks, 1)
+    stage.saw(stage.client.correct(QUESTION, right, given=before.answer, context=SUPPORT).watermarks, 1)
     now, after = stage.ask(QUESTION, SUPPORT), stage.ask(NEXT, SUPPORT)
     seconds = time.monotonic() - began
     stage.tell(QUESTION, now, "again")

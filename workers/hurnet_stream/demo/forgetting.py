@@ -16,7 +16,7 @@ def play(stage: Stage) -> None:
         return
     teller.say("The fact about pets was a mistake. It is deleted, and the same question is asked again:")
     began = time.monotonic()
-    stage.saw(stage.voice.forget(entry=stage.fact).watermarks, 0)
+    stage.saw(stage.client.forget(entry=stage.fact).watermarks, 0)
     stage.forgotten += 1
     after = stage.ask(QUESTION, SUPPORT)
     ms = 1000 * (time.monotonic() - began)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hurnet_schemas import Answer, TextEvent
+from hurnet_stream.client.client import Client
+from hurnet_stream.client.results import Watermarks
 from hurnet_stream.demo.backstage import Backstage
 from hurnet_stream.demo.data import DemoData, Pair
 from hurnet_stream.demo.telling import Teller
-from hurnet_stream.demo.voice import Voice
 
 SUPPORT, HOME = "support", "home"
 """Contexts: what is taught in one is no answer in the other."""
@@ -20,11 +21,11 @@ class Stage:
     """`seen` are the watermarks of all that was taught or deleted so far. `sent`, `forgotten` and `asked`
     count texts, deleted entries and questions. `fact` is where the fact of the first scene is."""
 
-    voice: Voice
+    client: Client
     backstage: Backstage
     teller: Teller
     data: DemoData
-    seen: dict[int, int] = field(default_factory=dict)
+    seen: Watermarks = field(default_factory=Watermarks)
     sent: int = 0
     forgotten: int = 0
     asked: int = 0
@@ -33,23 +34,22 @@ class Stage:
     def teach(self, pairs: Sequence[Pair]) -> None:
         """Returns once Kafka has acknowledged them."""
         events = [TextEvent(text=p.text, answer=p.answer, context=p.context) for p in pairs]
-        self.saw(self.voice.teach_many(events), len(pairs))
+        self.saw(self.client.teach_many(events), len(pairs))
 
-    def saw(self, watermarks: Mapping[int, int], texts: int) -> None:
+    def saw(self, watermarks: Watermarks, texts: int) -> None:
         """So many texts more were written, up to these offsets."""
         self.sent += texts
-        for partition, offset in watermarks.items():
-            self.seen[partition] = max(offset, self.seen.get(partition, -1))
+        self.seen |= watermarks
 
     def ask(self, question: str, context: str) -> Answer:
         """The answer of a responder that knows all that was taught so far."""
         self.asked += 1
-        return self.voice.ask(question, context=context, after=self.seen)
+        return self.client.ask(question, context=context, after=self.seen)
 
-    def ask_all(self, questions: Sequence[str], context: str, top_k: int = 1) -> list[Answer]:
+    def ask_all(self, questions: Sequence[str], context: str, top_k: int = 1) -> Sequence[Answer]:
         """The answers in the order of the questions."""
         self.asked += len(questions)
-        return self.voice.ask_many(questions, context=context, top_k=top_k)
+        return list(self.client.ask_many(questions, context=context, top_k=top_k))
 
     def tell(self, question: str, answer: Answer, label: str = "asked") -> None:
         """A question and what came of it."""

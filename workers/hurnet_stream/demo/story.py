@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from hurnet_stream.client.client import Client
 from hurnet_stream.demo import correcting, forgetting, measuring, streaming, teaching, your_turn
 from hurnet_stream.demo.backstage import Backstage
 from hurnet_stream.demo.data import load
 from hurnet_stream.demo.stage import Stage
 from hurnet_stream.demo.telling import INDENT, Teller
-from hurnet_stream.demo.voice import Voice
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.exit_codes import DONE, INTERRUPTED, NOT_WELL
 from hurnet_stream.local.page import gateway_is_installed, page_of
@@ -25,6 +25,8 @@ from hurnet_stream.settings.settings import GatewaySettings, KafkaSettings
 from hurnet_stream.terminal.screen import console, now_try
 
 SCENES = (teaching.play, correcting.play, forgetting.play, streaming.play, measuring.play)
+PATIENCE_S = 20.0
+"""For one answer."""
 WORKERS = ("ingest", "ingest", "solver", "responder", "feedback")
 SETTINGS = {
     "HURNET_SOLVE_INTERVAL": "2",
@@ -67,8 +69,9 @@ def _run(teller: Teller, folder: Path, interactive: bool) -> int:
         data = pool.submit(load)  # meanwhile the servers start
         system.start_servers()
         system.start_workers((*WORKERS, "gateway") if page else WORKERS)
-        with closing(Backstage(system)) as backstage, closing(Voice(system.kafka)) as voice:
-            stage = Stage(voice, backstage, teller, data.result())
+        address = f"kafka://{system.kafka.bootstrap}"
+        with closing(Backstage(system)) as backstage, Client(address, timeout=PATIENCE_S) as client:
+            stage = Stage(client, backstage, teller, data.result())
             play(stage)
             if interactive and not teller.failures:
                 your_turn.play(stage, page.address if page else None)

@@ -26,7 +26,7 @@ CHUNK = 64
 """Texts that are sent together."""
 KILL_AFTER = 0.4
 """Of the stream."""
-LINE_S, POLL_S, PAUSE_S = 0.5, 0.02, 0.05
+LINE_S, POLL_S, PAUSE_S = 1.0, 0.02, 0.05
 PATIENCE_S = 120.0
 
 
@@ -142,7 +142,7 @@ def _meanwhile(stage: Stage) -> Iterator[_Answers]:
         while not ended.wait(PAUSE_S):
             began = time.monotonic()
             try:
-                stage.voice.ask(questions[len(answers.took_s) % len(questions)], context=SUPPORT)
+                stage.client.ask(questions[len(answers.took_s) % len(questions)], context=SUPPORT)
             except HurnetError as error:
                 answers.failed = str(error)
                 return
