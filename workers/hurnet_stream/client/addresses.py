@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from hurnet_stream.client.errors import InvalidRequest
 from hurnet_stream.settings.addresses import host_ports
 
+HTTP_PORT = 80
 FORMS = "kafka://HOST:PORT, http://HOST:PORT or https://HOST"
 
 
@@ -23,8 +24,8 @@ def split(address: str) -> SplitResult:
             raise ValueError(f"nothing behind it: must be {FORMS}")
         if parts.scheme == "kafka":
             host_ports(parts.netloc)
-        elif not parts.hostname or parts.port == 0:  # `port` raises ValueError for what is none
-            raise ValueError(f"must be {FORMS}")
+        elif len(host_ports(parts.netloc, HTTP_PORT)) > 1:
+            raise ValueError("a gateway has one address")
     except ValueError as error:
         raise InvalidRequest(str(error), "address") from None
     return parts

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 import httpx
@@ -90,13 +90,13 @@ class OverHttp:
     async def teach(self, texts: Sequence[Keyed], timeout_s: float) -> Watermarks:
         content = b'{"texts":[' + b",".join(map(_text, texts)) + b"]}"
         response = await self._send(_write("POST", "/v1/texts", content), timeout_s)
-        return _watermarks(self._fields(response, watermarks=dict))
+        return cast(Watermarks, self._fields(response)["watermarks"])
 
     async def correct(self, feedback: Feedback, wait_s: float, timeout_s: float) -> Corrected:
         path = f"/v1/corrections?wait_ms={round(1000 * wait_s)}"
         response = await self._send(_write("POST", path, feedback.encode()), timeout_s)
-        fields = self._fields(response, feedback=str, watermarks=dict, taught=bool)
-        return Corrected(fields["feedback"], _watermarks(fields), fields["taught"])
+        fields = self._fields(response, feedback=str, taught=bool)
+        return Corrected(fields["feedback"], fields["watermarks"], fields["taught"])
 
     async def forget(self, what: Forget, timeout_s: float) -> Forgotten:
         if what.entry is not None:
@@ -105,8 +105,8 @@ class OverHttp:
             named = {"key": what.key or "", "context": what.context or DEFAULT_CONTEXT}
             path = f"/v1/texts?{urlencode(named)}"
         response = await self._send(_write("DELETE", path), timeout_s)
-        fields = self._fields(response, records=list, watermarks=dict)
-        return Forgotten(tuple(map(str, fields["records"])), _watermarks(fields))
+        fields = self._fields(response, records=list)
+        return Forgotten(tuple(map(str, fields["records"])), fields["watermarks"])
 
     async def close(self) -> None:
         self._closed = True
@@ -160,14 +160,16 @@ class OverHttp:
         raise error
 
     def _fields(self, response: httpx.Response, **kinds: type) -> dict[str, Any]:
-        """The response's JSON object, which has fields of these kinds."""
+        """The response's JSON object, which has fields of these kinds, and `watermarks`."""
         try:
             fields = response.json()
-        except ValueError:
-            fields = None
-        if not isinstance(fields, dict) or any(not isinstance(fields.get(n), k) for n, k in kinds.items()):
-            raise self._strange(response, f"no JSON object with {', '.join(kinds)}")
-        return fields
+            fields["watermarks"] = Watermarks({int(p): int(o) for p, o in fields["watermarks"].items()})
+            missing = [name for name, kind in kinds.items() if not isinstance(fields[name], kind)]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._strange(response, f"{type(error).__name__}: {error}") from None
+        if missing:
+            raise self._strange(response, f"no {', '.join(missing)}")
+        return cast(dict[str, Any], fields)
 
     def _strange(self, response: httpx.Response, why: str) -> ClientError:
         return Unreachable(f"{self._name} answered {response.status_code}, but not as a gateway does: {why}")
@@ -186,8 +188,3 @@ def _text(text: Keyed) -> bytes:
     """A text as JSON, with its key."""
     encoded = text.event.encode()
     return encoded if text.key is None else b'{"key":' + json.dumps(text.key).encode() + b"," + encoded[1:]
-
-
-def _watermarks(fields: Mapping[str, Any]) -> Watermarks:
-    """Of a response. JSON's keys are texts."""
-    return Watermarks({int(partition): int(offset) for partition, offset in fields["watermarks"].items()})

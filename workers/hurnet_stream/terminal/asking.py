@@ -20,12 +20,13 @@ import click
 
 from hurnet_schemas import InvalidMessage, Query, Reply
 from hurnet_stream.client import Client
-from hurnet_stream.client.many import AT_ONCE
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.terminal.lines import Line, decoded
 
 Wrong = click.UsageError | InvalidMessage | HurnetError
 
+LINES_AT_ONCE: Final = 128
+"""The last of them waits for all others, and its time-out must not pass meanwhile."""
 _LOOK_S: Final = 0.2
 
 
@@ -42,7 +43,7 @@ def ask_lines(
     lines: Iterable[Line],
     make: Callable[[str], Query],
     timeout_s: float,
-    at_once: int = AT_ONCE,
+    at_once: int = LINES_AT_ONCE,
 ) -> Generator[Asked, None, None]:
     """Ask each line, `at_once` at a time. `make` raises `UsageError` if a line is no question."""
     begun = queue.Queue[tuple[Line, Future[Reply] | Wrong] | BaseException | None]()
