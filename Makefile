@@ -28,10 +28,11 @@ test: .venv/dev.ok ## unit, contract and acceptance tests (ARGS='-k name': some 
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 3 --dist worksteal $(or $(ARGS),--cov --cov-report=)
 	@$(if $(ARGS),,echo '> coverage: the least covered modules, and all' && $(PY) -m coverage report --sort=cover | sed -n '1,12p;$$p')
 
-# Faults take their time: an alert has to fire and to go out again, a certificate has to run out.
-faults: .venv/dev.ok ## slow tests that break a running system on purpose, and look whether operators would see it
-	@echo '> pytest tests/faults $(ARGS)'
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),tests/faults)
+# Faults take their time: an alert has to fire and to go out again, a certificate has to run out. So does the console in
+# a real browser.
+faults: .venv/dev.ok ## slow tests: break a running system and look whether operators would see it; the console in Chromium
+	@echo '> pytest $(or $(ARGS),tests/faults tests/browser)'
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),tests/faults tests/browser)
 
 check: .venv/dev.ok ## format, lint, types and import rules
 	@echo '> ruff format --check' && $(PY) -m ruff format --check .

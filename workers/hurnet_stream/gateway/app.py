@@ -12,6 +12,7 @@ from hurnet_stream.gateway import (
     corrections,
     deletions,
     forgetting,
+    pages,
     receipts,
     teaching,
     watching,
@@ -30,6 +31,7 @@ ROUTES = (
     deletions.routes,
     watching.routes,
     about.routes,
+    pages.routes,
 )
 """One function a module: from the gateway to its routes."""
 

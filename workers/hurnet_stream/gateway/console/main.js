@@ -1,0 +1,101 @@
+// The page: its words, who is there, and which view is shown.
+//
+// An address such as /#/receipts/answers/0/42 names the view and what it shows. A view is a module with
+// `show(main, route, signal)`: `route` are the parts after its name, and `signal` fires when it is left.
+
+import { el, fill } from "./core/dom.js";
+import { askForKey, identify } from "./core/dialogs.js";
+import { announce, watchConnection, whenBack } from "./core/notices.js";
+import { forgetKey, key, myName } from "./core/session.js";
+import { loadTexts, t } from "./core/texts.js";
+import { troubleBox } from "./core/troubles.js";
+
+const VIEWS = ["ask", "teach", "watch", "contexts", "receipts"];
+
+let leaving = new AbortController();
+
+async function begin() {
+  await loadTexts();
+  for (const each of document.querySelectorAll("[data-text]")) fill(each, t(each.dataset.text));
+  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label));
+  document.getElementById("sign-out").addEventListener("click", signOut);
+  document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), heading().focus()));
+  watchConnection();
+  window.addEventListener("hashchange", () => void showView());
+  await enter();
+}
+
+// Until it is known who is there, nothing is shown: what may be done depends on it.
+async function enter() {
+  try {
+    await identify();
+  } catch (trouble) {
+    whenBack(() => void enter(), once());
+    return void fill(main(), troubleBox(trouble, () => void enter()));
+  }
+  showWho();
+  return showView();
+}
+
+// A signal that ends a listener with the next view.
+const once = () => leaving.signal;
+
+function showWho() {
+  fill(document.getElementById("who"), myName());
+  document.getElementById("sign-out").hidden = !key();
+}
+
+async function signOut() {
+  leaving.abort();
+  forgetKey();
+  fill(main()); // what the key has shown is not left to whoever comes next
+  showWho();
+  await askForKey();
+  showWho();
+  return showView();
+}
+
+async function showView() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const [wanted, ...route] = decodeURI(location.hash.replace(/^#\/?/, "")).split("/");
+  const name = VIEWS.includes(wanted) ? wanted : "ask";
+  mark(name);
+  const title = el("h1", { tabindex: "-1" }, t(`${name}.title`));
+  const body = el("div.view", {});
+  fill(main(), title, el("p.lead", {}, t(`${name}.lead`)), body);
+  document.title = `${t(`${name}.title`)} · hurnet`;
+  if (document.activeElement === document.body || moved) title.focus({ preventScroll: true });
+  if (moved) announce(document.title);
+  moved = true;
+  window.scrollTo(0, 0);
+  whenBack(() => document.querySelector(".trouble") && void showView(), signal);
+  const view = await import(`./views/${name}.js`);
+  if (!signal.aborted) await view.show(body, route, signal);
+}
+
+// The first view takes no focus: a page that was just opened begins at its top.
+let moved = false;
+
+function mark(name) {
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+const main = () => document.getElementById("main");
+const heading = () => main().querySelector("h1") ?? main();
+
+// A key that has run out, or was taken away, is asked for anew, and the view is shown again with the new one.
+window.addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name === "AbortError") event.preventDefault();
+});
+window.addEventListener("hurnet:key", async () => {
+  await askForKey();
+  showWho();
+  await showView();
+});
+
+void begin();

@@ -1,0 +1,105 @@
+// An answer as a person wants it: big, how sure it is in plain words, where it came from, what came second.
+
+import { el, foreign, foreignWhole } from "../core/dom.js";
+import { hasText, phrase, score, share, t } from "../core/texts.js";
+
+const CLOSE = 0.02; // combined scores that differ by less are as good as equal
+
+/** The answer, or why there is none. `heading` is the element's name, h2 by default. */
+export function answerText(reply, heading = "h2") {
+  const outcome = hasText(`outcome.${reply.outcome}`) ? t(`outcome.${reply.outcome}`) : t("outcome.other", { outcome: reply.outcome });
+  const box = el(`div.answer.outcome-${known(reply.outcome)}`, {}, el(heading + ".answer-label", {}, outcome));
+  if (reply.answer !== null && reply.answer !== undefined) {
+    box.append(el("p.answer-text", {}, foreignWhole(reply.answer, t("text.all", { count: reply.answer.length }))));
+  } else {
+    if (reply.reason) box.append(el("p", {}, foreign(reply.reason)));
+    const best = reply.candidates?.[0];
+    if (best) box.append(el("p", {}, phrase("answer.likeliest", { answer: el("strong", {}, foreign(best.answer)) })));
+  }
+  return box;
+}
+
+const known = (outcome) => (["answered", "abstained", "timed-out", "rejected"].includes(outcome) ? outcome : "other");
+
+/** How sure it is: a sentence, a gauge with the mark that had to be reached, and what decided. */
+export function sureness(reply) {
+  const { receipt, candidates } = reply;
+  const best = candidates?.[0];
+  if (!receipt || !best) return null;
+  const judged = judgement(receipt, best);
+  const close = receipt.margin !== null && receipt.margin !== undefined && receipt.margin < CLOSE && receipt.runner_up;
+  return el(
+    "div.sure", {},
+    el("p.sure-words", {}, judged.words),
+    gauge(judged.value, judged.mark),
+    el("p.muted", {}, judged.why),
+    close && el("p.close-call", {}, phrase("sure.close", { answer: foreign(receipt.runner_up, 80), margin: score(receipt.margin) })),
+  );
+}
+
+// By the probability if there is one; else by the score against the threshold.
+function judgement(receipt, best) {
+  const combined = best.scores.combined;
+  const byRate = receipt.decided_by === "error-rate";
+  const mark = byRate ? receipt.lowest_probability : receipt.threshold;
+  if (receipt.probability === null || receipt.probability === undefined) {
+    return { words: t("sure.score", { score: score(combined) }), value: combined, mark, why: t("sure.threshold", { threshold: score(mark) }) };
+  }
+  const words = t("sure.probability", { share: share(receipt.probability) });
+  const rehearsed = t("sure.rehearsed", { count: receipt.rehearsed ?? 0 });
+  if (!byRate) {
+    const against = t("sure.score_and_threshold", { score: score(combined), threshold: score(mark) });
+    return { words, value: receipt.probability, mark: null, why: `${rehearsed} ${against}` };
+  }
+  return { words, value: receipt.probability, mark, why: `${rehearsed} ${t("sure.rate", { lowest: share(mark), rate: share(receipt.error_rate) })}` };
+}
+
+function gauge(value, mark) {
+  const bar = el("span.gauge", { "aria-hidden": "true" }, el("span.gauge-fill"));
+  bar.style.setProperty("--value", Math.min(1, Math.max(0, value)));
+  if (mark !== null && mark !== undefined) {
+    bar.style.setProperty("--mark", Math.min(1, Math.max(0, mark)));
+    bar.append(el("span.gauge-mark"));
+  }
+  return bar;
+}
+
+/** The entry that speaks most for the answer, and what it carries. */
+export function cameFrom(candidate) {
+  const { partition, offset } = candidate.entry;
+  return el(
+    "div.came-from", {},
+    el("h3", {}, t("answer.from")),
+    el("blockquote", {}, foreignWhole(candidate.text, t("text.all", { count: candidate.text.length }), 400)),
+    el("p.muted", {}, t("answer.entry", { entry: `${partition}/${offset}` })),
+    metadataList(candidate.metadata),
+  );
+}
+
+/** Metadata as small labels. */
+export function metadataList(metadata) {
+  const pairs = Object.entries(metadata ?? {});
+  if (!pairs.length) return null;
+  return el("ul.labels", { "aria-label": t("answer.metadata") }, pairs.map(([key, value]) => el("li", {}, el("b", {}, foreign(key)), " ", foreign(value, 120))));
+}
+
+/** What came second, and the rest: answer, score, entry. */
+export function others(reply) {
+  const rest = (reply.candidates ?? []).slice(1);
+  if (!rest.length) return el("p.muted", {}, t("answer.alone"));
+  const head = ["answer", "score", "entry"].map((name) => el("th", { scope: "col" }, t(`others.${name}`)));
+  const rows = rest.map((each) =>
+    el("tr", {}, el("td", {}, foreign(each.answer, 160)), el("td.figure", {}, score(each.scores.combined)), el("td.figure", {}, `${each.entry.partition}/${each.entry.offset}`)),
+  );
+  return el(
+    "div.scroll", { tabindex: "0", role: "region", "aria-label": t("others.caption") },
+    el("table", {}, el("caption.unseen-caption", {}, t("others.caption")), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)),
+    reply.candidates_dropped > 0 && el("p.muted", {}, t("others.dropped", { count: reply.candidates_dropped })),
+  );
+}
+
+/** "Second: X, behind by 0.12". */
+export function runnerUp(receipt) {
+  if (!receipt?.runner_up) return null;
+  return el("p", {}, phrase("answer.second", { answer: el("strong", {}, foreign(receipt.runner_up, 160)), margin: score(receipt.margin ?? 0) }));
+}
