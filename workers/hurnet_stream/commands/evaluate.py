@@ -22,6 +22,7 @@ _WRITTEN = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 EPILOG = """\b
 Examples:
+  hurnet evaluate --pairs faq.jsonl                # each pair left out, and asked of the others
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --unrelated chat.jsonl --plot trust.svg
   hurnet evaluate --pairs faq.jsonl --queries asked.jsonl --embedder use+hash512 --embedder use
@@ -34,7 +35,10 @@ Examples:
     "--pairs", required=True, multiple=True, type=_FILE, help="File of pairs to teach. May be repeated."
 )
 @click.option(
-    "--queries", required=True, multiple=True, type=_FILE, help="File of questions to ask. May be repeated."
+    "--queries",
+    multiple=True,
+    type=_FILE,
+    help="File of questions to ask. May be repeated. Without one, pairs are left out and asked.",
 )
 @click.option(
     "--unrelated", multiple=True, type=_FILE, help="File of questions that have no answer. May be repeated."

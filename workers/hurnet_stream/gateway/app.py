@@ -14,6 +14,8 @@ from hurnet_stream.gateway import (
     forgetting,
     pages,
     receipts,
+    rehearsals,
+    replays,
     teaching,
     watching,
 )
@@ -28,6 +30,8 @@ ROUTES = (
     forgetting.routes,
     contexts.routes,
     receipts.routes,
+    replays.routes,
+    rehearsals.routes,
     deletions.routes,
     watching.routes,
     about.routes,

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.gateway.bodies import Held
+from hurnet_stream.gateway.children import Children
 from hurnet_stream.gateway.keys import Key, Keys
 from hurnet_stream.gateway.limits import Places, Rates, TooMuch
 from hurnet_stream.gateway.problems import busy
@@ -42,6 +43,7 @@ class Gateway:
     rates: Rates = field(default_factory=Rates)
     bodies: Held = field(init=False)
     reading: Places = field(default_factory=lambda: Places("reading", READING_MOST))
+    children: Children = field(default_factory=Children)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BLOCKING_MOST, thread_name_prefix="blocking")

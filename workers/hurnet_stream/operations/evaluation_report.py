@@ -1,6 +1,7 @@
 """What `hurnet evaluate` has to say of one embedder, in plain types: printed as JSON, or as tables.
 
 accuracy, parts, mrr, coverage, ...    over all questions, and under "files" for each file (`Figures`)
+left_out                               the pairs themselves, each left out and asked of the others
 mix                                    how much each part counts, and what was rehearsed to learn it
 confidence                             how far the probabilities can be trusted (`curves`)
 unrelated                              how many of the unrelated questions were answered all the same
@@ -75,6 +76,7 @@ def report(outcome: Outcome, settings: ResponderSettings) -> dict[str, Any]:
     return {
         **asdict(figures(outcome.every, settings, calibration)),
         "files": {name: asdict(share) for name, share in by_file.items()},
+        "left_out": left_out(evaluation.mix),
         "mix": mixed(evaluation.mix),
         "confidence": None if found is None else asdict(found),
         "unrelated": {"queries": len(outcome.unrelated), "answered": vain},
@@ -86,6 +88,14 @@ def report(outcome: Outcome, settings: ResponderSettings) -> dict[str, Any]:
         "embedder": outcome.embedder,
         "notes": list(outcome.notes),
     }
+
+
+def left_out(mix: Mix) -> dict[str, Any]:
+    """How many of the pairs were left out and asked, and the share that the others answered rightly; None if
+    none could be: each answer is taught only once."""
+    questions = sum(mix.rehearsed.values())
+    right = sum((share * mix.rehearsed.get(kind, 0) for kind, share in mix.right.items()), 0.0)
+    return {"questions": questions, "accuracy": right / questions if questions else None}
 
 
 def mixed(mix: Mix) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def show(report: Mapping[str, Any]) -> None:
     rows = [(name, *_shares(share)) for name, share in report["files"].items()]
     if len(rows) > 1:
         rows.append(("all", *_shares(report)))
-    out.print(table(_FIGURES, rows))
+    if rows:
+        out.print(table(_FIGURES, rows))
     out.print(facts(_legend(report)))
     out.print(table(_MIX, _mix(report["mix"]), "how much each part counts, as the pairs have shown"))
     out.print(facts(_learned(report["mix"])))
@@ -84,11 +85,17 @@ def _percent(share: float | None) -> str:
 
 def _legend(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     latency, unrelated = report["latency_ms"], report["unrelated"]
-    yield "rule", "share of right answers, given or not; meaning to weights: by each part alone"
-    yield "MRR", "mean of 1 / rank of the right answer"
-    yield "answered, right", f"share that is {_answered(report)}, and the share of these that is right"
+    if report["files"]:
+        yield "rule", "share of right answers, given or not; meaning to weights: by each part alone"
+        yield "MRR", "mean of 1 / rank of the right answer"
+        yield "answered, right", f"share that is {_answered(report)}, and the share of these that is right"
     if unrelated["queries"]:
         yield "unrelated", f"{unrelated['answered']} of {unrelated['queries']} unrelated questions answered"
+    left_out = report["left_out"]
+    yield (
+        "left out",
+        f"{left_out['questions']:,} pairs, {_percent(left_out['accuracy'])} answered by the others",
+    )
     yield "context", f"{report['rows']} entries, embedder {report['embedder']}"
     yield "latency", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms, for one question at a time"
     yield from (("note", note) for note in report["notes"])

@@ -1,0 +1,38 @@
+"""POST /v1/receipts/{topic}/{partition}/{offset}/replay: the question asked again, as of then, or as of now.
+
+`hurnet replay` does it, in a process of its own: it loads a context of then into memory.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.leaving import while_there
+from hurnet_stream.gateway.problems import Problem
+from hurnet_stream.gateway.receipts import found
+from hurnet_stream.gateway.watching import plain
+from hurnet_stream.settings.redaction import redacted
+
+REPLAY_S: Final = 120.0
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """Of asking again."""
+
+    async def replay(request: Request) -> Response:
+        if not gateway.settings.gateway.replays:
+            raise Problem(404, "replays are off (HURNET_GATEWAY_REPLAYS)")
+        name = (await found(gateway, request)).record or ""
+        today = ("--now",) if request.query_params.get("now") in ("", "1", "true") else ()
+        command = ("replay", name, "--json", *today)
+        ended = await while_there(request, gateway.children.run("replay", command, REPLAY_S))
+        if not ended.told:
+            raise Problem(503, f"the replay failed: {redacted(ended.complaint)[:500]}", {"Retry-After": "5"})
+        return JSONResponse(plain(ended.told))
+
+    return [Route("/v1/receipts/{topic}/{partition}/{offset}/replay", replay, methods=["POST"])]
