@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from hurnet_stream.gateway import (
     about,
+    agents,
     asking,
     contexts,
     corrections,
@@ -36,6 +37,7 @@ ROUTES = (
     watching.routes,
     about.routes,
     pages.routes,
+    agents.routes,
 )
 """One function a module: from the gateway to its routes."""
 
