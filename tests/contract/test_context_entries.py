@@ -44,6 +44,36 @@ def test_pages_give_every_entry_once_in_order_and_none_that_was_deleted(redis_st
     assert reader.page("even", (7, 0), 10) == []
 
 
+def test_pages_of_the_newest_give_every_entry_once_and_backwards(redis_stores: RedisStores) -> None:
+    reader = filled(redis_stores)
+    wanted = {(p, o) for p in (0, 1) for o in range(0, ROWS, 2)} - {(0, 4)}
+    for size in (1, 7, 50, 1_000):
+        found: list[EntryId] = []
+        before: dict[int, int] = {}
+        while page := reader.newest("even", before, size):
+            assert 0 < len(page) <= size
+            assert len(found) <= len(wanted)
+            found += [(partition, entry.offset) for partition, entry in page]
+            before |= {partition: entry.offset for partition, entry in page}
+        assert len(found) == len(wanted)
+        assert set(found) == wanted
+        for partition in (0, 1):
+            offsets = [offset for p, offset in found if p == partition]
+            assert offsets == sorted(offsets, reverse=True)
+    assert reader.newest("absent", {}, 10) == []
+    assert reader.newest("even", {0: 0, 1: 0}, 10) == []
+
+
+def test_the_newest_of_all_shards_come_first(redis_stores: RedisStores) -> None:
+    store = redis_stores.entry_store()
+    store.open(IDENTITY, writing=True)
+    for partition, times in ((0, (1, 4, 6)), (1, (2, 3, 5))):
+        entries = [Entry(o, time, "c", f"at {time}") for o, time in enumerate(times)]
+        store.append(Batch(partition, 2, entries, np.ones((3, 4), np.int16)), NOTHING)
+    newest = RedisContextEntries(store.connection).newest("c", {}, 4)
+    assert [entry.text for _, entry in newest] == ["at 6", "at 5", "at 4", "at 3"]
+
+
 def test_answers_are_counted(redis_stores: RedisStores) -> None:
     reader = filled(redis_stores)
     counts, complete = answer_counts(reader.connection, "even")

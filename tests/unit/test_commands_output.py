@@ -46,6 +46,7 @@ COMMANDS = [
         "correct",
         "unanswered",
         "forget",
+        "list",
         "contexts",
         "dead-letters",
         "status",

@@ -30,6 +30,7 @@ from hurnet_stream.commands.forget import forget
 from hurnet_stream.commands.gateway import gateway
 from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.keys import keys
+from hurnet_stream.commands.list import list_entries
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
 from hurnet_stream.commands.replay import replay
@@ -102,7 +103,21 @@ def _no_color(_ctx: click.Context, _param: click.Parameter, value: bool) -> None
 
 
 for _command in (
-    *(demo, up, topics, produce, ask, correct, unanswered, forget, contexts, dead_letters, status, doctor),
+    *(
+        demo,
+        up,
+        topics,
+        produce,
+        ask,
+        correct,
+        unanswered,
+        forget,
+        list_entries,
+        contexts,
+        dead_letters,
+        status,
+        doctor,
+    ),
     *(replay, verify, repair, backup, restore, compact, weights, evaluate),
     *(ingest, solver, responder, feedback, canary, gateway, keys, settings, rights, schemas, completion),
 ):
