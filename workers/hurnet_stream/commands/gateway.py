@@ -10,7 +10,7 @@ EPILOG = """\b
 Examples:
   hurnet gateway
   HURNET_GATEWAY_PORT=8081 HURNET_GATEWAY_KEYS=keys.toml hurnet gateway
-  hurnet gateway & curl -s 127.0.0.1:8080/v1/ask -d '{"text": "how do I turn on the light"}'
+  hurnet gateway & curl -s 127.0.0.1:8080/v1/ask --json '{"text": "how do I turn on the light"}'
 """
 
 
