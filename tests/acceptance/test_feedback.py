@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from hurnet_schemas import Answer, Feedback, Query, TextEvent, WeightsReceipt
+from hurnet_schemas import Answer, Feedback, TextEvent, WeightsReceipt
+from hurnet_stream.client import Client
+from hurnet_stream.client.over_kafka import OverKafka
 from hurnet_stream.feedback.lessons import WEIGHT, correction_key
 from hurnet_stream.ports import Outgoing
-from hurnet_stream.terminal.client import Client
-from hurnet_stream.terminal.correcting import send
 from tests.acceptance.system import System, metric, wait_for
 
 TAUGHT = {
@@ -37,7 +37,7 @@ def all_workers(system: System, **settings: str) -> None:
         worker.wait_ready()
     wait_for(lambda: len(system.texts_in_store()) == len(TAUGHT), what="all taken in")
     wait_for(lambda: system.checkpoint().statistics, what="all learned")
-    with Client(system.settings.kafka) as client:
+    with Client(OverKafka(system.settings.kafka)) as client:
         wait_for(lambda: weights_of(ask(client, ASKED)[0]), what="the weights are in force")
 
 
@@ -47,7 +47,7 @@ def weights_of(answer: Answer) -> WeightsReceipt | None:
 
 
 def ask(client: Client, *texts: str) -> list[Answer]:
-    return [client.ask(Query(text=text, top_k=100), 20) for text in texts]
+    return [client.ask(text, top_k=100, timeout=20) for text in texts]
 
 
 def assert_as_before(answers: Sequence[Answer], before: Sequence[Answer]) -> None:
@@ -64,13 +64,15 @@ def test_one_correction_and_the_next_phrasing_is_right_and_a_retraction_restores
     questions = (ASKED, PHRASED_AGAIN, *TAUGHT)
     digest = system.checkpoint().statistics["default"].digest()
     kafka = system.settings.kafka
-    with Client(kafka) as client:
+    with Client(OverKafka(kafka)) as client:
         responder = system.running[2]
         wait_for(lambda: metric(responder.get("/metrics")[1], "hurnet_weights_version"), what="weights")
         before = ask(client, *questions)
         assert before[0].answer != RIGHT
         began = time.monotonic()
-        send(kafka, Feedback(question=ASKED, verdict="wrong", answer=RIGHT, given=before[0].answer))
+        client.correct(
+            Feedback(question=ASKED, verdict="wrong", answer=RIGHT, given=before[0].answer), wait=False
+        )
         while ask(client, PHRASED_AGAIN)[0].answer != RIGHT:
             assert time.monotonic() - began < 20
         seconds = time.monotonic() - began
@@ -78,7 +80,7 @@ def test_one_correction_and_the_next_phrasing_is_right_and_a_retraction_restores
         assert [a.answer for a in after[:2]] == [RIGHT, RIGHT]
         assert [a.answer for a in after[2:]] == list(TAUGHT.values())  # what was taught stays
         assert after[0].candidates[0].metadata["feedback"].endswith("-feedback/0/0")
-        send(kafka, Feedback(question=ASKED, verdict="retracted"))
+        client.correct(Feedback(question=ASKED, verdict="retracted"), wait=False)
         wait_for(lambda: ask(client, ASKED)[0].answer == before[0].answer, what="the old answer")
         wait_for(lambda: system.checkpoint().statistics["default"].digest() == digest, what="unlearned")
         wait_for(lambda: pairs_in_weights(ask(client, ASKED)[0]) == len(TAUGHT), what="weights without it")
@@ -143,7 +145,7 @@ def test_the_command_tells_what_was_answered_and_what_is_from_now_on(system: Sys
 
 def test_wrong_without_the_right_answer_lowers_it_and_can_be_taken_back(system: System) -> None:
     all_workers(system, HURNET_RESPONDER_THRESHOLD="0")  # whatever is best is answered
-    with Client(system.settings.kafka) as client:
+    with Client(OverKafka(system.settings.kafka)) as client:
         before = ask(client, ASKED, *TAUGHT)
         refuted = system.run("correct", ASKED, "--wrong", "--json")
         assert refuted.returncode == 0, refuted.stderr

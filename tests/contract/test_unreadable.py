@@ -20,10 +20,10 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from hurnet_schemas import Answer
 from hurnet_stream.adapters.kafka import KafkaHistory, KafkaSource, ensure_topics
+from hurnet_stream.adapters.kafka.courier import KafkaCourier
 from hurnet_stream.local import KafkaServer
-from hurnet_stream.ports import Record
+from hurnet_stream.ports import Record, Replied
 from hurnet_stream.settings.settings import KafkaSettings
-from hurnet_stream.terminal.client import Client
 
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
 HEAD = 61
@@ -150,15 +150,17 @@ def test_answers_are_found_among_them(kafka: KafkaServer, admin: Any, unique: st
     settings = KafkaSettings(bootstrap=kafka.bootstrap, answers=unique, queries=f"{unique}-queries")
     admin.create_topics({settings.queries: {"num_partitions": 1}}, wait_for_metadata=True)
     admin.create_topics({unique: {"num_partitions": 1}}, wait_for_metadata=True)
-    with Client(settings) as client:
+    with closing(KafkaCourier(settings, unique)) as courier:
+        while courier.trouble():
+            time.sleep(0.01)
         assert produce(admin, unique, bomb(1 << 26)) == 0
         answer = Answer.model_construct(id="q", outcome="rejected", reason="r")
         raw = raw_batch(answer.encode(), header="correlation-id")
         assert produce(admin, unique, sealed(raw)) == 0
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            if replies := list(client.replies(1.0)):
-                assert [reply.correlation for reply in replies] == ["x"]
+            if replies := courier.receive(1.0):
+                assert [reply.correlation for reply in replies if isinstance(reply, Replied)] == ["x"]
                 return
     raise AssertionError("no reply")
 

@@ -26,14 +26,12 @@ from hurnet_stream.commands.status import shown
 from hurnet_stream.commands.topics import state
 from hurnet_stream.core.rule.rule import PARTS
 from hurnet_stream.demo.story import advice
-from hurnet_stream.errors import UpgradeNeeded
 from hurnet_stream.overview.running import Running, missing
 from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.overview.worker_pages import quantile
 from hurnet_stream.settings import listing
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.terminal.answers import explained
-from hurnet_stream.terminal.client import read_answer
 from hurnet_stream.terminal.screen import table
 
 COMMANDS = [
@@ -429,12 +427,3 @@ def test_the_median_of_a_histogram(values: list[float], expected: float | None) 
     samples = [s for family in registry.collect() for s in family.samples if s.name == "h_bucket"]
     buckets = {float(sample.labels["le"]): sample.value for sample in samples}
     assert quantile(buckets, 0.5) == (None if expected is None else pytest.approx(expected))
-
-
-def test_an_answer_of_a_newer_hurnet_to_our_question_asks_for_an_upgrade() -> None:
-    newer = b'{"v":2,"id":"q","outcome":"answered"}'
-    with pytest.raises(UpgradeNeeded, match=r"upgrade .*version 2"):
-        read_answer(newer, ours=True)
-    assert read_answer(newer, ours=False) is None
-    assert read_answer(b"something else", ours=True) is None
-    assert read_answer(b'{"id":"q","outcome":"answered","added":1}', ours=True) is not None

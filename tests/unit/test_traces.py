@@ -284,7 +284,7 @@ from hurnet_stream.ports import new_trace
 from hurnet_stream.settings.settings import load
 from hurnet_stream.wiring import running
 from hurnet_stream.wiring.tracing import traced
-import hurnet_stream.commands.ask, hurnet_stream.commands.produce, hurnet_stream.terminal.client
+import hurnet_stream.commands.ask, hurnet_stream.commands.produce, hurnet_stream.client.over_kafka
 from tests.worlds import ingest, responder
 
 with traced(load().traces, "responder") as tracer:

@@ -14,8 +14,7 @@ from typing import Final, TypeVar
 
 from hurnet_schemas import DEFAULT_CONTEXT, Coordinates, Feedback, Query, Reply
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
-from hurnet_stream.client import deletions
-from hurnet_stream.client.errors import ClientError, NoReply, NotSent, Unreachable
+from hurnet_stream.client.errors import ClientError, NoReply, NotSent, NotThere, Unreachable
 from hurnet_stream.client.following import Follower, end_offsets
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.client.retrying import Again, Deadline, tried
@@ -24,6 +23,7 @@ from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.client.transport import Forget, Keyed
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.feedback.lessons import correction_key
+from hurnet_stream.operations.deletion_requests import of_entry, of_key
 from hurnet_stream.ports import Courier, Outgoing, Tracer, Work
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -92,10 +92,12 @@ class OverKafka:
         topic = self._kafka.texts
         ends = await self._blocking(partial(end_offsets, self._kafka, topic), timeout_s)
         if what.entry is not None:
-            messages = deletions.of_entry(topic, ends, *what.entry)
+            partition, offset = what.entry
+            if offset >= ends.get(partition, 0):
+                raise NotThere(f"{topic} has no record {partition}/{offset}")
+            messages = of_entry(topic, partition, offset)
         else:
-            key = _bytes(what.key) or b""
-            messages = deletions.of_key(topic, ends, key, what.context or DEFAULT_CONTEXT)
+            messages = of_key(topic, ends, _bytes(what.key) or b"", what.context or DEFAULT_CONTEXT)
         places = await self._send(messages, deadline.left_s)
         return Forgotten(tuple(_name(topic, place) for place in places), _last(places))
 

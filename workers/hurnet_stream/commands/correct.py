@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,7 @@ from hurnet_stream.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_schemas import Answer, Feedback
-    from hurnet_stream.settings.settings import KafkaSettings
-    from hurnet_stream.terminal.correcting import Asker, Corrected
+    from hurnet_stream.client import Client, Corrected
 
 EPILOG = """\b
 Examples:
@@ -103,46 +103,52 @@ def correct(wait_s: float, as_json: bool, context: str | None, **said: Any) -> N
     the same question replaces what was said before, so nothing counts twice, and --retract leaves everything
     as if nothing had been said. Exit code 1: nobody taught it, or replied, in time. 2: nothing was sent.
     """
+    from hurnet_stream.client import Client
+    from hurnet_stream.client.over_kafka import OverKafka
     from hurnet_stream.settings import settings
-    from hurnet_stream.terminal.client import Client
-    from hurnet_stream.terminal.correcting import Asker
     from hurnet_stream.terminal.lines import context_name
     from hurnet_stream.terminal.screen import hush
 
     hush()
     meant = Said(context=context_name(context), **said)
     meant.check()
-    kafka = settings.load().kafka
-    with Client(kafka) as client:
-        asker = Asker(client, meant.question, meant.context, wait_s)
-        sys.exit(_correct(kafka, meant, asker, wait_s, as_json))
+    with Client(OverKafka(settings.load().kafka), timeout=wait_s) as client:
+        sys.exit(_correct(client, meant, wait_s, as_json))
 
 
-def _correct(kafka: KafkaSettings, said: Said, asker: Asker, wait_s: float, as_json: bool) -> int:
-    from hurnet_stream.terminal.client import NoReply
-    from hurnet_stream.terminal.correcting import NotTaught, correct
+def _correct(client: Client, said: Said, wait_s: float, as_json: bool) -> int:
+    from hurnet_stream.client import NotTaught
+    from hurnet_stream.client.messages import PATIENCE_S
     from hurnet_stream.terminal.screen import say, say_json
 
-    before: Answer | None = None
-    if said.asks_first:
-        try:
-            before = asker.ask()
-        except NoReply as error:
-            say(f"warning: {error}", err=True)
+    before = _asked(client, said) if said.asks_first else None
     feedback = said.feedback(before)
     if not as_json and before:
         say(f"answered until now: {_shown(before)}")
     try:
-        corrected = correct(kafka, feedback, asker, wait_s)
+        corrected = client.correct(feedback, timeout=wait_s + PATIENCE_S)
     except NotTaught as error:
         say(f"Error: {error}", err=True)
         return NOT_WELL
+    now = _asked(client, said, corrected.watermarks)
     if as_json:
-        say_json(_as_dict(corrected))
+        say_json(_as_dict(feedback, corrected, now))
     else:
-        say(f"{corrected.source} says {feedback.verdict}")
-        say(f"answered from now on: {_shown(corrected.now)}")
-    return DONE if corrected.now else NOT_WELL
+        say(f"{corrected.feedback} says {feedback.verdict}")
+        say(f"answered from now on: {_shown(now)}")
+    return DONE if now else NOT_WELL
+
+
+def _asked(client: Client, said: Said, after: Mapping[int, int] | None = None) -> Answer | None:
+    """What is answered; None if nobody replies in time, which is said."""
+    from hurnet_stream.client import NoReply
+    from hurnet_stream.terminal.screen import say
+
+    try:
+        return client.ask(said.question, context=said.context, after=after)
+    except NoReply as error:
+        say(f"warning: {error}", err=True)
+        return None
 
 
 def _shown(answer: Answer | None) -> str:
@@ -151,10 +157,10 @@ def _shown(answer: Answer | None) -> str:
     return answer.answer or f"no answer ({answer.outcome}): {answer.reason or 'no reason given'}"
 
 
-def _as_dict(corrected: Corrected) -> dict[str, Any]:
+def _as_dict(feedback: Feedback, corrected: Corrected, now: Answer | None) -> dict[str, Any]:
     return {
-        "feedback": corrected.source,
-        "said": corrected.feedback.model_dump(exclude_none=True),
+        "feedback": corrected.feedback,
+        "said": feedback.model_dump(exclude_none=True),
         "watermarks": {str(p): w for p, w in sorted(corrected.watermarks.items())},
-        "answer": corrected.now.model_dump(exclude_none=True) if corrected.now else None,
+        "answer": now.model_dump(exclude_none=True) if now else None,
     }

@@ -111,8 +111,8 @@ class Sending:
 
     def __call__(self, messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
         """Send these; returns the (partition, offset) of each."""
+        from hurnet_stream.client.spans import sent
         from hurnet_stream.ports import Outgoing, Work
-        from hurnet_stream.terminal.client import sent
 
         with sent(self.tracer, Work("send", self.topic, len(messages))) as trace:
             headers = (trace.header,) if trace else ()

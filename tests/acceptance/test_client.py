@@ -1,0 +1,144 @@
+"""The client library on real servers, over Kafka and over HTTP: the same calls, and the same promises."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hurnet_schemas import TextEvent
+from hurnet_stream.client import AsyncClient, Client, NotSent, Transport, Unreachable, Watermarks
+from hurnet_stream.client.over_http import OverHttp
+from hurnet_stream.client.over_kafka import OverKafka
+from tests.acceptance.system import Running, System, wait_for
+
+WAYS = ["kafka", "http"]
+
+
+@pytest.fixture(scope="module")
+def served(
+    kafka_bootstrap: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """A system with all workers and a gateway, for all tests here."""
+    folder: Path = tmp_path_factory.mktemp("client")
+    name = f"client-{folder.name}"
+    with System(kafka_bootstrap, valkey_url, name, folder, HURNET_GATEWAY_PORT="0") as system:
+        system.create_topics()
+        for worker in ("ingest", "solver", "responder", "feedback", "gateway"):
+            system.start(worker)
+        for running in system.running:
+            running.wait_ready()
+        yield system
+
+
+def gateway_of(system: System) -> Running:
+    return [running for running in system.running if running.name == "gateway"][-1]
+
+
+def address_of(gateway: Running) -> str:
+    """Where it serves HTTP; `gateway.url` is where its metrics are."""
+    for line in gateway.said().splitlines():
+        if line.startswith("{") and (event := json.loads(line))["event"] == "serving HTTP":
+            return str(event["address"])
+    raise AssertionError(gateway.said())
+
+
+def transport(system: System, way: str) -> Transport:
+    if way == "kafka":
+        return OverKafka(system.settings.kafka)
+    return OverHttp(address_of(gateway_of(system)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_everything_that_a_client_does(served: System, way: str) -> None:
+    with Client(transport(served, way), timeout=30) as client:
+        fact = f"the {way} cupboard is where the spare keys hang"
+        seen = client.teach(fact, f"cupboard {way}", context=way, key=f"{way}-7", metadata={"lang": "en"})
+        reply = client.ask(fact, context=way, after=seen)
+        assert (reply.answer, reply.question) == (f"cupboard {way}", fact)
+        assert reply.record is not None
+        assert reply.candidates[0].metadata == {"lang": "en"}
+        filtered = client.ask(fact, context=way, filter={"key": "lang", "is": "pt"})
+        assert filtered.outcome == "abstained"
+        corrected = client.correct(fact, f"shelf {way}", given=f"cupboard {way}", context=way)
+        assert client.ask(fact, context=way, after=corrected.watermarks).answer == f"shelf {way}"
+        retracted = client.correct(fact, retract=True, context=way)
+        assert client.ask(fact, context=way, after=retracted.watermarks).answer == f"cupboard {way}"
+        ((partition, offset),) = seen.items()
+        forgotten = client.forget(entry=(partition, offset))
+        client.wait(forgotten.watermarks, context=way)
+        assert client.ask(fact, context=way).outcome == "abstained"
+        client.teach(fact, "again", context=way, key=f"{way}-7")
+        forgotten = client.forget(key=f"{way}-7", context=way)
+        assert client.ask(fact, context=way, after=forgotten.watermarks).outcome == "abstained"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_many_texts_and_two_hundred_questions_under_way(served: System, way: str) -> None:
+    pairs = [(f"{way} question {i} of two hundred", f"{way} answer {i}") for i in range(200)]
+
+    async def run() -> None:
+        async with AsyncClient(transport(served, way), timeout=60) as client:
+            seen = await client.teach_many(pairs, context=f"{way}-many")
+            await client.wait(seen, context=f"{way}-many")
+            asked = [client.ask(text, context=f"{way}-many") for text, _ in pairs]
+            replies = await asyncio.gather(*asked)
+            assert [reply.answer for reply in replies] == [answer for _, answer in pairs]
+            texts = (text for text, _ in pairs)
+            in_order = [r.answer async for r in client.ask_many(texts, context=f"{way}-many")]
+            assert in_order == [answer for _, answer in pairs]
+
+    asyncio.run(run())
+
+
+def test_a_gateway_killed_and_started_again_loses_nothing_and_writes_nothing_twice(served: System) -> None:
+    first = gateway_of(served)
+    address = address_of(first)
+    context, count = "killed", 120
+    with Client(address, timeout=60) as client:
+        client.ask("is it there?")
+        taught: list[Watermarks] = []
+
+        def teach() -> None:
+            taught.extend(client.teach(f"killed text {i}", f"{i}", context=context) for i in range(count))
+
+        teaching = threading.Thread(target=teach)
+        teaching.start()
+        wait_for(lambda: len(taught) > count // 4, what="some are taught")
+        first.kill()
+        port = address.rpartition(":")[2]
+        served.start("gateway", HURNET_GATEWAY_PORT=port).wait_ready()
+        teaching.join(60)
+        assert len(taught) == count
+        seen = Watermarks()
+        for watermarks in taught:
+            seen |= watermarks
+        client.wait(seen, context=context)
+    values = [TextEvent.decode(r.value) for r in served.read(served.settings.kafka.texts) if r.value]
+    texts = [event.text for event in values if event.context == context]
+    assert sorted(texts) == sorted(f"killed text {i}" for i in range(count))
+
+
+def test_the_lines_of_a_file_are_asked_at_once_and_answered_in_order(served: System) -> None:
+    with Client(transport(served, "kafka"), timeout=60) as client:
+        pairs = [(f"line number {i} of the file", f"line answer {i}") for i in range(100)]
+        client.wait(client.teach_many(pairs, context="lines"), context="lines")
+    asked = served.run("ask", "--context", "lines", "--json", stdin="\n".join(text for text, _ in pairs))
+    assert asked.returncode == 0, asked.stderr
+    answers = asked.stdout.splitlines()
+    assert [f'"answer":"line answer {i}"' in line for i, line in enumerate(answers)] == [True] * 100
+
+
+def test_a_broker_or_a_topic_that_is_not_there_is_told(served: System) -> None:
+    def refuses(said: str, **changed: str) -> None:
+        way = OverKafka(served.settings.kafka.model_copy(update=changed))
+        with Client(way, timeout=20) as client, pytest.raises((Unreachable, NotSent), match=said):
+            client.teach("hello") if "texts" in changed else client.ask("hello")
+
+    refuses("no Kafka broker", bootstrap="127.0.0.1:1")
+    refuses("no such topic: absent", answers="absent")
+    refuses("no such topic, or no right to see it: absent", texts="absent")
