@@ -16,6 +16,7 @@ from hurnet_stream.operations.dead_letter_reader import (
     LetterFilter,
     LetterReader,
     StoredLetter,
+    grouped,
     message_to_resend,
 )
 from hurnet_stream.ports import OffsetRange, Outgoing, Record
@@ -92,6 +93,42 @@ def test_a_copy_that_a_crash_left_is_told_once_and_what_is_no_letter_is_counted(
     letters = world.letters
     assert len(letters.newest(LetterFilter(), 10)) == 1
     assert letters.unreadable == 2
+
+
+def test_who_watches_is_told_each_new_letter_once_the_oldest_first() -> None:
+    world = World()
+    world.put_aside(b"before")
+    letters = world.letters
+    ends = letters.ends()
+    assert [found.excerpt for found in letters.newest(LetterFilter(), 10)] == [b"before"]
+    assert letters.newer(ends, LetterFilter()) == []
+    records = [world.put_aside(b"%d" % i, partition=i % 2) for i in range(9)]
+    world.kafka.append([dead_letter("letters", "ingest", records[3], "not-json", "why")])
+    assert [found.excerpt for found in letters.newer(ends, LetterFilter())] == [b"%d" % i for i in range(9)]
+    world.put_aside(b"other", "too-long")
+    assert letters.newer(ends, LetterFilter(reasons=frozenset({"not-json"}))) == []
+    assert letters.newer(ends, LetterFilter()) == []
+
+
+def test_what_is_remembered_of_a_long_watch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letter_reader, "SEEN_MOST", 5)
+    world = World()
+    letters, ends = world.letters, dict[int, int]()
+    for number in range(30):
+        world.put_aside(b"%d" % number)
+        assert len(letters.newer(ends, LetterFilter())) == 1
+        assert len(letters._seen) <= 6
+
+
+def test_letters_are_grouped_by_reason_the_most_frequent_first() -> None:
+    world = World()
+    world.put_aside(b"x", "too-long", partition=1)
+    world.put_aside(b"x", "not-json", partition=1)
+    last = world.put_aside(b"x", "not-json", partition=1)
+    often, once = grouped(world.letters.all(LetterFilter()))
+    assert (often.reason, often.count, once.reason, once.count) == ("not-json", 2, "too-long", 1)
+    assert often.newest.record_id == ("texts", last.partition, last.offset)
+    assert often.first_ms < often.newest.written_ms
 
 
 def test_letters_are_chosen_by_reason_partition_time_and_coordinates() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from hurnet_stream.operations.dead_letter_reader import LetterFilter, LetterReader, RecordId, StoredLetter
 
 _EXCERPT_BYTES = 80
+_LOOK_S = 0.5
 EPILOG = """\b
 Examples:
-  hurnet dead-letters --count
+  hurnet dead-letters --group
+  hurnet dead-letters --watch --json | jq -r .reason
   hurnet dead-letters --reason too-many-contexts --since 2026-11-27T14:00
   hurnet dead-letters --resend 2/89 --dry-run
 """
@@ -74,6 +77,12 @@ def moment_ms(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option(
     "--count", "as_counts", is_flag=True, help="Count all of them by reason instead of listing them."
 )
+@click.option(
+    "--group", "as_groups", is_flag=True, help="Tell by reason how many, since when, and the newest."
+)
+@click.option(
+    "--watch", is_flag=True, help="Go on and list each that is put aside from now on, until Ctrl-C."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--resend", type=RecordName(), multiple=True, help="Send this record again. May be repeated.")
 @click.option("--resend-all", is_flag=True, help="Send all records again that the other options choose.")
@@ -102,10 +111,8 @@ def dead_letters(**options: Any) -> None:
         letters = LetterReader(history)
         if sending:
             chosen = choose(letters, wanted, named)
-        elif options["as_counts"]:
-            _print_counts(letters, wanted, options["as_json"])
         else:
-            _print(letters.newest(wanted, options["limit"]), options["as_json"])
+            _list(letters, wanted, options)
     if letters.unreadable:
         say(f"{letters.unreadable:,} records of {kafka.dead_letters} are not dead letters", err=True)
     if sending:
@@ -113,9 +120,89 @@ def dead_letters(**options: Any) -> None:
         sys.exit(DONE if all_sent and len(chosen) >= len(named) else NOT_WELL)
 
 
+def _list(letters: LetterReader, wanted: LetterFilter, options: dict[str, Any]) -> None:
+    as_json = options["as_json"]
+    if options["as_counts"]:
+        _print_counts(letters, wanted, as_json)
+    elif options["as_groups"]:
+        _print_groups(letters, wanted, as_json)
+    elif options["watch"]:
+        _watch(letters, wanted, options["limit"], as_json)
+    else:
+        _print(letters.newest(wanted, options["limit"]), as_json)
+
+
+def _watch(letters: LetterReader, wanted: LetterFilter, limit: int, as_json: bool) -> None:
+    """The newest ones, and then each as it comes, the oldest first, until Ctrl-C. If Kafka is away it says
+    so, and goes on."""
+    from hurnet_stream.errors import TransientError
+    from hurnet_stream.terminal.screen import say
+
+    ends = letters.ends()  # before the list: what comes meanwhile is in one of both, and told once
+    found: Sequence[StoredLetter] = letters.newest(wanted, limit)[::-1]
+    try:
+        while True:
+            for letter in found:
+                _tell(letter, as_json)
+            sys.stdout.flush()
+            time.sleep(_LOOK_S)
+            try:
+                found = letters.newer(ends, wanted)
+            except TransientError as error:
+                found = ()
+                say(f"warning: {error}", err=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _tell(letter: StoredLetter, as_json: bool) -> None:
+    from hurnet_stream.terminal.screen import say, say_json
+
+    if as_json:
+        say_json(described(letter))
+    else:
+        when, reason, record, _size, detail, begins_with = _row(letter)
+        say("  ".join((when, reason, record, detail, begins_with)).replace("\n", "\\n"))
+
+
+def _print_groups(letters: LetterReader, wanted: LetterFilter, as_json: bool) -> None:
+    from hurnet_stream.operations.dead_letter_reader import grouped
+    from hurnet_stream.terminal.resending import record_name
+    from hurnet_stream.terminal.screen import console, moment, say_json, table
+
+    groups = grouped(letters.all(wanted))
+    if as_json:
+        for each in groups:
+            told = {"reason": each.reason, "count": each.count, "first": moment(each.first_ms)}
+            say_json(told | {"newest": described(each.newest)})
+        return
+    rows = [
+        (
+            g.reason,
+            f"{g.count:,}",
+            *map(_minute, (g.first_ms, g.newest.written_ms)),
+            record_name(g.newest.record_id),
+            g.newest.letter.detail,
+        )
+        for g in groups
+    ]
+    console().print(table(("reason", ">dead letters", "first", "last", "the last one", "its detail"), rows))
+
+
+def _minute(ms: int) -> str:
+    from hurnet_stream.terminal.screen import moment
+
+    return moment(ms)[:16].replace("T", " ")
+
+
 def _wanted(options: dict[str, Any], named: Sequence[RecordId]) -> LetterFilter:
     from hurnet_stream.operations.dead_letter_reader import LetterFilter
 
+    modes = ("as_counts", "as_groups", "watch", "resend_all")
+    if sum(map(bool, (*(options[mode] for mode in modes), named))) > 1 and not (
+        named and options["resend_all"]
+    ):
+        raise click.UsageError("--count, --group, --watch and --resend don't go together.")
     if named and options["resend_all"]:
         raise click.UsageError("Name records (--resend), or choose them by the other options (--resend-all).")
     return LetterFilter(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,6 +21,8 @@ from hurnet_stream.ports import History, Outgoing, Record
 
 BLOCK = 1_000
 """How many offsets of a partition are read at a time."""
+SEEN_MOST = 100_000
+"""So many letters are remembered, so that a copy of one is not told again."""
 
 RecordId = tuple[str, int, int]
 """Topic, partition and offset of the record that was put aside."""
@@ -88,18 +90,38 @@ class LetterReader:
         for partition in sorted(self.history.offset_ranges()):
             yield from self._backwards(partition, wanted)
 
+    def ends(self) -> dict[int, int]:
+        """The next offset of each partition, for `newer`."""
+        return {partition: held.end for partition, held in self.history.offset_ranges().items()}
+
+    def newer(self, ends: dict[int, int], wanted: LetterFilter) -> list[StoredLetter]:
+        """The letters at or beyond `ends`, the oldest first. Moves `ends` on."""
+        if len(self._seen) > SEEN_MOST:
+            self._seen.clear()  # who watches for weeks may be told of a copy
+        letters: list[StoredLetter] = []
+        for partition, held in self.history.offset_ranges().items():
+            first = max(ends.get(partition, 0), held.first)
+            blocks = self.history.read(partition, first, held.end - 1) if held.end > first else ()
+            letters += self._wanted((record for block in blocks for record in block), wanted)
+            ends[partition] = held.end
+        return sorted(letters, key=lambda stored: (stored.written_ms, stored.record_id))
+
+    def _wanted(self, records: Iterable[Record], wanted: LetterFilter) -> Iterator[StoredLetter]:
+        """The wanted letters among these records, each only once."""
+        for record in records:
+            stored = self._read(record)
+            # Letters are delivered at least once: a second one about the same record is a copy.
+            if stored and wanted.matches(stored) and stored.record_id not in self._seen:
+                self._seen.add(stored.record_id)
+                yield stored
+
     def _backwards(self, partition: int, wanted: LetterFilter) -> Iterator[StoredLetter]:
         held = self.history.offset_ranges()[partition]
         end = held.end
         while end > held.first:
             first = max(held.first, end - BLOCK)
             blocks = self.history.read(partition, first, end - 1)
-            for record in reversed([record for block in blocks for record in block]):
-                stored = self._read(record)
-                # Letters are delivered at least once: a second one about the same record is a copy.
-                if stored and wanted.matches(stored) and stored.record_id not in self._seen:
-                    self._seen.add(stored.record_id)
-                    yield stored
+            yield from self._wanted(reversed([record for block in blocks for record in block]), wanted)
             end = first
 
     def _read(self, record: Record) -> StoredLetter | None:
@@ -108,6 +130,29 @@ class LetterReader:
         except InvalidMessage:
             self.unreadable += 1
             return None
+
+
+@dataclass(slots=True)
+class Group:
+    """All letters with one reason: how many, when the first and the last one was written, and the last one
+    itself."""
+
+    reason: str
+    count: int
+    first_ms: int
+    newest: StoredLetter
+
+
+def grouped(letters: Iterable[StoredLetter]) -> list[Group]:
+    """The letters by reason, the most frequent first."""
+    groups: dict[str, Group] = {}
+    for each in letters:
+        reason = each.letter.reason
+        group = groups.setdefault(reason, Group(reason, 0, each.written_ms, each))
+        group.count += 1
+        group.first_ms = min(group.first_ms, each.written_ms)
+        group.newest = max(group.newest, each, key=lambda stored: (stored.written_ms, stored.record_id))
+    return sorted(groups.values(), key=lambda group: (-group.count, group.reason))
 
 
 def message_to_resend(stored: StoredLetter, history: History) -> Outgoing | str:

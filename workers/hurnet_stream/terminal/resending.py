@@ -17,7 +17,8 @@ from hurnet_stream.operations.dead_letter_reader import (
 )
 from hurnet_stream.ports import History, Sink
 from hurnet_stream.settings.settings import KafkaSettings
-from hurnet_stream.terminal.screen import say
+from hurnet_stream.terminal.endings import tells_json
+from hurnet_stream.terminal.screen import say, say_json
 
 ASK_BEYOND = 10
 """So many records are sent again without asking first."""
@@ -56,9 +57,16 @@ def send_again(kafka: KafkaSettings, letters: Sequence[StoredLetter], dry_run: b
         sink = None if dry_run else stack.enter_context(closing(KafkaSink(kafka)))
         for letter in letters:
             sent, text = _sent(letter, histories, sink)
-            say(f"{record_name(letter.record_id)}{text}", err=not sent)
+            _tell(record_name(letter.record_id), sent, text)
             all_sent &= sent
     return all_sent
+
+
+def _tell(record: str, sent: bool, text: str) -> None:
+    if tells_json():
+        say_json({"record": record, "sent": sent, "said": text.lstrip(": ")})
+    else:
+        say(f"{record}{text}", err=not sent)
 
 
 def _sent(letter: StoredLetter, histories: Mapping[str, History], sink: Sink | None) -> tuple[bool, str]:
