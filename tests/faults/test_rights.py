@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,9 +21,11 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from hurnet_schemas import Feedback, Query, TextEvent
+from hurnet_stream import Client
 from hurnet_stream.adapters.kafka.client.connection import connect as connected
 from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.local.loopback import HOST, free_ports
 from hurnet_stream.operations.rights import KafkaRight, kafka_rights, redis_users
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.settings.settings import Settings
@@ -308,6 +311,31 @@ def test_a_canary_probes_with_its_rights(stage: Stage) -> None:
             return metric(page, 'hurnet_canary_probes_total{outcome="ok"}') > 0
 
         assert come_to(canary, found, "answered as the canary wants it")
+
+
+def test_a_gateway_teaches_corrects_and_forgets_with_its_rights(stage: Stage) -> None:
+    variables = stage.kafka.variables("gateway") | stage.store.variables("gateway", "redis-gateway")
+    (port,) = free_ports(1)
+    running = stage.admin.start("gateway", HURNET_GATEWAY_PORT=str(port), **variables).wait_ready()
+    try:
+        with (
+            stage.running("ingest"),
+            stage.running("solver"),
+            stage.running("responder"),
+            stage.running("feedback"),
+            Client(f"http://{HOST}:{port}", timeout=DEADLINE_S) as client,
+        ):
+            seen = client.teach("what is a gateway", "a door", key="door")
+            assert client.ask("what is a gateway", after=seen).answer == "a door"
+            seen = client.correct("what is a gateway", "a gate").watermarks
+            assert client.ask("what is a gateway", after=seen).answer == "a gate"
+            client.wait(client.forget(key="door").watermarks)
+            for path in ("status", "contexts", "dead-letters", "contexts/default/entries"):
+                with urllib.request.urlopen(f"http://{HOST}:{port}/v1/{path}", timeout=30) as response:
+                    assert response.status == 200
+        assert not [line for line in running.said().splitlines() if " right" in line]
+    finally:
+        running.terminate()
 
 
 RATE = 20_000

@@ -114,12 +114,12 @@ def _check_openness(chosen: GatewaySettings) -> None:
     somebody on another machine."""
     if chosen.keys is not None:
         return
-    if not is_loopback(chosen.host):
+    if not is_loopback(chosen.host) and not chosen.open:
         raise ConfigurationError(
             f"HURNET_GATEWAY_HOST is {chosen.host}, which other machines reach: that needs a file of keys"
             " (HURNET_GATEWAY_KEYS), whose tables `hurnet keys new` makes"
         )
     log.warning(
-        "no keys are needed (HURNET_GATEWAY_KEYS is not set): every program and user of this machine may ask,"
-        " teach and forget"
+        "no keys are needed (HURNET_GATEWAY_KEYS is not set): whoever reaches this port may ask, teach and"
+        " forget"
     )
