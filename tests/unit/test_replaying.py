@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hurnet_schemas import Query
+from hurnet_schemas.reply import Reply
+from hurnet_stream.responder import rehearsing, weights_in_force
+from hurnet_stream.responder.responder import Responder
+from hurnet_stream.solver import solver as solver_module
 from tests.worlds.replaying import Replaying, what
 
 PAIRS = [
@@ -50,3 +61,99 @@ def test_an_entry_that_was_forgotten_is_named() -> None:
     assert replayed.missing[0].entry == "texts/0/1"
     assert replayed.missing[0].deletion == "texts/0/5"
     assert all("forgotten" in d.why or "replaced" in d.why for d in replayed.differences)
+
+
+WORDS = "turn switch the kitchen lamp light on off please weather rain password reset where".split()  # noqa: SIM905
+ANSWERS = ("on", "off", "weather", "reset", None)
+HALF_LIFE_S = 60.0
+
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
+pairs = st.tuples(texts, st.sampled_from(ANSWERS))
+partitions = st.integers(0, 1)
+steps = st.one_of(
+    st.tuples(
+        st.just("teach"),
+        partitions,
+        st.lists(pairs, min_size=1, max_size=40),
+        st.sampled_from([1, 1, 1, 3, -2]),
+        st.integers(0, 6),
+        st.sampled_from(["default", "default", "default", "other"]),
+    ),
+    st.tuples(st.just("forget"), partitions, st.lists(st.integers(0, 120), min_size=1, max_size=4)),
+    st.tuples(st.just("learn")),
+)
+questions = st.lists(texts, min_size=1, max_size=3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nobody_waits() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(solver_module, "WAIT_S", 0.0)
+        patched.setattr(weights_in_force, "WEIGHTS_INTERVAL_S", 0.0)
+        patched.setattr(rehearsing, "MIX_INTERVAL_S", 0.0)
+        yield
+
+
+def do(world: Replaying, step: tuple[Any, ...]) -> None:
+    if step[0] == "teach":
+        _, partition, taught, copies, pane, context = step
+        if copies < 0:  # what refutes has an answer
+            taught = [(text, answer or "on") for text, answer in taught]
+        more = {"copies": copies, "timestamp_ms": int(pane * HALF_LIFE_S * 1000), "context": context}
+        world.teach(*taught, partition=partition, **more)
+    elif step[0] == "forget":
+        _, partition, offsets = step
+        below = [offset for offset in offsets if offset <= world.store.state(partition).watermark]
+        if below:
+            world.forget(*below, partition=partition)
+    else:
+        world.learn()
+
+
+def ask_all(world: Replaying, asked: list[str], responder: Responder) -> list[Reply]:
+    numbers = range(len(asked))
+    queries = [Query(id=str(i), text=asked[i], top_k=1 + 4 * i, neighbours=3 * i) for i in numbers]
+    return world.ask(*queries, responder=responder)
+
+
+def bare(reply: Reply) -> bytes:
+    """Without what each question has of its own."""
+    assert reply.receipt is not None
+    receipt = reply.receipt.model_copy(update={"seconds": 0.0, "query": ""})
+    return reply.model_copy(update={"receipt": receipt}).encode()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    before=st.lists(steps, min_size=1, max_size=8),
+    asked=questions,
+    after=st.lists(steps, max_size=4),
+    half_life=st.sampled_from([0.0, HALF_LIFE_S]),
+)
+def test_what_is_known_settles_each_bit_whatever_way_it_came(
+    before: list[tuple[Any, ...]], asked: list[str], after: list[tuple[Any, ...]], half_life: float
+) -> None:
+    world = Replaying(half_life)
+    world.clock = 6 * HALF_LIFE_S
+    followed = world.responder()
+    world.teach(("turn the lamp on", "on"))
+    for step in before:
+        do(world, step)
+        for _ in range(3):
+            followed.step()
+    for _ in range(6):
+        followed.step()
+    fresh = world.responder()
+    thens = ask_all(world, asked, followed)
+    assert [*map(bare, thens)] == [*map(bare, ask_all(world, asked, fresh))]
+    alone = [world.ask(Query(id="0", text=asked[0]), responder=fresh)[0]]
+    assert bare(alone[0]) == bare(thens[0])
+    world.clock += HALF_LIFE_S
+    for step in after:
+        do(world, step)
+    for then in thens:
+        replayed = world.replay(then)
+        lost = {*what(replayed.missing)}
+        assert replayed.same or lost, replayed.differences
+        if not any(step[0] == "forget" for step in after):
+            assert lost <= ({"weights"} if any(step[0] == "forget" for step in before) else set())

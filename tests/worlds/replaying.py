@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from hurnet_schemas import Query
+from hurnet_schemas import Answer, Query
 from hurnet_schemas.reply import Reply
 from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
@@ -13,7 +13,8 @@ from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.operations.again.again import Replayed, World, ask_again, ask_today
 from hurnet_stream.operations.again.asked import Asked, Missing, from_line
-from hurnet_stream.ports import Appended, Outgoing, Unfinished
+from hurnet_stream.ports import Appended, Record, Unfinished
+from hurnet_stream.responder.pending import pending_of
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import ResponderSettings, Settings, SolveSettings
 from hurnet_stream.solver.solver import Solver
@@ -29,9 +30,11 @@ EMBEDDER = HashedText(32)
 
 @dataclass
 class Replaying:
-    """The world. `half_life` is in seconds."""
+    """The world. `half_life` and the `clock` of solvers are in seconds."""
 
     half_life: float = 0.0
+    clock: float = 0.0
+    responders: int = 0
     kafka: MemoryKafka = field(default_factory=MemoryKafka)
     redis: MemoryRedis = field(default_factory=MemoryRedis)
 
@@ -80,12 +83,14 @@ class Replaying:
         self.redis.data.leases.clear()
         weights = MemoryWeightsStore(self.redis)
         leases = MemoryLeaseStore(self.redis)
-        solver = Solver(MemoryEntryStore(self.redis), weights, leases, self.settings(), SolverMetrics())
+        store, metrics = MemoryEntryStore(self.redis), SolverMetrics()
+        solver = Solver(store, weights, leases, self.settings(), metrics, clock=lambda: self.clock)
         for _ in range(turns):
             solver.step()
 
     def responder(self) -> Responder:
-        exchange = MemoryExchange(self.kafka, "queries", "responders", "one")
+        self.responders += 1
+        exchange = MemoryExchange(self.kafka, "queries", "responders", f"responder {self.responders}")
         stores = MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis)
         responder = Responder(exchange, *stores, EMBEDDER, self.settings(), ResponderMetrics())
         for _ in range(6):
@@ -94,16 +99,13 @@ class Replaying:
 
     def ask(self, *queries: Query, responder: Responder | None = None) -> list[Reply]:
         """The replies of a responder; of a new one, if none is given."""
-        answering, before = responder or self.responder(), len(self.kafka.records("answers"))
-        self.kafka.append([Outgoing("queries", q.encode(), None, (), 0) for q in queries])
-        for _ in range(6):
-            answering.step()
-        records = self.kafka.records("answers")[before:]
+        answering = responder or self.responder()
+        records = [Record("queries", 0, i, 0, None, query.encode()) for i, query in enumerate(queries)]
+        replies = answering._replies.answer([pending_of(record, 1.0, 0.0, 0.0) for record in records])
         if responder is None:
             answering.close()
-        replies = [Reply.decode(_with_question(record.value or b"", queries)) for record in records]
-        assert len(replies) == len(queries)
-        return replies
+        answers = [Answer.decode(reply.value) for reply in replies]
+        return [Reply.of(a, query.text) for a, query in zip(answers, queries, strict=True)]
 
     def replay(self, reply: Reply, today: bool = False) -> Replayed:
         asked = from_line(reply.encode())
@@ -112,14 +114,6 @@ class Replaying:
         stores[0].open(EMBEDDER.identity)
         world = World(*stores, EMBEDDER, self.settings())
         return ask_today(asked, world) if today else ask_again(asked, world)
-
-
-def _with_question(raw: bytes, queries: Iterable[Query]) -> bytes:
-    from hurnet_schemas import Answer
-
-    answer = Answer.decode(raw)
-    asked = next(query for query in queries if query.id == answer.id)
-    return Reply.of(answer, asked.text).encode()
 
 
 def what(missing: Iterable[Missing]) -> list[str]:
