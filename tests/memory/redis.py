@@ -46,6 +46,8 @@ class Data:
     versions: dict[str, int] = field(default_factory=dict)
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     mixes: dict[str, PublishedMix] = field(default_factory=dict)
+    mixes_before: dict[str, dict[int, PublishedMix]] = field(default_factory=dict)
+    mixes_learned: dict[str, int] = field(default_factory=dict)
     mix_versions: dict[str, int] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     claims: dict[str, tuple[Claim, float]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 
+from hurnet_stream.adapters.redis.mixes import KEPT
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import StoreError, Superseded
@@ -14,6 +15,7 @@ from hurnet_stream.ports import (
     OnProgress,
     PublishedMix,
     PublishedWeights,
+    forgetful,
     oldest_audits,
 )
 from tests.memory.redis import MemoryRedis
@@ -50,6 +52,9 @@ class MemoryWeightsStore:
                 statistics.mark_saved()
             for unlearned in checkpoint.unlearned:
                 self._redis.data.audit.setdefault((unlearned.partition, unlearned.deletion.offset), unlearned)
+            for context, version in forgetful(checkpoint.unlearned, self._redis.data.mix_versions).items():
+                self._redis.data.mixes_before.pop(context, None)
+                self._redis.data.mixes_learned[context] = version + 1
             checkpoint.unlearned.clear()
             checkpoint.stamp = secrets.token_hex(8)
             self._redis.data.checkpoint = _copied(checkpoint)
@@ -115,12 +120,19 @@ class MemoryWeightsStore:
     def publish_mix(self, mix: PublishedMix) -> None:
         with self._redis.changed:
             self._next_mix(mix.context, mix.mix.version)
-            self._redis.data.mixes[mix.context] = mix
+            data = self._redis.data
+            old, before = data.mixes.get(mix.context), data.mixes_before.setdefault(mix.context, {})
+            if old and mix.mix.version - 1 > data.mixes_learned.get(mix.context, 0):
+                before[mix.mix.version - 1] = old
+            before.pop(mix.mix.version - 1 - KEPT, None)
+            data.mixes[mix.context] = mix
 
     def withdraw_mix(self, context: str, version: int) -> None:
         with self._redis.changed:
             self._next_mix(context, version)
             self._redis.data.mixes.pop(context, None)
+            self._redis.data.mixes_before.pop(context, None)
+            self._redis.data.mixes_learned.pop(context, None)
 
     def _next_mix(self, context: str, version: int) -> None:
         last = self._redis.data.mix_versions.get(context, 0)
@@ -134,6 +146,12 @@ class MemoryWeightsStore:
 
     def mix(self, context: str) -> PublishedMix | None:
         return self._redis.data.mixes.get(context)
+
+    def mix_of_version(self, context: str, version: int) -> PublishedMix | None:
+        in_force = self.mix(context)
+        if in_force and in_force.mix.version == version:
+            return in_force
+        return self._redis.data.mixes_before.get(context, {}).get(version)
 
     def _check_owner(self) -> None:
         if not self._owner or self._redis.data.owner != self._owner:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hurnet_schemas import Query
 from hurnet_schemas.reply import Reply
-from hurnet_stream.responder import rehearsing, weights_in_force
+from hurnet_stream.responder import following, rehearsing, weights_in_force
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.solver import solver as solver_module
 from tests.worlds.replaying import Replaying, what
@@ -61,6 +61,99 @@ def test_an_entry_that_was_forgotten_is_named() -> None:
     assert replayed.missing[0].entry == "texts/0/1"
     assert replayed.missing[0].deletion == "texts/0/5"
     assert all("forgotten" in d.why or "replaced" in d.why for d in replayed.differences)
+
+
+def rehearsed(world: Replaying, first: int, count: int = 80) -> Responder:
+    """A responder that has taught pairs and published what it has learned of them."""
+    topics = ("lamp kitchen light", "rain weather umbrella", "password login reset", "tea water cup")
+    world.teach(*((f"{topics[i % 4]} number {i % 9} {i}", f"a{i % 4}") for i in range(first, first + count)))
+    responder, before = world.responder(), world.mix_version()
+    for _ in range(5_000):
+        if world.mix_version() != before:
+            break
+        responder._rehearsing._rest_until = 0.0
+        responder.step()
+    assert world.mix_version() == before + 1
+    responder.step()  # takes what was published
+    return responder
+
+
+def test_the_mix_of_then_counts_and_if_it_is_gone_the_receipt_has_its_factors() -> None:
+    world = Replaying()
+    responder = rehearsed(world, 0)
+    query = Query(id="q", text="is the umbrella for rain", top_k=3)
+    (then,) = world.ask(query, responder=responder)
+    responder.close()
+    assert then.receipt is not None
+    assert then.receipt.mix is not None
+    assert (then.receipt.mix.version, then.receipt.probability is None) == (1, False)
+    rehearsed(world, 80).close()
+    assert world.replay(then).same
+    today = world.replay(then, today=True)
+    assert today.between is not None
+    assert today.between.mix == (1, 2)
+    world.redis.data.mixes_before.clear()
+    gone = world.replay(then)
+    assert what(gone.missing) == ["mix"]
+    fields = {difference.field for difference in gone.differences}
+    assert "receipt.probability" in fields
+    assert not [field for field in fields if field.startswith(("candidates", "answer", "receipt.mix"))]
+    assert all("mix 1 is gone" in difference.why for difference in gone.differences)
+
+
+def test_a_deletion_that_is_half_done_is_part_of_the_receipt() -> None:
+    world = Replaying()
+    world.teach(*((f"light number {i}", f"a{i % 5}") for i in range(400)))
+    responder = world.responder()
+    world.forget(*range(300))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(following, "TAKE_IN_S", 0.0)
+        responder.step()
+        (then,) = world.ask(QUERY, responder=responder)
+    assert then.receipt is not None
+    assert then.receipt.deleting == {0: 256}
+    assert (then.receipt.rows, then.receipt.watermarks) == (144, {0: 399})
+    assert world.replay(then).same
+    world.learn()
+    lost = world.replay(then)
+    assert not lost.same
+    assert (lost.missing[0].what, len(lost.missing)) == ("entry", 44)
+
+
+def test_a_store_that_was_begun_anew_or_lost_its_tail_is_said() -> None:
+    world = Replaying()
+    world.teach(*PAIRS)
+    (then,) = world.ask(QUERY)
+    other = Replaying()
+    other.teach(*PAIRS[:3])
+    replayed = other.replay(then)
+    assert what(replayed.missing)[0] == "entries"
+    assert "partition 0 ends at 2, and was seen up to 4" in replayed.missing[0].why
+    other.teach(*PAIRS[3:])
+    refilled = other.replay(then)
+    assert [difference.field for difference in refilled.differences] == ["receipt.store"]
+    assert "begun anew" in refilled.differences[0].why
+
+
+def test_another_embedder_arithmetic_and_settings_are_said() -> None:
+    world = Replaying()
+    world.teach(*PAIRS)
+    (then,) = world.ask(QUERY)
+    assert then.receipt is not None
+
+    def with_receipt(**changed: Any) -> Reply:
+        assert then.receipt is not None
+        return then.model_copy(update={"receipt": then.receipt.model_copy(update=changed)})
+
+    other = world.replay(with_receipt(fingerprint="other"))
+    assert (other.now, what(other.missing)) == (None, ["embedder"])
+    elsewhere = world.replay(with_receipt(arithmetic="kernels/0 abc"))
+    assert [d.field for d in elsewhere.differences] == ["receipt.arithmetic"]
+    strict = world.replay(with_receipt(threshold=0.99))
+    assert strict.now is not None
+    assert (strict.now.outcome, strict.missing) == ("abstained", [])
+    for then_lacking in (with_receipt(store=None, arithmetic=None, vector=None, error_rate_set=None),):
+        assert world.replay(then_lacking).same, "a receipt of an older hurnet"
 
 
 WORDS = "turn switch the kitchen lamp light on off please weather rain password reset where".split()  # noqa: SIM905

@@ -88,6 +88,9 @@ class Replaying:
         for _ in range(turns):
             solver.step()
 
+    def mix_version(self) -> int:
+        return MemoryWeightsStore(self.redis).mix_versions().get("default", 0)
+
     def responder(self) -> Responder:
         self.responders += 1
         exchange = MemoryExchange(self.kafka, "queries", "responders", f"responder {self.responders}")

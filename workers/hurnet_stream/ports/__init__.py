@@ -67,6 +67,7 @@ from hurnet_stream.ports.weights_store import (
     PublishedMix,
     PublishedWeights,
     WeightsStore,
+    forgetful,
     oldest_audits,
 )
 
@@ -124,6 +125,7 @@ __all__ = [
     "Work",
     "check_not_passed",
     "deleted_by",
+    "forgetful",
     "new_trace",
     "oldest_audits",
     "parse_traceparent",

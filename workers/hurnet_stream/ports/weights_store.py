@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +44,14 @@ class DeletionAudit:
         named = self.deletion.context
         return next(iter(sorted(map(context_of, self.digests))), "") if named is None else named
 
+    @property
+    def contexts(self) -> Set[str]:
+        """All contexts that lost something, as far as is known; "" among them: others may have, too."""
+        known = {*map(context_of, self.digests), *([self.deletion.context] if self.deletion.context else ())}
+        # Entries that are no pairs are in no digest.
+        unknown = self.deletion.context is None and self.entries != self.pairs
+        return known | {""} if unknown else known
+
 
 def oldest_audits(audits: Sequence[DeletionAudit], keep: int) -> list[DeletionAudit]:
     """Those beyond the newest `keep` of each context. Audits come oldest first."""
@@ -54,6 +62,13 @@ def oldest_audits(audits: Sequence[DeletionAudit], keep: int) -> list[DeletionAu
         if of_context[audit.context] >= keep:
             oldest.append(audit)
     return oldest
+
+
+def forgetful(audits: Sequence[DeletionAudit], versions: Mapping[str, int]) -> dict[str, int]:
+    """Of the contexts whose mixes have these `versions`, those that may have lost something by the deletions:
+    all, if nobody knows of which context a deletion was."""
+    contexts = {context for audit in audits for context in audit.contexts}
+    return dict(versions) if "" in contexts else {c: v for c, v in versions.items() if c in contexts}
 
 
 @dataclass(slots=True)
@@ -186,3 +201,7 @@ class WeightsStore(Protocol):
 
         Raises `UpgradeNeeded` if a newer program wrote it, `Unreadable` if it is damaged.
         """
+
+    def mix_of_version(self, context: str, version: int) -> PublishedMix | None:
+        """The mix of a context with this version: the one in force, or one of the last that were; None if it
+        is gone. A deletion takes all old mixes of its context along. Raises as `mix` does."""

@@ -31,11 +31,12 @@ from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.audit import encode_audit
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.fence import Fence
+from hurnet_stream.adapters.redis.published import decode_number
 from hurnet_stream.core.formats import CHECKPOINT, NewerFormat, check_format
 from hurnet_stream.core.stored.batch import ShardState
 from hurnet_stream.core.stored.codec import seal, unseal
 from hurnet_stream.errors import TransientError, Unreadable, UpgradeNeeded
-from hurnet_stream.ports import Checkpoint
+from hurnet_stream.ports import Checkpoint, forgetful
 
 TRANSACTION_BYTES: Final = 256 << 20
 """What one transaction writes at most; servers take less than 1 GB (client-query-buffer-limit)."""
@@ -68,6 +69,8 @@ class CheckpointStore:
         # key. The objects are compared by identity: each knows itself which of its answers were saved.
         self._base_stamps: set[str] = set()
         self._base: dict[str, object] = {}
+        self._forgetful: Mapping[str, int] = {}
+        """The contexts of which this save has unlearned something, and the versions of their mixes."""
 
     def load(self, dimension: int, features: str) -> Checkpoint:
         """See `WeightsStore.load_checkpoint`. The statistics are on the CPU.
@@ -101,6 +104,7 @@ class CheckpointStore:
             "pane": str(checkpoint.pane),
         }
         audits = {f"{a.partition}/{a.deletion.offset}": encode_audit(a) for a in checkpoint.unlearned}
+        self._forgetful = forgetful(checkpoint.unlearned, self._mix_versions()) if audits else {}
         if not self._save_changes(checkpoint, header, audits):
             self._save_whole(checkpoint, header, audits)
         self._base_stamps, self._base = {stamp}, dict(checkpoint.statistics)
@@ -108,6 +112,10 @@ class CheckpointStore:
             statistics.mark_saved()  # only now: until the reply came, nothing is known to be stored
         checkpoint.unlearned.clear()
         checkpoint.stamp = stamp
+
+    def _mix_versions(self) -> dict[str, int]:
+        stored = self._client.hgetall(self._keys.solver("mix-versions"))
+        return {name.decode(errors="replace"): decode_number(raw) for name, raw in stored.items()}
 
     def _features_of(self, header: Mapping[bytes, bytes]) -> str:
         """Raises `UpgradeNeeded` if only a newer program can read the checkpoint."""
@@ -211,6 +219,12 @@ class CheckpointStore:
         for record, audit in audits.items():
             # A solver that learns again comes to the same deletions: what the first one said stays.
             pipe.hsetnx(self._keys.solver("audit"), record, audit)
+        for context, version in self._forgetful.items():
+            # Old mixes may have learned from what is unlearned here, and so may the one in force and the one
+            # that is being learned: none of these is kept once another replaces it.
+            before = self._keys.solver("mixes-before", context)
+            pipe.unlink(before)
+            pipe.hset(before, "learned", str(version + 1))
         pipe.execute()
 
     def _writes(self, checkpoint: Checkpoint, whole: bool) -> Iterator[_Write]:

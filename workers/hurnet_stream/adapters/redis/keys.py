@@ -47,6 +47,8 @@ The solver
     P:{solver}:versions     hash    context -> version of its weights, withdrawn ones included
     P:{solver}:mixes        hash    context -> JSON: how much each part of an answer counts, see mixes.py
     P:{solver}:mix-versions hash    context -> version of its mix, withdrawn ones included
+    P:{solver}:mixes-before:C  hash    version -> JSON of the last mixes of context C that others replaced;
+                                    learned: the version up to which mixes have learned what is forgotten
     P:{solver}:audit        hash    partition/offset of a deletion -> JSON; what is there never changes
 
 In a zset all scores are 0: its members are in the order of their bytes, and numbers in them are 8 bytes,

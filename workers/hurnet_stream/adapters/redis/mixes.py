@@ -1,7 +1,10 @@
-"""The published mixes of all contexts: two hashes, versions and JSON.
+"""The published mixes of all contexts: two hashes, versions and JSON, and for each context a hash of old ones.
 
 mix-versions    faq -> 3        small, so that every responder can look twice a second
 mixes           faq -> {"format": 1, "mix": {...}, "rows": 576, "watermarks": {...}, "published_ms": ...}
+mixes-before:faq  2 -> the same, as it was in force before; so an answer can be asked again as it was given
+
+An entry that is forgotten takes all old mixes of its context along (checkpoint.py).
 """
 
 from __future__ import annotations
@@ -23,6 +26,11 @@ _VERSIONS_END: Final = 2**53
 """From here on Lua, whose numbers are float64, can't tell versions apart."""
 
 
+KEPT: Final = 8
+"""Old mixes of a context that are kept: 3 kB each. A context learns a new one when a fiftieth of it has
+changed, so they reach back to when it was a sixth smaller."""
+
+
 class Mixes:
     """What `WeightsStore` (hurnet_stream/ports/weights_store.py) says of mixes."""
 
@@ -38,8 +46,8 @@ class Mixes:
         self._replace(context, version, "")
 
     def _replace(self, context: str, version: int, encoded: str) -> None:
-        keys = self._versions, self._mixes, self._connection.keys.meta
-        arguments = context, version, encoded, self._connection.bound.epoch
+        keys = self._versions, self._mixes, self._connection.keys.meta, self._before(context)
+        arguments = context, version, encoded, self._connection.bound.epoch, KEPT
         last = self._client.eval(PUBLISH_MIX, len(keys), *keys, *arguments)
         if last is None:
             raise StoreReplaced(f"{self._connection.server_name} no longer holds the store that was read")
@@ -51,7 +59,18 @@ class Mixes:
         return {name.decode(errors="replace"): _version(raw) for name, raw in stored.items()}
 
     def read(self, context: str) -> PublishedMix | None:
-        raw = self._client.hget(self._mixes, context)
+        return self._read(context, self._client.hget(self._mixes, context))
+
+    def read_version(self, context: str, version: int) -> PublishedMix | None:
+        in_force = self.read(context)
+        if in_force and in_force.mix.version == version:
+            return in_force
+        return self._read(context, self._client.hget(self._before(context), str(version)))
+
+    def _before(self, context: str) -> str:
+        return self._connection.keys.solver("mixes-before", context)
+
+    def _read(self, context: str, raw: bytes | None) -> PublishedMix | None:
         try:
             return None if raw is None else _decoded(context, raw)
         except NewerFormat as error:

@@ -177,6 +177,10 @@ class RedisWeightsStore:
     def mix(self, context: str) -> PublishedMix | None:
         return self._mixes.read(context)
 
+    @guarded
+    def mix_of_version(self, context: str, version: int) -> PublishedMix | None:
+        return self._mixes.read_version(context, version)
+
     def _step_done(self) -> None:
         self.on_progress()  # looked up now, because the solver sets it after this store is made
 

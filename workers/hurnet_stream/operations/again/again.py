@@ -20,6 +20,7 @@ from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.errors import Unreadable
 from hurnet_stream.operations.again.asked import Asked, Missing, record_name
 from hurnet_stream.operations.again.comparing import Difference, differences
 from hurnet_stream.operations.again.forgotten import forgotten
@@ -153,8 +154,11 @@ class _Again:
         if named is None or not named.version:
             memory.use_mix(context, PRIOR)
             return
-        published = self._world.weights.mix(context)
-        if published and published.mix.version == named.version:
+        try:
+            published = self._world.weights.mix_of_version(context, named.version)
+        except Unreadable:
+            published = None
+        if published:
             memory.use_mix(context, published.mix)
             return
         memory.use_mix(context, Recorded.of_receipt(named))
