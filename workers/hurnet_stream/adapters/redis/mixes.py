@@ -1,4 +1,4 @@
-"""The published mixes of all contexts: two hashes, versions and JSON, and for each context a hash of old ones.
+"""The published mixes of all contexts: two hashes, versions and JSON, and a hash of old ones each.
 
 mix-versions    faq -> 3        small, so that every responder can look twice a second
 mixes           faq -> {"format": 1, "mix": {...}, "rows": 576, "watermarks": {...}, "published_ms": ...}

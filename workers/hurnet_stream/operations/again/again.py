@@ -26,7 +26,7 @@ from hurnet_stream.operations.again.comparing import Difference, differences
 from hurnet_stream.operations.again.forgotten import forgotten
 from hurnet_stream.operations.again.past import Point, load
 from hurnet_stream.operations.again.since import Between, Newcomers, between
-from hurnet_stream.operations.again.versions import Learner, Recorded, is_that, other_than
+from hurnet_stream.operations.again.versions import Learner, RecordedMix, is_that, other_than
 from hurnet_stream.ports import Embedder, EntryStore, PublishedWeights, Record, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending import Pending
@@ -133,8 +133,7 @@ class _Again:
         features = named.features.partition("/")[0] if named and named.features else NO_FEATURES
         half_life_ms = round(1000 * (receipt.half_life or 0))
         memory = _memory(world.embedder, features, half_life_ms, receipt.p or EUCLIDEAN)
-        published = world.weights.weights(context) if named else None
-        learner = None
+        published, learner = self._weights_in_force(), None
         if named and is_that(published, named):
             memory.use(context, published)
         elif named:
@@ -149,6 +148,12 @@ class _Again:
             self._use_solved(memory, learner.solve())
         return memory
 
+    def _weights_in_force(self) -> PublishedWeights | None:
+        try:
+            return self._world.weights.weights(self._asked.query.context)
+        except Unreadable:
+            return None  # they are solved again
+
     def _use_mix(self, memory: LoadedContexts) -> None:
         named, context = self._receipt.mix, self._asked.query.context
         if named is None or not named.version:
@@ -161,10 +166,10 @@ class _Again:
         if published:
             memory.use_mix(context, published.mix)
             return
-        memory.use_mix(context, Recorded.of_receipt(named))
+        memory.use_mix(context, RecordedMix.of_receipt(self._receipt, named))
         why = (
-            f"mix {named.version} is gone: its factors count as the receipt has them, and how probable the"
-            " answer is can't be told again"
+            f"mix {named.version} is gone: its factors, and how probable the answer was, count as the receipt"
+            " has them"
         )
         self._miss("mix", Missing("mix", why))
 

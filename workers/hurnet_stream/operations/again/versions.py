@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_schemas import MixReceipt, WeightsReceipt
+from hurnet_schemas import MixReceipt, Receipt, WeightsReceipt
 from hurnet_stream.core.native import threads_max
 from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.rule.confidence import Calibration
 from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
 from hurnet_stream.core.solve.weights import Certificate, Weights, digest_of
 from hurnet_stream.core.solve.window import Window
@@ -120,7 +121,7 @@ class Learner:
         return replace(weights, certificate=certificate)
 
 
-class Recorded(Mix):
+class RecordedMix(Mix):
     """A mix that is gone: of it there are only the factors that counted for the question."""
 
     __slots__ = ("factors",)
@@ -128,11 +129,39 @@ class Recorded(Mix):
     factors: Factors
 
     @classmethod
-    def of_receipt(cls, named: MixReceipt) -> Recorded:
-        made = cls(PRIOR.once, PRIOR.few, PRIOR.many, version=named.version)
+    def of_receipt(cls, receipt: Receipt, named: MixReceipt) -> RecordedMix:
+        """`named` is the mix of the receipt."""
+        calibration = None if receipt.probability is None else RecordedCalibration.of_receipt(receipt)
+        made = cls(PRIOR.once, PRIOR.few, PRIOR.many, version=named.version, calibration=calibration)
         factors = Factors(named.meaning, named.memory, named.lexical, named.words, named.weights)
         object.__setattr__(made, "factors", factors)
         return made
 
     def of(self, shares: Floats, meaning: Floats, spelling: Floats) -> Floats:  # noqa: ARG002 - as of a mix
+        """The factors, whatever is near."""
         return np.tile(self.factors.as_row(), (len(shares), 1))
+
+
+class RecordedCalibration(Calibration):
+    """What a mix that is gone said of one answer: how probable it was, and how probable it had to be."""
+
+    __slots__ = ("lowest", "sure")
+
+    sure: float
+    lowest: float | None
+
+    @classmethod
+    def of_receipt(cls, receipt: Receipt) -> RecordedCalibration:
+        """For a receipt that has a probability."""
+        made = cls((), (), 0.0, receipt.rehearsed or 0)
+        object.__setattr__(made, "sure", receipt.probability)
+        object.__setattr__(made, "lowest", receipt.lowest_probability)
+        return made
+
+    def probability(self, evidence: float, margin: float, nearest: float) -> float:  # noqa: ARG002
+        """As recorded."""
+        return self.sure
+
+    def threshold(self, error_rate: float) -> float | None:  # noqa: ARG002
+        """As recorded."""
+        return self.lowest
