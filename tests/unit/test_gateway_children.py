@@ -17,6 +17,7 @@ import pytest
 
 from hurnet_stream.gateway.children import Children
 from hurnet_stream.gateway.problems import Problem
+from tests.acceptance.system import wait_for
 from tests.unit.test_gateway_reading import put_receipt
 from tests.worlds.gateway import GatewayWorld
 
@@ -172,3 +173,19 @@ def test_pairs_that_are_left_out_are_counted_by_the_real_command(
     assert told.json()["rehearsed"] == 20
     assert told.json()["accuracy"] == 1.0
     assert json.dumps(told.json())
+
+
+def test_a_file_is_taught_once_and_tells_what_was_left_out(world: GatewayWorld) -> None:
+    wait_for(lambda: world.gateway.writes.group.trouble() is None)
+    content = "text,answer,key\nhi,hello,k-1\n,x,\nyo,hello,\n"
+    headers = CSV | {"Idempotency-Key": "file-1"}
+    first, second = (
+        world.call("POST", "/v1/files?context=faq", content=content, headers=headers) for _ in "ab"
+    )
+    assert first.status_code == 202, first.text
+    told = first.json()
+    assert (told["rows"], told["rejected"], len(told["records"])) == (2, 1, 2)
+    assert second.json() == told
+    assert second.headers["idempotency-replayed"] == "true"
+    nothing = world.call("POST", "/v1/files", content="text\n \n,x\n", headers=CSV)
+    assert (nothing.status_code, nothing.json()["rejects"][0]["line"]) == (422, 3)

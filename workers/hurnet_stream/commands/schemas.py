@@ -13,6 +13,7 @@ Examples:
   hurnet schemas | jq .Query
   hurnet schemas --out schemas/
   hurnet schemas --asyncapi > asyncapi.json
+  hurnet schemas --openapi > openapi.json
 """
 
 
@@ -22,20 +23,25 @@ Examples:
     is_flag=True,
     help="Print the AsyncAPI 3 document instead: topics as they are set here, headers, requests and replies.",
 )
+@click.option("--openapi", is_flag=True, help="Print the OpenAPI document of the gateway instead.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write files NAME.json into this folder instead of printing one JSON object.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print it on one line.")
-def schemas(asyncapi: bool, out: Path | None, as_json: bool) -> None:
+def schemas(asyncapi: bool, openapi: bool, out: Path | None, as_json: bool) -> None:
     """Print the JSON Schema of each message in Kafka.
 
     TextEvent, Query, Answer, Feedback and DeadLetter, each field with its meaning, unit and default.
     """
     from hurnet_schemas import MESSAGES
 
-    if asyncapi:
+    if asyncapi and openapi:
+        raise click.UsageError("Choose between --asyncapi and --openapi.")
+    if openapi:
+        _give(known := _openapi(), {"openapi": known}, out, as_json)
+    elif asyncapi:
         document = _asyncapi()
         _give(document, {"asyncapi": document}, out, as_json)
     else:
@@ -50,6 +56,19 @@ def _asyncapi() -> Any:
     from hurnet_stream.settings import settings
 
     return document(settings.load().kafka, version("hurnet-stream"))
+
+
+def _openapi() -> Any:
+    from importlib.metadata import version
+    from importlib.util import find_spec
+
+    from hurnet_stream.errors import ConfigurationError
+
+    if find_spec("starlette") is None:
+        raise ConfigurationError("the document needs more: pip install 'hurnet-stream[gateway]'")
+    from hurnet_stream.gateway.openapi import document
+
+    return document(version("hurnet-stream"))
 
 
 def _give(printed: Any, files: dict[str, Any], out: Path | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hurnet_schemas import MESSAGES, Message, Reply
+from hurnet_stream.gateway import openapi
 from hurnet_stream.gateway.access import key_of
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.operations import asyncapi
@@ -36,4 +37,12 @@ def routes(gateway: Gateway) -> list[Route]:
     async def of_kafka(_request: Request) -> Response:
         return JSONResponse(asyncapi.document(gateway.settings.kafka, version("hurnet-stream"), server=False))
 
-    return [Route("/v1/me", me), Route("/v1/schemas", messages), Route("/v1/asyncapi.json", of_kafka)]
+    async def of_http(_request: Request) -> Response:
+        return JSONResponse(openapi.document(version("hurnet-stream")))
+
+    return [
+        Route("/v1/me", me),
+        Route("/v1/schemas", messages),
+        Route("/v1/openapi.json", of_http),
+        Route("/v1/asyncapi.json", of_kafka),
+    ]

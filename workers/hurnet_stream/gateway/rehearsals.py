@@ -7,11 +7,8 @@ file ─▶ rows and rejects ─▶ `hurnet evaluate` in a process of its own �
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,33 +16,16 @@ from starlette.routing import Route
 
 from hurnet_schemas import DEFAULT_CONTEXT
 from hurnet_stream.gateway.access import require
+from hurnet_stream.gateway.files import file_of, spooled, told
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.watching import plain
-from hurnet_stream.operations.files import Reject, Row, Style, TextFile
+from hurnet_stream.operations.files import Row
 from hurnet_stream.settings.redaction import redacted
 
-STYLES: Final[dict[str, Style]] = {
-    "text/csv": "csv",
-    "text/tab-separated-values": "csv",
-    "application/x-ndjson": "jsonl",
-    "application/jsonl": "jsonl",
-}
-ROWS_MOST: Final = 20_000
-REJECTS_SHOWN: Final = 100
-PREVIEW: Final = 20
 REHEARSAL_S: Final = 180.0
 PAIRS_MIN: Final = 2
-
-
-@dataclass(slots=True)
-class ReadFile:
-    """What a file holds."""
-
-    rows: list[Row] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    columns: dict[str, str] = field(default_factory=dict)
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -56,10 +36,10 @@ def routes(gateway: Gateway) -> list[Route]:
         require(request, "teach", context)
         with spooled() as file:
             held = await file_of(gateway, request, file, context)
-        told = _told(held)
+        seen = told(held) | {"accuracy": None, "rehearsed": 0}
         pairs = [row for row in held.rows if row.event.answer is not None]
         if len(pairs) < PAIRS_MIN:
-            return JSONResponse(told | {"notes": ["too few rows have an answer to be left out in turn"]})
+            return JSONResponse(seen | {"notes": ["too few rows have an answer to be left out in turn"]})
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as written:
             await gateway.blocking(partial(_write, written, pairs))
             command = ("evaluate", "--pairs", written.name, "--json")
@@ -70,59 +50,9 @@ def routes(gateway: Gateway) -> list[Route]:
             )
         left_out = ended.told.get("left_out", {})
         figures = {"accuracy": left_out.get("accuracy"), "rehearsed": left_out.get("questions", 0)}
-        return JSONResponse(plain(told | figures | {"notes": ended.told.get("notes", [])}))
+        return JSONResponse(plain(seen | figures | {"notes": ended.told.get("notes", [])}))
 
     return [Route("/v1/rehearsals", rehearse, methods=["POST"])]
-
-
-@contextmanager
-def spooled() -> Iterator[BinaryIO]:
-    """A file in memory, or on disk if it is large, which is gone at the end."""
-    with tempfile.SpooledTemporaryFile(max_size=1 << 20) as file:
-        yield file  # type: ignore[misc] # it has all that is used of one
-
-
-async def file_of(gateway: Gateway, request: Request, file: BinaryIO, context: str) -> ReadFile:
-    """The body, by way of `file`, as rows and rejects. Raises `Problem` 413, 415 or 422."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in STYLES:
-        raise Problem(415, f"the body must be a file, and say of which kind: {', '.join(STYLES)}")
-    async for piece in request.stream():
-        file.write(piece)
-    file.seek(0)
-    held = await gateway.blocking(partial(_read, file, STYLES[kind], context))
-    if len(held.rows) > ROWS_MOST:
-        raise Problem(413, f"a file may have {ROWS_MOST:,} rows at most: cut it, or use `hurnet produce`")
-    if not held.rows and not held.rejects:
-        raise Problem(422, "the file has no rows")
-    for name in sorted({row.event.context for row in held.rows}):
-        require(request, "teach", name)
-    return held
-
-
-def _read(file: BinaryIO, style: Style, context: str) -> ReadFile:
-    held, source = ReadFile(), TextFile(file, style, context)
-    for row in source.rows():
-        if isinstance(row, Reject):
-            held.rejects.append(row)
-        else:
-            held.rows.append(row)
-        if len(held.rows) > ROWS_MOST or len(held.rejects) > ROWS_MOST:
-            break
-    held.columns = source.columns
-    return held
-
-
-def _told(held: ReadFile) -> dict[str, Any]:
-    return {
-        "rows": len(held.rows),
-        "rejected": len(held.rejects),
-        "rejects": [asdict(reject) for reject in held.rejects[:REJECTS_SHOWN]],
-        "columns": held.columns,
-        "preview": [row.event.model_dump(mode="json", exclude_none=True) for row in held.rows[:PREVIEW]],
-        "accuracy": None,
-        "rehearsed": 0,
-    }
 
 
 def _write(file: Any, rows: list[Row]) -> None:
