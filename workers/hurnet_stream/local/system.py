@@ -14,7 +14,7 @@ from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.local.errors import FolderInUse, ProcessDied, ServerError
 from hurnet_stream.local.jars import KAFKA
 from hurnet_stream.local.kafka import KafkaServer
-from hurnet_stream.local.loopback import port_or_free
+from hurnet_stream.local.loopback import HOST, port_or_free
 from hurnet_stream.local.valkey import ValkeyServer
 from hurnet_stream.local.worker import WorkerProcess
 from hurnet_stream.settings.settings import KafkaSettings, RedisSettings
@@ -82,12 +82,14 @@ class LocalSystem:
         """Start the workers of these names, and return once each is ready.
 
         `ports` are those that their metrics should have, by name. One that is taken is replaced by a free
-        one, and that is said. A worker without one has a free one."""
+        one, and that is said. A worker without one has a free one. Each is told the metrics of those before
+        it, which a gateway shows."""
         with timed(self._say, f"workers ({', '.join(names)})"):
             for number, name in enumerate(names, start=1):
                 log = self.data / f"{name}-{number}.log"
                 port = self._metrics_port(name, (ports or {}).get(name))
-                self.workers.append(WorkerProcess(name, self.environment, log, port))
+                seen = {"HURNET_GATEWAY_WORKERS": ",".join(f"{HOST}:{each.port}" for each in self.workers)}
+                self.workers.append(WorkerProcess(name, {**seen, **self.environment}, log, port))
             deadline = time.monotonic() + READY_S
             while waiting := [worker for worker in self.workers if not worker.ready()]:
                 self.check()
