@@ -17,7 +17,7 @@ help: ## list these targets
 	@echo 'make TARGET: each does its own set-up'
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/demo.ok ## stream real texts through Kafka and Redis, then ask (ARGS=--no-input: no questions at the end)
+demo: .venv/demo.ok ## what hurnet does, in a minute, then your own questions (ARGS=--no-input: ends by itself)
 	@echo '> hurnet demo $(ARGS)'
 	@.venv/bin/hurnet demo $(ARGS)
 

@@ -89,7 +89,8 @@ class _Commands(click.Group):
 def hurnet(config: Path | None, traceback: bool) -> None:
     """Answer questions from the texts that stream in through Kafka, each answer with its receipt.
 
-    Start with `hurnet demo`, or with `hurnet up --workers` for a system of your own on this machine.
+    Start with `hurnet demo`, or with `hurnet up --workers --console` for a system of your own on this
+    machine.
     """
     if traceback:
         sys.excepthook = fault_in_full

@@ -23,10 +23,12 @@ Examples:
     help="Keep the servers' data and the workers' logs in this new folder.",
 )
 def demo(no_input: bool, keep: Path | None) -> None:
-    """Stream real texts through Kafka, then ask about them.
+    """See in a minute what hurnet does.
 
-    For that a real Kafka and a real Valkey run on this machine; they end with the demo. Exit code 1: a text
-    or an answer was lost.
+    A fact is taught and asked for at once, a wrong answer is corrected, the fact is forgotten, and thousands
+    of texts stream in while a worker is killed. Then it is your turn, in a browser or here. For that a real
+    Kafka and a real Valkey run on this machine; they end with the demo. Exit code 1: a claim of the story did
+    not hold, or it could not go on.
     """
     from hurnet_stream.demo.story import run
     from hurnet_stream.terminal.screen import hush
