@@ -96,8 +96,8 @@ def answered(query: Query) -> Answer:
 class GatewayWorld:
     """A gateway with these settings of its section, and its application."""
 
-    def __init__(self, **chosen: Any) -> None:
-        self.courier = AnsweringCourier()
+    def __init__(self, courier: AnsweringCourier | None = None, **chosen: Any) -> None:
+        self.courier = courier or AnsweringCourier()
         self.settings = Settings(gateway=GatewaySettings(**chosen))
         self.metrics = GatewayMetrics()
         switchboard = Switchboard(self.courier, self.settings.kafka)

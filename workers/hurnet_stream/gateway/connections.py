@@ -238,9 +238,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer without the application, and close. Only the first refusal counts."""
         if self.transport.is_closing():
             return
-        if self._answering:  # there is no place for it in the middle of another response
+        if self._answering and self.cycle.response_started:  # no place within another response
             self.abort()
             return
+        if self._answering:  # the application must not answer as well
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         response = problem.response()
         head = [f"HTTP/1.1 {problem.status.value} {problem.status.phrase}\r\n".encode()]
         for name, value in (*response.raw_headers, *ALWAYS, (b"connection", b"close")):

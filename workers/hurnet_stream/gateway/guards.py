@@ -20,7 +20,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount, Route
 from starlette.types import ExceptionHandler, Message, Receive, Scope, Send
@@ -69,7 +69,7 @@ class Guarded:
         passing = _Passing(scope, receive, send, self.gateway)
         try:
             await self._pass(passing)
-        except HungUp:
+        except (HungUp, ClientDisconnect):
             passing.status = passing.status or HUNG_UP
         except asyncio.CancelledError:
             if passing.status or not self.gateway.ending.is_set():
@@ -88,7 +88,7 @@ class Guarded:
         except Problem as problem:
             passing.scope["state"]["problem"] = problem
             answer = problem.response()
-        except HungUp:
+        except (HungUp, ClientDisconnect):
             raise
         except Exception:
             log.exception("a request failed: this is a bug, please report it", **passing.facts())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import time
@@ -25,6 +26,8 @@ from hurnet_stream.settings.addresses import shown
 log = structlog.get_logger()
 
 BEAT_S: Final = 0.5
+FILES: Final = 256
+"""Open files beside the clients' connections: those to Kafka and the store, pipes, surplus connections."""
 
 
 class Health:
@@ -102,6 +105,7 @@ def serve(app: Guarded, listening: socket.socket, health: Health) -> None:
     """Serve until SIGTERM or SIGINT, then let requests end."""
     gateway, chosen = app.gateway, app.gateway.settings
     connections = Connections(chosen.gateway.clients, gateway.metrics)
+    _allow_files(chosen.gateway.clients + FILES)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -126,6 +130,20 @@ def serve(app: Guarded, listening: socket.socket, health: Health) -> None:
     )
     log.info("serving HTTP", address=f"http://{shown(*listening.getsockname()[:2])}")
     _Server(config, gateway).run(sockets=[listening])
+
+
+def _allow_files(most: int) -> None:
+    """Raise the limit of open files, which is often 1,024, as far as we may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft not in (resource.RLIM_INFINITY, wanted) and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < most:
+        log.warning(
+            "fewer files may be open than HURNET_GATEWAY_CLIENTS needs: raise the limit (ulimit -n)",
+            limit=wanted,
+            needed=most,
+        )
 
 
 async def _sweep(connections: Connections) -> None:
