@@ -97,6 +97,25 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
         "deliver",
         "after",
     ),
+    # A request is claimed (put), written in a transaction, and its places noted in the claim (put again).
+    "before-claiming": ("gateway", "hurnet_stream.adapters.redis", "RedisRequestClaims", "put", "before"),
+    "after-claiming": ("gateway", "hurnet_stream.adapters.redis", "RedisRequestClaims", "put", "after"),
+    "before-writing": (
+        "gateway",
+        "kafka.producer.transaction_manager",
+        "TransactionManager",
+        "begin_commit",
+        "before",
+    ),
+    "in-writing": ("gateway", "hurnet_stream.adapters.kafka", "KafkaAtomicSink", "write", "in"),
+    "after-writing": ("gateway", "hurnet_stream.adapters.kafka", "KafkaAtomicSink", "write", "after"),
+    "stopped-before-writing": (
+        "gateway",
+        "kafka.producer.transaction_manager",
+        "TransactionManager",
+        "begin_commit",
+        "stop",
+    ),
 }
 
 
@@ -119,6 +138,9 @@ def _sabotaged(method: Callable[..., Any], when: str, nth: int) -> Callable[...,
         last = next(calls) == nth
         if last and when == "before":
             _die()
+        if last and when == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)  # it goes on if somebody continues it
+            time.sleep(1.0)  # this thread may run on for a while before the process stops
         if last and when == "in":
             _die_soon()
         result = method(*args, **kwargs)
@@ -134,9 +156,10 @@ def main(point: str, nth: int) -> int:
     owner = getattr(importlib.import_module(module), kind)
     setattr(owner, name, _sabotaged(getattr(owner, name), when, nth))
     from hurnet_stream.settings import settings
-    from hurnet_stream.wiring import running
+    from hurnet_stream.wiring import gateway, running
 
-    return running.run(worker, settings.load())
+    chosen = settings.load()
+    return gateway.run_gateway(chosen) if worker == "gateway" else running.run(worker, chosen)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 import pytest
+from kafka.producer.transaction_manager import TransactionManager
 
 from hurnet_stream.adapters.kafka import KafkaAtomicSink, KafkaSink, ensure_topics
 from hurnet_stream.errors import ConfigurationError, Superseded, TransientError, Undeliverable
@@ -135,3 +136,30 @@ def test_others_records_lie_between(world: World) -> None:
         assert [value for _, _, value in found(sink, topic)] == [b"other", b"a"]
         with pytest.raises(ConfigurationError):
             sink.ends(f"{topic}-missing")
+
+
+def test_who_was_fenced_between_the_records_and_the_commit_is_told_that_it_failed(
+    kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = KafkaSettings(
+        bootstrap=kafka_bootstrap, partitions=2, request_timeout=2, texts=f"{unique}-texts"
+    )
+    ensure_topics(settings, create=True)
+    first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10) for _ in range(2))
+    with closing(first), closing(second):
+        first.begin()
+        second.begin()
+        first.write(texts(settings.texts, "a"), first.name)
+        begin_commit, name = TransactionManager.begin_commit, first.name
+
+        def fenced_then_commit(manager: TransactionManager) -> object:
+            monkeypatch.setattr(TransactionManager, "begin_commit", begin_commit)
+            second.fence(name)
+            assert [value for _, _, value in found(second, settings.texts)] == [b"a"]
+            second.write(texts(settings.texts, "c"), second.name)
+            return begin_commit(manager)
+
+        monkeypatch.setattr(TransactionManager, "begin_commit", fenced_then_commit)
+        with pytest.raises(TransientError):
+            first.write(texts(settings.texts, "zombie"), name)
+        assert [value for _, _, value in found(second, settings.texts)] == [b"a", b"c"]
