@@ -1,0 +1,237 @@
+"""The command line on a real system: a terminal, pipes, and JSON from every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from hurnet_schemas import TextEvent
+from tests.acceptance.system import System, wait_for
+
+PAIRS = [
+    ("I forgot my password", "reset-password", {"lang": "en", "price": "5"}),
+    ("how do I reset my password?", "reset-password", {"lang": "en", "price": "50"}),
+    ("esqueci minha senha", "redefinir-senha", {"lang": "pt"}),
+    ("where is my invoice", "open-billing", {"lang": "en"}),
+    ("שכחתי סיסמה", "איפוס סיסמה", {"lang": "he"}),
+]
+
+
+@pytest.fixture(scope="module")
+def system(
+    kafka_bootstrap: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """One for all tests here: workers, five texts, and one record that is no text."""
+    folder = tmp_path_factory.mktemp("command-line")
+    history = {"XDG_STATE_HOME": str(folder), "HURNET_RESPONDER_THRESHOLD": "0"}
+    with System(kafka_bootstrap, valkey_url, f"cli{os.getpid()}", folder, **history) as system:
+        system.create_topics()
+        workers = [system.start(role) for role in ("ingest", "solver", "responder", "feedback")]
+        events = [TextEvent(text=t, answer=a, metadata=m) for t, a, m in PAIRS]
+        system.teach([*events, b"\x1b[31mno json"])
+        for worker in workers:
+            worker.wait_ready()
+        wait_for(lambda: len(system.texts_in_store()) == len(PAIRS), what="all taken in")
+        wait_for(lambda: system.checkpoint().statistics, what="all learned")
+        yield system
+
+
+class Terminal:
+    """A command on a terminal of its own, into which one can type."""
+
+    def __init__(self, system: System, *arguments: str, **variables: str) -> None:
+        environment = {**os.environ, **system.variables, "TERM": "xterm", "NO_COLOR": "1", **variables}
+        self._master, slave = pty.openpty()
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-m", "hurnet_stream", *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(slave)
+        os.set_blocking(self._master, False)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def expect(self, text: str, seconds: float = 60.0) -> str:
+        """Wait until this is on the screen; returns what came up to it."""
+        deadline = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"{text!r} is not in {self.seen!r}"
+            try:
+                self.seen += os.read(self._master, 65_536).decode(errors="replace")
+            except BlockingIOError:
+                time.sleep(0.02)
+            except OSError:  # the other side has ended
+                assert text in self.seen, self.seen
+        before, self.seen = self.seen.split(text, 1)
+        return before + text
+
+    def end(self) -> int:
+        return self.process.wait(30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._master)
+
+
+def test_a_person_asks_corrects_and_forgets_at_the_prompt(system: System) -> None:
+    history = system.folder / "hurnet" / "history"
+    with Terminal(system, "ask") as terminal:
+        terminal.expect("? ")
+        terminal.type("I lost my passwort\x7fd\n")  # a letter is taken back
+        assert "reset-password" in terminal.expect("wrong?")
+        terminal.type("/why\n")
+        assert "evidence" in terminal.expect("with half for the nearest entry of all")
+        terminal.type("/wrong call-us\n")
+        terminal.expect("answered from now on: call-us")
+        terminal.type("/where lang=pt\n")
+        terminal.type("password\n")
+        terminal.expect("redefinir-senha")
+        terminal.expect("wrong?")
+        terminal.type("/where\n")
+        terminal.type("\x1b[200~where is\nmy invoice\x1b[201~\n")  # pasted: one question
+        terminal.expect("open-billing")
+        terminal.expect("wrong?")
+        terminal.type("/nonsense\n")
+        terminal.expect("/help lists them")
+        terminal.type("\x1b[A\x1b[A\n")  # the one before the last, out of the history
+        terminal.expect("open-billing")
+        terminal.expect("wrong?")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+    kept = history.read_text("utf-8").splitlines()
+    assert kept[0] == "I lost my password"
+    assert kept.count("where is my invoice") == 2
+    assert history.stat().st_mode & 0o777 == 0o600
+    with Terminal(system, "ask") as again:
+        again.expect("? ")
+        again.type("\x1b[A")
+        again.expect("where is my invoice")
+        again.type("\n")
+        again.expect("wrong?")
+        again.type("\n")
+        assert again.end() == 0
+
+
+def test_without_a_history_nothing_is_kept(system: System, tmp_path: Path) -> None:
+    off = {"HURNET_TERMINAL_HISTORY": "0", "XDG_STATE_HOME": str(tmp_path)}
+    with Terminal(system, "ask", "--quiet", **off) as terminal:
+        terminal.expect("? ")
+        terminal.type("where is my invoice\n")
+        terminal.expect("open-billing\r\n")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_of_a_pipe_are_one_line_each_in_order(system: System) -> None:
+    texts = [text for text, _, _ in PAIRS] * 20
+    quiet = system.run("ask", "--quiet", stdin="\n".join(texts) + "\n")
+    assert quiet.returncode == 0, quiet.stderr
+    assert quiet.stdout.splitlines() == [answer for _, answer, _ in PAIRS] * 20
+    as_json = system.run("ask", "--json", "--neighbours", "2", stdin="\n".join(texts[:5]))
+    replies = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [reply["question"] for reply in replies] == texts[:5]
+    assert all(re.fullmatch(r".*-answers/\d+/\d+", reply["record"]) for reply in replies)
+    assert all(reply["neighbours"] for reply in replies)
+    echoed = system.run("ask", "--explain", stdin="where is my invoice\n")
+    assert "? where is my invoice" in echoed.stdout
+    assert "how the score of" in echoed.stdout
+    wrong = system.run("ask", "--quiet", stdin="where is my invoice\n\0\nwhere is my invoice\n")
+    assert wrong.stdout.splitlines() == ["open-billing", "", "open-billing"]
+    assert (wrong.returncode, "line 2" in wrong.stderr) == (1, True)
+
+
+def test_filters_choose_who_may_answer(system: System) -> None:
+    def asked(*options: str) -> dict[str, Any]:
+        done = system.run("ask", "password", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    assert asked("--where", "lang=pt")["answer"] == "redefinir-senha"
+    cheap = asked("--where", "lang in en,pt", "--where", "price>=10")
+    assert cheap["candidates"][0]["text"] == "how do I reset my password?"
+    assert cheap["receipt"]["rows"] == 1
+    assert asked("--filter", '{"key": "lang", "is": "he"}')["answer"] == "איפוס סיסמה"
+    nobody = system.run("ask", "password", "--quiet", "--where", "lang=xx")
+    assert (nobody.returncode, nobody.stdout) == (1, "\n")
+
+
+def test_entries_and_answers_are_listed(system: System) -> None:
+    def listed(*options: str) -> list[dict[str, Any]]:
+        done = system.run("list", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    taught = {text for text, _, _ in PAIRS}
+    assert {entry["text"] for entry in listed("--limit", "0")} >= taught
+    (one,) = listed("--where", "price>=10")
+    assert one["metadata"] == {"lang": "en", "price": "50"}
+    assert {"answer": "reset-password", "entries": 2} in listed("--answers")
+    table = system.run("list", "--limit", "2")
+    (more,) = re.findall(r"--before (\S+)", table.stderr)
+    rest = listed("--limit", "0", "--before", more)
+    assert len(rest) == len(listed("--limit", "0")) - 2
+    absent = system.run("list", "--context", "absent", "--json")
+    assert (absent.returncode, absent.stdout) == (3, "")
+
+
+def test_dead_letters_are_watched_and_grouped(system: System) -> None:
+    command = [sys.executable, "-m", "hurnet_stream", "dead-letters", "--watch", "--json"]
+    environment = {**os.environ, **system.variables}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["begins_with"] == "\x1b[31mno json"
+        system.teach([b"\xff"])
+        assert json.loads(watching.stdout.readline())["reason"] == "not-utf8"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 0
+    groups = [
+        json.loads(line) for line in system.run("dead-letters", "--group", "--json").stdout.splitlines()
+    ]
+    assert {group["reason"]: group["count"] for group in groups} == {"not-json": 1, "not-utf8": 1}
+    assert "not-utf8" in system.run("dead-letters", "--group").stdout
+
+
+def commands(system: System) -> Iterator[Sequence[str]]:
+    """Each command that prints for a person, as it would be called on this system."""
+    yield from (["topics"], ["status"], ["contexts"], ["list"], ["unanswered", "--times", "1"], ["settings"])
+    yield from (["ask", "hi"], ["dead-letters"], ["dead-letters", "--count"], ["rights"], ["schemas"])
+    yield from (["doctor"], ["verify"], ["repair"], ["weights"], ["compact", "--yes"], ["evaluate"])
+    yield ["backup", str(system.folder / "store.hurnet")]
+    yield ["forget", "--key", "nobody", "--wait", "5"]
+    yield ["correct", "hi there", "hello"]
+
+
+def test_every_command_prints_a_json_object_a_line(system: System) -> None:
+    pairs = system.folder / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps({"text": t, "answer": a}) + "\n" for t, a, _ in PAIRS), "utf-8")
+    for command in commands(system):
+        files = ["--pairs", str(pairs), "--queries", str(pairs)] if command[0] == "evaluate" else []
+        done = system.run(*command, *files, "--json")
+        assert done.returncode in (0, 1, 3), (command, done.stdout, done.stderr)
+        assert done.stdout or command[0] == "unanswered", command
+        for line in (*done.stdout.splitlines(), *done.stderr.splitlines()):
+            assert isinstance(json.loads(line), dict | list), (command, line)
+            assert not re.search(r"[\x00-\x1f\x7f]", line), command
