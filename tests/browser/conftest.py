@@ -1,17 +1,21 @@
-"""A real Chromium, one for all tests of the page, each with a new profile."""
+"""A real Chromium with a new profile for each test of the page, and one real system for all of them."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.acceptance.system import System, wait_for
 from tests.browser.fake_gateway import FakeGateway
 from tests.tools import needed
 
 FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
+PHONE = {"width": 320, "height": 640}
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +38,29 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page in a new profile. Whatever its console says fails the test, violations of the policy too."""
     context = browser.new_context(viewport={"width": 1180, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(15_000)
     said: list[str] = []
-    page.on(
-        "console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None
-    )
+    page.on("console", lambda told: said.append(told.text) if told.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     yield page
     context.close()
     # A refusal that a test has asked for is told by the browser itself.
     assert [text for text in said if "Failed to load resource" not in text] == []
+
+
+@pytest.fixture(scope="session")
+def real(
+    kafka_bootstrap: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[System, str]]:
+    """A whole system, and the address of its gateway."""
+    needed("chromium")  # before servers are started in vain
+    folder: Path = tmp_path_factory.mktemp("console")
+    with System(kafka_bootstrap, valkey_url, "console", folder) as system:
+        system.create_topics()
+        workers = [system.start(role) for role in ("ingest", "solver", "responder", "feedback")]
+        workers.append(system.start("gateway", HURNET_GATEWAY_PORT="0"))
+        for worker in workers:
+            worker.wait_ready()
+        served = wait_for(lambda: re.search(r"serving HTTP.*", workers[-1].said()), what="its address")
+        line = next(each for each in workers[-1].said().splitlines() if served[0][:12] in each)
+        yield system, re.findall(r"http://[^\"]+", line)[-1]

@@ -66,8 +66,10 @@ async function showView() {
   const body = el("div.view", {});
   fill(main(), title, el("p.lead", {}, t(`${name}.lead`)), body);
   document.title = `${t(`${name}.title`)} · hurnet`;
-  if (document.activeElement === document.body || moved) title.focus({ preventScroll: true });
-  if (moved) announce(document.title);
+  if (moved) {
+    title.focus({ preventScroll: true });
+    announce(document.title);
+  }
   moved = true;
   window.scrollTo(0, 0);
   whenBack(() => document.querySelector(".trouble") && void showView(), signal);
