@@ -47,6 +47,8 @@ class FakeGateway:
         self.requests: list[tuple[str, str]] = []
         self.override: Json = {}
         """Fields of the next replies, in place of their own."""
+        self.replayed: Json = {}
+        """The same of a replay."""
         self.wrong: list[str] = []
         self._server: uvicorn.Server | None = None
         self.port = 0
@@ -214,7 +216,7 @@ class FakeGateway:
     async def _rehearse(self, request: Request) -> Response:
         rows = _rows((await request.body()).decode())
         rejects = [
-            {"line": number, "reason": "blank-text", "message": "text: blank text", "right": "write a text"}
+            {"line": number, "reason": "blank-text", "message": "write a text"}
             for number, row in enumerate(rows, start=2)
             if not row["text"].strip()
         ]
@@ -270,7 +272,9 @@ class FakeGateway:
         return JSONResponse(reply) if reply else _problem(404, "there is no such receipt")
 
     async def _replay(self, request: Request) -> Response:
-        return JSONResponse({"same": True, "reply": self.receipts[request.path_params["record"]]})
+        reply = self.receipts[request.path_params["record"]]
+        told = {"same": True, "differences": [], "missing": [], "then": reply, "now": reply}
+        return JSONResponse({**told, **self.replayed})
 
     async def _letters(self, _request: Request) -> Response:
         return JSONResponse({"dead_letters": self.letters})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import httpx
 import pytest
@@ -194,3 +196,42 @@ def test_the_page_has_strict_headers(gateway: str) -> None:
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-cache"
+
+
+def test_a_file_is_tried_and_taught(page: Page, gateway: str) -> None:
+    rows = [f"{text},{answer}" for text, answer in PAIRS]
+    open_view(page, gateway, "teach")
+    page.locator(".drop").get_by_label("Context").fill("faq-of-a-file")
+    page.get_by_label("Paste the rows").fill("\n".join(["text,answer", *rows, ",no text"]))
+    page.get_by_role("button", name="Try it").click()
+    expect(page.locator(".accuracy")).to_contain_text("right when each pair is left out", timeout=60_000)
+    expect(page.locator(".drop .trouble")).to_contain_text("1 row can't be taught")
+    page.get_by_role("button", name=f"Teach {len(PAIRS)} rows").click()
+    expect(page.locator(".drop .good")).to_contain_text("Answerable after")
+    expect(page.locator(".drop .good strong").last).to_have_text(PAIRS[0][1])
+
+
+def test_a_receipt_is_replayed_to_the_bit(page: Page, gateway: str) -> None:
+    ask(page, gateway, "send me the invoice of May", "support")
+    page.locator(".top a[href^='#/receipts/']").click()
+    page.get_by_role("button", name="Replay it as it was then").click()
+    expect(page.locator(".took")).to_have_text(
+        "The replay gives the same answer, to the last bit.", timeout=60_000
+    )
+
+
+def test_the_picture_of_the_readme(page: Page, gateway: str, tmp_path: Path) -> None:
+    """Draws docs/images/console.png anew if HURNET_DRAW is set; else it is a test that it can be drawn."""
+    image = Path(__file__).parents[2] / "docs" / "images" / "console.png"
+    target = image if os.environ.get("HURNET_DRAW") else tmp_path / image.name
+    page.set_viewport_size({"width": 1120, "height": 1240})
+    ask(page, gateway, "my invoice never came", "support")
+    page.get_by_role("button", name="Wrong").click()
+    page.get_by_label("The right answer is").fill("Account › Invoices › Send again")
+    page.get_by_role("button", name="Teach it").click()
+    expect(page.locator(".side-now")).to_be_visible()
+    page.evaluate("document.activeElement.blur()")
+    page.screenshot(path=target)
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.locator(".took")).to_contain_text("Taken back")
+    assert 20_000 < target.stat().st_size < 300_000

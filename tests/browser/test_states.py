@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.fake_gateway import KEY, FakeGateway
 from tests.browser.looks import VIEWS, ask, open_view
@@ -221,7 +221,7 @@ def test_a_file_is_tried_then_taught(page: Page, fake: FakeGateway) -> None:
     page.get_by_role("button", name="Try it").click()
     expect(page.locator(".drop .trouble")).to_contain_text("1 row can't be taught")
     expect(page.locator(".drop .trouble")).to_contain_text("write a text")
-    expect(page.get_by_role("button", name="Teach 2 rows")).to_be_disabled()
+    expect(page.get_by_role("button", name="Teach 2 rows")).to_be_enabled()  # without the third
     page.get_by_label("Paste the rows").fill("text,answer\nhello there,greeting\ngood morning,greeting")
     page.get_by_role("button", name="Try it").click()
     expect(page.locator(".accuracy")).to_contain_text("94%")
@@ -233,9 +233,11 @@ def test_a_file_is_tried_then_taught(page: Page, fake: FakeGateway) -> None:
 def test_a_file_is_chosen(page: Page, fake: FakeGateway) -> None:
     open_view(page, fake.address, "teach")
     rows = b'{"text": "hi", "answer": "greeting"}\n{"text": "bye", "answer": "parting"}\n'
-    page.get_by_label("Or choose a file").set_input_files({"name": "a.jsonl", "mimeType": "", "buffer": rows})
+    page.get_by_label("Or choose a file").set_input_files(
+        FilePayload(name="a.jsonl", mimeType="", buffer=rows)
+    )
     expect(page.locator(".drop caption")).to_contain_text("JSON Lines")
-    big = {"name": "b.csv", "mimeType": "text/csv", "buffer": b"x" * (9 << 20)}
+    big = FilePayload(name="b.csv", mimeType="text/csv", buffer=b"x" * (9 << 20))
     page.get_by_label("Or choose a file").set_input_files(big)
     expect(page.locator(".drop .trouble")).to_contain_text("8 MiB")
 
@@ -246,6 +248,16 @@ def test_a_replay(page: Page, fake: FakeGateway) -> None:
     open_view(page, fake.address, "receipts/answers/0/0")
     page.get_by_role("button", name="Replay it as it was then").click()
     expect(page.locator(".took")).to_contain_text("the same answer, to the last bit")
+    fake.replayed = {"same": False, "now": None, "missing": [{"what": "entry", "why": "0/3 was forgotten"}]}
+    page.get_by_role("button", name="Replay it as it was then").click()
+    expect(page.locator(".took")).to_contain_text("something of then is gone")
+    expect(page.locator(".before-after li")).to_have_text("0/3 was forgotten")
+    fake.replayed = {
+        "same": False,
+        "differences": [{"field": "answer", "then": "1", "now": "<b>2</b>", "why": "so it is"}],
+    }
+    page.get_by_role("button", name="Replay it as it was then").click()
+    expect(page.locator(".before-after li")).to_have_text("answer: then 1, replayed <b>2</b>. so it is")
     open_view(page, fake.address, "receipts/answers/0/77")
     expect(page.locator(".trouble")).to_contain_text("nothing of this name")
     open_view(page, fake.address, "receipts/what/ever")

@@ -7,7 +7,7 @@ import { call } from "../core/api.js";
 import { el, fill, foreign } from "../core/dom.js";
 import { announce } from "../core/notices.js";
 import { may, receipts } from "../core/session.js";
-import { t } from "../core/texts.js";
+import { phrase, t } from "../core/texts.js";
 import { guarded, troubleBox } from "../core/troubles.js";
 import { answerText, cameFrom, others, runnerUp, sureness } from "../parts/answer.js";
 import { bars } from "../parts/bars.js";
@@ -98,15 +98,26 @@ async function replay(place, record, then) {
   working(place, t("receipts.replaying"));
   try {
     const told = await call("POST", `v1/receipts/${record}/replay`, { patience_ms: REPLAY_MS });
-    const title = t(told.same ? "receipts.same_replay" : "receipts.other_replay");
-    showCompared(place, title, t("receipts.replay_is"), then, told.reply ?? told, told.problems ?? told.notes ?? (told.reason ? [told.reason] : []));
+    const title = t(told.same ? "receipts.same_replay" : told.now ? "receipts.other_replay" : "receipts.no_replay");
+    showCompared(place, title, t("receipts.replay_is"), then, told.now, reasons(told));
   } catch (trouble) {
     fill(place, troubleBox(trouble, () => replay(place, record, then)));
   }
 }
 
+// What is gone since, and which fields came out otherwise.
+const reasons = ({ missing = [], differences = [] }) => [
+  ...missing.map(({ why }) => foreign(why)),
+  ...differences.map(({ field, then, now, why }) =>
+    phrase("receipts.difference", { field: foreign(field), then: written(then), now: written(now), why: foreign(why) }),
+  ),
+];
+
+const written = (value) => foreign(typeof value === "string" ? value : JSON.stringify(value), 120);
+
+// `now` is null if it could not be asked again.
 function showCompared(place, title, label, then, now, notes = []) {
-  const both = el("div.side-by-side", {}, side(t("receipts.then"), then), side(label, now, "now"));
-  fill(place, el("section.before-after", { "aria-label": title }, el("p.took", {}, title), both, notes.length > 0 && el("ul", {}, notes.map((each) => el("li", {}, foreign(each))))));
+  const both = el("div.side-by-side", {}, side(t("receipts.then"), then), now && side(label, now, "now"));
+  fill(place, el("section.before-after", { "aria-label": title }, el("p.took", {}, title), both, notes.length > 0 && el("ul", {}, notes.map((each) => el("li", {}, each)))));
   announce(title);
 }

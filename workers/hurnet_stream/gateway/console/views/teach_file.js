@@ -74,15 +74,15 @@ async function rehearse(place, body, context) {
   }
 }
 
-// What the trial has shown; without rejects it can be taught.
+// What the trial has shown. Rows that are no texts are left out when the others are taught.
 function rehearsed(told, body, context) {
   const rejects = told.rejects ?? [];
   const result = el("div", {});
-  const teach = el("button.primary", { type: "button", disabled: !told.rows || rejects.length > 0, click: () => teachFile(result, body, context, told) }, t("file.teach", { count: told.rows }));
+  const teach = el("button.primary", { type: "button", disabled: !told.rows, click: () => teachFile(result, body, context, told) }, t("file.teach", { count: told.rows }));
   return [
     el("p", {}, t("file.rows", { count: told.rows })),
     accuracy(told),
-    rejects.length > 0 && rejectTable(rejects),
+    rejects.length > 0 && rejectTable(rejects, told.rejected ?? rejects.length),
     el("div.actions", {}, teach),
     rejects.length > 0 && el("p.muted", {}, t("file.mend")),
     result,
@@ -94,14 +94,14 @@ function accuracy(told) {
   return el("p.accuracy", {}, el("strong", {}, share(told.accuracy)), " ", t("file.accuracy", { count: told.rehearsed ?? told.rows }));
 }
 
-function rejectTable(rejects) {
+function rejectTable(rejects, count) {
   const head = ["line", "reason", "right"].map((name) => el("th", { scope: "col" }, t(`file.${name}`)));
   const rows = rejects.slice(0, REJECTS_SHOWN).map((each) =>
-    el("tr", {}, el("td.figure", {}, number(each.line)), el("td", {}, foreign(each.reason ?? each.message, 300)), el("td", {}, foreign(each.right ?? each.message ?? "", 300))),
+    el("tr", {}, el("td.figure", {}, number(each.line)), el("td", {}, foreign(each.reason, 100)), el("td", {}, foreign(each.message, 300))),
   );
   return el(
-    "div.scroll.trouble", { tabindex: "0", role: "region", "aria-label": t("file.rejects", { count: rejects.length }) },
-    el("table", {}, el("caption", {}, t("file.rejects", { count: rejects.length })), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)),
+    "div.scroll.trouble", { tabindex: "0", role: "region", "aria-label": t("file.rejects", { count }) },
+    el("table", {}, el("caption", {}, t("file.rejects", { count })), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)),
   );
 }
 
