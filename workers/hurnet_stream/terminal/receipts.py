@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,23 +44,16 @@ def _line(receipt: str) -> bytes:
     """The first line of a file that is not blank."""
     from hurnet_stream.terminal.lines import read_lines
 
-    if receipt == "-":
-        source: Any = sys.stdin.buffer
-    else:
-        path = Path(receipt)
-        if not path.exists():
+    with ExitStack() as stack:
+        try:
+            source: Any = sys.stdin.buffer
+            if receipt != "-":
+                source = stack.enter_context(open(receipt, "rb"))  # noqa: PTH123 - "" is no path, not "."
+            line = next(iter(read_lines(source)), None)
+        except (FileNotFoundError, ValueError):
             raise click.BadParameter(
                 f"{receipt!r} is neither a record (as answers/0/42) nor a file", param_hint="RECEIPT"
-            )
-        try:
-            source = path.open("rb")
-        except OSError as error:
-            raise click.BadParameter(f"{receipt}: {error.strerror}", param_hint="RECEIPT") from None
-    with ExitStack() as stack:
-        if receipt != "-":
-            stack.enter_context(closing(source))
-        try:
-            line = next(iter(read_lines(source)), None)
+            ) from None
         except OSError as error:
             raise click.BadParameter(f"{receipt}: {error.strerror}", param_hint="RECEIPT") from None
     if line is None:
