@@ -42,6 +42,8 @@ def receipt(**changed: Any) -> bytes:
     return reply(receipt={**RECEIPT, **changed})
 
 
+WEIGHTS: dict[str, Any] = {"version": 1, "watermarks": {}, "count": 1, "ridge": 0.1}
+
 GARBAGE = [
     (b"", "holds no line"),
     (b"\n \n", "holds no line"),
@@ -67,6 +69,13 @@ GARBAGE = [
     (receipt(mix={"version": 1}), "receipt.mix.meaning: Field required"),
     (receipt(exclude={"partition": 0}), "receipt.exclude.offset: Field required"),
     (receipt(deleting={"0": "all"}), "receipt.deleting.0"),
+    (receipt(deleting={"0": -1}), "receipt.deleting: no responder gives such a value"),
+    (receipt(half_life=-3), "receipt.half_life"),
+    (receipt(half_life=1e300), "receipt.half_life"),
+    (receipt(p=0), "receipt.p"),
+    (receipt(error_rate_set=7), "receipt.error_rate_set"),
+    (receipt(weights=WEIGHTS | {"features": "../x"}), "receipt.weights.features"),
+    (receipt(weights=WEIGHTS | {"pane": 1 << 60}), "receipt.weights.pane"),
 ]
 
 

@@ -11,8 +11,9 @@ from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
-from hurnet_stream.operations.again.again import Replayed, World, ask_again, ask_today
+from hurnet_stream.operations.again.again import ask_again, ask_today
 from hurnet_stream.operations.again.asked import Asked, Missing, from_line
+from hurnet_stream.operations.again.replayed import Replayed, World
 from hurnet_stream.ports import Appended, Record, Unfinished
 from hurnet_stream.responder.pending import pending_of
 from hurnet_stream.responder.responder import Responder

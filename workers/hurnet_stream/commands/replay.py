@@ -12,11 +12,14 @@ import click
 from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
-    from hurnet_stream.operations.again.again import Replayed
+    from hurnet_stream.adapters.redis import Connection
     from hurnet_stream.operations.again.asked import Asked
+    from hurnet_stream.operations.again.replayed import Replayed
     from hurnet_stream.ports import EntryStore
     from hurnet_stream.settings.settings import Settings
 
+TRIES = 5
+"""How often to begin again."""
 LARGE = 100_000
 """Rows from which it is said beforehand how many there are to read."""
 LARGE_BYTES = 1 << 30
@@ -48,8 +51,8 @@ def replay(receipt: str, today: bool, as_json: bool) -> None:
     Exit code 0: the same to the bit. 1: something differs. 3: it can't be asked again exactly, since
     something is gone (an entry that was forgotten, say); what, is said.
     """
-    from hurnet_stream.operations.again.again import Replayed
     from hurnet_stream.operations.again.asked import Missing
+    from hurnet_stream.operations.again.replayed import Replayed
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.receipts import asked, outcome
     from hurnet_stream.terminal.screen import console, hush, say_json
@@ -69,24 +72,36 @@ def replay(receipt: str, today: bool, as_json: bool) -> None:
 
 
 def ask(found: Asked, chosen: Settings, today: bool) -> Replayed:
-    """Asked again from the store. Raises `StoreError` if there is none."""
-    from hurnet_stream.adapters.embedders import load
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
-    from hurnet_stream.errors import StoreError
-    from hurnet_stream.operations.again.again import World, ask_again, ask_today
-    from hurnet_stream.terminal.screen import progress
+    """Asked again from the store. Begins again if deletions are compacted away while it reads. Raises
+    `StoreError` if there is no store."""
+    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.errors import StoreReplaced
 
     with closing(connect(chosen.redis)) as connection:
-        store = RedisEntryStore(connection)
-        if store.identity() is None:
-            raise StoreError(
-                f"{connection.server_name} holds nothing under the prefix {chosen.redis.prefix!r}"
-            )
-        embedder = load(chosen.embedder.name)
-        store.open(embedder.identity)  # raises if it is not the store's
-        with progress("loading", _announced(store, found.query.context)) as advance:
-            world = World(store, RedisWeightsStore(connection), embedder, chosen, advance)
-            return ask_today(found, world) if today else ask_again(found, world)
+        for _ in range(TRIES - 1):
+            try:
+                return _asked(found, chosen, connection, today)
+            except StoreReplaced:
+                continue
+        return _asked(found, chosen, connection, today)
+
+
+def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) -> Replayed:
+    from hurnet_stream.adapters.embedders import load
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.errors import StoreError
+    from hurnet_stream.operations.again.again import ask_again, ask_today
+    from hurnet_stream.operations.again.replayed import World
+    from hurnet_stream.terminal.screen import progress
+
+    store = RedisEntryStore(connection)
+    if store.identity() is None:
+        raise StoreError(f"{connection.server_name} holds nothing under the prefix {chosen.redis.prefix!r}")
+    embedder = load(chosen.embedder.name)
+    store.open(embedder.identity)  # raises if it is not the store's
+    with progress("loading", _announced(store, found.query.context)) as advance:
+        world = World(store, RedisWeightsStore(connection), embedder, chosen, advance)
+        return ask_today(found, world) if today else ask_again(found, world)
 
 
 def _announced(store: EntryStore, context: str) -> int:

@@ -14,8 +14,8 @@ from hurnet_schemas import InvalidMessage
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hurnet_stream.operations.again.again import Replayed
     from hurnet_stream.operations.again.asked import Asked, Missing, RecordName
+    from hurnet_stream.operations.again.replayed import Replayed
     from hurnet_stream.ports import Record
     from hurnet_stream.settings.settings import KafkaSettings
 

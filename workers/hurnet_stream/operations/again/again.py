@@ -9,9 +9,7 @@ and the question is asked all the same with what is there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import suppress
 
 from hurnet_schemas import Receipt
 from hurnet_schemas.reply import Reply
@@ -22,61 +20,17 @@ from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Unreadable
 from hurnet_stream.operations.again.asked import Asked, Missing, record_name
-from hurnet_stream.operations.again.comparing import Difference, differences
+from hurnet_stream.operations.again.comparing import CHANGES, differences
 from hurnet_stream.operations.again.forgotten import forgotten
 from hurnet_stream.operations.again.past import Point, load
-from hurnet_stream.operations.again.since import Between, Newcomers, between
+from hurnet_stream.operations.again.replayed import Replayed, World
+from hurnet_stream.operations.again.since import Newcomers, between
 from hurnet_stream.operations.again.versions import Learner, RecordedMix, is_that, other_than
-from hurnet_stream.ports import Embedder, EntryStore, PublishedWeights, Record, WeightsStore
+from hurnet_stream.ports import Embedder, PublishedWeights, Record
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.responder.replies import Replies
-from hurnet_stream.settings.settings import ResponderSettings, Settings
-
-Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What came of asking again. `now` is None if it could not be asked, for what is `missing`. `between` is
-    what has changed since, if it was asked as of today."""
-
-    then: Reply | None
-    now: Reply | None
-    differences: list[Difference] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
-    between: Between | None = None
-
-    @property
-    def same(self) -> bool:
-        """Whether the answer is the same to the bit."""
-        return self.now is not None and not self.differences
-
-    def as_dict(self, record: str) -> dict[str, Any]:
-        """For JSON. `record` is what the receipt was asked for by."""
-        then = self.then
-        return {
-            "record": (then.record if then else None) or record,
-            "question": then.question if then else None,
-            "as_of": "today" if self.between else "then",
-            "same": self.same,
-            "differences": [difference.as_dict() for difference in self.differences],
-            "missing": [missing.as_dict() for missing in self.missing],
-            "between": self.between.as_dict() if self.between else None,
-            "then": _plain(then),
-            "now": _plain(self.now),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What asking again works with. The store is one that was opened with this embedder."""
-
-    store: EntryStore
-    weights: WeightsStore
-    embedder: Embedder
-    settings: Settings
-    advance: Advance = lambda _rows: None
+from hurnet_stream.settings.settings import ResponderSettings
 
 
 def ask_again(asked: Asked, world: World) -> Replayed:
@@ -90,15 +44,17 @@ def ask_today(asked: Asked, world: World) -> Replayed:
     watermarks = {p: s.watermark for p, s in world.store.states().items() if s.watermark != NOTHING}
     paper, newcomers = world.settings.paper, Newcomers(receipt.watermarks)
     memory = _memory(world.embedder, paper.features, world.settings.solve.half_life_ms, paper.p)
-    if published := world.weights.weights(context):
-        memory.use(context, published)
-    mix = world.weights.mix(context)
-    memory.use_mix(context, mix.mix if mix else None)
+    with suppress(Unreadable, ValueError):  # a responder would refuse them, too
+        memory.use(context, world.weights.weights(context))
+    with suppress(Unreadable):
+        mix = world.weights.mix(context)
+        memory.use_mix(context, mix.mix if mix else None)
     load(world.store, memory, Point(context, watermarks), newcomers, world.advance)
     now = _answered(asked, memory, world.embedder, world.settings.responder)
     rows = memory.rows().get(context, 0)
     changed = between(receipt, now, newcomers.count, rows, world.settings.kafka.texts)
-    return Replayed(then, now, differences(then, now, changed.causes()), [], changed)
+    found = differences(then, now, changed.causes(), passing_over=CHANGES)
+    return Replayed(then, now, found, [], changed)
 
 
 class _Again:
@@ -260,7 +216,3 @@ def _answered(asked: Asked, memory: LoadedContexts, embedder: Embedder, settings
         once = {"seconds": receipt.seconds, "trace_id": receipt.trace_id, "query": receipt.query}
         answer = answer.model_copy(update={"receipt": answer.receipt.model_copy(update=once)})
     return Reply.of(answer.model_copy(update={"id": then.id}), then.question, then.record)
-
-
-def _plain(reply: Reply | None) -> dict[str, Any] | None:
-    return reply.model_dump(mode="json", exclude_none=True) if reply else None

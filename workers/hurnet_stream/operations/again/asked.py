@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from hurnet_schemas import Answer, InvalidMessage, Query
+from hurnet_schemas import Answer, InvalidMessage, Query, Receipt
 from hurnet_schemas.base import shortened
 from hurnet_schemas.reply import Reply
+from hurnet_stream.core.paper.kernel_features import PATTERN
 from hurnet_stream.ports import Record
 
 _NAME = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,10})/([0-9]{1,18})")
@@ -80,6 +81,7 @@ def from_kafka(name: RecordName, read: ReadRecord) -> Asked | Missing:
     if isinstance(asked, str):
         return Missing("question", asked)
     query = _decoded(Query.decode, asked)
+    _check(answer.receipt)
     return Asked(_timeless(query), Reply.of(answer, query.text, record.coordinates))
 
 
@@ -96,6 +98,7 @@ def _from_reply(then: Reply) -> Asked | Missing:
     receipt = then.receipt
     if receipt is None:
         return _without_receipt(then)
+    _check(receipt)
     fields = {
         "text": then.question,
         "context": receipt.context,
@@ -115,6 +118,21 @@ def _from_reply(then: Reply) -> Asked | Missing:
 
 _PLACES = {"text": "question", "context": "receipt.context", "top_k": "candidates"}
 """Where a field of the query stands in a reply."""
+
+
+def _check(receipt: Receipt) -> None:
+    """Raises `InvalidMessage` for figures that no responder can have had."""
+    features = receipt.weights.features if receipt.weights else None
+    wrong = {
+        "half_life": not 0 <= (receipt.half_life or 0) <= 1e9,
+        "p": receipt.p is not None and not 1 < receipt.p < 1e6,
+        "deleting": any(count < 0 for count in (receipt.deleting or {}).values()),
+        "error_rate_set": not 0 <= (receipt.error_rate_set or 0) <= 1,
+        "weights.features": features is not None and not re.fullmatch(PATTERN, features.partition("/")[0]),
+        "weights.pane": receipt.weights is not None and not abs(receipt.weights.pane or 0) < 1 << 40,
+    }
+    if found := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise InvalidMessage("invalid-message", f"receipt.{found[0]}: no responder gives such a value")
 
 
 def _filter(encoded: str | None) -> Any:

@@ -20,6 +20,15 @@ MOST: Final = 200
 """Differences that are told; there may be thousands."""
 BUG: Final = "all that is known to count is the same: this is a bug, please report it"
 
+CHANGES: Final = (
+    "receipt.watermarks",
+    "receipt.rows",
+    "receipt.deleting",
+    "receipt.weights",
+    "receipt.mix.version",
+)
+"""What says how far a context has come, and not what it answers: each text moves it."""
+
 _ONE_TIME: Final = frozenset({"receipt.seconds", "receipt.trace_id"})
 _NEWER: Final = frozenset(
     {
@@ -67,9 +76,11 @@ class Difference:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def differences(then: Answer, now: Answer, causes: Mapping[str, str]) -> list[Difference]:
+def differences(
+    then: Answer, now: Answer, causes: Mapping[str, str], passing_over: Sequence[str] = ()
+) -> list[Difference]:
     """Where two answers differ; at most `MOST`, in the order of the fields. `causes` are sentences: why, by
-    kind of cause."""
+    kind of cause. Fields whose names begin so are passed over."""
     before, after = dict(_flat(then)), dict(_flat(now))
     names = [*before, *(name for name in after if name not in before)]
     differing = [
@@ -78,6 +89,7 @@ def differences(then: Answer, now: Answer, causes: Mapping[str, str]) -> list[Di
         if name not in _ONE_TIME
         and repr(before.get(name)) != repr(after.get(name))
         and not (name in _NEWER and name not in before)
+        and not any(_begins(name, start) for start in passing_over)
     ]
     return [
         Difference(name, before.get(name), after.get(name), _why(name, causes)) for name in differing[:MOST]

@@ -37,7 +37,7 @@ class Newcomers:
 @dataclass(frozen=True, slots=True)
 class Between:
     """`came` and `went` are numbers of entries of the context, `new` are the entries (topic/partition/offset)
-    that came since and are among today's candidates, `settings` says what was set otherwise."""
+    that came since and are among today's candidates, `settings` says what else is other now."""
 
     came: int
     went: int
@@ -66,7 +66,7 @@ class Between:
         for kind, (then, now) in (("weights", self.weights), ("mix", self.mix)):
             if then != now:
                 causes[kind] = f"{kind} {_version(then)} then, {_version(now)} now"
-        if self.settings:
+        if self.settings:  # and what is not set, but found
             causes["settings"] = "; ".join(self.settings)
         return causes
 
@@ -100,6 +100,8 @@ def _settings(then: Receipt, now: Receipt) -> list[str]:
         "HURNET_SOLVE_HALF_LIFE": (then.half_life, now.half_life),
         "HURNET_PAPER_P": (then.p, now.p),
         "the embedder": (then.fingerprint, now.fingerprint),
+        "the store": (then.store or now.store, now.store),
+        "the arithmetic": (then.arithmetic or now.arithmetic, now.arithmetic),
     }
     return [f"{name} was {old}, and is {new}" for name, (old, new) in names.items() if old != new]
 
