@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from hurnet_stream.__main__ import hurnet
-from hurnet_stream.operations.again.asked import Asked, Missing, from_kafka, from_line
+from hurnet_stream.operations.again.asked import Asked, Missing, RecordName, from_kafka, from_line
 from hurnet_stream.ports import Record
 
 RECEIPT: dict[str, Any] = {
@@ -120,12 +120,13 @@ ANSWER = {name: value for name, value in REPLY.items() if name != "question"}
 
 def test_what_is_gone_from_kafka_is_missing_and_not_an_error() -> None:
     answered, asked = record("answers", ANSWER), record("queries", {"text": "hello?", "top_k": 7})
-    found = from_kafka(("answers", 0, 1), {("answers", 0, 1): answered, ("queries", 0, 1): asked}.__getitem__)
+    known: dict[RecordName, Record | str] = {("answers", 0, 1): answered, ("queries", 0, 1): asked}
+    found = from_kafka(("answers", 0, 1), known.__getitem__)
     assert isinstance(found, Asked)
     assert (found.query.top_k, found.then.question, found.then.record) == (7, "hello?", "answers/0/1")
     gone = from_kafka(("answers", 0, 1), {("answers", 0, 1): "it is gone"}.__getitem__)
     assert gone == Missing("record", "it is gone")
-    known = {("answers", 0, 1): answered, ("queries", 0, 1): "retention took it"}
+    known["queries", 0, 1] = "retention took it"
     assert from_kafka(("answers", 0, 1), known.__getitem__) == Missing("question", "retention took it")
     late = record("answers", {"id": "q", "outcome": "timed-out", "reason": "too late"})
     nothing = from_kafka(("answers", 0, 1), {("answers", 0, 1): late}.__getitem__)
