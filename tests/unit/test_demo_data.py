@@ -64,6 +64,11 @@ def test_the_support_set_is_asked_in_other_words_than_it_is_taught(loaded: DemoD
     assert Counter(p.answer for p in loaded.stream if p.origin == "support").most_common()[-1][1] == 8
 
 
+def test_nothing_that_is_taught_is_about_animals(loaded: DemoData) -> None:
+    taught = " ".join(pair.text.casefold() for pair in loaded.stream if pair.origin == "support")
+    assert not {"dog", "pet", "animal", "cat"} & set(words(taught))
+
+
 def test_within_one_kind_a_text_has_one_answer(loaded: DemoData) -> None:
     seen = Counter((pair.origin, pair.text.casefold()) for pair in loaded.stream)
     assert max(seen.values()) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,10 @@ from hurnet_stream.demo.backstage import Books, Killed, Replies
 from hurnet_stream.demo.data import DemoData, Pair, load, unrelated
 from hurnet_stream.demo.measuring import Asked, counts
 from hurnet_stream.demo.stage import Stage
-from hurnet_stream.demo.story import play
+from hurnet_stream.demo.story import kept, play
 from hurnet_stream.demo.telling import COLUMNS, Teller
 from hurnet_stream.demo.your_turn import addressed
-from hurnet_stream.errors import HurnetError
+from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.local.errors import ProcessDied
 
 NONE = Answer(id="q", outcome="abstained", reason="best was 0.27")
@@ -199,11 +200,17 @@ def books(**wrong: Any) -> Callable[[System], None]:
     return broken
 
 
+def deserted(system: System) -> None:
+    """Nobody takes over what the killed one had."""
+    system.kill_an_ingest = lambda: Killed(4711, frozenset())  # type: ignore[method-assign]
+
+
 BROKEN: dict[str, tuple[Callable[[System], None], str]] = {
     "the fact is not learned": (unlearned, "the answer should be: Yes, in the basket"),
     "the fact is not forgotten": (remembering, "the fact is still known"),
     "the correction has no effect": (stubborn, "both answers should be: Call 0800"),
     "a question during the stream has no answer": (silent, "a question was not answered: no reply within"),
+    "nobody takes over": (deserted, "no worker was killed, or nobody took over from it"),
     "texts are lost": (books(stored=lambda right: right.stored - 3), "3 texts are lost"),
     "a text is there twice": (
         books(stored=lambda right: right.stored + 1, twice=1),
@@ -227,7 +234,7 @@ def test_a_broken_promise_is_told_and_not_glossed_over(system: System, promise: 
     story, failures = told(system)
     assert any(said in failure for failure in failures), failures
     assert "NOT SO" in story
-    in_the_books = not any(f is breaks for f in (unlearned, remembering, stubborn, silent))
+    in_the_books = not any(f is breaks for f in (unlearned, remembering, stubborn, silent, deserted))
     assert ("Nothing is lost and nothing counts twice" in story) != in_the_books
 
 
@@ -272,3 +279,16 @@ def test_answers_are_counted_as_given_and_as_they_might_have_been() -> None:
         Asked(pair, NONE),
     ]
     assert counts(asked) == (4, 1, 1, 2, 2, 2)
+
+
+def test_it_keeps_its_files_in_an_empty_folder_only(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    for keep, why in ((tmp_path / "full", "holds files"), (tmp_path / "full" / "file", "--keep")):
+        with pytest.raises(ConfigurationError, match=why), kept(keep):
+            pass
+    with kept(tmp_path / "empty" / "new") as folder:
+        assert folder.is_dir()
+    with kept(None) as folder:
+        assert folder.is_dir()
+    assert not folder.exists()

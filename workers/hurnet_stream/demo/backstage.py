@@ -23,7 +23,9 @@ from hurnet_stream.local.worker import WorkerProcess
 from hurnet_stream.ports import CORRELATION_ID
 
 PATIENCE_S = 60.0
+VERIFY_S = 180.0
 POLL_S = 0.05
+TRIES = 10
 
 
 class Stuck(HurnetError):
@@ -162,9 +164,8 @@ class Backstage:
         """Returns once it holds. Raises `Stuck` after `PATIENCE_S` seconds."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            with suppress(OSError):  # a worker that is too busy to show its page is asked again
-                if condition():
-                    return
+            if condition():
+                return
             self.check()
             if time.monotonic() > deadline:
                 raise Stuck(
@@ -174,14 +175,14 @@ class Backstage:
 
     def _verify(self) -> dict[str, Any]:
         """What `hurnet verify --json` prints."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "hurnet_stream", "verify", "--json"],
-            env=dict(self._system.environment),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        command = [sys.executable, "-P", "-m", "hurnet_stream", "verify", "--json"]
+        environment = dict(self._system.environment)
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=VERIFY_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise Stuck(f"`hurnet verify` was not done after {VERIFY_S:g} s") from None
         if not done.stdout:
             raise Stuck(f"`hurnet verify` ended with code {done.returncode}: {done.stderr.strip()}")
         return cast(dict[str, Any], json.loads(done.stdout))
@@ -192,6 +193,11 @@ def _partitions(worker: WorkerProcess) -> frozenset[int]:
 
 
 def _samples(worker: WorkerProcess, name: str) -> list[Sample]:
-    """The samples of one of its metrics. Raises `OSError` if it does not show its page now."""
-    families = text_string_to_metric_families(worker.page("/metrics"))
-    return [sample for family in families for sample in family.samples if sample.name == name]
+    """The samples of one of its metrics. Raises `Stuck` if it does not show its page in several tries."""
+    for _ in range(TRIES):
+        with suppress(OSError):  # it is too busy
+            families = text_string_to_metric_families(worker.page("/metrics"))
+            return [sample for family in families for sample in family.samples if sample.name == name]
+        worker.check()
+        time.sleep(POLL_S)
+    raise Stuck(f"the worker {worker.name} does not show its metrics")

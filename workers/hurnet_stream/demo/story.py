@@ -16,7 +16,7 @@ from hurnet_stream.demo import correcting, forgetting, measuring, streaming, tea
 from hurnet_stream.demo.backstage import Backstage
 from hurnet_stream.demo.data import load
 from hurnet_stream.demo.stage import Stage
-from hurnet_stream.demo.telling import INDENT, Teller
+from hurnet_stream.demo.telling import Teller
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.exit_codes import DONE, INTERRUPTED, NOT_WELL
 from hurnet_stream.local.page import gateway_is_installed, page_of
@@ -44,7 +44,7 @@ def run(keep: Path | None, interactive: bool) -> int:
     Ctrl-C."""
     teller = Teller(console())
     try:
-        with interruptible(), _folder(keep) as folder:
+        with interruptible(), kept(keep) as folder:
             code = _run(teller, folder, interactive)
     except KeyboardInterrupt:
         teller.say("\nstopped; everything has been ended", indent="")
@@ -75,7 +75,8 @@ def _run(teller: Teller, folder: Path, interactive: bool) -> int:
             play(stage)
             if interactive and not teller.failures:
                 your_turn.play(stage, page.address if page else None)
-        teller.line(f"\n{INDENT}ending everything; that was {time.monotonic() - began:.0f} s")
+        teller.line()
+        teller.line(f"ending everything; that was {time.monotonic() - began:.0f} s")
     return _verdict(teller)
 
 
@@ -101,7 +102,8 @@ def _reason(stage: Stage, error: HurnetError) -> str:
 def _verdict(teller: Teller) -> int:
     if not teller.failures:
         return DONE
-    teller.line(f"\n{INDENT}the demo failed:")
+    teller.line()
+    teller.line("the demo failed:")
     for failure in teller.failures:
         teller.quote("", failure)
     return NOT_WELL
@@ -118,13 +120,18 @@ def advice() -> str:
 
 
 @contextlib.contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def kept(keep: Path | None) -> Iterator[Path]:
+    """A folder for the files of servers and workers: `keep`, or one that is gone afterwards. Raises
+    `ConfigurationError` if `keep` is not empty."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="hurnet-demo-", ignore_cleanup_errors=True) as folder:
             yield Path(folder)
         return
     try:
-        keep.mkdir(parents=True)
+        keep.mkdir(parents=True, exist_ok=True)
+        holds_files = any(keep.iterdir())
     except OSError as error:
-        raise ConfigurationError(f"--keep {keep}: {error.strerror}; it must be a new folder") from error
+        raise ConfigurationError(f"--keep {keep}: {error.strerror}") from error
+    if holds_files:
+        raise ConfigurationError(f"the demo needs an empty folder, and {keep} holds files: name a new one")
     yield keep

@@ -42,12 +42,13 @@ def play(stage: Stage) -> None:
     with _meanwhile(stage) as answers:
         stream = _Stream(stage, texts)
         stream.run()
-    teller.say(
-        "Kafka missed the killed worker and gave its partitions to the other one, so they stood still for"
-        f" {stream.stood_still_s:.1f} s. What the killed one may have had in hand was then taken in one by"
-        f" one, in case a text had killed it. All the while {len(answers.took_s)} questions were answered,"
-        f" the slowest after {1000 * max(answers.took_s, default=0):.0f} ms."
-    )
+    if teller.expect(stream.stood_still_s > 0, "no worker was killed, or nobody took over from it"):
+        teller.say(
+            "Kafka missed the killed worker and gave its partitions to the other one, so they stood still"
+            f" for {stream.stood_still_s:.1f} s. What the killed one may have had in hand was then taken in"
+            f" one by one, in case a text had killed it. All the while {len(answers.took_s)} questions were"
+            f" answered, the slowest after {1000 * max(answers.took_s, default=0):.0f} ms."
+        )
     teller.expect(not answers.failed, f"a question was not answered: {answers.failed}")
     _count(stage)
 
@@ -116,11 +117,8 @@ class _Stream:
     def _line(self) -> None:
         self._printed_at = time.monotonic()
         backstage = self._stage.backstage
-        try:
-            answerable = f"{backstage.answerable():,}"
-        except OSError:  # too busy to show its page
-            answerable = "?"
-        self._stage.teller.line(f"{self._stage.sent:>7,}{answerable:>13}{backstage.ingests():>17}")
+        answerable, ingests = backstage.answerable(), backstage.ingests()
+        self._stage.teller.line(f"{self._stage.sent:>7,}{answerable:>13,}{ingests:>17}")
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ class Teller:
 
     def line(self, text: str = "") -> None:
         """A line as it is."""
-        self._print(Text(f"{INDENT}{visible(text, keep=chr(10))}".rstrip(" ")))
+        self._print(Text(f"{INDENT}{visible(text)}".rstrip()))
 
     def show(self, what: RenderableType) -> None:
         """A table, for example."""

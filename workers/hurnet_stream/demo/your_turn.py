@@ -6,7 +6,6 @@ import click
 
 from hurnet_schemas import InvalidMessage
 from hurnet_stream.demo.stage import HOME, SUPPORT, Stage
-from hurnet_stream.demo.telling import INDENT
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.terminal.answers import explained
 from hurnet_stream.terminal.lines import decoded
@@ -19,7 +18,9 @@ def play(stage: Stage, address: str | None) -> None:
     teller.scene("Your turn")
     if address:
         teller.say("In a browser, to ask, teach, correct and watch:")
-        teller.line(f"\n{INDENT}{INDENT}{address}\n")
+        teller.line()
+        teller.line(f"   {address}")
+        teller.line()
     else:
         teller.say("With the extra `gateway` there would be a page to ask, teach and watch, too.")
     teller.say(
