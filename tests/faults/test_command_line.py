@@ -214,6 +214,18 @@ def test_dead_letters_are_watched_and_grouped(system: System) -> None:
     assert "not-utf8" in system.run("dead-letters", "--group").stdout
 
 
+def test_many_corrections_are_sent_at_once_and_taken_back(system: System) -> None:
+    said = "where is my bill\tsee-billing\nno answer here\nbill please\tsee-billing\n"
+    sent = system.run("correct", "--file", "-", "--metadata", "source=review", "--json", stdin=said)
+    assert (sent.returncode, "line 2" in sent.stderr) == (1, True)
+    assert [json.loads(line)["line"] for line in sent.stdout.splitlines()] == [1, 3]
+    choose = ("--where", "source=review", "--answers", "--json")
+    wait_for(lambda: '"entries": 2' in system.run("list", *choose).stdout, what="both are taught")
+    back = system.run("correct", "--file", "-", "--retract", stdin="where is my bill\nbill please\n")
+    assert back.returncode == 0, back.stderr
+    wait_for(lambda: system.run("list", *choose).stdout == "", what="both are taken back")
+
+
 def commands(system: System) -> Iterator[Sequence[str]]:
     """Each command that prints for a person, as it would be called on this system."""
     yield from (["topics"], ["status"], ["contexts"], ["list"], ["unanswered", "--times", "1"], ["settings"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -21,7 +21,17 @@ Examples:
   hurnet correct "my parcel is late" --right            # what is answered now is right
   hurnet correct "my parcel is late" --wrong            # what is answered now is wrong
   hurnet correct "my parcel is late" --retract          # take back what was said of it
+  hurnet correct --file corrections.tsv --metadata source=review
 """
+
+
+def metadata_of(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """The values of --metadata, KEY=VALUE each. Raises `BadParameter`."""
+    pairs = [value.partition("=") for value in values]
+    for value, (key, equal, _) in zip(values, pairs, strict=True):
+        if not (key.strip() and equal):
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE", ctx, param)
+    return {key.strip(): value for key, _, value in pairs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +43,25 @@ class Said:
     verdict: str | None
     given: str | None
     context: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises `UsageError` if it is not one verdict."""
+        if self.question is None:
+            raise click.UsageError("Name the QUESTION, or a --file of them.")
         if (self.answer is None) == (self.verdict is None):
             raise click.UsageError("Say one thing: the right ANSWER, --right, --wrong or --retract.")
         if self.given is not None and self.verdict in ("right", "retracted"):
             raise click.UsageError("--given is what was answered wrong: it goes with ANSWER or --wrong.")
+
+    def check_with(self, file: BinaryIO | None) -> None:
+        """Raises `UsageError` if it is not one verdict, or one for all lines of a file."""
+        if file is None:
+            self.check()
+        elif self.question is not None or self.given is not None or self.verdict not in (None, "retracted"):
+            raise click.UsageError(
+                "--file has questions and answers of its own: only --retract goes with it."
+            )
 
     @property
     def asks_first(self) -> bool:
@@ -66,6 +88,7 @@ class Said:
             "given": given if verdict == "wrong" else None,
             "context": self.context,
             "query": receipt.query if receipt else None,
+            "metadata": dict(self.metadata),
         }
         try:
             return Feedback.model_validate(fields)
@@ -76,8 +99,21 @@ class Said:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("question")
+@click.argument("question", required=False)
 @click.argument("answer", required=False)
+@click.option(
+    "--file",
+    type=click.File("rb"),
+    help="Send many at once, a line each: question, TAB, right answer; an object of feedback; or with"
+    " --retract a question alone. - is standard input. The effect is not waited for.",
+)
+@click.option(
+    "--metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=metadata_of,
+    help="What the taught pair carries, so that questions with a filter find it. May be repeated.",
+)
 @click.option("--right", "verdict", flag_value="right", help="What is answered now is right.")
 @click.option("--wrong", "verdict", flag_value="wrong", help="What is answered now is wrong.")
 @click.option(
@@ -95,13 +131,14 @@ class Said:
     show_default=True,
     help="Longest time in seconds to wait for a reply, and then for the effect.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def correct(wait_s: float, as_json: bool, context: str | None, **said: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def correct(file: BinaryIO | None, wait_s: float, as_json: bool, context: str | None, **said: Any) -> None:
     """Say that an answer was right or wrong, and what is right.
 
     The right ANSWER to QUESTION is taught as a pair, and the question is asked again. What is said later of
     the same question replaces what was said before, so nothing counts twice, and --retract leaves everything
-    as if nothing had been said. Exit code 1: nobody taught it, or replied, in time. 2: nothing was sent.
+    as if nothing had been said. Exit code 1: nobody taught it, or replied, in time; or lines of the file are
+    no feedback. 2: nothing was sent.
     """
     from hurnet_stream.client import Client
     from hurnet_stream.client.over_kafka import OverKafka
@@ -111,9 +148,31 @@ def correct(wait_s: float, as_json: bool, context: str | None, **said: Any) -> N
 
     hush()
     meant = Said(context=context_name(context), **said)
-    meant.check()
+    meant.check_with(file)
     with Client(OverKafka(settings.load().kafka), timeout=wait_s) as client:
-        sys.exit(_correct(client, meant, wait_s, as_json))
+        sys.exit(
+            _correct_all(client, meant, file, as_json) if file else _correct(client, meant, wait_s, as_json)
+        )
+
+
+def _correct_all(client: Client, said: Said, file: BinaryIO, as_json: bool) -> int:
+    from hurnet_stream.terminal.corrections import Common, send
+    from hurnet_stream.terminal.lines import read_lines
+    from hurnet_stream.terminal.screen import say, say_json
+
+    common = Common(said.context, said.metadata, said.verdict == "retracted")
+    sent = invalid = 0
+    for each in send(client, read_lines(file), common):
+        if each.feedback is None:
+            invalid += 1
+            say(f"line {each.line.number}: {each.why_not}", err=True)
+        else:
+            sent += 1
+            if as_json:
+                say_json({"line": each.line.number, "feedback": each.feedback})
+    if not as_json:
+        say(f"sent {sent:,} corrections; answers know them within about a second if a feedback worker runs")
+    return NOT_WELL if invalid else DONE
 
 
 def _correct(client: Client, said: Said, wait_s: float, as_json: bool) -> int:
