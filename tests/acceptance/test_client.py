@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +135,27 @@ def test_the_lines_of_a_file_are_asked_at_once_and_answered_in_order(served: Sys
     assert asked.returncode == 0, asked.stderr
     answers = asked.stdout.splitlines()
     assert [f'"answer":"line answer {i}"' in line for i, line in enumerate(answers)] == [True] * 100
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_ten_lines_of_the_guide_run(served: System, way: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "clients.md").read_text("utf-8")
+    program = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[0]
+    assert "http://127.0.0.1:8080" in program
+    kafka = f"kafka://{served.settings.kafka.bootstrap}"
+    address = address_of(gateway_of(served)) if way == "http" else kafka
+    environment = {**os.environ, **(served.variables if way == "kafka" else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("http://127.0.0.1:8080", address)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["Settings, Security"] * 2
+    assert len(done.stdout.splitlines()) == 4
 
 
 def test_a_broker_or_a_topic_that_is_not_there_is_told(served: System) -> None:

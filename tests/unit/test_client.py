@@ -220,7 +220,7 @@ WRONG: list[tuple[str, Callable[[Client], object]]] = [
     ("top_k", lambda c: c.ask("x", top_k=0)),
     ("neighbours", lambda c: c.ask("x", neighbours=51)),
     ("filter", lambda c: c.ask("x", filter={"key": "a", "is": 3})),
-    ("min_watermarks", lambda c: c.ask("x", after={-1: 3})),
+    ("after", lambda c: c.ask("x", after={-1: 3})),
     ("timeout", lambda c: c.ask("x", timeout=0)),
     ("timeout", lambda c: c.ask("x", timeout=float("nan"))),
     ("timeout", lambda c: c.ask("x", timeout="soon")),  # type: ignore[arg-type]
@@ -231,6 +231,10 @@ WRONG: list[tuple[str, Callable[[Client], object]]] = [
     ("key", lambda c: c.teach("x", key="é" * 600)),
     ("text", lambda c: c.teach(("a", "b", "c"))),  # type: ignore[arg-type]
     ("text", lambda c: c.teach({"answer": "x"})),
+    ("texts", lambda c: c.teach_many("hello")),
+    ("texts", lambda c: c.teach_many(TextEvent(text="hello"))),
+    ("texts", lambda c: c.teach_many({"text": "hello"})),
+    ("questions", lambda c: list(c.ask_many("hello"))),
     ("typo", lambda c: c.teach({"text": "x", "typo": "x"})),
     ("answer", lambda c: c.correct("x")),
     ("retract", lambda c: c.correct("x", "y", retract=True)),
@@ -346,6 +350,28 @@ def test_closing_with_await_ends_what_is_under_way(way: Transport, hurnet: Memor
     asyncio.run(run())
 
 
+def test_a_client_belongs_to_one_event_loop(way: Transport) -> None:
+    client = AsyncClient(way)
+
+    async def ask() -> None:
+        await client.ask("hello")
+
+    asyncio.run(ask())
+    with pytest.raises(ClientError, match="another event loop"):
+        asyncio.run(ask())
+    asyncio.run(client.close())
+
+
+def test_closing_ends_what_is_asked_in_order(client: Client, hurnet: MemoryHurnet) -> None:
+    hurnet.silent = True
+    asking = client.ask_many(["anybody?"] * 3, at_once=3, timeout=60)
+    closing = threading.Timer(0.2, client.close)
+    closing.start()
+    with pytest.raises(Closed):
+        next(asking)
+    closing.join()
+
+
 def test_a_cancelled_question_is_forgotten(client: Client, hurnet: MemoryHurnet) -> None:
     hurnet.silent = True
     asked = client.submit("anybody?", timeout=60)
@@ -356,9 +382,10 @@ def test_a_cancelled_question_is_forgotten(client: Client, hurnet: MemoryHurnet)
     assert client.ask("somebody?").outcome == "abstained"
 
 
-def test_a_callback_that_would_wait_for_itself_is_told(client: Client) -> None:
+def test_a_callback_that_would_wait_for_itself_is_told(client: Client, hurnet: MemoryHurnet) -> None:
     told: list[BaseException] = []
-    asked = client.submit("hello")
+    hurnet.silent = True  # so that the callback is there before the future ends
+    asked = client.submit("hello", timeout=2)
 
     def ask_again(_: object) -> None:
         try:
@@ -367,7 +394,8 @@ def test_a_callback_that_would_wait_for_itself_is_told(client: Client) -> None:
             told.append(error)
 
     asked.add_done_callback(ask_again)
-    asked.result(20)
+    with pytest.raises(NoReply):
+        asked.result(20)
     while not told:
         time.sleep(0.005)
     assert "callback" in str(told[0])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 from hurnet_schemas import Coordinates, Feedback, Query, Reply
 from hurnet_stream.client import messages
 from hurnet_stream.client.errors import ClientError, Closed, InvalidRequest, NoReply, NotTaught
-from hurnet_stream.client.many import AT_ONCE, in_order, taught_in_order
+from hurnet_stream.client.many import AT_ONCE, in_order, several, taught_in_order
 from hurnet_stream.client.messages import Teachable
 from hurnet_stream.client.opening import opened
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
@@ -70,6 +70,7 @@ class AsyncClient:
         self._timeout_s = checked_timeout(timeout)
         self._transport = opened(address, api_key)
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ask(
         self,
@@ -123,7 +124,7 @@ class AsyncClient:
         async def ask(question: str | Query) -> Reply:
             return await self.ask(question, **how)
 
-        async with aclosing(in_order(ask, questions, at_once)) as replies:
+        async with aclosing(in_order(ask, several(questions, "questions"), at_once)) as replies:
             async for reply in replies:
                 yield reply
 
@@ -298,9 +299,14 @@ class AsyncClient:
 
     async def _do(self, call: Coroutine[Any, Any, T]) -> T:
         """What a call of the transport returns. If the client is closed meanwhile, that is its error."""
-        if self._closed:
+        self._loop = self._loop or asyncio.get_running_loop()
+        if self._closed or self._loop is not asyncio.get_running_loop():
             call.close()
-            raise Closed("the client is closed")
+            raise (
+                Closed("the client is closed")
+                if self._closed
+                else ClientError("this client belongs to another event loop: make one for each")
+            )
         try:
             return await call
         except asyncio.CancelledError:

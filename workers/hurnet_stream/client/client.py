@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from hurnet_schemas import Coordinates, Feedback, Query, Reply
 from hurnet_stream.client.async_client import TIMEOUT_S, Asking, AsyncClient
 from hurnet_stream.client.loop_thread import LoopThread
-from hurnet_stream.client.many import AT_ONCE, in_order_of_threads, taught_in_order_of_threads
+from hurnet_stream.client.many import AT_ONCE, in_order_of_threads, several, taught_in_order_of_threads
 from hurnet_stream.client.messages import Teachable
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.client.transport import Keyed, Transport
@@ -62,7 +62,7 @@ class Client:
 
     def submit(self, question: str | Query, **how: Unpack[Asking]) -> Future[Reply]:
         """Ask a question without waiting: the future has the reply, or raises what `ask` raises. The other
-        arguments are those of `ask`. A future that is cancelled is forgotten."""
+        arguments are those of `ask`. A future that is cancelled is forgotten, and closing cancels all."""
         return self._thread.submit(self._client.ask(question, **how))
 
     def ask_many(
@@ -71,7 +71,7 @@ class Client:
         """Ask questions, `at_once` of them at a time; gives the replies in the order of the questions: see
         `AsyncClient.ask_many`. `questions` may be endless, and are taken in the thread that takes the
         replies."""
-        return in_order_of_threads(partial(self.submit, **how), questions, at_once)
+        return in_order_of_threads(partial(self.submit, **how), several(questions, "questions"), at_once)
 
     def teach(
         self,

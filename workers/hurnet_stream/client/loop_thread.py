@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import os
 import threading
 from collections.abc import Coroutine
@@ -11,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from hurnet_stream.client.errors import ClientError, Closed
+from hurnet_stream.client.many import result
 
 T = TypeVar("T")
 
@@ -62,9 +62,11 @@ class LoopThread:
         try:
             await asyncio.wait_for(last, END_S)
         finally:
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            self._loop.call_soon(self._loop.stop)
+            if under_way := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in under_way:
+                    task.cancel()
+                await asyncio.wait(under_way, timeout=END_S)
+            self._loop.stop()
 
     def _run(self) -> None:
         self._loop.run_forever()
@@ -75,14 +77,3 @@ class LoopThread:
         if self._process != os.getpid():
             return Closed("this process was forked from the one that made the client: make one here, too")
         return None
-
-
-def result(future: Future[T]) -> T:
-    """The result of a future of `LoopThread.submit`. Raises `Closed` if it was cancelled."""
-    try:
-        return future.result()
-    except concurrent.futures.CancelledError:
-        raise Closed("the client was closed while this call was under way") from None
-    except BaseException:
-        future.cancel()
-        raise

@@ -12,6 +12,7 @@ how many are written if something goes wrong.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import re
 from collections import deque
 from collections.abc import (
@@ -28,7 +29,9 @@ from collections.abc import (
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-from hurnet_stream.client.errors import ClientError, InvalidRequest, NotAllTaught
+from pydantic import BaseModel
+
+from hurnet_stream.client.errors import ClientError, Closed, InvalidRequest, NotAllTaught
 from hurnet_stream.client.messages import Portions, Teachable
 from hurnet_stream.client.results import Watermarks
 from hurnet_stream.client.transport import Keyed
@@ -89,14 +92,33 @@ def in_order_of_threads(
         for item in items:
             begun.append(begin(item))
             while begun and (len(begun) == room or begun[0].done()):
-                yield begun[0].result()
+                yield result(begun[0])
                 begun.popleft()
         while begun:
-            yield begun[0].result()
+            yield result(begun[0])
             begun.popleft()
     finally:
         for future in begun:
             future.cancel()
+
+
+def result(future: Future[T]) -> T:
+    """The result of a future of a call. Raises `Closed` if it was cancelled."""
+    try:
+        return future.result()
+    except concurrent.futures.CancelledError:
+        raise Closed("the client was closed while this call was under way") from None
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def several(items: T, where: str) -> T:
+    """Raises `InvalidRequest` if it is one text or message, whose characters or fields would be taken for
+    several."""
+    if isinstance(items, str | bytes | Mapping | BaseModel):
+        raise InvalidRequest("it is one, and several are wanted: put it into a list", where)
+    return items
 
 
 async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
@@ -156,6 +178,7 @@ async def taught_in_order(
 ) -> Watermarks:
     """Send the texts in portions."""
     teaching = Teaching(fields)
+    several(texts, "texts")
 
     async def sent(portion: list[Keyed]) -> None:
         try:
@@ -176,6 +199,7 @@ def taught_in_order_of_threads(
 ) -> Watermarks:
     """The same for threads. `texts` are taken in the thread that called."""
     teaching = Teaching(fields)
+    several(texts, "texts")
 
     def sent(portion: list[Keyed]) -> None:
         try:

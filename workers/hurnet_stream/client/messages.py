@@ -38,7 +38,10 @@ def query(question: str | Query, fields: Mapping[str, Any], timeout_s: float) ->
     say itself."""
     wait_ms = max(1, round(1000 * patience_s(timeout_s)))
     said = _said(question) if isinstance(question, Query) else {"text": question}
-    return _made(Query, {"timeout_ms": wait_ms, **fields, **said})
+    try:
+        return _made(Query, {"timeout_ms": wait_ms, **fields, **said})
+    except InvalidRequest as error:  # callers say it by another name
+        raise InvalidRequest(error.why, error.where.replace("min_watermarks", "after", 1)) from None
 
 
 def keyed(text: Teachable, fields: Mapping[str, Any]) -> Keyed:

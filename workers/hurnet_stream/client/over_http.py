@@ -140,7 +140,7 @@ class OverHttp:
             raise Closed(f"the client of {self._name} was closed") from None
         if not isinstance(error, httpx.TransportError):
             raise ClientError(f"{self._name}: {error}") from error
-        said = str(error) or type(error).__name__
+        said = str(error).rstrip(".") or type(error).__name__
         unreachable = Unreachable(
             f"no gateway answers at {self._name}: {said}. Does `hurnet gateway` run there?"
         )

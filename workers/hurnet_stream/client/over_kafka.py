@@ -7,8 +7,9 @@ take is asked again until its time is up, if Kafka was reached before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
 
@@ -34,6 +35,8 @@ PORTIONS_MOST: Final = 4
 """Under way at once; the others wait. The courier refuses what goes far beyond."""
 BLOCKING_MOST: Final = 4
 LOOK_S: Final = 0.005
+SLACK_S: Final = 1.0
+"""So much later than a call that blocks should have ended, it is given up."""
 
 
 class OverKafka:
@@ -66,21 +69,21 @@ class OverKafka:
 
     async def teach(self, texts: Sequence[Keyed], timeout_s: float) -> Watermarks:
         messages = [Outgoing(self._kafka.texts, text.event.encode(), _bytes(text.key)) for text in texts]
-        async with self._portions:
-            places = await self._send(messages, timeout_s)
-        return _last(places)
+        async with _acknowledged(timeout_s), self._portions:
+            return _last(await self._send(messages))
 
     async def correct(self, feedback: Feedback, wait_s: float, timeout_s: float) -> Corrected:
         deadline = Deadline(timeout_s)
         follower = await self._blocking(partial(Follower, self._kafka), timeout_s) if wait_s else None
         try:
             key = correction_key(feedback.context, feedback.question)
-            message = Outgoing(self._kafka.feedback, feedback.encode(), key)
-            (place,) = await self._send([message], deadline.left_s)
+            async with _acknowledged(deadline.left_s):
+                (place,) = await self._send([Outgoing(self._kafka.feedback, feedback.encode(), key)])
             source = _name(self._kafka.feedback, place)
             effect = Watermarks()
             if follower:
-                effect = await self._blocking(partial(follower.effect, source, wait_s), wait_s + LOOK_S)
+                wait_s = min(wait_s, deadline.left_s)
+                effect = await self._blocking(partial(follower.effect, source, wait_s), wait_s + SLACK_S)
             return Corrected(source, effect, bool(effect))
         finally:
             if follower:
@@ -98,7 +101,8 @@ class OverKafka:
             messages = of_entry(topic, partition, offset)
         else:
             messages = of_key(topic, ends, _bytes(what.key) or b"", what.context or DEFAULT_CONTEXT)
-        places = await self._send(messages, deadline.left_s)
+        async with _acknowledged(deadline.left_s):
+            places = await self._send(messages)
         return Forgotten(tuple(_name(topic, place) for place in places), _last(places))
 
     async def close(self) -> None:
@@ -126,16 +130,10 @@ class OverKafka:
         except HurnetError as error:
             raise ClientError(str(error)) from error
 
-    async def _send(self, messages: Sequence[Outgoing], timeout_s: float) -> list[Coordinates]:
+    async def _send(self, messages: Sequence[Outgoing]) -> list[Coordinates]:
         """The places of records that are sent in this order. If one fails, others may have been written."""
         futures = [asyncio.wrap_future(self._switchboard.send(message)) for message in messages]
-        try:
-            async with asyncio.timeout(timeout_s):
-                done = await asyncio.gather(*futures, return_exceptions=True)
-        except TimeoutError:
-            raise NotSent(
-                f"Kafka has not acknowledged it within {timeout_s:g} s; it may have been written"
-            ) from None
+        done = await asyncio.gather(*futures, return_exceptions=True)
         for each in done:
             if isinstance(each, BaseException):
                 raise each
@@ -161,6 +159,18 @@ class OverKafka:
             f"no reply within {timeout_s:g} s: does a responder run (`hurnet status`), and is it ready?"
             " The question stays in Kafka; a responder that reads it later answers that it has timed out"
         )
+
+
+@asynccontextmanager
+async def _acknowledged(timeout_s: float) -> AsyncIterator[None]:
+    """A block that ends within `timeout_s` seconds, or raises `NotSent`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise NotSent(
+            f"Kafka has not acknowledged it within {timeout_s:.3g} s; it may have been written"
+        ) from None
 
 
 def _bytes(key: str | None) -> bytes | None:

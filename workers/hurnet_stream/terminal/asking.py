@@ -20,6 +20,7 @@ import click
 
 from hurnet_schemas import InvalidMessage, Query, Reply
 from hurnet_stream.client import Client
+from hurnet_stream.client.many import result
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.terminal.lines import Line, decoded
 
@@ -84,7 +85,7 @@ def _ended(line: Line, begun: Future[Reply] | Wrong) -> Asked:
     if not isinstance(begun, Future):
         return Asked(line, begun)
     try:
-        return Asked(line, begun.result())
+        return Asked(line, result(begun))
     except HurnetError as error:
         return Asked(line, error)
 
