@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Histogram
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
@@ -378,6 +379,28 @@ def test_narrow_or_plain_terminals_get_the_same_words() -> None:
     assert max(map(len, narrow.splitlines())) <= 30
     assert narrow.replace("\n", "").count("x") == 60
     assert "a??o" in printed(table(("topic", "state"), rows), encoding="ascii")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_columns_are_aligned_in_any_script(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    texts = [
+        "plain",
+        "日本語です",
+        "שכחתי סיסמה 42",
+        "نسيت",
+        "e\u0301te\u0301",
+        "👩‍👩‍👧 👋🏽 🇵🇹",
+        "\u202eevil\x1b[31m",
+    ]
+    lines = printed(table(("text", "mark"), [(text, "|") for text in texts])).splitlines()
+    marks = [cell_len(line[: line.rindex("|")]) for line in lines if "|" in line]
+    assert len(marks) == len(texts)
+    assert len(set(marks)) == 1
+    everything = "".join(lines)
+    assert ("\u2068שכחתי סיסמה 42\u2069" in everything) == terminal
+    assert "\\u202eevil\\x1b[31m" in everything
+    assert not {"\u202e", "\x1b"} & set(everything)
 
 
 def test_the_state_of_a_topic_is_in_words() -> None:

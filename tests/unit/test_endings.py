@@ -208,3 +208,13 @@ def test_commands_name_no_exit_code_that_is_not_in_the_table() -> None:
             assert codes <= known, name
     for file in (ROOT / "workers" / "hurnet_stream" / "commands").glob("*.py"):
         assert not re.findall(r"sys\.exit\(\d", file.read_text("utf-8")), file.name
+
+
+def test_the_document_has_the_table_of_commands() -> None:
+    told = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", told, re.MULTILINE)}
+    doctor = exit_codes.BROKEN_PART.values()
+    assert f"| {min(doctor)} to {max(doctor)} |" in told
+    of_workers = {exit_codes.STUCK}
+    single = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+    assert listed == single - of_workers
