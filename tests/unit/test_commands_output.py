@@ -133,7 +133,7 @@ def test_options_in_examples_exist() -> None:
         below = command.commands.values() if isinstance(command, click.Group) else ()
         parameters = [parameter for each in (command, *below) for parameter in each.params]
         known = {option for parameter in parameters for option in parameter.opts}
-        for option in re.findall(rf"hurnet {name} [^|#\n]*", command.epilog or ""):
+        for option in re.findall(rf"hurnet {name} [^|#&\n]*", command.epilog or ""):
             assert set(re.findall(r"--[a-z-]+", option)) <= known
 
 
