@@ -30,6 +30,7 @@ from hurnet_stream.gateway.problems import Problem, busy
 from hurnet_stream.gateway.requests import accepted, wanted_of
 from hurnet_stream.operations import deletion_requests
 from hurnet_stream.ports import Outgoing
+from hurnet_stream.settings.redaction import redacted
 
 T = TypeVar("T")
 
@@ -129,4 +130,4 @@ async def _blocking(gateway: Gateway, call: Callable[[], T]) -> T:
     try:
         return await gateway.blocking(call)
     except HurnetError as error:
-        raise busy(503, f"it can't be looked up at the moment: {error}") from None
+        raise busy(503, f"it can't be looked up at the moment: {redacted(str(error))}") from None

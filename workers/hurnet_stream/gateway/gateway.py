@@ -76,8 +76,8 @@ class Gateway:
         """Why it can't serve; empty if it can."""
         if self.ending.is_set():
             return ["stopping"]
-        trouble = self.switchboard.trouble()
-        return [trouble] if trouble else []
+        troubles = dict.fromkeys((self.switchboard.trouble(), self.writes.group.trouble()))
+        return [trouble for trouble in troubles if trouble]
 
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)

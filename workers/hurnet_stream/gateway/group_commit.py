@@ -131,6 +131,8 @@ class GroupCommit:
         except Exception as error:  # whatever it is: this thread goes on, and tells those who wait
             if not isinstance(error, HurnetError):
                 log.exception("can't write")
+            elif self._trouble != str(error):
+                log.warning("can't write", error=str(error))
             self._trouble = str(error)
             self._refuse(NotWritten(f"nothing can be written at the moment: {error}"))
             return False

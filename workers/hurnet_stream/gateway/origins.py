@@ -29,7 +29,7 @@ _ASKED_WITH: Final = (
     "authorization, content-type, hurnet-after, idempotency-key, traceparent, x-request-id, "
     "mcp-protocol-version, mcp-session-id"
 )
-_SHOWN: Final = "hurnet-watermarks, retry-after, x-request-id, mcp-session-id"
+_SHOWN: Final = "hurnet-watermarks, idempotency-replayed, retry-after, x-request-id, mcp-session-id"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from hurnet_stream.gateway.group_commit import GroupCommit, NotWritten, Places
 from hurnet_stream.gateway.idempotency import Once, OtherRequest, UnderWay, Wanted, of_topic
 from hurnet_stream.gateway.problems import Problem, busy
 from hurnet_stream.ports import AtomicSink, Claim, EntryStore, Outgoing, Record
+from hurnet_stream.settings.redaction import redacted
 
 T = TypeVar("T")
 
@@ -140,16 +141,17 @@ class Writes:
 
 def problem_of(error: Exception, *, keyed: bool) -> Problem:
     """What a failed write is over HTTP. `keyed`: it can safely be sent again."""
+    why = redacted(str(error))
     match error:
         case UnderWay():
             return busy(409, f"{error}: come back", error.after_s)
         case OtherRequest():
             return Problem(422, f"{error}: take a new one for each request", where="Idempotency-Key")
         case Undeliverable(topics=topics) if not topics:
-            return Problem(413, f"Kafka refuses it: {error}")
+            return Problem(413, f"Kafka refuses it: {why}")
         case NotWritten():
-            return busy(503, f"nothing was written: {error}", refused="kafka")
+            return busy(503, f"nothing was written: {why}", refused="kafka")
     advice = (
         "send it again with the same key" if keyed else "an Idempotency-Key makes it safe to send it again"
     )
-    return busy(503, f"it is not known whether it was written: {error} ({advice})", refused="kafka")
+    return busy(503, f"it is not known whether it was written: {why} ({advice})", refused="kafka")
