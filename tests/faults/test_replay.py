@@ -66,7 +66,7 @@ def test_the_same_to_the_bit_after_kills_and_compaction_and_what_was_forgotten_i
     teach(system, events(300, 100))
     wait_for(lambda: len(system.texts_in_store()) == 344, 60, "even more texts in")
     code, same = replay(system, named(later))
-    assert (code, same["same"], same["differences"], same["missing"]) == (0, True, [], [])
+    assert (same["differences"], same["missing"], same["same"], code) == ([], [], True, 0)
     assert same["question"] == QUERY.text
     line = Reply.model_validate(same["then"]).encode().decode()
     assert replay(system, "-", stdin=line)[0] == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from hurnet_stream.adapters.redis.mixes import KEPT
 from hurnet_stream.core.solve.weights import NO_FEATURES
@@ -78,7 +81,7 @@ class MemoryWeightsStore:
         with self._redis.changed:
             self._check_owner()
             before = self._redis.data.weights.get(weights.context)
-            if weights is before:
+            if before and weights.weights.certificate is before.weights.certificate:
                 return
             version = self._redis.data.versions.get(weights.context, 0)
             watermarks = before.watermarks if before else {}
@@ -87,7 +90,9 @@ class MemoryWeightsStore:
                 raise Superseded(
                     f"version {weights.version} can't follow {version}, or shards {back} go back"
                 )
-            self._redis.data.weights[weights.context] = weights
+            # As a store gives them back: row by row, whatever the order in which they were solved.
+            solved = replace(weights.weights, projection=np.ascontiguousarray(weights.weights.projection))
+            self._redis.data.weights[weights.context] = replace(weights, weights=solved)
             self._redis.data.versions[weights.context] = weights.version
 
     def withdraw(self, context: str, version: int) -> None:

@@ -118,7 +118,9 @@ class Learner:
             digest=digest_of(weights.projection),
             threads=threads,
         )
-        return replace(weights, certificate=certificate)
+        # Row by row, as weights come from a store: the order in memory decides which products are taken.
+        projection = np.ascontiguousarray(weights.projection)
+        return Weights(projection, certificate)
 
 
 class RecordedMix(Mix):
