@@ -75,7 +75,7 @@ def test_the_same_to_the_bit_after_kills_and_compaction_and_what_was_forgotten_i
     assert (today["as_of"], today["between"]["came"], today["between"]["went"]) == ("today", 100, 0)
 
     said = {
-        "0/999": "ends before offset 999",
+        "0/999": "ends before offset",
         "9/0": "has no partition 9",
     }
     for place, why in said.items():
