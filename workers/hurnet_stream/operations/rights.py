@@ -154,7 +154,9 @@ def _operator(settings: Settings) -> Iterator[KafkaRight]:
     for topic in (k.texts, k.queries, k.answers, k.feedback, k.dead_letters, k.canary_answers):
         yield KafkaRight("CREATE", "topic", topic, "topics --create")
         yield KafkaRight("DESCRIBE_CONFIGS", "topic", topic, "topics")
-        yield KafkaRight("READ", "topic", topic, "verify, repair, dead-letters, unanswered, correct, ask, replay")
+        yield KafkaRight(
+            "READ", "topic", topic, "verify, repair, dead-letters, unanswered, correct, ask, replay"
+        )
         if topic in (k.texts, k.queries, k.feedback):
             yield KafkaRight("WRITE", "topic", topic, "forget, contexts, repair, dead-letters, correct, ask")
     for section in (settings.ingest, settings.responder, settings.feedback):
