@@ -128,6 +128,13 @@ def test_a_wrong_answer_is_corrected_and_the_question_asked_again(
     assert (echo.said[-1].verdict, echo.said[-1].answer, echo.said[-1].given) == ("right", "off", None)
 
 
+def test_what_is_waited_for_never_goes_back(echo: Echo) -> None:
+    with Client(echo) as client:
+        waiting = Session(client, How(after={0: 50, 3: 1}), lambda _: None)
+        run(waiting, "hi", "/wrong off", "hi")
+    assert echo.queries[-1].min_watermarks == {0: 50, 3: 1}
+
+
 def test_an_entry_is_forgotten_and_the_question_asked_again(session: Session, echo: Echo) -> None:
     run(session, "hi", "/forget")
     assert echo.forgotten == [Forget(entry=(2, 17))]

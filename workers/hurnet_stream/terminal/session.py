@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hurnet_schemas import Feedback, Reply
-from hurnet_stream.client import Client
+from hurnet_stream.client import Client, Watermarks
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.terminal.answers import looked_into
 from hurnet_stream.terminal.conditions import condition
@@ -146,7 +146,7 @@ class Session:
 
     def _again(self, reply: Reply, watermarks: Mapping[int, int]) -> None:
         """Ask the same again, with what was written taken in, and go on from there."""
-        self.how = replace(self.how, after=dict(self.how.after) | dict(watermarks))
+        self.how = replace(self.how, after=Watermarks(self.how.after) | watermarks)
         query = replace(self.how, context=self._context_of(reply)).query(reply.question)
         self.last = self.client.ask(query, timeout=self.how.timeout_s)
         say(f"answered from now on: {self.last.answer or f'nothing ({self.last.outcome})'}")
