@@ -297,7 +297,7 @@ class FakeGateway:
                     "solver": "solver-1",
                     "weights": [weights],
                     "wrong": self.wrong,
-                    "freshness_ms": 210 + number % 40,
+                    "questions_under_way": number % 4,
                 },
             }
             yield f"event: figures\nid: {number}\ndata: {json.dumps(figures)}\n\n"

@@ -14,13 +14,13 @@ from tests.acceptance.system import System
 from tests.browser.looks import ask, open_view
 
 PAIRS = [
-    ("I forgot my password", "reset-password"),
-    ("my password is lost", "reset-password"),
-    ("how do I set a new password", "reset-password"),
-    ("where is my invoice", "invoices"),
-    ("send me the invoice of May", "invoices"),
-    ("I want to cancel my plan", "cancel"),
-    ("end my subscription", "cancel"),
+    ("I forgot my password", "Settings › Security › Reset password"),
+    ("my password is lost", "Settings › Security › Reset password"),
+    ("how do I set a new password", "Settings › Security › Reset password"),
+    ("where is my invoice", "Account › Invoices"),
+    ("send me the invoice of May", "Account › Invoices"),
+    ("I want to cancel my plan", "Account › Plan › Cancel"),
+    ("end my subscription", "Account › Plan › Cancel"),
 ]
 
 
@@ -39,7 +39,7 @@ def gateway(real: tuple[System, str]) -> str:
 
 def test_a_question_is_answered_and_says_why(page: Page, gateway: str) -> None:
     ask(page, gateway, "I forgot my password", "support")
-    expect(page.locator(".answer-text")).to_have_text("reset-password")
+    expect(page.locator(".answer-text")).to_have_text("Settings › Security › Reset password")
     expect(page.locator(".sure-words")).to_be_visible()
     expect(page.locator(".came-from blockquote")).to_have_text("I forgot my password")
     expect(page.locator(".bars tbody tr")).to_have_count(6)
@@ -140,7 +140,7 @@ def test_answers_of_a_context(page: Page, gateway: str) -> None:
     open_view(page, gateway, "contexts")
     page.get_by_role("link", name="support", exact=True).click()
     page.get_by_role("link", name="Answers").click()
-    expect(page.locator("ol.entries li", has_text="invoices")).to_be_visible()
+    expect(page.locator("ol.entries li", has_text="Account › Invoices")).to_be_visible()
 
 
 def test_a_receipt_keeps_its_name_and_is_asked_again(page: Page, gateway: str) -> None:
@@ -149,7 +149,7 @@ def test_a_receipt_keeps_its_name_and_is_asked_again(page: Page, gateway: str) -
     page.goto("about:blank")
     page.goto(f"{gateway}/{link}")
     expect(page.locator(".question")).to_have_text("where is my invoice")
-    expect(page.locator(".answer-text")).to_have_text("invoices")
+    expect(page.locator(".answer-text")).to_have_text("Account › Invoices")
     page.get_by_role("button", name="Would it answer the same today?").click()
     expect(page.locator(".took")).to_have_text("Yes: it answers the same today.")
     expect(page.locator("dl.receipt").first).to_contain_text("Watermarks")
@@ -221,9 +221,9 @@ def test_a_receipt_is_replayed_to_the_bit(page: Page, gateway: str) -> None:
 
 
 def test_the_picture_of_the_readme(page: Page, gateway: str, tmp_path: Path) -> None:
-    """Draws docs/images/console.png anew if HURNET_DRAW is set; else it is a test that it can be drawn."""
+    """Draws docs/images/console.png anew if DRAW_CONSOLE is set; else it is a test that it can be drawn."""
     image = Path(__file__).parents[2] / "docs" / "images" / "console.png"
-    target = image if os.environ.get("HURNET_DRAW") else tmp_path / image.name
+    target = image if os.environ.get("DRAW_CONSOLE") else tmp_path / image.name
     page.set_viewport_size({"width": 1120, "height": 1240})
     ask(page, gateway, "my invoice never came", "support")
     page.get_by_role("button", name="Wrong").click()

@@ -25,13 +25,13 @@ export function forgetKey() {
   sessionStorage.clear();
 }
 
-/** What /v1/me says: {name, rights, contexts}. */
+/** What /v1/me says: {name, rights, contexts, open}. */
 export const setMe = (told) => {
   me = told;
 };
 
-/** The name of the key, or "" on a gateway without keys. */
-export const myName = () => me?.name ?? "";
+/** The name of the key, or "" on a gateway that asks for none. */
+export const myName = () => (me && !me.open ? (me.name ?? "") : "");
 
 /** Whether the key has a right: ask, teach, forget or watch. */
 export const may = (right) => !me?.rights || me.rights.includes(right);

@@ -12,7 +12,7 @@ import { el, foreign, svg } from "../core/dom.js";
 import { score, t } from "../core/texts.js";
 
 const RADIUS = 100;
-const INNER = 14; // the question's own mark
+const INNER = 20; // the question's own mark
 const LEAST_SPAN = 0.2; // dissimilarity at the rim: if all are near, they are spread no wider than this
 const KINDS = 6; // answers with a colour of their own; those after them share the seventh
 const SHAPES = [

@@ -65,8 +65,8 @@ function layout() {
   // A plot for each figure that comes; a newer gateway may send more.
   function plotOf(name) {
     if (!known.has(name)) {
-      const unit = name.endsWith("_ms") ? duration : (value) => number(value, value < 10 ? 1 : 0);
-      const made = plot(hasText(`figure.${name}`) ? t(`figure.${name}`) : name, unit);
+      const shown = (value) => number(value, value < 10 ? 1 : 0);
+      const made = plot(hasText(`figure.${name}`) ? t(`figure.${name}`) : name, shown);
       known.set(name, made);
       plots.append(made.node);
     }
@@ -81,11 +81,11 @@ function layout() {
   }
 }
 
-/** Figures that are drawn over time: rates a second, lag in records, freshness in milliseconds. */
-export function plotted({ rates = {}, shards = [], freshness_ms }) {
+/** Figures that are drawn over time: records a second of each topic, lag in records, questions under way. */
+export function plotted({ rates = {}, shards = [], questions_under_way }) {
   const lags = shards.map((shard) => shard.lag_records).filter((lag) => lag !== null && lag !== undefined);
   const lag = lags.length ? lags.reduce((sum, each) => sum + each, 0) : null;
-  return { ...rates, lag_records: lag, ...(freshness_ms !== undefined && { freshness_ms }) };
+  return { ...rates, lag_records: lag, questions_under_way };
 }
 
 let lastWrong = "";
@@ -108,10 +108,17 @@ const figure = (value) => el("td.figure", {}, value === null || value === undefi
 // Offsets are the next ones in the figures, and the last ones (watermarks) here.
 const last = (offset) => (offset === null || offset === undefined ? null : offset - 1);
 
-const shardTable = (shards) =>
-  table("shards", ["partition", "entries", "written", "stored", "searchable", "learned", "lag"], shards.map((each) =>
-    el("tr", {}, el("th", { scope: "row" }, number(each.partition)), figure(each.rows), figure(last(each.end_offset)), figure(last(each.next_offset)), figure(last(each.searchable_offset)), figure(last(each.folded_offset)), figure(each.lag_records)),
-  ));
+// How far each partition has come: what is in Kafka, stored, searchable, learned. The last two are known only if
+// workers tell their figures, and a column that nothing is known of is left out.
+function shardTable(shards) {
+  const cells = shards.map((each) => ({
+    entries: each.rows, written: last(each.end_offset), stored: last(each.next_offset),
+    searchable: last(each.searchable_offset), learned: last(each.folded_offset), lag: each.lag_records,
+  }));
+  const columns = Object.keys(cells[0] ?? {}).filter((name) => cells.some((each) => (each[name] ?? null) !== null));
+  const rows = shards.map(({ partition }, row) => el("tr", {}, el("th", { scope: "row" }, number(partition)), columns.map((name) => figure(cells[row][name]))));
+  return table("shards", ["partition", ...columns], rows);
+}
 
 function workerTable({ workers, solver }) {
   const rows = Object.entries(workers ?? {}).map(([role, { members = [], lag_records }]) =>
