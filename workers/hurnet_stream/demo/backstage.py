@@ -105,12 +105,15 @@ class Backstage:
         self._wait_saved(watermarks)
         proof = self._verify()
         stored, twice = self._entries()
+        compared = sum(shard["entries"] for shard in proof["shards"])
         differences = [s["difference"][1] for s in proof["shards"] if s["difference"]]
+        if compared != stored:
+            differences.append(f"{compared:,} of {stored:,} entries were compared")
         return Books(
             stored=stored,
             twice=twice,
             answerable=self.answerable(),
-            equal=proof["equal"] and not proof["unproved"],
+            equal=proof["equal"] and not proof["unproved"] and compared == stored,
             deleted=sum(shard["deleted"] for shard in proof["shards"]),
             contexts=len(proof["digests"]),
             difference="; ".join([*differences, *proof["differences"].values()]),
@@ -122,7 +125,10 @@ class Backstage:
         topic = self._system.kafka.answers
         with closing(reader(self._system.kafka, topic, from_end=False)) as consumer:
             ends = consumer.end_offsets(list(consumer.assignment()))
+            deadline = time.monotonic() + PATIENCE_S
             while any(consumer.position(partition) < end for partition, end in ends.items()):
+                if time.monotonic() > deadline:
+                    raise Stuck(f"the answers in {topic} could not all be read within {PATIENCE_S:g} s")
                 for batch in consumer.poll(timeout_ms=500).values():
                     answered.update(dict(record.headers).get(CORRELATION_ID, b"") for record in batch)
         return Replies(answered.total(), answered.total() - len(answered))
