@@ -136,6 +136,19 @@ def test_a_person_asks_corrects_and_forgets_at_the_prompt(system: System) -> Non
         assert again.end() == 0
 
 
+def test_an_entry_is_forgotten_at_the_prompt(system: System) -> None:
+    system.teach([TextEvent(text="forget me now please", answer="soon gone", context="passing")])
+    wait_for(lambda: "forget me now please" in system.texts_in_store(), what="it is taken in")
+    with Terminal(system, "ask", "--context", "passing") as terminal:
+        terminal.type("forget me now please\n")
+        terminal.expect("soon gone")
+        terminal.type("/forget\n")
+        terminal.expect("answered from now on: nothing (abstained)")
+        terminal.type("\n")
+        assert terminal.end() == 0
+    assert system.run("list", "--context", "passing", "--json").stdout == ""
+
+
 def test_without_a_history_nothing_is_kept(system: System, tmp_path: Path) -> None:
     off = {"HURNET_TERMINAL_HISTORY": "0", "XDG_STATE_HOME": str(tmp_path)}
     with Terminal(system, "ask", "--quiet", **off) as terminal:
