@@ -22,8 +22,9 @@ Items of a removed row stay until its block is given up. So what columns say is 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ class Attributes:
 
     def append(self, rows: Integers, metadata: Metadata) -> None:
         """Take in rows (n,) that are new, with the metadata of each; none has any if `metadata` is empty."""
-        self._held.update(rows.astype(np.uint32))
+        self._held |= _bitmap(rows)
         if any(metadata):
             of_item = np.repeat(rows, list(map(len, metadata)))
             self._add(of_item, self._values.hold(metadata))
@@ -137,7 +138,7 @@ class Attributes:
         """Of the rows `first` to `end`, those that were `old` (n,) are now `new` (n,), outside of them; the
         others are gone."""
         self._held.remove_range(first, end)
-        self._held.update(new.astype(np.uint32))
+        self._held |= _bitmap(new)
         for kept in self._kept.values():
             self._kept_rows -= kept.range_cardinality(first, end)
             kept.remove_range(first, end)
@@ -211,7 +212,7 @@ class Attributes:
             passes = np.zeros(len(self._values.strings), np.bool_)
             passes[attributes] = True
             found = passes[own]
-        return BitMap(column.rows[found].astype(np.uint32)) & self._held
+        return _bitmap(column.rows[found]) & self._held
 
     def _read(self, items: int) -> None:
         self._left -= items
@@ -232,7 +233,7 @@ class Attributes:
             own, column = keys == key, self._column(key)
             column.add(rows[own], attributes[own])
             if key in self._columns:
-                column.held.update(rows[own].astype(np.uint32))
+                column.held |= _bitmap(rows[own])
         self._keep(rows, attributes)
 
     def _keep(self, rows: Integers, attributes: Integers) -> None:
@@ -240,10 +241,16 @@ class Attributes:
         distinct = np.unique(attributes)
         for attribute in distinct[self._values.strings.held(distinct) >= MANY].tolist():
             if attribute in self._kept:
-                more = BitMap(rows[attributes == attribute].astype(np.uint32))
+                more = _bitmap(rows[attributes == attribute])
                 self._kept[attribute] |= more
                 self._kept_rows += len(more)
             else:
                 key = int(self._values.keys[attribute])
                 self._kept[attribute] = kept = self._rows_of(key, np.array([attribute]))
                 self._kept_rows += len(kept)
+
+
+def _bitmap(rows: NDArray[Any]) -> BitMap:
+    """The rows (n,) as a bitmap. From an array of the standard library it is made ten times faster than from
+    one of numpy."""
+    return BitMap(array("I", rows.astype(np.uint32).tobytes()))
