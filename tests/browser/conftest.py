@@ -58,7 +58,9 @@ def real(
     with System(kafka_bootstrap, valkey_url, "console", folder) as system:
         system.create_topics()
         workers = [system.start(role) for role in ("ingest", "solver", "responder", "feedback")]
-        workers.append(system.start("gateway", HURNET_GATEWAY_PORT="0"))
+        wait_for(lambda: all(worker.url for worker in workers), what="the addresses of the workers' pages")
+        told = ",".join(worker.url for worker in workers)
+        workers.append(system.start("gateway", HURNET_GATEWAY_PORT="0", HURNET_GATEWAY_WORKERS=told))
         for worker in workers:
             worker.wait_ready()
         served = wait_for(lambda: re.search(r"serving HTTP.*", workers[-1].said()), what="its address")

@@ -298,6 +298,7 @@ class FakeGateway:
                     "weights": [weights],
                     "wrong": self.wrong,
                     "questions_under_way": number % 4,
+                    "freshness_ms": 210 + number % 40,
                 },
             }
             yield f"event: figures\nid: {number}\ndata: {json.dumps(figures)}\n\n"

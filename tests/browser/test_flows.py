@@ -91,7 +91,8 @@ def test_the_watch_is_live(page: Page, gateway: str) -> None:
     open_view(page, gateway, "watch")
     expect(page.locator(".state")).to_have_text("Live")
     expect(page.get_by_role("heading", name="Partitions and their watermarks")).to_be_visible()
-    expect(page.locator(".plots figure").first).to_be_visible()
+    expect(page.locator(".plots figure", has_text="Freshness")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Searchable")).to_be_visible()
     expect(page.get_by_role("rowheader", name="responder")).to_be_visible()
     expect(page.get_by_role("rowheader", name="support")).to_be_visible()  # its weights
 

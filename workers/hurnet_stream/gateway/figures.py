@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import structlog
 
+from hurnet_stream.gateway.freshness import Freshness
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.keys import Key
 from hurnet_stream.overview.running import missing
@@ -47,6 +48,7 @@ class Figures:
         self._gateway = gateway
         self._latest: Look | None = None
         self._changed = asyncio.Condition()
+        self._freshness = Freshness()
         self._listeners = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -94,11 +96,16 @@ class Figures:
     async def _look(self) -> Look:
         status = await self._gateway.blocking(self._gateway.readings.status)
         now_s, before = time.monotonic(), self._latest
-        figures = told(status) | {
-            "at_ms": round(1000 * time.time()),
-            "rates": rates(before, status.ends, now_s),
-            "questions_under_way": self._gateway.switchboard.waiting,
-        }
+        fresh_ms = self._freshness.p99_ms(status.pages, now_s)
+        figures = (
+            told(status)
+            | {
+                "at_ms": round(1000 * time.time()),
+                "rates": rates(before, status.ends, now_s),
+                "questions_under_way": self._gateway.switchboard.waiting,
+            }
+            | ({"freshness_ms": fresh_ms} if status.pages else {})
+        )
         self._latest = Look(before.number + 1 if before else 1, now_s, figures)
         async with self._changed:
             self._changed.notify_all()

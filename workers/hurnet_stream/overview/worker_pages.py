@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import urllib.error
@@ -79,6 +80,17 @@ def watermarks(pages: Iterable[WorkerPage], role: str) -> dict[int, int]:
             for partition, offset in page.by_partition("hurnet_watermark_offset").items():
                 lowest[partition] = min(offset, lowest.get(partition, offset))
     return lowest
+
+
+def histogram(pages: Iterable[WorkerPage], name: str) -> dict[float, float]:
+    """The buckets of all workers together."""
+    buckets: dict[float, float] = {}
+    for page in pages:
+        for sample in page.samples.get(name, ()):
+            with contextlib.suppress(KeyError, ValueError):  # a page that is not a worker's
+                edge = float(sample.labels["le"])
+                buckets[edge] = buckets.get(edge, 0.0) + sample.value
+    return buckets
 
 
 def quantile(buckets: Mapping[float, float], share: float) -> float | None:

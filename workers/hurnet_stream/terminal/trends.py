@@ -6,7 +6,6 @@ Looks at 0 s, 2 s and 4 s that find 100, 110 and 5 give the rates 5 and 2.5 a se
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import time
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from hurnet_stream.overview.system_status import Status
-from hurnet_stream.overview.worker_pages import WorkerPage, quantile
+from hurnet_stream.overview.worker_pages import histogram, quantile
 
 KEPT = 240
 """How many looks are remembered."""
@@ -42,7 +41,7 @@ class Trends:
         for name, value in counters(status).items():
             self._counters.setdefault(name, deque(maxlen=KEPT)).append((at, value))
         for name in ("hurnet_freshness_seconds", "hurnet_query_age_seconds"):
-            if found := _histogram(status.pages, f"{name}_bucket"):
+            if found := histogram(status.pages, f"{name}_bucket"):
                 self._buckets.setdefault(name, deque(maxlen=KEPT)).append((at, found))
 
     def rate(self, name: str, window_s: float = WINDOW_S) -> Rate:
@@ -132,14 +131,3 @@ def _rises(looks: Sequence[tuple[float, float]]) -> list[float]:
         later - earlier if later >= earlier else later
         for (_, earlier), (_, later) in itertools.pairwise(looks)
     ]
-
-
-def _histogram(pages: Iterable[WorkerPage], name: str) -> dict[float, float]:
-    """The buckets of all workers together."""
-    buckets: dict[float, float] = {}
-    for page in pages:
-        for sample in page.samples.get(name, ()):
-            with contextlib.suppress(KeyError, ValueError):  # a page that is not a worker's
-                edge = float(sample.labels["le"])
-                buckets[edge] = buckets.get(edge, 0.0) + sample.value
-    return buckets

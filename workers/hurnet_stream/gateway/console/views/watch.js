@@ -65,7 +65,7 @@ function layout() {
   // A plot for each figure that comes; a newer gateway may send more.
   function plotOf(name) {
     if (!known.has(name)) {
-      const shown = (value) => number(value, value < 10 ? 1 : 0);
+      const shown = name.endsWith("_ms") ? duration : (value) => number(value, value < 10 ? 1 : 0);
       const made = plot(hasText(`figure.${name}`) ? t(`figure.${name}`) : name, shown);
       known.set(name, made);
       plots.append(made.node);
@@ -81,11 +81,12 @@ function layout() {
   }
 }
 
-/** Figures that are drawn over time: records a second of each topic, lag in records, questions under way. */
-export function plotted({ rates = {}, shards = [], questions_under_way }) {
+/** Figures that are drawn over time: records a second of each topic, lag in records, freshness in milliseconds. */
+export function plotted({ rates = {}, shards = [], freshness_ms, questions_under_way }) {
   const lags = shards.map((shard) => shard.lag_records).filter((lag) => lag !== null && lag !== undefined);
   const lag = lags.length ? lags.reduce((sum, each) => sum + each, 0) : null;
-  return { ...rates, lag_records: lag, questions_under_way };
+  // Freshness is known only if workers tell their figures, and has gaps while no text comes in.
+  return { ...rates, lag_records: lag, ...(freshness_ms !== undefined && { freshness_ms }), questions_under_way };
 }
 
 let lastWrong = "";
