@@ -1,5 +1,8 @@
 """Questions over HTTP beside the same questions over bare Kafka, to the same responder, in turns.
 
+Bare Kafka is the switchboard that the gateway itself asks by, here in the process of the benchmark: what HTTP
+and its guards cost is the difference.
+
 A question's time runs from when it was due to when its answer was read, as in `latency`. Over HTTP the
 clients are plain sockets that stay open, so that what is measured is the gateway and not a library. At last
 1,000 clients ask and stay: what each of them costs in memory.
@@ -13,10 +16,13 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 
 from hurnet_schemas import Query
+from hurnet_stream.adapters.kafka.courier import KafkaCourier
+from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.local.worker import WorkerProcess
-from tests.benchmarks._asker import Asker, evenly
 from tests.benchmarks._report import Report, main, milliseconds, quantile
 from tests.benchmarks._system import bench, counted, fill, questions, wait_for
 
@@ -53,21 +59,40 @@ class Line:
         self._writer.close()
 
 
-async def lines(port: int, count: int) -> list[Line]:
-    return [Line(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(count)]
+class BareLine:
+    """The same over Kafka alone. A body is a query already."""
+
+    def __init__(self, board: Switchboard) -> None:
+        self._board = board
+
+    async def ask(self, body: bytes) -> None:
+        await asyncio.wrap_future(self._board.ask(Query.decode(body)))
+
+    def close(self) -> None:
+        """Nothing to free."""
 
 
-def on_schedule(port: int, bodies: Sequence[bytes], rate: int, seconds: float) -> list[float]:
+Way = int | Switchboard
+"""The port of a gateway, or a switchboard."""
+
+
+async def lines(way: Way, count: int) -> list[Line | BareLine]:
+    if isinstance(way, Switchboard):
+        return [BareLine(way) for _ in range(count)]
+    return [Line(*await asyncio.open_connection("127.0.0.1", way)) for _ in range(count)]
+
+
+def on_schedule(way: Way, bodies: Sequence[bytes], rate: int, seconds: float) -> list[float]:
     """`rate` a second, evenly; seconds of each from when it was due."""
 
     async def run() -> list[float]:
-        free = await lines(port, 32)
+        free: list[Any] = [*await lines(way, 32)]
         began = time.perf_counter()
 
         async def one(number: int) -> float:
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            line = free.pop() if free else (await lines(port, 1))[0]
+            line = free.pop() if free else (await lines(way, 1))[0]
             await line.ask(bodies[number % len(bodies)])
             free.append(line)
             return time.perf_counter() - due
@@ -80,20 +105,20 @@ def on_schedule(port: int, bodies: Sequence[bytes], rate: int, seconds: float) -
     return asyncio.run(run())
 
 
-def flat_out(port: int, bodies: Sequence[bytes], seconds: float) -> tuple[float, list[float]]:
+def flat_out(way: Way, bodies: Sequence[bytes], seconds: float) -> tuple[float, list[float]]:
     """Answers a second with so many always under way, and the seconds of each."""
 
     async def run() -> list[float]:
         found: list[float] = []
         end = time.perf_counter() + seconds
 
-        async def client(number: int, line: Line) -> None:
+        async def client(number: int, line: Line | BareLine) -> None:
             while (began := time.perf_counter()) < end:
                 await line.ask(bodies[(number + len(found)) % len(bodies)])
                 found.append(time.perf_counter() - began)
             line.close()
 
-        await asyncio.gather(*(client(n, line) for n, line in enumerate(await lines(port, OUTSTANDING))))
+        await asyncio.gather(*(client(n, line) for n, line in enumerate(await lines(way, OUTSTANDING))))
         return found
 
     found = asyncio.run(run())
@@ -119,7 +144,6 @@ def memory_of_clients(port: int, gateway: WorkerProcess, bodies: Sequence[bytes]
 def measure(rounds: int) -> Report:
     found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     rates: defaultdict[str, list[float]] = defaultdict(list)
-    asks = [Query(text=text).encode() for text in questions()]
     bodies = [json.dumps({"text": text}).encode() for text in questions()]
     with bench() as servers:
         settings = servers.create_topics(NAME)
@@ -129,23 +153,21 @@ def measure(rounds: int) -> Report:
         with (
             servers.worker("responder", NAME, EMBEDDER) as responder,
             servers.worker("gateway", NAME, EMBEDDER, variables=chosen) as gateway,
-            Asker(settings) as asker,
+            closing(Switchboard(KafkaCourier(settings, settings.answers), settings)) as board,
         ):
             wait_for(lambda: _answers(port, bodies[0]), [responder, gateway], 0.5)
-            flat_out(port, bodies, 1.0)
+            wait_for(lambda: board.trouble() is None, [responder, gateway])
+            ways: dict[str, Way] = {KAFKA: board, HTTP: port}
+            for way in ways.values():
+                flat_out(way, bodies, 1.0)
             for _ in range(rounds):
                 for rate, seconds in SECONDS.items():
-                    schedule = evenly([settings.queries], asks, rate, seconds)
-                    found[f"{rate}/s", KAFKA] += [reply.seconds for reply in asker.on_schedule(schedule)]
-                    found[f"{rate}/s", HTTP] += on_schedule(port, bodies, rate, seconds)
-                    _drain(asker)
-                per_s, replies = asker.flat_out(settings.queries, asks, OUTSTANDING, FLAT_OUT_S)
-                rates[KAFKA].append(per_s)
-                found["saturation", KAFKA] += [reply.seconds for reply in replies]
-                per_s, times = flat_out(port, bodies, FLAT_OUT_S)
-                rates[HTTP].append(per_s)
-                found["saturation", HTTP] += times
-                _drain(asker)
+                    for name, way in ways.items():
+                        found[f"{rate}/s", name] += on_schedule(way, bodies, rate, seconds)
+                for name, way in ways.items():
+                    per_s, times = flat_out(way, bodies, FLAT_OUT_S)
+                    rates[name].append(per_s)
+                    found["saturation", name] += times
             per_client = memory_of_clients(port, gateway, bodies)
     return _report(found, {way: max(each) for way, each in rates.items()}, per_client)
 
@@ -158,7 +180,7 @@ def _free_port() -> int:
 def _answers(port: int, body: bytes) -> bool:
     async def once() -> bool:
         try:
-            (line,) = await lines(port, 1)
+            line = (await lines(port, 1))[0]
             await line.ask(body)
         except (OSError, RuntimeError, asyncio.IncompleteReadError):
             return False
@@ -166,12 +188,6 @@ def _answers(port: int, body: bytes) -> bool:
         return True
 
     return asyncio.run(once())
-
-
-def _drain(asker: Asker) -> None:
-    """Pass over the replies to the other way's questions."""
-    while list(asker.replies(0.2)):
-        pass
 
 
 def _report(

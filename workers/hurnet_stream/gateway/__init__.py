@@ -8,5 +8,5 @@ reading     calls that block, few at a time; `readings` is what there is to read
 body        a request's body as a message; `problems`: errors as RFC 9457 has them
 openapi     the document of all routes, which stand in `openapi_table`
 
-Every other module is a set of routes: asking, teaching, corrections, forgetting, files, contexts, receipts, ...
+Every other module is a set of routes: asking, teaching, corrections, files, contexts, receipts and so on.
 """
