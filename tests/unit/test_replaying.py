@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from hurnet_schemas import Query
 from hurnet_schemas.reply import Reply
+from hurnet_stream.operations.again.asked import Missing
+from hurnet_stream.operations.again.replayed import Replayed
 from hurnet_stream.responder import following, rehearsing, weights_in_force
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.solver import solver as solver_module
+from hurnet_stream.terminal.receipts import outcome
 from tests.worlds.replaying import Replaying, what
 
 PAIRS = [
@@ -46,6 +51,44 @@ def test_an_answer_is_the_same_to_the_bit_after_texts_and_weights_came() -> None
     assert today.between is not None
     assert (today.between.came, today.between.went) == (2, 0)
     assert today.between.weights == (1, 2)
+
+
+def said(replayed: Replayed) -> str:
+    """What a person is shown."""
+    out = io.StringIO()
+    Console(file=out, width=160).print(outcome(replayed))
+    return out.getvalue()
+
+
+def test_a_person_is_told_what_differs_and_why() -> None:
+    world = Replaying()
+    world.teach(*PAIRS)
+    world.learn()
+    (then,) = world.ask(QUERY)
+    assert said(world.replay(then)).strip() == "The same answer, to the bit"
+    world.teach(("please turn the kitchen lamp on", "newer"))
+    today = said(world.replay(then, today=True))
+    assert today.startswith("Today another answer")
+    assert "on then, newer now" in today
+    assert "1 entries came since (texts/0/5 among today's candidates), and 0 went" in today
+    world.forget(0)
+    world.learn()
+    lost = said(world.replay(then))
+    assert "texts/0/0 was forgotten by texts/0/6 at 20" in lost
+    assert "weights 1 were replaced since: of the 5 pairs that they had learned 4 are there" in lost
+    gone = Replayed(None, None, missing=[Missing("record", "answers/0/1 is gone")])
+    assert said(gone).split("\n", 1)[0] == "It can't be asked again"
+    assert "answers/0/1 is gone" in said(gone)
+        "It",
+        "can't",
+        "be",
+        "asked",
+        "again",
+        "record",
+        "answers/0/1",
+        "is",
+        "gone",
+    ]
 
 
 def test_an_entry_that_was_forgotten_is_named() -> None:
@@ -170,6 +213,7 @@ steps = st.one_of(
         st.sampled_from([1, 1, 1, 3, -2]),
         st.integers(0, 6),
         st.sampled_from(["default", "default", "default", "other"]),
+        st.sampled_from(["en", "pt"]),
     ),
     st.tuples(st.just("forget"), partitions, st.lists(st.integers(0, 120), min_size=1, max_size=4)),
     st.tuples(st.just("learn")),
@@ -188,10 +232,11 @@ def _nobody_waits() -> Iterator[None]:
 
 def do(world: Replaying, step: tuple[Any, ...]) -> None:
     if step[0] == "teach":
-        _, partition, taught, copies, pane, context = step
+        _, partition, taught, copies, pane, context, lang = step
         if copies < 0:  # what refutes has an answer
             taught = [(text, answer or "on") for text, answer in taught]
-        more = {"copies": copies, "timestamp_ms": int(pane * HALF_LIFE_S * 1000), "context": context}
+        more: dict[str, Any] = {"copies": copies, "context": context, "metadata": {"lang": lang}}
+        more["timestamp_ms"] = int(pane * HALF_LIFE_S * 1000)
         world.teach(*taught, partition=partition, **more)
     elif step[0] == "forget":
         _, partition, offsets = step
@@ -203,8 +248,11 @@ def do(world: Replaying, step: tuple[Any, ...]) -> None:
 
 
 def ask_all(world: Replaying, asked: list[str], responder: Responder) -> list[Reply]:
-    numbers = range(len(asked))
-    queries = [Query(id=str(i), text=asked[i], top_k=1 + 4 * i, neighbours=3 * i) for i in numbers]
+    filters: list[Any] = [None, {"key": "lang", "is": "en"}, {"not": {"key": "lang", "in": ["en", "de"]}}]
+    queries = [
+        Query(id=str(i), text=text, top_k=1 + 4 * i, neighbours=3 * i, filter=filters[i])
+        for i, text in enumerate(asked)
+    ]
     return world.ask(*queries, responder=responder)
 
 
