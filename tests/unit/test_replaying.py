@@ -76,19 +76,9 @@ def test_a_person_is_told_what_differs_and_why() -> None:
     lost = said(world.replay(then))
     assert "texts/0/0 was forgotten by texts/0/6 at 20" in lost
     assert "weights 1 were replaced since: of the 5 pairs that they had learned 4 are there" in lost
-    gone = Replayed(None, None, missing=[Missing("record", "answers/0/1 is gone")])
-    assert said(gone).split("\n", 1)[0] == "It can't be asked again"
-    assert "answers/0/1 is gone" in said(gone)
-        "It",
-        "can't",
-        "be",
-        "asked",
-        "again",
-        "record",
-        "answers/0/1",
-        "is",
-        "gone",
-    ]
+    gone = said(Replayed(None, None, missing=[Missing("record", "answers/0/1 is gone")]))
+    assert gone.startswith("It can't be asked again")
+    assert "answers/0/1 is gone" in gone
 
 
 def test_an_entry_that_was_forgotten_is_named() -> None:
