@@ -98,6 +98,17 @@ def test_a_broker_that_is_away_is_told_as_json(command: list[str], monkeypatch: 
     assert (result.exit_code, told["kind"], told["exit_code"]) == (2, kind, 2)
 
 
+@pytest.mark.parametrize("given", [[], ["--json"]])
+def test_an_error_names_its_option_or_file_once(given: list[str], tmp_path: Path) -> None:
+    wrong = CliRunner().invoke(hurnet, ["ask", "hi", "--after", "\x1b[31m", *given]).stderr
+    assert wrong.count("--after") == 1
+    assert "\x1b" not in wrong
+    misspelt = CliRunner().invoke(hurnet, ["ask", "hi", "--no-colour", *given]).stderr
+    assert "Did you mean '--no-color'" in misspelt
+    absent = CliRunner().invoke(hurnet, ["produce", str(tmp_path / "absent"), *given]).stderr
+    assert absent.count("absent") == 1
+
+
 def test_json_as_a_text_is_no_option() -> None:
     assert asked_for_json(["ask", "hi", "--json"])
     assert not asked_for_json(["ask", "--", "--json"])

@@ -42,7 +42,7 @@ class Failed(click.ClickException):
     def __init__(
         self, error: BaseException, exit_code: int, as_json: bool, message: str | None = None
     ) -> None:
-        said = error.message if isinstance(error, click.ClickException) else message or str(error)
+        said = error.format_message() if isinstance(error, click.ClickException) else message or str(error)
         super().__init__(_safe(said))
         self.exit_code = exit_code  # type: ignore[misc]  # each error has its own
         self._kind = _kind(error)
@@ -55,7 +55,8 @@ class Failed(click.ClickException):
             told = {"error": self.format_message(), "kind": self._kind, "exit_code": self.exit_code}
             click.echo(visible_json(told, ascii_only=True), err=True)
         elif self._usage:
-            self._usage.message = self.message  # type: ignore[misc]  # final for those who define errors
+            # It puts the option's name before it by itself.
+            self._usage.message = _safe(self._usage.message)  # type: ignore[misc]  # final for its definers
             self._usage.show(file)
         else:
             super().show(file)
