@@ -14,6 +14,7 @@ from rich.console import Console
 from hurnet_schemas import Query
 from hurnet_schemas.reply import Reply
 from hurnet_stream.operations.again.asked import Missing
+from hurnet_stream.operations.again.comparing import BUG
 from hurnet_stream.operations.again.replayed import Replayed
 from hurnet_stream.responder import following, rehearsing, weights_in_force
 from hurnet_stream.responder.responder import Responder
@@ -186,6 +187,10 @@ def test_another_embedder_arithmetic_and_settings_are_said() -> None:
     assert (strict.now.outcome, strict.missing) == ("abstained", [])
     for then_lacking in (with_receipt(store=None, arithmetic=None, vector=None, error_rate_set=None),):
         assert world.replay(then_lacking).same, "a receipt of an older hurnet"
+    rounded = with_receipt(arithmetic=None, nearest=0.5)
+    assert ["older hurnet" in difference.why for difference in world.replay(rounded).differences] == [True]
+    damaged = world.replay(with_receipt(nearest=0.5))
+    assert [difference.why for difference in damaged.differences] == [BUG]
 
 
 WORDS = "turn switch the kitchen lamp light on off please weather rain password reset where".split()  # noqa: SIM905

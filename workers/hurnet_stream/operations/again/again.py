@@ -180,7 +180,12 @@ class _Again:
         then, current = self._receipt, now.receipt
         if current is None:
             return
-        if then.arithmetic not in (None, current.arithmetic):
+        if then.arithmetic is None:
+            self._causes["arithmetic"] = (
+                "the receipt is of an older hurnet: it names neither its arithmetic nor its error rate, and its"
+                " last digits depended on the order in which entries came"
+            )
+        elif then.arithmetic != current.arithmetic:
             self._causes["arithmetic"] = (
                 f"another program or machine scored it ({then.arithmetic}, here {current.arithmetic}): last"
                 " digits may differ"
