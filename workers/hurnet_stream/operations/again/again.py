@@ -182,8 +182,8 @@ class _Again:
             return
         if then.arithmetic is None:
             self._causes["arithmetic"] = (
-                "the receipt is of an older hurnet: it names neither its arithmetic nor its error rate, and its"
-                " last digits depended on the order in which entries came"
+                "the receipt is of an older hurnet: it names neither its arithmetic nor its error rate, and"
+                " its last digits depended on the order in which entries came"
             )
         elif then.arithmetic != current.arithmetic:
             self._causes["arithmetic"] = (
