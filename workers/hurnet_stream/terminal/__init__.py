@@ -1,8 +1,11 @@
 """What the commands and the demo share.
 
-- `client` asks over Kafka, `questions` shows the answers, `lines` reads input line by line, `screen` prints.
-- `deleting` and `resending` send records, `learned` looks at what weights have learned, `backup_files` reads
-  backups.
+- `questions` makes queries, `asking` asks many lines at once, `prompt` and `session` are the prompt of `hurnet
+  ask`, `answers` and `score_sheet` show what came of it.
+- `lines` reads input line by line, `conditions` what is typed for --where, `corrections` a file of them.
+- `screen` prints, and `endings` ends commands.
+- `deleting` and `resending` send records, `listing` reads the entries of a context, `learned` looks at what
+  weights have learned, `receipts` at answers that are asked again, `backup_files` reads backups.
 - `trends` remembers looks at a running system (`overview`), `complaints` says what is wrong, `watch_screen`
   draws it.
 """
