@@ -12,7 +12,7 @@ from hurnet_stream.client import Client
 from hurnet_stream.client.over_http import OverHttp
 from hurnet_stream.terminal.asking import ask_lines
 from hurnet_stream.terminal.lines import Line
-from hurnet_stream.terminal.questions import query_of
+from hurnet_stream.terminal.questions import How
 from tests.memory.hurnet import MemoryGateway, MemoryHurnet
 
 
@@ -28,7 +28,7 @@ def client(hurnet: MemoryHurnet) -> Iterator[Client]:
 
 
 def make(text: str) -> Query:
-    return query_of(text, None, 1, {}, 10)
+    return How().query(text)
 
 
 def lines(*texts: str) -> Iterator[Line]:

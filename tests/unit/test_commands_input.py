@@ -19,7 +19,7 @@ from hurnet_stream.errors import TransientError
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.terminal import lines
 from hurnet_stream.terminal.lines import Line, parser, read_lines
-from hurnet_stream.terminal.questions import query_of
+from hurnet_stream.terminal.questions import How
 from hurnet_stream.terminal.screen import watermarks_text
 
 ASK = click.Context(click.Command("ask"))
@@ -206,7 +206,7 @@ def test_other_watermarks_are_refused(value: str) -> None:
 
 
 def test_a_query_waits_less_than_its_asker() -> None:
-    query = query_of("hi", "chat", 3, {0: 7}, 10.0)
+    query = How("chat", 3, {0: 7}, 10.0).query("hi")
     assert (query.text, query.context, query.top_k, query.min_watermarks) == ("hi", "chat", 3, {0: 7})
     assert query.timeout_ms is not None
     assert query.timeout_ms < 10_000
@@ -217,7 +217,7 @@ def test_a_query_waits_less_than_its_asker() -> None:
 )
 def test_a_text_that_is_no_query_is_a_usage_error(text: str, context: str | None) -> None:
     with pytest.raises(click.UsageError):
-        query_of(text, context, 1, {}, 10.0)
+        How(context).query(text)
 
 
 @pytest.mark.parametrize("value", ["", "/", "1", "1/", "/1", "a/1", "-1/1", "²/1", "٣/1", "1/" + "9" * 5_000])

@@ -45,11 +45,6 @@ class How:
             raise click.UsageError(str(error)) from None
 
 
-def query_of(text: str, context: str | None, top_k: int, after: dict[int, int], timeout: float) -> Query:
-    """The query of a question without a filter. Raises `UsageError`, as `How.query` does."""
-    return How(context, top_k, after, timeout).query(text)
-
-
 def typed() -> Iterator[Line]:
     """The lines that a person types, until one is blank."""
     from hurnet_stream.terminal.lines import LINE_BYTES_MAX, Line
