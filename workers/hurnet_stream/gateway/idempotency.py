@@ -184,9 +184,11 @@ class Once:
         noted: dict[str, int] = {}
         for topic in (wanted.topic, *wanted.watched):
             at, ends = self._ends.get(topic, (float("-inf"), {}))
-            if time.monotonic() - at > ENDS_S:
-                at, ends = time.monotonic(), _at(topic, self._sink.ends(topic))
-                self._ends[topic] = at, ends
+            if (now := time.monotonic()) - at > ENDS_S:
+                if ends:  # those who come meanwhile need not ask, too
+                    self._ends[topic] = now, ends
+                ends = _at(topic, self._sink.ends(topic))
+                self._ends[topic] = now, ends
             noted |= ends
         return noted
 

@@ -15,6 +15,7 @@ fenced can't abort.
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -48,6 +49,8 @@ class KafkaAtomicSink:
         self._deadline_s = deadline_s
         self._timeout_s = timeout_s
         self._topics = TopicLookup(settings)
+        self._asking = threading.Lock()
+        self._asker: Any = None
         self._producer: TransactionalProducer | None = None
         self._name = ""
         self._left = ""
@@ -87,8 +90,16 @@ class KafkaAtomicSink:
         close(self._take_over(name), self._deadline_s)
 
     def ends(self, topic: str) -> Mapping[int, int]:
-        with self._reader(topic, "read_uncommitted") as consumer:
-            return {at.partition: end for at, end in consumer.end_offsets(consumer.assignment()).items()}
+        with self._asking, translated(f"asking where {topic} ends"):
+            asker, self._asker = self._asker or self._consumer("read_uncommitted"), None
+            try:
+                partitions = _partitions(asker, topic)
+                ends = asker.end_offsets(partitions, timeout_ms=milliseconds(self._deadline_s))
+            except BaseException:
+                asker.close()
+                raise
+            self._asker = asker  # making one takes longer than asking it
+        return {at.partition: end for at, end in ends.items()}
 
     def find(
         self, topic: str, wanted: Callable[[Record], bool], since: Mapping[int, int], patience_s: float
@@ -109,6 +120,9 @@ class KafkaAtomicSink:
 
     def close(self) -> None:
         self._topics.close()
+        with self._asking:
+            if self._asker is not None:
+                self._asker.close()
         if self._producer is not None:
             close(self._producer, self._deadline_s)
 
@@ -135,10 +149,7 @@ class KafkaAtomicSink:
     def _reader(self, topic: str, isolation_level: str) -> Iterator[Any]:
         """A consumer of all partitions of the topic that stands nowhere yet."""
         with translated(f"reading {topic}"), closing(self._consumer(isolation_level)) as consumer:
-            partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-            if not partitions:
-                raise ConfigurationError(f"no such topic: {topic}, or no right to see it (`hurnet topics`)")
-            consumer.assign(partitions)
+            consumer.assign(_partitions(consumer, topic))
             yield consumer
 
     def _consumer(self, isolation_level: str) -> Any:
@@ -148,6 +159,14 @@ class KafkaAtomicSink:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=milliseconds(POLL_S),
         )
+
+
+def _partitions(consumer: Any, topic: str) -> list[TopicPartition]:
+    """Those of the topic. Raises `ConfigurationError` if there are none."""
+    partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+    if not partitions:
+        raise ConfigurationError(f"no such topic: {topic}, or no right to see it (`hurnet topics`)")
+    return partitions
 
 
 def _positioned(
