@@ -83,7 +83,7 @@ def test_a_text_that_is_refused_says_which_place_is_wrong(page: Page, gateway: s
     open_view(page, gateway, "teach")
     page.get_by_label("When somebody asks").fill("a bell \x07 rings")
     page.get_by_role("button", name="Teach it").click()
-    expect(page.locator(".trouble-what")).to_contain_text("nothing was written")
+    expect(page.locator(".trouble-what")).to_contain_text("nothing was done")
     expect(page.locator(".trouble")).to_contain_text("control character U+0007")
 
 
@@ -181,6 +181,10 @@ def test_a_filter_is_built_or_written(page: Page, gateway: str) -> None:
         page.get_by_label("Your question").fill("the light blinks")
         page.keyboard.press("Enter")
         expect(page.locator(".answer-text")).to_have_text(f"see {product}")
+    page.get_by_role("button", name="Wrong").click()
+    page.get_by_label("The right answer is").fill("restart it")
+    page.get_by_role("button", name="Teach it").click()  # and it passes the filter, too
+    expect(page.locator(".side-now .side-answer")).to_have_text("restart it")
 
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])

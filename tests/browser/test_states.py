@@ -260,6 +260,8 @@ def test_a_replay(page: Page, fake: FakeGateway) -> None:
     expect(page.locator(".before-after li")).to_have_text("answer: then 1, replayed <b>2</b>. so it is")
     open_view(page, fake.address, "receipts/answers/0/77")
     expect(page.locator(".trouble")).to_contain_text("nothing of this name")
+    open_view(page, fake.address, "receipts/100%/<b>")
+    expect(page.locator(".trouble")).to_contain_text("topic/partition/offset")
     open_view(page, fake.address, "receipts/what/ever")
     expect(page.locator(".trouble")).to_contain_text("topic/partition/offset")
 

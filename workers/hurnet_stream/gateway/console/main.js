@@ -59,7 +59,7 @@ async function showView() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const [wanted, ...route] = decodeURI(location.hash.replace(/^#\/?/, "")).split("/");
+  const [wanted, ...route] = location.hash.replace(/^#\/?/, "").split("/"); // no part of an address needs escapes
   const name = VIEWS.includes(wanted) ? wanted : "ask";
   mark(name);
   const title = el("h1", { tabindex: "-1" }, t(`${name}.title`));

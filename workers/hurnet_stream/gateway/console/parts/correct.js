@@ -19,7 +19,7 @@ import { troubleBox } from "../core/troubles.js";
 export function verdicts(asked, reply, onAnswered) {
   if (!may("teach")) return null;
   const place = el("div.learned", {});
-  const about = () => ({ question: asked.text, context: asked.context, query: reply.receipt?.query });
+  const about = () => ({ question: asked.text, context: asked.context, query: reply.receipt?.query, ...carried(asked, reply) });
   const confirmation = () => ({ ...about(), verdict: "right", answer: reply.answer });
   const right = reply.answer && el("button", { type: "button", click: () => say(confirmation()) }, t("verdict.right"));
   const wrong = el("button", { type: "button", "aria-expanded": "false", click: () => open() }, t(reply.answer ? "verdict.wrong" : "verdict.know"));
@@ -62,6 +62,13 @@ export function verdicts(asked, reply, onAnswered) {
       !back && el("div.actions", {}, undo),
     );
   }
+}
+
+// A question with a filter finds a correction only if that passes the filter: with the metadata of the best
+// candidate it does, since that one did. (`feedback` is the mark of another correction.)
+function carried(asked, reply) {
+  const { feedback: _, ...metadata } = reply.candidates?.[0]?.metadata ?? {};
+  return asked.filter ? { metadata } : {};
 }
 
 /** One of two answers that are compared. */
