@@ -51,25 +51,25 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 # operator
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic texts  # topics --create
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic texts  # topics
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic texts  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic texts  # verify, repair, dead-letters, unanswered, correct, ask, replay
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Write --topic texts  # forget, contexts, repair, dead-letters, correct, ask
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic queries  # topics --create
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic queries  # topics
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic queries  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic queries  # verify, repair, dead-letters, unanswered, correct, ask, replay
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Write --topic queries  # forget, contexts, repair, dead-letters, correct, ask
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic answers  # topics --create
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic answers  # topics
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic answers  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic answers  # verify, repair, dead-letters, unanswered, correct, ask, replay
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic feedback  # topics --create
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic feedback  # topics
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic feedback  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic feedback  # verify, repair, dead-letters, unanswered, correct, ask, replay
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Write --topic feedback  # forget, contexts, repair, dead-letters, correct, ask
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic dead-letters  # topics --create
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic dead-letters  # topics
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic dead-letters  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic dead-letters  # verify, repair, dead-letters, unanswered, correct, ask, replay
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Create --topic answers-canary  # topics --create
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation DescribeConfigs --topic answers-canary  # topics
-kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic answers-canary  # verify, repair, dead-letters, unanswered, correct, ask
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Read --topic answers-canary  # verify, repair, dead-letters, unanswered, correct, ask, replay
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Describe --group hurnet-ingest  # status
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Describe --group hurnet-responder  # status
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-operator --operation Describe --group hurnet-feedback  # status
