@@ -102,7 +102,7 @@ def test_many_texts_and_two_hundred_questions_under_way(served: System, way: str
 def test_a_gateway_killed_and_started_again_loses_nothing_and_writes_nothing_twice(served: System) -> None:
     first = gateway_of(served)
     address = address_of(first)
-    context, count = "killed", 120
+    context, count = "killed", 60
     with Client(address, timeout=60) as client:
         client.ask("is it there?")
         taught: list[Watermarks] = []

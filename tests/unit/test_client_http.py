@@ -25,7 +25,7 @@ from hurnet_stream.client import (
     Unreachable,
 )
 from hurnet_stream.client.messages import TEXTS_MOST
-from hurnet_stream.client.over_http import OverHttp
+from hurnet_stream.client.over_http import CONNECTIONS_MOST, OverHttp
 from hurnet_stream.client.retrying import FIRST_S, LONGEST_S, pause_s, retry_after_s
 from tests.memory.hurnet import MemoryGateway, MemoryHurnet, Step, problem
 
@@ -219,6 +219,15 @@ def test_a_server_that_hangs_is_given_up(client: Client) -> None:
         assert time.monotonic() - began < 10
 
 
+def test_lanes_are_used_again_and_no_more_are_made_than_are_needed(client: Client) -> None:
+    lanes = client._client._transport._lanes  # type: ignore[attr-defined]
+    for _ in range(5):
+        client.ask("hello")
+    assert len(lanes._all) == 1
+    list(client.ask_many(["hello"] * 300, at_once=200))
+    assert len(lanes._all) == len(lanes._idle) <= CONNECTIONS_MOST
+
+
 def test_nothing_listens_there() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         client.ask("hello")
@@ -304,8 +313,8 @@ def test_a_proxy_of_the_environment_is_not_for_this_machine(monkeypatch: pytest.
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for address in ("http://127.0.0.1:2", "http://localhost:2", "http://[::1]:2"):
-        assert not OverHttp(address)._http._mounts
-    assert OverHttp("http://gateway.test")._http._mounts
+        assert not OverHttp(address)._lanes._made()._mounts
+    assert OverHttp("http://gateway.test")._lanes._made()._mounts
 
 
 @pytest.mark.parametrize(
