@@ -24,7 +24,7 @@ export function plot(caption, shown) {
     svg("line.plot-base", { x1: 0, x2: WIDTH, y1: HEIGHT - FOOT, y2: HEIGHT - FOOT }), area, line,
   );
   const scale = el("span.plot-top", {});
-  const node = el("figure.plot-box", {}, el("figcaption", {}, el("span", {}, caption), value), picture, scale);
+  const node = el("figure.plot-box", {}, el("figcaption", {}, el("span", {}, caption), value), scale, picture);
   return { node, add };
 
   function add(next) {
