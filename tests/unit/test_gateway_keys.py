@@ -85,6 +85,19 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path, key: str) -> Non
     assert found.name == "other"
 
 
+def test_a_stream_ends_with_the_key_that_it_was_opened_by(tmp_path: Path, key: str) -> None:
+    now = [0.0]
+    file = write(tmp_path / "keys.toml", key)
+    keys = Keys(file, lambda: now[0])
+    found = keys.find(key)
+    assert found
+    assert keys.holds(found)
+    write(file, new_key(), name="other")
+    now[0] += 2
+    assert not keys.holds(found)
+    assert Keys(None).holds(ANYBODY)
+
+
 @pytest.mark.parametrize("broken", ["[[keys]", "keys = 3", '[[keys]]\nname = "x"', None], ids=str)
 def test_a_broken_new_file_keeps_the_old_one(
     tmp_path: Path, key: str, broken: str | None, caplog: pytest.LogCaptureFixture

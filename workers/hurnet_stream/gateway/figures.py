@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -59,7 +59,7 @@ class Figures:
             return latest.figures
         return (await self._look()).figures
 
-    async def listen(self) -> AsyncIterator[Look | None]:
+    async def listen(self) -> AsyncGenerator[Look | None, None]:
         """Looks as they come, and None if none has come for `BEAT_S`. Ends when the gateway does."""
         self._listeners += 1
         if self._looking is None or self._looking.done():

@@ -141,6 +141,11 @@ class Keys:
                 found = key
         return None if found is None or found.expired(self._now_s()) else found
 
+    def holds(self, key: Key) -> bool:
+        """Whether a key that was found before is in force still, as it was: for responses that take long."""
+        self._refresh()
+        return self._path is None or (key in self._keys and not key.expired(self._now_s()))
+
     def _refresh(self) -> None:
         """Reads the file again if it has changed."""
         now_s = self._now_s()

@@ -40,7 +40,7 @@ def routes(gateway: Gateway) -> list[Route]:
         key = require(request, "watch")
         if places.taken >= places.most:
             raise busy(503, f"{places.most} listen to events already", places.again_s)
-        return StreamingResponse(_stream(figures, key, places), media_type="text/event-stream")
+        return StreamingResponse(_stream(gateway, figures, key, places), media_type="text/event-stream")
 
     async def letters(request: Request) -> Response:
         key = require(request, "watch")
@@ -55,12 +55,15 @@ def routes(gateway: Gateway) -> list[Route]:
     ]
 
 
-async def _stream(figures: Figures, key: Key, places: Places) -> AsyncIterator[bytes]:
-    """As server-sent events. What is not JSON, a figure without a value, is null."""
+async def _stream(gateway: Gateway, figures: Figures, key: Key, places: Places) -> AsyncIterator[bytes]:
+    """As server-sent events, for as long as the key is in force."""
+    looks = figures.listen()
     try:
         with places.held():
             yield b"retry: 2000\n\n"
-            async for look in figures.listen():
+            async for look in looks:
+                if not gateway.keys.holds(key):
+                    return
                 if look is None:
                     yield b": still here\n\n"
                     continue
@@ -68,6 +71,8 @@ async def _stream(figures: Figures, key: Key, places: Places) -> AsyncIterator[b
                 yield f"event: figures\nid: {look.number}\ndata: {data}\n\n".encode()
     except TooMuch:
         yield b"event: full\ndata: {}\n\n"
+    finally:
+        await looks.aclose()
 
 
 def plain(value: Any) -> Any:
