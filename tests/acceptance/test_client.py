@@ -8,17 +8,15 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hurnet_schemas import TextEvent
-from hurnet_stream.client import AsyncClient, Client, NotSent, Transport, Unreachable, Watermarks
+from hurnet_stream.client import AsyncClient, Client, NotSent, Transport, Unreachable
 from hurnet_stream.client.over_http import OverHttp
 from hurnet_stream.client.over_kafka import OverKafka
-from tests.acceptance.system import Running, System, wait_for
+from tests.acceptance.system import Running, System
 
 WAYS = ["kafka", "http"]
 
@@ -97,34 +95,6 @@ def test_many_texts_and_two_hundred_questions_under_way(served: System, way: str
             assert in_order == [answer for _, answer in pairs]
 
     asyncio.run(run())
-
-
-def test_a_gateway_killed_and_started_again_loses_nothing_and_writes_nothing_twice(served: System) -> None:
-    first = gateway_of(served)
-    address = address_of(first)
-    context, count = "killed", 60
-    with Client(address, timeout=60) as client:
-        client.ask("is it there?")
-        taught: list[Watermarks] = []
-
-        def teach() -> None:
-            taught.extend(client.teach(f"killed text {i}", f"{i}", context=context) for i in range(count))
-
-        teaching = threading.Thread(target=teach)
-        teaching.start()
-        wait_for(lambda: len(taught) > count // 4, what="some are taught")
-        first.kill()
-        port = address.rpartition(":")[2]
-        served.start("gateway", HURNET_GATEWAY_PORT=port).wait_ready()
-        teaching.join(60)
-        assert len(taught) == count
-        seen = Watermarks()
-        for watermarks in taught:
-            seen |= watermarks
-        client.wait(seen, context=context)
-    values = [TextEvent.decode(r.value) for r in served.read(served.settings.kafka.texts) if r.value]
-    texts = [event.text for event in values if event.context == context]
-    assert sorted(texts) == sorted(f"killed text {i}" for i in range(count))
 
 
 def test_the_lines_of_a_file_are_asked_at_once_and_answered_in_order(served: System) -> None:
