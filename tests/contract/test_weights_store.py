@@ -19,7 +19,6 @@ from hurnet_stream.adapters.redis import checkpoint as adapter
 from hurnet_stream.adapters.redis import connect
 from hurnet_stream.adapters.redis import published as wire
 from hurnet_stream.adapters.redis.keys import Keys
-from hurnet_stream.adapters.redis.mixes import KEPT
 from hurnet_stream.commands import contexts
 from hurnet_stream.core.formats import NewerFormat
 from hurnet_stream.core.rule.mix import PRIOR
@@ -29,7 +28,14 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Deletion, EmbedderIdentity, LogIdentity, ShardState
 from hurnet_stream.errors import StoreError, Superseded, TransientError, Unreadable, UpgradeNeeded
 from hurnet_stream.overview.system_status import Status, read_store
-from hurnet_stream.ports import Checkpoint, DeletionAudit, PublishedMix, PublishedWeights, WeightsStore
+from hurnet_stream.ports import (
+    MIXES_KEPT,
+    Checkpoint,
+    DeletionAudit,
+    PublishedMix,
+    PublishedWeights,
+    WeightsStore,
+)
 from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 5
@@ -742,18 +748,18 @@ def test_the_mix_of_a_context_is_published_read_and_forgotten(stores: Stores) ->
 def test_the_last_mixes_are_kept_until_what_they_have_learned_is_forgotten(stores: Stores) -> None:
     store, solver = stores.weights(), claimed(stores)
     for context in ("faq", "other"):
-        for version in range(1, KEPT + 4):
+        for version in range(1, MIXES_KEPT + 4):
             store.publish_mix(published_mix(version, context))
-    kept = range(3, KEPT + 4)
+    kept = range(3, MIXES_KEPT + 4)
     assert store.mix_of_version("faq", 2) is None
     assert [store.mix_of_version("faq", v) for v in kept] == [published_mix(v) for v in kept]
     deletion = Deletion(12, 5, targets=(1,))
     checkpoint = solver.load_checkpoint(DIMENSION)
     checkpoint.unlearned = [DeletionAudit(0, deletion, 9, 1, {"faq": ("a", "b")}, {0: 12}, 1)]
     solver.save_checkpoint(checkpoint)
-    in_force = KEPT + 3
+    in_force = MIXES_KEPT + 3
     assert [v for v in range(1, 20) if store.mix_of_version("faq", v)] == [in_force]
-    assert len([v for v in range(1, 20) if store.mix_of_version("other", v)]) == KEPT + 1
+    assert len([v for v in range(1, 20) if store.mix_of_version("other", v)]) == MIXES_KEPT + 1
     # The one in force may have learned it, and so may the next one, which is perhaps being learned.
     for version in range(in_force + 1, in_force + 5):
         store.publish_mix(published_mix(version))

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from hurnet_stream.adapters.redis.mixes import KEPT
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import StoreError, Superseded
 from hurnet_stream.ports import (
+    MIXES_KEPT,
     Checkpoint,
     DeletionAudit,
     OnProgress,
@@ -129,7 +129,7 @@ class MemoryWeightsStore:
             old, before = data.mixes.get(mix.context), data.mixes_before.setdefault(mix.context, {})
             if old and mix.mix.version - 1 > data.mixes_learned.get(mix.context, 0):
                 before[mix.mix.version - 1] = old
-            before.pop(mix.mix.version - 1 - KEPT, None)
+            before.pop(mix.mix.version - 1 - MIXES_KEPT, None)
             data.mixes[mix.context] = mix
 
     def withdraw_mix(self, context: str, version: int) -> None:

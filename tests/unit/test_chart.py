@@ -349,7 +349,9 @@ def test_a_budget_lets_one_go_and_stands_only_where_another_is_left() -> None:
 
 def test_the_gateway_is_reached_by_its_service_and_asks_for_keys() -> None:
     objects = rendered(OPEN)
-    (service,) = of_kind(objects, "Service")[-1:]
+    (service,) = [
+        each for each in of_kind(objects, "Service") if _role(each["metadata"]["labels"]) == "gateway"
+    ]
     assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
     ((_, spec),) = [pod for pod in pods(objects) if _role(pod[0]) == "gateway"]
     given = _variables(spec["containers"][0])

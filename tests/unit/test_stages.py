@@ -144,6 +144,7 @@ def test_what_changes_the_store_is_never_taken_for_a_look() -> None:
             "weights",
             "mix_versions",
             "mix",
+            "mix_of_version",
             "holder",
         ),
     }

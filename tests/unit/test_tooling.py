@@ -167,7 +167,6 @@ def test_set_up_says_what_it_needs(python: str, tmp_path: Path) -> None:
 def test_commands_print_through_the_one_function_that_makes_texts_safe_to_show() -> None:
     own = {  # what they print comes from nowhere outside, and is read by machines or is a prompt
         "questions.py": ['click.echo("? ", nl=False, err=True)'],
-        "schemas.py": ["click.echo(json.dumps(known, indent=2, ensure_ascii=False))"],
         "up.py": ['click.echo(f"export {name}={shlex.quote(value)}")'],
     }
     rooms = (ROOT / "workers/hurnet_stream" / room for room in ("commands", "terminal", "demo"))

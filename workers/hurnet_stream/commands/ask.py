@@ -135,12 +135,12 @@ class Shown:
         """Print a reply. `echo`: with its question, if it is for a person."""
         from hurnet_stream.terminal.answers import brief, explained
         from hurnet_stream.terminal.score_sheet import shown
-        from hurnet_stream.terminal.screen import console, say_message
+        from hurnet_stream.terminal.screen import console, say, say_message
 
         if self.as_json:
             say_message(reply.encode())
         elif self.quiet:
-            click.echo(brief(reply))
+            say(brief(reply))
         else:
             screen = console()
             if echo:
@@ -213,5 +213,5 @@ def _say_failed(line: Line, error: Wrong, shown: Shown) -> None:
         say_json({"line": line.number, "question": line.raw.decode(errors="replace"), "error": why}, err=True)
         return
     if shown.quiet:
-        click.echo()
+        say("")
     say(f"Error: line {line.number}: {why}", err=True)

@@ -61,6 +61,7 @@ from hurnet_stream.ports.tracing import (
     parse_traceparent,
 )
 from hurnet_stream.ports.weights_store import (
+    MIXES_KEPT,
     Checkpoint,
     DeletionAudit,
     OnProgress,
@@ -74,6 +75,7 @@ from hurnet_stream.ports.weights_store import (
 __all__ = [
     "BEHIND",
     "CORRELATION_ID",
+    "MIXES_KEPT",
     "POLL_BYTES",
     "REPLY_TO",
     "TRACEPARENT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import context_of
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from hurnet_stream.core.rule.mix import Mix
     from hurnet_stream.core.solve.weights import Weights
     from hurnet_stream.core.statistics.statistics import Statistics
+
+MIXES_KEPT: Final = 8
+"""Old mixes of a context that are kept: 3 kB each. A context learns a new one when a fiftieth of it has
+changed, so they reach back to when it was a sixth smaller."""
 
 OnProgress = Callable[[], None]
 """Called after each step of a long piece of work."""

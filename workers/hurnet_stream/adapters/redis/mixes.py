@@ -20,15 +20,10 @@ from hurnet_stream.adapters.redis.scripts import PUBLISH_MIX
 from hurnet_stream.core.formats import MIX, NewerFormat, check_format
 from hurnet_stream.core.rule import mix as mixes
 from hurnet_stream.errors import StoreReplaced, Superseded, Unreadable, UpgradeNeeded
-from hurnet_stream.ports import PublishedMix
+from hurnet_stream.ports import MIXES_KEPT, PublishedMix
 
 _VERSIONS_END: Final = 2**53
 """From here on Lua, whose numbers are float64, can't tell versions apart."""
-
-
-KEPT: Final = 8
-"""Old mixes of a context that are kept: 3 kB each. A context learns a new one when a fiftieth of it has
-changed, so they reach back to when it was a sixth smaller."""
 
 
 class Mixes:
@@ -47,7 +42,7 @@ class Mixes:
 
     def _replace(self, context: str, version: int, encoded: str) -> None:
         keys = self._versions, self._mixes, self._connection.keys.meta, self._before(context)
-        arguments = context, version, encoded, self._connection.bound.epoch, KEPT
+        arguments = context, version, encoded, self._connection.bound.epoch, MIXES_KEPT
         last = self._client.eval(PUBLISH_MIX, len(keys), *keys, *arguments)
         if last is None:
             raise StoreReplaced(f"{self._connection.server_name} no longer holds the store that was read")
