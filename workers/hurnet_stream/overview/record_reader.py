@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing, suppress
+from typing import Final
 
 from hurnet_stream.adapters.kafka import KafkaHistory
-from hurnet_stream.errors import HurnetError
+from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.operations.dead_letter_reader import LetterFilter, LetterReader, StoredLetter
 from hurnet_stream.ports import Record
 from hurnet_stream.settings.settings import KafkaSettings
+
+TOPICS_MOST: Final = 8
+"""Topics whose connections are kept. Each client may have a topic of its own for its replies."""
 
 
 class NotHeld(HurnetError):
@@ -31,12 +35,17 @@ class RecordReader:
     def record(self, topic: str, partition: int, offset: int) -> Record:
         """The committed record there. Raises `NotHeld`."""
         with self._lock:
-            history = self._histories.get(topic) or KafkaHistory(self._settings, topic)
-            self._histories[topic] = history
+            history = self._histories.pop(topic, None) or KafkaHistory(self._settings, topic)
+            self._histories[topic] = history  # behind all others, since it was used last
+            if len(self._histories) > TOPICS_MOST:
+                self._give_up(next(iter(self._histories)))
             try:
                 return self._found(history, topic, partition, offset)
             except NotHeld:
                 raise
+            except ConfigurationError:
+                self._give_up(topic)
+                raise NotHeld(f"there is no topic {topic} that we may read", taken=False) from None
             except HurnetError:
                 self._give_up(topic)
                 raise
