@@ -119,6 +119,20 @@ def test_a_broken_new_file_keeps_the_old_one(
     assert keys.trouble is None
 
 
+def test_a_file_that_comes_back_as_it_was_is_in_force_again(tmp_path: Path, key: str) -> None:
+    now = [0.0]
+    file = write(tmp_path / "keys.toml", key)
+    keys = Keys(file, lambda: now[0])
+    away = file.rename(tmp_path / "away.toml")
+    now[0] += 2
+    assert keys.find(key)
+    assert keys.trouble
+    away.rename(file)  # the same file, with its times
+    now[0] += 2
+    assert keys.find(key)
+    assert keys.trouble is None
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

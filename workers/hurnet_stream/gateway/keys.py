@@ -155,6 +155,7 @@ class Keys:
         try:
             stamp = _stamp(self._path)
             if stamp == self._stamp:
+                self.trouble = None  # the file that is in force is back
                 return
             keys, self._stamp = read_keys(self._path), stamp
         except ConfigurationError as error:
