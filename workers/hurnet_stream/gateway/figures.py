@@ -48,16 +48,18 @@ class Figures:
         self._gateway = gateway
         self._latest: Look | None = None
         self._changed = asyncio.Condition()
+        self._one_looks = asyncio.Lock()
         self._freshness = Freshness()
         self._listeners = 0
         self._looking: asyncio.Task[None] | None = None
 
     async def once(self) -> Mapping[str, Any]:
         """A look of now, or of less than a second ago."""
-        latest = self._latest
-        if latest and time.monotonic() - latest.at_s < EVERY_S:
-            return latest.figures
-        return (await self._look()).figures
+        async with self._one_looks:  # those who come meanwhile are told what it sees
+            latest = self._latest
+            if latest and time.monotonic() - latest.at_s < EVERY_S:
+                return latest.figures
+            return (await self._look()).figures
 
     async def listen(self) -> AsyncGenerator[Look | None, None]:
         """Looks as they come, and None if none has come for `BEAT_S`. Ends when the gateway does."""

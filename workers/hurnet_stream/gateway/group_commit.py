@@ -14,7 +14,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,7 +57,7 @@ class _Waiting:
     future: Future[Places] = field(default_factory=Future)
 
     def fail(self, error: Exception) -> None:
-        if not self.future.done():
+        with suppress(InvalidStateError):  # it may be cancelled at any moment, by another thread
             self.future.set_exception(error)
 
 
