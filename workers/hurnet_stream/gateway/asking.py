@@ -18,7 +18,7 @@ from starlette.routing import Route
 from hurnet_schemas import Query, Reply
 from hurnet_stream.client.switchboard import NoReply, NotSent
 from hurnet_stream.gateway.access import key_of, require
-from hurnet_stream.gateway.body import invalid, messages_of, object_of
+from hurnet_stream.gateway.body import message_in, messages_of, object_of
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem, busy
@@ -39,12 +39,10 @@ def routes(gateway: Gateway) -> list[Route]:
         require(request, "ask")
         fields = await object_of(request)
         if "questions" not in fields:
-            query = _ready(gateway, request, _queries([fields])[0])
+            query = _ready(gateway, request, message_in(fields, Query))
             reply = await while_there(request, asked(gateway, query, trace_of(request)))
             return Response(reply.encode(), media_type="application/json")
-        if unknown := sorted(fields.keys() - {"questions"}):
-            raise Problem(422, f"{unknown[0][:40]!r} has no place beside questions", where=unknown[0][:40])
-        queries = messages_of(fields["questions"], Query, "questions", QUESTIONS_MOST)
+        queries = messages_of(fields, Query, "questions", QUESTIONS_MOST)
         ready = [_ready(gateway, request, query) for query in queries]
         gateway.charge(key_of(request), len(ready) - 1)
         return await while_there(request, _all_asked(gateway, ready, trace_of(request)))
@@ -118,15 +116,6 @@ def _check_room(gateway: Gateway, count: int) -> None:
         raise busy(503, f"{waiting:,} questions wait for their replies already", refused="in-flight")
     if trouble := gateway.switchboard.trouble():
         raise busy(503, f"no replies can be read at the moment: {trouble}", refused="kafka")
-
-
-def _queries(objects: Sequence[dict[str, object]]) -> Sequence[Query]:
-    from hurnet_schemas import InvalidMessage
-
-    try:
-        return [Query.of_fields(fields) for fields in objects]
-    except InvalidMessage as error:
-        raise invalid(error) from None
 
 
 def _ready(gateway: Gateway, request: Request, query: Query) -> Query:

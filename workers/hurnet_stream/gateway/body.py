@@ -30,24 +30,32 @@ async def object_of(request: Request) -> dict[str, Any]:
 
 async def message_of(request: Request, kind: type[M]) -> M:
     """The message in the body. Raises `Problem` (415, 422)."""
+    return message_in(await object_of(request), kind)
+
+
+def message_in(fields: dict[str, Any], kind: type[M]) -> M:
+    """The message that an object is. Raises `Problem` (422)."""
     try:
-        return kind.of_fields(await object_of(request))
+        return kind.of_fields(fields)
     except InvalidMessage as error:
         raise invalid(error) from None
 
 
-def messages_of(items: object, kind: type[M], name: str, most: int) -> Sequence[M]:
-    """The messages in a list of objects, which is the member `name` of a body. Raises `Problem` (422), which
-    names what is wrong in all of them."""
+def messages_of(fields: dict[str, Any], kind: type[M], name: str, most: int) -> Sequence[M]:
+    """The messages in a list of objects, which is the only member of a body, `name`. Raises `Problem` (422),
+    which names what is wrong in all of them."""
+    if unknown := sorted(fields.keys() - {name}):
+        raise Problem(422, f"{unknown[0][:40]!r} has no place beside {name}", where=unknown[0][:40])
+    items = fields[name]
     if not isinstance(items, list) or not 0 < len(items) <= most:
         raise Problem(422, f"{name} must be a list of 1 to {most:,} objects", where=name)
     messages: list[M] = []
     errors: list[dict[str, str]] = []
-    for number, fields in enumerate(items):
+    for number, item in enumerate(items):
         try:
-            if not isinstance(fields, dict):
+            if not isinstance(item, dict):
                 raise InvalidMessage("not-json", "expected a JSON object")
-            messages.append(kind.of_fields(fields))
+            messages.append(kind.of_fields(item))
         except InvalidMessage as error:
             errors += _faults(error, f"{name}.{number}")
     if errors:

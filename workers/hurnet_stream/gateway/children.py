@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 
 from hurnet_stream.gateway.problems import Problem, busy
+from hurnet_stream.settings.redaction import redacted
 
 log = structlog.get_logger()
 
@@ -32,6 +33,10 @@ class Finished:
     told: dict[str, Any]
     complaint: str
     """The last line of its standard error."""
+
+    def failure(self, kind: str) -> Problem:
+        """503, with its complaint, if it has told nothing that can be used."""
+        return busy(503, f"the {kind} failed: {redacted(self.complaint)[:500]}", after_s=5)
 
 
 @dataclass(slots=True)

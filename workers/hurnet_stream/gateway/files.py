@@ -15,14 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hurnet_schemas import DEFAULT_CONTEXT
-from hurnet_stream.gateway.access import key_of, require
+from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
-from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem
-from hurnet_stream.gateway.requests import accepted, wanted_of
-from hurnet_stream.gateway.teaching import FREE
+from hurnet_stream.gateway.requests import accepted
+from hurnet_stream.gateway.teaching import records_of, taught
 from hurnet_stream.operations.files import Reject, Row, Style, TextFile
-from hurnet_stream.ports import Outgoing
 
 STYLES: Final[dict[str, Style]] = {
     "text/csv": "csv",
@@ -55,15 +53,8 @@ def routes(gateway: Gateway) -> list[Route]:
             held = await file_of(gateway, request, file, context)
         if not held.rows:
             raise Problem(422, "no row of the file is a text", **told(held))
-        topic = gateway.settings.kafka.texts
-        messages = [
-            Outgoing(topic, row.event.encode(), row.key.encode() if row.key else None) for row in held.rows
-        ]
-        gateway.charge(key_of(request), len(messages) // FREE)
-        asks = b"\n".join((each.key or b"") + b"\t" + (each.value or b"") for each in messages)
-        wanted = wanted_of(request, asks, topic, len(messages))
-        written = await while_there(request, gateway.writes.write(messages, wanted))
-        records = [f"{topic}/{partition}/{offset}" for partition, offset in written.places[:RECORDS_SHOWN]]
+        written = await taught(gateway, request, [(row.event, row.key) for row in held.rows])
+        records = records_of(gateway, written)[:RECORDS_SHOWN]
         return accepted(written, {"records": records, **told(held)}, written.watermarks)
 
     return [Route("/v1/files", teach, methods=["POST"])]

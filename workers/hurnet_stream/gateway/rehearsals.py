@@ -19,10 +19,8 @@ from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.files import file_of, spooled, told
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.leaving import while_there
-from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.watching import plain
 from hurnet_stream.operations.files import Row
-from hurnet_stream.settings.redaction import redacted
 
 REHEARSAL_S: Final = 180.0
 PAIRS_MIN: Final = 2
@@ -45,9 +43,7 @@ def routes(gateway: Gateway) -> list[Route]:
             command = ("evaluate", "--pairs", written.name, "--json")
             ended = await while_there(request, gateway.children.run("rehearsal", command, REHEARSAL_S))
         if ended.code or not ended.told:
-            raise Problem(
-                503, f"the rehearsal failed: {redacted(ended.complaint)[:500]}", {"Retry-After": "5"}
-            )
+            raise ended.failure("rehearsal")
         left_out = ended.told.get("left_out", {})
         figures = {"accuracy": left_out.get("accuracy"), "rehearsed": left_out.get("questions", 0)}
         return JSONResponse(plain(seen | figures | {"notes": ended.told.get("notes", [])}))

@@ -16,7 +16,6 @@ from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.receipts import found
 from hurnet_stream.gateway.watching import plain
-from hurnet_stream.settings.redaction import redacted
 
 REPLAY_S: Final = 120.0
 
@@ -32,7 +31,7 @@ def routes(gateway: Gateway) -> list[Route]:
         command = ("replay", name, "--json", *today)
         ended = await while_there(request, gateway.children.run("replay", command, REPLAY_S))
         if not ended.told:
-            raise Problem(503, f"the replay failed: {redacted(ended.complaint)[:500]}", {"Retry-After": "5"})
+            raise ended.failure("replay")
         return JSONResponse(plain(ended.told))
 
     return [Route("/v1/receipts/{topic}/{partition}/{offset}/replay", replay, methods=["POST"])]

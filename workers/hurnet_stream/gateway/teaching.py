@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hurnet_schemas import InvalidMessage, KeyedText
+from hurnet_schemas import KeyedText, TextEvent
 from hurnet_stream.gateway.access import key_of, require
-from hurnet_stream.gateway.body import invalid, messages_of, object_of
+from hurnet_stream.gateway.body import message_in, messages_of, object_of
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.leaving import while_there
-from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.requests import accepted, wanted_of
+from hurnet_stream.gateway.writes import Written
 from hurnet_stream.ports import Outgoing
 
 TEXTS_MOST: Final = 1_000
@@ -31,30 +31,32 @@ def routes(gateway: Gateway) -> list[Route]:
         texts = _texts(await object_of(request))
         for context in {text.context for text in texts}:
             require(request, "teach", context)
-        topic, messages = gateway.settings.kafka.texts, messages_of_texts(gateway, texts)
-        gateway.charge(key_of(request), len(texts) // FREE)
-        asks = b"\n".join((each.key or b"") + b"\t" + (each.value or b"") for each in messages)
-        wanted = wanted_of(request, asks, topic, len(messages))
-        written = await while_there(request, gateway.writes.write(messages, wanted))
-        records = [f"{topic}/{partition}/{offset}" for partition, offset in written.places]
-        return accepted(written, {"records": records}, written.watermarks)
+        written = await taught(gateway, request, [(text, text.key) for text in texts])
+        return accepted(written, {"records": records_of(gateway, written)}, written.watermarks)
 
     return [Route("/v1/texts", teach, methods=["POST"])]
 
 
-def messages_of_texts(gateway: Gateway, texts: Sequence[KeyedText]) -> Sequence[Outgoing]:
-    """The records of the texts."""
+async def taught(
+    gateway: Gateway, request: Request, texts: Iterable[tuple[TextEvent, str | None]]
+) -> Written:
+    """Write texts, each with the key of its record, together. Raises `Problem`."""
     topic = gateway.settings.kafka.texts
-    return [Outgoing(topic, text.encode(), text.key.encode() if text.key else None) for text in texts]
+    messages = [Outgoing(topic, text.encode(), key.encode() if key else None) for text, key in texts]
+    gateway.charge(key_of(request), len(messages) // FREE)
+    asks = b"\n".join((each.key or b"") + b"\t" + (each.value or b"") for each in messages)
+    wanted = wanted_of(request, asks, topic, len(messages))
+    return await while_there(request, gateway.writes.write(messages, wanted))
+
+
+def records_of(gateway: Gateway, written: Written) -> list[str]:
+    """Where the texts are, as texts/0/41."""
+    topic = gateway.settings.kafka.texts
+    return [f"{topic}/{partition}/{offset}" for partition, offset in written.places]
 
 
 def _texts(fields: dict[str, object]) -> Sequence[KeyedText]:
     """The texts of a body. Raises `Problem` (422), which names all that is wrong."""
     if "texts" not in fields:
-        try:
-            return [KeyedText.of_fields(fields)]
-        except InvalidMessage as error:
-            raise invalid(error) from None
-    if unknown := sorted(fields.keys() - {"texts"}):
-        raise Problem(422, f"{unknown[0][:40]!r} has no place beside texts", where=unknown[0][:40])
-    return messages_of(fields["texts"], KeyedText, "texts", TEXTS_MOST)
+        return [message_in(fields, KeyedText)]
+    return messages_of(fields, KeyedText, "texts", TEXTS_MOST)
