@@ -125,3 +125,10 @@ def test_whatever_a_file_holds_nothing_is_raised(content: bytes) -> None:
     lines = content.count(b"\n") + content.count(b"\r") + 1
     for row in read(content):
         assert 1 <= row.line <= max(lines, 1)
+
+
+def test_a_reject_is_told_without_words_of_a_library() -> None:
+    rejects = list(TextFile(io.BytesIO(b"question,answer\n,only an answer\n")).rows())
+    assert [each.message for each in rejects if isinstance(each, Reject)] == [
+        "text: blank text: each row needs a text that is not blank"
+    ]

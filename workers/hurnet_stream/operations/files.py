@@ -212,7 +212,8 @@ def _field(cell: str) -> str:
 
 def _reject(number: int, error: InvalidMessage) -> Reject:
     hint = _HINTS.get(error.reason) or _field_hint(error)
-    return Reject(number, error.reason, f"{error.detail}{f': {hint}' if hint else ''}"[:600])
+    detail = error.detail.replace("Value error, ", "")  # pydantic's own words, which tell a person nothing
+    return Reject(number, error.reason, f"{detail}{f': {hint}' if hint else ''}"[:600])
 
 
 def _field_hint(error: InvalidMessage) -> str:

@@ -104,7 +104,8 @@ function table(name, columns, rows) {
   return el("div.scroll", { tabindex: "0", role: "region", "aria-label": t(`watch.${name}`) }, el("table", {}, el("caption.unseen-caption", {}, t(`watch.${name}`)), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }
 
-const figure = (value) => el("td.figure", {}, value === null || value === undefined ? "–" : number(value));
+// A dash for what is not known, and for the watermark of an empty partition, which would be -1.
+const figure = (value) => el("td.figure", {}, value === null || value === undefined || value < 0 ? "–" : number(value));
 
 // Offsets are the next ones in the figures, and the last ones (watermarks) here.
 const last = (offset) => (offset === null || offset === undefined ? null : offset - 1);
@@ -133,7 +134,7 @@ function weightTable(weights) {
   if (!weights.length) return el("p.muted", {}, t("watch.no_weights"));
   const told = (value, write) => el("td.figure", {}, value === null || value === undefined ? "–" : write(value));
   return table("weights", ["context", "version", "age", "ridge", "condition", "residual", "rank"], weights.map(({ context, version, age_s, certificate: c = {} }) =>
-    el("tr", {}, el("th", { scope: "row" }, foreign(context, 64)), figure(version), told(age_s * 1000, duration), told(c.ridge, score), told(c.condition_number, number), told(c.residual, score), told(c.effective_rank ?? c.rank, number)),
+    el("tr", {}, el("th", { scope: "row" }, foreign(context, 64)), figure(version), told(age_s * 1000, duration), told(c.ridge, score), told(c.condition, number), told(c.residual, (value) => number(value, 6)), told(c.effective_rank ?? c.rank, number)),
   ));
 }
 
