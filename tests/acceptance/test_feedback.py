@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from hurnet_schemas import Answer, Feedback, TextEvent, WeightsReceipt
+from hurnet_schemas import Answer, Feedback, TextEvent
 from hurnet_stream.client import Client
 from hurnet_stream.client.over_kafka import OverKafka
-from hurnet_stream.feedback.lessons import WEIGHT, correction_key
-from hurnet_stream.ports import Outgoing
+from hurnet_stream.feedback.lessons import WEIGHT
 from tests.acceptance.system import System, metric, wait_for
 
 TAUGHT = {
@@ -38,12 +37,8 @@ def all_workers(system: System, **settings: str) -> None:
     wait_for(lambda: len(system.texts_in_store()) == len(TAUGHT), what="all taken in")
     wait_for(lambda: system.checkpoint().statistics, what="all learned")
     with Client(OverKafka(system.settings.kafka)) as client:
-        wait_for(lambda: weights_of(ask(client, ASKED)[0]), what="the weights are in force")
-
-
-def weights_of(answer: Answer) -> WeightsReceipt | None:
-    assert answer.receipt is not None
-    return answer.receipt.weights
+        # Weights of the first few pairs may be in force before those of all.
+        wait_for(lambda: pairs_in_weights(ask(client, ASKED)[0]) == len(TAUGHT), what="weights of all pairs")
 
 
 def ask(client: Client, *texts: str) -> list[Answer]:
@@ -96,29 +91,6 @@ def pairs_in_weights(answer: Answer) -> int:
 def system_is_busy() -> bool:
     """Whether others use this machine so much that seconds say nothing."""
     return os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
-
-
-@pytest.mark.parametrize("point", ["before-teaching", "in-teaching", "after-teaching"])
-def test_a_worker_killed_in_the_middle_teaches_each_once(system: System, point: str) -> None:
-    said = [Feedback(question=f"question {i % 40}", verdict="wrong", answer=f"answer {i}") for i in range(90)]
-    with system.sink() as sink:
-        keyed = [(correction_key("default", each.question), each.encode()) for each in said]
-        sink.send([Outgoing(system.settings.kafka.feedback, value, key) for key, value in keyed])
-        sink.send([Outgoing(system.settings.kafka.feedback, b"garbage")])
-    small = {"HURNET_FEEDBACK_BATCH": "7"}
-    for nth in (1, 4, 2):
-        system.start_doomed("feedback", point, nth, **small).wait_end()
-    survivor = system.start("feedback", **small).wait_ready()
-    others = [system.start(name).wait_ready() for name in ("ingest", "solver")]
-    wait_for(system.dead_letters, 60, "the last record, which is garbage, was handled")
-    assert survivor.terminate() == 0
-    texts = system.settings.kafka.texts
-    records = [record for record in system.read(texts) if record.partition == 0]
-    assert len(records) == 2 * len(said)  # a tombstone and a text for each, each once
-    last = {each.question: each.answer for each in said}
-    wait_for(lambda: pairs(system) == sorted((q, a, WEIGHT) for q, a in last.items()), 60, "the last words")
-    assert [letter.reason for letter in system.dead_letters()] == ["not-json"]
-    assert [worker.terminate() for worker in others] == [0, 0]
 
 
 def pairs(system: System) -> list[tuple[str, str | None, int]]:
