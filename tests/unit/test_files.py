@@ -82,6 +82,7 @@ def test_columns_are_fields_or_metadata() -> None:
         (b"text,answer\n" + b"x" * 20_000 + b",b\n", 2, "too-long", "16,384 characters"),
         (b"text,answer\n" + b"x" * 200_000 + b",b\n", 2, "unreadable", "a cell may have"),
         (b"text,answer\nfine,b\n\"open,b\n" + b"x,y\n" * 60_000, 3, "quotes", "is not closed"),
+        (b'text,answer\nfine,b\n"open, and on\nx,y\nz,w\n', 3, "quotes", "all that follows is one row"),
         (b"text,weight\nhi,heavy\n", 2, "invalid-message", "whole number from 1 to 1,000"),
         (b"text,weight\nhi,0\n", 2, "invalid-message", "whole number from 1 to 1,000"),
         (b"text,weight\nhi,2.5\n", 2, "invalid-message", "whole number from 1 to 1,000"),

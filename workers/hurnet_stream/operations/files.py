@@ -106,6 +106,9 @@ class TextFile:
             except csv.Error as error:
                 yield _unreadable(begins, lines.number, error)
                 continue
+            if lines.ended:  # the reader wanted more for this row than there is
+                yield _never_closed(begins)
+                return
             if not any(cell.strip() for cell in cells):
                 continue
             if not names:
@@ -150,7 +153,8 @@ class TextFile:
 
 class _Lines:
     """The lines of a file with their ends, at most `LINE_MOST` characters of each; `number` is that of the
-    last one that was given. Bytes that are not UTF-8 become lone surrogates."""
+    last one that was given, and `ended` whether one more was asked for. Bytes that are not UTF-8 become lone
+    surrogates."""
 
     def __init__(self, file: BinaryIO) -> None:
         raw = io.BufferedReader(file) if isinstance(file, io.RawIOBase) else file
@@ -161,19 +165,19 @@ class _Lines:
         self._text = io.TextIOWrapper(raw, encoding or "utf-8-sig", errors, newline="")
         self.first = self._next()
         self._waiting: str | None = self.first
-        self._ended = False
+        self.ended = False
         self.number = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        if self._ended:
+        if self.ended:
             raise StopIteration
         line = self._next() if self._waiting is None else self._waiting
         self._waiting = None
         if not line:
-            self._ended = True
+            self.ended = True
             self._text.detach()  # the caller closes the file
             raise StopIteration
         self.number += 1
@@ -224,6 +228,11 @@ def _field_hint(error: InvalidMessage) -> str:
         "metadata": f"up to {MAX_METADATA_ITEMS} strings",
         "text": "each row needs a text",
     }.get(where, f"the fields are {', '.join(FIELDS)} and metadata" if where else "")
+
+
+def _never_closed(begins: int) -> Reject:
+    message = "a quote that begins here is not closed, so all that follows is one row: double each quote in a"
+    return Reject(begins, "quotes", f"{message} cell")
 
 
 def _unreadable(begins: int, ended: int, error: csv.Error) -> Reject:
