@@ -133,6 +133,7 @@ def test_a_file_is_rehearsed_with_its_rejects(world: GatewayWorld) -> None:
         "POST", "/v1/rehearsals", content="text,answer\nhi,hello\nyo,hello\n,x\nalone,\n", headers=CSV
     ).json()
     assert (told["rows"], told["rejected"], told["accuracy"], told["rehearsed"]) == (3, 1, 0.5, 2)
+    assert told["without_answer"] == 1
     assert told["rejects"][0]["line"] == 4
     assert told["preview"][0] == {
         "v": 1,

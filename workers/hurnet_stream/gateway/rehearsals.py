@@ -34,8 +34,9 @@ def routes(gateway: Gateway) -> list[Route]:
         require(request, "teach", context)
         with spooled() as file:
             held = await file_of(gateway, request, file, context)
-        seen = told(held) | {"accuracy": None, "rehearsed": 0}
         pairs = [row for row in held.rows if row.event.answer is not None]
+        alone = len(held.rows) - len(pairs)
+        seen = told(held) | {"without_answer": alone, "accuracy": None, "rehearsed": 0}
         if len(pairs) < PAIRS_MIN:
             return JSONResponse(seen | {"notes": ["too few rows have an answer to be left out in turn"]})
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as written:

@@ -81,6 +81,7 @@ function rehearsed(told, body, context) {
   const teach = el("button.primary", { type: "button", disabled: !told.rows, click: () => teachFile(result, body, context, told) }, t("file.teach", { count: told.rows }));
   return [
     el("p", {}, t("file.rows", { count: told.rows })),
+    told.without_answer > 0 && el("p", {}, t("file.without_answer", { count: told.without_answer })),
     accuracy(told),
     rejects.length > 0 && rejectTable(rejects, told.rejected ?? rejects.length),
     el("div.actions", {}, teach),
