@@ -212,7 +212,10 @@ def test_entries_and_answers_are_listed(system: System) -> None:
 
 
 def test_dead_letters_are_watched_and_grouped(system: System) -> None:
-    command = [sys.executable, "-m", "hurnet_stream", "dead-letters", "--watch", "--json"]
+    # Whoever starts the tests may have SIGINT ignored, and their children inherit that.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    run = "from hurnet_stream.__main__ import main; main()"
+    command = [sys.executable, "-c", f"{heeds}; {run}", "dead-letters", "--watch", "--json"]
     environment = {**os.environ, **system.variables}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
