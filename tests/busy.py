@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from hurnet_schemas import Feedback, Query, TextEvent
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
+from hurnet_stream.local.loopback import HOST, free_ports
 from hurnet_stream.ports import Outgoing
 from tests.acceptance.system import PARTITIONS, Running, System
 from tests.background import again_and_again
 
-ROLES = ("ingest", "solver", "responder", "feedback", "canary")
+ROLES = ("ingest", "solver", "responder", "feedback", "gateway", "canary")
 OFTEN = {
     "HURNET_CANARY_INTERVAL": "1",
     "HURNET_CANARY_DELETION_INTERVAL": "15",
@@ -42,11 +44,25 @@ def targets(workers: Sequence[Running]) -> dict[str, list[str]]:
 @contextmanager
 def busy(system: System, turn_s: float = 0.2) -> Iterator[list[Running]]:
     """All roles, and a load on them: some texts and questions each turn, and now and then all else."""
-    workers = [system.start(role, **OFTEN).wait_ready() for role in ROLES]
+    (port,) = free_ports(1)
+    settings = {**OFTEN, "HURNET_GATEWAY_PORT": str(port)}
+    workers = [system.start(role, **settings).wait_ready() for role in ROLES]
     with closing(KafkaSink(system.settings.kafka)) as sink:
         turns = itertools.count()
-        with again_and_again(lambda: _send(system, sink, next(turns)), turn_s):
+        with (
+            again_and_again(lambda: _send(system, sink, next(turns)), turn_s),
+            again_and_again(lambda: _ask(port), turn_s),
+        ):
             yield workers
+
+
+def _ask(port: int) -> None:
+    """A question over HTTP. A refusal is a reply, too, and counted by the gateway."""
+    question = Query(text=_phrase(AGAIN, 1)[0]).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://{HOST}:{port}/v1/ask", question, headers)
+    with suppress(OSError):
+        urllib.request.urlopen(request, timeout=20).close()
 
 
 def _send(system: System, sink: KafkaSink, turn: int) -> None:

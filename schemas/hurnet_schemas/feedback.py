@@ -47,6 +47,7 @@ class Feedback(Message):
     context: ContextName = Field(DEFAULT_CONTEXT, description="The name of the context that was asked.")
     metadata: Metadata = Field(
         default_factory=dict,
+        exclude_if=lambda metadata: not metadata,  # an older feedback worker does not know the field
         description="What the taught pair is to carry, so that questions with filters find it: at most 31 "
         "values beside `feedback`, the coordinates of this record, which replaces a value of that name.",
     )

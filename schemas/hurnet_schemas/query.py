@@ -60,6 +60,7 @@ class Query(Message):
         0,
         ge=0,
         le=MAX_NEIGHBOURS,
+        exclude_if=lambda count: not count,  # an older responder does not know the field
         description="How many of the entries that are nearest to the question to return, whatever their "
         "answers.",
     )

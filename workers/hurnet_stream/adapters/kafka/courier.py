@@ -132,7 +132,10 @@ class _Sender(threading.Thread):
         now = time.monotonic()
         if now - self._counted_at >= COUNT_S:
             for topic in (self._settings.texts, self._settings.queries):
-                with contextlib.suppress(kafka_errors.KafkaTimeoutError):  # one that is not there
+                # One that is not there, or that this client may not see: it may still send to the other.
+                with contextlib.suppress(
+                    kafka_errors.KafkaTimeoutError, kafka_errors.TopicAuthorizationFailedError
+                ):
                     self.counted[topic] = len(self._producer.partitions_for(topic) or ())
             self._counted_at = time.monotonic()
 
