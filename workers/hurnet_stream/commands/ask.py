@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,20 +42,28 @@ def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return {int(partition): int(offset) for partition, offset in pairs}
 
 
+def by_metadata(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options `where` and `given` of commands that look at some entries alone: conditions on metadata."""
+    where = click.option(
+        "--where",
+        multiple=True,
+        metavar="CONDITION",
+        help="Only entries whose metadata meet it: KEY=VALUE, KEY!=VALUE, 'KEY in A,B', KEY>=10 (or >, <=,"
+        " <). May be repeated: all must be met.",
+    )
+    given = click.option(
+        "--filter", "given", metavar="JSON", help="The same as a filter of a query: docs/clients.md."
+    )
+    return where(given(command))
+
+
 @click.command(epilog=EPILOG)
 @click.argument("text", required=False)
 @click.option("--context", metavar="NAME", help="The context to ask. Default: default.")
 @click.option(
     "--top-k", type=click.IntRange(1, 100), default=1, show_default=True, help="How many answers to return."
 )
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="CONDITION",
-    help="Only entries whose metadata meet it: KEY=VALUE, KEY!=VALUE, 'KEY in A,B', KEY>=10 (or >, <=, <)."
-    " May be repeated: all must be met.",
-)
-@click.option("--filter", "given", metavar="JSON", help="The same as a filter of a query: docs/clients.md.")
+@by_metadata
 @click.option(
     "--neighbours",
     type=click.IntRange(0, 50),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hurnet_stream.commands.ask import watermarks
+from hurnet_stream.commands.ask import by_metadata, watermarks
 from hurnet_stream.exit_codes import DONE, NOT_THERE
 
 if TYPE_CHECKING:
@@ -31,14 +31,7 @@ Examples:
     "--answers", "by_answer", is_flag=True, help="List the answers, and how many entries have each."
 )
 @click.option("--answer", metavar="TEXT", help="Only entries with this answer.")
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="CONDITION",
-    help="Only entries whose metadata meet it: KEY=VALUE, KEY!=VALUE, 'KEY in A,B', KEY>=10 (or >, <=, <)."
-    " May be repeated: all must be met.",
-)
-@click.option("--filter", "given", metavar="JSON", help="The same as a filter of a query: docs/clients.md.")
+@by_metadata
 @click.option(
     "--limit",
     type=click.IntRange(0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
@@ -14,12 +13,12 @@ from starlette.routing import Route
 from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.gateway.access import no_such_context, require
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.places import place_in
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
 
 ENTRIES_MOST: Final = 500
 ENTRIES: Final = 50
-_ENTRY: Final = re.compile(r"([0-9]{1,10})/([0-9]{1,18})")
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -82,10 +81,11 @@ def _after(request: Request) -> EntryId | None:
     given = request.query_params.get("after", "")
     if not given:
         return None
-    match = _ENTRY.fullmatch(given)
-    if match is None:
+    partition, _, offset = given.partition("/")
+    place = place_in(partition, offset)
+    if place is None:
         raise Problem(422, "after must be PARTITION/OFFSET, as in 0/41", where="after")
-    return int(match[1]), int(match[2])
+    return place
 
 
 def _entry(partition: int, entry: Entry) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,11 +13,10 @@ from hurnet_stream.core.solve.window import context_of
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.keys import Key
+from hurnet_stream.gateway.places import place_in
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
 from hurnet_stream.ports import DeletionAudit
-
-_PLACE: Final = re.compile(r"([0-9]{1,10})/([0-9]{1,18})")
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -26,10 +24,10 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def deletion(request: Request) -> Response:
         key = require(request, "forget")
-        match = _PLACE.fullmatch(f"{request.path_params['partition']}/{request.path_params['offset']}")
-        if match is None:
+        place = place_in(request.path_params["partition"], request.path_params["offset"])
+        if place is None:
             raise Problem(404, "a deletion is named by PARTITION/OFFSET of its record, as in 0/41")
-        partition, offset = int(match[1]), int(match[2])
+        partition, offset = place
         name = f"{gateway.settings.kafka.texts}/{partition}/{offset}"
         audit = await read(gateway, request, partial(gateway.readings.deletion, partition, offset))
         if audit is None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
@@ -20,19 +20,16 @@ from starlette.routing import Route
 from hurnet_schemas import DEFAULT_CONTEXT
 from hurnet_schemas.base import ContextName
 from hurnet_schemas.text import RecordKey
-from hurnet_stream.core.offsets import MAX_DIGITS
-from hurnet_stream.core.stored.batch import Entry
-from hurnet_stream.errors import HurnetError
+from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.keys import Key
+from hurnet_stream.gateway.places import place_in
 from hurnet_stream.gateway.problems import Problem, busy
+from hurnet_stream.gateway.reading import read
 from hurnet_stream.gateway.requests import accepted, wanted_of
 from hurnet_stream.operations import deletion_requests
 from hurnet_stream.ports import Outgoing
-from hurnet_stream.settings.redaction import redacted
-
-T = TypeVar("T")
 
 TAKEN_IN_S: Final = 3.0
 """How long a deletion waits for an entry that was written and is not in the store yet."""
@@ -46,16 +43,16 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def forget_entry(request: Request) -> Response:
         key = require(request, "forget")
-        partition, offset = place_of(request)
-        await reached(gateway, key, partition, offset)
-        messages = deletion_requests.of_entry(gateway.settings.kafka.texts, partition, offset)
+        place = place_of(request)
+        await reached(gateway, request, key, place)
+        messages = deletion_requests.of_entry(gateway.settings.kafka.texts, *place)
         return await _forgotten(gateway, request, messages)
 
     async def forget_key(request: Request) -> Response:
         key, context = _named(request)
         require(request, "forget", context)
         topic = gateway.settings.kafka.texts
-        partitions = await _blocking(gateway, partial(gateway.writes.sink.ends, topic))
+        partitions = await read(gateway, request, partial(gateway.writes.sink.ends, topic))
         messages = deletion_requests.of_key(topic, partitions, key.encode(), context)
         return await _forgotten(gateway, request, messages)
 
@@ -67,22 +64,20 @@ def routes(gateway: Gateway) -> list[Route]:
 
 def place_of(request: Request) -> tuple[int, int]:
     """Partition and offset in the path. Raises `Problem` (404)."""
-    given = [request.path_params[name] for name in ("partition", "offset")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < MAX_DIGITS for part in given):
+    place = place_in(request.path_params["partition"], request.path_params["offset"])
+    if place is None:
         raise Problem(404, "a record is named by numbers: its partition and its offset")
-    partition, offset = map(int, given)
-    if partition >= 2**31:
-        raise no_such_entry(partition, offset)
-    return partition, offset
+    return place
 
 
-async def reached(gateway: Gateway, key: Key, partition: int, offset: int) -> Entry:
+async def reached(gateway: Gateway, request: Request, key: Key, place: EntryId) -> Entry:
     """The entry, if there is one that this key may forget. Raises `Problem`: 404 if there is none, or if it
     is of another context; 503 if it was written and is not in the store yet."""
+    partition, offset = place
     deadline = time.monotonic() + TAKEN_IN_S
     look = partial(gateway.writes.entries().entry, partition, offset)
-    while (entry := await _blocking(gateway, look)) is None:
-        if not await _is_coming(gateway, partition, offset):
+    while (entry := await read(gateway, request, look)) is None:
+        if not await _is_coming(gateway, request, place):
             raise no_such_entry(partition, offset)
         if time.monotonic() >= deadline:
             raise busy(503, f"the text {partition}/{offset} is not taken in yet: does ingest run?")
@@ -97,12 +92,13 @@ def no_such_entry(partition: int, offset: int) -> Problem:
     return Problem(404, f"there is no entry {partition}/{offset} for this key")
 
 
-async def _is_coming(gateway: Gateway, partition: int, offset: int) -> bool:
+async def _is_coming(gateway: Gateway, request: Request, place: EntryId) -> bool:
     """Whether the topic holds a record there that ingest has not come to yet."""
-    state = await _blocking(gateway, partial(gateway.writes.entries().state, partition))
+    partition, offset = place
+    state = await read(gateway, request, partial(gateway.writes.entries().state, partition))
     if offset <= state.watermark:
         return False
-    ends = await _blocking(gateway, partial(gateway.writes.sink.ends, gateway.settings.kafka.texts))
+    ends = await read(gateway, request, partial(gateway.writes.sink.ends, gateway.settings.kafka.texts))
     return offset < ends.get(partition, 0)
 
 
@@ -124,10 +120,3 @@ def _named(request: Request) -> tuple[str, str]:
         return key, _CONTEXT.validate_python(given.get("context", DEFAULT_CONTEXT))
     except ValidationError:
         raise Problem(422, "must be 1 to 64 of a-z, 0-9, '.', '_', '-'", where="context") from None
-
-
-async def _blocking(gateway: Gateway, call: Callable[[], T]) -> T:
-    try:
-        return await gateway.blocking(call)
-    except HurnetError as error:
-        raise busy(503, f"it can't be looked up at the moment: {redacted(str(error))}") from None

@@ -6,9 +6,7 @@ those of its contexts: anything else is 404, whether it is there or not. 410 say
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,13 +15,11 @@ from starlette.routing import Route
 from hurnet_schemas import Answer, InvalidMessage, Query, Reply
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.places import place_in
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
 from hurnet_stream.overview.record_reader import NotHeld
 from hurnet_stream.settings.types import matches
-
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
-_PARTITION_MOST: Final = 2**31
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -54,7 +50,8 @@ async def found(gateway: Gateway, request: Request) -> Reply:
 
 def _place(gateway: Gateway, request: Request) -> tuple[str, int, int]:
     topic, partition, offset = (request.path_params[each] for each in ("topic", "partition", "offset"))
-    if not (_NUMBER.fullmatch(partition) and _NUMBER.fullmatch(offset) and int(partition) < _PARTITION_MOST):
+    place = place_in(partition, offset)
+    if place is None:
         raise _none(f"{topic}/{partition}/{offset}")
     settings = gateway.settings
     ours = (settings.kafka.answers, settings.gateway.replies)
@@ -66,7 +63,7 @@ def _place(gateway: Gateway, request: Request) -> tuple[str, int, int]:
     )
     if topic not in ours and (topic in others or not matches(settings.responder.reply_topics, topic)):
         raise _none(f"{topic}/{partition}/{offset}")
-    return topic, int(partition), int(offset)
+    return topic, *place
 
 
 def _check_context(request: Request, answer: Answer, name: str) -> None:
@@ -81,16 +78,12 @@ async def _question(gateway: Gateway, request: Request, answer: Answer) -> str:
     """The text of the question, from its own record; "" if that is not there any more."""
     if answer.receipt is None:
         return ""
-    topic, _, place = answer.receipt.query.rpartition("/")[0].rpartition("/")
-    offset = answer.receipt.query.rpartition("/")[2]
-    if topic != gateway.settings.kafka.queries or not (
-        _NUMBER.fullmatch(place) and _NUMBER.fullmatch(offset)
-    ):
+    topic, *numbers = answer.receipt.query.rsplit("/", 2)
+    place = place_in(*numbers) if len(numbers) == 2 else None
+    if topic != gateway.settings.kafka.queries or place is None:
         return ""
     try:
-        record = await read(
-            gateway, request, partial(gateway.readings.record, topic, int(place), int(offset))
-        )
+        record = await read(gateway, request, partial(gateway.readings.record, topic, *place))
         return Query.decode(record.value).text
     except (NotHeld, InvalidMessage):
         return ""
