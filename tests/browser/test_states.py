@@ -53,6 +53,7 @@ def test_a_key_that_is_taken_away_is_asked_for_anew(page: Page) -> None:
     with FakeGateway() as fake:
         fake.teach("one", "1")
         open_view(page, fake.address, "ask")
+        page.wait_for_load_state("networkidle")  # or the view's own questions would be asked for the key
         fake.keyed = True
         page.get_by_role("link", name="Contexts").click()
         page.get_by_role("textbox", name="Key").fill(KEY)
