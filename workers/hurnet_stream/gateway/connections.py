@@ -2,7 +2,7 @@
 
     silent      owes the head of a request, its first or its next     ended after HEAD_S
     stuck       does not read its response, which waits in memory     ended after WRITE_S
-    closing     closed, and does not read what is left for it         ended after CLOSE_S
+    closing     has its last response, and does not close             ended after CLOSE_S
 
 A body that comes slowly is watched where it is read (`bodies`). If all places are taken, the connection that
 has been silent longest gives its own to the new one: whoever talks is never shut out by those who only hold
@@ -115,6 +115,35 @@ class Connections:
                 late.abort()
 
 
+class Lingering:
+    """A transport that is closed by sending an end, and by reading what still comes until the client closes.
+
+    If unread bytes wait when a socket is closed, the client's system is told of a reset, and may then throw
+    away the response that came before it: a client that sends too much would not learn why it is refused."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._ended = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent. What comes is thrown away then."""
+        return self._ended or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send what is left, and the end. The client has CLOSE_S to close."""
+        if self.is_closing():
+            return
+        self._ended = True
+        if not self._transport.can_write_eof():  # TLS has no end of one direction
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol over httptools, with bounds."""
 
@@ -144,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @override
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Lingering(transport))
         self._room = self._connections.opened(self)
         if self._connections.overrun:
             self._connections.refused()
