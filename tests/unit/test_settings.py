@@ -364,3 +364,35 @@ def test_a_wrong_setting_of_the_solver_is_told_in_words(
 def test_a_lease_that_a_slow_store_could_end_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HURNET_SOLVE_LEASE", "5")
     assert any("HURNET_SOLVE_LEASE" in caution for caution in setting_checks.cautions(settings.load()))
+
+
+def test_topics_and_contexts_have_tables_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "hurnet.toml"
+    file.write_text(
+        '[topics.tickets]\ntext = "value.subject"\nmetadata.product = "value.p"\n[contexts.faq]\nage = 5\n'
+    )
+    loaded = settings.load(file)
+    assert loaded.topics["tickets"].text == "value.subject"
+    assert loaded.topics["tickets"].metadata == {"product": "value.p"}
+    assert loaded.contexts["faq"].age == 5
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('[topics."a b"]\ntext = "x"', "[topics.a b] in the settings file has no name that this can have"),
+        ('[topics.a]\ntex = "x"', "tex of [topics.a] in the settings file is no setting; did you mean text?"),
+        ('[topics.a]\nformat = "xml"', "format of [topics.a] in the settings file is wrong"),
+        ("topics = 3", "[topics] in the settings file must be a table"),
+        ("[topics]\na = 3", "[topics.a] in the settings file must be a table"),
+        ("[contexts.FAQ]\nage = 3", "[contexts.FAQ] in the settings file has no name that this can have"),
+        ("[contexts.faq]\nage = -3", "age of [contexts.faq] in the settings file is wrong"),
+        ('[topics.a]\nmetadata = {"b c" = "x"}', "metadata.b c.[key] of [topics.a] in the settings file"),
+    ],
+)
+def test_what_is_wrong_in_such_a_table_is_named(tmp_path: Path, table: str, told: str) -> None:
+    file = tmp_path / "hurnet.toml"
+    file.write_text(table)
+    with pytest.raises(ConfigurationError) as raised:
+        settings.load(file)
+    assert told in str(raised.value)

@@ -408,7 +408,7 @@ def test_a_bug_that_ends_the_worker_counts_as_a_death(monkeypatch: pytest.Monkey
         assert b"poison" not in (record.value or b"")
         return parse_record(record)
 
-    monkeypatch.setattr("hurnet_stream.ingest.intake.parse_record", faulty)
+    monkeypatch.setattr("hurnet_stream.records.parse_record", faulty)
     world = World()
     world.teach("a", "poison", "b")
     for _ in range(NOTED_DEATHS + 1):

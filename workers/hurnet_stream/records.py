@@ -14,13 +14,17 @@ context, so `hurnet forget` always names that context (the fourth line).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import TypeAdapter
 
 from hurnet_schemas import InvalidMessage, TextEvent
 from hurnet_schemas.base import ContextName
+from hurnet_schemas.text import OWN_KEYS
+from hurnet_stream.core import places
 from hurnet_stream.core.offsets import MAX_DIGITS, is_number
 from hurnet_stream.core.stored.batch import Deletion, Entry, key_digest
-from hurnet_stream.ports import Record
+from hurnet_stream.ports import Record, Taught
 
 FORGET = "forget"
 """Header of a record without a value that deletes one entry: the entry's offset, in decimal digits."""
@@ -34,18 +38,38 @@ EVERY = "*"
 _NAME = TypeAdapter[str](ContextName)
 
 
+@dataclass(frozen=True, slots=True)
+class TextReader:
+    """Reads hurnet's own messages. `upsert` says whether a text takes the place of what came under its key
+    before; what hurnet itself sends, such as corrections, never does."""
+
+    upsert: bool = False
+
+    def read(self, record: Record) -> Taught | Deletion:
+        """What the record adds to its shard, or deletes from it. Raises `InvalidMessage` if it is neither."""
+        parsed = parse_record(record)
+        if isinstance(parsed, Deletion):
+            return parsed
+        return Taught([parsed], record.key, replaces(record.key, self.upsert))
+
+
+def replaces(key: bytes | None, upsert: bool) -> bool:
+    """Whether what comes under this key takes the place of what came under it before."""
+    return upsert and key is not None and not key.startswith(OWN_KEYS.encode())
+
+
 def parse_record(record: Record) -> Entry | Deletion:
     """What the record adds to its shard, or deletes from it. Raises `InvalidMessage` if it does neither."""
     if record.fault:
         raise InvalidMessage(record.fault.reason, record.fault.detail)
-    return _deletion(record) if record.value is None else _entry(record, record.value)
+    return deletion_of(record) if record.value is None else _entry(record, record.value)
 
 
 def _entry(record: Record, value: bytes) -> Entry:
     event = TextEvent.decode(value)
     copies = event.weight or 1
     return Entry(
-        record.offset,
+        record.first_position,
         record.timestamp_ms,
         event.context,
         event.text,
@@ -55,19 +79,27 @@ def _entry(record: Record, value: bytes) -> Entry:
     )
 
 
-def _deletion(record: Record) -> Deletion:
+def deletion_of(record: Record) -> Deletion:
+    """What a record without a value deletes. Raises `InvalidMessage` if it does not say that."""
     names = {name for name, _ in record.headers}
+    position = record.last_position
     if {FORGET, DROP} <= names:
         raise InvalidMessage("tombstone", f"it has the headers {FORGET} and {DROP}, and must have one")
     if FORGET in names:
-        return Deletion(record.offset, record.timestamp_ms, targets=(_earlier_offset(record),))
+        return Deletion(position, record.timestamp_ms, targets=_positions(record, _earlier_offset(record)))
     if DROP in names:
-        return Deletion(record.offset, record.timestamp_ms, context=_context_name(record, DROP))
+        return Deletion(position, record.timestamp_ms, context=_context_name(record, DROP))
     if record.key is None:
         raise InvalidMessage("tombstone", "the record has no value and no key")
     in_every_context = CONTEXT not in names or record.header(CONTEXT) == EVERY.encode()
     context = None if in_every_context else _context_name(record, CONTEXT)
-    return Deletion(record.offset, record.timestamp_ms, key=key_digest(record.key), context=context)
+    return Deletion(position, record.timestamp_ms, key=key_digest(record.key), context=context)
+
+
+def _positions(record: Record, offset: int) -> tuple[int, ...]:
+    """Where the entries of the record at `offset` of the same partition can stand."""
+    last = places.last_position(record.shard, offset)
+    return tuple(range(places.first_position(record.shard, offset), last + 1))
 
 
 def _earlier_offset(record: Record) -> int:

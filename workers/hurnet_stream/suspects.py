@@ -134,7 +134,7 @@ class Suspects:
 
     def alone(self, record: Record) -> bool:
         """Whether nothing else may be in hand with this record."""
-        careful = self._careful.get(record.partition)
+        careful = self._careful.get(record.shard)
         is_deletion = record.value is None
         return bool(careful and careful.covers(record) and not is_deletion)
 
@@ -145,7 +145,7 @@ class Suspects:
     def begin(self, records: Sequence[Record]) -> Rejection | None:
         """Take these records in hand, until they have `passed` or are `let_go`. If there is one that must be
         alone, it is noted. Returns why it must not be handled, or None if it may be."""
-        self._in_hand = frozenset(record.partition for record in records)
+        self._in_hand = frozenset(record.shard for record in records)
         if len(records) != 1 or not self.alone(records[0]):
             return None
         if not self._probed:
@@ -163,7 +163,7 @@ class Suspects:
     def passed(self) -> None:
         """What was in hand is done for good."""
         for record in self._alone:
-            self._careful[record.partition].passed(record)
+            self._careful[record.shard].passed(record)
         self._in_hand, self._alone = frozenset(), []
 
     def let_go(self) -> None:
@@ -186,7 +186,7 @@ class Suspects:
         self._leave(self._marked - self._in_hand)
 
     def _is_suspect(self, record: Record) -> bool:
-        careful = self._careful.get(record.partition)
+        careful = self._careful.get(record.shard)
         if not careful or not careful.suspect or not careful.covers(record):
             return False
         return record.anchor.digest == careful.suspect
@@ -204,12 +204,12 @@ class Suspects:
 
     def _note(self, record: Record) -> Rejection | None:
         self._alone.append(record)
-        self._noted.add(record.partition)
+        self._noted.add(record.shard)
         digest = record.anchor.digest
-        if digest != self._careful[record.partition].suspect:
-            self._careful[record.partition].suspect = ""  # its note is replaced by this one
+        if digest != self._careful[record.shard].suspect:
+            self._careful[record.shard].suspect = ""  # its note is replaced by this one
         try:
-            others = self._marks.attempt(self._role, self._owner, record.partition, digest) - 1
+            others = self._marks.attempt(self._role, self._owner, record.shard, digest) - 1
         except HurnetError as error:
             log.warning("a record is handled without a note", record=record.coordinates, error=str(error))
             return None

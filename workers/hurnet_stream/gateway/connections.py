@@ -12,8 +12,9 @@ a line. If none is silent, the new one is told so (503) as soon as its head is t
 from __future__ import annotations
 
 import time
+from asyncio import Transport
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -173,7 +174,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @override
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(Lingering(transport))
+        super().connection_made(cast(Transport, Lingering(transport)))
         self._room = self._connections.opened(self)
         if self._connections.overrun:
             self._connections.refused()

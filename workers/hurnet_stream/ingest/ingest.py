@@ -34,6 +34,7 @@ from hurnet_stream.ports import (
     Embedder,
     EntryStore,
     Polled,
+    Readers,
     Record,
     Refused,
     Sink,
@@ -41,6 +42,7 @@ from hurnet_stream.ports import (
     Tracer,
     Unfinished,
 )
+from hurnet_stream.records import TextReader
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.suspects import Suspects
@@ -66,6 +68,7 @@ class Ingest:
         metrics: IngestMetrics,
     ) -> None:
         self._source = source
+        self._readers = Readers(TextReader())
         self._store = store
         self._sink = sink
         self._embedder = embedder
@@ -91,6 +94,11 @@ class Ingest:
         """Called in a long turn now and then, as a sign that it gets on."""
         store.open(embedder.identity, writing=True)
         self._incarnation = store.incarnation()
+
+    def reading_by(self, readers: Readers) -> Ingest:
+        """Read records by `readers`, and not only hurnet's own messages."""
+        self._readers = readers
+        return self
 
     def traced_by(self, tracer: Tracer | None) -> Ingest:
         """Record what becomes of texts by `tracer`."""
@@ -193,10 +201,10 @@ class Ingest:
         if records:
             self._metrics.records.labels(records[0].topic).inc(len(records))
             self._metrics.bytes.labels(records[0].topic).inc(sum(len(r.value or b"") for r in records))
-        brought = {record.partition for record in records}
+        brought = {record.shard for record in records}
         for record in records:
             if self._shards.is_new(record):
-                self._waiting.add(record.partition, [record])
+                self._waiting.add(record.shard, [record])
         self._shards.unplace(brought - self._waiting.partitions())
         # If this turn had no room left, a partition that brought nothing may have records: it is not stalled.
         had_room = self._room and len(records) < self._settings.batch
@@ -222,10 +230,10 @@ class Ingest:
         records = list(chain.from_iterable(taken.values()))
         if rejection := self._suspects.begin(records):
             (record,) = records
-            return {record.partition: [Intake(record.partition, [record], rejected=[(record, rejection)])]}
+            return {record.shard: [Intake(record.shard, [record], rejected=[(record, rejection)])]}
         vector_bytes = 2 * self._embedder.identity.dimension  # int16
         return {
-            partition: intakes_of(partition_records, vector_bytes)
+            partition: intakes_of(partition_records, self._readers.read, vector_bytes)
             for partition, partition_records in taken.items()
         }
 

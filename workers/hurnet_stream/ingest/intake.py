@@ -5,12 +5,16 @@ it reaches the dead letters in the same step that brings the shard past it:
 
     records     text  text  nonsense  deletion  text
     intakes     [2 entries, 1 rejected] [deletion] [1 entry]
+
+A record may be several entries, the chunks of a long text. A chunk that can't be embedded is left out; the
+record is rejected if none of its chunks remains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,45 +23,57 @@ from hurnet_stream.core.grid import zero_rows
 from hurnet_stream.core.shares import MAX_BATCH_BYTES
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, Vectors, key_digest
 from hurnet_stream.embedding import Rejection, embed
-from hurnet_stream.ports import Embedder, Record
-from hurnet_stream.records import parse_record
+from hurnet_stream.ports import Embedder, Read, Record, Taught
 
 ZERO_VECTOR: Rejection = ("zero-vector", "the text has nothing the embedder knows")
+
+
+class Origin(NamedTuple):
+    """Where an entry is from: its record, the key that it came under, and whether it takes the place of what
+    came under that before."""
+
+    record: Record
+    key: bytes | None
+    replaces: bool
 
 
 @dataclass(slots=True)
 class Intake:
     """Consecutive records of one partition: either texts, or one deletion.
 
-    `sources` are the records of `entries`, one for one; all other texts are in `rejected`. `vectors`
-    (len(entries), dimension) are there once the entries have been embedded.
+    `origins` are those of `entries`, one for one; a record of which nothing is kept is in `rejected`, or it
+    teaches nothing. `vectors` (len(entries), dimension) are there once the entries have been embedded.
     """
 
     partition: int
+    """The shard that it goes to."""
     records: list[Record] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    sources: list[Record] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     deletion: Deletion | None = None
 
     def reject(self, rejections: Mapping[int, Rejection]) -> None:
-        """Put aside the entries at these rows."""
+        """Leave out the entries at these rows, and put aside the records that have no other."""
         if not rejections:
             return
-        self.rejected += [(self.sources[row], rejection) for row, rejection in rejections.items()]
         kept = [row for row in range(len(self.entries)) if row not in rejections]
+        whole = {self.origins[row].record.offset for row in kept}
+        gone = {self.origins[row].record.offset: row for row in rejections}
+        rows = [row for offset, row in gone.items() if offset not in whole]
+        self.rejected += [(self.origins[row].record, rejections[row]) for row in rows]
         self.entries = [self.entries[row] for row in kept]
-        self.sources = [self.sources[row] for row in kept]
+        self.origins = [self.origins[row] for row in kept]
 
     def batch(self) -> Batch:
-        """What to append. It brings the shard to the last record's offset, even if that one is rejected."""
-        keys = [None if record.key is None else key_digest(record.key) for record in self.sources]
+        """What to append. It brings the shard past the last record, even if that one is rejected."""
+        keys = [None if origin.key is None else key_digest(origin.key) for origin in self.origins]
         # A record that could not be read has no digest that the log could be compared with later.
         readable = next((record for record in reversed(self.records) if not record.fault), None)
         return Batch(
             self.partition,
-            self.records[-1].offset,
+            self.records[-1].last_position,
             self.entries,
             self.vectors,
             keys=keys,
@@ -65,24 +81,26 @@ class Intake:
         )
 
 
-def intakes_of(records: Sequence[Record], vector_bytes: int = 0) -> list[Intake]:
+def intakes_of(records: Sequence[Record], read: Read, vector_bytes: int = 0) -> list[Intake]:
     """The records of one partition, in their order: each deletion alone, and the texts between two deletions
-    together, as far as one batch may hold them. `vector_bytes` is the size of one vector."""
+    together, as far as one batch may hold them. `vector_bytes` is the size of one vector. Raises as `read`
+    does, except `InvalidMessage`."""
     intakes: list[Intake] = []
     texts: Intake | None = None  # the one that the next text joins
     room_bytes = 0
     for record in records:
-        parsed = _parsed(record)
-        if isinstance(parsed, Deletion):
-            intakes.append(Intake(record.partition, [record], deletion=parsed))
+        said = _said(record, read)
+        if isinstance(said, Deletion):
+            intakes.append(Intake(record.shard, [record], deletion=said))
             texts = None
             continue
-        size_bytes = len(record.value or b"") + vector_bytes
+        entries = 1 if isinstance(said, InvalidMessage) else len(said.entries)
+        size_bytes = len(record.value or b"") + entries * vector_bytes
         if texts is None or size_bytes > room_bytes:
-            texts, room_bytes = Intake(record.partition), MAX_BATCH_BYTES
+            texts, room_bytes = Intake(record.shard), MAX_BATCH_BYTES
             intakes.append(texts)
         room_bytes -= size_bytes
-        _add(texts, record, parsed)
+        _add(texts, record, said)
     return intakes
 
 
@@ -101,17 +119,17 @@ def embed_intakes(intakes: Sequence[Intake], embedder: Embedder) -> None:
         first = end
 
 
-def _parsed(record: Record) -> Entry | Deletion | InvalidMessage:
+def _said(record: Record, read: Read) -> Taught | Deletion | InvalidMessage:
     try:
-        return parse_record(record)
+        return read(record)
     except InvalidMessage as invalid:
         return invalid
 
 
-def _add(intake: Intake, record: Record, parsed: Entry | InvalidMessage) -> None:
+def _add(intake: Intake, record: Record, said: Taught | InvalidMessage) -> None:
     intake.records.append(record)
-    if isinstance(parsed, InvalidMessage):
-        intake.rejected.append((record, (parsed.reason, parsed.detail)))
+    if isinstance(said, InvalidMessage):
+        intake.rejected.append((record, (said.reason, said.detail)))
     else:
-        intake.entries.append(parsed)
-        intake.sources.append(record)
+        intake.entries += said.entries
+        intake.origins += [Origin(record, said.key, said.replaces)] * len(said.entries)

@@ -98,7 +98,8 @@ class Shards:
 
     def is_new(self, record: Record) -> bool:
         """Whether the record is to be appended. Records of an unplaced partition are not: they come again."""
-        return record.partition not in self._unplaced and record.offset > self._watermarks[record.partition]
+        shard = record.shard
+        return shard not in self._unplaced and record.first_position > self._watermarks[shard]
 
     def carry_forward(self, busy: Set[int]) -> None:
         """Bring the watermarks past offsets that hold no record for us, unless a partition is `busy`.

@@ -23,7 +23,7 @@ from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion
 from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.operations.replay import deleted_by_records
 from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
-from hurnet_stream.records import FORGET, parse_record
+from hurnet_stream.records import FORGET, TextReader, parse_record
 
 READ_BATCHES = 16
 RESTORED = "restored"
@@ -101,7 +101,7 @@ class Comparison:
         if last < log.first:
             return
         held = {entry.offset for batch in self._batches(partition) for entry in batch.entries}
-        known = held | deleted_by_records(self._log(partition).records())
+        known = held | deleted_by_records(self._log(partition).records(), TextReader().read)
         for record in log.records():
             if record.offset <= last and record.offset not in known and isinstance(_parsed(record), Entry):
                 yield self._tombstone(partition, record.offset)

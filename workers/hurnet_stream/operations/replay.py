@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 
 from hurnet_schemas import InvalidMessage
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, key_digest
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.embedding import Rejection
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
-from hurnet_stream.ports import Embedder, History, Holding, Record
-from hurnet_stream.records import parse_record
+from hurnet_stream.ports import Embedder, History, Holding, Read, Record, Taught
+from hurnet_stream.records import TextReader
 
 NOT_ADMITTED: Rejection = ("too-many-contexts", "")
 
@@ -35,17 +36,23 @@ class Replay:
         holdings: Mapping[int, Mapping[str, Holding]],
         advance: Callable[[int], None],
     ) -> None:
+        self._read_record: Read = TextReader().read
         self._history = history
         self._embedder = embedder
         self._contexts = contexts
         self._holdings = holdings
         self._advance = advance
 
+    def reading_by(self, read: Read) -> None:
+        """Read records by `read`, and not only hurnet's own messages."""
+        self._read_record = read
+
     def batches(self, partition: int, first: int, last: int, deleted: Set[int]) -> Iterator[Batch]:
         """What an ingest makes of offsets `first` to `last`, without the offsets in `deleted`. The last
         batch has the watermark `last`."""
         for block in self._read(partition, first, last):
-            intakes = intakes_of([record for record in block if record.offset not in deleted])
+            kept = [record for record in block if record.offset not in deleted]
+            intakes = intakes_of(kept, self._read_record)
             for intake in intakes:
                 self._admit(intake)
             embed_intakes(intakes, self._embedder)
@@ -55,7 +62,8 @@ class Replay:
 
     def deleted(self, partition: int, first: int, until: int) -> set[int]:
         """The offsets that the records at `first` to `until` delete."""
-        return deleted_by_records(record for block in self._read(partition, first, until) for record in block)
+        records = chain.from_iterable(self._read(partition, first, until))
+        return deleted_by_records(records, self._read_record)
 
     def _admit(self, intake: Intake) -> None:
         """Reject the entries whose context had not been let in when they came."""
@@ -72,16 +80,17 @@ class Replay:
         return self._history.read(partition, first, last) if first <= last else iter(())
 
 
-def deleted_by_records(records: Iterable[Record]) -> set[int]:
+def deleted_by_records(records: Iterable[Record], read: Read) -> set[int]:
     """The offsets that these records of a partition, in order, delete."""
     deleted: set[int] = set()
     earlier = _EarlierOffsets()
     for record in records:
-        parsed = _parsed(record)
-        if isinstance(parsed, Deletion):
-            deleted |= {*parsed.targets, *earlier.named_by(parsed)}
-        elif isinstance(parsed, Entry):
-            earlier.note(parsed, record.key)
+        said = _said(record, read)
+        if isinstance(said, Deletion):
+            deleted |= {*said.targets, *earlier.named_by(said)}
+        elif said:
+            for entry in said.entries:
+                earlier.note(entry, said.key)
     return deleted
 
 
@@ -113,8 +122,8 @@ def _came_before(offset: int, holding: Holding | None) -> bool:
     return holding is not None and holding.first is not None and offset < holding.first
 
 
-def _parsed(record: Record) -> Entry | Deletion | None:
+def _said(record: Record, read: Read) -> Taught | Deletion | None:
     try:
-        return parse_record(record)
+        return read(record)
     except InvalidMessage:
         return None

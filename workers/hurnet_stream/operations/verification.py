@@ -25,7 +25,7 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Vectors
 from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
 from hurnet_stream.operations.replay import Replay
-from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, deleted_by
+from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Read, deleted_by
 from hurnet_stream.solver.learning import learn
 
 READ_BATCHES = 32
@@ -89,6 +89,11 @@ class Verification:
         self._replay = Replay(history, embedder, contexts, store.holdings(), advance)
         self._statistics: dict[str, Statistics] = {}
         self._window: Window | None = None  # without one no statistics are learned
+
+    def reading_by(self, read: Read) -> Verification:
+        """Read records by `read`, and not only hurnet's own messages."""
+        self._replay.reading_by(read)
+        return self
 
     def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
         """Everything up to the checkpoint's watermarks, and its statistics. Raises as `shard` does."""

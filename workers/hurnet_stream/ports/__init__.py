@@ -46,6 +46,7 @@ from hurnet_stream.ports.lease_store import LeaseStore
 from hurnet_stream.ports.listener import Listener
 from hurnet_stream.ports.partition_marks import PartitionMarks
 from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetRange
+from hurnet_stream.ports.reader import Read, Reader, Readers, Taught
 from hurnet_stream.ports.record import CORRELATION_ID, REPLY_TO, Fault, Headers, Outgoing, Record
 from hurnet_stream.ports.request_claims import Claim, RequestClaims, Standing
 from hurnet_stream.ports.sink import Sink
@@ -108,6 +109,9 @@ __all__ = [
     "Polled",
     "PublishedMix",
     "PublishedWeights",
+    "Read",
+    "Reader",
+    "Readers",
     "Record",
     "Refused",
     "Replied",
@@ -119,6 +123,7 @@ __all__ = [
     "Standing",
     "StoreServer",
     "Tail",
+    "Taught",
     "TraceContext",
     "Tracer",
     "Undelivered",

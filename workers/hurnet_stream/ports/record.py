@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from hurnet_schemas.base import InvalidReason
+from hurnet_stream.core import places
 from hurnet_stream.core.stored.batch import Anchor
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -38,7 +39,7 @@ class Record:
 
     `value` is None for a tombstone. A record with a `fault` has the value b"", so that nobody takes it for
     a tombstone. `leader_epoch` is the epoch of the broker that took the record in, or -1 if the broker
-    does not tell it.
+    does not tell it. `number` is that of its topic in the store (core/places.py).
     """
 
     topic: str
@@ -50,6 +51,22 @@ class Record:
     headers: Headers = ()
     fault: Fault | None = None
     leader_epoch: int = -1
+    number: int = places.TEXTS
+
+    @property
+    def shard(self) -> int:
+        """The shard that the record's partition fills."""
+        return places.shard_of(self.number, self.partition)
+
+    @property
+    def first_position(self) -> int:
+        """Where in its shard the record's entries begin."""
+        return places.first_position(self.shard, self.offset)
+
+    @property
+    def last_position(self) -> int:
+        """The watermark of its shard after the record."""
+        return places.last_position(self.shard, self.offset)
 
     @property
     def anchor(self) -> Anchor:

@@ -25,11 +25,14 @@ def wrong(problems: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(f"wrong setting{'s' if lines[1:] else ''}: {'; '.join(lines)}")
 
 
-def explained(error: ValidationError, sections: Sections) -> list[str]:
-    """One line for each setting that is wrong, without its value, which may be a secret."""
+def explained(error: ValidationError, sections: Sections, tables: Sections) -> list[str]:
+    """One line for each setting that is wrong, without its value, which may be a secret. `tables` are those
+    sections that have a table for each thing of their kind, as in [topics.tickets]."""
     said: dict[str, list[str]] = {}
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        name, reason = _told(problem, sections)
+        section = str(problem["loc"][0]) if problem["loc"] else ""
+        named = section in tables and len(problem["loc"]) > 1
+        name, reason = _told_of_table(problem, tables[section]) if named else _told(problem, sections)
         said.setdefault(name, []).append(reason)
     return [name + ", or ".join(dict.fromkeys(reasons)) for name, reasons in said.items()]
 
@@ -51,3 +54,18 @@ def _told(problem: ErrorDetails, sections: Sections) -> tuple[str, str]:
     if problem["type"] == "value_error":  # a check of a whole section, whose text names the settings
         return "", reason
     return f"[{section}] in the settings file ", "must be a table"
+
+
+def _told_of_table(problem: ErrorDetails, names: Collection[str]) -> tuple[str, str]:
+    """Which setting of a table like [topics.tickets], and what is wrong with it."""
+    section, table, *rest = [str(part) for part in problem["loc"]]
+    where = f"[{section}.{table}] in the settings file "
+    reason = problem["msg"].removeprefix("Value error, ")
+    if rest == ["[key]"]:
+        return where, f"has no name that this can have: {reason}"
+    if not rest:
+        return where, "must be a table"
+    setting = ".".join(rest)
+    if problem["type"] == "extra_forbidden":
+        return f"{setting} of {where}", f"is no setting{meant(setting, names)}"
+    return f"{setting} of {where}", f"is wrong: {reason}"

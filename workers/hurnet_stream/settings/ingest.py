@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,12 @@ class IngestSettings(Section):
     )
     poll: Duration = Field(
         0.5, ge=0, le=5, description="Longest wait for new records in one turn, in seconds."
+    )
+    keys: Literal["", "upsert", "append"] = Field(
+        "",
+        description="What a text does to those that came under its key before, in its context: upsert takes "
+        "their place, append stands beside them. If it is empty: upsert for a store that was begun by a "
+        "hurnet that knows this setting, append for an older one.",
     )
     skip_gap: bool = Field(
         False,

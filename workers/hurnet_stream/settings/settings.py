@@ -23,9 +23,11 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from hurnet_schemas.base import ContextName
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings import checks, environment, redaction
 from hurnet_stream.settings.canary import CanarySettings
+from hurnet_stream.settings.contexts import ContextSettings
 from hurnet_stream.settings.explained import explained, variable, wrong
 from hurnet_stream.settings.feedback import FeedbackSettings
 from hurnet_stream.settings.gateway import GatewaySettings
@@ -34,13 +36,17 @@ from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.paper import PaperSettings
 from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, LogSettings, MetricsSettings
 from hurnet_stream.settings.redis import RedisSettings
+from hurnet_stream.settings.registry import RegistrySettings
 from hurnet_stream.settings.responder import ResponderSettings
 from hurnet_stream.settings.solve import SolveSettings
 from hurnet_stream.settings.terminal import TerminalSettings
+from hurnet_stream.settings.topics import TopicSettings
 from hurnet_stream.settings.traces import TracesSettings
+from hurnet_stream.settings.types import Topic
 
 __all__ = [
     "CanarySettings",
+    "ContextSettings",
     "EmbedderSettings",
     "FeedbackSettings",
     "GatewaySettings",
@@ -51,10 +57,12 @@ __all__ = [
     "MetricsSettings",
     "PaperSettings",
     "RedisSettings",
+    "RegistrySettings",
     "ResponderSettings",
     "Settings",
     "SolveSettings",
     "TerminalSettings",
+    "TopicSettings",
     "TracesSettings",
     "ignored",
     "load",
@@ -62,6 +70,8 @@ __all__ = [
 
 CONFIG = "HURNET_CONFIG"
 """Names the TOML file."""
+TOPICS_MOST = 1_000
+CONTEXTS_MOST = 10_000
 
 
 class Settings(BaseSettings):
@@ -86,6 +96,9 @@ class Settings(BaseSettings):
     traces: TracesSettings = TracesSettings()
     terminal: TerminalSettings = TerminalSettings()
     paper: PaperSettings = PaperSettings()
+    registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    topics: dict[Topic, TopicSettings] = Field(default_factory=dict, max_length=TOPICS_MOST)
+    contexts: dict[ContextName, ContextSettings] = Field(default_factory=dict, max_length=CONTEXTS_MOST)
 
     @model_validator(mode="after")
     def _groups_belong_to_the_prefix(self) -> Settings:
@@ -121,7 +134,7 @@ def load(config: Path | None = None) -> Settings:
     try:
         settings = Settings(**from_file(config or config_file()))
     except ValidationError as error:
-        raise wrong(explained(error, fields())) from None
+        raise wrong(explained(error, fields(), tables())) from None
     if problems := list(checks.problems(settings)):
         raise wrong(problems)
     redaction.remember(settings)
@@ -134,11 +147,17 @@ def ignored() -> list[str]:
 
 
 def fields() -> dict[str, dict[str, FieldInfo]]:
-    """Every setting, by section and name, in the order of `Settings`."""
+    """Every setting, by section and name, in the order of `Settings`. `tables` are not among them."""
     return {
         section: cast(type[BaseModel], info.annotation).model_fields
         for section, info in Settings.model_fields.items()
+        if section not in tables()
     }
+
+
+def tables() -> dict[str, dict[str, FieldInfo]]:
+    """The settings of one topic and of one context, of which the settings file has a table each."""
+    return {"topics": TopicSettings.model_fields, "contexts": ContextSettings.model_fields}
 
 
 def config_file() -> Path | None:

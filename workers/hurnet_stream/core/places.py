@@ -1,0 +1,91 @@
+"""Where an entry stands: in which shard, at which position, and from which record of which topic that is.
+
+A shard is one partition of one topic, and is known by one number. The topic of texts has the number 0, so
+that its shards are numbered as its partitions. Each other topic has a number of its own, which its store has
+given it. In its shards a record takes up 1,024 positions, since a long text becomes several entries, its
+chunks:
+
+    topic     number    partition 3 is shard       record 41 begins at    its chunk 2    watermark after it
+    texts     0         3                          41                     -              41
+    tickets   1         1 * 65,536 + 3             41 * 1,024             41,986         43,007
+
+So everything behind ingest works with a shard and a position, and knows neither of topics nor of chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+TEXTS: Final = 0
+"""The number of the topic of texts."""
+PARTITIONS_MOST: Final = 65_536
+"""More partitions than any topic has."""
+NUMBERS_MOST: Final = 1 << 15
+"""The topics of one store, so that a shard fits into 31 bits, as a partition of Kafka does."""
+SPAN: Final = 1_024
+"""The positions of a record, unless its topic is that of texts."""
+CHUNKS_MOST: Final = SPAN - 1
+"""The chunks of a record. The last position is nobody's: it is the watermark after the record."""
+
+
+def shard_of(number: int, partition: int) -> int:
+    """The shard of a partition. Raises ValueError if it can't have one."""
+    if not (0 <= number < NUMBERS_MOST and 0 <= partition < PARTITIONS_MOST):
+        raise ValueError(f"topic number {number}, partition {partition}: that is too many of them")
+    return number * PARTITIONS_MOST + partition
+
+
+def number_of(shard: int) -> int:
+    """The number of a shard's topic."""
+    return shard // PARTITIONS_MOST
+
+
+def partition_of(shard: int) -> int:
+    """The partition of a shard in its topic."""
+    return shard % PARTITIONS_MOST
+
+
+def first_position(shard: int, offset: int) -> int:
+    """Where the entries of the record at `offset` begin; -1, the offset before all others, stays -1."""
+    return offset if shard < PARTITIONS_MOST or offset < 0 else offset * SPAN
+
+
+def last_position(shard: int, offset: int) -> int:
+    """The watermark of the shard after the record at `offset`; -1 stays -1."""
+    return offset if shard < PARTITIONS_MOST or offset < 0 else offset * SPAN + SPAN - 1
+
+
+def offset_of(shard: int, position: int) -> int:
+    """The offset of the record that stands at `position`; -1 stays -1."""
+    return position if shard < PARTITIONS_MOST else position // SPAN
+
+
+def chunk_of(shard: int, position: int) -> int:
+    """Which chunk of its record stands at `position`; 0 in shards of the topic of texts."""
+    return 0 if shard < PARTITIONS_MOST else position % SPAN
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of a store, by name: the topic of texts, and those that have been given a number."""
+
+    numbers: Mapping[str, int]
+
+    @classmethod
+    def only(cls, texts: str) -> Topics:
+        """Those of a store that is filled from the topic of texts alone."""
+        return cls({texts: TEXTS})
+
+    def name(self, shard: int) -> str | None:
+        """The name of a shard's topic; None if the store does not know it."""
+        number = number_of(shard)
+        return next((name for name, each in self.numbers.items() if each == number), None)
+
+    def shard(self, topic: str, partition: int) -> int | None:
+        """The shard of a partition; None if the store does not know the topic or it has no such partition."""
+        number = self.numbers.get(topic)
+        if number is None or not 0 <= partition < PARTITIONS_MOST:
+            return None
+        return shard_of(number, partition)
