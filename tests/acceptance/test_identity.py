@@ -26,6 +26,8 @@ from tests.conftest import QUICK_GROUPS
 SOON = 2.0
 """Seconds within which what doesn't belong together is no longer served, beside a test's own slowness."""
 SLOW = 3.0
+BUSY = 10.0
+"""The same for a worker that lost its Kafka: it may be waiting for a reply, or pausing after none came."""
 
 
 def numbered(first: int, end: int) -> list[TextEvent]:
@@ -66,7 +68,10 @@ def unready(worker: Running, seconds: float, word: str = "") -> None:
         said.append(worker.get("/readyz"))
         return said[-1][0] == 503 and word in said[-1][1]
 
-    wait_for(told, seconds, f"{worker.name} unready; it said {said[-3:]} and {worker.said()[-2000:]}")
+    try:
+        wait_for(told, seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{worker.name}: {said[-3:]} and {worker.said()[-2000:]}") from error
 
 
 def states(system: System) -> Mapping[int, ShardState]:
@@ -292,7 +297,7 @@ def test_another_kafka_at_the_same_port_gets_nothing_and_gives_nothing(
         system.teach(numbered(500, 600))
         system.ask([Query(text="statement number 7", id="foreign")])
         for worker in (ingest, responder):
-            unready(worker, SOON + SLOW, "cluster")
+            unready(worker, SOON + SLOW + BUSY, "cluster")
         time.sleep(3)
         with KafkaAdminClient(bootstrap_servers=foreign.bootstrap) as admin:
             assert admin.list_groups() == []
