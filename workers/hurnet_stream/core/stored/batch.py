@@ -8,6 +8,12 @@ and offsets order a shard, so a reader's position is an offset too:
 
 "Everything after offset 3" means the same, whatever batches the entries came in and however often they were
 delivered.
+
+A text may take the place of those that came under its key before. Then the old ones go in the very step in
+which the new one comes:
+
+    offset 6, text under key "a"    batch: entry 6, watermark 6
+    offset 7, text under key "a"    batch: entry 7, watermark 7, which replaces 6 by 7
 """
 
 from __future__ import annotations
@@ -22,10 +28,12 @@ from numpy.typing import NDArray
 from hurnet_stream.core.stored.entries import Entries, Entry
 
 __all__ = [
+    "APPEND",
     "KEY_BYTES",
     "MAX_COPIES",
     "MOST_TARGETS",
     "NOTHING",
+    "UPSERT",
     "Anchor",
     "Batch",
     "Deletion",
@@ -50,6 +58,11 @@ MOST_TARGETS = 1_000
 
 JOINED_ROWS = 4096
 """The most rows of a batch that is joined from several."""
+
+UPSERT = "upsert"
+"""Keyed texts take the place of what their context held under the key."""
+APPEND = "append"
+"""Keyed texts stand beside it."""
 
 KEY_BYTES = 16
 """The size of a record key's digest."""
@@ -101,6 +114,10 @@ class Deletion:
     When a store gives a deletion back, `targets` are the entries that it deletes in any of these ways and
     that no earlier deletion had deleted. If they are many, the first ones come in `parts`, which are read one
     by one, and `targets` are the rest.
+
+    One that `replaces` stands beside entries in a batch, which take the place of the targets; nobody has sent
+    a record for it. `by` says for each target which position takes its place. The targets in `parts` are
+    replaced by what stands at `offset`, which may lie below the batch's watermark.
     """
 
     offset: int
@@ -111,11 +128,30 @@ class Deletion:
     parts: int = 0
     anchor: Anchor | None = None
     """The anchor of the deletion's own record. Only a deletion on its way into a store has one."""
+    replaces: bool = False
+    by: tuple[int, ...] = ()
 
     @property
     def drops(self) -> bool:
         """Whether it deletes a whole context."""
         return self.key is None and self.context is not None
+
+    def after(self, offset: int) -> Deletion:
+        """What of it is to be done by a reader that has seen everything up to `offset`. Only a batch that
+        replaces may be begun in its middle."""
+        if not self.replaces or (self.offset > offset and all(by > offset for by in self.by)):
+            return self
+        left = [pair for pair in zip(self.targets, self.by, strict=True) if pair[1] > offset]
+        targets, by = zip(*left, strict=True) if left else ((), ())
+        return replace(self, targets=targets, by=by, parts=self.parts if self.offset > offset else 0)
+
+    def upto(self, offset: int) -> Deletion:
+        """What of it a reader has done that has seen everything up to `offset` and nothing beyond."""
+        if not self.replaces or all(by <= offset for by in self.by):
+            return self
+        done = [pair for pair in zip(self.targets, self.by, strict=True) if pair[1] <= offset]
+        targets, by = zip(*done, strict=True) if done else ((), ())
+        return replace(self, targets=targets, by=by, parts=self.parts if self.offset <= offset else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +163,16 @@ class Batch:
     are on the grid. `watermark` may lie beyond the last entry's offset: after it came dead letters, or the
     gaps that compaction and transactions leave. `removed` are the offsets of entries that were in the batch
     and have been erased, and `gone` is how many more have been erased, whose offsets nobody knows any more
-    (compaction.py). A batch with a `deletion` has nothing else, and its watermark is the deletion's offset.
-    `end` is how many rows its shard has up to here, erased ones included, if it was read from a store.
+    (compaction.py). A batch with a `deletion` has nothing else, and its watermark is the deletion's offset,
+    unless its entries take the place of what is deleted (`Deletion.replaces`). `end` is how many rows its
+    shard has up to here, erased ones included, if it was read from a store.
 
     Only a batch on its way into a store has `keys`, the digests of the records' keys, one for each entry if
-    any record has a key, and the `anchor` of the last record that could be read.
+    any record has a key, and the `anchor` of the last record that could be read. `replaces` says, as long as
+    `keys` or empty, which entries take the place of what the shard holds under their key and context; entries
+    of one record that share both stand together. Its `deletion`, if there is one, then names positions that
+    never were entries, because a later record of the same batch takes their place. `mode` says how keyed
+    texts are taken in from this batch on, `UPSERT` or `APPEND`; "" says nothing.
     """
 
     partition: int
@@ -141,6 +182,8 @@ class Batch:
     removed: tuple[int, ...] = ()
     deletion: Deletion | None = None
     keys: Sequence[bytes | None] = ()
+    replaces: Sequence[bool] = ()
+    mode: str = ""
     anchor: Anchor | None = None
     gone: int = 0
     end: int | None = field(default=None, compare=False)
@@ -162,9 +205,11 @@ class Batch:
         """The part of this batch that lies beyond `offset`; itself if all of it does."""
         skip = int(np.searchsorted(self.columns.offsets, offset, "right"))
         removed = tuple(gone for gone in self.removed if gone > offset)
-        if not skip and len(removed) == len(self.removed):
+        deletion = self.deletion.after(offset) if self.deletion else None
+        if not skip and len(removed) == len(self.removed) and deletion is self.deletion:
             return self
-        return replace(self, entries=self.entries[skip:], vectors=self.vectors[skip:], removed=removed)
+        entries, vectors = self.entries[skip:], self.vectors[skip:]
+        return replace(self, entries=entries, vectors=vectors, removed=removed, deletion=deletion)
 
     def only(self, offsets: Set[int]) -> Batch:
         """Its entries at these offsets, as a batch."""

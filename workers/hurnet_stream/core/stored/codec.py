@@ -45,6 +45,8 @@ def check(batch: Batch, dimension: int, expected: int) -> None:
         raise ValueError(f"offset {offsets[-1]} lies beyond the batch's watermark {batch.watermark}")
     if batch.keys and len(batch.keys) != len(batch.entries):
         raise ValueError(f"{len(batch.keys)} keys for {len(batch.entries)} entries")
+    if batch.replaces and len(batch.replaces) != len(batch.keys):
+        raise ValueError(f"{len(batch.replaces)} entries replace, of {len(batch.keys)} with a key")
     _check_vectors(batch.vectors, len(batch.entries), dimension)
 
 
@@ -53,7 +55,10 @@ def check_deletion(partition: int, deletion: Deletion, expected: int) -> None:
     before it."""
     if partition < 0 or not NOTHING <= expected < deletion.offset <= MAX_OFFSET:
         raise ValueError(f"a deletion at {deletion.offset} of shard {partition} can't follow {expected}")
-    if any(not 0 <= target < deletion.offset for target in deletion.targets):
+    by = deletion.by if deletion.replaces else [deletion.offset] * len(deletion.targets)
+    if len(by) != len(deletion.targets):
+        raise ValueError(f"{len(deletion.targets)} targets are replaced by {len(by)} positions")
+    if any(not 0 <= target < deleted_by for target, deleted_by in zip(deletion.targets, by, strict=True)):
         raise ValueError(f"a deletion at {deletion.offset} can only delete what lies before it")
 
 
@@ -76,19 +81,35 @@ def sorted_offsets(encoded: bytes) -> tuple[int, ...]:
 
 def encode_deletion(deletion: Deletion) -> bytes:
     """All of a deletion except its targets."""
-    fields = DELETION, deletion.offset, deletion.timestamp_ms, deletion.key, deletion.context
+    about = deletion.timestamp_ms, deletion.key, deletion.context, deletion.replaces
+    fields = DELETION, deletion.offset, *about
     encoded: bytes = msgpack.packb(fields)
     return seal(encoded)
 
 
-def decode_deletion(partition: int, encoded: bytes, targets: bytes, dimension: int, parts: int = 0) -> Batch:
+def decode_deletion(
+    partition: int, encoded: bytes, targets: bytes, dimension: int, parts: int = 0, by: bytes = b""
+) -> Batch:
     """The batch of a deletion. Raises ValueError for anything that `encode_deletion` did not make, and
     `NewerFormat`, which is one, for what a newer program wrote."""
     try:
         version, *fields = msgpack.unpackb(unseal(encoded))
         check_format("this deletion", int(version), DELETION)
-        offset, timestamp_ms, key, context = fields[:4]  # a newer program may have added more: it is ignored
-        deletion = Deletion(offset, timestamp_ms, key, sorted_offsets(targets), context, parts)
+        # An older program wrote four fields, and a newer one may have added more, which are ignored.
+        offset, timestamp_ms, key, context = fields[:4]
+        replaces = fields[4:5] == [True]
+        named = decode_offsets(targets), decode_offsets(by)
+        pairs = sorted(zip(*named, strict=True)) if replaces else ()
+        deletion = Deletion(
+            offset,
+            timestamp_ms,
+            key,
+            tuple(target for target, _ in pairs) if replaces else sorted_offsets(targets),
+            context,
+            parts,
+            replaces=replaces,
+            by=tuple(each for _, each in pairs),
+        )
         check_deletion(partition, deletion, NOTHING)
     except (msgpack.UnpackException, TypeError) as error:
         raise ValueError(f"no deletion: {error}") from error
