@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from hurnet_schemas.base import Coordinates, Explanation, Offset, OwnMessage, Part, Partition
+from hurnet_schemas.base import Coordinates, Explanation, Offset, OwnMessage, Part, Shard
 
 MAX_ANSWER_BYTES = 900_000
 """An encoded answer is no longer: together with its key and headers it must stay below the 1 MiB that brokers
 accept."""
 
-Seen = dict[Partition, Offset]
+Seen = dict[Shard, Offset]
 Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
 
 
@@ -53,7 +53,8 @@ class Candidate(Part):
     answer: str = Field(description="The answer.")
     scores: Scores = Field(description="How much speaks for it.")
     entry: Coordinates = Field(
-        description="That entry: `hurnet forget --entry PARTITION/OFFSET` deletes it if the answer is wrong."
+        description="That entry: `hurnet forget --entry [TOPIC/]PARTITION/OFFSET` deletes it if the answer "
+        "is wrong."
     )
     text: str = Field(description="The entry's text.")
     metadata: dict[str, str] = Field(default_factory=dict, description="The entry's metadata.")
@@ -73,7 +74,7 @@ class WeightsReceipt(Part):
     """Which weights took part, and how good they were."""
 
     version: int = Field(description="Their version. It grows with each publication.")
-    watermarks: Seen = Field(description="The last offset of each partition that they have learned from.")
+    watermarks: Seen = Field(description="The last offset of each shard that they have learned from.")
     count: int = Field(
         description="Pairs that they have learned, each as often as its weight says, less what its age "
         "takes off."
@@ -135,9 +136,9 @@ class Receipt(Part):
     exclude: Coordinates | None = Field(
         None, description="The query's `exclude`, an entry that was left out. Absent if there was none."
     )
-    deleting: dict[Partition, int] | None = Field(
+    deleting: dict[Shard, int] | None = Field(
         None,
-        description="By partition, how many entries of the deletion that follows the watermark were left out "
+        description="By shard, how many entries of the deletion that follows the watermark were left out "
         "already: a deletion of many entries takes effect bit by bit. Absent if none was under way.",
     )
     rows: int = Field(
@@ -152,7 +153,10 @@ class Receipt(Part):
     )
     embedder: str = Field(description="The name of the embedder.")
     fingerprint: str = Field(description="What tells this embedder from all others: a digest of its vectors.")
-    watermarks: Seen = Field(description="The last offset of each partition of `texts` that could be found.")
+    watermarks: Seen = Field(
+        description="The last offset of each shard that could be found: 2 is a partition of the topic of "
+        "texts, tickets/3 one of another topic."
+    )
     weights: WeightsReceipt | None = Field(None, description="Absent if there are no weights.")
     mix: MixReceipt | None = Field(
         None, description="Absent if the question had nothing to be compared with."

@@ -11,11 +11,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
 )
 from pydantic_core import from_json
 from typing_extensions import override
+
+from hurnet_schemas import places
+from hurnet_schemas.places import Place, ShardName
 
 SCHEMA_VERSION = 1
 MAX_TEXT = 16_384
@@ -92,9 +97,19 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), Aft
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=1_024), AfterValidator(printable)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_ITEMS)]
-Partition = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Watermarks = Annotated[dict[Partition, Offset], Field(max_length=4_096)]
+Partition = Annotated[int, Field(ge=0, le=places.PARTITION_MOST)]
+Offset = Annotated[int, Field(ge=0, le=places.OFFSET_MOST)]
+Topic = Annotated[str, StringConstraints(pattern=f"^{places.TOPIC}$")]
+_PARTITION = TypeAdapter[int](Partition)
+
+
+def _shard(name: object) -> ShardName:
+    """A shard as the key of an object: "2", or "tickets/3"."""
+    return places.shard(name) if isinstance(name, str) and "/" in name else _PARTITION.validate_python(name)
+
+
+Shard = Annotated[ShardName, PlainValidator(_shard, json_schema_input_type=str)]
+Watermarks = Annotated[dict[Shard, Offset], Field(max_length=4_096)]
 
 
 class Message(BaseModel):
@@ -168,10 +183,33 @@ class Part(BaseModel):
 
 
 class Coordinates(Part):
-    """Where an entry is from: the partition and the offset of its record in the topic of texts."""
+    """Where an entry is from: the topic, the partition and the offset of its record. `str(entry.place)` is
+    its name, such as 2/89 or tickets/3/41."""
 
+    topic: Topic | None = Field(
+        None,
+        exclude_if=lambda topic: topic is None,
+        description="The topic. Absent for the topic of texts.",
+    )
     partition: Partition = Field(description="The partition.")
     offset: Offset = Field(description="The offset.")
+    chunk: int = Field(
+        0,
+        ge=0,
+        le=places.CHUNK_MOST,
+        exclude_if=lambda chunk: not chunk,
+        description="Which of the entries of a record that became several, from 0. Absent for the first.",
+    )
+
+    @property
+    def place(self) -> Place:
+        """The same as a value."""
+        return Place(self.topic, self.partition, self.offset, self.chunk)
+
+    @classmethod
+    def of(cls, place: Place) -> Coordinates:
+        """Those of a place."""
+        return cls(**place._asdict())
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -35,8 +35,8 @@ class Query(Message):
     top_k: int = Field(1, ge=1, le=MAX_TOP_K, description="How many candidate answers to return, best first.")
     min_watermarks: Watermarks = Field(
         default_factory=dict,
-        description="Answer only when the texts up to these offsets (partition -> offset of `texts`) can be "
-        "found.",
+        description="Answer only when the texts up to these offsets can be found: by partition of `texts` "
+        "(2), or by TOPIC/PARTITION of another topic (tickets/3).",
     )
     timeout_ms: int | None = Field(
         None,

@@ -71,7 +71,7 @@ def test_everything_that_a_client_does(served: System, way: str) -> None:
         retracted = client.correct(fact, retract=True, context=way)
         assert client.ask(fact, context=way, after=retracted.watermarks).answer == f"cupboard {way}"
         ((partition, offset),) = seen.items()
-        forgotten = client.forget(entry=(partition, offset))
+        forgotten = client.forget(entry=f"{partition}/{offset}")
         client.wait(forgotten.watermarks, context=way)
         assert client.ask(fact, context=way).outcome == "abstained"
         client.teach(fact, "again", context=way, key=f"{way}-7")

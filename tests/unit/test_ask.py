@@ -13,6 +13,7 @@ from rich.console import RenderableType
 
 from hurnet_schemas import Candidate, Coordinates, Feedback, Query, Reply
 from hurnet_schemas.answer import Neighbour
+from hurnet_schemas.places import Place
 from hurnet_stream.client import Client, Corrected, Forgotten, NoReply, Watermarks
 from hurnet_stream.client.transport import Forget
 from hurnet_stream.responder.responder import Responder
@@ -137,7 +138,7 @@ def test_what_is_waited_for_never_goes_back(echo: Echo) -> None:
 
 def test_an_entry_is_forgotten_and_the_question_asked_again(session: Session, echo: Echo) -> None:
     run(session, "hi", "/forget")
-    assert echo.forgotten == [Forget(entry=(2, 17))]
+    assert echo.forgotten == [Forget(entry=Place(None, 2, 17))]
     assert echo.queries[-1].min_watermarks == {2: 99}
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hurnet_schemas import DEFAULT_CONTEXT, InvalidMessage, TextEvent
+from hurnet_schemas.places import watermarks_text
 from hurnet_stream.commands.ask import watermarks
 from hurnet_stream.commands.forget import EntryName
 from hurnet_stream.commands.produce import Sending, Sent, send_lines
@@ -20,7 +21,6 @@ from hurnet_stream.ports import Outgoing
 from hurnet_stream.terminal import lines
 from hurnet_stream.terminal.lines import Line, parser, read_lines
 from hurnet_stream.terminal.questions import How
-from hurnet_stream.terminal.screen import watermarks_text
 
 ASK = click.Context(click.Command("ask"))
 AFTER = click.Option(["--after"])

@@ -10,6 +10,7 @@ import pytest
 
 from hurnet_stream.core.offsets import Done
 from hurnet_stream.ports import EndOffsets, Record
+from hurnet_stream.responder.ends import Ends
 from hurnet_stream.responder.pending_queries import PendingQueries
 
 
@@ -23,7 +24,7 @@ def _record(
 def _offsets(
     pending: PendingQueries, watermarks: dict[int, int], now: float = 0.0, most: int = 10
 ) -> list[int]:
-    return [p.record.offset for p in pending.take(watermarks, now, most)]
+    return [p.record.offset for p in pending.take(dict(watermarks.items()), now, most)]
 
 
 def test_a_query_waits_for_its_watermarks_and_holds_up_nobody() -> None:
@@ -57,12 +58,12 @@ def test_the_setting_is_a_ceiling_for_the_querys_own_time_out() -> None:
     assert _offsets(pending, {}, now=5.0) == [0]
 
 
-def _ends(asked: float, **written: int) -> EndOffsets:
+def _ends(asked: float, **written: int) -> Ends:
     ends = {int(name[1:]): end for name, end in written.items()}
-    return EndOffsets(asked, ends, ends)
+    return Ends({None: EndOffsets(asked, ends, ends)}, asked)
 
 
-def _reason(pending: PendingQueries, now: float, ends: EndOffsets | None) -> str | None:
+def _reason(pending: PendingQueries, now: float, ends: Ends | None) -> str | None:
     taken = pending.take({}, now, 10, ends)
     return taken[0].in_vain if taken else None
 

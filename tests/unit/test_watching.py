@@ -227,7 +227,7 @@ def test_a_page_of_something_else_ends_nothing(metrics: bytes) -> None:
     finally:
         server.close()
     assert page.role == "?"
-    assert page.by_partition("hurnet_watermark_offset") == {}
+    assert page.by_shard("hurnet_watermark_offset") == {}
     Trends().add(well(pages=[page]), 0.0)
 
 

@@ -10,11 +10,12 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
-from hurnet_schemas import Coordinates, Feedback, Query, Reply
+from hurnet_schemas import Feedback, Query, Reply
+from hurnet_schemas.places import Marks
 from hurnet_stream.client import messages
 from hurnet_stream.client.errors import ClientError, Closed, InvalidRequest, NoReply, NotTaught
 from hurnet_stream.client.many import AT_ONCE, in_order, several, taught_in_order
-from hurnet_stream.client.messages import Teachable
+from hurnet_stream.client.messages import Entry, Teachable
 from hurnet_stream.client.opening import opened
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.client.retrying import Deadline
@@ -37,7 +38,7 @@ class Asking(TypedDict, total=False):
     top_k: int | None
     filter: Filter | Mapping[str, Any] | None
     neighbours: int | None
-    after: Mapping[int, int] | None
+    after: Marks | None
     timeout: float | None
 
 
@@ -80,7 +81,7 @@ class AsyncClient:
         top_k: int | None = None,
         filter: Filter | Mapping[str, Any] | None = None,
         neighbours: int | None = None,
-        after: Mapping[int, int] | None = None,
+        after: Marks | None = None,
         timeout: float | None = None,
     ) -> Reply:
         """Ask a question.
@@ -233,7 +234,7 @@ class AsyncClient:
     async def forget(
         self,
         *,
-        entry: Coordinates | tuple[int, int] | None = None,
+        entry: Entry | None = None,
         key: str | None = None,
         context: str | None = None,
         timeout: float | None = None,
@@ -241,7 +242,9 @@ class AsyncClient:
         """Delete an entry, or all entries of a context that came under a key, as if they had never been.
 
         Args:
-            entry: (partition, offset), or the `entry` of a candidate.
+            entry: the `entry` of a candidate, or its name, such as "2/89" or "tickets/3/41"; or (partition,
+                offset) in the topic of texts. All entries of its record are deleted. To topics other than
+                that of texts nothing is written unless their table says `writable`.
             key: the key that they were taught with.
             context: the context of the key, "default" if it is not given.
             timeout: seconds.
@@ -249,13 +252,14 @@ class AsyncClient:
         Raises:
             InvalidRequest: neither or both of `entry` and `key` are given, or they can't be such.
             NotThere: no record was ever written at `entry`.
+            InvalidRequest: or its topic is not to be written to.
             AccessRefused, Busy, Unreachable, NotSent, NoReply: see `hurnet_stream.client.errors`.
         """
         what = messages.forget(entry, key, context)
         return await self._do(self._transport.forget(what, self._seconds(timeout)))
 
     async def wait(
-        self, watermarks: Mapping[int, int], *, context: str | None = None, timeout: float | None = None
+        self, watermarks: Marks, *, context: str | None = None, timeout: float | None = None
     ) -> None:
         """Return once answers have seen the texts up to these offsets.
 

@@ -8,11 +8,12 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from hurnet_schemas import Coordinates, Feedback, Query, Reply
+from hurnet_schemas import Feedback, Query, Reply
+from hurnet_schemas.places import Marks
 from hurnet_stream.client.async_client import TIMEOUT_S, Asking, AsyncClient
 from hurnet_stream.client.loop_thread import LoopThread
 from hurnet_stream.client.many import AT_ONCE, in_order_of_threads, several, taught_in_order_of_threads
-from hurnet_stream.client.messages import Teachable
+from hurnet_stream.client.messages import Entry, Teachable
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.client.transport import Keyed, Transport
 
@@ -44,7 +45,7 @@ class Client:
         top_k: int | None = None,
         filter: Filter | Mapping[str, Any] | None = None,
         neighbours: int | None = None,
-        after: Mapping[int, int] | None = None,
+        after: Marks | None = None,
         timeout: float | None = None,
     ) -> Reply:
         """Ask a question: see `AsyncClient.ask`. Its `answer` is None if its `outcome` is not "answered"."""
@@ -139,7 +140,7 @@ class Client:
     def forget(
         self,
         *,
-        entry: Coordinates | tuple[int, int] | None = None,
+        entry: Entry | None = None,
         key: str | None = None,
         context: str | None = None,
         timeout: float | None = None,
@@ -147,9 +148,7 @@ class Client:
         """Delete an entry, or all entries of a context that came under a key: see `AsyncClient.forget`."""
         return self._thread.run(self._client.forget(entry=entry, key=key, context=context, timeout=timeout))
 
-    def wait(
-        self, watermarks: Mapping[int, int], *, context: str | None = None, timeout: float | None = None
-    ) -> None:
+    def wait(self, watermarks: Marks, *, context: str | None = None, timeout: float | None = None) -> None:
         """Return once answers have seen the texts up to these offsets: see `AsyncClient.wait`."""
         self._thread.run(self._client.wait(watermarks, context=context, timeout=timeout))
 

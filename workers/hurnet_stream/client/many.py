@@ -31,6 +31,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
+from hurnet_schemas.places import Marks
 from hurnet_stream.client.errors import ClientError, Closed, InvalidRequest, NotAllTaught
 from hurnet_stream.client.messages import Portions, Teachable
 from hurnet_stream.client.results import Watermarks
@@ -153,7 +154,7 @@ class Teaching:
         """What is to be sent after the last text."""
         return self._portions.rest
 
-    def written(self, portion: list[Keyed], watermarks: Mapping[int, int]) -> None:
+    def written(self, portion: list[Keyed], watermarks: Marks) -> None:
         """A portion is written."""
         self.taught += len(portion)
         self.watermarks |= watermarks

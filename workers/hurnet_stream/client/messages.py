@@ -13,11 +13,14 @@ from pydantic import BaseModel, ValidationError
 
 from hurnet_schemas import Coordinates, Feedback, Query, TextEvent
 from hurnet_schemas.base import shortened
+from hurnet_schemas.places import Marks, Place, place
 from hurnet_schemas.query import WAITING
 from hurnet_stream.client.errors import InvalidRequest
 from hurnet_stream.client.transport import Forget, Keyed
 
 MessageT = TypeVar("MessageT", bound=BaseModel)
+Entry = Coordinates | tuple[int, int] | str
+"""The `entry` of a candidate; partition and offset in the topic of texts; or a name, such as tickets/3/41."""
 Teachable = str | tuple[str, str] | Mapping[str, Any] | TextEvent
 """A text; a text and its answer; the fields of a `TextEvent`, and `key`; or a `TextEvent`."""
 
@@ -90,7 +93,7 @@ def feedback(
     return _made(Feedback, {**said, **fields})
 
 
-def forget(entry: Coordinates | tuple[int, int] | None, key: str | None, context: str | None) -> Forget:
+def forget(entry: Entry | None, key: str | None, context: str | None) -> Forget:
     """What is to be deleted. Raises `InvalidRequest` unless it is one thing."""
     if (entry is None) == (key is None):
         raise InvalidRequest("name one thing to forget: an entry or a key", "entry")
@@ -98,14 +101,24 @@ def forget(entry: Coordinates | tuple[int, int] | None, key: str | None, context
         return Forget(key=_key(key), context=_made(TextEvent, {"text": "-", "context": context}).context)
     if context is not None:
         raise InvalidRequest("is for a key; an entry needs none", "context")
+    return Forget(entry=_place(entry))
+
+
+def _place(entry: Entry) -> Place:
+    """The record of an entry that a caller names. Raises `InvalidRequest`."""
+    if isinstance(entry, str):
+        try:
+            return place(entry)
+        except ValueError as error:
+            raise InvalidRequest(str(error), "entry") from None
     if isinstance(entry, tuple):
         if len(entry) != 2:
             raise InvalidRequest("it is (partition, offset)", "entry")
         entry = _made(Coordinates, {"partition": entry[0], "offset": entry[1]})
-    return Forget(entry=(entry.partition, entry.offset))
+    return entry.place
 
 
-def waiting(watermarks: Mapping[int, int], context: str | None, timeout_s: float) -> Query:
+def waiting(watermarks: Marks, context: str | None, timeout_s: float) -> Query:
     """A query that nobody wants the answer to: when it comes, these watermarks were seen."""
     fields = {"id": WAITING, "context": context, "min_watermarks": watermarks}
     return query("seen?", fields, timeout_s)

@@ -38,4 +38,5 @@ def _over_kafka(bootstrap: str) -> Transport:
     from hurnet_stream.client.over_kafka import OverKafka
     from hurnet_stream.settings import settings
 
-    return OverKafka(settings.load().kafka.model_copy(update={"bootstrap": bootstrap}))
+    chosen = settings.load()
+    return OverKafka(chosen.kafka.model_copy(update={"bootstrap": bootstrap}), topics=chosen.topics)

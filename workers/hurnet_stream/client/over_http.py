@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx
 
 from hurnet_schemas import DEFAULT_CONTEXT, Feedback, InvalidMessage, Query, Reply
+from hurnet_schemas.places import shard
 from hurnet_stream.client import addresses
 from hurnet_stream.client.errors import (
     ClientError,
@@ -104,7 +105,7 @@ class OverHttp:
 
     async def forget(self, what: Forget, timeout_s: float) -> Forgotten:
         if what.entry is not None:
-            path = "/v1/texts/{}/{}".format(*what.entry)
+            path = f"/v1/texts/{quote(str(what.entry))}"
         else:
             named = {"key": what.key or "", "context": what.context or DEFAULT_CONTEXT}
             path = f"/v1/texts?{urlencode(named)}"
@@ -167,7 +168,7 @@ class OverHttp:
         """The response's JSON object, which has fields of these kinds, and `watermarks`."""
         try:
             fields = response.json()
-            fields["watermarks"] = Watermarks({int(p): int(o) for p, o in fields["watermarks"].items()})
+            fields["watermarks"] = Watermarks({shard(p): int(o) for p, o in fields["watermarks"].items()})
             missing = [name for name, kind in kinds.items() if not isinstance(fields[name], kind)]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._strange(response, f"{type(error).__name__}: {error}") from None

@@ -7,15 +7,16 @@ take is asked again until its time is up, if Kafka was reached before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
 
 from hurnet_schemas import DEFAULT_CONTEXT, Coordinates, Feedback, Query, Reply
+from hurnet_schemas.places import shard_name
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
-from hurnet_stream.client.errors import ClientError, NoReply, NotSent, NotThere, Unreachable
+from hurnet_stream.client.errors import ClientError, InvalidRequest, NoReply, NotSent, NotThere, Unreachable
 from hurnet_stream.client.following import Follower, end_offsets
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.client.retrying import Again, Deadline, tried
@@ -24,9 +25,10 @@ from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.client.transport import Forget, Keyed
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.feedback.lessons import correction_key
-from hurnet_stream.operations.deletion_requests import of_entry, of_key
+from hurnet_stream.operations.deletion_requests import Deletable, NotWritable, of_entry, of_key
 from hurnet_stream.ports import Courier, Outgoing, Tracer, Work
 from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.settings.topics import TopicSettings
 
 T = TypeVar("T")
 
@@ -42,12 +44,18 @@ SLACK_S: Final = 1.0
 class OverKafka:
     """Fills `Transport`. It begins to connect at once, in threads of its own, and never fails by that.
 
-    With a `tracer`, sending a question is a span there. `courier` takes the place of Kafka."""
+    With a `tracer`, sending a question is a span there. `courier` takes the place of Kafka. `topics` are the
+    tables of other topics, which say where deletions may be written."""
 
     def __init__(
-        self, kafka: KafkaSettings, tracer: Tracer | None = None, courier: Courier | None = None
+        self,
+        kafka: KafkaSettings,
+        tracer: Tracer | None = None,
+        courier: Courier | None = None,
+        topics: Mapping[str, TopicSettings] | None = None,
     ) -> None:
         self._kafka = kafka
+        self._deletable = Deletable(kafka.texts, topics or {})
         self._tracer = tracer
         self._switchboard = Switchboard(courier or KafkaCourier(kafka, kafka.answers), kafka)
         self._threads = ThreadPoolExecutor(BLOCKING_MOST, thread_name_prefix="hurnet-client-kafka")
@@ -92,10 +100,10 @@ class OverKafka:
 
     async def forget(self, what: Forget, timeout_s: float) -> Forgotten:
         deadline = Deadline(timeout_s)
-        topic = self._kafka.texts
+        topic = self._topic_of(what)
         ends = await self._blocking(partial(end_offsets, self._kafka, topic), timeout_s)
         if what.entry is not None:
-            partition, offset = what.entry
+            _, partition, offset, _ = what.entry
             if offset >= ends.get(partition, 0):
                 raise NotThere(f"{topic} has no record {partition}/{offset}")
             messages = of_entry(topic, partition, offset)
@@ -103,7 +111,14 @@ class OverKafka:
             messages = of_key(topic, ends, _bytes(what.key) or b"", what.context or DEFAULT_CONTEXT)
         async with _acknowledged(deadline.left_s):
             places = await self._send(messages)
-        return Forgotten(tuple(_name(topic, place) for place in places), _last(places))
+        other = None if topic == self._kafka.texts else topic
+        return Forgotten(tuple(_name(topic, place) for place in places), _last(places, other))
+
+    def _topic_of(self, what: Forget) -> str:
+        try:
+            return self._kafka.texts if what.entry is None else self._deletable.topic_of(what.entry)
+        except NotWritable as error:
+            raise InvalidRequest(str(error), "entry") from None
 
     async def close(self) -> None:
         await asyncio.to_thread(self._switchboard.close)
@@ -179,11 +194,12 @@ def _bytes(key: str | None) -> bytes | None:
 
 
 def _name(topic: str, place: Coordinates) -> str:
-    return f"{topic}/{place.partition}/{place.offset}"
+    return str(place.place._replace(topic=topic))
 
 
-def _last(places: Sequence[Coordinates]) -> Watermarks:
+def _last(places: Sequence[Coordinates], topic: str | None = None) -> Watermarks:
+    """The highest offsets of records of a topic; None: that of texts."""
     watermarks = Watermarks()
     for place in places:
-        watermarks[place.partition] = max(place.offset, watermarks.get(place.partition, -1))
+        watermarks |= {shard_name(topic, place.partition): place.offset}
     return watermarks

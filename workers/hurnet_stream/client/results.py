@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hurnet_schemas.places import Marks, ShardName
 
-class Watermarks(dict[int, int]):
-    """Offsets of the topic of texts by partition, up to which something was written.
 
-    `a | b` has the higher offset of each partition, so that who has seen it has seen both:
+class Watermarks(dict[ShardName, int]):
+    """Offsets up to which something was written: by partition of the topic of texts, or by TOPIC/PARTITION of
+    another one.
 
-        >>> Watermarks({0: 41}) | {0: 39, 1: 7}
-        Watermarks({0: 41, 1: 7})
+    `a | b` has the higher offset of each, so that who has seen it has seen both:
+
+        >>> Watermarks({0: 41}) | {0: 39, "tickets/3": 7}
+        Watermarks({0: 41, 'tickets/3': 7})
     """
 
-    def __or__(self, other: Mapping[int, int]) -> Watermarks:  # type: ignore[override] # never less than both
+    def __or__(self, other: Marks) -> Watermarks:  # type: ignore[override] # never less than both
         joined = Watermarks(self)
-        for partition, offset in other.items():
-            joined[partition] = max(offset, joined.get(partition, -1))
+        for name, offset in other.items():
+            joined[name] = max(offset, joined.get(name, -1))
         return joined
 
     __ror__ = __or__  # type: ignore[assignment]
 
-    def __ior__(self, other: Mapping[int, int]) -> Watermarks:  # type: ignore[override]
+    def __ior__(self, other: Marks) -> Watermarks:  # type: ignore[override]
         self.update(self | other)
         return self
 

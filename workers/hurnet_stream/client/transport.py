@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hurnet_schemas import Feedback, Query, Reply, TextEvent
+from hurnet_schemas.places import Place
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 
 
@@ -25,10 +26,9 @@ class Keyed:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """What is to be deleted: the entry at (partition, offset), or all entries of a context that came under a
-    key."""
+    """What is to be deleted: the entries of a record, or all entries of a context that came under a key."""
 
-    entry: tuple[int, int] | None = None
+    entry: Place | None = None
     key: str | None = None
     context: str | None = None
 

@@ -13,6 +13,7 @@ from hurnet_stream.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_schemas import Reply
+    from hurnet_schemas.places import ShardName
     from hurnet_stream.client import Client
     from hurnet_stream.settings.settings import Settings
     from hurnet_stream.terminal.asking import Wrong
@@ -30,16 +31,19 @@ Examples:
 """
 
 
-def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[int, int]:
-    """The value of --after, PARTITION=OFFSET,..., as a dictionary. Raises `BadParameter` if it is none."""
-    from hurnet_stream.core.offsets import is_number
+def watermarks(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[ShardName, int]:
+    """The value of --after, [TOPIC/]PARTITION=OFFSET,..., as a dictionary. Raises `BadParameter`."""
+    from hurnet_schemas import places
 
-    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
-    pairs = [[side.strip() for side in part.split("=")] for part in parts]
-    valid = all(len(pair) == 2 and all(map(is_number, pair)) for pair in pairs)
-    if not valid or (value is not None and not pairs):
-        raise click.BadParameter(f"{value!r} is not PARTITION=OFFSET,... (as in 0=41,1=39)", ctx, param)
-    return {int(partition): int(offset) for partition, offset in pairs}
+    try:
+        marks = places.watermarks((value or "").strip().strip(","))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    if value is not None and not marks:
+        raise click.BadParameter(
+            f"{value!r} is not [TOPIC/]PARTITION=OFFSET,... (as in 0=41,1=39)", ctx, param
+        )
+    return marks
 
 
 def by_metadata(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,8 +79,9 @@ def by_metadata(command: Callable[..., Any]) -> Callable[..., Any]:
     "--after",
     metavar="P=O,...",
     callback=watermarks,
-    help="Answer only when the texts up to these offsets can be found. `hurnet produce` prints them as its"
-    " watermarks. Responders wait for that up to HURNET_RESPONDER_WAIT seconds.",
+    help="Answer only when the texts up to these offsets can be found: 0=41 for partition 0 of the topic of"
+    " texts, tickets/3=39 for another topic. `hurnet produce` prints them as its watermarks. Responders wait"
+    " for that up to HURNET_RESPONDER_WAIT seconds.",
 )
 @click.option(
     *("--timeout", "timeout_s"),

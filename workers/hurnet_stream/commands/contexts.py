@@ -110,10 +110,11 @@ def gather(connection: Connection) -> list[Held]:
 
 def dropped(chosen: Settings, connection: Connection, name: str, wait_s: float, as_json: bool) -> int:
     """Drop a context and tell what became of that; returns the exit code."""
+    from hurnet_schemas.places import watermarks_text
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet_stream.client.following import end_offsets
     from hurnet_stream.terminal.deleting import drop_request, follow, send
-    from hurnet_stream.terminal.screen import say, watermarks_text
+    from hurnet_stream.terminal.screen import say
 
     if name not in RedisEntryStore(connection).contexts():
         _tell(as_json, name, missing=True)

@@ -13,6 +13,7 @@ from hurnet_stream.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_schemas import Answer, Feedback
+    from hurnet_schemas.places import Marks
     from hurnet_stream.client import Client, Corrected
 
 EPILOG = """\b
@@ -198,7 +199,7 @@ def _correct(client: Client, said: Said, wait_s: float, as_json: bool) -> int:
     return DONE if now else NOT_WELL
 
 
-def _asked(client: Client, said: Said, after: Mapping[int, int] | None = None) -> Answer | None:
+def _asked(client: Client, said: Said, after: Marks | None = None) -> Answer | None:
     """What is answered; None if nobody replies in time, which is said."""
     from hurnet_stream.client import NoReply
     from hurnet_stream.terminal.screen import say
@@ -217,9 +218,11 @@ def _shown(answer: Answer | None) -> str:
 
 
 def _as_dict(feedback: Feedback, corrected: Corrected, now: Answer | None) -> dict[str, Any]:
+    from hurnet_schemas.places import watermarks_json
+
     return {
         "feedback": corrected.feedback,
         "said": feedback.model_dump(exclude_none=True),
-        "watermarks": {str(p): w for p, w in sorted(corrected.watermarks.items())},
+        "watermarks": watermarks_json(corrected.watermarks),
         "answer": now.model_dump(exclude_none=True) if now else None,
     }

@@ -125,10 +125,11 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
 
 def ask(chosen: Settings, connection: Connection, asked: Asked, wait_s: float, as_json: bool) -> int:
     """Send the deletions and tell what became of them; returns the exit code."""
+    from hurnet_schemas.places import watermarks_text
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet_stream.client.following import end_offsets
     from hurnet_stream.terminal.deleting import described, follow, send, without_entries
-    from hurnet_stream.terminal.screen import say, say_json, watermarks_text
+    from hurnet_stream.terminal.screen import say, say_json
 
     topic, store = chosen.kafka.texts, RedisWeightsStore(connection)
     kafka = chosen.kafka

@@ -81,8 +81,9 @@ def _wanted(answer: str | None, where: tuple[str, ...], given: str | None) -> An
 
 
 def _show(listed: Listed, limit: int | None, as_json: bool) -> None:
+    from hurnet_schemas.places import watermarks_text
     from hurnet_stream.terminal.listing import described, row
-    from hurnet_stream.terminal.screen import console, say, say_json, table, watermarks_text
+    from hurnet_stream.terminal.screen import console, say, say_json, table
 
     found = islice(listed, limit)
     if as_json:

@@ -151,7 +151,8 @@ def _parsed(line: Line, parse: Callable[[Line], Message], sent: Sent) -> Message
 
 def report(sent: Sent, topic: str, seconds: float) -> None:
     """Say how it went. The watermarks are for `hurnet ask --after`."""
-    from hurnet_stream.terminal.screen import say, watermarks_text
+    from hurnet_schemas.places import watermarks_text
+    from hurnet_stream.terminal.screen import say
 
     say(f"sent {sent.count:,} texts to {topic} in {seconds:.1f} s (up to line {sent.last_line:,})")
     if sent.invalid:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +15,7 @@ from typing import Any, cast
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from hurnet_schemas.places import Marks
 from hurnet_stream.adapters.kafka.reading.apart import reader
 from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from hurnet_stream.errors import HurnetError
@@ -89,7 +90,7 @@ class Backstage:
         """How many ingest workers run."""
         return len(self._workers("ingest"))
 
-    def wait_answerable(self, watermarks: Mapping[int, int]) -> None:
+    def wait_answerable(self, watermarks: Marks) -> None:
         """Returns once the responder knows everything up to these offsets."""
         self.wait(lambda: self._past("responder", watermarks), "the responder to know all texts")
 
@@ -100,7 +101,7 @@ class Backstage:
         self._system.kill(victim)
         return Killed(victim.pid, partitions)
 
-    def books(self, watermarks: Mapping[int, int]) -> Books:
+    def books(self, watermarks: Marks) -> Books:
         """Everything counted, once the solver has saved what it learned up to these offsets."""
         self._wait_saved(watermarks)
         proof = self._verify()
@@ -146,7 +147,7 @@ class Backstage:
                 positions[batch.partition] = batch.watermark
         return found.total(), found.total() - len(found)
 
-    def _wait_saved(self, watermarks: Mapping[int, int]) -> None:
+    def _wait_saved(self, watermarks: Marks) -> None:
         """Returns once a checkpoint of the solver's holds everything up to these offsets."""
         self.wait(lambda: self._past("solver", watermarks), "the solver to learn from everything")
         now = time.time()
@@ -159,12 +160,12 @@ class Backstage:
 
         self.wait(saved, "the solver to save what it has learned, and to erase what is deleted")
 
-    def _past(self, role: str, watermarks: Mapping[int, int]) -> bool:
+    def _past(self, role: str, watermarks: Marks) -> bool:
         """Whether the worker is done with everything up to these offsets."""
         (worker,) = self._workers(role)
         samples = _samples(worker, "hurnet_watermark_offset")
-        reached = {int(sample.labels["partition"]): sample.value for sample in samples}
-        return all(reached.get(partition, -1) >= offset for partition, offset in watermarks.items())
+        reached = {sample.labels["partition"]: sample.value for sample in samples}
+        return all(reached.get(str(shard), -1) >= offset for shard, offset in watermarks.items())
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Returns once it holds. Raises `Stuck` after `PATIENCE_S` seconds."""

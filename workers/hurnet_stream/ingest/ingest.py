@@ -292,7 +292,7 @@ class Ingest:
 
     def _observe(self, moved: int) -> None:
         lag = self._shards.behind(self._source.lag(), self._waiting.waiting)
-        self._metrics.show_reading(self._texts, self._source, lag)
+        self._metrics.show_reading(self._texts, self._source, lag, self._metrics.places)
         self._metrics.show_watermarks(self._shards.watermarks())
         self._metrics.show_server(self._store)
         self._progress.turn(has_share=self._source.has_share(), behind=sum(lag.values()), moved=moved)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from prometheus_client import Gauge
+
 from hurnet_schemas.dead_letter import Reason
 from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.places import Places
 from hurnet_stream.ports import Source
 
 
@@ -49,14 +52,21 @@ class KafkaMetrics(Registry):
         )
         self._rebalances_shown = 0
 
-    def show_reading(self, topic: str, source: Source, lag: Mapping[int, int]) -> None:
+    def show_reading(
+        self, topic: str, source: Source, lag: Mapping[int, int], places: Places | None = None
+    ) -> None:
         """Once a turn: what a source tells of itself, and the `lag` of its partitions as the worker counts
-        it."""
+        it. If there are `places`, it reads several topics, and its partitions are their shards."""
         self._assigned.set(len(source.assignment()))
-        self.set_by_partition(self._lag, lag, topic)
-        self.set_by_partition(self._held, source.held_back(), topic)
-        self.set_by_partition(self._headroom, source.retention_headroom(), topic)
+        self._show(self._lag, lag, topic, places)
+        self._show(self._held, source.held_back(), topic, places)
+        self._show(self._headroom, source.retention_headroom(), topic, places)
         rebalances = source.rebalances()
         # A source that was made anew begins at 0 again.
         self._rebalances.inc(max(0, rebalances - self._rebalances_shown))
         self._rebalances_shown = rebalances
+
+    def _show(self, gauge: Gauge, values: Mapping[int, float], topic: str, places: Places | None) -> None:
+        """Each partition under its topic."""
+        for name, of_topic in (places.by_topic(values) if places else {topic: values}).items():
+            self.set_by_partition(gauge, of_topic, name)

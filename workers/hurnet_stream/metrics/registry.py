@@ -19,6 +19,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from hurnet_schemas.places import ShardName
+
 disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each counter and histogram, and nobody asks when it began
 QUICK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -26,6 +28,7 @@ CONTEXTS_SHOWN = 100
 """The most contexts that are shown by name: whoever writes texts or feedback names them, and a metric must
 stay small."""
 OTHERS = "(others)"
+ByShard = Mapping[int, float] | Mapping[ShardName, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +93,12 @@ class Registry:
         self._counted.add(context)
         return context
 
-    def set_by_partition(self, gauge: Gauge, values: Mapping[int, float], *labels: str) -> None:
+    def set_by_partition(self, gauge: Gauge, values: ByShard, *labels: str) -> None:
         """Show exactly these partitions, under the same first `labels`. One that moved away leaves no series
         behind, and one that stays is there at every moment, also while this runs."""
         self._set_exactly(gauge, values, *labels)
 
-    def _set_exactly(
-        self, gauge: Gauge, values: Mapping[int, float] | Mapping[str, float], *labels: str
-    ) -> None:
+    def _set_exactly(self, gauge: Gauge, values: ByShard | Mapping[str, float], *labels: str) -> None:
         """Only what has changed is written: this is called in every turn, and a series costs a lock."""
         shown = self._shown.setdefault((gauge, *labels), {})
         if shown == values:

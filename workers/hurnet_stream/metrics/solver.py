@@ -57,7 +57,7 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
     def show_deletions(self, pending: Mapping[int, int], oldest_ms: int | None) -> None:
         """Rows that are not erased yet, by partition, and the timestamp of the oldest record that deletes
         any. If that can't be right, they count from when they were seen first."""
-        self.set_by_partition(self.deletions_pending, pending)
+        self.set_by_shard(self.deletions_pending, pending)
         if oldest_ms is None:
             self.oldest_deletion.value = None
             return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hurnet_stream.core.stored.batch import NOTHING
+from prometheus_client import Gauge
+
 from hurnet_stream.metrics.registry import Registry
+from hurnet_stream.places import Places
 from hurnet_stream.ports import EntryStore
 
 STORE = (0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -16,6 +18,7 @@ class StoreMetrics(Registry):
 
     def __init__(self) -> None:
         super().__init__()
+        self.places = Places.only("texts")
         self.store_seconds = self._histogram(
             "store_seconds",
             "Seconds of a call of the store, by what it does (append, delete, erase, compact, tail, read, "
@@ -26,9 +29,9 @@ class StoreMetrics(Registry):
         )
         self._watermark = self._gauge(
             "watermark_offset",
-            "The last offset of each partition of texts that this worker is done with: ingest has appended "
-            "it, the solver has folded it into the statistics, a responder answers with it. The difference "
-            "between two roles says which one is behind.",
+            "The last offset of each partition of texts, or of another topic (tickets/3), that this worker "
+            "is done with: ingest has appended it, the solver has folded it into the statistics, a responder "
+            "answers with it. The difference between two roles says which one is behind.",
             "partition",
         )
         self._memory = self._optional_gauge(
@@ -47,10 +50,19 @@ class StoreMetrics(Registry):
             "store_replicas", "Replicas that are connected to the server of the store."
         )
 
+    def name_by(self, places: Places) -> None:
+        """From now on shards are called so: 2, or tickets/3."""
+        self.places = places
+
+    def set_by_shard(self, gauge: Gauge, values: Mapping[int, float]) -> None:
+        """Show exactly these shards."""
+        self.set_by_partition(
+            gauge, {self.places.shard_name(shard): value for shard, value in values.items()}
+        )
+
     def show_watermarks(self, watermarks: Mapping[int, int]) -> None:
-        """Show exactly these partitions, without those of which nothing is done."""
-        done = {partition: offset for partition, offset in watermarks.items() if offset != NOTHING}
-        self.set_by_partition(self._watermark, done)
+        """Show exactly these shards, without those of which nothing is done."""
+        self.set_by_partition(self._watermark, self.places.seen(watermarks))
 
     def show_server(self, store: EntryStore) -> None:
         """What the server last said of itself. What is not known is not shown."""

@@ -18,6 +18,8 @@ import click
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from hurnet_schemas.places import ShardName, shard
+
 TIMEOUT_S = 2.0
 MOST_BYTES = 16 << 20
 """Of one page. A worker's own has some ten thousand bytes."""
@@ -38,10 +40,14 @@ class WorkerPage:
         found = [s.value for s in self.samples.get(name, ()) if labels.items() <= s.labels.items()]
         return sum(found) if found else None
 
-    def by_partition(self, name: str) -> dict[int, int]:
-        """A metric's values by partition."""
-        labelled = [(s.labels.get("partition", ""), s.value) for s in self.samples.get(name, ())]
-        return {int(p): int(value) for p, value in labelled if p.isdecimal() and math.isfinite(value)}
+    def by_shard(self, name: str) -> dict[ShardName, int]:
+        """A metric's values by partition of the topic of texts, or by TOPIC/PARTITION."""
+        found: dict[ShardName, int] = {}
+        for sample in self.samples.get(name, ()):
+            with contextlib.suppress(ValueError):  # a page that is not a worker's
+                if math.isfinite(sample.value):
+                    found[shard(sample.labels.get("partition", ""))] = int(sample.value)
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """As a JSON object, without the figures: a machine reads these from /metrics."""
@@ -71,14 +77,14 @@ def read_pages(addresses: Sequence[str]) -> list[WorkerPage]:
         return list(pool.map(_page, addresses))
 
 
-def watermarks(pages: Iterable[WorkerPage], role: str) -> dict[int, int]:
-    """The lowest watermark of each partition among the workers of a role. A solver that stands by folds
+def watermarks(pages: Iterable[WorkerPage], role: str) -> dict[ShardName, int]:
+    """The lowest watermark of each shard among the workers of a role. A solver that stands by folds
     nothing in, and does not count."""
-    lowest: dict[int, int] = {}
+    lowest: dict[ShardName, int] = {}
     for page in pages:
         if page.role == role and page.total("hurnet_leader") != 0:
-            for partition, offset in page.by_partition("hurnet_watermark_offset").items():
-                lowest[partition] = min(offset, lowest.get(partition, offset))
+            for name, offset in page.by_shard("hurnet_watermark_offset").items():
+                lowest[name] = min(offset, lowest.get(name, offset))
     return lowest
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from hurnet_stream import belonging
+from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, LogIdentity, joined
 from hurnet_stream.core.stored.compaction import Horizon
 from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.places import Places
 from hurnet_stream.ports import EntryStore, Exchange, check_not_passed
 from hurnet_stream.responder.backlog import Backlog
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
@@ -51,6 +53,9 @@ class Following:
         self._backlog = Backlog(store, memory)
         self._horizon = Horizon()
         self._log_checked_at = 0.0
+        self.topics: Callable[[], Topics] = lambda: Topics.only(texts)
+        """The topics that the store is filled from."""
+        self._topics_at = float("-inf")
         self.caught_up = False
         """Whether everything that was stored when this worker started is in memory. It stays true then."""
         self.lag: Mapping[int, int] = {}
@@ -73,11 +78,23 @@ class Following:
         if now - self._log_checked_at < LOG_INTERVAL_S:
             return
         self._log_checked_at = now
+        self.look_up_topics()
         filled_from, queried = self._store.log(), self._exchange.log()
         ends = self._exchange.end_offsets(self._texts, LOG_INTERVAL_S)
         if filled_from and queried:
             texts = ends.topic_id if ends and ends.topic_id else filled_from.topic
             belonging.check_reader(filled_from, LogIdentity(queried.cluster, texts))
+
+    def look_up_topics(self, age_s: float = 0.0) -> float:
+        """Have memory name its shards by the topics that the store knows, unless that was done in the last
+        `age_s` seconds. Returns when it was done last (monotonic seconds)."""
+        now = time.monotonic()
+        if now - self._topics_at > age_s:
+            places = Places.of(self.topics(), self._texts)
+            self._memory.name_by(places)
+            self._metrics.name_by(places)
+            self._topics_at = now
+        return self._topics_at
 
     def follow(self, queries_wait: bool) -> int:
         """Take in what is new. Returns how many rows came in, and one more while a deletion of many entries
@@ -89,6 +106,8 @@ class Following:
         tail = self._store.tail(positions, self._batches(), wait_s)
         check_not_passed(self._horizon, positions, tail)
         self._memory.epoch = next((state.epoch for state in tail.states.values()), self._memory.epoch)
+        if any(self._memory.places.topics.name(shard) is None for shard in tail.states):
+            self.look_up_topics()  # ingest gave a topic its number just now
         self._backlog.add(joined(tail.batches))
         taken_in = self._backlog.take_in(TAKE_IN_S)
         for batch, rows in taken_in:

@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 from hurnet_schemas import (
     Answer,
     Candidate,
-    Coordinates,
     MixReceipt,
     Neighbour,
     Query,
@@ -31,12 +30,14 @@ from hurnet_schemas import (
 )
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
 from hurnet_schemas.filter import canonical
+from hurnet_schemas.places import ShardName, in_order
 from hurnet_stream.core.rule.arithmetic import arithmetic
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.rule.parts import Neighbourhood
 from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
+from hurnet_stream.places import Places
 from hurnet_stream.ports import PublishedWeights
 from hurnet_stream.responder.deciding import Decision, decide
 from hurnet_stream.responder.filtering import why_none
@@ -57,13 +58,14 @@ def rejected(pending: Pending) -> Answer:
     return Answer(id=pending.id, outcome="rejected", reason=": ".join(pending.rejection or ()))
 
 
-def timed_out(pending: Pending, watermarks: Mapping[int, int]) -> Answer:
-    """The answer to a query that waited in vain, or for too long. `watermarks` are those of memory."""
+def timed_out(pending: Pending, seen: Mapping[ShardName, int]) -> Answer:
+    """The answer to a query that waited in vain, or for too long. `seen` are the watermarks of memory."""
     reason = pending.in_vain
     if reason is None:
+        lacking = pending.watermarks_not_reached(seen)
         waited = ", ".join(
-            f"partition {p} has reached {watermarks.get(p, 'nothing')}, not {offset}"
-            for p, offset in sorted(pending.watermarks_not_reached(watermarks).items())
+            f"partition {name} has reached {seen.get(name, 'nothing')}, not {lacking[name]}"
+            for name in in_order(lacking)
         )
         reason = f"shards of the store have not reached min_watermarks in time: {waited}"
     return Answer(id=pending.id, outcome="timed-out", reason=reason)
@@ -130,14 +132,14 @@ class Judge:
             arithmetic=self._arithmetic,
             vector=hashlib.sha256(asked.vector.tobytes()).hexdigest()[:16],
             exclude=query.exclude,
-            deleting=dict(context.deleting) or None,
+            deleting={context.places.shard_name(p): n for p, n in context.deleting.items()} or None,
             rows=within.count if within else len(context.index),
             rows_of_context=len(context.index),
             filter=canonical(query.filter) if query.filter else None,
             embedder=self._identity.name,
             fingerprint=self._identity.fingerprint,
-            watermarks=dict(context.watermarks),
-            weights=_weights_receipt(context.weights) if context.weights else None,
+            watermarks=context.places.seen(context.watermarks),
+            weights=_weights_receipt(context.weights, context.places) if context.weights else None,
             mix=_mix_receipt(ranking, context),
             threshold=self._settings.threshold,
             probability=decision.probability,
@@ -184,9 +186,9 @@ def _neighbours(asked: Ranked, context: LoadedContext) -> Iterator[Neighbour]:
     index, (rows, cosines) = context.index, (asked.near.nearest.rows, asked.near.nearest.cosines)
     supports = index.described(rows).supports
     for row, cosine in zip(rows[supports].tolist(), cosines[supports].tolist(), strict=True):
-        entry, (partition, offset) = index.entry(row), index.entry_id(row)
+        entry = index.entry(row)
         yield Neighbour(
-            entry=Coordinates(partition=partition, offset=offset),
+            entry=context.places.coordinates(index.entry_id(row)),
             text=entry.text,
             answer=entry.text if entry.answer is None else entry.answer,
             similarity=cosine,
@@ -196,11 +198,10 @@ def _neighbours(asked: Ranked, context: LoadedContext) -> Iterator[Neighbour]:
 
 def _candidate(ranked: RankedAnswer, context: LoadedContext) -> Candidate:
     entry = context.index.entry(ranked.row)
-    partition, offset = context.index.entry_id(ranked.row)
     return Candidate(
         answer=ranked.answer,
         scores=Scores(combined=ranked.combined, **_fields(ranked.scores)),
-        entry=Coordinates(partition=partition, offset=offset),
+        entry=context.places.coordinates(context.index.entry_id(ranked.row)),
         text=entry.text,
         metadata=dict(entry.metadata),
     )
@@ -211,11 +212,11 @@ def _mix_receipt(ranking: Ranking, context: LoadedContext) -> MixReceipt | None:
     return None if factors is None else MixReceipt(version=context.mix.version, **_fields(factors))
 
 
-def _weights_receipt(published: PublishedWeights) -> WeightsReceipt:
+def _weights_receipt(published: PublishedWeights, places: Places) -> WeightsReceipt:
     certificate = published.weights.certificate
     return WeightsReceipt(
         version=published.version,
-        watermarks={p: w for p, w in published.watermarks.items() if w >= 0},
+        watermarks=places.seen(published.watermarks),
         count=round(certificate.count),
         ridge=certificate.ridge,
         condition_number=_finite(certificate.condition),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hurnet_schemas.places import ShardName
 from hurnet_stream.core.index.index import ContextIndex, EntryId
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.paper.feature_sums import FeatureSums
@@ -23,10 +24,13 @@ from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
+from hurnet_stream.places import Places
 from hurnet_stream.ports import PublishedWeights
 
 if TYPE_CHECKING:
     from hurnet_stream.core.search.device import Device
+
+TEXTS_ALONE = Places.only("texts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class LoadedContext:
     """That of the store; "" if there is none."""
     deleting: Mapping[int, int] = field(default_factory=dict)
     """By shard, how many entries are out already of a deletion that the watermark has not passed yet."""
+    places: Places = TEXTS_ALONE
+    """What its entries and shards are called."""
 
     @property
     def p(self) -> float | None:
@@ -99,6 +105,18 @@ class LoadedContexts:
         self._deleting: dict[int, int] = {}
         self.epoch = ""
         """That of the store; "" if there is none."""
+        self._places = TEXTS_ALONE
+        self._seen: tuple[Mapping[int, int], Mapping[ShardName, int]] = ({}, {})
+
+    @property
+    def places(self) -> Places:
+        """What the entries and shards of the store are called."""
+        return self._places
+
+    def name_by(self, places: Places) -> None:
+        """From now on entries and shards are called so."""
+        if places != self._places:
+            self._places, self._seen = places, ({}, {})
 
     def append(self, batch: Batch) -> int:
         """Take in what is new in `batch`, and take out what it deletes. Returns how many entries came in."""
@@ -163,6 +181,7 @@ class LoadedContexts:
             self.mix(name),
             self.epoch,
             dict(self._deleting),
+            self._places,
         )
 
     def use_mix(self, context: str, mix: Mix | None) -> None:
@@ -192,6 +211,13 @@ class LoadedContexts:
     def watermarks(self) -> Mapping[int, int]:
         """The last offset taken in of each shard, without the shards of which there is none."""
         return {p: watermark for p, watermark in self._watermarks.items() if watermark != NOTHING}
+
+    def seen(self) -> Mapping[ShardName, int]:
+        """The same by the names of the shards, as clients ask for them."""
+        watermarks = self.watermarks()
+        if self._seen[0] != watermarks:  # it is asked for in every turn, and there may be thousands
+            self._seen = watermarks, self._places.seen(watermarks)
+        return self._seen[1]
 
     def shard_rows(self, partition: int) -> int:
         """Rows taken in from a shard, with those that were erased or removed since."""

@@ -1,18 +1,18 @@
 """Queries that wait until the entries they ask for are in memory.
 
-A query may name `min_watermarks`: by partition of texts, an offset up to which all entries must be in memory
-before it is answered. They are compared with the watermarks of what is in memory:
+A query may name `min_watermarks`: by shard, an offset up to which all entries must be in memory before it is
+answered. They are compared with the watermarks of what is in memory:
 
-    asked for     {0: 41, 3: 7}
-    in memory     {0: 40, 3: 9}       lacking: partition 0, offset 41
+    asked for     {0: 41, "tickets/3": 7}
+    in memory     {0: 40, "tickets/3": 9}       lacking: partition 0 of texts, offset 41
 
 A query that lacks nothing is answered at once. One that lacks something is parked, and those behind it go on.
 It is woken when
 
 - what it lacked has come: it is answered;
 - its deadline has passed: it is answered as timed out;
-- what it lacks cannot come, since the partition does not exist, or nothing had been written at the offset
-  when the query was read: it is answered as timed out, for this reason.
+- what it lacks cannot come, since the topic is not read or has no such partition, or nothing had been written
+  at the offset when the query was read: it is answered as timed out, for this reason.
 
 The number of parked queries and of their bytes is limited. A query beyond that is answered at once, as timed
 out.
@@ -23,8 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from hurnet_schemas.places import ShardName, shard_parts
 from hurnet_stream.core.stored.batch import NOTHING
-from hurnet_stream.ports import EndOffsets
+from hurnet_stream.responder.ends import Asked, Ends
 from hurnet_stream.responder.pending import Pending
 
 MOST_PARKED = 500
@@ -37,39 +38,33 @@ _BYTES_A_WATERMARK = 200
 
 @dataclass(slots=True)
 class _Parked:
-    """A query that waits for what is `lacking`, as (partition, offset). `possible` says that the topic of
-    texts was seen to reach so far, so that it will come."""
+    """A query that waits for what is `lacking`, as (shard, offset). `possible` says that the topics were seen
+    to reach so far, so that it will come."""
 
     pending: Pending
-    lacking: list[tuple[int, int]]
+    lacking: list[tuple[ShardName, int]]
     size: int
     possible: bool = False
 
     @classmethod
-    def of(cls, pending: Pending, lacking: Mapping[int, int]) -> _Parked:
+    def of(cls, pending: Pending, lacking: Mapping[ShardName, int]) -> _Parked:
         size = len(pending.record.value or b"") + _BYTES_A_WATERMARK * len(lacking)
         return cls(pending, list(lacking.items()), size)
 
-    def reached(self, watermarks: Mapping[int, int]) -> bool:
+    def reached(self, watermarks: Mapping[ShardName, int]) -> bool:
         """Whether nothing is lacking any more. What has come is not looked at again."""
         while self.lacking and watermarks.get(self.lacking[-1][0], NOTHING) >= self.lacking[-1][1]:
             self.lacking.pop()
         return not self.lacking
 
-    def why_never(self, ends: EndOffsets | None) -> str | None:
-        """Why what is lacking cannot come, as far as the end offsets of texts tell."""
+    def why_never(self, ends: Ends | None) -> str | None:
+        """Why what is lacking cannot come, as far as the ends of the topics tell."""
         if ends is None or self.possible:
             return None
-        beyond = [(p, offset) for p, offset in self.lacking if offset >= ends.written.get(p, 0)]
+        beyond = [(name, offset) for name, offset in self.lacking if not ends.reach(name, offset)]
         self.possible = not beyond
-        # Ends that were asked for before the query came say nothing: the text may have been written between.
-        if not beyond or ends.asked < self.pending.received:
-            return None
-        partition, offset = beyond[0]
-        if partition not in ends.written:
-            return f"there is no partition {partition} of texts"
-        end = ends.written[partition]
-        return f"partition {partition} of texts ends before offset {end}: there is no {offset}"
+        reasons = (ends.why_never(name, offset, self.pending.received) for name, offset in beyond)
+        return next(filter(None, reasons), None)
 
 
 class Parking:
@@ -80,18 +75,20 @@ class Parking:
         self._most_bytes = most_bytes
         self._by_partition: dict[int, dict[int, _Parked]] = {}
         self._bytes = 0
-        self._seen_watermarks: Mapping[int, int] | None = None
-        self._seen_ends_at = float("-inf")
+        self._seen_watermarks: Mapping[ShardName, int] | None = None
+        self._seen_ends: Asked | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._by_partition.values()))
 
     @property
-    def unsure(self) -> bool:
-        """Whether it is unknown of some query if its offsets can come; the end offsets would tell."""
-        return any(not parked.possible for parked in self._all())
+    def unsure(self) -> frozenset[str | None]:
+        """The topics (None: that of texts) whose end offsets would tell of some query if what it lacks can
+        come."""
+        lacking = (name for parked in self._all() if not parked.possible for name, _ in parked.lacking)
+        return frozenset(shard_parts(name)[0] for name in lacking)
 
-    def park(self, pending: Pending, lacking: Mapping[int, int], ends: EndOffsets | None) -> str | None:
+    def park(self, pending: Pending, lacking: Mapping[ShardName, int], ends: Ends | None) -> str | None:
         """Let the query wait. Returns why it can't be parked, or None once it is."""
         parked = _Parked.of(pending, lacking)
         partition, offset = pending.record.partition, pending.record.offset
@@ -105,16 +102,16 @@ class Parking:
     def wake(
         self,
         partitions: Iterable[int],
-        watermarks: Mapping[int, int],
+        watermarks: Mapping[ShardName, int],
         now: float,
         most: int,
-        ends: EndOffsets | None,
+        ends: Ends | None,
     ) -> list[Pending]:
         """Up to `most` queries that have waited enough, of the first `partitions` first."""
-        ends_at = ends.asked if ends else self._seen_ends_at
+        asked = ends.asked if ends else self._seen_ends
         # There may be thousands, and this is called many times a second: look only if something has changed.
         due = any(parked.pending.deadline <= now for parked in self._all())
-        if watermarks == self._seen_watermarks and ends_at == self._seen_ends_at and not due:
+        if watermarks == self._seen_watermarks and asked == self._seen_ends and not due:
             return []
         awake: list[Pending] = []
         for partition in partitions:
@@ -122,7 +119,7 @@ class Parking:
         # If there was no room for all, the others are looked at the next time, whether anything changes or
         # not.
         self._seen_watermarks = None if len(awake) >= most else watermarks
-        self._seen_ends_at = ends_at
+        self._seen_ends = asked
         return awake
 
     def drop(self, partition: int) -> None:
@@ -130,7 +127,7 @@ class Parking:
         self._bytes -= sum(parked.size for parked in self._by_partition.pop(partition, {}).values())
 
     def _wake_in(
-        self, partition: int, watermarks: Mapping[int, int], now: float, most: int, ends: EndOffsets | None
+        self, partition: int, watermarks: Mapping[ShardName, int], now: float, most: int, ends: Ends | None
     ) -> list[Pending]:
         awake: list[Pending] = []
         by_offset = self._by_partition.get(partition, {})

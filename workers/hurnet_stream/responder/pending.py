@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hurnet_schemas import InvalidMessage, Query
 from hurnet_schemas.dead_letter import Reason
+from hurnet_schemas.places import ShardName, without_topic
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.embedding import Rejection
 from hurnet_stream.ports import CORRELATION_ID, REPLY_TO, TRACEPARENT, Record, TraceContext, parse_traceparent
@@ -24,8 +25,8 @@ milliseconds."""
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A record of the topic of queries. Without a `query` it is rejected, for `rejection`. `in_vain` says why
-    it is answered as timed out without another look. `trace` is the asker's span. Times are monotonic
-    seconds."""
+    it is answered as timed out without another look. `trace` is the asker's span. `wanted` are the query's
+    `min_watermarks`. Times are monotonic seconds."""
 
     record: Record
     query: Query | None
@@ -34,6 +35,7 @@ class Pending:
     deadline: float
     in_vain: str | None = None
     trace: TraceContext | None = None
+    wanted: Mapping[ShardName, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -59,16 +61,15 @@ class Pending:
         """This query, put aside. An earlier rejection stands."""
         return self if self.rejection else replace(self, rejection=(reason, detail))
 
-    def watermarks_not_reached(self, watermarks: Mapping[int, int]) -> dict[int, int]:
-        """Of the query's `min_watermarks` (an offset by partition of texts), those that are above
-        `watermarks`, the last offsets that are in memory."""
-        wanted = self.query.min_watermarks if self.query else {}
-        return {p: offset for p, offset in wanted.items() if watermarks.get(p, NOTHING) < offset}
+    def watermarks_not_reached(self, watermarks: Mapping[ShardName, int]) -> dict[ShardName, int]:
+        """Of the offsets that the query wants to see, those that are above `watermarks`, the last ones that
+        are in memory."""
+        return {p: offset for p, offset in self.wanted.items() if watermarks.get(p, NOTHING) < offset}
 
 
-def pending_of(record: Record, wait_s: float, now: float, now_ms: float) -> Pending:
+def pending_of(record: Record, wait_s: float, now: float, now_ms: float, texts: str = "") -> Pending:
     """A record as a pending query, which waits for `wait_s` at most. `now` is in monotonic seconds, `now_ms`
-    in milliseconds since 1970, as timestamps of records are."""
+    in milliseconds since 1970, as timestamps of records are. `texts` is the topic of texts."""
     if record.fault:
         return Pending(record, None, (record.fault.reason, record.fault.detail), now, now)
     trace = parse_traceparent(record.header(TRACEPARENT))
@@ -78,7 +79,8 @@ def pending_of(record: Record, wait_s: float, now: float, now_ms: float) -> Pend
         return Pending(record, None, (error.reason, error.detail), now, now, trace=trace)
     asked_s = wait_s if query.timeout_ms is None else query.timeout_ms / 1000
     deadline = now + min(asked_s, wait_s)
-    return Pending(record, query, None, now, deadline, _too_old(record, query, now_ms), trace)
+    wanted = without_topic(query.min_watermarks, texts)
+    return Pending(record, query, None, now, deadline, _too_old(record, query, now_ms), trace, wanted)
 
 
 def _too_old(record: Record, query: Query, now_ms: float) -> str | None:

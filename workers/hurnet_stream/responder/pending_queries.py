@@ -15,8 +15,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hurnet_schemas.places import ShardName
 from hurnet_stream.core.offsets import Done
-from hurnet_stream.ports import EndOffsets, Record
+from hurnet_stream.ports import Record
+from hurnet_stream.responder.ends import Ends
 from hurnet_stream.responder.parking import MOST_PARKED, MOST_PARKED_BYTES, Parking
 from hurnet_stream.responder.pending import Pending, pending_of
 
@@ -48,9 +50,15 @@ class PendingQueries:
     """The queries of all partitions that this responder reads."""
 
     def __init__(
-        self, wait_s: float, most_parked: int = MOST_PARKED, most_bytes: int = MOST_PARKED_BYTES
+        self,
+        wait_s: float,
+        most_parked: int = MOST_PARKED,
+        most_bytes: int = MOST_PARKED_BYTES,
+        texts: str = "",
     ) -> None:
+        """`texts` is the name of the topic of texts."""
         self._wait_s = wait_s
+        self._texts = texts
         self._parking = Parking(most_parked, most_bytes)
         self._lanes: dict[int, _Lane] = {}
         self._odd = False
@@ -64,8 +72,8 @@ class PendingQueries:
         return len(self._parking)
 
     @property
-    def unsure(self) -> bool:
-        """Whether it takes the end offsets of texts to say if some of them can ever be answered."""
+    def unsure(self) -> frozenset[str | None]:
+        """The topics whose end offsets it takes to say if some of them can ever be answered; None: texts."""
         return self._parking.unsure
 
     def open(self, partition: int) -> int:
@@ -93,7 +101,7 @@ class PendingQueries:
             lane = self._lanes.setdefault(record.partition, _Lane(record.offset, record.offset, start))
             lane.end = record.offset + 1
             if not lane.before.covers(record.offset):
-                pending = pending_of(record, self._wait_s, now, now_ms)
+                pending = pending_of(record, self._wait_s, now, now_ms, self._texts)
                 lane.open[record.offset] = pending
                 lane.queue.append(pending)
 
@@ -108,12 +116,12 @@ class PendingQueries:
         return frozenset(partition for partition, lane in self._lanes.items() if lane.queue)
 
     def take(
-        self, watermarks: Mapping[int, int], now: float, most: int, ends: EndOffsets | None = None
+        self, watermarks: Mapping[ShardName, int], now: float, most: int, ends: Ends | None = None
     ) -> list[Pending]:
         """Up to `most` queries that are next: ready to be answered, timed out, or waiting in vain. They count
         as not done until they are `settled`.
 
-        `watermarks` are those of the entries in memory, `ends` the end offsets of texts."""
+        `watermarks` are those of the entries in memory, `ends` the end offsets of the topics."""
         # Half of the room is for queries that have waited, so that neither kind can starve the other.
         self._odd = not self._odd
         room = (most + self._odd) // 2 if self.partitions() else most
@@ -149,7 +157,7 @@ class PendingQueries:
             lane.open.pop(pending.record.offset, None)
 
     def _unless_parked(
-        self, pending: Pending, watermarks: Mapping[int, int], now: float, ends: EndOffsets | None
+        self, pending: Pending, watermarks: Mapping[ShardName, int], now: float, ends: Ends | None
     ) -> Pending | None:
         """The query if it is to be answered now; None once it is parked."""
         if pending.rejection or pending.in_vain or pending.deadline <= now:

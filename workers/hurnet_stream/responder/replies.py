@@ -19,11 +19,13 @@ from itertools import takewhile
 import structlog
 
 from hurnet_schemas import Answer
+from hurnet_schemas.places import ShardName
 from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.metrics.stages import Phases, unmeasured
+from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import Embedder, TraceContext
 from hurnet_stream.responder.filtering import passing_of
 from hurnet_stream.responder.judging import Judge, Ranked, rejected, timed_out
@@ -98,9 +100,9 @@ class Replies:
     def _answer_portion(self, portion: Sequence[Pending], until: float) -> list[Reply]:
         replies: dict[int, Reply] = {}  # by index in the portion
         by_context: dict[str, list[int]] = {}
-        watermarks = self._memory.watermarks()
+        seen = self._memory.seen()
         for index, pending in enumerate(portion):
-            if answer := _without_scores(pending, watermarks):
+            if answer := _without_scores(pending, seen):
                 replies[index] = Reply.of(pending, answer)
             elif pending.query:
                 by_context.setdefault(pending.query.context, []).append(index)
@@ -117,7 +119,7 @@ class Replies:
         with self._stage("embed"):
             vectors, failures = embed_questions(self._embedder, [p.query.text for p in batch if p.query])
         within, too_costly = self._passing(batch, context)
-        refused = too_costly | failures
+        refused = too_costly | failures | _unnamed(batch, context.places)
         replies = {index: _rejection(batch[index], why) for index, why in refused.items()}
         indices = [index for index in range(len(batch)) if index not in refused]
         asked = [batch[index] for index in indices], vectors[indices], [within[index] for index in indices]
@@ -171,7 +173,7 @@ class Replies:
         if not batch:
             return []
         queries = [pending.query for pending in batch if pending.query]
-        own_entries = [(q.exclude.partition, q.exclude.offset) if q.exclude else None for q in queries]
+        own_entries = [context.places.entry_of(query.exclude) for query in queries]
         # The search is one for all of them. Words are compared query by query, while the loop below goes on.
         with self._stage("search"):
             nearest = context.nearest(vectors, own_entries, within if any(within) else None)
@@ -195,12 +197,23 @@ def _in_time(replies: Iterator[Reply], until: float) -> list[Reply]:
     return made
 
 
-def _without_scores(pending: Pending, watermarks: Mapping[int, int]) -> Answer | None:
+def _unnamed(batch: Sequence[Pending], places: Places) -> dict[int, Rejection]:
+    """The queries that exclude an entry which no store of these topics can have, and why."""
+    refused: dict[int, Rejection] = {}
+    for index, pending in enumerate(batch):
+        try:
+            places.entry_of(pending.query.exclude if pending.query else None)
+        except NotRead as error:
+            refused[index] = ("invalid-message", f"exclude: {error}")
+    return refused
+
+
+def _without_scores(pending: Pending, seen: Mapping[ShardName, int]) -> Answer | None:
     """The answer to a query that was rejected or has waited too long; None if it is to be scored."""
     if pending.rejection:
         return rejected(pending)
-    if pending.in_vain or pending.watermarks_not_reached(watermarks):
-        return timed_out(pending, watermarks)
+    if pending.in_vain or pending.watermarks_not_reached(seen):
+        return timed_out(pending, seen)
     return None
 
 

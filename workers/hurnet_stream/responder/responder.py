@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,12 +24,14 @@ import structlog
 from hurnet_schemas import Answer
 from hurnet_stream.core.arrays import backend_of, installed_torch
 from hurnet_stream.core.offsets import Done
+from hurnet_stream.core.places import Topics
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Embedder, EntryStore, Exchange, Tracer, WeightsStore
 from hurnet_stream.responder.delivery import WORKER, Delivery
+from hurnet_stream.responder.ends import Ends
 from hurnet_stream.responder.following import Following
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending import Pending
@@ -55,6 +57,8 @@ WEIGH_INTERVAL_S = 10.0
 """How often it is counted what the indexes take of memory: 0.2 ms for a million rows."""
 ENDS_AGE_S = 0.05
 """How old the end offsets of texts may be that tell whether a query waits in vain."""
+LOOK_UP_AGE_S = 0.2
+"""The same of the list of topics that are read."""
 
 
 class Responder:
@@ -86,7 +90,7 @@ class Responder:
         self._replies = Replies(self._memory, embedder, responder, metrics.stage)
         self._traces = QuestionTraces(self._queries, responder.group, metrics.stage)
         self._delivery = Delivery(exchange, settings.kafka, responder)
-        self._pending = PendingQueries(responder.wait)
+        self._pending = PendingQueries(responder.wait, texts=self._texts)
         self._positions = Positions(exchange, store, responder.group, metrics)
         self._suspects = Suspects(store, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)
         self._reader = QueryReader(exchange, self._pending, self._positions, self._suspects, responder.batch)
@@ -97,6 +101,11 @@ class Responder:
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
         self._traces.traced_by(tracer)
+        return self
+
+    def naming_by(self, topics: Callable[[], Topics]) -> Responder:
+        """Name entries and shards by the topics that the store is filled from."""
+        self._following.topics = topics
         return self
 
     def watched_by(self, beat: Callable[[], None]) -> None:
@@ -177,8 +186,9 @@ class Responder:
         return delivered
 
     def _take(self) -> list[Pending]:
-        ends = self._exchange.end_offsets(self._texts, ENDS_AGE_S) if self._pending.unsure else None
-        taken = self._pending.take(self._memory.watermarks(), time.monotonic(), self._delivery.most, ends)
+        taken = self._pending.take(
+            self._memory.seen(), time.monotonic(), self._delivery.most, self._ends(self._pending.unsure)
+        )
         self._metrics.queries_waiting.set(self._pending.parked)
         suspect = self._suspects.first([pending.record for pending in taken])
         if suspect is None:
@@ -186,6 +196,19 @@ class Responder:
         # A query that may end the process is handled alone, before all others.
         self._pending.give_back([*taken[:suspect], *taken[suspect + 1 :]])
         return [taken[suspect]]
+
+    def _ends(self, unsure: Set[str | None]) -> Ends | None:
+        """How far the topics reach of which that is asked; None if of none."""
+        if not unsure:
+            return None
+        read = {None if name == self._texts else name for name in self._memory.places.topics.numbers}
+        # A topic that is not read may have been added just now.
+        read_at = self._following.look_up_topics(LOOK_UP_AGE_S if unsure - read else float("inf"))
+        ends = {
+            topic: self._exchange.end_offsets(topic or self._texts, ENDS_AGE_S) if topic in unsure else None
+            for topic in read
+        }
+        return Ends(ends, read_at, self._texts)
 
     def _reply(self, taken: Sequence[Pending]) -> int:
         """Answer as many as there is time for, leave the others for the next turn, and deliver. Returns how
@@ -285,7 +308,7 @@ class Responder:
 
     def _show(self) -> None:
         """In the metrics: how far it is, and what it holds."""
-        self._metrics.set_by_partition(self._metrics.lag_rows, self._following.lag)
+        self._metrics.set_by_shard(self._metrics.lag_rows, self._following.lag)
         self._metrics.show_watermarks(self._memory.watermarks())
         self._metrics.show_reading(self._queries, self._exchange, self._reader.undone())
         self._metrics.show_waiting(self._reader.oldest())

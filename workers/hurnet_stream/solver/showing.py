@@ -28,7 +28,7 @@ class Showing:
         """How far the statistics are behind the shards, which were in these states. Returns it in rows."""
         rows_folded = {partition: shard.rows for partition, shard in tenure.checkpoint.shards.items()}
         lag = {p: max(0, state.rows - rows_folded.get(p, 0)) for p, state in states.items()}
-        self._metrics.set_by_partition(self._metrics.lag_rows, lag)
+        self._metrics.set_by_shard(self._metrics.lag_rows, lag)
         pairs: Counter[str] = Counter()
         for key, statistics in tenure.checkpoint.statistics.items():
             pairs[context_of(key)] += statistics.count

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hurnet_schemas import Answer, Receipt
+    from hurnet_schemas import Answer, Coordinates, Receipt
 
 TOSS_UP = 0.02
 """If the runner-up is less than this behind, it might as well have been the answer."""
@@ -20,6 +20,11 @@ METADATA_MOST = 200
 def looked_into(answer: Answer) -> bool:
     """Whether the question was looked into. To abstain counts as that."""
     return answer.outcome in ("answered", "abstained")
+
+
+def named(entry: Coordinates) -> str:
+    """An entry by its topic and its name: texts 2/89, or tickets/3/41."""
+    return f"texts {entry.place}" if entry.topic is None else str(entry.place)
 
 
 def brief(answer: Answer) -> str:
@@ -81,13 +86,13 @@ def _best(answer: Answer, label: str) -> Iterator[tuple[str, str]]:
     # A score below the threshold gets as many decimals as show that it is below.
     threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
     yield f"  {label}", f"{below(combined, threshold)} ({shown})"
-    yield "  from", f"“{best.text}” (texts {best.entry.partition}/{best.entry.offset})"
+    yield "  from", f"“{best.text}” ({named(best.entry)})"
     if best.metadata:
         yield "  metadata", _metadata(best.metadata)
 
 
 def _receipt(receipt: Receipt) -> Iterator[tuple[str, str]]:
-    from hurnet_stream.terminal.screen import watermarks_text
+    from hurnet_schemas.places import watermarks_text
 
     if receipt.probability is not None:
         yield "  probability", _probability(receipt)
@@ -127,7 +132,7 @@ def _metadata(metadata: Mapping[str, str]) -> str:
 
 def _neighbours(answer: Answer) -> Iterator[tuple[str, str]]:
     for rank, near in enumerate(answer.neighbours):
-        place = f"texts {near.entry.partition}/{near.entry.offset}"
+        place = named(near.entry)
         says = "" if near.answer == near.text else f" → {near.answer}"
         metadata = f" {{{_metadata(near.metadata)}}}" if near.metadata else ""
         label = "" if rank else "  neighbours"
@@ -149,11 +154,11 @@ def _probability(receipt: Receipt) -> str:
 
 def _correction(answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.outcome == "answered" and answer.candidates:
-        entry = answer.candidates[0].entry
+        record = answer.candidates[0].entry.place._replace(chunk=0)
         yield (
             "  wrong?",
             "`hurnet correct QUESTION ANSWER` teaches the right answer;"
-            f" `hurnet forget --entry {entry.partition}/{entry.offset}` deletes that entry",
+            f" `hurnet forget --entry {record}` deletes that entry",
         )
 
 

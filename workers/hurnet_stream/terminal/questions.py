@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from hurnet_schemas import Query
+    from hurnet_schemas.places import Marks
     from hurnet_stream.terminal.lines import Line
 
 
@@ -22,7 +23,7 @@ class How:
 
     context: str | None = None
     top_k: int = 1
-    after: Mapping[int, int] = field(default_factory=dict)
+    after: Marks = field(default_factory=dict)
     timeout_s: float = 10.0
     filter: Mapping[str, Any] | None = None
     neighbours: int = 0

@@ -144,11 +144,6 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         yield lambda steps: bar.advance(task, steps)
 
 
-def watermarks_text(watermarks: dict[int, int]) -> str:
-    """PARTITION=OFFSET,..., which `hurnet ask --after` takes."""
-    return ",".join(f"{partition}={offset}" for partition, offset in sorted(watermarks.items()))
-
-
 def moment(ms: int) -> str:
     """A timestamp (milliseconds since 1970) in ISO 8601. One that no calendar has stays a number."""
     from datetime import UTC, datetime

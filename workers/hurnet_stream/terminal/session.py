@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hurnet_schemas import Feedback, Reply
+from hurnet_schemas.places import Marks
 from hurnet_stream.client import Client, Watermarks
 from hurnet_stream.errors import HurnetError
-from hurnet_stream.terminal.answers import looked_into
+from hurnet_stream.terminal.answers import looked_into, named
 from hurnet_stream.terminal.conditions import condition
 from hurnet_stream.terminal.lines import context_name
 from hurnet_stream.terminal.questions import How
@@ -140,13 +141,13 @@ class Session:
 
     def forget(self, _rest: str) -> None:
         reply = self._with_an_answer()
-        entry = reply.candidates[0].entry
+        entry = reply.candidates[0].entry.model_copy(update={"chunk": 0})  # a record is forgotten whole
         self._again(reply, self.client.forget(entry=entry, timeout=self.how.timeout_s).watermarks)
-        say(f"texts {entry.partition}/{entry.offset} is deleted, and will be unlearned", err=True)
+        say(f"{named(entry)} is deleted, and will be unlearned", err=True)
 
-    def _again(self, reply: Reply, watermarks: Mapping[int, int]) -> None:
+    def _again(self, reply: Reply, watermarks: Marks) -> None:
         """Ask the same again, with what was written taken in, and go on from there."""
-        self.how = replace(self.how, after=Watermarks(self.how.after) | watermarks)
+        self.how = replace(self.how, after=Watermarks() | self.how.after | watermarks)
         query = replace(self.how, context=self._context_of(reply)).query(reply.question)
         self.last = self.client.ask(query, timeout=self.how.timeout_s)
         say(f"answered from now on: {self.last.answer or f'nothing ({self.last.outcome})'}")

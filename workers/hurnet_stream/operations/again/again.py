@@ -9,11 +9,13 @@ and the question is asked all the same with what is there.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from hurnet_schemas import Receipt
 from hurnet_schemas.reply import Reply
 from hurnet_stream.core.paper.lp import EUCLIDEAN
+from hurnet_stream.core.places import offset_of
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.core.solve.weights import NO_FEATURES
@@ -26,6 +28,7 @@ from hurnet_stream.operations.again.past import Point, load
 from hurnet_stream.operations.again.replayed import Replayed, World
 from hurnet_stream.operations.again.since import Newcomers, between
 from hurnet_stream.operations.again.versions import Learner, RecordedMix, is_that, other_than
+from hurnet_stream.places import NotRead
 from hurnet_stream.ports import Embedder, PublishedWeights, Record
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending import Pending
@@ -41,9 +44,13 @@ def ask_again(asked: Asked, world: World) -> Replayed:
 def ask_today(asked: Asked, world: World) -> Replayed:
     """The question as of now, and what has changed since. Raises as `ask_again` does."""
     then, receipt, context = asked.then, _receipt(asked), asked.query.context
+    try:
+        seen = world.places.positions(receipt.watermarks)
+    except NotRead as error:
+        return _of_other_topics(asked, error)
     watermarks = {p: s.watermark for p, s in world.store.states().items() if s.watermark != NOTHING}
-    paper, newcomers = world.settings.paper, Newcomers(receipt.watermarks)
-    memory = _memory(world.embedder, paper.features, world.settings.solve.half_life_ms, paper.p)
+    paper, newcomers = world.settings.paper, Newcomers(seen)
+    memory = _memory(world, paper.features, world.settings.solve.half_life_ms, paper.p)
     with suppress(Unreadable, ValueError):  # a responder would refuse them, too
         memory.use(context, world.weights.weights(context))
     with suppress(Unreadable):
@@ -64,11 +71,18 @@ class _Again:
         self._asked = asked
         self._world = world
         self._receipt = _receipt(asked)
+        self._seen: Mapping[int, int] = {}  # the receipt's watermarks, by shard
+        self._learned: Mapping[int, int] = {}  # those of its weights
         self._missing: list[Missing] = []
         self._causes: dict[str, str] = {}
 
     def replayed(self) -> Replayed:
         receipt, world = self._receipt, self._world
+        try:
+            self._seen = world.places.positions(receipt.watermarks)
+            self._learned = world.places.positions(receipt.weights.watermarks if receipt.weights else {})
+        except NotRead as error:
+            return _of_other_topics(self._asked, error)
         fingerprint = world.embedder.identity.fingerprint
         if fingerprint != receipt.fingerprint:
             name = world.embedder.identity.name
@@ -88,16 +102,17 @@ class _Again:
         named = receipt.weights
         features = named.features.partition("/")[0] if named and named.features else NO_FEATURES
         half_life_ms = round(1000 * (receipt.half_life or 0))
-        memory = _memory(world.embedder, features, half_life_ms, receipt.p or EUCLIDEAN)
+        memory = _memory(world, features, half_life_ms, receipt.p or EUCLIDEAN)
         published, learner = self._weights_in_force(), None
-        if named and is_that(published, named):
+        if named and is_that(published, named, self._learned):
             memory.use(context, published)
         elif named:
             solve = world.settings.solve.model_copy(update={"half_life": receipt.half_life or 0.0})
-            learner = Learner(world.store, context, named, solve, memory.features)
+            learner = Learner(world.store, context, named, self._learned, solve, memory.features)
         self._use_mix(memory)
         self._check_ends()
-        point = Point(context, receipt.watermarks, receipt.deleting or {})
+        deleting = {world.places.shard(name): count for name, count in (receipt.deleting or {}).items()}
+        point = Point(context, self._seen, deleting)
         load(world.store, memory, point, learner, world.advance)
         self._count(memory)
         if learner:
@@ -131,16 +146,14 @@ class _Again:
 
     def _check_ends(self) -> None:
         """Whether the store reaches as far as it did."""
-        states = self._world.store.states()
-        behind = {
-            p: (offset, states[p].watermark if p in states else NOTHING)
-            for p, offset in self._receipt.watermarks.items()
-            if p not in states or states[p].watermark < offset
-        }
+        states, places = self._world.store.states(), self._world.places
+        ends = {shard: states[shard].watermark if shard in states else NOTHING for shard in self._seen}
+        behind = [shard for shard, watermark in sorted(self._seen.items()) if ends[shard] < watermark]
         if behind:
             shown = ", ".join(
-                f"partition {p} ends at {end if end >= 0 else 'nothing'}, and was seen up to {offset}"
-                for p, (offset, end) in sorted(behind.items())
+                f"partition {places.shard_name(p)} ends at {_offset(p, ends[p])}, and was seen up to"
+                f" {_offset(p, self._seen[p])}"
+                for p in behind
             )
             why = f"the store lost its tail, or is not filled again yet: {shown}"
             self._miss("entries", Missing("entries", why))
@@ -151,8 +164,8 @@ class _Again:
         then = receipt.rows_of_context if receipt.rows_of_context is not None else receipt.rows
         gone = then - memory.rows().get(context, 0)
         if gone > 0:
-            index, texts = memory.index(context), self._world.settings.kafka.texts
-            for missing in forgotten(self._world.weights, texts, index, context, receipt.watermarks, gone):
+            index, places = memory.index(context), self._world.places
+            for missing in forgotten(self._world.weights, places, index, context, self._seen, gone):
                 self._miss("entries", missing)
 
     def _use_solved(self, memory: LoadedContexts, solved: PublishedWeights | str) -> None:
@@ -204,9 +217,20 @@ def _receipt(asked: Asked) -> Receipt:
     return asked.then.receipt
 
 
-def _memory(embedder: Embedder, features: str, half_life_ms: int, p: float) -> LoadedContexts:
-    identity = embedder.identity
-    return LoadedContexts(halves(identity.name, identity.dimension), features, half_life_ms, p=p)
+def _memory(world: World, features: str, half_life_ms: int, p: float) -> LoadedContexts:
+    identity = world.embedder.identity
+    memory = LoadedContexts(halves(identity.name, identity.dimension), features, half_life_ms, p=p)
+    memory.name_by(world.places)
+    return memory
+
+
+def _of_other_topics(asked: Asked, error: NotRead) -> Replayed:
+    why = f"the receipt is of a store with other topics: {error}"
+    return Replayed(asked.then, None, missing=[Missing("topics", why)])
+
+
+def _offset(shard: int, watermark: int) -> int | str:
+    return offset_of(shard, watermark) if watermark >= 0 else "nothing"
 
 
 def _answered(asked: Asked, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> Reply:

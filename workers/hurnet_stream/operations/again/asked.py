@@ -16,11 +16,10 @@ from pydantic import ValidationError
 
 from hurnet_schemas import Answer, InvalidMessage, Query, Receipt
 from hurnet_schemas.base import shortened
+from hurnet_schemas.places import record_place
 from hurnet_schemas.reply import Reply
 from hurnet_stream.core.paper.kernel_features import PATTERN
 from hurnet_stream.ports import Record
-
-_NAME = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,10})/([0-9]{1,18})")
 
 Decoded = TypeVar("Decoded")
 RecordName = tuple[str, int, int]
@@ -56,8 +55,11 @@ class Asked:
 
 def record_name(text: str) -> RecordName | None:
     """Topic, partition and offset of a record that is named like answers/0/42; None if it is not."""
-    parts = _NAME.fullmatch(text)
-    return (parts[1], int(parts[2]), int(parts[3])) if parts else None
+    try:
+        topic, partition, offset, _ = record_place(text)
+    except ValueError:
+        return None
+    return topic or "", partition, offset
 
 
 def from_line(raw: bytes) -> Asked | Missing:

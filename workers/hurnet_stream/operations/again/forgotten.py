@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.operations.again.asked import Missing
+from hurnet_stream.places import Places
 from hurnet_stream.ports import DeletionAudit, WeightsStore
 
 MOST: Final = 100
@@ -24,12 +25,17 @@ MOST: Final = 100
 
 
 def forgotten(
-    audits: WeightsStore, texts: str, index: ContextIndex, context: str, seen: Mapping[int, int], count: int
+    audits: WeightsStore,
+    places: Places,
+    index: ContextIndex,
+    context: str,
+    seen: Mapping[int, int],
+    count: int,
 ) -> list[Missing]:
-    """What became of `count` entries of a context that were there when a responder had come to the offsets
-    `seen`, and that are not in its `index` now. `texts` is the name of the topic of texts."""
+    """What became of `count` entries of a context that were there when a responder had come to the watermarks
+    `seen`, and that are not in its `index` now."""
     named = [
-        _missing(texts, audit, target)
+        _missing(places, audit, target)
         for audit in audits.audit()
         if _concerns(audit, context)
         for target in _targets(audit, seen)
@@ -54,15 +60,8 @@ def _targets(audit: DeletionAudit, seen: Mapping[int, int]) -> Iterator[int]:
         yield from (target for target in audit.deletion.targets if target <= reached)
 
 
-def _missing(texts: str, audit: DeletionAudit, target: int) -> Missing:
-    entry, deletion = (
-        named(texts, (audit.partition, target)),
-        named(texts, (audit.partition, audit.deletion.offset)),
-    )
+def _missing(places: Places, audit: DeletionAudit, target: int) -> Missing:
+    entry = places.whole_name((audit.partition, target))
+    deletion = places.record((audit.partition, audit.deletion.offset))
     when = datetime.fromtimestamp(audit.done_ms / 1000, UTC).isoformat(timespec="seconds")
     return Missing("entry", f"{entry} was forgotten by {deletion} at {when}", entry, deletion, when)
-
-
-def named(topic: str, entry: EntryId) -> str:
-    """The record of an entry as topic/partition/offset."""
-    return f"{topic}/{entry[0]}/{entry[1]}"

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hurnet_schemas.reply import Reply
+from hurnet_stream.core.places import Topics
 from hurnet_stream.operations.again.asked import Missing
 from hurnet_stream.operations.again.comparing import Difference
 from hurnet_stream.operations.again.since import Between
+from hurnet_stream.places import Places
 from hurnet_stream.ports import Embedder, EntryStore, WeightsStore
 from hurnet_stream.settings.settings import Settings
 
@@ -57,6 +59,14 @@ class World:
     embedder: Embedder
     settings: Settings
     advance: Advance = lambda _rows: None
+    topics: Topics | None = None
+    """Those that the store is filled from; None: the topic of texts alone."""
+
+    @property
+    def places(self) -> Places:
+        """What its entries and shards are called."""
+        texts = self.settings.kafka.texts
+        return Places.of(self.topics or Topics.only(texts), texts)
 
 
 def _plain(reply: Reply | None) -> dict[str, Any] | None:

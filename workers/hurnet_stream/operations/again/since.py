@@ -85,9 +85,9 @@ def between(receipt: Receipt, now: Reply, came: int, rows: int, texts: str) -> B
         ),
         (receipt.mix.version if receipt.mix else None, current.mix.version if current.mix else None),
         [
-            f"{texts}/{c.entry.partition}/{c.entry.offset}"
-            for c in now.candidates
-            if c.entry.offset > receipt.watermarks.get(c.entry.partition, NOTHING)
+            str(place if place.topic else place._replace(topic=texts))
+            for place in (candidate.entry.place for candidate in now.candidates)
+            if place.offset > receipt.watermarks.get(place.shard, NOTHING)
         ],
         list(_settings(receipt, current)),
     )

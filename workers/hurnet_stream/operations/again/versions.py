@@ -13,6 +13,7 @@ pane, and the solver's sums are exact under any order, so they can be made again
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,15 +36,15 @@ from hurnet_stream.solver.publishing import FAILURES, solved
 Floats = NDArray[np.float64]
 
 
-def is_that(published: PublishedWeights | None, named: WeightsReceipt) -> bool:
-    """Whether weights are those that a receipt names. A version alone does not tell: a store that lost its
-    tail gives numbers again."""
+def is_that(published: PublishedWeights | None, named: WeightsReceipt, watermarks: Mapping[int, int]) -> bool:
+    """Whether weights are those that a receipt names, with these watermarks. A version alone does not tell: a
+    store that lost its tail gives numbers again."""
     if published is None or published.version != named.version:
         return False
     digest = published.weights.certificate.digest
     if digest and named.digest:
         return digest == named.digest
-    return {p: w for p, w in published.watermarks.items() if w >= 0} == named.watermarks
+    return {p: w for p, w in published.watermarks.items() if w >= 0} == watermarks
 
 
 def other_than(named: WeightsReceipt, solved: Certificate) -> str | None:
@@ -67,11 +68,12 @@ def other_than(named: WeightsReceipt, solved: Certificate) -> str | None:
 
 @dataclass(slots=True)
 class Learner:
-    """Learns a context up to the watermarks of some weights, and solves them again (`past.Pupil`)."""
+    """Learns a context up to the `watermarks` of some weights, and solves them again (`past.Pupil`)."""
 
     store: EntryStore
     context: str
     named: WeightsReceipt
+    watermarks: Mapping[int, int]
     settings: SolveSettings
     kernel_map: KernelMap
     statistics: dict[str, Statistics] = field(default_factory=dict)
@@ -81,14 +83,14 @@ class Learner:
         return Window(self.settings.half_life_ms, self.named.pane or 0)
 
     def learn(self, batch: Batch) -> None:
-        upto = self.named.watermarks.get(batch.partition, NOTHING)
+        upto = self.watermarks.get(batch.partition, NOTHING)
         rows = np.flatnonzero(batch.columns.offsets <= upto)
         if len(rows):
             known = replace(batch, entries=batch.columns.take(rows), vectors=batch.vectors[rows])
             learn(self.statistics, [known], self.kernel_map, self._window, self.settings.device)
 
     def unlearn(self, partition: int, deletion: Deletion) -> None:
-        if deletion.offset > self.named.watermarks.get(partition, NOTHING):
+        if deletion.offset > self.watermarks.get(partition, NOTHING):
             return
         for targets in deleted_by(self.store, partition, deletion):
             for key, gone in pairs(self.store.stored_at(partition, targets), self._window).items():
@@ -106,7 +108,7 @@ class Learner:
             return "none of the pairs that they had learned is there"
         weights = self._window.in_force(weights)
         return PublishedWeights(
-            self.context, self.named.version, self._named(weights), self.named.watermarks, published_ms=0
+            self.context, self.named.version, self._named(weights), self.watermarks, published_ms=0
         )
 
     def _named(self, weights: Weights) -> Weights:
