@@ -14,11 +14,12 @@ from hurnet_stream.core.stored.batch import (
     Deletion,
     EmbedderIdentity,
     Entry,
+    Expiry,
     ShardState,
     key_digest,
 )
 from hurnet_stream.errors import StoreReplaced, Superseded, TransientError
-from hurnet_stream.ports import Appended, Checkpoint, DeletionAudit, EntryStore, Refused
+from hurnet_stream.ports import Appended, Checkpoint, DeletionAudit, EntryStore, Refused, Unfinished
 from tests.contract.stores import RedisStores, Stores
 
 IDENTITY = EmbedderIdentity("hash4", "f" * 64, 4)
@@ -340,3 +341,53 @@ def test_the_audit_comes_with_the_checkpoint_and_its_first_word_stands(
         weights.save_checkpoint(checkpoint)
         assert checkpoint.unlearned == []
         assert list(stores.weights().audit()) == [unlearned]
+
+
+def too_old(offset: int, before_ms: int, through: int, context: str = "default") -> Deletion:
+    return Deletion(offset, 5_000, context=context, expiry=Expiry(before_ms, through))
+
+
+def test_what_is_too_old_is_deleted_up_to_a_place(stores: Stores) -> None:
+    """The entry at offset o is from the time 1,000 + o."""
+    store = taught(stores)
+    assert isinstance(store.delete(0, too_old(10, 1_004, 2), 9), Appended)
+    assert isinstance(store.delete(0, too_old(11, 1_004, 7), 10), Appended)
+    assert isinstance(store.delete(0, too_old(12, 1_007, 6, context="other"), 11), Appended)
+    deletions = [b.deletion for b in everything(store) if b.deletion]
+    assert [d.targets for d in deletions] == [(0, 1, 2), (3,), ()]
+    assert deletions[0] == Deletion(10, 5_000, None, (0, 1, 2), "default", expiry=Expiry(1_004, 2))
+    assert [e.offset for e in store.oldest(0, "default", NOTHING, 3)] == [4, 5, 6]
+    assert [e.offset for e in store.oldest(0, "default", 5, 3)] == [6, 7]
+    assert erase(store, cover(stores, 12)) == 0
+    assert offsets(everything(store)) == [4, 5, 6, 7]
+    store.append(batch([13]), 12)
+    store.delete(0, too_old(14, 2_000, 13), 13)
+    assert erase(store, cover(stores, 14)) == 0
+    assert offsets(everything(store)) == []
+    assert not store.oldest(0, "default", NOTHING, 3)
+
+
+def test_very_many_that_are_too_old_are_deleted_in_parts(stores: Stores) -> None:
+    store = opened(stores)
+    watermark = NOTHING
+    for first in range(0, 3_600, 600):
+        store.append(batch(list(range(first, first + 600))), watermark)
+        watermark = first + 599
+    wanted = too_old(4_000, 1_000 + 3_500, 3_599)
+    steps = 0
+    while isinstance(store.delete(0, wanted, watermark), Unfinished):
+        steps += 1
+    assert steps >= 2
+    assert [e.offset for e in store.oldest(0, "default", NOTHING, 1_000)] == list(range(3_500, 3_600))
+    assert erase(store, cover(stores, 4_000), 10_000) == 0
+    assert offsets(everything(store)) == list(range(3_500, 3_600))
+
+
+def test_a_context_that_has_lost_all_by_age_is_still_a_context(stores: Stores) -> None:
+    store = taught(stores)
+    store.admit(frozenset({"default"}), 10)
+    store.delete(0, too_old(10, 9_000, 9), 9)
+    store.append(batch([11]), 10)
+    assert store.contexts() == frozenset({"default"})
+    assert offsets(everything(store))[-1] == 11
+    assert held(store, 11) == [11]

@@ -631,7 +631,10 @@ def test_commands_show_what_can_be_read_and_name_what_can_t(redis_stores: RedisS
     assert [weights["context"] for weights in found.weights] == ["x"]
     assert len(found.problems) == 1
     assert "'faq': a newer hurnet wrote these weights: upgrade" in found.problems[0]
-    assert [(held.context, held.weights) for held in contexts.gather(connection)] == [("faq", None), ("x", 1)]
+    assert [(held.context, held.weights) for held in contexts.gather(connection, {})] == [
+        ("faq", None),
+        ("x", 1),
+    ]
     connection.close()
 
 

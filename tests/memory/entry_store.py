@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from itertools import islice
 
 from hurnet_stream.core.formats import COMPACTED_FROM, STORE, NewerFormat, check_format
 from hurnet_stream.core.shares import Shares
@@ -220,6 +221,11 @@ class MemoryEntryStore:
                 return None
             entries = (entry for batch in self._after(partition, offset - 1)[:1] for entry in batch.entries)
             return next((entry for entry in entries if entry.offset == offset), None)
+
+    def oldest(self, partition: int, context: str, after: int, most: int) -> Sequence[Entry]:
+        with self._redis.changed:
+            shard = self._redis.data.shards.get(partition)
+            return list(islice(shard.of_context(context, after), most)) if shard else []
 
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         with self._redis.changed:

@@ -130,6 +130,11 @@ class Shard:
     def rows(self, context: str) -> int:
         return sum(entry.context == context for entry in self.entries())
 
+    def of_context(self, context: str, after: int) -> Iterator[Entry]:
+        """Its entries beyond an offset, without those that are deleted."""
+        found = (e for e in self.entries() if e.context == context and e.offset > after)
+        return (entry for entry in found if entry.offset not in self.pending)
+
     def entries(self) -> Iterator[Entry]:
         return (entry for batch in self.batches for entry in batch.entries)
 
@@ -144,6 +149,9 @@ class Shard:
 
     def _targets(self, deletion: Deletion) -> list[int]:
         """The offsets that are still to be deleted: those of the next part first."""
+        if deletion.expiry:
+            old = (e for e in self.of_context(deletion.context or "", NOTHING))
+            return [e.offset for e in old if deletion.expiry.covers(e.offset, e.timestamp_ms)]
         if deletion.drops:
             dropped = (entry.offset for entry in self.entries() if entry.context == deletion.context)
             return [offset for offset in dropped if offset not in self.pending]

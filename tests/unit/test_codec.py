@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from hurnet_stream.core.formats import BATCH, NewerFormat
 from hurnet_stream.core.grid import SCALE
-from hurnet_stream.core.stored.batch import MAX_COPIES, NOTHING, Batch, Deletion, Entry
+from hurnet_stream.core.stored.batch import MAX_COPIES, NOTHING, Batch, Deletion, Entry, Expiry
 from hurnet_stream.core.stored.codec import (
     EncodedBatch,
     bare,
@@ -22,6 +22,7 @@ from hurnet_stream.core.stored.codec import (
     decode_batch,
     decode_deletion,
     encode_batch,
+    encode_deletion,
     encode_offsets,
     seal,
     unseal,
@@ -314,8 +315,17 @@ def test_what_a_newer_program_wrote_asks_for_an_upgrade_and_is_not_called_corrup
         decode_deletion(0, deletion, b"", 2)
 
 
+def test_a_deletion_of_what_is_too_old_comes_back_as_it_was() -> None:
+    deletion = Deletion(5, 6, None, (3,), "faq", expiry=Expiry(1_000, 4))
+    decoded = decode_deletion(0, encode_deletion(deletion), encode_offsets([3]), 2)
+    assert decoded.deletion == deletion
+    beyond = seal(msgpack.packb((1, 5, 6, None, "faq", False, [1_000, 5])))
+    with pytest.raises(ValueError, match="can't reach through 5"):
+        decode_deletion(0, beyond, b"", 2)
+
+
 def test_what_a_newer_program_added_to_a_deletion_is_left_aside() -> None:
-    added = seal(msgpack.packb((1, 5, 6, None, None, "something more")))
+    added = seal(msgpack.packb((1, 5, 6, None, None, False, None, "something more")))
     assert decode_deletion(0, added, encode_offsets([3]), 2).deletion == Deletion(5, 6, None, (3,))
 
 

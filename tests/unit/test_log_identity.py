@@ -220,11 +220,11 @@ def test_rows_that_kafka_no_longer_holds_are_told() -> None:
     world.kafka.delete_before("texts", 0, 4)
     with capture_logs() as logs, closing(world.worker()) as worker:
         turn(worker)
-    (told,) = [line for line in logs if "only copy" in line["event"]]
-    assert (told["log_level"], told["partition"], told["rows_at_most"]) == ("warning", 0, 4)
+    (told,) = [line for line in logs if "backups alone" in line["event"]]
+    assert (told["log_level"], told["partition"], told["rows_at_most"]) == ("info", 0, 4)
     with capture_logs() as logs, closing(taught().worker()) as worker:
         turn(worker)
-    assert not [line for line in logs if "only copy" in line["event"]]
+    assert not [line for line in logs if "backups alone" in line["event"]]
 
 
 def test_what_is_skipped_is_counted() -> None:

@@ -40,6 +40,17 @@ def test_elsewhere_positions_tell_record_and_chunk_in_the_order_of_both(
     assert places.last_position(shard, offset - 1) < first <= position < last < 2**63
 
 
+@given(st.integers(places.PARTITIONS_MOST, 2**31 - 1), OFFSETS)
+def test_there_are_512_positions_between_two_records_for_what_no_record_says(shard: int, offset: int) -> None:
+    watermark, steps = places.last_position(shard, offset), 0
+    while (free := places.free_position(shard, watermark)) is not None:
+        assert places.offset_of(shard, free) == offset
+        watermark, steps = free, steps + 1
+    assert (steps, watermark) == (512, places.first_position(shard, offset + 1) - 1)
+    assert places.free_position(0, offset) is None
+    assert places.free_position(shard, -1) is None
+
+
 @pytest.mark.parametrize(("number", "partition"), [(-1, 0), (0, -1), (1 << 15, 0), (0, 65_536)])
 def test_what_has_no_shard_is_refused(number: int, partition: int) -> None:
     with pytest.raises(ValueError, match="too many"):
@@ -59,5 +70,5 @@ def test_topics_are_known_by_name_and_by_shard() -> None:
 
 def test_a_record_knows_its_shard_and_positions() -> None:
     record = Record("tickets", 3, 41, 0, None, b"", number=1)
-    assert (record.shard, record.first_position, record.last_position) == (65_539, 41_984, 43_007)
+    assert (record.shard, record.first_position, record.last_position) == (65_539, 41_984, 42_495)
     assert record.coordinates == "tickets/3/41"

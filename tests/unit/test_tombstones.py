@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hurnet_schemas import InvalidMessage
-from hurnet_stream.core.stored.batch import Deletion, Entry, key_digest
+from hurnet_stream.core.stored.batch import Deletion, Entry, Expiry, key_digest
 from hurnet_stream.ports import Record
 from hurnet_stream.records import parse_record
 
@@ -81,3 +81,28 @@ def test_without_key_and_header_nothing_is_asked() -> None:
 def test_a_record_with_a_value_is_a_text_whatever_its_headers() -> None:
     record = Record("texts", 0, OFFSET, 7, b"k", b'{"text": "t"}', (("forget", b"1"), ("drop-context", b"x")))
     assert parse_record(record) == Entry(OFFSET, 7, "default", "t")
+
+
+def test_what_is_too_old() -> None:
+    headers = ("expire-context", b"faq"), ("before", b"1000"), ("through", b"49")
+    assert parse_record(tombstone(b"k", *headers)) == Deletion(
+        OFFSET, 7, context="faq", expiry=Expiry(1000, 49)
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("expire-context", b"faq"),),
+        (("expire-context", b"faq"), ("before", b"1000")),
+        (("expire-context", b"faq"), ("before", b"1000"), ("through", b"50")),
+        (("expire-context", b"faq"), ("before", b"-1"), ("through", b"4")),
+        (("expire-context", b"faq"), ("before", b"9" * 19), ("through", b"4")),
+        (("expire-context", b"faq"), ("before", None), ("through", b"4")),
+        (("expire-context", b"F A Q"), ("before", b"1000"), ("through", b"4")),
+        (("expire-context", b"faq"), ("drop-context", b"faq"), ("before", b"1000"), ("through", b"4")),
+    ],
+)
+def test_what_does_not_say_what_is_too_old(headers: tuple[tuple[str, bytes | None], ...]) -> None:
+    with pytest.raises(InvalidMessage, match="tombstone"):
+        parse_record(tombstone(b"k", *headers))

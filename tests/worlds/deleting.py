@@ -31,7 +31,7 @@ from hurnet_stream.ports import (
     deleted_by,
 )
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
-from hurnet_stream.settings.settings import IngestSettings, Settings, SolveSettings
+from hurnet_stream.settings.settings import ContextSettings, IngestSettings, Settings, SolveSettings
 from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.kafka import MemoryKafka
@@ -108,9 +108,11 @@ class World:
         raw = None if key is None else key.encode()
         self.kafka.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
 
-    def ingest(self, batch: int = 4, lossy: bool = False) -> Ingest:
+    def ingest(
+        self, batch: int = 4, lossy: bool = False, contexts: Mapping[str, ContextSettings] | None = None
+    ) -> Ingest:
         store = (LosesReplies if lossy else MemoryEntryStore)(self.redis)
-        chosen = Settings(ingest=IngestSettings(poll=0, batch=batch))
+        chosen = Settings(ingest=IngestSettings(poll=0, batch=batch), contexts=dict(contexts or {}))
         source = MemorySource(self.kafka, "texts", "ingest")
         return Ingest(source, store, MemorySink(self.kafka), EMBEDDER, chosen, IngestMetrics())
 
@@ -166,6 +168,14 @@ class World:
         record: Record, entries: Mapping[tuple[int, int], tuple[Entry, bytes | None]]
     ) -> list[tuple[int, int]]:
         forget = record.header("forget")
+        if expired := record.header("expire-context"):
+            before, through = int(record.header("before") or 0), int(record.header("through") or 0)
+            return [
+                (partition, offset)
+                for (partition, offset), (entry, _) in entries.items()
+                if partition == record.partition and entry.context == expired.decode()
+                if entry.timestamp_ms < before and offset <= through
+            ]
         return [
             (partition, offset)
             for (partition, offset), (_, key) in entries.items()

@@ -5,6 +5,9 @@ A record with a value is a text. A record without a value (a tombstone) deletes,
     headers                     deletes, of what came earlier in the same partition
     forget=1234                 the entry at offset 1234
     drop-context=faq            every entry of the context faq
+    expire-context=faq,         the entries of the context faq from before this time (milliseconds since
+    before=1732752000000,       1970), up to the offset 1234; ingest writes such records
+    through=1234
     none, and a key             every entry that came under that key, in any context
     context=faq, and a key      every entry that came under that key, in the context faq
 
@@ -23,13 +26,19 @@ from hurnet_schemas.base import ContextName
 from hurnet_schemas.text import OWN_KEYS
 from hurnet_stream.core import places
 from hurnet_stream.core.offsets import MAX_DIGITS, is_number
-from hurnet_stream.core.stored.batch import Deletion, Entry, key_digest
-from hurnet_stream.ports import Record, Taught
+from hurnet_stream.core.stored.batch import MAX_OFFSET, Deletion, Entry, Expiry, key_digest
+from hurnet_stream.ports import Outgoing, Record, Taught
 
 FORGET = "forget"
 """Header of a record without a value that deletes one entry: the entry's offset, in decimal digits."""
 DROP = "drop-context"
 """Header of a record without a value that deletes all entries of a context: the context's name."""
+EXPIRE = "expire-context"
+"""Header of a record without a value that deletes what is too old in a context: the context's name."""
+BEFORE = "before"
+"""Header beside it: entries from before this time are too old, in milliseconds since 1970."""
+THROUGH = "through"
+"""Header beside it: the last offset at which one of them stands."""
 CONTEXT = "context"
 """Header beside a key: the only context in which the key's entries are deleted. `EVERY`, or no such header,
 stands for all contexts."""
@@ -83,17 +92,34 @@ def deletion_of(record: Record) -> Deletion:
     """What a record without a value deletes. Raises `InvalidMessage` if it does not say that."""
     names = {name for name, _ in record.headers}
     position = record.last_position
-    if {FORGET, DROP} <= names:
-        raise InvalidMessage("tombstone", f"it has the headers {FORGET} and {DROP}, and must have one")
+    if len(kinds := [name for name in (FORGET, DROP, EXPIRE) if name in names]) > 1:
+        raise InvalidMessage("tombstone", f"it has the headers {' and '.join(kinds)}, and must have one")
     if FORGET in names:
-        return Deletion(position, record.timestamp_ms, targets=_positions(record, _earlier_offset(record)))
+        targets = _positions(record, _earlier_offset(record, FORGET))
+        return Deletion(position, record.timestamp_ms, targets=targets)
     if DROP in names:
         return Deletion(position, record.timestamp_ms, context=_context_name(record, DROP))
+    if EXPIRE in names:
+        expired = _context_name(record, EXPIRE)
+        through = places.last_position(record.shard, _earlier_offset(record, THROUGH))
+        expiry = Expiry(_number(record, BEFORE), through)
+        return Deletion(position, record.timestamp_ms, context=expired, expiry=expiry)
     if record.key is None:
         raise InvalidMessage("tombstone", "the record has no value and no key")
     in_every_context = CONTEXT not in names or record.header(CONTEXT) == EVERY.encode()
     context = None if in_every_context else _context_name(record, CONTEXT)
     return Deletion(position, record.timestamp_ms, key=key_digest(record.key), context=context)
+
+
+def expiry_request(topic: str, partition: int, context: str, expiry: Expiry) -> Outgoing:
+    """The record that deletes what is too old in a shard of the topic of texts."""
+    headers = (
+        (EXPIRE, context.encode()),
+        (BEFORE, b"%d" % expiry.before_ms),
+        (THROUGH, b"%d" % expiry.through),
+    )
+    # A key of its own lets compaction keep the last of these records, which says all that the others said.
+    return Outgoing(topic, None, f"hurnet-expire/{context}".encode(), headers, partition)
 
 
 def _positions(record: Record, offset: int) -> tuple[int, ...]:
@@ -102,12 +128,19 @@ def _positions(record: Record, offset: int) -> tuple[int, ...]:
     return tuple(range(places.first_position(record.shard, offset), last + 1))
 
 
-def _earlier_offset(record: Record) -> int:
-    header = record.header(FORGET) or b""
+def _earlier_offset(record: Record, header_name: str) -> int:
+    offset = _number(record, header_name)
+    if offset >= record.offset:
+        raise InvalidMessage("tombstone", f"the header {header_name} is no earlier offset: {offset}")
+    return offset
+
+
+def _number(record: Record, header_name: str) -> int:
+    header = record.header(header_name) or b""
     # One digit beyond the longest offset is enough to refuse a header of a million digits.
     digits = header[: MAX_DIGITS + 1].decode(errors="replace")
-    if not is_number(digits) or int(header) >= record.offset:
-        raise InvalidMessage("tombstone", f"the header {FORGET} is no earlier offset: {header[:40]!r}")
+    if not is_number(digits) or int(header) > MAX_OFFSET:
+        raise InvalidMessage("tombstone", f"the header {header_name} is no number: {header[:40]!r}")
     return int(header)
 
 

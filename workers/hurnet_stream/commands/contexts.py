@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Connection
-    from hurnet_stream.settings.settings import Settings
+    from hurnet_stream.settings.settings import ContextSettings, Settings
 
+_UNITS = (("days", 86_400), ("hours", 3_600), ("seconds", 0.001))
 EPILOG = """\b
 Examples:
   hurnet contexts
@@ -26,13 +28,16 @@ class Held:
     """What the store holds of one context.
 
     `rows` counts deleted rows, too, until they are erased; `bytes` are those of the rows' vectors and texts.
-    `pairs` and `weights` (the version) are of the weights in force, or None."""
+    `pairs` and `weights` (the version) are of the weights in force, or None. `age` (seconds) and `rows_most`
+    say what leaves by itself, as the settings file has it; 0: nothing does."""
 
     context: str
     rows: int
     bytes: int
     pairs: int | None = None
     weights: int | None = None
+    age: float = 0
+    rows_most: int = 0
 
 
 @click.command(epilog=EPILOG)
@@ -62,7 +67,7 @@ def contexts(drop: str | None, wait_s: float, as_json: bool) -> None:
     connection = connect(chosen.redis)
     try:
         if drop is None:
-            show(gather(connection), as_json)
+            show(gather(connection, chosen.contexts), as_json)
             code = DONE
         else:
             code = dropped(chosen, connection, drop, wait_s, as_json)
@@ -80,11 +85,11 @@ def show(held: list[Held], as_json: bool) -> None:
     elif not held:
         say("none yet")
     else:
-        rows = [(h.context, *map(_number, (h.rows, h.bytes, h.pairs)), _version(h.weights)) for h in held]
-        console().print(table(("context", ">rows", ">bytes", ">pairs", ">weights"), rows))
+        rows = [_row(context) for context in held]
+        console().print(table(("context", ">rows", ">bytes", ">pairs", ">weights", "keeps"), rows))
 
 
-def gather(connection: Connection) -> list[Held]:
+def gather(connection: Connection, keeps: Mapping[str, ContextSettings]) -> list[Held]:
     """All contexts, by name. Weights that can't be read are reported on standard error."""
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
     from hurnet_stream.errors import Unreadable
@@ -92,6 +97,8 @@ def gather(connection: Connection) -> list[Held]:
 
     store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
     by_name = {name: Held(name, 0, 0) for name in sorted(store.contexts())}
+    for name in by_name.keys() & keeps.keys():
+        by_name[name].age, by_name[name].rows_most = keeps[name].age, keeps[name].rows
     for shard in store.holdings().values():
         for name, holding in shard.items():
             if name in by_name:
@@ -146,6 +153,17 @@ def _tell(as_json: bool, name: str, *, done: bool = False, deleted: int = 0, mis
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
+
+
+def _row(held: Held) -> list[str]:
+    figures = map(_number, (held.rows, held.bytes, held.pairs))
+    return [held.context, *figures, _version(held.weights), _keeps(held)]
+
+
+def _keeps(held: Held) -> str:
+    """As in 30 days, 1,000,000 rows."""
+    age = next((f"{held.age / s:,.4g} {unit}" for unit, s in _UNITS if held.age >= s), "")
+    return ", ".join(filter(None, [age, f"{held.rows_most:,} rows" if held.rows_most else ""])) or "all"
 
 
 def _version(version: int | None) -> str:

@@ -128,6 +128,7 @@ def shown(status: Status) -> Iterator[Any]:
     yield _shards_table(status.shards)
     if status.weights:
         yield table(WEIGHTS_COLUMNS, map(_weights_row, status.weights))
+    yield from status.notes
 
 
 def _shards_table(shards: Sequence[Shard]) -> Any:

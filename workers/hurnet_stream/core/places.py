@@ -7,9 +7,11 @@ chunks:
 
     topic     number    partition 3 is shard       record 41 begins at    its chunk 2    watermark after it
     texts     0         3                          41                     -              41
-    tickets   1         1 * 65,536 + 3             41 * 1,024             41,986         43,007
+    tickets   1         1 * 65,536 + 3             41 * 1,024 = 41,984    41,986         41,984 + 511
 
-So everything behind ingest works with a shard and a position, and knows neither of topics nor of chunks.
+The positions behind that watermark, up to 43,007, are for what no record says: entries that leave because
+they are old. So everything behind ingest works with a shard and a position, and knows nothing of topics and
+chunks.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ NUMBERS_MOST: Final = 1 << 15
 """The topics of one store, so that a shard fits into 31 bits, as a partition of Kafka does."""
 SPAN: Final = 1_024
 """The positions of a record, unless its topic is that of texts."""
-CHUNKS_MOST: Final = SPAN - 1
-"""The chunks of a record. The last position is nobody's: it is the watermark after the record."""
+CHUNKS_MOST: Final = SPAN // 2 - 1
+"""The chunks of a record. The position behind them is nobody's: it is the watermark after the record."""
 
 
 def shard_of(number: int, partition: int) -> int:
@@ -54,7 +56,15 @@ def first_position(shard: int, offset: int) -> int:
 
 def last_position(shard: int, offset: int) -> int:
     """The watermark of the shard after the record at `offset`; -1 stays -1."""
-    return offset if shard < PARTITIONS_MOST or offset < 0 else offset * SPAN + SPAN - 1
+    return offset if shard < PARTITIONS_MOST or offset < 0 else offset * SPAN + CHUNKS_MOST
+
+
+def free_position(shard: int, watermark: int) -> int | None:
+    """The position behind `watermark` for what no record says; None if there is none before the next
+    record."""
+    if shard < PARTITIONS_MOST or watermark < 0 or watermark % SPAN == SPAN - 1:
+        return None
+    return watermark + 1
 
 
 def offset_of(shard: int, position: int) -> int:

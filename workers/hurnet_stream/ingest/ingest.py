@@ -25,6 +25,7 @@ from hurnet_stream.errors import HurnetError, StoreGap
 from hurnet_stream.ingest.admission import Admission
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
 from hurnet_stream.ingest.placing import Placing
+from hurnet_stream.ingest.retention import Retention
 from hurnet_stream.ingest.shards import Shards
 from hurnet_stream.ingest.traces import TextTraces
 from hurnet_stream.ingest.waiting import Waiting
@@ -85,6 +86,7 @@ class Ingest:
         self._placing = Placing(source, store, settings.ingest.skip_gap, metrics)
         role = f"{self.name}:{settings.ingest.group}"
         self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
+        self._retention = Retention(store, sink, self._shards, settings, metrics)
         self._traces = TextTraces(settings.kafka.texts, settings.ingest.group, metrics.stage)
         self._room = True  # for what the next poll brings
         # Partitions that brought records, or that could not because there was no room for more.
@@ -139,6 +141,7 @@ class Ingest:
         with self._metrics.stage("commit"):
             self._shards.carry_forward(busy=self._waiting.partitions())
             self._shards.commit()
+        self._retention.step()
         return sum(map(len, taken.values()))
 
     def unready(self) -> list[str]:

@@ -72,7 +72,7 @@ class Placing:
             was_read_before = watermark != NOTHING or committed[partition] is not None
             offset = self._offset(partition, watermark + 1, ranges[partition], was_read_before)
             starts[partition] = Start(watermark, offset)
-            _warn_if_store_has_the_only_copy(partition, states[partition], ranges[partition])
+            _tell_what_only_the_store_has(partition, states[partition], ranges[partition])
         return starts
 
     def _check_anchors(self, states: Mapping[int, ShardState], ranges: Mapping[int, OffsetRange]) -> None:
@@ -118,11 +118,11 @@ class Placing:
         return held.first
 
 
-def _warn_if_store_has_the_only_copy(partition: int, state: ShardState, held: OffsetRange) -> None:
+def _tell_what_only_the_store_has(partition: int, state: ShardState, held: OffsetRange) -> None:
+    """A context may live longer than its texts in Kafka: that is as it should be, and good to know."""
     if rows := held.rows_gone_from_log(state):
-        log.warning(
-            "the store holds the only copy of rows whose texts Kafka no longer has: back it up, and set"
-            " the topic's retention.ms to -1",
+        log.info(
+            "Kafka no longer has the texts of these rows: they are in the store and in its backups alone",
             partition=partition,
             rows_at_most=rows,
             first_offset=held.first,

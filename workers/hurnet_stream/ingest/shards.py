@@ -89,6 +89,10 @@ class Shards:
                 behind[partition] = max(0, records + polled)
         return behind
 
+    def placed(self) -> dict[int, int]:
+        """The watermarks of the shards that can be trusted now."""
+        return {shard: at for shard, at in self._watermarks.items() if shard not in self._unplaced}
+
     def watermark(self, partition: int) -> int:
         return self._watermarks[partition]
 

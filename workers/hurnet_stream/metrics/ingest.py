@@ -18,6 +18,9 @@ class IngestMetrics(ProcessMetrics, KafkaMetrics, StoreMetrics):
         self.rows = self._counter("rows", "Rows appended to the store.")
         self.batches = self._counter("batches", "Batches of rows appended to the store.")
         self.deletions = self._counter("deletions", "Records that delete entries, appended to the store.")
+        self.expiries = self._counter(
+            "expiries", "Deletions of what had become too old in a context, or too much.", "context"
+        )
         self.contexts = self._gauge(
             "contexts", "Contexts that there are, as of the last text that named a new one."
         )

@@ -13,8 +13,10 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 
+import numpy as np
+
 from hurnet_schemas import InvalidMessage
-from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, key_digest
+from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, Expiry, key_digest
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.embedding import Rejection
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
@@ -95,15 +97,17 @@ def deleted_by_records(records: Iterable[Record], read: Read) -> set[int]:
 
 
 class _EarlierOffsets:
-    """The offsets of the texts so far, by context, and by key and context. 8 bytes each: a partition may hold
-    hundreds of millions."""
+    """The offsets of the texts so far, by context and with their times, and by key and context. 8 bytes each:
+    a partition may hold hundreds of millions."""
 
     def __init__(self) -> None:
         self._of_context: dict[str, array[int]] = {}
+        self._times_of: dict[str, array[int]] = {}
         self._of_key: dict[bytes, dict[str, array[int]]] = {}
 
     def note(self, entry: Entry, key: bytes | None) -> None:
         self._of_context.setdefault(entry.context, array("q")).append(entry.offset)
+        self._times_of.setdefault(entry.context, array("q")).append(entry.timestamp_ms)
         if key is not None:
             by_context = self._of_key.setdefault(key_digest(key), {})
             by_context.setdefault(entry.context, array("q")).append(entry.offset)
@@ -111,11 +115,24 @@ class _EarlierOffsets:
     def named_by(self, deletion: Deletion) -> Iterable[int]:
         """The offsets that a deletion of a key or of a context deletes. They are forgotten: no offset is
         deleted twice."""
+        context = deletion.context or ""
+        if deletion.expiry:
+            return self._expired(context, deletion.expiry) if context in self._of_context else ()
         if deletion.key is None:
-            return self._of_context.pop(deletion.context or "", ())
+            self._times_of.pop(context, None)
+            return self._of_context.pop(context, ())
         by_context = self._of_key.get(deletion.key, {})
         contexts = list(by_context) if deletion.context is None else [deletion.context]
         return [offset for context in contexts for offset in by_context.pop(context, ())]
+
+    def _expired(self, context: str, expiry: Expiry) -> Iterable[int]:
+        """Those that are too old. The others are kept."""
+        offsets, times = np.asarray(self._of_context[context]), np.asarray(self._times_of[context])
+        old = (offsets <= expiry.through) & (times < expiry.before_ms)
+        self._of_context[context] = array("q", offsets[~old].tobytes())
+        self._times_of[context] = array("q", times[~old].tobytes())
+        expired: list[int] = offsets[old].tolist()
+        return expired
 
 
 def _came_before(offset: int, holding: Holding | None) -> bool:

@@ -80,6 +80,7 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("READ", "topic", k.texts, "the texts to remember"),
             KafkaRight("READ", "group", ingest, "to share the partitions out"),
             KafkaRight("WRITE", "topic", k.dead_letters, "records that can't be taken in"),
+            *_of_retention(settings),
             *_configs(k.texts, k.dead_letters),
         ),
         "responder": (
@@ -135,6 +136,11 @@ def _gateway(settings: Settings) -> Iterator[KafkaRight]:
     yield KafkaRight("READ", "topic", k.dead_letters, "shows them", optional=True)
     for section in (settings.ingest, settings.responder, settings.feedback):
         yield KafkaRight("DESCRIBE", "group", section.group, "shows who works", optional=True)
+
+
+def _of_retention(settings: Settings) -> Iterator[KafkaRight]:
+    if any(keep.age or keep.rows for keep in settings.contexts.values()):
+        yield KafkaRight("WRITE", "topic", settings.kafka.texts, "deletes what has become too old")
 
 
 def _of_the_canary(settings: Settings) -> Iterator[KafkaRight]:

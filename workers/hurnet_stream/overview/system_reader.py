@@ -159,7 +159,7 @@ def _join_shards(status: Status, texts: TopicOffsets) -> None:
         shard = shards.setdefault(partition, new)
         shard.end_offset = end
         shard.held_records = max(0, texts.written.get(partition, end) - end)
-        status.warnings += _only_copies(shard, texts.first.get(partition, 0))
+        status.notes += _only_copies(shard, texts.first.get(partition, 0))
     status.shards = [shards[partition] for partition in sorted(shards)]
 
 
@@ -167,8 +167,8 @@ def _only_copies(shard: Shard, first: int) -> Iterator[str]:
     copies = min(shard.rows or 0, shard.next_offset or 0, first)
     if copies:
         yield (
-            f"Kafka holds partition {shard.partition} only from offset {first} on, so the store has"
-            f" the only copy of up to {copies:,} rows. Back it up, and set the topic's retention.ms to -1"
+            f"Kafka holds partition {shard.partition} only from offset {first} on: up to {copies:,} rows are"
+            " in the store and in its backups alone"
         )
 
 

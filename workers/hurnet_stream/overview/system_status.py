@@ -51,7 +51,8 @@ class Shard:
 
 @dataclass(slots=True)
 class Status:
-    """What could be learned. `problems` say what could not, and why; `warnings` what a person should change.
+    """What could be learned. `problems` say what could not, and why; `warnings` what a person should change;
+    `notes` what is as it should be, and good to know.
 
     `workers` are those in Kafka's consumer groups, by role, or None if Kafka can't be asked. `where` tells
     where logs and metrics are. `ends` are the ends of all partitions of a topic together, by what the topic
@@ -67,6 +68,7 @@ class Status:
     where: dict[str, str] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
     pages: list[WorkerPage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 

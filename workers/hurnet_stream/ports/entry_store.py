@@ -223,6 +223,10 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         ValueError if `max_batches` is less than 1.
         """
 
+    def oldest(self, partition: int, context: str, after: int, most: int) -> Sequence[Entry]:
+        """The first entries of a context beyond offset `after` of a shard, at most `most`, without those that
+        are deleted."""
+
     def entry(self, partition: int, offset: int) -> Entry | None:
         """The entry at this offset; None if there is none, or it was deleted."""
 

@@ -7,13 +7,15 @@ from dataclasses import asdict
 
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.core.formats import AUDIT, check_format
-from hurnet_stream.core.stored.batch import Deletion
+from hurnet_stream.core.stored.batch import Deletion, Expiry
 from hurnet_stream.ports import DeletionAudit
 
 
 def encode_audit(audit: DeletionAudit) -> str:
     """The audit with its format; the record key's digest is in hex."""
     fields = {"format": AUDIT, **asdict(audit)}
+    if audit.deletion.expiry is None:
+        del fields["deletion"]["expiry"]
     if audit.deletion.key is not None:
         fields["deletion"]["key"] = audit.deletion.key.hex()
     return json.dumps(fields)
@@ -37,6 +39,7 @@ def decode_audit(raw: bytes) -> DeletionAudit:
             tuple(deletion["targets"]),
             deletion["context"],
             deletion["parts"],
+            expiry=Expiry(**deletion["expiry"]) if deletion.get("expiry") else None,
         ),
         done_ms=int(fields["done_ms"]),
         pairs=int(fields["pairs"]),

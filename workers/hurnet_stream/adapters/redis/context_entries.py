@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from hurnet_stream.adapters.redis.connection import Connection, guarded
+from hurnet_stream.adapters.redis.context_walk import BATCHES, ContextWalk
 from hurnet_stream.adapters.redis.keys import starting_with
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.core.stored.entries import EntryId
-
-BATCHES = 16
-"""How many batches are looked up at once."""
 
 
 class RedisContextEntries:
@@ -26,6 +24,7 @@ class RedisContextEntries:
         self._keys = connection.keys
         self._opened = OpenedStore(connection)
         self._reader = ShardReader(self._opened)
+        self._walk = ContextWalk(self._opened, self._reader)
 
     @guarded
     def page(self, context: str, after: EntryId | None, most: int) -> list[tuple[int, Entry]]:
@@ -39,7 +38,7 @@ class RedisContextEntries:
             if partition < begin[0]:
                 continue
             offset = begin[1] if partition == begin[0] else -1
-            for entry in self._entries(context, partition, offset):
+            for entry in self._walk.entries(partition, context, offset):
                 found.append((partition, entry))
                 if len(found) >= most:
                     return found
@@ -64,7 +63,7 @@ class RedisContextEntries:
             entries = [e for e in wanted if before is None or e.offset < before]
             if entries:
                 before = entries[0].offset
-                kept = list(self._without_deleted(partition, entries))
+                kept = self._walk.without_deleted(partition, entries)
                 yield from ((partition, entry) for entry in reversed(kept))
 
     def _watermarks_backwards(self, context: str, partition: int, before: int | None) -> Iterator[int]:
@@ -78,33 +77,3 @@ class RedisContextEntries:
         while members := self._client.zrevrangebylex(key, last, first, 0, BATCHES):
             yield from (int.from_bytes(member[-8:], "big") - 1 for member in members)
             last = b"(" + members[-1]
-
-    def _entries(self, context: str, partition: int, after: int) -> Iterator[Entry]:
-        for watermark in self._watermarks(context, partition, after):
-            batch = self._reader.batch_reaching(partition, watermark)
-            if batch is None:
-                return
-            entries = [e for e in batch.entries if e.context == context and e.offset > after]
-            yield from self._without_deleted(partition, entries)
-
-    def _watermarks(self, context: str, partition: int, after: int) -> Iterator[int]:
-        """Those of the batches that hold entries of the context beyond `after`, as far as is known now."""
-        name, key = context.encode() + b"\0", self._keys.shard(partition, "holds")
-        _, last = starting_with(name)
-        while True:
-            # A batch is named by its watermark + 1, and no entry of it is beyond its watermark.
-            first = b"[" + name + (after + 2).to_bytes(8, "big")
-            members = self._client.zrangebylex(key, first, last, 0, BATCHES)
-            for member in members:
-                after = int.from_bytes(member[-8:], "big") - 1
-                yield after
-            if len(members) < BATCHES:
-                return
-
-    def _without_deleted(self, partition: int, entries: list[Entry]) -> Iterator[Entry]:
-        pipe = self._client.pipeline(transaction=False)
-        for entry in entries:
-            range_of = starting_with(entry.offset.to_bytes(8, "big"))
-            pipe.zrangebylex(self._keys.shard(partition, "pending"), *range_of, 0, 1)
-        deleted = pipe.execute() if entries else ()
-        yield from (entry for entry, gone in zip(entries, deleted, strict=True) if not gone)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from hurnet_stream.adapters.redis.keys import Keys, starting_with
 from hurnet_stream.adapters.redis.scripts import GIVE_BACK
-from hurnet_stream.core.stored.batch import Batch
+from hurnet_stream.core.stored.batch import NOTHING, Batch
 from hurnet_stream.core.stored.entries import Entries
 from hurnet_stream.errors import StoreError
 from hurnet_stream.ports import Holding
@@ -93,6 +93,27 @@ def batches_holding(client: Any, keys: Keys, partition: int, context: str) -> It
     wanted = starting_with(context.encode() + b"\0")
     for member in client.zrangebylex(keys.shard(partition, "holds"), *wanted, 0, BATCHES):
         yield bytes(member), int.from_bytes(member[-8:], "big") - 1
+
+
+def all_batches_holding(
+    client: Any, keys: Keys, partition: int, context: str, after: int = NOTHING
+) -> Iterator[tuple[bytes, int]]:
+    """All batches beyond offset `after` that hold rows of `context`, as `batches_holding` gives the first."""
+    key, (_, end) = keys.shard(partition, "holds"), starting_with(context.encode() + b"\0")
+    position = _held(context, after + 1)
+    while members := client.zrangebylex(key, b"(" + position, end, 0, BATCHES):
+        for member in members:
+            yield bytes(member), int.from_bytes(member[-8:], "big") - 1
+        position = members[-1]
+
+
+def not_deleted(client: Any, keys: Keys, partition: int, offsets: Sequence[int]) -> list[int]:
+    """Those of the offsets that no record has deleted."""
+    pipe = client.pipeline(transaction=False)
+    for offset in offsets:
+        pipe.zrangebylex(keys.shard(partition, "pending"), *starting_with(offset.to_bytes(8, "big")), 0, 1)
+    deleted = pipe.execute() if offsets else ()
+    return [offset for offset, gone in zip(offsets, deleted, strict=True) if not gone]
 
 
 def parse_sizes(sizes: Mapping[bytes, bytes], key: str) -> Mapping[str, Holding]:

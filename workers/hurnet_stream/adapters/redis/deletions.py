@@ -1,8 +1,9 @@
-"""The arguments of the script DELETE, for the three kinds of deletion. A step of it takes a bounded part.
+"""The arguments of the script DELETE, for the kinds of deletion. A step of it takes a bounded part.
 
     by offsets     targets 3, 5, 9        only the entries that exist become pending; readers are told of all
     by record key  key "42" [of context]  the script finds them itself: a range of the sorted set `keys`
     of a context   everything of "faq"    the client reads the next batches that hold rows of it
+    of old ones    "faq" before a time    the same, and only some rows of a batch may be old enough
 
 A deletion of many entries takes several steps: the caller repeats it until the script says that it is done.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from hurnet_stream.adapters.redis import contexts
 from hurnet_stream.adapters.redis.keys import Keys, starting_with
-from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion
+from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, Expiry
 from hurnet_stream.core.stored.codec import encode_deletion, encode_offsets
 
 BatchReaching = Callable[[int], Batch | None]
@@ -38,6 +39,9 @@ def delete_arguments(
     about = [encode_deletion(deletion), encode_offsets([deletion.offset])]
     if deletion.key is not None:
         return [*about, *_by_key(deletion.key, deletion.context)]
+    if deletion.context is not None and deletion.expiry:
+        about_old = deletion.context, deletion.expiry
+        return [*about, *_too_old(client, keys, partition, *about_old, batch_reaching)]
     if deletion.context is not None:
         return [*about, *_of_context(client, keys, partition, deletion.context, batch_reaching)]
     return [*about, *_by_offsets(deletion.targets, batch_reaching)]
@@ -85,6 +89,26 @@ def _of_context(
     return _arguments(more="1" if more else "", dropped=context, holds=members, targets=targets)
 
 
+def _too_old(
+    client: Any, keys: Keys, partition: int, context: str, expiry: Expiry, batch_reaching: BatchReaching
+) -> list[Any]:
+    """The rows of a context in the next batches that are too old, and not deleted yet."""
+    members: list[bytes] = []
+    targets: list[int] = []
+    for member, watermark in contexts.all_batches_holding(client, keys, partition, context):
+        if len(targets) >= MOST_TARGETS:
+            return _arguments(more="1", holds=members, targets=targets)
+        batch = batch_reaching(watermark)
+        entries = entries_of(batch, context) if batch else []
+        old = [entry.offset for entry in entries if expiry.covers(entry.offset, entry.timestamp_ms)]
+        if len(old) == len(entries):
+            members.append(member)
+        targets += contexts.not_deleted(client, keys, partition, old)
+        if watermark >= expiry.through:
+            break
+    return _arguments(holds=members, targets=targets)
+
+
 def _by_offsets(targets: Sequence[int], batch_reaching: BatchReaching) -> list[Any]:
     there = [target for target in targets if _holds(batch_reaching(target), target)]
     absent = [target for target in targets if target not in there]
@@ -92,11 +116,13 @@ def _by_offsets(targets: Sequence[int], batch_reaching: BatchReaching) -> list[A
 
 
 def _offsets_of(batch: Batch, context: str) -> list[int]:
-    for name, entries, _ in batch.columns.by_context() if batch.entries else ():
-        if name == context:
-            offsets: list[int] = entries.offsets.tolist()
-            return offsets
-    return []
+    return [entry.offset for entry in entries_of(batch, context)]
+
+
+def entries_of(batch: Batch, context: str) -> Sequence[Entry]:
+    """The entries of one context in a batch."""
+    by_context = batch.columns.by_context() if batch.entries else ()
+    return next((entries for name, entries, _ in by_context if name == context), ())
 
 
 def _holds(batch: Batch | None, offset: int) -> bool:

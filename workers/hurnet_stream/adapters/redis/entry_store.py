@@ -5,6 +5,7 @@
     append, delete                       shard_writer.py, whose steps are scripts/append.lua and delete.lua
     erase                                erasing.py
     oldest_deletion_ms                   pending.py
+    oldest                               context_walk.py
     compact                              compacting.py
     admit, contexts, holdings            contexts.py
     progress, enter, leave, attempt      worker_notes.py
@@ -17,11 +18,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from hurnet_stream.adapters.redis import compacting, pending
 from hurnet_stream.adapters.redis.compacting import Compactor
 from hurnet_stream.adapters.redis.connection import Connection, guarded
+from hurnet_stream.adapters.redis.context_walk import ContextWalk
 from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import Eraser
 from hurnet_stream.adapters.redis.opened import OpenedStore
@@ -52,6 +55,7 @@ class RedisEntryStore:
         self._opened = OpenedStore(connection)
         self._reader = ShardReader(self._opened)
         self._writer = ShardWriter(self._opened, self._reader)
+        self._walk = ContextWalk(self._opened, self._reader)
         self._eraser = Eraser(self._opened)
         self._compactor = Compactor(self._opened)
         self._group_progress = RedisGroupProgress(self._opened)
@@ -170,6 +174,10 @@ class RedisEntryStore:
     @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         return self._reader.tail(positions, max_batches, block_s)
+
+    @guarded
+    def oldest(self, partition: int, context: str, after: int, most: int) -> Sequence[Entry]:
+        return list(islice(self._walk.entries(partition, context, after), most))
 
     @guarded
     def entry(self, partition: int, offset: int) -> Entry | None:

@@ -39,6 +39,7 @@ __all__ = [
     "Deletion",
     "EmbedderIdentity",
     "Entry",
+    "Expiry",
     "LogIdentity",
     "ShardState",
     "Vectors",
@@ -102,6 +103,27 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiry:
+    """Which entries of a context have become too old: those from before a time, up to a place.
+
+    The place makes it the same set, whenever it is looked for: what comes later is never in it, however old.
+    """
+
+    before_ms: int
+    """In milliseconds since 1970."""
+    through: int
+    """The last offset at which such an entry was found."""
+
+    def covers(self, offset: int, timestamp_ms: int) -> bool:
+        """Whether an entry of the context is too old."""
+        return offset <= self.through and timestamp_ms < self.before_ms
+
+    def includes(self, other: Expiry) -> bool:
+        """Whether it covers all that the other does."""
+        return other.through <= self.through and other.before_ms <= self.before_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """A record of the shard's topic that deletes earlier entries of the shard.
 
@@ -110,6 +132,7 @@ class Deletion:
         key               all entries whose records had the key with this digest
         key and context   the same, but only those of the context
         context alone     all entries of the context
+        ... and expiry    those of them that are too old
 
     When a store gives a deletion back, `targets` are the entries that it deletes in any of these ways and
     that no earlier deletion had deleted. If they are many, the first ones come in `parts`, which are read one
@@ -130,11 +153,12 @@ class Deletion:
     """The anchor of the deletion's own record. Only a deletion on its way into a store has one."""
     replaces: bool = False
     by: tuple[int, ...] = ()
+    expiry: Expiry | None = None
 
     @property
     def drops(self) -> bool:
         """Whether it deletes a whole context."""
-        return self.key is None and self.context is not None
+        return self.key is None and self.context is not None and self.expiry is None
 
     def after(self, offset: int) -> Deletion:
         """What of it is to be done by a reader that has seen everything up to `offset`. Only a batch that

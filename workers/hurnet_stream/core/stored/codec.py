@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -20,7 +20,7 @@ from crc32c import crc32c
 
 from hurnet_stream.core.formats import BATCH, DELETION, check_format
 from hurnet_stream.core.grid import check_grid, zero_rows
-from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Vectors
+from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Expiry, Vectors
 from hurnet_stream.core.stored.entries import Entries
 from hurnet_stream.core.stored.entries_codec import MAX_ROWS, decode_entries, encode_entries
 
@@ -60,6 +60,8 @@ def check_deletion(partition: int, deletion: Deletion, expected: int) -> None:
         raise ValueError(f"{len(deletion.targets)} targets are replaced by {len(by)} positions")
     if any(not 0 <= target < deleted_by for target, deleted_by in zip(deletion.targets, by, strict=True)):
         raise ValueError(f"a deletion at {deletion.offset} can only delete what lies before it")
+    if deletion.expiry and deletion.expiry.through >= deletion.offset:
+        raise ValueError(f"a deletion at {deletion.offset} can't reach through {deletion.expiry.through}")
 
 
 def encode_offsets(offsets: Iterable[int]) -> bytes:
@@ -82,7 +84,9 @@ def sorted_offsets(encoded: bytes) -> tuple[int, ...]:
 def encode_deletion(deletion: Deletion) -> bytes:
     """All of a deletion except its targets."""
     about = deletion.timestamp_ms, deletion.key, deletion.context, deletion.replaces
-    fields = DELETION, deletion.offset, *about
+    fields: list[Any] = [DELETION, deletion.offset, *about]
+    if deletion.expiry:
+        fields.append([deletion.expiry.before_ms, deletion.expiry.through])
     encoded: bytes = msgpack.packb(fields)
     return seal(encoded)
 
@@ -96,8 +100,8 @@ def decode_deletion(
         version, *fields = msgpack.unpackb(unseal(encoded))
         check_format("this deletion", int(version), DELETION)
         # An older program wrote four fields, and a newer one may have added more, which are ignored.
-        offset, timestamp_ms, key, context = fields[:4]
-        replaces = fields[4:5] == [True]
+        offset, timestamp_ms, key, context, flag, expiry = [*fields, None, None][:6]
+        replaces = flag is True
         named = decode_offsets(targets), decode_offsets(by)
         pairs = sorted(zip(*named, strict=True)) if replaces else ()
         deletion = Deletion(
@@ -109,6 +113,7 @@ def decode_deletion(
             parts,
             replaces=replaces,
             by=tuple(each for _, each in pairs),
+            expiry=Expiry(*expiry) if expiry else None,
         )
         check_deletion(partition, deletion, NOTHING)
     except (msgpack.UnpackException, TypeError) as error:

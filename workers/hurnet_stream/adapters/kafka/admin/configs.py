@@ -36,10 +36,14 @@ class TopicSetting:
     otherwise: str
 
 
-_LOST = "Kafka forgets texts that the store was filled from, and Redis has the only copy of their rows"
+READ_MS = 3_600_000
+READ_BYTES = 64 << 20
+"""Texts that are kept for less than this may go while ingest is restarted."""
+_LOST = "Kafka may drop texts before ingest has read them"
 _OF_TEXTS = (
-    TopicSetting("retention.ms", FOR_EVER, lambda v: v == FOR_EVER, _LOST),
-    TopicSetting("retention.bytes", FOR_EVER, lambda v: v == FOR_EVER, _LOST),
+    # A context may live longer than the topic: what Kafka has dropped, the store and its backups still have.
+    TopicSetting("retention.ms", FOR_EVER, lambda v: v == FOR_EVER or int(v) >= READ_MS, _LOST),
+    TopicSetting("retention.bytes", FOR_EVER, lambda v: v == FOR_EVER or int(v) >= READ_BYTES, _LOST),
     TopicSetting(
         "message.timestamp.after.max.ms",
         str(AHEAD_MS),
