@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Connection
     from hurnet_stream.settings.settings import ContextSettings, Settings
 
-_UNITS = (("days", 86_400), ("hours", 3_600), ("seconds", 0.001))
+_UNITS = (("d", 86_400), ("h", 3_600), ("s", 0.001))
 EPILOG = """\b
 Examples:
   hurnet contexts
@@ -161,7 +161,7 @@ def _row(held: Held) -> list[str]:
 
 
 def _keeps(held: Held) -> str:
-    """As in 30 days, 1,000,000 rows."""
+    """As in 30 d, 1,000,000 rows."""
     age = next((f"{held.age / s:,.4g} {unit}" for unit, s in _UNITS if held.age >= s), "")
     return ", ".join(filter(None, [age, f"{held.rows_most:,} rows" if held.rows_most else ""])) or "all"
 
