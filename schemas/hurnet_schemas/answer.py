@@ -75,6 +75,9 @@ class WeightsReceipt(Part):
 
     version: int = Field(description="Their version. It grows with each publication.")
     watermarks: Seen = Field(description="The last offset of each shard that they have learned from.")
+    beyond: dict[Shard, int] | None = Field(
+        None, description="As the receipt's `beyond`, for these watermarks. Absent if there are none."
+    )
     count: int = Field(
         description="Pairs that they have learned, each as often as its weight says, less what its age "
         "takes off."
@@ -140,6 +143,11 @@ class Receipt(Part):
         None,
         description="By shard, how many entries of the deletion that follows the watermark were left out "
         "already: a deletion of many entries takes effect bit by bit. Absent if none was under way.",
+    )
+    beyond: dict[Shard, int] | None = Field(
+        None,
+        description="By shard, how many deletions of what had become too old, which no record says, had "
+        "come after the record of its watermark. Absent if there were none.",
     )
     rows: int = Field(
         description="How many entries were searched: those that meet the filter, if there is one."

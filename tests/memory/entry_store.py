@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 from hurnet_stream.core.formats import COMPACTED_FROM, STORE, NewerFormat, check_format
+from hurnet_stream.core.places import Topics
 from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import (
     NOTHING,
@@ -77,6 +78,9 @@ class MemoryEntryStore:
             self._check_not_replaced()
             self._redis.data.log = self._redis.data.log or log
             return self._redis.data.log
+
+    def topics(self) -> Topics:
+        return Topics(dict(self._redis.data.topics))
 
     def states(self) -> Mapping[int, ShardState]:
         with self._redis.changed:

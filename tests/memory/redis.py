@@ -38,6 +38,7 @@ class Data:
     min_reader: int = STORE
     min_writer: int = STORE
     log: LogIdentity | None = None
+    topics: dict[str, int] = field(default_factory=dict)
     shards: dict[int, Shard] = field(default_factory=dict)
     contexts: set[str] = field(default_factory=set)
     owner: str = ""

@@ -6,10 +6,11 @@ its record. With a store whose topic `tickets` has the number 1:
     inside                           outside
     entry (2, 89)                    2/89
     entry (65_539, 41 * 1_024 + 2)   tickets/3/41#2
-    watermark 65_539: 43_007         tickets/3: 41         all of record 41 is in
+    watermark 65_539: 42_495         tickets/3: 41         all of record 41 is in
 
-A watermark of another topic always names whole records: outside it is the last record that is in to its last
-chunk, and asking for it inside asks for all chunks of the record.
+A watermark of another topic names whole records: outside it is the last record that is in to its last chunk,
+and asking for it inside asks for all chunks of the record. Deletions that no record says stand behind that
+(core/places.py); where it matters, they are counted beside the watermark.
 """
 
 from __future__ import annotations
@@ -76,9 +77,10 @@ class Places:
         return str(self.place(entry))
 
     def record(self, entry: EntryId) -> str:
-        """The whole name of the record of an entry or of a deletion, such as texts/2/89."""
-        topic, partition, offset, _ = self.place(entry)
-        return str(Place(topic or self.texts, partition, offset))
+        """The whole name of the record of an entry or of a deletion, such as texts/2/89. A deletion that no
+        record says is named behind the record before it, as in tickets/3/41#512."""
+        topic, partition, offset, chunk = self.place(entry)
+        return str(Place(topic or self.texts, partition, offset, chunk if chunk > CHUNKS_MOST else 0))
 
     def whole_name(self, entry: EntryId) -> str:
         """The name of an entry with its topic, whichever that is, such as texts/2/89."""
@@ -132,13 +134,26 @@ class Places:
         named = {self.shard_name(shard): _reached(shard, mark) for shard, mark in watermarks.items()}
         return {name: named[name] for name in in_order(named) if named[name] >= 0}
 
-    def positions(self, seen: Mapping[ShardName, int]) -> dict[int, int]:
-        """The watermarks of shards that named offsets stand for. Raises `NotRead`."""
+    def beyond(self, watermarks: Mapping[int, int]) -> dict[ShardName, int]:
+        """By the names of shards, how many positions a watermark is beyond the one that `seen` names."""
+        steps = {
+            self.shard_name(shard): mark - last_position(shard, _reached(shard, mark))
+            for shard, mark in watermarks.items()
+            if mark >= 0
+        }
+        return {name: steps[name] for name in in_order(steps) if steps[name]}
+
+    def positions(
+        self, seen: Mapping[ShardName, int], beyond: Mapping[ShardName, int] | None = None
+    ) -> dict[int, int]:
+        """The watermarks of shards that named offsets stand for, and so many positions beyond. Raises
+        `NotRead`."""
         found: dict[int, int] = {}
         for name, offset in seen.items():
             shard = self.shard(name)
             self._position(shard, offset)
-            found[shard] = max(last_position(shard, offset), found.get(shard, offset))
+            mark = last_position(shard, offset) + (beyond or {}).get(name, 0)
+            found[shard] = max(mark, found.get(shard, mark))
         return found
 
     def _position(self, shard: int, offset: int) -> int:

@@ -9,7 +9,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hurnet_schemas import DEFAULT_CONTEXT
+from hurnet_schemas import DEFAULT_CONTEXT, Coordinates
+from hurnet_schemas.base import Watermarks
+from hurnet_schemas.places import NAME, TOPIC
 from hurnet_stream.gateway.keys import Right
 
 DATA: Final = (
@@ -20,7 +22,6 @@ CONTEXT: Final = Field(
     DEFAULT_CONTEXT,
     description="The named set of texts to use. The tool `contexts` lists those you can reach.",
 )
-ENTRY: Final = r"^([a-zA-Z0-9._-]+/)?[0-9]{1,10}/[0-9]{1,18}$"
 
 
 class Arguments(BaseModel):
@@ -37,7 +38,7 @@ class Ask(Arguments):
         ' "is", "in": [..], "at_least", "above", "at_most", "below", "exists": true; joined by {"and": [..]},'
         ' {"or": [..]}, {"not": {..}}.',
     )
-    after: dict[int, int] = Field(
+    after: Watermarks = Field(
         default_factory=dict,
         description="The `watermarks` that teach, correct or forget returned: the answer then knows of it.",
     )
@@ -66,7 +67,7 @@ class Correct(Arguments):
 
 
 class Forget(Arguments):
-    entry: Annotated[str, Field(pattern=ENTRY)] | None = Field(
+    entry: Annotated[str, Field(pattern=NAME)] | None = Field(
         None,
         description="The one text to delete: the `entry` of an answer, or a record of teach (texts/0/41).",
     )
@@ -81,7 +82,7 @@ class Contexts(Arguments):
 
 
 class Receipt(Arguments):
-    receipt: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]+/[0-9]{1,10}/[0-9]{1,18}$")] = Field(
+    receipt: Annotated[str, Field(pattern=rf"^{TOPIC}/[0-9]{{1,10}}/[0-9]{{1,19}}$")] = Field(
         description="The name of a receipt, such as answers/0/42."
     )
 
@@ -133,11 +134,10 @@ def _answered(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 def _candidate(candidate: dict[str, Any]) -> dict[str, Any]:
-    entry = candidate["entry"]
     return {
         "answer": candidate["answer"],
         "text": candidate["text"],
-        "entry": f"{entry['partition']}/{entry['offset']}",
+        "entry": str(Coordinates(**candidate["entry"]).place),
         "score": candidate["scores"]["combined"],
         **({"metadata": candidate["metadata"]} if candidate.get("metadata") else {}),
     }
@@ -164,7 +164,7 @@ def _forget(a: Forget) -> Call:
     if (a.entry is None) == (a.key is None):
         raise ValueError("entry: name one thing to forget, an entry or a key")
     if a.entry is not None:
-        return Call("DELETE", "/v1/texts/" + "/".join(a.entry.split("/")[-2:]))
+        return Call("DELETE", f"/v1/texts/{quote(a.entry)}")
     return Call("DELETE", "/v1/texts?" + urlencode({"key": a.key, "context": a.context}))
 
 

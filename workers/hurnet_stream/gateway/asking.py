@@ -7,7 +7,6 @@ that read it later see by its `timeout_ms` that nobody waits any more.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hurnet_schemas import Query, Reply
+from hurnet_schemas.places import ShardName, watermarks
 from hurnet_stream.client.switchboard import NoReply, NotSent
 from hurnet_stream.gateway.access import key_of, require
 from hurnet_stream.gateway.body import message_in, messages_of, object_of
@@ -29,7 +29,6 @@ QUESTIONS_MOST: Final = 64
 AFTER: Final = "hurnet-after"
 PATIENCE_S: Final = 2.0
 """We wait so much longer than a responder may, so that its reply has time to come."""
-_WATERMARK: Final = re.compile(r"\s*([0-9]{1,10})=([0-9]{1,19})\s*")
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -62,13 +61,12 @@ def trace_of(request: Request) -> TraceContext | None:
     return parse_traceparent(given.encode("latin-1")) if given else None
 
 
-def watermarks_of(request: Request) -> dict[int, int]:
-    """What the header Hurnet-After says: 0=41,1=39. Raises `Problem` (422)."""
-    given = request.headers.get(AFTER, "")
-    pairs = [_WATERMARK.fullmatch(part) for part in given.split(",")] if given.strip() else []
-    if None in pairs:
-        raise Problem(422, "must be PARTITION=OFFSET with commas between, as in 0=41,1=39", where=AFTER)
-    return {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+def watermarks_of(request: Request) -> dict[ShardName, int]:
+    """What the header Hurnet-After says: 0=41,tickets/3=39. Raises `Problem` (422)."""
+    try:
+        return watermarks(request.headers.get(AFTER, ""))
+    except ValueError as error:
+        raise Problem(422, f"{error}, with commas between", where=AFTER) from None
 
 
 async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None) -> Reply:

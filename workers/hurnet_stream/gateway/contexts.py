@@ -10,12 +10,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hurnet_schemas import Coordinates
+from hurnet_schemas.places import place
 from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.gateway.access import no_such_context, require
 from hurnet_stream.gateway.gateway import Gateway
-from hurnet_stream.gateway.places import place_in
+from hurnet_stream.gateway.places import places_of
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
+from hurnet_stream.places import Places
 
 ENTRIES_MOST: Final = 500
 ENTRIES: Final = 50
@@ -34,11 +37,13 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def entries(request: Request) -> Response:
         limit = limit_of(request, ENTRIES, ENTRIES_MOST)
-        after = _after(request)
+        places = await places_of(gateway, request)
+        after = _after(request, places)
         name = (await _found(gateway, request)).name
         page = await read(gateway, request, partial(gateway.readings.entries, name, after, limit))
-        last = f"{page[-1][0]}/{page[-1][1].offset}" if len(page) == limit else None
-        return JSONResponse({"entries": [_entry(p, entry) for p, entry in page], "next": last})
+        last = places.name((page[-1][0], page[-1][1].offset)) if len(page) == limit else None
+        told = [_entry(places.coordinates((shard, entry.offset)), entry) for shard, entry in page]
+        return JSONResponse({"entries": told, "next": last})
 
     async def answers(request: Request) -> Response:
         name = (await _found(gateway, request)).name
@@ -77,20 +82,17 @@ def _sized(size: Any) -> dict[str, Any]:
     return told | {"entries": told.pop("rows")}
 
 
-def _after(request: Request) -> EntryId | None:
+def _after(request: Request, places: Places) -> EntryId | None:
     given = request.query_params.get("after", "")
-    if not given:
-        return None
-    partition, _, offset = given.partition("/")
-    place = place_in(partition, offset)
-    if place is None:
-        raise Problem(422, "after must be PARTITION/OFFSET, as in 0/41", where="after")
-    return place
+    try:
+        return places.entry(place(given)) if given else None
+    except ValueError as error:
+        raise Problem(422, str(error), where="after") from None
 
 
-def _entry(partition: int, entry: Entry) -> dict[str, Any]:
+def _entry(where: Coordinates, entry: Entry) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "entry": {"partition": partition, "offset": entry.offset},
+        "entry": where.model_dump(mode="json"),
         "text": entry.text,
         "metadata": dict(entry.metadata),
         "timestamp_ms": entry.timestamp_ms,

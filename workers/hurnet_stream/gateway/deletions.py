@@ -9,13 +9,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hurnet_schemas.places import Place, watermarks_json
 from hurnet_stream.core.solve.window import context_of
+from hurnet_stream.core.stored.entries import EntryId
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.keys import Key
-from hurnet_stream.gateway.places import place_in
+from hurnet_stream.gateway.places import place_in, places_of
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
+from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import DeletionAudit
 
 
@@ -24,20 +27,28 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def deletion(request: Request) -> Response:
         key = require(request, "forget")
-        place = place_in(request.path_params["partition"], request.path_params["offset"])
-        if place is None:
-            raise Problem(404, "a deletion is named by PARTITION/OFFSET of its record, as in 0/41")
-        partition, offset = place
-        name = f"{gateway.settings.kafka.texts}/{partition}/{offset}"
-        audit = await read(gateway, request, partial(gateway.readings.deletion, partition, offset))
+        places, place = await places_of(gateway, request), place_in(request)
+        shard, position = _deletion_at(places, place)
+        name = places.record((shard, position))
+        audit = await read(gateway, request, partial(gateway.readings.deletion, shard, position))
         if audit is None:
-            taken_in = await read(gateway, request, partial(gateway.readings.taken_in, partition, offset))
+            taken_in = await read(gateway, request, partial(gateway.readings.taken_in, shard, position))
             return JSONResponse({"record": name, "done": False, "taken_in": taken_in})
         if not _may_see(key, audit):
             raise Problem(404, f"there is no deletion {name!r} for this key")
-        return JSONResponse({"record": name, "done": True, "taken_in": True, **_told(audit)})
+        return JSONResponse({"record": name, "done": True, "taken_in": True, **_told(audit, places)})
 
-    return [Route("/v1/deletions/{partition}/{offset}", deletion)]
+    return [
+        Route("/v1/deletions/{partition}/{offset}", deletion),
+        Route("/v1/deletions/{topic}/{partition}/{offset}", deletion),
+    ]
+
+
+def _deletion_at(places: Places, place: Place) -> EntryId:
+    try:
+        return places.deletion(place)
+    except NotRead as error:
+        raise Problem(404, str(error)) from None
 
 
 def _may_see(key: Key, audit: DeletionAudit) -> bool:
@@ -46,15 +57,15 @@ def _may_see(key: Key, audit: DeletionAudit) -> bool:
     return key.reaches_all or all(key.reaches(context_of(name)) for name in named | audit.digests.keys())
 
 
-def _told(audit: DeletionAudit) -> dict[str, Any]:
+def _told(audit: DeletionAudit, places: Places) -> dict[str, Any]:
     deletion = audit.deletion
     return {
         "asked_ms": deletion.timestamp_ms,
         "done_ms": audit.done_ms,
         "context": deletion.context,
         "deleted": audit.entries,
-        "entries": [f"{audit.partition}/{target}" for target in deletion.targets],
+        "entries": [places.name((audit.partition, target)) for target in deletion.targets],
         "pairs": audit.pairs,
         "digests": {name: {"before": was, "after": now} for name, (was, now) in audit.digests.items()},
-        "watermarks": {str(p): offset for p, offset in sorted(audit.watermarks.items())},
+        "watermarks": watermarks_json(places.seen(audit.watermarks)),
     }

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hurnet_schemas import Answer, InvalidMessage, Query, Reply
+from hurnet_schemas.places import record_place
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
-from hurnet_stream.gateway.places import place_in
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
 from hurnet_stream.overview.record_reader import NotHeld
@@ -49,10 +49,12 @@ async def found(gateway: Gateway, request: Request) -> Reply:
 
 
 def _place(gateway: Gateway, request: Request) -> tuple[str, int, int]:
-    topic, partition, offset = (request.path_params[each] for each in ("topic", "partition", "offset"))
-    place = place_in(partition, offset)
-    if place is None:
-        raise _none(f"{topic}/{partition}/{offset}")
+    given = "/".join(request.path_params[each] for each in ("topic", "partition", "offset"))
+    try:
+        name, partition, offset, _ = record_place(given)
+    except ValueError:
+        raise _none(given) from None
+    topic = name or ""
     settings = gateway.settings
     ours = (settings.kafka.answers, settings.gateway.replies)
     others = (
@@ -62,8 +64,8 @@ def _place(gateway: Gateway, request: Request) -> tuple[str, int, int]:
         settings.kafka.dead_letters,
     )
     if topic not in ours and (topic in others or not matches(settings.responder.reply_topics, topic)):
-        raise _none(f"{topic}/{partition}/{offset}")
-    return topic, *place
+        raise _none(given)
+    return topic, partition, offset
 
 
 def _check_context(request: Request, answer: Answer, name: str) -> None:
@@ -78,14 +80,14 @@ async def _question(gateway: Gateway, request: Request, answer: Answer) -> str:
     """The text of the question, from its own record; "" if that is not there any more."""
     if answer.receipt is None:
         return ""
-    topic, *numbers = answer.receipt.query.rsplit("/", 2)
-    place = place_in(*numbers) if len(numbers) == 2 else None
-    if topic != gateway.settings.kafka.queries or place is None:
-        return ""
+    queries = gateway.settings.kafka.queries
     try:
-        record = await read(gateway, request, partial(gateway.readings.record, topic, *place))
+        topic, partition, offset, _ = record_place(answer.receipt.query)
+        if topic != queries:
+            return ""
+        record = await read(gateway, request, partial(gateway.readings.record, topic, partition, offset))
         return Query.decode(record.value).text
-    except (NotHeld, InvalidMessage):
+    except (NotHeld, ValueError):  # InvalidMessage among them
         return ""
 
 

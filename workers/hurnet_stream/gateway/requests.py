@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hurnet_schemas.places import Marks, watermarks_json, watermarks_text
 from hurnet_stream.gateway.access import key_of
 from hurnet_stream.gateway.idempotency import Wanted, digest
 from hurnet_stream.gateway.problems import Problem
@@ -39,15 +40,9 @@ def wanted_of(request: Request, asks: bytes, topic: str, count: int, *watched: s
     return Wanted(scope, digest(address, asks), topic, count, watched)
 
 
-def accepted(written: Written, content: Mapping[str, Any], watermarks: Mapping[int, int]) -> Response:
+def accepted(written: Written, content: Mapping[str, Any], watermarks: Marks) -> Response:
     """202, with the watermarks as a header, too: `Hurnet-After` takes them."""
-    headers = {WATERMARKS: marks_text(watermarks)} if watermarks else {}
+    headers = {WATERMARKS: watermarks_text(watermarks)} if watermarks else {}
     if written.again:
         headers[AGAIN] = "true"
-    marks = {str(partition): offset for partition, offset in sorted(watermarks.items())}
-    return JSONResponse({**content, "watermarks": marks}, 202, headers)
-
-
-def marks_text(watermarks: Mapping[int, int]) -> str:
-    """As in 0=41,1=39."""
-    return ",".join(f"{partition}={offset}" for partition, offset in sorted(watermarks.items()))
+    return JSONResponse({**content, "watermarks": watermarks_json(watermarks)}, 202, headers)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import (
     NOTHING,
     Batch,
@@ -123,6 +124,10 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
 
     def bind(self, log: LogIdentity) -> LogIdentity:
         """Settle that the store is filled from `log`, unless that is settled. Returns what holds."""
+
+    def topics(self) -> Topics:
+        """The topics beside that of texts that the store is filled from, with the numbers that it gave
+        them."""
 
     def states(self) -> Mapping[int, ShardState]:
         """The states of all shards that exist."""

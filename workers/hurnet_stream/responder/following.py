@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
 from hurnet_stream import belonging
-from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, LogIdentity, joined
 from hurnet_stream.core.stored.compaction import Horizon
 from hurnet_stream.metrics.responder import ResponderMetrics
@@ -53,8 +52,6 @@ class Following:
         self._backlog = Backlog(store, memory)
         self._horizon = Horizon()
         self._log_checked_at = 0.0
-        self.topics: Callable[[], Topics] = lambda: Topics.only(texts)
-        """The topics that the store is filled from."""
         self._topics_at = float("-inf")
         self.caught_up = False
         """Whether everything that was stored when this worker started is in memory. It stays true then."""
@@ -90,7 +87,7 @@ class Following:
         `age_s` seconds. Returns when it was done last (monotonic seconds)."""
         now = time.monotonic()
         if now - self._topics_at > age_s:
-            places = Places.of(self.topics(), self._texts)
+            places = Places.of(self._store.topics(), self._texts)
             self._memory.name_by(places)
             self._metrics.name_by(places)
             self._topics_at = now

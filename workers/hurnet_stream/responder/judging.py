@@ -133,6 +133,7 @@ class Judge:
             vector=hashlib.sha256(asked.vector.tobytes()).hexdigest()[:16],
             exclude=query.exclude,
             deleting={context.places.shard_name(p): n for p, n in context.deleting.items()} or None,
+            beyond=context.places.beyond(context.watermarks) or None,
             rows=within.count if within else len(context.index),
             rows_of_context=len(context.index),
             filter=canonical(query.filter) if query.filter else None,
@@ -217,6 +218,7 @@ def _weights_receipt(published: PublishedWeights, places: Places) -> WeightsRece
     return WeightsReceipt(
         version=published.version,
         watermarks=places.seen(published.watermarks),
+        beyond=places.beyond(published.watermarks) or None,
         count=round(certificate.count),
         ridge=certificate.ridge,
         condition_number=_finite(certificate.condition),

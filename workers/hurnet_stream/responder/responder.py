@@ -24,7 +24,6 @@ import structlog
 from hurnet_schemas import Answer
 from hurnet_stream.core.arrays import backend_of, installed_torch
 from hurnet_stream.core.offsets import Done
-from hurnet_stream.core.places import Topics
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
@@ -101,11 +100,6 @@ class Responder:
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
         self._traces.traced_by(tracer)
-        return self
-
-    def naming_by(self, topics: Callable[[], Topics]) -> Responder:
-        """Name entries and shards by the topics that the store is filled from."""
-        self._following.topics = topics
         return self
 
     def watched_by(self, beat: Callable[[], None]) -> None:

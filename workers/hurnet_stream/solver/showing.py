@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from hurnet_stream.core.solve.window import context_of
 from hurnet_stream.core.stored.batch import ShardState
 from hurnet_stream.metrics.solver import SolverMetrics
+from hurnet_stream.places import Places
 from hurnet_stream.ports import EntryStore
 from hurnet_stream.solver.tenure import Tenure
 
@@ -51,6 +52,7 @@ class Showing:
     def deletions(self) -> None:
         """Also those that the solver has not come to yet: they count from when ingest has stored them."""
         self._asked_at = time.monotonic()
+        self._metrics.name_by(Places(self._store.topics()))
         pending = self._store.pending_erasures()
         oldest_ms = self._store.oldest_deletion_ms() if any(pending.values()) else None
         self._metrics.show_deletions(pending, oldest_ms)

@@ -32,6 +32,7 @@ from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.shard_writer import ShardWriter
 from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
+from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import (
     NOTHING,
     Batch,
@@ -85,6 +86,10 @@ class RedisEntryStore:
         keys = self._keys.meta, self._keys.log
         raw = self._opened.run(BIND_LOG, keys, self._opened.meta.epoch, json.dumps(asdict(log)))
         return self._opened.parse_log(raw) or log
+
+    @guarded
+    def topics(self) -> Topics:
+        return self._opened.parse_topics(self._client.get(self._keys.log))
 
     @guarded
     def states(self) -> Mapping[int, ShardState]:

@@ -10,6 +10,7 @@ import redis
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.meta import Meta, described, same_vectors
+from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, EmbedderIdentity, LogIdentity, ShardState
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Unreadable
 
@@ -123,6 +124,14 @@ class OpenedStore:
             raise Unreadable(f"{self.keys.log} is not readable: {error!r}") from error
         self.connection.bound.meet(log.cluster)
         return log
+
+    def parse_topics(self, raw: Any) -> Topics:
+        """The topics beside that of texts in `raw`, what the store says of its log."""
+        try:
+            named = stored_json.loads(raw).get("topics", {}) if raw is not None else {}
+            return Topics({str(name): int(about["number"]) for name, about in named.items()})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Unreadable(f"{self.keys.log} is not readable: {error!r}") from error
 
     def parse_state(self, partition: int, fields: Sequence[Any]) -> ShardState:
         """A shard's state from the values of `STATE_FIELDS`; scripts leave anchor and floor out."""

@@ -45,7 +45,7 @@ def ask_today(asked: Asked, world: World) -> Replayed:
     """The question as of now, and what has changed since. Raises as `ask_again` does."""
     then, receipt, context = asked.then, _receipt(asked), asked.query.context
     try:
-        seen = world.places.positions(receipt.watermarks)
+        seen = world.places.positions(receipt.watermarks, receipt.beyond)
     except NotRead as error:
         return _of_other_topics(asked, error)
     watermarks = {p: s.watermark for p, s in world.store.states().items() if s.watermark != NOTHING}
@@ -79,8 +79,9 @@ class _Again:
     def replayed(self) -> Replayed:
         receipt, world = self._receipt, self._world
         try:
-            self._seen = world.places.positions(receipt.watermarks)
-            self._learned = world.places.positions(receipt.weights.watermarks if receipt.weights else {})
+            self._seen = world.places.positions(receipt.watermarks, receipt.beyond)
+            if learned := receipt.weights:
+                self._learned = world.places.positions(learned.watermarks, learned.beyond)
         except NotRead as error:
             return _of_other_topics(self._asked, error)
         fingerprint = world.embedder.identity.fingerprint

@@ -22,6 +22,7 @@ BUG: Final = "all that is known to count is the same: this is a bug, please repo
 
 CHANGES: Final = (
     "receipt.watermarks",
+    "receipt.beyond",
     "receipt.rows",
     "receipt.deleting",
     "receipt.weights",
@@ -49,6 +50,7 @@ _CAUSES_OF: Final = (
     ("receipt.embedder", ("embedder",)),
     ("receipt.fingerprint", ("embedder",)),
     ("receipt.watermarks", ("entries",)),
+    ("receipt.beyond", ("entries",)),
     ("receipt.deleting", ("entries",)),
     ("receipt.rows", ("entries",)),
     ("receipt.weights", ("weights",)),

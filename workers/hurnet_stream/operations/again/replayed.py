@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from hurnet_schemas.reply import Reply
-from hurnet_stream.core.places import Topics
 from hurnet_stream.operations.again.asked import Missing
 from hurnet_stream.operations.again.comparing import Difference
 from hurnet_stream.operations.again.since import Between
@@ -50,7 +50,7 @@ class Replayed:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class World:
     """What asking again works with. The store is one that was opened with this embedder."""
 
@@ -59,14 +59,11 @@ class World:
     embedder: Embedder
     settings: Settings
     advance: Advance = lambda _rows: None
-    topics: Topics | None = None
-    """Those that the store is filled from; None: the topic of texts alone."""
 
-    @property
+    @cached_property
     def places(self) -> Places:
         """What its entries and shards are called."""
-        texts = self.settings.kafka.texts
-        return Places.of(self.topics or Topics.only(texts), texts)
+        return Places.of(self.store.topics(), self.settings.kafka.texts)
 
 
 def _plain(reply: Reply | None) -> dict[str, Any] | None:
