@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from hurnet_stream.core import places
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import (
     NOTHING,
@@ -124,6 +126,17 @@ def test_what_is_deleted_already_or_was_never_there_is_recorded_without_effect(s
     assert held(store, 3) == []
     assert erase(store, cover(stores, 15)) == 0
     assert offsets(everything(store)) == [2, 5, 6, 7]
+
+
+def test_of_a_record_that_is_several_entries_those_that_are_there_are_told(stores: Stores) -> None:
+    shard, record = places.shard_of(1, 0), places.SPAN
+    store = opened(stores)
+    store.append(replace(batch([record, record + 2]), partition=shard), NOTHING)
+    store.delete(shard, at(3 * record, *range(record, 2 * record)), record + 2)
+    store.delete(shard, at(4 * record, *range(5, 9)), 3 * record)  # of which nothing is there
+    store.tail({}, 1)
+    told = store.tail({shard: NOTHING}, 10).batches
+    assert [b.deletion.targets for b in told if b.deletion] == [(record, record + 2), (5,)]
 
 
 def test_a_wrong_belief_is_refused_and_changes_nothing(stores: Stores) -> None:

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
+from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored import compaction
 from hurnet_stream.core.stored.batch import (
     MAX_OFFSET,
@@ -159,6 +160,11 @@ class Shard:
         named = [found for found in sorted(keyed) if deletion.context in (None, found[0])]
         for found in named[:MOST_TARGETS]:
             self.keys[deletion.key or b""].discard(found)
+        if (
+            deletion.targets and number_of(self.partition) != TEXTS
+        ):  # of a record that may be several entries only those that are there
+            there = {entry.offset for entry in self.entries()}.intersection(deletion.targets)
+            return sorted(there) or [deletion.targets[0]]
         return [*deletion.targets, *(offset for _, offset in named)]
 
     def _settle(self, targets: Set[int]) -> None:

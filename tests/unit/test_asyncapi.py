@@ -12,12 +12,15 @@ from click.testing import CliRunner
 from jsonschema import Draft7Validator
 
 from hurnet_schemas import MESSAGES, Feedback, Message, Query, TextEvent
+from hurnet_schemas.places import Place
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.feedback.lessons import lesson
 from hurnet_stream.operations.asyncapi import document
+from hurnet_stream.operations.deletion_requests import Deletable
+from hurnet_stream.places import Places
 from hurnet_stream.ports import CORRELATION_ID, REPLY_TO, Headers, Outgoing, new_trace
 from hurnet_stream.settings.settings import KafkaSettings
-from hurnet_stream.terminal.deleting import drop_request, entry_request, key_request
+from hurnet_stream.terminal.deleting import Reach, drop_request, entry_request, key_request
 from tests.unit.test_schemas import BAD, GOLDEN
 from tests.worlds.responder import PAIRS, World, turn
 
@@ -143,11 +146,11 @@ def written_to_texts() -> Iterator[Outgoing]:
     for feedback in (wrong, Feedback(question="lights pls", verdict="right", answer="on")):
         check("Feedback", feedback.encode())
         yield from lesson(feedback, "feedback/0/3", "texts")
-    ends = {0: 9, 1: 9}
+    within = Reach(Places.only("texts"), Deletable("texts"), lambda _topic: {0: 9, 1: 9})
     requests = (
-        entry_request("texts", ends, (1, 4)),
-        key_request("texts", ends, "customer-7", "support"),
-        drop_request("texts", ends, "trial"),
+        entry_request(within, Place(None, 1, 4)),
+        key_request(within, "customer-7", "support"),
+        drop_request(within, "trial"),
     )
     for request in requests:
         yield from request.messages

@@ -42,7 +42,7 @@ def test_only_what_is_wanted_is_listed_and_counted() -> None:
 
 def test_an_entry_is_told_with_all_that_it_has() -> None:
     refuting = Entry(7, 1_000, "c", "hi", "no", {"b": "2", "a": "1"}, copies=-2)
-    assert described(1, refuting) == {
+    assert described("1/7", refuting) == {
         "entry": "1/7",
         "context": "c",
         "text": "hi",
@@ -52,8 +52,8 @@ def test_an_entry_is_told_with_all_that_it_has() -> None:
         "metadata": {"b": "2", "a": "1"},
         "written": "1970-01-01T00:00:01+00:00",
     }
-    assert row(1, refuting) == ("1/7", "1970-01-01 00:00:01", "hi", "not: no", "2", "a=1, b=2")
-    assert row(0, Entry(1, 0, "c", "alone"))[3] == ""
+    assert row("1/7", refuting) == ("1/7", "1970-01-01 00:00:01", "hi", "not: no", "2", "a=1, b=2")
+    assert row("0/0", Entry(1, 0, "c", "alone"))[3] == ""
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from hurnet_stream.core.solve.window import LAST_MS, PANES, Window
 from hurnet_stream.core.stored.batch import Deletion
 from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.places import Places
 from hurnet_stream.ports import DeletionAudit
 from hurnet_stream.terminal.deleting import described
 from hurnet_stream.terminal.screen import moment
@@ -102,7 +103,7 @@ def test_withdrawn_weights_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_any_moment_can_be_shown(stamp: int) -> None:
     assert moment(stamp).endswith(("+00:00", "ms"))
     unlearned = DeletionAudit(0, Deletion(1, stamp), stamp, 0, {}, {})
-    assert described(unlearned, "texts")["asked"] == moment(stamp)
+    assert described(unlearned, Places.only("texts"))["asked"] == moment(stamp)
 
 
 @pytest.mark.parametrize(

@@ -119,16 +119,17 @@ def dropped(chosen: Settings, connection: Connection, name: str, wait_s: float, 
     """Drop a context and tell what became of that; returns the exit code."""
     from hurnet_schemas.places import watermarks_text
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
-    from hurnet_stream.client.following import end_offsets
-    from hurnet_stream.terminal.deleting import drop_request, follow, send
+    from hurnet_stream.terminal.deleting import drop_request, follow, reach, send, untouched
     from hurnet_stream.terminal.screen import say
 
     if name not in RedisEntryStore(connection).contexts():
         _tell(as_json, name, missing=True)
         return NOT_THERE
-    topic = chosen.kafka.texts
-    request = drop_request(topic, end_offsets(chosen.kafka, topic), name)
-    watermarks = send(chosen.kafka, [request])
+    within = reach(chosen, chosen.kafka, connection)
+    request = drop_request(within, name)
+    watermarks = send(chosen.kafka, [request], within.places)
+    if said := untouched(within, "its texts"):
+        say(said, err=True)
     if not as_json:
         say(f"asked with {len(request.records)} records, watermarks {watermarks_text(watermarks)}")
     for _ in follow(RedisWeightsStore(connection), [request], wait_s):

@@ -12,37 +12,39 @@ import click
 from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
+    from hurnet_schemas.places import Place, ShardName
     from hurnet_stream.adapters.redis import Connection
     from hurnet_stream.settings.settings import Settings
-    from hurnet_stream.terminal.deleting import EntryId, Request
+    from hurnet_stream.terminal.deleting import Reach, Request
 
 EPILOG = """\b
 Examples:
   hurnet forget --entry 2/89               # an answer said: (texts 2/89)
+  hurnet forget --entry tickets/3/41       # of another topic, if that is writable
   hurnet forget --key customer-17 --context support
   hurnet forget --log
 """
 
 
-class EntryName(click.ParamType[tuple[int, int]]):
-    """PARTITION/OFFSET."""
+class EntryName(click.ParamType["Place"]):
+    """[TOPIC/]PARTITION/OFFSET."""
 
-    name = "partition/offset"
+    name = "[topic/]partition/offset"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> EntryId:
-        from hurnet_stream.core.offsets import is_number
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        from hurnet_schemas.places import place
 
-        partition, slash, offset = str(value).partition("/")
-        if not (slash and is_number(partition) and is_number(offset)):
-            self.fail(f"{value!r} is not PARTITION/OFFSET, as in 2/89", param, ctx)
-        return int(partition), int(offset)
+        try:
+            return place(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What to forget. `context` and `all_contexts` say where the keys are."""
 
-    entries: Sequence[EntryId]
+    entries: Sequence[Place]
     keys: Sequence[str]
     context: str | None
     all_contexts: bool
@@ -71,7 +73,8 @@ class Asked:
     "entries",
     type=EntryName(),
     multiple=True,
-    help="Forget this entry. Answers show it as (texts PARTITION/OFFSET). May be repeated.",
+    help="Forget this entry. Answers show it as (texts PARTITION/OFFSET), or with the name of another topic."
+    " All entries of its record go. May be repeated.",
 )
 @click.option(
     "--key",
@@ -98,11 +101,13 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
 
     Afterwards everything is as if they had never been there. To correct a wrong answer, use `hurnet correct`.
 
-    A deletion is a record in the topic of texts, behind the entries that it deletes. Exit code 1: it was not
+    A deletion is a record in the topic of texts, behind the entries that it deletes; in another topic only if
+    its table in the settings file says writable = true. Exit code 1: it was not
     done in time; it will be once `hurnet ingest` and `hurnet solver` run. 3: an entry or key does not exist,
     and was not deleted before either.
     """
-    from hurnet_stream.adapters.redis import RedisWeightsStore, connect
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
+    from hurnet_stream.places import Places
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.deleting import described
     from hurnet_stream.terminal.screen import hush, say_json
@@ -114,8 +119,9 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     connection = connect(chosen.redis)
     try:
         if as_log:
+            places = Places.of(RedisEntryStore(connection).topics(), chosen.kafka.texts)
             for audit in RedisWeightsStore(connection).audit():
-                say_json(described(audit, chosen.kafka.texts))
+                say_json(described(audit, places))
             return
         code = ask(chosen, connection, asked, wait_s, as_json)
     finally:
@@ -127,48 +133,49 @@ def ask(chosen: Settings, connection: Connection, asked: Asked, wait_s: float, a
     """Send the deletions and tell what became of them; returns the exit code."""
     from hurnet_schemas.places import watermarks_text
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
-    from hurnet_stream.client.following import end_offsets
-    from hurnet_stream.terminal.deleting import described, follow, send, without_entries
+    from hurnet_stream.terminal.deleting import described, follow, reach, send, untouched, without_entries
     from hurnet_stream.terminal.screen import say, say_json
 
-    topic, store = chosen.kafka.texts, RedisWeightsStore(connection)
-    kafka = chosen.kafka
+    store, kafka = RedisWeightsStore(connection), chosen.kafka
     if log := RedisEntryStore(connection).log():  # so that no other cluster is told to delete anything
         kafka = kafka.model_copy(update={"cluster": log.cluster})
-    requests = list(requests_of(topic, end_offsets(kafka, topic), asked))
-    watermarks = send(kafka, requests)
+    within = reach(chosen, kafka, connection)
+    requests = list(requests_of(within, asked))
+    watermarks = send(kafka, requests, within.places)
     if not as_json:
         count = sum(len(request.records) for request in requests)
-        say(f"asked with {count} records in {topic}, watermarks {watermarks_text(watermarks)}")
+        topics = ", ".join(sorted({m.topic for request in requests for m in request.messages}))
+        say(f"asked with {count} records in {topics}, watermarks {watermarks_text(watermarks)}")
     for audit in follow(store, requests, wait_s):
         if audit.deletion.targets and not as_json:
-            say_json(described(audit, topic))
+            say_json(described(audit, within.places))
     done = all(request.done for request in requests)
     before, missing = without_entries(connection, store, requests)
     if as_json:
-        say_json(_as_dict(requests, watermarks, before, missing, topic))
+        say_json(_as_dict(requests, watermarks, before, missing, within))
     else:
-        _tell(requests, before, missing)
+        _tell(requests, before, missing, untouched(within, "the key") if asked.keys else "")
     return NOT_WELL if not done else NOT_THERE if missing else DONE
 
 
-def requests_of(topic: str, ends: Mapping[int, int], asked: Asked) -> Iterator[Request]:
-    """A request for each entry and each key. `ends` are the next offsets of the partitions."""
+def requests_of(within: Reach, asked: Asked) -> Iterator[Request]:
+    """A request for each entry and each key."""
     from hurnet_stream.terminal.deleting import entry_request, key_request
 
     for entry in asked.entries:
-        yield entry_request(topic, ends, entry)
+        yield entry_request(within, entry)
     for key in asked.keys:
-        yield key_request(topic, ends, key, asked.header)
+        yield key_request(within, key, asked.header)
 
 
 def _as_dict(
     requests: Sequence[Request],
-    watermarks: Mapping[int, int],
+    watermarks: Mapping[ShardName, int],
     before: Sequence[str],
     missing: Sequence[str],
-    topic: str,
+    within: Reach,
 ) -> dict[str, Any]:
+    from hurnet_schemas.places import watermarks_json
     from hurnet_stream.terminal.deleting import OUT_OF_REACH, described
 
     return {
@@ -176,13 +183,14 @@ def _as_dict(
         "deleted": sum(request.deleted for request in requests),
         "deleted_before": list(before),
         "missing": list(missing),
-        "watermarks": {str(p): w for p, w in sorted(watermarks.items())},
-        "records": [described(audit, topic) for request in requests for audit in request.audits],
+        "watermarks": watermarks_json(watermarks),
+        "not_asked": within.untouched,
+        "records": [described(audit, within.places) for request in requests for audit in request.audits],
         "beyond_reach": OUT_OF_REACH,
     }
 
 
-def _tell(requests: Sequence[Request], before: Sequence[str], missing: Sequence[str]) -> None:
+def _tell(requests: Sequence[Request], before: Sequence[str], missing: Sequence[str], not_asked: str) -> None:
     from hurnet_stream.terminal.deleting import NOT_YET, OUT_OF_REACH
     from hurnet_stream.terminal.screen import say
 
@@ -191,6 +199,8 @@ def _tell(requests: Sequence[Request], before: Sequence[str], missing: Sequence[
     for name in missing:
         hint = "; a key belongs to a context: see --context and --all-contexts" if "key" in name else ""
         say(f"{name}: nothing was deleted, there is no such entry{hint}", err=True)
+    if not_asked:
+        say(not_asked, err=True)
     deleted = sum(request.deleted for request in requests)
     if not all(request.done for request in requests):
         say(NOT_YET, err=True)

@@ -7,19 +7,20 @@ the entries and writes an audit of it; `follow` waits for that audit.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from hurnet_schemas.places import Place, ShardName
     from hurnet_stream.adapters.redis import Connection, RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.operations.deletion_requests import Deletable
+    from hurnet_stream.places import EntryId, Places
     from hurnet_stream.ports import DeletionAudit, Outgoing, WeightsStore
-    from hurnet_stream.settings.settings import KafkaSettings
-
-EntryId = tuple[int, int]
-"""Partition and offset."""
+    from hurnet_stream.settings.settings import KafkaSettings, Settings
 
 POLL_S = 0.2
 OUT_OF_REACH = (
@@ -32,10 +33,42 @@ NOT_YET = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where deletions can be written. `ends` gives the next offsets of a topic's partitions."""
+
+    places: Places
+    deletable: Deletable
+    ends: Callable[[str], Mapping[int, int]]
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that deletions of keys and contexts are written to."""
+        return [topic for topic in self.deletable.topics if topic in self.places.topics.numbers]
+
+    @property
+    def untouched(self) -> list[str]:
+        """The topics that are read and not written to."""
+        return self.deletable.out_of_reach(self.places.topics.numbers)
+
+
+def reach(chosen: Settings, kafka: KafkaSettings, connection: Connection) -> Reach:
+    """Where deletions can be written with these settings."""
+    from functools import cache, partial
+
+    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.client.following import end_offsets
+    from hurnet_stream.operations.deletion_requests import Deletable
+    from hurnet_stream.places import Places
+
+    places = Places.of(RedisEntryStore(connection).topics(), kafka.texts)
+    return Reach(places, Deletable(kafka.texts, chosen.topics), cache(partial(end_offsets, kafka)))
+
+
 @dataclass(slots=True)
 class Request:
-    """One thing to delete: its name for a person, the messages that ask for it, where Kafka has put them, and
-    the audits that came so far."""
+    """One thing to delete: its name for a person, the messages that ask for it, where they are (by shard and
+    position), and the audits that came so far."""
 
     name: str
     messages: list[Outgoing]
@@ -58,34 +91,44 @@ class Request:
         return len(self.audits) == len(self.records)
 
 
-def entry_request(topic: str, ends: Mapping[int, int], entry: EntryId) -> Request:
-    """Asks to delete one entry. `ends` are the next offsets of the partitions; raises `BadParameter` beyond
-    them."""
-    from hurnet_stream.operations.deletion_requests import of_entry
+def entry_request(reach: Reach, place: Place) -> Request:
+    """Asks to delete the entries of one record. Raises `BadParameter` if there is none, or if its topic may
+    not be written to."""
+    from hurnet_stream.operations.deletion_requests import NotWritable, of_entry
+    from hurnet_stream.places import NotRead
 
-    partition, offset = entry
-    if offset >= ends.get(partition, 0):
-        raise click.BadParameter(f"{topic} has no record {partition}/{offset}", param_hint="--entry")
-    return Request(f"entry {partition}/{offset}", of_entry(topic, partition, offset))
+    try:
+        reach.places.entry(place)
+        topic = reach.deletable.topic_of(place)
+    except (NotRead, NotWritable) as error:
+        raise click.BadParameter(str(error), param_hint="--entry") from None
+    if place.offset >= reach.ends(topic).get(place.partition, 0):
+        raise click.BadParameter(
+            f"{topic} has no record {place.partition}/{place.offset}", param_hint="--entry"
+        )
+    return Request(f"entry {place}", of_entry(topic, place.partition, place.offset))
 
 
-def key_request(topic: str, ends: Mapping[int, int], key: str, context: str) -> Request:
+def key_request(reach: Reach, key: str, context: str) -> Request:
     """Asks to delete the entries of a context whose records have this key."""
     from hurnet_stream.operations.deletion_requests import of_key
 
     raw = key.encode(errors="surrogateescape")  # the bytes as they were typed, even if they are not UTF-8
-    return Request(f"key {key!r}", of_key(topic, ends, raw, context))
+    asked = (of_key(topic, reach.ends(topic), raw, context) for topic in reach.topics)
+    return Request(f"key {key!r}", list(chain.from_iterable(asked)))
 
 
-def drop_request(topic: str, ends: Mapping[int, int], context: str) -> Request:
+def drop_request(reach: Reach, context: str) -> Request:
     """Asks to delete all entries of a context, in all partitions."""
     from hurnet_stream.operations.deletion_requests import of_context
 
-    return Request(context, of_context(topic, ends, context))
+    asked = (of_context(topic, reach.ends(topic), context) for topic in reach.topics)
+    return Request(context, list(chain.from_iterable(asked)))
 
 
-def send(kafka: KafkaSettings, requests: Sequence[Request]) -> dict[int, int]:
-    """Send the messages of all requests; returns the last offset in each partition."""
+def send(kafka: KafkaSettings, requests: Sequence[Request], places: Places) -> dict[ShardName, int]:
+    """Send the messages of all requests; returns the last offset in each shard."""
+    from hurnet_schemas.places import Place
     from hurnet_stream.adapters.kafka import KafkaSink
 
     sink = KafkaSink(kafka)
@@ -93,12 +136,12 @@ def send(kafka: KafkaSettings, requests: Sequence[Request]) -> dict[int, int]:
         records = iter(sink.send([message for request in requests for message in request.messages]))
     finally:
         sink.close()
-    watermarks: dict[int, int] = {}
+    last: dict[int, int] = {}
     for request in requests:
-        request.records = [next(records) for _ in request.messages]
-        for partition, offset in request.records:
-            watermarks[partition] = max(offset, watermarks.get(partition, -1))
-    return watermarks
+        written = [Place(message.topic, *next(records)) for message in request.messages]
+        request.records = [places.deletion(place) for place in written]
+        last |= {shard: max(position, last.get(shard, -1)) for shard, position in request.records}
+    return places.seen(last)
 
 
 def follow(store: WeightsStore, requests: Sequence[Request], wait_s: float) -> Iterator[DeletionAudit]:
@@ -148,20 +191,32 @@ def _key_was_deleted(request: Request, audits: Sequence[DeletionAudit]) -> bool:
     return any(context == asked.context or None in (context, asked.context) for context in same_key)
 
 
-def described(audit: DeletionAudit, topic: str) -> dict[str, Any]:
+def untouched(reach: Reach, of: str) -> str:
+    """What a person must know of topics that are read and not written to; "" if there are none. `of` says
+    what may stand there."""
+    if not reach.untouched:
+        return ""
+    return (
+        f"not asked: {', '.join(reach.untouched)}, since no table there says writable = true. Delete {of} at"
+        " the source of these topics: that deletes it here as exactly"
+    )
+
+
+def described(audit: DeletionAudit, places: Places) -> dict[str, Any]:
     """An audit as a JSON object. Times are ISO 8601."""
+    from hurnet_schemas.places import watermarks_json
     from hurnet_stream.terminal.screen import moment
 
     deletion = audit.deletion
     return {
-        "record": f"{topic}/{audit.partition}/{deletion.offset}",
+        "record": places.record((audit.partition, deletion.offset)),
         "asked": moment(deletion.timestamp_ms),
         "done": moment(audit.done_ms),
         "key_blake2b": deletion.key.hex() if deletion.key is not None else None,
         "context": deletion.context,
         "deleted": audit.entries,
-        "entries": [f"{audit.partition}/{target}" for target in deletion.targets],
+        "entries": [places.name((audit.partition, target)) for target in deletion.targets],
         "pairs": audit.pairs,
         "digests": {key: {"before": was, "after": now} for key, (was, now) in audit.digests.items()},
-        "watermarks": {str(p): w for p, w in sorted(audit.watermarks.items())},
+        "watermarks": watermarks_json(places.seen(audit.watermarks)),
     }

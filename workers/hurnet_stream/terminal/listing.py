@@ -38,8 +38,8 @@ class Wanted:
 
 @dataclass(slots=True)
 class Listed:
-    """Entries of a context, the newest first. `before` are the offsets to go on below, as far as it was
-    read."""
+    """Entries of a context, each with its shard, the newest first. `before` are the positions to go on below,
+    by shard, as far as it was read."""
 
     newest: Newest
     wanted: Wanted
@@ -78,10 +78,10 @@ def answer_of(entry: Entry) -> str:
     return entry.text if entry.answer is None else entry.answer
 
 
-def described(partition: int, entry: Entry) -> dict[str, Any]:
-    """An entry as a JSON object."""
+def described(name: str, entry: Entry) -> dict[str, Any]:
+    """An entry, which has this name, as a JSON object."""
     return {
-        "entry": f"{partition}/{entry.offset}",
+        "entry": name,
         "context": entry.context,
         "text": entry.text,
         "answer": entry.answer,
@@ -92,11 +92,11 @@ def described(partition: int, entry: Entry) -> dict[str, Any]:
     }
 
 
-def row(partition: int, entry: Entry) -> tuple[str, ...]:
+def row(name: str, entry: Entry) -> tuple[str, ...]:
     """An entry as a row for a person: name, time, text, answer, weight, metadata."""
     answer = entry.answer or ""
     return (
-        f"{partition}/{entry.offset}",
+        name,
         moment(entry.timestamp_ms)[:19].replace("T", " "),
         entry.text,
         f"not: {answer}" if entry.refutes else answer,

@@ -15,6 +15,7 @@ from typing import Any
 
 from hurnet_stream.adapters.redis import contexts
 from hurnet_stream.adapters.redis.keys import Keys, starting_with
+from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, Expiry
 from hurnet_stream.core.stored.codec import encode_deletion, encode_offsets
 
@@ -44,7 +45,7 @@ def delete_arguments(
         return [*about, *_too_old(client, keys, partition, *about_old, batch_reaching)]
     if deletion.context is not None:
         return [*about, *_of_context(client, keys, partition, deletion.context, batch_reaching)]
-    return [*about, *_by_offsets(deletion.targets, batch_reaching)]
+    return [*about, *_by_offsets(partition, deletion.targets, batch_reaching)]
 
 
 def _arguments(
@@ -109,9 +110,21 @@ def _too_old(
     return _arguments(holds=members, targets=targets)
 
 
-def _by_offsets(targets: Sequence[int], batch_reaching: BatchReaching) -> list[Any]:
-    there = [target for target in targets if _holds(batch_reaching(target), target)]
+def _by_offsets(partition: int, targets: Sequence[int], batch_reaching: BatchReaching) -> list[Any]:
+    """The entries at these ascending offsets. In a topic whose records may be several entries only those that
+    are there are told, or if none is, the first place."""
+    there: list[int] = []
+    batch: Batch | None = None
+    for target in targets:
+        if batch is None or batch.watermark < target:
+            batch = batch_reaching(target)
+        if batch is None:
+            break  # the shard ends before it
+        if _holds(batch, target):
+            there.append(target)
     absent = [target for target in targets if target not in there]
+    if number_of(partition) != TEXTS:
+        absent = [] if there else absent[:1]
     return _arguments(absent=absent, targets=there)
 
 
