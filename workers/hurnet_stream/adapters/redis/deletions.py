@@ -111,11 +111,11 @@ def _too_old(
 
 
 def _by_offsets(partition: int, targets: Sequence[int], batch_reaching: BatchReaching) -> list[Any]:
-    """The entries at these ascending offsets. In a topic whose records may be several entries only those that
+    """The entries at these offsets. In a topic whose records may be several entries only those that
     are there are told, or if none is, the first place."""
     there: list[int] = []
     batch: Batch | None = None
-    for target in targets:
+    for target in sorted(targets):
         if batch is None or batch.watermark < target:
             batch = batch_reaching(target)
         if batch is None:
