@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 
-from hurnet_stream.core.formats import COMPACTED_FROM, STORE, NewerFormat, check_format
+from hurnet_stream.core.formats import COMPACTED_FROM, REPLACED_FROM, STORE, NewerFormat, check_format
 from hurnet_stream.core.places import Topics
 from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import (
+    MAX_OFFSET,
     NOTHING,
     Batch,
     Deletion,
@@ -21,6 +22,7 @@ from hurnet_stream.core.stored.batch import (
     ShardState,
 )
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
+from hurnet_stream.core.stored.replacing import halves, is_one_record, mode_at
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
 from hurnet_stream.ports import (
     BEHIND,
@@ -32,6 +34,7 @@ from hurnet_stream.ports import (
     Tail,
     Unfinished,
 )
+from tests.memory import shard as shard_module
 from tests.memory.redis import MemoryRedis, Working
 from tests.memory.shard import Shard
 
@@ -94,7 +97,10 @@ class MemoryEntryStore:
             raise StoreReplaced(_REPLACED)
         return shard.state if shard else ShardState()
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def keys_mode(self) -> str:
+        return self._redis.data.keys
+
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         with self._redis.changed:
             check(batch, self._opened().dimension, expected)
             self._check_formats(writing=True)
@@ -102,13 +108,28 @@ class MemoryEntryStore:
             if state.watermark != expected:
                 return Refused(state)
             shard = self._shard(batch.partition, state)
+            found, most = shard.replaced_by(batch), shard_module.most_targets()
+            if len(found) > most and not is_one_record(batch):
+                return self._append_halves(batch, expected)
+            if found or batch.deletion:
+                self._raise_format(REPLACED_FROM)
+            if len(found) > most:
+                shard.begin_replacing(batch.watermark, found[:most])
+                return Unfinished(state, most)
             shard.finish_before(batch.watermark + 1, self._opened().dimension)
-            shard.append(batch)
+            replaced = shard.append(batch, found)
             rows = state.rows + len(batch.entries)
-            anchor = batch.anchor or state.anchor
-            shard.state = ShardState(batch.watermark, rows, self._epoch, anchor, state.floor)
+            anchor, modes = batch.anchor or state.anchor, state.modes
+            if batch.mode and batch.mode != mode_at(modes, MAX_OFFSET):
+                modes = (*modes, (expected + 1, batch.mode))
+            shard.state = ShardState(batch.watermark, rows, self._epoch, anchor, state.floor, modes)
             self._redis.changed.notify_all()
-            return Appended(shard.state)
+            return Appended(shard.state, replaced)
+
+    def _append_halves(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        first, second = halves(batch)
+        result = self.append(first, expected)
+        return self.append(second, first.watermark) if isinstance(result, Appended) else result
 
     def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         with self._redis.changed:
@@ -119,11 +140,11 @@ class MemoryEntryStore:
             if state.watermark != expected:
                 return Refused(state)
             shard = self._shard(partition, state)
-            shard.finish_before(deletion.offset, dimension)
+            shard.finish_before(deletion.offset, dimension, deletes=True)
             if not shard.delete(deletion, dimension):
                 return Unfinished(state)
             anchor = deletion.anchor or state.anchor
-            shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor, state.floor)
+            shard.state = replace(state, watermark=deletion.offset, epoch=self._epoch, anchor=anchor)
             if deletion.drops:
                 self._release({deletion.context or ""})
             self._redis.changed.notify_all()
@@ -189,10 +210,11 @@ class MemoryEntryStore:
     def oldest_deletion_ms(self) -> int | None:
         with self._redis.changed:
             deletions = {
-                (p, batch.deletion.offset): batch.deletion.timestamp_ms
+                (p, at): batch.deletion.timestamp_ms
                 for p in self._redis.data.shards
                 for batch in self._after(p, NOTHING)
                 if batch.deletion
+                for at in (batch.deletion.offset, *batch.deletion.by)
             }
             pending = {(p, at) for p, s in self._redis.data.shards.items() for at in s.pending.values()}
             return min((deletions[each] for each in pending if each in deletions), default=None)
@@ -272,17 +294,19 @@ class MemoryEntryStore:
     def ask_to_compact(self, upto: Mapping[int, int]) -> None:
         with self._redis.changed:
             self._opened()
-            data = self._redis.data
-            data.min_reader = max(COMPACTED_FROM, data.min_reader)
-            data.min_writer = max(COMPACTED_FROM, data.min_writer)
+            self._raise_format(COMPACTED_FROM)
             for partition, offset in upto.items():
-                data.shards[partition].asked = offset
+                self._redis.data.shards[partition].asked = offset
 
     def compacted(self) -> Mapping[int, int]:
         return {partition: shard.compacted for partition, shard in self._redis.data.shards.items()}
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def _raise_format(self, to: int) -> None:
+        data = self._redis.data
+        data.min_reader, data.min_writer = max(to, data.min_reader), max(to, data.min_writer)
 
     def _check_formats(self, writing: bool = False) -> None:
         try:

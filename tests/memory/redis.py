@@ -6,8 +6,8 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 
-from hurnet_stream.core.formats import STORE
-from hurnet_stream.core.stored.batch import EmbedderIdentity, LogIdentity
+from hurnet_stream.core.formats import BEGUN
+from hurnet_stream.core.stored.batch import UPSERT, EmbedderIdentity, LogIdentity
 from hurnet_stream.ports import Checkpoint, Claim, Committed, DeletionAudit, PublishedMix, PublishedWeights
 from tests.memory.shard import Shard
 
@@ -35,8 +35,9 @@ class Data:
 
     identity: EmbedderIdentity | None = None
     epoch: str = ""
-    min_reader: int = STORE
-    min_writer: int = STORE
+    min_reader: int = BEGUN
+    min_writer: int = BEGUN
+    keys: str = UPSERT
     log: LogIdentity | None = None
     topics: dict[str, int] = field(default_factory=dict)
     shards: dict[int, Shard] = field(default_factory=dict)

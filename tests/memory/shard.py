@@ -26,7 +26,13 @@ from hurnet_stream.core.stored.batch import (
     ShardState,
 )
 from hurnet_stream.core.stored.codec import bare
+from hurnet_stream.core.stored.replacing import replaced_keys
 from hurnet_stream.ports import Holding
+
+
+def most_targets() -> int:
+    """How many entries a step deletes."""
+    return MOST_TARGETS
 
 
 @dataclass(slots=True)
@@ -43,21 +49,68 @@ class Shard:
     parts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
     """By offset of a deletion: the targets of its parts."""
     unfinished: Deletion | None = None
+    replacing: int | None = None
+    """The watermark of a text that replaces very many, and of which only parts are there."""
     compacted: int = NOTHING
     asked: int = NOTHING
     following: tuple[int, float] = NOTHING, float("-inf")
     """The next floor, and when it was a saved checkpoint's watermark, in seconds."""
 
-    def append(self, batch: Batch) -> None:
-        """Take in a batch that was checked, and the keys under which its entries came."""
-        if batch.entries:
+    def replaced_by(self, batch: Batch) -> list[tuple[bytes, str, int, int]]:
+        """What is held under the keys that a batch replaces: key, context, offset, and by which position."""
+        return [
+            (key, context, offset, by)
+            for key, context, by in replaced_keys(batch)
+            for held, offset in sorted(self.keys.get(key, ()))
+            if held == context
+        ]
+
+    def replace(self, found: Sequence[tuple[bytes, str, int, int]]) -> dict[int, int]:
+        """Take these away from under their keys. Returns those that no deletion has deleted before, by
+        which positions."""
+        for key, context, offset, _ in found:
+            self.keys[key].discard((context, offset))
+        fresh = {offset: by for _, _, offset, by in found if offset not in self.pending}
+        stored = {entry.offset for entry in self.entries()}
+        self.pending |= {offset: by for offset, by in fresh.items() if offset in stored}
+        return fresh
+
+    def begin_replacing(self, watermark: int, found: Sequence[tuple[bytes, str, int, int]]) -> None:
+        """Do a part of what one text replaces."""
+        self.replacing = watermark if self.replacing is None else self.replacing
+        self.parts.setdefault(self.replacing, []).append(tuple(sorted(self.replace(found))))
+
+    def append(self, batch: Batch, found: Sequence[tuple[bytes, str, int, int]] = ()) -> int:
+        """Take in a batch that was checked, the keys under which its entries came, and what it replaces.
+        Returns how many entries it has replaced."""
+        fresh = self.replace(found)
+        overtaken = (
+            dict(zip(batch.deletion.targets, batch.deletion.by, strict=True)) if batch.deletion else {}
+        )
+        deletion = self._replacement(batch, fresh | overtaken)
+        if batch.entries or deletion:
             end = self.state.rows + len(batch.entries)
-            self.batches.append(replace(batch, keys=(), anchor=None, end=end))
+            bare_of = replace(batch, keys=(), replaces=(), mode="", anchor=None)
+            self.batches.append(replace(bare_of, end=end, deletion=deletion))
         for entry in batch.entries:
             self.first.setdefault(entry.context, entry.offset)
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys)):
             if key is not None:
                 self.keys.setdefault(key, set()).add((entry.context, entry.offset))
+        return len(fresh)
+
+    def _replacement(self, batch: Batch, by_target: dict[int, int]) -> Deletion | None:
+        """The deletion beside the entries of a batch, with what was begun before."""
+        offset, parts = batch.watermark, 0
+        if self.replacing is not None and self.replacing <= batch.watermark:
+            offset, parts = self.replacing, len(self.parts[self.replacing])
+            self.replacing = None
+        if not by_target and not parts:
+            return None
+        timestamp_ms = batch.entries[-1].timestamp_ms if batch.entries else 0
+        targets = tuple(sorted(by_target))
+        by = tuple(by_target[target] for target in targets)
+        return Deletion(offset, timestamp_ms, targets=targets, parts=parts, replaces=True, by=by)
 
     def delete(self, deletion: Deletion, dimension: int) -> bool:
         """Delete one part; whether that was the last one."""
@@ -74,11 +127,16 @@ class Shard:
             self.first.pop(deletion.context or "", None)
         return True
 
-    def finish_before(self, offset: int, dimension: int) -> None:
+    def finish_before(self, offset: int, dimension: int, deletes: bool = False) -> None:
         """A record beyond the unfinished deletion comes (its worker gave it up): readers learn of the parts
         that are done before they learn of that record."""
         if self.unfinished and self.unfinished.offset < offset:
             self._show(replace(self.unfinished, targets=()), dimension)
+        # What replaces others takes such parts along. A deletion comes behind them.
+        if self.replacing is not None and self.replacing < offset and deletes:
+            begun = Deletion(self.replacing, 0, replaces=True)
+            self.replacing = None
+            self._show(begun, dimension)
 
     def erase(self, due: Set[int], most: int) -> tuple[int, int, set[str]]:
         """Take the entries at `due` out of the store, in at most `most` batches.

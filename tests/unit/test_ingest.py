@@ -23,7 +23,7 @@ from hurnet_stream.errors import (
 )
 from hurnet_stream.ingest.ingest import Ingest
 from hurnet_stream.metrics.ingest import IngestMetrics
-from hurnet_stream.ports import POLL_BYTES, Appended, Fault, Outgoing, Refused
+from hurnet_stream.ports import POLL_BYTES, Appended, Fault, Outgoing, Refused, Unfinished
 from hurnet_stream.settings.settings import IngestSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.redis import MemoryRedis
@@ -111,7 +111,7 @@ class LosesReplies(MemoryEntryStore):
 
     calls = 0
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         result = super().append(batch, expected)
         self.calls += 1
         if self.calls % 2:
@@ -344,7 +344,7 @@ class FailsAtFirst(MemoryEntryStore):
         self._fail_once("admit")
         return super().admit(contexts, limit)
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         self._fail_once("append")
         return super().append(batch, expected)
 

@@ -19,7 +19,7 @@ from hurnet_stream.errors import ConfigurationError, RedisFailing, TransientErro
 from hurnet_stream.ingest.ingest import Ingest
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import Appended, Outgoing, Record, Refused
+from hurnet_stream.ports import Appended, Outgoing, Record, Refused, Unfinished
 from hurnet_stream.records import parse_record
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import IngestSettings, ResponderSettings, Settings
@@ -81,7 +81,7 @@ class Store(MemoryEntryStore):
         self._before("attempt")
         return super().attempt(role, owner, partition, record)
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         self._before("append")
         result = super().append(batch, expected)
         self._before("appended")

@@ -173,7 +173,7 @@ def test_any_interleaving_leaves_what_a_context_has_that_never_saw_what_was_dele
     schedule = Schedule(data)
     acts = [
         *[schedule.send, schedule.delete, schedule.step_ingest, schedule.step_solver] * 2,
-        *[schedule.follow, schedule.crash, schedule.forget_the_checkpoint],
+        *[schedule.follow, schedule.crash, schedule.forget_the_checkpoint, schedule.change_mode],
     ]
     for act in data.draw(st.lists(st.sampled_from(acts), max_size=30)):
         act()

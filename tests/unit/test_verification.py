@@ -156,6 +156,7 @@ def test_a_checkpoint_that_is_behind_is_compared_at_its_own_watermarks() -> None
 def test_whatever_happened_it_is_equal(data: st.DataObject) -> None:
     schedule = Schedule(data)
     acts = [schedule.send, schedule.delete, schedule.step_ingest, schedule.step_solver, schedule.crash]
+    acts.append(schedule.change_mode)
     for act in data.draw(st.lists(st.sampled_from(acts), max_size=25)):
         act()
         proof = whole(schedule.world)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
 from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.grid import zero_rows
 from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
+from hurnet_stream.core.stored.batch import APPEND, UPSERT, Batch, Deletion, Entry
 from hurnet_stream.core.stored.compaction import Horizon
 from hurnet_stream.errors import StoreReplaced, TransientError
 from hurnet_stream.ingest.ingest import Ingest
@@ -44,6 +45,8 @@ from tests.memory.weights_store import MemoryWeightsStore
 EMBEDDER = HashedText(32)
 DIMENSION = EMBEDDER.identity.dimension
 CONTEXTS = ("one", "two")
+NOTHING_KNOWN = "\u2060"
+"""A text that embeds to zero."""
 
 
 class LosesReplies(MemoryEntryStore):
@@ -56,7 +59,7 @@ class LosesReplies(MemoryEntryStore):
         if self.calls % 2:
             raise TransientError("the reply was lost")
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         result = super().append(batch, expected)
         self._lose()
         return result
@@ -87,6 +90,10 @@ class World:
 
     kafka: MemoryKafka = field(default_factory=MemoryKafka)
     redis: MemoryRedis = field(default_factory=MemoryRedis)
+    keys: str = APPEND
+    """How keyed texts are taken in by the next ingest."""
+    upserted: set[tuple[int, int]] = field(default_factory=set)
+    """The records that were sent while they replaced others."""
 
     def __post_init__(self) -> None:
         for topic in ("texts", "dead-letters"):
@@ -106,13 +113,19 @@ class World:
 
     def _send(self, value: bytes | None, key: str | None, partition: int, headers: object = ()) -> None:
         raw = None if key is None else key.encode()
+        if self.keys == UPSERT and key is not None:
+            end = max((r.offset for r in self.kafka.records("texts") if r.partition == partition), default=-1)
+            self.upserted.add((partition, end + 1))
         self.kafka.append([Outgoing("texts", value, raw, headers, partition)])  # type: ignore[arg-type]
 
     def ingest(
         self, batch: int = 4, lossy: bool = False, contexts: Mapping[str, ContextSettings] | None = None
     ) -> Ingest:
         store = (LosesReplies if lossy else MemoryEntryStore)(self.redis)
-        chosen = Settings(ingest=IngestSettings(poll=0, batch=batch), contexts=dict(contexts or {}))
+        chosen = Settings(
+            ingest=IngestSettings.model_validate({"poll": 0, "batch": batch, "keys": self.keys}),
+            contexts=dict(contexts or {}),
+        )
         source = MemorySource(self.kafka, "texts", "ingest")
         return Ingest(source, store, MemorySink(self.kafka), EMBEDDER, chosen, IngestMetrics())
 
@@ -157,11 +170,26 @@ class World:
                 event = TextEvent.decode(record.value)
                 at = record.offset, record.timestamp_ms
                 entry = Entry(*at, event.context, event.text, event.answer, copies=event.weight or 1)
+                if zero_rows(EMBEDDER.embed([event.text]))[0]:
+                    continue
+                for coordinates in self.replaced(record, event.context, entries):
+                    del entries[coordinates]
                 entries[record.partition, record.offset] = entry, record.key
             else:
                 for coordinates in self.named(record, entries):
                     del entries[coordinates]
         return [(partition, entry) for (partition, _), (entry, _) in sorted(entries.items())]
+
+    def replaced(
+        self, record: Record, context: str, entries: Mapping[tuple[int, int], tuple[Entry, bytes | None]]
+    ) -> list[tuple[int, int]]:
+        if (record.partition, record.offset) not in self.upserted:
+            return []
+        return [
+            (partition, offset)
+            for (partition, offset), (entry, key) in entries.items()
+            if (partition, entry.context, key) == (record.partition, context, record.key)
+        ]
 
     @staticmethod
     def named(
@@ -204,7 +232,10 @@ class Follower:
             self.begin()
             return
         for batch in tail.batches:
-            for targets in deleted_by(self.store, batch.partition, batch.deletion) if batch.deletion else ():
+            deletion = batch.deletion
+            if deletion and deletion.replaces:  # as the backlog has it: the last ones go as the new ones come
+                deletion = replace(deletion, targets=(), by=())
+            for targets in deleted_by(self.store, batch.partition, deletion) if deletion else ():
                 self.memory.remove(batch.partition, targets)
             self.memory.append(batch)
 
@@ -274,7 +305,7 @@ class Schedule:
 
     def __init__(self, data: st.DataObject) -> None:
         self.data = data
-        self.world = World()
+        self.world = World(keys=data.draw(st.sampled_from([APPEND, UPSERT])))
         self.ingest: Ingest | None = None
         self.solver: Solver | None = None
         self.follower = Follower(self.world.redis)
@@ -283,7 +314,7 @@ class Schedule:
     def send(self) -> None:
         for _ in range(self.data.draw(st.integers(1, 5))):
             self.world.send(
-                f"text number {self.sent}",
+                self.data.draw(st.sampled_from([f"text number {self.sent}"] * 7 + [NOTHING_KNOWN])),
                 self.data.draw(st.sampled_from([None, "answer 1", "answer 2", f"answer of {self.sent}"])),
                 self.data.draw(st.sampled_from([None, "a", "b"])),
                 context=self.data.draw(st.sampled_from(CONTEXTS)),
@@ -291,6 +322,16 @@ class Schedule:
                 weight=self.data.draw(st.sampled_from([None, 1, 2, 9])),
             )
             self.sent += 1
+
+    def change_mode(self) -> None:
+        """All that was sent is taken in as before; what is sent from now on is taken in the other way."""
+        if self.ingest:
+            self.ingest.close()
+        self.ingest = None
+        last = self.world.ingest()
+        turn(last, 40)
+        last.close()
+        self.world.keys = {APPEND: UPSERT, UPSERT: APPEND}[self.world.keys]
 
     def delete(self) -> None:
         partition = self.data.draw(st.integers(0, 1))

@@ -115,6 +115,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sam
             ranges = list(sample_ranges(reached, history.offset_ranges(), sample, Random()))  # noqa: S311
         advance = stack.enter_context(progress("replaying", _replayed(ranges, checkpoint)))
         verification = Verification(history, store, embedder, features, store.contexts(), advance)
+        verification.in_compacted_topic(history.is_compacted())
         if checkpoint:
             return verification.whole(checkpoint, chosen.solve.half_life_ms)
         return _of_ranges(verification, ranges, reached, LOOK_AHEAD if sample else None)

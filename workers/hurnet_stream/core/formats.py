@@ -2,9 +2,10 @@
 
     STORE       the store as a whole: keys, states, and all that has no number of its own. It stands in the
                 meta as `format`, beside the numbers that a reader and a writer must speak. From 2 on what
-                deletions leave behind is compacted; a store of format 1 stays one until `hurnet compact`
+                deletions leave behind is compacted; a store of format 1 stays one until `hurnet compact`.
+                From 3 on texts replace others; a store of format 2 stays one until the first text does
     STREAM      an item of a shard's stream, or what is left of one (field `format`; 1 if there is none). 2 is
-                what compaction has made of several items
+                what compaction has made of several items, 3 one that has entries and what they replace
     BATCH       a batch in such an item: its entries and vectors
     DELETION    a deletion in such an item, its targets included
     CHECKPOINT  the solver's checkpoint: header, grams and sums
@@ -22,8 +23,8 @@ from __future__ import annotations
 
 from typing import Final
 
-STORE: Final = 2
-STREAM: Final = 2
+STORE: Final = 3
+STREAM: Final = 3
 BATCH: Final = 1
 DELETION: Final = 1
 CHECKPOINT: Final = 1
@@ -32,8 +33,14 @@ MIX: Final = 1
 AUDIT: Final = 1
 BACKUP: Final = 1
 
+BEGUN: Final = 2
+"""The format of a store that is begun now."""
 COMPACTED_FROM: Final = 2
 """The format of a store from which on it is compacted."""
+REPLACED_FROM: Final = 3
+"""The format of a store from which on texts replace others."""
+COMPACTED_ITEM: Final = 2
+"""The format of an item that compaction has made of several."""
 
 
 class NewerFormat(ValueError):

@@ -19,7 +19,7 @@ from itertools import chain
 
 import structlog
 
-from hurnet_stream.core.stored.batch import Deletion
+from hurnet_stream.core.stored.batch import NOTHING, UPSERT, Deletion
 from hurnet_stream.dead_letters import DeadLetterAlarm, put_aside
 from hurnet_stream.errors import HurnetError, StoreGap
 from hurnet_stream.ingest.admission import Admission
@@ -45,6 +45,7 @@ from hurnet_stream.ports import (
 )
 from hurnet_stream.records import TextReader
 from hurnet_stream.runtime.progress import Progress
+from hurnet_stream.settings.ingest import IngestSettings
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.suspects import Suspects
 
@@ -69,7 +70,6 @@ class Ingest:
         metrics: IngestMetrics,
     ) -> None:
         self._source = source
-        self._readers = Readers(TextReader())
         self._store = store
         self._sink = sink
         self._embedder = embedder
@@ -92,9 +92,12 @@ class Ingest:
         # Partitions that brought records, or that could not because there was no room for more.
         self._not_stalled: Collection[int] = ()
         self._delete_until = 0.0
+        self._put_aside: dict[int, int] = {}
+        """By shard, up to which offset an append that is not finished has sent its dead letters."""
         self.beat: Callable[[], None] = lambda: None
         """Called in a long turn now and then, as a sign that it gets on."""
         store.open(embedder.identity, writing=True)
+        self._readers = Readers(TextReader(upserts(settings.ingest, store)))
         self._incarnation = store.incarnation()
 
     def reading_by(self, readers: Readers) -> Ingest:
@@ -274,11 +277,23 @@ class Ingest:
             if not isinstance(result, Unfinished) or time.monotonic() >= self._delete_until:
                 return result
 
-    def _append(self, intake: Intake, expected: int) -> Appended | Refused:
+    def _append(self, intake: Intake, expected: int) -> Appended | Unfinished | Refused:
         # The dead letters go first: a crash in between sends them twice, instead of losing them.
-        put_aside(self._sink, self._dead_letters, self.name, intake.rejected)
-        with self._metrics.append_seconds.time():
-            return self._store.append(intake.batch(), expected)
+        sent = self._put_aside.pop(intake.partition, NOTHING)
+        rejected = [each for each in intake.rejected if each[0].offset > sent]
+        put_aside(self._sink, self._dead_letters, self.name, rejected)
+        batch = intake.batch()
+        while True:
+            with self._metrics.append_seconds.time():
+                result = self._store.append(batch, expected)
+            if isinstance(result, Refused):
+                return result
+            self._metrics.replaced.inc(result.replaced + len(intake.overtaken) * isinstance(result, Appended))
+            if isinstance(result, Appended):
+                return result
+            if result.state.watermark != expected or time.monotonic() >= self._delete_until:
+                self._put_aside[intake.partition] = intake.records[-1].offset
+                return result
 
     def _count(self, intake: Intake) -> None:
         """Only after the append, so that attempts that failed do not count. Raises `TooManyDeadLetters`."""
@@ -301,3 +316,9 @@ class Ingest:
         self._progress.turn(has_share=self._source.has_share(), behind=sum(lag.values()), moved=moved)
         assigned, held = self._source.assignment(), self._source.held_back()
         self._progress.partitions(assigned, lag, held, self._not_stalled)
+
+
+def upserts(settings: IngestSettings, store: EntryStore) -> bool:
+    """Whether keyed texts take the place of what came under their key before: as the settings say or, if they
+    say nothing, as the store does."""
+    return (settings.keys or store.keys_mode()) == UPSERT

@@ -21,6 +21,10 @@ class IngestMetrics(ProcessMetrics, KafkaMetrics, StoreMetrics):
         self.expiries = self._counter(
             "expiries", "Deletions of what had become too old in a context, or too much.", "context"
         )
+        self.replaced = self._counter(
+            "replaced",
+            "Rows whose place a text with the same key took, in the store or before they got there.",
+        )
         self.contexts = self._gauge(
             "contexts", "Contexts that there are, as of the last text that named a new one."
         )

@@ -14,8 +14,9 @@ So everything that Kafka or the store still has is kept, and Kafka holds all of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from operator import itemgetter
 
 from hurnet_schemas import InvalidMessage, TextEvent
 from hurnet_schemas.feedback import SOURCE
@@ -87,10 +88,26 @@ class Comparison:
         these texts would come back."""
         log = self._log(partition)
         for deletion in deletions:
-            if not isinstance(_parsed(log.record_at(deletion.offset)), Deletion):
+            if deletion.replaces:
+                yield from self._still_replaced(partition, deletion, trusted)
+            elif not isinstance(_parsed(log.record_at(deletion.offset)), Deletion):
                 for target in chain.from_iterable(deleted_by(self._store, partition, deletion)):
                     if log.first <= target < min(trusted, log.end):
                         yield self._tombstone(partition, target)
+
+    def _still_replaced(self, partition: int, deletion: Deletion, trusted: int) -> Iterator[Outgoing]:
+        """Texts that were replaced by ones whose records the topic lost: without a record that deletes them
+        they would come back. Those of which the topic has the later version are replaced again."""
+        log, later = self._log(partition), self._log(partition)
+        pairs = zip(deletion.targets, deletion.by, strict=True)
+        parts = replace(deletion, targets=(), by=())
+        more = (
+            (target, deletion.offset)
+            for target in chain.from_iterable(deleted_by(self._store, partition, parts))
+        )
+        for target, by in sorted(chain(pairs, more), key=itemgetter(1, 0)):
+            if log.first <= target < min(trusted, log.end) and later.record_at(by) is None:
+                yield self._tombstone(partition, target)
 
     def _forgotten_deletions(self, partition: int, trusted: int) -> Iterator[Outgoing]:
         """Deletions that were compacted away, so that the store no longer says what they deleted. But a text
@@ -101,7 +118,8 @@ class Comparison:
         if last < log.first:
             return
         held = {entry.offset for batch in self._batches(partition) for entry in batch.entries}
-        known = held | deleted_by_records(self._log(partition).records(), TextReader().read)
+        modes = self._store.state(partition).modes
+        known = held | deleted_by_records(self._log(partition).records(), TextReader().read, modes).offsets
         for record in log.records():
             if record.offset <= last and record.offset not in known and isinstance(_parsed(record), Entry):
                 yield self._tombstone(partition, record.offset)

@@ -19,12 +19,13 @@ from itertools import chain
 
 import numpy as np
 
+from hurnet_stream.core import places
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Vectors
 from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
-from hurnet_stream.operations.replay import Replay
+from hurnet_stream.operations.replay import Deleted, Replay
 from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Read, deleted_by
 from hurnet_stream.solver.learning import learn
 
@@ -86,13 +87,23 @@ class Verification:
         self._store = store
         self._features = features
         self._bounds = history.offset_ranges()
-        self._replay = Replay(history, embedder, contexts, store.holdings(), advance)
+        modes = {shard: state.modes for shard, state in store.states().items()}
+        self._replay = Replay(history, embedder, contexts, store.holdings(), advance, modes)
+        self._compacted = False
         self._statistics: dict[str, Statistics] = {}
+        self._learned: dict[str, Statistics] = {}
+        """Of the shard that is looked at."""
         self._window: Window | None = None  # without one no statistics are learned
 
     def reading_by(self, read: Read) -> Verification:
         """Read records by `read`, and not only hurnet's own messages."""
         self._replay.reading_by(read)
+        return self
+
+    def in_compacted_topic(self, compacted: bool) -> Verification:
+        """Whether Kafka may have compacted records away. The store's entries are then believed to have had
+        a record where there is none, and counted as unproved."""
+        self._compacted = compacted
         return self
 
     def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
@@ -119,54 +130,77 @@ class Verification:
                 f"partition {partition} ends at offset {in_topic.end}, but the store has seen {until}: the"
                 " topic was recreated or lost records, or this is another cluster"
             )
-        deleted = self._deleted(partition, first, in_topic.first, until)
-        deleted_count = sum(first <= offset <= last for offset in deleted)
-        proof = ShardProof(partition, first, last, deleted=deleted_count)
-        stored = _StoredShard(self._store, partition, first, last)
-        try:
-            self._compare_range(proof, stored, in_topic.first, deleted)
-        except UpgradeNeeded:
-            raise
-        except Unreadable as error:
-            proof.difference = stored.position + 1, f"the store can't be read from here on: {error}"
+        self._replay.unfit.clear()
+        while True:
+            self._learned = {}
+            deleted = self._deleted(partition, first, in_topic.first, until)
+            deleted_count = sum(first <= offset <= last for offset in deleted.offsets)
+            proof = ShardProof(partition, first, last, deleted=deleted_count)
+            stored = _StoredShard(self._store, partition, first, last)
+            try:
+                self._compare_range(proof, stored, in_topic.first, deleted)
+            except UpgradeNeeded:
+                raise
+            except Unreadable as error:
+                proof.difference = stored.position + 1, f"the store can't be read from here on: {error}"
+            # A text that could not be embedded took nobody's place. That shows only now: so once more.
+            if not self._replay.unfit & deleted.replacing:
+                break
+        for key, statistics in self._learned.items():
+            self._statistics.setdefault(key, Statistics(self._features.size)).merge(statistics)
         return proof
 
     def _compare_range(
-        self, proof: ShardProof, stored: _StoredShard, in_topic: int, deleted: Set[int]
+        self, proof: ShardProof, stored: _StoredShard, in_topic: int, deleted: Deleted
     ) -> None:
         """The range of the proof, entry by entry, up to the first difference. The topic begins at offset
         `in_topic`."""
         # Retention took the records before that: there is nothing to replay.
-        self._trust(proof, stored.rows_up_to(min(in_topic - 1, proof.last)), deleted)
-        for batch in self._replay.batches(proof.partition, max(proof.first, in_topic), proof.last, deleted):
+        gone = deleted.offsets
+        self._trust(proof, stored.rows_up_to(min(in_topic - 1, proof.last)), gone)
+        for batch in self._replay.batches(proof.partition, max(proof.first, in_topic), proof.last, gone):
             self._learn(batch)
+            rows = stored.rows_up_to(batch.watermark)
+            if self._compacted:
+                there = {
+                    offset: row
+                    for offset, row in rows.items()
+                    if deleted.has_record(places.offset_of(proof.partition, offset))
+                }
+                self._trust(proof, {o: row for o, row in rows.items() if o not in there}, gone)
+                rows = there
             # A deleted row that the store has not erased yet is not a difference.
-            _compare(proof, _rows(batch), stored.rows_up_to(batch.watermark), deleted, stored.erased)
+            _compare(proof, _rows(batch), rows, gone, stored.erased)
             if proof.difference:
                 break
 
-    def _deleted(self, partition: int, first: int, first_in_topic: int, until: int) -> Set[int]:
+    def _deleted(self, partition: int, first: int, first_in_topic: int, until: int) -> Deleted:
         """Of the offsets from `first` on, those that records up to `until` delete. What deletes an entry
-        comes after it, so the topic is read from there. Which entries from before the topic's own first
-        offset are deleted, only the store knows."""
+        comes after it, so the topic is read from there. Which entries are deleted whose records the topic no
+        longer has, only the store knows."""
         deleted = self._replay.deleted(partition, max(first, first_in_topic), until)
-        if first < first_in_topic:
+        if first < first_in_topic or self._compacted:
             stored = _StoredShard(self._store, partition, 0, until)
             stored.rows_up_to(until)
-            deleted |= {target for target in stored.deletion_targets if target < first_in_topic}
+            deleted.offsets |= {
+                target
+                for target in stored.deletion_targets
+                if target < first_in_topic
+                or (self._compacted and not deleted.has_record(places.offset_of(partition, target)))
+            }
         return deleted
 
     def _trust(self, proof: ShardProof, rows: Rows, deleted: Set[int]) -> None:
         """Learn from the store what can't be replayed."""
         kept = [row for offset, row in rows.items() if offset not in deleted]
-        proof.unproved = len(kept)
+        proof.unproved += len(kept)
         if kept:
             entries, vectors = zip(*kept, strict=True)
             self._learn(Batch(proof.partition, proof.last, entries, np.stack(vectors)))
 
     def _learn(self, batch: Batch) -> None:
         if self._window:
-            learn(self._statistics, [batch], self._features, self._window)
+            learn(self._learned, [batch], self._features, self._window)
 
 
 class _StoredShard:
@@ -199,8 +233,8 @@ class _StoredShard:
         for batch in batches:
             self._read_ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
             self.erased.update(batch.removed)
-            if batch.deletion and batch.deletion.offset <= self._last:
-                parts = deleted_by(self._store, self._partition, batch.deletion)
+            if batch.deletion and (batch.deletion.replaces or batch.deletion.offset <= self._last):
+                parts = deleted_by(self._store, self._partition, batch.deletion.upto(self._last))
                 self.deletion_targets.update(chain.from_iterable(parts))
             self.position = batch.watermark
         return bool(batches)

@@ -26,16 +26,21 @@ BEHIND = "this reader is so far behind that it may hold what was deleted meanwhi
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Everything was written, and the shard's watermark is the batch's or the deletion's."""
+    """Everything was written, and the shard's watermark is the batch's or the deletion's. `replaced` entries
+    made place for those of the batch."""
 
     state: ShardState
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """Only a part of a deletion is done, and the watermark has not moved: ask for the same again."""
+    """Only a part is done: ask for the rest, which is what lies behind the watermark of `state`. A deletion
+    has not moved it. An append may have, up to a text that replaces very many, of which `replaced` are done.
+    """
 
     state: ShardState
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +140,25 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
     def state(self, partition: int) -> ShardState:
         """The state of one shard; that of an empty shard if it does not exist."""
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         """Append the batch in one atomic step, if the shard's watermark is `expected`.
 
         The step writes the entries, records which of them came under which record key, and advances the
         watermark and the number of rows. A batch without entries only advances the watermark. Raises
         ValueError if the batch can't follow `expected`.
+
+        If entries of it replace, the same step deletes what the shard holds under their keys and contexts, as
+        `delete` does, and readers are given both as one batch. From the first time on programs before
+        format 3 can't read the store. A batch that replaces more than `MOST_TARGETS` entries goes in as
+        several, up to a text that by itself replaces more: what it replaces is taken in steps, each of which
+        returns `Unfinished`, and the text comes with the last. If the caller crashes between them, the next
+        one that sends the text goes on from there; if the text never comes again, what it has replaced by
+        then is deleted with whatever comes next.
         """
+
+    def keys_mode(self) -> str:
+        """How keyed texts are taken in unless a setting says it: `UPSERT` in stores that were begun by a
+        program that knows it, `APPEND` in older ones."""
 
     def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         """Delete entries of the shard in one atomic step, if its watermark is `expected`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.ports import EntryStore, deleted_by
@@ -71,7 +72,10 @@ class Backlog:
     def _pieces(self, batch: Batch) -> Iterator[TakenIn | None]:
         """Take `batch` into memory, piece by piece. Yields None after each but the last."""
         if deletion := batch.deletion:
-            for targets in deleted_by(self._store, batch.partition, deletion):
+            # What entries of the batch take the place of goes with their coming: neither both nor none of
+            # them is ever found. Only of a key with very many entries some go before, while others are left.
+            before = replace(deletion, targets=(), by=()) if deletion.replaces else deletion
+            for targets in deleted_by(self._store, batch.partition, before):
                 for first in range(0, len(targets), PIECE_ROWS):
                     self._memory.remove(batch.partition, targets[first : first + PIECE_ROWS])
                     yield None

@@ -131,8 +131,8 @@ class LoadedContexts:
         self._watermarks[batch.partition] = max(batch.watermark, watermark)
         counted = self.shard_rows(batch.partition) + fresh.rows
         self._shard_rows[batch.partition] = counted if batch.end is None else batch.end
-        if batch.deletion:
-            self.remove(batch.partition, batch.deletion.targets)
+        if fresh.deletion:
+            self.remove(batch.partition, fresh.deletion.targets)
         self._deleting.pop(batch.partition, None)
         return len(fresh.entries)
 

@@ -48,9 +48,12 @@ def unlearn(
     statistics do not hold what is to be taken out.
     """
     subtraction = _Subtraction(store, checkpoint, kernel_map, window)
+    # What texts take the place of comes first: it has no audit, and so costs no digests.
+    for partition, targets in _replaced(store, batches):
+        yield subtraction.take_out(partition, targets, audited=False).pairs
     totals: list[tuple[int, Deletion, _Taken]] = []
     for batch in batches:
-        if batch.deletion:
+        if batch.deletion and not batch.deletion.replaces:
             total = _Taken()
             for targets in deleted_by(store, batch.partition, batch.deletion):
                 portion = subtraction.take_out(batch.partition, targets)
@@ -59,11 +62,26 @@ def unlearn(
                 yield portion.pairs
             totals.append((batch.partition, batch.deletion, total))
     digests = subtraction.digests()
-    for key in digests:
+    for key in subtraction.touched:
         # As if they had never been: no trace of a context whose last pair is gone may stay.
-        if not checkpoint.statistics[key].count:
+        if key in checkpoint.statistics and not checkpoint.statistics[key].count:
             del checkpoint.statistics[key]
     checkpoint.unlearned += _audits(checkpoint, totals, digests)
+
+
+def _replaced(store: EntryStore, batches: Sequence[Batch]) -> Iterator[tuple[int, Sequence[int]]]:
+    """What the batches replace, by shard and in bounded portions: those of neighbouring batches together,
+    because each subtraction has a cost besides its rows."""
+    by_shard: dict[int, list[int]] = {}
+    for batch in batches:
+        if batch.deletion and batch.deletion.replaces:
+            parts = replace(batch.deletion, targets=(), by=())
+            yield from ((batch.partition, part) for part in deleted_by(store, batch.partition, parts) if part)
+            by_shard.setdefault(batch.partition, []).extend(batch.deletion.targets)
+    for partition, targets in by_shard.items():
+        targets.sort()
+        for first in range(0, len(targets), MOST_TARGETS):
+            yield partition, targets[first : first + MOST_TARGETS]
 
 
 @dataclass(slots=True)
@@ -76,15 +94,17 @@ class _Taken:
 
 @dataclass(slots=True)
 class _Subtraction:
-    """Deletions at work. `before` are the digests of the statistics that they touch, as they were."""
+    """Deletions at work. `before` are the digests of the statistics that those with an audit touch, as they
+    were; `touched` are the keys of all that any touches."""
 
     store: EntryStore
     checkpoint: Checkpoint
     kernel_map: KernelMap
     window: Window
     before: dict[str, str] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
 
-    def take_out(self, partition: int, targets: Sequence[int]) -> _Taken:
+    def take_out(self, partition: int, targets: Sequence[int], audited: bool = True) -> _Taken:
         """Take out what the store still holds of the targets.
 
         All at once, because a subtraction costs as much for one row as for many.
@@ -92,7 +112,7 @@ class _Subtraction:
         stored = list(self.store.stored_at(partition, targets))
         taken = _Taken(sum(len(batch.entries) for batch in stored))
         for key, gone in pairs(stored, self.window).items():
-            self._subtract(key, gone)
+            self._subtract(key, gone, audited)
             taken.pairs[key] += len(gone.answers)
         return taken
 
@@ -100,12 +120,14 @@ class _Subtraction:
         """The digest of each touched statistics before the deletions and now."""
         return {key: (was, self.checkpoint.statistics[key].digest()) for key, was in self.before.items()}
 
-    def _subtract(self, key: str, gone: Pairs) -> None:
+    def _subtract(self, key: str, gone: Pairs, audited: bool) -> None:
         statistics = self.checkpoint.statistics.get(key)
         try:
             if statistics is None:
                 raise ValueError(f"no statistics of {key!r}")
-            self.before.setdefault(key, statistics.digest())
+            if audited and key not in self.before:
+                self.before[key] = statistics.digest()
+            self.touched.add(key)
             statistics.subtract(self.kernel_map(gone.vectors), gone.answers, gone.copies)
         except ValueError as error:
             raise StoreError(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.audit import decode_audit
 from hurnet_stream.adapters.redis.meta import Meta
+from hurnet_stream.adapters.redis.opened import parse_modes
 from hurnet_stream.adapters.redis.stream import decode_item
 from hurnet_stream.core.formats import NewerFormat
 from hurnet_stream.core.stored.backup import Part, check_header
@@ -32,7 +33,7 @@ from hurnet_stream.ports import DeletionAudit
 MAX_PARTITION: Final = 1_000_000
 MAX_GONE: Final = 20_000_000
 FIELDS: Final = frozenset(
-    b"format row epoch entries vectors deletion targets parts removed gone since".split()
+    b"format row epoch entries vectors deletion targets by parts removed gone since".split()
 )
 
 
@@ -46,6 +47,7 @@ class ShardContents:
     floor: int
     compacted: int
     firsts: Mapping[str, int]
+    modes: str = ""
     number: int = 0
     next_row: int = 0
     items: int = 0
@@ -120,7 +122,7 @@ class Contents:
         self.contexts = [_name(name) for name in fields["contexts"]]
 
     def _shard(self, content: Any) -> None:
-        number, watermark, rows, anchor, floor, compacted, firsts = content
+        number, watermark, rows, anchor, floor, compacted, firsts, *modes = content
         partition = _bounded(number, MAX_PARTITION)
         if partition in self.shards:
             raise ValueError(f"shard {partition} comes twice")
@@ -129,8 +131,10 @@ class Contents:
         for offset in (watermark, floor, compacted):
             _bounded(offset, MAX_OFFSET, least=NOTHING)
         firsts = {_name(name): _bounded(first, MAX_OFFSET) for name, first in firsts.items()}
-        shard = ShardContents(watermark, _bounded(rows, MAX_OFFSET), anchor, floor, compacted, firsts)
-        self.shards[partition] = shard
+        raw_modes = str(modes[0]) if modes else ""
+        parse_modes(raw_modes.encode())
+        figures = watermark, _bounded(rows, MAX_OFFSET), anchor, floor, compacted
+        self.shards[partition] = ShardContents(*figures, firsts, raw_modes)
 
     def _gone(self, content: Any) -> None:
         partition, packed = content

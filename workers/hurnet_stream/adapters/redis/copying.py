@@ -23,11 +23,11 @@ from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import PAGE
 from hurnet_stream.adapters.redis.meta import Meta
-from hurnet_stream.adapters.redis.opened import OpenedStore
+from hurnet_stream.adapters.redis.opened import OpenedStore, encode_modes
 from hurnet_stream.adapters.redis.redaction import ids_from, merged, only_id
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.stream import StreamItems, decode_item, number_of
-from hurnet_stream.core.formats import BACKUP
+from hurnet_stream.core.formats import BACKUP, REPLACED_FROM
 from hurnet_stream.core.shares import REPLY_BATCHES
 from hurnet_stream.core.stored.backup import Part
 from hurnet_stream.core.stored.batch import NOTHING, Deletion, ShardState
@@ -100,7 +100,9 @@ class StoreCopy:
         anchor = state.anchor.encode() if state.anchor else b""
         firsts = {name: held.first for name, held in sizes.items() if held.first is not None}
         figures = [partition, state.watermark, state.rows, anchor, state.floor]
-        return Part("S", [*figures, NOTHING if compacted is None else int(compacted), firsts])
+        # Programs before format 3 expect no more than the first seven, and need no more of an older store.
+        modes = [encode_modes(state.modes)] if self._store.meta.min_reader >= REPLACED_FROM else []
+        return Part("S", [*figures, NOTHING if compacted is None else int(compacted), firsts, *modes])
 
     def _pending(self, partition: int) -> Iterator[Sequence[int]]:
         """What is deleted and not erased."""

@@ -1,9 +1,10 @@
-"""The arguments of the script DELETE, for the kinds of deletion. A step of it takes a bounded part.
+"""The arguments of the scripts DELETE and APPEND about what they delete. A step takes a bounded part of it.
 
     by offsets     targets 3, 5, 9        only the entries that exist become pending; readers are told of all
     by record key  key "42" [of context]  the script finds them itself: a range of the sorted set `keys`
     of a context   everything of "faq"    the client reads the next batches that hold rows of it
     of old ones    "faq" before a time    the same, and only some rows of a batch may be old enough
+    by a new text  key "42" of "faq"      an append finds them in `keys`, as the second does
 
 A deletion of many entries takes several steps: the caller repeats it until the script says that it is done.
 """
@@ -18,6 +19,7 @@ from hurnet_stream.adapters.redis.keys import Keys, starting_with
 from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, Expiry
 from hurnet_stream.core.stored.codec import encode_deletion, encode_offsets
+from hurnet_stream.core.stored.replacing import is_one_record, replaced_keys
 
 BatchReaching = Callable[[int], Batch | None]
 """Gives the first batch whose watermark is at or beyond an offset."""
@@ -30,6 +32,29 @@ def keyed(batch: Batch) -> list[Any]:
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
         if key is not None
         for argument in (0, _key_prefix(key, entry.context) + encode_offsets([entry.offset]))
+    ]
+
+
+def replacing_arguments(batch: Batch, allowed: bool) -> list[Any]:
+    """The arguments of APPEND about what the batch replaces. `allowed` says whether the store's format allows
+    for it."""
+    keys, overtaken = replaced_keys(batch), batch.deletion
+    timestamp_ms = int(batch.columns.timestamps_ms[-1]) if batch.entries else 0
+    deletion = encode_deletion(Deletion(batch.watermark, timestamp_ms, replaces=True))
+    return [
+        batch.mode,
+        deletion if keys or overtaken else b"",
+        "1" if allowed else "",
+        MOST_TARGETS,
+        "1" if is_one_record(batch) else "",
+        encode_offsets(overtaken.targets if overtaken else ()),
+        encode_offsets(overtaken.by if overtaken else ()),
+        len(keys),
+        *(
+            argument
+            for key, context, by in keys
+            for argument in (_key_prefix(key, context), encode_offsets([by]))
+        ),
     ]
 
 

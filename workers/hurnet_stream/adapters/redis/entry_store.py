@@ -32,6 +32,7 @@ from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.shard_writer import ShardWriter
 from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
+from hurnet_stream.core.formats import COMPACTED_FROM
 from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import (
     NOTHING,
@@ -82,6 +83,10 @@ class RedisEntryStore:
         return self._opened.parse_log(self._client.get(self._keys.log))
 
     @guarded
+    def keys_mode(self) -> str:
+        return self._opened.meta.keys
+
+    @guarded
     def bind(self, log: LogIdentity) -> LogIdentity:
         keys = self._keys.meta, self._keys.log
         raw = self._opened.run(BIND_LOG, keys, self._opened.meta.epoch, json.dumps(asdict(log)))
@@ -100,7 +105,7 @@ class RedisEntryStore:
         return self._reader.state(partition)
 
     @guarded
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         return self._writer.append(batch, expected)
 
     @guarded
@@ -124,7 +129,7 @@ class RedisEntryStore:
 
     @guarded
     def ask_to_compact(self, upto: Mapping[int, int]) -> None:
-        self._opened.raise_format()
+        self._opened.raise_format(COMPACTED_FROM)
         compacting.ask(self._client, self._keys, upto)
 
     @property

@@ -151,15 +151,16 @@ class StoreFiller:
         # A shard without a meta: no worker begins another store here meanwhile.
         self._pipe.sadd(self._keys.shards, partition)
         self._pipe.hset(self._keys.shard(partition, "state"), mapping=state)
-        if shard.anchor:
-            self._pipe.hset(self._keys.shard(partition, "state"), "anchor", shard.anchor)
+        more = {"anchor": shard.anchor, "modes": shard.modes}
+        if said := {name: value for name, value in more.items() if value}:
+            self._pipe.hset(self._keys.shard(partition, "state"), mapping=said)
 
     def _put(self, batch: Batch, partition: int, number: int, fields: Fields) -> None:
         """An item as it was, under the new epoch, without what was known to be deleted."""
         stream, redacted = (self._keys.shard(partition, name) for name in ("stream", "redacted"))
         fields = {**fields, b"epoch": self._epoch.encode()}
         identifier = b"%d-0" % number
-        rest = batch if batch.deletion else batch.without(self.contents.gone.get(partition, frozenset()))
+        rest = batch.without(self.contents.gone.get(partition, frozenset()))
         if b"since" in fields:  # it takes the place of items that came before it
             self._flush()
             since = int(fields[b"since"])
@@ -207,7 +208,7 @@ class StoreFiller:
         gone: Set[int] = self.contents.gone.get(partition, frozenset())
         sizes = dict.fromkeys(shard.firsts, (0, 0))
         for identifier, fields, batch in self._items(partition):
-            rest = batch if batch.deletion else batch.without(gone)
+            rest = batch.without(gone)
             if rest.removed != batch.removed:
                 self._pipe.xdel(self._keys.shard(partition, "stream"), identifier)
                 redacted = self._keys.shard(partition, "redacted")

@@ -5,7 +5,8 @@ transaction changes share a hash tag ({shard-N}, {solver}), so that a Redis Clus
 shards are read in one round trip, which needs a single server.
 
 The store as a whole
-    P:meta                  string  JSON: the embedder, the epoch, the formats that a program must speak
+    P:meta                  string  JSON: the embedder, the epoch, the formats that a program must speak, and
+                                    keys: upsert, unless an older program has begun the store
     P:log                   string  JSON: the Kafka cluster and the UUID of the topic that fills the store
     P:shards                set     the partitions that have a shard
     P:contexts              set     the names of contexts that were admitted and not given back
@@ -14,11 +15,15 @@ The store as a whole
 
 A shard
     P:{shard-N}:state       hash    watermark, rows, epoch, anchor (of the last record), deleting (the record
-                                    of a deletion of which only some parts are done); and of compaction:
+                                    of a deletion of which only some parts are done), replacing (the same of
+                                    a text that replaces very many), modes (from which position on keyed
+                                    texts were taken in how: "0:append 4711:upsert"); and of compaction:
                                     floor, compacted, next, next_ms, asked (see compacting.py)
     P:{shard-N}:stream      stream  id "<watermark + 1>-0"
                                     a batch: row (the number of its first row), epoch, entries, vectors
                                     a deletion: row, epoch, deletion, targets, parts
+                                    a batch that replaces: format 3, all of both, and by (which position
+                                    takes the place of each target)
     P:{shard-N}:redacted    zset    what is left of batches that lost rows: see redaction.py
     P:{shard-N}:keys        zset    digest of a record key, context, zero byte, offset: the entries that came
                                     under each key
@@ -26,7 +31,7 @@ A shard
                                     record that deletes it
     P:{shard-N}:parts       hash    of a deletion R with many targets: R -> how many parts it has before its
                                     item in the stream, R/n -> the targets in part n; and id and deletion
-                                    of the one under way
+                                    (or replacement) of the one under way
     P:{shard-N}:sizes       hash    of each context: NAME/rows and NAME/bytes in the store, NAME/first offset
     P:{shard-N}:holds       zset    context, zero byte, id of a batch that holds rows of it
 

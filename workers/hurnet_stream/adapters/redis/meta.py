@@ -7,8 +7,8 @@ import secrets
 from dataclasses import asdict, dataclass
 
 from hurnet_stream.adapters.redis import stored_json
-from hurnet_stream.core.formats import COMPACTED_FROM, STORE, NewerFormat, check_format
-from hurnet_stream.core.stored.batch import EmbedderIdentity
+from hurnet_stream.core.formats import BEGUN, COMPACTED_FROM, STORE, NewerFormat, check_format
+from hurnet_stream.core.stored.batch import APPEND, UPSERT, EmbedderIdentity
 from hurnet_stream.errors import Unreadable, UpgradeNeeded
 
 
@@ -18,20 +18,24 @@ class Meta:
 
     `epoch` is a random name that is drawn when the store is begun. A program that adds something which older
     ones would misread raises the stored `min_reader`, or `min_writer` if only their writes would do harm.
+    `keys` says how keyed texts are taken in unless a setting says it; a store that an older program has begun
+    says nothing, and there they are appended.
     """
 
     identity: EmbedderIdentity
     epoch: str
     raw: bytes
-    min_writer: int = STORE
-    min_reader: int = STORE
+    min_writer: int = BEGUN
+    min_reader: int = BEGUN
+    keys: str = APPEND
 
     @classmethod
     def begin(cls, identity: EmbedderIdentity) -> Meta:
         """The meta of a new store."""
         epoch = secrets.token_hex(8)
-        formats = {"format": STORE, "min_reader": STORE, "min_writer": STORE}
-        return cls(identity, epoch, json.dumps({**formats, "epoch": epoch, **asdict(identity)}).encode())
+        formats = {"format": BEGUN, "min_reader": BEGUN, "min_writer": BEGUN, "keys": UPSERT}
+        raw = json.dumps({**formats, "epoch": epoch, **asdict(identity)}).encode()
+        return cls(identity, epoch, raw, keys=UPSERT)
 
     @classmethod
     def parse(cls, raw: bytes, key: str) -> Meta:
@@ -46,7 +50,8 @@ class Meta:
                 str(fields["name"]), str(fields["fingerprint"]), int(fields["dimension"])
             )
             formats = int(fields["min_writer"]), int(fields["min_reader"])
-            return cls(identity, str(fields["epoch"]), raw, *formats)
+            keys = UPSERT if fields.get("keys") == UPSERT else APPEND
+            return cls(identity, str(fields["epoch"]), raw, *formats, keys)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -59,11 +64,12 @@ class Meta:
         """Whether what deletions leave behind may be compacted, which programs before format 2 can't read."""
         return self.min_reader >= COMPACTED_FROM
 
-    def raised(self) -> Meta:
-        """The same for a store that is compacted from now on."""
+    def raised(self, to: int) -> Meta:
+        """The same for a store that only programs of this format can read and write from now on."""
         needs = {"min_reader": self.min_reader, "min_writer": self.min_writer}
-        raised = {name: max(COMPACTED_FROM, least) for name, least in needs.items()}
-        fields = {**stored_json.loads(self.raw), "format": STORE, **raised}
+        raised = {name: max(to, least) for name, least in needs.items()}
+        stored = stored_json.loads(self.raw)
+        fields = {**stored, "format": max(to, int(stored.get("format", to))), **raised}
         return Meta.parse(json.dumps(fields).encode(), self.epoch)
 
     def check_writer(self) -> None:

@@ -11,10 +11,18 @@ from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.meta import Meta, described, same_vectors
 from hurnet_stream.core.places import Topics
-from hurnet_stream.core.stored.batch import NOTHING, Anchor, EmbedderIdentity, LogIdentity, ShardState
+from hurnet_stream.core.stored.batch import (
+    APPEND,
+    NOTHING,
+    UPSERT,
+    Anchor,
+    EmbedderIdentity,
+    LogIdentity,
+    ShardState,
+)
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Unreadable
 
-STATE_FIELDS: Final = ("watermark", "rows", "epoch", "anchor", "floor")
+STATE_FIELDS: Final = ("watermark", "rows", "epoch", "anchor", "floor", "modes")
 
 
 class OpenedStore:
@@ -77,18 +85,18 @@ class OpenedStore:
             raise self.replaced(partition)
         return self._use(now)
 
-    def raise_format(self) -> None:
-        """From now on the store is compacted, and older programs say that they must be upgraded.
+    def raise_format(self, to: int) -> None:
+        """From now on programs that do not speak this format say that they must be upgraded.
 
         Raises `StoreReplaced` if it is another store.
         """
-        while not (now := self.recheck(self.client.get(self.keys.meta))).is_compacted:
+        while (now := self.recheck(self.client.get(self.keys.meta))).min_reader < to or now.min_writer < to:
             with self.client.pipeline() as pipe:
                 try:
                     pipe.watch(self.keys.meta)
                     if pipe.get(self.keys.meta) == now.raw:
                         pipe.multi()
-                        pipe.set(self.keys.meta, now.raised().raw)
+                        pipe.set(self.keys.meta, now.raised(to).raw)
                         pipe.execute()
                 except redis.WatchError:
                     continue  # somebody else changed it
@@ -134,8 +142,8 @@ class OpenedStore:
             raise Unreadable(f"{self.keys.log} is not readable: {error!r}") from error
 
     def parse_state(self, partition: int, fields: Sequence[Any]) -> ShardState:
-        """A shard's state from the values of `STATE_FIELDS`; scripts leave anchor and floor out."""
-        watermark, rows, epoch, anchor, floor = (*fields, None, None)[:5]
+        """A shard's state from the values of `STATE_FIELDS`; scripts give the first three alone."""
+        watermark, rows, epoch, anchor, floor, modes = (*fields, None, None, None)[:6]
         try:
             state = ShardState(
                 int(watermark or NOTHING),
@@ -143,6 +151,7 @@ class OpenedStore:
                 (epoch or b"").decode(),
                 Anchor.decode(anchor) if anchor else None,
                 int(NOTHING if floor is None else floor),
+                parse_modes(modes or b""),
             )
         except ValueError as error:
             raise StoreError(f"{self.keys.shard(partition, 'state')} is corrupt: {error}") from error
@@ -181,3 +190,19 @@ class OpenedStore:
         self._meta = meta
         self.connection.bound.epoch = meta.epoch
         return meta
+
+
+def parse_modes(raw: bytes) -> tuple[tuple[int, str], ...]:
+    """From which position on keyed texts were taken in how, from "0:append 4711:upsert".
+
+    Raises ValueError for anything else.
+    """
+    parts = [part.partition(":") for part in raw.decode().split()]
+    if any(mode not in (UPSERT, APPEND) for _, _, mode in parts):
+        raise ValueError(f"keyed texts were taken in as {raw[:100]!r}")
+    return tuple((int(since), mode) for since, _, mode in parts)
+
+
+def encode_modes(modes: Iterable[tuple[int, str]]) -> str:
+    """What `parse_modes` reads."""
+    return " ".join(f"{since}:{mode}" for since, mode in modes)

@@ -28,5 +28,5 @@ def deletion_timestamps_ms(client: Any, keys: Keys, reader: ShardReader) -> Iter
             continue
         offset = min(int.from_bytes(member[8:], "big") for member in members)
         batch = reader.batch_reaching(partition, offset)
-        if batch and batch.deletion and batch.deletion.offset == offset:
+        if batch and batch.deletion and (batch.deletion.replaces or batch.deletion.offset == offset):
             yield batch.deletion.timestamp_ms

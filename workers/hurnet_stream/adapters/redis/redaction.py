@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import msgpack
 
 from hurnet_stream.adapters.redis.stream import Fields, StreamItems, number_of
-from hurnet_stream.core.formats import STREAM
+from hurnet_stream.core.formats import COMPACTED_ITEM
 from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.core.stored.codec import encode_batch, encode_offsets
 from hurnet_stream.errors import Unreadable
@@ -76,7 +76,7 @@ def compacted_member(identifier: bytes, fields: Fields, since: int, batch: Batch
     entries, vectors = encode_batch(batch)
     packed: bytes = msgpack.packb(
         {
-            b"format": b"%d" % STREAM,
+            b"format": b"%d" % COMPACTED_ITEM,
             b"row": fields[b"row"],
             b"epoch": fields[b"epoch"],
             b"entries": entries,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hurnet_stream.adapters.redis import contexts
-from hurnet_stream.adapters.redis.deletions import delete_arguments, keyed
+from hurnet_stream.adapters.redis.deletions import delete_arguments, keyed, replacing_arguments
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import APPEND, BEGIN_SHARD, DELETE, SHARD_KEYS
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.stream import item_id
+from hurnet_stream.core.formats import REPLACED_FROM
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, Batch, Deletion, ShardState
 from hurnet_stream.core.stored.codec import check, check_deletion, encode_batch, sorted_offsets
+from hurnet_stream.core.stored.replacing import halves
 from hurnet_stream.errors import StoreError, StoreReplaced
 from hurnet_stream.ports import BEHIND, Appended, Refused, Unfinished
 
-_DONE, _UNFINISHED = 1, 2  # what the scripts return first; 0 if they refuse
+_DONE, _UNFINISHED, _CROWDED, _TOO_OLD = 1, 2, 3, 4
+"""What the scripts return first; 0 if they refuse."""
 
 
 class ShardWriter:
@@ -29,10 +33,31 @@ class ShardWriter:
         self._store = store
         self._reader = reader
 
-    def append(self, batch: Batch, expected: int) -> Appended | Refused:
+    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        check(batch, self._store.meta.identity.dimension, expected)
+        code, state, replaced = self._append(batch, expected)
+        if code == _TOO_OLD:
+            # The first text that replaces others: programs that know nothing of it must not read on.
+            self._store.raise_format(REPLACED_FROM)
+            code, state, replaced = self._append(batch, expected)
+        if code == _CROWDED:
+            return self._append_halves(batch, expected)
+        if code == _UNFINISHED:
+            return Unfinished(state, replaced)
+        return Appended(state, replaced) if code == _DONE else Refused(state)
+
+    def _append_halves(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        """A batch that replaces more than one step may, in two batches."""
+        first, second = halves(batch)
+        begun = self.append(first, expected)
+        if not isinstance(begun, Appended):
+            return begun
+        done = self.append(second, first.watermark)
+        return done if isinstance(done, Refused) else replace(done, replaced=begun.replaced + done.replaced)
+
+    def _append(self, batch: Batch, expected: int) -> tuple[int, ShardState, int]:
         meta = self._store.meta
-        check(batch, meta.identity.dimension, expected)
-        code, state = self._advance(
+        return self._advance(
             APPEND,
             batch.partition,
             expected,
@@ -42,10 +67,10 @@ class ShardWriter:
             meta.epoch,
             _encoded(batch.anchor),
             *encode_batch(batch),
+            *replacing_arguments(batch, meta.min_reader >= REPLACED_FROM),
             *contexts.added_by(batch),
             *keyed(batch),
         )
-        return Appended(state) if code == _DONE else Refused(state)
 
     def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         store, meta = self._store, self._store.meta
@@ -54,7 +79,7 @@ class ShardWriter:
         def batch_reaching(offset: int) -> Batch | None:
             return self._reader.batch_reaching(partition, offset)
 
-        code, state = self._advance(
+        code, state, _ = self._advance(
             DELETE,
             partition,
             expected,
@@ -85,8 +110,11 @@ class ShardWriter:
                 " store from a backup"
             ) from error
 
-    def _advance(self, script: str, partition: int, expected: int, *arguments: Any) -> tuple[int, ShardState]:
-        """Run a script that moves the shard's watermark from `expected`, or refuses to."""
+    def _advance(
+        self, script: str, partition: int, expected: int, *arguments: Any
+    ) -> tuple[int, ShardState, int]:
+        """Run a script that moves the shard's watermark from `expected`, or refuses to. Returns what it says,
+        the shard's state, and how many entries were replaced."""
         store = self._store
         keys = [store.keys.shard(partition, name) for name in SHARD_KEYS]
         pipe = store.client.pipeline(transaction=False)
@@ -100,7 +128,7 @@ class ShardWriter:
         pipe.get(store.keys.meta)
         *_, (code, *fields), raw_meta = pipe.execute()
         store.recheck(raw_meta, partition).check_writer()
-        return code, store.parse_state(partition, fields)
+        return code, store.parse_state(partition, fields[:3]), int(fields[3]) if len(fields) > 3 else 0
 
 
 def _encoded(anchor: Anchor | None) -> bytes:

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.core.formats import STREAM, NewerFormat, check_format
-from hurnet_stream.core.stored.batch import NOTHING, Batch, ShardState
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, ShardState
 from hurnet_stream.core.stored.codec import (
     EncodedBatch,
     bare,
@@ -73,17 +73,23 @@ def decode_item(partition: int, identifier: bytes, fields: Fields, meta: Meta) -
 
 
 def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Batch:
-    if b"deletion" in fields:
-        parts = int(fields[b"parts"])
-        return decode_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension, parts)
-    batch = decode_batch(
-        partition, watermark, EncodedBatch(fields[b"entries"], fields[b"vectors"]), dimension
-    )
+    deletion = _deletion(partition, fields, dimension) if b"deletion" in fields else None
+    if deletion and not deletion.replaces:
+        return replace(bare(partition, deletion.offset, dimension), deletion=deletion)
+    if b"entries" not in fields and deletion:  # what was to take their place has never come
+        return replace(bare(partition, watermark, dimension), deletion=deletion)
+    encoded = EncodedBatch(fields[b"entries"], fields[b"vectors"])
+    batch = replace(decode_batch(partition, watermark, encoded, dimension), deletion=deletion)
     # Only a batch that has lost rows says which (redaction.py), or how many (compacting.py).
     removed, gone = decode_offsets(fields.get(b"removed", b"")), int(fields.get(b"gone", 0))
     if gone < 0:
         raise ValueError(f"{gone} rows are gone")
     return replace(batch, removed=removed, gone=gone)
+
+
+def _deletion(partition: int, fields: Fields, dimension: int) -> Deletion | None:
+    parts, by = int(fields[b"parts"]), fields.get(b"by", b"")
+    return decode_deletion(partition, fields[b"deletion"], fields[b"targets"], dimension, parts, by).deletion
 
 
 def read_items(

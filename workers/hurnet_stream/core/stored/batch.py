@@ -285,7 +285,8 @@ class ShardState:
 
     `rows` counts all that were ever appended, erased ones included. `epoch` is the store's, drawn when that
     was begun. `anchor` is that of the shard's last record, which may lie below the watermark; a checkpoint
-    has none. Deletions up to the offset `floor` may have been compacted away: see `Horizon`.
+    has none. Deletions up to the offset `floor` may have been compacted away: see `Horizon`. `modes` says
+    from which position on keyed texts were taken in how, ascending; before the first they were appended.
     """
 
     watermark: int = NOTHING
@@ -293,6 +294,7 @@ class ShardState:
     epoch: str = ""
     anchor: Anchor | None = None
     floor: int = NOTHING
+    modes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

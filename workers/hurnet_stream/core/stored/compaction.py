@@ -54,7 +54,7 @@ def runs(items: Sequence[Batch]) -> list[Run]:
 
 def merged(items: Sequence[Batch]) -> Batch | None:
     """The one item that takes the place of these; None if they take up no rows."""
-    batches = [item for item in items if not item.deletion]
+    batches = [item for item in items if item.rows]
     if not batches:
         return None
     gone = sum(batch.gone + len(batch.removed) for batch in batches)
@@ -70,9 +70,14 @@ def _fit(items: Sequence[Batch]) -> bool:
 
 def _gains(items: Sequence[Batch]) -> bool:
     """Whether something goes away if they become one."""
-    if any(item.deletion or item.removed for item in items):
+    if any(item.removed or _is_bare_deletion(item) for item in items):
         return True
     return len(items) > 1 and any(not item.entries for item in items)
+
+
+def _is_bare_deletion(item: Batch) -> bool:
+    """What a batch has replaced is no reason to write all of it anew: that goes when something else does."""
+    return item.deletion is not None and (not item.rows or item.deletion.parts > 0)
 
 
 def _bytes(item: Batch) -> int:

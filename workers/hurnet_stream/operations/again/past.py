@@ -88,10 +88,10 @@ class _Loading:
         partition, upto = batch.partition, self._point.watermarks.get(batch.partition, NOTHING)
         if batch.deletion and batch.deletion.offset > upto:
             self._take_part(batch.deletion, partition)
-        elif batch.deletion:
-            self._delete(batch.deletion, batch)
-        else:
+        if batch.deletion is None or batch.deletion.replaces:
             self._append(batch, upto)
+        elif batch.deletion.offset <= upto:
+            self._delete(batch.deletion, batch)
         return batch.watermark >= upto and partition not in self._deleting
 
     def finish(self) -> None:
@@ -109,15 +109,19 @@ class _Loading:
         entries = batch.columns
         ours = np.array([name == self._point.context for name in entries.contexts], np.bool_)
         rows = np.flatnonzero(ours[entries.context_of] & (entries.offsets <= upto))
-        if not len(rows):
+        replaced = batch.deletion.upto(upto) if batch.deletion else None
+        if not len(rows) and not (replaced and (replaced.targets or replaced.parts)):
             return
         cut = Batch(batch.partition, min(batch.watermark, upto), entries.take(rows), batch.vectors[rows])
-        self._memory.append(cut)
+        if replaced:
+            self._delete(replaced, replace(cut, deletion=replaced))
+        else:
+            self._memory.append(cut)
         if self._pupil:
             self._pupil.learn(cut)
 
     def _delete(self, deletion: Deletion, batch: Batch) -> None:
-        for targets in deleted_by(self._store, batch.partition, replace(deletion, targets=())):
+        for targets in deleted_by(self._store, batch.partition, replace(deletion, targets=(), by=())):
             self._memory.remove(batch.partition, targets)
         self._memory.append(batch)
         if self._pupil:

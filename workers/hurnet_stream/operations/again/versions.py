@@ -90,9 +90,10 @@ class Learner:
             learn(self.statistics, [known], self.kernel_map, self._window, self.settings.device)
 
     def unlearn(self, partition: int, deletion: Deletion) -> None:
-        if deletion.offset > self.watermarks.get(partition, NOTHING):
+        upto = self.watermarks.get(partition, NOTHING)
+        if deletion.offset > upto and not deletion.replaces:
             return
-        for targets in deleted_by(self.store, partition, deletion):
+        for targets in deleted_by(self.store, partition, deletion.upto(upto)):
             for key, gone in pairs(self.store.stored_at(partition, targets), self._window).items():
                 if key in self.statistics:  # else it is of another context
                     self.statistics[key].subtract(self.kernel_map(gone.vectors), gone.answers, gone.copies)

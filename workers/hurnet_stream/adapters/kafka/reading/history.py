@@ -14,7 +14,7 @@ from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading.consumer import log_identity, make_consumer, offset_ranges
 from hurnet_stream.core.stored.batch import LogIdentity
-from hurnet_stream.errors import ConfigurationError, KafkaFailing
+from hurnet_stream.errors import ConfigurationError, HurnetError, KafkaFailing
 from hurnet_stream.ports import OffsetRange, Record
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -63,6 +63,13 @@ class KafkaHistory:
         if "compact" not in config.get("cleanup.policy", ""):
             return None
         return int(config.get("delete.retention.ms", DAY_MS))
+
+    def is_compacted(self) -> bool:
+        """Whether Kafka may take single records away. False if this user may not know."""
+        try:
+            return self.tombstones_kept_ms() is not None
+        except HurnetError:
+            return False
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
         """The committed records at offsets `first` to `last`, in blocks of at most `BLOCK`.

@@ -47,8 +47,8 @@ def _without_comments(*names: str) -> str:
 SHARD_KEYS: Final = ("state", "stream", "keys", "pending", "parts", "sizes", "holds")
 
 BEGIN_SHARD: Final = _script("ours", "begin_shard")
-APPEND: Final = _script("finish_deletion", "append")
-DELETE: Final = _script("finish_deletion", "delete")
+APPEND: Final = _script("finish_deletion", "take_parts", "append")
+DELETE: Final = _script("finish_deletion", "take_parts", "delete")
 RAISE_FLOOR: Final = _script("raise_floor")
 BIND_LOG: Final = _script("ours", "bind_log")
 ADMIT: Final = _script("ours", "admit")

@@ -16,8 +16,16 @@ local watermark, rows, epoch = unpack(redis.call('HMGET', KEYS[1], 'watermark', 
 local expected, new, id, ours, anchor, deletion, record = unpack(ARGV, 1, 7)
 local from, to, most, more, dropped, absent, members = unpack(ARGV, 8, 14)
 if (watermark or '-1') ~= expected or epoch ~= ours then return {0, watermark, rows, epoch} end
-local begun = redis.call('HGET', KEYS[1], 'deleting')
+local begun, replacing = unpack(redis.call('HMGET', KEYS[1], 'deleting', 'replacing'))
 if begun and tonumber(begun) < tonumber(new) then finish(begun, rows, ours) end
+-- A text that began to replace others and never came: this record is behind it. What it took is gone.
+if replacing and tonumber(replacing) < tonumber(new) then
+  local taken, parts = take_parts(replacing)
+  redis.call('XADD', KEYS[2], string.format('%d-0', tonumber(replacing) + 1), 'format', '3', 'row', rows or '0',
+    'epoch', ours, 'deletion', taken, 'targets', '', 'by', '', 'parts', parts)
+elseif replacing == new then
+  take_parts(replacing)  -- the parts have the name of this deletion, which goes on with them
+end
 
 -- An entry is deleted once only, by whichever record comes first: the solver takes out what it finds among
 -- the targets, and it must not take out the same entry twice.
