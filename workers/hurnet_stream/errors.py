@@ -4,6 +4,7 @@ HurnetError
 ├── TransientError          it should pass by itself: retried with growing waits, and in the end given up
 │   ├── KafkaFailing            no broker answers, or none answers as it should
 │   ├── RedisFailing            the store is away, full, or a read-only replica
+│   ├── RegistryFailing         the schema registry is away, or does not let us in
 │   └── Stalled                 one topic accepts no messages at the moment, while others do
 ├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
 ├── ConfigurationError      settings, topics or rights are wrong or missing: a person must act
@@ -45,6 +46,12 @@ class RedisFailing(TransientError):
     """Redis is away, or can't do at the moment what it is asked for."""
 
     dependency = "Redis"
+
+
+class RegistryFailing(TransientError):
+    """The schema registry is away, can't do at the moment what it is asked for, or does not let us in."""
+
+    dependency = "Registry"
 
 
 class Stalled(TransientError):

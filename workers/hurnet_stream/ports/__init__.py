@@ -6,6 +6,8 @@ contract tests.
     record              a Kafka record as it was read, and one that is to be sent
     source              a member of a consumer group reads one topic
     exchange            the same, and the answers commit together with the questions' offsets
+    reader              what a record of a topic says
+    schemas             the schemas of records, by their ids
     sink                sends records
     atomic_sink         writes records together, and tells later whether they were written
     courier             sends and hears without waiting, for whoever measures others
@@ -49,6 +51,7 @@ from hurnet_stream.ports.partition_offsets import Committed, EndOffsets, OffsetR
 from hurnet_stream.ports.reader import Read, Reader, Readers, Taught
 from hurnet_stream.ports.record import CORRELATION_ID, REPLY_TO, Fault, Headers, Outgoing, Record
 from hurnet_stream.ports.request_claims import Claim, RequestClaims, Standing
+from hurnet_stream.ports.schemas import ProtoCompiler, Schema, SchemaKind, Schemas
 from hurnet_stream.ports.sink import Sink
 from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
 from hurnet_stream.ports.tracing import (
@@ -107,6 +110,7 @@ __all__ = [
     "Outgoing",
     "PartitionMarks",
     "Polled",
+    "ProtoCompiler",
     "PublishedMix",
     "PublishedWeights",
     "Read",
@@ -117,6 +121,9 @@ __all__ = [
     "Replied",
     "RequestClaims",
     "RollBack",
+    "Schema",
+    "SchemaKind",
+    "Schemas",
     "Sink",
     "Source",
     "Span",

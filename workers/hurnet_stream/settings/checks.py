@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hurnet_stream.core.solve.weights import NO_FEATURES
+from hurnet_stream.settings import topic_tables
 from hurnet_stream.settings.addresses import host_ports, is_loopback, redis_address
 from hurnet_stream.settings.secret_files import SectionWithSecrets, is_open_to_others
 from hurnet_stream.settings.types import matches
@@ -52,8 +53,11 @@ def problems(settings: Any) -> Iterator[str]:
         yield from wrong
         return
     yield from _topics(settings)
+    yield from topic_tables.problems(settings)
     yield from _kafka(settings.kafka)
     yield from _redis(settings.redis)
+    if settings.registry.url:
+        yield from _files("HURNET_REGISTRY_", settings.registry)
     yield from _times(settings)
     if settings.solve.half_life and settings.paper.features != NO_FEATURES:
         yield (
@@ -146,7 +150,11 @@ def _files(prefix: str, section: Any) -> Iterator[str]:
     if section.key_file and not section.cert_file:
         yield f"{prefix}KEY_FILE needs {prefix}CERT_FILE"
     elif not unusable:
-        yield from _tls(prefix, section, section.current("key_password") or "")
+        yield from _tls(prefix, section, _key_password(section))
+
+
+def _key_password(section: Any) -> str:
+    return section.current("key_password") or "" if "key_password" in section.secret_names() else ""
 
 
 def _unreadable(path: Path) -> str | None:
@@ -184,7 +192,12 @@ def _times(settings: Any) -> Iterator[str]:
             )
     if settings.solve.lease < LEASE_MIN_S:
         yield f"HURNET_SOLVE_LEASE must be at least {LEASE_MIN_S:g} s, or solvers take over from each other"
-    longest = max(lifecycle.retry_most, settings.kafka.request_timeout, settings.redis.timeout)
+    longest = max(
+        lifecycle.retry_most,
+        settings.kafka.request_timeout,
+        settings.redis.timeout,
+        settings.registry.timeout,
+    )
     if lifecycle.hang <= longest:
         yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g} s: a turn may wait that long for a server"
     if lifecycle.retry_first < POLL_MIN_S:

@@ -14,14 +14,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from hurnet_schemas.base import MAX_METADATA_ITEMS, MAX_TEXT, MetadataKey
+from hurnet_stream.settings.expressions import parsed
 from hurnet_stream.settings.section import Section
 from hurnet_stream.settings.types import Unit
 
-Expression = Annotated[str, StringConstraints(max_length=2_000)]
-"""In JMESPath, over {value, key, headers, topic, partition, offset, timestamp}. "" if there is none."""
+
+def _right(expression: str) -> str:
+    if expression:
+        parsed(expression)
+    return expression
+
+
+Expression = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_right)]
+"""In JMESPath, over {value, key, headers, topic, partition, offset, timestamp, envelope}. "" if there is
+none."""
 
 
 class TopicSettings(Section):
