@@ -50,7 +50,13 @@ class DeadLetter(OwnMessage):
         "record.",
     )
     timestamp_ms: int = Field(description="The record's timestamp, in milliseconds since 1970.")
-    key: str | None = Field(None, description="The first 4,096 bytes of the record's key, in base64.")
-    excerpt: str | None = Field(None, description="The first 4,096 bytes of the record's value, in base64.")
+    key: str | None = Field(
+        None,
+        description="The first 4,096 bytes of the record's key, in base64. Absent if excerpts are off.",
+    )
+    excerpt: str | None = Field(
+        None,
+        description="The first 4,096 bytes of the record's value, in base64. Absent if excerpts are off.",
+    )
     size: int = Field(description="Bytes of the record's value, or of the batch that can't be unpacked.")
     sha256: str | None = Field(None, description="SHA-256 of those bytes, in hexadecimal.")

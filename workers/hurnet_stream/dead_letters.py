@@ -2,6 +2,12 @@
 
 The record itself stays in its topic. The letter names it, and holds the first bytes of it and a digest of
 all, so that a person can tell what it was, and `hurnet dead-letters --resend` that it is still the same.
+
+Without excerpts (HURNET_PRIVACY_EXCERPTS=false) nothing of the record is quoted, as bytes or in words:
+
+    reason           detail with excerpts                              detail without excerpts
+    invalid-message  colour: Extra inputs are not permitted            the message has a wrong field
+    not-json         expected value at line 1 column 1                 the value is no JSON object
 """
 
 from __future__ import annotations
@@ -10,7 +16,8 @@ import base64
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
@@ -32,33 +39,67 @@ WELL_AGAIN = 100
 _ADVICE = "Read the newest dead letters (`hurnet dead-letters`) and fix the producer"
 
 
-def dead_letter(topic: str, worker: str, record: Record, reason: Reason, detail: str) -> Outgoing:
+UNQUOTED: Final[Mapping[Reason, str]] = {
+    "unreadable": "Kafka's bytes could not be unpacked",
+    "too-large": "the record is larger than is read",
+    "tombstone": "a record without a value does not say what it deletes, or names no earlier offset",
+    "not-utf8": "the value is no UTF-8",
+    "not-json": "the value is no JSON object",
+    "unknown-version": "the message has a schema version that this side does not speak",
+    "invalid-message": "the message has a wrong field",
+    "blank-text": "the text is blank",
+    "too-long": "a field is too long",
+    "zero-vector": "the text has nothing the embedder knows",
+    "embedder-failed": "the embedder failed on the text",
+    "too-many-contexts": "the context would be one more than HURNET_INGEST_MAX_CONTEXTS",
+    "reply-topic-refused": "the header reply-to names a topic that HURNET_RESPONDER_REPLY_TOPICS excludes",
+    "reply-topic-missing": "the header reply-to names a topic that does not exist",
+    "reply-topic-unwritable": "the header reply-to names a topic that takes no messages",
+    "correlation-id-too-long": "the header correlation-id is too long",
+    "key-too-long": "the key of the query is too long",
+    "scoring-failed": "the query could not be scored",
+    "answer-undeliverable": "the answer could not be delivered",
+    "feedback-undeliverable": "what the feedback teaches could not be delivered",
+    "ends-the-worker": "processes ended while they handled this record and no other",
+}
+"""By reason, what is wrong in words that quote nothing of the record."""
+
+
+def dead_letter(
+    topic: str, worker: str, record: Record, reason: Reason, detail: str, excerpts: bool = True
+) -> Outgoing:
     """What to send to `topic` about `record`. The key is the record's coordinates: letters are sent at least
-    once, and a reader recognises the second copy by it."""
+    once, and a reader recognises the second copy by it. Without `excerpts` it quotes nothing of it."""
     fault = record.fault  # if there is one, the value is empty, and the fault knows what was there
     letter = DeadLetter(
         reason=reason,
-        detail=detail,
+        detail=detail if excerpts else UNQUOTED.get(reason, reason),
         worker=worker,
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         first_offset=fault.first if fault and fault.first != record.offset else None,
         timestamp_ms=record.timestamp_ms,
-        key=_excerpt(record.key),
-        excerpt=_excerpt(fault.excerpt if fault else record.value),
+        key=_excerpt(record.key) if excerpts else None,
+        excerpt=_excerpt(fault.excerpt if fault else record.value) if excerpts else None,
         size=fault.size if fault else len(record.value or b""),
         sha256=fault.sha256 if fault else _sha256(record.value),
     )
     return Outgoing(topic, letter.encode(), key=record.coordinates.encode())
 
 
-def put_aside(sink: Sink, topic: str, worker: str, rejected: Sequence[tuple[Record, Rejection]]) -> None:
+def put_aside(
+    sink: Sink,
+    topic: str,
+    worker: str,
+    rejected: Sequence[tuple[Record, Rejection]],
+    excerpts: bool = True,
+) -> None:
     """Send a dead letter about each of these. Raises `ConfigurationError` if the topic refuses one."""
     if not rejected:
         return
     try:
-        sink.send([dead_letter(topic, worker, record, *rejection) for record, rejection in rejected])
+        sink.send([dead_letter(topic, worker, record, *why, excerpts) for record, why in rejected])
     except Undeliverable as error:
         # A letter is small, so the topic must have been made with too small a limit: only a person can help.
         raise ConfigurationError(f"a dead letter can't be delivered: {error}") from error

@@ -45,6 +45,7 @@ class FeedbackWorker:
     def __init__(self, exchange: Exchange, settings: Settings, metrics: FeedbackMetrics) -> None:
         self._exchange = exchange
         self._kafka = settings.kafka
+        self._excerpts = settings.privacy.excerpts
         self._settings = settings.feedback
         self._metrics = metrics
         self._verdicts = Verdicts(metrics)
@@ -111,7 +112,7 @@ class FeedbackWorker:
         record = read.record
         if isinstance(read.meant, Feedback):
             return lesson(read.meant, record.coordinates, self._kafka.texts)
-        return [dead_letter(self._kafka.dead_letters, self.name, record, *read.meant)]
+        return [dead_letter(self._kafka.dead_letters, self.name, record, *read.meant, self._excerpts)]
 
     def _undeliverable(self, error: Undeliverable, batch: Sequence[_Read]) -> None:
         """Find the record that is refused, one by one, and put it aside. Raises `ConfigurationError` if that

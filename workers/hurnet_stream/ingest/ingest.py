@@ -75,6 +75,7 @@ class Ingest:
         self._embedder = embedder
         self._settings = settings.ingest
         self._texts, self._dead_letters = settings.kafka.texts, settings.kafka.dead_letters
+        self._excerpts = settings.privacy.excerpts
         self._metrics = metrics
         metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
         self._alarm = DeadLetterAlarm(settings.ingest)
@@ -281,7 +282,7 @@ class Ingest:
         # The dead letters go first: a crash in between sends them twice, instead of losing them.
         sent = self._put_aside.pop(intake.partition, NOTHING)
         rejected = [each for each in intake.rejected if each[0].offset > sent]
-        put_aside(self._sink, self._dead_letters, self.name, rejected)
+        put_aside(self._sink, self._dead_letters, self.name, rejected, self._excerpts)
         batch = intake.batch()
         while True:
             with self._metrics.append_seconds.time():

@@ -31,9 +31,12 @@ MAX_KEY_BYTES = 1_024
 class Delivery:
     """Judges the headers of queries, delivers replies, and learns from deliveries that fail."""
 
-    def __init__(self, exchange: Exchange, kafka: KafkaSettings, responder: ResponderSettings) -> None:
+    def __init__(
+        self, exchange: Exchange, kafka: KafkaSettings, responder: ResponderSettings, excerpts: bool = True
+    ) -> None:
         self._exchange = exchange
         self._kafka = kafka
+        self._excerpts = excerpts
         self._allowed = responder.reply_topics
         self._faults = Faults(responder.batch, self._alive)
 
@@ -92,7 +95,8 @@ class Delivery:
         topic = self._kafka.answers if pending.rejection else pending.reply_to or self._kafka.answers
         messages = [Outgoing(topic, reply.value, key=key, headers=headers)]
         if pending.rejection:
-            messages.append(dead_letter(self._kafka.dead_letters, WORKER, record, *pending.rejection))
+            why = *pending.rejection, self._excerpts
+            messages.append(dead_letter(self._kafka.dead_letters, WORKER, record, *why))
         return messages
 
     def _unfit_topic(self, topic: str | None) -> Rejection | None:

@@ -88,7 +88,7 @@ class Responder:
         self._rehearsing = Rehearsing(weights, store, self._memory, metrics)
         self._replies = Replies(self._memory, embedder, responder, metrics.stage)
         self._traces = QuestionTraces(self._queries, responder.group, metrics.stage)
-        self._delivery = Delivery(exchange, settings.kafka, responder)
+        self._delivery = Delivery(exchange, settings.kafka, responder, settings.privacy.excerpts)
         self._pending = PendingQueries(responder.wait, texts=self._texts)
         self._positions = Positions(exchange, store, responder.group, metrics)
         self._suspects = Suspects(store, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 import structlog
@@ -52,15 +53,16 @@ def first_steps(worker: str | None) -> list[Processor]:
     ]
 
 
-def last_steps(style: Literal["json", "console"]) -> list[Processor]:
-    """From an event to its line."""
+def last_steps(style: Literal["json", "console"], discreet: bool = False) -> list[Processor]:
+    """From an event to its line. `discreet`: all exceptions are private."""
+    hide = partial(_discreet, of_all=discreet)
     if style == "json":
         as_fields = ExceptionDictTransformer(show_locals=False, max_frames=_FRAMES_MAX)
-        return [_discreet, structlog.processors.ExceptionRenderer(as_fields), _cleaned, _json]
+        return [hide, structlog.processors.ExceptionRenderer(as_fields), _cleaned, _json]
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    return [_discreet, structlog.processors.format_exc_info, _cleaned, _on_one_line, for_people]
+    return [hide, structlog.processors.format_exc_info, _cleaned, _on_one_line, for_people]
 
 
 def _library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -73,10 +75,10 @@ def _library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return event
 
 
-def _discreet(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _discreet(_logger: WrappedLogger, _method: str, event: EventDict, of_all: bool = False) -> EventDict:
     """With `private=True` an exception is shown by its kind and place, without its message. The message may
     quote a text of a user, which has no place in a log above debug."""
-    if event.pop("private", False) and event.get("exc_info"):
+    if (event.pop("private", False) or of_all) and event.get("exc_info"):
         info = event["exc_info"]
         error = info[1] if isinstance(info, tuple) else sys.exc_info()[1]
         if error is not None:

@@ -28,8 +28,9 @@ from hurnet_stream.visible import visible, visible_json
 _chosen = {"format": "console"}
 
 
-def configure(settings: LogSettings, worker: str | None = None) -> None:
-    """Set up logging for this process. Every line names the worker, if this process is one."""
+def configure(settings: LogSettings, worker: str | None = None, discreet: bool = False) -> None:
+    """Set up logging for this process. Every line names the worker, if this process is one. `discreet`: no
+    exception is shown with its message, which may quote a text."""
     _chosen["format"] = settings.format
     level: int = getattr(logging, settings.level.upper())
     structlog.configure(
@@ -41,7 +42,7 @@ def configure(settings: LogSettings, worker: str | None = None) -> None:
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=first_steps(worker),
-            processors=[ProcessorFormatter.remove_processors_meta, *last_steps(settings.format)],
+            processors=[ProcessorFormatter.remove_processors_meta, *last_steps(settings.format, discreet)],
         )
     )
     handler.addFilter(Tamed(OURS))

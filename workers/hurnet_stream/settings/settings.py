@@ -34,6 +34,7 @@ from hurnet_stream.settings.gateway import GatewaySettings
 from hurnet_stream.settings.ingest import IngestSettings
 from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.paper import PaperSettings
+from hurnet_stream.settings.privacy import PrivacySettings
 from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, LogSettings, MetricsSettings
 from hurnet_stream.settings.redis import RedisSettings
 from hurnet_stream.settings.registry import RegistrySettings
@@ -56,6 +57,7 @@ __all__ = [
     "LogSettings",
     "MetricsSettings",
     "PaperSettings",
+    "PrivacySettings",
     "RedisSettings",
     "RegistrySettings",
     "ResponderSettings",
@@ -96,6 +98,7 @@ class Settings(BaseSettings):
     traces: TracesSettings = TracesSettings()
     terminal: TerminalSettings = TerminalSettings()
     paper: PaperSettings = PaperSettings()
+    privacy: PrivacySettings = PrivacySettings()
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
     topics: dict[Topic, TopicSettings] = Field(default_factory=dict, max_length=TOPICS_MOST)
     contexts: dict[ContextName, ContextSettings] = Field(default_factory=dict, max_length=CONTEXTS_MOST)

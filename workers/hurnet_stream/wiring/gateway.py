@@ -45,7 +45,7 @@ TIMEOUT_S: Final = 10.0
 
 def run_gateway(settings: Settings) -> int:
     """Serve until it is told to stop; returns the exit code."""
-    configure(settings.log, "gateway")
+    configure(settings.log, "gateway", discreet=not settings.privacy.excerpts)
     log_what_nobody_catches()
     say_what_is_odd(settings)
     metrics = GatewayMetrics()

@@ -54,7 +54,7 @@ def run(name: str, settings: Settings) -> int:
     """Run the worker `name` until it is told to stop; returns the exit code."""
     from hurnet_stream.adapters.redis import Bound
 
-    configure(settings.log, name)
+    configure(settings.log, name, discreet=not settings.privacy.excerpts)
     log_what_nobody_catches()
     say_what_is_odd(settings)
     metrics, bound = ROLES[name](), Bound()
