@@ -22,7 +22,7 @@ from hurnet_stream.core.stored.batch import (
     ShardState,
 )
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
-from hurnet_stream.core.stored.replacing import halves, is_one_record, mode_at
+from hurnet_stream.core.stored.replacing import halves, is_one_record, mode_at, settled
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
 from hurnet_stream.ports import (
     BEHIND,
@@ -111,6 +111,7 @@ class MemoryEntryStore:
             found, most = shard.replaced_by(batch), shard_module.most_targets()
             if len(found) > most and not is_one_record(batch):
                 return self._append_halves(batch, expected)
+            whole, batch = len(batch.entries), settled(batch)
             if found or batch.deletion:
                 self._raise_format(REPLACED_FROM)
             if len(found) > most:
@@ -124,12 +125,17 @@ class MemoryEntryStore:
                 modes = (*modes, (expected + 1, batch.mode))
             shard.state = ShardState(batch.watermark, rows, self._epoch, anchor, state.floor, modes)
             self._redis.changed.notify_all()
-            return Appended(shard.state, replaced)
+            return Appended(shard.state, replaced + whole - len(batch.entries), len(batch.entries))
 
     def _append_halves(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         first, second = halves(batch)
-        result = self.append(first, expected)
-        return self.append(second, first.watermark) if isinstance(result, Appended) else result
+        begun = self.append(first, expected)
+        if not isinstance(begun, Appended):
+            return begun
+        done = self.append(second, first.watermark)
+        if isinstance(done, Refused):
+            return done
+        return replace(done, replaced=begun.replaced + done.replaced, rows=begun.rows + done.rows)
 
     def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         with self._redis.changed:

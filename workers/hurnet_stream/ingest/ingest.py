@@ -289,7 +289,8 @@ class Ingest:
                 result = self._store.append(batch, expected)
             if isinstance(result, Refused):
                 return result
-            self._metrics.replaced.inc(result.replaced + len(intake.overtaken) * isinstance(result, Appended))
+            self._metrics.replaced.inc(result.replaced)
+            self._metrics.rows.inc(result.rows)
             if isinstance(result, Appended):
                 return result
             if result.state.watermark != expected or time.monotonic() >= self._delete_until:
@@ -301,7 +302,6 @@ class Ingest:
         if intake.deletion:
             self._metrics.deletions.inc()
         else:
-            self._metrics.rows.inc(len(intake.entries))
             self._metrics.batches.inc()
         for _, (reason, _) in intake.rejected:
             self._metrics.dead_letters.labels(reason).inc()

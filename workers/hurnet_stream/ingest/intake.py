@@ -22,7 +22,6 @@ from hurnet_schemas import InvalidMessage
 from hurnet_stream.core.grid import zero_rows
 from hurnet_stream.core.shares import MAX_BATCH_BYTES
 from hurnet_stream.core.stored.batch import APPEND, UPSERT, Batch, Deletion, Entry, Vectors, key_digest
-from hurnet_stream.core.stored.replacing import overtaken
 from hurnet_stream.embedding import Rejection, embed
 from hurnet_stream.ports import Embedder, Read, Record, Taught
 from hurnet_stream.records import replaces
@@ -55,8 +54,6 @@ class Intake:
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     deletion: Deletion | None = None
-    overtaken: dict[int, int] = field(default_factory=dict)
-    """Positions of entries that a later record of this intake has replaced, and by which position."""
 
     def reject(self, rejections: Mapping[int, Rejection]) -> None:
         """Leave out the entries at these rows, and put aside the records that have no other."""
@@ -70,45 +67,21 @@ class Intake:
         self.entries = [self.entries[row] for row in kept]
         self.origins = [self.origins[row] for row in kept]
 
-    def overtake(self) -> None:
-        """Leave out the entries whose place is taken by those of a later record. Only after embedding: one
-        that can't be embedded takes nobody's place."""
-        keys = [
-            (origin.key, entry.context) if origin.replaces and origin.key is not None else None
-            for origin, entry in zip(self.origins, self.entries, strict=True)
-        ]
-        offsets = [entry.offset for entry in self.entries]
-        rows = overtaken(keys, offsets, [origin.record.offset for origin in self.origins])
-        if rows:
-            self.overtaken = {offsets[row]: by for row, by in rows.items()}
-            kept = [row for row in range(len(self.entries)) if row not in rows]
-            self.entries = [self.entries[row] for row in kept]
-            self.origins = [self.origins[row] for row in kept]
-            self.vectors = self.vectors[kept]
-
     def batch(self) -> Batch:
         """What to append. It brings the shard past the last record, even if that one is rejected."""
-        watermark = self.records[-1].last_position
         keys = [None if origin.key is None else key_digest(origin.key) for origin in self.origins]
         # A record that could not be read has no digest that the log could be compared with later.
         readable = next((record for record in reversed(self.records) if not record.fault), None)
         return Batch(
             self.partition,
-            watermark,
+            self.records[-1].last_position,
             self.entries,
             self.vectors,
-            deletion=self._overtaken(watermark),
             keys=keys,
             replaces=[origin.replaces for origin in self.origins],
             mode=self._mode(),
             anchor=readable.anchor if readable else None,
         )
-
-    def _overtaken(self, watermark: int) -> Deletion | None:
-        if not self.overtaken:
-            return None
-        targets, by = tuple(self.overtaken), tuple(self.overtaken.values())
-        return Deletion(watermark, self.records[-1].timestamp_ms, targets=targets, replaces=True, by=by)
 
     def _mode(self) -> str:
         """How keyed texts are taken in, if one of them shows it."""
@@ -151,7 +124,6 @@ def embed_intakes(intakes: Sequence[Intake], embedder: Embedder) -> None:
         kept = [row for row in range(first, end) if row not in rejections]
         intake.vectors = vectors[kept]
         intake.reject({row - first: rejections[row] for row in range(first, end) if row in rejections})
-        intake.overtake()
         first = end
 
 

@@ -27,20 +27,23 @@ BEHIND = "this reader is so far behind that it may hold what was deleted meanwhi
 @dataclass(frozen=True, slots=True)
 class Appended:
     """Everything was written, and the shard's watermark is the batch's or the deletion's. `replaced` entries
-    made place for those of the batch."""
+    made place for those of the batch, those of the batch itself among them, and `rows` of it are left."""
 
     state: ShardState
     replaced: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """Only a part is done: ask for the rest, which is what lies behind the watermark of `state`. A deletion
-    has not moved it. An append may have, up to a text that replaces very many, of which `replaced` are done.
+    has not moved it. An append may have, up to a text that replaces very many, of which `replaced` are done,
+    and `rows` are in.
     """
 
     state: ShardState
     replaced: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

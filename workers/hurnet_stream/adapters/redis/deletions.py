@@ -19,7 +19,7 @@ from hurnet_stream.adapters.redis.keys import Keys, starting_with
 from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, Expiry
 from hurnet_stream.core.stored.codec import encode_deletion, encode_offsets
-from hurnet_stream.core.stored.replacing import is_one_record, replaced_keys
+from hurnet_stream.core.stored.replacing import replaced_keys
 
 BatchReaching = Callable[[int], Batch | None]
 """Gives the first batch whose watermark is at or beyond an offset."""
@@ -35,9 +35,9 @@ def keyed(batch: Batch) -> list[Any]:
     ]
 
 
-def replacing_arguments(batch: Batch, allowed: bool) -> list[Any]:
+def replacing_arguments(batch: Batch, allowed: bool, alone: bool) -> list[Any]:
     """The arguments of APPEND about what the batch replaces. `allowed` says whether the store's format allows
-    for it."""
+    for it, `alone` whether the batch is one record."""
     keys, overtaken = replaced_keys(batch), batch.deletion
     timestamp_ms = int(batch.columns.timestamps_ms[-1]) if batch.entries else 0
     deletion = encode_deletion(Deletion(batch.watermark, timestamp_ms, replaces=True))
@@ -46,7 +46,7 @@ def replacing_arguments(batch: Batch, allowed: bool) -> list[Any]:
         deletion if keys or overtaken else b"",
         "1" if allowed else "",
         MOST_TARGETS,
-        "1" if is_one_record(batch) else "",
+        "1" if alone else "",
         encode_offsets(overtaken.targets if overtaken else ()),
         encode_offsets(overtaken.by if overtaken else ()),
         len(keys),

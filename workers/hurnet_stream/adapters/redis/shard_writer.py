@@ -15,7 +15,7 @@ from hurnet_stream.adapters.redis.stream import item_id
 from hurnet_stream.core.formats import REPLACED_FROM
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, Batch, Deletion, ShardState
 from hurnet_stream.core.stored.codec import check, check_deletion, encode_batch, sorted_offsets
-from hurnet_stream.core.stored.replacing import halves
+from hurnet_stream.core.stored.replacing import halves, is_one_record, settled
 from hurnet_stream.errors import StoreError, StoreReplaced
 from hurnet_stream.ports import BEHIND, Appended, Refused, Unfinished
 
@@ -44,7 +44,10 @@ class ShardWriter:
             return self._append_halves(batch, expected)
         if code == _UNFINISHED:
             return Unfinished(state, replaced)
-        return Appended(state, replaced) if code == _DONE else Refused(state)
+        if code == _DONE:
+            overtaken = len(batch.entries) - len(settled(batch).entries)
+            return Appended(state, replaced + overtaken, len(batch.entries) - overtaken)
+        return Refused(state)
 
     def _append_halves(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         """A batch that replaces more than one step may, in two batches."""
@@ -53,10 +56,12 @@ class ShardWriter:
         if not isinstance(begun, Appended):
             return begun
         done = self.append(second, first.watermark)
-        return done if isinstance(done, Refused) else replace(done, replaced=begun.replaced + done.replaced)
+        if isinstance(done, Refused):
+            return done
+        return replace(done, replaced=begun.replaced + done.replaced, rows=begun.rows + done.rows)
 
-    def _append(self, batch: Batch, expected: int) -> tuple[int, ShardState, int]:
-        meta = self._store.meta
+    def _append(self, whole: Batch, expected: int) -> tuple[int, ShardState, int]:
+        meta, batch = self._store.meta, settled(whole)
         return self._advance(
             APPEND,
             batch.partition,
@@ -67,7 +72,7 @@ class ShardWriter:
             meta.epoch,
             _encoded(batch.anchor),
             *encode_batch(batch),
-            *replacing_arguments(batch, meta.min_reader >= REPLACED_FROM),
+            *replacing_arguments(batch, meta.min_reader >= REPLACED_FROM, is_one_record(whole)),
             *contexts.added_by(batch),
             *keyed(batch),
         )

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hurnet_stream.core import places
-from hurnet_stream.core.stored.batch import APPEND, NOTHING, Batch
+from hurnet_stream.core.stored.batch import APPEND, NOTHING, Batch, Deletion
 
 
 class Replaced(NamedTuple):
@@ -44,22 +44,40 @@ def replaced_keys(batch: Batch) -> list[Replaced]:
     return [Replaced(key, context, by) for (key, context), by in found.items()]
 
 
-def overtaken(
-    keys: Sequence[tuple[bytes, str] | None], offsets: Sequence[int], records: Sequence[int]
-) -> dict[int, int]:
-    """The rows whose texts a later record of the same batch replaces, and the position that does so.
+def settled(batch: Batch) -> Batch:
+    """The batch as a store takes it in: without the entries whose place a later record of it takes. Its
+    deletion tells of these."""
+    overtaken = _overtaken(batch)
+    if not overtaken:
+        return batch
+    offsets = batch.columns.offsets.tolist()
+    kept = [row for row in range(len(offsets)) if row not in overtaken]
+    return replace(
+        batch,
+        entries=batch.columns.take(np.array(kept, np.int64)),
+        vectors=batch.vectors[kept],
+        keys=[batch.keys[row] for row in kept],
+        replaces=[batch.replaces[row] for row in kept],
+        deletion=Deletion(
+            batch.watermark,
+            int(batch.columns.timestamps_ms[-1]),
+            targets=tuple(offsets[row] for row in overtaken),
+            replaces=True,
+            by=tuple(overtaken.values()),
+        ),
+    )
 
-    By row, ascending: `keys` are key and context of the texts that replace, None for those that don't;
-    `offsets` are their positions and `records` those of their records.
-    """
-    last: dict[tuple[bytes, str], tuple[int, int]] = {}  # record and first position, of the last one by key
+
+def _overtaken(batch: Batch) -> dict[int, int]:
+    """The rows, ascending, whose place a later record takes, and the first position of that record."""
+    columns, records = batch.columns, _records(batch)
+    last: dict[tuple[bytes, int], tuple[int, int]] = {}  # of each key and context: record and first position
     rows: dict[int, int] = {}
-    for row in reversed(range(len(keys))):
-        if (key := keys[row]) is None:
-            continue
+    for row in reversed(np.flatnonzero(batch.replaces).tolist()):
+        key = batch.keys[row] or b"", int(columns.context_of[row])
         record, first = last.get(key, (records[row], NOTHING))
         if record == records[row]:
-            last[key] = record, offsets[row]
+            last[key] = record, int(columns.offsets[row])
         else:
             rows[row] = first
     return dict(sorted(rows.items()))
@@ -79,15 +97,7 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
     if not cut:  # the last record begins before the middle
         cut = records.index(records[-1]) or len(records)
     end = _end(batch, records[cut - 1])
-    deletion = batch.deletion
-    first = replace(
-        _rows(batch, 0, cut),
-        watermark=end,
-        anchor=None,
-        deletion=deletion.upto(end) if deletion else None,
-    )
-    second = replace(_rows(batch, cut, len(records)), deletion=deletion.after(end) if deletion else None)
-    return first, second
+    return replace(_rows(batch, 0, cut), watermark=end, anchor=None), _rows(batch, cut, len(records))
 
 
 def mode_at(modes: Sequence[tuple[int, str]], position: int) -> str:
