@@ -27,9 +27,10 @@ from hurnet_stream.settings.settings import RegistrySettings
 PATIENCE_S: Final = 2.0
 """How long an id that is not there is asked for again."""
 IMPATIENT_S: Final = 60.0
-"""For so long after that no other id is waited for, and this one is not asked for: ids that nobody has
-registered would otherwise hold up all topics."""
+"""For so long after that no other id is waited for: ids that nobody has registered would otherwise hold up
+all topics. And for so long an id that was refused is not asked for again."""
 REFERENCES_MOST: Final = 200
+_NEVER: Final = (float("-inf"), InvalidMessage("invalid-message", ""))
 _T = TypeVar("_T")
 
 
@@ -48,7 +49,7 @@ class Registry:
         self._clock = clock
         self._schemas: OrderedDict[int, Schema] = OrderedDict()
         self._versions: OrderedDict[tuple[str, int], Mapping[str, Any]] = OrderedDict()
-        self._missing_until: OrderedDict[int, float] = OrderedDict()
+        self._refused: OrderedDict[int, tuple[float, InvalidMessage]] = OrderedDict()
         self._patient_until = float("-inf")
 
     def schema(self, schema_id: int) -> Schema:
@@ -57,8 +58,16 @@ class Registry:
         if known is not None:
             self._schemas.move_to_end(schema_id)
             return known
-        if self._clock() < self._missing_until.get(schema_id, float("-inf")):
-            raise _nowhere(schema_id)
+        until, refusal = self._refused.get(schema_id, _NEVER)
+        if self._clock() < until:
+            raise InvalidMessage(refusal.reason, refusal.detail)
+        try:
+            return self._keep(self._schemas, schema_id, self._asked(schema_id))
+        except InvalidMessage as error:
+            self._keep(self._refused, schema_id, (self._clock() + IMPATIENT_S, error))
+            raise
+
+    def _asked(self, schema_id: int) -> Schema:
         deadline = self._clock() + self._settings.timeout
         try:
             said = self._ask(f"/schemas/ids/{schema_id}", deadline)
@@ -67,7 +76,7 @@ class Registry:
             raise _nowhere(schema_id) from None
         except http.TooLarge:
             raise _too_large(f"schema {schema_id}") from None
-        return self._keep(self._schemas, schema_id, self._with_references(said, deadline))
+        return self._with_references(said, deadline)
 
     def _wait_for(self, schema_id: int) -> None:
         """Raises `RegistryFailing` as long as the id may still come."""
@@ -76,7 +85,6 @@ class Registry:
             self._patient_until = now + PATIENCE_S
         if now < self._patient_until:
             raise RegistryFailing(f"the schema registry has no schema {schema_id} yet")
-        self._keep(self._missing_until, schema_id, now + IMPATIENT_S)
 
     def _with_references(self, said: Mapping[str, Any], deadline: float) -> Schema:
         kind, text = said.get("schemaType", "AVRO"), said.get("schema")
@@ -92,7 +100,8 @@ class Registry:
         self, said: Mapping[str, Any], found: dict[str, str], above: frozenset[str], deadline: float
     ) -> None:
         """Put into `found` all that a schema refers to, what is needed by others before them."""
-        for reference in said.get("references") or ():
+        references = said.get("references") or ()
+        for reference in references if isinstance(references, list | tuple) else (None,):
             try:
                 name, place = str(reference["name"]), (str(reference["subject"]), int(reference["version"]))
             except (TypeError, KeyError, ValueError):
