@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from hurnet_schemas.base import Coordinates, Explanation, Offset, OwnMessage, Part, Shard
+from hurnet_schemas.detail import MOST, Detail
 
 MAX_ANSWER_BYTES = 900_000
 """An encoded answer is no longer: together with its key and headers it must stay below the 1 MiB that brokers
@@ -48,7 +49,9 @@ class Scores(Part, allow_inf_nan=False):
 
 
 class Candidate(Part):
-    """A possible answer, and the entry that speaks for it most."""
+    """A possible answer, and the entry that speaks for it most.
+
+    With the detail `scores` its text is empty, and so are its metadata."""
 
     answer: str = Field(description="The answer.")
     scores: Scores = Field(description="How much speaks for it.")
@@ -59,15 +62,23 @@ class Candidate(Part):
     text: str = Field(description="The entry's text.")
     metadata: dict[str, str] = Field(default_factory=dict, description="The entry's metadata.")
 
+    def bare(self) -> Candidate:
+        """Without what the entry says."""
+        return self.model_copy(update={"text": "", "metadata": {}})
+
 
 class Neighbour(Part, allow_inf_nan=False):
-    """An entry near the question."""
+    """An entry near the question. With the detail `scores` text, answer and metadata are empty."""
 
     entry: Coordinates = Field(description="The entry.")
     text: str = Field(description="Its text.")
     answer: str = Field(description="Its answer: the text itself, if it was given none.")
     similarity: float = Field(description="The cosine of the question and the entry, from -1 to 1.")
     metadata: dict[str, str] = Field(default_factory=dict, description="Its metadata.")
+
+    def bare(self) -> Neighbour:
+        """Without what the entry says."""
+        return self.model_copy(update={"text": "", "answer": "", "metadata": {}})
 
 
 class WeightsReceipt(Part):
@@ -136,6 +147,16 @@ class Receipt(Part):
         "is the same, an answer that is asked again has the same bytes.",
     )
     vector: str | None = Field(None, description="A digest of the question's vector.")
+    detail: Detail | str | None = Field(
+        None,
+        description="How much the answer shows, by the query and HURNET_RESPONDER_DETAIL: answer or scores. "
+        "Absent if it shows all.",
+    )
+    entry: Coordinates | None = Field(
+        None,
+        description="The entry that the answer is from, if the detail is answer: else the first candidate "
+        "has it. Absent if there is no answer.",
+    )
     exclude: Coordinates | None = Field(
         None, description="The query's `exclude`, an entry that was left out. Absent if there was none."
     )
@@ -217,7 +238,7 @@ class Receipt(Part):
     margin: float | None = Field(
         None, description="Combined score of the answer minus that of the runner-up."
     )
-    runner_up: str | None = Field(None, description="The second best answer.")
+    runner_up: str | None = Field(None, description="The second best answer. Absent if the detail is answer.")
     trace_id: str | None = Field(
         None,
         description="The trace that the query belongs to, 32 hexadecimal digits, from its header "
@@ -255,3 +276,23 @@ class Answer(OwnMessage):
         description="Absent if the query was rejected, or if not even the receipt would fit into the "
         "message.",
     )
+
+    def limited(self, detail: Detail) -> Self:
+        """The same with no more detail than this."""
+        if detail == MOST or (self.receipt and self.receipt.detail == "answer"):
+            return self
+        bare = detail == "scores"
+        shown = {
+            "candidates": [candidate.bare() for candidate in self.candidates] if bare else [],
+            "candidates_dropped": self.candidates_dropped if bare else None,
+            "neighbours": [neighbour.bare() for neighbour in self.neighbours] if bare else [],
+            "receipt": self._limited_receipt(detail),
+        }
+        return self.model_copy(update=shown)
+
+    def _limited_receipt(self, detail: Detail) -> Receipt | None:
+        shown: dict[str, object] = {"detail": detail}
+        if detail == "answer":
+            entry = self.candidates[0].entry if self.candidates and self.answer is not None else None
+            shown |= {"entry": entry, "runner_up": None}
+        return self.receipt.model_copy(update=shown) if self.receipt else None

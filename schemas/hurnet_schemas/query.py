@@ -13,6 +13,7 @@ from hurnet_schemas.base import (
     Text,
     Watermarks,
 )
+from hurnet_schemas.detail import MOST, Detail
 from hurnet_schemas.filter import Filter
 
 MAX_TOP_K = 100
@@ -55,6 +56,13 @@ class Query(Message):
         None,
         description="Conditions on the metadata of entries: the question is answered as if the context held "
         "only the entries that meet them.",
+    )
+    detail: Detail = Field(
+        MOST,
+        exclude_if=lambda detail: detail == MOST,  # an older responder does not know the field
+        description="How much the answer shows: the answer alone, and which entry it is from (answer); the "
+        "other candidates and the neighbours with their scores and entries, too (scores); and their texts "
+        "and metadata (texts). Responders may allow less (HURNET_RESPONDER_DETAIL).",
     )
     neighbours: int = Field(
         0,

@@ -165,7 +165,7 @@ def test_rights_are_asked_for(world: GatewayWorld, tmp_path: Path) -> None:
         assert response.status_code == 403
         assert "no right to" in response.json()["detail"]
     me = made.call("GET", "/v1/me", headers=bearer(key)).json()
-    assert me == {"name": "asks", "rights": ["ask"], "contexts": ["*"], "open": False}
+    assert me == {"name": "asks", "rights": ["ask"], "contexts": ["*"], "detail": "texts", "open": False}
     made.close()
 
 

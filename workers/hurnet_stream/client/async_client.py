@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
 from hurnet_schemas import Feedback, Query, Reply
+from hurnet_schemas.detail import Detail
 from hurnet_schemas.places import Marks
 from hurnet_stream.client import messages
 from hurnet_stream.client.errors import ClientError, Closed, InvalidRequest, NoReply, NotTaught
@@ -38,6 +39,7 @@ class Asking(TypedDict, total=False):
     top_k: int | None
     filter: Filter | Mapping[str, Any] | None
     neighbours: int | None
+    detail: Detail | None
     after: Marks | None
     timeout: float | None
 
@@ -81,6 +83,7 @@ class AsyncClient:
         top_k: int | None = None,
         filter: Filter | Mapping[str, Any] | None = None,
         neighbours: int | None = None,
+        detail: Detail | None = None,
         after: Marks | None = None,
         timeout: float | None = None,
     ) -> Reply:
@@ -92,6 +95,8 @@ class AsyncClient:
             top_k: how many candidates to return, 1 to 100.
             filter: only entries whose metadata match may answer: {"key": "product", "is": "router"}.
             neighbours: how many of the nearest entries to show, 0 to 50.
+            detail: how much the reply shows: "answer" alone; the other candidates with their "scores", too;
+                or, if it is not given, their "texts", too.
             after: watermarks that `teach`, `correct` or `forget` gave: the reply has seen what they wrote.
             timeout: seconds.
 
@@ -105,7 +110,7 @@ class AsyncClient:
         """
         fields = {"context": context, "top_k": top_k, "filter": filter, "neighbours": neighbours}
         seconds = self._seconds(timeout)
-        query = messages.query(question, {**fields, "min_watermarks": after}, seconds)
+        query = messages.query(question, {**fields, "detail": detail, "min_watermarks": after}, seconds)
         return await self._do(self._transport.ask(query, seconds))
 
     async def ask_many(

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from hurnet_schemas import Feedback, Query, Reply
+from hurnet_schemas.detail import Detail
 from hurnet_schemas.places import Marks
 from hurnet_stream.client.async_client import TIMEOUT_S, Asking, AsyncClient
 from hurnet_stream.client.loop_thread import LoopThread
@@ -45,6 +46,7 @@ class Client:
         top_k: int | None = None,
         filter: Filter | Mapping[str, Any] | None = None,
         neighbours: int | None = None,
+        detail: Detail | None = None,
         after: Marks | None = None,
         timeout: float | None = None,
     ) -> Reply:
@@ -56,6 +58,7 @@ class Client:
                 top_k=top_k,
                 filter=filter,
                 neighbours=neighbours,
+                detail=detail,
                 after=after,
                 timeout=timeout,
             )

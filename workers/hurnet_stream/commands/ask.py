@@ -76,6 +76,14 @@ def by_metadata(command: Callable[..., Any]) -> Callable[..., Any]:
     help="How many of the nearest entries to show.",
 )
 @click.option(
+    "--detail",
+    type=click.Choice(["answer", "scores", "texts"]),
+    default="texts",
+    show_default=True,
+    help="How much the reply shows: the answer alone; the other candidates with their scores, too; or their"
+    " texts and metadata, too.",
+)
+@click.option(
     "--after",
     metavar="P=O,...",
     callback=watermarks,
@@ -120,7 +128,10 @@ def ask(text: str | None, explain: bool, quiet: bool, as_json: bool, **options: 
     how.query(text or "-")  # before connecting, so that a wrong one is reported at once
     chosen = settings.load()
     shown = Shown(explain, quiet, as_json)
-    with traced(chosen.traces, "ask") as tracer, Client(OverKafka(chosen.kafka, tracer)) as client:
+    with (
+        traced(chosen.traces, "ask") as tracer,
+        Client(OverKafka(chosen.kafka, tracer, topics=chosen.topics)) as client,
+    ):
         if text is not None:
             well = _ask_one(client, how, text, shown)
         elif sys.stdin.isatty():

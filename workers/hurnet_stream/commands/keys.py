@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,15 @@ def keys() -> None:
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), help="Requests a second. Default: HURNET_GATEWAY_RATE."
 )
+@click.option(
+    "--detail",
+    type=click.Choice(["answer", "scores", "texts"]),
+    default="texts",
+    show_default=True,
+    help="The most that it is shown: answers alone; other candidates and scores, too; or texts, too.",
+)
 @click.option("--expires", metavar="DATE", help="The day on which it is in force no more, as in 2027-01-01.")
-def new(name: str, rights: str, contexts: str, rate: float | None, expires: str | None) -> None:
+def new(name: str, rights: str, contexts: str, **chosen: Any) -> None:
     """Make a key and print it, this once.
 
     The key goes to standard error. Its table, for the file of keys, goes to standard output, so that >> adds
@@ -67,7 +75,7 @@ def new(name: str, rights: str, contexts: str, rate: float | None, expires: str 
 
     hush()
     key = new_key()
-    say(table_of(_table(name, digest_of(key), rights, contexts, (rate, expires))).rstrip())
+    say(table_of(_table(name, digest_of(key), rights, contexts, chosen)).rstrip())
     say(key, err=True)
     if sys.stderr.isatty():
         say("This is the key. It is shown only now; its table above is for the file of keys.", err=True)
@@ -88,7 +96,7 @@ def list_keys(file: Path | None, as_json: bool) -> None:
         for one in found:
             say_json(one)
     else:
-        columns = ("name", "rights", "contexts", ">rate", "expires")
+        columns = ("name", "rights", "contexts", ">rate", "detail", "expires")
         console().print(
             table(columns, [[_cell(one[column.strip(">")]) for column in columns] for one in found])
         )
@@ -119,15 +127,13 @@ def check(file: Path | None, as_json: bool) -> None:
         say(f"{told['name']} may {', '.join(told['rights'])} in {', '.join(told['contexts'])}")
 
 
-def _table(
-    name: str, digest: str, rights: str, contexts: str, limits: tuple[float | None, str | None]
-) -> KeyTable:
-    """Raises `UsageError` if something in it is wrong."""
+def _table(name: str, digest: str, rights: str, contexts: str, chosen: Mapping[str, Any]) -> KeyTable:
+    """`chosen` are `rate`, `detail` and `expires`. Raises `UsageError` if something in it is wrong."""
     from pydantic import ValidationError
 
     from hurnet_stream.gateway.keys import KeyTable, what_is_right
 
-    rate, expires = limits
+    expires = chosen["expires"]
     try:
         return KeyTable.model_validate(
             {
@@ -135,7 +141,8 @@ def _table(
                 "sha256": digest,
                 "rights": _listed(rights),
                 "contexts": _listed(contexts),
-                "rate": rate,
+                "rate": chosen["rate"],
+                "detail": chosen["detail"],
                 "expires": None if expires is None else date.fromisoformat(expires),
             }
         )
@@ -168,6 +175,7 @@ def _described(key: Key, now_s: float) -> dict[str, Any]:
         "rights": sorted(key.rights),
         "contexts": list(key.contexts),
         "rate": key.rate,
+        "detail": key.detail,
         "expires": None if key.expires_s is None else moment(round(1000 * key.expires_s)),
         "expired": key.expired(now_s),
     }

@@ -27,6 +27,7 @@ def routes(gateway: Gateway) -> list[Route]:
                 "name": key.name,
                 "rights": sorted(key.rights),
                 "contexts": list(key.contexts),
+                "detail": key.detail,
                 "open": gateway.keys.open_to_all,
             }
         )

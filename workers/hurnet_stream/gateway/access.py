@@ -30,6 +30,12 @@ def require(request: Request, right: Right, context: str | None = None) -> Key:
     return key
 
 
+def require_texts(request: Request) -> None:
+    """Raises `Problem` (403) unless the key may read what contexts hold."""
+    if not key_of(request).sees_texts:
+        raise Problem(403, "this key sees answers, and not the texts that they come from")
+
+
 def no_such_context(name: str) -> Problem:
     """The same for a context that is not there and for one that the key may not use."""
     return Problem(404, f"there is no context {name!r} for this key", where="context")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hurnet_schemas import DEFAULT_CONTEXT, Coordinates
 from hurnet_schemas.base import Watermarks
+from hurnet_schemas.detail import MOST, Detail
 from hurnet_schemas.places import NAME, TOPIC
 from hurnet_stream.gateway.keys import Right
 
@@ -37,6 +38,11 @@ class Ask(Arguments):
         description='Only texts whose metadata match, such as {"key": "product", "is": "router"}. Operators:'
         ' "is", "in": [..], "at_least", "above", "at_most", "below", "exists": true; joined by {"and": [..]},'
         ' {"or": [..]}, {"not": {..}}.',
+    )
+    detail: Detail = Field(
+        MOST,
+        description="How much to show: the `answer` alone, the `scores` of other candidates, too, or their"
+        " `texts`, too.",
     )
     after: Watermarks = Field(
         default_factory=dict,
@@ -112,6 +118,7 @@ class AgentTool:
 
 def _ask(a: Ask) -> Call:
     body = {"text": a.question, "context": a.context, "top_k": a.top_k, "min_watermarks": a.after}
+    body |= {} if a.detail == MOST else {"detail": a.detail}
     return Call("POST", "/v1/ask", body | ({"filter": a.filter} if a.filter is not None else {}))
 
 
@@ -124,7 +131,7 @@ def _answered(reply: dict[str, Any]) -> dict[str, Any]:
         "answer": reply.get("answer"),
         "probability": receipt.get("probability"),
         "reason": reply.get("reason"),
-        "from": candidates[0] if candidates else None,
+        "from": candidates[0] if candidates else _from(receipt.get("entry")),
         "others": candidates[1:],
         "margin": receipt.get("margin"),
         "question": reply.get("question"),
@@ -133,10 +140,14 @@ def _answered(reply: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value not in (None, [])}
 
 
+def _from(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {"entry": str(Coordinates(**entry).place)} if entry else None
+
+
 def _candidate(candidate: dict[str, Any]) -> dict[str, Any]:
     return {
         "answer": candidate["answer"],
-        "text": candidate["text"],
+        **({"text": candidate["text"]} if candidate["text"] else {}),
         "entry": str(Coordinates(**candidate["entry"]).place),
         "score": candidate["scores"]["combined"],
         **({"metadata": candidate["metadata"]} if candidate.get("metadata") else {}),

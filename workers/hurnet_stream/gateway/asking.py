@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hurnet_schemas import Query, Reply
+from hurnet_schemas.detail import least
 from hurnet_schemas.places import ShardName, watermarks
 from hurnet_stream.client.switchboard import NoReply, NotSent
 from hurnet_stream.gateway.access import key_of, require
@@ -118,11 +119,11 @@ def _check_room(gateway: Gateway, count: int) -> None:
 
 def _ready(gateway: Gateway, request: Request, query: Query) -> Query:
     """The query as it is sent: its key may ask there, and it says how long anybody waits for its reply."""
-    require(request, "ask", query.context)
+    key = require(request, "ask", query.context)
     limit_s = gateway.settings.gateway.timeout
     longest_ms = round(1000 * max(limit_s - PATIENCE_S, limit_s / 2))
     after = dict(query.min_watermarks)
     for partition, offset in watermarks_of(request).items():
         after[partition] = max(offset, after.get(partition, offset))
-    waits = {"timeout_ms": min(query.timeout_ms or longest_ms, longest_ms), "min_watermarks": after}
-    return query.model_copy(update=waits)
+    waits_ms, detail = min(query.timeout_ms or longest_ms, longest_ms), least((query.detail, key.detail))
+    return query.model_copy(update={"timeout_ms": waits_ms, "min_watermarks": after, "detail": detail})

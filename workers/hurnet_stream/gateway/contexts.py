@@ -13,7 +13,7 @@ from starlette.routing import Route
 from hurnet_schemas import Coordinates
 from hurnet_schemas.places import place
 from hurnet_stream.core.stored.entries import Entry, EntryId
-from hurnet_stream.gateway.access import no_such_context, require
+from hurnet_stream.gateway.access import no_such_context, require, require_texts
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.places import places_of
 from hurnet_stream.gateway.problems import Problem
@@ -36,6 +36,7 @@ def routes(gateway: Gateway) -> list[Route]:
         return JSONResponse(_sized(await _found(gateway, request)))
 
     async def entries(request: Request) -> Response:
+        require_texts(request)
         limit = limit_of(request, ENTRIES, ENTRIES_MOST)
         places = await places_of(gateway, request)
         after = _after(request, places)
@@ -46,6 +47,7 @@ def routes(gateway: Gateway) -> list[Route]:
         return JSONResponse({"entries": told, "next": last})
 
     async def answers(request: Request) -> Response:
+        require_texts(request)
         name = (await _found(gateway, request)).name
         counts, complete = await read(gateway, request, partial(gateway.readings.answers, name))
         return JSONResponse({"answers": [asdict(count) for count in counts], "complete": complete})

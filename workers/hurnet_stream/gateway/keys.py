@@ -8,6 +8,7 @@
     rights = ["ask", "teach"]
     contexts = ["support", "faq-*"]        names, or beginnings of names
     rate = 20.0                            requests a second; without it HURNET_GATEWAY_RATE counts
+    detail = "answer"                      it is shown answers alone; without it all that responders show
     expires = 2027-01-01
 
 The key above may ask and teach in `support` and in all contexts whose names begin with `faq-`. Keys hold 256
@@ -34,6 +35,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from hurnet_schemas.detail import MOST, Detail
 from hurnet_stream.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -63,6 +65,7 @@ class KeyTable(BaseModel):
     rights: Annotated[list[Right], Field(min_length=1)]
     contexts: Annotated[list[Pattern], Field(min_length=1, max_length=1_000)] = [EVERY_CONTEXT]
     rate: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    detail: Detail = MOST
     expires: Annotated[datetime, Field(strict=True)] | Annotated[date, Field(strict=True)] | None = None
 
 
@@ -83,6 +86,13 @@ class Key:
     expires_s: float | None = None
     """Seconds since 1970."""
     digest: bytes = field(default=b"", repr=False)
+    detail: Detail = MOST
+    """The most that it is shown of a context."""
+
+    @property
+    def sees_texts(self) -> bool:
+        """Whether it may read what contexts hold."""
+        return self.detail == MOST
 
     def may(self, right: Right, context: str | None = None) -> bool:
         """Whether it has the right, and in this context if one is named."""
@@ -200,6 +210,8 @@ def table_of(table: KeyTable) -> str:
     lines += [f"rights = {_listed(table.rights)}", f"contexts = {_listed(table.contexts)}"]
     if table.rate is not None:
         lines.append(f"rate = {float(table.rate)!r}")
+    if table.detail != MOST:
+        lines.append(f'detail = "{table.detail}"')
     if table.expires is not None:
         lines.append(f"expires = {table.expires.isoformat()}")
     return "\n".join(lines) + "\n"
@@ -223,6 +235,7 @@ def _key(table: KeyTable) -> Key:
         table.rate,
         _expiry_s(table.expires),
         bytes.fromhex(table.sha256),
+        table.detail,
     )
 
 
@@ -276,6 +289,7 @@ _RIGHT: Final = {
     "rights": f"a list of some of {', '.join(RIGHTS)}",
     "contexts": 'a list of names of contexts, or of beginnings with a * behind, as in ["support", "faq-*"]',
     "rate": "a number above 0: requests a second",
+    "detail": "answer, scores or texts",
     "expires": "a date or a time, as in 2027-01-01 or 2027-01-01T12:00:00Z",
 }
 

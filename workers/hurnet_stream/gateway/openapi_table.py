@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hurnet_schemas.detail import DETAILS
 from hurnet_stream.gateway.asking import QUESTIONS_MOST
 from hurnet_stream.gateway.files import STYLES
 from hurnet_stream.gateway.keys import RIGHTS
@@ -96,7 +97,11 @@ SCHEMAS: Final[Json] = {
         },
     },
     "Me": _object(
-        name=_STRING, rights=_list({"enum": list(RIGHTS)}), contexts=_list(_STRING), open={"type": "boolean"}
+        name=_STRING,
+        rights=_list({"enum": list(RIGHTS)}),
+        contexts=_list(_STRING),
+        detail={"enum": list(DETAILS)},
+        open={"type": "boolean"},
     ),
 }
 _ONCE: Final = _header("Idempotency-Key", "The same value and body again: nothing is written twice.")

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from hurnet_schemas import Answer, InvalidMessage, Query, Reply
 from hurnet_schemas.places import record_place
-from hurnet_stream.gateway.access import require
+from hurnet_stream.gateway.access import key_of, require
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
@@ -26,7 +26,7 @@ def routes(gateway: Gateway) -> list[Route]:
     """Of receipts."""
 
     async def receipt(request: Request) -> Response:
-        reply = await found(gateway, request)
+        reply = (await found(gateway, request)).limited(key_of(request).detail)
         return Response(reply.encode(), media_type="application/json")
 
     return [Route("/v1/receipts/{topic}/{partition}/{offset}", receipt)]

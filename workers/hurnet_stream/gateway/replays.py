@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hurnet_stream.gateway.access import require_texts
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem
@@ -26,6 +27,7 @@ def routes(gateway: Gateway) -> list[Route]:
     async def replay(request: Request) -> Response:
         if not gateway.settings.gateway.replays:
             raise Problem(404, "replays are off (HURNET_GATEWAY_REPLAYS)")
+        require_texts(request)
         name = (await found(gateway, request)).record or ""
         today = ("--now",) if request.query_params.get("now") in ("", "1", "true") else ()
         command = ("replay", name, "--json", *today)

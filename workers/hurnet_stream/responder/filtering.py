@@ -75,11 +75,12 @@ def passing_of(
     return within, refused
 
 
-def why_none(query: Query, within: Passing, index: ContextIndex) -> str:
-    """Why a filter leaves no answer, for a person to read."""
+def why_none(query: Query, within: Passing, index: ContextIndex, hints: bool = True) -> str:
+    """Why a filter leaves no answer, for a person to read; with `hints` also which keys no entry has."""
     if within.count:
         return f"none of the {within.count:,} entries that meet the filter supports an answer"
     reason = f"none of the {len(index):,} entries of context {query.context!r} meets the filter"
-    missing = index.lacking(sorted(keys_of(condition_of(query.filter)))) if query.filter else []
+    named_by = query.filter if hints else None
+    missing = index.lacking(sorted(keys_of(condition_of(named_by)))) if named_by else []
     named = ", ".join(map(repr, missing[:KEYS_NAMED])) + (", ..." if missing[KEYS_NAMED:] else "")
     return f"{reason}; no entry has {named} in its metadata" if missing else reason

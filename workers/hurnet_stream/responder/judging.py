@@ -29,6 +29,7 @@ from hurnet_schemas import (
     WeightsReceipt,
 )
 from hurnet_schemas.answer import MAX_ANSWER_BYTES
+from hurnet_schemas.detail import MOST, Detail, least
 from hurnet_schemas.filter import canonical
 from hurnet_schemas.places import ShardName, in_order
 from hurnet_stream.core.rule.arithmetic import arithmetic
@@ -93,8 +94,9 @@ class Judge:
 
     def answer(self, asked: Ranked, context: LoadedContext) -> Answer:
         """Answer out of `context`, or abstain and say why."""
+        detail = least((asked.query.detail, self._settings.detail))
         decision = decide(asked.ranking, self._settings, context.mix.calibration)
-        reason = _nothing_to_answer(asked, context) or decision.why_not
+        reason = _nothing_to_answer(asked, context, detail) or decision.why_not
         best = asked.ranking.best
         answer = Answer(
             id=asked.pending.id,
@@ -103,20 +105,25 @@ class Judge:
             reason=reason,
             receipt=self._receipt(asked, context, decision),
         )
-        return self._with_entries(answer, asked, context)
+        answer = _shown(answer, best, context, detail)
+        return self._with_entries(answer, asked, context, detail)
 
-    def _with_entries(self, answer: Answer, asked: Ranked, context: LoadedContext) -> Answer:
+    def _with_entries(self, answer: Answer, asked: Ranked, context: LoadedContext, detail: Detail) -> Answer:
         """The answer with as many of the candidates, and then of the neighbours, as were asked for and fit
         into a message; `CHOICES` candidates are asked for if there is no answer."""
         room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
         if room < 0:  # thousands of partitions, each with its watermark
             answer = answer.model_copy(update={"receipt": None})
             room = MAX_ANSWER_BYTES - _COUNT_BYTES - len(answer.encode())
+        if detail == "answer":
+            return answer
         most = asked.query.top_k if answer.outcome == "answered" else max(asked.query.top_k, CHOICES)
         top = asked.ranking.top(most)
-        candidates, room = _fitting((_candidate(ranked, context) for ranked in top), room)
+        shown = (_candidate(ranked, context) for ranked in top)
         nearest = islice(_neighbours(asked, context), asked.query.neighbours)
-        neighbours, _ = _fitting(nearest, room)
+        bare = detail != MOST
+        candidates, room = _fitting((each.bare() if bare else each for each in shown), room)
+        neighbours, _ = _fitting((each.bare() if bare else each for each in nearest), room)
         dropped = len(top) - len(candidates) or None
         return answer.model_copy(
             update={"candidates": candidates, "candidates_dropped": dropped, "neighbours": neighbours}
@@ -159,13 +166,26 @@ class Judge:
         )
 
 
-def _nothing_to_answer(asked: Ranked, context: LoadedContext) -> str | None:
+def _shown(answer: Answer, best: RankedAnswer | None, context: LoadedContext, detail: Detail) -> Answer:
+    """The answer, whose receipt says so if it shows less than all; with the answer alone it names the entry,
+    and no other answer."""
+    if detail == MOST or answer.receipt is None:
+        return answer
+    shown: dict[str, Any] = {"detail": detail}
+    if detail == "answer":
+        is_given = best is not None and answer.answer is not None
+        entry = context.places.coordinates(context.index.entry_id(best.row)) if best and is_given else None
+        shown |= {"entry": entry, "runner_up": None}
+    return answer.model_copy(update={"receipt": answer.receipt.model_copy(update=shown)})
+
+
+def _nothing_to_answer(asked: Ranked, context: LoadedContext, detail: Detail) -> str | None:
     if not asked.vector.any():
         return "the text has nothing the embedder knows"
     if asked.ranking.best is not None:
         return None
     if asked.near.within and len(context.index):
-        return why_none(asked.query, asked.near.within, context.index)
+        return why_none(asked.query, asked.near.within, context.index, hints=detail != "answer")
     return f"empty context {asked.query.context!r}"
 
 

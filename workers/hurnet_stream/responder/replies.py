@@ -54,10 +54,12 @@ class Reply:
     answer: Answer
     value: bytes
     trace: TraceContext | None
+    best: float | None = None
+    """The combined score of the best candidate, whether it is shown or not."""
 
     @classmethod
-    def of(cls, pending: Pending, answer: Answer) -> Reply:
-        return cls(pending, answer, answer.encode(), pending.trace)
+    def of(cls, pending: Pending, answer: Answer, best: float | None = None) -> Reply:
+        return cls(pending, answer, answer.encode(), pending.trace, best)
 
 
 class Replies:
@@ -180,9 +182,11 @@ class Replies:
         with self._stage("rank"):
             rankings = context.ranked([query.text for query in queries], nearest)
             judged = map(Ranked, batch, queries, vectors, nearest, rankings)
-            return _in_time(
-                (Reply.of(asked.pending, self._judge.answer(asked, context)) for asked in judged), until
-            )
+            return _in_time((self._judged(asked, context) for asked in judged), until)
+
+    def _judged(self, asked: Ranked, context: LoadedContext) -> Reply:
+        best = asked.ranking.best
+        return Reply.of(asked.pending, self._judge.answer(asked, context), best.combined if best else None)
 
 
 def _in_time(replies: Iterator[Reply], until: float) -> list[Reply]:

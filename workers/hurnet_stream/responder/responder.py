@@ -275,20 +275,19 @@ class Responder:
             exemplar = {"trace_id": reply.trace.trace_id} if reply.trace else None
             asked_ms = reply.pending.record.timestamp_ms
             self._metrics.observe_query(reply.answer.outcome, asked_ms, now_s, exemplar)
-            self._count_quality(reply.answer)
+            self._count_quality(reply.answer, reply.best)
             self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
             self._metrics.answer_seconds.observe(now - reply.pending.received, exemplar)
             if reply.pending.rejection:
                 self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()
 
-    def _count_quality(self, answer: Answer) -> None:
+    def _count_quality(self, answer: Answer, best: float | None) -> None:
         receipt = answer.receipt
         if receipt is None:  # nothing was looked into
             return
         # Clients may name any context: only those that hold something become labels.
         context = self._metrics.counted_as(receipt.context) if receipt.rows else "(empty)"
         self._metrics.scored.labels(context, answer.outcome).inc()
-        best = answer.candidates[0].scores.combined if answer.candidates else None
         self._metrics.observe_quality(best, receipt.probability)
 
     def _observe(self, moved: int) -> None:

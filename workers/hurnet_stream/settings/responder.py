@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from hurnet_schemas.detail import MOST, Detail
 from hurnet_stream.settings.transactions import TransactionSettings
 from hurnet_stream.settings.types import Duration, Seconds, TopicExpression, Unit
 
@@ -67,6 +68,12 @@ class ResponderSettings(TransactionSettings):
         "enough for that, by the probabilities that it learns for each context from its taught pairs, and "
         "never what is more probably wrong than right, which is all the default asks. 0: the threshold "
         "decides.",
+    )
+    detail: Detail = Field(
+        MOST,
+        description="The most that answers show: 'answer', the answer alone and which entry it is from; "
+        "'scores', the other candidates with their scores and entries, too; 'texts', their texts and "
+        "metadata, too. A query may ask for less.",
     )
     wait: Seconds = Field(
         5.0,

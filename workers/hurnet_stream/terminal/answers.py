@@ -53,6 +53,8 @@ def explained(answer: Answer, advise: bool = True) -> RenderableType:
 def _why(answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.candidates:
         yield from _candidates(answer)
+    elif answer.receipt and answer.receipt.entry:
+        yield "  from", named(answer.receipt.entry)
     if answer.candidates_dropped:
         yield "  and", f"{answer.candidates_dropped:,} more that did not fit into the answer"
     if answer.receipt:
@@ -86,7 +88,7 @@ def _best(answer: Answer, label: str) -> Iterator[tuple[str, str]]:
     # A score below the threshold gets as many decimals as show that it is below.
     threshold = receipt.threshold if receipt and combined < receipt.threshold else math.inf
     yield f"  {label}", f"{below(combined, threshold)} ({shown})"
-    yield "  from", f"“{best.text}” ({named(best.entry)})"
+    yield "  from", f"“{best.text}” ({named(best.entry)})" if best.text else named(best.entry)
     if best.metadata:
         yield "  metadata", _metadata(best.metadata)
 
@@ -136,7 +138,8 @@ def _neighbours(answer: Answer) -> Iterator[tuple[str, str]]:
         says = "" if near.answer == near.text else f" → {near.answer}"
         metadata = f" {{{_metadata(near.metadata)}}}" if near.metadata else ""
         label = "" if rank else "  neighbours"
-        yield label, f"{near.similarity:.2f} “{near.text}”{says} ({place}){metadata}"
+        said = f"“{near.text}”{says} ({place}){metadata}" if near.text else place
+        yield label, f"{near.similarity:.2f} {said}"
 
 
 def _probability(receipt: Receipt) -> str:
@@ -153,8 +156,10 @@ def _probability(receipt: Receipt) -> str:
 
 
 def _correction(answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.outcome == "answered" and answer.candidates:
-        record = answer.candidates[0].entry.place._replace(chunk=0)
+    entry = answer.receipt.entry if answer.receipt else None
+    entry = answer.candidates[0].entry if answer.candidates else entry
+    if answer.outcome == "answered" and entry:
+        record = entry.place._replace(chunk=0)
         yield (
             "  wrong?",
             "`hurnet correct QUESTION ANSWER` teaches the right answer;"

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from hurnet_schemas import Query
+    from hurnet_schemas.detail import Detail
     from hurnet_schemas.places import Marks
     from hurnet_stream.terminal.lines import Line
 
@@ -27,6 +28,7 @@ class How:
     timeout_s: float = 10.0
     filter: Mapping[str, Any] | None = None
     neighbours: int = 0
+    detail: Detail = "texts"
 
     def query(self, text: str) -> Query:
         """The query, which waits a little less than `timeout_s`. Raises `UsageError`."""
@@ -39,6 +41,7 @@ class How:
             "min_watermarks": dict(self.after),
             "filter": self.filter,
             "neighbours": self.neighbours,
+            "detail": self.detail,
         }
         try:
             return query(text, fields, self.timeout_s)

@@ -141,7 +141,11 @@ class Session:
 
     def forget(self, _rest: str) -> None:
         reply = self._with_an_answer()
-        entry = reply.candidates[0].entry.model_copy(update={"chunk": 0})  # a record is forgotten whole
+        shown = reply.receipt.entry if reply.receipt else None
+        shown = reply.candidates[0].entry if reply.candidates else shown
+        if shown is None:
+            raise _Said("the reply does not say which entry the answer is from")
+        entry = shown.model_copy(update={"chunk": 0})  # a record is forgotten whole
         self._again(reply, self.client.forget(entry=entry, timeout=self.how.timeout_s).watermarks)
         say(f"{named(entry)} is deleted, and will be unlearned", err=True)
 
@@ -162,7 +166,7 @@ class Session:
 
     def _with_an_answer(self) -> Reply:
         reply = self._answered()
-        if reply.answer is None or not reply.candidates:
+        if reply.answer is None:
             raise _Said("the last question had no answer")
         return reply
 

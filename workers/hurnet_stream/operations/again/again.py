@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from hurnet_schemas import Receipt
+from hurnet_schemas.detail import MOST
 from hurnet_schemas.reply import Reply
 from hurnet_stream.core.paper.lp import EUCLIDEAN
 from hurnet_stream.core.places import offset_of
@@ -57,7 +58,8 @@ def ask_today(asked: Asked, world: World) -> Replayed:
         mix = world.weights.mix(context)
         memory.use_mix(context, mix.mix if mix else None)
     load(world.store, memory, Point(context, watermarks), newcomers, world.advance)
-    now = _answered(asked, memory, world.embedder, world.settings.responder)
+    detail = {"detail": receipt.detail or MOST}  # what is shown is compared, not what might be
+    now = _answered(asked, memory, world.embedder, world.settings.responder.model_copy(update=detail))
     rows = memory.rows().get(context, 0)
     changed = between(receipt, now, newcomers.count, rows, world.settings.kafka.texts)
     found = differences(then, now, changed.causes(), passing_over=CHANGES)
@@ -188,7 +190,8 @@ class _Again:
     def _settings(self) -> ResponderSettings:
         receipt, chosen = self._receipt, self._world.settings.responder
         rate = chosen.error_rate if receipt.error_rate_set is None else receipt.error_rate_set
-        return chosen.model_copy(update={"threshold": receipt.threshold, "error_rate": rate})
+        detail = {"detail": receipt.detail or MOST}
+        return chosen.model_copy(update={"threshold": receipt.threshold, "error_rate": rate, **detail})
 
     def _compare_conditions(self, now: Reply) -> None:
         then, current = self._receipt, now.receipt

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from hurnet_schemas import Answer, InvalidMessage, Query, Receipt
 from hurnet_schemas.base import shortened
+from hurnet_schemas.detail import DETAILS
 from hurnet_schemas.places import record_place
 from hurnet_schemas.reply import Reply
 from hurnet_stream.core.paper.kernel_features import PATTERN
@@ -108,17 +109,23 @@ def _from_reply(then: Reply) -> Asked | Missing:
         # As many as came: a query that asked for more got no more.
         "top_k": max(1, len(then.candidates) + (then.candidates_dropped or 0)),
         "neighbours": len(then.neighbours),
+        "detail": receipt.detail,
         "filter": _filter(receipt.filter),
     }
     try:
-        return Asked(Query.model_validate(fields), then)
+        return Asked(Query.model_validate({k: v for k, v in fields.items() if v is not None}), then)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(shortened(str(part), 40) for part in problem["loc"])
         raise InvalidMessage("invalid-message", f"{_PLACES.get(place, place)}: {problem['msg']}") from None
 
 
-_PLACES = {"text": "question", "context": "receipt.context", "top_k": "candidates"}
+_PLACES = {
+    "text": "question",
+    "detail": "receipt.detail",
+    "context": "receipt.context",
+    "top_k": "candidates",
+}
 """Where a field of the query stands in a reply."""
 
 
@@ -129,6 +136,7 @@ def _check(receipt: Receipt) -> None:
         "half_life": not 0 <= (receipt.half_life or 0) <= 1e9,
         "p": receipt.p is not None and not 1 < receipt.p < 1e6,
         "deleting": any(count < 0 for count in (receipt.deleting or {}).values()),
+        "detail": receipt.detail not in (None, *DETAILS),
         "error_rate_set": not 0 <= (receipt.error_rate_set or 0) <= 1,
         "weights.features": features is not None and not re.fullmatch(PATTERN, features.partition("/")[0]),
         "weights.pane": receipt.weights is not None and not abs(receipt.weights.pane or 0) < 1 << 40,
