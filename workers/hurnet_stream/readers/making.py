@@ -34,15 +34,15 @@ class Making:
         self._protos = protos
         self._chunks = chunks
 
-    def readers(self, texts: Reader) -> Readers:
-        """The readers of all topics of the settings; `texts` is that of the topic of texts. Raises
-        `ConfigurationError`."""
+    def readers(self, texts: Reader, upsert: bool) -> Readers:
+        """The readers of all topics of the settings; `texts` is that of the topic of texts, and `upsert` says
+        how keyed texts are taken in unless a table says it. Raises `ConfigurationError`."""
         tables = self._settings.topics
-        return Readers(texts, {name: self.reader(name, table) for name, table in tables.items()})
+        return Readers(texts, {name: self.reader(name, table, upsert) for name, table in tables.items()})
 
-    def reader(self, topic: str, table: TopicSettings) -> Reader:
+    def reader(self, topic: str, table: TopicSettings, upsert: bool = True) -> Reader:
         """The reader of one topic. Raises `ConfigurationError`."""
-        upsert = (table.keys or self._settings.ingest.keys or "upsert") == "upsert"
+        upsert = table.keys == "upsert" if table.keys else upsert
         if table.format == "hurnet":
             return TextReader(upsert)
         try:

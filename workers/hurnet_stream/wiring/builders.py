@@ -47,8 +47,7 @@ def build_ingest(
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
     from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
     from hurnet_stream.adapters.redis import RedisEntryStore
-    from hurnet_stream.ingest.ingest import Ingest, upserts
-    from hurnet_stream.records import TextReader
+    from hurnet_stream.ingest.ingest import Ingest
     from hurnet_stream.wiring.reading import readers
 
     # A build that fails in the middle is tried again, so it must leave nothing open.
@@ -63,7 +62,7 @@ def build_ingest(
         _note(bound, source)
         _warn_of_topics(kafka, kafka.texts, kafka.dead_letters)
         worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
-        worker.reading_by(readers(settings, TextReader(upserts(settings.ingest, store)), beat))
+        worker.reading_by(readers(settings, store, beat))
         worker.traced_by(tracer)
         worker.beat = beat
         undo.pop_all()

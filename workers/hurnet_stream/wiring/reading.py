@@ -1,25 +1,28 @@
-"""The readers of all topics of the settings, with the registry if one of them needs it."""
+"""The readers of all topics, as the settings describe them: for ingest, and for who reads topics again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from hurnet_stream.ports import Reader, Readers
+from hurnet_stream.ingest.ingest import upserts
+from hurnet_stream.ports import EntryStore, Readers
 from hurnet_stream.readers.making import Making
+from hurnet_stream.records import TextReader
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.settings.topic_tables import BY_SCHEMA
 
 
-def readers(settings: Settings, texts: Reader, beat: Callable[[], None] = lambda: None) -> Readers:
-    """The readers of all topics; `texts` is that of the topic of texts. `beat` is called before each question
-    to the registry. Raises `ConfigurationError`."""
-    return making(settings, beat).readers(texts)
+def readers(settings: Settings, store: EntryStore, beat: Callable[[], None] = lambda: None) -> Readers:
+    """Those of the topic of texts and of all tables. The store must be open. `beat` is called before each
+    question to the registry. Raises `ConfigurationError` if a table can't be used."""
+    upsert = upserts(settings.ingest, store)
+    return making(settings, beat).readers(TextReader(upsert), upsert)
 
 
 def making(settings: Settings, beat: Callable[[], None] = lambda: None) -> Making:
-    """What makes readers of tables."""
+    """What makes readers of tables. The packages of the extra are loaded only if a table needs them."""
     if not any(table.format in BY_SCHEMA for table in settings.topics.values()):
-        return Making(settings)  # without the packages of the extra
+        return Making(settings)
     from hurnet_stream.adapters.registry import Protoc, Registry
 
     return Making(settings, Registry(settings.registry, beat), Protoc())
