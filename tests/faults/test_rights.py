@@ -292,6 +292,7 @@ def test_operators_and_clients_do_their_jobs_with_their_rights(stage: Stage) -> 
     run("operator", "topics")
     run("operator", "topics", "--create")
     run("producer", "produce", stdin="a text to find\n")
+    run("producer", "produce", __file__, "--format", "lines", "--context", "files", "--skip-invalid")
     with stage.running("ingest"), stage.running("solver"), stage.running("responder"):
         assert "a text to find" in run("client", "ask", "a text to find")
         assert "default" in run("operator", "status", store="reader")

@@ -17,11 +17,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from hurnet_schemas import Query, TextEvent
 from hurnet_stream.adapters.traces import ExportingTracer, OtelTracer
-from hurnet_stream.commands.produce import Sending
+from hurnet_stream.commands.produce import spanned
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import Headers, Outgoing, TraceContext, Work, new_trace, parse_traceparent
 from hurnet_stream.settings.settings import TracesSettings
-from hurnet_stream.terminal.lines import Message
 from hurnet_stream.wiring.tracing import traced
 from tests.memory.exchange import MemoryExchange
 from tests.memory.sink import MemorySink
@@ -229,13 +228,17 @@ def test_nothing_that_people_wrote_is_recorded() -> None:
 
 def test_texts_of_a_batch_name_the_span_that_sent_them() -> None:
     recorded, world = Recorded(), ingest.World()
-    messages = [Message(TextEvent(text=f"text {i}").encode(), None) for i in range(3)]
-    Sending(MemorySink(world.kafka), "texts", recorded.tracer)(messages)
+    sink = MemorySink(world.kafka)
+
+    def block(headers: Headers) -> None:
+        sink.send([Outgoing("texts", TextEvent(text=f"text {i}").encode(), None, headers) for i in range(3)])
+
+    spanned(recorded.tracer, "texts")(block, 3)
     (span,) = recorded.named("send texts")
     assert span.kind == SpanKind.PRODUCER
     sent = {record.header("traceparent") for record in world.kafka.records("texts")}
     assert sent == {TraceContext(trace_of(span), f"{span.context.span_id:016x}").header[1]}
-    Sending(MemorySink(world.kafka), "texts")(messages)
+    spanned(None, "texts")(block, 3)
     assert world.kafka.records("texts")[-1].headers == ()
 
 

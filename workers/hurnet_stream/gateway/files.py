@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Final
 
@@ -102,7 +102,10 @@ def told(held: ReadFile) -> dict[str, Any]:
     return {
         "rows": len(held.rows),
         "rejected": len(held.rejects),
-        "rejects": [asdict(reject) for reject in held.rejects[:REJECTS_SHOWN]],
+        "rejects": [
+            {"line": reject.line, "reason": reject.reason, "message": reject.message}
+            for reject in held.rejects[:REJECTS_SHOWN]
+        ],
         "columns": held.columns,
         "preview": [row.event.model_dump(mode="json", exclude_none=True) for row in held.rows[:PREVIEW]],
     }

@@ -73,7 +73,7 @@ class RedisUser:
 
 def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
     """By principal. The solver is not among them: it needs the store alone."""
-    k = settings.kafka
+    k, jobs = settings.kafka, f"{settings.redis.prefix}-produce/"
     ingest, responder, feedback = (s.group for s in (settings.ingest, settings.responder, settings.feedback))
     return {
         "ingest": (
@@ -112,7 +112,11 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("READ", "topic", k.texts, "to verify entries (HURNET_CANARY_STORE)", optional=True),
         ),
         "gateway": tuple(_gateway(settings)),
-        "producer": (KafkaRight("WRITE", "topic", k.texts, "teaches and deletes"),),
+        "producer": (
+            KafkaRight("WRITE", "topic", k.texts, "teaches and deletes"),
+            KafkaRight(*("WRITE", "transactional_id", jobs), "sends files, each text once", prefixed=True),
+            KafkaRight(*("READ", "group", jobs), "notes how far it has come with files", prefixed=True),
+        ),
         "client": (
             KafkaRight("WRITE", "topic", k.queries, "asks"),
             KafkaRight("READ", "topic", k.answers, "reads all answers in it: better one topic a client"),

@@ -10,6 +10,7 @@ contract tests.
     schemas             the schemas of records, by their ids
     sink                sends records
     atomic_sink         writes records together, and tells later whether they were written
+    backfill            writes very many texts, and tells after a crash how far it has come
     courier             sends and hears without waiting, for whoever measures others
     history             reads a topic from its beginning, without a group
     listener            reads a topic from now on, without a group
@@ -27,6 +28,7 @@ errors are named where they can occur. A call that blocks returns within its tim
 """
 
 from hurnet_stream.ports.atomic_sink import AtomicSink, Found
+from hurnet_stream.ports.backfill import Backfill, Texts
 from hurnet_stream.ports.courier import Acknowledged, Courier, News, Replied, Undelivered
 from hurnet_stream.ports.embedder import Embedder
 from hurnet_stream.ports.entry_store import (
@@ -86,6 +88,7 @@ __all__ = [
     "Acknowledged",
     "Appended",
     "AtomicSink",
+    "Backfill",
     "Checkpoint",
     "Claim",
     "Committed",
@@ -131,6 +134,7 @@ __all__ = [
     "StoreServer",
     "Tail",
     "Taught",
+    "Texts",
     "TraceContext",
     "Tracer",
     "Undelivered",

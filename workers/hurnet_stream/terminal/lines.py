@@ -1,13 +1,12 @@
-"""Reads files line by line and validates each line as a `TextEvent`, for `hurnet produce` and `evaluate`."""
+"""The lines of what is typed, piped or kept in files: questions, corrections, receipts."""
 
 from __future__ import annotations
 
 import codecs
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import click
 from pydantic import ValidationError
@@ -23,8 +22,6 @@ _MARKS = (
 )
 _PIECE = 1 << 16
 
-Format = Literal["auto", "jsonl", "lines"]
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -34,14 +31,6 @@ class Line:
     number: int
     raw: bytes
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """The record that is sent for a line."""
-
-    value: bytes
-    key: bytes | None
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
@@ -109,41 +98,6 @@ def _cut(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
             size = 0
     if kept:
         yield bytes(kept), size
-
-
-def parser(style: Format, context: str, key_field: str | None) -> Callable[[Line], Message]:
-    """A function that makes a message of a line, or raises `InvalidMessage`.
-
-    `context` is for lines that name none. With the style `auto` the first line decides for all.
-    """
-    chosen = style
-
-    def parse(line: Line) -> Message:
-        nonlocal chosen
-        if chosen == "auto":
-            chosen = "jsonl" if line.raw.startswith(b"{") else "lines"
-        event = TextEvent.decode(line.raw) if chosen == "jsonl" else _plain(line)
-        if context != DEFAULT_CONTEXT and "context" not in event.model_fields_set:
-            event = event.model_copy(update={"context": context})
-            return Message(event.encode(), _key(event, key_field))
-        return Message(line.raw if chosen == "jsonl" else event.encode(), _key(event, key_field))
-
-    return parse
-
-
-def _plain(line: Line) -> TextEvent:
-    """The event in a plain line: a text, or a text, a TAB and its answer."""
-    text, tab, answer = decoded(line).partition("\t")
-    fields = {"text": text, "answer": answer} if tab else {"text": text}
-    return TextEvent.decode(json.dumps(fields).encode())
-
-
-def _key(event: TextEvent, field: str | None) -> bytes | None:
-    """The record's key: the value of a field or of a metadata key, or None if the event has no such value."""
-    if field is None:
-        return None
-    value = getattr(event, field) if field in ("text", "answer", "context") else event.metadata.get(field)
-    return value.encode() if value else None
 
 
 def context_name(name: str | None) -> str:

@@ -6,7 +6,7 @@
     reading/     KafkaSource (a group's member), KafkaHistory and KafkaListener (apart from any group)
     writing/     KafkaSink, and which message or topic a refusal is about
     exchange/    answers and the offsets of their queries together: with transactions, or at least once;
-                 KafkaAtomicSink, messages together or not at all
+                 KafkaAtomicSink, messages together or not at all; KafkaBackfill, very many texts
 
 A room may import those above it in this list (reading and writing don't know each other).
 """
@@ -15,6 +15,7 @@ from hurnet_stream.adapters.kafka.admin.check import TopicFinding, ensure_topics
 from hurnet_stream.adapters.kafka.admin.permitted import forbidden_operations
 from hurnet_stream.adapters.kafka.exchange.at_least_once import AtLeastOnceExchange
 from hurnet_stream.adapters.kafka.exchange.atomic import KafkaAtomicSink
+from hurnet_stream.adapters.kafka.exchange.backfill import KafkaBackfill
 from hurnet_stream.adapters.kafka.exchange.transactional import TransactionalExchange
 from hurnet_stream.adapters.kafka.reading.history import KafkaHistory
 from hurnet_stream.adapters.kafka.reading.listening import KafkaListener
@@ -24,6 +25,7 @@ from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 __all__ = [
     "AtLeastOnceExchange",
     "KafkaAtomicSink",
+    "KafkaBackfill",
     "KafkaHistory",
     "KafkaListener",
     "KafkaSink",

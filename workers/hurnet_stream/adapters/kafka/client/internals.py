@@ -22,6 +22,9 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.consumer.fetcher import OffsetForLeaderEpochRequest
 from kafka.coordinator.base import MemberState
+from kafka.producer.future import FutureRecordMetadata
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.record.memory_records import MemoryRecordsBuilder
 
 _JOIN_MS = 3_000
 """The other members notice a rebalance at their next heartbeat, and join at their next poll."""
@@ -148,3 +151,52 @@ def end_at_once(producer: Any, timeout_s: float) -> None:
     never be acknowledged."""
     producer._sender.force_close()
     producer._sender.join(timeout_s)
+
+
+def hand_over_batch(
+    producer: Any, at: TopicPartition, records: bytes, count: int, times_ms: tuple[int, int]
+) -> Any:
+    """Give a whole batch to the producer: `count` records, packed, the time of the first and the latest time.
+    The public `send` takes ten microseconds for each record. Returns the future of the last record.
+
+    The topic's partitions must be known (`partitions_for`). Number, sequence, compression and checksum of the
+    batch are given by kafka-python itself when it sends it.
+    """
+    accumulator = producer._accumulator
+    codec = accumulator.config["compression_attrs"]
+    builder = MemoryRecordsBuilder(
+        2, codec, batch_size=1
+    )  # of this size it is full, and nobody appends to it
+    inner = builder._builder
+    inner._buffer += records
+    inner._num_records, inner._last_offset = count, count - 1
+    inner._first_timestamp, inner._max_timestamp = times_ms
+    builder._next_offset = count
+    batch = ProducerBatch(at, builder)
+    last = _future(batch, count - 1)
+    batch._record_futures = _Futures(batch, last, count)
+    if producer._transaction_manager and producer._transaction_manager.is_transactional():
+        producer._transaction_manager.maybe_add_partition_to_transaction(at)
+    with accumulator._tp_lock(at):
+        accumulator._batches[at].append(batch)
+        accumulator._incomplete.add(batch)
+    producer._sender.wakeup()
+    return last
+
+
+class _Futures:
+    """The futures of a batch's records, of which somebody waits for the last one only. The others are asked
+    for if the brokers find the batch too large, and kafka-python cuts it into two."""
+
+    def __init__(self, batch: Any, last: Any, count: int) -> None:
+        self._batch, self._last, self._count = batch, last, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Any:
+        return self._last if index == self._count - 1 else _future(self._batch, index)
+
+
+def _future(batch: Any, index: int) -> Any:
+    return FutureRecordMetadata(batch.produce_future, index, None, None, -1, -1, -1)

@@ -84,6 +84,12 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
         self._wait(self._transaction_manager.begin_commit(), deadline)
         return [(metadata.partition, metadata.offset) for metadata in written]
 
+    def commit_noted(self, offsets: Mapping[Any, Any], group: str, deadline: float) -> None:
+        """Commit what was handed over since `begin_transaction`, with these offsets of a group that has no
+        members, by `deadline` of the monotonic clock."""
+        self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group), deadline)
+        self._wait(self._transaction_manager.begin_commit(), deadline)
+
     def undo(self, timeout_s: float) -> bool:
         """Abort what is open. True if that is certain: then the producer can be used again."""
         if self.commit_sent:

@@ -35,7 +35,7 @@ function peekCsv(text, most) {
   const first = text.split(/\r?\n/, 1)[0];
   const comma = ["\t", ";", ","].find((mark) => first.includes(mark)) ?? ",";
   const rows = cells(text, comma, most + 1);
-  const named = rows[0]?.some((cell) => ["text", "question"].includes(cell.trim().toLowerCase())); // as operations/files.py has it
+  const named = rows[0]?.some((cell) => ["text", "question"].includes(cell.trim().toLowerCase())); // as operations/files/columns.py has it
   const width = Math.max(1, ...rows.map((row) => row.length));
   const head = named ? rows[0] : ["text", "answer", ...Array(width).fill("")].slice(0, width);
   return { head, rows: rows.slice(named ? 1 : 0, most + (named ? 1 : 0)) };
