@@ -166,6 +166,7 @@ def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: S
     assert [d.returncode for d in done] == [0, 0], done[-1].stderr
     assert ["13 entries deleted" in d.stdout for d in done] == [True, False]
     assert all("backups" in d.stdout for d in done)
+    assert all("No date can be given" in d.stdout for d in done)  # texts are kept for ever
     assert "entry 0/1: nothing to delete, it was deleted before" in done[1].stdout
     assert "key 'p2': nothing to delete, it was deleted before" in done[1].stdout
     absent = system.run("forget", "--key", "nobody", "--wait", "30")

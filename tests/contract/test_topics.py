@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from hurnet_stream.adapters.kafka.admin.check import ensure_topics, topic_warnings
+from hurnet_stream.adapters.kafka.admin.check import configs_of, ensure_topics, topic_warnings
 from hurnet_stream.adapters.kafka.admin.configs import DAY_MS, differences, topic_settings
-from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.operations.copies import copies, topics_with_copies
+from hurnet_stream.settings.settings import KafkaSettings, Settings
+from hurnet_stream.settings.topics import TopicSettings
 
 
 def named(bootstrap: str, unique: str) -> KafkaSettings:
@@ -94,3 +96,21 @@ def test_each_setting_is_told_if_it_is_wrong(topic: str, setting: str, value: st
     told = list(differences(KafkaSettings(replication=3), topic, {setting: value}))
     assert bool(told) == is_told
     assert all(setting in line for line in told)
+
+
+def test_what_forget_lists_is_what_the_broker_has_in_force(kafka_bootstrap: str, unique: str) -> None:
+    kafka = named(kafka_bootstrap, unique)
+    ensure_topics(kafka, create=True)
+    settings = Settings(kafka=kafka, topics={f"{unique}-none": TopicSettings()})
+    names = [topic for topic, _ in topics_with_copies(settings)]
+    configs = configs_of(kafka, names)
+    assert configs[f"{unique}-none"] is None
+    now_ms = 1_800_000_000_000
+    found = {each.topic: each for each in copies(settings, configs, now_ms)}
+    assert set(found) == {*names} - {f"{unique}-none"}
+    assert found[kafka.texts].gone_by_ms is None
+    assert "for ever" in found[kafka.texts].why
+    answers_gone_by = found[kafka.answers].gone_by_ms
+    assert answers_gone_by is not None
+    # A day of retention, and a week that a segment takes records by the broker's default.
+    assert 8 * DAY_MS < answers_gone_by - now_ms < 9 * DAY_MS

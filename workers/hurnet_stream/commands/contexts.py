@@ -119,6 +119,7 @@ def dropped(chosen: Settings, connection: Connection, name: str, wait_s: float, 
     """Drop a context and tell what became of that; returns the exit code."""
     from hurnet_schemas.places import watermarks_text
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.terminal.beyond_reach import tell
     from hurnet_stream.terminal.deleting import drop_request, follow, reach, send, untouched
     from hurnet_stream.terminal.screen import say
 
@@ -135,11 +136,13 @@ def dropped(chosen: Settings, connection: Connection, name: str, wait_s: float, 
     for _ in follow(RedisWeightsStore(connection), [request], wait_s):
         pass
     _tell(as_json, name, done=request.done, deleted=request.deleted)
+    if request.done and not as_json:
+        tell(chosen)
     return DONE if request.done else NOT_WELL
 
 
 def _tell(as_json: bool, name: str, *, done: bool = False, deleted: int = 0, missing: bool = False) -> None:
-    from hurnet_stream.terminal.deleting import NOT_YET, OUT_OF_REACH
+    from hurnet_stream.terminal.deleting import NOT_YET
     from hurnet_stream.terminal.screen import say, say_json
 
     if as_json:
@@ -147,7 +150,7 @@ def _tell(as_json: bool, name: str, *, done: bool = False, deleted: int = 0, mis
     elif missing:
         say(f"there is no context {name!r}, so nothing was dropped", err=True)
     elif done:
-        say(f"dropped {name!r}, {deleted:,} entries deleted. {OUT_OF_REACH}")
+        say(f"dropped {name!r}, {deleted:,} entries deleted")
     else:
         say(NOT_YET, err=True)
 

@@ -99,7 +99,8 @@ class Asked:
 def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     """Forget entries: delete and unlearn them.
 
-    Afterwards everything is as if they had never been there. To correct a wrong answer, use `hurnet correct`.
+    Afterwards everything is as if they had never been there, except for copies out of reach: it lists Kafka's
+    topics that may hold some, and by when they are gone. To correct a wrong answer, use `hurnet correct`.
 
     A deletion is a record in the topic of texts, behind the entries that it deletes; in another topic only if
     its table in the settings file says writable = true. Exit code 1: it was not
@@ -133,6 +134,7 @@ def ask(chosen: Settings, connection: Connection, asked: Asked, wait_s: float, a
     """Send the deletions and tell what became of them; returns the exit code."""
     from hurnet_schemas.places import watermarks_text
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.terminal.beyond_reach import as_dict, tell
     from hurnet_stream.terminal.deleting import described, follow, reach, send, untouched, without_entries
     from hurnet_stream.terminal.screen import say, say_json
 
@@ -152,9 +154,11 @@ def ask(chosen: Settings, connection: Connection, asked: Asked, wait_s: float, a
     done = all(request.done for request in requests)
     before, missing = without_entries(connection, store, requests)
     if as_json:
-        say_json(_as_dict(requests, watermarks, before, missing, within))
+        say_json(_as_dict(requests, watermarks, before, missing, within) | as_dict(chosen, done))
     else:
         _tell(requests, before, missing, untouched(within, "the key") if asked.keys else "")
+        if done and len(missing) < len(requests):
+            tell(chosen)
     return NOT_WELL if not done else NOT_THERE if missing else DONE
 
 
@@ -176,7 +180,7 @@ def _as_dict(
     within: Reach,
 ) -> dict[str, Any]:
     from hurnet_schemas.places import watermarks_json
-    from hurnet_stream.terminal.deleting import OUT_OF_REACH, described
+    from hurnet_stream.terminal.deleting import described
 
     return {
         "done": all(request.done for request in requests),
@@ -186,12 +190,11 @@ def _as_dict(
         "watermarks": watermarks_json(watermarks),
         "not_asked": within.untouched,
         "records": [described(audit, within.places) for request in requests for audit in request.audits],
-        "beyond_reach": OUT_OF_REACH,
     }
 
 
 def _tell(requests: Sequence[Request], before: Sequence[str], missing: Sequence[str], not_asked: str) -> None:
-    from hurnet_stream.terminal.deleting import NOT_YET, OUT_OF_REACH
+    from hurnet_stream.terminal.deleting import NOT_YET
     from hurnet_stream.terminal.screen import say
 
     for name in before:
@@ -205,4 +208,4 @@ def _tell(requests: Sequence[Request], before: Sequence[str], missing: Sequence[
     if not all(request.done for request in requests):
         say(NOT_YET, err=True)
     elif deleted or before:
-        say(f"done, {deleted:,} entries deleted. {OUT_OF_REACH}")
+        say(f"done, {deleted:,} entries deleted")

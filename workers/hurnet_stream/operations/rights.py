@@ -169,6 +169,10 @@ def _operator(settings: Settings) -> Iterator[KafkaRight]:
         )
         if topic in (k.texts, k.queries, k.feedback):
             yield KafkaRight("WRITE", "topic", topic, "forget, contexts, repair, dead-letters, correct, ask")
+    for topic in (*settings.topics, *filter(None, [settings.gateway.replies])):
+        yield KafkaRight(
+            *("DESCRIBE_CONFIGS", "topic", topic, "forget, to say how long copies stay"), optional=True
+        )
     for section in (settings.ingest, settings.responder, settings.feedback):
         yield KafkaRight("DESCRIBE", "group", section.group, "status")
 

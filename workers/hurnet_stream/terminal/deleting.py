@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from hurnet_stream.settings.settings import KafkaSettings, Settings
 
 POLL_S = 0.2
-OUT_OF_REACH = (
-    "Out of hurnet's reach are copies: records, answers and dead letters in Kafka until their retention or "
-    "compaction takes them, the store's append-only file until its next rewrite, and your backups."
-)
 NOT_YET = (
     "not done yet; it will be once `hurnet ingest` and `hurnet solver` run, and `hurnet forget --log` then "
     "shows it"

@@ -43,6 +43,16 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
         return _findings(admin, settings, names, created=missing if create else ())
 
 
+def configs_of(settings: KafkaSettings, names: Iterable[str]) -> dict[str, dict[str, str] | None]:
+    """By name, the settings in force of topics: None for one that does not exist, and empty if we may not see
+    them. Raises `KafkaFailing` if no broker answers."""
+    wanted = list(dict.fromkeys(names))
+    with closing(connect(KafkaAdminClient, settings)) as admin, translated("asking for settings of topics"):
+        existing, hidden = describe_topics(admin, wanted)
+        configs = describe_configs(admin, list(existing))
+    return {name: configs.get(name, {} if name in hidden else None) for name in wanted}
+
+
 def topics_of(settings: KafkaSettings) -> tuple[str, ...]:
     """The names of all our topics."""
     of_all = settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters
