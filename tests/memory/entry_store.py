@@ -20,6 +20,7 @@ from hurnet_stream.core.stored.batch import (
     Entry,
     LogIdentity,
     ShardState,
+    Vectors,
 )
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
 from hurnet_stream.core.stored.replacing import halves, is_one_record, mode_at, settled
@@ -258,6 +259,18 @@ class MemoryEntryStore:
         with self._redis.changed:
             shard = self._redis.data.shards.get(partition)
             return list(islice(shard.of_context(context, after), most)) if shard else []
+
+    def under_keys(
+        self, partition: int, keys: Sequence[tuple[bytes, str]]
+    ) -> Mapping[tuple[bytes, str], Mapping[str, Vectors]]:
+        shard = self._redis.data.shards.get(partition)
+        found: dict[tuple[bytes, str], dict[str, Vectors]] = {}
+        for key, context in keys if shard else ():
+            offsets = sorted(o for name, o in shard.keys.get(key, ()) if name == context)  # type: ignore[union-attr]
+            for batch in self.stored_at(partition, offsets) if offsets else ():
+                vectors = found.setdefault((key, context), {})
+                vectors |= {entry.text: batch.vectors[row] for row, entry in enumerate(batch.entries)}
+        return found
 
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         with self._redis.changed:

@@ -26,6 +26,7 @@ from hurnet_stream.ingest.admission import Admission
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
 from hurnet_stream.ingest.placing import Placing
 from hurnet_stream.ingest.retention import Retention
+from hurnet_stream.ingest.reuse import Reuse
 from hurnet_stream.ingest.shards import Shards
 from hurnet_stream.ingest.traces import TextTraces
 from hurnet_stream.ingest.waiting import Waiting
@@ -83,6 +84,7 @@ class Ingest:
         self._progress = Progress(settings.metrics)
         self._waiting = Waiting()
         self._shards = Shards(source, store, embedder.identity.dimension)
+        self._reuse = Reuse(store)
         self._admission = Admission(store, settings.ingest.max_contexts, metrics)
         self._placing = Placing(source, store, settings.ingest.skip_gap, metrics)
         role = f"{self.name}:{settings.ingest.group}"
@@ -246,10 +248,15 @@ class Ingest:
 
     def _embed(self, intakes: Sequence[Intake]) -> None:
         texts = [entry.text for intake in intakes for entry in intake.entries]
+        with self._suspects.unblamed():
+            known = self._reuse.known(intakes)
+        self._metrics.vectors_reused.inc(len(known))
+        texts = [text for row, text in enumerate(texts) if row not in known]
         began = time.perf_counter()
         with self._metrics.stage("embed"):
-            embed_intakes(intakes, self._embedder)
+            embed_intakes(intakes, self._embedder, known)
         seconds = time.perf_counter() - began
+        self._reuse.learn(len(texts), seconds)
         if texts:  # a turn without texts says nothing about the embedder's speed
             self._metrics.embed_seconds.observe(seconds)
             self._waiting.learn(texts, seconds)

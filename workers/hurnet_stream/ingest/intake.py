@@ -112,10 +112,13 @@ def intakes_of(records: Sequence[Record], read: Read, vector_bytes: int = 0) -> 
     return intakes
 
 
-def embed_intakes(intakes: Sequence[Intake], embedder: Embedder) -> None:
+def embed_intakes(
+    intakes: Sequence[Intake], embedder: Embedder, known: Mapping[int, Vectors] | None = None
+) -> None:
     """Give each intake the vectors of its entries, by one call of the embedder for all of them. Rejects what
-    the embedder fails on and what embeds to zero."""
-    vectors, failures = embed(embedder, [entry.text for intake in intakes for entry in intake.entries])
+    the embedder fails on and what embeds to zero. `known` vectors, by row, are not made again."""
+    texts = [entry.text for intake in intakes for entry in intake.entries]
+    vectors, failures = _embed(embedder, texts, known or {})
     # A text that embeds to zero ends here: it has no direction, so no cosine with it is defined (eq. 2).
     rejections = dict.fromkeys(np.flatnonzero(zero_rows(vectors)).tolist(), ZERO_VECTOR) | failures
     first = 0
@@ -125,6 +128,22 @@ def embed_intakes(intakes: Sequence[Intake], embedder: Embedder) -> None:
         intake.vectors = vectors[kept]
         intake.reject({row - first: rejections[row] for row in range(first, end) if row in rejections})
         first = end
+
+
+def _embed(
+    embedder: Embedder, texts: Sequence[str], known: Mapping[int, Vectors]
+) -> tuple[Vectors, dict[int, Rejection]]:
+    if not known:
+        return embed(embedder, texts)
+    rows = [row for row in range(len(texts)) if row not in known]
+    vectors = np.empty((len(texts), embedder.identity.dimension), np.int16)
+    for row, vector in known.items():
+        vectors[row] = vector
+    failures: dict[int, Rejection] = {}
+    if rows:
+        vectors[rows], failed = embed(embedder, [texts[row] for row in rows])
+        failures = {rows[row]: rejection for row, rejection in failed.items()}
+    return vectors, failures
 
 
 def _said(record: Record, read: Read) -> Taught | Deletion | InvalidMessage:

@@ -25,6 +25,9 @@ class IngestMetrics(ProcessMetrics, KafkaMetrics, StoreMetrics):
             "replaced",
             "Rows whose place a text with the same key took, in the store or before they got there.",
         )
+        self.vectors_reused = self._counter(
+            "vectors_reused", "Texts that came again unchanged, and whose vectors were taken from the store."
+        )
         self.contexts = self._gauge(
             "contexts", "Contexts that there are, as of the last text that named a new one."
         )

@@ -15,6 +15,7 @@ from hurnet_stream.core.stored.batch import (
     Entry,
     LogIdentity,
     ShardState,
+    Vectors,
 )
 from hurnet_stream.core.stored.compaction import Horizon
 from hurnet_stream.errors import StoreReplaced
@@ -180,6 +181,12 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
 
         Raises `StoreError` if the part is missing or damaged.
         """
+
+    def under_keys(
+        self, partition: int, keys: Sequence[tuple[bytes, str]]
+    ) -> Mapping[tuple[bytes, str], Mapping[str, Vectors]]:
+        """What the shard holds under these keys (their digests) and contexts: the vector (d,) of each text.
+        What is deleted may be among it, and of a key with very many texts only some are."""
 
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """The entries at these (ascending) offsets that are still in the store, whether deleted or not."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hurnet_stream.adapters.redis import contexts
-from hurnet_stream.adapters.redis.keys import Keys, starting_with
+from hurnet_stream.adapters.redis.keys import Keys, key_prefix, key_range
 from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MOST_TARGETS, Batch, Deletion, Entry, Expiry
 from hurnet_stream.core.stored.codec import encode_deletion, encode_offsets
@@ -31,7 +31,7 @@ def keyed(batch: Batch) -> list[Any]:
         argument
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
         if key is not None
-        for argument in (0, _key_prefix(key, entry.context) + encode_offsets([entry.offset]))
+        for argument in (0, key_prefix(key, entry.context) + encode_offsets([entry.offset]))
     ]
 
 
@@ -53,7 +53,7 @@ def replacing_arguments(batch: Batch, allowed: bool, alone: bool) -> list[Any]:
         *(
             argument
             for key, context, by in keys
-            for argument in (_key_prefix(key, context), encode_offsets([by]))
+            for argument in (key_prefix(key, context), encode_offsets([by]))
         ),
     ]
 
@@ -83,11 +83,6 @@ def _arguments(
 ) -> list[Any]:
     packed = (encode_offsets([target]) for target in targets)
     return [*key_range, more, dropped, encode_offsets(absent), len(holds), *holds, *packed]
-
-
-def key_range(key: bytes, context: str | None) -> tuple[bytes, bytes]:
-    """The range of members of `keys` for this digest of a record key, for ZRANGEBYLEX. None: all contexts."""
-    return starting_with(key if context is None else _key_prefix(key, context))
 
 
 def _by_key(key: bytes, context: str | None) -> list[Any]:
@@ -165,8 +160,3 @@ def entries_of(batch: Batch, context: str) -> Sequence[Entry]:
 
 def _holds(batch: Batch | None, offset: int) -> bool:
     return batch is not None and bool((batch.columns.offsets == offset).any())
-
-
-def _key_prefix(key: bytes, context: str) -> bytes:
-    """What the members of `keys` for this digest of a record key and this context begin with."""
-    return key + context.encode() + b"\0"

@@ -42,6 +42,7 @@ from hurnet_stream.core.stored.batch import (
     Entry,
     LogIdentity,
     ShardState,
+    Vectors,
 )
 from hurnet_stream.ports import Appended, Committed, Holding, Refused, StoreServer, Tail, Unfinished
 
@@ -115,6 +116,12 @@ class RedisEntryStore:
     @guarded
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         return self._writer.deletion_part(partition, offset, number)
+
+    @guarded
+    def under_keys(
+        self, partition: int, keys: Sequence[tuple[bytes, str]]
+    ) -> Mapping[tuple[bytes, str], Mapping[str, Vectors]]:
+        return self._reader.under_keys(partition, keys)
 
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         return self._reader.stored_at(partition, offsets)

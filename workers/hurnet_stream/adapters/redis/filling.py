@@ -22,8 +22,7 @@ from hurnet_stream.adapters.redis import contexts, stored_json
 from hurnet_stream.adapters.redis.audit import decode_audit
 from hurnet_stream.adapters.redis.backup_contents import Contents, ShardContents
 from hurnet_stream.adapters.redis.connection import Connection
-from hurnet_stream.adapters.redis.deletions import key_range
-from hurnet_stream.adapters.redis.keys import STAYS
+from hurnet_stream.adapters.redis.keys import STAYS, key_range
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.redaction import encode_member, ids_from, merged, only_id, whole_member
 from hurnet_stream.adapters.redis.stream import Fields, decode_item, number_of

@@ -129,3 +129,13 @@ def starting_with(prefix: bytes) -> tuple[bytes, bytes]:
     They go on with UTF-8 or with a number below 2**63, neither of which has 0xff as its first byte.
     """
     return b"[" + prefix, b"[" + prefix + b"\xff"
+
+
+def key_prefix(key: bytes, context: str) -> bytes:
+    """What the members of `keys` for this digest of a record key and this context begin with."""
+    return key + context.encode() + b"\0"
+
+
+def key_range(key: bytes, context: str | None) -> tuple[bytes, bytes]:
+    """The range of members of `keys` for this digest of a record key, for ZRANGEBYLEX. None: all contexts."""
+    return starting_with(key if context is None else key_prefix(key, context))

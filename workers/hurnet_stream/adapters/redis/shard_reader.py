@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, Final
 
-from hurnet_stream.adapters.redis.keys import starting_with
+from hurnet_stream.adapters.redis.keys import key_range, starting_with
 from hurnet_stream.adapters.redis.opened import STATE_FIELDS, OpenedStore
 from hurnet_stream.adapters.redis.redaction import ids_from, merged
 from hurnet_stream.adapters.redis.stream import StreamItems, decode_item, item_id, read_items
 from hurnet_stream.core.shares import Shares
-from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, ShardState
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, ShardState, Vectors
 from hurnet_stream.ports import Tail
+
+UNDER_A_KEY: Final = 64
+"""Texts under one key that are looked at."""
 
 
 class ShardReader:
@@ -62,6 +65,24 @@ class ShardReader:
             if (wanted := batch.only(frozenset(offsets[done:end]))).entries:
                 yield wanted
             done = end
+
+    def under_keys(
+        self, partition: int, keys: Sequence[tuple[bytes, str]]
+    ) -> dict[tuple[bytes, str], dict[str, Vectors]]:
+        """See `EntryStore.under_keys`. A round trip for all keys, and one for each batch that holds some."""
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.zrangebylex(self._keys.shard(partition, "keys"), *key_range(*key), 0, UNDER_A_KEY)
+        key_of = {
+            int.from_bytes(member[-8:], "big"): key
+            for key, members in zip(keys, pipe.execute(), strict=True)
+            for member in members
+        }
+        found: dict[tuple[bytes, str], dict[str, Vectors]] = {}
+        for batch in self.stored_at(partition, sorted(key_of)):
+            for entry, vector in zip(batch.entries, batch.vectors, strict=True):
+                found.setdefault(key_of[entry.offset], {})[entry.text] = vector
+        return found
 
     def batch_reaching(self, partition: int, offset: int) -> Batch | None:
         """The first batch whose watermark is at or beyond `offset`; None if the shard ends before it."""

@@ -1,0 +1,130 @@
+"""Texts that take the place of others, on real servers: a compacted topic, and an ingest that is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from hurnet_schemas import TextEvent
+from hurnet_stream.core.stored.batch import Entry
+from hurnet_stream.ports import Outgoing
+from tests.acceptance.system import PARTITIONS, System, wait_for
+
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.ms": "200",
+    "min.cleanable.dirty.ratio": "0.001",
+    "max.compaction.lag.ms": "500",
+}
+
+
+def text(key: int, version: int) -> TextEvent:
+    return TextEvent(text=f"question number {key} in version {version}", answer=f"answer {key} of {version}")
+
+
+def send(system: System, texts: Sequence[tuple[str, TextEvent | None]]) -> None:
+    """Each under its key, and all of a key into one partition."""
+    topic = system.settings.kafka.texts
+    with system.sink() as sink:
+        for first in range(0, len(texts), 500):
+            block = texts[first : first + 500]
+            sink.send(
+                [
+                    Outgoing(
+                        topic,
+                        event.encode() if event else None,
+                        key.encode(),
+                        partition=sum(key.encode()) % PARTITIONS,
+                    )
+                    for key, event in block
+                ]
+            )
+
+
+def held(system: System) -> list[tuple[int, Entry]]:
+    return sorted(
+        ((batch.partition, entry) for batch in system.batches() for entry in batch.entries),
+        key=lambda found: (found[0], found[1].offset),
+    )
+
+
+@pytest.fixture
+def compacted(kafka_bootstrap: str, valkey_url: str, unique: str, tmp_path: Path) -> Iterator[System]:
+    with System(kafka_bootstrap, valkey_url, unique, tmp_path) as system:
+        admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap.split(","))
+        texts = NewTopic(system.settings.kafka.texts, PARTITIONS, -1, topic_configs=COMPACTED)
+        admin.create_topics([texts])
+        admin.close()
+        yield system.create_topics()
+
+
+def test_a_compacted_topic_and_a_live_context_agree(compacted: System, tmp_path: Path) -> None:
+    """Ingest is killed around appends, and in the middle of a key with 2,300 texts that one text replaces."""
+    live = compacted
+    many = [("many", text(1_000, version)) for version in range(2_300)]
+    send(live, many)
+    first = live.start("ingest", HURNET_INGEST_KEYS="append")
+    wait_for(lambda: len(live.texts_in_store()) == len(many), 60, "all texts in, none of them replaced")
+    assert first.terminate() == 0
+    solver = live.start("solver")
+    for version in range(4):
+        send(live, [(f"key {key}", text(key, version)) for key in range(120)])
+    send(
+        live,
+        [("key 7", None), ("many", text(1_000, 9_999)), *((f"key {key}", text(key, 4)) for key in range(60))],
+    )
+    for point, nth in (("after-append", 2), ("before-append", 3), ("after-append", 9)):
+        live.start_doomed("ingest", point, nth, HURNET_INGEST_BATCH="20").wait_end()
+    ingest = live.start("ingest")
+    keys = 120 + 1
+    wait_for(lambda: len(live.texts_in_store()) == keys, 60, "what was replaced is erased")
+    assert {entry.text for _, entry in held(live)} == {
+        *(text(key, 4 if key < 60 else 3).text for key in range(120)),
+        text(1_000, 9_999).text,
+    }
+    assert live.checkpoint().statistics["default"].digest() == live.clean_statistics().digest()
+    proof = live.run("verify")
+    assert proof.returncode in (0, 3), proof.stdout + proof.stderr
+
+    def is_compacted() -> bool:
+        send(
+            live, [(f"roll {partition}", text(2_000, 0)) for partition in range(9)]
+        )  # closes the last segment
+        return len(live.read(live.settings.kafka.texts)) < 1_000
+
+    wait_for(is_compacted, 90, "Kafka compacts the topic")
+    assert ingest.terminate() == solver.terminate() == 0
+    live.start("ingest")
+    live.start("solver")
+    with System(
+        live.variables["HURNET_KAFKA_BOOTSTRAP"],
+        live.variables["HURNET_REDIS_URL"],
+        live.settings.redis.prefix,
+        tmp_path,
+        HURNET_REDIS_PREFIX=f"{live.settings.redis.prefix}-anew",
+    ) as anew:
+        anew.start("ingest")
+        anew.start("solver")
+        wait_for(lambda: held(anew) and held(anew) == held(live), 60, "both hold the same")
+        wait_for(
+            lambda: anew.checkpoint().statistics["default"].digest() == anew.clean_statistics().digest(),
+            30,
+            "all is learned",
+        )
+        wait_for(
+            lambda: (
+                live.checkpoint().statistics["default"].digest()
+                == anew.checkpoint().statistics["default"].digest()
+            ),
+            30,
+            "both have learned the same",
+        )
+        for system in (live, anew):
+            system.start("responder").wait_ready()
+        asked = [system.run("ask", "question number 30", "--json").stdout for system in (live, anew)]
+        assert "answer 30 of 4" in asked[0]
+        proof = live.run("verify")
+        assert proof.returncode in (0, 3), proof.stdout + proof.stderr
