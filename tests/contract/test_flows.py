@@ -13,7 +13,7 @@ from kafka.admin import KafkaAdminClient
 
 from hurnet_schemas import TextEvent
 from hurnet_stream.adapters.embedders.hashing import HashedText
-from hurnet_stream.adapters.kafka.reading import retention, source
+from hurnet_stream.adapters.kafka.reading import retention, standing
 from hurnet_stream.adapters.kafka.reading.source import KafkaSource
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.ingest.ingest import Ingest
@@ -84,7 +84,7 @@ class Shown:
 
 @pytest.fixture
 def flow(kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flow]:
-    monkeypatch.setattr(source, "LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr(standing, "LAG_INTERVAL_S", 0.1)
     monkeypatch.setattr(retention, "INTERVAL_S", 0.2)
     settings = KafkaSettings(bootstrap=kafka_bootstrap, texts=unique, dead_letters=f"{unique}-dead")
     with ExitStack() as stack:
@@ -189,7 +189,8 @@ def test_a_member_too_many_stands_by_and_one_whose_partitions_nobody_reads_does_
         first.poll(0.1, 1)
         second.poll(0.1, 1)
     (idle,) = (each for each in (first, second) if not each.assignment())
-    monkeypatch.setattr(idle._others, "_read", frozenset())
-    monkeypatch.setattr(idle._others, "_asked", float("inf"))
+    (heard,) = idle._standing._others.values()
+    monkeypatch.setattr(heard, "_read", frozenset())
+    monkeypatch.setattr(heard, "_asked", float("inf"))
     assert not idle.has_share()
     assert first.rebalances() >= 1

@@ -369,7 +369,7 @@ def test_single_records_are_found_again(broker: Broker, topic: str) -> None:
     assert source.records_at({}) == {}
     assert source.records_at({0: 2})[0].anchor == polled[0, 2].anchor  # type: ignore[union-attr]
     assert polled[0, 2].leader_epoch == 0
-    assert not source.compacted()
+    assert not source.compacted(0)
 
 
 def test_a_position_that_retention_ate_is_a_gap(broker: Broker, topic: str) -> None:
@@ -623,7 +623,7 @@ def lag_of(source: Source, wanted: dict[int, int]) -> None:
 def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.1)
+    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.standing.LAG_INTERVAL_S", 0.1)
     with ExitStack() as stack:
         broker = OnKafka(kafka_bootstrap, stack)
         broker.create(unique, 2)
@@ -636,7 +636,7 @@ def test_a_consumer_that_gets_nothing_any_more_is_seen_to_fall_behind(
         started = time.monotonic()
         lag_of(source, {0: 7, 1: 0})  # without another poll
         assert time.monotonic() - started < 5
-        monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.standing.LAG_BELIEVED_S", -1.0)
         assert source.lag() == {}, "what was heard long ago is not known"
 
 

@@ -247,7 +247,7 @@ def test_what_retention_took_unanswered_is_told(place: Place) -> None:
 def test_a_client_that_brings_nothing_any_more_is_soon_unready(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_INTERVAL_S", 0.2)
+    monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.standing.LAG_INTERVAL_S", 0.2)
     with place.responder("one", stall=1.0) as responder:
         place.ask(0, 3)
         place.turn(responder, 3)
@@ -256,7 +256,7 @@ def test_a_client_that_brings_nothing_any_more_is_soon_unready(
         place.ask(3, 8)
         place.until(lambda: bool(responder.unready()), lambda: stepped(responder))
         assert responder.unready()[0].startswith("partition 0: 5 behind and not moving for")
-        monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.source.LAG_BELIEVED_S", -1.0)
+        monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.standing.LAG_BELIEVED_S", -1.0)
         unknown = "partition 0: not known how far behind for"
         place.until(
             lambda: any(r.startswith(unknown) for r in responder.unready()), lambda: stepped(responder)

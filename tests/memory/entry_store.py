@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 from hurnet_stream.core.formats import COMPACTED_FROM, REPLACED_FROM, STORE, NewerFormat, check_format
-from hurnet_stream.core.places import Topics
+from hurnet_stream.core.places import NumberedTopic, Topics
 from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import (
     MAX_OFFSET,
@@ -84,7 +84,17 @@ class MemoryEntryStore:
             return self._redis.data.log
 
     def topics(self) -> Topics:
-        return Topics(dict(self._redis.data.topics))
+        return Topics.of(self._redis.data.topics)
+
+    def number_topics(self, ids: Mapping[str, str]) -> Mapping[str, NumberedTopic]:
+        with self._redis.changed:
+            self._check_not_replaced()
+            known = self._redis.data.topics
+            for name in sorted(ids):
+                last = max((topic.number for topic in known.values()), default=0)
+                topic = known.setdefault(name, NumberedTopic(last + 1, ""))
+                known[name] = NumberedTopic(topic.number, topic.id or ids[name])
+            return {name: known[name] for name in ids}
 
     def states(self) -> Mapping[int, ShardState]:
         with self._redis.changed:

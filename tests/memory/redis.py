@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from hurnet_stream.core.formats import BEGUN
+from hurnet_stream.core.places import NumberedTopic
 from hurnet_stream.core.stored.batch import UPSERT, EmbedderIdentity, LogIdentity
 from hurnet_stream.ports import Checkpoint, Claim, Committed, DeletionAudit, PublishedMix, PublishedWeights
 from tests.memory.shard import Shard
@@ -39,7 +40,7 @@ class Data:
     min_writer: int = BEGUN
     keys: str = UPSERT
     log: LogIdentity | None = None
-    topics: dict[str, int] = field(default_factory=dict)
+    topics: dict[str, NumberedTopic] = field(default_factory=dict)
     shards: dict[int, Shard] = field(default_factory=dict)
     contexts: set[str] = field(default_factory=set)
     owner: str = ""

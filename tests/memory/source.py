@@ -78,7 +78,11 @@ class MemorySource:
         self._reach()
         return {p: self._kafka.partition(self._topic, p).at(offset) for p, offset in offsets.items()}
 
-    def compacted(self) -> bool:
+    def topic_ids(self) -> Mapping[str, str]:
+        """Nothing: it reads one topic."""
+        return {}
+
+    def compacted(self, partition: int) -> bool:
         return self._topic in self._kafka.compacted
 
     def positions(self) -> Mapping[int, int]:

@@ -31,6 +31,17 @@ def check(bound: LogIdentity, actual: LogIdentity) -> None:
         )
 
 
+def check_topic(name: str, bound: str, actual: str) -> None:
+    """Compare the UUID of a topic beside that of texts with the one that answers. Raises `StoreGap` if that
+    is another topic of the same name."""
+    if actual != bound:
+        raise StoreGap(
+            f"the topic {name} was recreated: it is {actual} now, and the store has read {bound}. Nothing was"
+            " changed. What the store holds of the old one stays if you read the new one under another name."
+            " Otherwise let a new store be filled: set HURNET_REDIS_PREFIX to a new name"
+        )
+
+
 def check_reader(bound: LogIdentity, actual: LogIdentity) -> None:
     """`check` for a worker that only reads the store. Raises `ForeignLog` in both cases.
 

@@ -3,7 +3,8 @@
     STORE       the store as a whole: keys, states, and all that has no number of its own. It stands in the
                 meta as `format`, beside the numbers that a reader and a writer must speak. From 2 on what
                 deletions leave behind is compacted; a store of format 1 stays one until `hurnet compact`.
-                From 3 on texts replace others; a store of format 2 stays one until the first text does
+                From 3 on texts replace others and topics have numbers; a store of format 2 stays one until
+                then
     STREAM      an item of a shard's stream, or what is left of one (field `format`; 1 if there is none). 2 is
                 what compaction has made of several items, 3 one that has entries and what they replace
     BATCH       a batch in such an item: its entries and vectors
@@ -39,6 +40,8 @@ COMPACTED_FROM: Final = 2
 """The format of a store from which on it is compacted."""
 REPLACED_FROM: Final = 3
 """The format of a store from which on texts replace others."""
+NUMBERED_FROM: Final = 3
+"""The format of a store from which on there are shards of other topics than that of texts."""
 COMPACTED_ITEM: Final = 2
 """The format of an item that compaction has made of several."""
 

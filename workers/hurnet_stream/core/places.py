@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 TEXTS: Final = 0
 """The number of the topic of texts."""
@@ -77,6 +77,14 @@ def chunk_of(shard: int, position: int) -> int:
     return 0 if shard < PARTITIONS_MOST else position % SPAN
 
 
+class NumberedTopic(NamedTuple):
+    """What a store knows of a topic beside that of texts: the number that it gave it, and its UUID, which is ""
+    as long as it is not known."""
+
+    number: int
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """The topics of a store, by name: the topic of texts, and those that have been given a number."""
@@ -87,6 +95,15 @@ class Topics:
     def only(cls, texts: str) -> Topics:
         """Those of a store that is filled from the topic of texts alone."""
         return cls({texts: TEXTS})
+
+    @classmethod
+    def of(cls, topics: Mapping[str, NumberedTopic]) -> Topics:
+        """Those that a store knows, without the topic of texts."""
+        return cls({name: topic.number for name, topic in topics.items()})
+
+    def with_texts(self, texts: str) -> Topics:
+        """The same with the topic of texts, which comes first."""
+        return Topics({texts: TEXTS, **self.numbers})
 
     def name(self, shard: int) -> str | None:
         """The name of a shard's topic; None if the store does not know it."""

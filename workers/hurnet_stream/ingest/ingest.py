@@ -13,6 +13,7 @@ is placed again, which means that it is read from the shard's watermark + 1.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -208,8 +209,10 @@ class Ingest:
         """New records wait for their turn. A partition that brought only records it had before is placed
         again: its position is behind its watermark."""
         if records:
-            self._metrics.records.labels(records[0].topic).inc(len(records))
-            self._metrics.bytes.labels(records[0].topic).inc(sum(len(r.value or b"") for r in records))
+            for topic, count in Counter(record.topic for record in records).items():
+                self._metrics.records.labels(topic).inc(count)
+            for record in records:
+                self._metrics.bytes.labels(record.topic).inc(len(record.value or b""))
         brought = {record.shard for record in records}
         for record in records:
             if self._shards.is_new(record):

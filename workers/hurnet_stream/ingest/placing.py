@@ -18,6 +18,7 @@ import structlog
 
 from hurnet_stream import belonging
 from hurnet_stream.belonging import WAY_OUT
+from hurnet_stream.core import places
 from hurnet_stream.core.stored.batch import NOTHING, LogIdentity, ShardState
 from hurnet_stream.errors import StoreGap
 from hurnet_stream.metrics.ingest import IngestMetrics
@@ -45,6 +46,7 @@ class Placing:
         self._skip_gap = skip_gap
         self._metrics = metrics
         self._log: LogIdentity | None = None  # the last one that was compared
+        self._topic_ids: dict[str, str] = {}
         self._checked_at = time.monotonic()
 
     def check_log(self) -> None:
@@ -53,11 +55,21 @@ class Placing:
         if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
             self._store.identity()  # raises if it is another
             self._checked_at = time.monotonic()
+        self._check_topics()
         actual = self._source.log()
         if actual is None or actual == self._log:
             return
         belonging.check(self._store.bind(actual), actual)
         self._log = actual
+
+    def _check_topics(self) -> None:
+        """The same for the topics beside that of texts."""
+        actual = self._source.topic_ids()
+        if actual == self._topic_ids:
+            return
+        for name, topic in self._store.number_topics(actual).items():
+            belonging.check_topic(name, topic.id, actual[name])
+        self._topic_ids = dict(actual)
 
     def starts(self, partitions: frozenset[int]) -> dict[int, Start]:
         """Where each of these goes on, whatever offsets were committed. Raises `StoreGap` if its log does not
@@ -70,7 +82,8 @@ class Placing:
         for partition in sorted(partitions):
             watermark = states[partition].watermark
             was_read_before = watermark != NOTHING or committed[partition] is not None
-            offset = self._offset(partition, watermark + 1, ranges[partition], was_read_before)
+            needed = places.offset_of(partition, watermark) + 1
+            offset = self._offset(partition, needed, ranges[partition], was_read_before)
             starts[partition] = Start(watermark, offset)
             _tell_what_only_the_store_has(partition, states[partition], ranges[partition])
         return starts
@@ -89,7 +102,7 @@ class Placing:
             if record and record.anchor == anchors[partition]:
                 continue
             # In a compacted topic a single record may go, and says nothing about the others.
-            if not record and self._source.compacted():
+            if not record and self._source.compacted(partition):
                 continue
             there = "another" if record else "no"
             raise StoreGap(
@@ -120,7 +133,7 @@ class Placing:
 
 def _tell_what_only_the_store_has(partition: int, state: ShardState, held: OffsetRange) -> None:
     """A context may live longer than its texts in Kafka: that is as it should be, and good to know."""
-    if rows := held.rows_gone_from_log(state):
+    if rows := held.rows_gone_from_log(partition, state):
         log.info(
             "Kafka no longer has the texts of these rows: they are in the store and in its backups alone",
             partition=partition,

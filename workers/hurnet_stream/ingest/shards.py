@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Set
 
 import structlog
 
+from hurnet_stream.core import places
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.ingest.placing import Start
@@ -85,7 +86,8 @@ class Shards:
             if partition not in self._unplaced:
                 behind[partition] = records + waiting(partition)
             elif partition in positions and partition in self._watermarks:
-                polled = positions[partition] - self._watermarks[partition] - 1
+                done = places.offset_of(partition, self._watermarks[partition])
+                polled = positions[partition] - done - 1
                 behind[partition] = max(0, records + polled)
         return behind
 
@@ -117,9 +119,10 @@ class Shards:
         for partition, position in self._source.positions().items():
             watermark = self._watermarks.get(partition, NOTHING)
             # Not for a shard that has seen nothing: its first record may have any offset.
-            if watermark == NOTHING or position - 1 <= watermark or partition in busy | self._unplaced:
+            reached = places.last_position(partition, position - 1)
+            if watermark == NOTHING or reached <= watermark or partition in busy | self._unplaced:
                 continue
-            result = self._store.append(bare(partition, position - 1, self._dimension), watermark)
+            result = self._store.append(bare(partition, reached, self._dimension), watermark)
             if isinstance(result, Appended):
                 self._watermarks[partition] = result.state.watermark
             else:
@@ -129,7 +132,8 @@ class Shards:
         """Commit to Kafka how far the shards are: `now`, or if the last commit is a while ago."""
         if not now and time.monotonic() - self._committed_at < COMMIT_INTERVAL_S:
             return
-        next_offsets = {p: watermark + 1 for p, watermark in self._watermarks.items() if watermark != NOTHING}
+        done = {p: places.offset_of(p, at) for p, at in self._watermarks.items() if at != NOTHING}
+        next_offsets = {partition: offset + 1 for partition, offset in done.items()}
         changed = {p: offset for p, offset in next_offsets.items() if self._committed.get(p) != offset}
         if changed:  # an idle worker asks Kafka for nothing
             self._source.commit(changed)

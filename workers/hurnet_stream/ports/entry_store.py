@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hurnet_stream.core.places import Topics
+from hurnet_stream.core.places import NumberedTopic, Topics
 from hurnet_stream.core.stored.batch import (
     NOTHING,
     Batch,
@@ -137,6 +137,13 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
     def topics(self) -> Topics:
         """The topics beside that of texts that the store is filled from, with the numbers that it gave
         them."""
+
+    def number_topics(self, ids: Mapping[str, str]) -> Mapping[str, NumberedTopic]:
+        """Give each of these topics a number, if it has none, and note its UUID, if that is not known.
+
+        `ids` are their UUIDs by name, "" for one that is not known. Returns what holds of them. From the
+        first number on programs before format 3 can't read the store.
+        """
 
     def states(self) -> Mapping[int, ShardState]:
         """The states of all shards that exist."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hurnet_stream.core.places import first_position
 from hurnet_stream.core.stored.batch import ShardState
 
 
@@ -15,9 +16,9 @@ class OffsetRange:
     first: int
     end: int
 
-    def rows_gone_from_log(self, state: ShardState) -> int:
+    def rows_gone_from_log(self, shard: int, state: ShardState) -> int:
         """At most how many rows of the shard have a record that the partition no longer holds."""
-        return min(state.rows, self.first, state.watermark + 1)
+        return min(state.rows, first_position(shard, self.first), state.watermark + 1)
 
 
 @dataclass(frozen=True, slots=True)

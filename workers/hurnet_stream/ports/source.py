@@ -30,7 +30,11 @@ class Polled:
 
 
 class Source(Protocol):
-    """A member of a consumer group on one topic."""
+    """A member of a consumer group on one topic or on several.
+
+    Partitions are given by the numbers of their shards (core/places.py), which are their own if there is one
+    topic. Offsets are those of records.
+    """
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         """Wait up to `timeout_s` for records; return earlier if there are some.
@@ -68,8 +72,12 @@ class Source(Protocol):
     def records_at(self, offsets: Mapping[int, int]) -> Mapping[int, Record | None]:
         """The record at the one offset given of each partition; None if there is none at that offset."""
 
-    def compacted(self) -> bool:
-        """Whether single records may vanish from the middle of the topic (cleanup.policy has compact)."""
+    def topic_ids(self) -> Mapping[str, str]:
+        """The UUIDs of the topics beside the first one, as far as they are known, as of a second ago. No
+        round trip."""
+
+    def compacted(self, partition: int) -> bool:
+        """Whether single records may vanish from the middle of its topic (cleanup.policy has compact)."""
 
     def positions(self) -> Mapping[int, int]:
         """The next offset to be polled, per assigned partition. No round trip.

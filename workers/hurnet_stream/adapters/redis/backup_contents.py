@@ -17,6 +17,7 @@ from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.opened import parse_modes
 from hurnet_stream.adapters.redis.stream import decode_item
 from hurnet_stream.core.formats import NewerFormat
+from hurnet_stream.core.places import NUMBERS_MOST, PARTITIONS_MOST, NumberedTopic, shard_of
 from hurnet_stream.core.stored.backup import Part, check_header
 from hurnet_stream.core.stored.batch import (
     KEY_BYTES,
@@ -30,7 +31,7 @@ from hurnet_stream.core.stored.codec import decode_offsets
 from hurnet_stream.errors import Unreadable, UpgradeNeeded
 from hurnet_stream.ports import DeletionAudit
 
-MAX_PARTITION: Final = 1_000_000
+MAX_PARTITION: Final = shard_of(NUMBERS_MOST - 1, PARTITIONS_MOST - 1)
 MAX_GONE: Final = 20_000_000
 FIELDS: Final = frozenset(
     b"format row epoch entries vectors deletion targets by parts removed gone since".split()
@@ -62,6 +63,7 @@ class Contents:
     made_ms: int = 0
     prefix: str = ""
     log: LogIdentity | None = None
+    topics: Mapping[str, NumberedTopic] = field(default_factory=dict)
     contexts: Sequence[str] = ()
     shards: dict[int, ShardContents] = field(default_factory=dict)
     gone: dict[int, set[int]] = field(default_factory=dict)
@@ -119,6 +121,7 @@ class Contents:
         if fields["log"] is not None:
             log = stored_json.loads(fields["log"])
             self.log = LogIdentity(str(log["cluster"]), str(log["topic"]))
+        self.topics = _topics(fields.get("topics", "{}"))  # an older backup has none
         self.contexts = [_name(name) for name in fields["contexts"]]
 
     def _shard(self, content: Any) -> None:
@@ -199,6 +202,14 @@ def _bounded(number: Any, most: int, least: int = 0) -> int:
     if type(number) is not int or not least <= number <= most:
         raise ValueError(f"{number!r:.40} is no number from {least} to {most}")
     return number
+
+
+def _topics(raw: Any) -> dict[str, NumberedTopic]:
+    named = stored_json.loads(raw)
+    return {
+        str(name): NumberedTopic(_bounded(each["number"], NUMBERS_MOST - 1, least=1), str(each["id"]))
+        for name, each in named.items()
+    }
 
 
 def _name(name: Any) -> str:

@@ -89,6 +89,7 @@ class StoreCopy:
                 "prefix": self._keys.prefix,
                 "meta": meta.raw.decode(),
                 "log": None if log is None else log.decode(),
+                "topics": (self._client.get(self._keys.topics) or b"{}").decode(),
                 "contexts": contexts,
             }
         )

@@ -28,12 +28,12 @@ from hurnet_stream.adapters.redis.context_walk import ContextWalk
 from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import Eraser
 from hurnet_stream.adapters.redis.opened import OpenedStore
-from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG
+from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG, NUMBER_TOPICS
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.shard_writer import ShardWriter
 from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
-from hurnet_stream.core.formats import COMPACTED_FROM
-from hurnet_stream.core.places import Topics
+from hurnet_stream.core.formats import COMPACTED_FROM, NUMBERED_FROM
+from hurnet_stream.core.places import NumberedTopic, Topics
 from hurnet_stream.core.stored.batch import (
     NOTHING,
     Batch,
@@ -95,7 +95,16 @@ class RedisEntryStore:
 
     @guarded
     def topics(self) -> Topics:
-        return self._opened.parse_topics(self._client.get(self._keys.log))
+        return Topics.of(self._opened.parse_topics(self._client.get(self._keys.topics)))
+
+    @guarded
+    def number_topics(self, ids: Mapping[str, str]) -> Mapping[str, NumberedTopic]:
+        keys = self._keys.meta, self._keys.topics
+        names = [argument for topic in sorted(ids) for argument in (topic, ids[topic])]
+        raw = self._opened.run(NUMBER_TOPICS, keys, self._opened.meta.epoch, *names)
+        if known := self._opened.parse_topics(raw):
+            self._opened.raise_format(NUMBERED_FROM)
+        return {topic: known[topic] for topic in ids}
 
     @guarded
     def states(self) -> Mapping[int, ShardState]:

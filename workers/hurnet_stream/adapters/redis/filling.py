@@ -235,6 +235,9 @@ class StoreFiller:
                 pipe.hdel(self._keys.shard(partition, "sizes"), *fields)
         if self.contents.log:
             pipe.set(self._keys.log, json.dumps(asdict(self.contents.log)))
+        if self.contents.topics:
+            topics = {name: topic._asdict() for name, topic in self.contents.topics.items()}
+            pipe.set(self._keys.topics, json.dumps(topics))
         pipe.set(self._keys.meta, self._meta.raw)
         pipe.delete(self._keys.restoring)
         pipe.execute()

@@ -1,6 +1,6 @@
 """Every key in Redis, in one place.
 
-P is the prefix (HURNET_REDIS_PREFIX) and N a partition of the topic of texts. Keys that one script or
+P is the prefix (HURNET_REDIS_PREFIX) and N a shard. Keys that one script or
 transaction changes share a hash tag ({shard-N}, {solver}), so that a Redis Cluster could hold them. But all
 shards are read in one round trip, which needs a single server.
 
@@ -8,7 +8,8 @@ The store as a whole
     P:meta                  string  JSON: the embedder, the epoch, the formats that a program must speak, and
                                     keys: upsert, unless an older program has begun the store
     P:log                   string  JSON: the Kafka cluster and the UUID of the topic that fills the store
-    P:shards                set     the partitions that have a shard
+    P:topics                string  JSON: number and UUID of each topic that is read beside that of texts
+    P:shards                set     the shards that there are, by number (core/places.py)
     P:contexts              set     the names of contexts that were admitted and not given back
     P:restoring             string  there while a backup is restored: see filling.py
     P:repair                hash    of a repair that is under way: see aside.py
@@ -87,6 +88,10 @@ class Keys:
     @property
     def log(self) -> str:
         return f"{self.prefix}:log"
+
+    @property
+    def topics(self) -> str:
+        return f"{self.prefix}:topics"
 
     @property
     def shards(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import redis
@@ -10,7 +10,7 @@ import redis
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.meta import Meta, described, same_vectors
-from hurnet_stream.core.places import Topics
+from hurnet_stream.core.places import NumberedTopic
 from hurnet_stream.core.stored.batch import (
     APPEND,
     NOTHING,
@@ -133,13 +133,15 @@ class OpenedStore:
         self.connection.bound.meet(log.cluster)
         return log
 
-    def parse_topics(self, raw: Any) -> Topics:
-        """The topics beside that of texts in `raw`, what the store says of its log."""
+    def parse_topics(self, raw: Any) -> Mapping[str, NumberedTopic]:
+        """The topics beside that of texts, by name."""
         try:
-            named = stored_json.loads(raw).get("topics", {}) if raw is not None else {}
-            return Topics({str(name): int(about["number"]) for name, about in named.items()})
+            named = stored_json.loads(raw) if raw is not None else {}
+            return {
+                str(name): NumberedTopic(int(each["number"]), str(each["id"])) for name, each in named.items()
+            }
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Unreadable(f"{self.keys.log} is not readable: {error!r}") from error
+            raise Unreadable(f"{self.keys.topics} is not readable: {error!r}") from error
 
     def parse_state(self, partition: int, fields: Sequence[Any]) -> ShardState:
         """A shard's state from the values of `STATE_FIELDS`; scripts give the first three alone."""

@@ -17,12 +17,15 @@ from typing import Any
 
 from kafka import AsyncConsumerRebalanceListener
 
+from hurnet_stream.adapters.kafka.reading.partitions import Partitions
+
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python ships no types
     """Takes note of rebalances. kafka-python calls it on a thread of its own, but only while a `poll` or a
     `close` waits, so that it needs no lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
         self.owned: set[int] = set()
         self.unplaced: set[int] = set()
         self.rebalances = 0
@@ -31,14 +34,14 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-
         self._revoked: set[int] = set()
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        partitions = {at.partition for at in assigned}
+        partitions = set(map(self._partitions.shard, assigned))
         self.rebalances += 1
         self.owned |= partitions
         self.unplaced |= partitions
         self._assigned |= partitions
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        partitions = {at.partition for at in revoked}
+        partitions = set(map(self._partitions.shard, revoked))
         self.owned -= partitions
         self.unplaced -= partitions
         self._assigned -= partitions

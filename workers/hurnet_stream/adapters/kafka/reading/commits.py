@@ -12,6 +12,8 @@ from kafka import errors as kafka_errors
 from hurnet_stream.adapters.kafka.client import internals
 from hurnet_stream.adapters.kafka.client.errors import translated
 from hurnet_stream.adapters.kafka.reading import epochs
+from hurnet_stream.adapters.kafka.reading.partitions import Partitions
+from hurnet_stream.core.places import partition_of
 from hurnet_stream.ports import Committed
 
 _log = logging.getLogger(__name__)
@@ -25,11 +27,12 @@ _LOST_TO_A_REBALANCE = (
 
 
 class Commits:
-    """The commits of one consumer's group on one topic."""
+    """The commits of one consumer's group."""
 
-    def __init__(self, consumer: Any, topic: str, timeout_ms: int) -> None:
+    def __init__(self, consumer: Any, partitions: Partitions, timeout_ms: int) -> None:
         self._consumer = consumer
-        self._topic = topic
+        self._partitions = partitions
+        self._topic = ", ".join(partitions.topics)  # for messages
         self._timeout_ms = timeout_ms
         self._epochs: dict[int, int] = {}
         """By partition: the leader epoch that was committed, as `read` last saw it."""
@@ -39,19 +42,24 @@ class Commits:
         cache, and the answer waits for commits that are part of a transaction under way."""
         if not partitions:
             return {}
-        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        asked = [self._partitions.at(partition) for partition in partitions]
         with translated(f"asking for the committed offsets of {self._topic}"):
             offsets = internals.committed_offsets(self._consumer, asked, self._timeout_ms)
-        known = {at.partition: Committed(each.offset, each.metadata or "") for at, each in offsets.items()}
-        self._epochs |= {at.partition: each.leader_epoch for at, each in offsets.items()}
+        by_shard = {self._partitions.shard(at): each for at, each in offsets.items()}
+        known = {p: Committed(each.offset, each.metadata or "") for p, each in by_shard.items()}
+        self._epochs |= {p: each.leader_epoch for p, each in by_shard.items()}
         return {partition: known.get(partition) for partition in partitions}
 
     def cuts(self, ends: Mapping[int, int]) -> dict[int, int]:
         """The offset at which the log was cut off since the commits that `read` saw last, for each partition
         that was cut off before its end in `ends`."""
-        read_to = {partition: (end, self._epochs.get(partition, -1)) for partition, end in ends.items()}
-        with translated(f"asking what is left of {self._topic}"):
-            return epochs.cuts(self._consumer, self._topic, read_to, self._timeout_ms)
+        found: dict[int, int] = {}
+        for topic, shards in self._partitions.by_topic(ends).items():
+            read_to = {partition_of(s): (ends[s], self._epochs.get(s, -1)) for s in shards}
+            with translated(f"asking what is left of {topic}"):
+                cuts = epochs.cuts(self._consumer, topic, read_to, self._timeout_ms)
+            found |= self._partitions.by_shard(topic, cuts)
+        return found
 
     def write(self, next_offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
         """Commit, with a string beside each offset."""
@@ -68,7 +76,7 @@ class Commits:
         """kafka-python's form of a commit."""
         entries: dict[TopicPartition, OffsetAndMetadata] = {}
         for partition, offset in next_offsets.items():
-            at = TopicPartition(self._topic, partition)
+            at = self._partitions.at(partition)
             # Kept with the offset, so that after a restart `cuts` can ask whether that log is still there.
             epoch = internals.position_epoch(self._consumer, at)
             entries[at] = OffsetAndMetadata(offset, notes.get(partition, ""), epoch)
