@@ -18,6 +18,7 @@ from hurnet_stream.core.stored.batch import (
     Deletion,
     EmbedderIdentity,
     Entry,
+    Expiry,
     LogIdentity,
     ShardState,
     Vectors,
@@ -264,6 +265,11 @@ class MemoryEntryStore:
                 return None
             entries = (entry for batch in self._after(partition, offset - 1)[:1] for entry in batch.entries)
             return next((entry for entry in entries if entry.offset == offset), None)
+
+    def expired(self, partition: int) -> Mapping[str, Expiry]:
+        with self._redis.changed:
+            shard = self._redis.data.shards.get(partition)
+            return dict(shard.expired) if shard else {}
 
     def oldest(self, partition: int, context: str, after: int, most: int) -> Sequence[Entry]:
         with self._redis.changed:

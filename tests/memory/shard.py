@@ -23,6 +23,7 @@ from hurnet_stream.core.stored.batch import (
     Batch,
     Deletion,
     Entry,
+    Expiry,
     ShardState,
 )
 from hurnet_stream.core.stored.codec import bare
@@ -48,6 +49,7 @@ class Shard:
     """By context: the offset of its first entry here since its name was admitted."""
     parts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
     """By offset of a deletion: the targets of its parts."""
+    expired: dict[str, Expiry] = field(default_factory=dict)
     unfinished: Deletion | None = None
     replacing: int | None = None
     """The watermark of a text that replaces very many, and of which only parts are there."""
@@ -114,6 +116,8 @@ class Shard:
 
     def delete(self, deletion: Deletion, dimension: int) -> bool:
         """Delete one part; whether that was the last one."""
+        if deletion.expiry and number_of(self.partition):
+            self.expired[deletion.context or ""] = deletion.expiry
         targets = self._targets(deletion)
         part = tuple(sorted({*targets[:MOST_TARGETS]} - self.pending.keys()))
         stored = {entry.offset for entry in self.entries()}

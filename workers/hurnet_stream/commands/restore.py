@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from hurnet_stream.adapters.kafka import KafkaHistory
+    from hurnet_stream.adapters.kafka.reading.histories import KafkaHistories
     from hurnet_stream.adapters.redis.backup_contents import Contents
     from hurnet_stream.core.stored.backup import Part
     from hurnet_stream.core.stored.batch import Deletion
@@ -90,7 +90,7 @@ class Restoring:
         self._accept = accept
         self._stack = stack
         self._deleted_since = 0
-        self._history: KafkaHistory | None = None
+        self._history: KafkaHistories | None = None
 
     def run(self, file: Path, only_check: bool) -> dict[str, Any]:
         """Raises `Unreadable` if the file is damaged, `StoreError` if it can't be restored."""
@@ -149,11 +149,13 @@ class Restoring:
         """Open the topic, if it tells what was deleted since. Raises `StoreError` if nobody can tell, and
         that is not accepted."""
         from hurnet_stream import belonging
-        from hurnet_stream.adapters.kafka import KafkaHistory
+        from hurnet_stream.adapters.kafka.reading.histories import KafkaHistories
+        from hurnet_stream.core.places import Topics
         from hurnet_stream.errors import ConfigurationError, StoreError, StoreGap, TransientError
 
         try:
-            history = KafkaHistory(self._settings.kafka, self._topic)
+            topics = Topics.of(contents.topics).with_texts(self._topic)
+            history = KafkaHistories(self._settings.kafka, topics)
             self._stack.callback(history.close)
             if contents.log:
                 belonging.check(contents.log, history.log())
@@ -163,7 +165,7 @@ class Restoring:
             if not self._accept:
                 raise StoreError(f"{error}. {WAY_OUT}") from error
 
-    def _check_reach(self, history: KafkaHistory, contents: Contents) -> None:
+    def _check_reach(self, history: KafkaHistories, contents: Contents) -> None:
         from hurnet_stream.errors import StoreError
         from hurnet_stream.operations.restoring import out_of_reach
 

@@ -92,12 +92,13 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sam
     """The comparison. Raises `StoreError` if there is nothing to verify or the embedder is another."""
     from hurnet_stream import belonging
     from hurnet_stream.adapters.embedders import load
-    from hurnet_stream.adapters.kafka import KafkaHistory
+    from hurnet_stream.adapters.kafka.reading.histories import KafkaHistories
     from hurnet_stream.adapters.redis import RedisEntryStore
     from hurnet_stream.operations.spot_checks import LOOK_AHEAD, sample_ranges
     from hurnet_stream.operations.verification import Verification
     from hurnet_stream.terminal.learned import features_of, learned
     from hurnet_stream.terminal.screen import progress
+    from hurnet_stream.wiring.reading import readers
 
     features, checkpoint = features_of(chosen, connection), None
     if not (ranges or sample):
@@ -106,7 +107,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sam
     embedder = load(chosen.embedder.name)
     store.open(embedder.identity)  # raises if it is not the store's
     with ExitStack() as stack:
-        history = KafkaHistory(chosen.kafka, chosen.kafka.texts)
+        history = KafkaHistories(chosen.kafka, store.topics().with_texts(chosen.kafka.texts))
         stack.callback(history.close)
         if bound := store.log():
             belonging.check(bound, history.log())
@@ -115,7 +116,8 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sam
             ranges = list(sample_ranges(reached, history.offset_ranges(), sample, Random()))  # noqa: S311
         advance = stack.enter_context(progress("replaying", _replayed(ranges, checkpoint)))
         verification = Verification(history, store, embedder, features, store.contexts(), advance)
-        verification.in_compacted_topic(history.is_compacted())
+        verification.in_compacted_topics(history.compacted())
+        verification.reading_by(readers(chosen, store).read)
         if checkpoint:
             return verification.whole(checkpoint, chosen.solve.half_life_ms)
         return _of_ranges(verification, ranges, reached, LOOK_AHEAD if sample else None)

@@ -17,7 +17,7 @@ chunks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 TEXTS: Final = 0
@@ -28,6 +28,8 @@ NUMBERS_MOST: Final = 1 << 15
 """The topics of one store, so that a shard fits into 31 bits, as a partition of Kafka does."""
 SPAN: Final = 1_024
 """The positions of a record, unless its topic is that of texts."""
+OFFSETS_MOST: Final = 1 << 53
+"""More offsets than a partition of such a topic can have: all positions are below 2**63."""
 CHUNKS_MOST: Final = SPAN // 2 - 1
 """The chunks of a record. The position behind them is nobody's: it is the watermark after the record."""
 
@@ -78,8 +80,9 @@ def chunk_of(shard: int, position: int) -> int:
 
 
 class NumberedTopic(NamedTuple):
-    """What a store knows of a topic beside that of texts: the number that it gave it, and its UUID, which is ""
-    as long as it is not known."""
+    """What a store knows of a topic beside that of texts: the number that it gave it, and its UUID.
+
+    The UUID is "" as long as it is not known."""
 
     number: int
     id: str
@@ -87,9 +90,11 @@ class NumberedTopic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of a store, by name: the topic of texts, and those that have been given a number."""
+    """The topics of a store, by name: the topic of texts, and those that have been given a number. `ids` are
+    the UUIDs of the latter, as they were when they got it."""
 
     numbers: Mapping[str, int]
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def only(cls, texts: str) -> Topics:

@@ -18,6 +18,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 
@@ -71,8 +72,7 @@ class Replay:
         """What an ingest makes of offsets `first` to `last`, without the offsets in `deleted`. The last
         batch has the watermark `last`."""
         for block in self._read(partition, first, last):
-            kept = [record for record in block if record.offset not in deleted]
-            intakes = intakes_of(kept, self._read_alone)
+            intakes = intakes_of(block, partial(self._read_alone, deleted))
             for intake in intakes:
                 self._admit(intake)
             embed_intakes(intakes, self._embedder)
@@ -86,10 +86,13 @@ class Replay:
         records = chain.from_iterable(self._read(partition, first, until))
         return deleted_by_records(records, self._read_record, self._modes.get(partition, ()), self.unfit)
 
-    def _read_alone(self, record: Record) -> Taught | Deletion:
-        """A record of which it is settled that nobody takes its place."""
+    def _read_alone(self, deleted: Set[int], record: Record) -> Taught | Deletion:
+        """What is left of a record. Nobody takes its place: that is among what is deleted."""
         said = self._read_record(record)
-        return said if isinstance(said, Deletion) else replace(said, replaces=False)
+        if isinstance(said, Deletion):
+            return said
+        kept = [entry for entry in said.entries if entry.offset not in deleted]
+        return replace(said, entries=kept, replaces=False)
 
     def _admit(self, intake: Intake) -> None:
         """Reject the entries whose context had not been let in when they came."""

@@ -13,7 +13,7 @@ trust, and counted as unproved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -23,7 +23,7 @@ from hurnet_stream.core import places
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Vectors
+from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Expiry, Vectors
 from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
 from hurnet_stream.operations.replay import Deleted, Replay
 from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Read, deleted_by
@@ -89,7 +89,7 @@ class Verification:
         self._bounds = history.offset_ranges()
         modes = {shard: state.modes for shard, state in store.states().items()}
         self._replay = Replay(history, embedder, contexts, store.holdings(), advance, modes)
-        self._compacted = False
+        self._compacted: frozenset[int] = frozenset()
         self._statistics: dict[str, Statistics] = {}
         self._learned: dict[str, Statistics] = {}
         """Of the shard that is looked at."""
@@ -100,10 +100,10 @@ class Verification:
         self._replay.reading_by(read)
         return self
 
-    def in_compacted_topic(self, compacted: bool) -> Verification:
-        """Whether Kafka may have compacted records away. The store's entries are then believed to have had
-        a record where there is none, and counted as unproved."""
-        self._compacted = compacted
+    def in_compacted_topics(self, numbers: frozenset[int]) -> Verification:
+        """The numbers of the topics of which Kafka may have compacted records away. The store's entries are
+        then believed to have had a record where there is none, and counted as unproved."""
+        self._compacted = numbers
         return self
 
     def whole(self, checkpoint: Checkpoint, half_life_ms: int = 0) -> Proof:
@@ -156,12 +156,13 @@ class Verification:
         """The range of the proof, entry by entry, up to the first difference. The topic begins at offset
         `in_topic`."""
         # Retention took the records before that: there is nothing to replay.
-        gone = deleted.offsets
+        gone, expired = deleted.offsets, self._store.expired(proof.partition)
         self._trust(proof, stored.rows_up_to(min(in_topic - 1, proof.last)), gone)
         for batch in self._replay.batches(proof.partition, max(proof.first, in_topic), proof.last, gone):
-            self._learn(batch)
             rows = stored.rows_up_to(batch.watermark)
-            if self._compacted:
+            batch = batch.without(_expired(batch, rows, expired))  # noqa: PLW2901 what is left of it
+            self._learn(batch)
+            if places.number_of(proof.partition) in self._compacted:
                 there = {
                     offset: row
                     for offset, row in rows.items()
@@ -179,15 +180,17 @@ class Verification:
         comes after it, so the topic is read from there. Which entries are deleted whose records the topic no
         longer has, only the store knows."""
         deleted = self._replay.deleted(partition, max(first, first_in_topic), until)
-        if first < first_in_topic or self._compacted:
+        compacted = places.number_of(partition) in self._compacted
+        if first < first_in_topic or compacted or places.number_of(partition):
             stored = _StoredShard(self._store, partition, 0, until)
             stored.rows_up_to(until)
             deleted.offsets |= {
                 target
                 for target in stored.deletion_targets
                 if target < first_in_topic
-                or (self._compacted and not deleted.has_record(places.offset_of(partition, target)))
+                or (compacted and not deleted.has_record(places.offset_of(partition, target)))
             }
+            deleted.offsets |= stored.expired
         return deleted
 
     def _trust(self, proof: ShardProof, rows: Rows, deleted: Set[int]) -> None:
@@ -205,8 +208,9 @@ class Verification:
 
 class _StoredShard:
     """Reads one shard of the store in the order of offsets, `first` to `last`. Of what was read so far,
-    `position` is the last offset, `erased` are the offsets that its batches no longer hold, and
-    `deletion_targets` those that its deletions name."""
+    `position` is the last offset, `erased` are the offsets that its batches no longer hold,
+    `deletion_targets` those that its deletions name, and `expired` those of them of which no record says that
+    they are deleted."""
 
     def __init__(self, store: EntryStore, partition: int, first: int, last: int) -> None:
         self._store = store
@@ -217,6 +221,7 @@ class _StoredShard:
         self._read_ahead: Rows = {}
         self.erased: set[int] = set()
         self.deletion_targets: set[int] = set()
+        self.expired: set[int] = set()
 
     def rows_up_to(self, offset: int) -> Rows:
         """The next rows, up to `offset`."""
@@ -235,9 +240,23 @@ class _StoredShard:
             self.erased.update(batch.removed)
             if batch.deletion and (batch.deletion.replaces or batch.deletion.offset <= self._last):
                 parts = deleted_by(self._store, self._partition, batch.deletion.upto(self._last))
-                self.deletion_targets.update(chain.from_iterable(parts))
+                targets = set(chain.from_iterable(parts))
+                self.deletion_targets |= targets
+                # In shards of other topics than texts no record says what has become too old.
+                if batch.deletion.expiry and places.number_of(self._partition):
+                    self.expired |= targets
             self.position = batch.watermark
         return bool(batches)
+
+
+def _expired(batch: Batch, stored: Rows, expired: Mapping[str, Expiry]) -> set[int]:
+    """The offsets of entries that became too old, and whose deletion was compacted away with them."""
+    return {
+        entry.offset
+        for entry in (batch.entries if expired else ())
+        if entry.offset not in stored
+        if (expiry := expired.get(entry.context)) and expiry.covers(entry.offset, entry.timestamp_ms)
+    }
 
 
 def _rows(batch: Batch) -> Rows:

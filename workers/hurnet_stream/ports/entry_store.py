@@ -13,6 +13,7 @@ from hurnet_stream.core.stored.batch import (
     Deletion,
     EmbedderIdentity,
     Entry,
+    Expiry,
     LogIdentity,
     ShardState,
     Vectors,
@@ -261,6 +262,10 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         Shards take turns, and if anything lies beyond the positions, some of it is in the reply. Raises
         ValueError if `max_batches` is less than 1.
         """
+
+    def expired(self, partition: int) -> Mapping[str, Expiry]:
+        """By context, what of a shard of another topic than texts may have left because it was too old. No
+        record says so."""
 
     def oldest(self, partition: int, context: str, after: int, most: int) -> Sequence[Entry]:
         """The first entries of a context beyond offset `after` of a shard, at most `most`, without those that

@@ -47,6 +47,7 @@ def build_ingest(
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
     from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
     from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.core.places import Topics
     from hurnet_stream.ingest.ingest import Ingest
     from hurnet_stream.wiring.reading import readers
 
@@ -58,12 +59,14 @@ def build_ingest(
         kafka = _pinned(settings.kafka, store, bound)
         check_rights("ingest", settings, kafka)
         sink = undo.enter_context(closing(KafkaSink(kafka)))
-        source = undo.enter_context(closing(KafkaSource(kafka, kafka.texts, settings.ingest.group)))
+        embedder = load(settings.embedder.name)
+        store.open(embedder.identity, writing=True)
+        topics = Topics.of(store.number_topics(dict.fromkeys(settings.topics, ""))).with_texts(kafka.texts)
+        source = undo.enter_context(closing(KafkaSource(kafka, topics, settings.ingest.group)))
         _note(bound, source)
         _warn_of_topics(kafka, kafka.texts, kafka.dead_letters)
-        worker = Ingest(source, store, sink, load(settings.embedder.name), settings, metrics)
-        worker.reading_by(readers(settings, store, beat))
-        worker.traced_by(tracer)
+        worker = Ingest(source, store, sink, embedder, settings, metrics)
+        worker.reading_by(readers(settings, store, beat)).traced_by(tracer)
         worker.beat = beat
         undo.pop_all()
     return worker

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from hurnet_stream.adapters.redis import compacting, pending
+from hurnet_stream.adapters.redis import compacting, expiries, pending
 from hurnet_stream.adapters.redis.compacting import Compactor
 from hurnet_stream.adapters.redis.connection import Connection, guarded
 from hurnet_stream.adapters.redis.context_walk import ContextWalk
@@ -40,6 +40,7 @@ from hurnet_stream.core.stored.batch import (
     Deletion,
     EmbedderIdentity,
     Entry,
+    Expiry,
     LogIdentity,
     ShardState,
     Vectors,
@@ -200,6 +201,10 @@ class RedisEntryStore:
     @guarded
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float = 0.0) -> Tail:
         return self._reader.tail(positions, max_batches, block_s)
+
+    @guarded
+    def expired(self, partition: int) -> Mapping[str, Expiry]:
+        return expiries.read(self._client, self._keys, partition)
 
     @guarded
     def oldest(self, partition: int, context: str, after: int, most: int) -> Sequence[Entry]:

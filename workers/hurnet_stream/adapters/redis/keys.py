@@ -19,7 +19,8 @@ A shard
                                     of a deletion of which only some parts are done), replacing (the same of
                                     a text that replaces very many), modes (from which position on keyed
                                     texts were taken in how: "0:append 4711:upsert"); and of compaction:
-                                    floor, compacted, next, next_ms, asked (see compacting.py)
+                                    floor, compacted, next, next_ms, asked (see compacting.py); and
+                                    expired/NAME (see expiries.py)
     P:{shard-N}:stream      stream  id "<watermark + 1>-0"
                                     a batch: row (the number of its first row), epoch, entries, vectors
                                     a deletion: row, epoch, deletion, targets, parts

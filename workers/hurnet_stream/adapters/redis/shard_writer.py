@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hurnet_stream.adapters.redis import contexts
+from hurnet_stream.adapters.redis import contexts, expiries
 from hurnet_stream.adapters.redis.deletions import delete_arguments, keyed, replacing_arguments
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import APPEND, BEGIN_SHARD, DELETE, SHARD_KEYS
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.stream import item_id
+from hurnet_stream.core import places
 from hurnet_stream.core.formats import REPLACED_FROM
 from hurnet_stream.core.stored.batch import NOTHING, Anchor, Batch, Deletion, ShardState
 from hurnet_stream.core.stored.codec import check, check_deletion, encode_batch, sorted_offsets
@@ -84,6 +85,8 @@ class ShardWriter:
         def batch_reaching(offset: int) -> Batch | None:
             return self._reader.batch_reaching(partition, offset)
 
+        if deletion.expiry and places.number_of(partition) != places.TEXTS:
+            expiries.note(store.client, store.keys, partition, deletion.context or "", deletion.expiry)
         code, state, _ = self._advance(
             DELETE,
             partition,
