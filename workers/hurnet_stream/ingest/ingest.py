@@ -32,6 +32,7 @@ from hurnet_stream.ingest.shards import Shards
 from hurnet_stream.ingest.traces import TextTraces
 from hurnet_stream.ingest.waiting import Waiting
 from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.places import Places
 from hurnet_stream.ports import (
     Appended,
     Embedder,
@@ -101,6 +102,7 @@ class Ingest:
         self.beat: Callable[[], None] = lambda: None
         """Called in a long turn now and then, as a sign that it gets on."""
         store.open(embedder.identity, writing=True)
+        metrics.name_by(Places.of(store.topics(), settings.kafka.texts))
         self._readers = Readers(TextReader(upserts(settings.ingest, store)))
         self._incarnation = store.incarnation()
 

@@ -17,7 +17,7 @@ NO_ROUND_TRIP: Final = frozenset({"incarnation"})
 """Methods that answer from memory. Measured among the others they would only hide them."""
 _OPS: Final = {
     **{name: name for name in ("append", "delete", "erase", "tail", "admit")},
-    **dict.fromkeys(("remember_progress", "enter", "leave", "attempt"), "note"),
+    **dict.fromkeys(("remember_progress", "enter", "leave", "attempt", "number_topics"), "note"),
     **dict.fromkeys(("publish", "publish_mix", "withdraw", "withdraw_mix"), "publish"),
     **dict.fromkeys(("acquire", "release", "claim"), "lease"),
     **dict.fromkeys(("put", "drop"), "request"),
