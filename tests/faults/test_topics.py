@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def held(system: System) -> Counter[str]:
     return Counter(system.texts_in_store())
 
 
+def more_than(system: System, texts: int) -> bool:
+    return len(held(system)) > texts
+
+
 def test_three_topics_through_the_whole_system_while_ingest_is_killed(system: System, unique: str) -> None:
     wanted = Counter({f"text number {n}": 1 for n in range(200)})
     wanted += Counter({f"ticket number {n}": 1 for n in range(200)})
@@ -89,7 +94,7 @@ def test_three_topics_through_the_whole_system_while_ingest_is_killed(system: Sy
         send_tickets(system, unique, numbers)
         send_notes(system, unique, numbers)
         ingest = system.start("ingest")
-        wait_for(lambda first=first: len(held(system)) > 3 * first + 20, 60, "some of it is in")
+        wait_for(partial(more_than, system, 3 * first + 20), 60, "some of it is in")
         ingest.kill()
     send_tickets(system, unique, range(0, 200, 4), version=1)
     with system.sink() as sink:
