@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hurnet_schemas import Query
-from hurnet_stream.core.places import SPAN, last_position, shard_of
+from hurnet_stream.core.places import SPAN, NumberedTopic, last_position, shard_of
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, EmbedderIdentity, Entry
 from hurnet_stream.gateway.keys import KeyTable, digest_of, new_key, table_of
 from hurnet_stream.ports import DeletionAudit, Outgoing, Record
@@ -35,7 +35,7 @@ def world(tmp_path: Path) -> Iterator[GatewayWorld]:
     made.kafka.create("orders", partitions=1)
     made.kafka.append([Outgoing("tickets", b"{}", b"k", (), 1)] * 8)
     made.settings.topics.update(tickets=TopicSettings(writable=True), orders=TopicSettings())
-    made.redis.data.topics = {"tickets": 1, "orders": 2}
+    made.redis.data.topics = {"tickets": NumberedTopic(1, ""), "orders": NumberedTopic(2, "")}
     store = made.gateway.writes.entries()
     store.open(EmbedderIdentity("hash4", "f" * 64, 4))
     for shard in (SHARD, shard_of(2, 0)):

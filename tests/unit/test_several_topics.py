@@ -9,7 +9,7 @@ import pytest
 
 from hurnet_schemas import Query
 from hurnet_schemas.places import place
-from hurnet_stream.core.places import SPAN, last_position, shard_of
+from hurnet_stream.core.places import SPAN, NumberedTopic, last_position, shard_of
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, Expiry
 from hurnet_stream.metrics.store import StoreMetrics
 from hurnet_stream.places import Places
@@ -21,6 +21,7 @@ from tests.worlds.responder import EMBEDDER, World, only, turn
 
 PAIRS = (("turn on the lamp", "on"), ("turn off the lamp", "off"), ("what is the weather", "weather"))
 NUMBERS = {"tickets": 1, "faq": 2}
+NUMBERED = {name: NumberedTopic(number, "") for name, number in NUMBERS.items()}
 TICKETS = shard_of(1, 3)
 
 
@@ -35,7 +36,7 @@ def add(store: EntryStore, embedder: Embedder, shard: int, offset: int, *texts: 
 @pytest.fixture
 def world() -> World:
     made = World()
-    made.redis.data.topics = dict(NUMBERS)
+    made.redis.data.topics = {**NUMBERED}
     for topic in ("texts", *NUMBERS):
         made.kafka.create(topic, partitions=4)
     made.teach(*PAIRS)
@@ -125,7 +126,7 @@ def test_what_can_not_come_is_told_at_once(
 def test_a_topic_that_was_added_meanwhile_is_known(world: World) -> None:
     responder = world.responder()
     turn(responder)
-    world.redis.data.topics["new"] = 3
+    world.redis.data.topics["new"] = NumberedTopic(3, "")
     add(world.store, EMBEDDER, shard_of(3, 0), 0, "brand new topic here", answer="new")
     world.ask(Query(text="brand new topic here"))
     turn(responder)
@@ -144,7 +145,7 @@ def test_metrics_name_shards_as_people_do(world: World) -> None:
 
 def test_a_receipt_of_several_topics_is_asked_again_to_the_bit() -> None:
     world = Replaying()
-    world.redis.data.topics = dict(NUMBERS)
+    world.redis.data.topics = {**NUMBERED}
     world.teach(*PAIRS)
     add(world.store, replaying.EMBEDDER, TICKETS, 41, "printer on fire", "it smokes", answer="call 112")
     world.learn()
@@ -163,7 +164,7 @@ def test_a_receipt_of_several_topics_is_asked_again_to_the_bit() -> None:
 
 def test_deletions_that_no_record_says_are_part_of_a_receipt() -> None:
     world = Replaying()
-    world.redis.data.topics = dict(NUMBERS)
+    world.redis.data.topics = {**NUMBERED}
     world.teach(*PAIRS)
     add(world.store, replaying.EMBEDDER, TICKETS, 41, "printer on fire", "it smokes", answer="call 112")
     (before,) = world.ask(Query(text="it smokes", id="q"))
@@ -181,7 +182,7 @@ def test_deletions_that_no_record_says_are_part_of_a_receipt() -> None:
 
 def test_a_receipt_of_a_topic_that_is_not_read_is_told() -> None:
     world = Replaying()
-    world.redis.data.topics = dict(NUMBERS)
+    world.redis.data.topics = {**NUMBERED}
     world.teach(*PAIRS)
     add(world.store, replaying.EMBEDDER, TICKETS, 41, "printer on fire", answer="call 112")
     (then,) = world.ask(Query(text="printer on fire", id="q"))
