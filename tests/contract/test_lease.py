@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from hurnet_stream.solver.leading import Leading
+from hurnet_stream.runtime.leading import Leading
 from tests.contract.stores import RedisStores, Stores
 
 

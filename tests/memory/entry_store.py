@@ -168,6 +168,36 @@ class MemoryEntryStore:
             self._redis.changed.notify_all()
             return Appended(shard.state)
 
+    def repeat_append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        with self._redis.changed:
+            state = self.state(batch.partition)
+            if state.watermark == expected and (deletion := batch.deletion):
+                shard = self._shard(batch.partition, state)
+                stored = {entry.offset for entry in shard.entries()}
+                by = zip(deletion.targets, deletion.by, strict=True)
+                shard.pending |= {t: which for t, which in by if t in stored and t not in shard.pending}
+            return self.append(batch, expected)
+
+    def repeat_deletion(
+        self, partition: int, deletion: Deletion, targets: Sequence[int], last: bool, expected: int
+    ) -> Appended | Unfinished | Refused:
+        with self._redis.changed:
+            check_deletion(partition, deletion, expected)
+            self._check_formats(writing=True)
+            state = self.state(partition)
+            if state.watermark != expected:
+                return Refused(state)
+            shard = self._shard(partition, state)
+            shard.finish_before(deletion.offset, self._opened().dimension)
+            if not shard.repeat(deletion, targets, last, self._opened().dimension):
+                return Unfinished(state)
+            anchor = deletion.anchor or state.anchor
+            shard.state = ShardState(deletion.offset, state.rows, self._epoch, anchor, state.floor)
+            if deletion.drops:
+                self._release({deletion.context or ""})
+            self._redis.changed.notify_all()
+            return Appended(shard.state)
+
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         with self._redis.changed:
             shard = self._redis.data.shards[partition]

@@ -131,6 +131,22 @@ class Shard:
             self.first.pop(deletion.context or "", None)
         return True
 
+    def repeat(self, deletion: Deletion, targets: Sequence[int], last: bool, dimension: int) -> bool:
+        """Delete a page whose targets are known; whether that was the last one."""
+        part = tuple(sorted({*targets} - self.pending.keys()))
+        stored = {entry.offset for entry in self.entries()}
+        self.pending |= dict.fromkeys(stored.intersection(part), deletion.offset)
+        for found in self.keys.values():
+            found -= {each for each in found if deletion.key is not None and each[1] in part}
+        if not last:
+            self.parts.setdefault(deletion.offset, []).append(part)
+            self.unfinished = replace(deletion, targets=(), anchor=None)
+            return False
+        self._show(replace(deletion, targets=part, anchor=None), dimension)
+        if deletion.drops:
+            self.first.pop(deletion.context or "", None)
+        return True
+
     def finish_before(self, offset: int, dimension: int, deletes: bool = False) -> None:
         """A record beyond the unfinished deletion comes (its worker gave it up): readers learn of the parts
         that are done before they learn of that record."""

@@ -56,6 +56,7 @@ COMMANDS = [
         "backup",
         "restore",
         "compact",
+        "migrate",
         "weights",
         "evaluate",
     ),

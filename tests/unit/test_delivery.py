@@ -181,7 +181,7 @@ def test_an_embedder_that_is_away_for_a_moment_rejects_nothing() -> None:
     turn(responder)
     assert not world.answers()
     assert not world.dead_letters()
-    responder._replies._embedder = EMBEDDER
+    responder._serving.current.replies._embedder = EMBEDDER
     turn(responder)
     assert only(world.answers()).outcome == "abstained"
 
@@ -276,9 +276,9 @@ def test_whatever_fails_in_between_each_query_is_answered_once(
 def break_at(responder: Responder, name: str, broken: set[str]) -> None:
     owners = {
         "admitted": responder._delivery,
-        "answer": responder._replies,
+        "answer": responder._serving.current.replies,
         "messages": responder._delivery,
-        "tail": responder._store,
+        "tail": responder._serving.current.store,
     }
     owner = owners.get(name, responder._exchange)
     setattr(owner, name, failing(getattr(owner, name), TransientError, lambda: name in broken))

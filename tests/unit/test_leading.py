@@ -16,9 +16,9 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import NOTHING, Batch
 from hurnet_stream.errors import Superseded, TransientError
 from hurnet_stream.ports import Checkpoint, PublishedWeights
+from hurnet_stream.runtime.leading import Leading
 from hurnet_stream.solver import portions, publishing
 from hurnet_stream.solver import solver as solver_module
-from hurnet_stream.solver.leading import Leading
 from hurnet_stream.solver.portions import interleaved, split
 from hurnet_stream.solver.solver import Solver
 from hurnet_stream.solver.unsolved import Unsolved

@@ -36,7 +36,8 @@ def test_a_role_shows_its_own_metrics_alone(role: str) -> None:
     shown = {family.name for family in metrics.registry.collect() if family.name.startswith("hurnet_")}
     assert shown == {metric.name.removesuffix("_total") for metric in metrics.described}
     assert ("hurnet_queries" in shown) == (role == "responder")
-    assert ("hurnet_solve_seconds" in shown) == (role == "solver")
+    assert ("hurnet_solve_seconds" in shown) == (role in ("solver", "migrate"))
+    assert ("hurnet_migrate_rows_left" in shown) == (role == "migrate")
 
 
 def test_what_a_process_is_built_of_is_one_series() -> None:

@@ -208,7 +208,7 @@ def test_a_store_that_takes_no_note_stops_nothing(world: World, monkeypatch: pyt
     def refused(*_: object) -> None:
         raise TransientError("READONLY")
 
-    monkeypatch.setattr(responder._store, "remember_progress", refused)
+    monkeypatch.setattr(responder._serving.current.store, "remember_progress", refused)
     monkeypatch.setattr("hurnet_stream.responder.positions.REMEMBER_INTERVAL_S", 0.0)
     ask(world, 30, 40)
     responder.step()

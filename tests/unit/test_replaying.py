@@ -105,7 +105,7 @@ def rehearsed(world: Replaying, first: int, count: int = 80) -> Responder:
     for _ in range(5_000):
         if world.mix_version() != before:
             break
-        responder._rehearsing._rest_until = 0.0
+        responder._serving.current.rehearsing._rest_until = 0.0
         responder.step()
     assert world.mix_version() == before + 1
     responder.step()  # takes what was published

@@ -71,7 +71,7 @@ def test_weights_on_other_features_are_refused_and_questions_still_answered(solv
     assert answer.candidates[0].scores.weights is None
     world.solve(asked)
     world.ask(Query(text=PAIRS[0][0]))
-    responder._weights._looked_at = 0.0
+    responder._serving.current.weights._looked_at = 0.0
     turn(responder)
     weights = receipt(world.answers()[-1]).weights
     assert weights is not None
@@ -108,7 +108,7 @@ class Unread(MemoryWeightsStore):
 def again(world: World, responder: Responder) -> int | None:
     """The version of the weights that another question is answered with."""
     world.ask(Query(text=PAIRS[0][0]))
-    responder._weights._looked_at = 0.0
+    responder._serving.current.weights._looked_at = 0.0
     turn(responder)
     answer = world.answers()[-1]
     assert answer.answer == PAIRS[0][1]
@@ -121,7 +121,7 @@ def test_weights_that_can_t_be_read_are_refused_once_and_the_last_good_ones_serv
     world.teach(*PAIRS)
     responder = world.responder()
     store = Unread(world.redis)
-    responder._weights._weights = store
+    responder._serving.current.weights._weights = store
     store.weights_unread = True
     world.solve()
     with capture_logs() as logs:
@@ -159,7 +159,7 @@ def test_withdrawn_weights_are_asked_for_once_and_leave_no_series() -> None:
     world.teach(*PAIRS)
     world.solve()
     responder = world.responder()
-    responder._weights._weights = store = Unread(world.redis)
+    responder._serving.current.weights._weights = store = Unread(world.redis)
     assert again(world, responder) == 1
     assert "weights_version{" in responder._metrics.exposition().decode()
     solver = MemoryWeightsStore(world.redis)

@@ -105,7 +105,9 @@ class Replaying:
         """The replies of a responder; of a new one, if none is given."""
         answering = responder or self.responder()
         records = [Record("queries", 0, i, 0, None, query.encode()) for i, query in enumerate(queries)]
-        replies = answering._replies.answer([pending_of(record, 1.0, 0.0, 0.0) for record in records])
+        replies = answering._serving.current.replies.answer(
+            [pending_of(record, 1.0, 0.0, 0.0) for record in records]
+        )
         if responder is None:
             answering.close()
         answers = [Answer.decode(reply.value) for reply in replies]

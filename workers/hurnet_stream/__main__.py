@@ -31,6 +31,7 @@ from hurnet_stream.commands.gateway import gateway
 from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.keys import keys
 from hurnet_stream.commands.list import list_entries
+from hurnet_stream.commands.migrate import migrate
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
 from hurnet_stream.commands.replay import replay
@@ -119,7 +120,7 @@ for _command in (
         status,
         doctor,
     ),
-    *(replay, verify, repair, backup, restore, compact, weights, evaluate),
+    *(replay, verify, repair, backup, restore, compact, migrate, weights, evaluate),
     *(ingest, solver, responder, feedback, canary, gateway, keys, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)

@@ -50,13 +50,13 @@ def compact(wait_s: float, yes: bool, as_json: bool) -> None:
 
     Exit code 0: done. 1: not done in time; the solver goes on with it. 2: nothing was done.
     """
-    from hurnet_stream.adapters.redis import RedisEntryStore, connect
+    from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
     from hurnet_stream.errors import StoreError
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say, say_json
 
     hush()
-    with closing(connect(settings.load().redis)) as connection:
+    with closing(connect_serving(settings.load().redis)) as connection:
         store = RedisEntryStore(connection)
         if not store.is_compacted and not yes:
             raise StoreError(FIRST_TIME)

@@ -58,13 +58,13 @@ def contexts(drop: str | None, wait_s: float, as_json: bool) -> None:
     that come later begin it anew. Exit code 1: it was not done in time; it will be once `hurnet ingest` and
     `hurnet solver` run. 3: there is no such context.
     """
-    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush
 
     hush()
     chosen = settings.load()
-    connection = connect(chosen.redis)
+    connection = connect_serving(chosen.redis)
     try:
         if drop is None:
             show(gather(connection, chosen.contexts), as_json)

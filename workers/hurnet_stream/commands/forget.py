@@ -107,7 +107,7 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     done in time; it will be once `hurnet ingest` and `hurnet solver` run. 3: an entry or key does not exist,
     and was not deleted before either.
     """
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect_serving
     from hurnet_stream.places import Places
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.deleting import described
@@ -117,7 +117,7 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     asked = Asked(**named)
     asked.check(as_log)
     chosen = settings.load()
-    connection = connect(chosen.redis)
+    connection = connect_serving(chosen.redis)
     try:
         if as_log:
             places = Places.of(RedisEntryStore(connection).topics(), chosen.kafka.texts)

@@ -67,7 +67,7 @@ def list_entries(by_answer: bool, limit: int, as_json: bool, before: list[Place]
     From the store, without what was deleted. `hurnet forget --entry` takes the names that are shown. Exit
     code 3: there is no such context.
     """
-    from hurnet_stream.adapters.redis import RedisEntryStore, connect
+    from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
     from hurnet_stream.adapters.redis.context_entries import RedisContextEntries
     from hurnet_stream.places import Places
     from hurnet_stream.settings import settings
@@ -77,7 +77,7 @@ def list_entries(by_answer: bool, limit: int, as_json: bool, before: list[Place]
 
     hush()
     name, wanted, loaded = context_name(chosen.pop("context")), _wanted(**chosen), settings.load()
-    with closing(connect(loaded.redis)) as connection:
+    with closing(connect_serving(loaded.redis)) as connection:
         store = RedisEntryStore(connection)
         if name not in store.contexts():
             say(f"there is no context {name!r}", err=True)

@@ -39,14 +39,14 @@ def repair(yes: bool, as_json: bool) -> None:
     have lost their key: only `hurnet forget --entry` can delete them.
     """
     from hurnet_stream.adapters.kafka import KafkaHistory
-    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say, say_json
 
     hush()
     chosen = settings.load()
     with ExitStack() as stack:
-        connection = stack.enter_context(closing(connect(chosen.redis)))
+        connection = stack.enter_context(closing(connect_serving(chosen.redis)))
         history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
         task = begun_before(connection) or needed(connection, history)
         if task is None:

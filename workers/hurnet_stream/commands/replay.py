@@ -74,10 +74,10 @@ def replay(receipt: str, today: bool, as_json: bool) -> None:
 def ask(found: Asked, chosen: Settings, today: bool) -> Replayed:
     """Asked again from the store. Begins again if deletions are compacted away while it reads. Raises
     `StoreError` if there is no store."""
-    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.errors import StoreReplaced
 
-    with closing(connect(chosen.redis)) as connection:
+    with closing(connect_serving(chosen.redis)) as connection:
         for _ in range(TRIES - 1):
             try:
                 return _asked(found, chosen, connection, today)
@@ -88,7 +88,7 @@ def ask(found: Asked, chosen: Settings, today: bool) -> Replayed:
 
 def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) -> Replayed:
     from hurnet_stream.adapters.embedders import load
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, embedder_name
     from hurnet_stream.errors import StoreError
     from hurnet_stream.operations.again.again import ask_again, ask_today
     from hurnet_stream.operations.again.replayed import World
@@ -97,7 +97,7 @@ def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) 
     store = RedisEntryStore(connection)
     if store.identity() is None:
         raise StoreError(f"{connection.server_name} holds nothing under the prefix {chosen.redis.prefix!r}")
-    embedder = load(chosen.embedder.name)
+    embedder = load(embedder_name(connection, chosen.embedder.name))
     store.open(embedder.identity)  # raises if it is not the store's
     with progress("loading", _announced(store, found.query.context)) as advance:
         world = World(store, RedisWeightsStore(connection), embedder, chosen, advance)

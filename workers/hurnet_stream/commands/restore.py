@@ -118,11 +118,11 @@ class Restoring:
         return contents
 
     def _fill(self, file: Path, given: Sequence[tuple[int, Deletion]]) -> Contents:
-        from hurnet_stream.adapters.redis import connect
+        from hurnet_stream.adapters.redis import connect_serving
         from hurnet_stream.adapters.redis.filling import StoreFiller
         from hurnet_stream.terminal.screen import progress
 
-        connection = self._stack.enter_context(closing(connect(self._settings.redis)))
+        connection = self._stack.enter_context(closing(connect_serving(self._settings.redis)))
         filler = StoreFiller(connection)
         filler.begin()
         self._take(file, filler.take, filler.contents)

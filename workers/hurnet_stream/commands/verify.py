@@ -68,7 +68,7 @@ def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None
 
     Exit code 0: all is equal. 1: something differs. 3: equal as far as Kafka still holds the records.
     """
-    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say_json
 
@@ -76,7 +76,7 @@ def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None
     if ranges and sample:
         raise click.UsageError("--range and --sample don't go together")
     chosen = settings.load()
-    connection = connect(chosen.redis)
+    connection = connect_serving(chosen.redis)
     try:
         proof = prove(chosen, connection, ranges, sample or 0)
     finally:
@@ -93,7 +93,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sam
     from hurnet_stream import belonging
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.kafka.reading.histories import KafkaHistories
-    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.adapters.redis import RedisEntryStore, embedder_name
     from hurnet_stream.operations.spot_checks import LOOK_AHEAD, sample_ranges
     from hurnet_stream.operations.verification import Verification
     from hurnet_stream.terminal.learned import features_of, learned
@@ -104,7 +104,7 @@ def prove(chosen: Settings, connection: Connection, ranges: Sequence[Range], sam
     if not (ranges or sample):
         features, checkpoint = learned(chosen, connection)
     store = RedisEntryStore(connection)
-    embedder = load(chosen.embedder.name)
+    embedder = load(embedder_name(connection, chosen.embedder.name))
     store.open(embedder.identity)  # raises if it is not the store's
     with ExitStack() as stack:
         history = KafkaHistories(chosen.kafka, store.topics().with_texts(chosen.kafka.texts))

@@ -43,7 +43,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     last checkpoint with the solver's settings, and refined until they are right to about the last bit.
     Responders do not need them: they are for a classifier elsewhere.
     """
-    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.core.solve.window import Window
     from hurnet_stream.errors import StoreError
     from hurnet_stream.settings import settings
@@ -52,7 +52,7 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
 
     hush()
     chosen = settings.load()
-    connection = connect(chosen.redis)
+    connection = connect_serving(chosen.redis)
     try:
         features, checkpoint = learned(chosen, connection)
     finally:

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from hurnet_schemas.places import Marks
 from hurnet_stream.adapters.kafka.reading.apart import reader
-from hurnet_stream.adapters.redis import RedisEntryStore, connect
+from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.local.system import LocalSystem
 from hurnet_stream.local.worker import WorkerProcess
@@ -69,7 +69,7 @@ class Backstage:
 
     def __init__(self, system: LocalSystem) -> None:
         self._system = system
-        self._store = RedisEntryStore(connect(system.redis))
+        self._store = RedisEntryStore(connect_serving(system.redis))
 
     def close(self) -> None:
         self._store.close()

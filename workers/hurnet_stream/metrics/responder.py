@@ -136,6 +136,10 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
             "Batches that were read but are not in memory yet, because a deletion of many entries comes "
             "first.",
         )
+        self.generation_awaited = self._gauge(
+            "generation_awaited",
+            "1 while another generation is to answer and is not loaded here yet: the one that is goes on.",
+        )
         self.device_failures = self._counter(
             "device_failures", "GPUs that failed. From then on the CPU searches."
         )

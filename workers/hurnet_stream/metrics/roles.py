@@ -6,6 +6,7 @@ from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
+from hurnet_stream.metrics.migrate import MigrateMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
@@ -13,6 +14,7 @@ from hurnet_stream.metrics.solver import SolverMetrics
 ROLES: dict[str, type[ProcessMetrics]] = {
     "ingest": IngestMetrics,
     "solver": SolverMetrics,
+    "migrate": MigrateMetrics,
     "responder": ResponderMetrics,
     "feedback": FeedbackMetrics,
     "canary": CanaryMetrics,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import ClassVar
 
 from hurnet_stream.metrics.ages import DAY_S, age_s
 from hurnet_stream.metrics.context import ContextMetrics
@@ -18,7 +19,7 @@ OLD_S = 30 * DAY_S
 class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
     """From rows to weights."""
 
-    PHASES = ("tail", "fold", "save", "solve", "erase", "compact")
+    PHASES: ClassVar[tuple[str, ...]] = ("tail", "fold", "save", "solve", "erase", "compact")
 
     def __init__(self) -> None:
         super().__init__()

@@ -195,7 +195,7 @@ _SOLVER: Final = (
     *("time", "xdel", "xrevrange", "zadd", "zrange", "zrem", "zremrangebylex", "zrevrangebylex"),
 )
 _OPERATOR: Final = (
-    *("del", "exists", "hdel", "hset", "rename", "sadd", "scan", "set", "unlink"),
+    *("del", "exists", "hdel", "hset", "rename", "sadd", "scan", "set", "time", "unlink"),
     *("xadd", "xdel", "xlen", "zadd", "zremrangebylex"),
 )
 """To repair, to restore, and to ask for a compaction."""
@@ -204,36 +204,47 @@ _OPERATOR: Final = (
 def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
     """By role. Feedback is not among them: it needs Kafka alone. Key patterns need Redis 7 or Valkey.
 
-    `reader` is for the canary, `hurnet status`, `backup` and the like; `operator` for `repair`, `restore` and
-    `compact` too."""
+    `reader` is for the canary, `hurnet status`, `backup` and the like; `operator` for `repair`, `restore`,
+    `compact` and all steps of `migrate` but `--to`, which is for `migrate`."""
     prefix = settings.prefix
-    read = f"%R~{prefix}:*"
+    read = f"%R~{prefix}:*", f"%R~{prefix}@*"
     connection = ("ping", "select") if redis_address(settings.url).db else ("ping",)
 
     def user(commands: tuple[str, ...], *keys: str) -> RedisUser:
         return RedisUser((*connection, *commands), keys, _OPTIONAL)
 
     def keys(*names: str) -> tuple[str, ...]:
-        return tuple(f"~{prefix}:{name}" for name in names)
+        """Of the first generation, and of later ones."""
+        return tuple(f"~{each}:{name}" for each in (prefix, f"{prefix}@*") for name in names)
 
     reading = (*_OPENING, *_TAILING)
     return {
         "ingest": user(
-            (*_BEGINNING, *_INGEST), *keys("meta", "log", "shards", "contexts", "{shard-*", "working:*")
+            (*_BEGINNING, *_INGEST),
+            *keys("meta", "log", "shards", "contexts", "{shard-*", "working:*"),
+            f"%R~{prefix}:generations",
         ),
         "solver": user(
             (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER),
-            *(read, *keys("meta", "contexts", "{shard-*", "{solver}:*", "lease:*")),
+            *(*read, *keys("meta", "contexts", "{shard-*", "{solver}:*", "lease:*")),
+        ),
+        "migrate": user(
+            tuple(
+                dict.fromkeys((*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER, *_INGEST))
+            ),
+            *(*read, f"~{prefix}:generations", *keys("meta", "log", "shards", "contexts", "left-out")),
+            *keys("{shard-*", "{solver}:*", "lease:*"),
         ),
         "responder": user(
-            (*_BEGINNING, *_TAILING, "hdel", "hset"),
-            *(read, *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
+            (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),
+            *(*read, f"~{prefix}:ready", *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
         ),
-        "gateway": user((*reading, *_ADMINISTRATION, *_CLAIMING), read, *keys("request:*")),
-        "reader": user((*reading, *_ADMINISTRATION), read),
+        "gateway": user((*reading, *_ADMINISTRATION, *_CLAIMING), *read, f"~{prefix}:request:*"),
+        "reader": user((*reading, *_ADMINISTRATION), *read),
         "operator": user(
             (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_OPERATOR),
             f"~{prefix}:*",
+            f"~{prefix}@*",
             f"~{prefix}.aside-*",
         ),
     }

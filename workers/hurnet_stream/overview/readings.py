@@ -7,7 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from hurnet_stream.adapters.redis import Connection, RedisEntryStore, RedisWeightsStore, connect
+from hurnet_stream.adapters.redis import (
+    Connection,
+    RedisEntryStore,
+    RedisWeightsStore,
+    connect,
+    serving_of,
+)
 from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.operations.dead_letter_reader import StoredLetter
@@ -81,7 +87,7 @@ class SystemReadings:
         with self._connecting:
             connection = self._connection = self._connection or connect(self._settings.redis)
         try:
-            return read(connection)
+            return read(serving_of(connection))
         except HurnetError:
             self._give_up()
             raise

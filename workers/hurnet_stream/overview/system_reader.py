@@ -13,7 +13,7 @@ from typing import Any
 from hurnet_stream import belonging
 from hurnet_stream.adapters.kafka.admin.overview import Overview, TopicOffsets
 from hurnet_stream.adapters.kafka.reading.unread import Unread
-from hurnet_stream.adapters.redis import Connection, RedisEntryStore, connect
+from hurnet_stream.adapters.redis import Connection, RedisEntryStore, connect, serving_of
 from hurnet_stream.errors import HurnetError, KafkaFailing
 from hurnet_stream.overview.running import read_by, running
 from hurnet_stream.overview.system_status import Published, Shard, Status, attempt, read_store
@@ -69,7 +69,7 @@ class SystemReader:
 
     def _store(self) -> Connection:
         self._connection = self._connection or connect(self._settings.redis)
-        return self._connection
+        return serving_of(self._connection)
 
     def _give_up_store(self) -> None:
         if self._connection is not None:

@@ -21,6 +21,7 @@ contract tests.
     lease_store         one worker of a role at a time
     request_claims      who writes what a request asks for
     embedder            texts to vectors
+    generations         which generations there are, and what a second one is filled with
     tracing             records which programs worked on a message, and for how long
 
 Every method may raise `TransientError` (try again later) and `ConfigurationError` (a person must act). Other
@@ -44,6 +45,7 @@ from hurnet_stream.ports.entry_store import (
     deleted_by,
 )
 from hurnet_stream.ports.exchange import Exchange, RollBack
+from hurnet_stream.ports.generations import CopyNotes, GenerationsStore, Presence, ResponderPresence
 from hurnet_stream.ports.group_progress import GroupProgress
 from hurnet_stream.ports.history import History
 from hurnet_stream.ports.lease_store import LeaseStore
@@ -92,6 +94,7 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Committed",
+    "CopyNotes",
     "Courier",
     "DeletionAudit",
     "Embedder",
@@ -100,6 +103,7 @@ __all__ = [
     "Exchange",
     "Fault",
     "Found",
+    "GenerationsStore",
     "GroupProgress",
     "Headers",
     "History",
@@ -113,6 +117,7 @@ __all__ = [
     "Outgoing",
     "PartitionMarks",
     "Polled",
+    "Presence",
     "ProtoCompiler",
     "PublishedMix",
     "PublishedWeights",
@@ -123,6 +128,7 @@ __all__ = [
     "Refused",
     "Replied",
     "RequestClaims",
+    "ResponderPresence",
     "RollBack",
     "Schema",
     "SchemaKind",

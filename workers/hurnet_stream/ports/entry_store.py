@@ -184,6 +184,20 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         crashes, the next one that repeats the call goes on from there.
         """
 
+    def repeat_append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        """As `append`, of a batch that another store holds: what its `deletion` names is replaced, whatever
+        came under which key. Of a target that is not in this store readers are told, and that is all."""
+
+    def repeat_deletion(
+        self, partition: int, deletion: Deletion, targets: Sequence[int], last: bool, expected: int
+    ) -> Appended | Unfinished | Refused:
+        """Delete these (ascending) targets, as another store did for the same deletion, and no others.
+
+        They are a page of them: `Unfinished` is returned until the `last` one is done, as by `delete`. Of
+        `deletion` only offset, time, anchor and what was asked for count. Whoever crashes begins anew
+        with the first page.
+        """
+
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:
         """The targets, ascending, in part `number` (1 to `Deletion.parts`) of the deletion at `offset`.
 

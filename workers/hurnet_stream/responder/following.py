@@ -29,6 +29,8 @@ TAKE_IN_S = 0.05
 """How long a turn takes in what was read. Queries do not wait for what is left."""
 AWAIT_ENTRIES_S = 0.01
 """How long a turn waits for new entries if queries wait for them. Other queries wait no longer than that."""
+IN_PASSING = 0.2
+"""The share of a turn's work for what nobody asks yet, while queries wait."""
 LOG_INTERVAL_S = 1.0
 """How often it is checked that store and queries belong to the same Kafka."""
 
@@ -68,6 +70,15 @@ class Following:
         """How much there is still to take in. 0: memory holds what the store held at the last turn."""
         return len(self._backlog) + sum(self.lag.values())
 
+    def shown_by(self, metrics: ResponderMetrics) -> None:
+        """From now on these metrics show it."""
+        self._metrics = metrics
+        metrics.name_by(self._memory.places)
+
+    def follow_in_passing(self, queries_wait: bool) -> None:
+        """As `follow`, for what nobody asks yet: less at a time, so that answers hardly wait for it."""
+        self.follow(queries_wait=False, share=IN_PASSING if queries_wait else 1.0)
+
     def check_log(self) -> None:
         """Raises `ForeignLog` if the store was filled from another Kafka than queries come from, or from a
         topic of texts that has been made anew since: what it holds says nothing of the texts sent now."""
@@ -93,20 +104,21 @@ class Following:
             self._topics_at = now
         return self._topics_at
 
-    def follow(self, queries_wait: bool) -> int:
-        """Take in what is new. Returns how many rows came in, and one more while a deletion of many entries
-        is at work: the worker then does not stand still, though no row comes in."""
+    def follow(self, queries_wait: bool, share: float = 1.0) -> int:
+        """Take in what is new, with a share of the usual effort. Returns how many rows came in, and one
+        more while a deletion of many entries is at work: the worker then does not stand still, though no row
+        comes in."""
         wait_s = AWAIT_ENTRIES_S if queries_wait and not self._backlog else 0.0
         # A shard with batches in the backlog is asked for nothing: nothing lies beyond the largest offset.
         no_more = dict.fromkeys(self._backlog.shards(), MAX_OFFSET)
         positions = {**self._memory.watermarks(), **no_more}
-        tail = self._store.tail(positions, self._batches(), wait_s)
+        tail = self._store.tail(positions, self._batches(share), wait_s)
         check_not_passed(self._horizon, positions, tail)
         self._memory.epoch = next((state.epoch for state in tail.states.values()), self._memory.epoch)
         if any(self._memory.places.topics.name(shard) is None for shard in tail.states):
             self.look_up_topics()  # ingest gave a topic its number just now
         self._backlog.add(joined(tail.batches))
-        taken_in = self._backlog.take_in(TAKE_IN_S)
+        taken_in = self._backlog.take_in(share * TAKE_IN_S)
         for batch, rows in taken_in:
             self._observe_freshness(batch, rows)
         self.lag = {p: max(0, s.rows - self._memory.shard_rows(p)) for p, s in tail.states.items()}
@@ -114,9 +126,11 @@ class Following:
             self._catch_up()
         return sum(rows for _, rows in taken_in) + bool(self._backlog)
 
-    def _batches(self) -> int:
+    def _batches(self, share: float) -> int:
         features = self._memory.features
-        return max(1, READ_BATCHES * features.dimension // max(features.dimension, features.size))
+        return max(
+            1, round(share * READ_BATCHES) * features.dimension // max(features.dimension, features.size)
+        )
 
     def _observe_freshness(self, batch: Batch, rows: int) -> None:
         """The last `rows` entries of `batch` can be answered with from now on."""

@@ -29,7 +29,7 @@ from hurnet_stream.core import offsets
 from hurnet_stream.core.offsets import Done
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import Committed, EntryStore, Exchange, OffsetRange
+from hurnet_stream.ports import Committed, Exchange, GroupProgress, OffsetRange
 
 log = structlog.get_logger()
 
@@ -40,7 +40,9 @@ REMEMBER_INTERVAL_S = 1.0
 class Positions:
     """The positions of one group in the topic of queries."""
 
-    def __init__(self, exchange: Exchange, store: EntryStore, group: str, metrics: ResponderMetrics) -> None:
+    def __init__(
+        self, exchange: Exchange, store: GroupProgress, group: str, metrics: ResponderMetrics
+    ) -> None:
         self._exchange = exchange
         self._store = store
         self._group = group

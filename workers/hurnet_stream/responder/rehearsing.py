@@ -60,7 +60,14 @@ class Rehearsing:
         self._in_force: dict[str, Mapping[int, int]] = {}  # by context: the watermarks of its mix
         self._rehearsed_at: dict[str, int] = {}  # by context: its changes when the last round began
         self._taken: dict[str, int] = {}  # by context: the rows that the publisher of a mix had
+        self._published: dict[str, PublishedMix] = {}  # by context: the mix in force
         self._round: _Round | None = None
+
+    def shown_by(self, metrics: ResponderMetrics) -> None:
+        """From now on these metrics show it."""
+        self._metrics = metrics
+        for published in self._published.values():
+            self._show(published)
 
     def refresh(self) -> None:
         """Take the mixes that were published since, and let go of those that were withdrawn."""
@@ -88,18 +95,22 @@ class Rehearsing:
             return
         self._in_force[context] = published.watermarks
         self._memory.use_mix(context, published.mix)
-        self._metrics.mix_in_force(
-            context, published.mix.version, published.published_ms / 1000, published.mix.right
-        )
+        self._published[context] = published
+        self._show(published)
         self._taken[context] = published.rows
         if self._round and self._round.context == context:
             self._round = None
+
+    def _show(self, published: PublishedMix) -> None:
+        mix, since = published.mix, published.published_ms / 1000
+        self._metrics.mix_in_force(published.context, mix.version, since, mix.right)
 
     def _let_go(self, context: str) -> None:
         """The mix was withdrawn. If it should not have been, the context is rehearsed again."""
         if self._in_force.pop(context, None) is None:
             return
         self._rehearsed_at.pop(context, None)
+        self._published.pop(context, None)
         self._taken.pop(context, None)
         self._memory.use_mix(context, None)
         self._metrics.no_mix_in_force(context)

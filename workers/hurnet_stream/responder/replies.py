@@ -78,6 +78,10 @@ class Replies:
         self._queries_max = PORTION_QUERIES
         self._judge = Judge(embedder.identity, settings)
 
+    def timed_by(self, stage: Phases) -> None:
+        """From now on its phases are those of `stage`."""
+        self._stage = stage
+
     def answer(self, batch: Sequence[Pending], until: float = math.inf) -> list[Reply]:
         """A reply to each of the first queries, in order: to at least one, and then to as many as there is
         time for until `until` (monotonic seconds), and room for in `TURN_BYTES`."""

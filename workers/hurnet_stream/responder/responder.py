@@ -1,7 +1,8 @@
 """The responder: queries from Kafka are answered from all entries, each exactly once.
 
-A turn of its loop does five things, each of them bounded in time:
+A turn of its loop does six things, each of them bounded in time:
 
+    look        which generation of the store answers?               serving.py, generation.py
     check_log   are the store and the queries of the same Kafka?     following.py
     refresh     take new weights, if there are any                   weights_in_force.py
     follow      take in what is new in the store                     following.py, backlog.py
@@ -15,38 +16,41 @@ read again from the committed offsets, so that no answer is sent twice."""
 from __future__ import annotations
 
 import gc
+import os
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING
 
 import structlog
 
 from hurnet_schemas import Answer
-from hurnet_stream.core.arrays import backend_of, installed_torch
 from hurnet_stream.core.offsets import Done
-from hurnet_stream.core.rule.halves import halves
-from hurnet_stream.core.stored.batch import EmbedderIdentity
-from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
+from hurnet_stream.errors import HurnetError, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import Embedder, EntryStore, Exchange, Tracer, WeightsStore
+from hurnet_stream.ports import (
+    Embedder,
+    EntryStore,
+    Exchange,
+    GenerationsStore,
+    ResponderPresence,
+    Tracer,
+    WeightsStore,
+)
 from hurnet_stream.responder.delivery import WORKER, Delivery
 from hurnet_stream.responder.ends import Ends
 from hurnet_stream.responder.following import Following
+from hurnet_stream.responder.generation import LoadedGeneration
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.responder.pending_queries import PendingQueries
 from hurnet_stream.responder.positions import Positions
 from hurnet_stream.responder.query_reader import QueryReader
-from hurnet_stream.responder.rehearsing import Rehearsing
-from hurnet_stream.responder.replies import TURN_BYTES, Replies, Reply
+from hurnet_stream.responder.replies import TURN_BYTES, Reply
+from hurnet_stream.responder.serving import Load, Serving, ServingNotes
 from hurnet_stream.responder.traces import QuestionTraces
-from hurnet_stream.responder.weights_in_force import WeightsInForce
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.suspects import Suspects
-
-if TYPE_CHECKING:
-    from hurnet_stream.core.search.device import Device
 
 log = structlog.get_logger()
 
@@ -76,26 +80,43 @@ class Responder:
     ) -> None:
         responder = settings.responder
         self._exchange = exchange
-        self._store = store
         self._poll_s = responder.poll
         self._queries = settings.kafka.queries
         self._texts = settings.kafka.texts
         self._metrics = metrics
         metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
-        self._memory = _memory(embedder.identity, settings, metrics)
-        self._following = Following(store, exchange, self._texts, self._memory, metrics)
-        self._weights = WeightsInForce(weights, store, self._memory, metrics)
-        self._rehearsing = Rehearsing(weights, store, self._memory, metrics)
-        self._replies = Replies(self._memory, embedder, responder, metrics.stage)
+        first = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
+        self._serving = Serving(first, metrics)
+        notes = ServingNotes(self._serving)
         self._traces = QuestionTraces(self._queries, responder.group, metrics.stage)
         self._delivery = Delivery(exchange, settings.kafka, responder, settings.privacy.excerpts)
         self._pending = PendingQueries(responder.wait, texts=self._texts)
-        self._positions = Positions(exchange, store, responder.group, metrics)
-        self._suspects = Suspects(store, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)
+        self._positions = Positions(exchange, notes, responder.group, metrics)
+        self._suspects = Suspects(notes, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)
         self._reader = QueryReader(exchange, self._pending, self._positions, self._suspects, responder.batch)
         self._progress = Progress(settings.metrics)
+        self._standby_behind = 0
+        self._instance = responder.instance or f"{socket.gethostname()}:{os.getpid()}"
         self._weighed_at = float("-inf")
-        store.open(embedder.identity)
+
+    @property
+    def _memory(self) -> LoadedContexts:
+        """That of the generation that answers."""
+        return self._serving.current.memory
+
+    @property
+    def _following(self) -> Following:
+        """That of the generation that answers."""
+        return self._serving.current.following
+
+    def choosing_by(
+        self, known: GenerationsStore, load: Load, presence: ResponderPresence, number: int
+    ) -> Responder:
+        """Hold all generations in `known`, and answer by the one that it names. This one, which it was made
+        with, is `number`, and `load` opens others."""
+        self._serving.current.numbered(number)
+        self._serving.by(known, load, presence, self._instance)
+        return self
 
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
@@ -104,7 +125,7 @@ class Responder:
 
     def watched_by(self, beat: Callable[[], None]) -> None:
         """Call `beat` now and then in a long turn, as a sign that it gets on."""
-        self._weights.on_progress = beat
+        self._serving.current.weights.on_progress = beat
 
     def step(self) -> None:
         """Follow the store. Once it has been caught up with, answer a batch of queries."""
@@ -117,21 +138,26 @@ class Responder:
     def _turn(self) -> int:
         """Returns how many entries were taken in and queries answered."""
         self._metrics.stage.begin_turn()
+        self._serving.look()
         self._following.check_log()
-        self._weights.refresh()  # before entries are taken in: the weights say which of them need no sums
-        self._rehearsing.refresh()
+        self._serving.current.refresh()
         with self._metrics.stage("tail"):
             moved = self._following.follow(queries_wait=len(self._pending) > 0)
+            self._standby_behind = self._serving.follow(queries_wait=len(self._pending) > 0)
         if self._following.caught_up:
             self._read()
             answered = self._answer()
             with self._metrics.stage("rehearse"):
-                self._rehearsing.step(queries_wait=answered > 0 or len(self._pending) > 0)
+                self._serving.rehearse(queries_wait=answered > 0 or len(self._pending) > 0)
             moved += answered
         return moved
 
     def unready(self) -> list[str]:
-        return self._progress.unready() if self._following.caught_up else ["loading the store"]
+        if not self._following.caught_up:
+            return ["loading the store"]
+        awaited = self._serving.waiting_for
+        late = [f"{awaited} is to answer, and is not loaded yet: {self._serving.current.name} goes on"]
+        return [*(late if awaited else ()), *self._progress.unready()]
 
     def standing(self) -> str:
         return self._progress.standing()
@@ -139,16 +165,17 @@ class Responder:
     def drain(self) -> None:
         """Queries not yet answered are uncommitted, and another responder gets them."""
         self._positions.remember()
+        self._serving.leave()
 
     def close(self) -> None:
         self._suspects.close()  # before others get the partitions
         self._exchange.close()
-        self._store.close()
+        self._serving.close()
         gc.unfreeze()  # what is held goes with this worker
 
     def _read(self) -> None:
         # While queries wait, or there is more to take in, a turn does not wait for queries.
-        is_busy = len(self._pending) > 0 or self._following.behind > 0
+        is_busy = len(self._pending) > 0 or self._following.behind > 0 or self._standby_behind > 0
         with self._metrics.stage("poll"):
             records = self._reader.poll(0.0 if is_busy else self._poll_s)
         if records:
@@ -229,14 +256,16 @@ class Responder:
         """All together. If one of them may end the process, one after the other, and each is noted before;
         their answers leave together all the same."""
         if not any(self._suspects.alone(pending.record) for pending in admitted):
-            return self._replies.answer(admitted, until)
+            return self._serving.current.replies.answer(admitted, until)
         replies: list[Reply] = []
         size = 0
         for pending in admitted:
             if replies and (time.monotonic() > until or size > TURN_BYTES):
                 break
             verdict = self._suspects.begin([pending.record])
-            replies += self._replies.answer([pending.rejected(*verdict) if verdict else pending], until)
+            replies += self._serving.current.replies.answer(
+                [pending.rejected(*verdict) if verdict else pending], until
+            )
             size += len(replies[-1].value)
         self._suspects.handled()
         return replies
@@ -305,39 +334,9 @@ class Responder:
         self._metrics.show_watermarks(self._memory.watermarks())
         self._metrics.show_reading(self._queries, self._exchange, self._reader.undone())
         self._metrics.show_waiting(self._reader.oldest())
-        self._metrics.show_server(self._store)
+        self._metrics.show_server(self._serving.current.store)
         self._metrics.set_context_rows(self._memory.rows())
         self._metrics.backlog.set(self._following.backlog)
         if time.monotonic() - self._weighed_at >= WEIGH_INTERVAL_S:
             self._weighed_at = time.monotonic()
             self._metrics.set_index_bytes(self._memory.index_bytes())
-
-
-def _memory(identity: EmbedderIdentity, settings: Settings, metrics: ResponderMetrics) -> LoadedContexts:
-    return LoadedContexts(
-        halves(identity.name, identity.dimension),
-        settings.paper.features,
-        settings.solve.half_life_ms,
-        settings.responder.threads,
-        _search_device(settings.responder.device, metrics),
-        settings.paper.p,
-    )
-
-
-def _search_device(name: str, metrics: ResponderMetrics) -> Device | None:
-    if name == "cpu":
-        return None
-
-    def failed(reason: str) -> None:
-        metrics.device_failures.inc()
-        log.error("the device failed: from now on the CPU searches, with the same results", reason=reason)
-
-    try:
-        if installed_torch() is None:
-            backend_of(name)  # refuses a GPU, and says what it needs
-            return None
-        from hurnet_stream.core.search.device import search_device  # only here: it loads torch
-
-        return search_device(name, failed)
-    except ValueError as error:
-        raise ConfigurationError(f"HURNET_RESPONDER_DEVICE: {error}") from None

@@ -12,7 +12,7 @@ import structlog
 
 from hurnet_stream.errors import Unreadable
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import EntryStore, OnProgress, WeightsStore
+from hurnet_stream.ports import EntryStore, OnProgress, PublishedWeights, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
 log = structlog.get_logger()
@@ -39,6 +39,13 @@ class WeightsInForce:
         self._versions_unread = False
         self.on_progress: OnProgress = lambda: None
         """Called after each context whose weights were taken: there may be thousands."""
+
+    def shown_by(self, metrics: ResponderMetrics) -> None:
+        """From now on these metrics show it."""
+        self._metrics = metrics
+        for context in self._unused:
+            if published := self._memory.weights(context):
+                self._show(published)
 
     def refresh(self) -> None:
         """Take new weights, if there are any."""
@@ -84,8 +91,11 @@ class WeightsInForce:
         if published is None:  # withdrawn
             self._metrics.no_weights_in_force(context)
             return
-        certificate = published.weights.certificate.as_dict()
-        self._metrics.weights_in_force(context, published.version, published.published_ms / 1000, certificate)
+        self._show(published)
+
+    def _show(self, published: PublishedWeights) -> None:
+        certificate, since = published.weights.certificate.as_dict(), published.published_ms / 1000
+        self._metrics.weights_in_force(published.context, published.version, since, certificate)
 
     def _refuse(self, context: str, version: int, reason: str) -> None:
         self._metrics.weights_refused.labels(self._metrics.counted_as(context)).inc()

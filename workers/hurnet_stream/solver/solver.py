@@ -30,11 +30,11 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import ConfigurationError, StoreReplaced, TransientError
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
+from hurnet_stream.runtime.leading import Leading
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.solver import portions
 from hurnet_stream.solver.folding import Folded, Folding
-from hurnet_stream.solver.leading import Leading
 from hurnet_stream.solver.publishing import Publisher
 from hurnet_stream.solver.showing import Showing
 from hurnet_stream.solver.tenure import Tenure, take_over
@@ -104,6 +104,11 @@ class Solver:
             self._tenure = None
             self._metrics.stand_by()
             time.sleep(WAIT_S)
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to solve, as far as is known."""
+        return self._tenure is not None and not self._unsolved
 
     def standing(self) -> str:
         if self._leading.holder != self._owner:

@@ -32,6 +32,9 @@ class Unsolved:
         self._waiting: dict[str, _Waiting] = {}  # in the order of the queue
         self._pairs = 0
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def begin(self, contexts: Iterable[str], published_ms: Mapping[str, int]) -> None:
         """Queue all of them and nothing else: first those whose weights are oldest.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import ConfigurationError, TransientError
 from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
@@ -25,10 +26,12 @@ from hurnet_stream.ports import EntryStore, Exchange, Source, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 from hurnet_stream.settings.types import matches
+from hurnet_stream.wiring import generations
 from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Bound, Connection
+    from hurnet_stream.responder.generation import LoadedGeneration
 
 log = structlog.get_logger()
 
@@ -53,7 +56,9 @@ def build_ingest(
 
     # A build that fails in the middle is tried again, so it must leave nothing open.
     with ExitStack() as undo:
-        connection = _redis(settings, metrics, bound, undo)
+        embedder = load(settings.embedder.name)
+        number = partial(generations.to_fill, embedder=embedder)
+        connection = _redis(settings, metrics, bound, undo, number)
         check_store_rights("ingest", settings, connection)
         store = RedisEntryStore(connection)
         kafka = _pinned(settings.kafka, store, bound)
@@ -80,7 +85,8 @@ def build_solver(
     from hurnet_stream.solver.solver import Solver
 
     with ExitStack() as undo:
-        connection = _redis(settings, metrics, bound, undo)
+        number = partial(generations.to_solve, embedder_name=settings.embedder.name)
+        connection = _redis(settings, metrics, bound, undo, number)
         check_store_rights("solver", settings, connection)
         store = RedisEntryStore(connection)
         store.log()  # raises `StoreReplaced` if this is the store of another system now
@@ -95,11 +101,19 @@ def build_responder(
 ) -> Worker:
     """The worker that answers queries out of the store."""
     from hurnet_stream.adapters.embedders import load
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.adapters.redis import (
+        RedisEntryStore,
+        RedisGenerations,
+        RedisResponderPresence,
+        RedisWeightsStore,
+        connect,
+        embedder_name,
+        generation_of,
+    )
     from hurnet_stream.responder.responder import Responder
 
     with ExitStack() as undo:
-        connection = _redis(settings, metrics, bound, undo)
+        connection = _redis(settings, metrics, bound, undo, generations.to_answer)
         check_store_rights("responder", settings, connection)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
@@ -113,11 +127,35 @@ def build_responder(
         exchange = undo.enter_context(closing(_exchange(settings, kafka)))
         _note(bound, exchange)
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
-        worker = Responder(exchange, store, weights, load(settings.embedder.name), settings, metrics)
+        number, embedder = generation_of(connection), load(embedder_name(connection, settings.embedder.name))
+        worker = Responder(exchange, store, weights, embedder, settings, metrics)
+        known = connect(settings.redis)
+        undo.callback(known.close)
+        another = partial(_generation, settings, exchange, bound.cluster)
+        worker.choosing_by(RedisGenerations(known), another, RedisResponderPresence(known), number)
         worker.traced_by(tracer)
         worker.watched_by(beat)
         undo.pop_all()
     return worker
+
+
+def _generation(
+    settings: Settings, exchange: Exchange, cluster: str, generation: Generation, metrics: ResponderMetrics
+) -> LoadedGeneration:
+    """Another generation for a responder, beside the one that it was built with."""
+    from hurnet_stream.adapters.embedders import load
+    from hurnet_stream.adapters.redis import Bound, RedisEntryStore, RedisWeightsStore, connect_to
+    from hurnet_stream.responder.generation import LoadedGeneration
+
+    embedder = load(generation.called or generation.name)
+    belongs = Bound(cluster=cluster)
+    with ExitStack() as undo:
+        connection = replace(connect_to(settings.redis, generation.number), bound=belongs)
+        undo.callback(connection.close)
+        store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
+        loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
+        undo.pop_all()
+    return loaded.numbered(generation.number)
 
 
 def build_feedback(
@@ -162,19 +200,28 @@ def build_canary(
 
 def _holds(settings: Settings, partition: int, offset: int) -> bool:
     """Whether the store has this entry. A connection for each look: there are a few an hour."""
-    from hurnet_stream.adapters.redis import RedisEntryStore, connect
+    from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
 
-    with closing(RedisEntryStore(connect(settings.redis))) as store:
+    with closing(RedisEntryStore(connect_serving(settings.redis))) as store:
         return any(batch.entries for batch in store.stored_at(partition, [offset]))
 
 
-def _redis(settings: Settings, metrics: StoreMetrics, bound: Bound, undo: ExitStack) -> Connection:
-    """A worker's one connection to the store, which its `EntryStore` closes. Logs what could lose data."""
-    from hurnet_stream.adapters.redis import connect
+def _redis(
+    settings: Settings,
+    metrics: StoreMetrics,
+    bound: Bound,
+    undo: ExitStack,
+    number_of: Callable[[Generations | None], int] = lambda _known: 0,
+) -> Connection:
+    """A worker's connection to one generation of the store, which its `EntryStore` closes. Logs what could
+    lose data."""
+    from hurnet_stream.adapters.redis import RedisGenerations, at_generation, connect
 
     bound.epoch = ""
-    connection = replace(connect(settings.redis), bound=bound, on_call=metrics.store_called)
+    connection = connect(settings.redis)
     undo.callback(connection.close)
+    connection = at_generation(connection, number_of(RedisGenerations(connection).read()))
+    connection = replace(connection, bound=bound, on_call=metrics.store_called)
     for warning in connection.warnings():
         log.warning(warning)
     return connection

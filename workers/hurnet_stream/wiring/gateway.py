@@ -13,7 +13,7 @@ import structlog
 
 from hurnet_stream.adapters.kafka import KafkaAtomicSink, KafkaListener
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
-from hurnet_stream.adapters.redis import RedisEntryStore, RedisRequestClaims, connect
+from hurnet_stream.adapters.redis import RedisEntryStore, RedisRequestClaims, connect, serving_of
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
 from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
@@ -96,7 +96,7 @@ def _writes(settings: Settings, metrics: GatewayMetrics, stack: ExitStack) -> Wr
         sink,
         Once(claims, sink, group),
         Effects(partial(KafkaListener, kafka, kafka.texts, [PARTITION])),
-        partial(RedisEntryStore, connection),
+        lambda: RedisEntryStore(serving_of(connection)),
     )
 
 

@@ -20,7 +20,7 @@ from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.checks import cautions
 from hurnet_stream.settings.settings import LogSettings, Settings, ignored, load
-from hurnet_stream.wiring.builders import BUILDERS
+from hurnet_stream.wiring.builders import BUILDERS, Build
 from hurnet_stream.wiring.pages import Health, pages
 from hurnet_stream.wiring.tracing import traced
 
@@ -52,6 +52,17 @@ def run_by_settings(name: str, run_with: Callable[[Settings], int]) -> int:
 
 def run(name: str, settings: Settings) -> int:
     """Run the worker `name` until it is told to stop; returns the exit code."""
+    return run_worker(name, settings, BUILDERS[name])
+
+
+def run_worker(
+    name: str,
+    settings: Settings,
+    build: Build,
+    on_loop: Callable[[Callable[[], None]], None] = lambda _stop: None,
+) -> int:
+    """Run the worker that `build` makes until it is told to stop; returns the exit code. `on_loop` is given
+    what stops it."""
     from hurnet_stream.adapters.redis import Bound
 
     configure(settings.log, name, discreet=not settings.privacy.excerpts)
@@ -62,8 +73,9 @@ def run(name: str, settings: Settings) -> int:
     try:
         with ExitStack() as stack:
             tracer = stack.enter_context(traced(settings.traces, name, _instance(name, settings)))
-            build = partial(BUILDERS[name], settings, metrics, bound)
-            loop = Loop(lambda: build(loop.beat, tracer), settings.lifecycle, metrics)
+            made = partial(build, settings, metrics, bound)
+            loop = Loop(lambda: made(loop.beat, tracer), settings.lifecycle, metrics)
+            on_loop(loop.stop)
             loop.install_signal_handlers()
             stack.enter_context(closing(Watchdog(lambda: loop.turns, settings.lifecycle)))
             serve_pages(loop, metrics, settings, stack)

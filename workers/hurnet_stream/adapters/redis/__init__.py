@@ -9,24 +9,47 @@ scripts/          what the server does in one atomic step, in Lua
 connecting.py     from settings to a connection
 permitted.py      which commands and keys our user lacks
 connection.py     what every command goes through: is it still the primary, and what do errors mean
+generations.py    which generations there are, and connections to one of them
+copy_notes.py     what a second generation is filled with beside batches
+presence.py       which generations each responder holds
 aside.py          one store moves away and a new one begins (`hurnet repair`)
 """
 
 from hurnet_stream.adapters.redis.connecting import connect
 from hurnet_stream.adapters.redis.connection import Bound, Connection
+from hurnet_stream.adapters.redis.copy_notes import RedisCopyNotes
 from hurnet_stream.adapters.redis.entry_store import RedisEntryStore
+from hurnet_stream.adapters.redis.generations import (
+    RedisGenerations,
+    at_generation,
+    connect_serving,
+    connect_to,
+    embedder_name,
+    generation_of,
+    serving_of,
+)
 from hurnet_stream.adapters.redis.lease_store import RedisLeaseStore
 from hurnet_stream.adapters.redis.permitted import forbidden_commands
+from hurnet_stream.adapters.redis.presence import RedisResponderPresence
 from hurnet_stream.adapters.redis.request_claims import RedisRequestClaims
 from hurnet_stream.adapters.redis.weights_store import RedisWeightsStore
 
 __all__ = [
     "Bound",
     "Connection",
+    "RedisCopyNotes",
     "RedisEntryStore",
+    "RedisGenerations",
     "RedisLeaseStore",
     "RedisRequestClaims",
+    "RedisResponderPresence",
     "RedisWeightsStore",
+    "at_generation",
     "connect",
+    "connect_serving",
+    "connect_to",
+    "embedder_name",
     "forbidden_commands",
+    "generation_of",
+    "serving_of",
 ]

@@ -17,10 +17,14 @@ NO_ROUND_TRIP: Final = frozenset({"incarnation"})
 """Methods that answer from memory. Measured among the others they would only hide them."""
 _OPS: Final = {
     **{name: name for name in ("append", "delete", "erase", "tail", "admit")},
+    "repeat_append": "append",
+    "repeat_deletion": "delete",
     **dict.fromkeys(("remember_progress", "enter", "leave", "attempt", "number_topics"), "note"),
     **dict.fromkeys(("publish", "publish_mix", "withdraw", "withdraw_mix"), "publish"),
     **dict.fromkeys(("acquire", "release", "claim"), "lease"),
     **dict.fromkeys(("put", "drop"), "request"),
+    **dict.fromkeys(("follow", "copied", "leave_out", "share_log", "take_back", "say"), "note"),
+    "change": "lease",
     **dict.fromkeys(("compact", "ask_to_compact", "trim_audit"), "compact"),
     "save_checkpoint": "save",
     "load_checkpoint": "load",

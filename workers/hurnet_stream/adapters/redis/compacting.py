@@ -4,6 +4,7 @@
     floor     the last `next` that was old enough, and to which nothing is left to erase
     compacted up to which offset the work below the floor is done
     asked     up to which offset somebody wants it at once (`hurnet compact`)
+    followed  up to which offset another generation was filled from this one: it needs what lies beyond
 
                compacted          floor               next          the checkpoint's watermark
     -------------|------------------|-------------------|-------------|-------------> offsets
@@ -42,7 +43,7 @@ from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch
 from hurnet_stream.core.stored.codec import sorted_offsets
 from hurnet_stream.errors import TransientError
 
-FIELDS: Final = ("floor", "compacted", "next", "next_ms", "asked")
+FIELDS: Final = ("floor", "compacted", "next", "next_ms", "asked", "followed")
 READ_ITEMS: Final = REPLY_BATCHES
 """Items read at once."""
 
@@ -98,8 +99,8 @@ class ShardCompaction:
 
     def raise_floor(self, covered: int, keep_s: float) -> None:
         """Move the floor as far as it may be. `covered` is the saved checkpoint's watermark."""
-        floor, _, following, next_ms, asked = self._figures()
-        limit = min(covered, self._least_pending() - 1)
+        floor, _, following, next_ms, asked, followed = self._figures()
+        limit = min(covered, self._least_pending() - 1, followed)
         seconds, micros = self._client.time()
         now_ms = seconds * 1000 + micros // 1000
         grown_old = now_ms >= next_ms + 1000 * keep_s
@@ -127,7 +128,8 @@ class ShardCompaction:
 
     def _figures(self) -> list[int]:
         raw = self._client.hmget(self._state, FIELDS)
-        return [int(NOTHING if value is None else value) for value in raw]
+        *figures, followed = [int(NOTHING if value is None else value) for value in raw]
+        return [*figures, MAX_OFFSET if raw[-1] is None else followed]
 
     def _least_pending(self) -> int:
         """The offset of the first deletion of which something is not erased; 0, which allows for nothing, if

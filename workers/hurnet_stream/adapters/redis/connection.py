@@ -53,10 +53,17 @@ class Connection:
     primary: Primary
     bound: Bound = field(default_factory=Bound)
     on_call: OnCall = nobody
+    home_prefix: str = ""
+    """If `prefix` is that of a later generation: the prefix that the settings name."""
 
     @property
     def keys(self) -> Keys:
         return Keys(self.prefix)
+
+    @property
+    def home(self) -> str:
+        """The prefix that the settings name: that of the first generation."""
+        return self.home_prefix or self.prefix
 
     @contextmanager
     def used(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ A deletion of many entries takes several steps: the caller repeats it until the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hurnet_stream.adapters.redis import contexts
@@ -31,24 +31,32 @@ def keyed(batch: Batch) -> list[Any]:
         argument
         for key, entry in zip(batch.keys, batch.entries, strict=bool(batch.keys))
         if key is not None
-        for argument in (0, key_prefix(key, entry.context) + encode_offsets([entry.offset]))
+        for argument in (0, key_member(key, entry.context, entry.offset))
     ]
 
 
-def replacing_arguments(batch: Batch, allowed: bool, alone: bool) -> list[Any]:
+def key_member(key: bytes, context: str, offset: int) -> bytes:
+    """The member of `keys` which says that this entry came under the key with this digest."""
+    return key_prefix(key, context) + encode_offsets([offset])
+
+
+def replacing_arguments(batch: Batch, allowed: bool, alone: bool, taken: Mapping[int, int]) -> list[Any]:
     """The arguments of APPEND about what the batch replaces. `allowed` says whether the store's format allows
-    for it, `alone` whether the batch is one record."""
+    for it, `alone` whether the batch is one record; `taken` are entries that are known by number, and which
+    position replaces each."""
     keys, overtaken = replaced_keys(batch), batch.deletion
     timestamp_ms = int(batch.columns.timestamps_ms[-1]) if batch.entries else 0
     deletion = encode_deletion(Deletion(batch.watermark, timestamp_ms, replaces=True))
     return [
         batch.mode,
-        deletion if keys or overtaken else b"",
+        deletion if keys or overtaken or taken else b"",
         "1" if allowed else "",
         MOST_TARGETS,
         "1" if alone else "",
         encode_offsets(overtaken.targets if overtaken else ()),
         encode_offsets(overtaken.by if overtaken else ()),
+        encode_offsets(taken),
+        encode_offsets(taken.values()),
         len(keys),
         *(
             argument
@@ -71,6 +79,15 @@ def delete_arguments(
     if deletion.context is not None:
         return [*about, *_of_context(client, keys, partition, deletion.context, batch_reaching)]
     return [*about, *_by_offsets(partition, deletion.targets, batch_reaching)]
+
+
+def repeated_arguments(
+    deletion: Deletion, there: Sequence[int], absent: Sequence[int], last: bool
+) -> list[Any]:
+    """The same for a page of a deletion whose targets are known. Only some of them are in this store."""
+    about = [encode_deletion(deletion), encode_offsets([deletion.offset])]
+    dropped = deletion.context or "" if last and deletion.drops else ""
+    return [*about, *_arguments(more="" if last else "1", dropped=dropped, absent=absent, targets=there)]
 
 
 def _arguments(

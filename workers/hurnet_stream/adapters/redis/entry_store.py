@@ -2,7 +2,7 @@
 
     open, identity, log, bind            opened.py
     states, state, tail, entry           shard_reader.py, which reads items by stream.py and redaction.py
-    append, delete                       shard_writer.py, whose steps are scripts/append.lua and delete.lua
+    append, delete, and repeated ones     shard_writer.py, whose steps are scripts/append.lua and delete.lua
     erase                                erasing.py
     oldest_deletion_ms                   pending.py
     oldest                               context_walk.py
@@ -122,6 +122,16 @@ class RedisEntryStore:
     @guarded
     def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         return self._writer.delete(partition, deletion, expected)
+
+    @guarded
+    def repeat_append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        return self._writer.repeat_append(batch, expected)
+
+    @guarded
+    def repeat_deletion(
+        self, partition: int, deletion: Deletion, targets: Sequence[int], last: bool, expected: int
+    ) -> Appended | Unfinished | Refused:
+        return self._writer.repeat_deletion(partition, deletion, targets, last, expected)
 
     @guarded
     def deletion_part(self, partition: int, offset: int, number: int) -> Sequence[int]:

@@ -13,6 +13,11 @@ The store as a whole
     P:contexts              set     the names of contexts that were admitted and not given back
     P:restoring             string  there while a backup is restored: see filling.py
     P:repair                hash    of a repair that is under way: see aside.py
+    P:generations           string  JSON: which generations there are, see generations.py; generation N stands
+                                    under the prefix P@N
+    P:ready                 hash    instance of a responder -> JSON: which generations it holds, presence.py
+    P:left-out              hash    of a generation that was filled from another: partition/offset of an entry
+                                    that it leaves out -> why
 
 A shard
     P:{shard-N}:state       hash    watermark, rows, epoch, anchor (of the last record), deleting (the record
@@ -20,7 +25,8 @@ A shard
                                     a text that replaces very many), modes (from which position on keyed
                                     texts were taken in how: "0:append 4711:upsert"); and of compaction:
                                     floor, compacted, next, next_ms, asked (see compacting.py); and
-                                    expired/NAME (see expiries.py)
+                                    expired/NAME (see expiries.py); while another generation is filled from
+                                    it: followed (see copy_notes.py)
     P:{shard-N}:stream      stream  id "<watermark + 1>-0"
                                     a batch: row (the number of its first row), epoch, entries, vectors
                                     a deletion: row, epoch, deletion, targets, parts
@@ -29,6 +35,7 @@ A shard
     P:{shard-N}:redacted    zset    what is left of batches that lost rows: see redaction.py
     P:{shard-N}:keys        zset    digest of a record key, context, zero byte, offset: the entries that came
                                     under each key
+    P:{shard-N}:recent      zset    while it is followed: offset, digest of a record key; see copy_notes.py
     P:{shard-N}:pending     zset    offset of an entry that is deleted and not erased yet, offset of the
                                     record that deletes it
     P:{shard-N}:parts       hash    of a deletion R with many targets: R -> how many parts it has before its
@@ -72,7 +79,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-STAYS: Final = re.compile(rb"[^:]*:(lease|progress|request|working):")
+STAYS: Final = re.compile(rb"[^:]*:((generations|ready)$|(lease|progress|request|working):)")
 """Keys that belong to workers, groups and clients, not to the store."""
 
 
@@ -109,6 +116,18 @@ class Keys:
     @property
     def repair(self) -> str:
         return f"{self.prefix}:repair"
+
+    @property
+    def generations(self) -> str:
+        return f"{self.prefix}:generations"
+
+    @property
+    def ready(self) -> str:
+        return f"{self.prefix}:ready"
+
+    @property
+    def left_out(self) -> str:
+        return f"{self.prefix}:left-out"
 
     def shard(self, partition: int, name: str) -> str:
         return f"{self.prefix}:{{shard-{partition}}}:{name}"

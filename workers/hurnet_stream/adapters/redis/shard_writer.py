@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from hurnet_stream.adapters.redis import contexts, expiries
-from hurnet_stream.adapters.redis.deletions import delete_arguments, keyed, replacing_arguments
+from hurnet_stream.adapters.redis.deletions import (
+    delete_arguments,
+    key_member,
+    keyed,
+    repeated_arguments,
+    replacing_arguments,
+)
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import APPEND, BEGIN_SHARD, DELETE, SHARD_KEYS
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
@@ -20,6 +26,7 @@ from hurnet_stream.core.stored.replacing import halves, is_one_record, settled
 from hurnet_stream.errors import StoreError, StoreReplaced
 from hurnet_stream.ports import BEHIND, Appended, Refused, Unfinished
 
+NONE_TAKEN: Final[Mapping[int, int]] = {}
 _DONE, _UNFINISHED, _CROWDED, _TOO_OLD = 1, 2, 3, 4
 """What the scripts return first; 0 if they refuse."""
 
@@ -34,13 +41,15 @@ class ShardWriter:
         self._store = store
         self._reader = reader
 
-    def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+    def append(
+        self, batch: Batch, expected: int, taken: Mapping[int, int] = NONE_TAKEN
+    ) -> Appended | Unfinished | Refused:
         check(batch, self._store.meta.identity.dimension, expected)
-        code, state, replaced = self._append(batch, expected)
+        code, state, replaced = self._append(batch, expected, taken)
         if code == _TOO_OLD:
             # The first text that replaces others: programs that know nothing of it must not read on.
             self._store.raise_format(REPLACED_FROM)
-            code, state, replaced = self._append(batch, expected)
+            code, state, replaced = self._append(batch, expected, taken)
         if code == _CROWDED:
             return self._append_halves(batch, expected)
         if code == _UNFINISHED:
@@ -49,6 +58,25 @@ class ShardWriter:
             overtaken = len(batch.entries) - len(settled(batch).entries)
             return Appended(state, replaced + overtaken, len(batch.entries) - overtaken)
         return Refused(state)
+
+    def repeat_append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
+        deletion = batch.deletion
+        if deletion is None:
+            return self.append(batch, expected)
+        by = dict(zip(deletion.targets, deletion.by, strict=True))
+        stored = self._reader.stored_at(batch.partition, sorted(by))
+        held = {entry.offset: entry for found in stored for entry in found.entries}
+        keys = dict(zip(batch.columns.offsets.tolist(), batch.keys, strict=False))
+        members = [
+            key_member(key, entry.context, target)
+            for target, entry in held.items()
+            if (key := keys.get(by[target])) is not None
+        ]
+        if members:  # as an append that finds them by their key leaves the set of keys
+            self._store.client.zrem(self._store.keys.shard(batch.partition, "keys"), *members)
+        absent = {target: which for target, which in by.items() if target not in held}
+        told = replace(deletion, targets=tuple(absent), by=tuple(absent.values()))
+        return self.append(replace(batch, deletion=told), expected, {target: by[target] for target in held})
 
     def _append_halves(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         """A batch that replaces more than one step may, in two batches."""
@@ -61,7 +89,7 @@ class ShardWriter:
             return done
         return replace(done, replaced=begun.replaced + done.replaced, rows=begun.rows + done.rows)
 
-    def _append(self, whole: Batch, expected: int) -> tuple[int, ShardState, int]:
+    def _append(self, whole: Batch, expected: int, taken: Mapping[int, int]) -> tuple[int, ShardState, int]:
         meta, batch = self._store.meta, settled(whole)
         return self._advance(
             APPEND,
@@ -73,7 +101,7 @@ class ShardWriter:
             meta.epoch,
             _encoded(batch.anchor),
             *encode_batch(batch),
-            *replacing_arguments(batch, meta.min_reader >= REPLACED_FROM, is_one_record(whole)),
+            *replacing_arguments(batch, meta.min_reader >= REPLACED_FROM, is_one_record(whole), taken),
             *contexts.added_by(batch),
             *keyed(batch),
         )
@@ -97,9 +125,35 @@ class ShardWriter:
             _encoded(deletion.anchor),
             *delete_arguments(store.client, store.keys, partition, deletion, batch_reaching),
         )
+        return self._deleted(code, state, deletion)
+
+    def repeat_deletion(
+        self, partition: int, deletion: Deletion, targets: Sequence[int], last: bool, expected: int
+    ) -> Appended | Unfinished | Refused:
+        check_deletion(partition, replace(deletion, targets=tuple(targets)), expected)
+        held = [entry for batch in self._reader.stored_at(partition, targets) for entry in batch.entries]
+        there = [entry.offset for entry in held]
+        if deletion.key is not None and held:  # as a deletion by key leaves the set of keys
+            members = [key_member(deletion.key, entry.context, entry.offset) for entry in held]
+            self._store.client.zrem(self._store.keys.shard(partition, "keys"), *members)
+        absent = sorted({*targets} - {*there})
+        code, state, _ = self._advance(
+            DELETE,
+            partition,
+            expected,
+            deletion.offset,
+            item_id(deletion.offset),
+            self._store.meta.epoch,
+            _encoded(deletion.anchor),
+            *repeated_arguments(deletion, there, absent, last),
+        )
+        return self._deleted(code, state, deletion)
+
+    def _deleted(self, code: int, state: ShardState, deletion: Deletion) -> Appended | Unfinished | Refused:
+        store = self._store
         if code == _DONE and deletion.drops:
             # A context that was admitted and never got a row has nothing to erase: give its name back now.
-            contexts.give_back(store.client, store.keys, meta.epoch, [deletion.context or ""])
+            contexts.give_back(store.client, store.keys, store.meta.epoch, [deletion.context or ""])
         if code == _UNFINISHED:
             return Unfinished(state)
         return Appended(state) if code == _DONE else Refused(state)

@@ -2,8 +2,8 @@
 
 MULTI can't look at a value before it writes, and a script can: a shard moves on only if its watermark is the
 expected one. Each script stands in a file of its own that opens with what it does, why that must be one step,
-and its KEYS and ARGV. Scripts on shards begin with the same seven keys: state, stream, keys, pending, parts,
-sizes and holds (`SHARD_KEYS`; keys.py says what they hold).
+and its KEYS and ARGV. Scripts on shards begin with the same eight keys: state, stream, keys, pending, parts,
+sizes, holds and recent (`SHARD_KEYS`; keys.py says what they hold).
 
 Every script compares the epoch first: the random name that was drawn when the store was begun. So nothing is
 written to a store that was emptied and begun anew, or to another one that took the address of ours. A shard
@@ -44,7 +44,7 @@ def _without_comments(*names: str) -> str:
     return "\n".join(line for line in lines if line and not line.lstrip().startswith("--"))
 
 
-SHARD_KEYS: Final = ("state", "stream", "keys", "pending", "parts", "sizes", "holds")
+SHARD_KEYS: Final = ("state", "stream", "keys", "pending", "parts", "sizes", "holds", "recent")
 
 BEGIN_SHARD: Final = _script("ours", "begin_shard")
 APPEND: Final = _script("finish_deletion", "take_parts", "append")
@@ -64,3 +64,4 @@ RELEASE_LEASE: Final = _script("release_lease")
 LACKING: Final = _script("lacking")
 PUBLISH_MIX: Final = _script("ours", "publish_mix")
 PUT_CLAIM: Final = _script("put_claim")
+REPLACE_VALUE: Final = _script("replace_value")

@@ -1,0 +1,120 @@
+"""`GenerationsStore` in Redis, and connections to the generation that somebody wants.
+
+P:generations   JSON    which generations there are: hurnet_stream/core/stored/generations.py
+P:...                   generation 0
+P@1:...                 generation 1, with keys of the same names
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from hurnet_stream.adapters.redis.connecting import connect
+from hurnet_stream.adapters.redis.connection import Bound, Connection, guarded
+from hurnet_stream.adapters.redis.keys import Keys
+from hurnet_stream.adapters.redis.meta import Meta
+from hurnet_stream.adapters.redis.scripts import REPLACE_VALUE
+from hurnet_stream.core.stored.generations import Generations
+from hurnet_stream.errors import StoreError, TransientError, Unreadable
+from hurnet_stream.ports.generations import Step
+from hurnet_stream.settings.settings import RedisSettings
+
+TRIES: Final = 20
+"""How often a change is tried that others are quicker with."""
+
+
+class RedisGenerations:
+    """`GenerationsStore` (see hurnet_stream/ports/generations.py) in Redis."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._client = connection.client
+        self._keys = Keys(connection.home)
+
+    @guarded
+    def read(self) -> Generations | None:
+        return self._parsed(self._client.get(self._keys.generations))
+
+    @guarded
+    def change(self, step: Step) -> Generations:
+        for _ in range(TRIES):
+            raw = self._client.get(self._keys.generations)
+            known = self._parsed(raw) or self._first()
+            changed = step(known)
+            if changed == known:
+                return known
+            arguments = self._keys.generations, raw or b"", changed.encode()
+            if self._client.eval(REPLACE_VALUE, 1, *arguments):
+                return changed
+        raise TransientError("others keep changing the generations")
+
+    def _first(self) -> Generations:
+        raw = self._client.get(self._keys.meta)
+        if not isinstance(raw, bytes):
+            raise StoreError(
+                f"there is no store {self._keys.prefix!r} at {self.connection.server_name} yet: there is"
+                " nothing to fill another generation from"
+            )
+        return Generations.first(Meta.parse(raw, self._keys.meta).identity)
+
+    def _parsed(self, raw: object) -> Generations | None:
+        if not isinstance(raw, bytes):
+            return None
+        try:
+            return Generations.decode(raw)
+        except ValueError as error:
+            raise Unreadable(f"{self._keys.generations} is not readable: {error}") from error
+
+
+def at_generation(connection: Connection, number: int) -> Connection:
+    """The same connection to the generation with this number."""
+    prefix = generation_prefix(connection.home, number)
+    if prefix == connection.prefix:
+        return connection
+    bound = Bound(cluster=connection.bound.cluster)
+    return replace(connection, prefix=prefix, home_prefix=connection.home, bound=bound)
+
+
+def connect_to(settings: RedisSettings, number: int) -> Connection:
+    """A connection of its own to the generation with this number. Makes no round trip yet."""
+    return at_generation(connect(settings), number)
+
+
+def connect_serving(settings: RedisSettings) -> Connection:
+    """A connection to the generation that answers. One round trip."""
+    connection = connect(settings)
+    try:
+        return serving_of(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def serving_of(connection: Connection) -> Connection:
+    """The same connection to the generation that answers now. One round trip."""
+    known = RedisGenerations(connection).read()
+    return at_generation(connection, known.serving if known else 0)
+
+
+def generation_of(connection: Connection) -> int:
+    """The number of the generation that this connection leads to."""
+    _, _, number = connection.prefix.removeprefix(connection.home).rpartition("@")
+    return int(number or 0)
+
+
+def embedder_name(connection: Connection, setting: str) -> str:
+    """What the embedder of this connection's generation is called; what the setting says if there is only
+    the first one."""
+    known = RedisGenerations(connection).read()
+    own = [each for each in known.members if _at(connection, each.number)] if known else []
+    return (own[0].called or own[0].name) if own else setting
+
+
+def _at(connection: Connection, number: int) -> bool:
+    return generation_prefix(connection.home, number) == connection.prefix
+
+
+def generation_prefix(prefix: str, number: int) -> str:
+    """What the keys of a generation begin with."""
+    return f"{prefix}@{number}" if number else prefix

@@ -1,0 +1,110 @@
+"""One generation as a responder holds it: entries, weights and mixes in memory, and what answers from them.
+
+While there are two, one answers and the other one stands by. Both follow their stores and take new weights.
+Only what answers is shown in the metrics, so the other one has a registry of its own that nobody asks for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hurnet_stream.core.arrays import backend_of, installed_torch
+from hurnet_stream.core.rule.halves import halves
+from hurnet_stream.core.stored.batch import EmbedderIdentity
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
+from hurnet_stream.responder.following import Following
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.rehearsing import Rehearsing
+from hurnet_stream.responder.replies import Replies
+from hurnet_stream.responder.weights_in_force import WeightsInForce
+from hurnet_stream.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from hurnet_stream.core.search.device import Device
+
+log = structlog.get_logger()
+
+
+class LoadedGeneration:
+    """A generation: its number, its store, and what is in memory of it."""
+
+    def __init__(
+        self,
+        store: EntryStore,
+        weights: WeightsStore,
+        embedder: Embedder,
+        exchange: Exchange,
+        settings: Settings,
+        metrics: ResponderMetrics,
+    ) -> None:
+        self.number = 0
+        self.store = store
+        self.embedder = embedder
+        self.memory = _memory(embedder.identity, settings, metrics)
+        self.following = Following(store, exchange, settings.kafka.texts, self.memory, metrics)
+        self.weights = WeightsInForce(weights, store, self.memory, metrics)
+        self.rehearsing = Rehearsing(weights, store, self.memory, metrics)
+        self.replies = Replies(self.memory, embedder, settings.responder, metrics.stage)
+        self._metrics = metrics
+        store.open(embedder.identity)
+
+    @property
+    def name(self) -> str:
+        """Its embedder's name."""
+        return self.embedder.identity.name
+
+    def numbered(self, number: int) -> LoadedGeneration:
+        """It is the generation with this number."""
+        self.number = number
+        return self
+
+    def refresh(self) -> None:
+        """Take new weights and mixes, before entries are taken in: weights say which of them need no sums."""
+        self.weights.refresh()
+        self.rehearsing.refresh()
+
+    def shown_by(self, metrics: ResponderMetrics) -> None:
+        """From now on these metrics show it."""
+        self._metrics = metrics
+        self.following.shown_by(metrics)
+        self.weights.shown_by(metrics)
+        self.rehearsing.shown_by(metrics)
+        self.replies.timed_by(metrics.stage)
+
+    def close(self) -> None:
+        """Let go of its store."""
+        self.store.close()
+
+
+def _memory(identity: EmbedderIdentity, settings: Settings, metrics: ResponderMetrics) -> LoadedContexts:
+    return LoadedContexts(
+        halves(identity.name, identity.dimension),
+        settings.paper.features,
+        settings.solve.half_life_ms,
+        settings.responder.threads,
+        _search_device(settings.responder.device, metrics),
+        settings.paper.p,
+    )
+
+
+def _search_device(name: str, metrics: ResponderMetrics) -> Device | None:
+    if name == "cpu":
+        return None
+
+    def failed(reason: str) -> None:
+        metrics.device_failures.inc()
+        log.error("the device failed: from now on the CPU searches, with the same results", reason=reason)
+
+    try:
+        if installed_torch() is None:
+            backend_of(name)  # refuses a GPU, and says what it needs
+            return None
+        from hurnet_stream.core.search.device import search_device  # only here: it loads torch
+
+        return search_device(name, failed)
+    except ValueError as error:
+        raise ConfigurationError(f"HURNET_RESPONDER_DEVICE: {error}") from None
