@@ -132,7 +132,7 @@ def test_readers_of_the_store_that_are_far_behind_it_are_told_of() -> None:
     status = well(shards=[Shard(0, 9, 9_000, 9_000, 9, 0)], pages=pages)
     _add_watermarks(status)
     assert (status.shards[0].folded_offset, status.shards[0].searchable_offset) == (9_000, 5_000)
-    assert said([status]) == ["a responder is 4,000 offsets behind the store in partition 0"]
+    assert said([status]) == ["a responder is 4,000 offsets behind the store in partition 0 of texts"]
     assert "4,000" in drawn(status, Trends(), 120)
     assert status.as_dict()["pages"][0] == {
         "address": "http://solver:8999", "role": "solver", "ready": True, "says": "ok",

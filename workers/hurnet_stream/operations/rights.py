@@ -94,6 +94,7 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
                 "to check that it fills the store, and which offsets it has",
                 optional=True,
             ),
+            *_ends_of_others(settings),
             KafkaRight("WRITE", "transactional_id", f"{responder}/", "answers exactly once", prefixed=True),
             *_configs(k.queries, k.answers, k.dead_letters),
         ),
@@ -131,6 +132,7 @@ def _gateway(settings: Settings) -> Iterator[KafkaRight]:
     yield KafkaRight("WRITE", "topic", k.queries, "asks")
     yield KafkaRight("READ", "topic", settings.gateway.replies or k.answers, "what it is answered")
     yield KafkaRight("WRITE", "topic", k.texts, "teaches and deletes")
+    yield from _deletions_in_others(settings)
     yield KafkaRight("WRITE", "topic", k.feedback, "corrects")
     family = f"{settings.redis.prefix}-gateway/"
     yield KafkaRight("WRITE", "transactional_id", family, "writes whole or not at all", prefixed=True)
@@ -145,6 +147,19 @@ def _gateway(settings: Settings) -> Iterator[KafkaRight]:
 def _of_retention(settings: Settings) -> Iterator[KafkaRight]:
     if any(keep.age or keep.rows for keep in settings.contexts.values()):
         yield KafkaRight("WRITE", "topic", settings.kafka.texts, "deletes what has become too old")
+
+
+def _ends_of_others(settings: Settings) -> Iterator[KafkaRight]:
+    for topic in settings.topics:
+        yield KafkaRight("DESCRIBE", "topic", topic, "to tell what can't be waited for", optional=True)
+
+
+def _deletions_in_others(settings: Settings) -> Iterator[KafkaRight]:
+    for topic, table in settings.topics.items():
+        if table.writable:
+            yield KafkaRight("WRITE", "topic", topic, "forgets its texts (writable = true)")
+        else:
+            yield KafkaRight("DESCRIBE", "topic", topic, "shows how far it is", optional=True)
 
 
 def _of_the_canary(settings: Settings) -> Iterator[KafkaRight]:
@@ -173,6 +188,7 @@ def _operator(settings: Settings) -> Iterator[KafkaRight]:
         yield KafkaRight(
             *("DESCRIBE_CONFIGS", "topic", topic, "forget, to say how long copies stay"), optional=True
         )
+    yield from _deletions_in_others(settings)
     for section in (settings.ingest, settings.responder, settings.feedback):
         yield KafkaRight("DESCRIBE", "group", section.group, "status")
 

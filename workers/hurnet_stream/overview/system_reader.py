@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from hurnet_schemas.places import in_order, shard_name, shard_parts
 from hurnet_stream import belonging
 from hurnet_stream.adapters.kafka.admin.overview import Overview, TopicOffsets
 from hurnet_stream.adapters.kafka.reading.unread import Unread
@@ -48,6 +49,8 @@ class SystemReader:
             wanted = {group: topic for group, topic in read_by(self._settings).values() if topic in topics}
             attempt(status, lambda: groups.extend(self._overview.groups(wanted)))
         status.store_read = attempt(status, lambda: read_store(status, self._store(), self._published))
+        if others := [name for name in status.topics if topics and name not in topics]:
+            attempt(status, lambda: topics.update(self._overview.topics(others)))
         self._join(status, topics, groups)
         if status.store_read and self._names["texts"] in topics:
             attempt(status, lambda: self._check_belonging(topics))
@@ -84,16 +87,16 @@ class SystemReader:
             if name in topics
         }
         texts = self._names["texts"]
-        if texts in topics:
-            _join_shards(status, topics[texts])
+        filling = {name: None if name == texts else name for name in (texts, *status.topics)}
+        _join_shards(status, {other: topics[name] for name, other in filling.items() if name in topics})
         spans = dict(_spans(groups, topics))
         for shard in status.shards:
             if shard.next_offset is not None and shard.end_offset is not None:
-                spans[texts, shard.partition] = shard.next_offset, shard.end_offset
+                spans[_at(shard, texts)] = shard.next_offset, shard.end_offset
         unread = self._count(status, spans)
         for shard in status.shards:
             if shard.next_offset is not None:
-                shard.unread_records = unread.get((texts, shard.partition))
+                shard.unread_records = unread.get(_at(shard, texts))
         by_group = {group.name: running(group, unread) for group in groups}
         names = {role: group for role, (group, _) in read_by(self._settings).items()}
         status.workers = {role: by_group[name] for role, name in names.items() if name in by_group} or None
@@ -150,17 +153,24 @@ def _spans(groups: Sequence[Any], topics: Mapping[str, TopicOffsets]) -> Iterato
             yield (group.topic, partition), (begin, max(begin, end))
 
 
-def _join_shards(status: Status, texts: TopicOffsets) -> None:
-    """Adds to the shards of the store what Kafka holds of each partition."""
+def _at(shard: Shard, texts: str) -> At:
+    topic, partition = shard_parts(shard.partition)
+    return topic or texts, partition
+
+
+def _join_shards(status: Status, topics: Mapping[str | None, TopicOffsets]) -> None:
+    """Adds to the shards of the store what Kafka holds of each partition, by topic; None: that of texts."""
     shards = {shard.partition: shard for shard in status.shards}
-    for partition, end in texts.readable.items():
-        # If the store was read and has no such shard, its shard is empty; otherwise nothing is known of it.
-        new = Shard(partition, 0, 0, rows_ever=0) if status.store_read else Shard(partition)
-        shard = shards.setdefault(partition, new)
-        shard.end_offset = end
-        shard.held_records = max(0, texts.written.get(partition, end) - end)
-        status.notes += _only_copies(shard, texts.first.get(partition, 0))
-    status.shards = [shards[partition] for partition in sorted(shards)]
+    for topic, offsets in topics.items():
+        for partition, end in offsets.readable.items():
+            name = shard_name(topic, partition)
+            # If the store was read and has no such shard, it is empty; otherwise nothing is known of it.
+            new = Shard(name, 0, 0, rows_ever=0) if status.store_read else Shard(name)
+            shard = shards.setdefault(name, new)
+            shard.end_offset = end
+            shard.held_records = max(0, offsets.written.get(partition, end) - end)
+            status.notes += _only_copies(shard, offsets.first.get(partition, 0))
+    status.shards = [shards[name] for name in in_order(shards)]
 
 
 def _only_copies(shard: Shard, first: int) -> Iterator[str]:

@@ -11,16 +11,21 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from hurnet_schemas.places import ShardName, watermarks_json
 from hurnet_stream.adapters.redis import Connection, RedisEntryStore, RedisLeaseStore, RedisWeightsStore
+from hurnet_stream.core.places import Topics
+from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.overview.running import Running
 from hurnet_stream.overview.worker_pages import WorkerPage
+from hurnet_stream.places import Places
 from hurnet_stream.ports import WeightsStore
 
 
 @dataclass(slots=True)
 class Shard:
-    """One partition of `texts`. What is not known is None.
+    """One partition of `texts`, by its number, or of another topic, as in tickets/3. What is not known is
+    None.
 
     `rows` are held now, `rows_ever` counts those that were deleted, too. `next_offset` is the next one that
     ingest will append, `end_offset` the next one that Kafka will give. `unread_records` are those between
@@ -28,7 +33,7 @@ class Shard:
     is the next one that the solver will take in, and `searchable_offset` the next one that the slowest
     responder will, as their metrics say."""
 
-    partition: int
+    partition: ShardName
     rows: int | None = None
     next_offset: int | None = None
     end_offset: int | None = None
@@ -54,13 +59,15 @@ class Status:
     """What could be learned. `problems` say what could not, and why; `warnings` what a person should change;
     `notes` what is as it should be, and good to know.
 
-    `workers` are those in Kafka's consumer groups, by role, or None if Kafka can't be asked. `where` tells
-    where logs and metrics are. `ends` are the ends of all partitions of a topic together, by what the topic
-    is for. `pages` are what workers say of themselves, if their addresses were given."""
+    `workers` are those in Kafka's consumer groups, by role, or None if Kafka can't be asked. `topics` are
+    those that the store is filled from beside that of texts. `where` tells where logs and metrics are. `ends`
+    are the ends of all partitions of a topic together, by what the topic is for. `pages` are what workers say
+    of themselves, if their addresses were given."""
 
     store_read: bool = False
     embedder: dict[str, Any] | None = None
     contexts: list[str] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
     shards: list[Shard] = field(default_factory=list)
     weights: list[dict[str, Any]] = field(default_factory=list)
     solver: str | None = None
@@ -98,6 +105,7 @@ class Published:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], dict[str, Any]] = {}
+        self.places = Places(Topics({}))
 
     def read(self, status: Status, store: WeightsStore) -> None:
         versions = store.versions()
@@ -115,7 +123,7 @@ class Published:
                 "context": context,
                 "version": published.version,
                 "published_ms": published.published_ms,
-                "watermarks": dict(published.watermarks),
+                "watermarks": watermarks_json(self.places.seen(published.watermarks)),
                 "certificate": published.weights.certificate.as_dict(),
             }
 
@@ -128,11 +136,15 @@ def read_store(status: Status, connection: Connection, published: Published | No
     status.embedder = asdict(identity) if identity else None
     states = store.states()
     holdings, pending = store.holdings(), store.pending_erasures()
+    published = published or Published()
+    places = published.places = Places(store.topics())
+    status.topics = sorted(places.topics.numbers)
+    reached = places.seen({shard: state.watermark for shard, state in states.items()})
     for partition, state in states.items():
         # Rows that are deleted and not erased yet are still counted by the store.
         held = sum(holding.rows for holding in holdings.get(partition, {}).values())
-        rows = max(0, held - pending.get(partition, 0))
-        status.shards.append(Shard(partition, rows, state.watermark + 1, rows_ever=state.rows))
+        rows, name = max(0, held - pending.get(partition, 0)), places.shard_name(partition)
+        status.shards.append(Shard(name, rows, reached.get(name, NOTHING) + 1, rows_ever=state.rows))
     status.contexts = sorted(store.contexts())
     status.solver = RedisLeaseStore(connection).holder("solver")
-    (published or Published()).read(status, RedisWeightsStore(connection))
+    published.read(status, RedisWeightsStore(connection))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hurnet_schemas.places import shard_parts
 from hurnet_stream.overview.running import missing
 from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.terminal.trends import Trends
@@ -47,11 +48,15 @@ def _texts(status: Status, trends: Trends) -> Iterator[str]:
         still_s = trends.still_s(f"appended {shard.partition}")
         if shard.lag_records and still_s >= STILL_S:
             yield (
-                f"partition {shard.partition} of texts stands still: {shard.lag_records:,} to take in, none"
-                f" was for {still_s:.0f} s"
+                f"{_of(shard)} stands still: {shard.lag_records:,} to take in, none was for {still_s:.0f} s"
             )
         yield from _behind_in_memory(shard)
     yield from _growing(trends, "behind texts", "texts are written faster than they are taken in")
+
+
+def _of(shard: Shard) -> str:
+    topic, partition = shard_parts(shard.partition)
+    return f"partition {partition} of {topic or 'texts'}"
 
 
 def _behind_in_memory(shard: Shard) -> Iterator[str]:
@@ -62,7 +67,7 @@ def _behind_in_memory(shard: Shard) -> Iterator[str]:
             and shard.next_offset - offset > BEHIND_OFFSETS
         ):
             behind = shard.next_offset - offset
-            yield f"{whose} is {behind:,} offsets behind the store in partition {shard.partition}"
+            yield f"{whose} is {behind:,} offsets behind the store in {_of(shard)}"
 
 
 def _groups(status: Status, trends: Trends) -> Iterator[str]:
@@ -89,7 +94,7 @@ def _held(status: Status, trends: Trends) -> Iterator[str]:
         if shard.held_records and still_s >= STILL_S:
             yield (
                 f"a transaction that has been open for {still_s:.0f} s holds back"
-                f" {shard.held_records:,} offsets of partition {shard.partition} of texts"
+                f" {shard.held_records:,} offsets of {_of(shard)}"
             )
 
 

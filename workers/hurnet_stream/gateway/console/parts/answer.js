@@ -1,6 +1,7 @@
 // An answer as a person wants it: big, how sure it is in plain words, where it came from, what came second.
 
 import { el, foreign, foreignWhole } from "../core/dom.js";
+import { placeOf } from "../core/places.js";
 import { hasText, phrase, score, share, t } from "../core/texts.js";
 
 const CLOSE = 0.02; // combined scores that differ by less are as good as equal
@@ -66,12 +67,11 @@ function gauge(value, mark) {
 
 /** The entry that speaks most for the answer, and what it carries. */
 export function cameFrom(candidate) {
-  const { partition, offset } = candidate.entry;
   return el(
     "div.came-from", {},
     el("h3", {}, t("answer.from")),
-    el("blockquote", {}, foreignWhole(candidate.text, t("text.all", { count: candidate.text.length }), 400)),
-    el("p.muted", {}, t("answer.entry", { entry: `${partition}/${offset}` })),
+    candidate.text && el("blockquote", {}, foreignWhole(candidate.text, t("text.all", { count: candidate.text.length }), 400)),
+    el("p.muted", {}, t("answer.entry", { entry: placeOf(candidate.entry) })),
     metadataList(candidate.metadata),
   );
 }
@@ -89,7 +89,7 @@ export function others(reply) {
   if (!rest.length) return el("p.muted", {}, t("answer.alone"));
   const head = ["answer", "score", "entry"].map((name) => el("th", { scope: "col" }, t(`others.${name}`)));
   const rows = rest.map((each) =>
-    el("tr", {}, el("td", {}, foreign(each.answer, 160)), el("td.figure", {}, score(each.scores.combined)), el("td.figure", {}, `${each.entry.partition}/${each.entry.offset}`)),
+    el("tr", {}, el("td", {}, foreign(each.answer, 160)), el("td.figure", {}, score(each.scores.combined)), el("td.figure", {}, placeOf(each.entry))),
   );
   return el(
     "div.scroll", { tabindex: "0", role: "region", "aria-label": t("others.caption") },

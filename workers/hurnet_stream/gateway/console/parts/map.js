@@ -9,6 +9,7 @@
 //            |    ●         Angles within a sector have no meaning: they keep points apart.
 
 import { el, foreign, svg } from "../core/dom.js";
+import { placeOf } from "../core/places.js";
 import { score, t } from "../core/texts.js";
 
 const RADIUS = 100;
@@ -100,7 +101,7 @@ function table(neighbours) {
     el(
       "tr", {},
       el("td.figure", {}, score(each.similarity)), el("td", {}, foreign(each.text, 160)), el("td", {}, foreign(each.answer, 80)),
-      el("td.figure", {}, `${each.entry.partition}/${each.entry.offset}`),
+      el("td.figure", {}, placeOf(each.entry)),
     ),
   );
   return el(

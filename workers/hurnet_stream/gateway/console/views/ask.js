@@ -112,7 +112,7 @@ const summary = (reply, tookMs) => [
 
 function why(reply) {
   const best = reply.candidates?.[0];
-  if (!best) return [];
+  if (!best) return reply.receipt?.entry ? [el("section.card", {}, cameFrom(reply.receipt))] : [];
   return [
     el("div.stack", {}, el("section.card", {}, cameFrom(best)), el("section.card", {}, el("h3", {}, t("others.title")), others(reply))),
     el("section.card", {}, el("h3", {}, t("map.title")), neighbourMap(reply.neighbours)),

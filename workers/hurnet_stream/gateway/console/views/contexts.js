@@ -7,6 +7,7 @@ import { call, pause } from "../core/api.js";
 import { el, fill, foreign, foreignWhole } from "../core/dom.js";
 import { confirmed } from "../core/dialogs.js";
 import { announce } from "../core/notices.js";
+import { placeOf, recordOf } from "../core/places.js";
 import { chooseContext, may } from "../core/session.js";
 import { duration, number, phrase, t } from "../core/texts.js";
 import { guarded, troubleBox } from "../core/troubles.js";
@@ -83,8 +84,8 @@ function pages(name, part, result, signal) {
 const answerItem = ({ answer, entries }) => el("li", {}, foreignWhole(answer, t("text.all", { count: answer.length }), 300), " ", counted(entries, "contexts.entries_count"));
 
 function entryItem(name, each, result) {
-  const { partition, offset } = each.entry ?? each;
-  const id = `${partition}/${offset}`;
+  const entry = each.entry ?? each;
+  const id = placeOf(entry);
   const remove = may("forget") && el("button.quiet.danger", { type: "button", "aria-label": t("contexts.delete_named", { entry: id }), click: () => void forget() }, t("contexts.delete"));
   const item = el(
     "li.entry", {},
@@ -101,7 +102,7 @@ function entryItem(name, each, result) {
   async function forget() {
     const what = phrase("contexts.sure_entry", { text: el("strong", {}, foreign(each.text, 160)) });
     if (!(await confirmed(t("contexts.sure_title"), what, t("contexts.delete")))) return;
-    if (await deleted(result, `v1/texts/${partition}/${offset}`)) item.remove();
+    if (await deleted(result, `v1/texts/${recordOf(entry)}`)) item.remove();
   }
 }
 
@@ -137,9 +138,8 @@ async function deleted(place, path) {
 }
 
 async function untilDone(record, began) {
-  const where = (record ?? "").split("/").slice(-2).join("/");
-  for (let wait = 100; where && performance.now() - began < UNTIL_DONE_MS; wait = Math.min(1000, wait * 1.5)) {
-    const { done } = await call("GET", `v1/deletions/${where}`);
+  for (let wait = 100; record && performance.now() - began < UNTIL_DONE_MS; wait = Math.min(1000, wait * 1.5)) {
+    const { done } = await call("GET", `v1/deletions/${record}`);
     if (done !== false) return true;
     await pause(wait);
   }

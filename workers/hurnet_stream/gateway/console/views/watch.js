@@ -118,7 +118,7 @@ function shardTable(shards) {
     searchable: last(each.searchable_offset), learned: last(each.folded_offset), lag: each.lag_records,
   }));
   const columns = Object.keys(cells[0] ?? {}).filter((name) => cells.some((each) => (each[name] ?? null) !== null));
-  const rows = shards.map(({ partition }, row) => el("tr", {}, el("th", { scope: "row" }, number(partition)), columns.map((name) => figure(cells[row][name]))));
+  const rows = shards.map(({ partition }, row) => el("tr", {}, el("th", { scope: "row" }, String(partition)), columns.map((name) => figure(cells[row][name]))));
   return table("shards", ["partition", ...columns], rows);
 }
 
