@@ -231,15 +231,36 @@ def test_a_deletion_of_one_record_is_one_in_any_topic() -> None:
     assert said.targets == tuple(range(4 * 1_024, 4 * 1_024 + 512))
 
 
-def test_the_hook_cuts_a_long_text_into_entries_of_one_answer() -> None:
-    making = Making(Settings(), chunks=lambda most: lambda text: [text[:most], text[most:]])
-    table = TopicSettings(text="value.subject", chunk=5)
-    said = making.reader("tickets", table).read(record({"subject": "first second"}))
+def test_a_long_text_is_as_many_entries_as_it_has_chunks() -> None:
+    table = TopicSettings(text="value.subject", answer="value.page", key="value.page", chunk=20)
+    value = {"subject": "The first sentence. The second one.", "page": "help"}
+    said = Making(Settings()).reader("pages", table).read(record(value))
     assert isinstance(said, Taught)
+    assert said.key == b"help"
     assert [(e.offset, e.text, e.answer) for e in said.entries] == [
-        (5_120, "first", "first second"),
-        (5_121, " second", "first second"),
+        (5_120, "The first sentence.", "help"),
+        (5_121, "The second one.", "help"),
     ]
+
+
+def test_a_chunk_of_a_text_without_an_answer_is_its_own() -> None:
+    table = TopicSettings(text="value.subject", chunk=20)
+    said = (
+        Making(Settings()).reader("pages", table).read(record({"subject": "The first one. The second one."}))
+    )
+    assert isinstance(said, Taught)
+    assert [entry.answer for entry in said.entries] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("a " * 2_000, "too-long"), ("a" * 30 + "\0", "invalid-message"), (" \n" * 30, "blank-text")],
+)
+def test_what_can_not_be_cut_is_rejected(text: str, reason: str) -> None:
+    table = TopicSettings(text="value.subject", chunk=1)
+    with pytest.raises(InvalidMessage) as raised:
+        Making(Settings()).reader("pages", table).read(record({"subject": text}))
+    assert raised.value.reason == reason
 
 
 def row(operation: str, before: Any = None, after: Any = None, **more: Any) -> dict[str, Any]:

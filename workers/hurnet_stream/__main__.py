@@ -31,6 +31,7 @@ from hurnet_stream.commands.gateway import gateway
 from hurnet_stream.commands.ingest import ingest
 from hurnet_stream.commands.keys import keys
 from hurnet_stream.commands.list import list_entries
+from hurnet_stream.commands.map import map_topic
 from hurnet_stream.commands.migrate import migrate
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
@@ -109,6 +110,7 @@ for _command in (
         demo,
         up,
         topics,
+        map_topic,
         produce,
         ask,
         correct,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import ProtoCompiler, Reader, Readers, Schemas
 from hurnet_stream.readers import envelopes
 from hurnet_stream.readers.formats import Format, Json, PlainText, plain_key
-from hurnet_stream.readers.reader import Chunks, TopicReader
+from hurnet_stream.readers.reader import Chunks, Open, TopicReader
 from hurnet_stream.readers.schemas import BySchema
 from hurnet_stream.readers.tables import Table
 from hurnet_stream.records import TextReader
@@ -18,21 +18,26 @@ from hurnet_stream.settings.settings import Settings, TopicSettings
 _ENVELOPES = {"": envelopes.bare, "cloudevents": envelopes.cloudevents, "debezium": envelopes.debezium}
 
 
+class Opening(NamedTuple):
+    """How the records of one topic are opened: their envelope, the format of their values, what keys say."""
+
+    envelope: Open
+    value: Format
+    key: Callable[[bytes | None], Any]
+
+
 class Making:
-    """Makes readers. `schemas` and `protos` are only needed for formats by schema; `chunks` makes of a length
-    what cuts texts into pieces of at most that length."""
+    """Makes readers. `schemas` and `protos` are only needed for formats by schema."""
 
     def __init__(
         self,
         settings: Settings,
         schemas: Schemas | None = None,
         protos: ProtoCompiler | None = None,
-        chunks: Callable[[int], Chunks] | None = None,
     ) -> None:
         self._settings = settings
         self._schemas = schemas
         self._protos = protos
-        self._chunks = chunks
 
     def readers(self, texts: Reader, upsert: bool) -> Readers:
         """The readers of all topics of the settings; `texts` is that of the topic of texts, and `upsert` says
@@ -50,8 +55,12 @@ class Making:
         except ValueError as error:
             raise ConfigurationError(f"[topics.{topic}]: {error}") from None
         form, key = self._format(table)
-        chunk = self._chunks(table.chunk) if self._chunks and table.chunk else None
-        return TopicReader(compiled, _ENVELOPES[table.envelope], form, key, upsert, chunk)
+        chunks = _chunks(table.chunk) if table.chunk else None
+        return TopicReader(compiled, _ENVELOPES[table.envelope], form, key, upsert, chunks)
+
+    def opening(self, table: TopicSettings) -> Opening:
+        """How records are opened before their parts are found. Raises `ConfigurationError`."""
+        return Opening(_ENVELOPES[table.envelope], *self._format(table))
 
     def _format(self, table: TopicSettings) -> tuple[Format, Callable[[bytes | None], Any]]:
         if table.format == "json":
@@ -78,3 +87,9 @@ class Making:
         if self._protos is None:
             raise ConfigurationError("format protobuf needs what compiles .proto files")
         return BySchema("PROTOBUF", self._schemas, protobuf.compiler(self._protos), kept)
+
+
+def _chunks(most: int) -> Chunks:
+    from hurnet_stream.readers.chunking import Chunking  # the library that cuts is needed by this alone
+
+    return Chunking(most)

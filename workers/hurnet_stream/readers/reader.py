@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hurnet_schemas import InvalidMessage
-from hurnet_schemas.base import MAX_TEXT
 from hurnet_stream.core import places
 from hurnet_stream.core.stored.batch import Deletion, Entry, key_digest
 from hurnet_stream.ports import Record, Taught
@@ -102,8 +101,6 @@ class TopicReader:
         most = places.CHUNKS_MOST if record.number else 1
         if len(pieces) > most:
             raise InvalidMessage("too-long", f"{len(pieces):,} chunks, and a record has at most {most:,}")
-        if len(pieces) > 1 and "answer" not in found.optional and len(found.text) <= MAX_TEXT:
-            found.optional["answer"] = found.text
         return [self._entry(record, found, piece, number) for number, piece in enumerate(pieces)]
 
     def _entry(self, record: Record, found: Found, piece: str, number: int) -> Entry:

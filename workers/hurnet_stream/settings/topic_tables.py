@@ -27,6 +27,8 @@ def problems(settings: Any) -> Iterator[str]:
         if name in own:
             yield f"{where} is the topic of {own[name]}, which has a form of its own: leave the table out"
         yield from _table(where, table)
+        if table.chunk:
+            yield from _lacking(f"chunk of {where}", "semantic_text_splitter")
         if table.format in BY_SCHEMA:
             yield from _needs(f"format {table.format} of {where}", table.format, settings.registry.url)
     yield from _registry(settings.registry)
@@ -34,6 +36,8 @@ def problems(settings: Any) -> Iterator[str]:
 
 def _table(where: str, table: Any) -> Iterator[str]:
     if table.format == "hurnet":
+        if table.chunk:
+            yield f"chunk of {where} does not go with format hurnet, whose texts stay as they are"
         if table.envelope:
             yield f"envelope of {where} does not go with format hurnet, whose messages have none"
         for name in _EXPRESSIONS:
@@ -48,8 +52,11 @@ def _table(where: str, table: Any) -> Iterator[str]:
 def _needs(what: str, format_name: str, url: str) -> Iterator[str]:
     if not url:
         yield f"{what} needs HURNET_REGISTRY_URL, the address of the schema registry"
-    missing = [package for package in (*BY_SCHEMA[format_name], "httpx") if not _is_there(package)]
-    if missing:
+    yield from _lacking(what, *BY_SCHEMA[format_name], "httpx")
+
+
+def _lacking(what: str, *packages: str) -> Iterator[str]:
+    if missing := [package for package in packages if not _is_there(package)]:
         yield (
             f"{what} needs the extra readers: pip install 'hurnet-stream[readers]'"
             f" ({', '.join(missing)} not found)"

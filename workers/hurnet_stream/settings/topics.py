@@ -73,7 +73,8 @@ class TopicSettings(Section):
         0,
         ge=0,
         le=MAX_TEXT,
-        description="The most characters of a piece into which a long text is cut; 0: texts stay whole.",
+        description="The most characters of a chunk. Longer texts are cut into chunks, each of which is an "
+        "entry. 0: texts stay whole.",
     )
     writable: bool = Field(
         False,

@@ -1,0 +1,100 @@
+"""The rows of a file as records of a topic, as they would be if each were sent as a JSON object.
+
+    Frage;Antwort           {"Frage": "Wo ist mein Paket?", "Antwort": "..."}
+    Wo ist mein Paket?;...
+
+A sample is taken evenly of what was read: as much of a file as ROWS_MOST rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.ports import Record
+
+ROWS_MOST: Final = 200_000
+LETTERS_MOST: Final = 64 << 20
+"""Characters of a file that are read."""
+_SNIFFED: Final = 64 << 10
+
+
+def rows_of(path: Path, most: int) -> tuple[str, list[Record], str]:
+    """The name of a topic for the file, at most so many of its rows, and how many there are. Raises
+    `ConfigurationError` if it can't be read."""
+    rows = list(islice(_rows(path), ROWS_MOST + 1))
+    count = f"at least {ROWS_MOST:,}" if len(rows) > ROWS_MOST else f"{len(rows):,}"
+    step = max(1, -(-len(rows) // most))
+    name = (
+        "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem.lower())
+        or "file"
+    )
+    return name, [_record(name, number, row) for number, row in enumerate(rows)][::step], count
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _parquet(path)
+    with path.open("rb") as file:
+        raw = file.read(LETTERS_MOST)
+    text = raw.decode(_encoding(raw), errors="replace")
+    first = text.lstrip()[:1]
+    if first == "[":
+        return iter(_array(path, text))
+    if first == "{":
+        return (_object(line) for line in text.splitlines() if line.strip())
+    return _csv(text)
+
+
+def _encoding(raw: bytes) -> str:
+    return "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _array(path: Path, text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} begins as a JSON list and is none: {error}") from None
+    return found if isinstance(found, list) else [found]
+
+
+def _object(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line  # a reader says what is wrong with it
+
+
+def _csv(text: str) -> Iterator[Any]:
+    """Rows of cells by their column's name, or lines as they are if there is one column."""
+    try:
+        dialect: Any = csv.Sniffer().sniff(text[:_SNIFFED], ",;\t|")
+    except csv.Error:
+        return (line for line in text.splitlines() if line.strip())
+    dialect.doublequote = True
+    rows = csv.reader(io.StringIO(text, newline=""), dialect)
+    names = next(rows, [])
+    if len(names) < 2 or len(set(names)) < len(names) or any(len(name) > 64 for name in names):
+        return (line for line in text.splitlines() if line.strip())
+    return (dict(zip(names, row, strict=False)) for row in rows if any(row))
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    try:
+        from pyarrow import parquet  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        raise ConfigurationError(f"{path} needs pyarrow: pip install pyarrow") from None
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(1_000):
+            yield from batch.to_pylist()
+
+
+def _record(topic: str, number: int, row: Any) -> Record:
+    value = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
+    return Record(topic, 0, number, 0, None, value.encode("utf-8", "replace"))
