@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -128,3 +129,44 @@ def test_a_compacted_topic_and_a_live_context_agree(compacted: System, tmp_path:
         assert "answer 30 of 4" in asked[0]
         proof = live.run("verify")
         assert proof.returncode in (0, 3), proof.stdout + proof.stderr
+
+
+def test_keys_that_go_to_other_partitions_leave_nothing_behind(system: System) -> None:
+    """Partitions are added, and keys go to others: ingest warns, and `hurnet repair --keys` mends it."""
+    topic, bootstrap = system.settings.kafka.texts, system.variables["HURNET_KAFKA_BOOTSTRAP"].split(",")
+
+    def send_by_key(version: int) -> None:
+        """As any producer does: the key decides where a text goes."""
+        with system.sink() as sink:
+            sink.send([Outgoing(topic, text(n, version).encode(), f"key {n}".encode()) for n in range(40)])
+            sink.send([Outgoing(topic, text(99, version).encode(), b"hurnet-own")])
+
+    send_by_key(0)
+    system.start("ingest")
+    system.start("solver")
+    wait_for(lambda: len(system.texts_in_store()) == 41, 60, "all in")
+    assert json.loads(system.run("repair", "--keys", "--json").stdout) == {"moved": 0, "done": True}
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_partitions({topic: PARTITIONS + 4})
+    admin.close()
+    system.running[0].kill()
+    ingest = system.start("ingest")
+    send_by_key(1)
+    wait_for(lambda: sum("version 1" in found for found in system.texts_in_store()) == 41, 60, "all new ones")
+    wait_for(lambda: "hurnet repair --keys" in ingest.said(), 20, "ingest says that keys go elsewhere")
+    found = json.loads(system.run("repair", "--keys", "--json").stdout)
+    assert 0 < found["moved"] < 40
+    assert not found["done"]
+    done = system.run("repair", "--keys", "--yes")
+    assert done.returncode == 0, done.stderr
+    # Hurnet's own keys stand beside each other.
+    wait_for(
+        lambda: (
+            sorted(system.texts_in_store())
+            == sorted([*(text(n, 1).text for n in range(40)), text(99, 0).text, text(99, 1).text])
+        ),
+        60,
+        "one text a key is left",
+    )
+    assert json.loads(system.run("repair", "--keys", "--json").stdout) == {"moved": 0, "done": True}
+    wait_for(lambda: system.run("verify").returncode == 0, 30, "verify proves it")

@@ -23,13 +23,17 @@ EPILOG = """\b
 Examples:
   hurnet repair            # says what it would do
   hurnet repair --yes
+  hurnet repair --keys     # after partitions were added: which keys are in two of them
 """
 
 
 @click.command(epilog=EPILOG)
 @click.option("--yes", is_flag=True, help="Do it. Without this option it only says what it would do.")
+@click.option(
+    "--keys", is_flag=True, help="Delete what keys have left behind in partitions that they go to no more."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def repair(yes: bool, as_json: bool) -> None:
+def repair(yes: bool, keys: bool, as_json: bool) -> None:
     """Fill the store anew from a rewritten topic.
 
     Use it if ingest has stopped because the topic of texts is another one, or because the topic has lost
@@ -37,6 +41,10 @@ def repair(yes: bool, as_json: bool) -> None:
     the topic, and texts that only the old one has are sent to the topic again. So nothing is lost that still
     is anywhere. Responders and solver go on with the new store by themselves. Records that are sent again
     have lost their key: only `hurnet forget --entry` can delete them.
+
+    With --keys it does something else. If partitions were added to the topic, most keys go to another one,
+    and their old texts stay beside the new ones. They are found, and deleted by records that are sent to the
+    partitions they are in: of each key and context the newest text is left.
     """
     from hurnet_stream.adapters.kafka import KafkaHistory
     from hurnet_stream.adapters.redis import connect_serving
@@ -48,8 +56,10 @@ def repair(yes: bool, as_json: bool) -> None:
     with ExitStack() as stack:
         connection = stack.enter_context(closing(connect_serving(chosen.redis)))
         history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
-        task = begun_before(connection) or needed(connection, history)
-        if task is None:
+        task = None if keys else begun_before(connection) or needed(connection, history)
+        if keys:
+            told, text = _keys(chosen, connection, history, yes)
+        elif task is None:
             told, text = {"needed": False}, "nothing to repair: the store was filled from this topic"
         elif not yes:
             told, text = _would(task, connection, history, chosen.kafka.texts)
@@ -88,6 +98,34 @@ class Task:
 
         same_topic = self.topic_id == history.log().topic
         return Comparison(self.old_store(connection), history, topic, same_topic)
+
+
+def _keys(chosen: Settings, connection: Connection, history: KafkaHistory, yes: bool) -> Told:
+    """Delete what moved keys have left behind, or say what it would be."""
+    from itertools import islice
+
+    from hurnet_stream.adapters.kafka import KafkaSink
+    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.adapters.redis.held_keys import HeldKeys
+    from hurnet_stream.operations.deletion_requests import of_key
+    from hurnet_stream.operations.moved_keys import moved_keys
+
+    topic, count = chosen.kafka.texts, 0
+    moved = moved_keys(HeldKeys(connection).in_several_shards(), RedisEntryStore(connection), history)
+    with closing(KafkaSink(chosen.kafka)) as sink:
+        while some := list(islice(moved, 500)):
+            count += len(some)
+            if yes:
+                sink.send([out for m in some for out in of_key(topic, [m.partition], m.key, m.context)])
+    told = {"moved": count, "done": yes or not count}
+    if not count:
+        return told, "no key is in two partitions"
+    if not yes:
+        return told, (
+            f"{count:,} times a key has texts in a partition that it goes to no more. With --yes they are"
+            " deleted there, and the newest text of each key is left"
+        )
+    return told, f"sent {count:,} deletions: what these keys have left behind goes as ingest comes to them"
 
 
 def begun_before(connection: Connection) -> Task | None:

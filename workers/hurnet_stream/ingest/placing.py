@@ -19,7 +19,8 @@ import structlog
 from hurnet_stream import belonging
 from hurnet_stream.belonging import WAY_OUT
 from hurnet_stream.core import places
-from hurnet_stream.core.stored.batch import NOTHING, LogIdentity, ShardState
+from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, UPSERT, LogIdentity, ShardState
+from hurnet_stream.core.stored.replacing import mode_at
 from hurnet_stream.errors import StoreGap
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.ports import EntryStore, OffsetRange, Source
@@ -45,6 +46,7 @@ class Placing:
         self._store = store
         self._skip_gap = skip_gap
         self._metrics = metrics
+        self._warned = False
         self._log: LogIdentity | None = None  # the last one that was compared
         self._topic_ids: dict[str, str] = {}
         self._checked_at = time.monotonic()
@@ -85,8 +87,25 @@ class Placing:
             needed = places.offset_of(partition, watermark) + 1
             offset = self._offset(partition, needed, ranges[partition], was_read_before)
             starts[partition] = Start(watermark, offset)
+            if watermark == NOTHING and not self._warned:
+                self._warn_of_moved_keys(partition)
             _tell_what_only_the_store_has(partition, states[partition], ranges[partition])
         return starts
+
+    def _warn_of_moved_keys(self, shard: int) -> None:
+        """A partition that the store knows nothing of may have been added to the topic."""
+        first = places.shard_of(places.number_of(shard), 0)
+        if any(
+            first <= other < shard and mode_at(state.modes, MAX_OFFSET) == UPSERT
+            for other, state in self._store.states().items()
+        ):
+            self._warned = True
+            log.warning(
+                "this partition is new to the store: if it was added to the topic, keys go to other"
+                " partitions now, and their old texts stay beside the new ones. `hurnet repair --keys` finds"
+                " them",
+                partition=places.partition_of(shard),
+            )
 
     def _check_anchors(self, states: Mapping[int, ShardState], ranges: Mapping[int, OffsetRange]) -> None:
         """Raises `StoreGap` if a partition no longer has the record that its shard saw last: then the records
