@@ -69,12 +69,11 @@ class Deletable:
         return sorted(set(read) - set(self.topics))
 
 
-def of_entry(topic: str, partition: int, offset: int, key: bytes | None = None) -> list[Outgoing]:
-    """Asks to delete the entries of one record. `key` is the record's own, if the tombstone is to take the
-    record out of a compacted topic, too."""
+def of_entry(topic: str, partition: int, offset: int) -> list[Outgoing]:
+    """Asks to delete the entries of one record."""
     # Kafka clients refuse records without key and value, and so do compacted topics. A key that nothing else
-    # has lets compaction remove no other record.
-    key = key or f"hurnet-forget/{partition}/{offset}".encode()
+    # has lets compaction remove no other record: under the record's own a newer one may stand by now.
+    key = f"hurnet-forget/{partition}/{offset}".encode()
     return [Outgoing(topic, None, key, ((FORGET, str(offset).encode()),), partition)]
 
 
