@@ -1,6 +1,7 @@
 """The wire formats, one file per topic, as JSON in UTF-8. `hurnet schemas` exports their JSON Schema."""
 
 from hurnet_schemas.answer import Answer, Candidate, MixReceipt, Neighbour, Receipt, Scores, WeightsReceipt
+from hurnet_schemas.asked import Asked
 from hurnet_schemas.base import DEFAULT_CONTEXT, Coordinates, InvalidMessage, Message
 from hurnet_schemas.dead_letter import DeadLetter
 from hurnet_schemas.feedback import Feedback
@@ -9,12 +10,13 @@ from hurnet_schemas.query import Query
 from hurnet_schemas.reply import Reply
 from hurnet_schemas.text import KeyedText, TextEvent
 
-MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter)
+MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter, Asked)
 
 __all__ = [
     "DEFAULT_CONTEXT",
     "MESSAGES",
     "Answer",
+    "Asked",
     "Candidate",
     "Coordinates",
     "DeadLetter",

@@ -81,6 +81,7 @@ def test_topics_are_those_of_the_settings_and_secrets_are_none_of_it() -> None:
         "replies": None,
         "feedback": "feedback",
         "deadLetters": "dead-letters",
+        "audit": None,
     }
     assert made["servers"]["kafka"]["host"] == "k1.example:9092"
     assert made["servers"]["kafka"]["protocol"] == "kafka-secure"

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hurnet_schemas import MESSAGES, Answer, DeadLetter, Feedback, InvalidMessage, Message, Query, TextEvent
+from hurnet_schemas import (
+    MESSAGES,
+    Answer,
+    Asked,
+    DeadLetter,
+    Feedback,
+    InvalidMessage,
+    Message,
+    Query,
+    TextEvent,
+)
 from hurnet_schemas.base import MAX_TEXT, MAX_WEIGHT
 
 # Messages as they were written by the first version. A change that no longer reads them needs a new version.
@@ -69,6 +79,12 @@ GOLDEN: list[tuple[type[Message], str]] = [
         DeadLetter,
         '{"v":1,"reason":"not-json","detail":"expected value","worker":"ingest","topic":"texts",'
         '"partition":0,"offset":5,"timestamp_ms":1700000000000,"excerpt":"e30=","size":2,"sha256":"00"}',
+    ),
+    (
+        Asked,
+        '{"v":1,"query":"queries/0/4","id":"q-1","who":"shop","asked_ms":1700000000000,"outcome":"answered",'
+        '"context":"home","receipt":{"query":"queries/0/4","context":"home","rows":12,"embedder":"use+hash512",'
+        '"fingerprint":"ab","watermarks":{"0":17},"threshold":0.3,"seconds":0.004}}',
     ),
 ]
 
@@ -156,7 +172,7 @@ def test_every_message_exports_its_json_schema() -> None:
         schema = kind.model_json_schema()
         assert schema["properties"]["v"]["const"] == 1
         closed = {part.get("additionalProperties") for part in (schema, *schema.get("$defs", {}).values())}
-        assert closed == ({None} if kind in (Answer, DeadLetter) else {False})
+        assert closed == ({None} if kind in (Answer, Asked, DeadLetter) else {False})
 
 
 def test_every_field_of_every_message_says_in_a_sentence_what_it_is() -> None:
@@ -178,7 +194,7 @@ def newer(value: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("kind", "raw"), [(kind, raw) for kind, raw in GOLDEN if kind in (Answer, DeadLetter)]
+    ("kind", "raw"), [(kind, raw) for kind, raw in GOLDEN if kind in (Answer, Asked, DeadLetter)]
 )
 def test_what_hurnet_writes_is_read_without_what_a_newer_one_added(kind: type[Message], raw: str) -> None:
     added = newer(json.loads(raw))

@@ -23,6 +23,7 @@ from hurnet_stream.gateway.idempotency import Once
 from hurnet_stream.gateway.writes import Writes
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Replied
+from hurnet_stream.settings.privacy import PrivacySettings
 from hurnet_stream.settings.settings import GatewaySettings, Settings
 from tests.memory.atomic_sink import MemoryAtomicSink
 from tests.memory.entry_store import MemoryEntryStore
@@ -96,9 +97,11 @@ def answered(query: Query) -> Answer:
 class GatewayWorld:
     """A gateway with these settings of its section, and its application."""
 
-    def __init__(self, courier: AnsweringCourier | None = None, **chosen: Any) -> None:
+    def __init__(
+        self, courier: AnsweringCourier | None = None, privacy: PrivacySettings | None = None, **chosen: Any
+    ) -> None:
         self.courier = courier or AnsweringCourier()
-        self.settings = Settings(gateway=GatewaySettings(**chosen))
+        self.settings = Settings(gateway=GatewaySettings(**chosen), privacy=privacy or PrivacySettings())
         self.metrics = GatewayMetrics()
         switchboard = Switchboard(self.courier, self.settings.kafka)
         self.readings = MemoryReadings()

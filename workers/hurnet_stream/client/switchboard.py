@@ -81,19 +81,27 @@ class Switchboard:
         """Why no replies can be read at the moment; None if they can."""
         return self._courier.trouble()
 
-    def ask(self, query: Query, trace: TraceContext | None = None) -> Future[Reply]:
-        """Send a query. The future fails with `NotSent`, `NoReply`, or `UpgradeNeeded` if this hurnet is too
-        old to read the answer."""
+    def ask(
+        self,
+        query: Query,
+        trace: TraceContext | None = None,
+        sign: Callable[[bytes, bytes], Headers] | None = None,
+    ) -> Future[Reply]:
+        """Send a query, with the headers that `sign` makes of its correlation id and its value. The future
+        fails with `NotSent`, `NoReply`, or `UpgradeNeeded` if this hurnet is too old to read the answer."""
         ticket, future = uuid.uuid4().hex, Future[Reply]()
         headers: Headers = (
             (CORRELATION_ID, ticket.encode()),
             (REPLY_TO, self._replies.encode()),
             (trace or new_trace()).header,
         )
+        value = query.encode()
+        if sign:
+            headers += sign(ticket.encode(), value)
         with self._lock:
             self._questions[ticket] = _Question(query.text, time.monotonic(), future)
         future.add_done_callback(partial(self._forget, self._questions, ticket))
-        self._courier.post(ticket, Outgoing(self._queries, query.encode(), headers=headers))
+        self._courier.post(ticket, Outgoing(self._queries, value, headers=headers))
         return future
 
     def send(self, message: Outgoing) -> Future[Coordinates]:

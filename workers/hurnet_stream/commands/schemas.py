@@ -33,7 +33,7 @@ Examples:
 def schemas(asyncapi: bool, openapi: bool, out: Path | None, as_json: bool) -> None:
     """Print the JSON Schema of each message in Kafka.
 
-    TextEvent, Query, Answer, Feedback and DeadLetter, each field with its meaning, unit and default.
+    TextEvent, Query, Answer, Feedback, DeadLetter and Asked, each field with its meaning, unit and default.
     """
     from hurnet_schemas import MESSAGES
 

@@ -28,7 +28,7 @@ def topics(create: bool, as_json: bool) -> None:
     """Check the topics, or create them.
 
     The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS, _FEEDBACK,
-    _DEAD_LETTERS and _CANARY_ANSWERS.
+    _DEAD_LETTERS, _CANARY_ANSWERS and _AUDIT, if there is one.
     Exit code 1: a topic is missing or wrong.
     """
     from hurnet_stream.adapters.kafka.admin.check import ensure_topics

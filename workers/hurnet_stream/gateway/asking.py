@@ -7,7 +7,8 @@ that read it later see by its `timeout_ms` that nobody waits any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -17,13 +18,15 @@ from starlette.routing import Route
 from hurnet_schemas import Query, Reply
 from hurnet_schemas.detail import least
 from hurnet_schemas.places import ShardName, watermarks
+from hurnet_stream.asker import signed
 from hurnet_stream.client.switchboard import NoReply, NotSent
 from hurnet_stream.gateway.access import key_of, require
 from hurnet_stream.gateway.body import message_in, messages_of, object_of
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.keys import Key
 from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem, busy
-from hurnet_stream.ports import TraceContext
+from hurnet_stream.ports import Headers, TraceContext
 from hurnet_stream.ports.tracing import TRACEPARENT, parse_traceparent
 
 QUESTIONS_MOST: Final = 64
@@ -40,20 +43,22 @@ def routes(gateway: Gateway) -> list[Route]:
         fields = await object_of(request)
         if "questions" not in fields:
             query = _ready(gateway, request, message_in(fields, Query))
-            reply = await while_there(request, asked(gateway, query, trace_of(request)))
+            reply = await while_there(request, asked(gateway, query, trace_of(request), key_of(request)))
             return Response(reply.encode(), media_type="application/json")
         queries = messages_of(fields, Query, "questions", QUESTIONS_MOST)
         ready = [_ready(gateway, request, query) for query in queries]
         gateway.charge(key_of(request), len(ready) - 1)
-        return await while_there(request, _all_asked(gateway, ready, trace_of(request)))
+        return await while_there(request, _all_asked(gateway, ready, trace_of(request), key_of(request)))
 
     return [Route("/v1/ask", ask, methods=["POST"])]
 
 
-async def asked(gateway: Gateway, query: Query, trace: TraceContext | None = None) -> Reply:
+async def asked(
+    gateway: Gateway, query: Query, trace: TraceContext | None = None, key: Key | None = None
+) -> Reply:
     """The reply. Raises `Problem`: 503 if too many questions wait or Kafka is away, 504 if none came."""
     _check_room(gateway, 1)
-    return await _asked(gateway, query, trace)
+    return await _asked(gateway, query, trace, key)
 
 
 def trace_of(request: Request) -> TraceContext | None:
@@ -70,9 +75,11 @@ def watermarks_of(request: Request) -> dict[ShardName, int]:
         raise Problem(422, f"{error}, with commas between", where=AFTER) from None
 
 
-async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None) -> Reply:
+async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None, key: Key | None) -> Reply:
     limit_s = gateway.settings.gateway.timeout
-    future = asyncio.wrap_future(gateway.switchboard.ask(query, trace))  # cancelled with the request
+    future = asyncio.wrap_future(
+        gateway.switchboard.ask(query, trace, _signing(gateway, key))
+    )  # cancelled with the request
     gateway.metrics.questions.set(gateway.switchboard.waiting)
     try:
         async with asyncio.timeout(limit_s):
@@ -86,10 +93,18 @@ async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None) -> 
         gateway.metrics.questions.set(gateway.switchboard.waiting)
 
 
-async def _all_asked(gateway: Gateway, queries: Sequence[Query], trace: TraceContext | None) -> Response:
+def _signing(gateway: Gateway, key: Key | None) -> Callable[[bytes, bytes], Headers] | None:
+    """Makes the headers that say who asks, if an audit may want to know it."""
+    secret = gateway.settings.privacy.current("audit_secret")
+    return partial(signed, secret, key.name) if secret and key else None
+
+
+async def _all_asked(
+    gateway: Gateway, queries: Sequence[Query], trace: TraceContext | None, key: Key
+) -> Response:
     """All replies, in order. One that did not come has the outcome timed-out."""
     _check_room(gateway, len(queries))
-    asking = [asyncio.ensure_future(_asked(gateway, query, trace)) for query in queries]
+    asking = [asyncio.ensure_future(_asked(gateway, query, trace, key)) for query in queries]
     try:
         replies = [await _or_timed_out(one, query) for one, query in zip(asking, queries, strict=True)]
     finally:

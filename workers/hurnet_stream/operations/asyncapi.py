@@ -4,11 +4,11 @@ Everything in it comes from where it holds: payloads from the messages' models, 
 headers from the names that the code reads.
 
     channels      texts, queries, feedback         what clients write
-                  answers, deadLetters             what clients read
+                  answers, deadLetters, audit      what clients read
                   replies                          a topic that the header reply-to of a query names
     operations    remember, forget, learn          receive: hurnet reads it
                   answer                           receive a query, and reply to it
-                  putAside                         send: hurnet writes it
+                  putAside, audit                  send: hurnet writes it
 
 "receive" and "send" are said from hurnet's side, as AsyncAPI 3 has it: a client does the opposite.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hurnet_schemas import Answer, DeadLetter, Feedback, Message, Query, TextEvent
+from hurnet_schemas import Answer, Asked, DeadLetter, Feedback, Message, Query, TextEvent
 from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.ports import CORRELATION_ID, REPLY_TO
 from hurnet_stream.ports.tracing import TRACEPARENT
@@ -75,6 +75,7 @@ _HEADERS: Mapping[str, Json] = {
     "Answer": {CORRELATION_ID: _CORRELATION, TRACEPARENT: _TRACE},
     "Feedback": {},
     "DeadLetter": {},
+    "Asked": {},
 }
 _KEYS: Mapping[str, str] = {
     "TextEvent": "Yours. Texts of one key stay in one shard, and a record with this key and no value deletes "
@@ -85,8 +86,9 @@ _KEYS: Mapping[str, str] = {
     "Feedback": "The question, so that the last feedback on it is the last in its partition.",
     "DeadLetter": "topic/partition/offset of the record that was put aside. A second letter with the same "
     "key is a copy.",
+    "Asked": "topic/partition/offset of the question's record.",
 }
-_MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter)
+_MESSAGES: tuple[type[Message], ...] = (TextEvent, Query, Answer, Feedback, DeadLetter, Asked)
 
 
 def document(kafka: KafkaSettings, release: str, *, server: bool = True) -> Json:
@@ -132,6 +134,7 @@ def _channels(kafka: KafkaSettings) -> Iterator[tuple[str, Json]]:
         ("replies", None, "The topic that the header reply-to of the query names.", ("Answer",)),
         ("feedback", kafka.feedback, "What people say of answers.", ("Feedback",)),
         ("deadLetters", kafka.dead_letters, "Records that were put aside, and why.", ("DeadLetter",)),
+        ("audit", kafka.audit or None, "Who asked, if HURNET_KAFKA_AUDIT names a topic.", ("Asked",)),
     )
     for name, topic, description, messages in known:
         channel: Json = {
@@ -163,6 +166,7 @@ def _operations() -> Iterator[tuple[str, Json]]:
         _operation("send", "answers", "Answer", "The answer to a query without reply-to."),
     )
     yield "putAside", _operation("send", "deadLetters", "DeadLetter", "A record could not be processed.")
+    yield "audit", _operation("send", "audit", "Asked", "A question was asked, and by whom.")
 
 
 def _operation(action: str, channel: str, message: str, summary: str) -> Json:

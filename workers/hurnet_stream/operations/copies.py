@@ -55,6 +55,8 @@ def topics_with_copies(settings: Settings) -> Iterator[tuple[str, str]]:
         yield settings.gateway.replies, "answers to the gateway"
     yield kafka.feedback, "what people said of answers"
     yield kafka.dead_letters, "excerpts of records that were put aside"
+    if kafka.audit:
+        yield kafka.audit, "who asked; questions only if HURNET_PRIVACY_AUDIT_QUESTIONS says so"
     yield kafka.canary_answers, "answers to the canary, of its own context"
 
 

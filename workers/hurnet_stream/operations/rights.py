@@ -96,7 +96,11 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             ),
             *_ends_of_others(settings),
             KafkaRight("WRITE", "transactional_id", f"{responder}/", "answers exactly once", prefixed=True),
-            *_configs(k.queries, k.answers, k.dead_letters),
+            *(
+                KafkaRight("WRITE", "topic", topic, "who asked, with each answer")
+                for topic in filter(None, [k.audit])
+            ),
+            *_configs(k.queries, k.answers, k.dead_letters, *filter(None, [k.audit])),
         ),
         "feedback": (
             KafkaRight("READ", "topic", k.feedback, "what people say of answers"),
@@ -176,7 +180,8 @@ def _configs(*topics: str) -> Iterator[KafkaRight]:
 
 def _operator(settings: Settings) -> Iterator[KafkaRight]:
     k = settings.kafka
-    for topic in (k.texts, k.queries, k.answers, k.feedback, k.dead_letters, k.canary_answers):
+    ours = k.texts, k.queries, k.answers, k.feedback, k.dead_letters, k.canary_answers
+    for topic in (*ours, *filter(None, [k.audit])):
         yield KafkaRight("CREATE", "topic", topic, "topics --create")
         yield KafkaRight("DESCRIBE_CONFIGS", "topic", topic, "topics")
         yield KafkaRight(

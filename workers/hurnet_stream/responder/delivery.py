@@ -15,10 +15,11 @@ from hurnet_stream.dead_letters import dead_letter
 from hurnet_stream.embedding import Rejection
 from hurnet_stream.errors import ConfigurationError, Stalled, TransientError, Undeliverable
 from hurnet_stream.ports import CORRELATION_ID, Exchange, Headers, Outgoing
+from hurnet_stream.responder.auditing import Auditing
 from hurnet_stream.responder.faults import Faults
 from hurnet_stream.responder.pending import MAX_CORRELATION_BYTES, Pending
 from hurnet_stream.responder.replies import Reply
-from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
+from hurnet_stream.settings.settings import KafkaSettings, PrivacySettings, ResponderSettings
 from hurnet_stream.settings.types import is_topic, matches
 
 log = structlog.get_logger()
@@ -32,11 +33,12 @@ class Delivery:
     """Judges the headers of queries, delivers replies, and learns from deliveries that fail."""
 
     def __init__(
-        self, exchange: Exchange, kafka: KafkaSettings, responder: ResponderSettings, excerpts: bool = True
+        self, exchange: Exchange, kafka: KafkaSettings, responder: ResponderSettings, privacy: PrivacySettings
     ) -> None:
         self._exchange = exchange
         self._kafka = kafka
-        self._excerpts = excerpts
+        self._excerpts = privacy.excerpts
+        self._auditing = Auditing(kafka.audit, privacy)
         self._allowed = responder.reply_topics
         self._faults = Faults(responder.batch, self._alive)
 
@@ -84,7 +86,7 @@ class Delivery:
         self._faults.failed(batch)
 
     def messages(self, reply: Reply) -> list[Outgoing]:
-        """The answer, and the dead letter if the query was rejected."""
+        """The answer, the dead letter if the query was rejected, and what the audit says if there is one."""
         pending, record = reply.pending, reply.pending.record
         # What is repeated from the query is bounded, even in the answer to a query that is rejected for it.
         key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
@@ -97,7 +99,7 @@ class Delivery:
         if pending.rejection:
             why = *pending.rejection, self._excerpts
             messages.append(dead_letter(self._kafka.dead_letters, WORKER, record, *why))
-        return messages
+        return messages + self._auditing.of(reply)
 
     def _unfit_topic(self, topic: str | None) -> Rejection | None:
         if topic is None:
@@ -129,7 +131,7 @@ class Delivery:
 
     def _ours(self, topics: frozenset[str]) -> bool:
         """Whether a topic that every responder writes to is among them."""
-        return bool(topics & {self._kafka.answers, self._kafka.dead_letters})
+        return bool(topics & {self._kafka.answers, self._kafka.dead_letters, self._kafka.audit})
 
     def _alive(self, pending: Pending) -> bool:
         """Whether the brokers are there: they are asked for the committed offset of the query's partition."""
@@ -141,9 +143,11 @@ class Delivery:
 
     def _may_be_named(self, topic: str) -> bool:
         """Whether a query may name `topic` for its answer. It must be a legal name, since Kafka is asked for
-        it. It must be none of the topics that we read ourselves: there an answer would be taken for input."""
-        inputs = {self._kafka.texts, self._kafka.queries, self._kafka.feedback, self._kafka.dead_letters}
-        legal = is_topic(topic) and topic not in inputs and not topic.startswith("__")
+        it. It must not be the audit, nor a topic that we read ourselves: there an answer would be taken for
+        input."""
+        kafka = self._kafka
+        ours = {kafka.texts, kafka.queries, kafka.feedback, kafka.dead_letters, kafka.audit}
+        legal = is_topic(topic) and topic not in ours and not topic.startswith("__")
         return legal and matches(self._allowed, topic)
 
 

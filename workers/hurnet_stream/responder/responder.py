@@ -89,7 +89,7 @@ class Responder:
         self._serving = Serving(first, metrics)
         notes = ServingNotes(self._serving)
         self._traces = QuestionTraces(self._queries, responder.group, metrics.stage)
-        self._delivery = Delivery(exchange, settings.kafka, responder, settings.privacy.excerpts)
+        self._delivery = Delivery(exchange, settings.kafka, responder, settings.privacy)
         self._pending = PendingQueries(responder.wait, texts=self._texts)
         self._positions = Positions(exchange, notes, responder.group, metrics)
         self._suspects = Suspects(notes, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)

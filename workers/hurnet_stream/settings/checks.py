@@ -59,6 +59,8 @@ def problems(settings: Any) -> Iterator[str]:
     if settings.registry.url:
         yield from _files("HURNET_REGISTRY_", settings.registry)
     yield from _times(settings)
+    if settings.privacy.audit_questions == "digest" and not settings.privacy.audit_secret:
+        yield "HURNET_PRIVACY_AUDIT_QUESTIONS digest needs HURNET_PRIVACY_AUDIT_SECRET or its _FILE"
     if settings.solve.half_life and settings.paper.features != NO_FEATURES:
         yield (
             "HURNET_SOLVE_HALF_LIFE and kernel features don't go together: the sums of features"
@@ -87,7 +89,8 @@ def _topics(settings: Any) -> Iterator[str]:
     kafka = settings.kafka
     names = {
         name: getattr(kafka, name)
-        for name in ("texts", "queries", "answers", "feedback", "dead_letters", "canary_answers")
+        for name in ("texts", "queries", "answers", "feedback", "dead_letters", "canary_answers", "audit")
+        if getattr(kafka, name)
     }
     for index, (name, topic) in enumerate(names.items()):
         for other in list(names)[:index]:
@@ -278,7 +281,7 @@ def _open_files(settings: Any) -> Iterator[str]:
         if not isinstance(section, SectionWithSecrets):
             continue
         for name in (*section.secret_names(), "key"):
-            path = getattr(section, f"{name}_file")
+            path = getattr(section, f"{name}_file", None)
             if path is not None and is_open_to_others(path):
                 yield (
                     f"{section.variables}{name.upper()}_FILE: every user of this machine may read {path};"

@@ -42,6 +42,12 @@ class KafkaSettings(SectionWithSecrets):
         description="The topic for the answers to the canary's questions. If it is empty: the topic of "
         "answers, then -canary.",
     )
+    audit: str = Field(
+        "",
+        max_length=TOPIC_LENGTH_MAX,
+        description="The topic that tells who asked, when and in which context, with each answer's receipt. "
+        "If it is empty, there is none.",
+    )
     partitions: Annotated[int, Unit("partitions")] = Field(
         4, ge=1, le=4_096, description="How many partitions a topic gets that `hurnet topics --create` makes."
     )
@@ -110,4 +116,6 @@ class KafkaSettings(SectionWithSecrets):
             raise ValueError(
                 "HURNET_KAFKA_CANARY_ANSWERS is not a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -"
             )
+        if self.audit and not is_topic(self.audit):
+            raise ValueError("HURNET_KAFKA_AUDIT is not a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -")
         return self

@@ -56,7 +56,7 @@ def configs_of(settings: KafkaSettings, names: Iterable[str]) -> dict[str, dict[
 def topics_of(settings: KafkaSettings) -> tuple[str, ...]:
     """The names of all our topics."""
     of_all = settings.texts, settings.queries, settings.answers, settings.feedback, settings.dead_letters
-    return (*of_all, settings.canary_answers)
+    return (*of_all, settings.canary_answers, *filter(None, [settings.audit]))
 
 
 def topic_warnings(settings: KafkaSettings, names: Iterable[str]) -> list[str]:

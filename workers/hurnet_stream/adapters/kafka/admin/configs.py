@@ -21,6 +21,8 @@ that read late."""
 PUT_ASIDE_MS = 7 * DAY_MS
 """Dead letters hold excerpts of records: a week, to look at them and send them again. Feedback is kept as
 long, so that it can wait for its worker: what it teaches is in texts from then on."""
+AUDITED_MS = 90 * DAY_MS
+"""Who asked what: long enough for whoever finds out later that a key was stolen."""
 READ_AT_ONCE_MS = 3_600_000
 """Answers to the canary, which reads them at once or never."""
 
@@ -81,6 +83,8 @@ def topic_settings(settings: KafkaSettings, topic: str) -> tuple[TopicSetting, .
 def _kept_ms(settings: KafkaSettings, topic: str) -> int:
     if topic == settings.canary_answers:
         return READ_AT_ONCE_MS
+    if topic == settings.audit:
+        return AUDITED_MS
     return PUT_ASIDE_MS if topic in (settings.dead_letters, settings.feedback) else ANSWERED_MS
 
 
