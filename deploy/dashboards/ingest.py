@@ -35,8 +35,8 @@ def _flow(made: Dashboard) -> None:
         " all do, there are too few workers.",
         Look("short", above(None, 1000)),
         Query(
-            f"sum by (partition) (hurnet_kafka_lag_records{JOB})",
-            "{{partition}}",
+            f"sum by (topic, partition) (hurnet_kafka_lag_records{JOB})",
+            "{{topic}}/{{partition}}",
         ),
         runbook="HurnetFallingBehind",
     )).with_panel(p.lines(
@@ -58,8 +58,8 @@ def _flow(made: Dashboard) -> None:
         " for a moment. A line that stays is a producer that died in a transaction.",
         Look("short", above(None, 100)),
         Query(
-            p.or_none(f"sum by (partition) (hurnet_held_records{JOB})", "partition"),
-            "{{partition}}",
+            p.or_none(f"sum by (topic, partition) (hurnet_held_records{JOB})", "topic"),
+            "{{topic}}/{{partition}}",
         ),
     )).with_panel(p.lines(
         "Contexts",
