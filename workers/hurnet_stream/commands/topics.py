@@ -28,7 +28,8 @@ def topics(create: bool, as_json: bool) -> None:
     """Check the topics, or create them.
 
     The names are those of the settings HURNET_KAFKA_TEXTS, _QUERIES, _ANSWERS, _FEEDBACK,
-    _DEAD_LETTERS, _CANARY_ANSWERS and _AUDIT, if there is one.
+    _DEAD_LETTERS, _CANARY_ANSWERS and _AUDIT, if there is one. Topics that have a table of their own
+    ([topics.NAME]) are somebody else's: they are looked at, and never created.
     Exit code 1: a topic is missing or wrong.
     """
     from hurnet_stream.adapters.kafka.admin.check import ensure_topics
@@ -36,7 +37,8 @@ def topics(create: bool, as_json: bool) -> None:
     from hurnet_stream.terminal.screen import console, hush, say_json, table
 
     hush()
-    findings = ensure_topics(settings.load().kafka, create)
+    chosen = settings.load()
+    findings = ensure_topics(chosen.kafka, create, others=list(chosen.topics))
     if as_json:
         for finding in findings:
             say_json(asdict(finding))
@@ -50,6 +52,10 @@ def topics(create: bool, as_json: bool) -> None:
 def state(finding: TopicFinding) -> str:
     """The state of a topic in words."""
     if finding.problems:
-        hint = "" if finding.exists else " (`hurnet topics --create` makes it)"
+        hint = (
+            ""
+            if finding.exists or "missing:" in finding.problems[0]
+            else " (`hurnet topics --create` makes it)"
+        )
         return "; ".join(finding.problems) + hint
     return "created" if finding.created else "ok"

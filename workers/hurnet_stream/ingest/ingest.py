@@ -20,15 +20,17 @@ from itertools import chain
 
 import structlog
 
+from hurnet_stream.core import places
 from hurnet_stream.core.stored.batch import NOTHING, UPSERT, Deletion
 from hurnet_stream.dead_letters import DeadLetterAlarm, put_aside
-from hurnet_stream.errors import HurnetError, StoreGap
+from hurnet_stream.errors import HurnetError, StoreGap, TransientError
 from hurnet_stream.ingest.admission import Admission
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
 from hurnet_stream.ingest.placing import Placing
 from hurnet_stream.ingest.retention import Retention
 from hurnet_stream.ingest.reuse import Reuse
 from hurnet_stream.ingest.shards import Shards
+from hurnet_stream.ingest.stopped import StoppedTopics
 from hurnet_stream.ingest.traces import TextTraces
 from hurnet_stream.ingest.waiting import Waiting
 from hurnet_stream.metrics.ingest import IngestMetrics
@@ -89,6 +91,7 @@ class Ingest:
         self._reuse = Reuse(store)
         self._admission = Admission(store, settings.ingest.max_contexts, metrics)
         self._placing = Placing(source, store, settings.ingest.skip_gap, metrics)
+        self._stopped = StoppedTopics()
         role = f"{self.name}:{settings.ingest.group}"
         self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
         self._retention = Retention(store, sink, self._shards, settings, metrics)
@@ -128,14 +131,14 @@ class Ingest:
         """Returns how many records were appended, deleted or put aside."""
         self._metrics.stage.begin_turn()
         self._follow_store()
-        self._placing.check_log()
+        self._check_log()
         self._place()
         polled = self._poll()
         self._note_assignment(polled)
         self._queue(polled.records)
         # Another log may have answered this poll. Its partitions are noted as assigned by now, so if this
         # raises, they are placed again before anything is taken.
-        self._placing.check_log()
+        self._check_log()
         taken = self._waiting.take(self._settings.batch, self._suspects.alone)
         # The source is ahead of the watermark until the append is known to be in. Whatever fails from here on
         # must send it back.
@@ -154,7 +157,7 @@ class Ingest:
         return sum(map(len, taken.values()))
 
     def unready(self) -> list[str]:
-        return self._progress.unready() + self._alarm.unready()
+        return self._progress.unready() + self._alarm.unready() + self._stopped.unready()
 
     def standing(self) -> str:
         return self._progress.standing()
@@ -178,19 +181,43 @@ class Ingest:
             self._admission.clear()
             self._incarnation = incarnation
 
+    def _check_log(self) -> None:
+        """Raises if the store or the topic of texts is another one. Another topic that is, is left alone."""
+        self._placing.check_log()
+        for number, why in self._placing.troubles().items():
+            self._stopped.stop(number, why)
+            shards = {shard for shard in self._source.assignment() if places.number_of(shard) == number}
+            self._shards.unplace(shards)
+            self._waiting.drop(shards)
+
     def _place(self) -> None:
         """Send the source to each unplaced shard's watermark + 1, whatever offsets were committed."""
         unplaced = self._shards.unplaced
         if not unplaced:
             return
         self._waiting.drop(unplaced)
-        self._suspects.enter(unplaced)
-        self._shards.place(self._placing.starts(unplaced))
+        tried = unplaced - self._stopped.left_alone(unplaced)
+        self._suspects.enter(tried)
+        for number in sorted(set(map(places.number_of, tried))):
+            self._place_topic(number, frozenset(s for s in tried if places.number_of(s) == number))
+
+    def _place_topic(self, number: int, shards: frozenset[int]) -> None:
+        try:
+            starts = self._placing.starts(shards)
+        except StoreGap as error:
+            if number == places.TEXTS:
+                raise
+            self._stopped.stop(number, str(error))
+        else:
+            self._shards.place(starts)
+            self._stopped.go_on(shards)
 
     def _poll(self) -> Polled:
         """Poll the partitions of which no record waits. Returns at once if there is work for this turn."""
         self._room = len(self._waiting) < self._settings.batch
-        self._source.pause(self._waiting.partitions() if self._room else self._source.assignment())
+        # What is left alone is unplaced: it would be read only to be dropped.
+        not_wanted = self._waiting.partitions() | self._stopped.left_alone(self._shards.unplaced)
+        self._source.pause(not_wanted if self._room else self._source.assignment())
         try:
             with self._metrics.stage("poll"):
                 return self._source.poll(0.0 if self._waiting else self._settings.poll, self._settings.batch)
@@ -237,6 +264,7 @@ class Ingest:
                 # `all` stops at the first that is not in: what follows it must not be appended before it.
                 if all(map(self._take_in, partition_intakes)):
                     self._shards.trust(partition)
+                    self._stopped.go_on([partition], read=True)
                 self.beat()  # a slow store may take seconds for each
 
     def _intakes(self, taken: Mapping[int, Sequence[Record]]) -> dict[int, list[Intake]]:
@@ -246,10 +274,18 @@ class Ingest:
             (record,) = records
             return {record.shard: [Intake(record.shard, [record], rejected=[(record, rejection)])]}
         vector_bytes = 2 * self._embedder.identity.dimension  # int16
-        return {
-            partition: intakes_of(partition_records, self._readers.read, vector_bytes)
-            for partition, partition_records in taken.items()
-        }
+        intakes: dict[int, list[Intake]] = {}
+        for partition, of_partition in taken.items():
+            try:
+                intakes[partition] = intakes_of(of_partition, self._readers.read, vector_bytes)
+            except TransientError as error:
+                if places.number_of(partition) == places.TEXTS:
+                    raise
+                # Its registry is away. The partition stays unplaced, and comes to the same records again.
+                self._stopped.stop(places.number_of(partition), str(error), unread=True)
+                if len(records) == 1:
+                    self._suspects.let_go()  # it may have been noted, and was not handled
+        return intakes
 
     def _embed(self, intakes: Sequence[Intake]) -> None:
         texts = [entry.text for intake in intakes for entry in intake.entries]

@@ -49,6 +49,8 @@ class Placing:
         self._warned = False
         self._log: LogIdentity | None = None  # the last one that was compared
         self._topic_ids: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._troubles: dict[int, str] = {}
         self._checked_at = time.monotonic()
 
     def check_log(self) -> None:
@@ -57,21 +59,27 @@ class Placing:
         if time.monotonic() - self._checked_at >= CHECK_INTERVAL_S:
             self._store.identity()  # raises if it is another
             self._checked_at = time.monotonic()
-        self._check_topics()
         actual = self._source.log()
         if actual is None or actual == self._log:
             return
         belonging.check(self._store.bind(actual), actual)
         self._log = actual
 
-    def _check_topics(self) -> None:
-        """The same for the topics beside that of texts."""
+    def troubles(self) -> Mapping[int, str]:
+        """By its number: that a topic beside that of texts is another than the store has read, or is gone."""
         actual = self._source.topic_ids()
         if actual == self._topic_ids:
-            return
+            return self._troubles
+        gone = self._numbers.keys() - actual.keys()
+        self._troubles = {self._numbers[name]: f"the topic {name} is gone" for name in gone}
         for name, topic in self._store.number_topics(actual).items():
-            belonging.check_topic(name, topic.id, actual[name])
+            self._numbers[name] = topic.number
+            try:
+                belonging.check_topic(name, topic.id, actual[name])
+            except StoreGap as error:
+                self._troubles[topic.number] = str(error)
         self._topic_ids = dict(actual)
+        return self._troubles
 
     def starts(self, partitions: frozenset[int]) -> dict[int, Start]:
         """Where each of these goes on, whatever offsets were committed. Raises `StoreGap` if its log does not
@@ -132,6 +140,8 @@ class Placing:
     def _offset(self, partition: int, needed: int, held: OffsetRange, was_read_before: bool) -> int:
         """Where to read on. A partition that was never read may start anywhere. Any other goes on without a
         gap, unless the settings say that lost records may be skipped."""
+        if places.number_of(partition) != places.TEXTS and held.end >= places.OFFSETS_MOST:
+            raise StoreGap(f"partition {partition} ends at offset {held.end}: only the topic of texts may")
         if held.first <= needed <= held.end:
             return needed
         if needed > held.end:

@@ -81,7 +81,8 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("READ", "group", ingest, "to share the partitions out"),
             KafkaRight("WRITE", "topic", k.dead_letters, "records that can't be taken in"),
             *_of_retention(settings),
-            *_configs(k.texts, k.dead_letters),
+            *(KafkaRight("READ", "topic", name, "what its table takes") for name in settings.topics),
+            *_configs(k.texts, k.dead_letters, *settings.topics),
         ),
         "responder": (
             KafkaRight("READ", "topic", k.queries, "the questions"),
@@ -242,7 +243,7 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
     return {
         "ingest": user(
             (*_BEGINNING, *_INGEST),
-            *keys("meta", "log", "shards", "contexts", "{shard-*", "working:*"),
+            *keys("meta", "log", "topics", "shards", "contexts", "{shard-*", "working:*"),
             f"%R~{prefix}:generations",
         ),
         "solver": user(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from hurnet_stream.adapters.kafka.admin.configs import created_with, differences
 from hurnet_stream.adapters.kafka.admin.describing import HIDDEN, describe_configs, describe_topics
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import translated
+from hurnet_stream.core.places import PARTITIONS_MOST
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -29,8 +30,11 @@ class TopicFinding:
     problems: tuple[str, ...] = ()
 
 
-def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFinding]:
-    """Check our topics. With `create`, first create those that are missing; none is ever changed.
+def ensure_topics(
+    settings: KafkaSettings, create: bool = False, others: Collection[str] = ()
+) -> list[TopicFinding]:
+    """Check our topics. With `create`, first create those that are missing; none is ever changed. `others`
+    are topics of somebody else that are read here: only their partitions are looked at, none is created.
 
     Raises `KafkaFailing` if no broker answers, and `ConfigurationError` if one refuses.
     """
@@ -40,7 +44,8 @@ def ensure_topics(settings: KafkaSettings, create: bool = False) -> list[TopicFi
         missing = [name for name in names if name not in existing]  # and those that we may not see
         if create and missing:
             _create(admin, settings, missing)
-        return _findings(admin, settings, names, created=missing if create else ())
+        ours = _findings(admin, settings, names, created=missing if create else ())
+        return ours + _findings_of_others(admin, others)
 
 
 def configs_of(settings: KafkaSettings, names: Iterable[str]) -> dict[str, dict[str, str] | None]:
@@ -101,6 +106,26 @@ def _findings(
         problems = (*_shape_problems(name, partitions, settings), *differences(settings, name, configs[name]))
         findings.append(TopicFinding(name, True, name in created, len(partitions), problems))
     return findings
+
+
+def _findings_of_others(admin: Any, names: Collection[str]) -> list[TopicFinding]:
+    described, hidden = describe_topics(admin, list(names)) if names else ({}, set())
+    findings: list[TopicFinding] = []
+    for name in names:
+        partitions = described[name]["partitions"] if name in described else []
+        problems = tuple(_problems_of_other(name, name in described, name in hidden, partitions))
+        findings.append(TopicFinding(name, name in described, False, len(partitions), problems))
+    return findings
+
+
+def _problems_of_other(name: str, there: bool, hidden: bool, partitions: list[Any]) -> Iterator[str]:
+    if not there:
+        missing = f"missing: whoever writes it makes it, or take [topics.{name}] out of the settings"
+        yield HIDDEN if hidden else missing
+    if leaderless := sorted(p["partition_index"] for p in partitions if p["leader_id"] < 0):
+        yield f"no leader for partitions {', '.join(map(str, leaderless))}"
+    if len(partitions) > PARTITIONS_MOST:
+        yield f"{len(partitions):,} partitions: at most {PARTITIONS_MOST:,} can be read"
 
 
 def _shape_problems(name: str, partitions: list[Any], settings: KafkaSettings) -> Iterable[str]:

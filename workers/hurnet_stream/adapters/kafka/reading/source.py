@@ -26,9 +26,9 @@ from hurnet_stream.adapters.kafka.reading.contact import Contact
 from hurnet_stream.adapters.kafka.reading.partitions import Partitions
 from hurnet_stream.adapters.kafka.reading.single_records import records_at
 from hurnet_stream.adapters.kafka.reading.standing import Standing
-from hurnet_stream.core.places import Topics, partition_of
+from hurnet_stream.core.places import PARTITIONS_MOST, Topics, partition_of
 from hurnet_stream.core.stored.batch import LogIdentity
-from hurnet_stream.errors import KafkaFailing, StoreGap
+from hurnet_stream.errors import ConfigurationError, KafkaFailing, StoreGap
 from hurnet_stream.ports import POLL_BYTES, Committed, EndOffsets, OffsetRange, Polled, Record
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -193,9 +193,15 @@ class KafkaSource:
         """A member that is to share out partitions before it has heard of them shares out none, for good."""
         for topic in self._partitions.topics:
             with translated(f"looking up the partitions of {topic}"):
-                if not self._consumer.partitions_for_topic(topic):
-                    self.close()
-                    raise KafkaFailing(f"the broker does not show the partitions of {topic} yet")
+                partitions = self._consumer.partitions_for_topic(topic)
+            if not partitions:
+                self.close()
+                raise KafkaFailing(f"the broker does not show the partitions of {topic} yet")
+            if len(partitions) > PARTITIONS_MOST:  # one more would be a shard of another topic
+                self.close()
+                raise ConfigurationError(
+                    f"{topic} has {len(partitions):,} partitions: at most {PARTITIONS_MOST:,} can be read"
+                )
 
     def _place(self) -> None:
         """Put every unplaced partition where the group goes on, or at its beginning."""
