@@ -153,9 +153,9 @@ class System:
             if running.process.poll() is None:
                 running.kill()
 
-    def start(self, worker: str, **settings: str) -> Running:
-        """`hurnet WORKER`."""
-        return self._start(worker, [sys.executable, "-m", "hurnet_stream", worker], settings)
+    def start(self, worker: str, *options: str, **settings: str) -> Running:
+        """`hurnet WORKER OPTIONS`."""
+        return self._start(worker, [sys.executable, "-m", "hurnet_stream", worker, *options], settings)
 
     def start_doomed(self, worker: str, point: str, nth: int, **settings: str) -> Running:
         """The same, but it kills itself the `nth` time that it comes to `point` (see saboteur.py)."""

@@ -21,18 +21,27 @@ EPILOG = """\b
 Examples:
   hurnet migrate --to table512           # fill a generation of this embedder, and go on following
   hurnet migrate --status
+  hurnet migrate --compare --last 200    # the last questions, answered by both, side by side
   hurnet migrate --cut-over              # the new one answers from now on
   hurnet migrate --back                  # the old one answers again
   hurnet migrate --finish                # ingest is to fill the new one from now on
   hurnet migrate --drop use+hash512      # remove the old one
 """
 
-STEPS: Final = ("to", "cut_over", "back", "finish", "drop", "status")
+STEPS: Final = ("to", "compare", "cut_over", "back", "finish", "drop", "status")
 
 
 @click.command(epilog=EPILOG)
 @click.option("--to", metavar="EMBEDDER", help="Fill a generation of this embedder from the other one.")
 @click.option("--once", is_flag=True, help="With --to: end when it is filled, instead of following.")
+@click.option("--compare", is_flag=True, help="Answer the last real questions by both generations.")
+@click.option(
+    "--last",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="With --compare: how many questions.",
+)
 @click.option("--cut-over", is_flag=True, help="From now on the newer generation answers.")
 @click.option("--back", is_flag=True, help="From now on the older generation answers.")
 @click.option("--finish", is_flag=True, help="Ingest is to fill the generation that answers.")
@@ -78,6 +87,7 @@ def migrate(**options: Any) -> None:
     do: dict[str, Callable[[dict[str, Any]], int]] = {
         "cut_over": lambda o: _serve(o, newer=True),
         "back": lambda o: _serve(o, newer=False),
+        "compare": _compare,
         "finish": _finish,
         "drop": _drop,
         "status": _status,
@@ -129,6 +139,14 @@ def _waited(
             told.add(reason)
 
     return wait_for(lambda: lacking(of, than, presence.present(), upto), wait_s, tell)
+
+
+def _compare(options: dict[str, Any]) -> int:
+    from hurnet_stream.commands.comparing import compare
+
+    with ExitStack() as stack:
+        chosen, _, known = _known(stack)
+        return compare(chosen, known, options["last"], options["as_json"])
 
 
 def _finish(options: dict[str, Any]) -> int:

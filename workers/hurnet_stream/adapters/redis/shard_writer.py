@@ -113,8 +113,7 @@ class ShardWriter:
         def batch_reaching(offset: int) -> Batch | None:
             return self._reader.batch_reaching(partition, offset)
 
-        if deletion.expiry and places.number_of(partition) != places.TEXTS:
-            expiries.note(store.client, store.keys, partition, deletion.context or "", deletion.expiry)
+        self._note_expiry(partition, deletion)
         code, state, _ = self._advance(
             DELETE,
             partition,
@@ -137,6 +136,7 @@ class ShardWriter:
             members = [key_member(deletion.key, entry.context, entry.offset) for entry in held]
             self._store.client.zrem(self._store.keys.shard(partition, "keys"), *members)
         absent = sorted({*targets} - {*there})
+        self._note_expiry(partition, deletion)
         code, state, _ = self._advance(
             DELETE,
             partition,
@@ -148,6 +148,12 @@ class ShardWriter:
             *repeated_arguments(deletion, there, absent, last),
         )
         return self._deleted(code, state, deletion)
+
+    def _note_expiry(self, partition: int, deletion: Deletion) -> None:
+        """Outside the shards of texts no record tells of it."""
+        if deletion.expiry and places.number_of(partition) != places.TEXTS:
+            store = self._store
+            expiries.note(store.client, store.keys, partition, deletion.context or "", deletion.expiry)
 
     def _deleted(self, code: int, state: ShardState, deletion: Deletion) -> Appended | Unfinished | Refused:
         store = self._store
