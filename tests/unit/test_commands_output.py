@@ -41,6 +41,7 @@ COMMANDS = [
         "up",
         "topics",
         "produce",
+        "export",
         "ask",
         "correct",
         "unanswered",

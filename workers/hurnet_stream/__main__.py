@@ -25,6 +25,7 @@ from hurnet_stream.commands.dead_letters import dead_letters
 from hurnet_stream.commands.demo import demo
 from hurnet_stream.commands.doctor import doctor
 from hurnet_stream.commands.evaluate import evaluate
+from hurnet_stream.commands.export import export
 from hurnet_stream.commands.feedback import feedback
 from hurnet_stream.commands.forget import forget
 from hurnet_stream.commands.gateway import gateway
@@ -112,6 +113,7 @@ for _command in (
         topics,
         map_topic,
         produce,
+        export,
         ask,
         correct,
         unanswered,

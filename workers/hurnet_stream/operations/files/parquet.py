@@ -123,6 +123,9 @@ def _column(batch: Any, path: str, feeds: str) -> list[Any]:
     while rest:
         name, _, rest = rest.partition(".")
         column = compute.struct_field(column, name)
+    if feeds == TIMESTAMP and types.is_timestamp(column.type):
+        arrow = pyarrow("lib")  # as numbers, since Python has no times beyond the year 9999
+        column = column.cast(arrow.timestamp("ms"), safe=False).cast(arrow.int64())
     values: list[Any] = column.to_pylist()
     if types.is_string(column.type) or types.is_large_string(column.type) or feeds in _KEPT:
         return [_whole(value) for value in values] if feeds == "weight" else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,8 +12,8 @@ from hurnet_schemas.base import MAX_METADATA_ITEMS, MAX_TEXT, MAX_WEIGHT
 
 KEY_BYTES: Final = 1_000
 FIELDS: Final = ("text", "answer", "context", "key", "weight")
-LATEST_MS: Final = 253_402_300_799_999
-"""The end of the year 9999."""
+AHEAD_MS: Final = 3_600_000
+"""How far ahead of the clock a time may be: brokers refuse later ones, unless they are told otherwise."""
 _HINTS: Final = {
     "blank-text": "each row needs a text that is not blank",
     "too-long": f"a text and an answer may have {MAX_TEXT:,} characters each",
@@ -76,11 +77,9 @@ def milliseconds(value: object) -> int:
         ms = _milliseconds(value)
     except (ValueError, OverflowError):
         ms = -1
-    if not 0 <= ms <= LATEST_MS:
-        raise InvalidMessage(
-            "invalid-message",
-            f"timestamp: {value!r:.40} is no time, as 1795867200000 or 2026-11-28T12:00:00Z",
-        )
+    if not 0 <= ms <= time.time() * 1000 + AHEAD_MS:
+        told = f"timestamp: {value!r:.40} is no time up to now, as 1764331200000 or 2025-11-28T12:00:00Z"
+        raise InvalidMessage("invalid-message", told)
     return ms
 
 

@@ -30,7 +30,8 @@ from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
 from hurnet_stream.adapters.kafka.reading.consumer import make_consumer
 from hurnet_stream.adapters.kafka.writing.packing import hand_over_texts
 from hurnet_stream.adapters.kafka.writing.producers import abandon, close, idempotent
-from hurnet_stream.errors import Superseded
+from hurnet_stream.adapters.kafka.writing.refusals import final
+from hurnet_stream.errors import ConfigurationError, Superseded
 from hurnet_stream.ports import Texts
 from hurnet_stream.settings.settings import KafkaSettings
 
@@ -75,6 +76,11 @@ class KafkaBackfill:
             self._drop()
             if isinstance(cause, _FENCED):
                 raise Superseded("another `hurnet produce` of the same files has taken over") from error
+            if final(cause):
+                told = f"sending to {self._topic}: {type(cause).__name__}: is it compacted, so that each text"
+                raise ConfigurationError(
+                    f"{told} needs a key (--key), or are its messages limited?"
+                ) from error
             raise explained(cause, f"sending to {self._topic}") from error
         except BaseException:
             self._drop()

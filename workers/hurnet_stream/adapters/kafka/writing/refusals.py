@@ -44,6 +44,11 @@ _TRANSIENT = (
 )
 
 
+def final(error: Exception) -> bool:
+    """Whether the same messages would be refused again, for what one of them is."""
+    return isinstance(error, _OF_THE_MESSAGE)
+
+
 def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
     """The error for `topics`, which do not exist, and to which some of the messages should go."""
     names = ", ".join(sorted(topics))
