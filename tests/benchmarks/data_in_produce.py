@@ -1,8 +1,8 @@
 """Files of short texts into Kafka by `hurnet produce`, beside what the broker takes and what others send.
 
     limit            batches that were made before, each of thousands of texts: what the broker takes here
-    perf test        Kafka's own kafka-producer-perf-test, with records of the same size
-    console          kafka-console-producer.sh, the peer at hand: the file's lines as they are
+    confluent-kafka  librdkafka in C, the quickest client that Python has: the file's lines as they are, in no
+                     transaction, without a key, unchecked
     hurnet FORMAT    the whole command: reading, checking, keys, transactions, notes
 
 Every round measures all of them once, one after the other; the figures are the best of the rounds, since all
@@ -23,11 +23,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from hurnet_stream.adapters.kafka import KafkaBackfill, ensure_topics
 from hurnet_stream.local import KafkaServer
-from hurnet_stream.local.jars import class_path, java
 from hurnet_stream.ports import Texts
 from hurnet_stream.settings.settings import KafkaSettings
 from tests.benchmarks._report import Report, main
@@ -54,9 +53,9 @@ def measure(rounds: int) -> Report:
     report.table(
         f"{TEXTS:,} texts into {PARTITIONS} partitions (sha256 of the CSV {digest[:16]}); a command starts in"
         f" {bare:.1f} s, which is part of its time",
-        ("", ">texts/s", ">of the limit", ">of the console producer"),
+        ("", ">texts/s", ">of the limit", ">of confluent-kafka"),
         [
-            (what, f"{rate:,.0f}", f"{rate / best['limit']:.2f}", f"{rate / best['console']:.2f}")
+            (what, f"{rate:,.0f}", f"{rate / best['limit']:.2f}", f"{rate / best['confluent-kafka']:.2f}")
             for what, rate in best.items()
         ],
     )
@@ -69,8 +68,7 @@ def _runs(kafka: KafkaServer, folder: Path) -> dict[str, Callable[[], int]]:
     names |= {"parquet": "parquet", "lines": "txt"}
     return {
         "limit": lambda: _limit(kafka),
-        "perf test": lambda: _perf_test(kafka),
-        "console": lambda: _console(kafka, folder / "texts.jsonl"),
+        "confluent-kafka": lambda: _confluent(kafka, folder / "texts.jsonl"),
         **{f"hurnet {what}": _produce(kafka, folder / f"texts.{ending}") for what, ending in names.items()},
     }
 
@@ -114,28 +112,21 @@ def _limit(kafka: KafkaServer) -> int:
     return TEXTS
 
 
-def _perf_test(kafka: KafkaServer) -> int:
-    with _topic(kafka) as settings:
-        options = ("--num-records", str(TEXTS), "--record-size", str(SIZE), "--throughput", "-1")
-        properties = (f"bootstrap.servers={kafka.bootstrap}", "acks=all", "batch.size=400000", "linger.ms=5")
-        _java(
-            "org.apache.kafka.tools.ProducerPerformance",
-            *("--topic", settings.texts, *options, "--producer-props", *properties),
-        )
-    return TEXTS
+def _confluent(kafka: KafkaServer, file: Path) -> int:
+    from confluent_kafka import Producer
 
-
-def _console(kafka: KafkaServer, file: Path) -> int:
     with _topic(kafka) as settings, file.open("rb") as lines:
-        options = ("--bootstrap-server", kafka.bootstrap, "--topic", settings.texts)
-        _java("org.apache.kafka.tools.ConsoleProducer", *options, "--batch-size", "400000", stdin=lines)
+        options = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "batch.size": 400_000}
+        producer = Producer({"bootstrap.servers": kafka.bootstrap, **options})
+        for line in lines:
+            while True:
+                try:
+                    producer.produce(settings.texts, line.rstrip())
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+        producer.flush(60)
     return TEXTS
-
-
-def _java(tool: str, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> None:
-    jars = ":".join(map(str, class_path(lambda _: None)))
-    command = [str(java()), "-Xmx512m", "-cp", jars, tool, *arguments]
-    subprocess.run(command, stdin=stdin, stdout=subprocess.DEVNULL, check=True)
 
 
 def _produce(kafka: KafkaServer, file: Path) -> Callable[[], int]:

@@ -166,6 +166,7 @@ ARGUMENTS = {
     "contexts": [],
     "correct": ["hi", "hello"],
     "evaluate": ["--pairs", __file__, "--queries", __file__],
+    "export": ["no-such.jsonl"],
     "forget": ["--entry", "0/1"],
     "keys": ["list"],
     "replay": ["answers/0/1"],
