@@ -146,6 +146,7 @@ def test_every_format_and_envelope_through_the_whole_system(
     system: System, unique: str, registry: ApicurioServer, proxy: Forwarder
 ) -> None:
     ingest, responder = system.start("ingest"), system.start("responder")
+    system.start("solver")
     producer = Producer(system, unique, registry)
     _send_one_of_each(producer)
     wanted = {
@@ -171,8 +172,7 @@ def test_every_format_and_envelope_through_the_whole_system(
     _answers(system)
     _changes(system, producer)
     _waits_for_the_registry(system, producer, ingest, proxy, registry)
-    proof = wait_for(lambda: ran if (ran := system.run("verify")).returncode == 0 else None, 60, "verified")
-    assert "equal" in proof.stdout
+    import time; time.sleep(3); ran = system.run("verify"); print(ran.returncode, ran.stdout, ran.stderr); assert 0
 
 
 def _send_one_of_each(producer: Producer) -> None:
