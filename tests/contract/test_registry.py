@@ -189,13 +189,18 @@ def test_json_schema_as_confluents_serialiser_writes_it_is_read(registry: Apicur
 
 def test_an_id_that_nobody_registered_is_waited_for_a_moment_and_then_told(registry: ApicurioServer) -> None:
     now = [100.0]
-    asked = Registry(RegistrySettings(url=registry.url), clock=lambda: now[0])
+    asked = Registry(RegistrySettings(url=registry.url), lambda: None, lambda: now[0])
     with pytest.raises(RegistryFailing, match="no schema 99999 yet"):
         asked.schema(99_999)
     now[0] += client.PATIENCE_S
     for number in (99_999, 88_888):  # the second one is not waited for
         with pytest.raises(InvalidMessage, match=f"the registry has no schema {number}"):
             asked.schema(number)
+
+
+def test_whoever_has_no_loop_does_not_wait_for_an_id(registry: ApicurioServer) -> None:
+    with pytest.raises(InvalidMessage, match="the registry has no schema 99999"):
+        Registry(RegistrySettings(url=registry.url)).schema(99_999)
 
 
 def test_a_schema_of_another_kind_is_told(registry: ApicurioServer) -> None:

@@ -12,14 +12,15 @@ from hurnet_stream.settings.settings import Settings
 from hurnet_stream.settings.topic_tables import BY_SCHEMA
 
 
-def readers(settings: Settings, store: EntryStore, beat: Callable[[], None] = lambda: None) -> Readers:
+def readers(settings: Settings, store: EntryStore, beat: Callable[[], None] | None = None) -> Readers:
     """Those of the topic of texts and of all tables. The store must be open. `beat` is called before each
-    question to the registry. Raises `ConfigurationError` if a table can't be used."""
+    question to the registry; whoever gives one has a loop, and is told to try again while an id may still
+    come. Raises `ConfigurationError` if a table can't be used."""
     upsert = upserts(settings.ingest, store)
     return making(settings, beat).readers(TextReader(upsert), upsert)
 
 
-def making(settings: Settings, beat: Callable[[], None] = lambda: None) -> Making:
+def making(settings: Settings, beat: Callable[[], None] | None = None) -> Making:
     """What makes readers of tables. The packages of the extra are loaded only if a table needs them."""
     if not any(table.format in BY_SCHEMA for table in settings.topics.values()):
         return Making(settings)

@@ -36,16 +36,18 @@ _T = TypeVar("_T")
 
 class Registry:
     """A client of the registry that the settings name. `beat` is called before each question, as a sign that
-    a long turn gets on."""
+    a long turn gets on. Without it nobody tries again later: then an id that is not there is not waited for.
+    """
 
     def __init__(
         self,
         settings: RegistrySettings,
-        beat: Callable[[], None] = lambda: None,
+        beat: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._beat = beat
+        self._beat = beat or (lambda: None)
+        self._patient = beat is not None
         self._clock = clock
         self._schemas: OrderedDict[int, Schema] = OrderedDict()
         self._versions: OrderedDict[tuple[str, int], Mapping[str, Any]] = OrderedDict()
@@ -81,6 +83,8 @@ class Registry:
     def _wait_for(self, schema_id: int) -> None:
         """Raises `RegistryFailing` as long as the id may still come."""
         now = self._clock()
+        if not self._patient:
+            return
         if now >= self._patient_until + IMPATIENT_S:
             self._patient_until = now + PATIENCE_S
         if now < self._patient_until:
