@@ -123,6 +123,20 @@ def test_what_can_not_come_is_told_at_once(
     assert (answer.outcome, answer.reason) == ("timed-out", why)
 
 
+def test_a_topic_with_a_table_is_waited_for_before_it_has_a_number(world: World) -> None:
+    world.redis.data.topics.pop("faq")
+    world.kafka.append([Outgoing("faq", b"{}", b"k", (), 0)] * 9)
+    responder = world.responder(wait=60)
+    responder._tables = frozenset({"faq"})
+    world.ask(Query(text="where is the tea", min_watermarks={"faq/0": 8}, timeout_ms=60_000))
+    turn(responder)
+    assert world.answers() == []
+    world.redis.data.topics["faq"] = NUMBERED["faq"]
+    add(world.store, EMBEDDER, shard_of(2, 0), 8, "where is the tea", answer="third floor")
+    turn(responder)
+    assert only(world.answers()).answer == "third floor"
+
+
 def test_a_topic_that_was_added_meanwhile_is_known(world: World) -> None:
     responder = world.responder()
     turn(responder)

@@ -83,6 +83,7 @@ class Responder:
         self._poll_s = responder.poll
         self._queries = settings.kafka.queries
         self._texts = settings.kafka.texts
+        self._tables = frozenset(settings.topics)
         self._metrics = metrics
         metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
         first = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
@@ -222,7 +223,9 @@ class Responder:
         """How far the topics reach of which that is asked; None if of none."""
         if not unsure:
             return None
-        read = {None if name == self._texts else name for name in self._memory.places.topics.numbers}
+        # Those with a table in the settings will be read as soon as ingest has given them a number.
+        named = {*self._memory.places.topics.numbers, *self._tables}
+        read = {None if name == self._texts else name for name in named}
         # A topic that is not read may have been added just now.
         read_at = self._following.look_up_topics(LOOK_UP_AGE_S if unsure - read else float("inf"))
         ends = {
