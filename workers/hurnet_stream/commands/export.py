@@ -56,8 +56,9 @@ Examples:
 def export(
     file: str, context: str | None, kind: str, vectors: Vectors | None, force: bool, as_json: bool
 ) -> None:
-    """Write the entries of a context into FILE: a path, s3:// or gs://, or - for standard output.
+    """Write a context to a file: Parquet, JSON or CSV.
 
+    FILE is a path, s3:// or gs://, or - for standard output.
     May run beside the workers: the file is the context at one moment, as the watermarks that are printed say,
     without what was deleted. If entries are deleted while it is written, it is written anew; after three
     times the exit code is 1, and it is said how many of them are in the file. FILE appears once it is whole.

@@ -62,7 +62,7 @@ def _rows(
             batch = next(batches, None)
         except (OSError, ValueError) as error:  # of pyarrow, which are both
             raise UnreadableFile(
-                f"{name}:{number + 1:,}: its data are damaged ({str(error)[:200]}): copy it again"
+                f"{name}:{number + 1:,}: its data are damaged ({_short(error)}): copy it again"
             ) from error
         if batch is None:
             return
@@ -81,7 +81,7 @@ def _opened(name: str, file: BinaryIO | str) -> Any:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise UnreadableFile(
-            f"{name}: no whole Parquet file, its end or its beginning is missing ({str(error)[:120]}):"
+            f"{name}: no whole Parquet file, its end or its beginning is missing ({_short(error)}):"
             " copy it again"
         ) from error
 
@@ -174,3 +174,8 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, int | float | Decimal):
         return str(value)
     return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _short(error: Exception) -> str:
+    """The first line of what a library says."""
+    return (str(error).splitlines() or [""])[0][:120]
