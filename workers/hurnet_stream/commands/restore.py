@@ -155,6 +155,11 @@ class Restoring:
 
         try:
             topics = Topics.of(contents.topics).with_texts(self._topic)
+            if unknown := sorted(contents.topics.keys() - self._settings.topics.keys()):
+                raise ConfigurationError(
+                    f"the backup has entries of {', '.join(unknown)}, which has no table ([topics.NAME]) in"
+                    " the settings: so what its records delete can't be read"
+                )
             history = KafkaHistories(self._settings.kafka, topics)
             self._stack.callback(history.close)
             if contents.log:
@@ -182,15 +187,22 @@ class Restoring:
 
     def _from_kafka(self, contents: Contents) -> Iterator[tuple[int, Deletion]]:
         """The deletions that came since."""
+        from hurnet_stream.core.places import offset_of
         from hurnet_stream.operations.restoring import deletions_since
+        from hurnet_stream.records import TextReader
         from hurnet_stream.terminal.screen import progress
+        from hurnet_stream.wiring.reading import making
 
         if self._history is None:
             return
         ranges = self._history.offset_ranges()
-        behind = (max(0, ranges[p].end - offset - 1) for p, offset in contents.watermarks.items())
+        read = making(self._settings).readers(TextReader(), True).read
+        behind = (
+            max(0, offset_of(p, ranges[p].end) - offset_of(p, mark) - 1)
+            for p, mark in contents.watermarks.items()
+        )
         with progress("reading what was deleted since", sum(behind)) as advance:
-            for deletion in deletions_since(self._history, contents.watermarks, advance):
+            for deletion in deletions_since(self._history, contents.watermarks, advance, read):
                 self._deleted_since += 1
                 yield deletion
         self._check_reach(self._history, contents)  # retention may have taken some while this was read

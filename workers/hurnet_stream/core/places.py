@@ -16,7 +16,7 @@ chunks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -54,6 +54,11 @@ def partition_of(shard: int) -> int:
 def first_position(shard: int, offset: int) -> int:
     """Where the entries of the record at `offset` begin; -1, the offset before all others, stays -1."""
     return offset if shard < PARTITIONS_MOST or offset < 0 else offset * SPAN
+
+
+def next_record(shard: int, watermark: int) -> int:
+    """Where the first record behind a watermark begins."""
+    return first_position(shard, offset_of(shard, watermark) + 1)
 
 
 def last_position(shard: int, offset: int) -> int:
@@ -104,7 +109,12 @@ class Topics:
     @classmethod
     def of(cls, topics: Mapping[str, NumberedTopic]) -> Topics:
         """Those that a store knows, without the topic of texts."""
-        return cls({name: topic.number for name, topic in topics.items()})
+        numbers = {name: topic.number for name, topic in topics.items()}
+        return cls(numbers, {name: topic.id for name, topic in topics.items() if topic.id})
+
+    def among(self, names: Collection[str]) -> Topics:
+        """Those of them that have one of these names."""
+        return Topics({name: number for name, number in self.numbers.items() if name in names}, self.ids)
 
     def with_texts(self, texts: str) -> Topics:
         """The same with the topic of texts, which comes first."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from hurnet_schemas import InvalidMessage
+from hurnet_stream.core.places import TEXTS, next_record, offset_of
 from hurnet_stream.core.stored.batch import Deletion
 from hurnet_stream.errors import StoreGap
-from hurnet_stream.ports import History
-from hurnet_stream.records import parse_record
+from hurnet_stream.ports import History, Read
 
 
 def out_of_reach(history: History, watermarks: Mapping[int, int]) -> list[str]:
@@ -30,25 +30,27 @@ def out_of_reach(history: History, watermarks: Mapping[int, int]) -> list[str]:
                 f" {watermark}: the topic was made anew or lost records. Restore it, and let `hurnet repair`"
                 " bring both together"
             )
-        if held.first > watermark + 1:
-            missing.append(f"{partition}/{watermark + 1}-{held.first - 1}")
+        if held.first > (needed := next_record(partition, watermark)):
+            offsets = offset_of(partition, needed), offset_of(partition, held.first) - 1
+            missing.append(f"{partition}/{offsets[0]}-{offsets[1]}")
     return missing
 
 
 def deletions_since(
-    history: History, watermarks: Mapping[int, int], advance: Callable[[int], None]
+    history: History, watermarks: Mapping[int, int], advance: Callable[[int], None], read: Read
 ) -> Iterator[tuple[int, Deletion]]:
-    """The deletions behind these watermarks, with their partition. `advance` is told how many records were
-    read."""
+    """The deletions behind these watermarks, with their shard. `advance` is told how many records were read,
+    and `read` tells what each says."""
     ranges = history.offset_ranges()
     for partition, watermark in watermarks.items():
-        first, last = max(ranges[partition].first, watermark + 1), ranges[partition].end - 1
+        held = ranges[partition]
+        first, last = max(held.first, next_record(partition, watermark)), held.end - 1
         for block in history.read(partition, first, last) if first <= last else ():
             for record in block:
-                if record.value is not None:
+                if record.number == TEXTS and record.value is not None:
                     continue  # a text
                 try:
-                    parsed = parse_record(record)
+                    parsed = read(record)
                 except InvalidMessage:
                     continue  # it deletes nothing
                 if isinstance(parsed, Deletion):

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Any, Final
 
+from hurnet_stream.core.places import TEXTS, first_position, last_position, number_of, offset_of
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 from hurnet_stream.ports import OffsetRange
@@ -29,7 +30,7 @@ from hurnet_stream.ports import OffsetRange
 LOOK_AHEAD: Final = 50_000
 """Offsets behind a range in which its deletions are looked for: some seconds of reading."""
 Range = tuple[int, int, int]
-"""Partition, first offset, last offset."""
+"""Shard, first position, last position."""
 
 
 class SpotCheckFailed(HurnetError):
@@ -39,15 +40,20 @@ class SpotCheckFailed(HurnetError):
 def sample_ranges(
     watermarks: Mapping[int, int], in_topic: Mapping[int, OffsetRange], size: int, random: Random
 ) -> Iterator[Range]:
-    """The newest `size` offsets of each partition, and `size` others, of what both store and topic hold."""
-    for partition, watermark in sorted(watermarks.items()):
-        oldest = in_topic.get(partition, OffsetRange(0, 0)).first
-        newest = max(oldest, watermark - size + 1)
-        if newest <= watermark:
-            yield partition, newest, watermark
+    """The newest `size` offsets of each shard, and `size` others, of what both store and topic hold, as
+    ranges of positions. A shard whose topic is not read is left out."""
+    for shard, watermark in sorted(watermarks.items()):
+        if number_of(shard) != TEXTS and shard not in in_topic:
+            continue
+        oldest = offset_of(shard, in_topic.get(shard, OffsetRange(0, 0)).first)
+        last = offset_of(shard, watermark)
+        newest = max(oldest, last - size + 1)
+        if newest <= last:
+            yield shard, first_position(shard, newest), watermark
         if oldest < newest:
             first = random.randint(oldest, max(oldest, newest - size))
-            yield partition, first, min(first + size, newest) - 1
+            end = min(first + size, newest)
+            yield shard, first_position(shard, first), last_position(shard, end - 1)
 
 
 def spot_check(size: int, timeout_s: float) -> dict[str, int]:

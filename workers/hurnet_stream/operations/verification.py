@@ -124,10 +124,13 @@ class Verification:
         """Offsets `first` to `last`, and the deletions from there up to offset `until`; what the store has
         erased for later ones is believed. Stops at the first difference.
         Raises `StoreGap` if the topic does not reach that far."""
-        in_topic = self._bounds.get(partition, OffsetRange(0, 0))
-        if in_topic.end <= until:
+        in_topic = self._in_topic(partition, until)
+        if places.offset_of(partition, in_topic.end) <= places.offset_of(partition, until):
+            number = places.number_of(partition)
+            of = "" if number == places.TEXTS else f"topic number {number} of the store, "
+            end, seen = (places.offset_of(partition, at) for at in (in_topic.end, until))
             raise StoreGap(
-                f"partition {partition} ends at offset {in_topic.end}, but the store has seen {until}: the"
+                f"{of}partition {places.partition_of(partition)} ends at offset {end}, but the store has seen {seen}: the"
                 " topic was recreated or lost records, or this is another cluster"
             )
         self._replay.unfit.clear()
@@ -192,6 +195,13 @@ class Verification:
             }
             deleted.offsets |= stored.expired
         return deleted
+
+    def _in_topic(self, partition: int, until: int) -> OffsetRange:
+        """What its topic holds. Of a topic that is not read, because it has no table, nothing is known."""
+        if places.number_of(partition) == places.TEXTS or partition in self._bounds:
+            return self._bounds.get(partition, OffsetRange(0, 0))
+        behind = places.next_record(partition, until)
+        return OffsetRange(behind, behind)
 
     def _trust(self, proof: ShardProof, rows: Rows, deleted: Set[int]) -> None:
         """Learn from the store what can't be replayed."""
