@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
 from hurnet_schemas.feedback import SOURCE
-from hurnet_stream.core.stored.batch import NOTHING, Entry
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, Entry
 from hurnet_stream.feedback.lessons import correction_key
+from hurnet_stream.core.places import SPAN, first_position, last_position, shard_of
 from hurnet_stream.operations.repair import Comparison
-from hurnet_stream.ports import Checkpoint
+from hurnet_stream.ports import Checkpoint, OffsetRange
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
 from tests.memory.redis import MemoryRedis
@@ -224,3 +225,21 @@ def test_what_feedback_taught_keeps_its_key_so_that_later_feedback_still_replace
         (key, "bye", 1, True),
         (key, "hello", 2, None),
     ]
+
+
+def test_of_another_topic_only_what_it_no_longer_holds_is_sent_to_the_texts() -> None:
+    world, shard = World(), shard_of(1, 0)
+    world.send(*numbered(0, 2))
+    filled(world)
+    store = MemoryEntryStore(world.redis)
+    entries = [Entry(SPAN * i, 1_000, "faq", f"ticket {i}", "an answer") for i in range(4)]
+    vectors = world.embedder.embed([entry.text for entry in entries])
+    store.append(Batch(shard, last_position(shard, 3), entries, vectors), NOTHING)
+    store.delete(shard, Deletion(first_position(shard, 4), 0, targets=(0,)), last_position(shard, 3))
+    held = {shard: OffsetRange(2 * SPAN, 5 * SPAN)}
+    comparison = Comparison(store, MemoryHistory(world.kafka), "texts", True, held)
+    sent = [message for part in comparison.lacking(shard) for message in part.messages]
+    assert [TextEvent.decode(message.value or b"").text for message in sent] == ["ticket 1"]
+    assert {message.topic for message in sent} == {"texts"}
+    gone = Comparison(store, MemoryHistory(world.kafka), "texts", True)
+    assert sum(part.texts for part in gone.lacking(shard)) == 3

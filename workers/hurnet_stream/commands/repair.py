@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hurnet_stream.core.places import TEXTS, NumberedTopic, first_position, number_of, shard_of
+
 if TYPE_CHECKING:
     from hurnet_stream.adapters.kafka import KafkaHistory
     from hurnet_stream.adapters.redis import Connection
     from hurnet_stream.core.stored.batch import LogIdentity
     from hurnet_stream.operations.repair import Comparison
-    from hurnet_stream.ports import EntryStore, Sink
+    from hurnet_stream.ports import EntryStore, OffsetRange, Sink
     from hurnet_stream.settings.settings import Settings
 
 
@@ -40,7 +42,8 @@ def repair(yes: bool, keys: bool, as_json: bool) -> None:
     records that the store has seen. The old store is kept under a prefix of its own, a new one is filled from
     the topic, and texts that only the old one has are sent to the topic again. So nothing is lost that still
     is anywhere. Responders and solver go on with the new store by themselves. Records that are sent again
-    have lost their key: only `hurnet forget --entry` can delete them.
+    have lost their key: only `hurnet forget --entry` can delete them. Topics with a table are read again by
+    it; what they no longer hold is sent to the topic of texts.
 
     With --keys it does something else. If partitions were added to the topic, most keys go to another one,
     and their old texts stay beside the new ones. They are found, and deleted by records that are sent to the
@@ -62,7 +65,7 @@ def repair(yes: bool, keys: bool, as_json: bool) -> None:
         elif task is None:
             told, text = {"needed": False}, "nothing to repair: the store was filled from this topic"
         elif not yes:
-            told, text = _would(task, connection, history, chosen.kafka.texts)
+            told, text = _would(task, connection, history, chosen)
         else:
             told, text = _repair(chosen, connection, history, task)
     say_json(told) if as_json else say(text)
@@ -92,12 +95,14 @@ class Task:
 
         return RedisEntryStore(under(connection, self.prefix))
 
-    def comparison(self, connection: Connection, history: KafkaHistory, topic: str) -> Comparison:
-        """The old store compared with the topic as it is now."""
+    def comparison(self, connection: Connection, history: KafkaHistory, chosen: Settings) -> Comparison:
+        """The old store compared with the topics as they are now."""
         from hurnet_stream.operations.repair import Comparison
 
         same_topic = self.topic_id == history.log().topic
-        return Comparison(self.old_store(connection), history, topic, same_topic)
+        old = self.old_store(connection)
+        others, _ = others_held(chosen, old)
+        return Comparison(old, history, chosen.kafka.texts, same_topic, others)
 
 
 def _keys(chosen: Settings, connection: Connection, history: KafkaHistory, yes: bool) -> Told:
@@ -163,8 +168,10 @@ def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, tas
 
     if not task.aside:
         firsts = {partition: offsets.first for partition, offsets in history.offset_ranges().items()}
-        task = replace(task, prefix=put_aside(connection, history.log(), firsts), aside=True)
-    comparison = task.comparison(connection, history, chosen.kafka.texts)
+        others, topics = others_held(chosen, task.old_store(connection))
+        firsts |= {shard: held.first for shard, held in others.items()}
+        task = replace(task, prefix=put_aside(connection, history.log(), firsts, topics), aside=True)
+    comparison = task.comparison(connection, history, chosen)
     with closing(KafkaSink(chosen.kafka)) as sink:
         sent = _send(comparison, task.old_store(connection), sink, connection, task.done)
     told = {"needed": True, "done": True, "sent_again": _counted(sent), "old_prefix": task.prefix}
@@ -175,6 +182,32 @@ def _repair(chosen: Settings, connection: Connection, history: KafkaHistory, tas
     )
 
 
+def others_held(
+    chosen: Settings, store: EntryStore
+) -> tuple[dict[int, OffsetRange], dict[str, NumberedTopic]]:
+    """Of the topics beside that of texts that have a table and are still those that the store was filled
+    from: which positions each shard has records for, and what the store knows of them."""
+    from hurnet_stream.adapters.kafka import KafkaHistory
+    from hurnet_stream.errors import ConfigurationError
+    from hurnet_stream.ports import OffsetRange
+
+    topics, ranges, numbered = store.topics(), dict[int, OffsetRange](), dict[str, NumberedTopic]()
+    for name, number in topics.among(chosen.topics).numbers.items():
+        with closing(KafkaHistory(chosen.kafka, name)) as history:
+            try:
+                held, topic_id = history.offset_ranges(), history.log().topic
+            except ConfigurationError:
+                continue  # it is gone
+        if topics.ids.get(name, topic_id) != topic_id:
+            continue
+        numbered[name] = NumberedTopic(number, topic_id)
+        for partition, offsets in held.items():
+            shard = shard_of(number, partition)
+            first, end = (first_position(shard, at) for at in (offsets.first, offsets.end))
+            ranges[shard] = OffsetRange(first, end)
+    return ranges, numbered
+
+
 def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
     """Whether the store was filled from this topic, and the topic still holds what the store has seen.
 
@@ -183,6 +216,8 @@ def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
     if filled_from is not None and filled_from != now:
         return False
     for partition, state in store.states().items():
+        if number_of(partition) != TEXTS:
+            continue  # nothing is repaired for another topic's sake: ingest goes on without it
         offsets, anchor = in_kafka.get(partition), state.anchor
         if offsets is None or state.watermark >= offsets.end:
             return False
@@ -194,9 +229,9 @@ def sound(store: EntryStore, history: KafkaHistory, now: LogIdentity) -> bool:
     return True
 
 
-def _would(task: Task, connection: Connection, history: KafkaHistory, topic: str) -> Told:
+def _would(task: Task, connection: Connection, history: KafkaHistory, chosen: Settings) -> Told:
     """What it would do, as a JSON object and for a person."""
-    comparison, store = task.comparison(connection, history, topic), task.old_store(connection)
+    comparison, store = task.comparison(connection, history, chosen), task.old_store(connection)
     counts = Counter[str]()
     for partition in store.states():
         for missing in comparison.lacking(partition):

@@ -13,13 +13,15 @@ So everything that Kafka or the store still has is kept, and Kafka holds all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import itemgetter
+from types import MappingProxyType
 
 from hurnet_schemas import InvalidMessage, TextEvent
 from hurnet_schemas.feedback import SOURCE
+from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
 from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.operations.replay import deleted_by_records
@@ -43,18 +45,30 @@ class Missing:
 
 class Comparison:
     """Compares the store with the topic that it should have come from. `same_topic` says whether that is
-    still the topic it was filled from, even if rewritten."""
+    still the topic it was filled from, even if rewritten. `others` are the positions of other topics that are
+    still there, by shard."""
 
-    def __init__(self, store: EntryStore, history: History, topic: str, same_topic: bool) -> None:
+    def __init__(
+        self,
+        store: EntryStore,
+        history: History,
+        topic: str,
+        same_topic: bool,
+        others: Mapping[int, OffsetRange] = MappingProxyType({}),
+    ) -> None:
         self._store = store
         self._history = history
         self._topic = topic
         self._same_topic = same_topic
+        self._others = others
         self.bounds = history.offset_ranges()
 
     def lacking(self, partition: int, after: int = NOTHING) -> Iterator[Missing]:
         """What the topic lacks of a shard, in the order of offsets. Texts up to offset `after` are left out:
         they were sent again before."""
+        if number_of(partition) != TEXTS:
+            yield from self._lacking_of_other(partition, after)
+            return
         deletions = [batch.deletion for batch in self._batches(partition) if batch.deletion]
         targets = (deleted_by(self._store, partition, deletion) for deletion in deletions)
         deleted = set(chain.from_iterable(chain.from_iterable(targets)))
@@ -80,6 +94,19 @@ class Comparison:
         ]
         # Together, since once this is sent the shard counts as done.
         yield Missing(tombstones, MAX_OFFSET, deletions=len(tombstones))
+
+    def _lacking_of_other(self, shard: int, after: int) -> Iterator[Missing]:
+        """What another topic no longer holds, of which nobody may write to it: it goes to the topic of texts.
+        The rest is read again by the topic's table, and deleted again by its records."""
+        held = self._others.get(shard, OffsetRange(0, 0))
+        deletions = [batch.deletion for batch in self._batches(shard) if batch.deletion]
+        targets = (deleted_by(self._store, shard, deletion) for deletion in deletions)
+        deleted = set(chain.from_iterable(chain.from_iterable(targets)))
+        for batch in self._batches(shard):
+            gone = (entry for entry in batch.entries if not held.first <= entry.offset < held.end)
+            lost = [entry for entry in gone if entry.offset > after and entry.offset not in deleted]
+            yield Missing([self._text(shard, entry) for entry in lost], batch.watermark, texts=len(lost))
+        yield Missing([], MAX_OFFSET)
 
     def _missing_deletions(
         self, partition: int, deletions: Sequence[Deletion], trusted: int

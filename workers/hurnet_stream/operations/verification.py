@@ -130,8 +130,8 @@ class Verification:
             of = "" if number == places.TEXTS else f"topic number {number} of the store, "
             end, seen = (places.offset_of(partition, at) for at in (in_topic.end, until))
             raise StoreGap(
-                f"{of}partition {places.partition_of(partition)} ends at offset {end}, but the store has seen {seen}: the"
-                " topic was recreated or lost records, or this is another cluster"
+                f"{of}partition {places.partition_of(partition)} ends at offset {end}, but the store has seen"
+                f" {seen}: the topic was recreated or lost records, or this is another cluster"
             )
         self._replay.unfit.clear()
         while True:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -24,6 +25,8 @@ from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Bound, Connection
 from hurnet_stream.adapters.redis.keys import STAYS, Keys
 from hurnet_stream.adapters.redis.meta import Meta
+from hurnet_stream.core.formats import NUMBERED_FROM
+from hurnet_stream.core.places import NumberedTopic
 from hurnet_stream.core.stored.batch import LogIdentity
 from hurnet_stream.errors import StoreError, TransientError
 
@@ -59,10 +62,16 @@ def finish(connection: Connection) -> None:
         connection.client.unlink(connection.keys.repair)
 
 
-def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int]) -> str:
+def put_aside(
+    connection: Connection,
+    log: LogIdentity,
+    firsts: Mapping[int, int],
+    topics: Mapping[str, NumberedTopic] = MappingProxyType({}),
+) -> str:
     """Move the store to another prefix, and begin a new one in its place. Returns that prefix.
 
-    The new store belongs to `log`, and its shards begin at `firsts`, the first offsets that the topic holds.
+    The new store belongs to `log` and to the other `topics`, and its shards begin at `firsts`, the first
+    positions that the topics hold.
     Raises `StoreError` if there is no store, `TransientError` if a worker writes to it meanwhile.
     """
     keys, client = connection.keys, connection.client
@@ -80,7 +89,7 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
             # RENAME is instant whatever a key holds, so thousands of them are one short step.
             for name in names:
                 pipe.rename(name, aside.encode() + name[len(keys.prefix) :])
-            _begin(pipe, keys, Meta.begin(old.identity), log, firsts)
+            _begin(pipe, keys, Meta.begin(old.identity), log, firsts, topics)
             pipe.hset(keys.repair, mapping={"aside": aside, "topic": old_topic})
             pipe.execute()
         except redis.WatchError as error:
@@ -93,7 +102,17 @@ def put_aside(connection: Connection, log: LogIdentity, firsts: Mapping[int, int
     return aside
 
 
-def _begin(pipe: Any, keys: Keys, meta: Meta, log: LogIdentity, firsts: Mapping[int, int]) -> None:
+def _begin(
+    pipe: Any,
+    keys: Keys,
+    meta: Meta,
+    log: LogIdentity,
+    firsts: Mapping[int, int],
+    topics: Mapping[str, NumberedTopic],
+) -> None:
+    if topics:
+        meta = meta.raised(NUMBERED_FROM)
+        pipe.set(keys.topics, json.dumps({name: topic._asdict() for name, topic in topics.items()}))
     pipe.set(keys.meta, meta.raw)
     pipe.set(keys.log, json.dumps(asdict(log)))
     for partition, first in firsts.items():
