@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
 from hurnet_schemas.feedback import SOURCE
+from hurnet_stream.core.places import SPAN, first_position, last_position, shard_of
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, Entry
 from hurnet_stream.feedback.lessons import correction_key
-from hurnet_stream.core.places import SPAN, first_position, last_position, shard_of
 from hurnet_stream.operations.repair import Comparison
 from hurnet_stream.ports import Checkpoint, OffsetRange
 from tests.memory.entry_store import MemoryEntryStore

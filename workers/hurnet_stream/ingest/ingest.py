@@ -283,6 +283,8 @@ class Ingest:
                     raise
                 # Its registry is away. The partition stays unplaced, and comes to the same records again.
                 self._stopped.stop(places.number_of(partition), str(error), unread=True)
+                kind = type(error.__cause__ or error).__name__
+                self._metrics.transient_errors.labels(error.dependency.lower() or "none", kind).inc()
                 if len(records) == 1:
                     self._suspects.let_go()  # it may have been noted, and was not handled
         return intakes
