@@ -108,5 +108,5 @@ def _share(truths: Sequence[bool]) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--embedder", nargs="+", default=OPTIONS.embedder)
+    parser.add_argument("--embedder", nargs="+")
     main(measure, 3, parser, OPTIONS)

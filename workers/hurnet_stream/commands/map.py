@@ -111,7 +111,7 @@ def map_topic(  # noqa: PLR0913 - an option each
         show(found, not hide_samples)
     for note in found.notes:
         say(note, err=True)
-    _end(found, write, as_json)
+    _end(found, source, write, as_json)
 
 
 def _given(metadata: tuple[str, ...], chunk: int | None, **expressions: str | None) -> Mapping[str, Any]:
@@ -149,7 +149,7 @@ def _sampled(source: str, samples: int, timeout: float, chosen: Settings) -> tup
     summary = (
         f"{source}: {len(records):,} of at most {taken.offsets:,} records, of {len(taken.held):,} partitions"
     )
-    summary += f", from {moment(min(times))} to {moment(max(times))} UTC"
+    summary += f", from {moment(min(times))} to {moment(max(times))}"
     return source, records, summary + (f"; the time of {timeout:g} s was up" if taken.cut_short else "")
 
 
@@ -175,7 +175,8 @@ def _tools(embedder: str | None, chosen: Settings) -> Tools:
     return Tools(making, schemas, load("hash512"), load(embedder or chosen.embedder.name), chosen.solve)
 
 
-def _end(found: Survey, write: Path | None, as_json: bool) -> None:
+def _end(found: Survey, source: str, write: Path | None, as_json: bool) -> None:
+    from hurnet_stream.operations.mapping.rows import sending
     from hurnet_stream.terminal.screen import say
 
     if not found.tried:
@@ -183,6 +184,8 @@ def _end(found: Survey, write: Path | None, as_json: bool) -> None:
     proposal = found.tried[0].proposal
     if not as_json:
         say(proposal.toml().rstrip())
+    if Path(source).is_file() and (command := sending(source, proposal.settings())):
+        say(f"\nto send the file to the topic of texts instead:\n{command}", err=True)
     if write:
         _write(write, proposal.topic, proposal.toml())
         say(f"added to {write}; `hurnet --config {write} settings` tries it", err=True)

@@ -35,9 +35,9 @@ _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\
 _UNSPACED_PER_WORD: Final = 2.5
 _SHAPES: Final[tuple[tuple[re.Pattern[str], Look], ...]] = (
     (_TIME, "time"),
+    (_ADDRESS, "address"),
     (_NUMBER, "number"),
     (_LINK, "link"),
-    (_ADDRESS, "address"),
     (_LANGUAGE, "language"),
     (_ID, "id"),
 )
@@ -78,7 +78,7 @@ def asks(text: str) -> bool:
 def script(text: str) -> str:
     """The script of the first letter, as Unicode names it: LATIN, CYRILLIC, CJK. "" if there is none."""
     letter = next((character for character in text[:LETTERS_SEEN] if character.isalpha()), "")
-    return unicodedata.name(letter, "").split(" ")[0]
+    return unicodedata.name(letter, "").split(" ")[0] if letter else ""
 
 
 def _is_language(text: str) -> bool:

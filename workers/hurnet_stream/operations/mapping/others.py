@@ -112,7 +112,8 @@ def metadata_name(field: Field) -> str:
 def chunk(text: Field) -> int:
     """The most characters of a piece; 0 if texts are to stay whole."""
     long = sum(length > LONG for length in text.lengths)
-    return CHUNK if long * 20 > len(text.lengths) or (text.lengths and text.lengths[-1] > MAX_TEXT) else 0
+    too_long = sum(length > MAX_TEXT for length in text.lengths)
+    return CHUNK if long * 20 > len(text.lengths) or too_long * 100 > len(text.lengths) else 0
 
 
 def _is_clock(field: Field) -> bool:

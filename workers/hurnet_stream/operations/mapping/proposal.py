@@ -21,6 +21,7 @@ from hurnet_stream.operations.mapping import others
 from hurnet_stream.operations.mapping.choosing import Candidate
 from hurnet_stream.operations.mapping.fields import Field
 from hurnet_stream.operations.mapping.forms import Form
+from hurnet_stream.ports import Record
 
 MOSTLY: Final = 0.98
 """A share of records that is as good as all: the others are mistakes, and belong into the dead letters."""
@@ -70,8 +71,8 @@ class Seen:
     topic: str
     form: Form
     fields: Sequence[Field]
-    record_keys: Sequence[Any]
-    """The key of each record, None if it has none."""
+    records: Sequence[Record]
+    """Those that the fields are of."""
 
 
 def propose(seen: Seen, candidate: Candidate, given: Mapping[str, Any]) -> Proposal:
@@ -130,7 +131,8 @@ def _place(seen: Seen, candidate: Candidate) -> list[Line]:
 
 def _keys(seen: Seen, candidate: Candidate, given: Mapping[str, Any]) -> list[Line]:
     """Key and mode. The key is the record's own if nearly all records have one."""
-    own = sum(key is not None for key in seen.record_keys) / max(1, len(seen.record_keys))
+    record_keys = [record.key for record in seen.records]
+    own = sum(key is not None for key in record_keys) / max(1, len(record_keys))
     found = None if own >= MOSTLY or "key" in given else others.key_field(seen.fields, candidate.text)
     lines = []
     if found is not None:
@@ -138,10 +140,14 @@ def _keys(seen: Seen, candidate: Candidate, given: Mapping[str, Any]) -> list[Li
             f"{own:.0%} of the records have a key; {found.distinct:,} distinct values in {len(found.there):,}"
         )
         lines.append(Line("key", found.expression, why))
-    of = found.values if found is not None else seen.record_keys
+    of = found.values if found is not None else record_keys
     keys = others.keys(of, candidate.text.values)
     if not keys.there:
         return [*lines, Line("keys", "append", "no record has a key, so that nothing can be replaced")]
+    partitions = len({record.partition for record in seen.records})
+    if found is not None and partitions > 1:
+        why = f"records without a key are spread over {partitions} partitions, and replace within one alone"
+        return [*lines, Line("keys", "append", why)]
     if seen.form.envelope == "debezium":
         return [*lines, Line("keys", "upsert", "a change of a row takes the place of the row before it")]
     return [*lines, Line("keys", "upsert" if keys.upsert else "append", _why_mode(keys))]

@@ -11,7 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+import re
+import shlex
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,8 @@ ROWS_MOST: Final = 200_000
 LETTERS_MOST: Final = 64 << 20
 """Characters of a file that are read."""
 _SNIFFED: Final = 64 << 10
+_COLUMN: Final = re.compile(r'value((?:\.(?:\w+|"(?:[^"\\]|\\.)*"))+)')
+_PIECE: Final = re.compile(r'\.(\w+|"(?:[^"\\]|\\.)*")')
 
 
 def rows_of(path: Path, most: int) -> tuple[str, list[Record], str]:
@@ -98,3 +102,26 @@ def _parquet(path: Path) -> Iterator[Any]:
 def _record(topic: str, number: int, row: Any) -> Record:
     value = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
     return Record(topic, 0, number, 0, None, value.encode("utf-8", "replace"))
+
+
+def sending(file: str, table: Mapping[str, Any]) -> str | None:
+    """The command that sends the texts of a file as the table reads them; None if `hurnet produce` can't."""
+    words = ["hurnet", "produce", shlex.quote(file)]
+    for name in ("text", "answer", "key", "timestamp"):
+        if expression := table.get(name):
+            if (column := _column(expression)) is None:
+                return None
+            words += [f"--{name}", shlex.quote(column)]
+    for expression in table.get("metadata", {}).values():
+        if column := _column(expression):
+            words += ["--metadata", shlex.quote(column)]
+    context = re.fullmatch(r"'([a-z0-9._-]+)'", table.get("context", ""))
+    return " ".join([*words, *(["--context", context[1]] if context else [])])
+
+
+def _column(expression: str) -> str | None:
+    """The column that an expression names, with a dot between names; None if it says more than that."""
+    found = _COLUMN.fullmatch(expression)
+    if found is None:
+        return None
+    return ".".join(json.loads(p) if p.startswith('"') else p for p in _PIECE.findall(found[1]))

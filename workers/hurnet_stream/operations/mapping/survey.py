@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -61,14 +61,15 @@ def survey(topic: str, records: Sequence[Record], given: Mapping[str, Any], tool
     """Look at the records, in the order of their partitions. What is `given`, by the names of the settings,
     is not chosen but taken. Raises `ConfigurationError` if they have no form that hurnet reads or something
     given is wrong, and `TransientError` while the registry does not answer."""
+    records = [replace(record, number=1) for record in records]  # as one of a topic beside that of texts
     form = _form(topic, records, given, tools)
     opened = _Opened(topic, records, form, tools.making)
     fields = fields_of(opened.values)
-    seen = Seen(topic, form, fields, [record.key for record in opened.records])
+    seen = Seen(topic, form, fields, opened.records)
     found = _candidates(opened, fields, given, Screen(tools.quick))
     tried = [_try(candidate, seen, records, given, tools) for candidate in found]
     tried = sorted(tried, key=lambda each: each.candidate.kind == "alone")
-    return Survey(form, fields, _best_first(tried), _notes(tried))
+    return Survey(form, fields, _best_first(tried), [] if "answer" in given else _notes(tried))
 
 
 def _form(topic: str, records: Sequence[Record], given: Mapping[str, Any], tools: Tools) -> Form:
