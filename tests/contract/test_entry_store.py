@@ -224,7 +224,7 @@ def test_append_advances_watermark_and_rows_together(stores: Stores) -> None:
     first = store.append(made(3, [0, 1, 5]), NOTHING)
     assert isinstance(first, Appended)
     assert (first.state.watermark, first.state.rows) == (5, 3)
-    assert store.append(made(3, [6], watermark=9), 5) == Appended(ShardState(9, 4, first.state.epoch))
+    assert store.append(made(3, [6], watermark=9), 5) == Appended(ShardState(9, 4, first.state.epoch), rows=1)
     assert store.append(bare(3, 12, DIMENSION), 9) == Appended(ShardState(12, 4, first.state.epoch))
     assert stores.entry_store().states() == {3: ShardState(12, 4, first.state.epoch)}
 

@@ -197,7 +197,10 @@ def test_what_cannot_come_is_answered_at_once(place: Place) -> None:
         place.turn(responder, 3)
         assert time.monotonic() - started < 10
     said = {a.id: (a.outcome, a.reason) for a in place.answers()}
-    assert said["no partition"] == ("timed-out", "there is no partition 9 of texts")
+    assert said["no partition"] == (
+        "timed-out",
+        f"there is no partition 9 of {place.kafka.texts}",
+    )
     assert said["beyond the end"][0] == "timed-out"
     assert f"ends before offset {len(PAIRS)}" in str(said["beyond the end"][1])
 

@@ -74,8 +74,10 @@ def test_acknowledged_is_on_two_brokers_where_there_are_two(replication: int, le
 @pytest.mark.parametrize(
     ("topic", "setting", "value", "is_told"),
     [
-        ("texts", "retention.ms", "86400000", True),
-        ("texts", "retention.bytes", "1000000000", True),
+        ("texts", "retention.ms", "86400000", False),
+        ("texts", "retention.ms", "3599999", True),
+        ("texts", "retention.bytes", "1000000000", False),
+        ("texts", "retention.bytes", "1000000", True),
         ("texts", "message.timestamp.after.max.ms", "9223372036854775807", True),
         ("texts", "message.timestamp.after.max.ms", "60000", False),
         ("texts", "cleanup.policy", "compact", True),
