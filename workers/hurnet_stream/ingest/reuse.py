@@ -22,9 +22,9 @@ from hurnet_stream.core.stored.batch import Vectors, key_digest
 from hurnet_stream.ingest.intake import Intake
 from hurnet_stream.ports import EntryStore
 
-SAMPLE: Final = 8
+SAMPLE: Final = 32
 """How many texts are looked up if it does not seem to pay."""
-EVERY: Final = 32
+EVERY: Final = 16
 """In which turn of so many that is done."""
 _WEIGHT: Final = 0.2  # of the last turn among those before it
 
