@@ -29,7 +29,7 @@ TAKE_IN_S = 0.05
 """How long a turn takes in what was read. Queries do not wait for what is left."""
 AWAIT_ENTRIES_S = 0.01
 """How long a turn waits for new entries if queries wait for them. Other queries wait no longer than that."""
-IN_PASSING = 0.2
+IN_PASSING = 0.1
 """The share of a turn's work for what nobody asks yet, while queries wait."""
 LOG_INTERVAL_S = 1.0
 """How often it is checked that store and queries belong to the same Kafka."""

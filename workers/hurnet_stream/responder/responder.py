@@ -56,6 +56,8 @@ log = structlog.get_logger()
 
 TURN_S = 2.0
 """How long a turn answers; the query in hand may take half a second longer. The rest is for the next turn."""
+ASKED_S = 1.0
+"""After a query the next one is likely to come within this time."""
 WEIGH_INTERVAL_S = 10.0
 """How often it is counted what the indexes take of memory: 0.2 ms for a million rows."""
 ENDS_AGE_S = 0.05
@@ -97,6 +99,7 @@ class Responder:
         self._reader = QueryReader(exchange, self._pending, self._positions, self._suspects, responder.batch)
         self._progress = Progress(settings.metrics)
         self._standby_behind = 0
+        self._answered_at = float("-inf")
         self._instance = responder.instance or f"{socket.gethostname()}:{os.getpid()}"
         self._weighed_at = float("-inf")
 
@@ -144,14 +147,19 @@ class Responder:
         self._serving.current.refresh()
         with self._metrics.stage("tail"):
             moved = self._following.follow(queries_wait=len(self._pending) > 0)
-            self._standby_behind = self._serving.follow(queries_wait=len(self._pending) > 0)
+            self._standby_behind = self._serving.follow(self._is_asked())
         if self._following.caught_up:
             self._read()
             answered = self._answer()
             with self._metrics.stage("rehearse"):
                 self._serving.rehearse(queries_wait=answered > 0 or len(self._pending) > 0)
             moved += answered
+            self._answered_at = time.monotonic() if answered else self._answered_at
         return moved
+
+    def _is_asked(self) -> bool:
+        """Whether somebody waits, or the next query is likely to come soon."""
+        return len(self._pending) > 0 or time.monotonic() - self._answered_at < ASKED_S
 
     def unready(self) -> list[str]:
         if not self._following.caught_up:
