@@ -151,7 +151,8 @@ def resident_mb() -> float:
 
 
 def measure(rounds: int) -> Report:
-    report, rows = Report(), []
+    report, rows = Report(), list[tuple[float, float]]()
+    phases, one, both = dict[str, Sequence[float]](), 0.0, 0.0
     for _ in range(rounds):
         with ValkeyServer() as server:
             settings = RedisSettings(url=server.url)

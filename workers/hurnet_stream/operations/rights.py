@@ -209,7 +209,7 @@ _ADMINISTRATION: Final = ("hkeys", "hlen", "hscan", "xrange", "zcard")
 _CLAIMING: Final = ("del", "eval", "pttl", "set")
 _TRANSACTION: Final = ("exec", "multi", "unwatch", "watch")
 _INGEST: Final = (
-    *("hdel", "hget", "hgetall", "hincrby", "hset", "hsetnx", "sadd", "sismember"),
+    *("hdel", "hget", "hgetall", "hincrby", "hset", "hsetnx", "sadd", "set", "sismember"),
     *("xadd", "xrange", "zadd", "zrangebylex", "zrem"),
 )
 _SOLVER: Final = (
