@@ -115,7 +115,7 @@ def opened(
     return made.numbered(generation.number)
 
 
-def answered(settings: RedisSettings, known: Connection) -> tuple[dict[str, Sequence[float]], float, float]:
+def answered(settings: RedisSettings, known: Connection) -> tuple[dict[str, list[float]], float, float]:
     """Seconds of turns by phase, and MB of memory of one generation and of both."""
     kafka = MemoryKafka()
     for topic in ("queries", "answers", "dead-letters"):
@@ -152,7 +152,7 @@ def resident_mb() -> float:
 
 def measure(rounds: int) -> Report:
     report, rows = Report(), list[tuple[float, float]]()
-    phases, one, both = dict[str, Sequence[float]](), 0.0, 0.0
+    phases, one, both = dict[str, list[float]](), 0.0, 0.0
     for _ in range(rounds):
         with ValkeyServer() as server:
             settings = RedisSettings(url=server.url)
