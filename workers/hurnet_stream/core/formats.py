@@ -40,6 +40,8 @@ COMPACTED_FROM: Final = 2
 """The format of a store from which on it is compacted."""
 REPLACED_FROM: Final = 3
 """The format of a store from which on texts replace others."""
+KEYED_FROM: Final = 3
+"""The format of a store from which on digests of keys may be under a secret."""
 NUMBERED_FROM: Final = 3
 """The format of a store from which on there are shards of other topics than that of texts."""
 COMPACTED_ITEM: Final = 2

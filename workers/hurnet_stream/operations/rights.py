@@ -242,7 +242,7 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
     reading = (*_OPENING, *_TAILING)
     return {
         "ingest": user(
-            (*_BEGINNING, *_INGEST),
+            (*_BEGINNING, *_TRANSACTION, *_INGEST),
             *keys("meta", "log", "topics", "shards", "contexts", "{shard-*", "working:*"),
             f"%R~{prefix}:generations",
         ),

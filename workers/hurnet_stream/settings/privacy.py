@@ -24,6 +24,12 @@ class PrivacySettings(SectionWithSecrets):
         "value, and what is wrong in them. If not, a dead letter has the reason, the place, the size and the "
         "SHA-256 of the record, and logs have no messages of exceptions, since these may quote a text.",
     )
+    key_secret: SecretStr | None = Field(
+        None,
+        description="What digests of record keys in the store are made with, so that nobody can try guesses "
+        "of keys. At least 16 characters. Ingest needs it, the same for a store from its first text on.",
+    )
+    key_secret_file: Path | None = Field(None, description="A file with key_secret.")
     audit_questions: Literal["none", "digest", "text"] = Field(
         "none",
         description="What the topic HURNET_KAFKA_AUDIT has of questions: nothing, a digest by audit_secret, "

@@ -49,7 +49,7 @@ def build_ingest(
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
     from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
-    from hurnet_stream.adapters.redis import RedisEntryStore
+    from hurnet_stream.adapters.redis import KeyedEntryStore
     from hurnet_stream.core.places import Topics
     from hurnet_stream.ingest.ingest import Ingest
     from hurnet_stream.wiring.reading import readers
@@ -60,7 +60,7 @@ def build_ingest(
         number = partial(generations.to_fill, embedder=embedder)
         connection = _redis(settings, metrics, bound, undo, number)
         check_store_rights("ingest", settings, connection)
-        store = RedisEntryStore(connection)
+        store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "")
         kafka = _pinned(settings.kafka, store, bound)
         check_rights("ingest", settings, kafka)
         sink = undo.enter_context(closing(KafkaSink(kafka)))

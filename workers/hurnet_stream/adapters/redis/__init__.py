@@ -12,6 +12,7 @@ connection.py     what every command goes through: is it still the primary, and 
 generations.py    which generations there are, and connections to one of them
 copy_notes.py     what a second generation is filled with beside batches
 presence.py       which generations each responder holds
+keyed_store.py    the same with digests of keys under a secret
 aside.py          one store moves away and a new one begins (`hurnet repair`)
 """
 
@@ -28,6 +29,7 @@ from hurnet_stream.adapters.redis.generations import (
     generation_of,
     serving_of,
 )
+from hurnet_stream.adapters.redis.keyed_store import KeyedEntryStore
 from hurnet_stream.adapters.redis.lease_store import RedisLeaseStore
 from hurnet_stream.adapters.redis.permitted import forbidden_commands
 from hurnet_stream.adapters.redis.presence import RedisResponderPresence
@@ -37,6 +39,7 @@ from hurnet_stream.adapters.redis.weights_store import RedisWeightsStore
 __all__ = [
     "Bound",
     "Connection",
+    "KeyedEntryStore",
     "RedisCopyNotes",
     "RedisEntryStore",
     "RedisGenerations",

@@ -23,7 +23,9 @@ _OPS: Final = {
     **dict.fromkeys(("publish", "publish_mix", "withdraw", "withdraw_mix"), "publish"),
     **dict.fromkeys(("acquire", "release", "claim"), "lease"),
     **dict.fromkeys(("put", "drop"), "request"),
-    **dict.fromkeys(("follow", "copied", "leave_out", "share_log", "take_back", "say"), "note"),
+    **dict.fromkeys(
+        ("follow", "copied", "leave_out", "share_log", "share_key_secret", "take_back", "say"), "note"
+    ),
     "change": "lease",
     **dict.fromkeys(("compact", "ask_to_compact", "trim_audit"), "compact"),
     "save_checkpoint": "save",

@@ -116,6 +116,13 @@ class RedisEntryStore:
         return self._reader.state(partition)
 
     @guarded
+    def share_key_secret(self, other: RedisEntryStore) -> None:
+        """Have digests of keys under the secret of another store, from which this one, still empty, is
+        filled."""
+        if key_check := other._opened.meta.key_check:
+            self._opened.adopt_key_check(key_check)
+
+    @guarded
     def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         return self._writer.append(batch, expected)
 

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict, dataclass
 
 from hurnet_stream.adapters.redis import stored_json
-from hurnet_stream.core.formats import BEGUN, COMPACTED_FROM, STORE, NewerFormat, check_format
+from hurnet_stream.core.formats import BEGUN, COMPACTED_FROM, KEYED_FROM, STORE, NewerFormat, check_format
 from hurnet_stream.core.stored.batch import APPEND, UPSERT, EmbedderIdentity
 from hurnet_stream.errors import Unreadable, UpgradeNeeded
 
@@ -19,7 +19,8 @@ class Meta:
     `epoch` is a random name that is drawn when the store is begun. A program that adds something which older
     ones would misread raises the stored `min_reader`, or `min_writer` if only their writes would do harm.
     `keys` says how keyed texts are taken in unless a setting says it; a store that an older program has begun
-    says nothing, and there they are appended.
+    says nothing, and there they are appended. `key_check` tells under which secret digests of
+    keys are; "" if under none.
     """
 
     identity: EmbedderIdentity
@@ -28,6 +29,7 @@ class Meta:
     min_writer: int = BEGUN
     min_reader: int = BEGUN
     keys: str = APPEND
+    key_check: str = ""
 
     @classmethod
     def begin(cls, identity: EmbedderIdentity) -> Meta:
@@ -51,7 +53,8 @@ class Meta:
             )
             formats = int(fields["min_writer"]), int(fields["min_reader"])
             keys = UPSERT if fields.get("keys") == UPSERT else APPEND
-            return cls(identity, str(fields["epoch"]), raw, *formats, keys)
+            key_check = str(fields.get("key_check", ""))
+            return cls(identity, str(fields["epoch"]), raw, *formats, keys, key_check)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -63,6 +66,14 @@ class Meta:
     def is_compacted(self) -> bool:
         """Whether what deletions leave behind may be compacted, which programs before format 2 can't read."""
         return self.min_reader >= COMPACTED_FROM
+
+    def under_key_check(self, key_check: str) -> Meta:
+        """The same for a store whose digests of keys are under this secret. Programs that would make plain
+        ones must not write to it."""
+        if not key_check:
+            return self
+        fields = {**stored_json.loads(self.raised(KEYED_FROM).raw), "key_check": key_check}
+        return Meta.parse(json.dumps(fields).encode(), self.epoch)
 
     def raised(self, to: int) -> Meta:
         """The same for a store that only programs of this format can read and write from now on."""

@@ -101,6 +101,23 @@ class OpenedStore:
                 except redis.WatchError:
                     continue  # somebody else changed it
 
+    def adopt_key_check(self, key_check: str) -> None:
+        """Have digests of keys under this secret, if the store is empty and has none yet. The meta then says
+        under which."""
+        meta, shards = self.keys.meta, self.keys.shards
+        while not (now := self.recheck(self.client.get(meta))).key_check:
+            with self.client.pipeline() as pipe:
+                try:
+                    pipe.watch(meta, shards)
+                    if pipe.scard(shards):
+                        return  # digests without a secret may be there
+                    if pipe.get(meta) == now.raw:
+                        pipe.multi()
+                        pipe.set(meta, now.under_key_check(key_check).raw)
+                        pipe.execute()
+                except redis.WatchError:
+                    continue  # somebody else changed it
+
     def recheck_if_opened(self, raw: Any) -> None:
         """As `recheck`; does nothing if no store was opened or read before."""
         if self._meta is not None:
