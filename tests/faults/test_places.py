@@ -83,7 +83,7 @@ def test_entries_of_three_topics_by_their_names(system: System, unique: str) -> 
     (audit,) = map(json.loads, told(system, "forget", "--log").splitlines())
     assert audit["record"] == f"{tickets}/1/2"
     again = told(system, "ask", "the printer burns", "--after", f"{tickets}/1=2", "--json")
-    assert json.loads(again)["answer"] != "call 112"
+    assert json.loads(again).get("answer") != "call 112"
     asked_again = system.run("replay", alone["record"])
     assert asked_again.returncode == 3
     assert f"{tickets}/1/1 was forgotten by {tickets}/1/2" in " ".join(asked_again.stdout.split())

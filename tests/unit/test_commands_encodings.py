@@ -60,7 +60,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
         if name.startswith("HURNET_"):
             monkeypatch.delenv(name)
     monkeypatch.setattr(client, "Client", Echo)
-    monkeypatch.setattr(over_kafka, "OverKafka", lambda *_: None)
+    monkeypatch.setattr(over_kafka, "OverKafka", lambda *_, **_tables: None)
     return CliRunner()
 
 

@@ -100,8 +100,11 @@ class Places:
         return shard, self._position(shard, place.offset) + place.chunk
 
     def entry_of(self, coordinates: Coordinates | None) -> EntryId | None:
-        """The entry that a message names; None if it names none. Raises `NotRead`."""
-        return None if coordinates is None else self.entry(coordinates.place)
+        """The entry that a message names; None if it names none, or a partition that no topic has. Raises
+        `NotRead`."""
+        if coordinates is None or coordinates.partition >= PARTITIONS_MOST:
+            return None
+        return self.entry(coordinates.place)
 
     def deletion(self, place: Place) -> EntryId:
         """Where the deletion stands that the record at a place has asked for. Raises `NotRead`."""
