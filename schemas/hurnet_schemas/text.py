@@ -72,8 +72,8 @@ class KeyedText(TextEvent):
 
     key: RecordKey | None = Field(
         None,
-        description="The key of the record: the texts of one key stay in one partition, and can be deleted "
-        "together by it.",
+        description="The key of the record: the text takes the place of the one under that key in its "
+        "context, and can be deleted by it.",
     )
 
     @override

@@ -24,7 +24,8 @@ def events(first: int, count: int) -> list[TextEvent]:
 
 
 def teach(system: System, sent: list[TextEvent]) -> None:
-    """Under the key of who said it, which puts all of a person's in one partition."""
+    """Under the key of who said it, which puts all of a person's in one partition, one beside the other."""
+    system.variables["HURNET_INGEST_KEYS"] = "append"
     with system.sink() as sink:
         sink.send(
             [

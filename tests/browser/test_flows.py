@@ -28,7 +28,10 @@ PAIRS = [
 def gateway(real: tuple[System, str]) -> str:
     """Its address, once the pairs can be asked for."""
     address = real[1]
-    texts = [{"text": text, "answer": answer, "context": "support", "key": "faq"} for text, answer in PAIRS]
+    texts = [
+        {"text": text, "answer": answer, "context": "support", "key": f"faq-{number}"}
+        for number, (text, answer) in enumerate(PAIRS)
+    ]
     written = httpx.post(f"{address}/v1/texts", json={"texts": texts}, timeout=30).json()
     after = ",".join(f"{partition}={offset}" for partition, offset in written["watermarks"].items())
     query = {"text": PAIRS[0][0], "context": "support", "timeout_ms": 30_000}
