@@ -133,6 +133,7 @@ def test_what_changes_the_store_is_never_taken_for_a_look() -> None:
             "was_deleted",
             "progress",
             "keys_mode",
+            "under_keys",
             "topics",
             "expired",
             "oldest",

@@ -142,7 +142,7 @@ def test_a_responder_searches_on_the_cpu_and_refuses_a_gpu_in_one_line() -> None
         """
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.responder.responder import _search_device
+from hurnet_stream.responder.generation import _search_device
 
 assert _search_device("cpu", ResponderMetrics()) is _search_device("auto", ResponderMetrics()) is None
 try:

@@ -28,10 +28,10 @@ ENDINGS: Final = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
 
 EPILOG = """\b
 Examples:
-  hurnet export --context support support.parquet          # needs: pip install 'hurnet-stream[files]'
+  hurnet export --context support support.jsonl
   hurnet export --context support --vectors int16 s3://bucket/support.parquet
   hurnet export --context support - | jq -r .text
-  hurnet produce support.parquet                           # the same texts as new ones
+  hurnet export out.parquet && hurnet produce out.parquet    # the same texts as new ones
 """
 
 

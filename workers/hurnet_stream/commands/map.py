@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  hurnet map tickets                                     # what is in the topic, and a table for it
+  hurnet map tickets            # what is in the topic, and a table for it
   hurnet map tickets --write hurnet.toml                 # the table, added to a settings file
   hurnet map tickets --text value.subject --answer value.resolution
   hurnet map faq.csv --hide-samples                      # a file; nothing that it holds is shown
@@ -83,7 +83,9 @@ def map_topic(  # noqa: PLR0913 - an option each
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Look at a sample of a topic, and propose the table [topics.NAME] that reads it.
+    """Propose the table that reads a topic or a file.
+
+    It looks at a sample, and proposes the table [topics.NAME] of a settings file.
 
     Takes records from all partitions, old and new, without joining a group or changing anything. Finds format
     and envelope, proposes where text, answer, key and the rest are, with the reason for each, and tries it:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hurnet_schemas.places import shard as shard_of_name
 from hurnet_stream.core.places import first_position, last_position, offset_of, partition_of
 from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
@@ -100,9 +99,11 @@ def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None
 
 
 def _positions(places: Places, asked: Range) -> Positions:
+    from hurnet_schemas.places import shard as shard_named
+
     name, first, last = asked
     try:
-        shard = places.shard(shard_of_name(name))
+        shard = places.shard(shard_named(name))
     except ValueError as error:  # NotRead is one
         raise click.BadParameter(str(error), param_hint="--range") from error
     return shard, first_position(shard, first), last_position(shard, last)

@@ -97,9 +97,9 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     traces: TracesSettings = TracesSettings()
     terminal: TerminalSettings = TerminalSettings()
-    paper: PaperSettings = PaperSettings()
     privacy: PrivacySettings = PrivacySettings()
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    paper: PaperSettings = PaperSettings()
     topics: dict[Topic, TopicSettings] = Field(default_factory=dict, max_length=TOPICS_MOST)
     contexts: dict[ContextName, ContextSettings] = Field(default_factory=dict, max_length=CONTEXTS_MOST)
 
