@@ -45,6 +45,7 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-producer --operation Write --topic texts  # teaches and deletes
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-producer --operation Write --transactional-id hurnet-produce/ --resource-pattern-type prefixed  # sends files, each text once
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-producer --operation Read --group hurnet-produce/ --resource-pattern-type prefixed  # notes how far it has come with files
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-producer --operation Read --topic texts  # Kafka asks for it for such a note
 # client
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-client --operation Write --topic queries  # asks
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-client --operation Read --topic answers  # reads all answers in it: better one topic a client

@@ -101,19 +101,21 @@ Job = Callable[[Stage, "InThread"], bool]
 
 
 def take_in(stage: Stage, worker: InThread) -> bool:
-    """A text under a key, one in another context, a record that must be put aside, and deletions."""
+    """A text under a key, alone in its context, one in another, a record that must be put aside, and
+    deletions."""
     word = secrets.token_hex(4)
     topics, key = stage.admin.settings.kafka, word.encode()
     event = TextEvent(text=f"what is {word}", answer=f"it is {word}")
     other = TextEvent(text=f"and {word}", context=f"c{word[:1]}")
     forgotten = TextEvent(text=f"forgotten {word}")
+    gone = TextEvent(text=f"gone {word}", context=f"gone-{word}")
     letters = len(stage.admin.dead_letters())
     with stage.admin.sink() as sink:
         ((_, offset),) = sink.send([Outgoing(topics.texts, forgotten.encode(), partition=0)])
         sink.send(
             [
                 Outgoing(topics.texts, event.encode(), partition=0),
-                Outgoing(topics.texts, TextEvent(text=f"gone {word}").encode(), key=key, partition=1),
+                Outgoing(topics.texts, gone.encode(), key=key, partition=1),
                 Outgoing(topics.texts, other.encode(), partition=1),
                 Outgoing(topics.texts, b"no text", partition=1),
                 Outgoing(topics.texts, None, key=key, partition=1),

@@ -122,6 +122,7 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("WRITE", "topic", k.texts, "teaches and deletes"),
             KafkaRight(*("WRITE", "transactional_id", jobs), "sends files, each text once", prefixed=True),
             KafkaRight(*("READ", "group", jobs), "notes how far it has come with files", prefixed=True),
+            KafkaRight("READ", "topic", k.texts, "Kafka asks for it for such a note"),
         ),
         "client": (
             KafkaRight("WRITE", "topic", k.queries, "asks"),

@@ -58,13 +58,11 @@ def build_ingest(
     with ExitStack() as undo:
         embedder = load(settings.embedder.name)
         number = partial(generations.to_fill, embedder=embedder)
-        connection = _redis(settings, metrics, bound, undo, number)
-        check_store_rights("ingest", settings, connection)
+        connection = _redis("ingest", settings, metrics, bound, undo, number)
         store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "")
         kafka = _pinned(settings.kafka, store, bound)
         check_rights("ingest", settings, kafka)
         sink = undo.enter_context(closing(KafkaSink(kafka)))
-        embedder = load(settings.embedder.name)
         store.open(embedder.identity, writing=True)
         topics = Topics.of(store.number_topics(dict.fromkeys(settings.topics, ""))).with_texts(kafka.texts)
         source = undo.enter_context(closing(KafkaSource(kafka, topics, settings.ingest.group)))
@@ -86,8 +84,7 @@ def build_solver(
 
     with ExitStack() as undo:
         number = partial(generations.to_solve, embedder_name=settings.embedder.name)
-        connection = _redis(settings, metrics, bound, undo, number)
-        check_store_rights("solver", settings, connection)
+        connection = _redis("solver", settings, metrics, bound, undo, number)
         store = RedisEntryStore(connection)
         store.log()  # raises `StoreReplaced` if this is the store of another system now
         weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
@@ -113,8 +110,7 @@ def build_responder(
     from hurnet_stream.responder.responder import Responder
 
     with ExitStack() as undo:
-        connection = _redis(settings, metrics, bound, undo, generations.to_answer)
-        check_store_rights("responder", settings, connection)
+        connection = _redis("responder", settings, metrics, bound, undo, generations.to_answer)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
             raise TransientError(
@@ -207,19 +203,21 @@ def _holds(settings: Settings, partition: int, offset: int) -> bool:
 
 
 def _redis(
+    role: str,
     settings: Settings,
     metrics: StoreMetrics,
     bound: Bound,
     undo: ExitStack,
-    number_of: Callable[[Generations | None], int] = lambda _known: 0,
+    number_of: Callable[[Generations | None], int],
 ) -> Connection:
     """A worker's connection to one generation of the store, which its `EntryStore` closes. Logs what could
-    lose data."""
+    lose data. Raises `ConfigurationError` that names the rights that this role lacks."""
     from hurnet_stream.adapters.redis import RedisGenerations, at_generation, connect
 
     bound.epoch = ""
     connection = connect(settings.redis)
     undo.callback(connection.close)
+    check_store_rights(role, settings, connection)  # first, since already the next line needs one of them
     connection = at_generation(connection, number_of(RedisGenerations(connection).read()))
     connection = replace(connection, bound=bound, on_call=metrics.store_called)
     for warning in connection.warnings():

@@ -55,14 +55,15 @@ class KafkaBackfill:
 
     def resume(self) -> str:
         self._drop()
-        self._partitions = self._found_partitions()
+        with closing(TopicLookup(self._settings)) as lookup:
+            lookup.require([self._topic])
         if not self._job:
             timeout_s = max(1.0, self._settings.request_timeout)
             self._producer = idempotent(self._settings, look_up_s=timeout_s, delivery_s=DEADLINE_S)
         else:
             self._producer = TransactionalProducer.take_over(self._settings, self._job, DEADLINE_S, TIMEOUT_S)
         with translated(f"looking up {self._topic}"):
-            self._producer.partitions_for(self._topic)
+            self._partitions = sorted(self._producer.partitions_for(self._topic))
         return self._note() if self._job else ""
 
     def write(self, texts: Texts, note: MakeNote) -> Mapping[int, int]:
@@ -76,6 +77,9 @@ class KafkaBackfill:
             self._drop()
             if isinstance(cause, _FENCED):
                 raise Superseded("another `hurnet produce` of the same files has taken over") from error
+            if "TopicAuthorizationFailed" in str(cause):  # of the note: kafka-python knows no error for it
+                refused = kafka_errors.TopicAuthorizationFailedError({self._topic})
+                raise explained(refused, "reading is needed to note how far this has come") from error
             if final(cause):
                 told = f"sending to {self._topic}: {type(cause).__name__}: is it compacted, so that each text"
                 raise ConfigurationError(
@@ -115,12 +119,6 @@ class KafkaBackfill:
         ):
             committed = internals.committed_offsets(consumer, [at], timeout_ms)
         return (committed[at].metadata or "") if at in committed else ""
-
-    def _found_partitions(self) -> list[int]:
-        with closing(TopicLookup(self._settings)) as lookup:
-            lookup.require([self._topic])
-        with closing(make_consumer(self._settings)) as consumer:
-            return sorted(consumer.partitions_for_topic(self._topic) or (0,))
 
     def _drop(self) -> None:
         if self._producer is not None:
