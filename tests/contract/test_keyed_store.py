@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import redis
 from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.adapters.redis import KeyedEntryStore, RedisEntryStore, connect
 from hurnet_stream.adapters.redis.aside import put_aside
-from hurnet_stream.core.formats import KEYED_FROM
+from hurnet_stream.core.formats import KEYED_FROM, REDACTED_FROM
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry, LogIdentity, key_digest
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import Appended
@@ -142,10 +143,49 @@ def test_a_store_that_repair_begins_and_a_second_generation_keep_the_secret(
     filled(store)
     second = RedisEntryStore(connect(where.model_copy(update={"prefix": f"{where.prefix}.second"})))
     second.open(EMBEDDER.identity, writing=True)
-    second.share_key_secret(store)
+    second.share_privacy(store)
     second.close()
     check = meta(where)["key_check"]
     assert meta(where.model_copy(update={"prefix": f"{where.prefix}.second"}))["key_check"] == check
     put_aside(store.connection, LogIdentity("cluster", "topic"), {0: 0})
     assert meta(where)["key_check"] == check
     opened(SECRET)
+
+
+RULES = "1:email"
+
+
+@pytest.mark.parametrize(("begun", "now"), [(RULES, ""), (RULES, "1:email,phone"), ("", RULES)])
+def test_a_store_keeps_the_rules_of_redaction_and_others_write_nothing(
+    where: RedisSettings, begun: str, now: str
+) -> None:
+    with closing(KeyedEntryStore(connect(where), SECRET, begun)) as store:
+        store.open(EMBEDDER.identity, writing=True)
+        filled(store)
+        assert store.redaction() == begun
+    before = everything(where)
+    with (
+        closing(KeyedEntryStore(connect(where), SECRET, now)) as other,
+        pytest.raises(ConfigurationError, match="HURNET_PII_KINDS"),
+    ):
+        other.open(EMBEDDER.identity, writing=True)
+    assert everything(where) == before
+    with closing(RedisEntryStore(connect(where))) as reader:  # who only reads takes them from the store
+        reader.open(EMBEDDER.identity)
+        assert reader.redaction() == begun
+
+
+def test_repair_and_a_second_generation_keep_the_rules_of_redaction(where: RedisSettings) -> None:
+    beside = where.model_copy(update={"prefix": f"{where.prefix}.second"})
+    with (
+        closing(KeyedEntryStore(connect(where), SECRET, RULES)) as store,
+        closing(RedisEntryStore(connect(beside))) as second,
+    ):
+        store.open(EMBEDDER.identity, writing=True)
+        filled(store)
+        second.open(EMBEDDER.identity, writing=True)
+        second.share_privacy(store)
+        assert second.redaction() == RULES
+        put_aside(store.connection, LogIdentity("cluster", "topic"), {0: 0})
+    assert meta(where)["redaction"] == RULES
+    assert meta(where)["min_reader"] == REDACTED_FROM

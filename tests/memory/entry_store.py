@@ -109,6 +109,9 @@ class MemoryEntryStore:
             raise StoreReplaced(_REPLACED)
         return shard.state if shard else ShardState()
 
+    def redaction(self) -> str:
+        return self._redis.data.redaction
+
     def keys_mode(self) -> str:
         return self._redis.data.keys
 

@@ -39,6 +39,7 @@ class Data:
     min_reader: int = BEGUN
     min_writer: int = BEGUN
     keys: str = UPSERT
+    redaction: str = ""
     log: LogIdentity | None = None
     topics: dict[str, NumberedTopic] = field(default_factory=dict)
     shards: dict[int, Shard] = field(default_factory=dict)

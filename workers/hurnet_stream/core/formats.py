@@ -42,6 +42,8 @@ REPLACED_FROM: Final = 3
 """The format of a store from which on texts replace others."""
 KEYED_FROM: Final = 3
 """The format of a store from which on digests of keys may be under a secret."""
+REDACTED_FROM: Final = 3
+"""The format of a store from which on texts may be redacted."""
 NUMBERED_FROM: Final = 3
 """The format of a store from which on there are shards of other topics than that of texts."""
 COMPACTED_ITEM: Final = 2

@@ -99,7 +99,7 @@ def side(world: World, questions: Sequence[Question], pairs: int = PAIRS) -> Sid
     made = Side(world.embedder.identity.name)
     for context in dict.fromkeys(question.query.context for question in questions):
         memory = _loaded(world, context)
-        replies = Replies(memory, world.embedder, world.settings.responder)
+        replies = Replies(memory, world.embedder, world.settings.responder, redaction=world.store.redaction)
         for question in questions:
             if question.query.context == context:
                 made.shadows[question.record.coordinates] = _answered(question, replies)

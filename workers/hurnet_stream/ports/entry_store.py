@@ -172,6 +172,10 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         """How keyed texts are taken in unless a setting says it: `UPSERT` in stores that were begun by a
         program that knows it, `APPEND` in older ones."""
 
+    def redaction(self) -> str:
+        """By which rules (core/pii.py) texts are redacted before they come in; "" if by none. No round
+        trip."""
+
     def delete(self, partition: int, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
         """Delete entries of the shard in one atomic step, if its watermark is `expected`.
 

@@ -48,7 +48,7 @@ class LoadedGeneration:
         self.following = Following(store, exchange, settings.kafka.texts, self.memory, metrics)
         self.weights = WeightsInForce(weights, store, self.memory, metrics)
         self.rehearsing = Rehearsing(weights, store, self.memory, metrics)
-        self.replies = Replies(self.memory, embedder, settings.responder, metrics.stage)
+        self.replies = Replies(self.memory, embedder, settings.responder, metrics.stage, store.redaction)
         self._metrics = metrics
         store.open(embedder.identity)
 

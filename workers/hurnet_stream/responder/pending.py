@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hurnet_schemas import InvalidMessage, Query
@@ -60,6 +60,12 @@ class Pending:
     def rejected(self, reason: Reason, detail: str) -> Pending:
         """This query, put aside. An earlier rejection stands."""
         return self if self.rejection else replace(self, rejection=(reason, detail))
+
+    def with_question(self, change: Callable[[str], str]) -> Pending:
+        """This query with its text as `change` makes it."""
+        if self.query is None or (text := change(self.query.text)) == self.query.text:
+            return self
+        return replace(self, query=self.query.model_copy(update={"text": text}))
 
     def watermarks_not_reached(self, watermarks: Mapping[ShardName, int]) -> dict[ShardName, int]:
         """Of the offsets that the query wants to see, those that are above `watermarks`, the last ones that

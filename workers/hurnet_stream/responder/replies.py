@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -20,6 +20,7 @@ import structlog
 
 from hurnet_schemas import Answer
 from hurnet_schemas.places import ShardName
+from hurnet_stream.core.pii import redacting
 from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
@@ -71,8 +72,11 @@ class Replies:
         embedder: Embedder,
         settings: ResponderSettings,
         stage: Phases = unmeasured,
+        redaction: Callable[[], str] = str,
     ) -> None:
+        """`redaction` gives the rules by which the store redacts its texts, and so questions."""
         self._memory = memory
+        self._redaction = redaction
         self._stage = stage
         self._embedder = embedder
         self._queries_max = PORTION_QUERIES
@@ -88,7 +92,7 @@ class Replies:
         replies: list[Reply] = []
         size = 0
         while len(replies) < len(batch):
-            portion = _portion(batch[len(replies) : len(replies) + self._queries_max])
+            portion = self._redacted(_portion(batch[len(replies) : len(replies) + self._queries_max]))
             began = time.monotonic()
             answered = self._answer_portion(portion, until)
             self._adapt((time.monotonic() - began) / len(answered))
@@ -97,6 +101,13 @@ class Replies:
             if len(answered) < len(portion) or size > TURN_BYTES or time.monotonic() > until:
                 break
         return replies
+
+    def _redacted(self, portion: Sequence[Pending]) -> Sequence[Pending]:
+        """Nobody finds, or writes down, what the store does not have."""
+        if not (rules := self._redaction()):
+            return portion
+        redact = redacting(rules)
+        return [pending.with_question(redact) for pending in portion]
 
     def _adapt(self, seconds_a_query: float) -> None:
         """Size the next portion to take `PORTION_S`: smaller at once, larger by doubling."""

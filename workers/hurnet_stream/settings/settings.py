@@ -34,6 +34,7 @@ from hurnet_stream.settings.gateway import GatewaySettings
 from hurnet_stream.settings.ingest import IngestSettings
 from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.paper import PaperSettings
+from hurnet_stream.settings.pii import PiiSettings
 from hurnet_stream.settings.privacy import PrivacySettings
 from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, LogSettings, MetricsSettings
 from hurnet_stream.settings.redis import RedisSettings
@@ -57,6 +58,7 @@ __all__ = [
     "LogSettings",
     "MetricsSettings",
     "PaperSettings",
+    "PiiSettings",
     "PrivacySettings",
     "RedisSettings",
     "RegistrySettings",
@@ -98,6 +100,7 @@ class Settings(BaseSettings):
     traces: TracesSettings = TracesSettings()
     terminal: TerminalSettings = TerminalSettings()
     privacy: PrivacySettings = PrivacySettings()
+    pii: PiiSettings = PiiSettings()
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
     paper: PaperSettings = PaperSettings()
     topics: dict[Topic, TopicSettings] = Field(default_factory=dict, max_length=TOPICS_MOST)

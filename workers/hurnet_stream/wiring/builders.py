@@ -59,7 +59,7 @@ def build_ingest(
         embedder = load(settings.embedder.name)
         number = partial(generations.to_fill, embedder=embedder)
         connection = _redis("ingest", settings, metrics, bound, undo, number)
-        store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "")
+        store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "", settings.pii.rules)
         kafka = _pinned(settings.kafka, store, bound)
         check_rights("ingest", settings, kafka)
         sink = undo.enter_context(closing(KafkaSink(kafka)))

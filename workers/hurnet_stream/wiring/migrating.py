@@ -95,7 +95,7 @@ def _build(
         stores = RedisEntryStore(source), RedisEntryStore(target)
         notes = RedisCopyNotes(source, target)
         follower = Follower(*stores, notes, embedder, RedisLeaseStore(target), metrics).watched_by(beat)
-        stores[1].share_key_secret(stores[0])
+        stores[1].share_privacy(stores[0])
         solver = _solver(settings, metrics, _connected(settings, target_number, metrics, bound, undo), beat)
         undo.pop_all()
     return Migration(follower, solver, on_settled)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hurnet_stream.ingest.ingest import upserts
 from hurnet_stream.ports import EntryStore, Readers
 from hurnet_stream.readers.making import Making
+from hurnet_stream.readers.redacting import redacting
 from hurnet_stream.records import TextReader
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.settings.topic_tables import BY_SCHEMA
@@ -15,9 +16,10 @@ from hurnet_stream.settings.topic_tables import BY_SCHEMA
 def readers(settings: Settings, store: EntryStore, beat: Callable[[], None] | None = None) -> Readers:
     """Those of the topic of texts and of all tables. The store must be open. `beat` is called before each
     question to the registry; whoever gives one has a loop, and is told to try again while an id may still
-    come. Raises `ConfigurationError` if a table can't be used."""
+    come. They redact as the store says. Raises `ConfigurationError` if a table can't be used."""
     upsert = upserts(settings.ingest, store)
-    return making(settings, beat).readers(TextReader(upsert), upsert)
+    plain = making(settings, beat).readers(TextReader(upsert), upsert)
+    return redacting(plain, store.redaction())
 
 
 def making(settings: Settings, beat: Callable[[], None] | None = None) -> Making:

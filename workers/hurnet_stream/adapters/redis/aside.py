@@ -89,7 +89,7 @@ def put_aside(
             # RENAME is instant whatever a key holds, so thousands of them are one short step.
             for name in names:
                 pipe.rename(name, aside.encode() + name[len(keys.prefix) :])
-            begun = Meta.begin(old.identity).under_key_check(old.key_check)
+            begun = Meta.begin(old.identity).under_key_check(old.key_check).under_redaction(old.redaction)
             _begin(pipe, keys, begun, log, firsts, topics)
             pipe.hset(keys.repair, mapping={"aside": aside, "topic": old_topic})
             pipe.execute()

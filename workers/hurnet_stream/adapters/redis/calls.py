@@ -13,7 +13,7 @@ from hurnet_stream.ports import Refused
 OnCall = Callable[[str, str, float], None]
 """Told (op, outcome, seconds) of each call: what it was for; ok, refused or failed; how long it took."""
 
-NO_ROUND_TRIP: Final = frozenset({"incarnation"})
+NO_ROUND_TRIP: Final = frozenset({"incarnation", "redaction"})
 """Methods that answer from memory. Measured among the others they would only hide them."""
 _OPS: Final = {
     **{name: name for name in ("append", "delete", "erase", "tail", "admit")},
@@ -24,7 +24,7 @@ _OPS: Final = {
     **dict.fromkeys(("acquire", "release", "claim"), "lease"),
     **dict.fromkeys(("put", "drop"), "request"),
     **dict.fromkeys(
-        ("follow", "copied", "leave_out", "share_log", "share_key_secret", "take_back", "say"), "note"
+        ("follow", "copied", "leave_out", "share_log", "share_privacy", "take_back", "say"), "note"
     ),
     "change": "lease",
     **dict.fromkeys(("compact", "ask_to_compact", "trim_audit"), "compact"),

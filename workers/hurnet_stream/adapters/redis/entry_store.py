@@ -89,6 +89,10 @@ class RedisEntryStore:
         return self._opened.meta.keys
 
     @guarded
+    def redaction(self) -> str:
+        return self._opened.meta.redaction
+
+    @guarded
     def bind(self, log: LogIdentity) -> LogIdentity:
         keys = self._keys.meta, self._keys.log
         raw = self._opened.run(BIND_LOG, keys, self._opened.meta.epoch, json.dumps(asdict(log)))
@@ -116,11 +120,13 @@ class RedisEntryStore:
         return self._reader.state(partition)
 
     @guarded
-    def share_key_secret(self, other: RedisEntryStore) -> None:
+    def share_privacy(self, other: RedisEntryStore) -> None:
         """Have digests of keys under the secret of another store, from which this one, still empty, is
-        filled."""
+        filled, and texts redacted by its rules."""
         if key_check := other._opened.meta.key_check:
             self._opened.adopt_key_check(key_check)
+        if rules := other._opened.meta.redaction:
+            self._opened.adopt_redaction(rules)
 
     @guarded
     def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:

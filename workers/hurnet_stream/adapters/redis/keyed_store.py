@@ -9,6 +9,9 @@ stored, or read keys from Kafka.
 
 The meta of the store has a digest of the secret, `key_check`. If it is another one than here, nothing is
 written: two digests of one key would be two keys, and a deletion would miss what it names.
+
+In the same way it keeps the rules by which texts are redacted (core/pii.py): questions are redacted by what
+the store says, and would not find what came in by other rules.
 """
 
 from __future__ import annotations
@@ -28,20 +31,24 @@ from hurnet_stream.ports import Appended, Refused, Unfinished
 
 class KeyedEntryStore(RedisEntryStore):
     """Fills `EntryStore` as its base does, and has digests of keys under `secret`; "" leaves them as they
-    are."""
+    are. Its texts are redacted by `rules`, which whoever reads them from Kafka has done."""
 
-    def __init__(self, connection: Connection, secret: str = "") -> None:
+    def __init__(self, connection: Connection, secret: str = "", rules: str = "") -> None:
         super().__init__(connection)
+        self._rules = rules
         sums = blake2b(secret.encode(), digest_size=32, person=b"hurnet-keys")
         self._secret = sums.digest()
         self._check = blake2b(b"check", key=self._secret, digest_size=KEY_BYTES).hexdigest() if secret else ""
 
     @override
     def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
-        """Raises `ConfigurationError`, too, if the store's digests are under another secret, or none."""
+        """Raises `ConfigurationError`, too, if the store's digests are under another secret, or none, or if
+        its texts are redacted by other rules."""
         super().open(identity, writing)
         if writing and self._check and not self._opened.meta.key_check:
             self._opened.adopt_key_check(self._check)  # if nothing is in the store yet
+        if writing and self._rules and not self._opened.meta.redaction:
+            self._opened.adopt_redaction(self._rules)
         self._must_agree()
 
     @override
@@ -71,7 +78,9 @@ class KeyedEntryStore(RedisEntryStore):
         return sums.digest()
 
     def _must_agree(self) -> None:
-        """Raises `ConfigurationError` if the digests in the store are not under this secret."""
+        """Raises `ConfigurationError` if the digests in the store are not under this secret, or its texts are
+        redacted by other rules."""
+        self._must_agree_on_redaction()
         stored, prefix = self._opened.meta.key_check, self._opened.keys.prefix
         if stored == self._check:
             return
@@ -83,3 +92,19 @@ class KeyedEntryStore(RedisEntryStore):
             " _FILE). Nothing was written: set what the store was begun with. To change it, set"
             " HURNET_REDIS_PREFIX to a new name, and another store is filled from Kafka"
         )
+
+    def _must_agree_on_redaction(self) -> None:
+        stored, prefix = self._opened.meta.redaction, self._opened.keys.prefix
+        if stored == self._rules:
+            return
+        raise ConfigurationError(
+            f"texts in the store {prefix!r} are redacted by {_named(stored)}, and HURNET_PII_KINDS says"
+            f" {_named(self._rules)}. Nothing was written: set what the store was begun with. To change it,"
+            " set HURNET_REDIS_PREFIX to a new name, and another store is filled from Kafka"
+        )
+
+
+def _named(rules: str) -> str:
+    """The rules for people, of which the number stands before the kinds."""
+    number, _, kinds = rules.partition(":")
+    return f"{kinds} (rules {number})" if rules else "nothing"

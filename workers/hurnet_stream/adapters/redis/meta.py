@@ -7,7 +7,15 @@ import secrets
 from dataclasses import asdict, dataclass
 
 from hurnet_stream.adapters.redis import stored_json
-from hurnet_stream.core.formats import BEGUN, COMPACTED_FROM, KEYED_FROM, STORE, NewerFormat, check_format
+from hurnet_stream.core.formats import (
+    BEGUN,
+    COMPACTED_FROM,
+    KEYED_FROM,
+    REDACTED_FROM,
+    STORE,
+    NewerFormat,
+    check_format,
+)
 from hurnet_stream.core.stored.batch import APPEND, UPSERT, EmbedderIdentity
 from hurnet_stream.errors import Unreadable, UpgradeNeeded
 
@@ -20,7 +28,7 @@ class Meta:
     ones would misread raises the stored `min_reader`, or `min_writer` if only their writes would do harm.
     `keys` says how keyed texts are taken in unless a setting says it; a store that an older program has begun
     says nothing, and there they are appended. `key_check` tells under which secret digests of
-    keys are; "" if under none.
+    keys are; "" if under none. `redaction` tells by which rules texts are redacted; "" if by none.
     """
 
     identity: EmbedderIdentity
@@ -30,6 +38,7 @@ class Meta:
     min_reader: int = BEGUN
     keys: str = APPEND
     key_check: str = ""
+    redaction: str = ""
 
     @classmethod
     def begin(cls, identity: EmbedderIdentity) -> Meta:
@@ -53,8 +62,8 @@ class Meta:
             )
             formats = int(fields["min_writer"]), int(fields["min_reader"])
             keys = UPSERT if fields.get("keys") == UPSERT else APPEND
-            key_check = str(fields.get("key_check", ""))
-            return cls(identity, str(fields["epoch"]), raw, *formats, keys, key_check)
+            privacy = str(fields.get("key_check", "")), str(fields.get("redaction", ""))
+            return cls(identity, str(fields["epoch"]), raw, *formats, keys, *privacy)
         except NewerFormat as error:
             raise UpgradeNeeded(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -70,9 +79,15 @@ class Meta:
     def under_key_check(self, key_check: str) -> Meta:
         """The same for a store whose digests of keys are under this secret. Programs that would make plain
         ones must not write to it."""
-        if not key_check:
-            return self
-        fields = {**stored_json.loads(self.raised(KEYED_FROM).raw), "key_check": key_check}
+        return self._with(KEYED_FROM, "key_check", key_check) if key_check else self
+
+    def under_redaction(self, rules: str) -> Meta:
+        """The same for a store whose texts are redacted by these rules. Programs that would not redact must
+        neither write to it nor look for questions in it."""
+        return self._with(REDACTED_FROM, "redaction", rules) if rules else self
+
+    def _with(self, since: int, field: str, value: str) -> Meta:
+        fields = {**stored_json.loads(self.raised(since).raw), field: value}
         return Meta.parse(json.dumps(fields).encode(), self.epoch)
 
     def raised(self, to: int) -> Meta:

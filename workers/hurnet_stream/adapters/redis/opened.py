@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import redis
@@ -104,16 +104,24 @@ class OpenedStore:
     def adopt_key_check(self, key_check: str) -> None:
         """Have digests of keys under this secret, if the store is empty and has none yet. The meta then says
         under which."""
+        self._adopt(lambda meta: meta if meta.key_check else meta.under_key_check(key_check))
+
+    def adopt_redaction(self, rules: str) -> None:
+        """Have texts redacted by these rules, if the store is empty and has none yet. The meta then says by
+        which."""
+        self._adopt(lambda meta: meta if meta.redaction else meta.under_redaction(rules))
+
+    def _adopt(self, adopted: Callable[[Meta], Meta]) -> None:
         meta, shards = self.keys.meta, self.keys.shards
-        while not (now := self.recheck(self.client.get(meta))).key_check:
+        while (now := self.recheck(self.client.get(meta))) is not (then := adopted(now)):
             with self.client.pipeline() as pipe:
                 try:
                     pipe.watch(meta, shards)
                     if pipe.scard(shards):
-                        return  # digests without a secret may be there
+                        return  # what was written without it is there
                     if pipe.get(meta) == now.raw:
                         pipe.multi()
-                        pipe.set(meta, now.under_key_check(key_check).raw)
+                        pipe.set(meta, then.raw)
                         pipe.execute()
                 except redis.WatchError:
                     continue  # somebody else changed it

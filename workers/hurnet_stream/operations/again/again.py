@@ -30,7 +30,7 @@ from hurnet_stream.operations.again.replayed import Replayed, World
 from hurnet_stream.operations.again.since import Newcomers, between
 from hurnet_stream.operations.again.versions import Learner, RecordedMix, is_that, other_than
 from hurnet_stream.places import NotRead
-from hurnet_stream.ports import Embedder, PublishedWeights, Record
+from hurnet_stream.ports import PublishedWeights, Record
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.responder.replies import Replies
@@ -59,7 +59,7 @@ def ask_today(asked: Asked, world: World) -> Replayed:
         memory.use_mix(context, mix.mix if mix else None)
     load(world.store, memory, Point(context, watermarks), newcomers, world.advance)
     detail = {"detail": receipt.detail or MOST}  # what is shown is compared, not what might be
-    now = _answered(asked, memory, world.embedder, world.settings.responder.model_copy(update=detail))
+    now = _answered(asked, memory, world, world.settings.responder.model_copy(update=detail))
     rows = memory.rows().get(context, 0)
     changed = between(receipt, now, newcomers.count, rows, world.settings.kafka.texts)
     found = differences(then, now, changed.causes(), passing_over=CHANGES)
@@ -95,7 +95,7 @@ class _Again:
             )
             return Replayed(self._asked.then, None, missing=[Missing("embedder", why)])
         memory = self._loaded()
-        now = _answered(self._asked, memory, world.embedder, self._settings())
+        now = _answered(self._asked, memory, world, self._settings())
         self._compare_conditions(now)
         found = differences(self._asked.then, now, self._causes)
         return Replayed(self._asked.then, now, found, self._missing)
@@ -237,14 +237,15 @@ def _offset(shard: int, watermark: int) -> int | str:
     return offset_of(shard, watermark) if watermark >= 0 else "nothing"
 
 
-def _answered(asked: Asked, memory: LoadedContexts, embedder: Embedder, settings: ResponderSettings) -> Reply:
+def _answered(asked: Asked, memory: LoadedContexts, world: World, settings: ResponderSettings) -> Reply:
     """The reply of a responder with this memory, as if it had taken as long and been in the same trace."""
     then, receipt = asked.then, _receipt(asked)
     topic, partition, offset = record_name(receipt.query) or ("", 0, 0)
     record = Record(topic, partition, offset, 0, None, asked.query.encode())
     started = time.monotonic()
     pending = Pending(record, asked.query, None, started, started)
-    answer = Replies(memory, embedder, settings).answer([pending])[0].answer
+    replies = Replies(memory, world.embedder, settings, redaction=world.store.redaction)
+    answer = replies.answer([pending])[0].answer
     if answer.receipt:
         once = {"seconds": receipt.seconds, "trace_id": receipt.trace_id, "query": receipt.query}
         answer = answer.model_copy(update={"receipt": answer.receipt.model_copy(update=once)})
