@@ -132,9 +132,9 @@ def test_killed_between_the_parts_of_a_deletion_of_very_many(system: System, wor
 
 
 def test_within_a_second_a_responder_no_longer_answers_with_it(system: System) -> None:
+    teach(system, [*events(0, 100), TextEvent(text="my cat is Tom", answer="Tom", metadata={"who": "p4"})])
     for name in ("ingest", "solver"):
         system.start(name)
-    teach(system, [*events(0, 100), TextEvent(text="my cat is Tom", answer="Tom", metadata={"who": "p4"})])
     responder = system.start("responder").wait_ready()
     wait_for(lambda: len(system.texts_in_store()) == 101, 60, "all texts in")
     query = Query(text="my cat is Tom", top_k=5)

@@ -39,10 +39,10 @@ def allow_large_records(system: System) -> None:
 def send_raw(system: System, values: list[bytes | None]) -> None:
     bootstrap = system.variables["HURNET_KAFKA_BOOTSTRAP"]
     producer = KafkaProducer(bootstrap_servers=bootstrap, max_request_size=8_000_000)
-    for value in values:
+    for number, value in enumerate(values):
         headers = [("forget", b"nothing")] if value is None else []  # without, a tombstone would delete
         topic = system.settings.kafka.texts
-        producer.send(topic, key=b"k", value=value, partition=0, headers=headers).get(30)
+        producer.send(topic, key=b"%d" % number, value=value, partition=0, headers=headers).get(30)
     producer.close()
 
 
