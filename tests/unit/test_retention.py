@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hurnet_schemas import TextEvent
@@ -136,6 +136,7 @@ def test_an_unfinished_look_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @settings(max_examples=60)
+@example([(0, 0), (0, 0), (0, 1)], 0, 2)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), max_size=30),
     st.integers(0, 12),

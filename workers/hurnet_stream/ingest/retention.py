@@ -28,6 +28,8 @@ from hurnet_stream.settings.settings import ContextSettings, Settings
 EVERY_S: Final = 5.0
 LOOKED_AT: Final = 5_000
 """Entries of a shard that one look takes."""
+LATE: Final = 1_000
+"""So far behind younger ones an old entry is found among too many."""
 LOOK_S: Final = 0.25
 """How long a look at one shard goes on while it finds entries that have to leave."""
 ASKED_S: Final = 60.0
@@ -99,7 +101,7 @@ class Retention:
         surplus = self._surplus(context, keep.rows) if keep.rows else 0
         if surplus > 0:
             mine = self._shards.placed()
-            oldest = oldest_of(self._firsts(context, min(surplus + 1, LOOKED_AT)), surplus)
+            oldest = oldest_of(self._firsts(context, min(surplus + LATE, LOOKED_AT)), surplus)
             yield from ((shard, expiry) for shard, expiry in oldest.items() if shard in mine)
 
     def _surplus(self, context: str, rows_most: int) -> int:
