@@ -178,6 +178,8 @@ def test_the_oldest_of_several_shards() -> None:
     cut = {0: [entry(0, 5), entry(3, 7)], 1: [entry(2, 6), entry(8, 8)]}
     assert oldest_of(Firsts(cut, {0}), 3) == {0: Expiry(7, 0), 1: Expiry(7, 2)}
     assert oldest_of(Firsts({}, set()), 3) == {}
+    ancient = {0: [entry(0, -3), entry(1, -9), entry(2, 5)]}
+    assert oldest_of(Firsts(ancient, set()), 1) == {0: Expiry(1, 0)}
 
 
 SHARD = places.shard_of(1, 0)

@@ -14,7 +14,7 @@ shard are looked at. One that came late leaves once those before it have left.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Final, NamedTuple
 
 from hurnet_stream.core import places
@@ -98,20 +98,19 @@ class Retention:
 
     def _too_many(self, context: str, keep: ContextSettings) -> Iterator[tuple[int, Expiry]]:
         """Of all shards together the oldest leave; in those of other workers these see to it."""
-        surplus = self._surplus(context, keep.rows) if keep.rows else 0
+        if not keep.rows:
+            return
+        holdings = self._store.holdings()
+        rows = {shard: held[context].rows for shard, held in holdings.items() if context in held}
+        # What is deleted and not erased yet still counts as held. Whose context that is isn't known, so
+        # that it might be this one's: at least so many are too many.
+        surplus = sum(rows.values()) - sum(self._store.pending_erasures().values()) - keep.rows
         if surplus > 0:
             mine = self._shards.placed()
-            oldest = oldest_of(self._firsts(context, min(surplus + LATE, LOOKED_AT)), surplus)
+            oldest = oldest_of(self._firsts(context, rows, min(surplus + LATE, LOOKED_AT)), surplus)
             yield from ((shard, expiry) for shard, expiry in oldest.items() if shard in mine)
 
-    def _surplus(self, context: str, rows_most: int) -> int:
-        """By how many entries the context has too many, at least. What is deleted and not erased yet still
-        counts as held. Whose context that is isn't known, so that it might be this one's."""
-        held = [shard[context].rows for shard in self._store.holdings().values() if context in shard]
-        return sum(held) - sum(self._store.pending_erasures().values()) - rows_most
-
-    def _firsts(self, context: str, most: int) -> Firsts:
-        shards = [shard for shard, held in self._store.holdings().items() if context in held]
+    def _firsts(self, context: str, shards: Iterable[int], most: int) -> Firsts:
         firsts = {shard: self._store.oldest(shard, context, NOTHING, most) for shard in shards}
         return Firsts(firsts, {shard for shard, entries in firsts.items() if len(entries) == most})
 
@@ -155,14 +154,17 @@ def oldest_of(firsts: Firsts, surplus: int) -> dict[int, Expiry]:
     shard 1   6  8
     shard 0   5  5         surplus 1    before 6, through the first 5: a time alone would take both
     """
+    # A producer may send any time. Those before 1970 are all as old, since a record can't name them.
     by_time = sorted(
-        (e.timestamp_ms, shard, e.offset) for shard, entries in firsts.of.items() for e in entries
+        (max(0, entry.timestamp_ms), shard, entry.offset)
+        for shard, entries in firsts.of.items()
+        for entry in entries
     )
     if not by_time:
         return {}
     earliest_ms, limit_ms = by_time[0][0], by_time[min(surplus, len(by_time) - 1)][0]
     # If a shard has more, these may be as old as the last one of it that was looked at.
-    limit_ms = min([limit_ms, *(max(e.timestamp_ms for e in firsts.of[shard]) for shard in firsts.cut)])
+    limit_ms = min([limit_ms, *(max(0, *(e.timestamp_ms for e in firsts.of[shard])) for shard in firsts.cut)])
     if earliest_ms < limit_ms:
         chosen = [each for each in by_time if each[0] < limit_ms]
     else:  # many of the same time: the first ones of them
