@@ -277,6 +277,19 @@ def test_a_second_enter_asks_once(page: Page, fake: FakeGateway) -> None:
     assert sum(method == "POST" for method, _ in fake.requests) == 1
 
 
+def test_a_view_that_can_not_be_fetched_is_a_trouble_and_is_shown_once_the_gateway_is_back(
+    page: Page, fake: FakeGateway
+) -> None:
+    open_view(page, fake.address, "ask")
+    page.wait_for_load_state("networkidle")
+    page.route("**/views/receipts.js*", lambda route: route.abort())
+    page.get_by_role("link", name="Receipts").click()
+    expect(page.locator(".trouble-what")).to_be_visible()
+    page.unroute("**/views/receipts.js*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".view form")).to_be_visible()
+
+
 def test_nothing_is_fetched_from_elsewhere(page: Page, fake: FakeGateway) -> None:
     fake.teach("one two", "1")
     asked: list[str] = []

@@ -3,6 +3,7 @@
 // An address such as /#/receipts/answers/0/42 names the view and what it shows. A view is a module with
 // `show(main, route, signal)`: `route` are the parts after its name, and `signal` fires when it is left.
 
+import { Trouble } from "./core/api.js";
 import { el, fill } from "./core/dom.js";
 import { askForKey, identify } from "./core/dialogs.js";
 import { announce, watchConnection, whenBack } from "./core/notices.js";
@@ -73,9 +74,19 @@ async function showView() {
   moved = true;
   window.scrollTo(0, 0);
   whenBack(() => document.querySelector(".trouble") && void showView(), signal);
-  const view = await import(`./views/${name}.js`);
-  if (!signal.aborted) await view.show(body, route, signal);
+  const view = await moduleOf(name).catch(() => null);
+  if (signal.aborted || unloading) return undefined; // the browser breaks off what is fetched for a view that was left
+  if (!view) return void fill(body, troubleBox(new Trouble(0), () => void showView()));
+  return view.show(body, route, signal);
 }
+
+// A view's module is fetched like anything else, so the gateway may be away just then. After a failure another address is
+// asked for: browsers may keep the failed one.
+const moduleOf = (name) => import(`./views/${name}.js`).catch(() => import(`./views/${name}.js?again=${Date.now()}`));
+
+let unloading = false;
+window.addEventListener("pagehide", () => (unloading = true));
+window.addEventListener("pageshow", () => (unloading = false));
 
 // The first view takes no focus: a page that was just opened begins at its top.
 let moved = false;
