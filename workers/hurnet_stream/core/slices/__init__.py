@@ -1,0 +1,1 @@
+"""One context of which several processes hold a part each, asked as if one process held all of it."""
