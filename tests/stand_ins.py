@@ -96,15 +96,17 @@ def _end(connection: socket.socket) -> None:
 
 
 class SentinelServer(Server):
-    """A lone Sentinel that watches `primary` by the name `store`, and promotes a replica within seconds."""
+    """A Sentinel that watches `primary` by the name `store`. If `quorum` of its kind miss the primary, they
+    promote a replica within seconds."""
 
     name = "sentinel"
 
-    def __init__(self, primary: ValkeyServer, password: str = "") -> None:
+    def __init__(self, primary: ValkeyServer, password: str = "", quorum: int = 1) -> None:
         self.port = free_ports(1)[0]
         super().__init__(None, [self.port], 30.0)
         self._primary = primary
         self.password = password
+        self._quorum = quorum
 
     @property
     def url(self) -> str:
@@ -114,7 +116,7 @@ class SentinelServer(Server):
     def _prepare(self) -> list[str]:
         lines = [
             *(f"bind {HOST}", f"port {self.port}", "dir ."),
-            f"sentinel monitor store {HOST} {self._primary.port} 1",
+            f"sentinel monitor store {HOST} {self._primary.port} {self._quorum}",
             "sentinel down-after-milliseconds store 500",
             "sentinel failover-timeout store 2000",
             *([f"requirepass {self.password}"] if self.password else []),

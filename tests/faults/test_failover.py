@@ -11,7 +11,7 @@ import pytest
 from hurnet_stream.local import ValkeyServer
 from tests.acceptance.system import System, wait_for
 from tests.faults.test_outages import Load, check_books
-from tests.stand_ins import Forwarder, SentinelServer, admin, is_synced
+from tests.stand_ins import Forwarder, admin, is_synced
 
 WORKERS = ("ingest", "solver", "responder")
 
@@ -47,23 +47,6 @@ def test_a_replica_is_promoted_under_load(
         for worker in workers:
             worker.wait_ready()
             assert worker.terminate() == 0
-
-
-def test_a_sentinel_promotes_a_replica_under_load(kafka_bootstrap: str, unique: str, tmp_path: Path) -> None:
-    with ValkeyServer() as one, ValkeyServer() as two, SentinelServer(one) as sentinel:
-        with admin(two) as client:
-            client.replicaof("127.0.0.1", str(one.port))
-        wait_for(sentinel.knows_a_replica, 30, "the Sentinel has found the replica")
-        with System(kafka_bootstrap, sentinel.url, unique, tmp_path) as system:
-            system.create_topics()
-            workers = [system.start(name).wait_ready() for name in WORKERS]
-            with Load(system) as load:
-                threading.Event().wait(2)
-                one.kill()
-            check_books(system, load)
-            for worker in workers:
-                worker.wait_ready()
-                assert worker.terminate() == 0
 
 
 def test_workers_on_a_replica_say_so_and_go_on_where_it_is_promoted_again(
