@@ -23,8 +23,7 @@ from hurnet_stream.core.index.conditions import (
     OneOf,
     keys_of,
 )
-from hurnet_stream.core.index.index import ContextIndex
-from hurnet_stream.core.search.passing import Passing
+from hurnet_stream.core.index.readable import Allowed, Index
 from hurnet_stream.embedding import Rejection
 
 KEYS_NAMED = 3
@@ -58,12 +57,12 @@ def _of_key(given: Is | In | Range | Exists) -> Condition:
 
 
 def passing_of(
-    queries: Sequence[Query | None], index: ContextIndex
-) -> tuple[list[Passing | None], dict[int, Rejection]]:
+    queries: Sequence[Query | None], index: Index
+) -> tuple[list[Allowed | None], dict[int, Rejection]]:
     """For each query (n,) the rows that pass its filter, None if it has no filter; and which queries are
     rejected, by their places, because their filters would take too long."""
-    known: dict[Condition, Passing] = {}
-    within, refused = list[Passing | None](), dict[int, Rejection]()
+    known: dict[Condition, Allowed] = {}
+    within, refused = list[Allowed | None](), dict[int, Rejection]()
     for place, query in enumerate(queries):
         condition = condition_of(query.filter) if query and query.filter else None
         if condition is not None and condition not in known:
@@ -75,7 +74,7 @@ def passing_of(
     return within, refused
 
 
-def why_none(query: Query, within: Passing, index: ContextIndex, hints: bool = True) -> str:
+def why_none(query: Query, within: Allowed, index: Index, hints: bool = True) -> str:
     """Why a filter leaves no answer, for a person to read; with `hints` also which keys no entry has."""
     if within.count:
         return f"none of the {within.count:,} entries that meet the filter supports an answer"

@@ -10,6 +10,7 @@ import numpy as np
 
 from hurnet_schemas.places import ShardName
 from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.readable import Allowed, Index
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.kernel_features import KernelMap
@@ -20,7 +21,6 @@ from hurnet_stream.core.rule.encoded_words import forget_texts
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import PRIOR, Mix
 from hurnet_stream.core.rule.parts import Neighbourhood
-from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
@@ -38,7 +38,7 @@ class LoadedContext:
     """One context with all that an answer and its receipt need. It is looked up once for all queries that are
     answered together, and passed on. Good until something is next appended or removed."""
 
-    index: ContextIndex
+    index: Index
     weights: PublishedWeights | None
     watermarks: Mapping[int, int]
     half_life_ms: int
@@ -62,7 +62,7 @@ class LoadedContext:
         self,
         vectors: Vectors,
         exclude: Sequence[EntryId | None] | None = None,
-        within: Sequence[Passing | None] | None = None,
+        within: Sequence[Allowed | None] | None = None,
     ) -> list[Neighbourhood]:
         """The nearest entries of each query (n, d), of those that may answer it, and how the weights in force
         predict for them."""

@@ -20,8 +20,8 @@ import structlog
 
 from hurnet_schemas import Answer
 from hurnet_schemas.places import ShardName
+from hurnet_stream.core.index.readable import Allowed
 from hurnet_stream.core.pii import redacting
-from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
@@ -145,7 +145,7 @@ class Replies:
 
     def _passing(
         self, batch: Sequence[Pending], context: LoadedContext
-    ) -> tuple[list[Passing | None], dict[int, Rejection]]:
+    ) -> tuple[list[Allowed | None], dict[int, Rejection]]:
         """The rows that pass the filter of each query, and which queries are rejected for theirs."""
         queries = [pending.query for pending in batch]
         if not any(query and query.filter for query in queries):
@@ -158,7 +158,7 @@ class Replies:
         context: LoadedContext,
         batch: Sequence[Pending],
         vectors: Vectors,
-        within: Sequence[Passing | None],
+        within: Sequence[Allowed | None],
         until: float,
     ) -> list[Reply]:
         """Score them together. If that fails, one by one, and reject the one that fails alone."""
@@ -182,7 +182,7 @@ class Replies:
         context: LoadedContext,
         batch: Sequence[Pending],
         vectors: Vectors,
-        within: Sequence[Passing | None],
+        within: Sequence[Allowed | None],
         until: float,
     ) -> list[Reply]:
         """Rank and judge: the first query, and more while there is time and room. `vectors` are (n, d), and

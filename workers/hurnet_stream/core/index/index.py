@@ -13,8 +13,8 @@ An entry is a row of the blocks whose columns say where its text stands in the a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from hurnet_stream.core.index.answer_table import AnswerTable
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.attributes import Attributes
 from hurnet_stream.core.index.conditions import Condition
+from hurnet_stream.core.index.readable import Described, Matches
 from hurnet_stream.core.index.sampling import lowest_pairs
 from hurnet_stream.core.index.teaching import Teaching
 from hurnet_stream.core.index.tidying import tidy
@@ -41,31 +42,9 @@ from hurnet_stream.core.stored.entries import Entries, Entry, EntryId
 if TYPE_CHECKING:
     from hurnet_stream.core.search.device import Device
 
-__all__ = ["ContextIndex", "EntryId", "Matches"]
+__all__ = ["ContextIndex", "Described", "EntryId", "Matches"]
 
 Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Matches:
-    """The nearest rows of one query (n,), best first, with their exact cosines (n,) rounded to float64."""
-
-    rows: Integers
-    cosines: NDArray[np.float64]
-
-
-class Described(NamedTuple):
-    """Of n rows: their entry ids, the numbers of their answers, and whether they speak for these; the others
-    refute theirs. All are (n,)."""
-
-    offsets: Integers
-    partitions: Integers
-    answers: Integers
-    supports: NDArray[np.bool_]
-
-    def part(self, places: Integers) -> Described:
-        """The same for some of the rows."""
-        return Described._make(column[places] for column in self)
 
 
 class ContextIndex:
@@ -109,6 +88,29 @@ class ContextIndex:
     def answers(self) -> AnswerTable:
         """All answers, by their numbers."""
         return self._teaching.answers
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """Which rows hold which words."""
+        return self._lexicon
+
+    @property
+    def teaching(self) -> Teaching:
+        """Which rows teach which answers."""
+        return self._teaching
+
+    @property
+    def longest_squared(self) -> int:
+        """No row has a larger |x|²."""
+        return self._blocks.longest
+
+    def holds(self, rows: Integers) -> bool:
+        """Whether all of these numbers (n,) are rows that are held."""
+        return self._blocks.holds(rows)
+
+    def norms(self, rows: Integers) -> Integers:
+        """|x|² of each row (n,)."""
+        return self._blocks.gather(attrgetter("norms"), rows)
 
     def entry(self, row: int) -> Entry:
         """The entry at `row`. Raises KeyError if it has been removed."""
@@ -161,6 +163,18 @@ class ContextIndex:
         """The answer of each row (n,), as an index into `answers`."""
         return self._blocks.column("answers", rows)
 
+    def timestamps_ms(self, rows: Integers) -> Integers:
+        """When each row (n,) was written."""
+        return self._blocks.column("timestamps_ms", rows)
+
+    def copies(self, rows: Integers) -> Integers:
+        """How many copies each row (n,) is, negative for one that refutes its answer."""
+        return self._blocks.column("copies", rows)
+
+    def teaches(self, rows: Integers) -> NDArray[np.bool_]:
+        """Whether each row (n,) teaches its answer."""
+        return self._blocks.column("teaches", rows)
+
     def taught(self, answers: Integers, exclude: EntryId | None = None) -> Integers:
         """How many pairs teach each of these answers (n,), copies counted, without the entry that `exclude`
         names."""
@@ -179,9 +193,7 @@ class ContextIndex:
         sums = self._teaching.sums
         if not (sums.any_copies or sums.window.half_life_ms):
             return None
-        recency = sums.window.recency(self._blocks.column("timestamps_ms", rows))
-        counts: NDArray[np.float64] = recency * self._blocks.column("copies", rows)
-        return counts
+        return sums.window.recency(self._blocks.column("timestamps_ms", rows)) * self.copies(rows)
 
     def described(self, rows: Integers) -> Described:
         """What decides of each row (n,) whether and where it counts."""

@@ -92,12 +92,12 @@ class KeptSums:
         self._together = {answer: self._added(sums) for answer, sums in self._panes.items()}
         return known
 
-    def counts(self, rows: Integers) -> NDArray[Any] | None:
-        """What each row (n,) counts now; None if every row there is counts once."""
+    def counts(self, rows: Integers, window: Window) -> NDArray[Any] | None:
+        """What each row (n,) counts in this window; None if every row there is counts once."""
         copies = self._copies(rows)
-        if not self.window.half_life_ms:
+        if not window.half_life_ms:
             return copies
-        shares = self.window.shares(self._blocks.column("timestamps_ms", rows))
+        shares = window.shares(self._blocks.column("timestamps_ms", rows))
         return shares if copies is None else shares * copies
 
     def _added(self, sums: Mapping[int, Integers]) -> NDArray[Any]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.search.block import RowColumns
 from hurnet_stream.core.search.blocks import Blocks
 
 Integers = NDArray[np.int64]
@@ -27,7 +26,8 @@ def lowest_pairs(blocks: Blocks, most: int) -> Integers:
         columns = block.columns
         slots = block.alive()
         slots = slots[columns.teaches[slots]]
-        of_block = _numbers(columns.part(slots))
+        held = columns.part(slots)
+        of_block = hashes(held.partitions, held.offsets, held.copies)
         if len(slots) > most:  # the others can't be among the lowest of all
             lowest = np.argpartition(of_block, most - 1)[:most]
             slots, of_block = slots[lowest], of_block[lowest]
@@ -39,13 +39,12 @@ def lowest_pairs(blocks: Blocks, most: int) -> Integers:
     return sampled
 
 
-def _numbers(columns: RowColumns) -> NDArray[np.float64]:
-    """Between 0 and 1, of each row: the finaliser of splitmix64 over its identity, divided by its copies."""
-    x = columns.partitions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + columns.offsets.astype(
-        np.uint64
-    )
+def hashes(partitions: Integers, offsets: Integers, copies: Integers) -> NDArray[np.float64]:
+    """Between 0 and 1, of each row (n,): the finaliser of splitmix64 over its identity, divided by its
+    copies."""
+    x = partitions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + offsets.astype(np.uint64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(31)
-    numbers: NDArray[np.float64] = x.astype(np.float64) / 2.0**64 / columns.copies
+    numbers: NDArray[np.float64] = x.astype(np.float64) / 2.0**64 / copies
     return numbers

@@ -139,24 +139,54 @@ class Teaching:
         distinct, back = np.unique(answers, return_inverse=True)
         sums = [self.sums.of(answer) for answer in distinct.tolist()]
         kept = np.array([total is not None for total in sums], np.bool_)
-        owners, rows = self._links.rows_of(self._blocks, distinct[~kept])
-        places, weighed = np.searchsorted(distinct, owners), self._scores(rows, prediction)
-        scores = sums_by_group(places, weighed, len(distinct))
-        if kept.any():
-            totals = np.array([total for total in sums if total is not None], np.float64)
-            scores[kept] = np.vecdot(totals, prediction) / SCALE
+        totals = np.array([total for total in sums if total is not None], np.float64)
+        weighed = self.weighed(prediction, distinct, ~kept, self.sums.window)
+        scores = scores_of(*weighed, kept, totals, prediction)
         if without is not None:
             row = np.array([without])
             taught = self._blocks.column("teaches", row) & (self._blocks.column("answers", row) == distinct)
-            scores -= taught * self._scores(row, prediction)
+            scores -= taught * self._scores(row, prediction, self.sums.window)
         predicted: Doubles = scores[back]
         return predicted
 
-    def _scores(self, rows: Integers, prediction: Doubles) -> Doubles:
+    def weighed(
+        self, prediction: Doubles, answers: Integers, chosen: NDArray[np.bool_], window: Window
+    ) -> tuple[Integers, Doubles]:
+        """What each row that teaches one of the `chosen` answers adds to its score in this window (r,), and
+        the place (r,) of that answer among all (n,), which ascend."""
+        owners, rows = self._links.rows_of(self._blocks, answers[chosen])
+        return np.searchsorted(answers, owners), self._scores(rows, prediction, window)
+
+    def rows_teaching(self, answers: Integers) -> Integers:
+        """How many rows teach each of these answers (n,), without their copies."""
+        return self._taught[answers].astype(np.int64)
+
+    def total(self, answer: int, window: Window) -> Doubles:
+        """B_a (d,) of an answer in this window, kept or not: sums of whole numbers, or of such divided by a
+        power of two, so float64 holds them exactly."""
+        kept = self.sums.of(answer)
+        if kept is not None and (window == self.sums.window or not window.half_life_ms):
+            return kept.astype(np.float64)
+        _, rows = self._links.rows_of(self._blocks, np.array([answer]))
+        counts, vectors = self.sums.counts(rows, window), self._blocks.vectors(rows).astype(np.float64)
+        return vectors.sum(axis=0) if counts is None else counts.astype(np.float64) @ vectors
+
+    def _scores(self, rows: Integers, prediction: Doubles, window: Window) -> Doubles:
         """What each row (n,) adds to the score of the answer that it teaches."""
         if self._blocks.native and kernels.available():
             scores = kernels.weigh(self._blocks.addresses(rows), prediction) / SCALE
         else:
             scores = np.vecdot(self._blocks.vectors(rows).astype(np.float64), prediction) / SCALE
-        counts = self.sums.counts(rows)
+        counts = self.sums.counts(rows, window)
         return scores if counts is None else scores * counts
+
+
+def scores_of(
+    places: Integers, weighed: Doubles, kept: NDArray[np.bool_], totals: Doubles, prediction: Doubles
+) -> Doubles:
+    """⟨p, B_a⟩ of answers (n,): of those that are `kept` (n,) from their sums (k, d), of the others from what
+    each row adds (r,), given the place of its answer (r,)."""
+    scores = sums_by_group(places, weighed, len(kept))
+    if kept.any():
+        scores[kept] = np.vecdot(totals, prediction) / SCALE
+    return scores

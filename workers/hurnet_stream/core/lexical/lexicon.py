@@ -11,6 +11,8 @@ postings lie and which numbers their terms have is not seen from outside.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +22,12 @@ from hurnet_stream.core.lexical.alphabet import distinct_records
 from hurnet_stream.core.lexical.block_postings import BlockPostings
 from hurnet_stream.core.lexical.question import Question, question
 from hurnet_stream.core.lexical.run import RowsOfBlock, keys_of, slots_of, terms_of, with_slots
+from hurnet_stream.core.lexical.terms import Records
 from hurnet_stream.core.lexical.vocabulary import Vocabulary
 from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.search.passing import Passing
+from hurnet_stream.core.slots import EMPTY
 
 NO_ROW = -1
 FEW = 512
@@ -31,6 +35,15 @@ FEW = 512
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+class Figures(NamedTuple):
+    """What BM25 takes of all rows together: how many there are, the sum of their lengths in terms, and the
+    length that none of them exceeds."""
+
+    entries: int
+    total: int
+    longest: int
 
 
 class Lexicon:
@@ -100,25 +113,46 @@ class Lexicon:
         Rows that score nothing are left out, and so is the row `exclude`, and all that are not `within`. How
         rare a term is stays a figure of all rows.
         """
-        asked, except_row = self._question(text), NO_ROW if exclude is None else exclude
-        k = min(k, self._entries)
-        if k < 1 or not len(asked.numbers):
-            return np.empty(0, np.int64), np.empty(0)
-        if within and within.count <= FEW:
-            rows, scores = self._best_of(asked, k, within.rows[within.rows != except_row])
-        elif kernels.available():
-            bits = within.bits if within else None
-            rows, scores = kernels.search(self._runs(), asked, k, except_row, bits)
-        else:
-            rows, scores = self._best(asked, k, except_row, within)
+        asked = self._question(text)
+        rows, scores = self.best(asked, k, exclude, within)
         return rows, asked.shares(scores)
 
     def scores(self, text: str, rows: Integers) -> Floats:
         """The score (n,) of each of these rows (n,), as in `search`; 0 if they share nothing with `text`."""
         asked = self._question(text)
-        return asked.shares(self._scores(asked, rows))
+        return asked.shares(self.scored(asked, rows))
 
-    def _scores(self, asked: Question, rows: Integers) -> Integers:
+    @property
+    def figures(self) -> Figures:
+        """What BM25 takes of all rows together."""
+        return Figures(self._entries, self._total, self._longest)
+
+    def holding(self, terms: Records) -> Integers:
+        """How many rows hold each of these terms (n, 4)."""
+        return self._vocabulary.holding(self._vocabulary.find(terms))
+
+    def asked(self, terms: Records, most: Integers, figures: Figures) -> Question:
+        """The question for these terms (t, 4), rarest first, if they and all rows are part of something
+        larger: `most` (t,) is what each can add there, and `figures` are those of the whole."""
+        numbers = self._vocabulary.find(terms)
+        held = numbers != EMPTY
+        return Question(numbers[held], most[held], 0, bm25.damping(*figures))
+
+    def best(
+        self, asked: Question, k: int, exclude: int | None = None, within: Passing | None = None
+    ) -> tuple[Integers, Integers]:
+        """The k best rows (n,), as in `search`, and their scores (n,) on the grid of `bm25`."""
+        k, except_row = min(k, self._entries), NO_ROW if exclude is None else exclude
+        if k < 1 or not len(asked.numbers):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        if within and within.count <= FEW:
+            return self._best_of(asked, k, within.rows[within.rows != except_row])
+        if kernels.available():
+            return kernels.search(self._runs(), asked, k, except_row, within.bits if within else None)
+        return self._best(asked, k, except_row, within)
+
+    def scored(self, asked: Question, rows: Integers) -> Integers:
+        """The score (n,) of each of these rows (n,) on the grid of `bm25`."""
         if kernels.available():
             return kernels.scores(self._runs(), asked, rows)
         scores = np.zeros(len(rows), np.int64)
@@ -130,7 +164,7 @@ class Lexicon:
 
     def _best_of(self, asked: Question, k: int, rows: Integers) -> tuple[Integers, Integers]:
         """The k best of these rows (n,) that score anything, and their scores."""
-        scores = self._scores(asked, rows)
+        scores = self.scored(asked, rows)
         rows, scores = rows[scores > 0], scores[scores > 0]
         offsets, partitions = self._blocks.columns(rows, "offsets", "partitions")
         best = np.lexsort((offsets, partitions, -scores))[:k]
@@ -165,8 +199,7 @@ class Lexicon:
         return self._asked[1]
 
     def _read(self, text: str) -> Question:
-        damping = bm25.damping(self._entries, self._total, self._longest)
-        return question(text, self._vocabulary, self._entries, damping)
+        return question(text, self._vocabulary, self._entries, bm25.damping(*self.figures))
 
     def _postings_of(self, block: int) -> BlockPostings:
         """The postings of a block, none if it is new."""

@@ -11,7 +11,7 @@ Of 24,000 entries 900 hold "where", 20,000 "is", all "the", 2 "teapot" and none 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,28 @@ class Question:
         return shares
 
 
+class Chosen(NamedTuple):
+    """Which of the terms of a text are looked for (t,), rarest first, what each can add at most (t,), and
+    what all terms of the text can add together."""
+
+    places: Integers
+    most: Integers
+    whole: int
+
+
 def question(text: str, vocabulary: Vocabulary, entries: int, damping: NDArray[np.float64]) -> Question:
     """The question that `text` asks of so many entries. A term that is repeated in it counts once."""
     numbers = vocabulary.find(distinct_records(text))
-    known = numbers[numbers >= 0]
-    held = vocabulary.held[known]
-    rarest = np.argsort(held, kind="stable")[:MOST_ASKED]
-    most = [bm25.most(entries, holding) for holding in held[rarest].tolist()]
-    unknown = min(len(numbers) - len(known), MOST_ASKED - len(most))
+    chosen = choose(vocabulary.holding(numbers), entries)
+    return Question(numbers[chosen.places], chosen.most, chosen.whole, damping)
+
+
+def choose(holding: Integers, entries: int) -> Chosen:
+    """The choice among terms (n,) of which each is held by so many of the entries, in all places where these
+    are."""
+    known = np.flatnonzero(holding)
+    rarest = known[np.argsort(holding[known], kind="stable")[:MOST_ASKED]]
+    most = [bm25.most(entries, held) for held in holding[rarest].tolist()]
+    unknown = min(len(holding) - len(known), MOST_ASKED - len(most))
     whole = sum(most) + unknown * bm25.most(entries, 0)
-    return Question(known[rarest], np.array(most, np.int64), whole, damping)
+    return Chosen(rarest, np.array(most, np.int64), whole)

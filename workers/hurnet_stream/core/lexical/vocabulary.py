@@ -99,6 +99,12 @@ class Vocabulary:
 
         return self.slots.find(tags, same)
 
+    def holding(self, numbers: Integers) -> Integers:
+        """How many entries hold each of these terms (n,), 0 for EMPTY."""
+        holding = np.zeros(len(numbers), np.int64)
+        holding[numbers != EMPTY] = self.held[numbers[numbers != EMPTY]]
+        return holding
+
     def number(self, terms: Records) -> Integers:
         """The numbers (n,) of distinct terms (n, 4); those that have none get new ones."""
         numbers = self.find(terms)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import SCALE
-from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.stored.batch import Entry, Vectors
+from hurnet_stream.core.stored.entries import EntryId
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -65,7 +66,7 @@ class FeatureSums:
         return np.zeros(self.features.size, np.int16) if total is None else total
 
     def predicted(
-        self, prediction: Floats, rows: Integers, index: ContextIndex, exclude: EntryId | None = None
+        self, prediction: Floats, rows: Integers, index: Index, exclude: EntryId | None = None
     ) -> Floats:
         """⟨p, F_a⟩ for the answer a of each row (n,), the entry that `exclude` names left out of its sum.
         `prediction` (size,) is `weights.predict` of the query's features."""

@@ -12,14 +12,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.readable import Allowed, Index
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.parts import Neighbourhood, neighbourhoods
 from hurnet_stream.core.rule.rule import predictors
-from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.core.stored.entries import EntryId
 
 Floats = NDArray[np.float64]
 
@@ -35,11 +35,11 @@ class Variant:
     def nearest(
         self,
         vectors: Vectors,
-        index: ContextIndex,
+        index: Index,
         projection: Floats | None = None,
         exclude: Sequence[EntryId | None] | None = None,
         halves: Halves | None = None,
-        within: Sequence[Passing | None] | None = None,
+        within: Sequence[Allowed | None] | None = None,
     ) -> list[Neighbourhood]:
         """As `rule.nearest`. `projection` is (size, size) of the features, if there are any."""
         own = exclude or [None] * len(vectors)

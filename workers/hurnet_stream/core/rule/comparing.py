@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.native import local_solve as kernels
 from hurnet_stream.core.rule.local_solve import local_coefficients
 from hurnet_stream.core.stored.batch import Vectors
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def with_question(index: ContextIndex, rows: Integers, vector: Vectors, halves: Sequence[slice]) -> Floats:
+def with_question(index: Index, rows: Integers, vector: Vectors, halves: Sequence[slice]) -> Floats:
     """The cosine of each entry (m,) with a question (d,) over each half: (halves, m). 0 if either knows
     nothing there."""
     addresses = index.addresses(rows)
@@ -44,7 +44,7 @@ def _cosines(rows: Vectors, question: Vectors) -> Floats:
 
 
 def solve_over(
-    index: ContextIndex,
+    index: Index,
     rows: Integers,
     halves: Sequence[slice],
     shares: Floats,

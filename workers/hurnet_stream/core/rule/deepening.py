@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex
+from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.rule.comparing import with_question
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.parts import NEIGHBOURS, Neighbourhood, Parts
@@ -27,7 +27,7 @@ Integers = NDArray[np.int64]
 
 
 def deepened(
-    text: str, near: Neighbourhood, parts: Parts, index: ContextIndex, halves: Halves, wanted: int
+    text: str, near: Neighbourhood, parts: Parts, index: Index, halves: Halves, wanted: int
 ) -> Parts | None:
     """The parts of the next `wanted` answers that are not among those of `parts`, fewer if the context has no
     more; None if it has none."""
@@ -53,7 +53,7 @@ def deepened(
     )
 
 
-def _nearest_of_others(near: Neighbourhood, known: Integers, index: ContextIndex, wanted: int) -> Integers:
+def _nearest_of_others(near: Neighbourhood, known: Integers, index: Index, wanted: int) -> Integers:
     """The row of the nearest entry of each of the nearest answers that are not `known`, nearest first: at
     most `wanted`. An answer that is refuted nearer than it is supported is passed over."""
     rows: list[int] = []

@@ -24,14 +24,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, Described, EntryId, Matches
+from hurnet_stream.core.index.readable import Allowed, Described, Index, Matches
 from hurnet_stream.core.rule.comparing import solve_over, with_question
 from hurnet_stream.core.rule.encoded_words import MOST_LETTERS, similarities
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.local_solve import MOST_TAUGHT, ridges
 from hurnet_stream.core.rule.mix import Factors, Mix, kinds_of, shares
-from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.core.stored.entries import EntryId
 
 NEIGHBOURS = 256
 """How many nearest entries are solved over: half of them by the whole vector, half by its meaning."""
@@ -62,7 +62,7 @@ class Neighbourhood:
     """What the weights predict for the answers of rows (n,): (n,). None: there are no weights."""
     nearest: Matches
     """The nearest of them by the whole vector, best first."""
-    within: Passing | None = None
+    within: Allowed | None = None
     """The only rows that may answer. None: all may."""
 
 
@@ -143,7 +143,7 @@ class Mixed:
 def parts_of(
     text: str,
     near: Neighbourhood,
-    index: ContextIndex,
+    index: Index,
     halves: Halves,
     without: int | None = None,
     most_letters: int = MOST_LETTERS,
@@ -177,7 +177,7 @@ class _Entries:
     """The entries of one question, (m,), as they are compared with it and with each other."""
 
     def __init__(
-        self, near: Neighbourhood, rows: Integers, held: Described, index: ContextIndex, halves: Halves
+        self, near: Neighbourhood, rows: Integers, held: Described, index: Index, halves: Halves
     ) -> None:
         self._near, self._index, self._halves = near, index, halves
         self.rows = rows
@@ -251,11 +251,11 @@ class _Entries:
 
 def neighbourhoods(
     vectors: Vectors,
-    index: ContextIndex,
+    index: Index,
     halves: Halves,
     predict: Sequence[Callable[[Integers], Floats] | None],
     exclude: Sequence[EntryId | None],
-    within: Sequence[Passing | None] | None = None,
+    within: Sequence[Allowed | None] | None = None,
 ) -> list[Neighbourhood]:
     """The nearest entries of each question (n, d), by exact search: one for the whole vectors, one for their
     meaning. `within` has for each question the only rows that may answer it. Raises ValueError if the vectors
@@ -273,17 +273,17 @@ def neighbourhoods(
     return [near[i] for i in range(len(vectors))]
 
 
-def _rows(within: Passing | None, index: ContextIndex) -> int:
+def _rows(within: Allowed | None, index: Index) -> int:
     return within.count if within else len(index)
 
 
 def _near_rows(
     vectors: Vectors,
-    index: ContextIndex,
+    index: Index,
     halves: Halves,
     taken_whole: bool,
     exclude: Sequence[EntryId | None],
-    within: Sequence[Passing | None],
+    within: Sequence[Allowed | None],
 ) -> Iterator[tuple[Integers, Matches]]:
     """Of each question (n, d), the rows that are near it in any way, and the nearest by the whole vector.
 

@@ -35,12 +35,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.rule.confidence import Outcomes, fit, joined
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import FACTORS, KINDS, PRIOR, Mix, kinds_of
 from hurnet_stream.core.rule.parts import Neighbourhood, Parts, parts_of, weighed
 from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.core.stored.entries import EntryId
 
 SAMPLE: Final = 1024
 """Most pairs that are rehearsed in one round."""
@@ -86,7 +87,7 @@ class Rehearsed:
     """Whether it was asked without any pair of its answer."""
 
 
-def sample(index: ContextIndex, most: int = SAMPLE) -> list[EntryId]:
+def sample(index: Index, most: int = SAMPLE) -> list[EntryId]:
     """The pairs to rehearse: those with the lowest hashes of their identities, divided by their copies."""
     rows = index.lowest_pairs(most)
     partitions, offsets = index.partitions(rows), index.offsets(rows)
@@ -94,7 +95,7 @@ def sample(index: ContextIndex, most: int = SAMPLE) -> list[EntryId]:
 
 
 def rehearse(
-    pair: EntryId, index: ContextIndex, halves: Halves, nearest: Nearest, in_vain: bool
+    pair: EntryId, index: Index, halves: Halves, nearest: Nearest, in_vain: bool
 ) -> Rehearsed | None:
     """Leave out a pair and ask it, and if `in_vain`, without its answer too; None if the context does not
     hold it any more."""
@@ -117,7 +118,7 @@ class Rehearsal:
     """One round: a sample is rehearsed pair by pair, then the factors are learned. Each step is short, so
     that a worker can do it between questions; entries may come and go meanwhile."""
 
-    def __init__(self, index: ContextIndex, halves: Halves) -> None:
+    def __init__(self, index: Index, halves: Halves) -> None:
         self.index = index
         self._halves = halves
         self._pairs = sample(index)

@@ -38,14 +38,14 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.index.index import ContextIndex, EntryId
+from hurnet_stream.core.index.readable import Allowed, Index
 from hurnet_stream.core.rule.deepening import deepened
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
 from hurnet_stream.core.rule.parts import Mixed, Neighbourhood, Parts, neighbourhoods, parts_of
-from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.core.stored.entries import EntryId
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -82,7 +82,7 @@ class Candidates(Sequence[RankedAnswer]):
     """Candidates in the order of their combined scores, each made when it is looked at: of a hundred, most
     never are. Good until entries are next removed from the index."""
 
-    def __init__(self, parts: Parts, mixed: Mixed, nearest: float, index: ContextIndex) -> None:
+    def __init__(self, parts: Parts, mixed: Mixed, nearest: float, index: Index) -> None:
         self._parts, self._mixed, self._index = parts, mixed, index
         self._combined = (mixed.evidence + nearest) / 2
         held = index.described(mixed.rows)
@@ -167,11 +167,11 @@ class Ranking:
 
 def nearest(
     vectors: Vectors,
-    index: ContextIndex,
+    index: Index,
     projection: Floats | None = None,
     exclude: Sequence[EntryId | None] | None = None,
     halves: Halves | None = None,
-    within: Sequence[Passing | None] | None = None,
+    within: Sequence[Allowed | None] | None = None,
 ) -> list[Neighbourhood]:
     """The nearest entries of each query (n, d), by exact search, and how the weights predict for them.
 
@@ -201,7 +201,7 @@ def predictors(
 def ranked(
     texts: Sequence[str],
     near: Sequence[Neighbourhood],
-    index: ContextIndex,
+    index: Index,
     halves: Halves | None = None,
     mix: Mix = PRIOR,
 ) -> Iterator[Ranking]:
@@ -217,7 +217,7 @@ def ranked(
 class _Question:
     text: str
     near: Neighbourhood
-    index: ContextIndex
+    index: Index
     halves: Halves
     mix: Mix
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.native import search as kernels
-from hurnet_stream.core.search.block import BLOCK_ROWS, Block, RowColumns
+from hurnet_stream.core.search.block import BLOCK_ROWS, REMOVED, Block, RowColumns
 from hurnet_stream.core.search.spans import SPAN, Spans
 from hurnet_stream.core.stored.batch import Vectors
 
@@ -107,6 +107,15 @@ class Blocks:
             self.blocks.pop()
         self._table = self._starts = None
         return slots + first, moved
+
+    def holds(self, rows: Integers) -> bool:
+        """Whether all of these numbers (n,) are rows that have been written and not removed."""
+        if not len(rows) or rows.min() < 0 or rows.max() >= self.end:
+            return not len(rows)
+        used = np.array([block.used for block in self.blocks])
+        if (rows % BLOCK_ROWS >= used[rows // BLOCK_ROWS]).any():
+            return False
+        return bool((self.column("texts", rows) != REMOVED).all())
 
     def locate(self, row: int) -> tuple[RowColumns, int]:
         """The columns that hold a row, and its slot in them."""
