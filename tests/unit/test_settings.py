@@ -15,6 +15,7 @@ from hurnet_stream.settings import checks as setting_checks
 from hurnet_stream.settings import listing, settings
 from hurnet_stream.settings.checks import cautions
 from hurnet_stream.settings.types import matches
+from tests.secured import Authority
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,9 @@ WRONG = {
     "HURNET_REDIS_PREFIX": ["a:b"],
     "HURNET_EMBEDDER_NAME": ["hash0", "hash100000", "used", "st:", "use+", "+"],
     "HURNET_INGEST_BATCH": ["0"],
+    "HURNET_INGEST_EMBED_ON": ["ray", "dask"],
+    "HURNET_DASK_SCHEDULER": ["host:8786", "http://host:8786", "tls://host", "tcp://a:1,b:2", "tls://h:1/x"],
+    "HURNET_DASK_TIMEOUT": ["0", "nan", "3601"],
     "HURNET_INGEST_POLL": ["0", "nan", "60"],
     "HURNET_INGEST_SKIP_GAP": ["perhaps"],
     "HURNET_INGEST_GROUP": ["hurnet-responder", "g" * 201],
@@ -112,6 +116,29 @@ def test_a_wrong_value_is_refused_in_one_line_by_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"^wrong settings?:.*{name}"):
         settings.load()
+
+
+def test_a_dask_cluster_over_tls_needs_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("ingest")
+    monkeypatch.setenv("HURNET_INGEST_EMBED_ON", "dask")
+    monkeypatch.setenv("HURNET_DASK_SCHEDULER", "tls://dask:8786")
+    monkeypatch.setenv("HURNET_DASK_CA_FILE", str(authority.file))
+    monkeypatch.setenv("HURNET_DASK_CERT_FILE", str(certificate))
+    with pytest.raises(ConfigurationError, match="HURNET_DASK_KEY_FILE"):
+        settings.load()
+    monkeypatch.setenv("HURNET_DASK_KEY_FILE", str(key))
+    assert not list(cautions(settings.load()))
+    monkeypatch.setenv("HURNET_DASK_TIMEOUT", "120")
+    with pytest.raises(ConfigurationError, match="HURNET_LIFECYCLE_HANG"):
+        settings.load()
+    monkeypatch.delenv("HURNET_DASK_TIMEOUT")
+    monkeypatch.setenv("HURNET_DASK_SCHEDULER", "tcp://dask:8786")
+    with pytest.raises(ConfigurationError, match="HURNET_DASK_CA_FILE, and no other"):
+        settings.load()
+    for name in ("CA", "CERT", "KEY"):
+        monkeypatch.delenv(f"HURNET_DASK_{name}_FILE")
+    assert any("HURNET_DASK_SCHEDULER" in caution for caution in cautions(settings.load()))
 
 
 @pytest.mark.parametrize(

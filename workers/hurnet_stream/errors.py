@@ -5,6 +5,7 @@ HurnetError
 │   ├── KafkaFailing            no broker answers, or none answers as it should
 │   ├── RedisFailing            the store is away, full, or a read-only replica
 │   ├── RegistryFailing         the schema registry is away, or does not let us in
+│   ├── DaskFailing             the Dask cluster that embeds is away, or has no worker that can
 │   └── Stalled                 one topic accepts no messages at the moment, while others do
 ├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
 ├── ConfigurationError      settings, topics or rights are wrong or missing: a person must act
@@ -52,6 +53,12 @@ class RegistryFailing(TransientError):
     """The schema registry is away, can't do at the moment what it is asked for, or does not let us in."""
 
     dependency = "Registry"
+
+
+class DaskFailing(TransientError):
+    """The Dask cluster that embeds is away, or none of its workers can do what is asked."""
+
+    dependency = "Dask"
 
 
 class Stalled(TransientError):

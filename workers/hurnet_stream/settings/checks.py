@@ -58,6 +58,8 @@ def problems(settings: Any) -> Iterator[str]:
     yield from _redis(settings.redis)
     if settings.registry.url:
         yield from _files("HURNET_REGISTRY_", settings.registry)
+    if settings.ingest.embed_on == "dask":
+        yield from _dask(settings)
     yield from _times(settings)
     if settings.privacy.audit_questions == "digest" and not settings.privacy.audit_secret:
         yield "HURNET_PRIVACY_AUDIT_QUESTIONS digest needs HURNET_PRIVACY_AUDIT_SECRET or its _FILE"
@@ -140,6 +142,20 @@ def _redis(redis: Any) -> Iterator[str]:
             password = f"HURNET_REDIS_{who.upper()}PASSWORD"
             yield f"HURNET_REDIS_{who.upper()}USERNAME needs {password} or {password}_FILE"
     yield from _files("HURNET_REDIS_", redis)
+
+
+def _dask(settings: Any) -> Iterator[str]:
+    dask, where = settings.dask, "HURNET_INGEST_EMBED_ON dask"
+    if not dask.scheduler:
+        yield f"{where} needs HURNET_DASK_SCHEDULER"
+    if find_spec("distributed") is None:
+        yield f"{where} needs the extra dask: pip install 'hurnet-stream[dask]'"
+    for name in _FILES:
+        if (getattr(dask, name) is None) == dask.scheduler.startswith("tls://"):
+            yield f"HURNET_DASK_SCHEDULER of tls:// needs HURNET_DASK_{name.upper()}, and no other does"
+    yield from _files("HURNET_DASK_", dask)
+    if settings.lifecycle.hang <= dask.timeout:
+        yield f"HURNET_LIFECYCLE_HANG must be more than HURNET_DASK_TIMEOUT, {dask.timeout:g} s"
 
 
 def _files(prefix: str, section: Any) -> Iterator[str]:
@@ -269,6 +285,9 @@ def _bare_passwords(settings: Any) -> Iterator[str]:
     secret = settings.redis.sentinel_password
     if secret and not address.tls and not all(is_loopback(host) for host, _ in address.hosts):
         yield "HURNET_REDIS_URL sends the Sentinels' password unencrypted; sentinel+rediss:// does not"
+    dask = re.fullmatch(r"tcp://(.+)", settings.dask.scheduler)
+    if dask and not all(is_loopback(host) for host, _ in host_ports(dask[1])):
+        yield "HURNET_DASK_SCHEDULER sends all texts unencrypted, and lets everybody in; tls:// does not"
     if not kafka.check_hostname and kafka.security_protocol.endswith("SSL"):
         yield (
             "HURNET_KAFKA_CHECK_HOSTNAME is false: any server with a certificate of the same authority can"

@@ -31,6 +31,11 @@ class IngestSettings(Section):
         "their place, append stands beside them. If it is empty: upsert for a store that was begun by a "
         "hurnet that knows this setting, append for an older one.",
     )
+    embed_on: Literal["here", "dask"] = Field(
+        "here",
+        description="Who makes the vectors: this process, or the workers of the Dask cluster that "
+        "HURNET_DASK_SCHEDULER names.",
+    )
     skip_gap: bool = Field(
         False,
         description="Whether to go on if the topic no longer holds the next record, which is then lost to "

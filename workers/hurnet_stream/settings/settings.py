@@ -28,6 +28,7 @@ from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings import checks, environment, redaction
 from hurnet_stream.settings.canary import CanarySettings
 from hurnet_stream.settings.contexts import ContextSettings
+from hurnet_stream.settings.dask import DaskSettings
 from hurnet_stream.settings.explained import explained, variable, wrong
 from hurnet_stream.settings.feedback import FeedbackSettings
 from hurnet_stream.settings.gateway import GatewaySettings
@@ -49,6 +50,7 @@ from hurnet_stream.settings.types import Topic
 __all__ = [
     "CanarySettings",
     "ContextSettings",
+    "DaskSettings",
     "EmbedderSettings",
     "FeedbackSettings",
     "GatewaySettings",
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     ingest: IngestSettings = IngestSettings()
+    dask: DaskSettings = DaskSettings()
     solve: SolveSettings = SolveSettings()
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)

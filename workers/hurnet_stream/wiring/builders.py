@@ -22,7 +22,7 @@ from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.metrics.store import StoreMetrics
-from hurnet_stream.ports import EntryStore, Exchange, Source, Tracer
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, Source, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 from hurnet_stream.settings.types import matches
@@ -46,7 +46,6 @@ def build_ingest(
     settings: Settings, metrics: IngestMetrics, bound: Bound, beat: Beat, tracer: Tracer | None
 ) -> Worker:
     """The worker that appends texts from Kafka to the store."""
-    from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
     from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
     from hurnet_stream.adapters.redis import KeyedEntryStore
@@ -56,7 +55,7 @@ def build_ingest(
 
     # A build that fails in the middle is tried again, so it must leave nothing open.
     with ExitStack() as undo:
-        embedder = load(settings.embedder.name)
+        embedder = _embedder_to_fill(settings)
         number = partial(generations.to_fill, embedder=embedder)
         connection = _redis("ingest", settings, metrics, bound, undo, number)
         store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "", settings.pii.rules)
@@ -73,6 +72,17 @@ def build_ingest(
         worker.beat = beat
         undo.pop_all()
     return worker
+
+
+def _embedder_to_fill(settings: Settings) -> Embedder:
+    """The embedder of the settings: in this process, or on a Dask cluster."""
+    if settings.ingest.embed_on == "dask":
+        from hurnet_stream.adapters.embedders.dask_pool import pool
+
+        return pool(settings.embedder.name, settings.dask)
+    from hurnet_stream.adapters.embedders import load
+
+    return load(settings.embedder.name)
 
 
 def build_solver(
