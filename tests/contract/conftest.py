@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.stores import MemoryStores, RedisStores, Stores
+from tests.contract.three_nodes import three_nodes
 
 
 @pytest.fixture
@@ -17,6 +18,12 @@ def redis_stores(valkey_url: str, unique: str) -> Iterator[RedisStores]:
     stores.wipe()
     for close in stores.close:
         close()
+
+
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    with three_nodes() as url:
+        yield url
 
 
 @pytest.fixture(params=["memory", "valkey", "redis"])

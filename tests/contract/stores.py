@@ -78,7 +78,9 @@ class MemoryStores:
 class RedisStores:
     def __init__(self, url: str, prefix: str) -> None:
         self.settings = RedisSettings(url=url, prefix=prefix)
-        self.client: Any = redis.Redis.from_url(url)
+        own = connect(self.settings)
+        self.keys = own.keys
+        self.client: Any = own.client if own.is_cluster else redis.Redis.from_url(url)
         self.close: list[Callable[[], None]] = [self.client.close]
 
     def entry_store(self) -> RedisEntryStore:
@@ -117,7 +119,7 @@ class RedisStores:
             self.client.delete(*keys)
 
     def is_upgraded(self, min_reader: int, min_writer: int) -> None:
-        key = f"{self.settings.prefix}:meta"
+        key = self.keys.meta
         fields = json.loads(self.client.get(key))
         needs = {"format": 9, "min_reader": min_reader, "min_writer": min_writer, "added": "later"}
         self.client.set(key, json.dumps({**fields, **needs}))

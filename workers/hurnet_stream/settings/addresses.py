@@ -18,18 +18,20 @@ REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 REDIS_FORMS: Final = (
     "redis://HOST:PORT/DB, rediss://HOST:PORT/DB (TLS), unix://PATH,"
-    " or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB"
+    " sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB, or redis(s)+cluster://HOST:PORT,HOST:PORT"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """What a Redis URL says: a host, the path of a socket, or a service that Sentinels know."""
+    """What a Redis URL says: a host, the path of a socket, a service that Sentinels know, or some nodes of a
+    cluster."""
 
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
     service: str = ""
     tls: bool = False
+    cluster: bool = False
     db: int = 0
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -40,6 +42,8 @@ class RedisAddress:
         if self.path:
             return f"Redis at {self.path}"
         hosts = ",".join(shown(*host) for host in self.hosts)
+        if self.cluster:
+            return f"Redis Cluster at {hosts}"
         return f"Redis {self.service!r} by Sentinel at {hosts}" if self.service else f"Redis at {hosts}"
 
 
@@ -94,6 +98,8 @@ def redis_address(url: str) -> RedisAddress:
         "unix": _unix,
         "sentinel+redis": _sentinel,
         "sentinel+rediss": _sentinel,
+        "redis+cluster": _cluster,
+        "rediss+cluster": _cluster,
     }.get(parts.scheme)
     if take_apart is None:
         raise ValueError(f"must be {REDIS_FORMS}")
@@ -106,7 +112,7 @@ def redis_address(url: str) -> RedisAddress:
 def _server(parts: SplitResult, db: str) -> RedisAddress:
     hosts = host_ports(_hosts(parts) or "localhost", REDIS_PORT)
     if len(hosts) > 1:
-        raise ValueError("only Sentinels can be several hosts")
+        raise ValueError("only Sentinels and the nodes of a cluster can be several hosts")
     number = _db(db or parts.path.strip("/"))
     username, password = _credentials(parts)
     return RedisAddress(hosts, tls=parts.scheme == "rediss", db=number, username=username, password=password)
@@ -133,6 +139,15 @@ def _sentinel(parts: SplitResult, db: str) -> RedisAddress:
         username=username,
         password=password,
     )
+
+
+def _cluster(parts: SplitResult, db: str) -> RedisAddress:
+    if _db(db or parts.path.strip("/")):
+        raise ValueError("a cluster has no databases but 0")
+    username, password = _credentials(parts)
+    hosts = host_ports(_hosts(parts) or "localhost", REDIS_PORT)
+    tls = parts.scheme == "rediss+cluster"
+    return RedisAddress(hosts, tls=tls, cluster=True, username=username, password=password)
 
 
 def _hosts(parts: SplitResult) -> str:

@@ -24,7 +24,8 @@ class RedisSettings(SectionWithSecrets):
         "redis://127.0.0.1:6379/0",
         repr=False,
         description="Address of Redis or Valkey: redis://HOST:PORT/DB, rediss:// (the same with TLS), "
-        "unix://PATH, or sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB for a service behind Sentinels.",
+        "unix://PATH, sentinel+redis(s)://HOST:PORT,HOST:PORT/SERVICE/DB for a service behind Sentinels, or "
+        "redis(s)+cluster://HOST:PORT,HOST:PORT for some nodes of a Redis Cluster, which name the others.",
     )
     url_file: Path | None = Field(
         None, description="A file with the URL, if that comes as one secret. Its password may change."

@@ -1,4 +1,5 @@
-"""From settings to a connection: to a server by its address, or to the one that Sentinels name."""
+"""From settings to a connection: to a server by its address, to the one that Sentinels name, or to a
+cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from hurnet_stream.adapters.redis.cluster import ClusterClient
 from hurnet_stream.adapters.redis.connection import Connection
+from hurnet_stream.adapters.redis.keys import Keys
+from hurnet_stream.adapters.redis.primaries import Primaries
 from hurnet_stream.adapters.redis.primary import Primary
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings.addresses import RedisAddress, redis_address
@@ -22,6 +26,8 @@ HEALTH_CHECK_S: Final = 30
 """A connection that was idle for longer is pinged before it is used."""
 READ_BYTES: Final = 4 << 20
 """Asked of a socket at once. A reply full of batches takes the client half the time if it comes whole."""
+NODE_S: Final = 2.0
+"""How long a node of a cluster may take to be connected to before another one is asked."""
 SENTINEL_S: Final = 1.0
 """How long one Sentinel may take to answer before the next one is asked."""
 
@@ -33,13 +39,27 @@ def connect(settings: RedisSettings) -> Connection:
     except ValueError as error:
         raise ConfigurationError(f"HURNET_REDIS_URL: {error}") from None
     options = _options(settings, address)
+    if address.cluster:
+        return _to_cluster(settings, address, options)
     client = _by_sentinel(settings, address, options) if address.service else redis.Redis(**options)
     server_name = address.server_name
     return Connection(client, server_name, settings.prefix, settings.timeout, Primary(client, server_name))
 
 
+def _to_cluster(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Connection:
+    # One that does not answer must not keep us from asking the next one for long.
+    connect_s = min(settings.timeout, NODE_S)
+    of_nodes = {name: option for name, option in options.items() if name not in ("db", "retry")}
+    client = ClusterClient(
+        address.hosts,
+        Keys(settings.prefix, cluster=True).meta,
+        {**of_nodes, "socket_connect_timeout": connect_s},
+    )
+    return Connection(client, address.server_name, settings.prefix, settings.timeout, Primaries(client))
+
+
 def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
-    """The client's options. The address is left out if Sentinels name the server."""
+    """The client's options. The address is left out if Sentinels or nodes of a cluster name the server."""
     options = {
         "socket_timeout": settings.timeout,
         "socket_read_size": READ_BYTES,
@@ -55,7 +75,7 @@ def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
     if address.path:
         return {**options, "unix_socket_path": address.path}
     options |= {"socket_connect_timeout": settings.timeout, "socket_keepalive": True}
-    if address.service:
+    if address.service or address.cluster:
         return options
     host, port = address.hosts[0]
     return {**options, "host": host, "port": port}
@@ -112,7 +132,7 @@ def _tls(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:
     if given and not address.tls:
         raise ConfigurationError(
             f"HURNET_REDIS_{next(iter(given)).upper()} needs a URL that begins with rediss://"
-            " or sentinel+rediss://"
+            ", sentinel+rediss:// or rediss+cluster://"
         )
     for name, path in given.items():
         if not Path(path).is_file():

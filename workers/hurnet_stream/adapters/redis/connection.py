@@ -1,4 +1,4 @@
-"""A pool of connections to one server, with errors in our words."""
+"""Pools of connections to one server, or to the servers of a cluster, with errors in our words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from redis.sentinel import SentinelConnectionPool
 
 from hurnet_stream.adapters.redis import risks
 from hurnet_stream.adapters.redis.calls import NO_ROUND_TRIP, OnCall, measured, nobody, op_of
+from hurnet_stream.adapters.redis.cluster import ClusterClient
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.meanings import translated
+from hurnet_stream.adapters.redis.primaries import Primaries
 from hurnet_stream.adapters.redis.primary import Primary
 from hurnet_stream.errors import ForeignLog
 
@@ -43,14 +45,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A pool of connections to one server. `server_name` names the server to people, without credentials.
-    `on_call` is told of each call of a store."""
+    """Pools of connections to one server, or to those of a cluster. `server_name` names it to people, without
+    credentials. `on_call` is told of each call of a store."""
 
-    client: Any  # redis.Redis, whose annotations allow for every protocol and decoding at once
+    client: Any  # redis.Redis or ClusterClient; the annotations allow for every protocol and decoding at once
     server_name: str
     prefix: str
     timeout_s: float
-    primary: Primary
+    primary: Primary | Primaries
     bound: Bound = field(default_factory=Bound)
     on_call: OnCall = nobody
     home_prefix: str = ""
@@ -58,7 +60,17 @@ class Connection:
 
     @property
     def keys(self) -> Keys:
-        return Keys(self.prefix)
+        return Keys(self.prefix, self.is_cluster)
+
+    @property
+    def home_keys(self) -> Keys:
+        """Those of the first generation."""
+        return Keys(self.home, self.is_cluster)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether this is a Redis Cluster, where the keys of a script or transaction must be in one slot."""
+        return isinstance(self.client, ClusterClient)
 
     @property
     def home(self) -> str:
@@ -68,7 +80,7 @@ class Connection:
     @contextmanager
     def used(self) -> Iterator[None]:
         """Around one or several commands: they go to a server that takes writes, and raise our errors."""
-        with translated(self.server_name):
+        with translated(self.server_name, self.is_cluster):
             self.primary.check()
             try:
                 yield
@@ -79,12 +91,20 @@ class Connection:
 
     def warnings(self) -> list[str]:
         """What in the server's configuration could lose data, as far as the server lets us see it."""
-        with translated(self.server_name):
-            return risks.warnings(self.client, self.primary.ask(), self.server_name)
+        with translated(self.server_name, self.is_cluster):
+            if isinstance(self.primary, Primary):
+                return risks.warnings(self.client, self.primary.ask(), self.server_name)
+            return [
+                warning
+                for name, client, server in self.primary.ask()
+                for warning in risks.warnings(client, server, f"Redis at {name}, of the cluster,")
+            ]
 
     def close(self) -> None:
         """Close all connections, those to Sentinels too."""
         self.client.close()
+        if self.is_cluster:
+            return
         if isinstance(pool := self.client.connection_pool, SentinelConnectionPool):
             pool.sentinel_manager.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hurnet_stream.adapters.redis.keys import Keys, starting_with
-from hurnet_stream.adapters.redis.scripts import GIVE_BACK
+from hurnet_stream.adapters.redis.scripts import FORGET_CONTEXT, GIVE_BACK
 from hurnet_stream.core.stored.batch import NOTHING, Batch
 from hurnet_stream.core.stored.entries import Entries
 from hurnet_stream.errors import StoreError
@@ -81,11 +81,25 @@ def _names(batch: Batch) -> list[str]:
 
 
 def give_back(client: Any, keys: Keys, epoch: str, names: Iterable[str]) -> None:
-    """Give back those of the names of which no shard holds a row."""
+    """Give back those of the names of which no shard holds a row. An append that comes in between leaves rows
+    and no name, and they count as one (`RedisEntryStore.contexts`)."""
     for name in names:
         shards = sorted(int(member) for member in client.smembers(keys.shards))
-        script_keys = [keys.contexts, keys.meta, *(keys.shard(partition, "sizes") for partition in shards)]
-        client.eval(GIVE_BACK, len(script_keys), *script_keys, name, epoch)
+        sizes = [keys.shard(partition, "sizes") for partition in shards]
+        if any(int(rows or 0) > 0 for rows in _of_each(client, sizes, "HGET", f"{name}/rows")):
+            continue
+        if client.eval(GIVE_BACK, 2, keys.contexts, keys.meta, name, epoch) is not None:
+            for key in sizes:
+                client.eval(FORGET_CONTEXT, 1, key, name)
+
+
+def _of_each(client: Any, keys: Iterable[str], command: str, *arguments: Any) -> list[Any]:
+    """The replies to a command on each of the keys, in one round trip."""
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.execute_command(command, key, *arguments)
+    replies: list[Any] = pipe.execute()
+    return replies
 
 
 def batches_holding(client: Any, keys: Keys, partition: int, context: str) -> Iterator[tuple[bytes, int]]:

@@ -64,10 +64,12 @@ class RedisEntryStore:
         self._compactor = Compactor(self._opened)
         self._group_progress = RedisGroupProgress(self._opened)
         self._marks = RedisPartitionMarks(self._opened)
+        self._writes = False
 
     @guarded
     def open(self, identity: EmbedderIdentity, writing: bool = False) -> None:
         self._opened.open(identity, writing)
+        self._writes = writing
 
     @guarded
     def incarnation(self) -> str:
@@ -117,7 +119,10 @@ class RedisEntryStore:
 
     @guarded
     def state(self, partition: int) -> ShardState:
-        return self._reader.state(partition)
+        state = self._reader.state(partition)
+        if self._writes and state.epoch:
+            self._writer.shard_list.see_to(partition)
+        return state
 
     @guarded
     def share_privacy(self, other: RedisEntryStore) -> None:

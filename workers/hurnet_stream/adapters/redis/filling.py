@@ -226,13 +226,21 @@ class StoreFiller:
             self._pipe.hset(self._keys.shard(partition, "sizes"), mapping=figures)
 
     def _open(self, held: Set[str]) -> None:
-        pipe = self._client.pipeline()
-        if held:
-            pipe.sadd(self._keys.contexts, *sorted(held))
         for partition, shard in self.contents.shards.items():
             for name in shard.firsts.keys() - held:  # its last row is gone
                 fields = (f"{name}/{figure}" for figure in ("rows", "bytes", "first"))
-                pipe.hdel(self._keys.shard(partition, "sizes"), *fields)
+                self._pipe.hdel(self._keys.shard(partition, "sizes"), *fields)
+        self._flush()
+        with self._client.pipeline() as pipe:
+            pipe.watch(self._keys.restoring)
+            pipe.multi()
+            self._queue_store(pipe, held)
+            pipe.execute()
+
+    def _queue_store(self, pipe: Any, held: Set[str]) -> None:
+        """The commands after which the store is there."""
+        if held:
+            pipe.sadd(self._keys.contexts, *sorted(held))
         if self.contents.log:
             pipe.set(self._keys.log, json.dumps(asdict(self.contents.log)))
         if self.contents.topics:
@@ -240,7 +248,6 @@ class StoreFiller:
             pipe.set(self._keys.topics, json.dumps(topics))
         pipe.set(self._keys.meta, self._meta.raw)
         pipe.delete(self._keys.restoring)
-        pipe.execute()
 
     @cached_property
     def _meta(self) -> Meta:

@@ -12,7 +12,6 @@ from typing import Final
 
 from hurnet_stream.adapters.redis.connecting import connect
 from hurnet_stream.adapters.redis.connection import Bound, Connection, guarded
-from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.scripts import REPLACE_VALUE
 from hurnet_stream.core.stored.generations import Generations
@@ -30,7 +29,7 @@ class RedisGenerations:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._client = connection.client
-        self._keys = Keys(connection.home)
+        self._keys = connection.home_keys
 
     @guarded
     def read(self) -> Generations | None:

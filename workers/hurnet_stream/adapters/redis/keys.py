@@ -1,8 +1,18 @@
 """Every key in Redis, in one place.
 
-P is the prefix (HURNET_REDIS_PREFIX) and N a shard. Keys that one script or
-transaction changes share a hash tag ({shard-N}, {solver}), so that a Redis Cluster could hold them. But all
-shards are read in one round trip, which needs a single server.
+P is the prefix (HURNET_REDIS_PREFIX) and N a shard. No script, transaction or WATCH touches keys of two
+shards, or keys of a shard beside those of the store, the workers and the solver. So on a Redis Cluster each
+shard has a slot (the hash tag {shard-N}), and all the others have one together, whose tag is the prefix:
+
+    one server                cluster
+    P:meta                    P:{P}:meta
+    P:lease:ROLE              P:{P}:lease:ROLE
+    P:{solver}:owner          P:{P}:solver:owner
+    P@1:{solver}:owner        P@1:{P}:solver:owner       a generation is in the slots of the first one,
+    P.aside-E:meta            P.aside-E:{P}:meta         and so is a store that was put aside
+    P:{shard-N}:state         P:{shard-N}:state
+    P:request:D               P:request:D                spread over the cluster: nothing else is changed with
+    it
 
 The store as a whole
     P:meta                  string  JSON: the embedder, the epoch, the formats that a program must speak, and
@@ -79,73 +89,88 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-STAYS: Final = re.compile(rb"[^:]*:((generations|ready)$|(lease|progress|request|working):)")
+STAYS: Final = re.compile(rb"[^:]*:(\{[^}]*\}:)?((generations|ready)$|(lease|progress|request|working):)")
 """Keys that belong to workers, groups and clients, not to the store."""
+
+
+_LATER: Final = re.compile(r"@\d+$|\.aside-.*$")
+"""What a prefix ends with that is not the one in the settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The names of keys under one prefix."""
+    """The names of keys under one prefix; `cluster` says whether they are for a Redis Cluster."""
 
     prefix: str
+    cluster: bool = False
 
     @property
     def meta(self) -> str:
-        return f"{self.prefix}:meta"
+        return self._of_store("meta")
 
     @property
     def log(self) -> str:
-        return f"{self.prefix}:log"
+        return self._of_store("log")
 
     @property
     def topics(self) -> str:
-        return f"{self.prefix}:topics"
+        return self._of_store("topics")
 
     @property
     def shards(self) -> str:
-        return f"{self.prefix}:shards"
+        return self._of_store("shards")
 
     @property
     def contexts(self) -> str:
-        return f"{self.prefix}:contexts"
+        return self._of_store("contexts")
 
     @property
     def restoring(self) -> str:
-        return f"{self.prefix}:restoring"
+        return self._of_store("restoring")
 
     @property
     def repair(self) -> str:
-        return f"{self.prefix}:repair"
+        return self._of_store("repair")
 
     @property
     def generations(self) -> str:
-        return f"{self.prefix}:generations"
+        return self._of_store("generations")
 
     @property
     def ready(self) -> str:
-        return f"{self.prefix}:ready"
+        return self._of_store("ready")
 
     @property
     def left_out(self) -> str:
-        return f"{self.prefix}:left-out"
+        return self._of_store("left-out")
 
     def shard(self, partition: int, name: str) -> str:
         return f"{self.prefix}:{{shard-{partition}}}:{name}"
 
     def progress(self, group: str) -> str:
-        return f"{self.prefix}:progress:{group}"
+        return self._of_store(f"progress:{group}")
 
     def working(self, role: str) -> str:
-        return f"{self.prefix}:working:{role}"
+        return self._of_store(f"working:{role}")
 
     def lease(self, role: str) -> str:
-        return f"{self.prefix}:lease:{role}"
+        return self._of_store(f"lease:{role}")
 
     def request(self, digest: str) -> str:
         return f"{self.prefix}:request:{digest}"
 
     def solver(self, *names: str) -> str:
-        return ":".join([f"{self.prefix}:{{solver}}", *names])
+        name = ":".join(names)
+        return self._of_store(f"solver:{name}") if self.cluster else f"{self.prefix}:{{solver}}:{name}"
+
+    def _of_store(self, name: str) -> str:
+        return f"{self.prefix}:{self.tag}{name}"
+
+    @property
+    def tag(self) -> str:
+        """What follows the prefix in all keys of the slot that is the store's and the solver's, on a
+        cluster."""
+        return f"{{{_LATER.sub('', self.prefix)}}}:" if self.cluster else ""
 
 
 def starting_with(prefix: bytes) -> tuple[bytes, bytes]:

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import redis
+from redis.exceptions import AskError
 from redis.sentinel import MasterNotFoundError
 
 from hurnet_stream.errors import ConfigurationError, HurnetError, RedisFailing, RedisRefuses, Unreadable
@@ -63,7 +64,7 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
     (
         "ClusterCrossSlotError CROSSSLOT MovedError AskError MOVED",
         ConfigurationError,
-        "is a node of a Redis Cluster; one server (with replicas) is needed",
+        "is a node of a Redis Cluster: set HURNET_REDIS_URL to redis+cluster://HOST:PORT",
     ),
     (
         "ClusterDownError TryAgainError CLUSTERDOWN MASTERDOWN TRYAGAIN",
@@ -98,11 +99,16 @@ _MEANINGS: Final[tuple[tuple[str, type[HurnetError], str], ...]] = (
 
 
 @contextmanager
-def translated(server_name: str) -> Iterator[None]:
-    """Raises our errors in place of the client's exceptions. `server_name` names the server."""
+def translated(server_name: str, is_cluster: bool = False) -> Iterator[None]:
+    """Raises our errors in place of the client's exceptions. `server_name` names the server, or the
+    cluster."""
     try:
         yield
     except redis.RedisError as error:
+        if is_cluster and isinstance(error, AskError):  # MOVED is one, too
+            raise RedisFailing(
+                f"{server_name} is moving a slot of the store from server to server"
+            ) from error
         raise _translation(error, server_name) from error
 
 

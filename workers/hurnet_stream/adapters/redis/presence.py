@@ -11,7 +11,6 @@ from typing import Final
 
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection, guarded
-from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.ports.generations import Presence
 
 FRESH_MS: Final = 15_000
@@ -24,7 +23,7 @@ class RedisResponderPresence:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._client = connection.client
-        self._key = Keys(connection.home).ready
+        self._key = connection.home_keys.ready
 
     @guarded
     def say(self, instance: str, holds: Collection[int], serving: int) -> None:

@@ -31,8 +31,8 @@ CHECK_SHARE: Final = 4
 """A check that takes long is made more rarely: checks take at most a quarter of the time."""
 STATE_S: Final = 10.0
 """How often the server is asked for its memory and its files."""
-_IDENTITY: Final = ("server", "replication")
-_STATE: Final = ("memory", "persistence")
+IDENTITY: Final = ("server", "replication")
+STATE: Final = ("memory", "persistence")
 _WRITTEN: Final = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 """The fields of INFO that are "ok" unless the last write of their kind failed."""
 
@@ -86,7 +86,7 @@ class Primary:
         if began < self._due:
             return
         with_state = began >= self._state_due
-        server = self.ask((*_IDENTITY, *_STATE) if with_state else _IDENTITY)
+        server = self.ask((*IDENTITY, *STATE) if with_state else IDENTITY)
         if with_state:
             self._state, self._state_due = server.state, began + STATE_S
         if server.role != "master":
@@ -110,7 +110,7 @@ class Primary:
         pool.update_active_connections_for_reconnect()
         self._due = float("-inf")
 
-    def ask(self, sections: Sequence[str] = _IDENTITY) -> ServerInfo:
+    def ask(self, sections: Sequence[str] = IDENTITY) -> ServerInfo:
         """Ask for sections of INFO over a new connection, or over a pooled one if no new one can be had.
 
         That may be because the Sentinels are away, or because the server has as many connections as it
@@ -119,7 +119,7 @@ class Primary:
         pool = self._client.connection_pool
         fresh = pool.connection_class(**pool.connection_kwargs)
         try:
-            known = _server_info(fresh, sections)
+            known = server_info(fresh, sections)
             self._refused = False
             return known
         except redis.TimeoutError:
@@ -127,7 +127,7 @@ class Primary:
         except redis.RedisError as error:
             pooled = pool.get_connection()
             try:
-                known = _server_info(pooled, sections)
+                known = server_info(pooled, sections)
                 self._say_if_refused(error)
                 return known
             except redis.RedisError:
@@ -151,7 +151,7 @@ class Primary:
         self._refused = refused
 
 
-def _server_info(connection: Any, sections: Sequence[str]) -> ServerInfo:
+def server_info(connection: Any, sections: Sequence[str]) -> ServerInfo:
     connection.connect()
     for section in sections:
         connection.send_command("INFO", section)

@@ -15,6 +15,8 @@ from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, ShardState, Vectors
 from hurnet_stream.ports import Tail
 
+LOOK_S: Final = 0.005
+"""How often it is looked whether something is new, on a cluster."""
 UNDER_A_KEY: Final = 64
 """Texts under one key that are looked at."""
 
@@ -110,11 +112,28 @@ class ShardReader:
             return Tail((), {})
         after = {partition: positions.get(partition, NOTHING) for partition in shards}
         behind = _behind(after, self._known_ends)
+        if block_s and not behind and self._store.connection.is_cluster:
+            self._await(after, block_s)
+            block_s = 0.0
         states, batches = self._read(after, behind, max_batches, 0.0 if behind else block_s)
         # The states that came along may show that shards which stood back have something new.
         if not batches and (behind := _behind(after, self._known_ends)):
             states, batches = self._read(after, behind, max_batches, 0.0)
         return Tail(batches, {p: state for p, state in states.items() if state.epoch}, self._floors)
+
+    def _await(self, after: Mapping[int, int], block_s: float) -> None:
+        """Wait until a shard goes beyond a position, for at most `block_s`. One command can't wait for
+        streams in several slots, and a blocked connection for each would cost more than looking now and
+        then."""
+        until = time.monotonic() + block_s
+        keys = {partition: self._keys.shard(partition, "state") for partition in after}
+        while time.monotonic() < until:
+            pipe = self._client.pipeline(transaction=False)
+            for key in keys.values():
+                pipe.hget(key, "watermark")
+            if any(int(end or NOTHING) > after[p] for p, end in zip(keys, pipe.execute(), strict=True)):
+                return
+            time.sleep(LOOK_S)
 
     def _read(
         self, after: Mapping[int, int], behind: Set[int], max_batches: int, block_s: float
@@ -139,7 +158,9 @@ class ShardReader:
         # A store that was emptied, or another one at its address, would have nothing new for ever.
         self._store.recheck(raw_meta)
         self._known_shards = frozenset(self._store.parse_partitions(members)).union(shards)
-        states, (streamed, *rest) = replies[: len(shards)], replies[len(shards) :]
+        states, rest = replies[: len(shards)], replies[len(shards) :]
+        reads = len(positions) if self._store.connection.is_cluster else 1
+        streamed, rest = [part for reply in rest[:reads] for part in reply], rest[reads:]
         redacted, floors = rest[: len(positions)], rest[len(positions) :]
         self._floors = {p: int(NOTHING if f is None else f) for p, f in zip(positions, floors, strict=True)}
         by_stream = dict(streamed)
@@ -166,7 +187,9 @@ class ShardReader:
             pipe.hmget(self._keys.shard(partition, "state"), STATE_FIELDS)
         # XREAD gives what lies beyond an id: that of the last item which the reader has seen.
         streams = {self._keys.shard(p, "stream"): item_id(position) for p, position in positions.items()}
-        pipe.xread(streams, count=count, block=block_ms)
+        alone = [{key: position} for key, position in streams.items()]
+        for together in alone if self._store.connection.is_cluster else [streams]:
+            pipe.xread(together, count=count, block=block_ms)
         for partition, position in positions.items():
             pipe.zrangebylex(self._keys.shard(partition, "redacted"), *ids_from(position + 2), 0, count)
         for partition in positions:

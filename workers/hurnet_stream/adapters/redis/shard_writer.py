@@ -16,6 +16,7 @@ from hurnet_stream.adapters.redis.deletions import (
 )
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import APPEND, BEGIN_SHARD, DELETE, SHARD_KEYS
+from hurnet_stream.adapters.redis.shard_list import ShardList
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.stream import item_id
 from hurnet_stream.core import places
@@ -40,6 +41,7 @@ class ShardWriter:
     def __init__(self, store: OpenedStore, reader: ShardReader) -> None:
         self._store = store
         self._reader = reader
+        self.shard_list = ShardList(store)
 
     def append(
         self, batch: Batch, expected: int, taken: Mapping[int, int] = NONE_TAKEN
@@ -185,8 +187,9 @@ class ShardWriter:
         the shard's state, and how many entries were replaced."""
         store = self._store
         keys = [store.keys.shard(partition, name) for name in SHARD_KEYS]
+        self.shard_list.see_to(partition, begin=expected == NOTHING)
         pipe = store.client.pipeline(transaction=False)
-        if expected == NOTHING:
+        if expected == NOTHING and not store.connection.is_cluster:
             begin_keys = store.keys.meta, store.keys.shards, keys[0]
             pipe.eval(BEGIN_SHARD, len(begin_keys), *begin_keys, store.meta.epoch, partition)
         # EVAL and not EVALSHA: the script's bytes are few beside a batch's, and a restarted server, which
