@@ -54,11 +54,16 @@ class ValkeyCluster:
 
     def primary_of(self, key: str) -> ValkeyServer:
         """The server that has the slot of this key."""
-        return self._holder(key_slot(key.encode()))
+        return self.holder(key_slot(key.encode()))
 
-    def _holder(self, slot: int) -> ValkeyServer:
+    def holder(self, slot: int) -> ValkeyServer:
+        """The server that has this slot."""
         (port,) = [port for first, last, port in self._ranges() if first <= slot <= last]
         return self._server(port)
+
+    def replica_of(self, primary: ValkeyServer) -> ValkeyServer:
+        with client_of(primary) as client:
+            return self._server(client.info("replication")["slave0"]["port"])
 
     def _server(self, port: int) -> ValkeyServer:
         return next(server for server in self.servers if server.port == port)
@@ -77,7 +82,7 @@ class ValkeyCluster:
 
     def move(self, slot: int, target: ValkeyServer, between: Callable[[], object] = lambda: None) -> None:
         """Move a slot with all its keys. `between` is called before each key and before the end."""
-        source = self._holder(slot)
+        source = self.holder(slot)
         if source is target:
             return
         with client_of(source) as old, client_of(target) as new:

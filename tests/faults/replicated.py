@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 
 import redis
 
 from hurnet_stream.adapters.redis import connect
 from hurnet_stream.local import ValkeyServer
 from tests.acceptance.system import PARTITIONS, Running, System, wait_for
-from tests.faults.test_outages import Load, check_books
+from tests.background import again_and_again
+from tests.faults.test_outages import Sent, check_books, questions, statements
 from tests.replicating import client_of, cut_off
 
 WORKERS = ("ingest", "solver", "responder")
@@ -30,14 +31,30 @@ def items(server: ValkeyServer, keys: Iterable[str]) -> int:
         return sum(client.xlen(key) for key in keys)
 
 
+@contextmanager
+def load(system: System) -> Iterator[Sent]:
+    """Texts and questions until the end of the block."""
+    sent = Sent()
+
+    def send() -> None:
+        texts, queries = statements(len(sent.texts), 30), questions(len(sent.queries), 10)
+        system.teach(texts)
+        sent.texts += texts
+        system.ask(queries)
+        sent.queries += queries
+
+    with again_and_again(send, 0.1):
+        yield sent
+
+
 def under_load(system: System, disturb: Callable[[], object]) -> None:
     """Whatever is done to the servers: each text is in once, each question is answered once, statistics are
     those of a clean run, and no worker ended."""
     system.create_topics()
     workers = [system.start(name).wait_ready() for name in WORKERS]
-    with Load(system) as load:
+    with load(system) as sent:
         disturb()
-    check_books(system, load)
+    check_books(system, sent)
     proof = system.run("verify")
     assert proof.returncode == 0, proof.stdout + proof.stderr
     end(workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,30 @@ TEXTS = 900
 QUERIES = 300
 
 
-class Load:
+def statements(first: int, count: int) -> list[TextEvent]:
+    return [
+        TextEvent(text=f"statement number {i}", answer=f"answer {i % 5}") for i in range(first, first + count)
+    ]
+
+
+def questions(first: int, count: int) -> list[Query]:
+    return [Query(text=f"statement number {i}", id=f"q{i}") for i in range(first, first + count)]
+
+
+@dataclass
+class Sent:
+    """What was sent, and acknowledged by Kafka."""
+
+    texts: list[TextEvent] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)
+
+
+class Load(Sent):
     """Sends texts and queries in the background, each again until it is acknowledged."""
 
     def __init__(self, system: System) -> None:
+        super().__init__(statements(0, TEXTS), questions(0, QUERIES))
         self.system = system
-        self.texts = [TextEvent(text=f"statement number {i}", answer=f"answer {i % 5}") for i in range(TEXTS)]
-        self.queries = [Query(text=f"statement number {i}", id=f"q{i}") for i in range(QUERIES)]
         self.thread = threading.Thread(target=self._send)
 
     def _send(self) -> None:
@@ -52,7 +70,7 @@ class Load:
         self.thread.join()
 
 
-def check_books(system: System, load: Load) -> None:
+def check_books(system: System, load: Sent) -> None:
     """A send whose acknowledgement was lost is sent again, under another offset: so ids are compared as sets,
     and what is in Kafka with what is in the store as multisets."""
     in_kafka = Counter(TextEvent.decode(r.value).text for r in system.read(system.settings.kafka.texts))

@@ -68,7 +68,7 @@ def lacking(
     behind = {shard: state.watermark - _watermark(reached, shard) for shard, state in upto.items()}
     return Lacking(
         {shard: offsets for shard, offsets in behind.items() if offsets > 0},
-        sorted(than.weights.published_ms().keys() - of.weights.published_ms().keys()),
+        sorted(_solved(than) - _solved(of)),
         sorted(_mixed(than) - _mixed(of)),
         sorted(instance for instance, said in present.items() if number not in said.holds),
     )
@@ -93,6 +93,11 @@ def newest(known: Generations) -> Generation:
 def oldest(known: Generations) -> Generation:
     """The generation that was begun first."""
     return min(known.members, key=lambda each: each.number)
+
+
+def _solved(of: Opened) -> set[str]:
+    """The contexts with weights in force. One that was dropped has a version, and no time."""
+    return {context for context, published_ms in of.weights.published_ms().items() if published_ms}
 
 
 def _mixed(of: Opened) -> set[str]:
