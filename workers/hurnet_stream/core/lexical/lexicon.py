@@ -131,12 +131,12 @@ class Lexicon:
         """How many rows hold each of these terms (n, 4)."""
         return self._vocabulary.holding(self._vocabulary.find(terms))
 
-    def asked(self, terms: Records, most: Integers, figures: Figures) -> Question:
-        """The question for these terms (t, 4), rarest first, if they and all rows are part of something
-        larger: `most` (t,) is what each can add there, and `figures` are those of the whole."""
+    def asked(self, terms: Records, most: Integers, damping: Floats) -> Question:
+        """The question for these terms (t, 4), rarest first, if these rows are part of something larger:
+        `most` (t,) is what each can add there, and `damping` is the whole's."""
         numbers = self._vocabulary.find(terms)
         held = numbers != EMPTY
-        return Question(numbers[held], most[held], 0, bm25.damping(*figures))
+        return Question(numbers[held], most[held], 0, damping)
 
     def best(
         self, asked: Question, k: int, exclude: int | None = None, within: Passing | None = None

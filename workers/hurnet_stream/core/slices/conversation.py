@@ -11,6 +11,7 @@ All that is asked is read, so a conversation that breaks off leaves nothing behi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from hurnet_stream.core.slices.messages import Asked, Given, Reply, Request
 
@@ -25,6 +26,22 @@ class Moved(Exception):
 
 class Away(Exception):
     """A slice has gone away in the middle of a conversation. Begin again."""
+
+
+G = TypeVar("G", bound=Given)
+
+
+def one(kind: type[G], given: Sequence[Given]) -> G:
+    """The only thing that was given. Raises ValueError if it is of another kind."""
+    (only,) = given
+    return of(kind, only)
+
+
+def of(kind: type[G], given: Given) -> G:
+    """What was given, which must be of this kind. Raises ValueError if it is not."""
+    if not isinstance(given, kind):
+        raise ValueError(f"a slice gave {type(given).__name__}, not {kind.__name__}")
+    return given
 
 
 class Conversation:
@@ -70,6 +87,8 @@ class Conversation:
         self._snapshots = {number: replies[number].snapshot for number in self.slices if number in replies}
         self.missing = [number for number in self.slices if number not in replies]
         self.slices = list(self._snapshots)
+        if not self.slices:
+            raise Away("no slice replies")
 
     def _checked(self, number: int, request: Request, reply: Reply | None) -> tuple[Given, ...]:
         if reply is None:

@@ -131,7 +131,7 @@ class Describe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """The pairs with the lowest hashes (`index/sampling`), at most so many."""
+    """What the pairs with the lowest hashes (`index/sampling`) are, at most so many."""
 
     most: int
 
@@ -154,17 +154,6 @@ class Descriptions:
         columns = (self.partitions, self.offsets, self.timestamps_ms, self.copies, self.teaches)
         _same_length(self.rows, *columns, self.answer_of)
         _below(self.answer_of, len(self.answers))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sampled:
-    """The pairs of a sample, and the hash (n,) of each, between 0 and 1, divided by its copies."""
-
-    hashes: Floats
-    pairs: Descriptions
-
-    def __post_init__(self) -> None:
-        _same_length(self.hashes, self.pairs.rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -380,19 +369,7 @@ Asked = (
     | AskTaught
     | SumUp
 )
-Given = (
-    Standing
-    | Counts
-    | Descriptions
-    | Sampled
-    | VectorsOf
-    | TextsOf
-    | Near
-    | Holding
-    | NearByWords
-    | Taught
-    | Sums
-)
+Given = Standing | Counts | Descriptions | VectorsOf | TextsOf | Near | Holding | NearByWords | Taught | Sums
 
 
 def _same_length(*columns: object) -> None:
