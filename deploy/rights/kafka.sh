@@ -23,6 +23,13 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic feedback  # to warn of wrong settings
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic texts  # to warn of wrong settings
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic dead-letters  # to warn of wrong settings
+# reshard
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-reshard --operation Read --topic texts --resource-pattern-type prefixed  # the texts to forward, and which of them are forwarded
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-reshard --operation Write --topic texts- --resource-pattern-type prefixed  # forwards them
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-reshard --operation Create --topic texts- --resource-pattern-type prefixed  # makes the new topic
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-reshard --operation DescribeConfigs --topic texts  # gives the new topic the settings of the old one
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-reshard --operation Read --group hurnet-reshard- --resource-pattern-type prefixed  # to share the partitions out
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-reshard --operation Write --transactional-id hurnet-reshard- --resource-pattern-type prefixed  # forwards each text once
 # canary
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Write --topic texts  # its probes, which it deletes
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-canary --operation Write --topic queries  # asks them back

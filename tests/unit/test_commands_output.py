@@ -59,6 +59,7 @@ COMMANDS = [
         "restore",
         "compact",
         "migrate",
+        "reshard",
         "weights",
         "evaluate",
     ),

@@ -37,6 +37,7 @@ from hurnet_stream.commands.migrate import migrate
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
 from hurnet_stream.commands.replay import replay
+from hurnet_stream.commands.reshard import reshard
 from hurnet_stream.commands.responder import responder
 from hurnet_stream.commands.restore import restore
 from hurnet_stream.commands.rights import rights
@@ -124,7 +125,7 @@ for _command in (
         status,
         doctor,
     ),
-    *(replay, verify, repair, backup, restore, compact, migrate, weights, evaluate),
+    *(replay, verify, repair, backup, restore, compact, migrate, reshard, weights, evaluate),
     *(ingest, solver, responder, feedback, canary, gateway, keys, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)

@@ -50,6 +50,10 @@ class Places:
     """Names for what stands in one store."""
 
     topics: Topics
+    home: str = ""
+    """The topic of a name without one, "" for that of texts. While a topic is replaced by one with another
+    number of partitions (`hurnet reshard`), a store may be filled from another topic of texts than the
+    settings name. Then each of its names says its topic, so that nobody takes one for the other."""
 
     @classmethod
     def only(cls, texts: str) -> Places:
@@ -57,10 +61,11 @@ class Places:
         return cls(Topics.only(texts))
 
     @classmethod
-    def of(cls, topics: Topics, texts: str) -> Places:
-        """Those of a store with these topics. `texts` is the name of the topic of texts."""
+    def of(cls, topics: Topics, texts: str, home: str = "") -> Places:
+        """Those of a store with these topics. `texts` is the name of the topic of texts, and `home` the topic
+        of names that say none, if that is another one."""
         others = {name: number for name, number in topics.numbers.items() if number != TEXTS}
-        return cls(Topics({texts: TEXTS, **others}))
+        return cls(Topics({texts: TEXTS, **others}), "" if home == texts else home)
 
     def place(self, entry: EntryId) -> Place:
         """Where an entry is from."""
@@ -118,6 +123,7 @@ class Places:
     def shard(self, name: ShardName) -> int:
         """The shard of a name. Raises `NotRead`."""
         topic, partition = shard_parts(name)
+        topic = self.home or None if topic is None else topic
         found = self.topics.shard(self.texts if topic is None else topic, partition)
         if found is not None:
             return found
@@ -165,8 +171,10 @@ class Places:
         return first_position(shard, offset)
 
     def _topic(self, shard: int) -> str | None:
-        """The topic of a shard; None for that of texts."""
+        """The topic of a shard; None for that of texts, unless names without a topic mean another one."""
         number = number_of(shard)
+        if number == TEXTS and self.home:
+            return self.texts
         return None if number == TEXTS else self.topics.name(shard) or f"unknown-{number}"
 
     def _listed(self) -> str:

@@ -85,17 +85,17 @@ def migrate(**options: Any) -> None:
         sys.exit(run_by_settings("migrate", lambda chosen: run_migration(chosen, to, once)))
     hush()
     do: dict[str, Callable[[dict[str, Any]], int]] = {
-        "cut_over": lambda o: _serve(o, newer=True),
-        "back": lambda o: _serve(o, newer=False),
+        "cut_over": lambda o: serve(o, newer=True),
+        "back": lambda o: serve(o, newer=False),
         "compare": _compare,
         "finish": _finish,
-        "drop": _drop,
-        "status": _status,
+        "drop": remove,
+        "status": status,
     }
     sys.exit(do[asked[0]](options))
 
 
-def _serve(options: dict[str, Any], *, newer: bool) -> int:
+def serve(options: dict[str, Any], *, newer: bool) -> int:
     """Have the newer or the older generation answer, once it lacks nothing."""
     from hurnet_stream.adapters.redis import RedisGenerations
     from hurnet_stream.operations.migration import newest, oldest
@@ -104,12 +104,12 @@ def _serve(options: dict[str, Any], *, newer: bool) -> int:
         chosen, connection, known = _known(stack)
         wanted = newest(known) if newer else oldest(known)
         if wanted.number == known.serving:
-            return _tell(options, known, f"{wanted.name} answers already")
+            return _tell(options, known, f"{known.label(wanted)} answers already")
         found = _waited(stack, chosen, connection, known, wanted, options["wait_s"])
         if found.reasons() and not options["anyway"]:
-            return _refuse(options, wanted, found)
+            return _refuse(options, known.label(wanted), found)
         known = RedisGenerations(connection).change(lambda each: each.cut_over(wanted.number))
-    return _tell(options, known, f"{wanted.name} answers from now on")
+    return _tell(options, known, f"{known.label(wanted)} answers from now on")
 
 
 def _waited(
@@ -121,7 +121,7 @@ def _waited(
     wait_s: float,
 ) -> Lacking:
     from hurnet_stream.adapters.redis import RedisResponderPresence
-    from hurnet_stream.operations.migration import lacking, wait_for
+    from hurnet_stream.operations.migration import lacking, lacking_topic, wait_for
     from hurnet_stream.terminal.screen import say
 
     other = known.other(wanted.number)
@@ -138,7 +138,12 @@ def _waited(
                 say(f"waiting up to {wait_s:.0f} s: {reason}", err=True)
             told.add(reason)
 
-    return wait_for(lambda: lacking(of, than, presence.present(), upto), wait_s, tell)
+    def look() -> Lacking:
+        if of.generation.topic != than.generation.topic:
+            return lacking_topic(of, than, presence.present())
+        return lacking(of, than, presence.present(), upto)
+
+    return wait_for(look, wait_s, tell)
 
 
 def _compare(options: dict[str, Any]) -> int:
@@ -159,7 +164,7 @@ def _finish(options: dict[str, Any]) -> int:
             return _tell(options, known, "there is nothing to finish: ingest fills what answers")
         found = _waited(stack, chosen, connection, known, serving, options["wait_s"])
         if found.shards and not options["anyway"]:
-            return _refuse(options, serving, found)
+            return _refuse(options, serving.name, found)
         known = RedisGenerations(connection).change(lambda each: each.filled(serving.number))
     return _tell(
         options,
@@ -169,7 +174,7 @@ def _finish(options: dict[str, Any]) -> int:
     )
 
 
-def _drop(options: dict[str, Any]) -> int:
+def remove(options: dict[str, Any]) -> int:
     from hurnet_stream.adapters.redis import RedisGenerations
     from hurnet_stream.adapters.redis.dropping import drop, leftovers
 
@@ -185,7 +190,9 @@ def _drop(options: dict[str, Any]) -> int:
         if gone:
             _allowed(lambda: known.without(gone.number))
             if not options["anyway"]:
-                click.confirm(f"Remove all that {gone.name} holds? It can't be undone", abort=True, err=True)
+                click.confirm(
+                    f"Remove all that {known.label(gone)} holds? It can't be undone", abort=True, err=True
+                )
             known = RedisGenerations(connection).change(
                 lambda each: each.without(gone.number) if each.of(gone.number) else each
             )
@@ -193,7 +200,7 @@ def _drop(options: dict[str, Any]) -> int:
     return _tell(options, known, f"{name} is gone ({removed:,} keys)")
 
 
-def _status(options: dict[str, Any]) -> int:
+def status(options: dict[str, Any]) -> int:
     with ExitStack() as stack:
         chosen, connection, known = _known(stack)
         return _tell(options, known, "", _facts(stack, chosen, connection, known))
@@ -216,9 +223,10 @@ def _facts(
         found.append(
             {
                 "embedder": each.name,
+                **({"topic": each.topic} if each.topic else {}),
                 "fingerprint": each.embedder.fingerprint,
                 "answers": each.number == known.serving,
-                "filled_by": "ingest" if each.number == known.filling else "migrate",
+                "filled_by": "ingest" if each.origin or each.number == known.filling else "migrate",
                 "rows": sum(held),
                 "left_out": notes.left_out(),
                 "watermarks": {str(p): state.watermark for p, state in opened.store.states().items()},
@@ -255,13 +263,13 @@ def _allowed(step: Callable[[], object]) -> None:
         raise click.UsageError(str(error)) from None
 
 
-def _refuse(options: dict[str, Any], wanted: Generation, found: Lacking) -> int:
+def _refuse(options: dict[str, Any], wanted: str, found: Lacking) -> int:
     from hurnet_stream.terminal.screen import say, say_json
 
     if options["as_json"]:
-        say_json({"done": False, "generation": wanted.name, "lacking": found.reasons()})
+        say_json({"done": False, "generation": wanted, "lacking": found.reasons()})
         return NOT_WELL
-    say(f"nothing was changed, because {wanted.name} lacks something (--anyway passes over that):", err=True)
+    say(f"nothing was changed, because {wanted} lacks something (--anyway passes over that):", err=True)
     for reason in found.reasons():
         say(f"  {reason}", err=True)
     return NOT_WELL
@@ -274,7 +282,8 @@ def _tell(
     from hurnet_stream.terminal.screen import say, say_json
 
     serving, filling = known.of(known.serving), known.of(known.filling)
-    names = {"serving": serving.name if serving else "", "filling": filling.name if filling else ""}
+    names = {"serving": known.label(serving) if serving else ""}
+    names["filling"] = known.label(filling) if filling else ""
     if options["as_json"]:
         say_json({"done": True, **names, **({} if facts is None else {"generations": facts})})
         return DONE

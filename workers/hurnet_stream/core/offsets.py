@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 MAX_NOTE = 4_096
@@ -81,6 +81,19 @@ def read(offset: int, note: str | None) -> Done:
     for step in steps:
         ends.append(ends[-1] + step)
     return Done(ends[-1], tuple(ends[:-1]), log)
+
+
+def spelled(offsets: Mapping[int, int]) -> str:
+    """Offsets by partition, as in "0:15 2:7"."""
+    return " ".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
+
+
+def parse_offsets(text: str) -> dict[int, int]:
+    """What `spelled` wrote. Raises ValueError for anything else."""
+    pairs = [part.partition(":") for part in text.split()]
+    if not all(is_number(number) for left, _, right in pairs for number in (left, right)):
+        raise ValueError("these are no offsets by partition")
+    return {int(partition): int(offset) for partition, _, offset in pairs}
 
 
 def _numbers(packed: str) -> list[int]:

@@ -8,6 +8,7 @@ from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.migrate import MigrateMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.metrics.reshard import ReshardMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
 
@@ -15,6 +16,7 @@ ROLES: dict[str, type[ProcessMetrics]] = {
     "ingest": IngestMetrics,
     "solver": SolverMetrics,
     "migrate": MigrateMetrics,
+    "reshard": ReshardMetrics,
     "responder": ResponderMetrics,
     "feedback": FeedbackMetrics,
     "canary": CanaryMetrics,

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from hurnet_stream.core.stored.batch import NOTHING, ShardState
 from hurnet_stream.core.stored.generations import Generation, Generations
+from hurnet_stream.operations.resharding import behind, behind_origin
 from hurnet_stream.ports import EntryStore, Presence, WeightsStore
 
 POLL_S = 0.2
@@ -39,6 +40,10 @@ class Lacking:
 
     shards: Mapping[int, int] = field(default_factory=dict)
     """By shard, how many offsets it is behind."""
+    behind: Mapping[str, int] = field(default_factory=dict)
+    """By the names of the old topic's shards, how many offsets of them are not forwarded and taken in yet."""
+    lost: int = 0
+    """Records that were written to the new topic, and that the old one never gets."""
     weights: list[str] = field(default_factory=list)
     mixes: list[str] = field(default_factory=list)
     responders: list[str] = field(default_factory=list)
@@ -49,6 +54,17 @@ class Lacking:
         if self.shards:
             behind = ", ".join(f"shard {shard} by {offsets:,}" for shard, offsets in self.shards.items())
             found.append(f"it is behind, in offsets: {behind}. `hurnet migrate --to NAME` fills it")
+        if self.behind:
+            behind = ", ".join(f"{shard} by {offsets:,}" for shard, offsets in self.behind.items())
+            found.append(
+                f"it is behind, in offsets: {behind}. `hurnet reshard --partitions N` forwards to"
+                " its topic, and"
+                " the ingest with its HURNET_KAFKA_TEXTS fills it"
+            )
+        if self.lost:
+            found.append(
+                f"{self.lost:,} texts were written to the other topic itself, and this one never gets them"
+            )
         if self.weights:
             found.append(f"no weights yet for {_some(self.weights)}: a solver makes them")
         if self.responders:
@@ -68,10 +84,21 @@ def lacking(
     behind = {shard: state.watermark - _watermark(reached, shard) for shard, state in upto.items()}
     return Lacking(
         {shard: offsets for shard, offsets in behind.items() if offsets > 0},
-        sorted(_solved(than) - _solved(of)),
-        sorted(_mixed(than) - _mixed(of)),
-        sorted(instance for instance, said in present.items() if number not in said.holds),
+        weights=sorted(_solved(than) - _solved(of)),
+        mixes=sorted(_mixed(than) - _mixed(of)),
+        responders=sorted(instance for instance, said in present.items() if number not in said.holds),
     )
+
+
+def lacking_topic(of: Opened, than: Opened, present: Mapping[str, Presence]) -> Lacking:
+    """What `of` lacks that `than` has, which is filled from another topic of texts. Going back, the old topic
+    has all that was written to it; what was written to the new one it never gets."""
+    found = lacking(of, than, present, {})
+    if of.generation.origin == than.generation.topic:
+        found.behind = behind(than.store, of.store)
+    else:
+        found.lost = behind_origin(of.store, than.store)
+    return found
 
 
 def wait_for(look: Callable[[], Lacking], seconds: float, on_look: Callable[[Lacking], None]) -> Lacking:

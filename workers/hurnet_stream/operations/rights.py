@@ -111,6 +111,7 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("WRITE", "transactional_id", f"{feedback}/", "teaches exactly once", prefixed=True),
             *_configs(k.feedback, k.texts, k.dead_letters),
         ),
+        "reshard": tuple(_reshard(settings)),
         "canary": (
             KafkaRight("WRITE", "topic", k.texts, "its probes, which it deletes"),
             KafkaRight("WRITE", "topic", k.queries, "asks them back"),
@@ -148,6 +149,19 @@ def _gateway(settings: Settings) -> Iterator[KafkaRight]:
     yield KafkaRight("READ", "topic", k.dead_letters, "shows them", optional=True)
     for section in (settings.ingest, settings.responder, settings.feedback):
         yield KafkaRight("DESCRIBE", "group", section.group, "shows who works", optional=True)
+
+
+def _reshard(settings: Settings) -> Iterator[KafkaRight]:
+    """Of `hurnet reshard`. The new topic is called after the old one, unless --topic says otherwise."""
+    texts, group = settings.kafka.texts, f"{settings.redis.prefix}-reshard-"
+    yield KafkaRight(
+        "READ", "topic", texts, "the texts to forward, and which of them are forwarded", prefixed=True
+    )
+    yield KafkaRight("WRITE", "topic", f"{texts}-", "forwards them", prefixed=True)
+    yield KafkaRight("CREATE", "topic", f"{texts}-", "makes the new topic", prefixed=True)
+    yield KafkaRight("DESCRIBE_CONFIGS", "topic", texts, "gives the new topic the settings of the old one")
+    yield KafkaRight("READ", "group", group, "to share the partitions out", prefixed=True)
+    yield KafkaRight("WRITE", "transactional_id", group, "forwards each text once", prefixed=True)
 
 
 def _of_retention(settings: Settings) -> Iterator[KafkaRight]:
@@ -257,6 +271,10 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
             ),
             *(*read, f"~{prefix}:generations", *keys("meta", "log", "shards", "contexts", "left-out")),
             *keys("{shard-*", "{solver}:*", "lease:*"),
+        ),
+        "reshard": user(
+            (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, "hset", "set", "zremrangebylex"),
+            *(*read, f"~{prefix}:generations", *keys("meta", "left-out", "progress:*", "{shard-*")),
         ),
         "responder": user(
             (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),

@@ -44,8 +44,15 @@ from hurnet_stream.ports.entry_store import (
     check_not_passed,
     deleted_by,
 )
-from hurnet_stream.ports.exchange import Exchange, RollBack
-from hurnet_stream.ports.generations import CopyNotes, GenerationsStore, Presence, ResponderPresence
+from hurnet_stream.ports.exchange import Exchange, ForwardingExchange, RollBack
+from hurnet_stream.ports.generations import (
+    FORWARDED,
+    CopyNotes,
+    ForwardNotes,
+    GenerationsStore,
+    Presence,
+    ResponderPresence,
+)
 from hurnet_stream.ports.group_progress import GroupProgress
 from hurnet_stream.ports.history import History
 from hurnet_stream.ports.lease_store import LeaseStore
@@ -83,6 +90,7 @@ from hurnet_stream.ports.weights_store import (
 __all__ = [
     "BEHIND",
     "CORRELATION_ID",
+    "FORWARDED",
     "MIXES_KEPT",
     "POLL_BYTES",
     "REPLY_TO",
@@ -102,6 +110,8 @@ __all__ = [
     "EntryStore",
     "Exchange",
     "Fault",
+    "ForwardNotes",
+    "ForwardingExchange",
     "Found",
     "GenerationsStore",
     "GroupProgress",

@@ -65,3 +65,11 @@ class Exchange(Source, Protocol):
 
         The reply may be some seconds old.
         """
+
+
+class ForwardingExchange(Exchange, Protocol):
+    """An exchange that tells where its messages stand."""
+
+    def written(self) -> Sequence[tuple[int, int]]:
+        """The (partition, offset) of each message of the last delivery; empty if that is not known, because
+        the broker's answer was lost."""

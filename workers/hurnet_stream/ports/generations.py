@@ -8,6 +8,9 @@ from typing import Protocol
 
 from hurnet_stream.core.stored.generations import Generations
 
+FORWARDED = "reshard"
+"""The group under which a forwarder notes in the new store how far the old topic is forwarded, and as the
+note beside it, which offsets of the new topic that takes (`offsets.spelled`)."""
 Step = Callable[[Generations], Generations]
 
 
@@ -74,3 +77,21 @@ class CopyNotes(Protocol):
 
     def left_out(self) -> int:
         """How many entries the second generation leaves out."""
+
+
+class ForwardNotes(Protocol):
+    """What a forwarder needs of the old store beside its batches, and leaves in the new one."""
+
+    def follow(self, partition: int, done: int) -> None:
+        """All of this shard of the old store up to the offset `done` is forwarded. Deletions beyond that are
+        not compacted away."""
+
+    def deleted(self, partition: int, first: int, last: int) -> frozenset[int]:
+        """The offsets from `first` to `last` of entries of the old store that are deleted and not erased
+        yet."""
+
+    def leave_out(self, partition: int, reasons: Mapping[int, str]) -> None:
+        """Note that the entries at these offsets are not in the new topic, and why."""
+
+    def left_out(self) -> int:
+        """How many entries the new topic leaves out."""

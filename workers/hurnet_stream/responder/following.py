@@ -48,7 +48,7 @@ class Following:
     ) -> None:
         self._store = store
         self._exchange = exchange
-        self._texts = texts
+        self._texts = self.home = texts
         self._memory = memory
         self._metrics = metrics
         self._backlog = Backlog(store, memory)
@@ -69,6 +69,11 @@ class Following:
     def behind(self) -> int:
         """How much there is still to take in. 0: memory holds what the store held at the last turn."""
         return len(self._backlog) + sum(self.lag.values())
+
+    def reads(self, texts: str) -> None:
+        """The store is filled from this topic of texts, and not from that of the settings (`home`)."""
+        self._texts = texts
+        self._topics_at = float("-inf")
 
     def shown_by(self, metrics: ResponderMetrics) -> None:
         """From now on these metrics show it."""
@@ -98,7 +103,7 @@ class Following:
         `age_s` seconds. Returns when it was done last (monotonic seconds)."""
         now = time.monotonic()
         if now - self._topics_at > age_s:
-            places = Places.of(self._store.topics(), self._texts)
+            places = Places.of(self._store.topics(), self._texts, self.home)
             self._memory.name_by(places)
             self._metrics.name_by(places)
             self._topics_at = now

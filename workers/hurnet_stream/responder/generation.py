@@ -6,17 +6,21 @@ Only what answers is shown in the metrics, so the other one has a registry of it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
+from hurnet_schemas.places import ShardName
 from hurnet_stream.core.arrays import backend_of, installed_torch
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import EmbedderIdentity
+from hurnet_stream.core.stored.generations import Generation
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
 from hurnet_stream.responder.following import Following
+from hurnet_stream.responder.forwarded import Forwarded
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.rehearsing import Rehearsing
 from hurnet_stream.responder.replies import Replies
@@ -46,6 +50,7 @@ class LoadedGeneration:
         self.embedder = embedder
         self.memory = _memory(embedder.identity, settings, metrics)
         self.following = Following(store, exchange, settings.kafka.texts, self.memory, metrics)
+        self.forwarded = Forwarded(store)
         self.weights = WeightsInForce(weights, store, self.memory, metrics)
         self.rehearsing = Rehearsing(weights, store, self.memory, metrics)
         self.replies = Replies(self.memory, embedder, settings.responder, metrics.stage, store.redaction)
@@ -61,6 +66,19 @@ class LoadedGeneration:
         """It is the generation with this number."""
         self.number = number
         return self
+
+    def filled_from(self, generation: Generation) -> LoadedGeneration:
+        """It is filled from the topic of this generation, to which another one may be forwarded."""
+        if generation.topic:
+            self.following.reads(generation.topic)
+            self.forwarded.of(generation.origin, self.following.home)
+        return self
+
+    def seen(self) -> Mapping[ShardName, int]:
+        """What is in memory, by the names of shards, as offsets: of its own topics, and of the one that is
+        forwarded to its topic of texts."""
+        own = self.memory.seen()
+        return own if not self.forwarded.origin else {**own, **self.forwarded.seen(self.memory.watermarks())}
 
     def refresh(self) -> None:
         """Take new weights and mixes, before entries are taken in: weights say which of them need no sums."""

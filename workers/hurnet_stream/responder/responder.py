@@ -25,6 +25,7 @@ import structlog
 
 from hurnet_schemas import Answer
 from hurnet_stream.core.offsets import Done
+from hurnet_stream.core.stored.generations import Generation
 from hurnet_stream.errors import HurnetError, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import (
@@ -122,6 +123,11 @@ class Responder:
         self._serving.by(known, load, presence, self._instance)
         return self
 
+    def filled_from(self, generation: Generation) -> Responder:
+        """The generation that it was made with is filled from the topic of this one."""
+        self._serving.current.filled_from(generation)
+        return self
+
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
         self._traces.traced_by(tracer)
@@ -217,7 +223,10 @@ class Responder:
 
     def _take(self) -> list[Pending]:
         taken = self._pending.take(
-            self._memory.seen(), time.monotonic(), self._delivery.most, self._ends(self._pending.unsure)
+            self._serving.current.seen(),
+            time.monotonic(),
+            self._delivery.most,
+            self._ends(self._pending.unsure),
         )
         self._metrics.queries_waiting.set(self._pending.parked)
         suspect = self._suspects.first([pending.record for pending in taken])
@@ -232,7 +241,8 @@ class Responder:
         if not unsure:
             return None
         # Those with a table in the settings will be read as soon as ingest has given them a number.
-        named = {*self._memory.places.topics.numbers, *self._tables}
+        origin = self._serving.current.forwarded.origin
+        named = {*self._memory.places.topics.numbers, *self._tables, *filter(None, [origin])}
         read = {None if name == self._texts else name for name in named}
         # A topic that is not read may have been added just now.
         read_at = self._following.look_up_topics(LOOK_UP_AGE_S if unsure - read else float("inf"))

@@ -40,6 +40,7 @@ from hurnet_stream.settings.privacy import PrivacySettings
 from hurnet_stream.settings.process import EmbedderSettings, LifecycleSettings, LogSettings, MetricsSettings
 from hurnet_stream.settings.redis import RedisSettings
 from hurnet_stream.settings.registry import RegistrySettings
+from hurnet_stream.settings.reshard import ReshardSettings
 from hurnet_stream.settings.responder import ResponderSettings
 from hurnet_stream.settings.solve import SolveSettings
 from hurnet_stream.settings.terminal import TerminalSettings
@@ -64,6 +65,7 @@ __all__ = [
     "PrivacySettings",
     "RedisSettings",
     "RegistrySettings",
+    "ReshardSettings",
     "ResponderSettings",
     "Settings",
     "SolveSettings",
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
     solve: SolveSettings = SolveSettings()
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    reshard: ReshardSettings = Field(default_factory=ReshardSettings)
     canary: CanarySettings = CanarySettings()
     gateway: GatewaySettings = GatewaySettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -19,6 +19,7 @@ def show(generations: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (
             each["embedder"],
+            each.get("topic", ""),
             "answers" if each["answers"] else "",
             each["filled_by"],
             f"{each['rows']:,}",
@@ -28,7 +29,7 @@ def show(generations: Sequence[Mapping[str, Any]]) -> None:
         )
         for each in generations
     ]
-    heads = ("embedder", "", "filled by", "rows", "left out", "contexts with weights", "responders")
+    heads = ("embedder", "topic", "", "filled by", "rows", "left out", "contexts with weights", "responders")
     console().print(table(heads, rows))
 
 

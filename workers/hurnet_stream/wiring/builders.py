@@ -48,7 +48,7 @@ def build_ingest(
     """The worker that appends texts from Kafka to the store."""
     from hurnet_stream.adapters.kafka.reading.source import KafkaSource
     from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
-    from hurnet_stream.adapters.redis import KeyedEntryStore
+    from hurnet_stream.adapters.redis import KeyedEntryStore, generation_at
     from hurnet_stream.core.places import Topics
     from hurnet_stream.ingest.ingest import Ingest
     from hurnet_stream.wiring.reading import readers
@@ -56,8 +56,10 @@ def build_ingest(
     # A build that fails in the middle is tried again, so it must leave nothing open.
     with ExitStack() as undo:
         embedder = _embedder_to_fill(settings)
-        number = partial(generations.to_fill, embedder=embedder)
+        number = partial(generations.to_fill, embedder=embedder, texts=settings.kafka.texts)
         connection = _redis("ingest", settings, metrics, bound, undo, number)
+        group = generations.ingest_group(settings.ingest.group, generation_at(connection))
+        settings = _of_group(settings, group)
         store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "", settings.pii.rules)
         kafka = _pinned(settings.kafka, store, bound)
         check_rights("ingest", settings, kafka)
@@ -93,7 +95,8 @@ def build_solver(
     from hurnet_stream.solver.solver import Solver
 
     with ExitStack() as undo:
-        number = partial(generations.to_solve, embedder_name=settings.embedder.name)
+        names = settings.embedder.name, settings.kafka.texts
+        number = partial(generations.to_solve, embedder_name=names[0], texts=names[1])
         connection = _redis("solver", settings, metrics, bound, undo, number)
         store = RedisEntryStore(connection)
         store.log()  # raises `StoreReplaced` if this is the store of another system now
@@ -115,6 +118,7 @@ def build_responder(
         RedisWeightsStore,
         connect,
         embedder_name,
+        generation_at,
         generation_of,
     )
     from hurnet_stream.responder.responder import Responder
@@ -129,7 +133,8 @@ def build_responder(
             )
         kafka = _pinned(settings.kafka, store, bound)
         check_rights("responder", settings, kafka)
-        _check_texts(kafka, store)
+        own = generation_at(connection)
+        _check_texts(kafka, store, own.topic if own else "")
         exchange = undo.enter_context(closing(_exchange(settings, kafka)))
         _note(bound, exchange)
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
@@ -139,6 +144,8 @@ def build_responder(
         undo.callback(known.close)
         another = partial(_generation, settings, exchange, bound.cluster)
         worker.choosing_by(RedisGenerations(known), another, RedisResponderPresence(known), number)
+        if own:
+            worker.filled_from(own)
         worker.traced_by(tracer)
         worker.watched_by(beat)
         undo.pop_all()
@@ -161,7 +168,7 @@ def _generation(
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
         undo.pop_all()
-    return loaded.numbered(generation.number)
+    return loaded.numbered(generation.number).filled_from(generation)
 
 
 def build_feedback(
@@ -243,8 +250,15 @@ def _pinned(kafka: KafkaSettings, store: EntryStore, bound: Bound) -> KafkaSetti
     return kafka.model_copy(update={"cluster": cluster})
 
 
-def _check_texts(kafka: KafkaSettings, store: EntryStore) -> None:
-    """Raises `ForeignLog` if the topic of texts is not the one that the store was filled from."""
+def _of_group(settings: Settings, group: str) -> Settings:
+    """The settings with this consumer group for ingest."""
+    ingest = settings.ingest.model_copy(update={"group": group})
+    return settings.model_copy(update={"ingest": ingest})
+
+
+def _check_texts(kafka: KafkaSettings, store: EntryStore, topic: str) -> None:
+    """`topic` is the generation's own, "" for the one of the settings. Raises `ForeignLog` if the topic of
+    texts is not the one that the store was filled from."""
     from hurnet_stream import belonging
     from hurnet_stream.adapters.kafka import KafkaHistory
 
@@ -252,7 +266,7 @@ def _check_texts(kafka: KafkaSettings, store: EntryStore) -> None:
     if bound is None:
         return
     try:
-        with closing(KafkaHistory(kafka, kafka.texts)) as history:
+        with closing(KafkaHistory(kafka, topic or kafka.texts)) as history:
             belonging.check_reader(bound, history.log())
     except ConfigurationError as error:  # no such topic, or no right to look
         log.warning(

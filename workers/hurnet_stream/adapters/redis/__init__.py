@@ -11,6 +11,7 @@ permitted.py      which commands and keys our user lacks
 connection.py     what every command goes through: is it still the primary, and what do errors mean
 generations.py    which generations there are, and connections to one of them
 copy_notes.py     what a second generation is filled with beside batches
+forward_notes.py  what a topic is forwarded with beside its records
 presence.py       which generations each responder holds
 keyed_store.py    the same with digests of keys under a secret
 aside.py          one store moves away and a new one begins (`hurnet repair`)
@@ -20,12 +21,14 @@ from hurnet_stream.adapters.redis.connecting import connect
 from hurnet_stream.adapters.redis.connection import Bound, Connection
 from hurnet_stream.adapters.redis.copy_notes import RedisCopyNotes
 from hurnet_stream.adapters.redis.entry_store import RedisEntryStore
+from hurnet_stream.adapters.redis.forward_notes import RedisForwardNotes
 from hurnet_stream.adapters.redis.generations import (
     RedisGenerations,
     at_generation,
     connect_serving,
     connect_to,
     embedder_name,
+    generation_at,
     generation_of,
     serving_of,
 )
@@ -42,6 +45,7 @@ __all__ = [
     "KeyedEntryStore",
     "RedisCopyNotes",
     "RedisEntryStore",
+    "RedisForwardNotes",
     "RedisGenerations",
     "RedisLeaseStore",
     "RedisRequestClaims",
@@ -53,6 +57,7 @@ __all__ = [
     "connect_to",
     "embedder_name",
     "forbidden_commands",
+    "generation_at",
     "generation_of",
     "serving_of",
 ]

@@ -24,7 +24,17 @@ _OPS: Final = {
     **dict.fromkeys(("acquire", "release", "claim"), "lease"),
     **dict.fromkeys(("put", "drop"), "request"),
     **dict.fromkeys(
-        ("follow", "copied", "leave_out", "share_log", "share_privacy", "take_back", "say"), "note"
+        (
+            "follow",
+            "copied",
+            "leave_out",
+            "share_log",
+            "share_keys_mode",
+            "share_privacy",
+            "take_back",
+            "say",
+        ),
+        "note",
     ),
     "change": "lease",
     **dict.fromkeys(("compact", "ask_to_compact", "trim_audit"), "compact"),

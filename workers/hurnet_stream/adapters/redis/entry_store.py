@@ -134,6 +134,12 @@ class RedisEntryStore:
             self._opened.adopt_redaction(rules)
 
     @guarded
+    def share_keys_mode(self, other: RedisEntryStore) -> None:
+        """Have keyed texts taken in as another store does unless a setting says it, if this one is still
+        empty."""
+        self._opened.adopt_keys_mode(other._opened.meta.keys)
+
+    @guarded
     def append(self, batch: Batch, expected: int) -> Appended | Unfinished | Refused:
         return self._writer.append(batch, expected)
 

@@ -14,7 +14,7 @@ from hurnet_stream.adapters.redis.connecting import connect
 from hurnet_stream.adapters.redis.connection import Bound, Connection, guarded
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.scripts import REPLACE_VALUE
-from hurnet_stream.core.stored.generations import Generations
+from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import StoreError, TransientError, Unreadable
 from hurnet_stream.ports.generations import Step
 from hurnet_stream.settings.settings import RedisSettings
@@ -100,6 +100,12 @@ def generation_of(connection: Connection) -> int:
     """The number of the generation that this connection leads to."""
     _, _, number = connection.prefix.removeprefix(connection.home).rpartition("@")
     return int(number or 0)
+
+
+def generation_at(connection: Connection) -> Generation | None:
+    """The generation that this connection leads to; None if there never was a second one. One round trip."""
+    known = RedisGenerations(connection).read()
+    return known.of(generation_of(connection)) if known else None
 
 
 def embedder_name(connection: Connection, setting: str) -> str:

@@ -86,6 +86,10 @@ class Meta:
         neither write to it nor look for questions in it."""
         return self._with(REDACTED_FROM, "redaction", rules) if rules else self
 
+    def with_keys(self, mode: str) -> Meta:
+        """The same for a store that takes keyed texts in like that unless a setting says it."""
+        return self._with(BEGUN, "keys", mode)
+
     def _with(self, since: int, field: str, value: str) -> Meta:
         fields = {**stored_json.loads(self.raised(since).raw), field: value}
         return Meta.parse(json.dumps(fields).encode(), self.epoch)

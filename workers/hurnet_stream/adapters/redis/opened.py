@@ -111,6 +111,10 @@ class OpenedStore:
         which."""
         self._adopt(lambda meta: meta if meta.redaction else meta.under_redaction(rules))
 
+    def adopt_keys_mode(self, mode: str) -> None:
+        """Have keyed texts taken in like that unless a setting says it, if the store is empty."""
+        self._adopt(lambda meta: meta if meta.keys == mode else meta.with_keys(mode))
+
     def _adopt(self, adopted: Callable[[Meta], Meta]) -> None:
         meta, shards = self.keys.meta, self.keys.shards
         while (now := self.recheck(self.client.get(meta))) is not (then := adopted(now)):

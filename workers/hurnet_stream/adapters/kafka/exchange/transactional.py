@@ -64,6 +64,7 @@ class TransactionalExchange(AnsweringSource):
         self._fenced_at = float("-inf")
         self._topics = TopicLookup(settings)
         self._producer: TransactionalProducer | None = None
+        self._written: Sequence[tuple[int, int]] = ()
         self._begin()
         try:
             super().__init__(settings, topic, member.group, reset="earliest")
@@ -90,6 +91,7 @@ class TransactionalExchange(AnsweringSource):
         next time. Raises if it would fail again: `Undeliverable` for a message or topic, `Superseded` if
         another worker has our id, `ConfigurationError` for what a person must change."""
         producer, group = self._producer, self._consumer.group_metadata()
+        self._written = ()
         if producer is None:
             return self._undone("broker")
         if not self._may_commit(group, next_offsets):
@@ -103,7 +105,7 @@ class TransactionalExchange(AnsweringSource):
             return self._undone("broker")
         try:
             commits = self._commits.entries(next_offsets, notes or {})
-            producer.transact(messages, commits, group, self._deadline_s)
+            self._written = producer.transact(messages, commits, group, self._deadline_s)
         except (kafka_errors.KafkaError, Undeliverable) as error:
             blamed = producer.blamed(messages, error)
             self._rolled_back_by = _why(blamed or producer.cause(error))
@@ -115,6 +117,10 @@ class TransactionalExchange(AnsweringSource):
                 raise blamed from error
             return False
         return True
+
+    def written(self) -> Sequence[tuple[int, int]]:
+        """See `ForwardingExchange.written`."""
+        return self._written
 
     def close(self) -> None:
         if self._producer is not None:

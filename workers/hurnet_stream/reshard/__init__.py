@@ -1,0 +1,1 @@
+"""Forwarding the topic of texts to one with another number of partitions, each record once."""
