@@ -31,10 +31,9 @@ class Away(Exception):
 G = TypeVar("G", bound=Given)
 
 
-def one(kind: type[G], given: Sequence[Given]) -> G:
-    """The only thing that was given. Raises ValueError if it is of another kind."""
-    (only,) = given
-    return of(kind, only)
+def by_slice(kind: type[G], given: Mapping[int, Sequence[Given]], place: int = 0) -> dict[int, G]:
+    """What stands at one place of what each slice gave. Raises ValueError if it is of another kind."""
+    return {number: of(kind, each[place]) for number, each in given.items()}
 
 
 def of(kind: type[G], given: Given) -> G:

@@ -24,7 +24,7 @@ from hurnet_stream.core.index.sampling import hashes
 from hurnet_stream.core.lexical.lexicon import Figures
 from hurnet_stream.core.native import local_solve
 from hurnet_stream.core.native import taught as kernels
-from hurnet_stream.core.slices.conversation import Conversation, one
+from hurnet_stream.core.slices.conversation import Conversation, by_slice
 from hurnet_stream.core.slices.messages import (
     Count,
     Counts,
@@ -37,7 +37,7 @@ from hurnet_stream.core.slices.messages import (
 from hurnet_stream.core.slices.near import Nearest, Query, ids_of
 from hurnet_stream.core.slices.rows import NumberedStrings, Rows
 from hurnet_stream.core.slices.taught import GatheredTeaching
-from hurnet_stream.core.slices.words import Asked, Words
+from hurnet_stream.core.slices.words import AskedText, Words
 from hurnet_stream.core.solve.window import NOTHING_AGES, Window
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import Entry, EntryId
@@ -75,10 +75,13 @@ class GatheredIndex:
     @property
     def standings(self) -> Mapping[int, Standing]:
         """Where each slice is, by its number."""
-        if not self._standings:
-            given = self.conversation.all(Stand())
-            self.take_standings({number: one(Standing, each) for number, each in given.items()})
+        self._stand()
         return self._standings
+
+    def _stand(self) -> None:
+        """Ask the slices where they are, unless that is known."""
+        if not self._standings:
+            self.take_standings(by_slice(Standing, self.conversation.all(Stand())))
 
     def take_standings(self, standings: Mapping[int, Standing]) -> None:
         """The slices are here."""
@@ -122,6 +125,13 @@ class GatheredIndex:
             raise TooCostly(meeting)
         return meeting
 
+    def may_answer(self, condition: Condition | None) -> int:
+        """How many rows meet a condition; 0 if that can't be told. None: all rows."""
+        if condition is None:
+            return len(self)
+        meeting = self._meeting.get(condition)
+        return meeting.count if isinstance(meeting, Meeting) else 0
+
     def lacking(self, keys: Iterable[str]) -> list[str]:
         keys = list(keys)
         for key in keys:
@@ -131,12 +141,12 @@ class GatheredIndex:
 
     def _count(self, condition: Condition) -> None:
         asked = Count((condition,))
-        self.take_counts(asked, [one(Counts, each) for each in self.conversation.all(asked).values()])
+        self.take_counts(asked, list(by_slice(Counts, self.conversation.all(asked)).values()))
 
     def find(self, entry_id: EntryId) -> int | None:
         if entry_id not in self._found:
             given = self.conversation.all(Find(ids_of([entry_id])))
-            self.take_found([entry_id], {number: one(Descriptions, each) for number, each in given.items()})
+            self.take_found([entry_id], by_slice(Descriptions, given))
         return self._found[entry_id]
 
     def entry(self, row: int) -> Entry:
@@ -242,16 +252,16 @@ class GatheredIndex:
     def lexical_search(
         self, text: str, k: int, exclude: EntryId | None = None, within: Meeting | None = None
     ) -> tuple[Integers, Floats]:
-        return self.words.search(Asked(text, exclude, _condition(within)), k)
+        self._stand()
+        return self.words.search(AskedText(text, exclude, _condition(within)), k)
 
     def lexical_scores(self, text: str, rows: Integers) -> Floats:
+        self._stand()
         return self.words.scores(text, rows)
 
     def lowest_pairs(self, most: int) -> Integers:
-        given = self.conversation.all(Sample(most))
         rows, numbers = [], []
-        for number, each in given.items():
-            pairs = one(Descriptions, each)
+        for number, pairs in by_slice(Descriptions, self.conversation.all(Sample(most))).items():
             rows.append(self.rows.add(number, pairs))
             numbers.append(hashes(pairs.partitions, pairs.offsets, pairs.copies))
         all_rows, all_numbers = np.concatenate(rows), np.concatenate(numbers)

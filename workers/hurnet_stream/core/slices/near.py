@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hurnet_stream.core.index.conditions import Condition
 from hurnet_stream.core.index.readable import Matches
 from hurnet_stream.core.search.order import ranks
-from hurnet_stream.core.slices.conversation import Conversation, one
+from hurnet_stream.core.slices.conversation import Conversation, by_slice
 from hurnet_stream.core.slices.messages import NOBODY, Near, Search
 from hurnet_stream.core.slices.rows import Rows
 from hurnet_stream.core.stored.batch import Vectors
@@ -109,13 +109,12 @@ class Nearest:
         asked = [query for query in dict.fromkeys(queries) if not self._enough(query, k)]
         if asked:
             given = self._conversation.all(request(asked, k, 0))
-            self.take(asked, {number: one(Near, each) for number, each in given.items()}, [k] * len(asked))
+            self.take(asked, by_slice(Near, given), [k] * len(asked))
         return [self._matches(self._found[query], k) for query in queries]
 
     def search_others(self, queries: Sequence[Query], k: int, without: Sequence[str]) -> list[Matches]:
         """The same without the entries of some answers."""
-        given = self._conversation.all(request(queries, k, 0, without))
-        near = {number: one(Near, each) for number, each in given.items()}
+        near = by_slice(Near, self._conversation.all(request(queries, k, 0, without)))
         return [self._matches(merged(near, i, query, k), k) for i, query in enumerate(queries)]
 
     def _enough(self, query: Query, k: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hurnet_stream.core.slices.conversation import Conversation, one
+from hurnet_stream.core.slices.conversation import Conversation, by_slice
 from hurnet_stream.core.slices.messages import (
     Describe,
     Descriptions,
@@ -140,22 +140,21 @@ class Rows:
     def describe(self, slices: Integers, numbers: Integers) -> Integers:
         """The rows (n,) with these numbers (n,) in these slices (n,); those not met yet are asked for."""
         asked = {number: (Describe(rows),) for number, rows in self.unmet(slices, numbers).items()}
-        for number, given in self._conversation.each(asked).items():
-            self.add(number, one(Descriptions, given))
+        for number, described in by_slice(Descriptions, self._conversation.each(asked)).items():
+            self.add(number, described)
         return self.of(slices, numbers)
 
     def by_slice(self, rows: Integers) -> dict[int, Integers]:
-        """These rows (n,), each once, by the slices that hold them."""
-        rows = np.unique(rows)
+        """These distinct rows (n,), by the slices that hold them, in the same order."""
         slices = self.columns.slices[rows]
         return {number: rows[slices == number] for number in np.unique(slices).tolist()}
 
     def without_vector(self, rows: Integers) -> dict[int, Integers]:
-        """Those of the rows (n,) of which the vector is not known yet, by slice."""
+        """Those of the distinct rows (n,) of which the vector is not known yet, by slice."""
         return self.by_slice(rows[~self._has_vector[rows]])
 
     def without_text(self, rows: Integers) -> dict[int, Integers]:
-        """Those of the rows (n,) of which the text is not known yet, by slice."""
+        """Those of the distinct rows (n,) of which the text is not known yet, by slice."""
         return self.by_slice(np.array([row for row in rows.tolist() if row not in self._texts], np.int64))
 
     def take_vectors(self, rows: Integers, given: VectorsOf) -> None:
@@ -177,9 +176,9 @@ class Rows:
         """Asks their slice for the vectors of rows (n,)."""
         return ReadVectors(self.columns.numbers[rows])
 
-    def read_texts(self, rows: Integers) -> ReadTexts:
-        """Asks their slice for the texts of rows (n,)."""
-        return ReadTexts(self.columns.numbers[rows], TEXT_BYTES)
+    def read_texts(self, rows: Integers, most_bytes: int = TEXT_BYTES) -> ReadTexts:
+        """Asks their slice for the texts of rows (n,), as far as these stay within `most_bytes`."""
+        return ReadTexts(self.columns.numbers[rows], most_bytes)
 
     def vectors(self, rows: Integers) -> Vectors:
         """The vectors of these rows (n,), (n, d)."""
@@ -194,19 +193,18 @@ class Rows:
 
     def texts(self, rows: Integers) -> list[tuple[str, Mapping[str, str]]]:
         """The text and the metadata of each row (n,)."""
-        while wanted := self.without_text(rows):
+        while wanted := self.without_text(np.unique(rows)):
             asked = {number: (self.read_texts(missing),) for number, missing in wanted.items()}
-            for number, given in self._conversation.each(asked).items():
-                texts = one(TextsOf, given)
-                if not texts.texts:
+            for number, given in by_slice(TextsOf, self._conversation.each(asked)).items():
+                if not given.texts:
                     raise ValueError(f"slice {number} gives no text")
-                self.take_texts(wanted[number], texts)
+                self.take_texts(wanted[number], given)
         return [self._texts[row] for row in rows.tolist()]
 
     def _fetch_vectors(self, rows: Integers) -> None:
         if self._has_vector[rows].all():
             return
-        wanted = self.without_vector(rows)
+        wanted = self.without_vector(np.unique(rows))
         asked = {number: (self.read_vectors(missing),) for number, missing in wanted.items()}
-        for number, given in self._conversation.each(asked).items():
-            self.take_vectors(wanted[number], one(VectorsOf, given))
+        for number, given in by_slice(VectorsOf, self._conversation.each(asked)).items():
+            self.take_vectors(wanted[number], given)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.teaching import MANY, scores_of
-from hurnet_stream.core.slices.conversation import Conversation, one
+from hurnet_stream.core.slices.conversation import Conversation, by_slice
 from hurnet_stream.core.slices.messages import AskTaught, Sums, SumUp, Taught
 from hurnet_stream.core.slices.rows import NumberedStrings
 from hurnet_stream.core.solve.window import Window
@@ -133,8 +133,8 @@ class GatheredTeaching:
     def _asked_for_sums(self, answers: Integers, places: Mapping[int, Sequence[int]]) -> dict[int, Sums]:
         window = self.window.half_life_ms, self.window.now
         names = {n: tuple(self._answers[answers.item(place)] for place in each) for n, each in places.items()}
-        given = self._conversation.each({n: (SumUp(each, *window),) for n, each in names.items()})
-        return {number: one(Sums, each) for number, each in given.items()}
+        asked = {n: (SumUp(each, *window),) for n, each in names.items()}
+        return by_slice(Sums, self._conversation.each(asked))
 
     def copies(self, answers: Integers) -> Integers:
         """How many copies teach each answer (n,), over all slices."""
@@ -160,5 +160,4 @@ class GatheredTeaching:
 
     def _ask(self, answers: Integers, predictions: Sequence[Prediction]) -> None:
         asked = self.request(answers, predictions)
-        given = self._conversation.all(asked)
-        self.take(asked, predictions, {number: one(Taught, each) for number, each in given.items()})
+        self.take(asked, predictions, by_slice(Taught, self._conversation.all(asked)))

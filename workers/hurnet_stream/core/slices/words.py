@@ -10,7 +10,7 @@ Scores are integers, so it is the same which process made them; the best of all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from hurnet_stream.core.lexical.alphabet import distinct_records
 from hurnet_stream.core.lexical.lexicon import Figures
 from hurnet_stream.core.lexical.question import Chosen, choose
 from hurnet_stream.core.lexical.terms import RECORD_SHAPE, Records
-from hurnet_stream.core.slices.conversation import Conversation, one
+from hurnet_stream.core.slices.conversation import Conversation, by_slice
 from hurnet_stream.core.slices.messages import CountHolding, Holding, NearByWords, SearchWords
 from hurnet_stream.core.slices.near import conditions_of, ids_of
 from hurnet_stream.core.slices.rows import Rows
@@ -32,7 +32,12 @@ Floats = NDArray[np.float64]
 NO_ROWS = np.empty(0, np.int64)
 
 
-class Asked(NamedTuple):
+def joined(terms: Iterable[Records]) -> Records:
+    """The terms of many texts, one behind the other."""
+    return np.concatenate([np.empty((0, *RECORD_SHAPE), np.uint64), *terms])
+
+
+class AskedText(NamedTuple):
     """A text that is searched for, the entry that must not answer it, and what rows must meet."""
 
     text: str
@@ -57,7 +62,7 @@ class Words:
         self._figures: Figures | None = None
         self._chosen: dict[str, tuple[Records, Chosen]] = {}
         self._scores: dict[str, dict[int, int]] = {}  # by text and row
-        self._best: dict[Asked, Best] = {}
+        self._best: dict[AskedText, Best] = {}
 
     def take_figures(self, figures: Sequence[Figures]) -> None:
         """These are the slices' own."""
@@ -83,13 +88,13 @@ class Words:
             raise ValueError("the slices have not said yet what they hold")
         return self._figures
 
-    def request(self, asked: Sequence[Asked], k: int, scored: Sequence[Integers]) -> SearchWords:
+    def request(self, asked: Sequence[AskedText], k: int, scored: Sequence[Integers]) -> SearchWords:
         """Asks a slice for its k best rows of each text, and for the scores of its rows with these numbers,
         (m,) of each text."""
         chosen = [self._chosen[each.text] for each in asked]
         conditions, condition_of = conditions_of([each.condition for each in asked])
         return SearchWords(
-            np.concatenate([np.empty((0, *RECORD_SHAPE), np.uint64), *(terms for terms, _ in chosen)]),
+            joined(terms for terms, _ in chosen),
             np.concatenate([NO_ROWS, *(each.most for _, each in chosen)]),
             starts_of(np.array([len(terms) for terms, _ in chosen], np.int64)),
             *self.figures,
@@ -103,7 +108,7 @@ class Words:
 
     def take(
         self,
-        asked: Sequence[Asked],
+        asked: Sequence[AskedText],
         k: int,
         given: Mapping[int, NearByWords],
         scored: Mapping[int, Sequence[Integers]],
@@ -129,12 +134,12 @@ class Words:
     def _remember(self, text: str, rows: Integers, scores: Integers) -> None:
         self._scores.setdefault(text, {}).update(zip(rows.tolist(), scores.tolist(), strict=True))
 
-    def _take_best(self, asked: Asked, k: int, rows: Integers, scores: Integers) -> None:
+    def _take_best(self, asked: AskedText, k: int, rows: Integers, scores: Integers) -> None:
         columns = self._rows.columns
         best = np.lexsort((columns.offsets[rows], columns.partitions[rows], -scores))[:k]
         self._best[asked] = Best(rows[best], scores[best], k)
 
-    def search(self, asked: Asked, k: int) -> tuple[Integers, Floats]:
+    def search(self, asked: AskedText, k: int) -> tuple[Integers, Floats]:
         """The k best rows for a text, and their scores as shares of what the text could score."""
         found = self._best.get(asked)
         if found is None or (found.asked < k and len(found.rows) == found.asked):
@@ -147,7 +152,7 @@ class Words:
         known = self._scores.setdefault(text, {})
         missing = np.array([row for row in rows.tolist() if row not in known], np.int64)
         if len(missing) or text not in self._chosen:
-            self._ask(Asked(text, None, None), 0, missing)
+            self._ask(AskedText(text, None, None), 0, missing)
         return self._shares(text, np.array([known[row] for row in rows.tolist()], np.int64))
 
     def _shares(self, text: str, scores: Integers) -> Floats:
@@ -155,14 +160,13 @@ class Words:
         shares: Floats = scores / max(chosen.whole, 1)
         return shares
 
-    def _ask(self, asked: Asked, k: int, scored: Integers) -> None:
+    def _ask(self, asked: AskedText, k: int, scored: Integers) -> None:
         if terms := self.unread([asked.text]):
             given = self._conversation.all(CountHolding(terms[asked.text]))
-            self.take_holding(terms, [one(Holding, each) for each in given.values()])
-        by_slice = self._rows.by_slice(scored)
+            self.take_holding(terms, list(by_slice(Holding, given).values()))
+        held_by = self._rows.by_slice(scored)
         there = self._rows.columns.numbers
-        numbers = {n: [there[by_slice.get(n, NO_ROWS)]] for n in self._conversation.slices}
+        numbers = {n: [there[held_by.get(n, NO_ROWS)]] for n in self._conversation.slices}
         requests = {n: (self.request([asked], k, own),) for n, own in numbers.items()}
         given = self._conversation.each(requests)
-        near = {n: one(NearByWords, each) for n, each in given.items()}
-        self.take([asked], k, near, numbers)
+        self.take([asked], k, by_slice(NearByWords, given), numbers)
