@@ -25,6 +25,7 @@ from hurnet_stream.core.stored.batch import (
 )
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
 from hurnet_stream.core.stored.replacing import halves, is_one_record, mode_at, settled
+from hurnet_stream.core.stored.segments import Sealing
 from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
 from hurnet_stream.ports import (
     BEHIND,
@@ -358,6 +359,12 @@ class MemoryEntryStore:
                 shard.raise_floor(covered, keep_s, time.time())
                 shard.compact()
             return 0
+
+    def seal(self, much: Sealing, owner: str, stamp: str) -> bool:
+        return False
+
+    def sealed(self) -> Mapping[int, int]:
+        return dict.fromkeys(self._redis.data.shards, 0)
 
     def ask_to_compact(self, upto: Mapping[int, int]) -> None:
         with self._redis.changed:

@@ -143,6 +143,7 @@ def test_what_changes_the_store_is_never_taken_for_a_look() -> None:
         ),
         *(
             "compacted",
+            "sealed",
             "items",
             "known_by_weights",
             "published_ms",

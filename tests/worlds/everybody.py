@@ -32,7 +32,7 @@ def _responder() -> ProcessMetrics:
 def _solver() -> ProcessMetrics:
     world = solver.World()
     world.append(*solver.pairs(0, 5))
-    worker = world.solver()
+    worker = world.solver(segments="/a/folder")  # a store in memory seals nothing, and is asked to
     for _ in range(3):
         worker.step()
     return worker._metrics

@@ -10,7 +10,7 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import Appended
-from hurnet_stream.settings.settings import PaperSettings, Settings, SolveSettings
+from hurnet_stream.settings.settings import PaperSettings, SegmentSettings, Settings, SolveSettings
 from hurnet_stream.solver.solver import Solver
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.lease_store import MemoryLeaseStore
@@ -41,12 +41,13 @@ class World:
         assert isinstance(self.store.append(batch, watermark), Appended)
         self.sent += rows
 
-    def solver(self, features: str = "none", **solve_settings: object) -> Solver:
+    def solver(self, features: str = "none", segments: str = "", **solve_settings: object) -> Solver:
         chosen = Settings(
             solve=SolveSettings.model_validate(
                 {"interval": 0, "checkpoint_interval": 0, "device": "cpu", **solve_settings}
             ),
             paper=PaperSettings(features=features),
+            segments=SegmentSettings(url=segments),
         )
         stores = (
             MemoryEntryStore(self.redis),

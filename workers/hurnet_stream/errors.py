@@ -6,6 +6,7 @@ HurnetError
 │   ├── RedisFailing            the store is away, full, or a read-only replica
 │   ├── RegistryFailing         the schema registry is away, or does not let us in
 │   ├── DaskFailing             the Dask cluster that embeds is away, or has no worker that can
+│   ├── SegmentsFailing         the folder or object store of sealed rows is away, or full
 │   └── Stalled                 one topic accepts no messages at the moment, while others do
 ├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
 ├── ConfigurationError      settings, topics or rights are wrong or missing: a person must act
@@ -13,6 +14,7 @@ HurnetError
 ├── StoreError              the store and what is asked of it do not fit together
 │   ├── EmbedderMismatch        the store was filled with another embedder
 │   ├── Unreadable              something in the store is damaged
+│   │   ├── SegmentMissing          a file of sealed rows is gone
 │   │   └── UpgradeNeeded           it is not damaged: a newer hurnet wrote it
 │   ├── StoreGap                the topic no longer holds the next record, or never held the last one
 │   │   └── ForeignLog              this is another Kafka than the one that the store was filled from
@@ -59,6 +61,12 @@ class DaskFailing(TransientError):
     """The Dask cluster that embeds is away, or none of its workers can do what is asked."""
 
     dependency = "Dask"
+
+
+class SegmentsFailing(TransientError):
+    """The folder or object store that holds sealed rows is away, full, or does not let us in."""
+
+    dependency = "Segments"
 
 
 class Stalled(TransientError):
@@ -118,6 +126,11 @@ class EmbedderMismatch(StoreError):
 
 class Unreadable(StoreError):
     """Something in the store can't be read: it is damaged, or another program wrote it."""
+
+
+class SegmentMissing(Unreadable):
+    """A file that the store names is not there: it was removed, or this is another folder than the solver's.
+    What was read of the store just before may be out of date: then the store names another file by now."""
 
 
 class UpgradeNeeded(Unreadable):

@@ -37,6 +37,7 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
     all texts: keep it as safe as the store, and only as long as deleted texts may exist anywhere.
     """
     from hurnet_stream.adapters.redis import connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say, say_json
 
@@ -44,7 +45,9 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
     if str(file) != "-" and file.exists() and not force:
         raise click.BadParameter(f"{file} exists: choose another name, or --force", param_hint="FILE")
     began = time.monotonic()
-    with closing(connect_serving(settings.load().redis)) as connection, opened(file) as out:
+    chosen = settings.load()
+    segments = segments_at(chosen.segments)
+    with closing(connect_serving(chosen.redis, segments)) as connection, opened(file) as out:
         writer, rows = copy(connection, out)
     seconds = time.monotonic() - began
     to_stderr = str(file) == "-"

@@ -51,12 +51,14 @@ def compact(wait_s: float, yes: bool, as_json: bool) -> None:
     Exit code 0: done. 1: not done in time; the solver goes on with it. 2: nothing was done.
     """
     from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.errors import StoreError
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say, say_json
 
     hush()
-    with closing(connect_serving(settings.load().redis)) as connection:
+    chosen = settings.load()
+    with closing(connect_serving(chosen.redis, segments_at(chosen.segments))) as connection:
         store = RedisEntryStore(connection)
         if not store.is_compacted and not yes:
             raise StoreError(FIRST_TIME)

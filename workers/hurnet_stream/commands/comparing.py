@@ -48,12 +48,14 @@ def _newest(chosen: Settings, last: int) -> list[Any]:
 def _side(chosen: Settings, generation: Generation, questions: Sequence[Question]) -> Side:
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect_to
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.operations.again.replayed import World
     from hurnet_stream.operations.shadow import side
     from hurnet_stream.terminal.screen import progress
 
     with ExitStack() as stack:
-        connection = stack.enter_context(closing(connect_to(chosen.redis, generation.number)))
+        segments = segments_at(chosen.segments)
+        connection = stack.enter_context(closing(connect_to(chosen.redis, generation.number, segments)))
         store, embedder = RedisEntryStore(connection), load(generation.called or generation.name)
         store.open(embedder.identity)
         advance = stack.enter_context(progress(f"loading {generation.name}", None))

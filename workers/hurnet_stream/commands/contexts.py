@@ -59,12 +59,13 @@ def contexts(drop: str | None, wait_s: float, as_json: bool) -> None:
     `hurnet solver` run. 3: there is no such context.
     """
     from hurnet_stream.adapters.redis import connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush
 
     hush()
     chosen = settings.load()
-    connection = connect_serving(chosen.redis)
+    connection = connect_serving(chosen.redis, segments_at(chosen.segments))
     try:
         if drop is None:
             show(gather(connection, chosen.contexts), as_json)

@@ -67,6 +67,7 @@ def export(
     same entries, with their times. Exit code 3: there is no such context.
     """
     from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.lines import context_name
     from hurnet_stream.terminal.screen import hush, say
@@ -75,7 +76,7 @@ def export(
     name, form = context_name(context), _form(file, kind, vectors)
     _check(file, force)
     chosen = settings.load()
-    with closing(connect(chosen.redis)) as connection:
+    with closing(connect(chosen.redis, segments_at(chosen.segments))) as connection:
         exporting = _Exporting(connection, chosen, name, form, vectors or "")
         if name not in exporting.store.contexts():
             say(f"there is no context {name!r}", err=True)

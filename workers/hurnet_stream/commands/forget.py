@@ -108,6 +108,7 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     and was not deleted before either.
     """
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.places import Places
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.deleting import described
@@ -117,7 +118,7 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     asked = Asked(**named)
     asked.check(as_log)
     chosen = settings.load()
-    connection = connect_serving(chosen.redis)
+    connection = connect_serving(chosen.redis, segments_at(chosen.segments))
     try:
         if as_log:
             places = Places.of(RedisEntryStore(connection).topics(), chosen.kafka.texts)

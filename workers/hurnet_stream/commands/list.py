@@ -69,6 +69,7 @@ def list_entries(by_answer: bool, limit: int, as_json: bool, before: list[Place]
     """
     from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
     from hurnet_stream.adapters.redis.context_entries import RedisContextEntries
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.places import Places
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.lines import context_name
@@ -77,7 +78,7 @@ def list_entries(by_answer: bool, limit: int, as_json: bool, before: list[Place]
 
     hush()
     name, wanted, loaded = context_name(chosen.pop("context")), _wanted(**chosen), settings.load()
-    with closing(connect_serving(loaded.redis)) as connection:
+    with closing(connect_serving(loaded.redis, segments_at(loaded.segments))) as connection:
         store = RedisEntryStore(connection)
         if name not in store.contexts():
             say(f"there is no context {name!r}", err=True)

@@ -240,18 +240,21 @@ def _facts(
 def _known(stack: ExitStack) -> tuple[Settings, Connection, Generations]:
     """The settings, a connection to the first generation, and which ones there are."""
     from hurnet_stream.adapters.redis import RedisGenerations, connect
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.settings import settings
 
     chosen = settings.load()
-    connection = stack.enter_context(closing(connect(chosen.redis)))
+    connection = stack.enter_context(closing(connect(chosen.redis, segments_at(chosen.segments))))
     return chosen, connection, RedisGenerations(connection).change(lambda known: known)
 
 
 def _opened(stack: ExitStack, chosen: Settings, generation: Generation) -> Opened:
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect_to
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.operations.migration import Opened
 
-    connection = stack.enter_context(closing(connect_to(chosen.redis, generation.number)))
+    segments = segments_at(chosen.segments)
+    connection = stack.enter_context(closing(connect_to(chosen.redis, generation.number, segments)))
     return Opened(generation, RedisEntryStore(connection), RedisWeightsStore(connection))
 
 

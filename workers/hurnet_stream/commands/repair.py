@@ -51,13 +51,14 @@ def repair(yes: bool, keys: bool, as_json: bool) -> None:
     """
     from hurnet_stream.adapters.kafka import KafkaHistory
     from hurnet_stream.adapters.redis import connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say, say_json
 
     hush()
     chosen = settings.load()
     with ExitStack() as stack:
-        connection = stack.enter_context(closing(connect_serving(chosen.redis)))
+        connection = stack.enter_context(closing(connect_serving(chosen.redis, segments_at(chosen.segments))))
         history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
         task = None if keys else begun_before(connection) or needed(connection, history)
         if keys:

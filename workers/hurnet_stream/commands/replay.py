@@ -75,9 +75,10 @@ def ask(found: Asked, chosen: Settings, today: bool) -> Replayed:
     """Asked again from the store. Begins again if deletions are compacted away while it reads. Raises
     `StoreError` if there is no store."""
     from hurnet_stream.adapters.redis import connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.errors import StoreReplaced
 
-    with closing(connect_serving(chosen.redis)) as connection:
+    with closing(connect_serving(chosen.redis, segments_at(chosen.segments))) as connection:
         for _ in range(TRIES - 1):
             try:
                 return _asked(found, chosen, connection, today)

@@ -120,9 +120,11 @@ class Restoring:
     def _fill(self, file: Path, given: Sequence[tuple[int, Deletion]]) -> Contents:
         from hurnet_stream.adapters.redis import connect_serving
         from hurnet_stream.adapters.redis.filling import StoreFiller
+        from hurnet_stream.adapters.segments import segments_at
         from hurnet_stream.terminal.screen import progress
 
-        connection = self._stack.enter_context(closing(connect_serving(self._settings.redis)))
+        segments = segments_at(self._settings.segments)
+        connection = self._stack.enter_context(closing(connect_serving(self._settings.redis, segments)))
         filler = StoreFiller(connection)
         filler.begin()
         self._take(file, filler.take, filler.contents)

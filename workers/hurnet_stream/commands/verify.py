@@ -76,6 +76,7 @@ def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None
     Exit code 0: all is equal. 1: something differs. 3: equal as far as Kafka still holds the records.
     """
     from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.places import Places
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush, say_json
@@ -84,7 +85,7 @@ def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None
     if ranges and sample:
         raise click.UsageError("--range and --sample don't go together")
     chosen = settings.load()
-    connection = connect_serving(chosen.redis)
+    connection = connect_serving(chosen.redis, segments_at(chosen.segments))
     try:
         places = Places.of(RedisEntryStore(connection).topics(), chosen.kafka.texts)
         proof = prove(chosen, connection, [_positions(places, each) for each in ranges], sample or 0)

@@ -4,9 +4,10 @@
                 meta as `format`, beside the numbers that a reader and a writer must speak. From 2 on what
                 deletions leave behind is compacted; a store of format 1 stays one until `hurnet compact`.
                 From 3 on texts replace others and topics have numbers; a store of format 2 stays one until
-                then
+                then. From 4 on old rows may lie in files (core/stored/segments.py)
     STREAM      an item of a shard's stream, or what is left of one (field `format`; 1 if there is none). 2 is
-                what compaction has made of several items, 3 one that has entries and what they replace
+                what compaction has made of several items, 3 one that has entries and what they replace, 4 one
+                that names a segment
     BATCH       a batch in such an item: its entries and vectors
     DELETION    a deletion in such an item, its targets included
     CHECKPOINT  the solver's checkpoint: header, grams and sums
@@ -24,8 +25,8 @@ from __future__ import annotations
 
 from typing import Final
 
-STORE: Final = 3
-STREAM: Final = 3
+STORE: Final = 4
+STREAM: Final = 4
 BATCH: Final = 1
 DELETION: Final = 1
 CHECKPOINT: Final = 1
@@ -46,8 +47,12 @@ REDACTED_FROM: Final = 3
 """The format of a store from which on texts may be redacted."""
 NUMBERED_FROM: Final = 3
 """The format of a store from which on there are shards of other topics than that of texts."""
+SEALED_FROM: Final = 4
+"""The format of a store from which on old rows may lie in files."""
 COMPACTED_ITEM: Final = 2
 """The format of an item that compaction has made of several."""
+SEALED_ITEM: Final = 4
+"""The format of an item that names a segment."""
 
 
 class NewerFormat(ValueError):

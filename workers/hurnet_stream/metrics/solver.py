@@ -19,7 +19,7 @@ OLD_S = 30 * DAY_S
 class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
     """From rows to weights."""
 
-    PHASES: ClassVar[tuple[str, ...]] = ("tail", "fold", "save", "solve", "erase", "compact")
+    PHASES: ClassVar[tuple[str, ...]] = ("tail", "fold", "save", "solve", "erase", "compact", "seal")
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +48,16 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
             "1970: of those that the store names first. A timestamp that can't be right counts as when it "
             "was first seen. Absent if none is pending.",
         )
+        self.sealed_rows = self._gauge(
+            "sealed_rows",
+            "Rows that lie in files and no longer in Redis, erased ones included, if sealing is on.",
+            "partition",
+        )
+        self.segment_failures = self._counter(
+            "segment_failures",
+            "How often the files of sealed rows could not be reached. Sealing and erasing then wait for half "
+            "a minute.",
+        )
         self.unlearned = self._counter(
             "unlearned_pairs",
             "Pairs taken out of the statistics again, because they were deleted. Only the first hundred "
@@ -72,6 +82,7 @@ class SolverMetrics(ProcessMetrics, ContextMetrics, StoreMetrics):
         """Another solver leads: nothing that this one showed as the leader holds any more."""
         self.checkpoint_timestamp.value = self.oldest_deletion.value = None
         self.set_by_partition(self.deletions_pending, {})
+        self.set_by_partition(self.sealed_rows, {})
         self.set_by_partition(self.lag_rows, {})
         self.show_watermarks({})
         self.no_contexts()

@@ -14,6 +14,7 @@ from hurnet_stream.adapters.redis import (
     connect,
     serving_of,
 )
+from hurnet_stream.adapters.segments import segments_at
 from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.operations.dead_letter_reader import StoredLetter
@@ -85,7 +86,10 @@ class SystemReadings:
 
     def _of_store(self, read: Callable[[Connection], T]) -> T:
         with self._connecting:
-            connection = self._connection = self._connection or connect(self._settings.redis)
+            if self._connection is None:
+                segments = segments_at(self._settings.segments)
+                self._connection = connect(self._settings.redis, segments)
+            connection = self._connection
         try:
             return read(serving_of(connection))
         except HurnetError:

@@ -15,6 +15,7 @@ from hurnet_stream import belonging
 from hurnet_stream.adapters.kafka.admin.overview import Overview, TopicOffsets
 from hurnet_stream.adapters.kafka.reading.unread import Unread
 from hurnet_stream.adapters.redis import Connection, RedisEntryStore, connect, serving_of
+from hurnet_stream.adapters.segments import segments_at
 from hurnet_stream.errors import HurnetError, KafkaFailing
 from hurnet_stream.overview.running import read_by, running
 from hurnet_stream.overview.system_status import Published, Shard, Status, attempt, read_store
@@ -71,7 +72,8 @@ class SystemReader:
             yield f"no such topic, or no right to see it: {names} (`hurnet topics --create` makes them)"
 
     def _store(self) -> Connection:
-        self._connection = self._connection or connect(self._settings.redis)
+        if self._connection is None:
+            self._connection = connect(self._settings.redis, segments_at(self._settings.segments))
         return serving_of(self._connection)
 
     def _give_up_store(self) -> None:

@@ -19,6 +19,7 @@ from hurnet_stream.core.stored.batch import (
     Vectors,
 )
 from hurnet_stream.core.stored.compaction import Horizon
+from hurnet_stream.core.stored.segments import Sealing
 from hurnet_stream.errors import StoreReplaced
 from hurnet_stream.ports.group_progress import GroupProgress
 from hurnet_stream.ports.partition_marks import PartitionMarks
@@ -212,7 +213,8 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         self, partition: int, keys: Sequence[tuple[bytes, str]]
     ) -> Mapping[tuple[bytes, str], Mapping[str, Vectors]]:
         """What the shard holds under these keys (their digests) and contexts: the vector (d,) of each text.
-        What is deleted may be among it, and of a key with very many texts only some are."""
+        What is deleted may be among it, of a key with very many texts only some are, and sealed rows are
+        not."""
 
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """The entries at these (ascending) offsets that are still in the store, whether deleted or not."""
@@ -241,6 +243,19 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
         still to do below the floors, 0 if nothing is. Does nothing to a store that programs before format 2
         may read. `owner`, `stamp` and what is raised are as with `erase`.
         """
+
+    def seal(self, much: Sealing, owner: str, stamp: str) -> bool:
+        """Put the oldest rows of one shard into a file (core/stored/segments.py), if enough rows are there.
+        What a reader is given stays the same.
+
+        Returns whether a segment was made: then more may be due. From the first one on programs before format
+        4 can't read the store. A row is sealed while it may still be needed by nobody or by anybody, but not
+        before deletions among its neighbours are compacted away. `owner`, `stamp` and what is raised are as
+        with `erase`; `SegmentsFailing`, too, if the files can't be reached.
+        """
+
+    def sealed(self) -> Mapping[int, int]:
+        """How many of the rows of each shard are sealed, erased ones included."""
 
     def ask_to_compact(self, upto: Mapping[int, int]) -> None:
         """Have the solver compact all shards up to these offsets without waiting for deletions to grow old.

@@ -42,6 +42,7 @@ from hurnet_stream.settings.redis import RedisSettings
 from hurnet_stream.settings.registry import RegistrySettings
 from hurnet_stream.settings.reshard import ReshardSettings
 from hurnet_stream.settings.responder import ResponderSettings
+from hurnet_stream.settings.segments import SegmentSettings
 from hurnet_stream.settings.solve import SolveSettings
 from hurnet_stream.settings.terminal import TerminalSettings
 from hurnet_stream.settings.topics import TopicSettings
@@ -67,6 +68,7 @@ __all__ = [
     "RegistrySettings",
     "ReshardSettings",
     "ResponderSettings",
+    "SegmentSettings",
     "Settings",
     "SolveSettings",
     "TerminalSettings",
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     dask: DaskSettings = DaskSettings()
     solve: SolveSettings = SolveSettings()
+    segments: SegmentSettings = SegmentSettings()
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     reshard: ReshardSettings = Field(default_factory=ReshardSettings)

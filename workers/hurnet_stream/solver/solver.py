@@ -8,6 +8,7 @@ One step, if this solver leads:
     solve                contexts that are due: solve, check, publish               unsolved.py, publishing.py
     erase                what the saved checkpoint no longer counts
     compact              what old deletions left behind in the store
+    seal                 old rows leave Redis for files, if that is on
 
 It needs the store alone. What it has folded in, and the offsets up to which it has, are saved in one atomic
 step: a solver that is killed goes on as if nothing had been. One solver works at a time. Another one stands
@@ -20,14 +21,16 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from hurnet_stream.core.arrays import backend_of
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.errors import ConfigurationError, StoreReplaced, TransientError
+from hurnet_stream.core.stored.segments import Sealing
+from hurnet_stream.errors import ConfigurationError, SegmentsFailing, StoreReplaced, TransientError
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
 from hurnet_stream.runtime.leading import Leading
@@ -45,6 +48,12 @@ log = structlog.get_logger()
 ROLE = "solver"
 COMPACT_S = 5.0
 """How often it is looked whether there is something to compact."""
+SEAL_S = 5.0
+"""How often it is looked whether there are enough rows for a segment."""
+ERASE_S = 5.0
+"""How often it is looked whether there is something to erase, if nothing says so."""
+FILES_AWAY_S = 30.0
+"""How long nothing is erased or sealed after the files could not be reached."""
 WAIT_S = 0.25
 """Longest wait for new rows, and time between two looks at the lease while standing by."""
 
@@ -67,6 +76,9 @@ class Solver:
         self._weights = weights
         self._settings = settings.solve
         self._kernel = settings.paper.features
+        chosen = settings.segments
+        much = Sealing(chosen.rows, chosen.keep_rows, chosen.keep_bytes)
+        self._sealing = much if chosen.url else None
         try:
             backend_of(settings.solve.device)
         except ValueError as error:
@@ -153,6 +165,7 @@ class Solver:
             self._solve_if_due(tenure)
             self._erase_if_due(tenure)
             self._compact_if_due(tenure)
+            self._seal_if_due(tenure)
         self._showing.turn(tenure)
 
     def _follow_store(self) -> None:
@@ -229,10 +242,11 @@ class Solver:
 
     def _erase_if_due(self, tenure: Tenure) -> None:
         """Let the store erase a bounded part of what the saved checkpoint no longer counts."""
-        if tenure.erasing:
+        if tenure.erasing or (self._sealing and time.monotonic() >= tenure.erase_at):
             stamp = tenure.checkpoint.stamp
-            with self._metrics.stage("erase"):
+            with self._metrics.stage("erase"), self._files(tenure):
                 tenure.erasing = self._store.erase(portions.READ_BATCHES, self._owner, stamp) > 0
+                tenure.erase_at = time.monotonic() + ERASE_S
             self._showing.erased()
 
     def _compact_if_due(self, tenure: Tenure) -> None:
@@ -244,6 +258,26 @@ class Solver:
             if not self._store.compact(portions.COMPACT_STEPS, self._owner, stamp, keep_s):
                 self._weights.trim_audit(self._settings.audits)
                 tenure.compact_at = time.monotonic() + COMPACT_S
+
+    def _seal_if_due(self, tenure: Tenure) -> None:
+        """Let the store put rows into one file, if there are enough."""
+        if self._sealing is None or tenure.erasing or time.monotonic() < tenure.seal_at:
+            return
+        with self._metrics.stage("seal"), self._files(tenure):
+            if not self._store.seal(self._sealing, self._owner, tenure.checkpoint.stamp):
+                tenure.seal_at = time.monotonic() + SEAL_S
+                self._metrics.set_by_shard(self._metrics.sealed_rows, self._store.sealed())
+
+    @contextmanager
+    def _files(self, tenure: Tenure) -> Iterator[None]:
+        """Around what may need files of sealed rows. If these can't be reached, all else goes on."""
+        try:
+            yield
+        except SegmentsFailing as error:
+            log.warning("can't reach the files of sealed rows", error=str(error))
+            self._metrics.segment_failures.inc()
+            tenure.erasing = False
+            tenure.erase_at = tenure.seal_at = time.monotonic() + FILES_AWAY_S
 
     def _observe(self, tenure: Tenure, folded: Folded) -> None:
         self._unfilled = tenure.unfilled(folded.states)

@@ -45,6 +45,9 @@ class Tenure:
     rows_unsaved: int = 0
     compact_at: float = 0.0
     """When compaction is looked at next, monotonic seconds."""
+    erase_at: float = 0.0
+    seal_at: float = 0.0
+    """The same of erasing where nothing says that it is due, and of sealing."""
 
     def contexts(self) -> set[str]:
         """The contexts that have statistics."""

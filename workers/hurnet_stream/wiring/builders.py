@@ -158,12 +158,14 @@ def _generation(
     """Another generation for a responder, beside the one that it was built with."""
     from hurnet_stream.adapters.embedders import load
     from hurnet_stream.adapters.redis import Bound, RedisEntryStore, RedisWeightsStore, connect_to
+    from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.responder.generation import LoadedGeneration
 
     embedder = load(generation.called or generation.name)
     belongs = Bound(cluster=cluster)
     with ExitStack() as undo:
-        connection = replace(connect_to(settings.redis, generation.number), bound=belongs)
+        segments = segments_at(settings.segments)
+        connection = replace(connect_to(settings.redis, generation.number, segments), bound=belongs)
         undo.callback(connection.close)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
@@ -214,8 +216,9 @@ def build_canary(
 def _holds(settings: Settings, partition: int, offset: int) -> bool:
     """Whether the store has this entry. A connection for each look: there are a few an hour."""
     from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
+    from hurnet_stream.adapters.segments import segments_at
 
-    with closing(RedisEntryStore(connect_serving(settings.redis))) as store:
+    with closing(RedisEntryStore(connect_serving(settings.redis, segments_at(settings.segments)))) as store:
         return any(batch.entries for batch in store.stored_at(partition, [offset]))
 
 
@@ -230,9 +233,10 @@ def _redis(
     """A worker's connection to one generation of the store, which its `EntryStore` closes. Logs what could
     lose data. Raises `ConfigurationError` that names the rights that this role lacks."""
     from hurnet_stream.adapters.redis import RedisGenerations, at_generation, connect
+    from hurnet_stream.adapters.segments import segments_at
 
     bound.epoch = ""
-    connection = connect(settings.redis)
+    connection = connect(settings.redis, segments_at(settings.segments))
     undo.callback(connection.close)
     check_store_rights(role, settings, connection)  # first, since already the next line needs one of them
     connection = at_generation(connection, number_of(RedisGenerations(connection).read()))

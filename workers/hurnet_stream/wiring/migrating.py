@@ -112,9 +112,11 @@ def _connected(
     settings: Settings, number: int, metrics: MigrateMetrics, bound: Bound, undo: ExitStack
 ) -> Connection:
     from hurnet_stream.adapters.redis import Bound, connect_to
+    from hurnet_stream.adapters.segments import segments_at
 
     belongs = Bound(cluster=bound.cluster)
-    connection = replace(connect_to(settings.redis, number), bound=belongs, on_call=metrics.store_called)
+    connection = connect_to(settings.redis, number, segments_at(settings.segments))
+    connection = replace(connection, bound=belongs, on_call=metrics.store_called)
     undo.callback(connection.close)
     return connection
 
@@ -122,8 +124,9 @@ def _connected(
 def _pair(settings: Settings, embedder: Embedder, to: str) -> tuple[int, int]:
     """The generation that ingest fills, and the one of this embedder, which is begun if it is new."""
     from hurnet_stream.adapters.redis import RedisGenerations, connect
+    from hurnet_stream.adapters.segments import segments_at
 
-    with closing(connect(settings.redis)) as connection:
+    with closing(connect(settings.redis, segments_at(settings.segments))) as connection:
         try:
             known = RedisGenerations(connection).change(lambda each: each.begun(embedder.identity, to))
         except ValueError as error:

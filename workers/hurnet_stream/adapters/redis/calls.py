@@ -37,7 +37,7 @@ _OPS: Final = {
         "note",
     ),
     "change": "lease",
-    **dict.fromkeys(("compact", "ask_to_compact", "trim_audit"), "compact"),
+    **dict.fromkeys(("compact", "ask_to_compact", "trim_audit", "seal"), "compact"),
     "save_checkpoint": "save",
     "load_checkpoint": "load",
 }

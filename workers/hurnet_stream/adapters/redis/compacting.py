@@ -36,7 +36,7 @@ from hurnet_stream.adapters.redis.redaction import (
     only_id,
 )
 from hurnet_stream.adapters.redis.scripts import RAISE_FLOOR
-from hurnet_stream.adapters.redis.stream import Fields, StreamItems, decode_item, number_of
+from hurnet_stream.adapters.redis.stream import Item, StreamItems, number_of
 from hurnet_stream.core.shares import REPLY_BATCHES
 from hurnet_stream.core.stored import compaction
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch
@@ -46,8 +46,6 @@ from hurnet_stream.errors import TransientError
 FIELDS: Final = ("floor", "compacted", "next", "next_ms", "asked", "followed")
 READ_ITEMS: Final = REPLY_BATCHES
 """Items read at once."""
-
-Item = tuple[bytes, Fields]
 
 
 class Compactor:
@@ -197,6 +195,7 @@ class ShardCompaction:
         """The commands that put one item in the place of these."""
         batch = compaction.merged(batches)
         pipe.multi()
+        pipe.hincrby(self._state, "rewrites", 1)
         pipe.xdel(self._stream, *(name for name, _ in items))
         for name, _ in items:
             pipe.zremrangebylex(self._redacted, *only_id(number_of(name)))
@@ -215,17 +214,18 @@ class ShardCompaction:
             return ()
         streamed = pipe.xrange(self._stream, f"{first}-0", f"{last}-0", count)
         members = pipe.zrangebylex(self._redacted, ids_from(first)[0], only_id(last)[1], 0, count)
-        return merged(streamed, members, count)
+        # What is sealed stays as it is: it lies before all others.
+        return [item for item in merged(streamed, members, count, first) if b"piece" not in item[1]]
 
     def _before(self, number: int) -> int:
         """The number of the item before the one with this number; that one's if there is none."""
         streamed = self._client.xrevrange(self._stream, f"{number - 1}-0", "-", 1)
         members = self._client.zrevrangebylex(self._redacted, only_id(number - 1)[1], b"-", 0, 1)
-        items = merged(streamed, members, 2)
+        items = [item for item in merged(streamed, members, 2) if b"piece" not in item[1]]
         return number_of(items[-1][0]) if items else number
 
     def _decoded(self, item: Item) -> Batch:
-        return decode_item(self.partition, *item, self._store.meta)[0]
+        return self._store.decode(self.partition, item)[0]
 
 
 def ask(client: Any, keys: Keys, upto: Mapping[int, int]) -> None:

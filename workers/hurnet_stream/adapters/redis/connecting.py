@@ -4,6 +4,7 @@ cluster."""
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.primaries import Primaries
 from hurnet_stream.adapters.redis.primary import Primary
 from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.ports.segments import Segments
 from hurnet_stream.settings.addresses import RedisAddress, redis_address
 from hurnet_stream.settings.settings import RedisSettings
 
@@ -32,15 +34,19 @@ SENTINEL_S: Final = 1.0
 """How long one Sentinel may take to answer before the next one is asked."""
 
 
-def connect(settings: RedisSettings) -> Connection:
-    """Makes no round trip yet. Raises `ConfigurationError` for settings that can't be right."""
+def connect(settings: RedisSettings, segments: Segments | None = None) -> Connection:
+    """Makes no round trip yet. Without `segments` no sealed row can be read. Raises `ConfigurationError` for
+    settings that can't be right."""
     try:
         address = redis_address(settings.url)
     except ValueError as error:
         raise ConfigurationError(f"HURNET_REDIS_URL: {error}") from None
     options = _options(settings, address)
-    if address.cluster:
-        return _to_cluster(settings, address, options)
+    made = (_to_cluster if address.cluster else _to_server)(settings, address, options)
+    return replace(made, segments=segments)
+
+
+def _to_server(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Connection:
     client = _by_sentinel(settings, address, options) if address.service else redis.Redis(**options)
     server_name = address.server_name
     return Connection(client, server_name, settings.prefix, settings.timeout, Primary(client, server_name))

@@ -19,6 +19,7 @@ from hurnet_stream.adapters.redis.meanings import translated
 from hurnet_stream.adapters.redis.primaries import Primaries
 from hurnet_stream.adapters.redis.primary import Primary
 from hurnet_stream.errors import ForeignLog
+from hurnet_stream.ports.segments import Segments
 
 
 @dataclass(slots=True)
@@ -55,6 +56,8 @@ class Connection:
     primary: Primary | Primaries
     bound: Bound = field(default_factory=Bound)
     on_call: OnCall = nobody
+    segments: Segments | None = None
+    """Where sealed rows are, if it is known."""
     home_prefix: str = ""
     """If `prefix` is that of a later generation: the prefix that the settings name."""
 
@@ -102,6 +105,8 @@ class Connection:
 
     def close(self) -> None:
         """Close all connections, those to Sentinels too."""
+        if self.segments:
+            self.segments.close()
         self.client.close()
         if self.is_cluster:
             return

@@ -38,29 +38,46 @@ def subtract(pipe: Any, keys: Keys, before: Batch, after: Batch) -> list[str]:
 
     The last two replies for each context, in this order, are its rows and bytes that are left.
     """
-    lost = before.only(set(after.removed) - set(before.removed))
-    kept = {name for name, _, _ in after.columns.by_context()} if after.entries else set()
-    lost_by_context = list(lost.columns.by_context()) if lost.entries else []
-    for name, _, _ in lost_by_context:
-        if name not in kept:
-            pipe.zrem(keys.shard(before.partition, "holds"), _held(name, before.watermark + 1))
-    sizes = keys.shard(before.partition, "sizes")
+    return subtract_pieces(pipe, keys, [before], [after])
+
+
+def subtract_pieces(pipe: Any, keys: Keys, before: Sequence[Batch], after: Sequence[Batch]) -> list[str]:
+    """The same for several batches of one shard at once."""
+    goes, _ = moved(before, after)
+    if goes:
+        pipe.zrem(keys.shard(before[0].partition, "holds"), *goes)
+    pairs = zip(before, after, strict=True)
+    lost = [old.only(set(new.removed) - set(old.removed)) for old, new in pairs]
+    sizes = keys.shard(before[0].partition, "sizes")
+    total: dict[str, tuple[int, int]] = {}
+    for name, rows, size in (held for batch in lost for held in held_by(batch)):
+        of_name = total.get(name, (0, 0))
+        total[name] = of_name[0] + rows, of_name[1] + size
     # These come last in the transaction, so that the caller finds their replies at its end.
-    for name, entries, _ in lost_by_context:
-        pipe.hincrby(sizes, f"{name}/rows", -len(entries))
-        pipe.hincrby(sizes, f"{name}/bytes", -_bytes(entries, lost))
-    return [name for name, _, _ in lost_by_context]
+    for name, (rows, size) in total.items():
+        pipe.hincrby(sizes, f"{name}/rows", -rows)
+        pipe.hincrby(sizes, f"{name}/bytes", -size)
+    return list(total)
 
 
 def move(pipe: Any, keys: Keys, before: Sequence[Batch], after: Batch | None) -> None:
     """Queue what changes when one batch takes the place of several neighbours of a shard."""
     key = keys.shard(before[0].partition, "holds")
-    old = {_held(name, batch.watermark + 1) for batch in before for name in _names(batch)}
-    new = {_held(name, after.watermark + 1) for name in _names(after)} if after else set()
-    if old - new:
-        pipe.zrem(key, *old - new)
-    if new - old:
-        pipe.zadd(key, dict.fromkeys(new - old, 0))
+    goes, comes = moved(before, [after] if after else [])
+    if goes:
+        pipe.zrem(key, *goes)
+    if comes:
+        pipe.zadd(key, dict.fromkeys(comes, 0))
+
+
+def moved(before: Sequence[Batch], after: Sequence[Batch]) -> tuple[list[bytes], list[bytes]]:
+    """Which members of `holds` go and which come if batches of a shard take the place of others."""
+    old, new = _members(before), _members(after)
+    return sorted(old - new), sorted(new - old)
+
+
+def _members(batches: Iterable[Batch]) -> set[bytes]:
+    return {_held(name, batch.watermark + 1) for batch in batches for name in _names(batch)}
 
 
 def held_by(batch: Batch) -> Iterator[tuple[str, int, int]]:

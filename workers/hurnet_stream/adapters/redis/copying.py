@@ -17,20 +17,30 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
+
+import numpy as np
 
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import PAGE
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.opened import OpenedStore, encode_modes
-from hurnet_stream.adapters.redis.redaction import ids_from, merged, only_id
+from hurnet_stream.adapters.redis.redaction import (
+    compacted_member,
+    decode_member,
+    first_number,
+    ids_from,
+    merged,
+)
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
-from hurnet_stream.adapters.redis.stream import StreamItems, decode_item, number_of
+from hurnet_stream.adapters.redis.stream import Item, StreamItems, number_of
 from hurnet_stream.core.formats import BACKUP, REPLACED_FROM
 from hurnet_stream.core.shares import REPLY_BATCHES
 from hurnet_stream.core.stored.backup import Part
-from hurnet_stream.core.stored.batch import NOTHING, Deletion, ShardState
+from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, ShardState
 from hurnet_stream.core.stored.codec import encode_offsets, sorted_offsets
 from hurnet_stream.errors import StoreError, TransientError
 
@@ -50,6 +60,7 @@ class StoreCopy:
         self._connection = connection
         self._advance = advance
         self._reader = ShardReader(self._store)
+        self._states: Mapping[int, ShardState] = {}  # as they were when reading began
 
     def states(self) -> Mapping[int, ShardState]:
         with self._connection.used():
@@ -64,7 +75,7 @@ class StoreCopy:
         """
         with self._connection.used():
             server = self._connection.primary.run_id
-            states = self.states()
+            states = self._states = self.states()
             yield Part("H", self._header(self._store.meta))
             for partition, state in states.items():
                 yield self._shard(partition, state)
@@ -122,7 +133,7 @@ class StoreCopy:
     def _items(self, partition: int, watermark: int) -> Iterator[Part]:
         for identifier, fields in self._between(partition, 0, watermark + 1):
             yield Part("I", [partition, number_of(identifier), dict(fields)])
-            batch = decode_item(partition, identifier, fields, self._store.meta)[0]
+            batch = self._store.decode(partition, (identifier, fields))[0]
             if batch.deletion:
                 for number, offsets in self._parts_of(partition, batch.deletion):
                     yield Part("D", [partition, batch.deletion.offset, number, encode_offsets(offsets)])
@@ -130,7 +141,7 @@ class StoreCopy:
 
     def _between(self, partition: int, first: int, last: int) -> Iterator[tuple[bytes, Any]]:
         """The items numbered `first` to `last`."""
-        while items := self._read(partition, first, last):
+        while items := self._store.twice(partial(self._read, partition, first, last)):
             yield from items
             first = number_of(items[-1][0]) + 1
 
@@ -141,10 +152,24 @@ class StoreCopy:
         pipe = self._client.pipeline(transaction=False)
         pipe.get(self._keys.meta)
         pipe.xrange(stream, f"{first}-0", f"{last}-0", READ_ITEMS)
-        pipe.zrangebylex(redacted, ids_from(first)[0], only_id(last)[1], 0, READ_ITEMS)
+        # A piece of a segment may begin before `last` and end behind it, if it was sealed meanwhile.
+        pipe.zrangebylex(redacted, *ids_from(first), 0, READ_ITEMS)
         raw_meta, streamed, members = pipe.execute()
         self._store.recheck(raw_meta)
-        return merged(streamed, members, READ_ITEMS)
+        items = merged(streamed, members, READ_ITEMS, first)
+        unsealed = (self._unsealed(partition, item, last) for item in items if first_number(item) <= last)
+        return [item for item in unsealed if number_of(item[0]) <= last]
+
+    def _unsealed(self, partition: int, item: Item, last: int) -> Item:
+        """A piece of a segment as the item that compaction would have made of its rows, those up to the
+        number `last`: what a copy holds needs no other files."""
+        if b"piece" not in item[1]:
+            return item
+        (batch, row), (identifier, fields) = self._store.decode(partition, item), item
+        if batch.watermark >= last:
+            rows = self._states[partition].rows - row
+            batch, identifier = _upto(batch, last - 1, rows), b"%d-0" % last
+        return decode_member(compacted_member(identifier, fields, int(fields[b"since"]), batch))
 
     def _parts_of(self, partition: int, deletion: Deletion) -> Iterator[tuple[int, Sequence[int]]]:
         for number in range(1, deletion.parts + 1):
@@ -165,7 +190,7 @@ class StoreCopy:
         now = self._reader.state(partition).watermark
         for identifier, fields in self._between(partition, watermark + 2, now + 1):
             if b"deletion" in fields:
-                deletion = decode_item(partition, identifier, fields, self._store.meta)[0].deletion
+                deletion = self._store.decode(partition, (identifier, fields))[0].deletion
                 parts = self._parts_of(partition, deletion) if deletion else ()
                 pages = [deletion.targets if deletion else (), *(part for _, part in parts)]
                 yield from self._gone(partition, iter(pages))
@@ -198,3 +223,14 @@ class StoreCopy:
                 raise TransientError(
                     f"shard {partition} was compacted beyond what is copied: begin the backup anew"
                 )
+
+
+def _upto(batch: Batch, watermark: int, rows: int) -> Batch:
+    """The first `rows` rows of a batch, which are those up to a watermark."""
+    kept = int(np.searchsorted(batch.columns.offsets, watermark, "right"))
+    removed = tuple(offset for offset in batch.removed if offset <= watermark)
+    entries, vectors = batch.entries[:kept], batch.vectors[:kept]
+    gone = rows - kept - len(removed)
+    return replace(
+        batch, watermark=watermark, entries=entries, vectors=vectors, removed=removed, gone=gone, end=None
+    )

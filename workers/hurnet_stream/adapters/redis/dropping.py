@@ -1,7 +1,8 @@
 """A generation's keys, removed.
 
-The meta goes first: from then on every script finds that the store is not its own, and writes nothing. What
-is left of a removal that was killed is found by its keys, and removed by the next one.
+Files of sealed rows go first, as the meta says which they are, and nobody reads them any more. Then goes the
+meta: from then on every script finds that the store is not its own, and writes nothing. What is left of a
+removal that was killed is found by its keys, and removed by the next one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.copy_notes import let_go
 from hurnet_stream.adapters.redis.generations import at_generation
 from hurnet_stream.adapters.redis.keys import STAYS
+from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.core.stored.generations import Generations
 
 PAGE: Final = 1_000
@@ -23,6 +25,10 @@ def drop(connection: Connection, number: int, remaining: Generations) -> int:
     were removed."""
     gone = at_generation(connection, number)
     with connection.used():
+        raw = connection.client.get(gone.keys.meta)
+        if raw is not None and (segments := connection.segments):
+            for file in segments.listed(Meta.parse(raw, gone.keys.meta).epoch):
+                segments.remove(file.name)
         connection.client.unlink(gone.keys.meta)
         names = list(_names(gone))
         for first in range(0, len(names), PAGE):

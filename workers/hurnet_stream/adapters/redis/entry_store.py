@@ -7,6 +7,7 @@
     oldest_deletion_ms                   pending.py
     oldest                               context_walk.py
     compact                              compacting.py
+    seal                                 sealing.py; erasing of what is sealed: resealing.py
     admit, contexts, holdings            contexts.py
     progress, enter, leave, attempt      worker_notes.py
 
@@ -29,6 +30,7 @@ from hurnet_stream.adapters.redis.contexts import parse_sizes
 from hurnet_stream.adapters.redis.erasing import Eraser
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import ADMIT, BIND_LOG, NUMBER_TOPICS
+from hurnet_stream.adapters.redis.sealing import Sealer
 from hurnet_stream.adapters.redis.shard_reader import ShardReader
 from hurnet_stream.adapters.redis.shard_writer import ShardWriter
 from hurnet_stream.adapters.redis.worker_notes import RedisGroupProgress, RedisPartitionMarks
@@ -45,6 +47,7 @@ from hurnet_stream.core.stored.batch import (
     ShardState,
     Vectors,
 )
+from hurnet_stream.core.stored.segments import Sealing
 from hurnet_stream.ports import Appended, Committed, Holding, Refused, StoreServer, Tail, Unfinished
 
 
@@ -62,6 +65,7 @@ class RedisEntryStore:
         self._walk = ContextWalk(self._opened, self._reader)
         self._eraser = Eraser(self._opened)
         self._compactor = Compactor(self._opened)
+        self._sealer = Sealer(self._opened)
         self._group_progress = RedisGroupProgress(self._opened)
         self._marks = RedisPartitionMarks(self._opened)
         self._writes = False
@@ -177,6 +181,18 @@ class RedisEntryStore:
     @guarded
     def compact(self, most: int, owner: str, stamp: str, keep_s: float) -> int:
         return self._compactor.compact(most, owner, stamp, keep_s)
+
+    @guarded
+    def seal(self, much: Sealing, owner: str, stamp: str) -> bool:
+        return self._sealer.seal(much, owner, stamp)
+
+    @guarded
+    def sealed(self) -> Mapping[int, int]:
+        pipe = self._client.pipeline(transaction=False)
+        partitions = list(self._reader.states())
+        for partition in partitions:
+            pipe.hget(self._keys.shard(partition, "state"), "sealed-rows")
+        return dict(zip(partitions, (int(rows or 0) for rows in pipe.execute()), strict=True))
 
     @guarded
     def ask_to_compact(self, upto: Mapping[int, int]) -> None:

@@ -11,17 +11,24 @@ store exactly the targets that its statistics still hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import redis
 
-from hurnet_stream.adapters.redis import contexts, stored_json
+from hurnet_stream.adapters.redis import contexts, resealing, stored_json
 from hurnet_stream.adapters.redis.keys import Keys
-from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.opened import OpenedStore
-from hurnet_stream.adapters.redis.redaction import encode_member, ids_from, merged, only_id
-from hurnet_stream.adapters.redis.stream import Fields, decode_item, number_of
+from hurnet_stream.adapters.redis.redaction import (
+    decode_member,
+    encode_member,
+    ids_from,
+    merged,
+    only_id,
+)
+from hurnet_stream.adapters.redis.resealing import Rounds, rewritten
+from hurnet_stream.adapters.redis.stream import Fields, StreamItems, number_of
 from hurnet_stream.core.stored.batch import NOTHING, Batch
 from hurnet_stream.errors import StoreReplaced, Superseded, TransientError
 
@@ -41,6 +48,14 @@ class Page(NamedTuple):
     covered: int
 
 
+class Erased(NamedTuple):
+    """Targets that are settled, and what queues the commands for it. That returns the contexts that lose
+    rows."""
+
+    done: Sequence[int]
+    queue: Callable[[Any], Sequence[str]]
+
+
 class Eraser:
     """Erases for one solver, page by page."""
 
@@ -48,6 +63,7 @@ class Eraser:
         self._store = store
         # The pending member of each shard after which the next page begins.
         self._looked_up_to: dict[int, bytes] = {}
+        self._rounds = Rounds()
 
     def erase(self, most: int, owner: str, stamp: str) -> int:
         """See `EntryStore.erase`."""
@@ -57,9 +73,9 @@ class Eraser:
         meta.check_writer()
         remaining = 0
         for partition, watermark in covered.items():
-            redaction = Redaction(client, keys, partition, meta)
+            redaction = Redaction(self._store, partition)
             page = redaction.page(watermark, self._looked_up_to.get(partition, b""))
-            due = list(page.due)
+            due = [offset for offset in page.due if offset > redaction.untouched(self._rounds)]
             while due and most:  # each pass rewrites one batch, in a transaction of its own
                 due = redaction.erase_first(due, page, owner, stamp)
                 most -= 1
@@ -67,6 +83,8 @@ class Eraser:
             # deletions may have added entries there.
             if not due:
                 self._looked_up_to[partition] = page.last
+                if not page.last and self._rounds.is_on(partition) and redaction.sealed > NOTHING:
+                    self._rounds.ended(partition)
             remaining += len(due) + bool(page.last)
         return remaining
 
@@ -93,14 +111,21 @@ class Redaction:
     Every write changes the set of redacted batches and watches it, so of two erasers at once one fails.
     """
 
-    def __init__(self, client: Any, keys: Keys, partition: int, meta: Meta) -> None:
-        self._client = client
-        self._keys = keys
+    def __init__(self, store: OpenedStore, partition: int) -> None:
+        self._store = store
+        self._client = client = store.client
+        self._keys = keys = store.keys
         self._partition = partition
-        self._meta = meta
+        self._state = keys.shard(partition, "state")
+        self.sealed = int(client.hget(self._state, "sealed") or NOTHING)
+        """The position up to which the shard is sealed."""
         self._stream = keys.shard(partition, "stream")
         self._redacted = keys.shard(partition, "redacted")
         self._pending = keys.shard(partition, "pending")
+
+    def untouched(self, rounds: Rounds) -> int:
+        """The position up to which nothing is erased for now."""
+        return NOTHING if rounds.is_on(self._partition) else self.sealed
 
     def page(self, covered: int, after: bytes) -> Page:
         """The pending targets that follow the member `after`, deleted by records up to offset `covered`."""
@@ -127,36 +152,50 @@ class Redaction:
                 covered = covered_by_checkpoint(pipe, self._keys, owner, stamp)
                 if covered.get(self._partition, NOTHING) < page.covered:
                     raise TransientError("the checkpoint that covers what is to be erased is gone")
-                items = merged(
-                    pipe.xrange(self._stream, min=f"{first_id}-0", count=1),
-                    pipe.zrangebylex(self._redacted, *ids_from(first_id), 0, 1),
-                    1,
-                )
-                batch = decode_item(self._partition, *items[0], self._meta)[0] if items else None
-                # If there is no batch at or beyond them, none of them is in the store: all are settled.
-                done = [offset for offset in due if batch is None or offset <= batch.watermark]
+                streamed = pipe.xrange(self._stream, min=f"{first_id}-0", count=1)
+                members = pipe.zrangebylex(self._redacted, *ids_from(first_id), 0, 1)
+                items = merged(streamed, members, 1, first_id)
+                sealed = items and b"piece" in items[0][1]
+                erased = self._of_segment(members[0], due) if sealed else self._of_batch(items, due)
                 pipe.multi()
-                pipe.zrem(self._pending, *(page.due[offset] for offset in done))
-                touched = self._rewrite(pipe, *items[0], batch, done) if batch else []
+                pipe.zrem(self._pending, *(page.due[offset] for offset in erased.done))
+                touched = erased.queue(pipe)
                 replies = pipe.execute()
             except redis.WatchError as error:
                 raise TransientError(f"another erased rows of shard {self._partition} too") from error
         # The last replies are, for each touched context, its rows and its bytes that are left.
         rows_left = replies[len(replies) - 2 * len(touched) :: 2]
         emptied = [name for name, rows in zip(touched, rows_left, strict=True) if rows <= 0]
-        contexts.give_back(self._client, self._keys, self._meta.epoch, emptied)
-        return list(due[len(done) :])
+        contexts.give_back(self._client, self._keys, self._store.meta.epoch, emptied)
+        return list(due[len(erased.done) :])
+
+    def _of_batch(self, items: StreamItems, due: Sequence[int]) -> Erased:
+        batch = self._store.decode(self._partition, items[0])[0] if items else None
+        # If there is no batch at or beyond them, none of them is in the store: all are settled.
+        done = [offset for offset in due if batch is None or offset <= batch.watermark]
+        rest = batch.without(frozenset(done)) if batch else None
+        if batch is None or rest is None or rest.removed == batch.removed:  # none of them is in it
+            return Erased(done, lambda _: ())
+        return Erased(done, partial(self._rewrite, *items[0], batch, rest))
+
+    def _of_segment(self, member: bytes, due: Sequence[int]) -> Erased:
+        """Writes the segment's file anew."""
+        end = number_of(decode_member(member)[0]) - 1
+        done = [offset for offset in due if offset <= end]
+        change = rewritten(self._store, self._partition, member, frozenset(done))
+        if change is None:
+            return Erased(done, lambda _: ())
+        seconds, _ = self._client.time()
+        return Erased(done, partial(resealing.queue, self._store, self._partition, change, seconds * 1000))
 
     def _rewrite(
-        self, pipe: Any, identifier: bytes, fields: Fields, batch: Batch, done: Sequence[int]
+        self, identifier: bytes, fields: Fields, batch: Batch, rest: Batch, pipe: Any
     ) -> Sequence[str]:
         """Queue the commands that put what is left of a batch in its place.
 
         Returns the contexts that lose rows.
         """
-        rest = batch.without(frozenset(done))
-        if rest.removed == batch.removed:  # none of them is in it
-            return ()
+        pipe.hincrby(self._state, "rewrites", 1)
         pipe.xdel(self._stream, identifier)
         pipe.zremrangebylex(self._redacted, *only_id(number_of(identifier)))
         pipe.zadd(self._redacted, {encode_member(identifier, fields, rest): 0})

@@ -17,8 +17,7 @@ from pyroaring import BitMap64
 
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.copying import StoreCopy
-from hurnet_stream.adapters.redis.stream import decode_item
-from hurnet_stream.core.stored.batch import ShardState, Vectors
+from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.codec import decode_offsets
 from hurnet_stream.core.stored.entries import Entries
 
@@ -38,30 +37,29 @@ class ContextExport(StoreCopy):
         super().__init__(connection, advance)
         self._context = context
         self._given: dict[int, BitMap64] = {}
-        self._read_states: Mapping[int, ShardState] = {}
 
     @property
     def watermarks(self) -> Mapping[int, int]:
         """Up to where each shard was read, once reading has begun."""
-        return {shard: state.watermark for shard, state in self._read_states.items() if state.watermark >= 0}
+        return {shard: state.watermark for shard, state in self._states.items() if state.watermark >= 0}
 
     def entries(self) -> Iterator[Exported]:
         """All entries that are not deleted, shard by shard, in their order. Raises as a copy of the store
         does."""
         with self._connection.used():
             server = self._connection.primary.run_id
-            self._read_states = self.states()
-            for shard, state in self._read_states.items():
+            self._states = self.states()
+            for shard, state in self._states.items():
                 gone = self._deleted(shard)
                 for identifier, fields in self._between(shard, 0, state.watermark + 1):
-                    batch = decode_item(shard, identifier, fields, self._store.meta)[0]
+                    batch = self._store.decode(shard, (identifier, fields))[0]
                     rows = self._rows(batch.columns, gone)
                     if len(rows):
                         kept = batch.columns.take(rows)
                         self._given.setdefault(shard, BitMap64()).update(kept.offsets.tolist())
                         yield Exported(shard, kept, batch.vectors[rows])
                     self._advance(batch.rows)
-            self._check_nothing_was_lost(self._read_states, server)
+            self._check_nothing_was_lost(self._states, server)
 
     def deleted_meanwhile(self) -> int:
         """How many of the entries that were given have been deleted since the watermarks were read."""
@@ -69,7 +67,7 @@ class ContextExport(StoreCopy):
             found = 0
             for shard, given in self._given.items():
                 gone = self._deleted(shard)
-                for part in self._deleted_since(shard, self._read_states[shard].watermark):
+                for part in self._deleted_since(shard, self._states[shard].watermark):
                     gone.update(decode_offsets(part.content[1]))
                 found += len(given & gone)
             return found

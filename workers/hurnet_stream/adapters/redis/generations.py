@@ -17,6 +17,7 @@ from hurnet_stream.adapters.redis.scripts import REPLACE_VALUE
 from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import StoreError, TransientError, Unreadable
 from hurnet_stream.ports.generations import Step
+from hurnet_stream.ports.segments import Segments
 from hurnet_stream.settings.settings import RedisSettings
 
 TRIES: Final = 20
@@ -75,14 +76,14 @@ def at_generation(connection: Connection, number: int) -> Connection:
     return replace(connection, prefix=prefix, home_prefix=connection.home, bound=bound)
 
 
-def connect_to(settings: RedisSettings, number: int) -> Connection:
+def connect_to(settings: RedisSettings, number: int, segments: Segments | None = None) -> Connection:
     """A connection of its own to the generation with this number. Makes no round trip yet."""
-    return at_generation(connect(settings), number)
+    return at_generation(connect(settings, segments), number)
 
 
-def connect_serving(settings: RedisSettings) -> Connection:
+def connect_serving(settings: RedisSettings, segments: Segments | None = None) -> Connection:
     """A connection to the generation that answers. One round trip."""
-    connection = connect(settings)
+    connection = connect(settings, segments)
     try:
         return serving_of(connection)
     except BaseException:

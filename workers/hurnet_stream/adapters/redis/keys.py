@@ -35,14 +35,17 @@ A shard
                                     a text that replaces very many), modes (from which position on keyed
                                     texts were taken in how: "0:append 4711:upsert"); and of compaction:
                                     floor, compacted, next, next_ms, asked (see compacting.py); and
-                                    expired/NAME (see expiries.py); while another generation is filled from
+                                    expired/NAME (see expiries.py); rewrites, sealed and sealed-rows (see
+                                    sealing.py); while another generation is filled from
                                     it: followed (see copy_notes.py)
     P:{shard-N}:stream      stream  id "<watermark + 1>-0"
                                     a batch: row (the number of its first row), epoch, entries, vectors
                                     a deletion: row, epoch, deletion, targets, parts
                                     a batch that replaces: format 3, all of both, and by (which position
                                     takes the place of each target)
-    P:{shard-N}:redacted    zset    what is left of batches that lost rows: see redaction.py
+    P:{shard-N}:redacted    zset    what is left of batches that lost rows, and of rows that lie in files:
+                                    see redaction.py
+    P:{shard-N}:unused      hash    name of a file that no item names any more -> since when, in ms
     P:{shard-N}:keys        zset    digest of a record key, context, zero byte, offset: the entries that came
                                     under each key
     P:{shard-N}:recent      zset    while it is followed: offset, digest of a record key; see copy_notes.py

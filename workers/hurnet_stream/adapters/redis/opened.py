@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import redis
 
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection
 from hurnet_stream.adapters.redis.meta import Meta, described, same_vectors
+from hurnet_stream.adapters.redis.stream import Item, decode_item
 from hurnet_stream.core.places import NumberedTopic
 from hurnet_stream.core.stored.batch import (
     APPEND,
     NOTHING,
     UPSERT,
     Anchor,
+    Batch,
     EmbedderIdentity,
     LogIdentity,
     ShardState,
 )
-from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Unreadable
+from hurnet_stream.errors import (
+    EmbedderMismatch,
+    SegmentMissing,
+    StoreError,
+    StoreReplaced,
+    Unreadable,
+)
+
+LOST_SEGMENT: Final = (
+    "bring the file back, or set HURNET_SEGMENTS_URL to where the solver puts segments. If it is lost,"
+    " restore the store from a backup, or set HURNET_REDIS_PREFIX to a new name for all workers, and a store"
+    " is filled from Kafka beside this one, as far as Kafka holds the texts"
+)
+T = TypeVar("T")
 
 STATE_FIELDS: Final = ("watermark", "rows", "epoch", "anchor", "floor", "modes")
 
@@ -141,6 +156,24 @@ class OpenedStore:
         if reply is None:
             raise self.replaced()
         return reply
+
+    def decode(self, partition: int, item: Item) -> tuple[Batch, int]:
+        """The batch of an item, and the number of its first row. Raises as `decode_item` does."""
+        return decode_item(partition, *item, self.meta, self.connection.segments)
+
+    def twice(self, read: Callable[[], T]) -> T:
+        """What `read` reads. If a segment is missing, its rows may just have moved to another file: what
+        names it is read once more."""
+        try:
+            return read()
+        except SegmentMissing:
+            pass
+        try:
+            return read()
+        except SegmentMissing as error:
+            raise Unreadable(
+                f"{error}, and the store {self.keys.prefix!r} names it: {LOST_SEGMENT}"
+            ) from error
 
     def replaced(self, partition: int | None = None) -> StoreReplaced:
         what = "the store" if partition is None else f"shard {partition} of the store"

@@ -18,20 +18,25 @@ msgpack the fields of the stream item, and `removed`: the offsets that were eras
 made of several items (compacting.py) has `gone`, how many rows are gone besides, and `since`, the number of
 the first item whose place it has taken.
 
+One that names a segment (core/stored/segments.py) has `since`, too, and `segment` in place of entries and
+vectors. Readers are given each of its pieces as an item of its own, with `piece`: the segment, but with this
+piece alone.
+
 The server gives the memory of an erased item back at once only if stream-node-max-entries is 1. Otherwise its
 bytes may stay in their node, out of reach, and be in what the server saves, until their neighbours go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgpack
 
 from hurnet_stream.adapters.redis.stream import Fields, StreamItems, number_of
-from hurnet_stream.core.formats import COMPACTED_ITEM
+from hurnet_stream.core.formats import COMPACTED_ITEM, SEALED_ITEM
 from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.core.stored.codec import encode_batch, encode_offsets
+from hurnet_stream.core.stored.segments import Segment, decode_segment, encode_segment
 from hurnet_stream.errors import Unreadable
 
 
@@ -45,11 +50,16 @@ def only_id(number: int) -> tuple[bytes, bytes]:
     return b"[" + number.to_bytes(8, "big"), b"(" + (number + 1).to_bytes(8, "big")
 
 
-def merged(items: StreamItems, members: Sequence[bytes], limit: int) -> StreamItems:
-    """The first `limit` of both, in order. A batch that moved between two reads is in both and taken once."""
+def merged(items: StreamItems, members: Sequence[bytes], limit: int, first: int = 0) -> StreamItems:
+    """The first `limit` of both, in order, from the number `first` on. A batch that moved between two reads
+    is in both and taken once."""
     if not members:
         return items
-    redacted = dict(map(_decoded, members))
+    redacted: dict[bytes, Fields] = {}
+    for item in map(decode_member, members):
+        redacted.update(each for each in pieces_as_items(*item) if number_of(each[0]) >= first)
+        if len(redacted) >= limit and b"segment" in item[1]:
+            break  # the others lie behind it
     # What is in the set is the newer state of a batch, without the erased rows.
     both = [*redacted.items(), *((name, fields) for name, fields in items if name not in redacted)]
     return _uncovered(sorted(both, key=lambda item: number_of(item[0])))[:limit]
@@ -70,21 +80,62 @@ def _uncovered(items: StreamItems) -> StreamItems:
     return kept[::-1]
 
 
+def pieces_as_items(name: bytes, fields: Fields) -> Iterator[tuple[bytes, Fields]]:
+    """The pieces of a segment as items; any other item as it is."""
+    if b"segment" not in fields:
+        yield name, fields
+        return
+    row, since = int(fields[b"row"]), int(fields[b"since"])
+    segment = segment_in(name, fields)
+    shared = {b"format": fields[b"format"], b"epoch": fields[b"epoch"]}
+    for piece in segment.pieces:
+        about = {b"row": b"%d" % row, b"since": b"%d" % since}
+        alone = encode_segment(Segment(segment.name, [piece]))
+        yield b"%d-0" % (piece.watermark + 1), {**shared, **about, b"piece": alone}
+        row, since = row + piece.rows, piece.watermark + 2
+
+
+def segment_in(name: bytes, fields: Fields) -> Segment:
+    """The segment that an item names. Raises `Unreadable`."""
+    try:
+        segment = decode_segment(fields[b"segment"])
+        if segment.watermark != number_of(name) - 1:
+            raise ValueError(f"its segment goes up to {segment.watermark}")
+        return segment
+    except ValueError as error:
+        raise Unreadable(f"entry {name.decode()} is corrupt ({error})") from error
+
+
+def sealed_member(row: bytes, epoch: bytes, since: int, segment: Segment) -> bytes:
+    """The member that takes the place of the items numbered `since` up to the segment's watermark."""
+    packed: bytes = msgpack.packb(
+        {
+            b"format": b"%d" % SEALED_ITEM,
+            b"row": row,
+            b"epoch": epoch,
+            b"since": b"%d" % since,
+            b"segment": encode_segment(segment),
+        }
+    )
+    return (segment.watermark + 1).to_bytes(8, "big") + packed
+
+
 def compacted_member(identifier: bytes, fields: Fields, since: int, batch: Batch) -> bytes:
     """The member that takes the place of the items numbered `since` up to `identifier`. `fields` are those of
     the first of them."""
     entries, vectors = encode_batch(batch)
-    packed: bytes = msgpack.packb(
-        {
-            b"format": b"%d" % COMPACTED_ITEM,
-            b"row": fields[b"row"],
-            b"epoch": fields[b"epoch"],
-            b"entries": entries,
-            b"vectors": vectors,
-            b"gone": b"%d" % batch.gone,
-            b"since": b"%d" % since,
-        }
-    )
+    item = {
+        b"format": b"%d" % COMPACTED_ITEM,
+        b"row": fields[b"row"],
+        b"epoch": fields[b"epoch"],
+        b"entries": entries,
+        b"vectors": vectors,
+        b"gone": b"%d" % batch.gone,
+        b"since": b"%d" % since,
+    }
+    if batch.removed:
+        item[b"removed"] = encode_offsets(batch.removed)
+    packed: bytes = msgpack.packb(item)
     return number_of(identifier).to_bytes(8, "big") + packed
 
 
@@ -102,7 +153,8 @@ def encode_member(identifier: bytes, fields: Fields, rest: Batch) -> bytes:
     return number_of(identifier).to_bytes(8, "big") + packed
 
 
-def _decoded(member: bytes) -> tuple[bytes, Fields]:
+def decode_member(member: bytes) -> tuple[bytes, Fields]:
+    """The item that a member is: its id and its fields. Raises `Unreadable`."""
     name = b"%d-0" % int.from_bytes(member[:8], "big")
     try:
         fields: Fields = msgpack.unpackb(member[8:])

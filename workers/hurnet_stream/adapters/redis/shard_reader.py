@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import Any, Final
 
 from hurnet_stream.adapters.redis.keys import key_range, starting_with
 from hurnet_stream.adapters.redis.opened import STATE_FIELDS, OpenedStore
 from hurnet_stream.adapters.redis.redaction import ids_from, merged
-from hurnet_stream.adapters.redis.stream import StreamItems, decode_item, item_id, read_items
+from hurnet_stream.adapters.redis.stream import StreamItems, item_id, read_items
 from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, ShardState, Vectors
 from hurnet_stream.ports import Tail
@@ -75,10 +76,13 @@ class ShardReader:
         pipe = self._client.pipeline(transaction=False)
         for key in keys:
             pipe.zrangebylex(self._keys.shard(partition, "keys"), *key_range(*key), 0, UNDER_A_KEY)
+        *found_members, sealed = pipe.hget(self._keys.shard(partition, "state"), "sealed").execute()
         key_of = {
-            int.from_bytes(member[-8:], "big"): key
-            for key, members in zip(keys, pipe.execute(), strict=True)
+            offset: key
+            for key, members in zip(keys, found_members, strict=True)
             for member in members
+            # To read a piece of a file for each text takes longer than to embed it.
+            if (offset := int.from_bytes(member[-8:], "big")) > int(NOTHING if sealed is None else sealed)
         }
         found: dict[tuple[bytes, str], dict[str, Vectors]] = {}
         for batch in self.stored_at(partition, sorted(key_of)):
@@ -88,14 +92,16 @@ class ShardReader:
 
     def batch_reaching(self, partition: int, offset: int) -> Batch | None:
         """The first batch whose watermark is at or beyond `offset`; None if the shard ends before it."""
+        return self._store.twice(partial(self._reaching, partition, offset))
+
+    def _reaching(self, partition: int, offset: int) -> Batch | None:
         with self._store.connection.used():  # `stored_at` comes here when its caller asks for the next batch
             pipe = self._client.pipeline(transaction=False)
             pipe.xrange(self._keys.shard(partition, "stream"), min=item_id(offset), count=1)
             pipe.zrangebylex(self._keys.shard(partition, "redacted"), *ids_from(offset + 1), 0, 1)
             items, redacted = pipe.execute()
-            for identifier, fields in merged(items, redacted, 1):
-                return decode_item(partition, identifier, fields, self._store.meta)[0]
-            return None
+            found = merged(items, redacted, 1, offset + 1)
+            return self._store.decode(partition, found[0])[0] if found else None
 
     def tail(self, positions: Mapping[int, int], max_batches: int, block_s: float) -> Tail:
         """See `EntryStore.tail`. Usually one round trip, which also shows new shards, to be read next time.
@@ -115,10 +121,11 @@ class ShardReader:
         if block_s and not behind and self._store.connection.is_cluster:
             self._await(after, block_s)
             block_s = 0.0
-        states, batches = self._read(after, behind, max_batches, 0.0 if behind else block_s)
+        wait_s = 0.0 if behind else block_s
+        states, batches = self._store.twice(partial(self._read, after, behind, max_batches, wait_s))
         # The states that came along may show that shards which stood back have something new.
         if not batches and (behind := _behind(after, self._known_ends)):
-            states, batches = self._read(after, behind, max_batches, 0.0)
+            states, batches = self._store.twice(partial(self._read, after, behind, max_batches, 0.0))
         return Tail(batches, {p: state for p, state in states.items() if state.epoch}, self._floors)
 
     def _await(self, after: Mapping[int, int], block_s: float) -> None:
@@ -146,8 +153,9 @@ class ShardReader:
         self._known_ends = {partition: state.watermark for partition, state in states.items()}
         batches: list[Batch] = []
         for partition, position in chosen.items():
-            state = states[partition]
-            batches += read_items(partition, position, items[partition], state, self._store.meta, count)
+            decoded = [self._store.decode(partition, item) for item in items[partition]]
+            dimension = self._store.meta.identity.dimension
+            batches += read_items(partition, position, decoded, states[partition], dimension, count)
         return states, batches
 
     def _pull(
@@ -165,8 +173,8 @@ class ShardReader:
         self._floors = {p: int(NOTHING if f is None else f) for p, f in zip(positions, floors, strict=True)}
         by_stream = dict(streamed)
         items = {
-            p: merged(by_stream.get(self._keys.shard(p, "stream").encode(), ()), members, count)
-            for p, members in zip(positions, redacted, strict=True)
+            p: merged(by_stream.get(self._keys.shard(p, "stream").encode(), ()), members, count, position + 2)
+            for (p, position), members in zip(positions.items(), redacted, strict=True)
         }
         return {p: self._store.parse_state(p, s) for p, s in zip(shards, states, strict=True)}, items
 

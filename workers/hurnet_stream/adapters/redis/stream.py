@@ -24,11 +24,14 @@ from hurnet_stream.core.stored.codec import (
     EncodedBatch,
     bare,
     beyond,
+    check,
     decode_batch,
     decode_deletion,
     decode_offsets,
 )
+from hurnet_stream.core.stored.segments import decode_segment
 from hurnet_stream.errors import StoreReplaced, Unreadable, UpgradeNeeded
+from hurnet_stream.ports.segments import Segments, required
 
 ADVICE = (
     "Restore the store from a backup; or set HURNET_REDIS_PREFIX to a new name for all workers, and a"
@@ -36,7 +39,8 @@ ADVICE = (
 )
 
 Fields = Mapping[bytes, bytes]
-StreamItems = Sequence[tuple[bytes, Fields]]
+Item = tuple[bytes, Fields]
+StreamItems = Sequence[Item]
 """What XRANGE gives: the id and the fields of each item. (Redis calls them entries; ours are texts.)"""
 
 
@@ -50,18 +54,21 @@ def number_of(identifier: bytes) -> int:
     return int(identifier.partition(b"-")[0])
 
 
-def decode_item(partition: int, identifier: bytes, fields: Fields, meta: Meta) -> tuple[Batch, int]:
-    """The batch of a stream item, and the number of its first row.
+def decode_item(
+    partition: int, identifier: bytes, fields: Fields, meta: Meta, segments: Segments | None = None
+) -> tuple[Batch, int]:
+    """The batch of a stream item, and the number of its first row. A piece of a segment is read from there.
 
     Raises `StoreReplaced` if the item belongs to another store, `UpgradeNeeded` if its format is newer than
-    this program, `Unreadable` if it is corrupt.
+    this program, `Unreadable` if it is corrupt, and what `Segments.read` raises.
     """
     try:
         check_format("this entry", int(fields.get(b"format", 1)), STREAM)
         watermark = number_of(identifier) - 1
         epoch, row = fields[b"epoch"].decode(), int(fields[b"row"])
         if epoch == meta.epoch:
-            batch = _batch(partition, watermark, fields, meta.identity.dimension)
+            read = _piece if b"piece" in fields else _batch
+            batch = read(partition, watermark, fields, meta.identity.dimension, segments)
             return replace(batch, end=row + batch.rows), row
     except NewerFormat as error:
         raise UpgradeNeeded(f"entry {identifier.decode()} of shard {partition}: {error}") from error
@@ -72,7 +79,21 @@ def decode_item(partition: int, identifier: bytes, fields: Fields, meta: Meta) -
     raise StoreReplaced(f"shard {partition} holds batches of a store that was deleted or begun anew")
 
 
-def _batch(partition: int, watermark: int, fields: Fields, dimension: int) -> Batch:
+def _piece(
+    partition: int, watermark: int, fields: Fields, dimension: int, segments: Segments | None
+) -> Batch:
+    segment = decode_segment(fields[b"piece"])
+    (piece,) = segment.pieces
+    rest = replace(bare(partition, watermark, dimension), removed=piece.removed, gone=piece.gone)
+    if not piece.length:
+        return rest
+    entries, vectors = required(segments).read(segment.name, piece, dimension)
+    batch = replace(rest, entries=entries, vectors=vectors)
+    check(batch, dimension, NOTHING)
+    return batch
+
+
+def _batch(partition: int, watermark: int, fields: Fields, dimension: int, _: Segments | None) -> Batch:
     deletion = _deletion(partition, fields, dimension) if b"deletion" in fields else None
     if deletion and not deletion.replaces:
         return replace(bare(partition, deletion.offset, dimension), deletion=deletion)
@@ -95,20 +116,20 @@ def _deletion(partition: int, fields: Fields, dimension: int) -> Deletion | None
 def read_items(
     partition: int,
     position: int,
-    items: StreamItems,
+    items: Sequence[tuple[Batch, int]],
     state: ShardState,
-    meta: Meta,
+    dimension: int,
     limit: int,
 ) -> list[Batch]:
-    """What a reader at `position` is given of the first `limit` items from there on.
+    """What a reader at `position` is given of the first `limit` items from there on: of each its batch, and
+    the number of its first row.
 
-    `state` was read before the items. Raises as `decode_item` does, and `Unreadable` if rows are missing.
+    `state` was read before the items. Raises `Unreadable` if rows are missing.
     """
     batches: list[Batch] = []
     # A reader that comes from elsewhere than the beginning does not know the number of its next row.
     next_row = 0 if position == NOTHING else None
-    for identifier, fields in items:
-        batch, first_row = decode_item(partition, identifier, fields, meta)
+    for batch, first_row in items:
         _check_row(partition, next_row, first_row)
         next_row = first_row + batch.rows
         batches.append(batch)
@@ -118,7 +139,7 @@ def read_items(
     # beyond the watermark, they were appended after the state was read, and its rows say nothing.
     if (batches[-1].watermark if batches else position) <= state.watermark:
         _check_row(partition, next_row, state.rows)
-    head = replace(bare(partition, state.watermark, meta.identity.dimension), end=state.rows)
+    head = replace(bare(partition, state.watermark, dimension), end=state.rows)
     return beyond(position, batches, head)
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "ShardState",
     "Vectors",
     "joined",
+    "joined_as_one",
     "key_digest",
 ]
 
@@ -261,12 +262,12 @@ def joined(batches: Sequence[Batch]) -> list[Batch]:
             last.append(batch)
         else:
             runs.append([batch])
-    return [_joined(run) for run in runs]
+    return [run[0] if len(run) == 1 else joined_as_one(run) for run in runs]
 
 
-def _joined(run: Sequence[Batch]) -> Batch:
-    if len(run) == 1:
-        return run[0]
+def joined_as_one(run: Sequence[Batch]) -> Batch:
+    """The rows of neighbouring batches in one, which goes up to the watermark of the last, without what they
+    delete."""
     entries = Entries.joined([batch.columns for batch in run])
     vectors = np.concatenate([batch.vectors for batch in run])
     removed = tuple(offset for batch in run for offset in batch.removed)

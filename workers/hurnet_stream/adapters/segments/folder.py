@@ -1,0 +1,83 @@
+"""Files in a folder of this machine, or one that several machines share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from hurnet_stream.errors import SegmentMissing, SegmentsFailing
+from hurnet_stream.ports.segments import StoredFile
+
+UNFINISHED: Final = ".part"
+
+
+class FolderFiles:
+    """Files under `root`, which is made with the first one."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, name: str, content: memoryview) -> None:
+        """Whole and on the disk when this returns, or not there: what is half written has another name."""
+        path = self._root / name
+        with self._reached():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, unfinished = tempfile.mkstemp(UNFINISHED, dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(unfinished).replace(path)
+            except BaseException:
+                Path(unfinished).unlink(missing_ok=True)
+                raise
+            for folder in (path.parent, *path.parent.parents[: len(Path(name).parts)]):
+                _sync(folder)
+
+    def get(self, name: str, start: int, length: int) -> bytes:
+        """These bytes, fewer if the file ends before. Raises `SegmentMissing`."""
+        with self._reached(name), (self._root / name).open("rb", buffering=0) as file:
+            file.seek(start)
+            content = file.read(length)
+            while len(content) < length and (more := file.read(length - len(content))):
+                content += more
+            return content
+
+    def remove(self, name: str) -> None:
+        with self._reached():
+            (self._root / name).unlink(missing_ok=True)
+
+    def listed(self, folder: str) -> Iterator[StoredFile]:
+        with self._reached():
+            for path in sorted((self._root / folder).rglob("*")):
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    if path.is_file():
+                        yield StoredFile(str(path.relative_to(self._root)), path.stat().st_mtime)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @contextmanager
+    def _reached(self, name: str = "") -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if name:
+                raise SegmentMissing(f"there is no file {self._root / name}") from error
+            raise SegmentsFailing(f"{self._root}: {error.strerror}") from error
+        except OSError as error:
+            raise SegmentsFailing(f"{self._root}: {error.strerror} (HURNET_SEGMENTS_URL)") from error
+
+
+def _sync(folder: Path) -> None:
+    """A file's name is on the disk only once its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
