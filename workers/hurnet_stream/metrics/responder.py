@@ -140,6 +140,10 @@ class ResponderMetrics(ProcessMetrics, KafkaMetrics, TransactionMetrics, Context
             "generation_awaited",
             "1 while another generation is to answer and is not loaded here yet: the one that is goes on.",
         )
+        self.shelf_failures = self._counter(
+            "shelf_failures",
+            "Files in HURNET_RESPONDER_FOLDER that could not be written: what they were for stays in memory.",
+        )
         self.device_failures = self._counter(
             "device_failures", "GPUs that failed. From then on the CPU searches."
         )

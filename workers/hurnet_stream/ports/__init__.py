@@ -21,6 +21,7 @@ contract tests.
     lease_store         one worker of a role at a time
     request_claims      who writes what a request asks for
     embedder            texts to vectors
+    shelf               what a responder keeps on its disk, and finds there again
     generations         which generations there are, and what a second one is filled with
     tracing             records which programs worked on a message, and for how long
 
@@ -63,6 +64,7 @@ from hurnet_stream.ports.reader import Read, Reader, Readers, Taught
 from hurnet_stream.ports.record import CORRELATION_ID, REPLY_TO, Fault, Headers, Outgoing, Record
 from hurnet_stream.ports.request_claims import Claim, RequestClaims, Standing
 from hurnet_stream.ports.schemas import ProtoCompiler, Schema, SchemaKind, Schemas
+from hurnet_stream.ports.shelf import SavedShelf
 from hurnet_stream.ports.sink import Sink
 from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
 from hurnet_stream.ports.tracing import (
@@ -140,6 +142,7 @@ __all__ = [
     "RequestClaims",
     "ResponderPresence",
     "RollBack",
+    "SavedShelf",
     "Schema",
     "SchemaKind",
     "Schemas",

@@ -18,12 +18,13 @@ from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.core.stored.generations import Generation
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import Embedder, EntryStore, Exchange, WeightsStore
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, SavedShelf, WeightsStore
 from hurnet_stream.responder.following import Following
 from hurnet_stream.responder.forwarded import Forwarded
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 from hurnet_stream.responder.rehearsing import Rehearsing
 from hurnet_stream.responder.replies import Replies
+from hurnet_stream.responder.shelving import Shelving
 from hurnet_stream.responder.weights_in_force import WeightsInForce
 from hurnet_stream.settings.settings import Settings
 
@@ -49,18 +50,27 @@ class LoadedGeneration:
         self.store = store
         self.embedder = embedder
         self.memory = _memory(embedder.identity, settings, metrics)
+        self.shelving: Shelving | None = None
         self.following = Following(store, exchange, settings.kafka.texts, self.memory, metrics)
         self.forwarded = Forwarded(store)
         self.weights = WeightsInForce(weights, store, self.memory, metrics)
         self.rehearsing = Rehearsing(weights, store, self.memory, metrics)
         self.replies = Replies(self.memory, embedder, settings.responder, metrics.stage, store.redaction)
         self._metrics = metrics
+        self._save_interval_s = settings.responder.save_interval
         store.open(embedder.identity)
 
     @property
     def name(self) -> str:
         """Its embedder's name."""
         return self.embedder.identity.name
+
+    def lie_on(self, shelf: SavedShelf | None) -> LoadedGeneration:
+        """Have vectors and texts lie on a shelf, if there is one, and hold what was saved there."""
+        if shelf:
+            self.shelving = Shelving(self.memory, shelf, self.embedder.identity, self._save_interval_s)
+            self.shelving.restore(self.store.states())
+        return self
 
     def numbered(self, number: int) -> LoadedGeneration:
         """It is the generation with this number."""
@@ -93,8 +103,15 @@ class LoadedGeneration:
         self.rehearsing.shown_by(metrics)
         self.replies.timed_by(metrics.stage)
 
+    def save(self) -> None:
+        """Save what is in memory, if there is a folder for it and it is time."""
+        if self.shelving:
+            self.shelving.step()
+
     def close(self) -> None:
-        """Let go of its store."""
+        """Let go of its store and its folder."""
+        if self.shelving:
+            self.shelving.close()
         self.store.close()
 
 

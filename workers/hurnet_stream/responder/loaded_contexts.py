@@ -21,6 +21,7 @@ from hurnet_stream.core.rule.encoded_words import forget_texts
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import PRIOR, Mix
 from hurnet_stream.core.rule.parts import Neighbourhood
+from hurnet_stream.core.shelf import FileName, Shelf, Tree
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
@@ -94,6 +95,8 @@ class LoadedContexts:
         self._changes: dict[str, int] = {}
         self._threads = threads
         self._device = device
+        self._shelf: Shelf | None = None
+        self._saved: dict[str, tuple[int, FileName]] = {}  # by context: of how many changes, and its file
         self._p = p
         self.features = KernelMap(features, halves.dimension)
         self.half_life_ms = half_life_ms
@@ -135,6 +138,46 @@ class LoadedContexts:
             self.remove(batch.partition, fresh.deletion.targets)
         self._deleting.pop(batch.partition, None)
         return len(fresh.entries)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds what its watermarks say: no deletion is half done."""
+        return not self._deleting
+
+    def lie_on(self, shelf: Shelf) -> None:
+        """Have vectors and texts of all contexts lie on this shelf; there is none yet."""
+        self._shelf = shelf
+
+    def saved(self, shelf: Shelf) -> Tree:
+        """What `restore` needs. Contexts that have changed are written to the shelf."""
+        for context, index in self._indexes.items():
+            changes, file = self.changes(context), self._saved.get(context)
+            if file and file[0] == changes:
+                continue
+            if name := shelf.write("context", index.saved()):
+                self._saved[context] = changes, name
+        self._saved = {context: file for context, file in self._saved.items() if context in self._indexes}
+        return {
+            "contexts": {context: name for context, (_, name) in self._saved.items()},
+            "watermarks": list(map(list, self._watermarks.items())),
+            "shard_rows": list(map(list, self._shard_rows.items())),
+        }
+
+    def restore(self, tree: Tree, shelf: Shelf, check: bool) -> None:
+        """Be what was saved; it is empty. All that lies in files is read if `check`. Raises DamagedShelf, or
+        what else reading nonsense raises: `forget` must follow."""
+        for context, name in tree["contexts"].items():
+            self._indexes[context] = index = self._empty(context)
+            index.restore(shelf.read(name))
+            if check:
+                index.check()
+            self._changes[context] = len(index)
+        self._watermarks, self._shard_rows = dict(tree["watermarks"]), dict(tree["shard_rows"])
+
+    def forget(self) -> None:
+        """Hold no entry any more, as at the beginning."""
+        for held in (self._indexes, self._saved, self._changes, self._watermarks, self._shard_rows):
+            held.clear()
 
     def remove(self, partition: int, offsets: Sequence[int]) -> None:
         """Take out the entries of a shard at these offsets, whatever their contexts. An entry that the store
@@ -240,12 +283,14 @@ class LoadedContexts:
 
     def _index(self, context: str) -> ContextIndex:
         if context not in self._indexes:
-            self._indexes[context] = ContextIndex(
-                self._dimension, self._window(context), self._threads, self._device
-            )
+            self._indexes[context] = self._empty(context)
             if self.features.identity != NO_FEATURES:
                 self._sums[context] = FeatureSums(self.features)
         return self._indexes[context]
+
+    def _empty(self, context: str) -> ContextIndex:
+        window = self._window(context)
+        return ContextIndex(self._dimension, window, self._threads, self._device, self._shelf)
 
     def _window(self, context: str) -> Window:
         """How entries age: as the weights in force have it, so that both count a row alike."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from hurnet_stream.core.rule.rehearsal import ENOUGH, Rehearsal
+from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Superseded, Unreadable
 from hurnet_stream.metrics.responder import ResponderMetrics
@@ -171,6 +172,8 @@ class Rehearsing:
             return
         try:
             going_on = at.rehearsal.step(context.nearest)
+        except DamagedShelf:
+            raise
         except Exception:
             # One pair may be the cause, and it has been taken out of the round: the others go on.
             log.exception("rehearsing a pair failed: this is a bug, please report it", private=True)

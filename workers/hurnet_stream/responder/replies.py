@@ -22,6 +22,7 @@ from hurnet_schemas import Answer
 from hurnet_schemas.places import ShardName
 from hurnet_stream.core.index.readable import Allowed
 from hurnet_stream.core.pii import redacting
+from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
@@ -164,7 +165,7 @@ class Replies:
         """Score them together. If that fails, one by one, and reject the one that fails alone."""
         try:
             return self._score(context, batch, vectors, within, until)
-        except HurnetError:
+        except (HurnetError, DamagedShelf):
             raise
         except Exception as error:
             log.exception("scoring failed", queries=len(batch), private=True)

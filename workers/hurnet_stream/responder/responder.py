@@ -25,6 +25,7 @@ import structlog
 
 from hurnet_schemas import Answer
 from hurnet_stream.core.offsets import Done
+from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.generations import Generation
 from hurnet_stream.errors import HurnetError, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
@@ -34,6 +35,7 @@ from hurnet_stream.ports import (
     Exchange,
     GenerationsStore,
     ResponderPresence,
+    SavedShelf,
     Tracer,
     WeightsStore,
 )
@@ -128,6 +130,11 @@ class Responder:
         self._serving.current.filled_from(generation)
         return self
 
+    def lie_on(self, shelf: SavedShelf | None) -> Responder:
+        """Have vectors and texts lie on a shelf, if there is one, and hold what was saved there."""
+        self._serving.current.lie_on(shelf)
+        return self
+
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
         self._traces.traced_by(tracer)
@@ -142,6 +149,13 @@ class Responder:
         moved = 0
         try:
             moved = self._turn()
+        except DamagedShelf as error:
+            raise self._serving.damaged(error) from error
+        except TransientError:
+            raise
+        except HurnetError:
+            self._serving.distrust()  # it may be of a store that is no more
+            raise
         finally:
             self._observe(moved)  # of a turn that failed, too: Kafka fills while the store is away
 
@@ -154,6 +168,7 @@ class Responder:
         with self._metrics.stage("tail"):
             moved = self._following.follow(queries_wait=len(self._pending) > 0)
             self._standby_behind = self._serving.follow(self._is_asked())
+            self._serving.save()
         if self._following.caught_up:
             self._read()
             answered = self._answer()
@@ -204,7 +219,7 @@ class Responder:
         delivered = 0
         try:
             delivered = self._reply(taken)
-        except HurnetError:
+        except (HurnetError, DamagedShelf):
             self._suspects.let_go()
             raise
         except Exception as error:

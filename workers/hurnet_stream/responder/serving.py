@@ -21,11 +21,13 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.generations import Generation, Generations
-from hurnet_stream.errors import HurnetError, TransientError
+from hurnet_stream.errors import HurnetError, StoreReplaced, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Committed, GenerationsStore, ResponderPresence
 from hurnet_stream.responder.generation import LoadedGeneration
+from hurnet_stream.responder.shelving import Shelving
 
 log = structlog.get_logger()
 
@@ -103,14 +105,35 @@ class Serving:
         except HurnetError as error:
             log.warning("the generation that stands by can't be rehearsed", error=str(error))
 
+    def save(self) -> None:
+        """Save what is in memory of each, if it is time."""
+        for each in self._held():
+            each.save()
+
+    def distrust(self) -> None:
+        """What is in memory is not to be saved any more."""
+        for shelving in self._shelvings():
+            shelving.distrust()
+
+    def damaged(self, error: DamagedShelf) -> StoreReplaced:
+        """Files of one of them are damaged. Returns the error that has the worker begin anew."""
+        for shelving in self._shelvings():
+            shelving.damaged()
+        return StoreReplaced(f"files of the index are damaged: all is read from the store again: {error}")
+
+    def _held(self) -> list[LoadedGeneration]:
+        return [each for each in (self.current, self.standby) if each]
+
+    def _shelvings(self) -> list[Shelving]:
+        return [each.shelving for each in self._held() if each.shelving]
+
     def close(self) -> None:
         """Let go of both."""
         if self._loading:
             self._loading.join()
             self._adopt()
-        for each in (self.current, self.standby):
-            if each:
-                each.close()
+        for each in self._held():
+            each.close()
 
     def leave(self) -> None:
         """This responder ends: nobody has to wait for it."""
@@ -126,8 +149,11 @@ class Serving:
             log.info("a second generation is loaded beside the one that answers", embedder=self.standby.name)
 
     def _let_go_of_what_is_gone(self, known: Generations) -> None:
-        if self.standby and known.of(self.standby.number) is None:
-            self._give_up(self.standby, "it was dropped", again_s=0.0)
+        standby = self.standby
+        if standby and known.of(standby.number) is None:
+            self._give_up(standby, "it was dropped", again_s=0.0)
+            if standby.shelving:
+                standby.shelving.shelf.remove()
 
     def _switch(self, known: Generations) -> None:
         if known.serving == self.current.number:
@@ -183,6 +209,8 @@ class Serving:
 
     def _give_up(self, standby: LoadedGeneration, why: str, again_s: float | None = None) -> None:
         log.warning("the generation that stood by is let go of", embedder=standby.name, reason=why)
+        if standby.shelving:
+            standby.shelving.distrust()
         pause_s = RETRY_S if again_s is None else again_s
         self.standby, self._try_at = None, time.monotonic() + pause_s
         try:

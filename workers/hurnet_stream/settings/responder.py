@@ -49,6 +49,21 @@ class ResponderSettings(TransactionSettings):
         description="Where to search. A GPU needs torch (the extra torch), and 1 byte of its memory for "
         "each dimension of each row; 'auto' takes it if there is one.",
     )
+    folder: str = Field(
+        "",
+        max_length=1_000,
+        description="A folder on a disk of this machine, for this process alone, in which vectors and texts "
+        "lie so that they need no memory, and the index is saved so that the next start is quick. It is a "
+        "cache: what is missing or damaged is read from the store again. Empty: all is in memory.",
+    )
+    save_interval: Duration = Field(
+        60,
+        ge=1,
+        le=86_400,
+        description="How often the index is saved in the folder, in seconds. What was deleted leaves the "
+        "files then. While it is saved nobody is answered, so very large ones are saved less often: that "
+        "takes half a percent of the time at most.",
+    )
     poll: Duration = Field(
         0.02, ge=0, le=5, description="Longest wait for queries before looking for new entries, in seconds."
     )

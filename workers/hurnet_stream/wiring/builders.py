@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,6 +32,7 @@ from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Bound, Connection
+    from hurnet_stream.adapters.shelf import FolderShelf
     from hurnet_stream.responder.generation import LoadedGeneration
 
 log = structlog.get_logger()
@@ -140,6 +142,7 @@ def build_responder(
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
         number, embedder = generation_of(connection), load(embedder_name(connection, settings.embedder.name))
         worker = Responder(exchange, store, weights, embedder, settings, metrics)
+        worker.lie_on(_shelf(settings, connection, number, metrics, undo))
         known = connect(settings.redis)
         undo.callback(known.close)
         another = partial(_generation, settings, exchange, bound.cluster)
@@ -169,8 +172,24 @@ def _generation(
         undo.callback(connection.close)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
+        loaded.lie_on(_shelf(settings, connection, generation.number, metrics, undo))
         undo.pop_all()
     return loaded.numbered(generation.number).filled_from(generation)
+
+
+def _shelf(
+    settings: Settings, connection: Connection, number: int, metrics: ResponderMetrics, undo: ExitStack
+) -> FolderShelf | None:
+    """What a responder keeps of this generation in its folder; None if it has none."""
+    if not settings.responder.folder:
+        return None
+    from hurnet_stream.adapters.redis import RedisGenerations
+    from hurnet_stream.adapters.shelf import open_shelf
+
+    known = RedisGenerations(connection).read()
+    numbers = [each.number for each in known.members] if known else [number]
+    shelf = open_shelf(Path(settings.responder.folder), number, numbers, metrics.shelf_failures.inc)
+    return undo.enter_context(closing(shelf))
 
 
 def build_feedback(

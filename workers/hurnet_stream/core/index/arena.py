@@ -7,6 +7,9 @@ The caller keeps the address (chunk << 32 | start within the chunk) and the leng
 
 Bytes are only ever put behind others in the chunk that is open. What is erased is overwritten with zeros. A
 chunk of which much has been erased is given up, once its owner has put the rest again elsewhere.
+
+If there is a shelf (`core/shelf`), chunks of the largest size are mapped from files once they are full. What
+is erased of one is in its file until the index is next saved, which then writes it anew.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from hurnet_stream.core.shelf import FileName, Shelf, Tree
 from hurnet_stream.core.stored.entries import Entries, starts_of
 
 FIRST_CHUNK: Final = 1 << 12
@@ -48,7 +52,10 @@ class TextAddresses(NamedTuple):
 class Arena:
     """All bytes of one index."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf
+        self._files: dict[int, FileName] = {}  # by chunk: the file that holds what is in it now
+        self._mapped: set[int] = set()  # chunks that take no memory, but for what was erased of them
         self._chunks = [_NO_MEMORY]
         self._used = [0]  # by chunk: bytes that have been put, those since erased included
         self._erased = [0]  # by chunk: bytes that have been erased
@@ -57,8 +64,53 @@ class Arena:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all chunks."""
-        return sum(map(len, self._chunks))
+        """The bytes of all chunks that are in memory."""
+        return sum(len(chunk) for number, chunk in enumerate(self._chunks) if number not in self._mapped)
+
+    def saved(self) -> Tree:
+        """What `restore` needs: names of files, and of chunks without one their bytes."""
+        for number in range(len(self._chunks)):
+            self._put_on_shelf(number)
+        alone = {
+            str(number): np.frombuffer(chunk, np.uint8)[: self._used[number]]
+            for number, chunk in enumerate(self._chunks)
+            if number not in self._files
+        }
+        return {
+            "files": {str(number): name for number, name in self._files.items()},
+            "alone": alone,
+            "sizes": list(map(len, self._chunks)),
+            "used": self._used,
+            "erased": self._erased,
+            "open": self._open,
+            "free": self._free,
+        }
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved. Raises DamagedShelf."""
+        self._chunks = [np.zeros(size, np.uint8).data for size in tree["sizes"]]
+        for number, data in tree["alone"].items():
+            self._chunks[int(number)][: len(data)] = data.data
+        for number, name in tree["files"].items():
+            self._map(int(number), name)
+        self._used, self._erased = list(tree["used"]), list(tree["erased"])
+        self._open, self._free = tree["open"], list(tree["free"])
+
+    def _put_on_shelf(self, number: int) -> None:
+        """Have a chunk that is full mapped from a file, if it is large and its file is not what it is now."""
+        chunk = self._chunks[number]
+        if not self._shelf or number in self._files or number == self._open or len(chunk) < LARGEST_CHUNK:
+            return
+        if name := self._shelf.write(
+            "texts", {"bytes": np.frombuffer(chunk, np.uint8)[: self._used[number]]}
+        ):
+            self._map(number, name)
+
+    def _map(self, number: int, name: FileName) -> None:
+        if self._shelf:
+            self._chunks[number] = self._shelf.map(name)["bytes"].data
+            self._files[number] = name
+            self._mapped.add(number)
 
     def put(self, data: bytes) -> int:
         """Put one piece; returns its address."""
@@ -116,6 +168,7 @@ class Arena:
         chunk, start = _located(address)
         self._chunks[chunk][start : start + size] = bytes(size)
         self._erased[chunk] += size
+        self._files.pop(chunk, None)
 
     def emptiest(self) -> int | None:
         """The chunk to give up: the one with the most erased bytes, once a quarter of all bytes, and at least
@@ -136,7 +189,10 @@ class Arena:
     def drop(self, chunk: int) -> None:
         """Give up a chunk of which nothing is needed any more."""
         # A piece that was moved may be erased later, at its new address: no copy of it may stay here.
-        self._chunks[chunk][:] = bytes(len(self._chunks[chunk]))
+        if chunk not in self._mapped:
+            self._chunks[chunk][:] = bytes(len(self._chunks[chunk]))
+        self._files.pop(chunk, None)
+        self._mapped.discard(chunk)
         self._chunks[chunk], self._used[chunk], self._erased[chunk] = _NO_MEMORY, 0, 0
         self._free.append(chunk)
 
@@ -154,7 +210,8 @@ class Arena:
             self._chunks.append(_NO_MEMORY)
             self._used.append(0)
             self._erased.append(0)
-        self._open = self._free.pop()
+        before, self._open = self._open, self._free.pop()
+        self._put_on_shelf(before)
         # Memory that has not been written to takes no room yet.
         self._chunks[self._open] = np.empty(max(usual, least), np.uint8).data
 

@@ -25,6 +25,7 @@ from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.conditions import Between, number_in
 from hurnet_stream.core.index.string_table import StringTable
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.slots import EMPTY, grown
 
 HEAD: Final = 32
@@ -55,6 +56,21 @@ class AttributeValues:
     def nbytes(self) -> int:
         """The bytes of its tables; those of the strings are the arena's."""
         return array_bytes(self, self.strings)
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        count = len(self.strings)
+        described = {
+            "keys": self.keys[:count],
+            "numbers": self._numbers[:count],
+            "heads": self._heads[:count],
+        }
+        return {**described, "strings": self.strings.saved()}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved, over an arena that was, too."""
+        self.keys, self._numbers, self._heads = tree["keys"], tree["numbers"], tree["heads"]
+        self.strings.restore(tree["strings"])
 
     def key(self, key: str) -> int:
         """The number of a key, EMPTY if no row has it."""

@@ -35,6 +35,7 @@ from hurnet_stream.core.index.arena import Arena
 from hurnet_stream.core.index.attribute_values import AttributeValues
 from hurnet_stream.core.index.conditions import All, AnyOf, Between, Condition, Has, Not, OneOf
 from hurnet_stream.core.index.string_table import StringTable
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.slots import EMPTY, grown
 
 NO_ROW: Final = -1
@@ -74,6 +75,16 @@ class _Column:
     def attributes(self) -> NDArray[np.int32]:
         return self._attributes[: self._count]
 
+    def saved(self) -> Tree:
+        return {"held": _packed(self.held), "rows": self.rows, "attributes": self.attributes}
+
+    @classmethod
+    def restored(cls, tree: Tree) -> _Column:
+        column = cls()
+        column.held, column._count = _unpacked(tree["held"]), len(tree["rows"])
+        column._rows, column._attributes = tree["rows"], tree["attributes"]
+        return column
+
     def add(self, rows: Integers, attributes: Integers) -> None:
         first, self._count = self._count, self._count + len(rows)
         self._rows, self._attributes = grown(self._rows, self._count), grown(self._attributes, self._count)
@@ -110,6 +121,23 @@ class Attributes:
     def strings(self) -> StringTable:
         """All attributes and keys, as the arena holds them."""
         return self._values.strings
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        return {
+            "values": self._values.saved(),
+            "held": _packed(self._held),
+            "kept": {str(number): _packed(rows) for number, rows in self._kept.items()},
+            "kept_rows": self._kept_rows,
+            "columns": {str(key): column.saved() for key, column in self._columns.items()},
+        }
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved, over an arena that was, too."""
+        self._values.restore(tree["values"])
+        self._held, self._kept_rows = _unpacked(tree["held"]), tree["kept_rows"]
+        self._kept = {int(number): _unpacked(rows) for number, rows in tree["kept"].items()}
+        self._columns = {int(key): _Column.restored(column) for key, column in tree["columns"].items()}
 
     def append(self, rows: Integers, metadata: Metadata) -> None:
         """Take in rows (n,) that are new, with the metadata of each; none has any if `metadata` is empty."""
@@ -248,6 +276,14 @@ class Attributes:
                 key = int(self._values.keys[attribute])
                 self._kept[attribute] = kept = self._rows_of(key, np.array([attribute]))
                 self._kept_rows += len(kept)
+
+
+def _packed(rows: BitMap) -> NDArray[np.uint8]:
+    return np.frombuffer(rows.serialize(), np.uint8)
+
+
+def _unpacked(data: NDArray[np.uint8]) -> BitMap:
+    return BitMap.deserialize(data.tobytes())
 
 
 def _bitmap(rows: NDArray[Any]) -> BitMap:

@@ -35,6 +35,7 @@ from hurnet_stream.core.search.block import REMOVED, RowColumns
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.search.bounds import MAX_DIMENSION
 from hurnet_stream.core.search.passing import Passing
+from hurnet_stream.core.shelf import DamagedShelf, Shelf, Tree
 from hurnet_stream.core.solve.window import NOTHING_AGES, Window
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import Entries, Entry, EntryId
@@ -52,7 +53,9 @@ class ContextIndex:
 
     An index is for one thread at a time; a search may use several inside. Row numbers hold until the next
     removal, which may move rows. An entry without an answer is its own answer, but teaches nothing. A search
-    over many rows shares them among `threads`, or is done on `device`.
+    over many rows shares them among `threads`, or is done on `device`. With a `shelf` vectors and texts lie
+    there, and the index can be saved. Whatever reads them may raise DamagedShelf, and the index is not to be
+    used any more then.
 
     Raises ValueError for a dimension beyond MAX_DIMENSION.
     """
@@ -63,16 +66,17 @@ class ContextIndex:
         window: Window = NOTHING_AGES,
         threads: int = 1,
         device: Device | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         if not 1 <= dimension <= MAX_DIMENSION:
             raise ValueError(f"an index has 1 to {MAX_DIMENSION} dimensions, not {dimension}")
         self.dimension = dimension
         self._threads = threads
         self._context = ""  # none before the first entry
-        self._arena = Arena()
-        self._blocks = Blocks(self.dimension, device)
+        self._arena = Arena(shelf)
+        self._blocks = Blocks(self.dimension, device, shelf)
         self._teaching = Teaching(self._blocks, self._arena, window)
-        self._lexicon = Lexicon(self._blocks)
+        self._lexicon = Lexicon(self._blocks, shelf)
         self._attributes = Attributes(self._arena)
 
     def __len__(self) -> int:
@@ -83,6 +87,35 @@ class ContextIndex:
         """The bytes of memory that it takes, but for what Python's own objects add."""
         parts = self._arena, self._blocks, self._teaching, self._lexicon, self._attributes
         return sum(part.nbytes for part in parts)
+
+    def saved(self) -> Tree:
+        """What `restore` needs. What is large has been written to the shelf then, and only what has changed
+        since the index was last saved."""
+        return {
+            "context": self._context,
+            "dimension": self.dimension,
+            "native": self._blocks.native,
+            "blocks": self._blocks.saved(),
+            "arena": self._arena.saved(),
+            "teaching": self._teaching.saved(),
+            "lexicon": self._lexicon.saved(),
+            "attributes": self._attributes.saved(),
+        }
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved, of the same shelf; the index is empty. Raises DamagedShelf."""
+        if (tree["dimension"], tree["native"]) != (self.dimension, self._blocks.native):
+            raise DamagedShelf("it was saved of other dimensions, or with kernels that are not here")
+        self._context = tree["context"]
+        self._blocks.restore(tree["blocks"])
+        self._arena.restore(tree["arena"])
+        self._teaching.restore(tree["teaching"])
+        self._lexicon.restore(tree["lexicon"])
+        self._attributes.restore(tree["attributes"])
+
+    def check(self) -> None:
+        """Read all that lies in files and is checked only when it is used otherwise. Raises DamagedShelf."""
+        self._blocks.check()
 
     @property
     def answers(self) -> AnswerTable:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.batch import Vectors
 
@@ -35,6 +36,24 @@ class KeptSums:
         self._blocks = blocks
         self._panes: dict[int, dict[int, Integers]] = {}  # by answer and pane
         self._together: dict[int, NDArray[Any]] = {}  # by answer: of all panes, as they count now
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        kept = [(answer, pane) for answer, sums in self._panes.items() for pane in sums]
+        sums = [self._panes[answer][pane] for answer, pane in kept]
+        return {
+            "any_copies": self.any_copies,
+            "window": [self.window.half_life_ms, self.window.now],
+            "of": np.array(kept, np.int64).reshape(-1, 2),
+            "sums": np.array(sums, np.int64).reshape(-1, self._blocks.dimension),
+        }
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved. Rows count as they did then: `age_to` is to follow."""
+        self.any_copies, self.window = tree["any_copies"], Window(*tree["window"])
+        for (answer, pane), total in zip(tree["of"].tolist(), tree["sums"], strict=True):
+            self._panes.setdefault(answer, {})[pane] = total
+        self._together = {answer: self._added(sums) for answer, sums in self._panes.items()}
 
     def __contains__(self, answer: int) -> bool:
         return answer in self._together

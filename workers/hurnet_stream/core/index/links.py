@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.native import taught as kernels
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.slots import grown
 
 NONE: Final = -1
@@ -38,6 +39,15 @@ class Links:
         self._rows = 0
         self._last: Rows = np.empty(0, np.int32)  # by answer: the last row that teaches it
         self._previous: Rows = np.empty(0, np.int32)  # by row: the one before it that teaches the same
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        return {"last": self._last[: self._answers], "previous": self._previous[: self._rows]}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved."""
+        self._last, self._previous = tree["last"], tree["previous"]
+        self._answers, self._rows = len(self._last), len(self._previous)
 
     def make_room(self, answers: int, rows: Integers) -> None:
         """There are now this many answers, and these rows (n,) are new. They teach nothing yet."""

@@ -1,7 +1,7 @@
 """Strings by number: each is held once, as bytes in the index's arena, and found by its hash.
 
 No string is a Python object here: one takes 20 bytes beside its UTF-8, and 8 to 16 in the table of `slots`.
-Its tag is the lower 32 bits of its hash.
+Its tag is that of `string_tags`.
 
     number      tag         stands in the arena       how many hold it
     0 "yes"     4f01...     at 10, 3 bytes            2
@@ -20,14 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.index.arena import Arena, within
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.slots import EMPTY, Slots, Tags, grown
 from hurnet_stream.core.stored.entries import starts_of
+from hurnet_stream.core.string_tags import own_key, string_tags
 
 NOWHERE: Final = -1
 """Instead of an address in the arena, if there is none."""
 
 _NOBODY: Final = 2**32 - 1
 """Ends the chain of free numbers."""
+
+_BY_NUMBER: Final = ("_tags", "_addresses", "_lengths", "_held")
 
 Integers = NDArray[np.int64]
 
@@ -46,6 +50,20 @@ class StringTable:
         self._lengths = np.empty(0, np.int32)
         self._held = np.empty(0, np.int32)
         self._slots = Slots()
+        self._key = own_key()
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        arrays = {name: getattr(self, name)[: self._count] for name in _BY_NUMBER}
+        numbers = {"count": self._count, "free": self._free}
+        return {**arrays, **numbers, "key": self._key, "slots": self._slots.table}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved, over an arena that was, too."""
+        for name in _BY_NUMBER:
+            setattr(self, name, tree[name])
+        self._count, self._free, self._key = tree["count"], tree["free"], tree["key"]
+        self._slots.table = tree["slots"]
 
     def __len__(self) -> int:
         return self._count
@@ -65,7 +83,7 @@ class StringTable:
         NOWHERE for the others."""
         if addresses is None:
             addresses = np.full(len(strings), NOWHERE)
-        tags = _tags_of(strings)
+        tags = self._tags_of(strings)
         numbers = self._find(tags, strings)
         new = numbers == EMPTY
         if new.any():
@@ -74,7 +92,13 @@ class StringTable:
 
     def find(self, strings: Sequence[str]) -> Integers:
         """The numbers (n,) of these strings, EMPTY for those that nobody holds."""
-        return self._find(_tags_of(strings), strings)
+        return self._find(self._tags_of(strings), strings)
+
+    def _tags_of(self, strings: Sequence[str]) -> Tags:
+        # What is asked for may hold half a surrogate, which no string here does.
+        pieces = [string.encode("utf-8", "surrogatepass") for string in strings]
+        sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        return string_tags(b"".join(pieces), starts_of(sizes), self._key)
 
     def hold(self, numbers: Integers, times: Integers) -> None:
         """These distinct strings (n,) are held so many times (n,) more."""
@@ -158,11 +182,6 @@ class StringTable:
         self._tags, self._addresses = grown(self._tags, count), grown(self._addresses, count)
         self._lengths, self._held = grown(self._lengths, count), grown(self._held, count)
         self._slots.make_room(count, self._tags)
-
-
-def _tags_of(strings: Sequence[str]) -> Tags:
-    tags: Tags = np.fromiter(map(hash, strings), np.int64, len(strings)).astype(np.uint32)
-    return tags
 
 
 def _utf8_sizes(strings: Sequence[str]) -> Integers:

@@ -26,6 +26,7 @@ from hurnet_stream.core.index.links import Links
 from hurnet_stream.core.index.string_table import NOWHERE
 from hurnet_stream.core.native import taught as kernels
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.slots import grown
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.stored.entries import Entries
@@ -53,6 +54,20 @@ class Teaching:
     def nbytes(self) -> int:
         """The bytes of the answers' tables and of the sums that are kept."""
         return array_bytes(self, self.answers, self._links) + self.sums.nbytes
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        count = len(self.answers)
+        counts = {"taught": self._taught[:count], "copies": self._copies[:count]}
+        sums, answers, links = self.sums.saved(), self.answers.saved(), self._links.saved()
+        return {**counts, "sums": sums, "answers": answers, "links": links}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved, over blocks and an arena that were, too."""
+        self._taught, self._copies = tree["taught"], tree["copies"]
+        self.sums.restore(tree["sums"])
+        self.answers.restore(tree["answers"])
+        self._links.restore(tree["links"])
 
     def number(self, entries: Entries, texts: Integers) -> Integers:
         """The answers (n,) of entries that are to be appended, given where their texts stand in the arena. An

@@ -54,6 +54,8 @@ def _give_up_chunk(
         slots = np.flatnonzero(within(chunk, columns.texts[: block.used]))
         texts, lengths = columns.texts[slots], columns.lengths[slots]
         columns.texts[slots] = moved = arena.move(texts, lengths)
+        if len(slots):
+            block.columns_changed()
         # An empty text stands nowhere in particular: no answer can be meant by its address.
         some = (lengths != 0) & (lengths != ~0)
         old.append(texts[some])

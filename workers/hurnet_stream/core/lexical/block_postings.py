@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.lexical.bm25 import adds
 from hurnet_stream.core.lexical.question import Question
-from hurnet_stream.core.lexical.run import RowsOfBlock, Run
+from hurnet_stream.core.lexical.run import Postings, RowsOfBlock, Run
+from hurnet_stream.core.shelf import FileName, Shelf, Tree
 
 Integers = NDArray[np.int64]
 
@@ -26,19 +27,41 @@ class BlockPostings:
     def __init__(self, rows: RowsOfBlock) -> None:
         self.rows = rows
         self.runs: list[Run] = []
+        self._file: FileName | None = None  # that holds what is here now
+
+    def saved(self, shelf: Shelf | None, is_full: bool) -> Tree:
+        """What `restore` needs: the name of a file if the block is full."""
+        if not self._file:
+            tree = {"lengths": self.rows.lengths, "runs": [run.saved() for run in self.runs]}
+            self._file = shelf.write("postings", tree) if shelf and is_full else None
+            if not self._file:
+                return tree
+        return {"file": self._file}
+
+    def restore(self, tree: Tree, shelf: Shelf) -> None:
+        """Be what was saved. Raises DamagedShelf."""
+        self._file = tree.get("file")
+        if self._file:
+            tree = shelf.read(self._file)
+        self.rows = self.rows._replace(lengths=tree["lengths"])
+        for saved in tree["runs"]:
+            postings = Postings._make(saved[name] for name in Postings._fields)
+            self.runs.append(Run(postings, self.rows, saved["first"], saved["end"]))
 
     def add(self, keys: Integers, slots: Integers, lengths: Integers) -> None:
         """Take in the postings of rows that are new, by their keys (p,) in order. The rows have these slots
         (n,), which follow those that were there, and so many terms (n,)."""
+        self._file = None
         self.rows.lengths[slots] = lengths
         first, end = int(slots[0]), int(slots[-1]) + 1
         while self.runs and self.runs[-1].end - self.runs[-1].first < 2 * (end - first):
             before = self.runs.pop()
             first, keys = before.first, np.sort(np.concatenate([before.keys(), keys]), kind="stable")
-        self.runs.append(Run(keys, self.rows, first, end))
+        self.runs.append(Run.of_keys(keys, self.rows, first, end))
 
     def remove(self, slot: int, terms: Integers) -> int:
         """Remove a row that holds these distinct terms (t,); returns its length."""
+        self._file = None
         length = self.rows.lengths.item(slot)
         next(run for run in self.runs if slot < run.end).remove(terms, slot)
         self.rows.lengths[slot] = 0

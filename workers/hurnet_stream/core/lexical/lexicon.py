@@ -27,6 +27,7 @@ from hurnet_stream.core.lexical.vocabulary import Vocabulary
 from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.search.passing import Passing
+from hurnet_stream.core.shelf import DamagedShelf, Shelf, Tree
 from hurnet_stream.core.slots import EMPTY
 
 NO_ROW = -1
@@ -49,8 +50,9 @@ class Figures(NamedTuple):
 class Lexicon:
     """The terms of the rows of `blocks`, for one thread at a time."""
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: Blocks, shelf: Shelf | None = None) -> None:
         self._blocks = blocks
+        self._shelf = shelf
         self._vocabulary = Vocabulary()
         self._postings: dict[int, BlockPostings] = {}  # by block
         self._entries = 0
@@ -64,6 +66,27 @@ class Lexicon:
         """The bytes of the terms and of the postings."""
         runs = (run for postings in self._postings.values() for run in postings.runs)
         return array_bytes(self._vocabulary, *runs)
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        full = {
+            number for number, block in enumerate(self._blocks.blocks) if block.used == len(block.vectors)
+        }
+        postings = {
+            str(number): postings.saved(self._shelf, number in full)
+            for number, postings in self._postings.items()
+        }
+        counts = {"entries": self._entries, "total": self._total, "longest": self._longest}
+        return {**counts, "postings": postings, "vocabulary": self._vocabulary.saved()}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved, over blocks that were, too. Raises DamagedShelf."""
+        if self._shelf is None:
+            raise DamagedShelf("there is no shelf")
+        self._entries, self._total, self._longest = tree["entries"], tree["total"], tree["longest"]
+        self._vocabulary.restore(tree["vocabulary"])
+        for number, saved in tree["postings"].items():
+            self._postings_of(int(number)).restore(saved, self._shelf)
 
     def append(self, rows: Integers, texts: bytes, starts: Integers) -> None:
         """Take in the texts of rows (n,) that are new. They begin in `texts`, which is UTF-8, at `starts`

@@ -16,13 +16,14 @@ removed leaves a hole at the end of its term's postings: its bytes are overwritt
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.search.block import RowColumns
+from hurnet_stream.core.shelf import Tree
 
 SLOT_BITS: Final = 14
 TIMES_BITS: Final = 8
@@ -60,6 +61,17 @@ def with_slots(keys: Integers, slots: Integers) -> Integers:
     return keys & ~(_SLOTS << TIMES_BITS) | slots << TIMES_BITS
 
 
+class Postings(NamedTuple):
+    """The arrays of a run, as `Run` has them."""
+
+    terms: NDArray[np.uint32]
+    starts: NDArray[np.uint32]
+    slots: NDArray[np.uint16]
+    times: NDArray[np.uint8]
+    most_times: NDArray[np.uint8]
+    shortest: NDArray[np.uint16]
+
+
 class RowsOfBlock(NamedTuple):
     """What runs must know of the rows of their block: by slot, how many terms each has (slots,); the
     block's own columns, for the entry ids; and the index's number of its first row."""
@@ -78,24 +90,32 @@ class Run:
     add at most.
     """
 
-    def __init__(self, keys: Integers, rows: RowsOfBlock, first: int, end: int) -> None:
+    def __init__(self, postings: Postings, rows: RowsOfBlock, first: int, end: int) -> None:
         self.first, self.end = first, end
-        of_posting = terms_of(keys)
-        begins = np.flatnonzero(np.diff(of_posting, prepend=-1))
-        self.terms = of_posting[begins].astype(np.uint32)
-        self.starts = np.append(begins, len(keys)).astype(np.uint32)
-        self.slots = slots_of(keys).astype(np.uint16)
-        self.times = (keys & MOST_TIMES).astype(np.uint8)
-        self.most_times, self.shortest = self.times, self.slots  # nothing, if there is no posting
-        if len(keys):
-            self.most_times = np.maximum.reduceat(self.times, begins)
-            self.shortest = np.minimum.reduceat(rows.lengths[self.slots], begins)
-        own = (self.terms, self.starts, self.slots, self.times, self.most_times, self.shortest)
+        self.terms, self.starts, self.slots, self.times, self.most_times, self.shortest = postings
         of_block = (rows.columns.partitions, rows.columns.offsets)
-        addresses = [array.ctypes.data for array in (*own, rows.lengths, *of_block)]
+        addresses = [array.ctypes.data for array in (*postings, rows.lengths, *of_block)]
         numbers = (len(self.terms), first, end)
         self.struct: Integers = np.array([*addresses[:6], *numbers, *addresses[6:], rows.first], np.int64)
         """The struct `Run` of native/postings.c (13,)."""
+
+    @classmethod
+    def of_keys(cls, keys: Integers, rows: RowsOfBlock, first: int, end: int) -> Self:
+        """A run of the postings with these keys (p,), which are in order."""
+        of_posting = terms_of(keys)
+        begins = np.flatnonzero(np.diff(of_posting, prepend=-1))
+        terms, starts = of_posting[begins].astype(np.uint32), np.append(begins, len(keys)).astype(np.uint32)
+        slots, times = slots_of(keys).astype(np.uint16), (keys & MOST_TIMES).astype(np.uint8)
+        most_times, shortest = times, slots  # nothing, if there is no posting
+        if len(keys):
+            most_times = np.maximum.reduceat(times, begins)
+            shortest = np.minimum.reduceat(rows.lengths[slots], begins)
+        return cls(Postings(terms, starts, slots, times, most_times, shortest), rows, first, end)
+
+    def saved(self) -> Tree:
+        """Its arrays and its slots."""
+        arrays = {name: getattr(self, name) for name in Postings._fields}
+        return {**arrays, "first": self.first, "end": self.end}
 
     def keys(self) -> Integers:
         """The keys (p,) of all its postings."""

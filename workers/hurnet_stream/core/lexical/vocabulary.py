@@ -20,6 +20,7 @@ from hurnet_stream.core.lexical.alphabet import characters
 from hurnet_stream.core.lexical.terms import RECORD_SHAPE, Records, records, terms
 from hurnet_stream.core.native import lexical as kernels
 from hurnet_stream.core.native.lexical import TOO_HARD
+from hurnet_stream.core.shelf import Tree
 from hurnet_stream.core.slots import EMPTY, Slots, Tags, grown
 
 Integers = NDArray[np.int64]
@@ -30,6 +31,8 @@ _NOBODY: Final = 2**32 - 1
 # Python's hash of a string has a secret in it, another one for each process: with these factors nobody can
 # make up words that all fall into one slot.
 _FACTORS: Final = np.array([hash(f"factor {i}") | 1 for i in range(5)]).astype(np.uint64)
+
+_BY_NUMBER: Final = ("records", "tags", "held")
 
 
 class Vocabulary:
@@ -43,11 +46,30 @@ class Vocabulary:
         self.tags = np.empty(0, np.uint32)
         self.held = np.empty(0, np.int32)
         self.slots = Slots()
+        self._factors = _FACTORS
+
+    def saved(self) -> Tree:
+        """What `restore` needs."""
+        arrays = {name: getattr(self, name)[: self.count] for name in _BY_NUMBER}
+        numbers = {"count": self.count, "free": self.free}
+        return {**arrays, **numbers, "factors": self._factors, "slots": self.slots.table}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved."""
+        for name in (*_BY_NUMBER, "count", "free"):
+            setattr(self, name, tree[name])
+        self._factors, self.slots.table = tree["factors"], tree["slots"]
 
     def struct(self) -> Integers:
         """The struct `Vocabulary` of native/terms.c (9,)."""
         arrays = (self.records, self.tags, self.held, self.slots.table)
-        numbers = (len(self.slots.table) - 1, len(self.tags), self.count, self.free, _FACTORS.ctypes.data)
+        numbers = (
+            len(self.slots.table) - 1,
+            len(self.tags),
+            self.count,
+            self.free,
+            self._factors.ctypes.data,
+        )
         return np.array([*(array.ctypes.data for array in arrays), *numbers], np.int64)
 
     def numbered(self, texts: bytes, starts: Integers) -> tuple[Integers, Integers, Integers]:
@@ -91,7 +113,7 @@ class Vocabulary:
         """The numbers (n,) of these terms (n, 4), EMPTY for those that no entry holds."""
         if kernels.available():
             return kernels.find_terms(self.struct(), np.ascontiguousarray(terms))
-        tags = tags_of(terms)
+        tags = tags_of(terms, self._factors)
 
         def same(numbers: Integers, asked: Integers) -> NDArray[np.bool_]:
             equal: NDArray[np.bool_] = (self.records[numbers] == terms[asked]).all(axis=1)
@@ -136,7 +158,7 @@ class Vocabulary:
         self.make_room(count)
         self.count = count
         given = np.array([*numbers, *range(first, count)], np.int64)
-        self.records[given], self.tags[given], self.held[given] = terms, tags_of(terms), 0
+        self.records[given], self.tags[given], self.held[given] = terms, tags_of(terms, self._factors), 0
         self.slots.put(given, self.tags[given])
         return given
 
@@ -149,10 +171,10 @@ class Vocabulary:
         self.slots.make_room(count, self.tags)
 
 
-def tags_of(terms: Records) -> Tags:
-    """The tag (n,) of each term (n, 4)."""
-    hashes = (terms * _FACTORS[:4]).sum(axis=1)
+def tags_of(terms: Records, factors: NDArray[np.uint64]) -> Tags:
+    """The tag (n,) of each term (n, 4), by these factors (5,)."""
+    hashes = (terms * factors[:4]).sum(axis=1)
     # The lower bits of a product depend on lower bits alone, so the upper ones are brought down.
-    hashes = (hashes ^ (hashes >> np.uint64(32))) * _FACTORS[4]
+    hashes = (hashes ^ (hashes >> np.uint64(32))) * factors[4]
     tags: Tags = (hashes >> np.uint64(32)).astype(np.uint32)
     return tags

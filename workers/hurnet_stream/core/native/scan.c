@@ -20,6 +20,7 @@
 
 #include "dots.h"
 #include "planes.h"
+#include "row_sums.h"
 
 #define GROUP ((1u << LANES) - 1) /* the rows of a group, as bits */
 #define ALONE 4  /* one to four queries are faster one by one */
@@ -138,14 +139,22 @@ static void fetch(const Row *row, int64_t d) {
     __builtin_prefetch(row->block->norms + row->slot);
 }
 
+/* Whether a row is what it was when it was put into its file, if it lies in one. */
+INLINE int is_sound(Query *state, const Block *block, int64_t slot, int64_t d) {
+    if (!block->sums || !block->sums[slot] || row_sum(block->rows + slot * d, d * 2) == block->sums[slot]) return 1;
+    state->damaged = 1;
+    return 0;
+}
+
 /* Keeps those of some rows whose exact value reaches the bar: it is both bounds, but for what float64 and the rounding
- * to float32 err by. Returns -1 without memory. */
+ * to float32 err by. Returns -1 without memory, and for a damaged row. */
 static int offer_exactly(Query *state, const Row *rows, int64_t n, int64_t d, Dot dot) {
     state->valued += n;
     for (int64_t i = 0; i < n; i++) {
         const Block *block = rows[i].block;
         if (!counts(state, block, rows[i].slot)) continue;
         const double norm = (double)block->norms[rows[i].slot];
+        if (!is_sound(state, block, rows[i].slot, d)) return -1;
         const Dot fits = state->norm * norm < 0x1p61 ? dot : dot_large;
         double value = (double)fits(state->q, block->rows + rows[i].slot * d, d) * state->unit / sqrt(norm);
         float upper = (float)(value + 0x1p-20), lower = (float)(value - 0x1p-20);
@@ -342,7 +351,7 @@ static int better(const void *one, const void *other) {
 }
 
 /* Compares what has survived in integers. Writes at most k rows and cosines, best first; returns how many, or -1
- * without memory. */
+ * without memory and for a damaged row. */
 static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_t *except, Dot fast, int64_t *rows,
                       double *cosines) {
     drop_beaten(state);
@@ -353,10 +362,12 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
         const Block *b = blocks + state->found[i].block;
         int64_t slot = state->found[i].slot, norm = b->norms[slot];
         if (except && b->partitions[slot] == except[0] && b->offsets[slot] == except[1]) continue;
+        if (!is_sound(state, b, slot, d)) break;
         int64_t dot = (state->norm * (double)norm < 0x1p61 ? fast : dot_large)(state->q, b->rows + slot * d, d);
         const double cosine = dot / sqrt((double)norm);
         matches[n++] = (Match){dot, norm, b->partitions[slot], b->offsets[slot], b->first + slot, cosine};
     }
+    if (state->damaged) n = 0;
     qsort(matches, (size_t)n, sizeof *matches, better);
     int64_t wanted = state->k - (except != NULL);
     if (n > wanted) n = wanted;
@@ -365,7 +376,7 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
         cosines[i] = (double)matches[i].dot / (sqrt((double)matches[i].norm) * sqrt(state->norm));
     }
     free(matches);
-    return n;
+    return state->damaged ? -1 : n;
 }
 
 /* The k best rows of the blocks for each of n queries, which the caller has checked to lie on the grid: the sums of
@@ -376,7 +387,7 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
  * the bits of the rows that may answer it, NULL for one that all may. `out` is
  * for each query how many were found, their rows, best first, and their cosines (1 + k + k), none for a query of zeros;
  * and behind all, how many rows the upper four bits left, if they were read alone, and how many were compared in the
- * end. Returns 0, or -1 without memory. */
+ * end. Returns 0, -1 without memory, or -2 if a row that lies in a file is not what it was. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
                   const int64_t *except, const uint8_t *without, const uint8_t *const *within, int level,
                   int64_t threads, int64_t *out) {
@@ -405,6 +416,9 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
         looked[1] += workers->states[i].count;
         failed = *out < 0 ? -1 : 0;
     }
+    for (int64_t t = 0; workers && t < threads; t++)
+        for (int64_t i = 0; workers[t].states && i < padded; i++)
+            if (workers[t].states[i].damaged) failed = -2;
     for (int64_t t = 0; workers && t < threads; t++) dismiss(workers + t, padded);
     free(workers);
     free(z);

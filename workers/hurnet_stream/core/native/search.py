@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.native import CpuFeature, cores, features, library, loaded_library
+from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.batch import Vectors
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -37,9 +38,11 @@ _SEARCH: Final[tuple[Any, ...]] = (
 _SHARED: Final = 1024
 """Rows from which a second thread makes quantising faster."""
 
+_DAMAGED: Final = -2
+
 Integers = NDArray[np.int64]
 
-BLOCK_BYTES: Final = 96
+BLOCK_BYTES: Final = 104
 """The size of the struct `Block` of types.h."""
 
 
@@ -120,7 +123,7 @@ def search(
     threads: int = 1,
 ) -> Found:
     """The k best rows of the blocks that `table` describes for queries (n, d), which the caller has checked
-    to lie on the grid; none for a query of zeros.
+    to lie on the grid; none for a query of zeros. Raises DamagedShelf.
 
     `level` 0 uses no more than any CPU has, 1 AVX2, 2 AVX-512 VNNI; None what this one offers. The rows are
     shared among `threads`.
@@ -146,6 +149,8 @@ def search(
         threads,
         ctypes.byref(_LONG.from_buffer(out)),
     )
+    if failed == _DAMAGED:
+        raise DamagedShelf("a row that lies in a file is not what it was")
     if failed:
         raise MemoryError("no memory to search in")
     numbers = memoryview(out).cast("q")

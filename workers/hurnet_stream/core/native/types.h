@@ -43,6 +43,7 @@ typedef struct { /* as Block.struct in hurnet_stream/core/search/block.py gives 
     const int32_t *partitions;
     const int64_t *offsets;
     const int32_t *answers;         /* by number */
+    const uint64_t *sums;           /* of rows that lie in a file (row_sums.h), 0 for one that needs no check; or NULL */
     int64_t first, size;            /* the index's number of its first row; how many rows it holds */
 } Block;
 
@@ -64,6 +65,7 @@ typedef struct {
     int64_t count, room; /* survivors found, and for how many there is memory */
     int64_t valued;     /* rows compared in integers during the pass */
     int64_t dense;      /* chunks to come that are read whole */
+    int64_t damaged;    /* whether a row was read that is not what it was */
     float *best;        /* a heap of the k largest lower bounds, the smallest on top */
     Survivor *found;
 } Query;

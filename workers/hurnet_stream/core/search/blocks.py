@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.native import search as kernels
-from hurnet_stream.core.search.block import BLOCK_ROWS, REMOVED, Block, RowColumns
+from hurnet_stream.core.row_sums import row_sums, sums_at
+from hurnet_stream.core.search.block import BLOCK_ROWS, IN_MEMORY, REMOVED, Block, RowColumns
 from hurnet_stream.core.search.spans import SPAN, Spans
+from hurnet_stream.core.shelf import DamagedShelf, Shelf, Tree
 from hurnet_stream.core.stored.batch import Vectors
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ Integers = NDArray[np.int64]
 class Blocks:
     """The rows of one index, for one thread at a time. If there is a `device`, it holds a copy of them."""
 
-    def __init__(self, dimension: int, device: Device | None = None) -> None:
+    def __init__(self, dimension: int, device: Device | None = None, shelf: Shelf | None = None) -> None:
         self.dimension = dimension
+        self._shelf = shelf
         self.native = kernels.available()
         self.device = device.rows(dimension) if device else None
         self.blocks: list[Block] = []
@@ -53,8 +56,9 @@ class Blocks:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all blocks."""
-        return array_bytes(*self.blocks)
+        """The bytes of all blocks, without the vectors that lie in files."""
+        mapped = sum(block.vectors.nbytes for block in self.blocks if block.sums is not None)
+        return array_bytes(*self.blocks) - mapped
 
     @property
     def block_rows(self) -> int:
@@ -122,17 +126,63 @@ class Blocks:
         return self.blocks[row // BLOCK_ROWS].columns, row % BLOCK_ROWS
 
     def vectors(self, rows: Integers) -> Vectors:
-        """The grid rows (n, d) of these rows (n,)."""
-        return self.gather(attrgetter("vectors"), rows)
+        """The grid rows (n, d) of these rows (n,). Raises DamagedShelf if one that lies in a file is not what
+        it was."""
+        vectors: Vectors = self.gather(attrgetter("vectors"), rows)
+        if self._shelf:
+            self._check(rows, row_sums(vectors))
+        return vectors
 
     def addresses(self, rows: Integers) -> Integers:
-        """Where the vectors of these rows (n,) stand in memory (n,), until a block is next given up."""
+        """Where the vectors of these rows (n,) stand in memory (n,), until rows are next written or removed.
+        Raises DamagedShelf if one that lies in a file is not what it was. Needs the kernels."""
         if self._starts is None:
             starts = [block.vectors.ctypes.data for block in self.blocks]
             self._starts = np.array(starts, np.int64)
         numbers, slots = np.divmod(rows, BLOCK_ROWS)
         addresses: Integers = self._starts[numbers] + slots * (2 * self.dimension)
+        if self._shelf:
+            self._check(rows, sums_at(addresses, 2 * self.dimension))
         return addresses
+
+    def _check(self, rows: Integers, sums: NDArray[np.uint64]) -> None:
+        """Whether rows (n,) that lie in files have the sums that they had."""
+        numbers, slots = np.divmod(rows, BLOCK_ROWS)
+        for number in set(numbers.tolist()):
+            expected = self.blocks[number].sums
+            if expected is not None:
+                inside = numbers == number
+                wanted = expected[slots[inside]]
+                if ((wanted != sums[inside]) & (wanted != IN_MEMORY)).any():
+                    raise DamagedShelf(f"block {number}: rows are not what they were")
+
+    def saved(self) -> Tree:
+        """What `restore` needs. Only if there is a shelf."""
+        shelf = self._shelf
+        blocks = [block.saved(shelf) if shelf and block.used else None for block in self.blocks]
+        counts = {"rows": self.rows, "removed": self.removed, "longest": self.longest}
+        self._table = self._starts = None  # some may have been put on the shelf only now
+        return {**counts, "blocks": blocks, "ranges": self._spans.saved(len(self.blocks))}
+
+    def restore(self, tree: Tree) -> None:
+        """Be what was saved. Raises DamagedShelf."""
+        if self._shelf is None:
+            raise DamagedShelf("there is no shelf")
+        for number, saved in enumerate(tree["blocks"]):
+            place = (self.dimension, number * BLOCK_ROWS, self.native, BLOCK_ROWS, self._shelf)
+            block = Block.restored(saved, *place) if saved else self._given_up
+            self.blocks.append(block)
+            if self.device and block.used:
+                self.device.write(number * BLOCK_ROWS, block.vectors[: block.used])
+                for slot in np.setdiff1d(np.arange(block.used), block.alive()).tolist():
+                    self.device.remove(number * BLOCK_ROWS + slot)
+        self.rows, self.removed, self.longest = tree["rows"], tree["removed"], tree["longest"]
+        self._spans.restore(tree["ranges"])
+
+    def check(self) -> None:
+        """Read all that lies in files. Raises DamagedShelf if anything is not what it was."""
+        for block in self.blocks:
+            block.check()
 
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """A column of `RowColumns` for these rows (n,): (n,) in int64, `teaches` in bool."""
@@ -212,6 +262,8 @@ class Blocks:
                 self.device.write(first, vectors[part])
             rows[part] = np.arange(first, first + part.stop - done)
             done = part.stop
+            if self._shelf and block.used == BLOCK_ROWS:
+                block.put_on(self._shelf)
         self.rows += len(vectors)
         self._table = self._starts = None
         return rows

@@ -62,6 +62,14 @@ class Spans:
         blocks, spans = any_inside.nonzero()
         return zip(blocks.tolist(), (spans * SPAN).tolist(), strict=True)
 
+    def saved(self, blocks: int) -> Integers:
+        """All ranges of so many blocks."""
+        return self._ranges[:, :blocks]
+
+    def restore(self, ranges: Integers) -> None:
+        """Be what was saved."""
+        self._ranges = ranges
+
     def _make_room(self, blocks: int) -> None:
         _, known, spans = self._ranges.shape
         larger = np.empty((2, blocks, spans), np.int64)

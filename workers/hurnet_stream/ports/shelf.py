@@ -1,0 +1,34 @@
+"""A shelf that outlives the process: what a responder puts there is mapped at its next start."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hurnet_stream.core.shelf import Shelf, Tree
+
+
+class SavedShelf(Shelf, Protocol):
+    """A shelf of one process and one generation of the store."""
+
+    was_left_open: bool
+    """Whether it was last used by a process that did not close it."""
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether what was to be saved is still on its way to the disk."""
+
+    def saved(self) -> Tree | None:
+        """What was saved last; None if there is nothing. Raises DamagedShelf."""
+
+    def save(self, root: Tree) -> None:
+        """Save this, and all files that are named in it, in one step that follows some time later. Only then
+        is anything wiped, and are files removed that it does not name."""
+
+    def discard(self) -> None:
+        """What was saved is not to be used any more."""
+
+    def remove(self) -> None:
+        """Remove everything."""
+
+    def close(self) -> None:
+        """Save what is on its way, and let another process use the shelf."""

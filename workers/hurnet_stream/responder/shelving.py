@@ -1,0 +1,135 @@
+"""What a responder holds, saved in its folder now and then, so that its next start maps it.
+
+    at the start    is what was saved whole, and of this store, embedder and program?
+                    yes: it is mapped, and what is new is read from the store
+                    no, or the store fell behind it, or has compacted deletions beyond it: all is read
+    then            after `interval_s`, if anything has changed, it is saved anew
+    damaged rows    are noticed when they are read: the worker begins anew, and reads all from the store
+    at the end      it is saved
+
+While files are written nobody is answered, so the next time follows after PAUSE times as long at least.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import unicodedata
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import structlog
+
+from hurnet_stream.core.search.block import BLOCK_ROWS
+from hurnet_stream.core.shelf import DamagedShelf, Tree
+from hurnet_stream.core.stored.batch import EmbedderIdentity, ShardState
+from hurnet_stream.ports import SavedShelf
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+
+log = structlog.get_logger()
+
+PAUSE = 200
+"""Times as long as saving took: it takes half a percent of the time at most."""
+FORMAT = 1
+
+
+class Shelving:
+    """Saves what lies on `shelf`."""
+
+    def __init__(
+        self, memory: LoadedContexts, shelf: SavedShelf, identity: EmbedderIdentity, interval_s: float
+    ) -> None:
+        self.shelf = shelf
+        self._identity = identity
+        self._interval_s = interval_s
+        self._saved_at = time.monotonic()
+        self._pause_s = 0.0
+        self._known: Mapping[int, int] = {}  # the watermarks that were saved
+        self._memory = memory
+        self._is_good = True
+        memory.lie_on(shelf)
+
+    def restore(self, states: Mapping[int, ShardState]) -> None:
+        """Have memory, which is empty, be what was saved, if that is of the store whose shards are in these
+        `states`."""
+        memory, began = self._memory, time.monotonic()
+        try:
+            root = self.shelf.saved()
+            reason = self._unfit(root, states) if root else ""
+            if root and not reason:
+                memory.restore(root["memory"], self.shelf, self.shelf.was_left_open)
+                self._known = memory.watermarks()
+                seconds = round(time.monotonic() - began, 3)
+                log.info("mapped what was saved", rows=dict(memory.rows()), seconds=seconds)
+        except (DamagedShelf, LookupError, TypeError, ValueError) as error:
+            reason = f"it is damaged: {error}"
+            memory.forget()
+        if reason:
+            log.warning("what was saved can't be used: all is read from the store", reason=reason)
+            self.shelf.discard()
+
+    def step(self) -> None:
+        """Once a turn: save, if it is time and something has changed."""
+        if time.monotonic() - self._saved_at >= max(self._interval_s, self._pause_s):
+            self._save()
+
+    def distrust(self) -> None:
+        """What is in memory is not to be saved any more."""
+        self._is_good = False
+
+    def damaged(self) -> None:
+        """Files are not what they were: nothing of them is to be used any more."""
+        self.distrust()
+        self.shelf.discard()
+
+    def close(self) -> None:
+        """Save what is in memory, and let go of the folder."""
+        self._save()
+        self.shelf.close()
+
+    def _save(self) -> None:
+        memory = self._memory
+        if not self._is_good or self.shelf.is_saving or not memory.is_whole:
+            return
+        if (watermarks := memory.watermarks()) == self._known:
+            return
+        began, failures = time.monotonic(), self.shelf.failures
+        root = {
+            "about": about(memory, self._identity) | {"epoch": memory.epoch},
+            "memory": memory.saved(self.shelf),
+        }
+        if self.shelf.failures == failures:
+            self.shelf.save(root)
+            self._known = watermarks
+        self._saved_at = time.monotonic()
+        self._pause_s = PAUSE * (self._saved_at - began)
+
+    def _unfit(self, root: Tree, states: Mapping[int, ShardState]) -> str:
+        """Why this can't be what memory holds; "" if it can."""
+        saved = root["about"]
+        epochs = {state.epoch for state in states.values()}
+        wanted = about(self._memory, self._identity) | {"epoch": next(iter(epochs), "")}
+        if different := [name for name, value in wanted.items() if saved.get(name) != value]:
+            return f"it differs in {', '.join(different)}"
+        for partition, watermark in root["memory"]["watermarks"]:
+            state = states.get(partition)
+            if state is None or state.watermark < watermark:
+                return f"shard {partition} of the store has less than was saved"
+            if state.floor > watermark:
+                return f"shard {partition} of the store was compacted since"
+        return ""
+
+
+def about(memory: LoadedContexts, identity: EmbedderIdentity) -> dict[str, str | int]:
+    """What must be equal for a saved index to be good here. Words depend on Python's table of characters."""
+    return {
+        "format": FORMAT,
+        "program": version("hurnet-stream"),
+        "characters": unicodedata.unidata_version,
+        "embedder": identity.fingerprint,
+        "dimension": identity.dimension,
+        "features": memory.features.identity,
+        "half_life_ms": memory.half_life_ms,
+        "block_rows": BLOCK_ROWS,
+        "byte_order": sys.byteorder,
+    }
