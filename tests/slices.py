@@ -15,13 +15,14 @@ from hurnet_stream.core.slices.slice_index import SliceIndex, State
 @dataclass
 class Slices:
     """Indexes by the number of their slice. `away` slices do not reply; `rounds` counts how often all were
-    asked, and `bytes` what went to and fro."""
+    asked, `bytes` what went to and fro, and `closed` who was told that it is over."""
 
     indexes: Sequence[ContextIndex]
     away: set[int] = field(default_factory=set)
     moved: Mapping[int, int] = field(default_factory=dict)
     rounds: int = 0
     bytes: int = 0
+    closed: list[int] = field(default_factory=list)
     before_round: Callable[[int], None] = lambda _: None
 
     def conversation(self) -> Conversation:
@@ -38,5 +39,6 @@ class Slices:
         state = State(f"{number}/{self.moved.get(number, 0)}", watermarks={number: 1})
         asked = encode(request)
         reply = encode(SliceIndex(self.indexes[number], state).answer(decode(Request, asked)))
+        self.closed += [number] * request.last
         self.bytes += len(asked) + len(reply)
         return decode(Reply, reply)

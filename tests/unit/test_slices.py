@@ -120,7 +120,7 @@ def seen(index: Index, questions: Questions, projection: Any, halves: Halves | N
 
 
 @pytest.mark.parametrize("kernels", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     entries=st.sampled_from([0, 1, 30, 240, 420, 700]),

@@ -180,11 +180,11 @@ class Arena:
     def move(self, addresses: Integers, lengths: Integers) -> Integers:
         """Copy the pieces at these addresses (n,) out of one chunk, which is about to be dropped. Returns
         their new addresses (n,)."""
-        sizes = list(map(self._size, addresses.tolist(), lengths.tolist()))
+        sizes = self.sizes(addresses, lengths)
         if within(self._open, addresses).any():
             self._open_chunk(0)  # they must not be put into the chunk that they are to leave
-        pieces = b"".join(map(self.get, addresses.tolist(), sizes))
-        return self.put_all(pieces, starts_of(np.array(sizes, np.int64)))
+        pieces = b"".join(map(self.get, addresses.tolist(), sizes.tolist()))
+        return self.put_all(pieces, starts_of(sizes))
 
     def drop(self, chunk: int) -> None:
         """Give up a chunk of which nothing is needed any more."""
@@ -195,6 +195,12 @@ class Arena:
         self._mapped.discard(chunk)
         self._chunks[chunk], self._used[chunk], self._erased[chunk] = _NO_MEMORY, 0, 0
         self._free.append(chunk)
+
+    def sizes(self, addresses: Integers, lengths: Integers) -> Integers:
+        """The bytes of each piece (n,); of a text, its metadata included."""
+        sizes, long = lengths.copy(), np.flatnonzero(lengths < 0)
+        sizes[long] = list(map(self._size, addresses[long].tolist(), lengths[long].tolist()))
+        return sizes
 
     def _size(self, address: int, length: int) -> int:
         """The bytes of a piece; of a text, its metadata included."""

@@ -243,6 +243,16 @@ class ContextIndex:
         pieces = map(self._arena.get, addresses.tolist(), lengths.tolist())
         return [piece.decode() for piece in pieces]
 
+    def metadata(self, rows: Integers) -> list[dict[str, str]]:
+        """The metadata of each row (n,), none of which has been removed."""
+        addresses, lengths = self._blocks.columns(rows, "texts", "lengths")
+        return list(map(self._arena.metadata, addresses.tolist(), lengths.tolist()))
+
+    def text_bytes(self, rows: Integers) -> Integers:
+        """The bytes of the text of each row (n,), with its metadata."""
+        addresses, lengths = self._blocks.columns(rows, "texts", "lengths")
+        return self._arena.sizes(addresses, lengths)
+
     def vectors(self, rows: Integers) -> Vectors:
         """The grid rows (n, d) of these rows (n,)."""
         return self._blocks.vectors(rows)

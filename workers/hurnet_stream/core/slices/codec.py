@@ -14,7 +14,7 @@ that belong to nothing make it unreadable. Both ends must be of one version.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, TypeVar, get_args
 
@@ -91,7 +91,8 @@ def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
     if type(value) in _CLASSES.values():
         return [type(value).__name__, *(_plain(getattr(value, f.name), arrays) for f in fields(value))]
     if isinstance(value, tuple):
-        return [_plain(item, arrays) for item in value]
+        plain = not value or type(value[0]) in (str, dict)  # thousands of strings, or of rows' metadata
+        return list(value) if plain else [_plain(item, arrays) for item in value]
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -164,9 +165,11 @@ def _of(*kinds: type) -> Callable[[Any, int], Any]:
     return read
 
 
-def _items(kind: type, value: Any) -> Iterator[Any]:
-    for item in _of(list)(value, 0):
-        yield _of(kind)(item, 0)
+def _items(kind: type, value: Any) -> list[Any]:
+    items: list[Any] = _of(list)(value, 0)
+    if set(map(type, items)) - {kind}:
+        raise TypeError(f"{set(map(type, items))} in place of {kind.__name__}")
+    return items
 
 
 def _one_of(*kinds: type) -> Callable[[Any, int], Any]:
@@ -197,8 +200,7 @@ def _by_shard(value: Any, _: int) -> dict[int, int]:
 
 def _metadata(value: Any, _: int) -> tuple[dict[str, str], ...]:
     rows = tuple(_items(dict, value))
-    for row in rows:
-        _strings([*row.keys(), *row.values()])
+    _items(str, [string for row in rows for pair in row.items() for string in pair])
     return rows
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,9 @@ class Find:
 
     ids: Pairs
 
+    def __post_init__(self) -> None:
+        _wide(self.ids, 2)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Describe:
@@ -209,6 +212,7 @@ class Search:
     without: Strings = ()
 
     def __post_init__(self) -> None:
+        _wide(self.own, 2)
         _same_length(self.vectors, self.own)
         if self.conditions:
             _same_length(self.vectors, self.condition_of)
@@ -241,6 +245,9 @@ class CountHolding:
 
     terms: Terms
 
+    def __post_init__(self) -> None:
+        _wide(self.terms, 4)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Holding:
@@ -270,6 +277,8 @@ class SearchWords:
     condition_of: Integers = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
+        _wide(self.terms, 4)
+        _wide(self.own, 2)
         _same_length(self.terms, self.most)
         _starts(self.term_starts, len(self.terms))
         _starts(self.scored_starts, len(self.scored))
@@ -376,6 +385,11 @@ def _same_length(*columns: object) -> None:
     lengths = {len(column) for column in columns}  # type: ignore[arg-type]
     if len(lengths) > 1:
         raise ValueError(f"columns of one message have {sorted(lengths)} items")
+
+
+def _wide(table: NDArray[Any], columns: int) -> None:
+    if table.shape[1] != columns:
+        raise ValueError(f"{table.shape[1]} columns, not {columns}")
 
 
 def _starts(starts: Integers, items: int) -> None:

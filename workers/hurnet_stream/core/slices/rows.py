@@ -76,12 +76,11 @@ class NumberedStrings(Sequence[str]):
 
     def number(self, strings: Sequence[str]) -> Integers:
         """The number of each (n,); new ones get new numbers."""
-        numbers = np.empty(len(strings), np.int64)
-        for i, string in enumerate(strings):
-            numbers[i] = self._numbers.setdefault(string, len(self._strings))
-            if numbers[i] == len(self._strings):
+        for string in strings:
+            if string not in self._numbers:
+                self._numbers[string] = len(self._strings)
                 self._strings.append(string)
-        return numbers
+        return np.fromiter(map(self._numbers.__getitem__, strings), np.int64, len(strings))
 
 
 class Rows:
@@ -102,10 +101,12 @@ class Rows:
     def add(self, number: int, described: Descriptions) -> Integers:
         """The rows (n,) that a slice has described; those that are met for the first time get numbers."""
         rows, new = list[int](), list[int]()
+        next_row = len(self)
         for place, row in enumerate(described.rows.tolist()):
-            known = self._rows.setdefault((number, row), len(self) + len(new))
-            if known == len(self) + len(new):
+            known = self._rows.setdefault((number, row), next_row)
+            if known == next_row:
                 new.append(place)
+                next_row += 1
             rows.append(known)
         self._extend(number, described, np.array(new, np.int64))
         return np.array(rows, np.int64)
@@ -133,9 +134,13 @@ class Rows:
 
     def unmet(self, slices: Integers, numbers: Integers) -> dict[int, Integers]:
         """By slice, those numbers (n,) of rows that were not met yet, each once."""
-        pairs = set(zip(slices.tolist(), numbers.tolist(), strict=True)) - self._rows.keys()
-        of = {number: [row for each, row in pairs if each == number] for number in self._conversation.slices}
-        return {number: np.array(sorted(rows), np.int64) for number, rows in of.items() if rows}
+        unmet = {}
+        for number in np.unique(slices).tolist():
+            rows = np.unique(numbers[slices == number]).tolist()
+            new = [row for row in rows if (number, row) not in self._rows]
+            if new:
+                unmet[number] = np.array(new, np.int64)
+        return unmet
 
     def describe(self, slices: Integers, numbers: Integers) -> Integers:
         """The rows (n,) with these numbers (n,) in these slices (n,); those not met yet are asked for."""

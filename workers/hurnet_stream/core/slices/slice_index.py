@@ -65,7 +65,7 @@ from hurnet_stream.core.slices.messages import (
 )
 from hurnet_stream.core.slots import EMPTY
 from hurnet_stream.core.solve.window import Window
-from hurnet_stream.core.stored.entries import Entry, EntryId, starts_of
+from hurnet_stream.core.stored.entries import EntryId, starts_of
 
 MOST_ROWS: Final = 1 << 14
 """That are asked for at once for one question."""
@@ -182,15 +182,10 @@ class SliceIndex:
         )
 
     def _texts(self, asked: ReadTexts) -> TextsOf:
-        left, entries = asked.most_bytes, list[Entry]()
-        for row in self._held(asked.rows).tolist():
-            entry = self._index.entry(row)
-            pieces = (entry.text, *entry.metadata, *entry.metadata.values())
-            left -= sum(len(piece.encode()) for piece in pieces)
-            if left < 0 and entries:
-                break
-            entries.append(entry)
-        return TextsOf(tuple(entry.text for entry in entries), tuple(entry.metadata for entry in entries))
+        sizes = np.cumsum(self._index.text_bytes(self._held(asked.rows)))
+        fitting = max(1, int(np.searchsorted(sizes, asked.most_bytes, "right")))
+        rows = asked.rows[:fitting]
+        return TextsOf(tuple(self._index.texts(rows)), tuple(self._index.metadata(rows)))
 
     # Which rows are near.
 
@@ -277,11 +272,9 @@ class SliceIndex:
         few = asked[asked != EMPTY]
         few = np.unique(few[self._index.teaching.rows_teaching(few) < MANY])
         places, weighed = self._index.teaching.weighed(prediction, few, np.ones(len(few), np.bool_), window)
-        ends = np.cumsum(np.bincount(places, minlength=len(few)))
-        of_answer = np.split(weighed[np.argsort(places, kind="stable")], ends[:-1]) if len(few) else []
-        found = dict(zip(few.tolist(), of_answer, strict=True))
-        parts = [found.get(number, np.empty(0)) for number in asked.tolist()]
-        return np.concatenate([np.empty(0), *parts]), np.array(list(map(len, parts)), np.int64)
+        order = np.argsort(asked, kind="stable")
+        asked_at = order[np.searchsorted(asked, few[places], sorter=order)]  # (r,) which of the p
+        return weighed[np.argsort(asked_at, kind="stable")], np.bincount(asked_at, minlength=len(asked))
 
     def _sums(self, asked: SumUp) -> Sums:
         window = self._window(asked.half_life_ms, asked.pane)
