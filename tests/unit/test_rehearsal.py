@@ -51,7 +51,7 @@ def near(index: ContextIndex):  # type: ignore[no-untyped-def]
 
 def learn(index: ContextIndex) -> Rehearsal:
     rehearsal = Rehearsal(index, HALVES)
-    while rehearsal.step(near(index)):
+    while rehearsal.step(index, near(index)):
         pass
     return rehearsal
 
@@ -209,10 +209,10 @@ def test_what_a_context_needs_is_read_from_its_pairs() -> None:
     learned = learn(synonyms()).mix
     assert learned is not None
     assert learned.few.meaning > PRIOR.few.meaning or learned.right["few"] == 1.0
-    swapped = Rehearsal(synonyms(), Halves(slice(64, 128), slice(0, 64)))
-    index = swapped.index
+    index = synonyms()
+    swapped = Rehearsal(index, Halves(slice(64, 128), slice(0, 64)))
     other = Halves(slice(64, 128), slice(0, 64))
-    while swapped.step(lambda v, e: neighbourhoods(v, index, other, [None] * len(v), e)):
+    while swapped.step(index, lambda v, e: neighbourhoods(v, index, other, [None] * len(v), e)):
         pass
     assert swapped.mix is not None
     assert swapped.mix.few.meaning < PRIOR.few.meaning
@@ -236,10 +236,10 @@ def test_an_empty_context_learns_the_prior() -> None:
 def test_pairs_that_are_deleted_during_a_round_are_passed_over() -> None:
     index = context(PAIRS)
     rehearsal = Rehearsal(index, HALVES)
-    assert rehearsal.step(near(index))
+    assert rehearsal.step(index, near(index))
     for offset in range(0, len(PAIRS), 2):
         index.remove(0, offset)
-    while rehearsal.step(near(index)):
+    while rehearsal.step(index, near(index)):
         pass
     assert rehearsal.mix is not None
     assert len(rehearsal.rehearsed) <= len(PAIRS) // 2 + 1

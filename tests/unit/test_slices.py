@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.rule.gathering import Question, gathered
 from hurnet_stream.core.rule.halves import Halves, undivided
+from hurnet_stream.core.rule.rehearsal import Rehearsal, sample
 from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.core.slices.gathered import GatheredIndex
 from hurnet_stream.core.solve.window import Window
@@ -150,3 +151,20 @@ def test_slices_give_what_one_index_gives_in_every_bit(
         ) == repr(expected)
         if len(world.one):  # asked for when it is looked at, it is the same
             assert repr(seen(world.asked_late(), questions, projection, halves)) == repr(expected)
+
+
+def test_a_rehearsal_over_slices_learns_what_one_over_one_index_learns() -> None:
+    world = World(3, 100, 3, [1, 1, 2, -1], Window(0))
+    projection = world.random.normal(size=(DIMENSION, DIMENSION))
+
+    def learned(index_of: Callable[[], Index]) -> Rehearsal:
+        rehearsal = Rehearsal(index_of(), HALVES)
+        index = index_of()
+        while rehearsal.step(index, lambda v, own, index=index: nearest(v, index, projection, own, HALVES)):  # type: ignore[misc]
+            index = index_of()  # each pair may be asked in a conversation of its own
+        return rehearsal
+
+    one, several = learned(lambda: world.one), learned(world.asked_late)
+    assert repr(several.mix) == repr(one.mix)
+    assert len(one.rehearsed) > 40
+    assert sample(world.asked_late(), 50) == sample(world.one, 50)

@@ -159,7 +159,7 @@ class Evaluation:
         """Learn from the pairs how much each part counts, as a responder does between questions."""
         context = self._memory.context(CONTEXT)
         rehearsal = Rehearsal(context.index, context.halves)
-        while rehearsal.step(context.nearest):
+        while rehearsal.step(context.index, context.nearest):
             pass
         self._memory.use_mix(CONTEXT, rehearsal.mix)
         return self.mix

@@ -17,6 +17,7 @@ import structlog
 
 from hurnet_stream.core.rule.rehearsal import ENOUGH, Rehearsal
 from hurnet_stream.core.shelf import DamagedShelf
+from hurnet_stream.core.slices.conversation import Away, Moved
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import Superseded, Unreadable
 from hurnet_stream.metrics.responder import ResponderMetrics
@@ -167,11 +168,13 @@ class Rehearsing:
 
     def _advance(self, at: _Round) -> None:
         context = self._memory.context(at.context)
-        if context.index is not at.rehearsal.index:  # all of it was deleted meanwhile
-            self._round = None
-            return
         try:
-            going_on = at.rehearsal.step(context.nearest)
+            if not len(context.index):  # all of it was deleted meanwhile
+                self._round = None
+                return
+            going_on = at.rehearsal.step(context.index, context.nearest)
+        except (Moved, Away):
+            return  # one pair fewer
         except DamagedShelf:
             raise
         except Exception:

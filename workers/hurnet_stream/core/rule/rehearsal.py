@@ -116,10 +116,10 @@ def rehearse(
 
 class Rehearsal:
     """One round: a sample is rehearsed pair by pair, then the factors are learned. Each step is short, so
-    that a worker can do it between questions; entries may come and go meanwhile."""
+    that a worker can do it between questions; entries may come and go meanwhile, and the index of the context
+    may be another one at each step."""
 
     def __init__(self, index: Index, halves: Halves) -> None:
-        self.index = index
         self._halves = halves
         self._pairs = sample(index)
         self._rehearsed: list[Rehearsed] = []
@@ -132,11 +132,11 @@ class Rehearsal:
         """The pairs that have been asked."""
         return self._rehearsed
 
-    def step(self, nearest: Nearest) -> bool:
+    def step(self, index: Index, nearest: Nearest) -> bool:
         """Ask one pair, try one value of a factor, or look at some outcomes. False: the round is over."""
         if self._pairs:
             in_vain = len(self._rehearsed) % IN_VAIN == 0
-            if asked := rehearse(self._pairs.pop(0), self.index, self._halves, nearest, in_vain):
+            if asked := rehearse(self._pairs.pop(0), index, self._halves, nearest, in_vain):
                 self._rehearsed.append(asked)
             return True
         self._search = self._search or learned(self._rehearsed)
@@ -181,9 +181,10 @@ def _figures(parts: Parts | None, mix: Mix, answer: int | None) -> tuple[float, 
     mixed = parts.mixed(mix)
     best = int(mixed.evidence.argmax())
     others = np.delete(mixed.evidence, best)
-    evidence = float(mixed.evidence[best])
-    margin = evidence - float(others.max(initial=0.0))
-    return evidence, margin, mixed.nearest, answer is not None and int(parts.answers[best]) == answer
+    evidence, second = float(mixed.evidence[best]), float(others.max(initial=0.0))
+    # Of two that are equal neither is right: which of them comes first, the numbers of answers would decide.
+    is_right = answer is not None and int(parts.answers[best]) == answer and evidence > second
+    return evidence, evidence - second, mixed.nearest, is_right
 
 
 class _Table:
