@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +31,8 @@ from hurnet_stream.ports import Checkpoint, Outgoing
 from hurnet_stream.settings.settings import Settings
 
 PARTITIONS = 3
+_ENVIRONMENT = threading.Lock()
+"""Held by whoever changes this process's variables: a thread that sends load reads settings, too."""
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
@@ -130,13 +133,14 @@ class System:
     @property
     def settings(self) -> Settings:
         """As the workers read them."""
-        before = dict(os.environ)
-        os.environ.update(self.variables)
-        try:
-            return Settings()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        with _ENVIRONMENT:
+            before = dict(os.environ)
+            os.environ.update(self.variables)
+            try:
+                return Settings()
+            finally:
+                os.environ.clear()
+                os.environ.update(before)
 
     def create_topics(self) -> Self:
         findings = ensure_topics(self.settings.kafka, create=True)
@@ -168,7 +172,8 @@ class System:
         return self._start(worker, [sys.executable, "-m", "tests.acceptance.poisoned", worker, how], settings)
 
     def _start(self, worker: str, command: list[str], settings: Mapping[str, str]) -> Running:
-        environment = {**os.environ, **self.variables, **settings}
+        with _ENVIRONMENT:
+            environment = {**os.environ, **self.variables, **settings}
         log = self.folder / f"{worker}-{len(self.running)}.log"
         running = Running(worker, command, environment, log)
         self.running.append(running)
@@ -176,9 +181,11 @@ class System:
 
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         """`hurnet ARGUMENTS` to its end."""
+        with _ENVIRONMENT:
+            environment = {**os.environ, **self.variables, **settings}
         return subprocess.run(
             [sys.executable, "-m", "hurnet_stream", *arguments],
-            env={**os.environ, **self.variables, **settings},
+            env=environment,
             input=stdin,
             capture_output=True,
             text=True,
