@@ -97,6 +97,28 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
         "deliver",
         "after",
     ),
+    # An index is saved: its files are on the disk, the list of them is, removed rows are wiped.
+    "before-index-saved": (
+        "responder",
+        "hurnet_stream.adapters.shelf.folder",
+        "FolderShelf",
+        "_write_saved",
+        "before",
+    ),
+    "after-index-saved": (
+        "responder",
+        "hurnet_stream.adapters.shelf.folder",
+        "FolderShelf",
+        "_write_saved",
+        "after",
+    ),
+    "after-index-wiped": (
+        "responder",
+        "hurnet_stream.adapters.shelf.folder",
+        "FolderShelf",
+        "_remove_all_but",
+        "before",
+    ),
     # A request is claimed (put), written in a transaction, and its places noted in the claim (put again).
     "before-claiming": ("gateway", "hurnet_stream.adapters.redis", "RedisRequestClaims", "put", "before"),
     "after-claiming": ("gateway", "hurnet_stream.adapters.redis", "RedisRequestClaims", "put", "after"),

@@ -123,6 +123,7 @@ class Pair:
             assert found(self.shelved, batch, prediction) == found(self.plain, batch, prediction)
         for text in ("tea", f"{SECRET} 7", "number été 12"):
             assert lexical(self.shelved, text) == lexical(self.plain, text)
+        self.shelved.settle()  # a little more with each look
         assert all(
             set(self.plain.passing(Has(key)).rows.tolist())
             == set(self.shelved.passing(Has(key)).rows.tolist())

@@ -42,12 +42,13 @@ class Shelf(Protocol):
         If it is not `is_summed`, its arrays have no checksum: who reads them checks them, and they may be
         wiped."""
 
-    def read(self, name: FileName, huge: bool = False) -> Tree:
-        """A file, in memory that may be written to, in huge pages if `huge`. Raises DamagedShelf."""
+    def read(self, name: FileName) -> Tree:
+        """A file, in memory that may be written to. Raises DamagedShelf."""
 
-    def map(self, name: FileName) -> Tree:
+    def map(self, name: FileName, whole: bool = False) -> Tree:
         """The same, its arrays being mapped: they take no memory that the system could not take back. What is
-        written to them is in memory and not in the file. Raises DamagedShelf."""
+        written to them is in memory and not in the file; those that have no sum can't be written to. If it is
+        needed as a `whole`, it is there at once. Raises DamagedShelf."""
 
     def wipe(self, name: FileName, key: str, places: Any) -> None:
         """Once what is being saved stands, write zeros into the array `key` of a file at these `places`,

@@ -174,6 +174,11 @@ class LoadedContexts:
             self._changes[context] = len(index)
         self._watermarks, self._shard_rows = dict(tree["watermarks"]), dict(tree["shard_rows"])
 
+    def settle(self) -> bool:
+        """After `restore`, a small step towards the memory that searches are fastest in; False if there is
+        none left."""
+        return any(index.settle() for index in self._indexes.values())
+
     def forget(self) -> None:
         """Hold no entry any more, as at the beginning."""
         for held in (self._indexes, self._saved, self._changes, self._watermarks, self._shard_rows):

@@ -47,6 +47,7 @@ class Shelving:
         self._known: Mapping[int, int] = {}  # the watermarks that were saved
         self._memory = memory
         self._is_good = True
+        self._is_settling = True
         memory.lie_on(shelf)
 
     def restore(self, states: Mapping[int, ShardState]) -> None:
@@ -70,6 +71,7 @@ class Shelving:
 
     def step(self) -> None:
         """Once a turn: save, if it is time and something has changed."""
+        self._is_settling = self._is_settling and self._memory.settle()
         if time.monotonic() - self._saved_at >= max(self._interval_s, self._pause_s):
             self._save()
 

@@ -26,13 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.row_sums import checksum
-from hurnet_stream.core.search.pages import page_aligned
 from hurnet_stream.core.shelf import DamagedShelf, FileName, Tree
 
 _MAGIC: Final = b"HURNET\x00\x01"
 _HEAD: Final = struct.Struct("<8sQQ")
 _PAGE: Final = 4096
 _HEADER_MOST_BYTES: Final = 1 << 28
+_WHOLE: Final = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 _ARRAY, _NAME = 1, 2  # msgpack's types of our own
 
 Bytes = NDArray[np.uint8]
@@ -92,27 +92,31 @@ def write(path: Path, tree: Tree, is_summed: bool) -> set[FileName]:
     return names
 
 
-def read(path: Path, huge: bool) -> tuple[Tree, set[FileName]]:
+def read(path: Path) -> tuple[Tree, set[FileName]]:
     """A tree in memory, and the names that are in it. Raises DamagedShelf."""
     with _opened(path) as file:
         header = _header(file, path.name)
         size = os.fstat(file.fileno()).st_size - header.start
-        data = page_aligned(size, huge=True) if huge else np.empty(size, np.uint8)
+        data = np.empty(size, np.uint8)
         file.seek(header.start)
         if file.readinto(data.data) != size:
             raise DamagedShelf(f"{path.name}: it ended early")
     return _tree(header, data, path.name)
 
 
-def mapped(path: Path) -> tuple[Tree, set[FileName]]:
-    """The same, mapped: only what is used is read. What has no sum is not to be written to. Raises
-    DamagedShelf."""
+def mapped(path: Path, whole: bool) -> tuple[Tree, set[FileName]]:
+    """The same, mapped: only what is used is read, unless the `whole` is. What has no sum can't be written
+    to. Raises DamagedShelf."""
     with _opened(path) as file:
         header = _header(file, path.name)
         is_summed = all(place.sum is not None for place in header.arrays)
-        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if is_summed else mmap.ACCESS_READ)
+        if whole:
+            memory = mmap.mmap(file.fileno(), 0, _WHOLE, mmap.PROT_READ)
+        else:
+            access = mmap.ACCESS_COPY if is_summed else mmap.ACCESS_READ
+            memory = mmap.mmap(file.fileno(), 0, access=access)
     tree = _tree(header, np.frombuffer(memory, np.uint8)[header.start :], path.name)
-    if hasattr(memory, "madvise"):
+    if not whole and hasattr(memory, "madvise"):
         memory.madvise(mmap.MADV_DONTNEED)  # it was read for its sum: from now on as far as it is used
         memory.madvise(mmap.MADV_RANDOM)  # a row is read here and there: what is beside it would be in vain
     return tree

@@ -92,14 +92,14 @@ class FolderShelf:
         self._unsynced.add(name)
         return name
 
-    def read(self, name: FileName, huge: bool = False) -> Tree:
+    def read(self, name: FileName) -> Tree:
         """As `Shelf` has it."""
-        tree, self._needs[name] = file.read(self._folder / name, huge)
+        tree, self._needs[name] = file.read(self._folder / name)
         return tree
 
-    def map(self, name: FileName) -> Tree:
+    def map(self, name: FileName, whole: bool = False) -> Tree:
         """As `Shelf` has it."""
-        tree, self._needs[name] = file.mapped(self._folder / name)
+        tree, self._needs[name] = file.mapped(self._folder / name, whole)
         return tree
 
     def wipe(self, name: FileName, key: str, places: Any) -> None:

@@ -113,6 +113,11 @@ class ContextIndex:
         self._lexicon.restore(tree["lexicon"])
         self._attributes.restore(tree["attributes"])
 
+    def settle(self) -> bool:
+        """After `restore`, take a little more into memory of its own, which makes searches faster; False if
+        there is no more."""
+        return self._blocks.settle()
+
     def check(self) -> None:
         """Read all that lies in files and is checked only when it is used otherwise. Raises DamagedShelf."""
         self._blocks.check()

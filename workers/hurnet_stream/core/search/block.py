@@ -123,6 +123,9 @@ class Block:
         )
         self.sums: NDArray[np.uint64] | None = None
         """By slot, if the vectors lie in a file: the sum of each row, IN_MEMORY if it has been removed."""
+        self.is_settled = True
+        """Whether the planes are in memory of their own. Those of a block that was restored are mapped at
+        first: the system might take them away, and they are in small pages."""
         self._first = first
         self._files: dict[str, FileName] = {}  # by kind: the files that hold what this block is now
         self._unwiped: list[int] = []  # slots of removed rows that may still stand in files
@@ -218,11 +221,20 @@ class Block:
             setattr(self, name, marks[name])
         self.columns = RowColumns(**marks["columns"])
         self.vectors = shelf.map(self._files["rows"])["vectors"]
-        self.plane = shelf.read(self._files["planes"], huge=self._first > 0)["plane"]
+        self.plane = shelf.map(self._files["planes"], whole=True)["plane"]
+        self.is_settled = False
+        if not self.native:
+            self.settle()  # libraries want memory that they could write to
         held = self.columns.texts != REMOVED
         if (self._plane_sums() != marks["plane_sums"])[held].any():
             raise DamagedShelf(f"{self._files['planes']}: rows are not what they were")
         self._unwiped = np.flatnonzero(~held).tolist()  # it may have ended before they were wiped
+
+    def settle(self) -> None:
+        """Have the planes in memory of their own."""
+        plane = page_aligned(self.plane.nbytes, huge=self._first > 0).view(self.plane.dtype)
+        plane[:] = self.plane.reshape(-1)
+        self.plane, self._addresses, self.is_settled = plane.reshape(self.plane.shape), [], True
 
     def check(self) -> None:
         """Read all vectors that lie in a file. Raises DamagedShelf if one is not what it was."""

@@ -173,11 +173,21 @@ class Blocks:
             block = Block.restored(saved, *place) if saved else self._given_up
             self.blocks.append(block)
             if self.device and block.used:
+                block.check()  # what the device prunes by is made of them
                 self.device.write(number * BLOCK_ROWS, block.vectors[: block.used])
                 for slot in np.setdiff1d(np.arange(block.used), block.alive()).tolist():
                     self.device.remove(number * BLOCK_ROWS + slot)
         self.rows, self.removed, self.longest = tree["rows"], tree["removed"], tree["longest"]
         self._spans.restore(tree["ranges"])
+
+    def settle(self) -> bool:
+        """Have the planes of one block more in memory of their own; False if all are."""
+        block = next((block for block in self.blocks if not block.is_settled), None)
+        if block is None:
+            return False
+        block.settle()
+        self._table = None
+        return True
 
     def check(self) -> None:
         """Read all that lies in files. Raises DamagedShelf if anything is not what it was."""
