@@ -39,6 +39,11 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
         "_replace_first_run",
         "after",
     ),
+    # A file is written, then a script names it; a file that lost rows is removed later.
+    "before-a-file": ("solver", "hurnet_stream.adapters.segments.folder", "FolderFiles", "put", "before"),
+    "after-a-file": ("solver", "hurnet_stream.adapters.segments.folder", "FolderFiles", "put", "after"),
+    "after-sealing": ("solver", "hurnet_stream.adapters.redis.sealing", "Sealer", "_replace", "after"),
+    "after-removing": ("solver", "hurnet_stream.adapters.segments.folder", "FolderFiles", "remove", "after"),
     "after-dead-letters": (
         "ingest",
         "hurnet_stream.adapters.kafka.writing.sink",

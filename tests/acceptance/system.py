@@ -24,6 +24,7 @@ from hurnet_schemas import Answer, DeadLetter, Message, Query, TextEvent
 from hurnet_stream.adapters.kafka.admin.check import ensure_topics
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
+from hurnet_stream.adapters.segments import segments_at
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.errors import TransientError
@@ -252,7 +253,8 @@ class System:
 
     def batches(self) -> list[Batch]:
         """The whole context, as any reader finds it."""
-        store = RedisEntryStore(connect(self.settings.redis))
+        settings = self.settings
+        store = RedisEntryStore(connect(settings.redis, segments_at(settings.segments)))
         try:
             positions: dict[int, int] = {}
             batches: list[Batch] = []

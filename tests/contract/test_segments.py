@@ -41,7 +41,7 @@ NONE = Sealing(rows=1 << 40, keep_rows=0, keep_bytes=1 << 50)
 def stores(
     valkey_url: str, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SealedStores]:
-    monkeypatch.setattr(resealing, "EVERY_S", 0.0)
+    monkeypatch.setattr(resealing, "PAUSE", 0.0)
     made = SealedStores(valkey_url, unique, tmp_path / "segments")
     yield made
     made.wipe()
@@ -187,7 +187,7 @@ def test_an_erased_row_leaves_its_file_and_the_old_file_goes(
 
 
 def test_segments_are_written_anew_in_rounds(stores: SealedStores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resealing, "EVERY_S", 3600.0)
+    monkeypatch.setattr(resealing, "PAUSE", 1e6)
     store = taught(stores)
     store.delete(0, at(10, 1), 9)
     erased(stores, store, 10)
@@ -393,7 +393,7 @@ def test_a_solver_that_dies_while_it_erases_erases_again(
     store = taught(stores)
     store.delete(0, at(10, 1, 2), 9)
     stamp = cover(stores, 10)
-    monkeypatch.setattr(resealing, "EVERY_S", 0.0)
+    monkeypatch.setattr(resealing, "PAUSE", 0.0)
     killing(store, monkeypatch, step)
     with pytest.raises(Killed):
         erase(store, stamp)

@@ -12,6 +12,7 @@ store exactly the targets that its statistics still hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -77,13 +78,14 @@ class Eraser:
             page = redaction.page(watermark, self._looked_up_to.get(partition, b""))
             due = [offset for offset in page.due if offset > redaction.untouched(self._rounds)]
             while due and most:  # each pass rewrites one batch, in a transaction of its own
-                due = redaction.erase_first(due, page, owner, stamp)
+                with self._rounds.writing(partition) if due[0] <= redaction.sealed else nullcontext():
+                    due = redaction.erase_first(due, page, owner, stamp)
                 most -= 1
             # Once all of a page is erased, go on behind it. After the last page start from the front: later
             # deletions may have added entries there.
             if not due:
                 self._looked_up_to[partition] = page.last
-                if not page.last and self._rounds.is_on(partition) and redaction.sealed > NOTHING:
+                if not page.last and self._rounds.is_on(partition):
                     self._rounds.ended(partition)
             remaining += len(due) + bool(page.last)
         return remaining

@@ -5,15 +5,17 @@
     2.        in one transaction: the item names g, 4 is pending no more, f is noted in `unused`
     later     f is removed (sealing.py)
 
-To write a file anew costs as much for one row as for many. So after a round through a shard the next one
-waits for `EVERY_S` seconds, and takes all that has come up to then. The first deletion after a while is
-erased at once.
+To write a file anew costs as much for one row as for many. So after a round through a shard, in which files
+were written for some seconds, the next one waits `PAUSE` times as long, and takes all that has come up to
+then. A deletion now and then is erased at once; texts that replace others all over the context cost a tenth
+of the solver's time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from hurnet_stream.adapters.redis import contexts
@@ -28,8 +30,9 @@ from hurnet_stream.adapters.redis.redaction import (
 from hurnet_stream.core.stored.batch import Batch
 from hurnet_stream.ports.segments import required
 
-EVERY_S: Final = 60.0
-"""From one round through a shard's segments to the next, in seconds."""
+PAUSE: Final = 9.0
+PAUSE_MOST_S: Final = 600.0
+"""The longest wait between two rounds, in seconds."""
 
 
 class Rounds:
@@ -37,14 +40,25 @@ class Rounds:
 
     def __init__(self) -> None:
         self._next: dict[int, float] = {}
+        self._spent: dict[int, float] = {}
 
     def is_on(self, partition: int) -> bool:
         """Whether a round through this shard is under way, or may begin."""
         return time.monotonic() >= self._next.get(partition, 0.0)
 
+    @contextmanager
+    def writing(self, partition: int) -> Iterator[None]:
+        """While files of this shard may be written anew."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent[partition] = self._spent.get(partition, 0.0) + time.monotonic() - began
+
     def ended(self, partition: int) -> None:
         """A round has come to the shard's end."""
-        self._next[partition] = time.monotonic() + EVERY_S
+        pause = min(PAUSE_MOST_S, PAUSE * self._spent.pop(partition, 0.0))
+        self._next[partition] = time.monotonic() + pause
 
 
 class Rewritten(NamedTuple):
