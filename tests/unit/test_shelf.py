@@ -375,7 +375,7 @@ def test_one_process_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "generation-1").exists()
     shelf.close()
     shelf = open_shelf(tmp_path, 0, [0], nobody)
-    assert not shelf.was_left_open
+    assert shelf.times_left_open == 0
     assert not (tmp_path / "generation-1").exists()
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="HURNET_RESPONDER_FOLDER"):
@@ -387,9 +387,11 @@ def test_a_folder_that_was_not_closed_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "rows-7").touch()
     (tmp_path / "theirs").touch()
     shelf.close()
-    (tmp_path / "open").touch()
-    again = FolderShelf(tmp_path)
-    assert again.was_left_open
+    for found, times in (("", 1), ("1", 1), ("2", 2), ("nonsense", 1)):
+        (tmp_path / "open").write_text(found)
+        again = FolderShelf(tmp_path)
+        assert again.times_left_open == times
+        again.close()
     assert not (tmp_path / "rows-7").exists()
     assert (tmp_path / "theirs").exists()
 

@@ -10,8 +10,8 @@ from hurnet_stream.core.shelf import Shelf, Tree
 class SavedShelf(Shelf, Protocol):
     """A shelf of one process and one generation of the store."""
 
-    was_left_open: bool
-    """Whether it was last used by a process that did not close it."""
+    times_left_open: int
+    """How many processes used it last, one after the other, that did not close it."""
 
     @property
     def is_saving(self) -> bool:

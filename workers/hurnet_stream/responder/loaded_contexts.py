@@ -163,6 +163,12 @@ class LoadedContexts:
             "shard_rows": list(map(list, self._shard_rows.items())),
         }
 
+    def write_ahead(self) -> Iterator[object]:
+        """Write parts of what `saved` would write, one at each step."""
+        for context in list(self._indexes):
+            if index := self._indexes.get(context):
+                yield from index.write_ahead()
+
     def restore(self, tree: Tree, shelf: Shelf, check: bool) -> None:
         """Be what was saved; it is empty. All that lies in files is read if `check`. Raises DamagedShelf, or
         what else reading nonsense raises: `forget` must follow."""

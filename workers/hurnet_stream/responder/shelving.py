@@ -7,7 +7,8 @@
     damaged rows    are noticed when they are read: the worker begins anew, and reads all from the store
     at the end      it is saved
 
-While files are written nobody is answered, so the next time follows after PAUSE times as long at least.
+While files are written nobody is answered. So what can be written ahead is, one block in a turn, and the next
+time follows after PAUSE times as long at least.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
 log = structlog.get_logger()
 
+SUSPECT = 2
+"""After so many processes that did not end in order all rows are read at the start, and not when they are
+needed: to read a mapped page that the disk can't give ends a process."""
 PAUSE = 200
 """Times as long as saving took: it takes half a percent of the time at most."""
 FORMAT = 1
@@ -48,6 +52,7 @@ class Shelving:
         self._memory = memory
         self._is_good = True
         self._is_settling = True
+        self._ahead = memory.write_ahead()
         memory.lie_on(shelf)
 
     def restore(self, states: Mapping[int, ShardState]) -> None:
@@ -58,7 +63,7 @@ class Shelving:
             root = self.shelf.saved()
             reason = self._unfit(root, states) if root else ""
             if root and not reason:
-                memory.restore(root["memory"], self.shelf, self.shelf.was_left_open)
+                memory.restore(root["memory"], self.shelf, self.shelf.times_left_open >= SUSPECT)
                 self._known = memory.watermarks()
                 seconds = round(time.monotonic() - began, 3)
                 log.info("mapped what was saved", rows=dict(memory.rows()), seconds=seconds)
@@ -72,8 +77,11 @@ class Shelving:
     def step(self) -> None:
         """Once a turn: save, if it is time and something has changed."""
         self._is_settling = self._is_settling and self._memory.settle()
-        if time.monotonic() - self._saved_at >= max(self._interval_s, self._pause_s):
+        if time.monotonic() - self._saved_at < max(self._interval_s, self._pause_s):
+            return
+        if self._has_changed() and next(self._ahead, None) is None:
             self._save()
+            self._ahead = self._memory.write_ahead()
 
     def distrust(self) -> None:
         """What is in memory is not to be saved any more."""
@@ -89,13 +97,15 @@ class Shelving:
         self._save()
         self.shelf.close()
 
+    def _has_changed(self) -> bool:
+        """Whether there is something to save, and it can be begun."""
+        return self._is_good and not self.shelf.is_saving and self._memory.watermarks() != self._known
+
     def _save(self) -> None:
         memory = self._memory
-        if not self._is_good or self.shelf.is_saving or not memory.is_whole:
+        if not self._has_changed() or not memory.is_whole:
             return
-        if (watermarks := memory.watermarks()) == self._known:
-            return
-        began, failures = time.monotonic(), self.shelf.failures
+        began, failures, watermarks = time.monotonic(), self.shelf.failures, memory.watermarks()
         root = {
             "about": about(memory, self._identity) | {"epoch": memory.epoch},
             "memory": memory.saved(self.shelf),

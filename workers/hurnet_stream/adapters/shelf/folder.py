@@ -1,7 +1,7 @@
 """A shelf in a folder on this machine, for one process at a time.
 
     lock            held by the process that uses the folder
-    open            there while it is in use: found at a start, it was not closed in order
+    open            there while it is in use: how often it was opened since it was last closed in order
     saved           the names of all files that the saved index needs, and of the first of them
     rows-1 ...      files, numbered in the order in which they were written
 
@@ -64,9 +64,9 @@ class FolderShelf:
         self._failed = failed
         folder.mkdir(exist_ok=True)
         self._lock: int | None = _locked(folder / "lock")
-        self.was_left_open = (folder / "open").exists()
-        """Whether it was last used by a process that did not close it."""
-        (folder / "open").touch()
+        self.times_left_open = _opened_before(folder / "open")
+        """How many processes used it last, one after the other, that did not close it."""
+        (folder / "open").write_text(str(self.times_left_open + 1))
         _allow_files()
         self._needs: dict[FileName, set[FileName]] = {}  # by file: the files that are named in it
         self._unsynced: set[FileName] = set()
@@ -244,6 +244,15 @@ def _locked(path: Path) -> int:
             f"HURNET_RESPONDER_FOLDER: another process uses {path.parent}: each responder needs its own"
         ) from None
     return descriptor
+
+
+def _opened_before(path: Path) -> int:
+    try:
+        return max(1, int(path.read_text()))
+    except FileNotFoundError:
+        return 0
+    except ValueError:
+        return 1
 
 
 def _allow_files() -> None:

@@ -12,7 +12,7 @@ An entry is a row of the blocks whose columns say where its text stands in the a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -101,6 +101,13 @@ class ContextIndex:
             "lexicon": self._lexicon.saved(),
             "attributes": self._attributes.saved(),
         }
+
+    def write_ahead(self) -> Iterator[int]:
+        """Write parts of what `saved` would write, one full block at each step."""
+        for number in range(len(self._blocks.blocks)):
+            if self._blocks.write_ahead(number):
+                self._lexicon.write_ahead(number)
+                yield number
 
     def restore(self, tree: Tree) -> None:
         """Be what was saved, of the same shelf; the index is empty. Raises DamagedShelf."""

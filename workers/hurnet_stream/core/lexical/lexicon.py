@@ -79,6 +79,11 @@ class Lexicon:
         counts = {"entries": self._entries, "total": self._total, "longest": self._longest}
         return {**counts, "postings": postings, "vocabulary": self._vocabulary.saved()}
 
+    def write_ahead(self, number: int) -> None:
+        """Write the postings of a full block, if they have changed."""
+        if number in self._postings:
+            self._postings[number].saved(self._shelf, is_full=True)
+
     def restore(self, tree: Tree) -> None:
         """Be what was saved, over blocks that were, too. Raises DamagedShelf."""
         if self._shelf is None:

@@ -46,6 +46,7 @@ MINUS_INFINITY: Final = 0xFF80
 
 IN_MEMORY: Final = 0
 """Stands for the sum of a row that needs no check: it is not in a file, or has been removed."""
+_KINDS: Final = ("rows", "planes", "marks")
 _LANES: Final = 16
 _MARKS: Final = ("scale", "slack", "norms", "sums", "used", "removed", "widest")
 
@@ -189,10 +190,7 @@ class Block:
             self.put_on(shelf)  # there was no room for a file when it was filled
         if self.sums is None:
             return self._rows_alone()
-        if "planes" not in self._files and (name := self._write_planes(shelf)):
-            self._files["planes"] = name
-        if "marks" not in self._files and (name := shelf.write("marks", self._marks())):
-            self._files["marks"] = name
+        self.write_files(shelf)
         if self._unwiped:
             slots = np.array(self._unwiped, np.int64)
             of_row = (slice(None), slots // _LANES, slice(None), slots % _LANES) if self.native else slots
@@ -200,6 +198,16 @@ class Block:
             shelf.wipe(self._files["planes"], "plane", of_row)
             self._unwiped = []
         return {"files": dict(self._files)}
+
+    def write_files(self, shelf: Shelf) -> bool:
+        """Write the files of a full block that are missing; False if none was."""
+        if self.sums is None or len(self._files) == len(_KINDS):
+            return False
+        if "planes" not in self._files and (name := self._write_planes(shelf)):
+            self._files["planes"] = name
+        if "marks" not in self._files and (name := shelf.write("marks", self._marks())):
+            self._files["marks"] = name
+        return True
 
     @classmethod
     def restored(cls, tree: Tree, dimension: int, first: int, native: bool, room: int, shelf: Shelf) -> Self:

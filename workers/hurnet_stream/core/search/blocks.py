@@ -164,6 +164,11 @@ class Blocks:
         self._table = self._starts = None  # some may have been put on the shelf only now
         return {**counts, "blocks": blocks, "ranges": self._spans.saved(len(self.blocks))}
 
+    def write_ahead(self, number: int) -> bool:
+        """Write what `saved` would write of a block; False if there is nothing."""
+        block = self.blocks[number] if number < len(self.blocks) else self._given_up
+        return self._shelf is not None and block.write_files(self._shelf)
+
     def restore(self, tree: Tree) -> None:
         """Be what was saved. Raises DamagedShelf."""
         if self._shelf is None:
