@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
@@ -18,6 +19,7 @@ from typing import Final
 
 from hurnet_schemas import Query
 from hurnet_stream.adapters.embedders import load
+from hurnet_stream.adapters.shelf import FolderShelf
 from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.ports import Embedder, Record
@@ -28,24 +30,28 @@ from hurnet_stream.settings.settings import ResponderSettings
 from tests.benchmarks._system import pairs, questions
 
 AT_ONCE: Final = 4_096
-WARM_ROWS: Final = 2 * AT_ONCE
-"""Held before memory is counted: what a process takes once is not the rows'."""
+BLOCK: Final = 16_384
+WARM_ROWS: Final = 2 * BLOCK
+"""Held before memory is counted: what a process takes once is not the rows'. It is of whole blocks, as the
+number of rows should be: a block that is not full is larger than its rows."""
 TOGETHER: Final = ResponderSettings().batch
 SECONDS: Final = 1.5
 
 
-def measured(rows: int, dimension: int) -> dict[str, float]:
-    """Bytes a row, and µs of processor time: of a row to take in, and of a question alone and of many
-    together."""
-    child = [sys.executable, "-m", __spec__.name, str(rows), str(dimension)]
+def measured(rows: int, dimension: int, tiers: bool = False) -> dict[str, float]:
+    """Resident bytes a row that no file stands behind, and µs of processor time: of a row to take in, and of
+    a question alone and of many together. With `tiers` vectors and texts lie in files."""
+    child = [sys.executable, "-m", __spec__.name, str(rows), str(dimension), "tiers" if tiers else ""]
     found = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures: dict[str, float] = json.loads(found)
     return figures
 
 
-def _measure(rows: int, dimension: int) -> dict[str, float]:
+def _measure(rows: int, dimension: int, shelf: FolderShelf | None) -> dict[str, float]:
     embedder = load(f"hash{dimension}")
     memory = LoadedContexts(halves(embedder.identity.name, dimension))
+    if shelf:
+        memory.lie_on(shelf)
     before = spent = 0.0
     for batch in _batches(embedder, rows):
         began = time.process_time()
@@ -101,5 +107,16 @@ def _anonymous_bytes() -> float:
     return next(1_024.0 * int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
+def _main(rows: int, dimension: int, tiers: bool) -> dict[str, float]:
+    if not tiers:
+        return _measure(rows, dimension, None)
+    with tempfile.TemporaryDirectory(prefix="hurnet-bench-") as folder:
+        shelf = FolderShelf(Path(folder, "shelf"))
+        try:
+            return _measure(rows, dimension, shelf)
+        finally:
+            shelf.close()
+
+
 if __name__ == "__main__":
-    print(json.dumps(_measure(*map(int, sys.argv[1:]))))
+    print(json.dumps(_main(int(sys.argv[1]), int(sys.argv[2]), bool(sys.argv[3]))))

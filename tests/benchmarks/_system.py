@@ -41,6 +41,11 @@ class Bench:
         self._redis_url = redis_url
         self._folder = folder
 
+    @property
+    def folder(self) -> Path:
+        """Logs of workers, and a folder for each server."""
+        return self._folder
+
     def kafka(self, name: str) -> KafkaSettings:
         return KafkaSettings(
             bootstrap=self._bootstrap,

@@ -34,6 +34,7 @@ from hurnet_stream.commands.keys import keys
 from hurnet_stream.commands.list import list_entries
 from hurnet_stream.commands.map import map_topic
 from hurnet_stream.commands.migrate import migrate
+from hurnet_stream.commands.plan import plan
 from hurnet_stream.commands.produce import produce
 from hurnet_stream.commands.repair import repair
 from hurnet_stream.commands.replay import replay
@@ -125,7 +126,7 @@ for _command in (
         status,
         doctor,
     ),
-    *(replay, verify, repair, backup, restore, compact, migrate, reshard, weights, evaluate),
+    *(replay, verify, repair, backup, restore, compact, migrate, reshard, weights, evaluate, plan),
     *(ingest, solver, responder, feedback, canary, gateway, keys, settings, rights, schemas, completion),
 ):
     hurnet.add_command(_command)
