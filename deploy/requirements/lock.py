@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1] / "pyproject.toml"
-NOT_FOR_WORKERS = {"local", "dev", "bench", "simd", "client", "files"}
+NOT_FOR_WORKERS = {"local", "dev", "bench", "simd", "client"}
 PYTHON = "3.13"
 """That of the image."""
 

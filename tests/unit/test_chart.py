@@ -17,10 +17,12 @@ import yaml
 
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.operations.planning.model import Load, Machine
+from hurnet_stream.operations.planning.planning import plan
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.redis import RedisSettings
-from hurnet_stream.settings.settings import LifecycleSettings, MetricsSettings, fields, load
+from hurnet_stream.settings.settings import CONFIG, LifecycleSettings, MetricsSettings, fields, load
 from hurnet_stream.wiring.pages import pages
 from tests.chart import CHART, Object, check, of_kind, pods, rendered
 from tests.tools import run
@@ -62,6 +64,12 @@ podLabels: { team: answers }
 volumes: [{ name: models, emptyDir: {} }]
 volumeMounts: [{ name: models, mountPath: /models, readOnly: true }]
 podAnnotations: { note: "yes" }
+config:
+  toml: |
+    [topics.tickets]
+    text = "value.subject"
+    [contexts.news]
+    age = 2592000
 """
     % ("0" * 64),
     "nothing": """
@@ -88,6 +96,7 @@ tls: { kafka: { secret: k, ca: ca.crt, cert: tls.crt, key: tls.key }, redis: { s
 autoscaling: { enabled: true }
 """,
 }
+CASES |= {file.stem: file.read_text() for file in sorted((CHART / "examples").glob("*.yaml"))}
 everywhere = pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 
 
@@ -138,7 +147,7 @@ def test_pods_are_confined_as_pod_security_restricted_asks(values: str) -> None:
         assert spec["enableServiceLinks"] is spec["automountServiceAccountToken"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
         assert all(
-            set(volume) - {"name"} <= {"emptyDir", "secret", "persistentVolumeClaim"}
+            set(volume) - {"name"} <= {"configMap", "emptyDir", "secret", "persistentVolumeClaim"}
             for volume in spec["volumes"]
         )
         for container in spec["containers"]:
@@ -173,6 +182,7 @@ def test_each_variable_is_a_setting_and_all_of_them_load(
     values: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {f"HURNET_{section}_{name}".upper() for section, group in fields().items() for name in group}
+    known.add(CONFIG)
     for _, spec in pods(rendered(values)):
         (container,) = spec["containers"]
         given = _variables(container)
@@ -180,7 +190,7 @@ def test_each_variable_is_a_setting_and_all_of_them_load(
         files = {name for name in given if name.endswith("_FILE")}
         assert {name if name in known else name.removesuffix("_FILE") for name in given} <= known
         with monkeypatch.context() as patched:
-            for name in set(given) - files:
+            for name in set(given) - files - {CONFIG}:
                 patched.setenv(name, given[name].replace(" ", "-"))
             for name in files:  # they are in the pod, and not here
                 if name.endswith("PASSWORD_FILE"):
@@ -188,6 +198,100 @@ def test_each_variable_is_a_setting_and_all_of_them_load(
             loaded = load()
         assert loaded.log.format == "json"
         assert loaded.metrics.port == 9100
+
+
+def test_the_settings_file_is_in_all_workers_as_it_was_written_and_they_start_anew_with_it(
+    tmp_path: Path,
+) -> None:
+    toml = '[topics.tickets]\ntext = "value.subject"\n\n[contexts.news]\nage = 2592000\n'
+    objects = rendered(yaml.safe_dump({"config": {"toml": toml}}))
+    (config,) = of_kind(objects, "ConfigMap")
+    (tmp_path / "hurnet.toml").write_text(config["data"]["hurnet.toml"])
+    loaded = load(tmp_path / "hurnet.toml")
+    assert loaded.topics["tickets"].text == "value.subject"
+    assert loaded.contexts["news"].age == 2_592_000
+    mounted = {_role(labels) for labels, spec in pods(objects) if CONFIG in _variables(spec["containers"][0])}
+    assert mounted == {_role(labels) for labels, _ in pods(objects)} - {"topics"}, "its hook comes before"
+    digests = {
+        each["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        for each in of_kind(objects, "Deployment", "StatefulSet")
+    }
+    changed = rendered(yaml.safe_dump({"config": {"toml": toml + "rows = 5\n"}}))
+    assert digests != {
+        each["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        for each in of_kind(changed, "Deployment", "StatefulSet")
+    }
+    existing = rendered("config: { configMap: mine }")
+    assert not of_kind(existing, "ConfigMap")
+    volumes = [v for _, spec in pods(existing) for v in spec["volumes"] if v["name"] == "config"]
+    assert {volume["configMap"]["name"] for volume in volumes} == {"mine"}
+
+
+TIERED = "tiers: { enabled: true, size: 7Gi, storageClassName: fast }\n"
+
+
+def test_rows_lie_on_a_disk_of_each_pod_that_goes_with_it() -> None:
+    objects = rendered(TIERED)
+    held = {
+        each["metadata"]["name"]: each
+        for each in of_kind(objects, "StatefulSet")
+        if "volumeClaimTemplates" in each["spec"]
+    }
+    assert set(held) == {"it-hurnet-stream-responder"}
+    spec = held["it-hurnet-stream-responder"]["spec"]
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert set(spec["persistentVolumeClaimRetentionPolicy"].values()) == {"Delete"}, "it is a cache"
+    (container,) = spec["template"]["spec"]["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert _variables(container)["HURNET_RESPONDER_FOLDER"] == mounted[claim["metadata"]["name"]]
+
+
+@pytest.mark.parametrize(
+    ("values", "url", "tool"),
+    [
+        ("url: s3://b/p", "s3://b/p", ""),
+        ("url: s3://b, credentials: { secret: s, key: k }", "s3://b", "AWS_SHARED_CREDENTIALS_FILE"),
+        ("url: gs://b, credentials: { secret: s, key: k }", "gs://b", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("claim: shared", "/var/lib/hurnet/segments", ""),
+    ],
+)
+def test_whoever_reads_the_store_finds_its_segments(values: str, url: str, tool: str) -> None:
+    objects = rendered(f"segments: {{ {values} }}\nbackup: {{ enabled: true, claim: backups }}")
+    for labels, spec in pods(objects):
+        (container,) = spec["containers"]
+        given, volumes = _variables(container), {each["name"]: each for each in spec["volumes"]}
+        reads = "HURNET_REDIS_URL" in given
+        assert given.get("HURNET_SEGMENTS_URL") == (url if reads else None), labels
+        assert ("segments" in volumes) == (reads and url.startswith("/"))
+        if tool and reads:
+            (item,) = volumes["segments-credentials"]["secret"]["items"]
+            assert given[tool] == f"/etc/hurnet/segments/{item['path']}"
+    egress = {
+        _role(each["metadata"]["labels"]): [
+            port["port"] for rule in each["spec"]["egress"] for port in rule["ports"]
+        ]
+        for each in of_kind(objects, "NetworkPolicy")
+    }
+    reading = {"ingest", "solver", "responder", "canary", "backup", "doctor"}
+    reached = {role for role, ports in egress.items() if 443 in ports}
+    assert reached == (reading & set(egress) if "://" in url else set())
+
+
+def test_the_example_of_a_large_deployment_is_what_the_plan_says() -> None:
+    made = plan(Load(100_000_000, 512, 100, 100, 0), Machine(), "hash512").plan
+    values = yaml.safe_load(CASES["large"])
+    assert made.shape.tiers
+    assert made.shape.segments
+    assert values["kafka"]["partitions"] % made.shape.slices == 0
+    (rows,) = {
+        each["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+        for each in of_kind(rendered(CASES["large"]), "StatefulSet")
+        if "volumeClaimTemplates" in each["spec"]
+    }
+    (holders,) = (part for part in made.parts if part.name in ("slice", "responder"))
+    assert int(rows.removesuffix("Gi")) << 30 >= holders.disk_bytes / holders.processes
 
 
 def test_a_large_number_stays_one() -> None:
@@ -205,12 +309,16 @@ def test_each_file_that_a_setting_names_is_mounted(values: str) -> None:
         mounted = {
             f"{mount['mountPath']}/{item['path']}"
             for mount in container["volumeMounts"]
-            for item in volumes[mount["name"]].get("secret", {}).get("items", [])
+            if mount["name"] in volumes
+            for kind in ("secret", "configMap")
+            for item in volumes[mount["name"]].get(kind, {}).get("items", [])
         }
         given = _variables(container)
-        files = {name for name in given if name.endswith("_FILE") or name == "HURNET_GATEWAY_KEYS"}
+        others = ("HURNET_GATEWAY_KEYS", "GOOGLE_APPLICATION_CREDENTIALS", CONFIG)
+        files = {name for name in given if name.endswith("_FILE") or name in others}
         assert mounted == {given[name] for name in files}
-        assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+        claimed = {"rows"} if "HURNET_RESPONDER_FOLDER" in given else set()  # one for each pod
+        assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes) | claimed
 
 
 @everywhere
@@ -444,6 +552,8 @@ def test_rules_and_dashboards_are_those_of_compose() -> None:
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
     shown: dict[str, str] = {}
     for each in of_kind(objects, "ConfigMap"):
+        if each["metadata"]["name"].endswith("-config"):
+            continue  # the settings file
         assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
         shown |= each["data"]
     own = (ROOT / "deploy/grafana/provisioning/dashboards").glob("*.json")
@@ -565,6 +675,13 @@ def test_a_backup_is_checked_before_old_ones_go(tmp_path: Path) -> None:
         ("secret: { name: s, keys: { KAFKA: k } }", "'KAFKA' not allowed"),
         ("tls: { kafka: { ca: ca.crt } }", "which Secret are the certificates in"),
         ("tls: { redis: { secret: s, cert: tls.crt } }", "cert and key belong together"),
+        ("config: { toml: 'a = 1', configMap: mine }", "config: either the text"),
+        ("config: { toml: '[redis]\n\n  password = \"hunter2\"' }", "everybody who may list objects"),
+        ("segments: { url: 's3://b', claim: c }", "segments: either an object store"),
+        ("segments: { credentials: { secret: s } }", "secret and key belong together"),
+        ("segments: { url: 's3://hunter2:hunter2@b' }", "segments.url: no user"),
+        ("settings: { HURNET_SEGMENTS_URL: 's3://b' }", "it comes of tiers and segments"),
+        ("tiers: { size: much }", "/tiers/size"),
         ("metrics: { port: 80 }", "/metrics/port"),
         ("replicas: 3", "'replicas' not allowed"),
     ],

@@ -59,7 +59,7 @@ def test_a_lock_holds_all_that_is_wanted() -> None:
 
 
 def test_every_extra_of_a_running_worker_can_be_had() -> None:
-    not_for_workers = {"local", "dev", "bench", "simd", "client", "files"}
+    not_for_workers = {"local", "dev", "bench", "simd", "client"}
     extras = set(PROJECT["project"]["optional-dependencies"]) - not_for_workers
     assert set(LOCKS) - {"base", "build"} == extras
 

@@ -81,6 +81,7 @@ the name.
 {{- range $setting, $key := include "hurnet.secretKeys" . | fromYaml -}}
 {{- $_ := set $all (printf "%s_FILE" $setting) (printf "/etc/hurnet/secrets/%s" $key) -}}
 {{- end -}}
+{{- $all = merge $all (include "hurnet.storageSettings" . | fromYaml) -}}
 {{- $all = mergeOverwrite $all (deepCopy $v.settings) (deepCopy .own.settings) -}}
 {{ toYaml $all }}
 {{- end -}}
@@ -88,6 +89,7 @@ the name.
 {{/* The env of a container. Numbers of YAML are floats: without `int` a million would be 1e+06. */}}
 {{- define "hurnet.env" -}}
 - { name: OMP_NUM_THREADS, value: "1" } # idle threads of numpy spin, and take the other workers' cores
+{{- include "hurnet.storageEnv" . }}
 {{- with .is.instance }}
 - name: {{ . }}
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
@@ -103,6 +105,7 @@ the name.
 
 {{- define "hurnet.mounts" -}}
 - { name: tmp, mountPath: /tmp }
+{{- include "hurnet.storageMounts" . }}
 {{- if .own.claim }}
 - { name: backups, mountPath: /backups }
 {{- end }}
@@ -122,6 +125,7 @@ the name.
 {{- define "hurnet.volumes" -}}
 - name: tmp
   emptyDir: { sizeLimit: 256Mi }
+{{- include "hurnet.storageVolumes" . }}
 {{- with .own.claim }}
 - name: backups
   persistentVolumeClaim: { claimName: {{ . }} }
