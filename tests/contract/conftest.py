@@ -1,4 +1,4 @@
-"""The same stores three times: in memory, on a real Valkey, on a real Redis."""
+"""The same stores four times: in memory, on a real Valkey, on a real Redis, on a cluster of Valkeys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ def cluster_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On a cluster only those whose module says so: for the others see
+    tests/faults/test_stores_on_a_cluster.py."""
+    if "stores" in metafunc.fixturenames:
+        more = ["cluster"] if getattr(metafunc.module, "ON_A_CLUSTER_TOO", False) else []
+        metafunc.parametrize("stores", ["memory", "valkey", "redis", *more], indirect=True)
+
+
+@pytest.fixture
 def stores(request: pytest.FixtureRequest, unique: str) -> Iterator[Stores]:
     if request.param == "memory":
         yield MemoryStores()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import redis
@@ -42,6 +43,12 @@ class Stores(Protocol):
 
     def wipe(self) -> None: ...
 
+    def snapshot_of(self, shard: int | None) -> Any:
+        """Of what a cluster has in one slot: a shard, or all that is no shard's."""
+
+    def restore_of(self, shard: int | None, snapshot: Any) -> None:
+        """That slot fell back to this state, and the others did not."""
+
     def is_upgraded(self, min_reader: int, min_writer: int) -> None:
         """A newer program wrote to the store: from now on a client must understand these formats."""
 
@@ -70,6 +77,17 @@ class MemoryStores:
 
     def wipe(self) -> None:
         self.redis.data = Data()
+
+    def snapshot_of(self, shard: int | None) -> Any:
+        data = copy.deepcopy(self.redis.data)
+        return data if shard is None else data.shards.get(shard)
+
+    def restore_of(self, shard: int | None, snapshot: Any) -> None:
+        shards = self.redis.data.shards
+        if shard is None:
+            self.redis.data = replace(copy.deepcopy(snapshot), shards=shards)
+        else:
+            shards[shard] = copy.deepcopy(snapshot)
 
     def is_upgraded(self, min_reader: int, min_writer: int) -> None:
         self.redis.data.min_reader, self.redis.data.min_writer = min_reader, min_writer
@@ -117,6 +135,21 @@ class RedisStores:
     def wipe(self) -> None:
         if keys := self.held():
             self.client.delete(*keys)
+
+    def snapshot_of(self, shard: int | None) -> dict[bytes, Any]:
+        return {key: self.client.dump(key) for key in self._of_slot(shard)}
+
+    def restore_of(self, shard: int | None, snapshot: dict[bytes, Any]) -> None:
+        if keys := self._of_slot(shard):
+            self.client.delete(*keys)
+        for key, value in snapshot.items():
+            self.client.restore(key, 0, value)
+
+    def _of_slot(self, shard: int | None) -> list[bytes]:
+        if shard is None:
+            # Without leases: what is restored would never expire.
+            return [key for key in self.held() if b"{shard-" not in key and b":lease:" not in key]
+        return [key for key in self.held() if b"{shard-%d}" % shard in key]
 
     def is_upgraded(self, min_reader: int, min_writer: int) -> None:
         key = self.keys.meta

@@ -47,7 +47,8 @@ def test_a_context_is_put_aside_whole_and_another_begun(redis_stores: RedisStore
     assert anew.progress("responders") == {0: Committed(5, "note")}  # of queries, not of texts
     assert anew.enter("ingest", "next", frozenset({0})) == {0: ""}
     assert redis_stores.leases().acquire("solver", "another", 60) == "me"
-    left = {bytes(key) for key in redis_stores.client.keys(f"{redis_stores.settings.prefix}:{{solver}}*")}
+    of_solver = redis_stores.keys.solver("*")
+    left = set(redis_stores.client.scan_iter(of_solver, count=1_000))
     assert left == set()
     connection.close()
 

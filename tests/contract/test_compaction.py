@@ -228,7 +228,7 @@ def test_a_batch_that_was_joined_between_two_reads_is_read_once(redis_stores: Re
     assert [name for name, _ in merged(stale, members, 100)] == [b"11-0"]
 
 
-def test_the_checkpoint_that_goes_away_while_it_compacts_is_noticed(
+def test_who_is_fenced_off_while_it_compacts_changes_nothing(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hurnet_stream.adapters.redis.compacting import ShardCompaction
@@ -237,10 +237,9 @@ def test_the_checkpoint_that_goes_away_while_it_compacts_is_noticed(
     store.delete(0, at(10, 1), 9)
     stamp = settled(redis_stores, store, 10)
     queue = ShardCompaction._queue
-    checkpoint = f"{redis_stores.settings.prefix}:{{solver}}:checkpoint"
 
     def lose(self: ShardCompaction, *args: object) -> None:
-        redis_stores.client.delete(checkpoint)
+        opened(redis_stores).fence("another solver")
         queue(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ShardCompaction, "_queue", lose)

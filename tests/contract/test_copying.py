@@ -19,6 +19,7 @@ from hurnet_stream.adapters.redis import (
     connect_serving,
     connect_to,
 )
+from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.core.stored.batch import Deletion, LogIdentity, key_digest
 from hurnet_stream.errors import StoreError
 from hurnet_stream.metrics.migrate import MigrateMetrics
@@ -40,6 +41,7 @@ class World:
     def __init__(self, stores: RedisStores, stack: ExitStack) -> None:
         self.settings = stores.settings
         self.client = stores.client
+        self.keys = Keys(f"{stores.settings.prefix}@1", stores.keys.cluster)
         self._stack = stack
         self.first = self.open(0)
         self.first.open(OLD.identity)
@@ -89,7 +91,7 @@ class World:
         assert all(second[at][0] == first[at][0] for at in second)
         texts = [entry.text for entry, _ in second.values()]
         assert [vector for _, vector in second.values()] == [row.tobytes() for row in NEW.embed(texts)]
-        left_out = {key.decode() for key in self.client.hkeys(f"{self.settings.prefix}@1:left-out")}
+        left_out = {key.decode() for key in self.client.hkeys(self.keys.left_out)}
         assert left_out == {f"{shard}/{offset}" for shard, offset in unknown}
         marks = {p: state.watermark for p, state in self.first.states().items()}
         assert {p: state.watermark for p, state in self.second.states().items()} == marks

@@ -270,6 +270,7 @@ def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
 
     def taken_over(self: Redaction, *args: object) -> object:
         redis_stores.weights().claim("another solver")
+        opened(redis_stores).fence("another solver")
         return rewrite(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Redaction, "_rewrite", taken_over)
@@ -278,25 +279,26 @@ def test_a_role_taken_over_between_reading_and_erasing_is_noticed(
     assert held(store, 1) == [1]
 
 
-def test_the_checkpoint_that_goes_away_between_reading_and_erasing_is_noticed(
+def test_the_checkpoint_that_goes_away_while_it_erases_is_found_too_old_by_the_next_solver(
     redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hurnet_stream.adapters.redis.erasing import Redaction
 
     store = taught(redis_stores)
     store.delete(0, at(10, 1), 9)
-    stamp = cover(redis_stores, 10)
+    store.delete(0, at(11, 6), 10)
+    stamp = cover(redis_stores, 11)
     rewrite = Redaction._rewrite
-    checkpoint = f"{redis_stores.settings.prefix}:{{solver}}:checkpoint"
 
     def lose(self: Redaction, *args: object) -> object:
-        redis_stores.client.delete(checkpoint)
+        redis_stores.client.delete(redis_stores.keys.solver("checkpoint"))
         return rewrite(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Redaction, "_rewrite", lose)
     with pytest.raises(TransientError):
         erase(store, stamp)
-    assert held(store, 1) == [1]
+    assert held(store, 1, 6) == [6], "once it is gone, nothing more is erased"
+    assert store.fence("another solver") == {0: 10}
 
 
 def test_nothing_readable_of_an_erased_row_stays_in_the_server(redis_stores: RedisStores) -> None:

@@ -315,4 +315,4 @@ def formats(stores: Stores) -> int:
     if isinstance(stores, MemoryStores):
         return stores.redis.data.min_reader
     assert isinstance(stores, RedisStores)
-    return int(json.loads(stores.client.get(f"{stores.settings.prefix}:meta"))["min_reader"])
+    return int(json.loads(stores.client.get(stores.keys.meta))["min_reader"])

@@ -26,7 +26,14 @@ from hurnet_stream.core.stored.batch import (
 from hurnet_stream.core.stored.codec import bare, beyond, check, check_deletion
 from hurnet_stream.core.stored.replacing import halves, is_one_record, mode_at, settled
 from hurnet_stream.core.stored.segments import Sealing
-from hurnet_stream.errors import EmbedderMismatch, StoreError, StoreReplaced, Superseded, UpgradeNeeded
+from hurnet_stream.errors import (
+    EmbedderMismatch,
+    RolledBack,
+    StoreError,
+    StoreReplaced,
+    Superseded,
+    UpgradeNeeded,
+)
 from hurnet_stream.ports import (
     BEHIND,
     Appended,
@@ -329,6 +336,20 @@ class MemoryEntryStore:
             # A list: the store may change before the caller has read it all.
             return iter([part for batch in batches if (part := batch.only(wanted)).entries])
 
+    def fence(self, owner: str) -> Mapping[int, int]:
+        with self._redis.changed:
+            self._check_formats(writing=True)
+            for shard in self._redis.data.shards.values():
+                shard.fence = owner
+            return {p: max(s.erased, s.state.floor) for p, s in self._redis.data.shards.items()}
+
+    def check_fences(self, owner: str) -> None:
+        with self._redis.changed:
+            if self._redis.data.owner != owner:
+                raise Superseded(f"solver {owner!r} no longer holds the role")
+            for shard in self._redis.data.shards.values():
+                _check_fence(shard, owner)
+
     def erase(self, most: int, owner: str, stamp: str) -> int:
         with self._redis.changed:
             self._check_formats(writing=True)
@@ -341,7 +362,13 @@ class MemoryEntryStore:
             for partition, shard in self._redis.data.shards.items():
                 state = self._redis.data.checkpoint.shards.get(partition, ShardState())
                 due = {target for target, record in shard.pending.items() if record <= state.watermark}
+                deletions = dict(shard.pending)
+                if due:
+                    _check_fence(shard, owner)
+                    shard.fence = owner
                 rewritten, still_due, lost = shard.erase(due, most)
+                gone = deletions.keys() - shard.pending.keys()
+                shard.erased = max([shard.erased, *(deletions[target] for target in gone)])
                 most, remain, contexts = most - rewritten, remain + still_due, contexts | lost
             self._release(contexts)
             return remain
@@ -356,6 +383,7 @@ class MemoryEntryStore:
                 return 0
             for partition, shard in data.shards.items():
                 covered = data.checkpoint.shards.get(partition, ShardState()).watermark
+                _check_fence(shard, owner)
                 shard.raise_floor(covered, keep_s, time.time())
                 shard.compact()
             return 0
@@ -429,3 +457,8 @@ class MemoryEntryStore:
     def _after(self, partition: int, position: int) -> Sequence[Batch]:
         shard = self._redis.data.shards.get(partition)
         return shard.after(position) if shard else ()
+
+
+def _check_fence(shard: Shard, owner: str) -> None:
+    if shard.fence not in ("", owner):
+        raise RolledBack(f"shard {shard.partition} fell back: {shard.fence} may erase there")

@@ -53,6 +53,10 @@ class Shard:
     unfinished: Deletion | None = None
     replacing: int | None = None
     """The watermark of a text that replaces very many, and of which only parts are there."""
+    fence: str = ""
+    """The only solver that may erase and compact; "" if nobody has said so."""
+    erased: int = NOTHING
+    """The last deletion of which something was erased."""
     compacted: int = NOTHING
     asked: int = NOTHING
     following: tuple[int, float] = NOTHING, float("-inf")

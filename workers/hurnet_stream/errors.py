@@ -7,6 +7,7 @@ HurnetError
 │   ├── RegistryFailing         the schema registry is away, or does not let us in
 │   ├── DaskFailing             the Dask cluster that embeds is away, or has no worker that can
 │   ├── SegmentsFailing         the folder or object store of sealed rows is away, or full
+│   ├── RolledBack              part of the store fell back in a failover: taken up anew from what is there
 │   └── Stalled                 one topic accepts no messages at the moment, while others do
 ├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
 ├── ConfigurationError      settings, topics or rights are wrong or missing: a person must act
@@ -155,6 +156,11 @@ class StoreReplaced(StoreError):
     was opened, or this worker was so far behind that deletions were compacted away before it came to them.
 
     The loop builds the worker anew."""
+
+
+class RolledBack(TransientError):
+    """Part of the store fell back behind what this worker has seen of it, as in a failover. The worker takes
+    up its work anew from what is there."""
 
 
 class Superseded(HurnetError):

@@ -219,6 +219,18 @@ class EntryStore(GroupProgress, PartitionMarks, Protocol):
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         """The entries at these (ascending) offsets that are still in the store, whether deleted or not."""
 
+    def fence(self, owner: str) -> Mapping[int, int]:
+        """From now on no solver but `owner` erases or compacts in the shards that there are.
+
+        Returns for each the offset of the last deletion that may have taken something from the store: of
+        which something was erased, or which may be compacted away; `NOTHING` if there is none. Statistics
+        whose watermark lies before it may hold what can no longer be taken out of them.
+        """
+
+    def check_fences(self, owner: str) -> None:
+        """Raises `RolledBack` if another solver may erase in a shard: it fell back to before `fence`; and
+        `Superseded` if `owner` is no longer the solver."""
+
     def erase(self, most: int, owner: str, stamp: str) -> int:
         """Remove entries for good whose deletion is covered by the solver's saved checkpoint.
 

@@ -30,7 +30,13 @@ from hurnet_stream.core.arrays import backend_of
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.segments import Sealing
-from hurnet_stream.errors import ConfigurationError, SegmentsFailing, StoreReplaced, TransientError
+from hurnet_stream.errors import (
+    ConfigurationError,
+    RolledBack,
+    SegmentsFailing,
+    StoreReplaced,
+    TransientError,
+)
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.ports import EntryStore, LeaseStore, WeightsStore
 from hurnet_stream.runtime.leading import Leading
@@ -161,12 +167,19 @@ class Solver:
             self._tenure = None  # the checkpoint in memory is half folded in, the saved one is whole
             raise
         if done:
-            self._save_if_due(tenure)
-            self._solve_if_due(tenure)
-            self._erase_if_due(tenure)
-            self._compact_if_due(tenure)
-            self._seal_if_due(tenure)
+            try:
+                self._house_keep(tenure)
+            except RolledBack:
+                self._tenure = None  # another may have erased what the checkpoint in memory still holds
+                raise
         self._showing.turn(tenure)
+
+    def _house_keep(self, tenure: Tenure) -> None:
+        self._save_if_due(tenure)
+        self._solve_if_due(tenure)
+        self._erase_if_due(tenure)
+        self._compact_if_due(tenure)
+        self._seal_if_due(tenure)
 
     def _follow_store(self) -> None:
         """Drop the tenure if another server holds the store, or the same one was restarted.
@@ -219,6 +232,7 @@ class Solver:
 
     def _save(self, tenure: Tenure) -> None:
         with self._metrics.stage("save"), self._metrics.checkpoint_seconds.time():
+            self._store.check_fences(self._owner)
             self._weights.save_checkpoint(tenure.checkpoint)
         self._leading.note_progress()  # the next portion of work has the whole patience again
         tenure.rows_unsaved = 0

@@ -108,8 +108,15 @@ def take_over(
     # Asked for its side effect: from here on this process accepts a store of this Kafka cluster only.
     store.log()
     weights.claim(owner)
+    gone = store.fence(owner)  # before the checkpoint is loaded, so that nobody else erases from here on
     kernel_map = KernelMap(kernel, identity.dimension)
     checkpoint = _load(weights, kernel_map, window, clock_s)
+    if lost := _erased_beyond(checkpoint, gone):
+        log.warning(
+            "the checkpoint fell back behind what was erased: learning again from the whole store",
+            shards=lost,
+        )
+        checkpoint = Checkpoint(features=checkpoint.features)
     states = store.states()
     _check_epochs(checkpoint, states)
     goal = dict(weights.known_by_weights())
@@ -137,6 +144,15 @@ def _load(weights: WeightsStore, kernel_map: KernelMap, window: Window, clock_s:
         log.warning("the clock was ahead, and too much has expired: learning again from the whole store")
         return Checkpoint(features=learned_from)
     return checkpoint
+
+
+def _erased_beyond(checkpoint: Checkpoint, gone: Mapping[int, int]) -> list[int]:
+    """The shards of which something was erased, or compacted away, that the statistics may still hold: by
+    deletions beyond the checkpoint. `gone` is what `EntryStore.fence` returns.
+
+    A shard of which the checkpoint knows nothing is read from its beginning, so nothing of it is in them."""
+    shards = checkpoint.shards.items()
+    return [partition for partition, shard in shards if shard.watermark < gone.get(partition, NOTHING)]
 
 
 def _check_epochs(checkpoint: Checkpoint, states: Mapping[int, ShardState]) -> None:

@@ -9,12 +9,15 @@ offsets that the topic holds, and what only the old store holds is sent to the t
 
 While the sending goes on, P:repair is a hash: aside (the prefix of the old store), topic (the UUID of its
 topic), and per partition the offset up to which the old store's entries were sent again.
+
+On a cluster the store's slot goes first, in one step, and then each shard's, in one step each. Until all are
+there, P:repair has `firsts`, by which a repair that was killed in between is gone on with.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +28,7 @@ from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Bound, Connection
 from hurnet_stream.adapters.redis.keys import STAYS, Keys
 from hurnet_stream.adapters.redis.meta import Meta
+from hurnet_stream.adapters.redis.shard_list import PARTS
 from hurnet_stream.core.formats import NUMBERED_FROM
 from hurnet_stream.core.places import NumberedTopic
 from hurnet_stream.core.stored.batch import LogIdentity
@@ -37,7 +41,8 @@ def under(connection: Connection, prefix: str) -> Connection:
 
 
 def unfinished(connection: Connection) -> tuple[str, str, dict[int, int]] | None:
-    """The repair that was begun and not finished; None if there is none.
+    """The repair that was begun and not finished; None if there is none. Shards of it that are not put aside
+    yet are put aside now.
 
     Returns the prefix of the old store, its topic's UUID, and how far each shard was sent again.
     """
@@ -47,6 +52,8 @@ def unfinished(connection: Connection) -> tuple[str, str, dict[int, int]] | None
     if not fields:
         return None
     aside, topic = fields.pop("aside"), fields.pop("topic")
+    if firsts := fields.pop("firsts", ""):
+        _move_shards(connection, aside, {int(p): int(o) for p, o in stored_json.loads(firsts).items()})
     return aside, topic, {int(partition): int(offset) for partition, offset in fields.items()}
 
 
@@ -86,11 +93,9 @@ def put_aside(
             old_topic = stored_json.loads(pipe.get(keys.log) or b'{"topic": ""}')["topic"]
             names = [n for n in client.scan_iter(f"{keys.prefix}:*", count=1_000) if not STAYS.match(n)]
             pipe.multi()
-            # RENAME is instant whatever a key holds, so thousands of them are one short step.
-            for name in names:
-                pipe.rename(name, aside.encode() + name[len(keys.prefix) :])
+            _rename(pipe, connection, aside, names)
             begun = Meta.begin(old.identity).under_key_check(old.key_check).under_redaction(old.redaction)
-            _begin(pipe, keys, begun, log, firsts, topics)
+            _begin(pipe, connection, begun, log, firsts, topics)
             pipe.hset(keys.repair, mapping={"aside": aside, "topic": old_topic})
             pipe.execute()
         except redis.WatchError as error:
@@ -100,17 +105,51 @@ def put_aside(
             if "no such key" in str(error):
                 raise TransientError("the store was written to meanwhile: stop its ingest") from error
             raise
+    if connection.is_cluster:
+        _move_shards(connection, aside, firsts)
     return aside
+
+
+def _move_shards(connection: Connection, aside: str, firsts: Mapping[int, int]) -> None:
+    """Put the shards aside, too, each in its slot. What ingest has put aside itself by now, when it began the
+    shard for the new store (shard_list.py), is left as it is."""
+    keys, there, client = connection.keys, under(connection, aside).keys, connection.client
+    with connection.used():
+        old = Meta.parse(client.get(there.meta), there.meta)
+        new = Meta.parse(client.get(keys.meta), keys.meta)
+        held = {int(member) for member in client.smembers(there.shards)}
+        for partition in sorted(held | firsts.keys()):
+            state = keys.shard(partition, "state")
+            with client.pipeline() as pipe:
+                pipe.watch(state)
+                epoch = pipe.hget(state, "epoch")
+                parts = [part for part in PARTS if pipe.exists(keys.shard(partition, part))]
+                pipe.multi()
+                if epoch == old.epoch.encode():
+                    for part in parts:
+                        pipe.rename(keys.shard(partition, part), there.shard(partition, part))
+                if epoch in (None, old.epoch.encode()):
+                    _begin_shard(pipe, keys, new, partition, firsts.get(partition, 0))
+                pipe.execute()
+        client.hdel(keys.repair, "firsts")
+
+
+def _rename(pipe: Any, connection: Connection, aside: str, names: Sequence[bytes]) -> None:
+    # RENAME is instant whatever a key holds, so thousands of them are one short step.
+    for name in names:
+        if not (connection.is_cluster and b"{shard-" in name):
+            pipe.rename(name, aside.encode() + name[len(connection.prefix) :])
 
 
 def _begin(
     pipe: Any,
-    keys: Keys,
+    connection: Connection,
     meta: Meta,
     log: LogIdentity,
     firsts: Mapping[int, int],
     topics: Mapping[str, NumberedTopic],
 ) -> None:
+    keys = connection.keys
     if topics:
         meta = meta.raised(NUMBERED_FROM)
         pipe.set(keys.topics, json.dumps({name: topic._asdict() for name, topic in topics.items()}))
@@ -119,5 +158,13 @@ def _begin(
     for partition, first in firsts.items():
         if first > 0:  # a shard whose topic begins at 0 needs no state to begin there
             pipe.sadd(keys.shards, partition)
-            state = {"epoch": meta.epoch, "watermark": str(first - 1), "rows": "0"}
-            pipe.hset(keys.shard(partition, "state"), mapping=state)
+        if not connection.is_cluster:
+            _begin_shard(pipe, keys, meta, partition, first)
+    if connection.is_cluster:  # its shards are in other slots, and follow
+        pipe.hset(keys.repair, "firsts", json.dumps(dict(firsts)))
+
+
+def _begin_shard(pipe: Any, keys: Keys, meta: Meta, partition: int, first: int) -> None:
+    if first > 0:
+        state = {"epoch": meta.epoch, "watermark": str(first - 1), "rows": "0"}
+        pipe.hset(keys.shard(partition, "state"), mapping=state)

@@ -21,7 +21,7 @@ _OPS: Final = {
     "repeat_deletion": "delete",
     **dict.fromkeys(("remember_progress", "enter", "leave", "attempt", "number_topics"), "note"),
     **dict.fromkeys(("publish", "publish_mix", "withdraw", "withdraw_mix"), "publish"),
-    **dict.fromkeys(("acquire", "release", "claim"), "lease"),
+    **dict.fromkeys(("acquire", "release", "claim", "fence", "check_fences"), "lease"),
     **dict.fromkeys(("put", "drop"), "request"),
     **dict.fromkeys(
         (

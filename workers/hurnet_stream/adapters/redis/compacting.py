@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import redis
 
-from hurnet_stream.adapters.redis import contexts
+from hurnet_stream.adapters.redis import contexts, shard_fence
 from hurnet_stream.adapters.redis.erasing import PAGE, covered_by_checkpoint
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.opened import OpenedStore
@@ -91,9 +91,9 @@ class ShardCompaction:
         self._keys: Keys = store.keys
         self.partition = partition
         self.owner = self.stamp = ""
-        names = ("state", "stream", "redacted", "parts", "pending")
+        names = ("state", "stream", "redacted", "parts", "pending", "fence")
         shard_keys = [self._keys.shard(partition, name) for name in names]
-        self._state, self._stream, self._redacted, self._parts, self._pending = shard_keys
+        self._state, self._stream, self._redacted, self._parts, self._pending, self._fence = shard_keys
 
     def raise_floor(self, covered: int, keep_s: float) -> None:
         """Move the floor as far as it may be. `covered` is the saved checkpoint's watermark."""
@@ -104,8 +104,7 @@ class ShardCompaction:
         grown_old = now_ms >= next_ms + 1000 * keep_s
         target = min(max(following if grown_old else NOTHING, asked), limit)
         if target > floor:
-            keys = self._state, self._keys.solver("owner"), self._keys.solver("checkpoint")
-            self._client.eval(RAISE_FLOOR, len(keys), *keys, self.owner, self.stamp, target)
+            self._client.eval(RAISE_FLOOR, 2, self._state, self._fence, self.owner, target)
         clock_went_back = now_ms < next_ms
         if following < limit and (grown_old or clock_went_back):
             self._client.hset(self._state, mapping={"next": limit, "next_ms": now_ms})
@@ -173,12 +172,13 @@ class ShardCompaction:
 
         Returns whether there was one, the number of the item to go on with, and whether there may be more.
         """
+        covered = covered_by_checkpoint(self._client, self._keys, self.owner, self.stamp)
+        if self.partition not in covered:
+            raise TransientError("the checkpoint that covers what is to be compacted is gone")
         with self._client.pipeline() as pipe:
             try:
-                pipe.watch(self._redacted, self._keys.solver("checkpoint"), self._keys.solver("owner"))
-                covered = covered_by_checkpoint(pipe, self._keys, self.owner, self.stamp)
-                if self.partition not in covered:
-                    raise TransientError("the checkpoint that covers what is to be compacted is gone")
+                pipe.watch(self._redacted, self._fence)
+                shard_fence.looked_at(pipe, self._fence, self.partition, self.owner)
                 items = self._items(pipe, first, last, READ_ITEMS)
                 batches = [self._decoded(item) for item in items]
                 for run in compaction.runs(batches):

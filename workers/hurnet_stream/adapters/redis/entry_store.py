@@ -3,6 +3,7 @@
     open, identity, log, bind            opened.py
     states, state, tail, entry           shard_reader.py, which reads items by stream.py and redaction.py
     append, delete, and repeated ones     shard_writer.py, whose steps are scripts/append.lua and delete.lua
+    fence, check_fences                  shard_fence.py
     erase                                erasing.py
     oldest_deletion_ms                   pending.py
     oldest                               context_walk.py
@@ -22,7 +23,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from hurnet_stream.adapters.redis import compacting, expiries, pending
+from hurnet_stream.adapters.redis import compacting, expiries, pending, shard_fence
 from hurnet_stream.adapters.redis.compacting import Compactor
 from hurnet_stream.adapters.redis.connection import Connection, guarded
 from hurnet_stream.adapters.redis.context_walk import ContextWalk
@@ -173,6 +174,14 @@ class RedisEntryStore:
 
     def stored_at(self, partition: int, offsets: Sequence[int]) -> Iterator[Batch]:
         return self._reader.stored_at(partition, offsets)
+
+    @guarded
+    def fence(self, owner: str) -> Mapping[int, int]:
+        return shard_fence.fence(self._opened, list(self._reader.states()), owner)
+
+    @guarded
+    def check_fences(self, owner: str) -> None:
+        shard_fence.check(self._opened, list(self._reader.states()), owner)
 
     @guarded
     def erase(self, most: int, owner: str, stamp: str) -> int:

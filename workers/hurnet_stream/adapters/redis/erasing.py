@@ -5,8 +5,9 @@
     a checkpoint with watermark >= 8     the statistics that are saved don't hold it any more
     erase                                gone
 
-The order is what makes unlearning exact: a solver that goes on from the saved checkpoint finds in the
-store exactly the targets that its statistics still hold.
+The order is what makes unlearning exact: a solver that goes on from the saved checkpoint finds in the store
+exactly the targets that its statistics still hold. What each shard notes of it, in case that the checkpoint
+is lost again: shard_fence.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from hurnet_stream.adapters.redis import contexts, resealing, stored_json
+from hurnet_stream.adapters.redis import contexts, resealing, shard_fence, stored_json
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.redaction import (
@@ -31,7 +32,7 @@ from hurnet_stream.adapters.redis.redaction import (
 from hurnet_stream.adapters.redis.resealing import Rounds, rewritten
 from hurnet_stream.adapters.redis.stream import Fields, StreamItems, number_of
 from hurnet_stream.core.stored.batch import NOTHING, Batch
-from hurnet_stream.errors import StoreReplaced, Superseded, TransientError
+from hurnet_stream.errors import TransientError
 
 PAGE: Final = 4_096
 """Targets looked at in one step, of each shard."""
@@ -96,11 +97,7 @@ def covered_by_checkpoint(client: Any, keys: Keys, owner: str, stamp: str) -> di
 
     Raises `Superseded` if another solver than `owner` holds the role, `StoreReplaced` if none does.
     """
-    holder = client.get(keys.solver("owner"))
-    if holder is None:
-        raise StoreReplaced("the store knows no solver any more: it was restored or emptied")
-    if holder != owner.encode():
-        raise Superseded(f"solver {owner!r} no longer holds the role: it erases nothing more")
+    shard_fence.check_role(client.get(keys.solver("owner")), owner)
     stored, shards = client.hmget(keys.solver("checkpoint"), "stamp", "shards")
     if not stamp or stored != stamp.encode():
         return {}
@@ -124,6 +121,7 @@ class Redaction:
         self._stream = keys.shard(partition, "stream")
         self._redacted = keys.shard(partition, "redacted")
         self._pending = keys.shard(partition, "pending")
+        self._fence = keys.shard(partition, "fence")
 
     def untouched(self, rounds: Rounds) -> int:
         """The position up to which nothing is erased for now."""
@@ -142,25 +140,29 @@ class Redaction:
     def erase_first(self, due: Sequence[int], page: Page, owner: str, stamp: str) -> list[int]:
         """Erase those of `due` that lie in one batch with the first of them. Returns the others.
 
-        Raises `TransientError` if the checkpoint was lost or another eraser came in between, and what
-        `covered_by_checkpoint` raises.
+        Raises `TransientError` if the checkpoint was lost or another eraser came in between, `RolledBack` if
+        another has fenced the shard, and what `covered_by_checkpoint` raises.
         """
         first_id = due[0] + 1  # a batch with this offset has a watermark at or beyond it
+        covered = covered_by_checkpoint(self._client, self._keys, owner, stamp)
+        # Looked at again: if the store has lost the checkpoint that covers these rows, the next solver needs
+        # them. If it is lost from here on, that solver sees what was erased.
+        if covered.get(self._partition, NOTHING) < page.covered:
+            raise TransientError("the checkpoint that covers what is to be erased is gone")
         with self._client.pipeline() as pipe:
             try:
-                pipe.watch(self._redacted, self._keys.solver("checkpoint"), self._keys.solver("owner"))
-                # Looked at again under the watch: if the store has lost the checkpoint that covers these
-                # rows, the next solver needs them.
-                covered = covered_by_checkpoint(pipe, self._keys, owner, stamp)
-                if covered.get(self._partition, NOTHING) < page.covered:
-                    raise TransientError("the checkpoint that covers what is to be erased is gone")
+                pipe.watch(self._redacted, self._fence)
+                last = shard_fence.looked_at(pipe, self._fence, self._partition, owner)
                 streamed = pipe.xrange(self._stream, min=f"{first_id}-0", count=1)
                 members = pipe.zrangebylex(self._redacted, *ids_from(first_id), 0, 1)
                 items = merged(streamed, members, 1, first_id)
                 sealed = items and b"piece" in items[0][1]
                 erased = self._of_segment(members[0], due) if sealed else self._of_batch(items, due)
+                settled = [page.due[offset] for offset in erased.done]
+                last = max([last, *(int.from_bytes(member[8:], "big") for member in settled)])
                 pipe.multi()
-                pipe.zrem(self._pending, *(page.due[offset] for offset in erased.done))
+                pipe.hset(self._fence, mapping={"owner": owner, "erased": last})
+                pipe.zrem(self._pending, *settled)
                 touched = erased.queue(pipe)
                 replies = pipe.execute()
             except redis.WatchError as error:

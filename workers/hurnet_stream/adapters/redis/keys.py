@@ -54,6 +54,8 @@ A shard
     P:{shard-N}:parts       hash    of a deletion R with many targets: R -> how many parts it has before its
                                     item in the stream, R/n -> the targets in part n; and id and deletion
                                     (or replacement) of the one under way
+    P:{shard-N}:fence       hash    owner (the only solver that may erase and compact here), erased (the last
+                                    deletion of which something was): see shard_fence.py
     P:{shard-N}:sizes       hash    of each context: NAME/rows and NAME/bytes in the store, NAME/first offset
     P:{shard-N}:holds       zset    context, zero byte, id of a batch that holds rows of it
 

@@ -14,11 +14,13 @@ as it was in 1, and stays as it is.
 
 from __future__ import annotations
 
+from typing import Final
+
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import ENTER_SLOT, LIST_SHARD, SHARD_KEYS
 
-PARTS = (*SHARD_KEYS, "redacted")
+PARTS: Final = (*SHARD_KEYS, "redacted", "fence", "unused")
 
 
 class ShardList:
@@ -37,7 +39,7 @@ class ShardList:
             return
         if connection.primary.run_id != self._run_id:  # something may be lost
             self._seen, self._run_id = set(), connection.primary.run_id
-        if partition not in self._seen and self._listed(partition, begin):
+        if (begin or partition not in self._seen) and self._listed(partition, begin):
             self._seen.add(partition)
 
     def _listed(self, partition: int, begin: bool) -> bool:
