@@ -25,7 +25,8 @@ class SavedShelf(Shelf, Protocol):
         is anything wiped, and are files removed that it does not name."""
 
     def discard(self) -> None:
-        """What was saved is not to be used any more."""
+        """What was saved is not to be used any more, and its files are removed. What is mapped of them is
+        still good, but can't be named again."""
 
     def remove(self) -> None:
         """Remove everything."""

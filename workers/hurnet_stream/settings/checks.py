@@ -68,6 +68,11 @@ def problems(settings: Any) -> Iterator[str]:
             "HURNET_SOLVE_HALF_LIFE and kernel features don't go together: the sums of features"
             " (HURNET_PAPER_FEATURES) have no age"
         )
+    if settings.responder.folder and settings.paper.features != NO_FEATURES:
+        yield (
+            "HURNET_RESPONDER_FOLDER and kernel features don't go together: the sums of features"
+            " (HURNET_PAPER_FEATURES) are not saved"
+        )
 
 
 def _refusal(check: Callable[[str], object], value: str) -> str:

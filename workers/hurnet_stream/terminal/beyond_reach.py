@@ -15,7 +15,8 @@ OUT_OF_REACH: Final = (
 )
 OTHERS: Final = (
     "Nobody has a list of: reply topics that clients named, what clients keep, mirrors of topics, backups of "
-    "the store and of Kafka, Redis' append-only file until its next rewrite, and logs of your own programs."
+    "the store and of Kafka, Redis' append-only file until its next rewrite, folders of responders until "
+    "they next save their index, and logs of your own programs."
 )
 
 

@@ -62,7 +62,7 @@ class FolderShelf:
         """Raises OSError, and ConfigurationError if another process uses the folder."""
         self._folder = folder
         self._failed = failed
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         self._lock: int | None = _locked(folder / "lock")
         self.times_left_open = _opened_before(folder / "open")
         """How many processes used it last, one after the other, that did not close it."""
@@ -134,11 +134,13 @@ class FolderShelf:
             self._saving = None
 
     def discard(self) -> None:
-        """What was saved is not to be used any more. Mapped files are still good."""
+        """What was saved is not to be used any more, and its files go. What is mapped is still good."""
         self.finish()
+        self._root = None
+        self._wiped.clear()
         with suppress(OSError):
             (self._folder / "saved").unlink(missing_ok=True)
-        self._root = None
+            self._remove_all_but((), self._serial)
 
     def remove(self) -> None:
         """Remove everything: nobody will ask for it again."""
