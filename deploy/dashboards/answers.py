@@ -23,6 +23,7 @@ def dashboard() -> Dashboard:
     _undone(made.with_row(Row("What is done again, cut or skipped")))
     _http(made.with_row(Row("Over HTTP")))
     _memory(made.with_row(Row("Memory")))
+    _slices(made.with_row(Row("Slices, if there are any")))
     return made
 
 
@@ -204,4 +205,26 @@ def _memory(made: Dashboard) -> None:
     )).with_panel(p.lines(
         "Resident memory", "Bytes of each responder.",
         Look("bytes"), Query(f"process_resident_memory_bytes{JOB}", "{{instance}}"),
+    ))  # fmt: skip
+
+
+def _slices(made: Dashboard) -> None:
+    made.with_panel(p.lines(
+        "Slices away",
+        "Slices that no process holds which answers: questions wait for them, or are answered without.",
+        Look("short", above(1, 1)), Query("max by (instance) (hurnet_slices_away)", "{{instance}}"),
+        runbook="HurnetSliceAway",
+    )).with_panel(p.lines(
+        "A round of questions to all slices",
+        "Seconds until the last slice had answered. If the time in the slices themselves is much shorter, the"
+        " network takes it, or slices hold still for others.",
+        Look("s"),
+        *p.quantiles("hurnet_round_seconds", legend="round"),
+        *p.quantiles("hurnet_slice_answer_seconds", legend="in a slice"),
+    )).with_panel(p.lines(
+        "Conversations with slices",
+        "How they ended, a second. moved and away were begun again: moved is usual while many texts come in.",
+        Look("ops"),
+        Query("sum by (outcome) (rate(hurnet_conversations_total[$__rate_interval]))", "{{outcome}}"),
+        Query("sum(rate(hurnet_partial_answers_total[$__rate_interval]))", "partial answers"),
     ))  # fmt: skip

@@ -170,6 +170,11 @@ class Receipt(Part):
         description="By shard, how many deletions of what had become too old, which no record says, had "
         "come after the record of its watermark. Absent if there were none.",
     )
+    missing: list[Shard] | None = Field(
+        None,
+        description="Shards that could not be searched, since the slices that hold them were away "
+        "(HURNET_SLICES_AWAY is partial): with them the answer may be another one. Absent if there are none.",
+    )
     rows: int = Field(
         description="How many entries were searched: those that meet the filter, if there is one."
     )

@@ -166,6 +166,14 @@ def test_the_canary_hangs(watched: Watched) -> None:
     watched.gone()
 
 
+def test_the_only_slice_was_never_started(watched: Watched) -> None:
+    with watched.shows("HURNET_SLICES_COUNT=1, and no slice runs", "HurnetSliceAway"):
+        watched.workers["responder"].kill()
+        watched.start("responder", HURNET_SLICES_COUNT="1")
+    watched.restart("responder")
+    watched.gone()
+
+
 def test_a_quota_makes_transactions_longer_than_their_deadline(
     watched: Watched, kafka: KafkaAdminClient
 ) -> None:

@@ -97,6 +97,11 @@ autoscaling: { enabled: true }
 """,
 }
 CASES |= {file.stem: file.read_text() for file in sorted((CHART / "examples").glob("*.yaml"))}
+CASES["slices"] = """
+roles: { slice: { enabled: true, count: 3, replicas: 6 } }
+secret: { name: s, keys: { HURNET_SLICES_SECRET: slices, HURNET_REDIS_PASSWORD: redis } }
+tls: { slices: { secret: t, ca: ca.crt, cert: tls.crt, key: tls.key } }
+"""
 everywhere = pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 
 
@@ -193,7 +198,7 @@ def test_each_variable_is_a_setting_and_all_of_them_load(
             for name in set(given) - files - {CONFIG}:
                 patched.setenv(name, given[name].replace(" ", "-"))
             for name in files:  # they are in the pod, and not here
-                if name.endswith("PASSWORD_FILE"):
+                if name.endswith(("PASSWORD_FILE", "SECRET_FILE")):
                     patched.setenv(name.removesuffix("_FILE"), "secret")
             loaded = load()
         assert loaded.log.format == "json"
@@ -408,6 +413,37 @@ def test_roles_that_write_in_transactions_keep_their_names() -> None:
                 each for each in container["env"] if each["name"] == f"HURNET_{role.upper()}_INSTANCE"
             ]
             assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def test_responders_ask_slices_by_the_names_of_their_pods_and_nobody_else_may() -> None:
+    objects = rendered(CASES["slices"])
+    given = {_role(labels): _variables(spec["containers"][0]) for labels, spec in pods(objects)}
+    counts = {role: each.get("HURNET_SLICES_COUNT") for role, each in given.items()}
+    assert {role for role, count in counts.items() if count == "3"} == {"slice", "responder"}
+    assert set(counts.values()) == {"3", None}
+    of_slice = given["slice"]
+    assert of_slice["HURNET_SLICES_LISTEN"] == "0.0.0.0:7600"
+    (workload,) = [
+        each for each in of_kind(objects, "StatefulSet") if each["metadata"]["name"].endswith("slice")
+    ]
+    service = workload["spec"]["serviceName"]
+    assert of_slice["HURNET_SLICES_ADDRESS"] == f"$(HURNET_SLICES_INSTANCE).{service}.hurnet.svc:7600"
+    assert workload["spec"]["replicas"] == 6
+    assert {role for role, each in given.items() if "HURNET_SLICES_SECRET_FILE" in each} == {
+        "slice",
+        "responder",
+    }
+    policies = {_role(each["metadata"]["labels"]): each["spec"] for each in of_kind(objects, "NetworkPolicy")}
+    (let_in,) = [
+        each
+        for each in policies["slice"]["ingress"]
+        if each["ports"] == [{"port": "slices", "protocol": "TCP"}]
+    ]
+    (peer,) = let_in["from"]
+    assert _role(peer["podSelector"]["matchLabels"]) == "responder"
+    assert any(
+        rule.get("ports") == [{"port": 7600, "protocol": "TCP"}] for rule in policies["responder"]["egress"]
+    )
 
 
 def _never() -> NoReturn:

@@ -13,6 +13,7 @@ from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import StoreError, StoreReplaced
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Appended, Presence
 from hurnet_stream.ports.generations import Step
@@ -82,7 +83,7 @@ class Both(World):
         made = Responder(self.exchange, *stores, EMBEDDER, self.settings, self.metrics)
         return made.choosing_by(self.known, self.load, self.said, 0)
 
-    def load(self, generation: Generation, metrics: ResponderMetrics) -> LoadedGeneration:
+    def load(self, generation: Generation, metrics: HoldingMetrics) -> LoadedGeneration:
         if self.failing:
             raise self.failing
         store = MemoryEntryStore(self.second)

@@ -44,6 +44,7 @@ from hurnet_stream.commands.restore import restore
 from hurnet_stream.commands.rights import rights
 from hurnet_stream.commands.schemas import schemas
 from hurnet_stream.commands.settings import settings
+from hurnet_stream.commands.slice import slice_
 from hurnet_stream.commands.solver import solver
 from hurnet_stream.commands.status import status
 from hurnet_stream.commands.topics import topics
@@ -127,7 +128,20 @@ for _command in (
         doctor,
     ),
     *(replay, verify, repair, backup, restore, compact, migrate, reshard, weights, evaluate, plan),
-    *(ingest, solver, responder, feedback, canary, gateway, keys, settings, rights, schemas, completion),
+    *(
+        ingest,
+        solver,
+        responder,
+        slice_,
+        feedback,
+        canary,
+        gateway,
+        keys,
+        settings,
+        rights,
+        schemas,
+        completion,
+    ),
 ):
     hurnet.add_command(_command)
 _help = "Print neither colours nor bold type. The variable NO_COLOR does the same."

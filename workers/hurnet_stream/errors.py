@@ -4,6 +4,7 @@ HurnetError
 ├── TransientError          it should pass by itself: retried with growing waits, and in the end given up
 │   ├── KafkaFailing            no broker answers, or none answers as it should
 │   ├── RedisFailing            the store is away, full, or a read-only replica
+│   ├── SliceFailing            a slice of the entries is away, or does not answer as it should
 │   ├── RegistryFailing         the schema registry is away, or does not let us in
 │   ├── DaskFailing             the Dask cluster that embeds is away, or has no worker that can
 │   ├── SegmentsFailing         the folder or object store of sealed rows is away, or full
@@ -31,6 +32,9 @@ from collections.abc import Set
 
 class HurnetError(Exception):
     """The base of all. Its message says what happened and what to do."""
+
+    blames_input = False
+    """Whether what was in hand may be the cause, though nothing says which part of it."""
 
 
 class TransientError(HurnetError):
@@ -68,6 +72,17 @@ class SegmentsFailing(TransientError):
     """The folder or object store that holds sealed rows is away, full, or does not let us in."""
 
     dependency = "Segments"
+
+
+class SliceFailing(TransientError):
+    """A slice of the entries is away, or does not answer as it should. `broke` says that it was gone in the
+    middle of a request, of which it may have died."""
+
+    dependency = "Slices"
+
+    def __init__(self, message: str, broke: bool = False) -> None:
+        super().__init__(message)
+        self.blames_input = broke
 
 
 class Stalled(TransientError):

@@ -13,7 +13,7 @@ role), own (its values).
 {{- $keys := dict -}}
 {{- if include "hurnet.secret" . -}}
 {{- range $setting, $key := .root.Values.secret.keys -}}
-{{- range $server := list "kafka" "redis" -}}
+{{- range $server := list "kafka" "redis" "slices" -}}
 {{- if and (index $.is $server) (hasPrefix (printf "HURNET_%s_" (upper $server)) $setting) -}}
 {{- $_ := set $keys $setting (include "hurnet.named" (list $ $server $key)) -}}
 {{- end -}}
@@ -59,6 +59,14 @@ the name.
       "HURNET_KAFKA_PARTITIONS" $v.kafka.partitions
       "HURNET_KAFKA_REPLICATION" $v.kafka.replication) -}}
 {{- end -}}
+{{- if and .is.slices $v.roles.slice.enabled -}}
+{{- $_ := set $all "HURNET_SLICES_COUNT" $v.roles.slice.count -}}
+{{- if eq .role "slice" -}}
+{{- $host := contains ":" $v.metrics.host | ternary (printf "[%s]" $v.metrics.host) $v.metrics.host -}}
+{{- $_ := set $all "HURNET_SLICES_LISTEN" (printf "%s:%d" $host (int .own.port)) -}}
+{{- $_ := set $all "HURNET_SLICES_ADDRESS" (printf "$(HURNET_SLICES_INSTANCE).%s-slice.%s.svc:%d" (include "hurnet.fullname" .root) .root.Release.Namespace (int .own.port)) -}}
+{{- end -}}
+{{- end -}}
 {{- if .is.http -}}
 {{- $service := printf "%s-%s" (include "hurnet.fullname" .root) .role -}}
 {{- $within := printf "%s.%s" $service .root.Release.Namespace -}}
@@ -68,7 +76,7 @@ the name.
       "HURNET_GATEWAY_HOSTS" (concat (list $service $within (printf "%s.svc" $within) (printf "%s.svc.cluster.local" $within)) .own.hosts | join ",")
       "HURNET_GATEWAY_KEYS" (printf "/etc/hurnet/keys/%s" .own.keys.key)) -}}
 {{- end -}}
-{{- range $server := list "kafka" "redis" -}}
+{{- range $server := list "kafka" "redis" "slices" -}}
 {{- $tls := index $v.tls $server -}}
 {{- if and (index $.is $server) $tls.secret -}}
 {{- range $what := list "ca" "cert" "key" -}}
@@ -115,7 +123,7 @@ the name.
 {{- if include "hurnet.secretKeys" . | fromYaml }}
 - { name: secrets, mountPath: /etc/hurnet/secrets, readOnly: true }
 {{- end }}
-{{- range $server := list "kafka" "redis" }}
+{{- range $server := list "kafka" "redis" "slices" }}
 {{- if and (index $.is $server) (index $.root.Values.tls $server).secret }}
 - { name: {{ $server }}-tls, mountPath: /etc/hurnet/{{ $server }}-tls, readOnly: true }
 {{- end }}
@@ -147,7 +155,7 @@ the name.
       - { key: {{ $key }}, path: {{ $key }} }
       {{- end }}
 {{- end }}
-{{- range $server := list "kafka" "redis" }}
+{{- range $server := list "kafka" "redis" "slices" }}
 {{- $tls := index $.root.Values.tls $server }}
 {{- if and (index $.is $server) $tls.secret }}
 - name: {{ $server }}-tls

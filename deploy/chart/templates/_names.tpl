@@ -42,15 +42,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
 {{/*
-What each role is: the kind of its workload, and whether it talks to Kafka and to Redis. Roles that write in
+What each role is: the kind of its workload, and whether it talks to Kafka, to Redis and to slices. Roles that write in
 transactions are StatefulSets: one that comes back has the name of the one that died, so that Kafka ends the
-transaction of that one at once, and not after its time-out. `kafkaUser` and `redisUser` are what {user} stands for
+transaction of that one at once, and not after its time-out. Slices are one for the number in their names. `kafkaUser` and `redisUser` are what {user} stands for
 in user names and keys, if it is not the role's own name: docs/rights.md says what each may do.
 */}}
 {{- define "hurnet.roles" -}}
 ingest: { kind: Deployment, kafka: true, redis: true }
 solver: { kind: Deployment, kafka: false, redis: true }
-responder: { kind: StatefulSet, kafka: true, redis: true, instance: HURNET_RESPONDER_INSTANCE }
+responder: { kind: StatefulSet, kafka: true, redis: true, slices: true, instance: HURNET_RESPONDER_INSTANCE }
+slice: { kind: StatefulSet, kafka: false, redis: true, slices: true, instance: HURNET_SLICES_INSTANCE }
 feedback: { kind: StatefulSet, kafka: true, redis: false, instance: HURNET_FEEDBACK_INSTANCE }
 gateway: { kind: Deployment, kafka: true, redis: true, http: true }
 canary: { kind: Deployment, kafka: true, redis: true, redisUser: reader }

@@ -74,6 +74,9 @@ containers:
       {{- if .is.http }}
       - { name: http, containerPort: {{ .own.port | int }} }
       {{- end }}
+      {{- if eq .role "slice" }}
+      - { name: slices, containerPort: {{ .own.port | int }} }
+      {{- end }}
     {{- include "hurnet.probes" . | nindent 4 }}
     {{- end }}
 volumes:

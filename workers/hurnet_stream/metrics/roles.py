@@ -10,6 +10,7 @@ from hurnet_stream.metrics.migrate import MigrateMetrics
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.reshard import ReshardMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.slice import SliceMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
 
 ROLES: dict[str, type[ProcessMetrics]] = {
@@ -18,6 +19,7 @@ ROLES: dict[str, type[ProcessMetrics]] = {
     "migrate": MigrateMetrics,
     "reshard": ReshardMetrics,
     "responder": ResponderMetrics,
+    "slice": SliceMetrics,
     "feedback": FeedbackMetrics,
     "canary": CanaryMetrics,
     "gateway": GatewayMetrics,

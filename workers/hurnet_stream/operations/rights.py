@@ -280,6 +280,10 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
             (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),
             *(*read, f"~{prefix}:ready", *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
         ),
+        "slice": user(
+            (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),
+            *(*read, f"~{prefix}:slices", *keys("meta")),
+        ),
         "gateway": user((*reading, *_ADMINISTRATION, *_CLAIMING), *read, f"~{prefix}:request:*"),
         "reader": user((*reading, *_ADMINISTRATION), *read),
         "operator": user(

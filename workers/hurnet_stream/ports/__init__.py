@@ -23,6 +23,7 @@ contract tests.
     embedder            texts to vectors
     shelf               what a responder keeps on its disk, and finds there again
     generations         which generations there are, and what a second one is filled with
+    slices              processes that hold part of the entries each, and how they are asked
     tracing             records which programs worked on a message, and for how long
 
 Every method may raise `TransientError` (try again later) and `ConfigurationError` (a person must act). Other
@@ -66,6 +67,15 @@ from hurnet_stream.ports.request_claims import Claim, RequestClaims, Standing
 from hurnet_stream.ports.schemas import ProtoCompiler, Schema, SchemaKind, Schemas
 from hurnet_stream.ports.shelf import SavedShelf
 from hurnet_stream.ports.sink import Sink
+from hurnet_stream.ports.slices import (
+    NoReply,
+    SliceCall,
+    SliceCalls,
+    SliceDoor,
+    SliceHolding,
+    SliceMember,
+    SliceMembers,
+)
 from hurnet_stream.ports.source import POLL_BYTES, Polled, Source
 from hurnet_stream.ports.tracing import (
     TRACEPARENT,
@@ -124,6 +134,7 @@ __all__ = [
     "LeaseStore",
     "Listener",
     "News",
+    "NoReply",
     "OffsetRange",
     "OnProgress",
     "Outgoing",
@@ -147,6 +158,12 @@ __all__ = [
     "SchemaKind",
     "Schemas",
     "Sink",
+    "SliceCall",
+    "SliceCalls",
+    "SliceDoor",
+    "SliceHolding",
+    "SliceMember",
+    "SliceMembers",
     "Source",
     "Span",
     "Standing",

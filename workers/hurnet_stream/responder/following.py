@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from hurnet_stream import belonging
 from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, LogIdentity, joined
 from hurnet_stream.core.stored.compaction import Horizon
-from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.places import Places
-from hurnet_stream.ports import EntryStore, Exchange, check_not_passed
+from hurnet_stream.ports import EntryStore, Exchange, Tail, check_not_passed
 from hurnet_stream.responder.backlog import Backlog
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
@@ -35,17 +35,27 @@ LOG_INTERVAL_S = 1.0
 """How often it is checked that store and queries belong to the same Kafka."""
 
 
+Belongs = Callable[[int], bool]
+"""Whether a shard is to be held here."""
+
+
+def everything(_shard: int) -> bool:
+    """Of a responder that holds all entries."""
+    return True
+
+
 class Following:
     """Moves `memory` after `store`."""
 
     def __init__(
         self,
         store: EntryStore,
-        exchange: Exchange,
+        exchange: Exchange | None,
         texts: str,
         memory: LoadedContexts,
-        metrics: ResponderMetrics,
+        metrics: HoldingMetrics,
     ) -> None:
+        """Without an `exchange` there is no Kafka to compare the store with."""
         self._store = store
         self._exchange = exchange
         self._texts = self.home = texts
@@ -55,10 +65,18 @@ class Following:
         self._horizon = Horizon()
         self._log_checked_at = 0.0
         self._topics_at = float("-inf")
+        self._belongs: Belongs = everything
+        self._others: dict[int, int] = {}
+        """Shards that do not belong here: nothing lies beyond the largest offset, which they are read
+        from."""
         self.caught_up = False
         """Whether everything that was stored when this worker started is in memory. It stays true then."""
         self.lag: Mapping[int, int] = {}
         """Rows of each shard that are stored and not in memory."""
+
+    def only(self, belongs: Belongs) -> None:
+        """From the beginning follow these shards alone."""
+        self._belongs = belongs
 
     @property
     def backlog(self) -> int:
@@ -75,7 +93,7 @@ class Following:
         self._texts = texts
         self._topics_at = float("-inf")
 
-    def shown_by(self, metrics: ResponderMetrics) -> None:
+    def shown_by(self, metrics: HoldingMetrics) -> None:
         """From now on these metrics show it."""
         self._metrics = metrics
         metrics.name_by(self._memory.places)
@@ -88,7 +106,7 @@ class Following:
         """Raises `ForeignLog` if the store was filled from another Kafka than queries come from, or from a
         topic of texts that has been made anew since: what it holds says nothing of the texts sent now."""
         now = time.monotonic()
-        if now - self._log_checked_at < LOG_INTERVAL_S:
+        if self._exchange is None or now - self._log_checked_at < LOG_INTERVAL_S:
             return
         self._log_checked_at = now
         self.look_up_topics()
@@ -116,8 +134,8 @@ class Following:
         wait_s = AWAIT_ENTRIES_S if queries_wait and not self._backlog else 0.0
         # A shard with batches in the backlog is asked for nothing: nothing lies beyond the largest offset.
         no_more = dict.fromkeys(self._backlog.shards(), MAX_OFFSET)
-        positions = {**self._memory.watermarks(), **no_more}
-        tail = self._store.tail(positions, self._batches(share), wait_s)
+        positions = {**self._memory.watermarks(), **no_more, **self._others}
+        tail = self._own(self._store.tail(positions, self._batches(share), wait_s))
         check_not_passed(self._horizon, positions, tail)
         self._memory.epoch = next((state.epoch for state in tail.states.values()), self._memory.epoch)
         if any(self._memory.places.topics.name(shard) is None for shard in tail.states):
@@ -130,6 +148,16 @@ class Following:
         if not self.caught_up and not self.behind:
             self._catch_up()
         return sum(rows for _, rows in taken_in) + bool(self._backlog)
+
+    def _own(self, tail: Tail) -> Tail:
+        """What is of shards that belong here."""
+        if self._belongs is everything:
+            return tail
+        states = {shard: state for shard, state in tail.states.items() if self._belongs(shard)}
+        self._others = dict.fromkeys(tail.states.keys() - states.keys(), MAX_OFFSET)
+        batches = [batch for batch in tail.batches if self._belongs(batch.partition)]
+        floors = {shard: floor for shard, floor in tail.floors.items() if self._belongs(shard)}
+        return Tail(batches, states, floors)
 
     def _batches(self, share: float) -> int:
         features = self._memory.features

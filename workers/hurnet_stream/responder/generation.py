@@ -17,7 +17,7 @@ from hurnet_stream.core.rule.halves import halves
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.core.stored.generations import Generation
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.ports import Embedder, EntryStore, Exchange, SavedShelf, WeightsStore
 from hurnet_stream.responder.following import Following
 from hurnet_stream.responder.forwarded import Forwarded
@@ -42,16 +42,17 @@ class LoadedGeneration:
         store: EntryStore,
         weights: WeightsStore,
         embedder: Embedder,
-        exchange: Exchange,
+        exchange: Exchange | None,
         settings: Settings,
-        metrics: ResponderMetrics,
+        metrics: HoldingMetrics,
     ) -> None:
+        """Without an `exchange` it is held by a slice, which reads nothing of Kafka."""
         self.number = 0
         self.store = store
         self.embedder = embedder
-        self.memory = _memory(embedder.identity, settings, metrics)
+        self.memory = self._memory(embedder.identity, settings, metrics)
         self.shelving: Shelving | None = None
-        self.following = Following(store, exchange, settings.kafka.texts, self.memory, metrics)
+        self.following = self._following(exchange, settings, metrics)
         self.forwarded = Forwarded(store)
         self.weights = WeightsInForce(weights, store, self.memory, metrics)
         self.rehearsing = Rehearsing(weights, store, self.memory, metrics)
@@ -95,7 +96,7 @@ class LoadedGeneration:
         self.weights.refresh()
         self.rehearsing.refresh()
 
-    def shown_by(self, metrics: ResponderMetrics) -> None:
+    def shown_by(self, metrics: HoldingMetrics) -> None:
         """From now on these metrics show it."""
         self._metrics = metrics
         self.following.shown_by(metrics)
@@ -114,19 +115,23 @@ class LoadedGeneration:
             self.shelving.close()
         self.store.close()
 
+    def _memory(
+        self, identity: EmbedderIdentity, settings: Settings, metrics: HoldingMetrics
+    ) -> LoadedContexts:
+        return LoadedContexts(
+            halves(identity.name, identity.dimension),
+            settings.paper.features,
+            settings.solve.half_life_ms,
+            settings.responder.threads,
+            _search_device(settings.responder.device, metrics),
+            settings.paper.p,
+        )
 
-def _memory(identity: EmbedderIdentity, settings: Settings, metrics: ResponderMetrics) -> LoadedContexts:
-    return LoadedContexts(
-        halves(identity.name, identity.dimension),
-        settings.paper.features,
-        settings.solve.half_life_ms,
-        settings.responder.threads,
-        _search_device(settings.responder.device, metrics),
-        settings.paper.p,
-    )
+    def _following(self, exchange: Exchange | None, settings: Settings, metrics: HoldingMetrics) -> Following:
+        return Following(self.store, exchange, settings.kafka.texts, self.memory, metrics)
 
 
-def _search_device(name: str, metrics: ResponderMetrics) -> Device | None:
+def _search_device(name: str, metrics: HoldingMetrics) -> Device | None:
     if name == "cpu":
         return None
 

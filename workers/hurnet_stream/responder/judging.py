@@ -141,6 +141,7 @@ class Judge:
             exclude=query.exclude,
             deleting={context.places.shard_name(p): n for p, n in context.deleting.items()} or None,
             beyond=context.places.beyond(context.watermarks) or None,
+            missing=list(context.missing) or None,
             rows=within.count if within else len(context.index),
             rows_of_context=len(context.index),
             filter=canonical(query.filter) if query.filter else None,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from hurnet_stream.core.paper.lp import EUCLIDEAN
 from hurnet_stream.core.paper.variant import Variant
 from hurnet_stream.core.rule import rule
 from hurnet_stream.core.rule.encoded_words import forget_texts
+from hurnet_stream.core.rule.gathering import Question
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import PRIOR, Mix
 from hurnet_stream.core.rule.parts import Neighbourhood
@@ -30,6 +31,8 @@ from hurnet_stream.ports import PublishedWeights
 
 if TYPE_CHECKING:
     from hurnet_stream.core.search.device import Device
+
+T = TypeVar("T")
 
 TEXTS_ALONE = Places.only("texts")
 
@@ -53,6 +56,8 @@ class LoadedContext:
     """By shard, how many entries are out already of a deletion that the watermark has not passed yet."""
     places: Places = TEXTS_ALONE
     """What its entries and shards are called."""
+    missing: tuple[ShardName, ...] = ()
+    """Shards whose entries could not be asked, since their slices are away."""
 
     @property
     def p(self) -> float | None:
@@ -234,9 +239,23 @@ class LoadedContexts:
             self._halves,
             self.mix(name),
             self.epoch,
-            dict(self._deleting),
+            self.deleting(),
             self._places,
         )
+
+    def using(
+        self,
+        name: str,
+        use: Callable[[LoadedContext], T],
+        asked: Callable[[], Sequence[Question]] = tuple,  # noqa: ARG002 - for who has to gather
+    ) -> T:
+        """What `use` makes of one context. `asked` gives the questions that it will ask."""
+        return use(self.context(name))
+
+    @property
+    def away(self) -> str:
+        """Why no question can be answered now; "" if they can. What is in memory is never away."""
+        return ""
 
     def use_mix(self, context: str, mix: Mix | None) -> None:
         """From now on the parts of an answer count in `context` as this mix says; None: as the prior says."""
@@ -265,6 +284,10 @@ class LoadedContexts:
     def watermarks(self) -> Mapping[int, int]:
         """The last offset taken in of each shard, without the shards of which there is none."""
         return {p: watermark for p, watermark in self._watermarks.items() if watermark != NOTHING}
+
+    def deleting(self) -> Mapping[int, int]:
+        """By shard, how many entries are out already of a deletion that the watermark has not passed yet."""
+        return dict(self._deleting)
 
     def seen(self) -> Mapping[ShardName, int]:
         """The same by the names of the shards, as clients ask for them."""

@@ -135,6 +135,21 @@ class PendingQueries:
             self._lanes[partition] = self._lanes.pop(partition)  # the next time, others come first
         return taken
 
+    def overdue(self, now: float, most: int, reason: str) -> list[Pending]:
+        """While no question can be answered, for `reason`: up to `most` of those that need no answer, since
+        they are rejected, and of those that have waited for too long. The others stay."""
+        taken = self._parking.wake(self._lanes, {}, now, most, None)
+        for lane in self._lanes.values():
+            waiting = deque[Pending]()
+            for pending in lane.queue:
+                settled = bool(pending.rejection or pending.in_vain)
+                if len(taken) < most and (settled or pending.deadline <= now):
+                    taken.append(pending if settled else replace(pending, in_vain=reason))
+                else:
+                    waiting.append(pending)
+            lane.queue = waiting
+        return taken
+
     def give_back(self, taken: Sequence[Pending]) -> None:
         """There was no time for these: the next time they are first."""
         for pending in reversed(taken):

@@ -12,17 +12,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from hurnet_stream.core.rule.rehearsal import ENOUGH, Rehearsal
 from hurnet_stream.core.shelf import DamagedShelf
-from hurnet_stream.core.slices.conversation import Away, Moved
 from hurnet_stream.core.stored.batch import NOTHING
-from hurnet_stream.errors import Superseded, Unreadable
-from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.errors import HurnetError, SliceFailing, Superseded, Unreadable
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.ports import EntryStore, PublishedMix, WeightsStore
-from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class Rehearsing:
     """Gives `memory` the mix of each context, and learns new ones."""
 
     def __init__(
-        self, mixes: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: ResponderMetrics
+        self, mixes: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: HoldingMetrics
     ) -> None:
         self._mixes = mixes
         self._store = store
@@ -65,7 +65,7 @@ class Rehearsing:
         self._published: dict[str, PublishedMix] = {}  # by context: the mix in force
         self._round: _Round | None = None
 
-    def shown_by(self, metrics: ResponderMetrics) -> None:
+    def shown_by(self, metrics: HoldingMetrics) -> None:
         """From now on these metrics show it."""
         self._metrics = metrics
         for published in self._published.values():
@@ -120,13 +120,18 @@ class Rehearsing:
     def step(self, queries_wait: bool) -> None:
         """A short step of a round, if it is time for one."""
         now = time.monotonic()
-        if now < self._rest_until + (BUSY_S if queries_wait else 0.0):
+        if self._memory.away or now < self._rest_until + (BUSY_S if queries_wait else 0.0):
             return
-        at = self._round = self._round or self._next_round()
-        if at is None:
-            self._rest_until = now + MIX_INTERVAL_S
+        try:
+            at = self._round = self._round or self._next_round()
+            if at is None:
+                self._rest_until = now + MIX_INTERVAL_S
+                return
+            self._advance(at)
+        except SliceFailing as error:
+            log.info("a rehearsal waits for slices", reason=str(error))
+            self._rest_until = now + BUSY_S
             return
-        self._advance(at)
         rest = REST if at.context in self._in_force else REST_AT_FIRST
         ended = time.monotonic()
         self._rest_until = ended + rest * (ended - now)
@@ -144,8 +149,8 @@ class Rehearsing:
                 best, most = context, urgent
         if not best:
             return None
-        loaded = self._memory.context(best)
-        return _Round(best, Rehearsal(loaded.index, loaded.halves), self._memory.changes(best))
+        rehearsal = self._memory.using(best, lambda loaded: Rehearsal(loaded.index, loaded.halves))
+        return _Round(best, rehearsal, self._memory.changes(best))
 
     def _withdraw(self, context: str) -> None:
         """Unless entries that the mix was learned from may still be coming."""
@@ -167,24 +172,20 @@ class Rehearsing:
         return changes - self._rehearsed_at.get(context, 0)
 
     def _advance(self, at: _Round) -> None:
-        context = self._memory.context(at.context)
         try:
-            if not len(context.index):  # all of it was deleted meanwhile
-                self._round = None
-                return
-            going_on = at.rehearsal.step(context.index, context.nearest)
-        except (Moved, Away):
-            return  # one pair fewer
-        except DamagedShelf:
+            going_on = self._memory.using(at.context, partial(_stepped, at.rehearsal))
+        except (HurnetError, DamagedShelf):
             raise
         except Exception:
             # One pair may be the cause, and it has been taken out of the round: the others go on.
             log.exception("rehearsing a pair failed: this is a bug, please report it", private=True)
             self._metrics.rehearsal_failures.inc()
             return
-        if not going_on:
+        if going_on:
+            return
+        if going_on is not None:
             self._publish(at)
-            self._round = None
+        self._round = None
 
     def _publish(self, at: _Round) -> None:
         self._rehearsed_at[at.context] = at.changes
@@ -202,3 +203,8 @@ class Rehearsing:
 
     def _rows(self, context: str) -> int:
         return self._memory.rows().get(context, 0)
+
+
+def _stepped(rehearsal: Rehearsal, context: LoadedContext) -> bool | None:
+    """Whether the round goes on after one more step; None if all of the context was deleted meanwhile."""
+    return rehearsal.step(context.index, context.nearest) if len(context.index) else None

@@ -14,22 +14,26 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 
 import structlog
 
-from hurnet_schemas import Answer
+from hurnet_schemas import Answer, Query
 from hurnet_schemas.places import ShardName
 from hurnet_stream.core.index.readable import Allowed
 from hurnet_stream.core.pii import redacting
+from hurnet_stream.core.rule.gathering import Question
 from hurnet_stream.core.shelf import DamagedShelf
+from hurnet_stream.core.slices.conversation import Away, Moved
 from hurnet_stream.core.stored.batch import Vectors
+from hurnet_stream.core.stored.entries import EntryId
 from hurnet_stream.embedding import Rejection, embed_questions
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.metrics.stages import Phases, unmeasured
 from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import Embedder, TraceContext
-from hurnet_stream.responder.filtering import passing_of
+from hurnet_stream.responder.filtering import condition_of, passing_of
 from hurnet_stream.responder.judging import Judge, Ranked, rejected, timed_out
 from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
 from hurnet_stream.responder.pending import Pending
@@ -128,14 +132,30 @@ class Replies:
             # Once the first query is answered, the time limit counts.
             if 0 in replies and time.monotonic() > until:
                 break
-            context = self._memory.context(name)  # looked up once for all its queries
-            scored = self._embed_and_score(context, [portion[index] for index in indices], until)
+            of_it = [portion[index] for index in indices]
+            embedded = self._embedded(of_it)
+            # It is looked up once for all its queries.
+            scored = self._memory.using(
+                name,
+                partial(self._score_embedded, of_it, embedded, until),
+                partial(_questions, of_it, embedded[0], self._memory.places),
+            )
             replies |= zip(indices, scored, strict=False)
         return _up_to_first_gap(replies, len(portion))
 
-    def _embed_and_score(self, context: LoadedContext, batch: Sequence[Pending], until: float) -> list[Reply]:
+    def _embedded(self, batch: Sequence[Pending]) -> tuple[Vectors, dict[int, Rejection]]:
+        """The vector of each query, and which of them can't be embedded."""
         with self._stage("embed"):
-            vectors, failures = embed_questions(self._embedder, [p.query.text for p in batch if p.query])
+            return embed_questions(self._embedder, [p.query.text for p in batch if p.query])
+
+    def _score_embedded(
+        self,
+        batch: Sequence[Pending],
+        embedded: tuple[Vectors, dict[int, Rejection]],
+        until: float,
+        context: LoadedContext,
+    ) -> list[Reply]:
+        vectors, failures = embedded
         within, too_costly = self._passing(batch, context)
         refused = too_costly | failures | _unnamed(batch, context.places)
         replies = {index: _rejection(batch[index], why) for index, why in refused.items()}
@@ -165,7 +185,7 @@ class Replies:
         """Score them together. If that fails, one by one, and reject the one that fails alone."""
         try:
             return self._score(context, batch, vectors, within, until)
-        except (HurnetError, DamagedShelf):
+        except (HurnetError, DamagedShelf, Moved, Away):
             raise
         except Exception as error:
             log.exception("scoring failed", queries=len(batch), private=True)
@@ -215,6 +235,27 @@ def _in_time(replies: Iterator[Reply], until: float) -> list[Reply]:
         if time.monotonic() > until or size > TURN_BYTES:
             break
     return made
+
+
+def _questions(batch: Sequence[Pending], vectors: Vectors, places: Places) -> list[Question]:
+    """What each query will ask. `vectors` are (n, d)."""
+    return [
+        Question(
+            query.text,
+            vector,
+            _own_entry(query, places),
+            condition_of(query.filter) if query.filter else None,
+        )
+        for pending, vector in zip(batch, vectors, strict=True)
+        if (query := pending.query)
+    ]
+
+
+def _own_entry(query: Query, places: Places) -> EntryId | None:
+    try:
+        return places.entry_of(query.exclude)
+    except NotRead:  # it will be rejected for that
+        return None
 
 
 def _unnamed(batch: Sequence[Pending], places: Places) -> dict[int, Rejection]:

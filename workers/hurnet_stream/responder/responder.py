@@ -135,6 +135,11 @@ class Responder:
         self._serving.current.lie_on(shelf)
         return self
 
+    def asking_slices(self, first: LoadedGeneration) -> Responder:
+        """Hold no entries, and answer by `first`, which asks slices for them."""
+        self._serving.current = first
+        return self
+
     def traced_by(self, tracer: Tracer | None) -> Responder:
         """Record what becomes of questions by `tracer`."""
         self._traces.traced_by(tracer)
@@ -184,7 +189,9 @@ class Responder:
 
     def unready(self) -> list[str]:
         if not self._following.caught_up:
-            return ["loading the store"]
+            return [self._memory.away or "loading the store"]
+        if away := self._memory.away:
+            return [away]
         awaited = self._serving.waiting_for
         late = [f"{awaited} is to answer, and is not loaded yet: {self._serving.current.name} goes on"]
         return [*(late if awaited else ()), *self._progress.unready()]
@@ -205,7 +212,8 @@ class Responder:
 
     def _read(self) -> None:
         # While queries wait, or there is more to take in, a turn does not wait for queries.
-        is_busy = len(self._pending) > 0 or self._following.behind > 0 or self._standby_behind > 0
+        is_busy = len(self._pending) > 0 and not self._memory.away
+        is_busy = is_busy or self._following.behind > 0 or self._standby_behind > 0
         with self._metrics.stage("poll"):
             records = self._reader.poll(0.0 if is_busy else self._poll_s)
         if records:
@@ -219,7 +227,9 @@ class Responder:
         delivered = 0
         try:
             delivered = self._reply(taken)
-        except (HurnetError, DamagedShelf):
+        except (HurnetError, DamagedShelf) as error:
+            if isinstance(error, HurnetError) and error.blames_input:
+                self._delivery.failed(taken)
             self._suspects.let_go()
             raise
         except Exception as error:
@@ -237,12 +247,11 @@ class Responder:
         return delivered
 
     def _take(self) -> list[Pending]:
-        taken = self._pending.take(
-            self._serving.current.seen(),
-            time.monotonic(),
-            self._delivery.most,
-            self._ends(self._pending.unsure),
-        )
+        now, most = time.monotonic(), self._delivery.most
+        if away := self._memory.away:
+            return self._pending.overdue(now, most, away)
+        seen, ends = self._serving.current.seen(), self._ends(self._pending.unsure)
+        taken = self._pending.take(seen, now, most, ends)
         self._metrics.queries_waiting.set(self._pending.parked)
         suspect = self._suspects.first([pending.record for pending in taken])
         if suspect is None:
@@ -353,6 +362,7 @@ class Responder:
         # Clients may name any context: only those that hold something become labels.
         context = self._metrics.counted_as(receipt.context) if receipt.rows else "(empty)"
         self._metrics.scored.labels(context, answer.outcome).inc()
+        self._metrics.partial_answers.inc(bool(receipt.missing))
         self._metrics.observe_quality(best, receipt.probability)
 
     def _observe(self, moved: int) -> None:

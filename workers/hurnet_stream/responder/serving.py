@@ -24,7 +24,7 @@ import structlog
 from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import HurnetError, StoreReplaced, TransientError
-from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.ports import Committed, GenerationsStore, ResponderPresence
 from hurnet_stream.responder.generation import LoadedGeneration
 from hurnet_stream.responder.shelving import Shelving
@@ -36,13 +36,13 @@ SAY_S = 5.0
 RETRY_S = 10.0
 """After a generation could not be loaded."""
 
-Load = Callable[[Generation, ResponderMetrics], LoadedGeneration]
+Load = Callable[[Generation, HoldingMetrics], LoadedGeneration]
 
 
 class Serving:
     """The generation that answers, and the one that stands by."""
 
-    def __init__(self, current: LoadedGeneration, metrics: ResponderMetrics) -> None:
+    def __init__(self, current: LoadedGeneration, metrics: HoldingMetrics) -> None:
         self.current = current
         self.standby: LoadedGeneration | None = None
         self._metrics = metrics
@@ -55,7 +55,9 @@ class Serving:
         self._try_at = self._said_at = float("-inf")
         self._wanted: Generation | None = None
 
-    def by(self, known: GenerationsStore, load: Load, presence: ResponderPresence, instance: str) -> None:
+    def by(
+        self, known: GenerationsStore, load: Load, presence: ResponderPresence | None, instance: str
+    ) -> None:
         """Look up in `known` which generations there are, and `load` the others."""
         self._known, self._load = known, load
         self._presence, self._instance = presence, instance
@@ -177,7 +179,7 @@ class Serving:
         """The metrics show what answers now."""
         self._metrics.no_contexts()
         if self.standby:
-            self.standby.shown_by(ResponderMetrics())
+            self.standby.shown_by(type(self._metrics)())
         self.current.shown_by(self._metrics)
         identity = self.current.embedder.identity
         self._metrics.describe(embedder=identity.name, fingerprint=identity.fingerprint)
@@ -194,7 +196,7 @@ class Serving:
         """In a thread of its own."""
         try:
             if self._load:
-                self._loaded.append(self._load(generation, ResponderMetrics()))
+                self._loaded.append(self._load(generation, type(self._metrics)()))
                 return
         except HurnetError as error:
             log.warning(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import structlog
 
 from hurnet_stream.errors import Unreadable
-from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.ports import EntryStore, OnProgress, PublishedWeights, WeightsStore
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
 
@@ -25,7 +25,7 @@ class WeightsInForce:
     """Gives `memory` the weights of each context."""
 
     def __init__(
-        self, weights: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: ResponderMetrics
+        self, weights: WeightsStore, store: EntryStore, memory: LoadedContexts, metrics: HoldingMetrics
     ) -> None:
         self._weights = weights
         self._store = store
@@ -40,7 +40,7 @@ class WeightsInForce:
         self.on_progress: OnProgress = lambda: None
         """Called after each context whose weights were taken: there may be thousands."""
 
-    def shown_by(self, metrics: ResponderMetrics) -> None:
+    def shown_by(self, metrics: HoldingMetrics) -> None:
         """From now on these metrics show it."""
         self._metrics = metrics
         for context in self._unused:

@@ -15,6 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
+from hurnet_stream.core.paper.lp import EUCLIDEAN
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.settings import topic_tables
 from hurnet_stream.settings.addresses import host_ports, is_loopback, redis_address
@@ -56,6 +57,7 @@ def problems(settings: Any) -> Iterator[str]:
     yield from topic_tables.problems(settings)
     yield from _kafka(settings.kafka)
     yield from _redis(settings.redis)
+    yield from _slices(settings)
     if settings.registry.url:
         yield from _files("HURNET_REGISTRY_", settings.registry)
     if settings.ingest.embed_on == "dask":
@@ -163,6 +165,24 @@ def _dask(settings: Any) -> Iterator[str]:
         yield f"HURNET_LIFECYCLE_HANG must be more than HURNET_DASK_TIMEOUT, {dask.timeout:g} s"
 
 
+def _slices(settings: Any) -> Iterator[str]:
+    slices = settings.slices
+    host = slices.listen.rpartition(":")[0]
+    if not is_loopback(host.strip("[]")) and not (slices.secret or slices.ca_file):
+        yield (
+            "HURNET_SLICES_LISTEN beyond loopback needs HURNET_SLICES_SECRET, its _FILE or"
+            " HURNET_SLICES_CA_FILE: who reaches a slice can read every text in it"
+        )
+    if slices.number is not None and slices.count and slices.number >= slices.count:
+        yield "HURNET_SLICES_NUMBER must be less than HURNET_SLICES_COUNT: slices are numbered from 0"
+    if slices.count and (settings.paper.features != NO_FEATURES or settings.paper.p != EUCLIDEAN):
+        yield (
+            "HURNET_SLICES_COUNT goes neither with HURNET_PAPER_FEATURES nor with HURNET_PAPER_P: their"
+            " sums are not shared out"
+        )
+    yield from _files("HURNET_SLICES_", slices)
+
+
 def _files(prefix: str, section: Any) -> Iterator[str]:
     """Files that are missing, can't be read, or are not what they should be."""
     unusable = [
@@ -221,6 +241,7 @@ def _times(settings: Any) -> Iterator[str]:
         settings.kafka.request_timeout,
         settings.redis.timeout,
         settings.registry.timeout,
+        settings.slices.timeout,
     )
     if lifecycle.hang <= longest:
         yield f"HURNET_LIFECYCLE_HANG must be more than {longest:g} s: a turn may wait that long for a server"
@@ -271,6 +292,7 @@ def cautions(settings: Any) -> Iterator[str]:
             " topic in reply-to are rejected"
         )
     yield from _bare_passwords(settings)
+    yield from _bare_slices(settings.slices)
     yield from _open_files(settings)
 
 
@@ -297,6 +319,14 @@ def _bare_passwords(settings: Any) -> Iterator[str]:
         yield (
             "HURNET_KAFKA_CHECK_HOSTNAME is false: any server with a certificate of the same authority can"
             " take the place of a broker"
+        )
+
+
+def _bare_slices(slices: Any) -> Iterator[str]:
+    host = slices.listen.rpartition(":")[0].strip("[]")
+    if not is_loopback(host) and not slices.cert_file:
+        yield (
+            "HURNET_SLICES_LISTEN without HURNET_SLICES_CERT_FILE sends the secret and all texts unencrypted"
         )
 
 

@@ -43,6 +43,7 @@ from hurnet_stream.settings.registry import RegistrySettings
 from hurnet_stream.settings.reshard import ReshardSettings
 from hurnet_stream.settings.responder import ResponderSettings
 from hurnet_stream.settings.segments import SegmentSettings
+from hurnet_stream.settings.slices import SliceSettings
 from hurnet_stream.settings.solve import SolveSettings
 from hurnet_stream.settings.terminal import TerminalSettings
 from hurnet_stream.settings.topics import TopicSettings
@@ -70,6 +71,7 @@ __all__ = [
     "ResponderSettings",
     "SegmentSettings",
     "Settings",
+    "SliceSettings",
     "SolveSettings",
     "TerminalSettings",
     "TopicSettings",
@@ -99,6 +101,7 @@ class Settings(BaseSettings):
     solve: SolveSettings = SolveSettings()
     segments: SegmentSettings = SegmentSettings()
     responder: ResponderSettings = Field(default_factory=ResponderSettings)
+    slices: SliceSettings = SliceSettings()
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     reshard: ReshardSettings = Field(default_factory=ReshardSettings)
     canary: CanarySettings = CanarySettings()

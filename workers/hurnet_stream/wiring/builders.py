@@ -19,11 +19,13 @@ from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import ConfigurationError, TransientError
 from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
+from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
+from hurnet_stream.metrics.slice import SliceMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.metrics.store import StoreMetrics
-from hurnet_stream.ports import Embedder, EntryStore, Exchange, Source, Tracer
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, Source, Tracer, WeightsStore
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 from hurnet_stream.settings.types import matches
@@ -31,7 +33,7 @@ from hurnet_stream.wiring import generations
 from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 
 if TYPE_CHECKING:
-    from hurnet_stream.adapters.redis import Bound, Connection
+    from hurnet_stream.adapters.redis import Bound, Connection, RedisEntryStore
     from hurnet_stream.adapters.shelf import FolderShelf
     from hurnet_stream.responder.generation import LoadedGeneration
 
@@ -142,9 +144,12 @@ def build_responder(
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
         number, embedder = generation_of(connection), load(embedder_name(connection, settings.embedder.name))
         worker = Responder(exchange, store, weights, embedder, settings, metrics)
-        worker.lie_on(_shelf(settings, connection, number, metrics, undo))
+        worker.lie_on(_shelf(_folder(settings), connection, number, metrics, undo))
         known = connect(settings.redis)
         undo.callback(known.close)
+        if settings.slices.count:
+            stores = store, weights
+            worker.asking_slices(_gathered(stores, embedder, exchange, settings, metrics))
         another = partial(_generation, settings, exchange, bound.cluster)
         worker.choosing_by(RedisGenerations(known), another, RedisResponderPresence(known), number)
         if own:
@@ -156,7 +161,7 @@ def build_responder(
 
 
 def _generation(
-    settings: Settings, exchange: Exchange, cluster: str, generation: Generation, metrics: ResponderMetrics
+    settings: Settings, exchange: Exchange, cluster: str, generation: Generation, metrics: HoldingMetrics
 ) -> LoadedGeneration:
     """Another generation for a responder, beside the one that it was built with."""
     from hurnet_stream.adapters.embedders import load
@@ -171,25 +176,125 @@ def _generation(
         connection = replace(connect_to(settings.redis, generation.number, segments), bound=belongs)
         undo.callback(connection.close)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
-        loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
-        loaded.lie_on(_shelf(settings, connection, generation.number, metrics, undo))
+        if settings.slices.count:
+            loaded = _gathered((store, weights), embedder, exchange, settings, metrics)
+        else:
+            loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
+            loaded.lie_on(_shelf(_folder(settings), connection, generation.number, metrics, undo))
         undo.pop_all()
     return loaded.numbered(generation.number).filled_from(generation)
 
 
+def _folder(settings: Settings) -> Path | None:
+    return Path(settings.responder.folder) if settings.responder.folder else None
+
+
 def _shelf(
-    settings: Settings, connection: Connection, number: int, metrics: ResponderMetrics, undo: ExitStack
+    folder: Path | None, connection: Connection, number: int, metrics: HoldingMetrics, undo: ExitStack
 ) -> FolderShelf | None:
-    """What a responder keeps of this generation in its folder; None if it has none."""
-    if not settings.responder.folder:
+    """What is kept of this generation in a folder; None if there is none."""
+    if not folder:
         return None
     from hurnet_stream.adapters.redis import RedisGenerations
     from hurnet_stream.adapters.shelf import open_shelf
 
     known = RedisGenerations(connection).read()
     numbers = [each.number for each in known.members] if known else [number]
-    shelf = open_shelf(Path(settings.responder.folder), number, numbers, metrics.shelf_failures.inc)
+    shelf = open_shelf(folder, number, numbers, metrics.shelf_failures.inc)
     return undo.enter_context(closing(shelf))
+
+
+def _gathered(
+    stores: tuple[RedisEntryStore, WeightsStore],
+    embedder: Embedder,
+    exchange: Exchange,
+    settings: Settings,
+    metrics: HoldingMetrics,
+) -> LoadedGeneration:
+    """A generation for a coordinator: its entries are in slices."""
+    from hurnet_stream.adapters.grpc import GrpcSliceCalls
+    from hurnet_stream.adapters.redis import RedisSliceMembers
+    from hurnet_stream.responder.slices.generation import GatheredGeneration
+
+    slices = RedisSliceMembers(stores[0].connection), GrpcSliceCalls(settings.slices)
+    return GatheredGeneration(stores, slices, embedder, exchange, settings, metrics)
+
+
+def build_slice(
+    settings: Settings, metrics: SliceMetrics, bound: Bound, _beat: Beat, _tracer: Tracer | None
+) -> Worker:
+    """The worker that holds some shards, and is asked by responders. It needs the store alone."""
+    from hurnet_stream.adapters.grpc import GrpcSliceDoor
+    from hurnet_stream.adapters.redis import (
+        RedisGenerations,
+        RedisSliceMembers,
+        connect,
+        generation_at,
+        generation_of,
+    )
+    from hurnet_stream.responder.slices.worker import SliceWorker
+
+    slice_number = _slice_number(settings)
+    with ExitStack() as undo:
+        connection = _redis("slice", settings, metrics, bound, undo, generations.to_answer)
+        number = generation_of(connection)
+        first = _held(connection, number, settings, metrics, undo)
+        if own := generation_at(connection):
+            first.filled_from(own)
+        door = undo.enter_context(closing(GrpcSliceDoor(settings.slices)))
+        known = connect(settings.redis)
+        undo.callback(known.close)
+        worker = SliceWorker(first, door, RedisSliceMembers(known), slice_number, settings, metrics)
+        worker.choosing_by(RedisGenerations(known), partial(_held_too, settings), number)
+        undo.pop_all()
+    return worker
+
+
+def _held_too(settings: Settings, generation: Generation, metrics: HoldingMetrics) -> LoadedGeneration:
+    """Another generation for a slice."""
+    from hurnet_stream.adapters.redis import connect_to
+    from hurnet_stream.adapters.segments import segments_at
+
+    with ExitStack() as undo:
+        connection = connect_to(settings.redis, generation.number, segments_at(settings.segments))
+        undo.callback(connection.close)
+        loaded = _held(connection, generation.number, settings, metrics, undo)
+        undo.pop_all()
+    return loaded.filled_from(generation)
+
+
+def _held(
+    connection: Connection, number: int, settings: Settings, metrics: HoldingMetrics, undo: ExitStack
+) -> LoadedGeneration:
+    """A generation whose entries a slice holds, with the embedder of its store. Raises `TransientError` if
+    there is no store yet."""
+    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.responder.generation import LoadedGeneration
+    from hurnet_stream.responder.slices.identity import IdentityAlone
+
+    store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
+    identity = store.identity()
+    if identity is None:
+        raise TransientError("there is no store yet: a slice waits until an ingest worker has begun one")
+    loaded = LoadedGeneration(store, weights, IdentityAlone(identity), None, settings, metrics)
+    if folder := _folder(settings):
+        # What another slice has saved would bring its shards along.
+        folder /= f"slice-{_slice_number(settings)}-of-{settings.slices.count}"
+    return loaded.numbered(number).lie_on(_shelf(folder, connection, number, metrics, undo))
+
+
+def _slice_number(settings: Settings) -> int:
+    """Which slice this process is. Raises `ConfigurationError` if nothing says it."""
+    chosen = settings.slices
+    if not chosen.count:
+        raise ConfigurationError("HURNET_SLICES_COUNT is 0: set it to how many slices there are")
+    number = chosen.slice_number()
+    if number is None or number >= chosen.count:
+        raise ConfigurationError(
+            f"which slice is this? Set HURNET_SLICES_NUMBER, from 0 to {chosen.count - 1}. Without it the"
+            " number at the end of the host's name counts, as in slices-2"
+        )
+    return number
 
 
 def build_feedback(
@@ -326,6 +431,7 @@ BUILDERS: dict[str, Build] = {
     "ingest": build_ingest,
     "solver": build_solver,
     "responder": build_responder,
+    "slice": build_slice,
     "feedback": build_feedback,
     "canary": build_canary,
 }

@@ -13,6 +13,7 @@ generations.py    which generations there are, and connections to one of them
 copy_notes.py     what a second generation is filled with beside batches
 forward_notes.py  what a topic is forwarded with beside its records
 presence.py       which generations each responder holds
+slices.py         which slices there are, and what each holds
 keyed_store.py    the same with digests of keys under a secret
 aside.py          one store moves away and a new one begins (`hurnet repair`)
 """
@@ -37,6 +38,7 @@ from hurnet_stream.adapters.redis.lease_store import RedisLeaseStore
 from hurnet_stream.adapters.redis.permitted import forbidden_commands
 from hurnet_stream.adapters.redis.presence import RedisResponderPresence
 from hurnet_stream.adapters.redis.request_claims import RedisRequestClaims
+from hurnet_stream.adapters.redis.slices import RedisSliceMembers
 from hurnet_stream.adapters.redis.weights_store import RedisWeightsStore
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "RedisLeaseStore",
     "RedisRequestClaims",
     "RedisResponderPresence",
+    "RedisSliceMembers",
     "RedisWeightsStore",
     "at_generation",
     "connect",

@@ -26,6 +26,7 @@ The store as a whole
     P:generations           string  JSON: which generations there are, see generations.py; generation N stands
                                     under the prefix P@N
     P:ready                 hash    instance of a responder -> JSON: which generations it holds, presence.py
+    P:slices                hash    instance of a slice -> JSON: where it is and what it holds, slices.py
     P:left-out              hash    of a generation that was filled from another: partition/offset of an entry
                                     that it leaves out -> why
 
@@ -94,7 +95,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-STAYS: Final = re.compile(rb"[^:]*:(\{[^}]*\}:)?((generations|ready)$|(lease|progress|request|working):)")
+STAYS: Final = re.compile(
+    rb"[^:]*:(\{[^}]*\}:)?((generations|ready|slices)$|(lease|progress|request|working):)"
+)
 """Keys that belong to workers, groups and clients, not to the store."""
 
 
@@ -144,6 +147,10 @@ class Keys:
     @property
     def ready(self) -> str:
         return self._of_store("ready")
+
+    @property
+    def slices(self) -> str:
+        return self._of_store("slices")
 
     @property
     def left_out(self) -> str:

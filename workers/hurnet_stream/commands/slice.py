@@ -1,0 +1,27 @@
+"""`hurnet slice`: the worker that holds part of the entries."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+EPILOG = """\b
+Examples, two slices on one host and a responder that asks them:
+  HURNET_SLICES_COUNT=2 HURNET_SLICES_NUMBER=0 hurnet slice
+  HURNET_SLICES_COUNT=2 HURNET_SLICES_NUMBER=1 hurnet slice
+  HURNET_SLICES_COUNT=2 hurnet responder
+"""
+
+
+@click.command("slice", epilog=EPILOG)
+def slice_() -> None:
+    """Run a worker that holds part of the entries, and that responders ask.
+
+    Where all entries are too many for one machine, HURNET_SLICES_COUNT slices share them out by partitions.
+    Runs until Ctrl-C or SIGTERM. The log goes to standard error; its first lines say where /metrics, /livez
+    and /readyz are served. Exit code 1: it failed, start it again. 2: settings are wrong.
+    """
+    from hurnet_stream.wiring.running import run_role
+
+    sys.exit(run_role("slice"))
