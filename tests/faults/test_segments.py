@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pyarrow.ipc
+import pytest
 
 from hurnet_schemas import Query, TextEvent
 from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from tests.acceptance.system import PARTITIONS, System, wait_for
 from tests.acceptance.test_forget import assert_unlearned, audit, delete, events, teach
 from tests.faults.test_backup import answers_to, lost_and_restored
+from tests.s3 import s3
 
 ROWS = 30
 KEPT = 20
@@ -128,3 +130,26 @@ def test_files_that_are_away_stop_sealing_and_nothing_else(system: System, tmp_p
     system.ask([Query(id="q", text=sent[5].text)])
     wait_for(lambda: [a for a in system.answers() if a.id == "q"], 60, "an answer")
     assert json.loads(system.run("status", "--json").stdout)
+
+
+def test_sealed_into_an_object_store_that_goes_away(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    with s3() as (server, url):
+        sealing(system, url)
+        sent = events(0, 300)
+        teach(system, sent)
+        workers = [system.start(name) for name in ("ingest", "solver")]
+        wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
+        wait_sealed(system, 300)
+        assert sorted(system.texts_in_store()) == sorted(event.text for event in sent)
+        system.start("responder").wait_ready()
+        before = sealed(system)
+        server.stop()
+        teach(system, events(300, 300))
+        wait_for(lambda: "can't reach the files" in workers[1].said(), 60, "the solver says so")
+        # Who has read the rows answers on, and what comes is learned.
+        asked = events(450, 1)[0].text
+        wait_for(lambda: asked in answers_to(system, [asked]), 60, "an answer from what came since")
+        assert sealed(system) == before
+    assert [worker.terminate() for worker in workers] == [0, 0]
