@@ -13,7 +13,6 @@ is placed again, which means that it is read from the shard's watermark + 1.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -237,16 +236,15 @@ class Ingest:
     def _queue(self, records: Sequence[Record]) -> None:
         """New records wait for their turn. A partition that brought only records it had before is placed
         again: its position is behind its watermark."""
-        sizes = Counter[str]()  # once a topic is enough: a label looked up and counted costs a lock
+        by_shard: dict[int, list[Record]] = {}
         for record in records:
-            sizes[record.topic] += len(record.value or b"")
-        for topic, count in Counter(record.topic for record in records).items():
-            self._metrics.records.labels(topic).inc(count)
-            self._metrics.bytes.labels(topic).inc(sizes[topic])
-        brought = {record.shard for record in records}
-        for record in records:
-            if self._shards.is_new(record):
-                self._waiting.add(record.shard, [record])
+            by_shard.setdefault(record.shard, []).append(record)
+        for shard, of_shard in by_shard.items():
+            topic = of_shard[0].topic
+            self._metrics.records.labels(topic).inc(len(of_shard))
+            self._metrics.bytes.labels(topic).inc(sum(len(record.value or b"") for record in of_shard))
+            self._waiting.add(shard, self._shards.new(shard, of_shard))
+        brought = by_shard.keys()
         self._shards.unplace(brought - self._waiting.partitions())
         # If this turn had no room left, a partition that brought nothing may have records: it is not stalled.
         had_room = self._room and len(records) < self._settings.batch

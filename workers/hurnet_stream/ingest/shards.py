@@ -14,7 +14,7 @@ sent back to the shard's watermark + 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import structlog
 
@@ -102,10 +102,13 @@ class Shards:
         """The store says that the shard stands here."""
         self._watermarks[partition] = watermark
 
-    def is_new(self, record: Record) -> bool:
-        """Whether the record is to be appended. Records of an unplaced partition are not: they come again."""
-        shard = record.shard
-        return shard not in self._unplaced and record.first_position > self._watermarks[shard]
+    def new(self, shard: int, records: Sequence[Record]) -> Sequence[Record]:
+        """Those records of a shard that are to be appended. Records of an unplaced one are not: they come
+        again."""
+        if shard in self._unplaced:
+            return ()
+        watermark = self._watermarks[shard]
+        return [record for record in records if record.first_position > watermark]
 
     def carry_forward(self, busy: Set[int]) -> None:
         """Bring the watermarks past offsets that hold no record for us, unless a partition is `busy`.

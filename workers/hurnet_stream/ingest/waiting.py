@@ -55,14 +55,20 @@ class Waiting:
         taken: dict[int, list[Record]] = {}
         left_bytes = self._bytes_per_turn
         for partition, queue in list(self._queues.items()):
-            while queue and records_max > 0 and (left_bytes >= _size_bytes(queue[0]) or not taken):
-                if alone(queue[0]):
-                    if taken:
+            of_partition: list[Record] = []
+            while queue and records_max > 0:
+                record = queue[0]
+                size = _size_bytes(record)
+                if left_bytes < size and (taken or of_partition):
+                    break
+                if alone(record):
+                    if taken or of_partition:
                         break
                     records_max = 1
-                record = queue.popleft()
-                taken.setdefault(partition, []).append(record)
-                left_bytes, records_max = left_bytes - _size_bytes(record), records_max - 1
+                of_partition.append(queue.popleft())
+                left_bytes, records_max = left_bytes - size, records_max - 1
+            if of_partition:
+                taken[partition] = of_partition
             if partition in taken:
                 # Whatever is left of it goes behind the other partitions, so that each gets its turn.
                 del self._queues[partition]
