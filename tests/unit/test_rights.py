@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 import redis
 from click.testing import CliRunner
 
+from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.commands.rights import rights
 from hurnet_stream.operations import rights_page
 from hurnet_stream.operations.rights import kafka_commands, kafka_rights, redis_commands, redis_users
@@ -52,6 +54,17 @@ def test_select_is_needed_for_another_database_only() -> None:
     other = redis_users(RedisSettings(url="redis://h/3"))
     assert "select" in other["ingest"].commands
     assert "select" not in redis_users(RedisSettings())["ingest"].commands
+
+
+def test_on_a_cluster_the_keys_are_those_of_its_slots() -> None:
+    users = redis_users(RedisSettings(url="redis+cluster://n1,n2", prefix="p", replicas_ack=1))
+    made = Keys("p@1", cluster=True)
+    for key in (made.meta, made.solver("owner"), made.lease("solver"), made.shard(3, "stream")):
+        assert any(fnmatchcase(key, pattern[1:]) for pattern in users["solver"].keys if pattern[0] == "~"), (
+            key
+        )
+    assert {"cluster|slots", "wait"} <= {*users["ingest"].commands}
+    assert fnmatchcase(Keys("p.aside-e", cluster=True).shard(0, "state"), users["ingest"].keys[-2][1:])
 
 
 def test_no_right_is_listed_twice() -> None:

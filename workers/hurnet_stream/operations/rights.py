@@ -217,6 +217,8 @@ def _operator(settings: Settings) -> Iterator[KafkaRight]:
 _OPTIONAL: Final = ("config|get", "info")
 """Without them a worker can't tell that the server is set up dangerously, or has failed over."""
 _OPENING: Final = ("get", "hmget", "scard", "smembers")
+_OF_CLUSTERS: Final = ("asking", "cluster|slots", "command")
+"""To learn which server has which slot, and to follow a slot that moves."""
 _BEGINNING: Final = (*_OPENING, "eval", "setnx")
 """To begin a store, if there is none yet."""
 _TAILING: Final = ("hget", "hgetall", "xread", "zrangebylex")
@@ -245,40 +247,59 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
     `compact` and all steps of `migrate` but `--to`, which is for `migrate`."""
     prefix = settings.prefix
     read = f"%R~{prefix}:*", f"%R~{prefix}@*"
-    connection = ("ping", "select") if redis_address(settings.url).db else ("ping",)
+    address = redis_address(settings.url)
+    connection = ("ping", "select") if address.db else ("ping", *(_OF_CLUSTERS if address.cluster else ()))
+    waiting = ("wait",) if settings.replicas_ack else ()
+    # What a store that is gone has left in a shard's slot is put aside there.
+    begins = ("exists", "rename") if address.cluster else ()
+    left = (f"~{prefix}.aside-*", f"~{prefix}@*.aside-*") if address.cluster else ()
 
     def user(commands: tuple[str, ...], *keys: str) -> RedisUser:
         return RedisUser((*connection, *commands), keys, _OPTIONAL)
 
     def keys(*names: str) -> tuple[str, ...]:
         """Of the first generation, and of later ones."""
-        return tuple(f"~{each}:{name}" for each in (prefix, f"{prefix}@*") for name in names)
+        return tuple(f"~{each}:{at(name)}" for each in (prefix, f"{prefix}@*") for name in names)
+
+    def at(name: str) -> str:
+        """As keys.py has it: on a cluster all but shards and requests is in one slot."""
+        if not address.cluster or name.startswith(("{shard-", "request:")):
+            return name
+        return f"{{{prefix.partition('.aside-')[0]}}}:{name.replace('{solver}:', 'solver:')}"
+
+    def home(name: str) -> str:
+        return f"{prefix}:{at(name)}"
 
     reading = (*_OPENING, *_TAILING)
+    migrating = (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER, *_INGEST)
     return {
         "ingest": user(
-            (*_BEGINNING, *_TRANSACTION, *_INGEST),
+            (*_BEGINNING, *_TRANSACTION, *_INGEST, *begins, *waiting),
             *keys("meta", "log", "topics", "shards", "contexts", "{shard-*", "working:*"),
-            f"%R~{prefix}:generations",
+            f"%R~{home('generations')}",
+            *left,
         ),
         "solver": user(
-            (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER),
+            (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER, *waiting),
             *(*read, *keys("meta", "contexts", "{shard-*", "{solver}:*", "lease:*")),
         ),
         "migrate": user(
-            tuple(
-                dict.fromkeys((*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_SOLVER, *_INGEST))
+            tuple(dict.fromkeys((*migrating, *begins, *waiting))),
+            *(
+                *read,
+                *left,
+                f"~{home('generations')}",
+                *keys("meta", "log", "shards", "contexts", "left-out"),
             ),
-            *(*read, f"~{prefix}:generations", *keys("meta", "log", "shards", "contexts", "left-out")),
             *keys("{shard-*", "{solver}:*", "lease:*"),
         ),
         "reshard": user(
             (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, "hset", "set", "zremrangebylex"),
-            *(*read, f"~{prefix}:generations", *keys("meta", "left-out", "progress:*", "{shard-*")),
+            *(*read, f"~{home('generations')}", *keys("meta", "left-out", "progress:*", "{shard-*")),
         ),
         "responder": user(
             (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),
-            *(*read, f"~{prefix}:ready", *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
+            *(*read, f"~{home('ready')}", *keys("meta", "progress:*", "working:*", "{solver}:mix*")),
         ),
         "slice": user(
             (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),

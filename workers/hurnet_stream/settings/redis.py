@@ -61,6 +61,20 @@ class RedisSettings(SectionWithSecrets):
         description="First word of every key, which keeps apart several systems in one Redis. The names of "
         "the consumer groups begin with it, too.",
     )
+    replicas_ack: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="How many replicas must have what was appended, deleted, erased or saved in a checkpoint "
+        "before it counts (WAIT); 0: none. A failover to one of these then loses nothing.",
+    )
+    replicas_ack_timeout: Duration = Field(
+        1.0,
+        ge=0.001,
+        le=60,
+        description="Longest wait for these replicas, in seconds. If they are not there by then, the step is "
+        "tried again.",
+    )
     timeout: Duration = Field(
         5.0, ge=0.05, le=300, description="Longest wait for the reply to one command, in seconds."
     )

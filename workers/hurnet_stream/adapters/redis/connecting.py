@@ -15,7 +15,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from hurnet_stream.adapters.redis.cluster import ClusterClient
-from hurnet_stream.adapters.redis.connection import Connection
+from hurnet_stream.adapters.redis.connection import Connection, ReplicasAck
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.primaries import Primaries
 from hurnet_stream.adapters.redis.primary import Primary
@@ -49,7 +49,7 @@ def connect(settings: RedisSettings, segments: Segments | None = None) -> Connec
 def _to_server(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Connection:
     client = _by_sentinel(settings, address, options) if address.service else redis.Redis(**options)
     server_name = address.server_name
-    return Connection(client, server_name, settings.prefix, settings.timeout, Primary(client, server_name))
+    return _made(settings, client, server_name, Primary(client, server_name))
 
 
 def _to_cluster(settings: RedisSettings, address: RedisAddress, options: dict[str, Any]) -> Connection:
@@ -61,7 +61,14 @@ def _to_cluster(settings: RedisSettings, address: RedisAddress, options: dict[st
         Keys(settings.prefix, cluster=True).meta,
         {**of_nodes, "socket_connect_timeout": connect_s},
     )
-    return Connection(client, address.server_name, settings.prefix, settings.timeout, Primaries(client))
+    return _made(settings, client, address.server_name, Primaries(client))
+
+
+def _made(settings: RedisSettings, client: Any, server_name: str, primary: Primary | Primaries) -> Connection:
+    replicas = ReplicasAck(settings.replicas_ack, settings.replicas_ack_timeout)
+    if replicas.count and replicas.timeout_s >= settings.timeout:
+        raise ConfigurationError("HURNET_REDIS_REPLICAS_ACK_TIMEOUT must be below HURNET_REDIS_TIMEOUT")
+    return Connection(client, server_name, settings.prefix, settings.timeout, primary, replicas=replicas)
 
 
 def _options(settings: RedisSettings, address: RedisAddress) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.meanings import translated
 from hurnet_stream.adapters.redis.primaries import Primaries
 from hurnet_stream.adapters.redis.primary import Primary
-from hurnet_stream.errors import ForeignLog
+from hurnet_stream.errors import ForeignLog, RedisFailing
 from hurnet_stream.ports.segments import Segments
 
 
@@ -45,6 +45,14 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicasAck:
+    """How many replicas must have a write before it counts, and how long they may take."""
+
+    count: int = 0
+    timeout_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """Pools of connections to one server, or to those of a cluster. `server_name` names it to people, without
     credentials. `on_call` is told of each call of a store."""
@@ -58,6 +66,7 @@ class Connection:
     on_call: OnCall = nobody
     segments: Segments | None = None
     """Where sealed rows are, if it is known."""
+    replicas: ReplicasAck = ReplicasAck()
     home_prefix: str = ""
     """If `prefix` is that of a later generation: the prefix that the settings name."""
 
@@ -91,6 +100,35 @@ class Connection:
                 # The next command makes a new connection, which may lead to another server by then.
                 self.primary.reconnect()
                 raise
+
+    def settle(self, key: str) -> None:
+        """Wait until enough replicas have all that was written before to the slot of `key`, which is written
+        to.
+
+        Raises `RedisFailing` if they have not in time: what was written is there, and may be lost in a
+        failover.
+        """
+        if self.replicas.count:
+            pipe = self.client.pipeline(transaction=False)
+            pipe.set(key, 1)  # WAIT is about what its own connection has written
+            self.queue_wait(pipe, key)
+            self.check_acknowledged(pipe.execute()[1])
+
+    def queue_wait(self, pipe: Any, key: str) -> bool:
+        """Queue the wait for replicas, behind what was queued for the slot of `key`. False: none is asked
+        for."""
+        if self.replicas.count:
+            at = {"slot_of": key} if self.is_cluster else {}
+            pipe.execute_command("WAIT", self.replicas.count, round(self.replicas.timeout_s * 1000), **at)
+        return self.replicas.count > 0
+
+    def check_acknowledged(self, count: int) -> None:
+        """Raises `RedisFailing` if that are too few replicas."""
+        if count < self.replicas.count:
+            raise RedisFailing(
+                f"{self.server_name}: {count} of {self.replicas.count} replicas (HURNET_REDIS_REPLICAS_ACK)"
+                f" have what was written within {self.replicas.timeout_s:g} s; this worker tries again"
+            )
 
     def warnings(self) -> list[str]:
         """What in the server's configuration could lose data, as far as the server lets us see it."""

@@ -127,6 +127,8 @@ class RedisEntryStore:
         state = self._reader.state(partition)
         if self._writes and state.epoch:
             self._writer.shard_list.see_to(partition)
+            # A writer goes on from here: what replicas did not acknowledge in time they must have by now.
+            self.connection.settle(self._keys.shard(partition, "settled"))
         return state
 
     @guarded

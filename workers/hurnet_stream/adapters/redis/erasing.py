@@ -84,6 +84,8 @@ class Eraser:
                 most -= 1
             # Once all of a page is erased, go on behind it. After the last page start from the front: later
             # deletions may have added entries there.
+            if page.due:
+                self._store.connection.settle(keys.shard(partition, "settled"))
             if not due:
                 self._looked_up_to[partition] = page.last
                 if not page.last and self._rounds.is_on(partition):

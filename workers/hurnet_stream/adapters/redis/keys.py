@@ -57,6 +57,7 @@ A shard
                                     (or replacement) of the one under way
     P:{shard-N}:fence       hash    owner (the only solver that may erase and compact here), erased (the last
                                     deletion of which something was): see shard_fence.py
+    P:{shard-N}:settled     string  written before a wait for replicas, if HURNET_REDIS_REPLICAS_ACK is set
     P:{shard-N}:sizes       hash    of each context: NAME/rows and NAME/bytes in the store, NAME/first offset
     P:{shard-N}:holds       zset    context, zero byte, id of a batch that holds rows of it
 
@@ -71,6 +72,7 @@ Workers and consumer groups
 The solver
     P:{solver}:owner        string  who may write: the last to claim the role
     P:{solver}:checkpoint   hash    format, stamp, shards (JSON), features, pane; draft while one is written
+    P:{solver}:settled      string  as that of a shard
     P:{solver}:grams        hash    key of statistics (a context, or one pane of it) -> count and G
     P:{solver}:sums:K       hash    for such a key K: answer -> n_a and B_a
     P:{solver}:weights:C    hash    weights of context C in force: see published.py
@@ -101,7 +103,7 @@ STAYS: Final = re.compile(
 """Keys that belong to workers, groups and clients, not to the store."""
 
 
-_LATER: Final = re.compile(r"@\d+$|\.aside-.*$")
+_LATER: Final = re.compile(r"(@\d+)?(\.aside-.*)?$")
 """What a prefix ends with that is not the one in the settings."""
 
 

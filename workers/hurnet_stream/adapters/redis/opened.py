@@ -221,6 +221,8 @@ class OpenedStore:
             raise StoreError(f"{self.keys.shard(partition, 'state')} is corrupt: {error}") from error
         # A shard without an epoch has not begun. One with another epoch is left of a store that was deleted.
         if self._meta and state.epoch not in ("", self._meta.epoch):
+            if self.connection.is_cluster:  # its slot may be all that is left of it: a writer puts it aside
+                return ShardState()
             raise self.replaced(partition)
         return state
 

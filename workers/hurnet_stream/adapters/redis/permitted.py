@@ -11,6 +11,9 @@ from hurnet_stream.adapters.redis.scripts import LACKING
 
 # A server may crash if it is asked of a command without its arguments. All others take the key, and it again.
 _ARGUMENTS: Final = {
+    "asking": ("asking",),
+    "cluster|slots": ("cluster", "slots"),
+    "command": ("command",),
     "config|get": ("config", "get", "maxmemory"),
     "eval": ("eval", "return 1", "0"),
     "exec": ("exec",),
@@ -20,6 +23,7 @@ _ARGUMENTS: Final = {
     "select": ("select", "0"),
     "time": ("time",),
     "unwatch": ("unwatch",),
+    "wait": ("wait", "0", "0"),
 }
 
 

@@ -20,7 +20,7 @@ from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.opened import OpenedStore
 from hurnet_stream.adapters.redis.scripts import ENTER_SLOT, LIST_SHARD, SHARD_KEYS
 
-PARTS: Final = (*SHARD_KEYS, "redacted", "fence", "unused")
+PARTS: Final = (*SHARD_KEYS, "redacted", "fence", "unused", "settled")
 
 
 class ShardList:

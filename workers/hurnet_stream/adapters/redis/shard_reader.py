@@ -153,6 +153,8 @@ class ShardReader:
         self._known_ends = {partition: state.watermark for partition, state in states.items()}
         batches: list[Batch] = []
         for partition, position in chosen.items():
+            if not states[partition].epoch:
+                continue  # it has not begun; another store may have left items there
             decoded = [self._store.decode(partition, item) for item in items[partition]]
             dimension = self._store.meta.identity.dimension
             batches += read_items(partition, position, decoded, states[partition], dimension, count)

@@ -195,10 +195,15 @@ class ShardWriter:
         # EVAL and not EVALSHA: the script's bytes are few beside a batch's, and a restarted server, which
         # knows no scripts, needs no second try.
         pipe.eval(script, len(keys), *keys, expected, *arguments)
+        waits = store.connection.queue_wait(pipe, keys[0])
         # The meta comes last, so that nothing is acknowledged that went to a store deleted before it.
         pipe.get(store.keys.meta)
-        *_, (code, *fields), raw_meta = pipe.execute()
+        *replies, raw_meta = pipe.execute()
+        acknowledged = replies.pop() if waits else 0
+        code, *fields = replies[-1]
         store.recheck(raw_meta, partition).check_writer()
+        if code in (_DONE, _UNFINISHED):
+            store.connection.check_acknowledged(acknowledged)
         return code, store.parse_state(partition, fields[:3]), int(fields[3]) if len(fields) > 3 else 0
 
 

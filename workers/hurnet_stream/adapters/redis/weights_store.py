@@ -56,6 +56,7 @@ class RedisWeightsStore:
     @guarded
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         self._checkpoints.save(checkpoint)
+        self.connection.settle(self._key("settled"))
 
     @guarded
     def audit(self) -> Sequence[DeletionAudit]:
