@@ -63,7 +63,7 @@ COMMANDS = [
         "weights",
         "evaluate",
     ),
-    *("ingest", "solver", "responder", "feedback", "canary", "gateway", "keys"),
+    *("ingest", "solver", "responder", "slice", "feedback", "canary", "gateway", "keys"),
     *("settings", "rights", "schemas", "completion"),
 ]
 

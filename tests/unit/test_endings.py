@@ -21,7 +21,7 @@ from hurnet_stream.terminal.endings import asked_for_json
 from hurnet_stream.terminal.screen import console, say
 
 ROOT = Path(__file__).parents[2]
-FOR_NOBODY = {"completion", "demo", "ingest", "solver", "responder", "feedback", "canary", "gateway"}
+FOR_NOBODY = {"completion", "demo", "ingest", "solver", "responder", "slice", "feedback", "canary", "gateway"}
 """What prints a script, plays a show, or logs as HURNET_LOG_FORMAT says."""
 SECRET = {"HURNET_REDIS_URL": "redis://me:hunter2@h/0"}
 FOR_A_FILE = {"new"}
