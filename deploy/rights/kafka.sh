@@ -20,6 +20,7 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Write --topic texts  # what it teaches
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Write --topic dead-letters  # feedback that can't be understood
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Write --transactional-id hurnet-feedback/ --resource-pattern-type prefixed  # teaches exactly once
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation Describe --group hurnet-reshard-texts  # waits for what `hurnet reshard` forwards
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic feedback  # to warn of wrong settings
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic texts  # to warn of wrong settings
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-feedback --operation DescribeConfigs --topic dead-letters  # to warn of wrong settings
@@ -45,6 +46,7 @@ kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic feedback  # looks whether a request was written
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic queries  # shows a receipt with its question
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Read --topic dead-letters  # shows them
+kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-reshard-texts  # waits for what `hurnet reshard` forwards
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-ingest  # shows who works
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-responder  # shows who works
 kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --command-config $ADMIN --add --allow-principal User:hurnet-gateway --operation Describe --group hurnet-feedback  # shows who works

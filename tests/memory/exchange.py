@@ -18,6 +18,7 @@ class MemoryExchange(MemorySource):
         self._transactional_id = transactional_id
         self._epoch = kafka.fence(transactional_id)
         self._rolled_back_by: RollBack = "broker"
+        self._written: Sequence[tuple[int, int]] = ()
 
     def rolled_back_by(self) -> RollBack:
         return self._rolled_back_by
@@ -43,7 +44,7 @@ class MemoryExchange(MemorySource):
                 return False
             try:
                 failing = self._kafka.failing()
-                self._kafka.append(messages, mark="aborted" if failing else "committed")
+                placed = self._kafka.append(messages, mark="aborted" if failing else "committed")
             except (Stalled, Undeliverable) as error:
                 self._rolled_back_by = "stalled" if isinstance(error, Stalled) else "refused"
                 self.rewind()
@@ -53,7 +54,11 @@ class MemoryExchange(MemorySource):
                 self.rewind()
                 return False
             self._group.commit(next_offsets, notes or {}, self._epochs)
+            self._written = placed
             return True
+
+    def written(self) -> Sequence[tuple[int, int]]:
+        return self._written
 
     def has_topic(self, topic: str) -> bool:
         self._kafka.check_reachable()

@@ -9,19 +9,19 @@ from tests.memory.kafka import MemoryKafka
 
 
 class MemoryHistory:
-    """`History` of the topic of texts, in blocks of three."""
+    """`History` of a topic, in blocks of three."""
 
-    def __init__(self, kafka: MemoryKafka) -> None:
+    def __init__(self, kafka: MemoryKafka, topic: str = "texts") -> None:
         self.kafka = kafka
+        self.topic = topic
 
     def offset_ranges(self) -> dict[int, OffsetRange]:
-        held = {p: self.kafka.partition("texts", p) for p in range(2)}
-        return {p: OffsetRange(partition.first, partition.end) for p, partition in held.items()}
+        held = enumerate(self.kafka.topics[self.topic])
+        return {p: OffsetRange(partition.first, partition.end) for p, partition in held}
 
     def read(self, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
-        records = [
-            r for r in self.kafka.partition("texts", partition).records if r and first <= r.offset <= last
-        ]
+        held = self.kafka.partition(self.topic, partition).records
+        records = [record for record in held if record and first <= record.offset <= last]
         for at in range(0, len(records), 3):
             yield records[at : at + 3]
 

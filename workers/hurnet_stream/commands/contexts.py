@@ -65,7 +65,7 @@ def contexts(drop: str | None, wait_s: float, as_json: bool) -> None:
 
     hush()
     chosen = settings.load()
-    connection = connect_serving(chosen.redis, segments_at(chosen.segments))
+    connection = connect_serving(chosen.redis, segments_at(chosen.segments), chosen.kafka.texts)
     try:
         if drop is None:
             show(gather(connection, chosen.contexts), as_json)

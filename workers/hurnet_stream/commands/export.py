@@ -66,7 +66,7 @@ def export(
     Keys are not in it, since the store has only their digests. `hurnet produce` of it gives a context of the
     same entries, with their times. Exit code 3: there is no such context.
     """
-    from hurnet_stream.adapters.redis import connect
+    from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.lines import context_name
@@ -76,7 +76,9 @@ def export(
     name, form = context_name(context), _form(file, kind, vectors)
     _check(file, force)
     chosen = settings.load()
-    with closing(connect(chosen.redis, segments_at(chosen.segments))) as connection:
+    with closing(
+        connect_serving(chosen.redis, segments_at(chosen.segments), chosen.kafka.texts)
+    ) as connection:
         exporting = _Exporting(connection, chosen, name, form, vectors or "")
         if name not in exporting.store.contexts():
             say(f"there is no context {name!r}", err=True)

@@ -118,7 +118,7 @@ def forget(wait_s: float, as_log: bool, as_json: bool, **named: Any) -> None:
     asked = Asked(**named)
     asked.check(as_log)
     chosen = settings.load()
-    connection = connect_serving(chosen.redis, segments_at(chosen.segments))
+    connection = connect_serving(chosen.redis, segments_at(chosen.segments), chosen.kafka.texts)
     try:
         if as_log:
             places = Places.of(RedisEntryStore(connection).topics(), chosen.kafka.texts)

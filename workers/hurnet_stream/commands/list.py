@@ -78,7 +78,9 @@ def list_entries(by_answer: bool, limit: int, as_json: bool, before: list[Place]
 
     hush()
     name, wanted, loaded = context_name(chosen.pop("context")), _wanted(**chosen), settings.load()
-    with closing(connect_serving(loaded.redis, segments_at(loaded.segments))) as connection:
+    with closing(
+        connect_serving(loaded.redis, segments_at(loaded.segments), loaded.kafka.texts)
+    ) as connection:
         store = RedisEntryStore(connection)
         if name not in store.contexts():
             say(f"there is no context {name!r}", err=True)

@@ -214,8 +214,9 @@ def _facts(
 
     present = RedisResponderPresence(connection).present() if len(known.members) > 1 else {}
     found: list[dict[str, Any]] = []
+    all_opened = {each.number: _opened(stack, chosen, each) for each in known.members}
     for each in known.members:
-        opened = _opened(stack, chosen, each)
+        opened = all_opened[each.number]
         notes = RedisCopyNotes(connection, at_generation(connection, each.number))
         held = [
             holding.rows for of_shard in opened.store.holdings().values() for holding in of_shard.values()
@@ -231,10 +232,21 @@ def _facts(
                 "left_out": notes.left_out(),
                 "watermarks": {str(p): state.watermark for p, state in opened.store.states().items()},
                 "weights": sorted(opened.weights.published_ms()),
+                **_forwarded(each, all_opened),
                 "responders": sorted(i for i, said in present.items() if each.number in said.holds),
             }
         )
     return found
+
+
+def _forwarded(generation: Generation, opened: dict[int, Opened]) -> dict[str, Any]:
+    """Of a topic that another one is forwarded to: by the shards of that, how many offsets are not in yet."""
+    from hurnet_stream.operations.resharding import behind
+
+    old = [
+        each for each in opened.values() if generation.origin and each.generation.topic == generation.origin
+    ]
+    return {"behind": behind(old[0].store, opened[generation.number].store)} if old else {}
 
 
 def _known(stack: ExitStack) -> tuple[Settings, Connection, Generations]:

@@ -58,7 +58,9 @@ def repair(yes: bool, keys: bool, as_json: bool) -> None:
     hush()
     chosen = settings.load()
     with ExitStack() as stack:
-        connection = stack.enter_context(closing(connect_serving(chosen.redis, segments_at(chosen.segments))))
+        connection = stack.enter_context(
+            closing(connect_serving(chosen.redis, segments_at(chosen.segments), chosen.kafka.texts))
+        )
         history = stack.enter_context(closing(KafkaHistory(chosen.kafka, chosen.kafka.texts)))
         task = None if keys else begun_before(connection) or needed(connection, history)
         if keys:

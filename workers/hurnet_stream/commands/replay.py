@@ -74,11 +74,13 @@ def replay(receipt: str, today: bool, as_json: bool) -> None:
 def ask(found: Asked, chosen: Settings, today: bool) -> Replayed:
     """Asked again from the store. Begins again if deletions are compacted away while it reads. Raises
     `StoreError` if there is no store."""
-    from hurnet_stream.adapters.redis import connect_serving
+    from hurnet_stream.adapters.redis import connect_epoch
     from hurnet_stream.adapters.segments import segments_at
     from hurnet_stream.errors import StoreReplaced
 
-    with closing(connect_serving(chosen.redis, segments_at(chosen.segments))) as connection:
+    receipt = found.then.receipt
+    epoch = receipt.store if receipt and not today else None
+    with closing(connect_epoch(chosen.redis, epoch, segments_at(chosen.segments))) as connection:
         for _ in range(TRIES - 1):
             try:
                 return _asked(found, chosen, connection, today)
@@ -89,7 +91,12 @@ def ask(found: Asked, chosen: Settings, today: bool) -> Replayed:
 
 def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) -> Replayed:
     from hurnet_stream.adapters.embedders import load
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, embedder_name
+    from hurnet_stream.adapters.redis import (
+        RedisEntryStore,
+        RedisWeightsStore,
+        embedder_name,
+        generation_at,
+    )
     from hurnet_stream.errors import StoreError
     from hurnet_stream.operations.again.again import ask_again, ask_today
     from hurnet_stream.operations.again.replayed import World
@@ -101,8 +108,18 @@ def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) 
     embedder = load(embedder_name(connection, chosen.embedder.name))
     store.open(embedder.identity)  # raises if it is not the store's
     with progress("loading", _announced(store, found.query.context)) as advance:
-        world = World(store, RedisWeightsStore(connection), embedder, chosen, advance)
+        own = generation_at(connection)
+        topics = (own.topic, own.origin if _named(found, own.topic) else "") if own else ()
+        world = World(store, RedisWeightsStore(connection), embedder, chosen, advance, *topics)
         return ask_today(found, world) if today else ask_again(found, world)
+
+
+def _named(found: Asked, topic: str) -> bool:
+    """Whether the receipt names this topic of texts, as while the settings named another one."""
+    from hurnet_schemas.places import shard_parts
+
+    receipt = found.then.receipt
+    return receipt is not None and any(shard_parts(name)[0] == topic for name in receipt.watermarks)
 
 
 def _announced(store: EntryStore, context: str) -> int:

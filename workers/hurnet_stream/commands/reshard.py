@@ -93,8 +93,9 @@ def reshard(**options: Any) -> None:
 def _forward(chosen: Settings, options: dict[str, Any]) -> int:
     from hurnet_stream.wiring.resharding import Asked, run_forwarder
 
-    partitions = options["partitions"]
-    topic = options["topic"] or f"{chosen.kafka.texts}-{partitions}"
+    partitions, texts = options["partitions"], chosen.kafka.texts
+    # Its supervisor may have the new name already, like all others.
+    topic = options["topic"] or (texts if texts.endswith(f"-{partitions}") else f"{texts}-{partitions}")
     return run_forwarder(chosen, Asked(topic, partitions, options["from_store"], options["once"]))
 
 

@@ -85,7 +85,7 @@ def verify(ranges: tuple[Range, ...], sample: int | None, as_json: bool) -> None
     if ranges and sample:
         raise click.UsageError("--range and --sample don't go together")
     chosen = settings.load()
-    connection = connect_serving(chosen.redis, segments_at(chosen.segments))
+    connection = connect_serving(chosen.redis, segments_at(chosen.segments), chosen.kafka.texts)
     try:
         places = Places.of(RedisEntryStore(connection).topics(), chosen.kafka.texts)
         proof = prove(chosen, connection, [_positions(places, each) for each in ranges], sample or 0)

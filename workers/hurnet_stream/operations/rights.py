@@ -109,6 +109,7 @@ def kafka_rights(settings: Settings) -> Mapping[str, tuple[KafkaRight, ...]]:
             KafkaRight("WRITE", "topic", k.texts, "what it teaches"),
             KafkaRight("WRITE", "topic", k.dead_letters, "feedback that can't be understood"),
             KafkaRight("WRITE", "transactional_id", f"{feedback}/", "teaches exactly once", prefixed=True),
+            _forwarded(settings),
             *_configs(k.feedback, k.texts, k.dead_letters),
         ),
         "reshard": tuple(_reshard(settings)),
@@ -147,6 +148,7 @@ def _gateway(settings: Settings) -> Iterator[KafkaRight]:
     yield KafkaRight("READ", "topic", k.feedback, "looks whether a request was written")
     yield KafkaRight("READ", "topic", k.queries, "shows a receipt with its question", optional=True)
     yield KafkaRight("READ", "topic", k.dead_letters, "shows them", optional=True)
+    yield _forwarded(settings)
     for section in (settings.ingest, settings.responder, settings.feedback):
         yield KafkaRight("DESCRIBE", "group", section.group, "shows who works", optional=True)
 
@@ -162,6 +164,12 @@ def _reshard(settings: Settings) -> Iterator[KafkaRight]:
     yield KafkaRight("DESCRIBE_CONFIGS", "topic", texts, "gives the new topic the settings of the old one")
     yield KafkaRight("READ", "group", group, "to share the partitions out", prefixed=True)
     yield KafkaRight("WRITE", "transactional_id", group, "forwards each text once", prefixed=True)
+
+
+def _forwarded(settings: Settings) -> KafkaRight:
+    """Of those that write texts under keys, and may be restarted with another topic."""
+    group = f"{settings.redis.prefix}-reshard-{settings.kafka.texts}"
+    return KafkaRight("DESCRIBE", "group", group, "waits for what `hurnet reshard` forwards", optional=True)
 
 
 def _of_retention(settings: Settings) -> Iterator[KafkaRight]:

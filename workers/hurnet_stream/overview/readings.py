@@ -91,7 +91,7 @@ class SystemReadings:
                 self._connection = connect(self._settings.redis, segments)
             connection = self._connection
         try:
-            return read(serving_of(connection))
+            return read(serving_of(connection, self._settings.kafka.texts))
         except HurnetError:
             self._give_up()
             raise

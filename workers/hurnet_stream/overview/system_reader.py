@@ -74,7 +74,7 @@ class SystemReader:
     def _store(self) -> Connection:
         if self._connection is None:
             self._connection = connect(self._settings.redis, segments_at(self._settings.segments))
-        return serving_of(self._connection)
+        return serving_of(self._connection, self._settings.kafka.texts)
 
     def _give_up_store(self) -> None:
         if self._connection is not None:

@@ -103,6 +103,7 @@ class Forwarder:
             with self._metrics.stage("poll"):
                 self._poll()
             moved = self._forward()
+            self._pass()
             self._note()
         finally:
             self._observe(moved)
@@ -197,6 +198,15 @@ class Forwarder:
                 return 0
             self.beat()
         return lane.next - begun
+
+    def _pass(self) -> None:
+        """Behind the last record there may be markers of transactions, which nobody is given: they are
+        done."""
+        for partition, position in self._exchange.positions().items():
+            lane = self._lanes.get(partition)
+            behind = lane and not lane.queue and lane.first <= lane.next < position
+            if lane and behind and not self._deliver(Portion(partition, position), lane):
+                return
 
     def _deliver(self, portion: Portion, lane: Lane) -> bool:
         try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry
+from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Deletion, Entry
 from hurnet_stream.errors import StoreError
 from hurnet_stream.ports import EntryStore, ForwardNotes, deleted_by
 
@@ -76,11 +76,25 @@ class Stretches:
         for row, offset in enumerate(batch.columns.offsets.tolist()):
             if found.after < offset <= upto and offset not in gone:
                 found.held[offset] = batch, row
-        deletion = batch.deletion
-        if deletion and not deletion.replaces and deletion.offset <= upto:
-            pages = deleted_by(self._source, batch.partition, deletion)
-            found.deletions += [(deletion.offset, page) for page in pages if page]
+        if batch.deletion and batch.deletion.replaces:
+            found.deletions += self._replaced(found, batch.partition, batch.deletion.upto(upto))
+        elif batch.deletion and batch.deletion.offset <= upto:
+            pages = deleted_by(self._source, batch.partition, batch.deletion)
+            found.deletions += [(batch.deletion.offset, page) for page in pages if page]
         found.upto = batch.watermark
+
+    def _replaced(
+        self, found: Stretch, partition: int, deletion: Deletion
+    ) -> Iterator[tuple[int, Sequence[int]]]:
+        """What was replaced by texts that are gone themselves: they are not forwarded, so they replace
+        nothing in the new topic."""
+        for number in range(1, deletion.parts + 1):
+            page = self._source.deletion_part(partition, deletion.offset, number)
+            if deletion.offset not in found.held and page:
+                yield deletion.offset, page
+        for target, by in zip(deletion.targets, deletion.by, strict=True):
+            if by not in found.held:
+                yield by, (target,)
 
     def _batches(self, partition: int, after: int, upto: int) -> Iterator[Batch]:
         position, rows = after, 0

@@ -83,6 +83,7 @@ class LoadedGeneration:
         if generation.topic:
             self.following.reads(generation.topic)
             self.forwarded.of(generation.origin, self.following.home)
+            self.replies.seeing(self.seen)
         return self
 
     def seen(self) -> Mapping[ShardName, int]:

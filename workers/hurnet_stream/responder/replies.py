@@ -82,10 +82,16 @@ class Replies:
         """`redaction` gives the rules by which the store redacts its texts, and so questions."""
         self._memory = memory
         self._redaction = redaction
+        self._seen: Callable[[], Mapping[ShardName, int]] = memory.seen
         self._stage = stage
         self._embedder = embedder
         self._queries_max = PORTION_QUERIES
         self._judge = Judge(embedder.identity, settings)
+
+    def seeing(self, seen: Callable[[], Mapping[ShardName, int]]) -> None:
+        """What is in memory, by the names of shards, is asked of this: more names may stand for it than its
+        own."""
+        self._seen = seen
 
     def timed_by(self, stage: Phases) -> None:
         """From now on its phases are those of `stage`."""
@@ -122,7 +128,7 @@ class Replies:
     def _answer_portion(self, portion: Sequence[Pending], until: float) -> list[Reply]:
         replies: dict[int, Reply] = {}  # by index in the portion
         by_context: dict[str, list[int]] = {}
-        seen = self._memory.seen()
+        seen = self._seen()
         for index, pending in enumerate(portion):
             if answer := _without_scores(pending, seen):
                 replies[index] = Reply.of(pending, answer)

@@ -31,6 +31,10 @@ def show(generations: Sequence[Mapping[str, Any]]) -> None:
     ]
     heads = ("embedder", "topic", "", "filled by", "rows", "left out", "contexts with weights", "responders")
     console().print(table(heads, rows))
+    for each in generations:
+        if each.get("behind"):
+            lacking = ", ".join(f"partition {name} by {count:,}" for name, count in each["behind"].items())
+            say(f"{each['topic']} is behind the old topic, in offsets: {lacking}")
 
 
 def described(questions: Sequence[Question], one: Side, two: Side) -> dict[str, Any]:

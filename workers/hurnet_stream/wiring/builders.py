@@ -30,6 +30,7 @@ from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 from hurnet_stream.settings.types import matches
 from hurnet_stream.wiring import generations
+from hurnet_stream.wiring.moving import wait_until_forwarded
 from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 
 if TYPE_CHECKING:
@@ -310,6 +311,7 @@ def build_feedback(
         exchange = TransactionalExchange(kafka, kafka.feedback, settings.feedback)
         undo.enter_context(closing(exchange))
         _note(bound, exchange)
+        wait_until_forwarded(kafka, settings.redis.prefix)
         _warn_of_topics(kafka, kafka.feedback, kafka.texts, kafka.dead_letters)
         worker = FeedbackWorker(exchange, settings, metrics)
         undo.pop_all()
@@ -342,7 +344,8 @@ def _holds(settings: Settings, partition: int, offset: int) -> bool:
     from hurnet_stream.adapters.redis import RedisEntryStore, connect_serving
     from hurnet_stream.adapters.segments import segments_at
 
-    with closing(RedisEntryStore(connect_serving(settings.redis, segments_at(settings.segments)))) as store:
+    connection = connect_serving(settings.redis, segments_at(settings.segments), settings.kafka.texts)
+    with closing(RedisEntryStore(connection)) as store:
         return any(batch.entries for batch in store.stored_at(partition, [offset]))
 
 

@@ -32,6 +32,7 @@ from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.addresses import is_loopback
 from hurnet_stream.settings.settings import GatewaySettings, Settings
+from hurnet_stream.wiring.moving import wait_until_forwarded
 from hurnet_stream.wiring.permissions import check_rights
 from hurnet_stream.wiring.running import say_what_is_odd, serve_pages
 
@@ -54,6 +55,7 @@ def run_gateway(settings: Settings) -> int:
         with ExitStack() as stack:
             _check_openness(settings.gateway)
             _check_rights(settings)
+            _wait_until_forwarded(settings)
             listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
             replies = settings.gateway.replies or settings.kafka.answers
             courier = KafkaCourier(settings.kafka, replies)
@@ -96,7 +98,7 @@ def _writes(settings: Settings, metrics: GatewayMetrics, stack: ExitStack) -> Wr
         sink,
         Once(claims, sink, group),
         Effects(partial(KafkaListener, kafka, kafka.texts, [PARTITION])),
-        lambda: RedisEntryStore(serving_of(connection)),
+        lambda: RedisEntryStore(serving_of(connection, kafka.texts)),
     )
 
 
@@ -107,6 +109,14 @@ def _check_rights(settings: Settings) -> None:
         check_rights("gateway", settings, settings.kafka)
     except TransientError as error:
         log.warning("can't check our rights", error=str(error))
+
+
+def _wait_until_forwarded(settings: Settings) -> None:
+    """A Kafka that is away has nothing that would have to be waited for: nothing can be written either."""
+    try:
+        wait_until_forwarded(settings.kafka, settings.redis.prefix)
+    except TransientError as error:
+        log.warning("what was written to the old topic of texts may not be in ours yet", error=str(error))
 
 
 def _check_openness(chosen: GatewaySettings) -> None:

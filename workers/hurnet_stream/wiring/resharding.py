@@ -209,9 +209,11 @@ def _connected(
     settings: Settings, metrics: ReshardMetrics, bound: Bound, undo: ExitStack, number: int
 ) -> Connection:
     from hurnet_stream.adapters.redis import Bound, connect_to
+    from hurnet_stream.adapters.segments import segments_at
 
     belongs = Bound(cluster=bound.cluster)
-    connection = replace(connect_to(settings.redis, number), bound=belongs, on_call=metrics.store_called)
+    connection = connect_to(settings.redis, number, segments_at(settings.segments))
+    connection = replace(connection, bound=belongs, on_call=metrics.store_called)
     undo.callback(connection.close)
     return connection
 

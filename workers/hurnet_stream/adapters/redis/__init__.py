@@ -26,6 +26,7 @@ from hurnet_stream.adapters.redis.forward_notes import RedisForwardNotes
 from hurnet_stream.adapters.redis.generations import (
     RedisGenerations,
     at_generation,
+    connect_epoch,
     connect_serving,
     connect_to,
     embedder_name,
@@ -56,6 +57,7 @@ __all__ = [
     "RedisWeightsStore",
     "at_generation",
     "connect",
+    "connect_epoch",
     "connect_serving",
     "connect_to",
     "embedder_name",

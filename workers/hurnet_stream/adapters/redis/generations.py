@@ -15,7 +15,7 @@ from hurnet_stream.adapters.redis.connection import Bound, Connection, guarded
 from hurnet_stream.adapters.redis.meta import Meta
 from hurnet_stream.adapters.redis.scripts import REPLACE_VALUE
 from hurnet_stream.core.stored.generations import Generation, Generations
-from hurnet_stream.errors import StoreError, TransientError, Unreadable
+from hurnet_stream.errors import ConfigurationError, StoreError, TransientError, Unreadable
 from hurnet_stream.ports.generations import Step
 from hurnet_stream.ports.segments import Segments
 from hurnet_stream.settings.settings import RedisSettings
@@ -81,20 +81,50 @@ def connect_to(settings: RedisSettings, number: int, segments: Segments | None =
     return at_generation(connect(settings, segments), number)
 
 
-def connect_serving(settings: RedisSettings, segments: Segments | None = None) -> Connection:
-    """A connection to the generation that answers. One round trip."""
+def connect_serving(settings: RedisSettings, segments: Segments | None = None, texts: str = "") -> Connection:
+    """A connection to the generation that answers, or of this topic: see `serving_of`. One round trip."""
     connection = connect(settings, segments)
     try:
+        return serving_of(connection, texts)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def connect_epoch(settings: RedisSettings, epoch: str | None, segments: Segments | None = None) -> Connection:
+    """A connection to the generation whose store has this epoch; if there is none, to the one that
+    answers."""
+    connection = connect(settings, segments)
+    try:
+        known = RedisGenerations(connection).read()
+        for each in known.members if known else ():
+            own = at_generation(connection, each.number)
+            raw = connection.client.get(own.keys.meta)
+            if isinstance(raw, bytes) and Meta.parse(raw, own.keys.meta).epoch == epoch:
+                return own
         return serving_of(connection)
     except BaseException:
         connection.close()
         raise
 
 
-def serving_of(connection: Connection) -> Connection:
-    """The same connection to the generation that answers now. One round trip."""
+def serving_of(connection: Connection, texts: str = "") -> Connection:
+    """The same connection to the generation that answers now. One round trip.
+
+    While two topics of texts are read, whoever names entries without a topic means those of his own, `texts`:
+    then it is the generation that is filled from that one. Raises `ConfigurationError` if there is none."""
     known = RedisGenerations(connection).read()
-    return at_generation(connection, known.serving if known else 0)
+    if known is None:
+        return at_generation(connection, 0)
+    chosen = known.of(known.serving)
+    if texts and chosen and not chosen.reads(texts):
+        answers, chosen = chosen.topic, next((each for each in known.members if each.reads(texts)), None)
+        if chosen is None:
+            raise ConfigurationError(
+                f"no generation is filled from the topic {texts}: the one that answers is of {answers}, so"
+                f" HURNET_KAFKA_TEXTS must be {answers}"
+            )
+    return at_generation(connection, chosen.number if chosen else known.serving)
 
 
 def generation_of(connection: Connection) -> int:

@@ -111,7 +111,9 @@ class Generations:
         if any(each.topic == topic and each.origin == texts for each in self.members):
             return self
         filled = self._known(self.filling)
-        if not filled.reads(texts) or topic == texts:
+        if topic == texts:
+            raise ValueError(f"{topic} is the topic of texts itself, and nothing is forwarded to it")
+        if not filled.reads(texts):
             raise ValueError(f"ingest fills the generation of the topic {filled.topic or texts}, not {texts}")
         if len(self.members) >= MOST:
             raise ValueError(f"there are two generations, {self._named()}: drop one of them first")

@@ -61,7 +61,7 @@ def ask_today(asked: Asked, world: World) -> Replayed:
     detail = {"detail": receipt.detail or MOST}  # what is shown is compared, not what might be
     now = _answered(asked, memory, world, world.settings.responder.model_copy(update=detail))
     rows = memory.rows().get(context, 0)
-    changed = between(receipt, now, newcomers.count, rows, world.settings.kafka.texts)
+    changed = between(receipt, now, newcomers.count, rows, world.texts)
     found = differences(then, now, changed.causes(), passing_over=CHANGES)
     return Replayed(then, now, found, [], changed)
 

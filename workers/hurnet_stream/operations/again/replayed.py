@@ -59,11 +59,20 @@ class World:
     embedder: Embedder
     settings: Settings
     advance: Advance = lambda _rows: None
+    topic: str = ""
+    """The topic of texts that the store is filled from, if it is another one than that of the settings."""
+    home: str = ""
+    """The topic of names without one as the receipt has them, if that is another one."""
+
+    @property
+    def texts(self) -> str:
+        """The topic of texts of this store."""
+        return self.topic or self.settings.kafka.texts
 
     @cached_property
     def places(self) -> Places:
         """What its entries and shards are called."""
-        return Places.of(self.store.topics(), self.settings.kafka.texts)
+        return Places.of(self.store.topics(), self.texts, self.home)
 
 
 def _plain(reply: Reply | None) -> dict[str, Any] | None:
