@@ -582,3 +582,27 @@ def test_a_backup_goes_on_while_its_rows_are_sealed_together_with_later_ones(sto
     again = restored(stores, backed_up(stores, meanwhile))
     assert offsets(everything(again)) == list(range(9))
     assert again.state(0).rows == 9
+
+
+def test_a_shard_that_fell_back_behind_what_is_to_be_sealed_is_left_alone(
+    stores: SealedStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = unsealed(stores)
+    store.open(IDENTITY)
+    store.append(batch_of([0, 1, 2]), NOTHING)
+    snapshot = stores.snapshot()
+    store.append(batch_of([3, 4, 5]), 2)
+    put = FolderFiles.put
+
+    def falls_back(self: FolderFiles, name: str, content: memoryview) -> None:
+        put(self, name, content)
+        stores.restore(snapshot)
+
+    monkeypatch.setattr(FolderFiles, "put", falls_back)
+    figures = sealing.Sealer(store._opened)._figures(0)
+    run = sealing.Sealer(store._opened)._due(0, figures, Sealing(6, 0, 1 << 50))
+    assert run is not None
+    assert store.connection.segments is not None
+    sealing.Sealer(store._opened)._replace(0, figures, run, store.connection.segments)
+    assert offsets(everything(unsealed(stores))) == [0, 1, 2]
+    assert files(stores) == []

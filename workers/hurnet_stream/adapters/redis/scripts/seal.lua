@@ -10,8 +10,11 @@
 --       then how many members of holds go, then these; how many come, then these; how many fields of parts go,
 --       then these
 -- Returns 1, or 0 if something has changed.
-local epoch, rewrites, sealed = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'rewrites', 'sealed'))
+local epoch, rewrites, sealed, watermark =
+  unpack(redis.call('HMGET', KEYS[1], 'epoch', 'rewrites', 'sealed', 'watermark'))
 if epoch ~= ARGV[1] or (rewrites or '') ~= ARGV[2] or (sealed or '') ~= ARGV[3] then return 0 end
+-- A shard that fell back in a failover does not hold what is to be sealed any more.
+if tonumber(watermark) < tonumber(ARGV[4]) then return 0 end
 local at = 9
 -- At most 1,000 arguments a command, since Lua's unpack is limited by its stack.
 local function each_thousand(run)
