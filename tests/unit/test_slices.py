@@ -94,10 +94,13 @@ class World:
         return gathered(conversation, asked, of, projection, self.window)
 
     def questions(self) -> Questions:
-        """Of which one is the question of an entry that must not answer it, and one that knows nothing."""
+        """Of which one knows nothing, and two are those of entries that must not answer them."""
         texts = ["turn the lamp on", "reset password please", "rain ação", "", "lamp lamp"]
         vectors = np.concatenate([self.vectors[-4:], np.zeros((1, DIMENSION), np.int16)])
-        own = [None, self.ids[0] if self.ids else (0, 0), (0, 7), None, None]
+        own: list[EntryId | None] = [None, None, None, (0, 7), None]
+        for question in (1, 2) if self.ids else ():
+            place = int(self.random.integers(0, len(self.ids)))
+            own[question], vectors[question] = self.ids[place], self.vectors[place]
         filters = self.random.integers(0, len(FILTERS), len(texts)).tolist()
         return texts, vectors, own, [FILTERS[i] for i in filters]
 
