@@ -1,4 +1,5 @@
-"""The store, the solver's state and the leases in Redis or Valkey, on one server with or without replicas.
+"""The store, the solver's state and the leases in Redis or Valkey, on one server, with replicas, or a
+cluster.
 
 keys.py           every key, in one table: begin here
 entry_store.py    the entries of all contexts; its parts are named there

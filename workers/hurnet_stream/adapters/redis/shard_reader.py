@@ -16,8 +16,8 @@ from hurnet_stream.core.shares import Shares
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, ShardState, Vectors
 from hurnet_stream.ports import Tail
 
-LOOK_S: Final = 0.005
-"""How often it is looked whether something is new, on a cluster."""
+LOOK_S: Final = 0.002, 0.01
+"""How soon it is looked again whether something is new on a cluster: at first, and after some looks."""
 UNDER_A_KEY: Final = 64
 """Texts under one key that are looked at."""
 
@@ -132,7 +132,7 @@ class ShardReader:
         """Wait until a shard goes beyond a position, for at most `block_s`. One command can't wait for
         streams in several slots, and a blocked connection for each would cost more than looking now and
         then."""
-        until = time.monotonic() + block_s
+        until, (wait_s, longest_s) = time.monotonic() + block_s, LOOK_S
         keys = {partition: self._keys.shard(partition, "state") for partition in after}
         while time.monotonic() < until:
             pipe = self._client.pipeline(transaction=False)
@@ -140,7 +140,8 @@ class ShardReader:
                 pipe.hget(key, "watermark")
             if any(int(end or NOTHING) > after[p] for p, end in zip(keys, pipe.execute(), strict=True)):
                 return
-            time.sleep(LOOK_S)
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, longest_s)
 
     def _read(
         self, after: Mapping[int, int], behind: Set[int], max_batches: int, block_s: float
