@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient
+from kafka.future import Future
 from structlog.testing import capture_logs
 
 from hurnet_schemas import Answer, Query, TextEvent
@@ -227,6 +229,23 @@ def test_a_group_whose_offsets_expired_answers_nothing_again_and_those_that_wait
         admin.delete_groups([place.name])
     assert warned(place, "two", 5) == ["expired"]
     assert place.ids() == asked(0, 25)
+
+
+def test_an_old_reply_of_the_brokers_is_not_taken_for_what_is_committed_now(place: Place) -> None:
+    """kafka-python keeps a question for committed offsets that a rebalance cut short, with its reply."""
+    place.teach(("rain", "weather"))
+    place.ask(0, 3)
+    with place.responder("one") as responder:
+        place.until(lambda: len(place.answers()) == 3, responder.step)
+        at = TopicPartition(place.kafka.queries, 0)
+        cut_short = Future()
+        cut_short.success({at: OffsetAndMetadata(0, "", -1)})
+        coordinator: Any = responder._exchange._consumer._coordinator  # type: ignore[attr-defined]
+        coordinator._offset_fetch_futures[frozenset({at})] = cut_short
+        responder._reader.start_over()
+        place.ask(3, 5)
+        place.until(lambda: len(place.answers()) >= 5, responder.step)
+    assert place.ids() == asked(0, 5)
 
 
 @pytest.mark.parametrize("count", [5, 40])

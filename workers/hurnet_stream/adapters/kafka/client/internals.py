@@ -50,6 +50,24 @@ def high_watermark(consumer: Any, partition: TopicPartition) -> int | None:
     return None if state is None else state.highwater
 
 
+class _Forgetful(dict[Any, Any]):
+    """A dict that keeps nothing."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """What was put in is forgotten at once."""
+
+
+def fetch_offsets_anew(consumer: Any) -> None:
+    """Have each question for committed offsets be sent, and none be answered by an earlier one.
+
+    kafka-python keeps questions under way by their partitions. One that a poll began and that a rebalance cut
+    short stays there with its answer, for as long as nobody asks for the same partitions. Whoever does, after
+    the next rebalance say, is told what was committed then: what was answered since would be answered again.
+    """
+    if consumer._coordinator is not None:  # without a group nothing is committed
+        consumer._coordinator._offset_fetch_futures = _Forgetful()
+
+
 def committed_offsets(
     consumer: Any, partitions: Sequence[TopicPartition], timeout_ms: int
 ) -> Mapping[Any, Any]:
