@@ -39,6 +39,7 @@ from tests.benchmarks._asker import Asker, evenly
 from tests.benchmarks._fill import Taught, appended
 from tests.benchmarks._holding import BLOCK, measured
 from tests.benchmarks._report import Report, main, quantile, say
+from tests.benchmarks._slicing import sliced
 from tests.benchmarks._system import PARTITIONS, Bench, bench, pairs, produce, questions, text_event, wait_for
 from tests.contract.sealed import seal_all
 
@@ -46,6 +47,7 @@ FITTED: Final = tuple(
     (blocks * BLOCK, d) for blocks, d in ((4, 256), (15, 256), (4, 1_024), (15, 1_024), (8, 512))
 )
 HELD: Final = (11 * BLOCK, 768)
+SLICED: Final = (3, 768)
 ASKED: Final = (200_000, 512)
 RATES: Final = (5, 20)
 ASKED_S: Final = 10.0
@@ -70,7 +72,7 @@ def measure(rounds: int) -> Report:
     if OPTIONS.fit:
         _fit(report, rounds)
         return report
-    checks = [*_holding(rounds), *_storing(), *_folding(), *_asking()]
+    checks = [*_holding(rounds), *_slicing(), *_storing(), *_folding(), *_asking()]
     shown = []
     for name, found, predicted in checks:
         least, value, most = sorted(predicted(numbers(which)) for which in WHICH)
@@ -109,6 +111,24 @@ def _holding(rounds: int) -> Iterator[Check]:
             f"{where}: a question {how}, µs",
             least(f"{how}_us"),
             lambda n, how=how: model.question_us(rows, d, n, how),  # type: ignore[misc]
+        )
+
+
+def _slicing() -> Iterator[Check]:
+    slices, d = SLICED
+    say(f"{slices} slices of a block each, of {d} dimensions")
+    found, asked = sliced(slices, d), _load(slices * BLOCK, d)
+    for how in ("alone", "together"):
+        where = f"{slices} slices of {BLOCK:,} rows, d = {d}: a question {how}, µs of"
+        yield Check(
+            f"{where} a slice",
+            found[f"slice_{how}_us"],
+            lambda n, how=how: model.slice_us(asked, Shape(slices), n, how),  # type: ignore[misc]
+        )
+        yield Check(
+            f"{where} the coordinator",
+            found[f"coordinator_{how}_us"],
+            lambda n, how=how: model.gather_us(Shape(slices), n, how),  # type: ignore[misc]
         )
 
 

@@ -287,16 +287,21 @@ def test_whoever_reads_the_store_finds_its_segments(values: str, url: str, tool:
 def test_the_example_of_a_large_deployment_is_what_the_plan_says() -> None:
     made = plan(Load(100_000_000, 512, 100, 100, 0), Machine(), "hash512").plan
     values = yaml.safe_load(CASES["large"])
-    assert made.shape.tiers
-    assert made.shape.segments
+    (slices,) = (part for part in made.parts if part.name == "slice")
+    chosen = values["roles"]["slice"]
+    assert (chosen["count"], chosen["replicas"]) == (made.shape.slices, slices.processes)
+    assert int(chosen["resources"]["requests"]["memory"].removesuffix("Gi")) << 30 >= slices.bytes_each
     assert values["kafka"]["partitions"] % made.shape.slices == 0
-    (rows,) = {
-        each["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+    assert made.shape.tiers
+    assert int(values["tiers"]["size"].removesuffix("Gi")) << 30 >= 2 * slices.disk_bytes / slices.processes
+    assert made.shape.segments
+    assert values["segments"]["url"]
+    held = [
+        each
         for each in of_kind(rendered(CASES["large"]), "StatefulSet")
         if "volumeClaimTemplates" in each["spec"]
-    }
-    (holders,) = (part for part in made.parts if part.name in ("slice", "responder"))
-    assert int(rows.removesuffix("Gi")) << 30 >= holders.disk_bytes / holders.processes
+    ]
+    assert [_role(each["metadata"]["labels"]) for each in held] == ["slice"], "coordinators hold no rows"
 
 
 def test_a_large_number_stays_one() -> None:

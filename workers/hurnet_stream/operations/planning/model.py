@@ -20,12 +20,13 @@ all of it), if there is one (a share `busy` = min(1, r turn) of the time), and t
 
     p50 = turn (1 + busy / 2)          p99 = turn (1 + busy) + `hop_p99_ms`
 
-For example, a million rows of 256 dimensions and 100 questions a second: alone 11 ms, together 3 ms, hop
-13 ms: turn = 24 / (1 - 0.3) = 34 ms, p50 = 51 ms, and p99 = 68 + 10 = 78 ms.
+For example, a million rows of 256 dimensions and 100 questions a second: alone 10 ms, together 3 ms, hop
+13 ms: turn = 23 / (1 - 0.3) = 33 ms, p50 = 49 ms, and p99 = 66 + 10 = 76 ms.
 
-With `s` slices each process holds n = rows / s. All slices are asked each question, and a coordinator gathers
-what they say: `slice_own_us` more in each slice, `gather_us` and `gather_us_a_slice` in the coordinator, and
-`slice_rounds_ms` on the way.
+With `s` slices each process holds n = rows / s. All slices are asked each question, and search: what grows
+with n above, and `slice_alone_us` or `slice_together_us` for the rest. A coordinator embeds, gathers and
+ranks: `gather_alone_us` or `gather_together_us`, and `gather_us_a_slice` for each slice. The rounds between
+them take `slice_rounds_ms`. Rows in tiers are read from files that are mapped: `tier_factor` times as long.
 
 Steps are taken if the load needs them: see `planned`. A plan never fills a core by more than `BUSY_MOST`, nor
 a machine's memory by more than `FULL_MOST`; Redis forks to rewrite its log, so of its machine it is given
@@ -219,8 +220,13 @@ def sealed_bytes(load: Load, numbers: Numbers) -> float:
 def question_us(rows: float, dimensions: int, numbers: Numbers, how: str) -> float:
     """Processor time of one question over the rows of one process: `how` is alone or together."""
     fixed = numbers[f"{how}_us"] + numbers[f"{how}_us_a_dimension"] * dimensions
-    scan_ns = numbers[f"{how}_ns_a_row"] + numbers[f"{how}_ns_a_row_and_dimension"] * dimensions
-    return fixed + rows * scan_ns / 1_000
+    return fixed + search_us(rows, dimensions, numbers, how)
+
+
+def search_us(rows: float, dimensions: int, numbers: Numbers, how: str) -> float:
+    """What of it grows with the rows."""
+    row_ns = numbers[f"{how}_ns_a_row"] + numbers[f"{how}_ns_a_row_and_dimension"] * dimensions
+    return rows * row_ns / 1_000
 
 
 def turn_s(rate: float, alone_us: float, together_us: float, hop_ms: float) -> float:
@@ -263,7 +269,7 @@ def responder_bytes(load: Load, numbers: Numbers, slices: int, tiers: bool) -> f
 
 def _asked(load: Load, shape: Shape, numbers: Numbers) -> Asked:
     """With as many copies of everything as keep each process below `BUSY_MOST`."""
-    alone, together = (_slice_us(load, shape, numbers, how) for how in ("alone", "together"))
+    alone, together = (_busiest_us(load, shape, numbers, how) for how in ("alone", "together"))
     hop_ms, beside_ms = numbers["hop_ms"], numbers["hop_p99_ms"]
     if shape.slices > 1:
         hop_ms += numbers["slice_rounds_ms"]
@@ -274,17 +280,31 @@ def _asked(load: Load, shape: Shape, numbers: Numbers) -> Asked:
     return Asked(copies, turn * (1 + busy / 2) * 1e3, turn * (1 + busy) * 1e3 + beside_ms)
 
 
-def _slice_us(load: Load, shape: Shape, numbers: Numbers, how: str) -> float:
-    """Of one question in the busiest of the processes that it passes: a slice, or the coordinator."""
-    slice_us = question_us(load.rows / shape.slices, load.dimensions, numbers, how)
+def _busiest_us(load: Load, shape: Shape, numbers: Numbers, how: str) -> float:
+    """Of one question: all the time on its way if it is alone, else that of the busiest process."""
     if shape.slices == 1:
-        return slice_us
-    both = slice_us + numbers["slice_own_us"], _gather_us(shape, numbers)
+        return _responder_us(load, shape, numbers, how)
+    both = slice_us(load, shape, numbers, how), gather_us(shape, numbers, how)
     return sum(both) if how == "alone" else max(both)
 
 
-def _gather_us(shape: Shape, numbers: Numbers) -> float:
-    return numbers["gather_us"] + numbers["gather_us_a_slice"] * shape.slices
+def _responder_us(load: Load, shape: Shape, numbers: Numbers, how: str) -> float:
+    return question_us(load.rows, load.dimensions, numbers, how) * _tier_factor(shape, numbers)
+
+
+def slice_us(load: Load, shape: Shape, numbers: Numbers, how: str) -> float:
+    """Processor time of one slice for a question."""
+    searched = search_us(load.rows / shape.slices, load.dimensions, numbers, how)
+    return numbers[f"slice_{how}_us"] + searched * _tier_factor(shape, numbers)
+
+
+def gather_us(shape: Shape, numbers: Numbers, how: str) -> float:
+    """Processor time of a coordinator for a question."""
+    return numbers[f"gather_{how}_us"] + numbers["gather_us_a_slice"] * shape.slices
+
+
+def _tier_factor(shape: Shape, numbers: Numbers) -> float:
+    return numbers["tier_factor"] if shape.tiers else 1.0
 
 
 def _take_in_us(load: Load, numbers: Numbers) -> float:
@@ -336,13 +356,13 @@ def _answering(load: Load, shape: Shape, numbers: Numbers, copies: int) -> Itera
     )
     each = responder_bytes(load, numbers, shape.slices, shape.tiers)
     on_disk = load.rows * (2.5 * load.dimensions + load.text_bytes) * copies if shape.tiers else 0.0
-    scanned = question_us(load.rows / shape.slices, load.dimensions, numbers, "together")
     if shape.slices == 1:
-        yield Part("responder", copies, load.questions_s * scanned / 1e6 + copies * followed, each, on_disk)
+        asked = load.questions_s * _responder_us(load, shape, numbers, "together") / 1e6
+        yield Part("responder", copies, asked + copies * followed, each, on_disk)
         return
-    gathered = load.questions_s * _gather_us(shape, numbers) / 1e6
+    gathered = load.questions_s * gather_us(shape, numbers, "together") / 1e6
     yield Part("coordinator", copies, gathered, numbers["responder_bytes"])
-    asked = shape.slices * load.questions_s * (scanned + numbers["slice_own_us"]) / 1e6
+    asked = shape.slices * load.questions_s * slice_us(load, shape, numbers, "together") / 1e6
     yield Part("slice", shape.slices * copies, asked + copies * followed, each, on_disk)
 
 
