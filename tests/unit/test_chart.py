@@ -528,7 +528,14 @@ def test_each_pod_reaches_only_what_it_needs() -> None:
     assert reachable.pop("feedback") == reachable.pop("topics") == {53, 9094}
     assert all(ports == {53, 9094, 6380} for ports in reachable.values())
     assert _reachable(CASES["everything"])["solver"] == {53, 6380, 4318}
-    assert _reachable("redis: { url: redis://valkey/0 }")["solver"] == {53, 6379}
+    for url, ports in {
+        "redis://valkey/0": {6379},
+        "redis+cluster://one:7001,two:7002": {7001, 7002},
+        "redis+cluster://nodes": {6379},
+        "sentinel+redis://one,two/store/0": {26379, 6379},
+        "sentinel+redis://one:5000/store": {5000, 26379, 6379},
+    }.items():
+        assert _reachable(f"redis: {{ url: '{url}' }}")["solver"] == {53, *ports}
     for policy in of_kind(rendered(CASES["secrets"]), "NetworkPolicy"):
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
         for rule in policy["spec"]["ingress"]:
@@ -624,6 +631,9 @@ def test_notes_say_what_to_do_next(tmp_path: Path) -> None:
     assert "helm test it -n hurnet --logs" in shown["text"]
     assert "exec sts/it-hurnet-stream-responder -- hurnet status" in shown["text"]
     assert shown["text"].count("WARNING: ") == 2, "neither Kafka nor Redis is encrypted by default"
+    for url, warned in {"redis+cluster://a": 2, "sentinel+rediss://a/s": 1, "rediss+cluster://a": 1}.items():
+        (shown,) = of_kind(rendered(f"redis: {{ url: '{url}' }}", chart), "Notes")
+        assert shown["text"].count("WARNING: ") == warned
 
 
 def test_versions_are_the_projects() -> None:
