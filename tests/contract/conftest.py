@@ -29,7 +29,7 @@ def cluster_url() -> Iterator[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """On a cluster only those whose module says so: for the others see
     tests/faults/test_stores_on_a_cluster.py."""
-    if "stores" in metafunc.fixturenames:
+    if "stores" in metafunc.fixturenames and not hasattr(metafunc.module, "stores"):
         more = ["cluster"] if getattr(metafunc.module, "ON_A_CLUSTER_TOO", False) else []
         metafunc.parametrize("stores", ["memory", "valkey", "redis", *more], indirect=True)
 

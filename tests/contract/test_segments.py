@@ -39,10 +39,11 @@ NONE = Sealing(rows=1 << 40, keep_rows=0, keep_bytes=1 << 50)
 
 @pytest.fixture
 def stores(
-    valkey_url: str, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SealedStores]:
     monkeypatch.setattr(resealing, "PAUSE", 0.0)
-    made = SealedStores(valkey_url, unique, tmp_path / "segments")
+    server = getattr(request, "param", "valkey")
+    made = SealedStores(request.getfixturevalue(f"{server}_url"), unique, tmp_path / "segments")
     yield made
     made.wipe()
     for close in made.close:
@@ -66,10 +67,11 @@ def erased(stores: SealedStores, store: EntryStore, watermark: int) -> str:
     return stamp
 
 
+@pytest.mark.parametrize("stores", ["valkey", "redis", "cluster"], indirect=True)
 def test_rows_leave_redis_and_are_read_as_before(stores: SealedStores) -> None:
     store = taught(stores)
     assert store.sealed() == {0: 8}
-    assert stores.client.xlen(f"{stores.settings.prefix}:{{shard-0}}:stream") == 0
+    assert stores.client.xlen(stores.keys.shard(0, "stream")) == 0
     assert len(files(stores)) == 3
     found = everything(stores.entry_store())
     assert offsets(found) == list(range(8))
@@ -159,6 +161,7 @@ def test_a_deletion_above_the_floor_waits_and_one_below_it_goes(stores: SealedSt
     assert store.sealed() == {0: 5}
 
 
+@pytest.mark.parametrize("stores", ["valkey", "cluster"], indirect=True)
 def test_an_erased_row_leaves_its_file_and_the_old_file_goes(
     stores: SealedStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,7 +315,7 @@ def deletions(draw: st.DrawFn, offset: int) -> Deletion:
     return Deletion(offset, 5_000, context=context, expiry=Expiry(draw(st.integers(0, 9)), offset - 1))
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_came_and_went_nobody_can_tell_that_rows_are_sealed(
     stores: SealedStores, data: st.DataObject
