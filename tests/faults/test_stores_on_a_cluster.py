@@ -19,7 +19,7 @@ from hurnet_stream.adapters.redis import (
 )
 from hurnet_stream.adapters.redis.keys import Keys
 from hurnet_stream.adapters.redis.shard_list import PARTS
-from hurnet_stream.errors import StoreReplaced
+from hurnet_stream.errors import RedisFailing, StoreReplaced
 from hurnet_stream.operations.rights import redis_users
 from hurnet_stream.ports import Checkpoint
 from hurnet_stream.settings.addresses import redis_address
@@ -162,3 +162,18 @@ def test_a_shard_that_the_store_forgot_is_listed_again_by_its_writer(redis_store
     writer.open(test_entry_store.IDENTITY, writing=True)
     assert writer.state(3).watermark == 4
     assert [*store.states()] == [3]
+
+
+def test_replicas_that_a_cluster_does_not_have_are_missed(redis_stores: RedisStores) -> None:
+    asked = redis_stores.settings.model_copy(update={"replicas_ack": 1, "replicas_ack_timeout": 0.05})
+    connection = connect(asked)
+    redis_stores.close.append(connection.close)
+    store = RedisEntryStore(connection)
+    store.open(test_entry_store.IDENTITY, writing=True)
+    with pytest.raises(RedisFailing, match="0 of 1 replicas"):
+        store.append(test_entry_store.made(3, [0]), -1)
+    assert test_entry_store.opened(redis_stores).state(3).watermark == 0
+    with pytest.raises(RedisFailing, match="0 of 1 replicas"):
+        store.state(3)
+    assert store.server().replicas == 0
+    assert [warning for warning in connection.warnings() if "appendfsync no" in warning]

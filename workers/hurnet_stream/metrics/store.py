@@ -35,19 +35,22 @@ class StoreMetrics(Registry):
             "partition",
         )
         self._memory = self._optional_gauge(
-            "store_memory_bytes", "Bytes of memory that the server of the store uses, as of 10 s ago."
+            "store_memory_bytes",
+            "Bytes of memory that the server of the store uses, as of 10 s ago; of a cluster, the fullest.",
         )
         self._memory_max = self._optional_gauge(
             "store_memory_max_bytes",
-            "Bytes of memory that the server of the store may use (its maxmemory); 0: no limit is set.",
+            "Bytes of memory that the server of the store may use (its maxmemory); 0: no limit is set. Of a "
+            "cluster, the server that is fullest.",
         )
         self._saved = self._optional_gauge(
             "store_saved",
             "1 while the last write and rewrite of the append-only file and the last snapshot of the store's "
-            "server were well, 0 if one of them failed.",
+            "server were well, 0 if one of them failed; of a cluster, those of all servers with shards.",
         )
         self._replicas = self._optional_gauge(
-            "store_replicas", "Replicas that are connected to the server of the store."
+            "store_replicas",
+            "Replicas that are connected to the server of the store; of a cluster, the fewest of a server.",
         )
 
     def name_by(self, places: Places) -> None:

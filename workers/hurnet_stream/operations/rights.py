@@ -311,7 +311,7 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
         ),
         "slice": user(
             (*_BEGINNING, *_TAILING, "hdel", "hset", "time"),
-            *(*read, f"~{prefix}:slices", *keys("meta")),
+            *(*read, f"~{home('slices')}", *keys("meta")),
         ),
         "gateway": user((*reading, *_ADMINISTRATION, *_CLAIMING), *read, f"~{prefix}:request:*"),
         "reader": user((*reading, *_ADMINISTRATION), *read),
