@@ -11,7 +11,7 @@ from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.core.stored.generations import Generation, Generations
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.operations.resharding import behind, found_at, gone_from_kafka
+from hurnet_stream.operations.resharding import behind, found_at, gone_from_kafka, others_gone
 from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import FORWARDED, Committed, Outgoing, Record
 from hurnet_stream.reshard.routing import ORIGIN
@@ -125,7 +125,11 @@ def test_texts_that_kafka_dropped_are_counted_refused_or_taken_from_the_store() 
     world.kafka.delete_before(OLD, 0, 6)
     store = MemoryEntryStore(world.redis[OLD])
     store.open(EMBEDDER.identity)
-    assert gone_from_kafka(store, world.notes, MemoryHistory(world.kafka, OLD).offset_ranges()) == 5
+    held = MemoryHistory(world.kafka, OLD).offset_ranges()
+    assert gone_from_kafka(store, world.notes, held, {}) == 5
+    assert gone_from_kafka(store, world.notes, held, {0: 2}) == 3, "two were forwarded before"
+    assert gone_from_kafka(store, world.notes, held, {0: 9}) == 0
+    assert others_gone(store, world.notes, held) == 0
     with pytest.raises(ConfigurationError, match="--from-store"):
         world.settle(world.forwarder())
     world.settle(world.forwarder(from_store=True))

@@ -52,7 +52,7 @@ STEPS: Final = ("partitions", "cut_over", "back", "find", "drop", "status")
     help="Longest time in seconds to wait until nothing is lacking.",
 )
 @click.option(
-    "--anyway", is_flag=True, help="Cut over although something is lacking, or drop without asking."
+    "--anyway", is_flag=True, help="Begin or cut over although something is lacking, or drop without asking."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def reshard(**options: Any) -> None:
@@ -96,7 +96,9 @@ def _forward(chosen: Settings, options: dict[str, Any]) -> int:
     partitions, texts = options["partitions"], chosen.kafka.texts
     # Its supervisor may have the new name already, like all others.
     topic = options["topic"] or (texts if texts.endswith(f"-{partitions}") else f"{texts}-{partitions}")
-    return run_forwarder(chosen, Asked(topic, partitions, options["from_store"], options["once"]))
+    return run_forwarder(
+        chosen, Asked(topic, partitions, options["from_store"], options["once"], options["anyway"])
+    )
 
 
 def _status(options: dict[str, Any]) -> int:

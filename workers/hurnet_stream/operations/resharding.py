@@ -17,7 +17,7 @@ from hurnet_schemas.feedback import SOURCE
 from hurnet_schemas.places import Place
 from hurnet_stream.core.offsets import parse_offsets
 from hurnet_stream.core.places import TEXTS, number_of, partition_of
-from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Entry
+from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Entry, ShardState
 from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.ports import FORWARDED, Committed, EntryStore, ForwardNotes, History, OffsetRange
 from hurnet_stream.reshard.routing import Route
@@ -71,28 +71,42 @@ def _live(store: EntryStore) -> int:
     return rows - sum(store.pending_erasures().values())
 
 
-def gone_from_kafka(store: EntryStore, notes: ForwardNotes, held: Mapping[int, OffsetRange]) -> int:
-    """How many texts of the topic the store has whose records Kafka no longer holds."""
+def gone_from_kafka(
+    store: EntryStore, notes: ForwardNotes, held: Mapping[int, OffsetRange], done: Mapping[int, int]
+) -> int:
+    """How many texts of the topic of texts the store has that are not forwarded, and whose records Kafka no
+    longer holds. `done` says for each partition up to where it is forwarded."""
     gone = 0
-    for partition, state in store.states().items():
-        first = min(held[partition].first, state.watermark + 1) if partition in held else state.watermark + 1
-        if number_of(partition) == TEXTS and first > 0:
-            gone += _count(store, notes, partition, first)
+    for shard, state in store.states().items():
+        if number_of(shard) == TEXTS:
+            gone += _count(store, notes, shard, done.get(shard, 0), _first(held, shard, state))
     return gone
 
 
-def _count(store: EntryStore, notes: ForwardNotes, partition: int, end: int) -> int:
-    """The entries of a shard before `end`, without those that are deleted."""
-    others = {p: MAX_OFFSET - 1 for p in store.states() if p != partition}
-    position, count = NOTHING, 0
+def others_gone(store: EntryStore, notes: ForwardNotes, held: Mapping[int, OffsetRange]) -> int:
+    """The same of the other topics, which are not forwarded, but read again. `held` are positions of
+    shards."""
+    states = {shard: state for shard, state in store.states().items() if number_of(shard) != TEXTS}
+    return sum(_count(store, notes, shard, 0, _first(held, shard, each)) for shard, each in states.items())
+
+
+def _first(held: Mapping[int, OffsetRange], shard: int, state: ShardState) -> int:
+    """The first position of a shard that Kafka has a record for; behind its end if there is none."""
+    return min(held[shard].first, state.watermark + 1) if shard in held else state.watermark + 1
+
+
+def _count(store: EntryStore, notes: ForwardNotes, shard: int, first: int, end: int) -> int:
+    """The entries of a shard from `first` to before `end`, without those that are deleted."""
+    others = {p: MAX_OFFSET - 1 for p in store.states() if p != shard}
+    position, count = first - 1, 0
     while position < end - 1:
-        batches = store.tail({**others, partition: position}, READ_BATCHES).batches
+        batches = store.tail({**others, shard: position}, READ_BATCHES).batches
         if not batches:
             break
         for batch in batches:
             count += sum(offset < end for offset in batch.columns.offsets.tolist())
             position = batch.watermark
-    return count - len(notes.deleted(partition, 0, end - 1))
+    return count - len(notes.deleted(shard, first, end - 1)) if end > first else 0
 
 
 def found_at(history: History, old: Place, topic: str) -> Place | None:

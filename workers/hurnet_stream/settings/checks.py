@@ -228,7 +228,12 @@ def _tls(prefix: str, section: Any, password: str) -> Iterator[str]:
 
 def _times(settings: Any) -> Iterator[str]:
     lifecycle = settings.lifecycle
-    for name, section in (("RESPONDER", settings.responder), ("FEEDBACK", settings.feedback)):
+    writing = (
+        ("RESPONDER", settings.responder),
+        ("FEEDBACK", settings.feedback),
+        ("RESHARD", settings.reshard),
+    )
+    for name, section in writing:
         if section.transaction_deadline >= section.transaction_timeout:
             yield (
                 f"HURNET_{name}_TRANSACTION_DEADLINE must be less than HURNET_{name}_TRANSACTION_TIMEOUT, or"
@@ -253,7 +258,7 @@ def _times(settings: Any) -> Iterator[str]:
 
 
 def _polls(settings: Any) -> Iterator[str]:
-    for section in ("ingest", "responder", "feedback"):
+    for section in ("ingest", "responder", "feedback", "reshard"):
         name, poll = section.upper(), getattr(settings, section).poll
         if poll < POLL_MIN_S:
             yield f"HURNET_{name}_POLL must be at least {POLL_MIN_S:g} s, or waiting keeps a core busy"

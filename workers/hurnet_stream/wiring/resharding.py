@@ -13,8 +13,8 @@ import structlog
 from hurnet_stream.core.stored.generations import Generations
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.metrics.reshard import ReshardMetrics
-from hurnet_stream.operations.resharding import gone_from_kafka, group_of, key_of
-from hurnet_stream.ports import EntryStore, GenerationsStore, History, Tracer
+from hurnet_stream.operations.resharding import gone_from_kafka, group_of, key_of, others_gone
+from hurnet_stream.ports import EntryStore, GenerationsStore, Tracer
 from hurnet_stream.reshard.forwarder import Between, Forwarder
 from hurnet_stream.reshard.routing import Route
 from hurnet_stream.runtime.loop import Worker
@@ -38,6 +38,7 @@ class Asked:
     partitions: int
     from_store: bool = False
     once: bool = False
+    anyway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,9 @@ def _build(
         check_rights("reshard", settings, kafka)
         connected = partial(_connected, settings, metrics, bound, undo)
         old, new, route, kafka = _begun(kafka, known, asked, connected)
-        with closing(KafkaHistory(kafka, route.origin)) as before:
-            _check_gone(old, before, kafka, asked)
-        exchange = TransactionalExchange(kafka, route.origin, _member(settings, asked.topic))
+        member = _member(settings, asked.topic)
+        _check_gone(old, kafka, member.group, asked)
+        exchange = TransactionalExchange(kafka, route.origin, member)
         undo.enter_context(closing(exchange))
         if log_read := exchange.log():
             bound.meet(log_read.cluster)
@@ -173,19 +174,32 @@ def _may(_then: Generations, now: Generations) -> Generations:
     return now
 
 
-def _check_gone(old: Connection, history: History, kafka: KafkaSettings, asked: Asked) -> None:
-    """Raises `ConfigurationError` if the store has texts that Kafka no longer holds, unless they are to be
-    taken from there."""
+def _check_gone(old: Connection, kafka: KafkaSettings, group: str, asked: Asked) -> None:
+    """Raises `ConfigurationError` if the store has texts that Kafka no longer holds, unless it was said what
+    becomes of them."""
+    from hurnet_stream.adapters.kafka.admin.forwarded import Forwarded
+    from hurnet_stream.adapters.kafka.reading.histories import KafkaHistories
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisForwardNotes
 
-    store = RedisEntryStore(old)
+    store, notes = RedisEntryStore(old), RedisForwardNotes(old, old)
     store.identity()
-    gone = gone_from_kafka(store, RedisForwardNotes(old, old), history.offset_ranges())
-    if gone and not asked.from_store:
+    with closing(KafkaHistories(kafka, store.topics().with_texts(kafka.texts))) as histories:
+        held = histories.offset_ranges()
+    done = Forwarded(kafka, group).committed(kafka.texts)
+    gone = 0 if asked.from_store else gone_from_kafka(store, notes, held, done)
+    if gone:
         raise ConfigurationError(
-            f"Kafka no longer holds {gone:,} texts of {kafka.texts} that the store has. With --from-store"
-            " they are taken from there, without their keys: what comes later under such a key"
-            " stands beside them"
+            f"Kafka no longer holds {gone:,} texts of {kafka.texts} that the store has. With"
+            " --from-store they are"
+            " taken from there, without their keys: what comes later under such a key stands beside them"
+        )
+    # Later on, what Kafka has dropped meanwhile may be in the new store already.
+    missing = 0 if asked.anyway or done else others_gone(store, notes, held)
+    if missing:
+        raise ConfigurationError(
+            f"Kafka no longer holds {missing:,} texts of other topics that the store has, and the"
+            " new generation reads"
+            " these topics from as far back as they reach. With --anyway it will lack these texts"
         )
 
 

@@ -28,6 +28,13 @@ class Forwarded:
         self._settings = settings
         self._group = group
 
+    def committed(self, topic: str) -> dict[int, int]:
+        """The first offset of each partition of this topic that is not forwarded; empty if none is."""
+        with closing(connect(KafkaAdminClient, self._settings)) as admin, translated(_DOING):
+            return {
+                at.partition: offset for at, offset in self._committed(admin).items() if at.topic == topic
+            }
+
     def ends(self) -> Offsets:
         """The ends of the topics that this group forwards, now; empty if it never forwarded anything."""
         with (
