@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.places import first_position, shard_of
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion, Entry
 from hurnet_stream.errors import RolledBack, Superseded
@@ -149,3 +150,25 @@ def test_who_was_fenced_off_erases_and_compacts_nothing(stores: Stores) -> None:
     with pytest.raises(RolledBack):
         store.check_fences(owner)
     assert store.pending_erasures() == {SHARD: 2}
+
+
+def test_a_shard_of_another_topic_that_fell_back_is_learned_anew(stores: Stores) -> None:
+    """Its entries leave by age without a record, so it may go on otherwise than the checkpoint has seen."""
+    shard = shard_of(1, 0)
+    at = [first_position(shard, offset) for offset in range(4)]
+    entries = [Entry(position, 0, "faq", f"ticket {position}", f"answer {position % 2}") for position in at]
+    vectors = EMBEDDER.embed([entry.text for entry in entries])
+    store = stores.entry_store()
+    store.open(EMBEDDER.identity, writing=True)
+    store.append(Batch(shard, at[2], entries[:3], vectors[:3]), NOTHING)
+    before = stores.snapshot_of(shard)
+    store.delete(shard, Deletion(at[2] + 1, 0, None, (at[0],)), at[2])
+    work(solver(stores))
+    stores.restore_of(shard, before)
+    work(solver(stores))
+    store.append(Batch(shard, at[3], entries[3:], vectors[3:]), at[2])
+    store.delete(shard, Deletion(at[3] + 1, 0, None, (at[0], at[1])), at[3])
+    work(solver(stores))
+    clean = Statistics(16)
+    clean.add(vectors[2:], [entry.answer or "" for entry in entries[2:]])
+    assert stores.weights().load_checkpoint(16).statistics["faq"].digest() == clean.digest()

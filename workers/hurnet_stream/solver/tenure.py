@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from hurnet_stream.core.paper.kernel_features import KernelMap
+from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.solve import window as windows
 from hurnet_stream.core.solve.window import Window, context_of
 from hurnet_stream.core.stored.batch import NOTHING, ShardState
@@ -111,13 +112,13 @@ def take_over(
     gone = store.fence(owner)  # before the checkpoint is loaded, so that nobody else erases from here on
     kernel_map = KernelMap(kernel, identity.dimension)
     checkpoint = _load(weights, kernel_map, window, clock_s)
-    if lost := _erased_beyond(checkpoint, gone):
+    states = store.states()
+    if lost := {*_erased_beyond(checkpoint, gone), *_told_otherwise(checkpoint, states)}:
         log.warning(
-            "the checkpoint fell back behind what was erased: learning again from the whole store",
-            shards=lost,
+            "checkpoint and store fell back to different moments: learning again from the whole store",
+            shards=sorted(lost),
         )
         checkpoint = Checkpoint(features=checkpoint.features)
-    states = store.states()
     _check_epochs(checkpoint, states)
     goal = dict(weights.known_by_weights())
     for partition, state in states.items():
@@ -153,6 +154,19 @@ def _erased_beyond(checkpoint: Checkpoint, gone: Mapping[int, int]) -> list[int]
     A shard of which the checkpoint knows nothing is read from its beginning, so nothing of it is in them."""
     shards = checkpoint.shards.items()
     return [partition for partition, shard in shards if shard.watermark < gone.get(partition, NOTHING)]
+
+
+def _told_otherwise(checkpoint: Checkpoint, states: Mapping[int, ShardState]) -> list[int]:
+    """The shards that end before the checkpoint, and may go on otherwise than it has seen.
+
+    Of texts every entry and every deletion is a record, so a shard that is filled again is what it was. Of
+    another topic entries leave by age without a record, at another position each time."""
+    shards = checkpoint.shards.items()
+    return [
+        partition
+        for partition, shard in shards
+        if number_of(partition) != TEXTS and states.get(partition, ShardState()).watermark < shard.watermark
+    ]
 
 
 def _check_epochs(checkpoint: Checkpoint, states: Mapping[int, ShardState]) -> None:
