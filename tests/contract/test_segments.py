@@ -492,6 +492,28 @@ def test_a_folder_that_takes_no_files_leaves_the_store_as_it_is(stores: SealedSt
     assert offsets(everything(store)) == [0, 1, 2]
 
 
+def test_files_that_are_away_keep_no_row_in_redis(
+    stores: SealedStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught(stores)
+    store = unsealed(stores)
+    store.append(batch_of([10, 11, 12]), 9)
+    store.delete(0, at(13, 1, 4, 11), 12)
+    stamp = cover(stores, 13)
+
+    def away(*_: object) -> None:
+        raise SegmentsFailing("away")
+
+    monkeypatch.setattr(FolderFiles, "put", away)
+    with pytest.raises(SegmentsFailing):
+        erase(store, stamp)
+    assert store.pending_erasures() == {0: 2}
+    assert store.was_deleted(0, 11)
+    monkeypatch.undo()
+    assert erase(store, stamp) == 0
+    assert store.pending_erasures() == {0: 0}
+
+
 def test_a_row_that_moved_to_another_file_between_two_looks_is_found(
     stores: SealedStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,9 @@ def test_any_entry_comes_back_from_a_file(rows: list[tuple[str, str | None, dict
         arrow_file.decode(part[:-1] + bytes([part[-1] ^ 1]), piece, D)
 
 
-def test_a_url_holds_no_credentials() -> None:
+def test_a_url_holds_no_credentials_and_says_all() -> None:
     assert SegmentSettings(url="abfs://container@account.dfs.core.windows.net/a").url
     with pytest.raises(ValueError, match="credentials"):
         SegmentSettings(url="s3://key:secret@bucket/path")
+    with pytest.raises(ValueError, match="absolute"):
+        SegmentSettings(url="a/folder")

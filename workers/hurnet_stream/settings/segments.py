@@ -42,4 +42,6 @@ class SegmentSettings(Section):
     def _without_credentials(cls, url: str) -> str:
         if urlsplit(url).password:
             raise ValueError("must hold no credentials: the object store's own tools say where these stand")
+        if url and not urlsplit(url).scheme and not url.startswith("/"):
+            raise ValueError("must be an absolute path or a URL: processes may run in other folders")
         return url

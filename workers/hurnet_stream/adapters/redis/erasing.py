@@ -32,7 +32,7 @@ from hurnet_stream.adapters.redis.redaction import (
 from hurnet_stream.adapters.redis.resealing import Rounds, rewritten
 from hurnet_stream.adapters.redis.stream import Fields, StreamItems, number_of
 from hurnet_stream.core.stored.batch import NOTHING, Batch
-from hurnet_stream.errors import TransientError
+from hurnet_stream.errors import SegmentsFailing, TransientError
 
 PAGE: Final = 4_096
 """Targets looked at in one step, of each shard."""
@@ -73,14 +73,17 @@ class Eraser:
         covered = covered_by_checkpoint(client, keys, owner, stamp)
         meta = self._store.recheck(client.get(keys.meta))
         meta.check_writer()
-        remaining = 0
+        remaining, away = 0, None
         for partition, watermark in covered.items():
             redaction = Redaction(self._store, partition)
             page = redaction.page(watermark, self._looked_up_to.get(partition, b""))
             due = [offset for offset in page.due if offset > redaction.untouched(self._rounds)]
             while due and most:  # each pass rewrites one batch, in a transaction of its own
-                with self._rounds.writing(partition) if due[0] <= redaction.sealed else nullcontext():
-                    due = redaction.erase_first(due, page, owner, stamp)
+                try:
+                    with self._rounds.writing(partition) if due[0] <= redaction.sealed else nullcontext():
+                        due = redaction.erase_first(due, page, owner, stamp)
+                except SegmentsFailing as error:  # what is in Redis is erased all the same
+                    due, away = [offset for offset in due if offset > redaction.sealed], error
                 most -= 1
             # Once all of a page is erased, go on behind it. After the last page start from the front: later
             # deletions may have added entries there.
@@ -91,6 +94,8 @@ class Eraser:
                 if not page.last and self._rounds.is_on(partition):
                     self._rounds.ended(partition)
             remaining += len(due) + bool(page.last)
+        if away:
+            raise away
         return remaining
 
 
