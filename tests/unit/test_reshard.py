@@ -3,6 +3,10 @@ once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
 from hurnet_schemas.places import Place
@@ -10,7 +14,7 @@ from hurnet_stream.core.offsets import parse_offsets
 from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.core.stored.generations import Generation, Generations
-from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.errors import ConfigurationError, RedisFailing
 from hurnet_stream.operations.resharding import behind, found_at, gone_from_kafka, others_gone
 from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import FORWARDED, Committed, Outgoing, Record
@@ -21,6 +25,29 @@ from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
 from tests.worlds.generations import Killed, Life
 from tests.worlds.reshard import EMBEDDER, NEW, OLD, World
+
+
+class Trouble(Life):
+    """Every so many calls one fails, before or after it is made in turn, until it is `over`."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__(10**9, False)
+        self.over = False
+        self._every = calls
+        self._count = 0
+
+    def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **named: Any) -> Any:
+            self._count += 1
+            fails = not self.over and self._count % self._every == 0
+            if fails and self._count // self._every % 2:
+                raise RedisFailing("away")
+            result = function(*arguments, **named)
+            if fails:
+                raise RedisFailing("away")
+            return result
+
+        return called
 
 
 @pytest.mark.parametrize(("before", "after"), [(3, 7), (7, 2), (1, 4), (2, 1)])
@@ -58,6 +85,22 @@ def test_it_may_be_killed_at_any_point(late: bool) -> None:
             except Killed:
                 pass
         world.settle(world.forwarder())
+        assert world.said(NEW) == world.said(OLD)
+        assert set(world.origins().values()) <= {1}
+
+
+def test_servers_may_fail_at_any_point() -> None:
+    for calls in range(1, 60, 4):
+        world = World(3, 5, calls)
+        forwarder = world.forwarder(life := Trouble(calls))
+        for _ in range(25):
+            world.anything()
+            world.anything()
+            world.turn(OLD, 2)
+            with suppress(RedisFailing):
+                forwarder.step()
+        life.over = True
+        world.settle(forwarder)
         assert world.said(NEW) == world.said(OLD)
         assert set(world.origins().values()) <= {1}
 

@@ -22,7 +22,7 @@ import structlog
 
 from hurnet_stream.core.offsets import parse_offsets, spelled
 from hurnet_stream.core.stored.batch import NOTHING
-from hurnet_stream.errors import ConfigurationError, Undeliverable
+from hurnet_stream.errors import ConfigurationError, HurnetError, Undeliverable
 from hurnet_stream.metrics.reshard import ReshardMetrics
 from hurnet_stream.ports import (
     FORWARDED,
@@ -105,6 +105,11 @@ class Forwarder:
             moved = self._forward()
             self._pass()
             self._note()
+        except HurnetError:
+            # What was polled may not have come to its lane: all of it is read again.
+            self._exchange.rewind()
+            self._lanes.clear()
+            raise
         finally:
             self._observe(moved)
 
@@ -158,12 +163,13 @@ class Forwarder:
         noted = self._target.progress(FORWARDED)
         for partition in sorted(partitions):
             floor = states[partition].floor if partition in states else NOTHING
-            lane = self._lanes[partition] = Lane.resumed(committed[partition], held[partition], floor)
-            self._moved.begin(partition, lane.next)
-            self._notes.follow(partition, lane.next - 1)
+            lane = Lane.resumed(committed[partition], held[partition], floor)
             note = noted.get(partition, Committed(0))
             lane.needs = self._lasts(lane) if note.offset != lane.next else parse_offsets(note.note)
+            self._notes.follow(partition, lane.next - 1)
+            self._moved.begin(partition, lane.next)
             self._noted.pop(partition, None)
+            self._lanes[partition] = lane
 
     def _lasts(self, lane: Lane) -> dict[int, int]:
         """What a reader must have seen, if it was not noted: all that the new topic holds."""

@@ -38,7 +38,7 @@ A shard
                                     floor, compacted, next, next_ms, asked (see compacting.py); and
                                     expired/NAME (see expiries.py); rewrites, sealed and sealed-rows (see
                                     sealing.py); while another generation is filled from
-                                    it: followed (see copy_notes.py)
+                                    it: followed (see copy_notes.py, forward_notes.py)
     P:{shard-N}:stream      stream  id "<watermark + 1>-0"
                                     a batch: row (the number of its first row), epoch, entries, vectors
                                     a deletion: row, epoch, deletion, targets, parts
@@ -63,6 +63,10 @@ A shard
 
 Workers and consumer groups
     P:progress:GROUP        hash    partition -> "OFFSET NOTE", as the group committed it
+    P:progress:reshard      hash    of a generation whose topic another one is forwarded to: partition of the
+    old
+                                    topic -> "NEXT P:OFFSET P:OFFSET ...", all before NEXT is forwarded, and
+                                    these offsets of the new topic hold it
     P:working:ROLE          hash    partition -> the owner that has it in hand;
                                     partition/record -> "RECORD COUNT OWNER", the record handled alone
     P:lease:ROLE            string  the owner; expires

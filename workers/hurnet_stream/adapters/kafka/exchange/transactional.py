@@ -172,8 +172,8 @@ class TransactionalExchange(AnsweringSource):
             if now - self._fenced_at < _FENCED_TWICE_S:
                 raise Superseded(
                     f"another worker uses the transactional id {self._transactional_id}:"
-                    " each running responder needs its own HURNET_RESPONDER_INSTANCE, and each feedback"
-                    " worker its own HURNET_FEEDBACK_INSTANCE"
+                    " each running responder needs its own HURNET_RESPONDER_INSTANCE, each feedback worker"
+                    " its own HURNET_FEEDBACK_INSTANCE, and each forwarder its own HURNET_RESHARD_INSTANCE"
                 ) from cause
             self._fenced_at = now
         if isinstance(
