@@ -97,6 +97,8 @@ class World:
         """Of which one knows nothing, and two are those of entries that must not answer them."""
         texts = ["turn the lamp on", "reset password please", "rain ação", "", "lamp lamp"]
         vectors = np.concatenate([self.vectors[-4:], np.zeros((1, DIMENSION), np.int16)])
+        if self.random.integers(0, 2):  # asked twice at once
+            texts[3], vectors[3] = texts[0], vectors[0]
         own: list[EntryId | None] = [None, None, None, (0, 7), None]
         for question in (1, 2) if self.ids else ():
             place = int(self.random.integers(0, len(self.ids)))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
 from hurnet_schemas import Coordinates, Query
 from hurnet_stream.adapters.embedders.hashing import HashedText
+from hurnet_stream.core.rule.gathering import Question, gathered
 from hurnet_stream.core.rule.halves import halves
-from hurnet_stream.core.slices.gathered import GatheredIndex
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
@@ -28,6 +28,7 @@ from tests.slices import Slices
 EMBEDDER = HashedText(64)
 HALVES = halves(EMBEDDER.identity.name, EMBEDDER.identity.dimension)
 SHARDS, ROWS = 5, 60
+T = TypeVar("T")
 THINGS = ("lamp", "heater", "radio", "door", "blind")
 
 
@@ -52,23 +53,28 @@ def memory_of(shards: set[int]) -> LoadedContexts:
     return memory
 
 
-class Coordinator:
-    """What `Replies` takes a memory for. It has everything, but for the rows of its index."""
+class Coordinator(LoadedContexts):
+    """It has everything, but for the rows of its index."""
 
     def __init__(self, everything: LoadedContexts, slices: Slices) -> None:
+        super().__init__(HALVES)
         self._everything, self._slices = everything, slices
 
-    def seen(self) -> Mapping[Any, int]:
-        return self._everything.seen()
+    def watermarks(self) -> Mapping[int, int]:
+        return self._everything.watermarks()
 
-    def context(self, name: str) -> LoadedContext:
-        index = GatheredIndex(self._slices.conversation(), EMBEDDER.identity.dimension)
-        return replace(self._everything.context(name), index=index)
+    def using(
+        self, name: str, use: Callable[[LoadedContext], T], asked: Callable[[], Sequence[Question]] = tuple
+    ) -> T:
+        context = self._everything.context(name)
+        projection = context.weights.weights.projection if context.weights else None
+        index = gathered(self._slices.conversation(), asked(), HALVES, projection)
+        return use(replace(context, index=index))
 
 
-def answers(memory: Any, queries: list[Query]) -> list[Any]:
+def answers(memory: LoadedContexts, queries: list[Query]) -> list[Any]:
     settings = ResponderSettings.model_validate({"threshold": 0.3})
-    replies = Replies(cast(LoadedContexts, memory), EMBEDDER, settings)
+    replies = Replies(memory, EMBEDDER, settings)
     records = [Record("queries", 0, i, 0, None, query.encode()) for i, query in enumerate(queries)]
     now = time.monotonic()
     given = replies.answer([pending_of(record, 60.0, now, 0.0) for record in records])

@@ -95,6 +95,19 @@ def test_the_portions_of_many_questions_give_what_one_portion_gives(monkeypatch:
     assert answer(gathered(slices.conversation(), asked, HALVES, PROJECTION), asked, 9) == expected
 
 
+def test_a_question_that_is_asked_twice_at_once_is_answered_as_if_it_were_asked_once() -> None:
+    slices = Slices([index_of(shard, [f"a{i % 9}" for i in range(30)]) for shard in range(2)])
+    (asked,) = questions(1)
+    twice = gathered(slices.conversation(), [asked, asked], HALVES, PROJECTION)
+    once = gathered(slices.conversation(), [asked], HALVES, PROJECTION)
+    near = [nearest(asked.vector[None], index, PROJECTION) for index in (twice, once)]
+    rows = [each[0].rows for each in near]
+    predicted = [each[0].predict for each in near]
+    assert predicted[0] is not None
+    assert predicted[1] is not None
+    assert predicted[0](rows[0]).tolist() == predicted[1](rows[1]).tolist()
+
+
 def test_a_slice_whose_rows_have_changed_ends_the_conversation() -> None:
     slices = Slices([index_of(shard, ["x", "y"]) for shard in range(2)])
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,17 +208,9 @@ class ContextIndex:
         """The answer of each row (n,), as an index into `answers`."""
         return self._blocks.column("answers", rows)
 
-    def timestamps_ms(self, rows: Integers) -> Integers:
-        """When each row (n,) was written."""
-        return self._blocks.column("timestamps_ms", rows)
-
-    def copies(self, rows: Integers) -> Integers:
-        """How many copies each row (n,) is, negative for one that refutes its answer."""
-        return self._blocks.column("copies", rows)
-
-    def teaches(self, rows: Integers) -> NDArray[np.bool_]:
-        """Whether each row (n,) teaches its answer."""
-        return self._blocks.column("teaches", rows)
+    def columns(self, rows: Integers, *names: str) -> list[NDArray[Any]]:
+        """Some columns of `RowColumns` for these rows (n,), each (n,)."""
+        return self._blocks.columns(rows, *names)
 
     def taught(self, answers: Integers, exclude: EntryId | None = None) -> Integers:
         """How many pairs teach each of these answers (n,), copies counted, without the entry that `exclude`
@@ -238,7 +230,9 @@ class ContextIndex:
         sums = self._teaching.sums
         if not (sums.any_copies or sums.window.half_life_ms):
             return None
-        return sums.window.recency(self._blocks.column("timestamps_ms", rows)) * self.copies(rows)
+        timestamps_ms, copies = self._blocks.columns(rows, "timestamps_ms", "copies")
+        counts: NDArray[np.float64] = sums.window.recency(timestamps_ms) * copies
+        return counts
 
     def described(self, rows: Integers) -> Described:
         """What decides of each row (n,) whether and where it counts."""
@@ -258,6 +252,8 @@ class ContextIndex:
     def metadata(self, rows: Integers) -> list[dict[str, str]]:
         """The metadata of each row (n,), none of which has been removed."""
         addresses, lengths = self._blocks.columns(rows, "texts", "lengths")
+        if not (lengths < 0).any():
+            return [{} for _ in rows]
         return list(map(self._arena.metadata, addresses.tolist(), lengths.tolist()))
 
     def text_bytes(self, rows: Integers) -> Integers:

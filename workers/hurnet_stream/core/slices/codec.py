@@ -127,9 +127,9 @@ class _Arrays:
         if min(shape) < 0 or self.at > len(self._encoded):
             raise ValueError(f"an array of {count} numbers is cut off")
         flat = np.frombuffer(self._encoded, dtype, count, begin if count else 0)
-        return np.require(flat.astype(np.dtype(dtype).newbyteorder("="), copy=False), None, "A").reshape(
-            shape
-        )
+        if not (flat.flags.aligned and flat.dtype.isnative):
+            flat = flat.astype(flat.dtype.newbyteorder("="))
+        return flat.reshape(shape)
 
 
 def _message(value: Any, depth: int) -> Any:

@@ -168,18 +168,12 @@ class SliceIndex:
         return self._described(np.array([row for row in rows if row is not None], np.int64))
 
     def _described(self, rows: Integers) -> Descriptions:
-        index, held = self._index, self._index.described(rows)
-        numbers, answer_of = np.unique(held.answers, return_inverse=True)
-        return Descriptions(
-            rows,
-            held.partitions,
-            held.offsets,
-            index.timestamps_ms(rows),
-            index.copies(rows),
-            index.teaches(rows),
-            answer_of,
-            tuple(map(index.answers.__getitem__, numbers.tolist())),
+        partitions, offsets, timestamps_ms, copies, teaches, answers = self._index.columns(
+            rows, "partitions", "offsets", "timestamps_ms", "copies", "teaches", "answers"
         )
+        numbers, answer_of = np.unique(answers, return_inverse=True)
+        names = tuple(map(self._index.answers.__getitem__, numbers.tolist()))
+        return Descriptions(rows, partitions, offsets, timestamps_ms, copies, teaches, answer_of, names)
 
     def _texts(self, asked: ReadTexts) -> TextsOf:
         sizes = np.cumsum(self._index.text_bytes(self._held(asked.rows)))
@@ -209,10 +203,10 @@ class SliceIndex:
         wide = asked.vectors.astype(np.float64)
         lengths = np.repeat(np.sqrt(np.vecdot(wide, wide)), np.diff(starts))
         # A cosine is a product, rounded: far less than half of one is lost in it, so the product comes back.
-        dots = np.rint(
-            np.concatenate([np.empty(0), *(match.cosines for match in found)]) * np.sqrt(norms) * lengths
-        ).astype(np.int64)
-        return Near(starts, rows, index.partitions(rows), index.offsets(rows), dots, norms)
+        cosines = np.concatenate([np.empty(0), *(match.cosines for match in found)])
+        dots = np.rint(cosines * np.sqrt(norms) * lengths).astype(np.int64)
+        partitions, offsets = index.columns(rows, "partitions", "offsets")
+        return Near(starts, rows, partitions, offsets, dots, norms)
 
     # Which rows share words.
 

@@ -103,12 +103,13 @@ class GatheredTeaching:
     ) -> None:
         """Each slice gave for these answers (p,), its `pairs`, what its rows add under one prediction."""
         known = self._weighed.get(prediction.tobytes(), _NOTHING)
+        new = ~np.isin(answers, known.answers)  # the same question may be asked twice at once
         of_row, adds = [known.of_row], [known.adds]
         for each in given:
             starts = each.weighed_starts[pairs.start : pairs.stop + 1]
-            of_row.append(np.repeat(answers, np.diff(starts)))
-            adds.append(each.weighed[starts[0] : starts[-1]])
-        all_known = np.concatenate([known.answers, answers])
+            of_row.append(np.repeat(answers[new], np.diff(starts)[new]))
+            adds.append(each.weighed[starts[0] : starts[-1]][np.repeat(new, np.diff(starts))])
+        all_known = np.concatenate([known.answers, answers[new]])
         weighed = Weighed(all_known, np.concatenate(of_row), np.concatenate(adds))
         self._weighed[prediction.tobytes()] = weighed
 
