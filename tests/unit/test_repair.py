@@ -35,6 +35,7 @@ def repaired(world: World, same_topic: bool, after: int = NOTHING) -> tuple[int,
     comparison = Comparison(store, MemoryHistory(world.kafka), "texts", same_topic)
     parts = [part for p in store.states() for part in comparison.lacking(p, after)]
     for part in parts:
+        assert all(message.key or message.value for message in part.messages), "clients refuse others"
         MemorySink(world.kafka).send(part.messages)
     world.redis = MemoryRedis()
     world.kafka.group("texts", "ingest").committed.clear()

@@ -24,9 +24,10 @@ from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
 from hurnet_stream.feedback.lessons import correction_key
+from hurnet_stream.operations.deletion_requests import of_entry
 from hurnet_stream.operations.replay import deleted_by_records
 from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
-from hurnet_stream.records import FORGET, TextReader, parse_record
+from hurnet_stream.records import TextReader, parse_record
 
 READ_BATCHES = 16
 RESTORED = "restored"
@@ -185,7 +186,8 @@ class Comparison:
         )
 
     def _tombstone(self, partition: int, target: int) -> Outgoing:
-        return Outgoing(self._topic, None, headers=((FORGET, b"%d" % target),), partition=partition)
+        (message,) = of_entry(self._topic, partition, target)
+        return message
 
     def _partition(self, partition: int) -> int:
         """The same partition, or another one if the topic has fewer now."""
