@@ -1,10 +1,10 @@
 """A responder's index with vectors and texts in files, against all in memory: memory, questions, start.
 
-Rows are sums of two hashed sentences each, so that they have near neighbours as real texts do. Their texts
-are six words by Zipf's law, and twenty rows share an answer. Questions go through the whole rule (search,
-lexical search, local solve, words), one at a time, by turns to both. "anonymous" is what the process can't
-give back, "mapped" what the system takes back if it needs memory. The start is that of another process, which
-maps what was saved: it is ready when all but the vectors was read and checked. These are, as they are read.
+Texts are six words by Zipf's law; a vector is the sum of random ones of its words and of one of its own; and
+twenty rows share an answer. Questions go through the whole rule (search, lexical search, local solve, words),
+one at a time, by turns to both. "anonymous" is what the process can't give back, "mapped" what the system
+takes back if it needs memory. The start is that of another process, which maps what was saved: it is ready
+when all but the vectors was read and checked. These are checked as they are read.
 
     --rows 10000000 --alone     10 GB of files and 8 GB of memory: without a peer in memory, and not saved
     systemd-run --scope -p MemoryMax=8G ...     with a limit, of which pages of files are a part, too
@@ -24,7 +24,6 @@ from typing import Final
 
 import numpy as np
 
-from hurnet_stream.adapters.embedders.hashing import HashedText
 from hurnet_stream.adapters.shelf import FolderShelf
 from hurnet_stream.core.grid import snap
 from hurnet_stream.core.rule.halves import undivided
@@ -34,8 +33,11 @@ from tests.benchmarks._report import Report, main, milliseconds, quantile, say
 
 CONTEXT: Final = "c"
 BATCH_ROWS: Final = 1 << 13
-SENTENCES: Final = 8_000
-WORDS: Final = 200_000
+WORDS: Final = 50_000
+TEXT_WORDS: Final = 6
+OWN_PARTS: Final = 20_000
+OWN_SHARE: Final = 8.0
+"""How large the part of a text's vector is that it shares with no word: as that of a rare word."""
 SHARED: Final = 20
 """Rows of an answer."""
 ROUND_QUESTIONS: Final = 40
@@ -43,38 +45,33 @@ OPTIONS: Final = argparse.Namespace(rows=1_000_000, dimension=512, folder=None, 
 
 
 class Rows:
-    """The same rows whenever they are asked for."""
+    """The same rows whenever they are asked for: a text's vector is the sum of its words', the frequent ones
+    counting less, and of a part of its own."""
 
     def __init__(self, dimension: int) -> None:
         random = np.random.default_rng(1)
-        embedder = HashedText(dimension)
-        sentences = [self._text(random) for _ in range(SENTENCES)]
-        self._base = embedder.embed(sentences).astype(np.float32)
-
-    @staticmethod
-    def _text(random: np.random.Generator) -> str:
-        words = np.minimum(random.zipf(1.3, 6), WORDS)
-        return " ".join(f"w{word}" for word in words.tolist())
+        rarity = np.log(2 + np.arange(WORDS, dtype=np.float32))[:, None]
+        self._words = random.standard_normal((WORDS, dimension), np.float32) * rarity
+        self._own = random.standard_normal((OWN_PARTS, dimension), np.float32) * OWN_SHARE
 
     def batches(self, rows: int) -> Iterator[Batch]:
         for first in range(0, rows, BATCH_ROWS):
-            yield self._batch(first, min(BATCH_ROWS, rows - first))
+            random, n = np.random.default_rng(first + 7), min(BATCH_ROWS, rows - first)
+            texts, vectors = self.drawn(random, n)
+            entries = [
+                Entry(first + i, 0, CONTEXT, f"{text} r{first + i}", f"answer {(first + i) // SHARED}")
+                for i, text in enumerate(texts)
+            ]
+            yield Batch(0, first + n - 1, entries, vectors)
 
-    def _batch(self, first: int, n: int) -> Batch:
-        random = np.random.default_rng(first + 7)
-        entries = [
-            Entry(
-                first + i, 0, CONTEXT, f"{self._text(random)} r{first + i}", f"answer {(first + i) // SHARED}"
-            )
-            for i in range(n)
-        ]
-        return Batch(0, first + n - 1, entries, self.vectors(random, n))
-
-    def vectors(self, random: np.random.Generator, n: int) -> Vectors:
-        mixed = (
-            self._base[random.integers(0, SENTENCES, n)] + 0.7 * self._base[random.integers(0, SENTENCES, n)]
-        )
-        return snap(mixed.astype(np.float64))
+    def drawn(self, random: np.random.Generator, n: int) -> tuple[list[str], Vectors]:
+        """n texts and their vectors (n, d)."""
+        words = (random.zipf(1.2, (n, TEXT_WORDS)) - 1) % WORDS
+        vectors = self._own[random.integers(0, OWN_PARTS, n)]
+        for column in words.T:
+            vectors += self._words[column]
+        texts = [" ".join(f"w{word}" for word in row) for row in words.tolist()]
+        return texts, snap(vectors.astype(np.float64))
 
 
 def measure(rounds: int) -> Report:
@@ -153,8 +150,8 @@ def _questions(report: Report, others: dict[str, LoadedContexts], made: Rows, ro
     cpu: dict[str, list[float]] = {name: [] for name in others}
     for round_ in range(rounds + 1):  # the first one warms up
         say(f"questions: round {round_} of {rounds}")
-        for vector in made.vectors(random, ROUND_QUESTIONS):
-            text, said = made._text(random), []
+        for text, vector in zip(*made.drawn(random, ROUND_QUESTIONS), strict=True):
+            said = []
             for name, memory in others.items():
                 context = memory.context(CONTEXT)
                 began, began_cpu = time.perf_counter(), time.process_time()

@@ -10,6 +10,7 @@ import pytest
 
 from hurnet_schemas import Query
 from hurnet_stream.adapters.shelf import FolderShelf
+from hurnet_stream.adapters.shelf import folder as folder_module
 from hurnet_stream.core.native import library
 from hurnet_stream.core.search import block, blocks
 from hurnet_stream.core.search import search as scan
@@ -117,6 +118,28 @@ def test_it_is_saved_now_and_then(shelved: Shelved, monkeypatch: pytest.MonkeyPa
     turn(shelved.responder, 3)  # nothing has changed
     shelved.shelf.finish()
     assert sorted(path.name for path in shelved.folder.glob("*-*")) == written
+
+
+def test_what_did_not_come_to_the_disk_is_saved_again(
+    shelved: Shelved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shelving, "PAUSE", 0)
+    keeping = shelved.responder._serving.current.shelving
+    assert keeping
+    keeping._interval_s = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "_sync", full)
+        turn(shelved.responder)
+        shelved.shelf.finish()
+        assert not (shelved.folder / "saved").exists()
+        assert shelved.shelf.failures > 0
+    turn(shelved.responder)
+    shelved.shelf.finish()
+    assert (shelved.folder / "saved").exists()
+    shelved.check()
 
 
 def another_store(shelved: Shelved) -> None:

@@ -49,6 +49,9 @@ class Shelving:
         self._saved_at = time.monotonic()
         self._pause_s = 0.0
         self._known: Mapping[int, int] = {}  # the watermarks that were saved
+        self._failures = (
+            shelf.failures
+        )  # if there were more since, what was saved may not have come to the disk
         self._memory = memory
         self._is_good = True
         self._is_settling = True
@@ -99,18 +102,21 @@ class Shelving:
 
     def _has_changed(self) -> bool:
         """Whether there is something to save, and it can be begun."""
-        return self._is_good and not self.shelf.is_saving and self._memory.watermarks() != self._known
+        if not self._is_good or self.shelf.is_saving:
+            return False
+        return self._memory.watermarks() != self._known or self.shelf.failures != self._failures
 
     def _save(self) -> None:
         memory = self._memory
         if not self._has_changed() or not memory.is_whole:
             return
-        began, failures, watermarks = time.monotonic(), self.shelf.failures, memory.watermarks()
+        began, watermarks = time.monotonic(), memory.watermarks()
+        self._failures = self.shelf.failures
         root = {
             "about": about(memory, self._identity) | {"epoch": memory.epoch},
             "memory": memory.saved(self.shelf),
         }
-        if self.shelf.failures == failures:
+        if self.shelf.failures == self._failures:
             self.shelf.save(root)
             self._known = watermarks
         self._saved_at = time.monotonic()

@@ -1,6 +1,7 @@
 /* The exact search: the k best rows of each query among all blocks, in one pass.
  *
- *     one to four        upper 4 bits of 32 rows -> which may still win? -> those few in integers at once
+ *     one to four        upper 4 bits of 32 rows -> which may still win? -> those few in integers at once, or if they
+ *                        lie in a file (row_sums.h) by all 8 bits
  *     five or more       all 8 bits of 32 rows, for eight queries at a time: memory is then read once for all
  *
  * A query may be restricted to some rows, given as bits. Of 32 rows
@@ -17,6 +18,8 @@
  * a smaller share of the rows only makes the bar lower. */
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "dots.h"
 #include "planes.h"
@@ -163,16 +166,21 @@ static int offer_exactly(Query *state, const Row *rows, int64_t n, int64_t d, Do
     return 0;
 }
 
-/* Slots `slot` to `end` of a block by all eight bits. */
-static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end, const int8_t *c, Query *state) {
+/* Some of the 32 rows from a slot on, given as bits, by all eight bits. */
+static int offer_pair(const Search *search, int64_t b, int64_t slot, const int8_t *c, Query *state, uint32_t rows) {
     const Block *block = search->blocks + b;
     int32_t dots[PAIR][LANES];
+    rows &= search->use.pair(block, slot, c, search->steps, state, dots);
+    for (int64_t g = 0; g < PAIR && rows; g++)
+        if (offer(state, block, (int32_t)b, slot + g * LANES, dots[g], rows >> g * LANES & GROUP)) return -1;
+    return 0;
+}
+
+/* Slots `slot` to `end` of a block by all eight bits. */
+static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end, const int8_t *c, Query *state) {
     for (; slot < end; slot += PAIR * LANES) {
-        const uint32_t may = may_answer(state, block, slot);
-        if (!may) continue;
-        const uint32_t rows = may & search->use.pair(block, slot, c, search->steps, state, dots);
-        for (int64_t g = 0; g < PAIR && rows; g++)
-            if (offer(state, block, (int32_t)b, slot + g * LANES, dots[g], rows >> g * LANES & GROUP)) return -1;
+        const uint32_t may = may_answer(state, search->blocks + b, slot);
+        if (may && offer_pair(search, b, slot, c, state, may)) return -1;
     }
     return 0;
 }
@@ -194,6 +202,11 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
         if (!scattered) {
             rows &= search->use.sieve(block, slot, c, search->steps, state);
             read += PAIR * LANES;
+        }
+        if (block->sums) { /* rows in a file may be far away: the lower bits, which are in memory, are asked first */
+            survivors += scattered ? 0 : __builtin_popcount(rows);
+            if (rows && offer_pair(search, b, slot, c, state, rows)) return -1;
+            continue;
         }
         for (; rows; rows &= rows - 1, survivors += !scattered) {
             int64_t row = slot + __builtin_ctz(rows);
@@ -350,11 +363,23 @@ static int better(const void *one, const void *other) {
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
+/* Asks the disk for the rows that have survived and lie in files, all at once: one by one each would be waited for. */
+static void fetch_from_files(const Query *state, const Block *blocks, int64_t d) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int64_t i = 0; i < state->count; i++) {
+        const Block *b = blocks + state->found[i].block;
+        if (!b->sums) continue;
+        const uintptr_t row = (uintptr_t)(b->rows + state->found[i].slot * d), from = row / page * page;
+        madvise((void *)from, row + (uintptr_t)d * 2 - from, MADV_WILLNEED);
+    }
+}
+
 /* Compares what has survived in integers. Writes at most k rows and cosines, best first; returns how many, or -1
  * without memory and for a damaged row. */
 static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_t *except, Dot fast, int64_t *rows,
                       double *cosines) {
     drop_beaten(state);
+    fetch_from_files(state, blocks, d);
     Match *matches = malloc((size_t)(state->count + 1) * sizeof *matches);
     if (!matches) return -1;
     int64_t n = 0;

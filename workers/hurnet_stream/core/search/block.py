@@ -10,29 +10,22 @@ The vectors decide; the planes are a coarse copy of them that a search reads fir
 bytes a dimension (16 bits that decide, twice 4 that are read first) and 57 bytes beside them. A block never
 moves and never grows: its addresses are given to the kernels once.
 
-If there is a shelf (`core/shelf`), the vectors of a full block are mapped from a file, which only rows that
-survive the planes are read from. Each of these is checked by its sum (`core/row_sums`) whenever it is read. A
-full block is saved as three files:
-
-    rows      the vectors                                 written once, removed rows are wiped
-    planes    the planes                                  written once, removed rows are wiped
-    marks     columns, norms, bounds and all rows' sums   written anew if a row has been removed
+With a shelf its vectors lie in a file once it is full (`block_files`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hurnet_stream.core.grid import squared_norms
 from hurnet_stream.core.native import search as kernels
-from hurnet_stream.core.row_sums import plane_sums, row_sums
 from hurnet_stream.core.search import bounds
 from hurnet_stream.core.search.pages import page_aligned
-from hurnet_stream.core.shelf import DamagedShelf, FileName, Shelf, Tree
+from hurnet_stream.core.shelf import FileName
 from hurnet_stream.core.stored.batch import Vectors
 
 BLOCK_ROWS = 1 << 14
@@ -46,9 +39,6 @@ MINUS_INFINITY: Final = 0xFF80
 
 IN_MEMORY: Final = 0
 """Stands for the sum of a row that needs no check: it is not in a file, or has been removed."""
-_KINDS: Final = ("rows", "planes", "marks")
-_LANES: Final = 16
-_MARKS: Final = ("scale", "slack", "norms", "sums", "used", "removed", "widest")
 
 Integers = NDArray[np.int64]
 
@@ -127,9 +117,11 @@ class Block:
         self.is_settled = True
         """Whether the planes are in memory of their own. Those of a block that was restored are mapped at
         first: the system might take them away, and they are in small pages."""
-        self._first = first
-        self._files: dict[str, FileName] = {}  # by kind: the files that hold what this block is now
-        self._unwiped: list[int] = []  # slots of removed rows that may still stand in files
+        self.first = first
+        self.files: dict[str, FileName] = {}
+        """By kind: the files that hold what this block is now (`block_files`)."""
+        self.unwiped: list[int] = []
+        """Slots of removed rows that may still stand in files."""
         self._addresses: list[int] = []
 
     def struct(self) -> list[int]:
@@ -141,7 +133,11 @@ class Block:
             )
             self._addresses = [array.ctypes.data for array in arrays]
         sums = 0 if self.sums is None else self.sums.ctypes.data
-        return [*self._addresses, sums, self._first, self.used]
+        return [*self._addresses, sums, self.first, self.used]
+
+    def moved(self) -> None:
+        """Some of its arrays are others now."""
+        self._addresses = []
 
     def append(self, vectors: Vectors, columns: RowColumns) -> None:
         """Write rows (n, d) behind the last; none is all zeros, and there is room for all."""
@@ -168,107 +164,12 @@ class Block:
         self.columns.texts[slot] = REMOVED
         if self.sums is not None:
             self.sums[slot] = IN_MEMORY
-            self._unwiped.append(slot)
+            self.unwiped.append(slot)
         self.columns_changed()
 
     def columns_changed(self) -> None:
         """What was saved of the columns holds no more."""
-        self._files.pop("marks", None)
-
-    def put_on(self, shelf: Shelf) -> None:
-        """Have the vectors of a block that is full mapped from a file."""
-        removed = self.columns.texts == REMOVED
-        vectors = np.where(removed[:, None], np.int16(0), self.vectors) if removed.any() else self.vectors
-        if name := shelf.write("rows", {"vectors": vectors}, is_summed=False):
-            self._files["rows"] = name
-            self.sums = row_sums(vectors)  # that of a row of zeros is IN_MEMORY
-            self.vectors, self._addresses = shelf.map(name)["vectors"], []
-
-    def saved(self, shelf: Shelf) -> Tree:
-        """What `restored` needs: names of files, or of a block that is not full all of it."""
-        if self.sums is None and self.used == len(self.vectors):
-            self.put_on(shelf)  # there was no room for a file when it was filled
-        if self.sums is None:
-            return self._rows_alone()
-        self.write_files(shelf)
-        if self._unwiped:
-            slots = np.array(self._unwiped, np.int64)
-            of_row = (slice(None), slots // _LANES, slice(None), slots % _LANES) if self.native else slots
-            shelf.wipe(self._files["rows"], "vectors", slots)
-            shelf.wipe(self._files["planes"], "plane", of_row)
-            self._unwiped = []
-        return {"files": dict(self._files)}
-
-    def write_files(self, shelf: Shelf) -> bool:
-        """Write the files of a full block that are missing; False if none was."""
-        if self.sums is None or len(self._files) == len(_KINDS):
-            return False
-        if "planes" not in self._files and (name := self._write_planes(shelf)):
-            self._files["planes"] = name
-        if "marks" not in self._files and (name := shelf.write("marks", self._marks())):
-            self._files["marks"] = name
-        return True
-
-    @classmethod
-    def restored(cls, tree: Tree, dimension: int, first: int, native: bool, room: int, shelf: Shelf) -> Self:
-        """The block that was saved. Raises DamagedShelf."""
-        if "files" not in tree:
-            block = cls(dimension, first, native, room)
-            block.append(tree["vectors"], RowColumns(**tree["columns"]))
-            for slot in tree["removed"].tolist():
-                block.remove(slot)
-            return block
-        block = cls(dimension, first, native, room=0)
-        block._files = dict(tree["files"])
-        block._restore(shelf)
-        return block
-
-    def _restore(self, shelf: Shelf) -> None:
-        marks = shelf.read(self._files["marks"])
-        for name in _MARKS:
-            setattr(self, name, marks[name])
-        self.columns = RowColumns(**marks["columns"])
-        self.vectors = shelf.map(self._files["rows"])["vectors"]
-        self.plane = shelf.map(self._files["planes"], whole=True)["plane"]
-        self.is_settled = False
-        if not self.native:
-            self.settle()  # libraries want memory that they could write to
-        held = self.columns.texts != REMOVED
-        if (self._plane_sums() != marks["plane_sums"])[held].any():
-            raise DamagedShelf(f"{self._files['planes']}: rows are not what they were")
-        self._unwiped = np.flatnonzero(~held).tolist()  # it may have ended before they were wiped
-
-    def settle(self) -> None:
-        """Have the planes in memory of their own."""
-        plane = page_aligned(self.plane.nbytes, huge=self._first > 0).view(self.plane.dtype)
-        plane[:] = self.plane.reshape(-1)
-        self.plane, self._addresses, self.is_settled = plane.reshape(self.plane.shape), [], True
-
-    def check(self) -> None:
-        """Read all vectors that lie in a file. Raises DamagedShelf if one is not what it was."""
-        if self.sums is not None and ((row_sums(self.vectors) != self.sums) & (self.sums != IN_MEMORY)).any():
-            raise DamagedShelf(f"{self._files['rows']}: rows are not what they were")
-
-    def _rows_alone(self) -> Tree:
-        """Nothing but the rows, from which all else can be made again."""
-        vectors, columns = self.vectors[: self.used].copy(), self.columns.part(slice(self.used))
-        removed = np.flatnonzero(columns.texts == REMOVED)
-        vectors[removed] = 0
-        vectors[removed, 0] = 1  # a vector of zeros has no planes
-        return {"vectors": vectors, "columns": columns._asdict(), "removed": removed}
-
-    def _write_planes(self, shelf: Shelf) -> FileName | None:
-        removed = np.flatnonzero(self.columns.texts == REMOVED)
-        self._unwiped = sorted({*self._unwiped, *removed.tolist()})
-        return shelf.write("planes", {"plane": self.plane}, is_summed=False)
-
-    def _marks(self) -> Tree:
-        marks = {name: getattr(self, name) for name in _MARKS}
-        return {**marks, "columns": self.columns._asdict(), "plane_sums": self._plane_sums()}
-
-    def _plane_sums(self) -> NDArray[np.uint64]:
-        """The sum of each row's planes (room,)."""
-        return plane_sums(self.plane) if self.native else row_sums(self.plane)
+        self.files.pop("marks", None)
 
     def alive(self) -> Integers:
         """The slots (n,) of rows that have not been removed."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hurnet_stream.core.held import array_bytes
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.row_sums import row_sums, sums_at
+from hurnet_stream.core.search import block_files
 from hurnet_stream.core.search.block import BLOCK_ROWS, IN_MEMORY, REMOVED, Block, RowColumns
 from hurnet_stream.core.search.spans import SPAN, Spans
 from hurnet_stream.core.shelf import DamagedShelf, Shelf, Tree
@@ -159,7 +160,7 @@ class Blocks:
     def saved(self) -> Tree:
         """What `restore` needs. Only if there is a shelf."""
         shelf = self._shelf
-        blocks = [block.saved(shelf) if shelf and block.used else None for block in self.blocks]
+        blocks = [block_files.saved(block, shelf) if shelf and block.used else None for block in self.blocks]
         counts = {"rows": self.rows, "removed": self.removed, "longest": self.longest}
         self._table = self._starts = None  # some may have been put on the shelf only now
         return {**counts, "blocks": blocks, "ranges": self._spans.saved(len(self.blocks))}
@@ -167,37 +168,42 @@ class Blocks:
     def write_ahead(self, number: int) -> bool:
         """Write what `saved` would write of a block; False if there is nothing."""
         block = self.blocks[number] if number < len(self.blocks) else self._given_up
-        return self._shelf is not None and block.write_files(self._shelf)
+        return self._shelf is not None and block_files.write(block, self._shelf)
 
     def restore(self, tree: Tree) -> None:
         """Be what was saved. Raises DamagedShelf."""
-        if self._shelf is None:
-            raise DamagedShelf("there is no shelf")
         for number, saved in enumerate(tree["blocks"]):
-            place = (self.dimension, number * BLOCK_ROWS, self.native, BLOCK_ROWS, self._shelf)
-            block = Block.restored(saved, *place) if saved else self._given_up
+            block = self._restored(number, saved) if saved else self._given_up
             self.blocks.append(block)
             if self.device and block.used:
-                block.check()  # what the device prunes by is made of them
+                block_files.check(block)  # what the device prunes by is made of them
                 self.device.write(number * BLOCK_ROWS, block.vectors[: block.used])
                 for slot in np.setdiff1d(np.arange(block.used), block.alive()).tolist():
                     self.device.remove(number * BLOCK_ROWS + slot)
         self.rows, self.removed, self.longest = tree["rows"], tree["removed"], tree["longest"]
         self._spans.restore(tree["ranges"])
 
+    def _restored(self, number: int, saved: Tree) -> Block:
+        """One block, which has files if it was full."""
+        if self._shelf is None:
+            raise DamagedShelf("there is no shelf")
+        room = 0 if "files" in saved else BLOCK_ROWS
+        empty = Block(self.dimension, number * BLOCK_ROWS, self.native, room)
+        return block_files.restored(saved, empty, self._shelf)
+
     def settle(self) -> bool:
         """Have the planes of one block more in memory of their own; False if all are."""
         block = next((block for block in self.blocks if not block.is_settled), None)
         if block is None:
             return False
-        block.settle()
+        block_files.settle(block)
         self._table = None
         return True
 
     def check(self) -> None:
         """Read all that lies in files. Raises DamagedShelf if anything is not what it was."""
         for block in self.blocks:
-            block.check()
+            block_files.check(block)
 
     def column(self, name: str, rows: Integers) -> NDArray[Any]:
         """A column of `RowColumns` for these rows (n,): (n,) in int64, `teaches` in bool."""
@@ -278,7 +284,7 @@ class Blocks:
             rows[part] = np.arange(first, first + part.stop - done)
             done = part.stop
             if self._shelf and block.used == BLOCK_ROWS:
-                block.put_on(self._shelf)
+                block_files.put_on(self._shelf, block)
         self.rows += len(vectors)
         self._table = self._starts = None
         return rows
