@@ -160,7 +160,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.usefixtures("small")
-@settings(max_examples=12)
+@settings(max_examples=9)
 @given(steps=STEPS, seed=st.integers(0, 99), half_life_ms=st.sampled_from([0, 2000]))
 def test_on_a_shelf_and_mapped_again_it_is_as_in_memory(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], seed: int, half_life_ms: int
