@@ -96,6 +96,14 @@ class ValkeyCluster:
             for client in (new, old, *map(client_of, self.primaries())):
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", self._ids[target.port])
 
+    def move_at_once(self, slot: int, target: ValkeyServer) -> None:
+        """The same as Valkey 9 does it by itself: at one moment the slot is here, at the next one there."""
+        with client_of(self.holder(slot)) as client:
+            client.execute_command(
+                "CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self._ids[target.port]
+            )
+        wait_for(lambda: self.holder(slot) is target, 60, "the slot is moved")
+
     def fail_over(self, primary: ValkeyServer) -> None:
         """Kill a primary, and return once its replica has taken its place."""
         primary.kill()

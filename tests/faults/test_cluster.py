@@ -64,7 +64,9 @@ def test_slots_move_and_primaries_are_killed_in_turn(system: System, cluster: Va
         keys = streams(system)
         some_more(lambda: all_items(keys, cluster), 3)
         for slot in slots_of(system, cluster):
-            cluster.move(slot, another(cluster, cluster.holder(slot)))
+            before = cluster.holder(slot)
+            cluster.move(slot, another(cluster, before))
+            cluster.move_at_once(slot, another(cluster, before, cluster.holder(slot)))
         for primary in cluster.primaries():
             theirs = [key for key in keys if cluster.primary_of(key) is primary]
             if theirs:
