@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from hurnet_stream.adapters.redis.redaction import decode_member, pieces_as_items, sealed_member
 from hurnet_stream.adapters.segments import arrow_file
+from hurnet_stream.adapters.segments.folder import FolderFiles
 from hurnet_stream.core.shares import MAX_BATCH_BYTES
 from hurnet_stream.core.stored.batch import Batch, EmbedderIdentity, Entry
 from hurnet_stream.core.stored.segments import (
@@ -22,7 +25,7 @@ from hurnet_stream.core.stored.segments import (
     encode_segment,
     pieces_of,
 )
-from hurnet_stream.errors import Unreadable
+from hurnet_stream.errors import SegmentMissing, Unreadable
 from hurnet_stream.settings.segments import SegmentSettings
 
 D = 4
@@ -120,6 +123,24 @@ def test_any_entry_comes_back_from_a_file(rows: list[tuple[str, str | None, dict
     assert (found == vectors).all()
     with pytest.raises(ValueError, match="checksum"):
         arrow_file.decode(part[:-1] + bytes([part[-1] ^ 1]), piece, D)
+
+
+def test_a_file_is_there_whole_and_others_may_read_it(tmp_path: Path) -> None:
+    files = FolderFiles(tmp_path / "not" / "there")
+    before = os.umask(0o022)
+    try:
+        files.put("epoch/0/a.arrow", memoryview(b"content"))
+    finally:
+        os.umask(before)
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"content", 0o644)
+    assert [file.name for file in files.listed("epoch")] == ["epoch/0/a.arrow"]
+    assert files.get("epoch/0/a.arrow", 3, 99) == b"tent"
+    files.remove("epoch/0/a.arrow")
+    files.remove("epoch/0/a.arrow")
+    assert list(files.listed("epoch")) == []
+    with pytest.raises(SegmentMissing):
+        files.get("epoch/0/a.arrow", 0, 1)
 
 
 def test_a_url_holds_no_credentials_and_says_all() -> None:

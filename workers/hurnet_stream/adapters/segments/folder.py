@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,18 +25,19 @@ class FolderFiles:
         path = self._root / name
         with self._reached():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, unfinished = tempfile.mkstemp(UNFINISHED, dir=path.parent)
+            unfinished = path.with_name(path.name + UNFINISHED)
             try:
-                with os.fdopen(handle, "wb") as file:
+                with unfinished.open("xb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(unfinished).replace(path)
+                unfinished.replace(path)
             except BaseException:
-                Path(unfinished).unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
                 raise
-            for folder in (path.parent, *path.parent.parents[: len(Path(name).parts)]):
-                _sync(folder)
+            while path != self._root:
+                path = path.parent
+                _sync(path)
 
     def get(self, name: str, start: int, length: int) -> bytes:
         """These bytes, fewer if the file ends before. Raises `SegmentMissing`."""
