@@ -64,7 +64,9 @@ class Conversation:
         """What each of these slices gives, each being asked its own. Those that are asked nothing give
         nothing. Raises Moved and Away, and ValueError for a reply that does not fit what was asked."""
         requests = {number: self._request(number, parts) for number, parts in asked.items() if parts}
-        replies = self._ask(requests) if requests else {}
+        if not requests:
+            return dict.fromkeys(asked, ())
+        replies = self._ask(requests)
         if not self._snapshots:
             self._began(replies)
         given: dict[int, tuple[Given, ...]] = dict.fromkeys(asked, ())
