@@ -1,4 +1,4 @@
-"""Another number of partitions under load: 3 to 7, then 7 to 2. Forwarder, ingest and responder are killed,
+"""Another number of partitions under load: 3 to 7, and 7 to 2. Forwarder, ingest and responder are killed,
 texts are replaced and deleted meanwhile, and nobody waits, is answered twice, or misses a text."""
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 from hurnet_schemas import Answer, Query, TextEvent
+from hurnet_stream.adapters.kafka.admin.reshaped import create_beside
 from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect_to
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.errors import TransientError
@@ -23,8 +25,6 @@ from hurnet_stream.records import CONTEXT, DROP, FORGET
 from tests.acceptance.system import Running, System, wait_for
 from tests.background import again_and_again
 from tests.worlds.generations import held
-
-KILLS = 3
 
 
 class Topic(NamedTuple):
@@ -208,26 +208,29 @@ def places(system: System, number: int) -> list[tuple[int, int]]:
         return list(held(opened)) if opened.identity() else []
 
 
-def test_more_partitions_then_fewer_without_a_pause(system: System) -> None:
+@pytest.mark.parametrize(("before", "after", "kills"), [(3, 7, 2), (7, 2, 1)])
+def test_another_number_of_partitions_without_a_pause(
+    system: System, before: int, after: int, kills: int
+) -> None:
     name = system.settings.kafka.texts
     system.variables["HURNET_RESPONDER_WAIT"] = "60"  # a busy machine
-    topics = [Topic(name, 3, 0), Topic(f"{name}-7", 7, 1), Topic(f"{name}-2", 2, 2)]
-    writer = Writer(system, topics[0])
+    old, new = Topic(f"{name}-{before}", before, 0), Topic(f"{name}-{after}", after, 1)
+    create_beside(system.settings.kafka, old.name, before)
+    system.variables["HURNET_KAFKA_TEXTS"] = old.name
+    writer = Writer(system, old)
     writer.send(*writer.texts(300), *writer.texts(20, "gone"))
     writer.everything()
     old_ones = [system.start(role).wait_ready() for role in ("ingest", "solver", "responder")]
     with asked(system) as sent:
-        for old, new in itertools.pairwise(topics):
-            running = resharded(system, old, new, sent, KILLS if old.number == 0 else 1)
-            old_ones[2].kill()  # the responder
-            system.variables["HURNET_KAFKA_TEXTS"] = new.name
-            responder = system.start("responder").wait_ready()
-            same(system, old.number, new.number)
-            assert running.wait_end(90) == 0, "nobody writes to the old topic any more"
-            Writer(system, new).everything()
-            for each in old_ones[:2]:
-                each.terminate()
-            assert system.run("reshard", "--drop", old.name, "--anyway").returncode == 0
-            old_ones = [*system.running[-3:-1], responder]
+        running = resharded(system, old, new, sent, kills)
+        old_ones[2].kill()  # the responder
+        system.variables["HURNET_KAFKA_TEXTS"] = new.name
+        system.start("responder").wait_ready()
+        same(system, old.number, new.number)
+        assert running.wait_end(90) == 0, "nobody writes to the old topic any more"
+        Writer(system, new).everything()
+        for each in old_ones[:2]:
+            each.terminate()
+        assert system.run("reshard", "--drop", old.name, "--anyway").returncode == 0
     counted = Counter(answer.id for answer, _ in answers(system, sent))
     assert counted == Counter(sent), "each question once"
