@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet_stream.adapters.shelf import FolderShelf, open_shelf
+from hurnet_stream.adapters.shelf import FolderShelf, open_shelf, remove_other_counts
 from hurnet_stream.adapters.shelf import file as shelf_file
 from hurnet_stream.adapters.shelf import folder as folder_module
 from hurnet_stream.core.grid import snap
@@ -380,6 +380,19 @@ def test_one_process_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="HURNET_RESPONDER_FOLDER"):
         open_shelf(tmp_path / "file", 0, [0], nobody)
+
+
+def test_what_slices_of_another_number_of_slices_have_left_is_removed(tmp_path: Path) -> None:
+    for name in ("slice-0-of-2", "slice-1-of-2", "slice-1-of-4", "slice-x-of-2"):
+        (tmp_path / name).mkdir()
+        open_shelf(tmp_path / name, 0, [0], nobody).close()
+    used = open_shelf(tmp_path / "slice-1-of-2", 0, [0], nobody)
+    remove_other_counts(tmp_path, 4)
+    assert {path.name for path in tmp_path.iterdir()} == {"slice-1-of-2", "slice-1-of-4", "slice-x-of-2"}
+    used.close()
+    remove_other_counts(tmp_path, 4)
+    assert {path.name for path in tmp_path.iterdir()} == {"slice-1-of-4", "slice-x-of-2"}
+    remove_other_counts(tmp_path / "nowhere", 4)
 
 
 def test_a_folder_that_was_not_closed_is_noticed(tmp_path: Path) -> None:

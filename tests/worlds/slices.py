@@ -9,7 +9,7 @@ from typing import Any
 
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.metrics.slice import SliceMetrics
-from hurnet_stream.ports import NoReply, SliceMember
+from hurnet_stream.ports import NoReply, SavedShelf, SliceMember
 from hurnet_stream.responder.generation import LoadedGeneration
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.responder.slices.generation import GatheredGeneration
@@ -81,13 +81,16 @@ class SlicedWorld(World):
         self.ask_all: Callable[[Any, float], Any] = self.ask_slices
         """How slices are asked: to be replaced by what goes wrong."""
 
-    def slice(self, instance: str, number: int, count: int, **given: Any) -> SliceWorker:
+    def slice(
+        self, instance: str, number: int, count: int, shelf: SavedShelf | None = None, **given: Any
+    ) -> SliceWorker:
         """Start one, and let it load."""
         chosen = SliceSettings.model_validate({"count": count, "instance": instance, "hold": 10, **given})
         settings = Settings(slices=chosen)
         stores = MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis)
         metrics = SliceMetrics()
         first = LoadedGeneration(*stores, IdentityAlone(EMBEDDER.identity), None, settings, metrics)
+        first.lie_on(shelf, f"slice-{number}-of-{count}")
         door = self.doors[instance] = Door(instance)
         made = SliceWorker(first, door, self.members, number, settings, metrics)
         self.slices[instance] = made

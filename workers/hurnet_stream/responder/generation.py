@@ -66,10 +66,12 @@ class LoadedGeneration:
         """Its embedder's name."""
         return self.embedder.identity.name
 
-    def lie_on(self, shelf: SavedShelf | None) -> LoadedGeneration:
-        """Have vectors and texts lie on a shelf, if there is one, and hold what was saved there."""
+    def lie_on(self, shelf: SavedShelf | None, share: str = "") -> LoadedGeneration:
+        """Have vectors and texts lie on a shelf, if there is one, and hold what was saved there, if that is
+        of the same share of the shards."""
         if shelf:
-            self.shelving = Shelving(self.memory, shelf, self.embedder.identity, self._save_interval_s)
+            identity = self.embedder.identity
+            self.shelving = Shelving(self.memory, shelf, identity, self._save_interval_s, share)
             self.shelving.restore(self.store.states())
         return self
 

@@ -41,10 +41,16 @@ class Shelving:
     """Saves what lies on `shelf`."""
 
     def __init__(
-        self, memory: LoadedContexts, shelf: SavedShelf, identity: EmbedderIdentity, interval_s: float
+        self,
+        memory: LoadedContexts,
+        shelf: SavedShelf,
+        identity: EmbedderIdentity,
+        interval_s: float,
+        share: str = "",
     ) -> None:
+        """`share` says which shards are held, if not all are."""
         self.shelf = shelf
-        self._identity = identity
+        self._about = about(memory, identity) | {"share": share}
         self._interval_s = interval_s
         self._saved_at = time.monotonic()
         self._pause_s = 0.0
@@ -113,7 +119,7 @@ class Shelving:
         began, watermarks = time.monotonic(), memory.watermarks()
         self._failures = self.shelf.failures
         root = {
-            "about": about(memory, self._identity) | {"epoch": memory.epoch},
+            "about": self._about | {"epoch": memory.epoch},
             "memory": memory.saved(self.shelf),
         }
         if self.shelf.failures == self._failures:
@@ -126,7 +132,7 @@ class Shelving:
         """Why this can't be what memory holds; "" if it can."""
         saved = root["about"]
         epochs = {state.epoch for state in states.values()}
-        wanted = about(self._memory, self._identity) | {"epoch": next(iter(epochs), "")}
+        wanted = self._about | {"epoch": next(iter(epochs), "")}
         if different := [name for name, value in wanted.items() if saved.get(name) != value]:
             return f"it differs in {', '.join(different)}"
         for partition, watermark in root["memory"]["watermarks"]:

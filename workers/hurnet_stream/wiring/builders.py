@@ -145,12 +145,13 @@ def build_responder(
         _warn_of_topics(kafka, kafka.queries, kafka.answers, kafka.dead_letters)
         number, embedder = generation_of(connection), load(embedder_name(connection, settings.embedder.name))
         worker = Responder(exchange, store, weights, embedder, settings, metrics)
-        worker.lie_on(_shelf(_folder(settings), connection, number, metrics, undo))
         known = connect(settings.redis)
         undo.callback(known.close)
-        if settings.slices.count:
+        if settings.slices.count:  # it holds no entries, which could lie in a folder
             stores = store, weights
             worker.asking_slices(_gathered(stores, embedder, exchange, settings, metrics))
+        else:
+            worker.lie_on(_shelf(_folder(settings), connection, number, metrics, undo))
         another = partial(_generation, settings, exchange, bound.cluster)
         worker.choosing_by(RedisGenerations(known), another, RedisResponderPresence(known), number)
         if own:
@@ -270,6 +271,7 @@ def _held(
     """A generation whose entries a slice holds, with the embedder of its store. Raises `TransientError` if
     there is no store yet."""
     from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
+    from hurnet_stream.adapters.shelf import remove_other_counts
     from hurnet_stream.responder.generation import LoadedGeneration
     from hurnet_stream.responder.slices.identity import IdentityAlone
 
@@ -278,10 +280,11 @@ def _held(
     if identity is None:
         raise TransientError("there is no store yet: a slice waits until an ingest worker has begun one")
     loaded = LoadedGeneration(store, weights, IdentityAlone(identity), None, settings, metrics)
+    share = f"slice-{_slice_number(settings)}-of-{settings.slices.count}"
     if folder := _folder(settings):
-        # What another slice has saved would bring its shards along.
-        folder /= f"slice-{_slice_number(settings)}-of-{settings.slices.count}"
-    return loaded.numbered(number).lie_on(_shelf(folder, connection, number, metrics, undo))
+        remove_other_counts(folder, settings.slices.count)
+        folder /= share
+    return loaded.numbered(number).lie_on(_shelf(folder, connection, number, metrics, undo), share)
 
 
 def _slice_number(settings: Settings) -> int:

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 _NUMBERED: Final = re.compile(r"[a-z]+-([0-9]{1,18})")
 _FOLDER: Final = re.compile(r"generation-[0-9]+")
+_SLICE: Final = re.compile(r"slice-[0-9]+-of-([0-9]+)")
 _FILES_MOST: Final = 1 << 16
 """Files that may be mapped at once, if the system lets us: each takes a descriptor."""
 
@@ -53,6 +54,28 @@ def open_shelf(folder: Path, number: int, known: Collection[int], failed: Callab
         return FolderShelf(folder / f"generation-{number}", failed)
     except OSError as error:
         raise ConfigurationError(f"HURNET_RESPONDER_FOLDER: {folder}: {error.strerror}") from error
+
+
+def remove_other_counts(folder: Path, count: int) -> None:
+    """Remove what slices of another number of slices have left in `folder`, since nobody would take deleted
+    rows out of it. What a process uses stays, and so does what can't be removed."""
+    for other in folder.glob("slice-*-of-*"):
+        match = _SLICE.fullmatch(other.name)
+        if match and int(match.group(1)) != count:
+            with suppress(OSError):
+                _remove_unless_used(other)
+
+
+def _remove_unless_used(folder: Path) -> None:
+    locks: list[int] = []
+    try:
+        locks += map(_locked, folder.glob("generation-*/lock"))
+        shutil.rmtree(folder)
+    except ConfigurationError:
+        log.info("files of another number of slices stay: a process uses them", folder=str(folder))
+    finally:
+        for lock in locks:
+            os.close(lock)
 
 
 class FolderShelf:
