@@ -62,6 +62,7 @@ COMMANDS = [
         "reshard",
         "weights",
         "evaluate",
+        "plan",
     ),
     *("ingest", "solver", "responder", "slice", "feedback", "canary", "gateway", "keys"),
     *("settings", "rights", "schemas", "completion"),
@@ -138,7 +139,7 @@ def test_options_in_examples_exist() -> None:
         parameters = [parameter for each in (command, *below) for parameter in each.params]
         known = {option for parameter in parameters for option in parameter.opts}
         for option in re.findall(rf"hurnet {name} [^|#&\n]*", command.epilog or ""):
-            assert set(re.findall(r"--[a-z-]+", option)) <= known
+            assert set(re.findall(r"--[a-z0-9-]+", option)) <= known
 
 
 def test_help_says_where_to_report_a_bug() -> None:
@@ -175,7 +176,7 @@ ARGUMENTS = {
     "replay": ["answers/0/1"],
     "weights": ["--answer", "a"],
 }
-NEED_SETTINGS = sorted(hurnet.commands.keys() - {"completion", "demo", "schemas", "settings"})
+NEED_SETTINGS = sorted(hurnet.commands.keys() - {"completion", "demo", "plan", "schemas", "settings"})
 
 
 @pytest.mark.parametrize("command", NEED_SETTINGS)

@@ -70,7 +70,7 @@ def test_whatever_prints_for_a_person_prints_json_too(command: str) -> None:
         assert "--json" in {option for parameter in leaf.params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("command", sorted(set(FOR_A_PERSON) - {"schemas", "settings", "keys"}))
+@pytest.mark.parametrize("command", sorted(set(FOR_A_PERSON) - {"schemas", "settings", "keys", "plan"}))
 @pytest.mark.parametrize(
     ("wrong", "kind"),
     [({"HURNET_NONSENSE": "1"}, "configuration-error"), ({}, "no-such-option")],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   hurnet plan --rows 10M --questions-per-second 50
-  hurnet plan --rows 1e9 --dimensions 512 --texts-per-second 100 --questions-per-second 100 --p99 2000
+  hurnet plan --rows 1e9 --dimensions 512 --questions-per-second 100 --p99 2000
   hurnet plan --rows 100M --price-core 0.04 --price-gib 0.005
   hurnet plan --figures
 """
@@ -77,7 +77,7 @@ _LEAST = click.FloatRange(0.01, 1e6)
 @click.option("--figures", is_flag=True, help="List what was measured, by which command, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON objects.")
 def plan(**chosen: Any) -> None:
-    """Say what a load needs: processes, machines, memory, disk, partitions.
+    """Say what a load needs: machines, memory, partitions.
 
     Everything comes from figures that were measured, most of them on two busy cores, by a model that
     `make bench ONLY=plan` compares with what is measured at other sizes. Each number has its spread in

@@ -16,7 +16,7 @@ class SliceMetrics(HoldingMetrics):
     def __init__(self) -> None:
         super().__init__()
         self.number = self._gauge("slice_number", "Which slice this is, from 0.")
-        self.count = self._gauge("slice_count", "Into how many slices the entries are shared out.")
+        self.count = self._gauge("slice_of", "Into how many slices the entries are shared out.")
         self.answer_seconds = self._histogram(
             "slice_answer_seconds",
             "Seconds to answer one round of a conversation, without the wait before it, by its kind.",
