@@ -120,6 +120,17 @@ def test_a_responder_that_does_not_follow_the_store_is_told_from_an_ingest_that_
         assert broken(report) == part
 
 
+def test_slices_that_are_away_are_what_to_start() -> None:
+    def without_slices(_: Query) -> bytes:
+        return b'{"v":1,"id":"-","outcome":"timed-out","reason":"of 2 slices these are away: 1"}'
+
+    world = World()
+    answering = world.answering(lambda query, _: [without_slices(query)], "answers")
+    report = examined(world, world.ingest().step, answering)
+    assert broken(report) == "responder"
+    assert "hurnet slice" in report.advice
+
+
 def test_an_ingest_that_is_not_running_is_to_be_started() -> None:
     world = World()
     responder = world.responder(wait=0)

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import click
 import pytest
@@ -16,6 +17,7 @@ from rich.console import Console
 from hurnet_stream.adapters.page_server import TEXT, Page, PageServer
 from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.overview.running import Running
+from hurnet_stream.overview.slices import awaited
 from hurnet_stream.overview.system_reader import _add_watermarks
 from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.overview.worker_pages import WorkerPage, base_address, quantile, read_pages
@@ -137,6 +139,33 @@ def test_readers_of_the_store_that_are_far_behind_it_are_told_of() -> None:
     assert status.as_dict()["pages"][0] == {
         "address": "http://solver:8999", "role": "solver", "ready": True, "says": "ok",
     }  # fmt: skip
+
+
+def a_slice(number: int, count: int, is_loaded: bool = True) -> dict[str, Any]:
+    said = {"instance": f"s{number}", "address": "h:1", "partitions": [number], "rows": 9, "lag_rows": 1_000}
+    return {"number": number, "count": count, "is_loaded": is_loaded, **said}
+
+
+@pytest.mark.parametrize(
+    ("slices", "wanted", "expected"),
+    [
+        ([], 0, []),
+        ([], 1, ["no process holds slice 0 of 1"]),
+        ([a_slice(0, 2), a_slice(1, 2)], 0, []),
+        ([a_slice(0, 2), a_slice(0, 2)], 0, ["no process holds slice 1 of 2"]),
+        ([a_slice(0, 2), a_slice(1, 2, False)], 2, ["slice 1 of 2 is loading"]),
+        ([a_slice(0, 2), a_slice(1, 2), a_slice(3, 4)], 4, []),
+        ([a_slice(1, 2), a_slice(0, 4)], 2, ["no process holds slice 0 of 2"]),
+    ],
+)
+def test_slices_that_questions_wait_for_are_named(
+    slices: list[dict[str, Any]], wanted: int, expected: list[str]
+) -> None:
+    status = well(slices=slices, awaited=awaited(slices, wanted))
+    assert [text.partition(",")[0] for text in said([status])] == expected
+    text = drawn(status, Trends(), 120)
+    assert text.count("slice ") >= len(slices)
+    assert ("1,000" in text) == any(each["is_loaded"] for each in slices)
 
 
 @pytest.mark.parametrize("width", [30, 50, 79, 100, 200])

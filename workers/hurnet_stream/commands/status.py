@@ -25,6 +25,7 @@ Examples:
 SHARD_COLUMNS = {
     "rows": "rows",
     "rows ever": "rows_ever",
+    "sealed": "sealed_rows",
     "next offset": "next_offset",
     "end offset": "end_offset",
     "lag": "lag_records",
@@ -62,10 +63,10 @@ WEIGHTS_COLUMNS = (
 def status(as_json: bool, watch: bool, interval_s: float, addresses: tuple[str, ...]) -> None:
     """Show workers, shards, lags and weights, and what is wrong.
 
-    Offsets are of the next record. Lags are in records, those of transactions that were aborted and their
-    markers not counted. Pairs are counted as often as their weights say, less what their age takes off; the
-    rank is the effective one. A role without a worker is a warning. Exit code 1: Kafka, the store or a worker
-    did not tell everything.
+    Offsets are of the next record. Sealed rows lie in files, those deleted since included. Lags are in
+    records, those of transactions that were aborted and their markers not counted. Pairs are counted as
+    often as their weights say, less what their age takes off; the rank is the effective one. A role
+    without a worker is a warning. Exit code 1: Kafka, the store or a worker did not tell everything.
 
     With --watch: how much flows, who is how far behind, and in words what is wrong. If a server is away it
     says so, and goes on. With --metrics it tells how far the solver and the responders are in memory, which
@@ -99,7 +100,7 @@ def _print(known: Status, as_json: bool) -> None:
         for part in shown(known):
             screen.print(part)
     absent = missing(known.workers, known.solver, known.store_read)
-    for warning in (*known.warnings, *of_pages(known), *absent):
+    for warning in (*known.warnings, *of_pages(known), *absent, *known.awaited):
         say(f"warning: {warning}", err=True)
     for reason in known.problems:
         say(f"problem: {reason}", err=True)
@@ -107,6 +108,7 @@ def _print(known: Status, as_json: bool) -> None:
 
 def shown(status: Status) -> Iterator[Any]:
     """As tables for a person."""
+    from hurnet_stream.overview import slices
     from hurnet_stream.overview.running import rows
     from hurnet_stream.terminal.screen import facts, table
 
@@ -121,7 +123,7 @@ def shown(status: Status) -> Iterator[Any]:
             ]
         )
     solver = (status.solver or "none is running") if status.store_read else None
-    if lines := list(rows(status.workers or {}, solver)):
+    if lines := [*rows(status.workers or {}, solver), *slices.rows(status.slices)]:
         yield table(("role", "worker", "host", "partitions", ">behind"), lines)
     if not status.shards:
         return
@@ -137,6 +139,8 @@ def _shards_table(shards: Sequence[Shard]) -> Any:
     columns = dict(SHARD_COLUMNS)
     if all(shard.rows_ever is None for shard in shards):
         del columns["rows ever"]
+    if not any(shard.sealed_rows for shard in shards):
+        del columns["sealed"]
     rows = [[s.partition, *(_number(getattr(s, name)) for name in columns.values())] for s in shards]
     totals = ["" if name.endswith("_offset") else _total(shards, name) for name in columns.values()]
     return table((">shard", *(f">{heading}" for heading in columns)), [*rows, ["all", *totals]])

@@ -194,6 +194,8 @@ def _advice(broken: Check, evidence: Evidence | None) -> str:
         return f"start one: `hurnet {broken.part}`"
     if broken.part == "ingest" and "aside" in broken.said:
         return "`hurnet dead-letters` says why: too many contexts, for example"
+    if broken.part == "responder" and "slices" in broken.said:
+        return "start the slices that are away (`hurnet slice`); `hurnet status` shows those that are there"
     return {
         "kafka": "start Kafka, or correct HURNET_KAFKA_BOOTSTRAP and the settings beside it",
         "answers": "`hurnet topics` says if the topic is there; this client needs the right to read it",

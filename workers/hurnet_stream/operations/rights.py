@@ -314,7 +314,7 @@ def redis_users(settings: RedisSettings) -> Mapping[str, RedisUser]:
             *(*read, f"~{home('slices')}", *keys("meta")),
         ),
         "gateway": user((*reading, *_ADMINISTRATION, *_CLAIMING), *read, f"~{prefix}:request:*"),
-        "reader": user((*reading, *_ADMINISTRATION), *read),
+        "reader": user((*reading, *_ADMINISTRATION, "time"), *read),
         "operator": user(
             (*_BEGINNING, *_TAILING, *_ADMINISTRATION, *_TRANSACTION, *_OPERATOR),
             f"~{prefix}:*",

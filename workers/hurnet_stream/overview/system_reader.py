@@ -18,6 +18,7 @@ from hurnet_stream.adapters.redis import Connection, RedisEntryStore, connect, s
 from hurnet_stream.adapters.segments import segments_at
 from hurnet_stream.errors import HurnetError, KafkaFailing
 from hurnet_stream.overview.running import read_by, running
+from hurnet_stream.overview.slices import awaited, read_slices
 from hurnet_stream.overview.system_status import Published, Shard, Status, attempt, read_store
 from hurnet_stream.overview.worker_pages import read_pages, watermarks
 from hurnet_stream.settings.settings import Settings
@@ -50,6 +51,8 @@ class SystemReader:
             wanted = {group: topic for group, topic in read_by(self._settings).values() if topic in topics}
             attempt(status, lambda: groups.extend(self._overview.groups(wanted)))
         status.store_read = attempt(status, lambda: read_store(status, self._store(), self._published))
+        if status.store_read:
+            attempt(status, lambda: self._read_slices(status))
         if others := [name for name in status.topics if topics and name not in topics]:
             attempt(status, lambda: topics.update(self._overview.topics(others)))
         self._join(status, topics, groups)
@@ -65,6 +68,10 @@ class SystemReader:
         self._overview.close()
         self._unread.close()
         self._give_up_store()
+
+    def _read_slices(self, status: Status) -> None:
+        status.slices = read_slices(self._store())
+        status.awaited = awaited(status.slices, self._settings.slices.count)
 
     def _missing(self, topics: Mapping[str, TopicOffsets]) -> Iterator[str]:
         if missing := sorted(set(self._names.values()) - topics.keys()):

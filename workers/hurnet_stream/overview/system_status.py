@@ -27,11 +27,12 @@ class Shard:
     """One partition of `texts`, by its number, or of another topic, as in tickets/3. What is not known is
     None.
 
-    `rows` are held now, `rows_ever` counts those that were deleted, too. `next_offset` is the next one that
-    ingest will append, `end_offset` the next one that Kafka will give. `unread_records` are those between
-    both, if they were counted; `held_records` can't be read before an open transaction ends. `folded_offset`
-    is the next one that the solver will take in, and `searchable_offset` the next one that the slowest
-    responder will, as their metrics say."""
+    `rows` are held now, `rows_ever` counts those that were deleted, too, and `sealed_rows` those of
+    `rows_ever` that lie in files. `next_offset` is the next one that ingest will append, `end_offset` the
+    next one that Kafka will give. `unread_records` are those between both, if they were counted;
+    `held_records` can't be read before an open transaction ends. `folded_offset` is the next one that the
+    solver will take in, and `searchable_offset` the next one that the slowest responder will, as their
+    metrics say."""
 
     partition: ShardName
     rows: int | None = None
@@ -42,6 +43,7 @@ class Shard:
     held_records: int = 0
     folded_offset: int | None = None
     searchable_offset: int | None = None
+    sealed_rows: int | None = None
 
     @property
     def lag_records(self) -> int | None:
@@ -62,7 +64,8 @@ class Status:
     `workers` are those in Kafka's consumer groups, by role, or None if Kafka can't be asked. `topics` are
     those that the store is filled from beside that of texts. `where` tells where logs and metrics are. `ends`
     are the ends of all partitions of a topic together, by what the topic is for. `pages` are what workers say
-    of themselves, if their addresses were given."""
+    of themselves, if their addresses were given. `slices` are the processes that hold one, and `awaited` says
+    for which slices questions wait."""
 
     store_read: bool = False
     embedder: dict[str, Any] | None = None
@@ -75,6 +78,8 @@ class Status:
     where: dict[str, str] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
     pages: list[WorkerPage] = field(default_factory=list)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+    awaited: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -135,7 +140,7 @@ def read_store(status: Status, connection: Connection, published: Published | No
     identity = store.identity()
     status.embedder = asdict(identity) if identity else None
     states = store.states()
-    holdings, pending = store.holdings(), store.pending_erasures()
+    holdings, pending, sealed = store.holdings(), store.pending_erasures(), store.sealed()
     published = published or Published()
     places = published.places = Places(store.topics())
     status.topics = sorted(places.topics.numbers)
@@ -144,7 +149,9 @@ def read_store(status: Status, connection: Connection, published: Published | No
         # Rows that are deleted and not erased yet are still counted by the store.
         held = sum(holding.rows for holding in holdings.get(partition, {}).values())
         rows, name = max(0, held - pending.get(partition, 0)), places.shard_name(partition)
-        status.shards.append(Shard(name, rows, reached.get(name, NOTHING) + 1, rows_ever=state.rows))
+        shard = Shard(name, rows, reached.get(name, NOTHING) + 1, rows_ever=state.rows)
+        shard.sealed_rows = sealed.get(partition, 0)
+        status.shards.append(shard)
     status.contexts = sorted(store.contexts())
     status.solver = RedisLeaseStore(connection).holder("solver")
     published.read(status, RedisWeightsStore(connection))

@@ -29,7 +29,7 @@ class Complaint:
 def complaints(status: Status, trends: Trends) -> list[Complaint]:
     """All that a look and those before it tell."""
     bad = [*status.problems, *of_pages(status), *_texts(status, trends), *_groups(status, trends)]
-    bad += missing(status.workers, status.solver, status.store_read)
+    bad += [*missing(status.workers, status.solver, status.store_read), *status.awaited]
     known = [*_held(status, trends), *_rising(status, trends), *status.warnings]
     return [*(Complaint(True, text) for text in bad), *(Complaint(False, text) for text in known)]
 

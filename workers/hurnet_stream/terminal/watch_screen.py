@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hurnet_stream.overview.running import rows as worker_rows
+from hurnet_stream.overview.slices import rows as slice_rows
 from hurnet_stream.overview.system_status import Shard, Status
 from hurnet_stream.terminal.complaints import Complaint
 from hurnet_stream.terminal.screen import table
@@ -125,7 +126,7 @@ def _behind_text(value: int | None) -> Any:
 
 def _workers(status: Status, width: int) -> RenderableType:
     leader = f"{status.solver} leads" if status.solver else None
-    found = list(worker_rows(status.workers or {}, leader))
+    found = [*worker_rows(status.workers or {}, leader), *slice_rows(status.slices)]
     if width < NARROW:
         return table(
             ("role", "worker", ">behind"), [(role, worker, behind) for role, worker, *_, behind in found]

@@ -45,8 +45,9 @@ class RedisSliceMembers:
 
     @guarded
     def present(self) -> Mapping[str, SliceMember]:
-        now_ms = self._now_ms()
-        return {name: each for name, each in self._all().items() if now_ms - each.at_ms <= FRESH_MS}
+        found = self._all()
+        now_ms = self._now_ms() if found else 0
+        return {name: each for name, each in found.items() if now_ms - each.at_ms <= FRESH_MS}
 
     def _all(self) -> dict[str, SliceMember]:
         said = list(self._client.hgetall(self._key).items())[:MOST]
