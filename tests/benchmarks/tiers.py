@@ -4,7 +4,8 @@ Texts are six words by Zipf's law; a vector is the sum of random ones of its wor
 twenty rows share an answer. Questions go through the whole rule (search, lexical search, local solve, words),
 one at a time, by turns to both. "anonymous" is what the process can't give back, "mapped" what the system
 takes back if it needs memory. The start is that of another process, which maps what was saved: it is ready
-when all but the vectors was read and checked. These are checked as they are read.
+when all but the vectors was read and checked. These are checked as they are read. "still" is how long nothing
+could be taken in while the index was saved, "longest step" how long that held a turn up.
 
     --rows 10000000 --alone     10 GB of files and 8 GB of memory: without a peer in memory, and not saved
     systemd-run --scope -p MemoryMax=8G ...     with a limit, of which pages of files are a part, too
@@ -27,8 +28,9 @@ import numpy as np
 from hurnet_stream.adapters.shelf import FolderShelf
 from hurnet_stream.core.grid import snap
 from hurnet_stream.core.rule.halves import undivided
-from hurnet_stream.core.stored.batch import Batch, Entry, Vectors
+from hurnet_stream.core.stored.batch import Batch, EmbedderIdentity, Entry, Vectors
 from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.shelving import PAUSE, Shelving
 from tests.benchmarks._report import Report, main, milliseconds, quantile, say
 
 CONTEXT: Final = "c"
@@ -107,7 +109,7 @@ def _measure(report: Report, folder: Path, rounds: int) -> None:
         shelf.close()
         return
     others.clear()
-    _save(report, shelved, shelf)
+    _save(report, shelved, shelf, made)
     starts = [_started(folder / "shelf", dimension) for _ in range(max(3, rounds))]
     report.figures |= {f"start_{name}": min(start[name] for start in starts) for name in starts[0]}
 
@@ -148,8 +150,10 @@ def _questions(report: Report, others: dict[str, LoadedContexts], made: Rows, ro
     random = np.random.default_rng(3)
     wall: dict[str, list[float]] = {name: [] for name in others}
     cpu: dict[str, list[float]] = {name: [] for name in others}
+    faults = _major_faults()
     for round_ in range(rounds + 1):  # the first one warms up
-        say(f"questions: round {round_} of {rounds}")
+        say(f"questions: round {round_} of {rounds}, {_major_faults() - faults:,} pages read from the disk")
+        faults = _major_faults() if round_ < 2 else faults
         for text, vector in zip(*made.drawn(random, ROUND_QUESTIONS), strict=True):
             said = []
             for name, memory in others.items():
@@ -162,6 +166,7 @@ def _questions(report: Report, others: dict[str, LoadedContexts], made: Rows, ro
                 said.append(str(ranking.top(5)))
             if len(set(said)) > 1:
                 sys.exit(f"they differ: {said}")
+    report.figures["major_faults_a_question"] = (_major_faults() - faults) / (rounds * ROUND_QUESTIONS)
     lines = []
     for name, times in wall.items():
         quantiles = {q: quantile(times, q / 100) for q in (50, 90, 99)}
@@ -172,21 +177,41 @@ def _questions(report: Report, others: dict[str, LoadedContexts], made: Rows, ro
     report.table("A question, in ms", ["rows in", ">p50", ">p90", ">p99", ">CPU p50"], lines)
 
 
-def _save(report: Report, memory: LoadedContexts, shelf: FolderShelf) -> None:
-    say("saving")
-    began = time.perf_counter()
-    shelf.save(memory.saved(shelf))
-    report.figures["save_stall_s"] = time.perf_counter() - began
-    shelf.finish()
-    report.figures["save_s"] = time.perf_counter() - began
-    began = time.perf_counter()
-    memory._saved.clear()
-    shelf.save(memory.saved(shelf))
-    report.figures["save_again_stall_s"] = time.perf_counter() - began
-    shelf.finish()
+def _save(report: Report, memory: LoadedContexts, shelf: FolderShelf, made: Rows) -> None:
+    keeping = Shelving(memory, shelf, EmbedderIdentity("bench", "bench", OPTIONS.dimension), 0.0)
+    for name in ("save", "save_again"):
+        say(name)
+        keeping._known, keeping._pause_s = {}, 0.0
+        memory._saved.clear()
+        report.figures |= {
+            f"{name}_{figure}": value for figure, value in _saved(keeping, memory, made).items()
+        }
     files = sum(path.stat().st_size for path in shelf._folder.iterdir())
     report.figures["files_gb"] = files / 1e9
     shelf.close()
+
+
+def _saved(keeping: Shelving, memory: LoadedContexts, made: Rows) -> dict[str, float]:
+    """Turns of a responder, each a step of saving and a question, until all is on the disk: the longest step,
+    how long nothing could be taken in, and the questions' times."""
+    text, vector = made.drawn(np.random.default_rng(4), 1)
+    steps, questions = list[float](), list[float]()
+    began = time.perf_counter()
+    while not steps or keeping.shelf.is_saving or not keeping._known:
+        steps.append(-time.perf_counter())
+        keeping.step()
+        asked = time.perf_counter()
+        steps[-1] += asked
+        context = memory.context(CONTEXT)
+        next(iter(context.ranked(text, context.nearest(vector)))).top(5)
+        questions.append(time.perf_counter() - asked)
+    return {
+        "s": time.perf_counter() - began,
+        "longest_step_ms": 1000 * max(steps),
+        "still_ms": 1000 * keeping._pause_s / PAUSE,
+        "question_p50_ms": 1000 * quantile(questions, 0.5),
+        "question_longest_ms": 1000 * max(questions),
+    }
 
 
 def _started(folder: Path, dimension: int) -> dict[str, float]:
@@ -207,13 +232,18 @@ def _start(folder: Path, dimension: int) -> Report:
     root = shelf.saved()
     if root is None:
         sys.exit("nothing was saved")
-    memory.restore(root, shelf, check=False)
+    memory.restore(root["memory"], shelf, check=False)
     ready_s, ready_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     memory.context(CONTEXT).nearest(memory.index(CONTEXT).vectors(np.array([5])).astype(np.int16))
     first_s = time.perf_counter() - wall
     print(f"ready_s={ready_s} ready_cpu_s={ready_cpu_s} first_answer_s={first_s}", file=sys.stderr)
     shelf.close()
     return Report()
+
+
+def _major_faults() -> int:
+    """How often this process had to wait until a page was read from the disk."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
 
 
 def _memory() -> tuple[int, int]:

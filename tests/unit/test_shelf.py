@@ -101,7 +101,9 @@ class Pair:
             index.remove_all(3, offsets)
 
     def save(self) -> None:
-        self.shelf.save({"index": self.shelved.saved()})
+        for _ in self.shelved.write_ahead():
+            pass
+        self.shelf.save(lambda: {"index": self.shelved.saved()})
         self.shelf.finish()
 
     def restart(self, check: bool = False) -> None:

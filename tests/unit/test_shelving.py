@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hurnet_schemas import Query
 from hurnet_stream.adapters.shelf import FolderShelf
+from hurnet_stream.adapters.shelf import file as file_module
 from hurnet_stream.adapters.shelf import folder as folder_module
 from hurnet_stream.core.native import library
 from hurnet_stream.core.search import block, blocks
 from hurnet_stream.core.search import search as scan
+from hurnet_stream.core.shelf import FileName
 from hurnet_stream.errors import StoreReplaced
 from hurnet_stream.responder import shelving
 from hurnet_stream.responder.responder import Responder
@@ -139,6 +143,43 @@ def test_what_did_not_come_to_the_disk_is_saved_again(
     turn(shelved.responder)
     shelved.shelf.finish()
     assert (shelved.folder / "saved").exists()
+    shelved.check()
+
+
+def test_questions_are_answered_while_it_is_saved_and_what_is_new_waits(
+    shelved: Shelved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn(shelved.responder)
+    began, may_end = threading.Event(), threading.Event()
+    real = file_module.write
+
+    def slow(path: Path, *rest: Any) -> set[FileName]:
+        if path.name.startswith("context"):
+            began.set()
+            assert may_end.wait(60)
+        return real(path, *rest)
+
+    monkeypatch.setattr(file_module, "write", slow)
+    monkeypatch.setattr(shelving, "PAUSE", 0)
+    keeping = shelved.responder._serving.current.shelving
+    assert keeping
+    keeping._interval_s = 0
+    turn(shelved.responder)
+    assert began.wait(60)
+    keeping._interval_s = 3600
+    before = shelved.answers(shelved.responder)
+    shelved.world.teach(("a heater", "heater"))
+    shelved.world.delete([3, 50])
+    try:
+        turn(shelved.responder, 2)
+        assert shelved.responder._memory.rows() == {"default": len(TEXTS)}
+        assert shelved.answers(shelved.responder) == before
+    finally:
+        may_end.set()
+    shelved.shelf.finish()
+    turn(shelved.responder)
+    assert shelved.responder._memory.rows() == {"default": len(TEXTS) - 1}
+    assert shelved.restart() == {"default": len(TEXTS) - 1}
     shelved.check()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from hurnet_stream.core.shelf import Shelf, Tree
@@ -14,15 +15,24 @@ class SavedShelf(Shelf, Protocol):
     """How many processes used it last, one after the other, that did not close it."""
 
     @property
+    def is_writing(self) -> bool:
+        """Whether what was to be saved is being read: it must not change meanwhile."""
+
+    @property
     def is_saving(self) -> bool:
         """Whether what was to be saved is still on its way to the disk."""
 
     def saved(self) -> Tree | None:
         """What was saved last; None if there is nothing. Raises DamagedShelf."""
 
-    def save(self, root: Tree) -> None:
-        """Save this, and all files that are named in it, in one step that follows some time later. Only then
-        is anything wiped, and are files removed that it does not name."""
+    def save(self, write: Callable[[], Tree]) -> None:
+        """Have another thread save what `write` returns, which may write files, and all that is named in it.
+        Nothing else may use the shelf while that `is_writing`. Once all is on the disk it counts, in one
+        step. Only then is anything wiped, and are files removed that are not named. If a file can't be
+        written, nothing is saved."""
+
+    def finish(self) -> None:
+        """Wait until what was to be saved is on the disk."""
 
     def discard(self) -> None:
         """What was saved is not to be used any more, and its files are removed. What is mapped of them is

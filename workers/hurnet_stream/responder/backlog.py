@@ -46,9 +46,9 @@ class Backlog:
 
     def take_in(self, seconds: float) -> list[TakenIn]:
         """Take pieces into memory for `seconds`, and at least one of each shard. Returns the batches that are
-        in memory now."""
+        in memory now. While memory must hold still nothing is taken in."""
         until, taken_in = time.monotonic() + seconds, list[TakenIn]()
-        while self._queues:
+        while self._queues and not self._memory.is_still:
             taken_in += [done for partition in list(self._queues) if (done := self._take_piece(partition))]
             if time.monotonic() >= until:
                 break

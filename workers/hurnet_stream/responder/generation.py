@@ -96,6 +96,8 @@ class LoadedGeneration:
 
     def refresh(self) -> None:
         """Take new weights and mixes, before entries are taken in: weights say which of them need no sums."""
+        if self.memory.is_still:
+            return  # new weights may have aged entries leave the sums
         self.weights.refresh()
         self.rehearsing.refresh()
 

@@ -102,6 +102,8 @@ class LoadedContexts:
         self._device = device
         self._shelf: Shelf | None = None
         self._saved: dict[str, tuple[int, FileName]] = {}  # by context: of how many changes, and its file
+        self.is_still = False
+        """Whether nothing may be appended or removed, since another thread reads what is held."""
         self._p = p
         self.features = KernelMap(features, halves.dimension)
         self.half_life_ms = half_life_ms
@@ -154,7 +156,8 @@ class LoadedContexts:
         self._shelf = shelf
 
     def saved(self, shelf: Shelf) -> Tree:
-        """What `restore` needs. Contexts that have changed are written to the shelf."""
+        """What `restore` needs. Contexts that have changed are written to the shelf. Another thread may
+        search meanwhile, but nothing may be appended or removed."""
         for context, index in self._indexes.items():
             changes, file = self.changes(context), self._saved.get(context)
             if file and file[0] == changes:

@@ -7,8 +7,14 @@
     damaged rows    are noticed when they are read: the worker begins anew, and reads all from the store
     at the end      it is saved
 
-While files are written nobody is answered. So what can be written ahead is, one block in a turn, and the next
+Questions are answered while it is saved. First what can be written ahead is, some files in a turn. Then
+another thread writes the rest, which must hold still meanwhile: what is new in the store waits. So the next
 time follows after PAUSE times as long at least.
+
+    turn 1 to 60     files are written, entries are taken in, questions are answered
+    turn 61          the thread begins to write what is left, half a second for ten million rows
+    turn 61 to 80    questions are answered, nothing is taken in
+    turn 81          entries are taken in again. The thread waits for the disk, then removes old files
 """
 
 from __future__ import annotations
@@ -33,7 +39,9 @@ SUSPECT = 2
 """After so many processes that did not end in order all rows are read at the start, and not when they are
 needed: to read a mapped page that the disk can't give ends a process."""
 PAUSE = 200
-"""Times as long as saving took: it takes half a percent of the time at most."""
+"""Times as long as memory had to hold still: that is half a percent of the time at most."""
+AHEAD_S = 0.01
+"""How long a turn writes ahead; it ends the file that it has begun."""
 FORMAT = 1
 
 
@@ -86,9 +94,10 @@ class Shelving:
     def step(self) -> None:
         """Once a turn: save, if it is time and something has changed."""
         self._is_settling = self._is_settling and self._memory.settle()
+        self._memory.is_still = self.shelf.is_writing
         if time.monotonic() - self._saved_at < max(self._interval_s, self._pause_s):
             return
-        if self._has_changed() and next(self._ahead, None) is None:
+        if self._has_changed() and self._is_written_ahead():
             self._save()
             self._ahead = self._memory.write_ahead()
 
@@ -103,8 +112,17 @@ class Shelving:
 
     def close(self) -> None:
         """Save what is in memory, and let go of the folder."""
+        self.shelf.finish()
         self._save()
         self.shelf.close()
+
+    def _is_written_ahead(self) -> bool:
+        """Write ahead for a moment; returns whether nothing is left."""
+        until = time.monotonic() + AHEAD_S
+        while next(self._ahead, None) is not None:
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def _has_changed(self) -> bool:
         """Whether there is something to save, and it can be begun."""
@@ -113,20 +131,21 @@ class Shelving:
         return self._memory.watermarks() != self._known or self.shelf.failures != self._failures
 
     def _save(self) -> None:
-        memory = self._memory
-        if not self._has_changed() or not memory.is_whole:
-            return
-        began, watermarks = time.monotonic(), memory.watermarks()
-        self._failures = self.shelf.failures
+        if self._has_changed() and self._memory.is_whole:
+            self._known, self._failures = self._memory.watermarks(), self.shelf.failures
+            self._memory.is_still, self._saved_at = True, time.monotonic()
+            self.shelf.save(self._write)
+
+    def _write(self) -> Tree:
+        """In another thread, while memory holds still."""
+        memory, began = self._memory, time.monotonic()
         root = {
             "about": self._about | {"epoch": memory.epoch},
             "memory": memory.saved(self.shelf),
         }
-        if self.shelf.failures == self._failures:
-            self.shelf.save(root)
-            self._known = watermarks
         self._saved_at = time.monotonic()
         self._pause_s = PAUSE * (self._saved_at - began)
+        return root
 
     def _unfit(self, root: Tree, states: Mapping[int, ShardState]) -> str:
         """Why this can't be what memory holds; "" if it can."""

@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import structlog
@@ -78,6 +78,17 @@ def _remove_unless_used(folder: Path) -> None:
             os.close(lock)
 
 
+class _Saved(NamedTuple):
+    """What is written, and not yet what counts: all its files, those of them that the system may not have on
+    the disk yet, what is to be wiped, and the number of the last file that was written."""
+
+    root: FileName
+    files: set[FileName]
+    unsynced: set[FileName]
+    wiped: dict[FileName, list[tuple[str, Any]]]
+    serial: int
+
+
 class FolderShelf:
     """The files of a folder. `failed` is called whenever one could not be written."""
 
@@ -95,6 +106,8 @@ class FolderShelf:
         self._unsynced: set[FileName] = set()
         self._wiped: dict[FileName, list[tuple[str, Any]]] = defaultdict(list)
         self._saving: threading.Thread | None = None
+        self.is_writing = False
+        """Whether what is being saved must not change."""
         self._is_failing = False
         self.failures = 0
         self._root, files = self._read_saved()
@@ -138,20 +151,15 @@ class FolderShelf:
         """Whether what was to be saved is still on its way to the disk."""
         return bool(self._saving and self._saving.is_alive())
 
-    def save(self, root: Tree) -> None:
-        """Save this, and all files that are named in it. It is on the disk some time later."""
+    def save(self, write: Callable[[], Tree]) -> None:
+        """As `SavedShelf` has it."""
         self.finish()
-        name = self.write("root", root)
-        if name is None:
-            return
-        files, wiped, self._wiped = self._needed_by(name), self._wiped, defaultdict(list)
-        unsynced, self._unsynced = self._unsynced & files, set()
-        arguments = (name, files, unsynced, wiped, self._serial)
-        self._saving = threading.Thread(target=self._commit, args=arguments, name="shelf", daemon=True)
+        self.is_writing = True
+        self._saving = threading.Thread(target=self._save, args=(write,), name="shelf", daemon=True)
         self._saving.start()
 
     def finish(self) -> None:
-        """Wait until what was saved is on the disk."""
+        """Wait until what was to be saved is on the disk."""
         if self._saving:
             self._saving.join()
             self._saving = None
@@ -180,27 +188,42 @@ class FolderShelf:
         os.close(self._lock)
         self._lock = None
 
-    def _commit(
-        self,
-        root: FileName,
-        files: set[FileName],
-        unsynced: set[FileName],
-        wiped: dict[FileName, list[tuple[str, Any]]],
-        serial: int,
-    ) -> None:
-        """In a thread of its own. Between two of its steps the process may be killed."""
+    def _save(self, write: Callable[[], Tree]) -> None:
+        """In a thread of its own."""
         try:
-            for name in unsynced:
+            saved = self._written(write)
+        except (OSError, DamagedShelf) as error:
+            saved = None
+            self._say_failed(error)
+        finally:
+            self.is_writing = False
+        if saved:
+            self._commit(saved)
+
+    def _written(self, write: Callable[[], Tree]) -> _Saved | None:
+        """What `write` returns, in a file; None if any file could not be written."""
+        before = self.failures
+        root = self.write("root", write())
+        if root is None or self.failures != before:
+            return None
+        files, wiped, self._wiped = self._needed_by(root), self._wiped, defaultdict(list)
+        unsynced, self._unsynced = self._unsynced & files, set()
+        return _Saved(root, files, unsynced, wiped, self._serial)
+
+    def _commit(self, saved: _Saved) -> None:
+        """Between two of its steps the process may be killed."""
+        try:
+            for name in saved.unsynced:
                 _sync(self._folder / name)
-            self._write_saved(root, files)
-            self._root = root
-            for name in wiped.keys() & files:
-                file.wipe(self._folder / name, wiped[name])
-            self._remove_all_but(files, serial)
+            self._write_saved(saved.root, saved.files)
+            self._root = saved.root
+            for name in saved.wiped.keys() & saved.files:
+                file.wipe(self._folder / name, saved.wiped[name])
+            self._remove_all_but(saved.files, saved.serial)
             self._is_failing = False
         except (OSError, DamagedShelf) as error:
-            self._unsynced |= unsynced
-            for name, places in wiped.items():
+            self._unsynced |= saved.unsynced
+            for name, places in saved.wiped.items():
                 self._wiped[name] += places
             self._say_failed(error)
 

@@ -90,7 +90,7 @@ class ContextIndex:
 
     def saved(self) -> Tree:
         """What `restore` needs. What is large has been written to the shelf then, and only what has changed
-        since the index was last saved."""
+        since the index was last saved. Another thread may search meanwhile: nothing that it reads moves."""
         return {
             "context": self._context,
             "dimension": self.dimension,
@@ -103,10 +103,11 @@ class ContextIndex:
         }
 
     def write_ahead(self) -> Iterator[int]:
-        """Write parts of what `saved` would write, one full block at each step."""
+        """Write parts of what `saved` would write, one file of a full block at each step."""
         for number in range(len(self._blocks.blocks)):
-            if self._blocks.write_ahead(number):
-                self._lexicon.write_ahead(number)
+            while self._blocks.write_ahead(number):
+                yield number
+            if self._lexicon.write_ahead(number):
                 yield number
 
     def restore(self, tree: Tree) -> None:

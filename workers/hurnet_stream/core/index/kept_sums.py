@@ -40,12 +40,14 @@ class KeptSums:
     def saved(self) -> Tree:
         """What `restore` needs."""
         kept = [(answer, pane) for answer, sums in self._panes.items() for pane in sums]
-        sums = [self._panes[answer][pane] for answer, pane in kept]
+        sums = np.empty((len(kept), self._blocks.dimension), np.int64)
+        for i, (answer, pane) in enumerate(kept):  # one by one: other threads have their turn in between
+            sums[i] = self._panes[answer][pane]
         return {
             "any_copies": self.any_copies,
             "window": [self.window.half_life_ms, self.window.now],
             "of": np.array(kept, np.int64).reshape(-1, 2),
-            "sums": np.array(sums, np.int64).reshape(-1, self._blocks.dimension),
+            "sums": sums,
         }
 
     def restore(self, tree: Tree) -> None:

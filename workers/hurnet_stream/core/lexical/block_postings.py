@@ -29,6 +29,11 @@ class BlockPostings:
         self.runs: list[Run] = []
         self._file: FileName | None = None  # that holds what is here now
 
+    @property
+    def has_file(self) -> bool:
+        """Whether a file holds what is here now."""
+        return self._file is not None
+
     def saved(self, shelf: Shelf | None, is_full: bool) -> Tree:
         """What `restore` needs: the name of a file if the block is full."""
         if not self._file:

@@ -69,20 +69,23 @@ class Lexicon:
 
     def saved(self) -> Tree:
         """What `restore` needs."""
-        full = {
-            number for number, block in enumerate(self._blocks.blocks) if block.used == len(block.vectors)
-        }
         postings = {
-            str(number): postings.saved(self._shelf, number in full)
+            str(number): postings.saved(self._shelf, self._is_full(number))
             for number, postings in self._postings.items()
         }
         counts = {"entries": self._entries, "total": self._total, "longest": self._longest}
         return {**counts, "postings": postings, "vocabulary": self._vocabulary.saved()}
 
-    def write_ahead(self, number: int) -> None:
-        """Write the postings of a full block, if they have changed."""
-        if number in self._postings:
-            self._postings[number].saved(self._shelf, is_full=True)
+    def write_ahead(self, number: int) -> bool:
+        """Write the postings of a block, if it is full and they have changed; False if not."""
+        postings = self._postings.get(number)
+        if postings is None or postings.has_file or not self._is_full(number):
+            return False
+        return "file" in postings.saved(self._shelf, is_full=True)
+
+    def _is_full(self, number: int) -> bool:
+        blocks = self._blocks.blocks
+        return number < len(blocks) and 0 < blocks[number].used == len(blocks[number].vectors)
 
     def restore(self, tree: Tree) -> None:
         """Be what was saved, over blocks that were, too. Raises DamagedShelf."""

@@ -42,13 +42,21 @@ def put_on(shelf: Shelf, block: Block) -> None:
         block.moved()
 
 
-def saved(block: Block, shelf: Shelf) -> Tree:
-    """What `restored` needs: names of files, or of a block that is not full all of it."""
+def put_again(shelf: Shelf, block: Block) -> bool:
+    """The same, if the block is full and there was no room for a file then. Returns whether there is now."""
     if block.sums is None and block.used == len(block.vectors):
-        put_on(shelf, block)  # there was no room for a file when it was filled
+        put_on(shelf, block)
+        return block.sums is not None
+    return False
+
+
+def saved(block: Block, shelf: Shelf) -> Tree:
+    """What `restored` needs: names of files, or all of a block that has none for its vectors. It changes
+    nothing that a search reads."""
     if block.sums is None:
         return _rows_alone(block)
-    write(block, shelf)
+    while write(block, shelf):
+        pass
     if block.unwiped and len(block.files) == len(_KINDS):
         slots = np.array(block.unwiped, np.int64)
         of_row = (slice(None), slots // _LANES, slice(None), slots % _LANES) if block.native else slots
@@ -59,14 +67,14 @@ def saved(block: Block, shelf: Shelf) -> Tree:
 
 
 def write(block: Block, shelf: Shelf) -> bool:
-    """Write the files of a full block that are missing; False if none was."""
+    """Write one file of a full block that is missing; False if none was, or it can't be written."""
     if block.sums is None or len(block.files) == len(_KINDS):
         return False
-    if "planes" not in block.files and (name := _write_planes(block, shelf)):
-        block.files["planes"] = name
-    if "marks" not in block.files and (name := shelf.write("marks", _marks(block))):
-        block.files["marks"] = name
-    return True
+    kind = "marks" if "planes" in block.files else "planes"
+    name = _write_planes(block, shelf) if kind == "planes" else shelf.write(kind, _marks(block))
+    if name:
+        block.files[kind] = name
+    return name is not None
 
 
 def restored(tree: Tree, empty: Block, shelf: Shelf) -> Block:

@@ -162,13 +162,16 @@ class Blocks:
         shelf = self._shelf
         blocks = [block_files.saved(block, shelf) if shelf and block.used else None for block in self.blocks]
         counts = {"rows": self.rows, "removed": self.removed, "longest": self.longest}
-        self._table = self._starts = None  # some may have been put on the shelf only now
         return {**counts, "blocks": blocks, "ranges": self._spans.saved(len(self.blocks))}
 
     def write_ahead(self, number: int) -> bool:
-        """Write what `saved` would write of a block; False if there is nothing."""
-        block = self.blocks[number] if number < len(self.blocks) else self._given_up
-        return self._shelf is not None and block_files.write(block, self._shelf)
+        """Write a file that `saved` would write of a block; False if there is none."""
+        block, shelf = self.blocks[number] if number < len(self.blocks) else self._given_up, self._shelf
+        if shelf is None or not block.used:
+            return False
+        if block_files.put_again(shelf, block):
+            self._table = self._starts = None
+        return block_files.write(block, shelf)
 
     def restore(self, tree: Tree) -> None:
         """Be what was saved. Raises DamagedShelf."""
