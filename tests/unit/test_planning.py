@@ -195,6 +195,13 @@ def test_the_least_and_the_largest_end_in_a_plan(rows: str) -> None:
     assert code in (0, 1), text
 
 
+@pytest.mark.parametrize(("rows", "unit"), [("1M", "minutes"), ("1G", "hours")])
+def test_a_first_fill_is_told_in_minutes_if_it_takes_no_hour(rows: str, unit: str) -> None:
+    _, text = run("--rows", rows)
+    (line,) = [each for each in text.splitlines() if each.startswith("a first fill")]
+    assert line.endswith(unit)
+
+
 def test_figures_are_listed_with_their_commands() -> None:
     code, text = run("--figures", "--json")
     assert code == 0

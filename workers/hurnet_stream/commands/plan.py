@@ -27,13 +27,13 @@ _MOST = 1e12
 
 
 def _amount(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    """A number as people write large ones: 2500, 1e9, 10M."""
+    """A number as people write large ones: 2500, 10M, 1G, 1e9."""
     text = value.replace(",", "").replace("_", "")
     factor = _FACTORS.get(text[-1:], 1.0)
     try:
         number = float(text[:-1] if factor > 1 else text) * factor
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no number such as 2500, 1e9 or 10M") from None
+        raise click.BadParameter(f"{value!r} is no number such as 2500, 10M, 1G or 1e9") from None
     if not 0 <= number <= _MOST:
         raise click.BadParameter(f"{value!r} is not between 0 and {_MOST:g}")
     return number
@@ -170,11 +170,20 @@ def _lines(planned: Planned) -> list[str]:
         f" p99 {spread(lambda each: each.asked.p99_ms)} ms, by {answering}"
         + (", rows in tiers" if shape.tiers else ""),
         f"partitions of `texts` and `queries`: {plan.partitions} at least",
-        f"a first fill of all rows by these processes: {spread(lambda each: each.fill_hours, 1)} hours",
+        f"a first fill of all rows by these processes: {_fill_time(planned)}",
     ]
     if plan.cost_an_hour is not None:
         said.append(f"cost an hour: {spread(lambda each: each.cost_an_hour or 0.0, 2)}")
     return said
+
+
+def _fill_time(planned: Planned) -> str:
+    """In hours, or in minutes if it takes no hour."""
+    hours = planned.spread(lambda each: each.fill_hours)
+    if hours[0] >= 1:
+        return f"{_ranged(hours, 1)} hours"
+    value, least, most = (60 * each for each in hours)
+    return f"{_ranged((value, least, most), 1)} minutes"
 
 
 def _ranged(spread: tuple[float, float, float], digits: int) -> str:
