@@ -28,7 +28,8 @@ fewer, since an entry takes longer."""
 TAKE_IN_S = 0.05
 """How long a turn takes in what was read. Queries do not wait for what is left."""
 AWAIT_ENTRIES_S = 0.01
-"""How long a turn waits for new entries if queries wait for them. Other queries wait no longer than that."""
+"""How long a turn waits for new entries if queries wait for them, or if what was read can't be taken in now.
+Other queries wait no longer than that."""
 IN_PASSING = 0.1
 """The share of a turn's work for what nobody asks yet, while queries wait."""
 LOG_INTERVAL_S = 1.0
@@ -131,7 +132,8 @@ class Following:
         """Take in what is new, with a share of the usual effort. Returns how many rows came in, and one
         more while a deletion of many entries is at work: the worker then does not stand still, though no row
         comes in."""
-        wait_s = AWAIT_ENTRIES_S if queries_wait and not self._backlog else 0.0
+        must_wait = self._memory.is_still if self._backlog else queries_wait
+        wait_s = AWAIT_ENTRIES_S if must_wait else 0.0
         # A shard with batches in the backlog is asked for nothing: nothing lies beyond the largest offset.
         no_more = dict.fromkeys(self._backlog.shards(), MAX_OFFSET)
         positions = {**self._memory.watermarks(), **no_more, **self._others}
