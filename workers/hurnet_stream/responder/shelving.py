@@ -12,7 +12,7 @@ another thread writes the rest, which must hold still meanwhile: what is new in 
 time follows after PAUSE times as long at least.
 
     turn 1 to 60     files are written, entries are taken in, questions are answered
-    turn 61          the thread begins to write what is left, half a second for ten million rows
+    turn 61          the thread begins to write what is left, 0.3 s for a million rows
     turn 61 to 80    questions are answered, nothing is taken in
     turn 81          entries are taken in again. The thread waits for the disk, then removes old files
 """
