@@ -135,6 +135,7 @@ def test_a_slice_is_killed_and_sealed_entries_are_deleted_under_load(large: Larg
         slices[1] = large.slice(1, 2).wait_ready(IN_TIME_S)
         large.answers_go_on()
     assert mapped(slices[1]) > len(gone)
+    assert not (large.folders / "generation-0").exists(), "a coordinator holds nothing"
     answers = large.wait_answered()
     right = {id_: f"answer {int(id_.partition(':')[2]) % ANSWERS}" for id_ in large.sent}
     assert [each for each in answers if each.answer != right[each.id]] == []
