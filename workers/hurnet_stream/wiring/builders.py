@@ -6,45 +6,36 @@ solver no Kafka client, and a responder no torch unless it is to search on a GPU
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
-from hurnet_stream.core.stored.generations import Generation, Generations
+from hurnet_stream.core.stored.generations import Generation
 from hurnet_stream.errors import ConfigurationError, TransientError
 from hurnet_stream.metrics.canary import CanaryMetrics
 from hurnet_stream.metrics.feedback import FeedbackMetrics
 from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.metrics.slice import SliceMetrics
 from hurnet_stream.metrics.solver import SolverMetrics
-from hurnet_stream.metrics.store import StoreMetrics
-from hurnet_stream.ports import Embedder, EntryStore, Exchange, Source, Tracer, WeightsStore
+from hurnet_stream.ports import Embedder, EntryStore, Exchange, Source, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
 from hurnet_stream.settings.types import matches
 from hurnet_stream.wiring import generations
 from hurnet_stream.wiring.moving import wait_until_forwarded
-from hurnet_stream.wiring.permissions import check_rights, check_store_rights
+from hurnet_stream.wiring.parts import Beat, Build, connection_of, folder_of, shelf_of
+from hurnet_stream.wiring.permissions import check_rights
+from hurnet_stream.wiring.slicing import build_slice, gathered
 
 if TYPE_CHECKING:
-    from hurnet_stream.adapters.redis import Bound, Connection, RedisEntryStore
-    from hurnet_stream.adapters.shelf import FolderShelf
+    from hurnet_stream.adapters.redis import Bound
     from hurnet_stream.responder.generation import LoadedGeneration
 
 log = structlog.get_logger()
-
-Beat = Callable[[], None]
-"""To be called now and then in a long turn, as a sign that it gets on."""
-Build = Callable[[Settings, Any, "Bound", Beat, Tracer | None], Worker]
-"""The metrics are those of the role (`metrics.roles`). `Bound` is the Kafka cluster that this process belongs
-to, once it has met one. Without a tracer nothing is traced."""
 
 
 def build_ingest(
@@ -62,7 +53,7 @@ def build_ingest(
     with ExitStack() as undo:
         embedder = _embedder_to_fill(settings)
         number = partial(generations.to_fill, embedder=embedder, texts=settings.kafka.texts)
-        connection = _redis("ingest", settings, metrics, bound, undo, number)
+        connection = connection_of("ingest", settings, metrics, bound, undo, number)
         group = generations.ingest_group(settings.ingest.group, generation_at(connection))
         settings = _of_group(settings, group)
         store = KeyedEntryStore(connection, settings.privacy.current("key_secret") or "", settings.pii.rules)
@@ -102,7 +93,7 @@ def build_solver(
     with ExitStack() as undo:
         names = settings.embedder.name, settings.kafka.texts
         number = partial(generations.to_solve, embedder_name=names[0], texts=names[1])
-        connection = _redis("solver", settings, metrics, bound, undo, number)
+        connection = connection_of("solver", settings, metrics, bound, undo, number)
         store = RedisEntryStore(connection)
         store.log()  # raises `StoreReplaced` if this is the store of another system now
         weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
@@ -129,7 +120,7 @@ def build_responder(
     from hurnet_stream.responder.responder import Responder
 
     with ExitStack() as undo:
-        connection = _redis("responder", settings, metrics, bound, undo, generations.to_answer)
+        connection = connection_of("responder", settings, metrics, bound, undo, generations.to_answer)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if bound.cluster and store.log() is None:
             raise TransientError(
@@ -149,9 +140,9 @@ def build_responder(
         undo.callback(known.close)
         if settings.slices.count:  # it holds no entries, which could lie in a folder
             stores = store, weights
-            worker.asking_slices(_gathered(stores, embedder, exchange, settings, metrics))
+            worker.asking_slices(gathered(stores, embedder, exchange, settings, metrics))
         else:
-            worker.lie_on(_shelf(_folder(settings), connection, number, metrics, undo))
+            worker.lie_on(shelf_of(folder_of(settings), connection, number, metrics, undo))
         another = partial(_generation, settings, exchange, bound.cluster)
         worker.choosing_by(RedisGenerations(known), another, RedisResponderPresence(known), number)
         if own:
@@ -179,126 +170,12 @@ def _generation(
         undo.callback(connection.close)
         store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
         if settings.slices.count:
-            loaded = _gathered((store, weights), embedder, exchange, settings, metrics)
+            loaded = gathered((store, weights), embedder, exchange, settings, metrics)
         else:
             loaded = LoadedGeneration(store, weights, embedder, exchange, settings, metrics)
-            loaded.lie_on(_shelf(_folder(settings), connection, generation.number, metrics, undo))
+            loaded.lie_on(shelf_of(folder_of(settings), connection, generation.number, metrics, undo))
         undo.pop_all()
     return loaded.numbered(generation.number).filled_from(generation)
-
-
-def _folder(settings: Settings) -> Path | None:
-    return Path(settings.responder.folder) if settings.responder.folder else None
-
-
-def _shelf(
-    folder: Path | None, connection: Connection, number: int, metrics: HoldingMetrics, undo: ExitStack
-) -> FolderShelf | None:
-    """What is kept of this generation in a folder; None if there is none."""
-    if not folder:
-        return None
-    from hurnet_stream.adapters.redis import RedisGenerations
-    from hurnet_stream.adapters.shelf import open_shelf
-
-    known = RedisGenerations(connection).read()
-    numbers = [each.number for each in known.members] if known else [number]
-    shelf = open_shelf(folder, number, numbers, metrics.shelf_failures.inc)
-    return undo.enter_context(closing(shelf))
-
-
-def _gathered(
-    stores: tuple[RedisEntryStore, WeightsStore],
-    embedder: Embedder,
-    exchange: Exchange,
-    settings: Settings,
-    metrics: HoldingMetrics,
-) -> LoadedGeneration:
-    """A generation for a coordinator: its entries are in slices."""
-    from hurnet_stream.adapters.grpc import GrpcSliceCalls
-    from hurnet_stream.adapters.redis import RedisSliceMembers
-    from hurnet_stream.responder.slices.generation import GatheredGeneration
-
-    slices = RedisSliceMembers(stores[0].connection), GrpcSliceCalls(settings.slices)
-    return GatheredGeneration(stores, slices, embedder, exchange, settings, metrics)
-
-
-def build_slice(
-    settings: Settings, metrics: SliceMetrics, bound: Bound, _beat: Beat, _tracer: Tracer | None
-) -> Worker:
-    """The worker that holds some shards, and is asked by responders. It needs the store alone."""
-    from hurnet_stream.adapters.grpc import GrpcSliceDoor
-    from hurnet_stream.adapters.redis import (
-        RedisGenerations,
-        RedisSliceMembers,
-        connect,
-        generation_at,
-        generation_of,
-    )
-    from hurnet_stream.responder.slices.worker import SliceWorker
-
-    slice_number = _slice_number(settings)
-    with ExitStack() as undo:
-        connection = _redis("slice", settings, metrics, bound, undo, generations.to_answer)
-        number = generation_of(connection)
-        first = _held(connection, number, settings, metrics, undo)
-        if own := generation_at(connection):
-            first.filled_from(own)
-        door = undo.enter_context(closing(GrpcSliceDoor(settings.slices)))
-        known = connect(settings.redis)
-        undo.callback(known.close)
-        worker = SliceWorker(first, door, RedisSliceMembers(known), slice_number, settings, metrics)
-        worker.choosing_by(RedisGenerations(known), partial(_held_too, settings), number)
-        undo.pop_all()
-    return worker
-
-
-def _held_too(settings: Settings, generation: Generation, metrics: HoldingMetrics) -> LoadedGeneration:
-    """Another generation for a slice."""
-    from hurnet_stream.adapters.redis import connect_to
-    from hurnet_stream.adapters.segments import segments_at
-
-    with ExitStack() as undo:
-        connection = connect_to(settings.redis, generation.number, segments_at(settings.segments))
-        undo.callback(connection.close)
-        loaded = _held(connection, generation.number, settings, metrics, undo)
-        undo.pop_all()
-    return loaded.filled_from(generation)
-
-
-def _held(
-    connection: Connection, number: int, settings: Settings, metrics: HoldingMetrics, undo: ExitStack
-) -> LoadedGeneration:
-    """A generation whose entries a slice holds, with the embedder of its store. Raises `TransientError` if
-    there is no store yet."""
-    from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore
-    from hurnet_stream.adapters.shelf import remove_other_counts
-    from hurnet_stream.responder.generation import LoadedGeneration
-    from hurnet_stream.responder.slices.identity import IdentityAlone
-
-    store, weights = RedisEntryStore(connection), RedisWeightsStore(connection)
-    identity = store.identity()
-    if identity is None:
-        raise TransientError("there is no store yet: a slice waits until an ingest worker has begun one")
-    loaded = LoadedGeneration(store, weights, IdentityAlone(identity), None, settings, metrics)
-    share = f"slice-{_slice_number(settings)}-of-{settings.slices.count}"
-    if folder := _folder(settings):
-        remove_other_counts(folder, settings.slices.count)
-        folder /= share
-    return loaded.numbered(number).lie_on(_shelf(folder, connection, number, metrics, undo), share)
-
-
-def _slice_number(settings: Settings) -> int:
-    """Which slice this process is. Raises `ConfigurationError` if nothing says it."""
-    chosen = settings.slices
-    if not chosen.count:
-        raise ConfigurationError("HURNET_SLICES_COUNT is 0: set it to how many slices there are")
-    number = chosen.slice_number()
-    if number is None or number >= chosen.count:
-        raise ConfigurationError(
-            f"which slice is this? Set HURNET_SLICES_NUMBER, from 0 to {chosen.count - 1}. Without it the"
-            " number at the end of the host's name counts, as in slices-2"
-        )
-    return number
 
 
 def build_feedback(
@@ -350,30 +227,6 @@ def _holds(settings: Settings, partition: int, offset: int) -> bool:
     connection = connect_serving(settings.redis, segments_at(settings.segments), settings.kafka.texts)
     with closing(RedisEntryStore(connection)) as store:
         return any(batch.entries for batch in store.stored_at(partition, [offset]))
-
-
-def _redis(
-    role: str,
-    settings: Settings,
-    metrics: StoreMetrics,
-    bound: Bound,
-    undo: ExitStack,
-    number_of: Callable[[Generations | None], int],
-) -> Connection:
-    """A worker's connection to one generation of the store, which its `EntryStore` closes. Logs what could
-    lose data. Raises `ConfigurationError` that names the rights that this role lacks."""
-    from hurnet_stream.adapters.redis import RedisGenerations, at_generation, connect
-    from hurnet_stream.adapters.segments import segments_at
-
-    bound.epoch = ""
-    connection = connect(settings.redis, segments_at(settings.segments))
-    undo.callback(connection.close)
-    check_store_rights(role, settings, connection)  # first, since already the next line needs one of them
-    connection = at_generation(connection, number_of(RedisGenerations(connection).read()))
-    connection = replace(connection, bound=bound, on_call=metrics.store_called)
-    for warning in connection.warnings():
-        log.warning(warning)
-    return connection
 
 
 def _pinned(kafka: KafkaSettings, store: EntryStore, bound: Bound) -> KafkaSettings:

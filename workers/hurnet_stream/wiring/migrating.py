@@ -20,7 +20,7 @@ from hurnet_stream.ports import Embedder, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.solver.solver import Solver
-from hurnet_stream.wiring.builders import Beat
+from hurnet_stream.wiring.parts import Beat
 from hurnet_stream.wiring.running import run_worker
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from hurnet_stream.reshard.forwarder import Between, Forwarder
 from hurnet_stream.reshard.routing import Route
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
-from hurnet_stream.wiring.builders import Beat
+from hurnet_stream.wiring.parts import Beat
 from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 from hurnet_stream.wiring.running import run_worker
 

@@ -20,8 +20,9 @@ from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.checks import cautions
 from hurnet_stream.settings.settings import LogSettings, Settings, ignored, load
-from hurnet_stream.wiring.builders import BUILDERS, Build
+from hurnet_stream.wiring.builders import BUILDERS
 from hurnet_stream.wiring.pages import Health, pages
+from hurnet_stream.wiring.parts import Build
 from hurnet_stream.wiring.tracing import traced
 
 log = structlog.get_logger()
