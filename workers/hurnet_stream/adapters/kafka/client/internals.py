@@ -50,29 +50,18 @@ def high_watermark(consumer: Any, partition: TopicPartition) -> int | None:
     return None if state is None else state.highwater
 
 
-class _Forgetful(dict[Any, Any]):
-    """A dict that keeps nothing."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """What was put in is forgotten at once."""
-
-
-def fetch_offsets_anew(consumer: Any) -> None:
-    """Have each question for committed offsets be sent, and none be answered by an earlier one.
-
-    kafka-python keeps questions under way by their partitions. One that a poll began and that a rebalance cut
-    short stays there with its answer, for as long as nobody asks for the same partitions. Whoever does, after
-    the next rebalance say, is told what was committed then: what was answered since would be answered again.
-    """
-    if consumer._coordinator is not None:  # without a group nothing is committed
-        consumer._coordinator._offset_fetch_futures = _Forgetful()
-
-
 def committed_offsets(
     consumer: Any, partitions: Sequence[TopicPartition], timeout_ms: int
 ) -> Mapping[Any, Any]:
     """What the group has committed, in one request. The public `committed()` asks for one partition at a
-    time, and gives each the time limit of all."""
+    time, and gives each the time limit of all.
+
+    It is asked anew. kafka-python keeps questions under way by their partitions, so that polls which are
+    shorter than an answer takes find it later. One that a rebalance cut short stays there with its answer,
+    and whoever asks for the same partitions after the next rebalance would be told what was committed then:
+    what was answered since would be answered again.
+    """
+    consumer._coordinator._offset_fetch_futures.clear()
     offsets: Mapping[Any, Any] = consumer._coordinator.fetch_committed_offsets(
         partitions, timeout_ms=timeout_ms
     )

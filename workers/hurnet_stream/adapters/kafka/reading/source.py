@@ -274,7 +274,7 @@ class KafkaSource:
 
 def _group_consumer(settings: KafkaSettings, group: str, isolation: str) -> Any:
     session_ms = milliseconds(settings.session_timeout)
-    consumer = make_consumer(
+    return make_consumer(
         settings,
         group,
         isolation_level=isolation,
@@ -286,5 +286,3 @@ def _group_consumer(settings: KafkaSettings, group: str, isolation: str) -> Any:
         max_partition_fetch_bytes=4 << 20,
         fetch_max_bytes=POLL_BYTES,  # from each broker, and before unpacking
     )
-    internals.fetch_offsets_anew(consumer)
-    return consumer
