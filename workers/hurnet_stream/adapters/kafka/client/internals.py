@@ -9,7 +9,7 @@ kafka-python begins here, and with the three classes of ours that override priva
     reading/fetching.py    UnpackedRecords._unpack_records: go on behind a batch that can't be unpacked
     exchange/producer.py   TransactionalProducer: waits that end, by `_transaction_manager` and `_sender`
 
-tests/contract/test_kafka_faults.py and tests/unit/test_unpacking.py fail if one of them no longer does
+tests/faults/test_kafka_faults.py and tests/unit/test_unpacking.py fail if one of them no longer does
 what it did.
 """
 
