@@ -12,7 +12,7 @@ from PIL import Image
 
 from deploy.dashboards.make import BOARDS, panels
 from deploy.dashboards.render import concrete, picture, prometheus
-from tests.acceptance.system import System
+from tests.acceptance.system import Running, System
 from tests.busy import busy, targets
 from tests.prometheus import RULES, Prometheus, faster
 from tests.unit.test_rules import ALL as EVERY_RULE
@@ -41,6 +41,16 @@ def queries() -> list[tuple[str, str]]:
         if panel["title"] != ALERTS_TABLE
         for target in panel.get("targets", ())
     ]
+
+
+def sliced(system: System) -> list[Running]:
+    """A slice, and a responder that asks it, beside the one that holds everything."""
+    one = {"HURNET_SLICES_COUNT": "1", "HURNET_SLICES_NUMBER": "0"}
+    started = [
+        system.start("slice", **one),
+        system.start("responder", HURNET_RESPONDER_INSTANCE="asks", **one),
+    ]
+    return [worker.wait_ready() for worker in started]
 
 
 def without_data(server: Prometheus, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -75,7 +85,7 @@ def recorded() -> list[tuple[str, str]]:
 
 def test_every_query_gives_data_and_the_first_dashboard_can_be_drawn(system: System, tmp_path: Path) -> None:
     with Prometheus(faster(RULES.read_text("utf-8"), FACTOR)) as server, busy(system) as workers:
-        server.scrape(targets(workers))
+        server.scrape(targets([*workers, *sliced(system)]))
         server.wait_scraped()
         left = [*queries(), *read_by_rules(), *recorded()]
         deadline = time.monotonic() + PATIENCE_S
