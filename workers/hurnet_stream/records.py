@@ -88,6 +88,18 @@ def _entry(record: Record, value: bytes) -> Entry:
     )
 
 
+def text_of(entry: Entry) -> TextEvent:
+    """The text of which a record makes this entry again."""
+    return TextEvent(
+        text=entry.text,
+        answer=entry.answer,
+        weight=abs(entry.copies),
+        refutes=entry.refutes or None,
+        context=entry.context,
+        metadata=dict(entry.metadata),
+    )
+
+
 def deletion_of(record: Record) -> Deletion:
     """What a record without a value deletes. Raises `InvalidMessage` if it does not say that."""
     names = {name for name, _ in record.headers}

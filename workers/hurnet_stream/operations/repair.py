@@ -19,7 +19,7 @@ from itertools import chain
 from operator import itemgetter
 from types import MappingProxyType
 
-from hurnet_schemas import InvalidMessage, TextEvent
+from hurnet_schemas import InvalidMessage
 from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.core.places import TEXTS, number_of
 from hurnet_stream.core.stored.batch import MAX_OFFSET, NOTHING, Batch, Deletion, Entry
@@ -27,7 +27,7 @@ from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.operations.deletion_requests import of_entry
 from hurnet_stream.operations.replay import deleted_by_records
 from hurnet_stream.ports import EntryStore, History, OffsetRange, Outgoing, Record, deleted_by
-from hurnet_stream.records import TextReader, parse_record
+from hurnet_stream.records import TextReader, parse_record, text_of
 
 READ_BATCHES = 16
 RESTORED = "restored"
@@ -165,20 +165,12 @@ class Comparison:
         return _LogReader(self._history, partition, self.bounds.get(partition, OffsetRange(0, 0)))
 
     def _text(self, partition: int, entry: Entry) -> Outgoing:
-        event = TextEvent(
-            text=entry.text,
-            answer=entry.answer,
-            weight=abs(entry.copies),
-            refutes=entry.refutes or None,
-            context=entry.context,
-            metadata=dict(entry.metadata),
-        )
         headers = ((RESTORED, b"%d/%d" % (partition, entry.offset)),)
         # The store has digests of keys alone, but that of a correction follows from what it says.
         key = correction_key(entry.context, entry.text) if SOURCE in entry.metadata else None
         return Outgoing(
             self._topic,
-            event.encode(),
+            text_of(entry).encode(),
             key,
             headers=headers,
             partition=self._partition(partition),

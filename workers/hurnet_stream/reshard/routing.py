@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from hurnet_schemas import TextEvent
 from hurnet_schemas.places import Place, record_place
 from hurnet_schemas.text import OWN_KEYS
 from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.ports import Outgoing, Record
-from hurnet_stream.records import FORGET
+from hurnet_stream.records import FORGET, text_of
 
 ORIGIN: Final = "hurnet-origin"
 """Header of a record that was forwarded: where it stood before, as topic/partition/offset."""
@@ -44,17 +43,9 @@ class Route:
     def rewritten(self, partition: int, entry: Entry) -> Outgoing:
         """A record for an entry whose own record Kafka no longer holds."""
         key = self.key_of(entry)
-        event = TextEvent(
-            text=entry.text,
-            answer=entry.answer,
-            weight=abs(entry.copies),
-            refutes=entry.refutes or None,
-            context=entry.context,
-            metadata=dict(entry.metadata),
-        )
         headers = (self._origin(partition, entry.offset),)
         to = self._partition(key, partition, entry.offset)
-        return Outgoing(self.topic, event.encode(), key, headers, to, entry.timestamp_ms)
+        return Outgoing(self.topic, text_of(entry).encode(), key, headers, to, entry.timestamp_ms)
 
     def forgetting(self, partition: int, offset: int, place: tuple[int, int]) -> Outgoing:
         """A record that deletes what stands at `place` (partition, offset) of the new topic, because the one

@@ -153,14 +153,8 @@ class Responder:
         """Follow the store. Once it has been caught up with, answer a batch of queries."""
         moved = 0
         try:
-            moved = self._turn()
-        except DamagedShelf as error:
-            raise self._serving.damaged(error) from error
-        except TransientError:
-            raise
-        except HurnetError:
-            self._serving.distrust()  # it may be of a store that is no more
-            raise
+            with self._serving.turn():
+                moved = self._turn()
         finally:
             self._observe(moved)  # of a turn that failed, too: Kafka fills while the store is away
 

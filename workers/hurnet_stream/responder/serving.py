@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
@@ -112,16 +113,25 @@ class Serving:
         for each in self._held():
             each.save()
 
-    def distrust(self) -> None:
-        """What is in memory is not to be saved any more."""
-        for shelving in self._shelvings():
-            shelving.distrust()
-
-    def damaged(self, error: DamagedShelf) -> StoreReplaced:
-        """Files of one of them are damaged. Returns the error that has the worker begin anew."""
-        for shelving in self._shelvings():
-            shelving.damaged()
-        return StoreReplaced(f"files of the index are damaged: all is read from the store again: {error}")
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A turn of the worker. If it fails for longer than a moment, what is in memory is not saved any
+        more: it may be of a store that is no more. Raises `StoreReplaced`, which has the worker begin anew,
+        if files of the index are damaged."""
+        try:
+            yield
+        except DamagedShelf as error:
+            for shelving in self._shelvings():
+                shelving.damaged()
+            raise StoreReplaced(
+                f"files of the index are damaged: all is read from the store again: {error}"
+            ) from error
+        except TransientError:
+            raise
+        except HurnetError:
+            for shelving in self._shelvings():
+                shelving.distrust()
+            raise
 
     def _held(self) -> list[LoadedGeneration]:
         return [each for each in (self.current, self.standby) if each]

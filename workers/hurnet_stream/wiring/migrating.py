@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from hurnet_stream.ports import Embedder, Tracer
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.solver.solver import Solver
-from hurnet_stream.wiring.parts import Beat
+from hurnet_stream.wiring.parts import Beat, connection_to
 from hurnet_stream.wiring.running import run_worker
 
 if TYPE_CHECKING:
@@ -90,13 +89,13 @@ def _build(
     embedder = load(to)
     with ExitStack() as undo:
         source_number, target_number = _pair(settings, embedder, to)
-        connections = [_connected(settings, n, metrics, bound, undo) for n in (source_number, target_number)]
-        source, target = connections
+        connected = partial(connection_to, settings=settings, metrics=metrics, bound=bound, undo=undo)
+        source, target = connected(source_number), connected(target_number)
         stores = RedisEntryStore(source), RedisEntryStore(target)
         notes = RedisCopyNotes(source, target)
         follower = Follower(*stores, notes, embedder, RedisLeaseStore(target), metrics).watched_by(beat)
         stores[1].share_privacy(stores[0])
-        solver = _solver(settings, metrics, _connected(settings, target_number, metrics, bound, undo), beat)
+        solver = _solver(settings, metrics, connected(target_number), beat)
         undo.pop_all()
     return Migration(follower, solver, on_settled)
 
@@ -106,19 +105,6 @@ def _solver(settings: Settings, metrics: MigrateMetrics, connection: Connection,
 
     weights, leases = RedisWeightsStore(connection), RedisLeaseStore(connection)
     return Solver(RedisEntryStore(connection), weights, leases, settings, metrics).watched_by(beat)
-
-
-def _connected(
-    settings: Settings, number: int, metrics: MigrateMetrics, bound: Bound, undo: ExitStack
-) -> Connection:
-    from hurnet_stream.adapters.redis import Bound, connect_to
-    from hurnet_stream.adapters.segments import segments_at
-
-    belongs = Bound(cluster=bound.cluster)
-    connection = connect_to(settings.redis, number, segments_at(settings.segments))
-    connection = replace(connection, bound=belongs, on_call=metrics.store_called)
-    undo.callback(connection.close)
-    return connection
 
 
 def _pair(settings: Settings, embedder: Embedder, to: str) -> tuple[int, int]:

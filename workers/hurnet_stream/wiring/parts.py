@@ -55,6 +55,21 @@ def connection_of(
     return connection
 
 
+def connection_to(
+    number: int, settings: Settings, metrics: StoreMetrics, bound: Bound, undo: ExitStack
+) -> Connection:
+    """A connection to this generation, for a process that has connections to others beside it. `undo` closes
+    it."""
+    from hurnet_stream.adapters.redis import Bound, connect_to
+    from hurnet_stream.adapters.segments import segments_at
+
+    belongs = Bound(cluster=bound.cluster)
+    connection = connect_to(settings.redis, number, segments_at(settings.segments))
+    connection = replace(connection, bound=belongs, on_call=metrics.store_called)
+    undo.callback(connection.close)
+    return connection
+
+
 def folder_of(settings: Settings) -> Path | None:
     return Path(settings.responder.folder) if settings.responder.folder else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from hurnet_stream.reshard.forwarder import Between, Forwarder
 from hurnet_stream.reshard.routing import Route
 from hurnet_stream.runtime.loop import Worker
 from hurnet_stream.settings.settings import KafkaSettings, Settings
-from hurnet_stream.wiring.parts import Beat
+from hurnet_stream.wiring.parts import Beat, connection_to
 from hurnet_stream.wiring.permissions import check_rights, check_store_rights
 from hurnet_stream.wiring.running import run_worker
 
@@ -118,7 +118,7 @@ def _build(
         undo.callback(known.close)
         check_store_rights("reshard", settings, known)
         check_rights("reshard", settings, kafka)
-        connected = partial(_connected, settings, metrics, bound, undo)
+        connected = partial(connection_to, settings=settings, metrics=metrics, bound=bound, undo=undo)
         old, new, route, kafka = _begun(kafka, known, asked, connected)
         member = _member(settings, asked.topic)
         _check_gone(old, kafka, member.group, asked)
@@ -217,19 +217,6 @@ def _stores(old: Connection, new: Connection) -> tuple[EntryStore, EntryStore]:
     stores[1].share_privacy(stores[0])
     stores[1].share_keys_mode(stores[0])
     return stores
-
-
-def _connected(
-    settings: Settings, metrics: ReshardMetrics, bound: Bound, undo: ExitStack, number: int
-) -> Connection:
-    from hurnet_stream.adapters.redis import Bound, connect_to
-    from hurnet_stream.adapters.segments import segments_at
-
-    belongs = Bound(cluster=bound.cluster)
-    connection = connect_to(settings.redis, number, segments_at(settings.segments))
-    connection = replace(connection, bound=belongs, on_call=metrics.store_called)
-    undo.callback(connection.close)
-    return connection
 
 
 def _member(settings: Settings, topic: str) -> Member:

@@ -14,7 +14,7 @@ deletion by its targets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hurnet_stream.adapters.redis import stored_json
 from hurnet_stream.adapters.redis.connection import Connection, guarded
+from hurnet_stream.adapters.redis.left_out import LeftOut
 from hurnet_stream.adapters.redis.scripts import REPLACE_VALUE
 from hurnet_stream.core.stored.batch import KEY_BYTES
 
@@ -43,15 +44,11 @@ class _Seen:
         return self.digests[row].tobytes() if there else None
 
 
-class RedisCopyNotes:
+class RedisCopyNotes(LeftOut):
     """`CopyNotes` (see hurnet_stream/ports/generations.py) from the store of `source` to that of `target`."""
 
     def __init__(self, source: Connection, target: Connection) -> None:
-        self.connection = source
-        self._source = source.client
-        self._target = target.client
-        self._from = source.keys
-        self._to = target.keys
+        super().__init__(source, target)
         self._seen: dict[int, _Seen] = {}
         self._shared_log = b""
 
@@ -98,19 +95,9 @@ class RedisCopyNotes:
         return [found.get(offset) or (seen.get(offset) if seen else None) for offset in offsets]
 
     @guarded
-    def leave_out(self, partition: int, reasons: Mapping[int, str]) -> None:
-        if reasons:
-            named = {f"{partition}/{offset}": reason for offset, reason in reasons.items()}
-            self._target.hset(self._to.left_out, mapping=named)
-
-    @guarded
     def take_back(self, partition: int, offsets: Sequence[int]) -> None:
         if offsets:
             self._target.hdel(self._to.left_out, *(f"{partition}/{offset}" for offset in offsets))
-
-    @guarded
-    def left_out(self) -> int:
-        return int(self._target.hlen(self._to.left_out))
 
     def _look(self, partition: int, watermark: int) -> _Seen:
         """All record keys of the shard's entries beyond `watermark`."""

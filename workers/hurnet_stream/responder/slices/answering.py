@@ -58,9 +58,9 @@ class SliceAnswers:
         began = time.perf_counter()
         try:
             reply = codec.encode(self._index(held, request.context).answer(request))
-        except DamagedShelf as error:
+        except DamagedShelf:
             self._refuse(call, "unloaded", "files of the index are damaged")
-            raise self._serving.damaged(error) from error
+            raise
         except Exception as error:
             log.exception("a request could not be answered: this is a bug, please report it", private=True)
             self._refuse(call, "failed", f"{type(error).__name__}: {error}")

@@ -22,7 +22,6 @@ from functools import partial
 
 import structlog
 
-from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.slices.messages import Request
 from hurnet_stream.errors import HurnetError, TransientError
 from hurnet_stream.metrics.slice import SliceMetrics
@@ -103,14 +102,8 @@ class SliceWorker:
         """Follow the store, and answer what is asked for a moment."""
         moved = 0
         try:
-            moved = self._turn()
-        except DamagedShelf as error:
-            raise self._serving.damaged(error) from error
-        except TransientError:
-            raise
-        except HurnetError:
-            self._serving.distrust()  # it may be of a store that is no more
-            raise
+            with self._serving.turn():
+                moved = self._turn()
         finally:
             self._observe(moved)
 
