@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,8 @@ def test_killed_at_every_step_of_saving_it_answers_as_one_without_a_folder(fille
     ):
         folder = str(system.folder / "shelf")
         doomed = system.start_doomed("responder", point, nth, HURNET_RESPONDER_FOLDER=folder)
-        doomed.wait_ready()
-        assert mapped(doomed) > 0
+        # What was deleted before may be saved, and so end it, before it is ready.
+        wait_for(partial(mapped, doomed), 60, "what was saved is mapped")
         forget(system, GONE[i])  # there is something to save
         assert doomed.wait_end() == -9
     last = started(system).wait_ready()
