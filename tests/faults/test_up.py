@@ -64,5 +64,5 @@ def test_a_worker_that_dies_is_named_with_the_end_of_its_log(tmp_path: Path) -> 
         os.kill(guard, signal.SIGUSR1)  # the guard kills its worker
         assert process.wait(60) != 0
     said = out.read_text()
-    assert "the worker feedback ended" in said
+    assert "the worker feedback was ended by SIGKILL" in said
     assert "started" in said.split("its last lines:")[1]

@@ -5,22 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from hurnet_schemas import Answer, Candidate, Coordinates, Scores, TextEvent
+from hurnet_schemas import Answer, Candidate, Coordinates, Feedback, Query, Reply, Scores, TextEvent
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
-from hurnet_stream.demo import streaming
+from hurnet_stream.demo import streaming, your_turn
 from hurnet_stream.demo.backstage import Books, Killed, Replies
 from hurnet_stream.demo.data import DemoData, Pair, load, unrelated
 from hurnet_stream.demo.measuring import Asked, counts
 from hurnet_stream.demo.stage import Stage
-from hurnet_stream.demo.story import kept, play
+from hurnet_stream.demo.story import SCENES, kept, play
 from hurnet_stream.demo.telling import COLUMNS, Teller
-from hurnet_stream.demo.your_turn import addressed
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.local.errors import ProcessDied
 
@@ -127,7 +127,7 @@ def told(system: System, width: int = 200) -> tuple[str, list[str]]:
     out = io.StringIO()
     teller = Teller(Console(file=out, width=width, markup=False, highlight=False))
     whole: Any = system
-    play(Stage(whole, whole, teller, system.data))
+    play(Stage(whole, whole, teller, system.data), SCENES)
     return out.getvalue(), teller.failures
 
 
@@ -255,18 +255,73 @@ def test_if_a_process_has_died_that_is_the_reason_to_tell(system: System) -> Non
     assert "out of memory" in story
 
 
-@pytest.mark.parametrize(
-    ("typed", "context", "question"),
-    [
-        ("how much is an hour", "support", "how much is an hour"),
-        ("home: lights off", "home", "lights off"),
-        (" Home :lights off ", "home", "lights off"),
-        ("home:", "support", "home:"),
-        ("at home: what then", "support", "at home: what then"),
-    ],
-)
-def test_a_question_may_name_the_home(typed: str, context: str, question: str) -> None:
-    assert addressed(typed) == (context, question)
+class Typed:
+    """What somebody types at the end."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines, self.labels = iter(lines), list[str]()
+
+    def read(self, label: str) -> str | None:
+        self.labels.append(label)
+        return next(self.lines, None)
+
+
+class Desk:
+    """Who is asked at the end: it knows what it was corrected to."""
+
+    def __init__(self) -> None:
+        self.asked: list[Query] = []
+        self.known: dict[str, str] = {}
+
+    def ask(self, query: Query, *, timeout: float) -> Reply:
+        self.asked.append(query)
+        return Reply.of(answered(self.known.get(query.text, "no idea")), query.text)
+
+    def correct(self, feedback: Feedback, *, timeout: float) -> Corrected:
+        self.known[feedback.question] = feedback.answer or ""
+        return Corrected("feedback/0/0", Watermarks({3: 5}), taught=True)
+
+
+def typed(system: System, monkeypatch: pytest.MonkeyPatch, *lines: str) -> tuple[str, list[str], Desk, Typed]:
+    """What the last scene prints, what failed in it, who was asked, and what was typed."""
+    desk, prompt, out = Desk(), Typed(*lines), io.StringIO()
+    monkeypatch.setattr(your_turn, "Prompt", lambda _history, _words: prompt)
+    teller = Teller(Console(file=out, width=200, markup=False, highlight=False))
+    client: Any = desk
+    backstage: Any = system
+    play(Stage(client, backstage, teller, system.data), [partial(your_turn.play, address="http://here")])
+    return out.getvalue(), teller.failures, desk, prompt
+
+
+def test_at_the_end_the_reader_asks_corrects_and_turns_to_the_home(
+    system: System, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (
+        "is there wifi",
+        "/wrong Yes, at the desk.",
+        "/bye",
+        "/context home",
+        "lights off",
+        "",
+        "no more",
+    )
+    told, failures, desk, prompt = typed(system, monkeypatch, *lines)
+    assert "http://here" in told
+    assert failures == []
+    assert [query.context for query in desk.asked] == ["support", "support", "home"]
+    assert prompt.labels == [*["support? "] * 4, *["home? "] * 2]
+    assert "no idea" in told
+    printed = capsys.readouterr()
+    assert printed.out == "answered from now on: Yes, at the desk.\n"
+    assert "/bye is no command" in printed.err
+
+
+def test_a_worker_that_dies_at_the_end_is_told(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.died = "the worker responder was ended by SIGKILL; its last lines:\nserving"
+    told, failures, desk, _ = typed(system, monkeypatch, "is there wifi", "what now")
+    assert failures == [system.died]
+    assert len(desk.asked) == 1
+    assert "serving" in told
 
 
 def test_answers_are_counted_as_given_and_as_they_might_have_been() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,8 +19,10 @@ from hurnet_stream.local import page as local_page
 from hurnet_stream.local import server
 from hurnet_stream.local import system as local_system
 from hurnet_stream.local.folders import locked
-from hurnet_stream.local.loopback import HOST, free_ports
+from hurnet_stream.local.loopback import HOST, free_ports, port_or_free
 from hurnet_stream.local.page import Page, page_of
+from hurnet_stream.local.server import how_ended
+from hurnet_stream.local.signals import interruptible
 from hurnet_stream.local.system import LocalSystem
 from hurnet_stream.settings.settings import GatewaySettings, KafkaSettings
 
@@ -105,6 +110,61 @@ def test_what_asks_the_workers_goes_with_workers(option: str) -> None:
     result = CliRunner().invoke(hurnet, ["up", option])
     assert result.exit_code == 2
     assert f"{option} goes with --workers" in result.output
+
+
+def test_two_systems_that_start_together_choose_other_ports() -> None:
+    (port,) = free_ports(1)
+    program = (
+        "import sys; from hurnet_stream.local.loopback import port_or_free as p; print(p(int(sys.argv[1])))"
+    )
+    assert port_or_free(port) == port_or_free(port) == port  # nothing listens yet
+    other = subprocess.run([sys.executable, "-c", program, str(port)], capture_output=True, check=True)
+    assert int(other.stdout) != port
+
+
+def test_ctrl_c_while_all_is_being_ended_ends_it_at_once_and_interrupts_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended: list[str] = []
+
+    class Slow(Started):
+        def wait(self, timeout: float) -> None:
+            signal.raise_signal(signal.SIGINT)
+            ended.append(f"waited for {self.name}")
+
+        def end_at_once(self) -> None:
+            ended.append(f"killed {self.name}")
+
+    monkeypatch.setattr(local_system, "WorkerProcess", Slow)
+    said: list[str] = []
+
+    def run() -> None:
+        with interruptible(), LocalSystem(tmp_path, said.append, KafkaSettings(), {}) as system:
+            system.start_workers(["ingest", "solver"])
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    both = ["killed ingest", "killed solver"]
+    assert ended == [*both, "waited for ingest", *both, "waited for solver"]
+    assert said[-1] == "ending everything; once more Ctrl-C ends it at once"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(0, "ended with code 0"), (2, "ended with code 2"), (137, "was ended by SIGKILL"), (255, "code 255")],
+)
+def test_how_a_process_has_ended_is_in_words(code: int, said: str) -> None:
+    assert said in how_ended(code)
+
+
+def test_a_folder_that_can_t_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        LocalSystem(tmp_path / "file", lambda _: None, KafkaSettings(), {}) as system,
+        pytest.raises(ConfigurationError, match=r"file/valkey: Not a directory.*--data DIR"),
+    ):
+        system.start_servers()
 
 
 def test_a_folder_in_use_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,8 @@ def up(data: Path, workers: bool, canary: bool, console: bool, as_json: bool, **
     """
     from hurnet_stream.local.loopback import port_or_free
     from hurnet_stream.local.page import page_of
-    from hurnet_stream.local.system import LocalSystem, interruptible
+    from hurnet_stream.local.signals import interruptible
+    from hurnet_stream.local.system import LocalSystem
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.screen import hush
 

@@ -6,9 +6,10 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from hurnet_stream.client.client import Client
@@ -19,14 +20,22 @@ from hurnet_stream.demo.stage import Stage
 from hurnet_stream.demo.telling import Teller
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.exit_codes import DONE, INTERRUPTED, NOT_WELL
+from hurnet_stream.local.folders import writable
 from hurnet_stream.local.page import gateway_is_installed, page_of
-from hurnet_stream.local.system import LocalSystem, interruptible
+from hurnet_stream.local.signals import interruptible, undisturbed
+from hurnet_stream.local.system import LocalSystem
 from hurnet_stream.settings.settings import GatewaySettings, KafkaSettings
 from hurnet_stream.terminal.screen import console, now_try
 
-SCENES = (teaching.play, correcting.play, forgetting.play, streaming.play, measuring.play)
-PATIENCE_S = 20.0
-"""For one answer."""
+Scene = Callable[[Stage], None]
+
+SCENES: Sequence[Scene] = (
+    teaching.play,
+    correcting.play,
+    forgetting.play,
+    streaming.play,
+    measuring.play,
+)
 WORKERS = ("ingest", "ingest", "solver", "responder", "feedback")
 SETTINGS = {
     "HURNET_SOLVE_INTERVAL": "2",
@@ -70,19 +79,19 @@ def _run(teller: Teller, folder: Path, interactive: bool) -> int:
         system.start_servers()
         system.start_workers((*WORKERS, "gateway") if page else WORKERS)
         address = f"kafka://{system.kafka.bootstrap}"
-        with closing(Backstage(system)) as backstage, Client(address, timeout=PATIENCE_S) as client:
+        with closing(Backstage(system)) as backstage, Client(address, timeout=your_turn.PATIENCE_S) as client:
             stage = Stage(client, backstage, teller, data.result())
-            play(stage)
+            play(stage, SCENES)
             if interactive and not teller.failures:
-                your_turn.play(stage, page.address if page else None)
+                play(stage, [partial(your_turn.play, address=page.address if page else None)])
         teller.line()
         teller.line(f"ending everything; that was {time.monotonic() - began:.0f} s")
     return _verdict(teller)
 
 
-def play(stage: Stage) -> None:
-    """All scenes, until one can't go on."""
-    for scene in SCENES:
+def play(stage: Stage, scenes: Sequence[Scene]) -> None:
+    """These scenes, until one can't go on."""
+    for scene in scenes:
         try:
             scene(stage)
         except HurnetError as error:
@@ -105,7 +114,7 @@ def _verdict(teller: Teller) -> int:
     teller.line()
     teller.line("the demo failed:")
     for failure in teller.failures:
-        teller.quote("", failure)
+        teller.quote("", failure.partition("\n")[0])  # the end of a log was told above
     return NOT_WELL
 
 
@@ -124,14 +133,17 @@ def kept(keep: Path | None) -> Iterator[Path]:
     """A folder for the files of servers and workers: `keep`, or one that is gone afterwards. Raises
     `ConfigurationError` if `keep` is not empty."""
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix="hurnet-demo-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with writable("the temporary folder"):
+            folder = tempfile.TemporaryDirectory(prefix="hurnet-demo-", ignore_cleanup_errors=True)
+        try:
+            yield Path(folder.name)
+        finally:
+            with undisturbed():
+                folder.cleanup()
         return
-    try:
+    with writable(keep):
         keep.mkdir(parents=True, exist_ok=True)
         holds_files = any(keep.iterdir())
-    except OSError as error:
-        raise ConfigurationError(f"--keep {keep}: {error.strerror}") from error
     if holds_files:
         raise ConfigurationError(f"the demo needs an empty folder, and {keep} holds files: name a new one")
     yield keep

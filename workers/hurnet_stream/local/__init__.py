@@ -13,6 +13,7 @@ listen on loopback only, and end with the process that started them, however tha
     valkey     ValkeyServer
     worker     `hurnet ingest` and its like as a process
     page       where the gateway of such a system is found
+    signals    what Ctrl-C does while a system runs, and while it ends
     system     all of them together: LocalSystem
 """
 

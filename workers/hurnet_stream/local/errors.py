@@ -1,9 +1,9 @@
 """What goes wrong with processes on this machine."""
 
-from hurnet_stream.errors import HurnetError
+from hurnet_stream.errors import ConfigurationError, HurnetError
 
 
-class ServerError(RuntimeError):
+class ServerError(ConfigurationError):
     """A local server could not be installed, started or reached; the message says what to do."""
 
 

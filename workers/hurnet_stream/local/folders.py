@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hurnet_stream.local.errors import FolderInUse
+from hurnet_stream.local.errors import FolderInUse, ServerError
 
 _POLL_S = 0.05
 
@@ -35,6 +35,24 @@ def locked(folder: Path, timeout: float) -> Iterator[int]:
                     ) from None
                 time.sleep(_POLL_S)
         yield file.fileno()
+
+
+@contextlib.contextmanager
+def writable(folder: Path | str) -> Iterator[None]:
+    """In the block, an error of the file system names the file, or `folder`, and the way out.
+
+    Raises:
+        ServerError: for such an error.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads what is printed, which is no fault of the folder
+        raise
+    except OSError as error:
+        raise ServerError(
+            f"can't write to {error.filename or folder}: {error.strerror}. `hurnet up --data DIR` and"
+            " `hurnet demo --keep DIR` take another folder"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -20,10 +20,13 @@ from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.2
+SIGNALLED = 128
+"""What is added to the number of the signal that has ended a server, as a shell does."""
 
 
 def main(owner: int, command: list[str]) -> int:
-    """Run `command` until it ends, or until `owner` is no longer the parent; returns its exit code.
+    """Run `command` until it ends, or until `owner` is no longer the parent; returns its exit code, or
+    `SIGNALLED` and the number of the signal that has ended it.
 
     SIGTERM and SIGINT are passed on as SIGTERM; SIGUSR1 kills the server. The server's standard output goes
     to standard error, and its process id is written to standard output.
@@ -43,9 +46,13 @@ def main(owner: int, command: list[str]) -> int:
     os.write(1, b"%d\n" % server.pid)
     while os.getppid() == owner:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return server.wait(_POLL_S)
+            return _code(server.wait(_POLL_S))
     server.kill()
-    return server.wait()
+    return _code(server.wait())
+
+
+def _code(ended: int) -> int:
+    return ended if ended >= 0 else SIGNALLED - ended
 
 
 def _die_with_parent() -> None:
@@ -53,4 +60,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(abs(main(int(sys.argv[1]), sys.argv[2:])))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

@@ -54,8 +54,15 @@ def java() -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder, in the user's cache, of what is fetched or made once."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """The folder, in the user's cache, of what is fetched or made once.
+
+    Raises:
+        ServerError: there is no home folder to have a cache in.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise ServerError("this user has no home folder: HOME or XDG_CACHE_HOME must name one") from error
     return Path(base) / "hurnet-stream" / f"kafka-{KAFKA}"
 
 

@@ -7,6 +7,8 @@ import socket
 from hurnet_stream.local.errors import ServerError
 
 HOST = "127.0.0.1"
+_marks: dict[int, socket.socket] = {}
+"""What this process holds of the ports that it will give to its servers."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -36,8 +38,27 @@ def accepts(port: int) -> bool:
 
 
 def port_or_free(port: int) -> int:
-    """`port` if nothing listens on it, and otherwise a free one."""
-    return free_ports(1)[0] if accepts(port) else port
+    """`port` if nothing listens on it and no other system of ours that starts wants it, and otherwise a free
+    one."""
+    return port if not accepts(port) and _marked(port) else free_ports(1)[0]
+
+
+def _marked(port: int) -> bool:
+    """Whether this process has the mark of a port, now and until it ends.
+
+    A server listens seconds after its port was chosen. Two systems that start together would choose the same
+    one, so each binds the UDP port of that number first, which no server here uses: the kernel gives it to
+    one process, and frees it however that ends."""
+    if port in _marks:
+        return True
+    mark = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        mark.bind((HOST, port))
+    except OSError:
+        mark.close()
+        return False
+    _marks[port] = mark
+    return True
 
 
 def check_free(port: int, name: str) -> None:

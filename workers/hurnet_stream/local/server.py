@@ -82,11 +82,11 @@ class Server(ABC):
         """
         if self.running:
             raise ServerError(f"{self.name} in {self.data} is already running")
-        with locked(self.data, _LOCK_S) as lock:
-            for port in self._ports:
-                check_free(port, self.name)
-            self._spawn(self._prepare(), lock)
         try:
+            with locked(self.data, _LOCK_S) as lock:
+                for port in self._ports:
+                    check_free(port, self.name)
+                self._spawn(self._prepare(), lock)
             self._wait_ready()
         except BaseException:  # Ctrl-C too: a server that nobody waited for would be left behind
             self.kill()
@@ -99,9 +99,22 @@ class Server(ABC):
 
     def kill(self) -> None:
         """End it by SIGKILL, as in a crash. Returns once it is gone."""
-        if self.running:
-            _kill(self._pid)
+        if self._guard and self.running:
+            if self._pid:
+                _kill(self._pid)
+            else:  # it was just being started
+                self.end_at_once()
+            self._guard.wait()
         self._end()
+
+    def end_at_once(self) -> None:
+        """Have it ended by SIGKILL, and don't wait for that: a signal handler may call this."""
+        if self._guard:
+            self._guard.send_signal(signal.SIGUSR1)
+
+    def ended(self) -> str:
+        """How it has ended, in words."""
+        return how_ended(self._guard.returncode if self._guard else 0)
 
     def restart(self) -> Self:
         """Stop it if it runs, and start it again on the same ports and data."""
@@ -125,6 +138,7 @@ class Server(ABC):
 
     def _spawn(self, command: list[str], lock: int) -> None:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        self._pid = 0
         with self.log.open("ab") as log:
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
@@ -156,6 +170,14 @@ class Server(ABC):
             file.seek(self._log_start)
             lines = file.read().decode(errors="replace").splitlines()
         return "\n".join([f"; the end of {self.log}:", *lines[-TAIL_LINES:]])
+
+
+def how_ended(code: int) -> str:
+    """How a process has ended whose guard ended with this code, in words."""
+    try:
+        return f"was ended by {signal.Signals(code - guard.SIGNALLED).name}"
+    except ValueError:
+        return f"ended with code {code}"
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.local.errors import FolderInUse, ProcessDied, ServerError
+from hurnet_stream.local.errors import FolderInUse, ProcessDied
+from hurnet_stream.local.folders import writable
 from hurnet_stream.local.jars import KAFKA
 from hurnet_stream.local.kafka import KafkaServer
 from hurnet_stream.local.loopback import HOST, port_or_free
+from hurnet_stream.local.signals import on_signals
 from hurnet_stream.local.valkey import ValkeyServer
 from hurnet_stream.local.worker import WorkerProcess
 from hurnet_stream.settings.settings import KafkaSettings, RedisSettings
@@ -24,11 +23,11 @@ Say = Callable[[str], None]
 STOP_S = 15.0
 """How long a worker may take to stop: more than its own deadline for draining."""
 READY_S = 60.0
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LocalSystem:
-    """Kafka, Valkey and workers. Its `with` block ends everything that was started in it.
+    """Kafka, Valkey and workers. Its `with` block ends everything that was started in it. If a signal to end
+    comes meanwhile, that is by SIGKILL, and then `KeyboardInterrupt` is raised.
 
     `data` is the folder of Kafka's and Valkey's files and of the workers' logs. `environment` is that of the
     workers, to which the addresses of the servers are added. `kafka` and `redis` are the settings for a
@@ -65,17 +64,17 @@ class LocalSystem:
         # Not at the top: `hurnet up --help` must be quick.
         from hurnet_stream.adapters.kafka.admin.check import ensure_topics
 
-        try:
-            with timed(self._say, "Valkey"):
-                self._stack.enter_context(self._valkey)
-            with timed(self._say, f"Apache Kafka {KAFKA}"):
-                self._stack.enter_context(self._kafka)
-        except FolderInUse as error:
-            raise ConfigurationError(
-                f"{error}: a second system on this machine needs a folder of its own (`hurnet up --data DIR`)"
-            ) from error
-        except ServerError as error:
-            raise ConfigurationError(str(error)) from error
+        with writable(self.data):
+            try:
+                with timed(self._say, "Valkey"):
+                    self._stack.enter_context(self._valkey)
+                with timed(self._say, f"Apache Kafka {KAFKA}"):
+                    self._stack.enter_context(self._kafka)
+            except FolderInUse as error:
+                raise ConfigurationError(
+                    f"{error}: a second system on this machine needs a folder of its own"
+                    " (`hurnet up --data DIR`)"
+                ) from error
         ensure_topics(self.kafka, create=True)
 
     def start_workers(self, names: Sequence[str], ports: Mapping[str, int] | None = None) -> None:
@@ -84,7 +83,7 @@ class LocalSystem:
         `ports` are those that their metrics should have, by name. One that is taken is replaced by a free
         one, and that is said. A worker without one has a free one. Each is told the metrics of those before
         it, which a gateway shows."""
-        with timed(self._say, f"workers ({', '.join(names)})"):
+        with writable(self.data), timed(self._say, f"workers ({', '.join(names)})"):
             for number, name in enumerate(names, start=1):
                 log = self.data / f"{name}-{number}.log"
                 port = self._metrics_port(name, (ports or {}).get(name))
@@ -112,14 +111,31 @@ class LocalSystem:
         """Raises `ProcessDied` if a server or a worker has ended by itself."""
         for server in (self._valkey, self._kafka):
             if not server.running:
-                raise ProcessDied(f"{server.name} has ended by itself{server.tail()}")
+                raise ProcessDied(f"{server.name} {server.ended()}{server.tail()}")
         for worker in self.workers:
             worker.check()
 
     def __enter__(self) -> LocalSystem:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        hurried = False
+
+        def hurry() -> None:
+            nonlocal hurried
+            hurried = True
+            for process in (*self.workers, self._valkey, self._kafka):
+                process.end_at_once()
+
+        with on_signals(hurry):
+            if kind is KeyboardInterrupt:
+                with contextlib.suppress(OSError):  # nobody reads any more
+                    self._say("ending everything; once more Ctrl-C ends it at once")
+            self._end()
+        if hurried:
+            raise KeyboardInterrupt
+
+    def _end(self) -> None:
         # Workers first: they drain, which takes servers that run. All are asked before any is waited for.
         for worker in self.workers:
             worker.ask_to_stop()
@@ -135,21 +151,3 @@ def timed(say: Say, what: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     say(f"  ready after {time.monotonic() - began:.1f} s")
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """In the block, signals to end raise `KeyboardInterrupt`, even those that a shell had us ignore."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, interrupt) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

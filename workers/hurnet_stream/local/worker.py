@@ -17,6 +17,7 @@ import hurnet_stream
 from hurnet_stream.local import guard
 from hurnet_stream.local.errors import ProcessDied
 from hurnet_stream.local.loopback import free_ports
+from hurnet_stream.local.server import how_ended
 
 TAIL_LINES = 15
 
@@ -61,7 +62,7 @@ class WorkerProcess:
         """Raises `ProcessDied` if it has ended."""
         code = self._guard.poll()
         if code is not None:
-            raise self.failed(f"ended with code {code}")
+            raise self.failed(how_ended(code))
 
     def failed(self, how: str) -> ProcessDied:
         """An error with the end of its log."""
@@ -72,6 +73,10 @@ class WorkerProcess:
         """End it by SIGKILL, as in a crash. Returns once it is gone."""
         self._guard.send_signal(signal.SIGUSR1)
         self._guard.wait()
+
+    def end_at_once(self) -> None:
+        """The same without waiting for it: a signal handler may call this."""
+        self._guard.send_signal(signal.SIGUSR1)
 
     def ask_to_stop(self) -> None:
         self._guard.terminate()

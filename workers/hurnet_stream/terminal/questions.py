@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +12,6 @@ if TYPE_CHECKING:
     from hurnet_schemas import Query
     from hurnet_schemas.detail import Detail
     from hurnet_schemas.places import Marks
-    from hurnet_stream.terminal.lines import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +44,3 @@ class How:
             return query(text, fields, self.timeout_s)
         except InvalidRequest as error:
             raise click.UsageError(str(error)) from None
-
-
-def typed() -> Iterator[Line]:
-    """The lines that a person types, until one is blank."""
-    from hurnet_stream.terminal.lines import LINE_BYTES_MAX, Line
-
-    source = sys.stdin.buffer
-    for number in count(1):
-        click.echo("? ", nl=False, err=True)
-        raw = source.readline(LINE_BYTES_MAX)
-        if not raw.strip():
-            return
-        yield Line(number, raw.strip(), len(raw))

@@ -66,11 +66,7 @@ class Session:
             if typed == "/quit":
                 return
             try:
-                self.do(typed)
-            except (click.UsageError, HurnetError) as error:
-                said = error.message if isinstance(error, click.UsageError) else str(error)
-                say(f"Error: {said}", err=True)
-                self.all_well = self.all_well and isinstance(error, _Said)
+                self.attempt(typed)
             except KeyboardInterrupt:
                 say("\nno longer waited for", err=True)
 
@@ -80,6 +76,15 @@ class Session:
                 return prompt.read(f"{self.how.context or ''}? ")
             except KeyboardInterrupt:
                 say("\n(Ctrl-D or an empty line ends this)", err=True)
+
+    def attempt(self, typed: str) -> None:
+        """Do what was typed, or say why not."""
+        try:
+            self.do(typed)
+        except (click.UsageError, HurnetError) as error:
+            said = error.message if isinstance(error, click.UsageError) else str(error)
+            say(f"Error: {said}", err=True)
+            self.all_well = self.all_well and isinstance(error, _Said)
 
     def do(self, typed: str) -> None:
         """Do what was typed. Raises `UsageError` and `HurnetError`."""
