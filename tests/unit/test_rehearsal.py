@@ -226,6 +226,15 @@ def test_too_few_pairs_change_nothing() -> None:
     assert learned.calibration is None
 
 
+def test_pairs_of_which_most_teach_their_answer_alone_say_nothing_of_how_sure_an_answer_is() -> None:
+    shared = [(f"{text} of house {house}", answer, 1) for text, answer, _ in PAIRS for house in (1, 2)]
+    for alone, told in ((len(shared), True), (len(shared) + 1, False)):
+        singular: list[Pair] = [(f"what is entry {i}", f"it is {i}", 1) for i in range(alone)]
+        learned = learn(context([*shared, *singular])).mix
+        assert learned is not None
+        assert (learned.calibration is not None) == told
+
+
 def test_an_empty_context_learns_the_prior() -> None:
     rehearsal = learn(ContextIndex(128))
     assert isinstance(rehearsal.mix, Mix)

@@ -48,6 +48,10 @@ SAMPLE: Final = 1024
 ENOUGH: Final = 30
 """Fewest pairs of one kind from which its factors are learned."""
 
+REHEARSABLE: Final = 0.5
+"""The share of the sample that a calibration must be learned from to hold for all of the context. The others
+teach an answer alone: a question for it finds that very text, and what that is like no rehearsal has seen."""
+
 MOST_LETTERS: Final = 1 << 21
 """Pairs of letters that are compared for a pair, some 15 ms: a thirtieth of what a question may have, so that
 long texts don't keep questions waiting."""
@@ -159,7 +163,8 @@ def learned(rehearsed: Sequence[Rehearsed], start: Mix = PRIOR) -> Iterator[Mix]
     for first in range(0, len(rehearsed), PORTION):
         seen.append(outcomes(rehearsed[first : first + PORTION], mix))
         yield mix
-    yield replace(mix, calibration=fit(joined(seen)))
+    told = len([pair for pair in rehearsed if pair.taught]) >= REHEARSABLE * len(rehearsed)
+    yield replace(mix, calibration=fit(joined(seen)) if told else None)
 
 
 def outcomes(rehearsed: Sequence[Rehearsed], mix: Mix) -> Outcomes:
