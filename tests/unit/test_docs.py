@@ -6,8 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
+from hurnet_stream.__main__ import hurnet
 from hurnet_stream.metrics import table
 from hurnet_stream.settings import listing
 
@@ -67,6 +69,37 @@ def test_every_setting_that_is_named_exists(document: Path) -> None:
     named = set(re.findall(r"HURNET(?:_[A-Z0-9]+)+\b", document.read_text("utf-8")))
     known = {setting.variable for setting in listing.settings()[0]} | {"HURNET_CONFIG", "HURNET_SECTION_NAME"}
     assert named <= known
+
+
+def commands(document: Path) -> list[str]:
+    """What a document says after `hurnet`, in blocks of code and between backticks."""
+    text = document.read_text("utf-8")
+    lines = [line.split(" #")[0] for block in CODE.findall(text) for line in block.splitlines()]
+    typed = [found for line in lines for found in re.findall(r'(?:^|[$|&;("] *)hurnet ([^|&;)]+)', line)]
+    return typed + re.findall(r"`hurnet ([^`]+)`", CODE.sub("", text))
+
+
+@pytest.mark.parametrize("document", SETTINGS_IN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_is_named_exists_with_its_options(document: Path) -> None:
+    for said in commands(document):
+        name, *rest = said.split()
+        if name.startswith("-") or name == "COMMAND":
+            continue
+        assert name in hurnet.commands, f"hurnet {said}"
+        command = hurnet.commands[name]
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        known = {option for each in (command, *below) for taken in each.params for option in taken.opts}
+        named = {word.split("=")[0].strip("'\",.") for word in rest if re.match(r"--?[a-z]", word)}
+        assert named <= known | {"--help"}, f"hurnet {said}"
+
+
+def test_every_benchmark_that_is_named_exists_and_the_list_of_them_is_complete() -> None:
+    there = {path.stem for path in (ROOT / "tests" / "benchmarks").glob("[a-z]*.py")}
+    named = {name for path in DOCUMENTS for name in re.findall(r"\bONLY=(\w+)", path.read_text("utf-8"))}
+    assert named <= there
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    listed = page.partition("# one of: ")[2].partition("make bench")[0].replace("#", " ").split()
+    assert listed == sorted(there)
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/testing.md", "docs/paper.md"])
