@@ -1,7 +1,7 @@
 # Needs GNU make 3.81+ and Python 3.11+ with venv, nothing else: `make demo` and `make test` install the rest into .venv.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test faults check format bench lock clean
+.PHONY: help demo test faults coverage check format bench lock clean
 
 PY := .venv/bin/python
 PYTHON ?= python3.13 python3.12 python3.11 python3 python3.14 python
@@ -25,14 +25,18 @@ demo: .venv/demo.ok ## what hurnet does, in a minute, then your own questions (A
 # numpy and torch spin, and take the others' cores.
 test: .venv/dev.ok ## unit, contract and acceptance tests (ARGS='-k name': some of them; ARGS=-n0: one at a time)
 	@echo '> pytest $(ARGS)'
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 3 --dist worksteal $(or $(ARGS),--cov --cov-report=)
-	@$(if $(ARGS),,echo '> coverage: the least covered modules, and all' && $(PY) -m coverage report --sort=cover | sed -n '1,12p;$$p')
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 3 --dist worksteal $(ARGS)
 
 # Faults take their time: an alert has to fire and to go out again, a certificate has to run out. So does the console in
 # a real browser.
 faults: .venv/dev.ok ## slow tests: break a running system and look whether operators would see it; the console in Chromium
 	@echo '> pytest $(or $(ARGS),tests/faults tests/browser)'
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n 2 --dist worksteal $(or $(ARGS),tests/faults tests/browser)
+
+# Apart from `test`, since counting lines takes more than half as much time again (decision 0345).
+coverage: .venv/dev.ok ## the tests of `make test` with their lines counted: the least covered modules, and all
+	@$(MAKE) --no-print-directory test ARGS='--cov --cov-report='
+	@$(PY) -m coverage report --sort=cover | sed -n '1,12p;$$p'
 
 check: .venv/dev.ok ## format, lint, types and import rules
 	@echo '> ruff format --check' && $(PY) -m ruff format --check .

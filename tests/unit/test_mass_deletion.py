@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hurnet_schemas import Query
 from hurnet_stream.core.rule.halves import undivided
+from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.errors import TransientError
@@ -257,21 +259,30 @@ def test_texts_that_came_before_their_context_was_let_in_are_no_difference() -> 
     assert whole(world).equal
 
 
-def test_many_removals_take_little_time_each_whatever_contexts_there_are() -> None:
-    """Every context's index was asked for every offset."""
+def test_each_index_is_asked_once_for_all_that_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every context's index was asked for every offset, one after the other."""
     memory, rows = LoadedContexts(undivided(DIMENSION)), 20_000
     vectors = np.tile(EMBEDDER.embed(["text number 1"]), (4_000, 1))
     for first in range(0, rows, 4_000):
         entries = [Entry(o, 0, f"c{o % 32}", f"text {o}", f"a{o % 50}") for o in range(first, first + 4_000)]
         memory.append(Batch(0, first + 3_999, entries, vectors))
     gone = replace(bare(0, rows, DIMENSION), deletion=Deletion(rows, 0, targets=tuple(range(rows // 2))))
-    began = time.process_time()
+    asked: list[int] = []
+    find_all = Blocks.find_all
+
+    def counted(blocks: Blocks, partition: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        asked.append(len(offsets))
+        return find_all(blocks, partition, offsets)
+
+    monkeypatch.setattr(Blocks, "find_all", counted)
+    monkeypatch.setattr(Blocks, "find", lambda *_: pytest.fail("one was looked up by itself"))
     memory.append(gone)
-    assert (time.process_time() - began) / (rows // 2) < 100e-6
     assert sum(memory.rows().values()) == rows // 2
-    again = time.process_time()
-    memory.append(replace(gone, watermark=rows + 1))  # what is not there costs little, too
-    assert (time.process_time() - again) / (rows // 2) < 50e-6
+    assert len(asked) <= 2 * 32  # to know what of it is there, and to remove that
+    assert sum(asked) <= (rows // 2) * 32 / 2 + 2 * rows  # what one index had, the next is not asked for
+    asked.clear()
+    memory.append(replace(gone, watermark=rows + 1))  # what is not there
+    assert len(asked) <= 32
 
 
 def test_a_drop_of_what_never_was_is_recorded_without_effect() -> None:
