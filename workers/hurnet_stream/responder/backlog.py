@@ -75,9 +75,12 @@ class Backlog:
             # What entries of the batch take the place of goes with their coming: neither both nor none of
             # them is ever found. Only of a key with very many entries some go before, while others are left.
             before = replace(deletion, targets=(), by=()) if deletion.replaces else deletion
+            done = 0
             for targets in deleted_by(self._store, batch.partition, before):
                 for first in range(0, len(targets), PIECE_ROWS):
-                    self._memory.remove(batch.partition, targets[first : first + PIECE_ROWS])
+                    piece = targets[first : first + PIECE_ROWS]
+                    self._memory.remove(batch.partition, piece, done)
+                    done += len(piece)
                     yield None
         # Only now does the shard's watermark move on.
         yield batch, self._memory.append(batch)

@@ -49,11 +49,12 @@ class Decision:
 def decide(ranking: Ranking, settings: ResponderSettings, calibration: Calibration | None) -> Decision:
     """Whether the best answer of a ranking that has one is given. `calibration` is what a rehearsal of its
     context has shown, None if it could show nothing."""
-    if calibration is None:
+    probability = probability_of(ranking, calibration) if calibration else None
+    if calibration is None or probability is None:
         return Decision(_below_threshold(ranking, settings), probability=None, rehearsed=None)
-    probability, rate = probability_of(ranking, calibration), settings.error_rate
+    rate = settings.error_rate
     lowest = calibration.threshold(rate)
-    if probability is None or lowest is None:
+    if lowest is None:
         return Decision(_below_threshold(ranking, settings), probability, calibration.rehearsed)
     why_not = _too_far(ranking, calibration) or _too_unsure(probability, lowest, rate)
     return Decision(why_not, probability, calibration.rehearsed, rate, lowest)

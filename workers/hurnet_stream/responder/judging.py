@@ -72,6 +72,11 @@ def timed_out(pending: Pending, seen: Mapping[ShardName, int]) -> Answer:
     return Answer(id=pending.id, outcome="timed-out", reason=reason)
 
 
+def vector_digest(vector: Vectors) -> str:
+    """What receipts have of a question's vector (d,)."""
+    return hashlib.sha256(vector.tobytes()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """A query that was ranked. `vector` (d,) is the question's, of zeros if the embedder knows nothing in
@@ -137,7 +142,7 @@ class Judge:
             context=query.context,
             store=context.epoch or None,
             arithmetic=self._arithmetic,
-            vector=hashlib.sha256(asked.vector.tobytes()).hexdigest()[:16],
+            vector=vector_digest(asked.vector),
             exclude=query.exclude,
             deleting={context.places.shard_name(p): n for p, n in context.deleting.items()} or None,
             beyond=context.places.beyond(context.watermarks) or None,

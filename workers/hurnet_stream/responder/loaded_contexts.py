@@ -198,10 +198,12 @@ class LoadedContexts:
         for held in (self._indexes, self._saved, self._changes, self._watermarks, self._shard_rows):
             held.clear()
 
-    def remove(self, partition: int, offsets: Sequence[int]) -> None:
+    def remove(self, partition: int, offsets: Sequence[int], done: int = 0) -> None:
         """Take out the entries of a shard at these offsets, whatever their contexts. An entry that the store
-        had erased before it was read is in no index, and is passed over."""
-        self._deleting[partition] = self._deleting.get(partition, 0) + len(offsets)
+        had erased before it was read is in no index, and is passed over. `done` are those of the same
+        deletion that went before."""
+        # One that is begun anew, after its store failed, has got as far as it had before.
+        self._deleting[partition] = max(done + len(offsets), self._deleting.get(partition, 0))
         wanted = np.unique(np.array(offsets, np.int64))
         for context, index in list(self._indexes.items()):
             rows = index.find_all(partition, wanted)
