@@ -13,6 +13,10 @@ from click.testing import CliRunner
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.operations.again.asked import Asked, Missing, RecordName, from_kafka, from_line
 from hurnet_stream.ports import Record
+from hurnet_stream.settings.settings import KafkaSettings
+from hurnet_stream.terminal import memory
+from hurnet_stream.terminal.memory import free_bytes
+from hurnet_stream.terminal.receipts import asked
 
 RECEIPT: dict[str, Any] = {
     "query": "queries/0/1",
@@ -43,6 +47,8 @@ def receipt(**changed: Any) -> bytes:
 
 
 WEIGHTS: dict[str, Any] = {"version": 1, "watermarks": {}, "count": 1, "ridge": 0.1}
+
+MIX: dict[str, Any] = {"version": 1, "meaning": 0.5, "memory": 1, "lexical": 1, "words": 1, "weights": 1}
 
 GARBAGE = [
     (b"", "holds no line"),
@@ -76,6 +82,19 @@ GARBAGE = [
     (receipt(error_rate_set=7), "receipt.error_rate_set"),
     (receipt(weights=WEIGHTS | {"features": "../x"}), "receipt.weights.features"),
     (receipt(weights=WEIGHTS | {"pane": 1 << 60}), "receipt.weights.pane"),
+    (receipt(weights=WEIGHTS | {"ridge": -1}), "receipt.weights.ridge"),
+    (receipt(weights=WEIGHTS | {"beyond": {"0": -7}}), "receipt.weights.beyond"),
+    (receipt(half_life=0.5), "receipt.half_life"),
+    (receipt(deleting={"0": 1 << 62}), "receipt.deleting"),
+    (receipt(beyond={"tickets/0": 1 << 62}), "receipt.beyond"),
+    (receipt(threshold=7), "receipt.threshold: no responder gives such a value"),
+    (receipt(rows=-4), "receipt.rows: no responder gives such a value"),
+    (receipt(probability=1.5), "receipt.probability"),
+    (receipt(mix=MIX | {"memory": -1}), "receipt.mix: no responder gives such a value"),
+    (receipt(mix=MIX | {"meaning": 2}), "receipt.mix: no responder gives such a value"),
+    (b"{" + b" " * (4 << 20) + b"}", "more than 4 MiB, and no receipt is as long"),
+    (reply() + b"\n" + reply(), "holds 2 lines, and one receipt is asked again at a time"),
+    (reply()[:-9], "not-json"),
 ]
 
 
@@ -119,8 +138,8 @@ ANSWER = {name: value for name, value in REPLY.items() if name != "question"}
 
 
 def test_what_is_gone_from_kafka_is_missing_and_not_an_error() -> None:
-    answered, asked = record("answers", ANSWER), record("queries", {"text": "hello?", "top_k": 7})
-    known: dict[RecordName, Record | str] = {("answers", 0, 1): answered, ("queries", 0, 1): asked}
+    answered, query = record("answers", ANSWER), record("queries", {"text": "hello?", "top_k": 7})
+    known: dict[RecordName, Record | str] = {("answers", 0, 1): answered, ("queries", 0, 1): query}
     found = from_kafka(("answers", 0, 1), known.__getitem__)
     assert isinstance(found, Asked)
     assert (found.query.top_k, found.then.question, found.then.record) == (7, "hello?", "answers/0/1")
@@ -134,7 +153,43 @@ def test_what_is_gone_from_kafka_is_missing_and_not_an_error() -> None:
     assert "timed-out: too late; nothing was scored" in nothing.why
 
 
+def test_an_answer_whose_receipt_did_not_fit_says_so() -> None:
+    for outcome in ("answered", "abstained"):
+        found = from_line(reply(outcome=outcome, receipt=None))
+        assert isinstance(found, Missing)
+        assert found.why == f"the question was {outcome}, and its receipt did not fit into the message"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_receipt_may_be_written_on_several_lines(indent: int | None, encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "receipt.json"
+    text = json.dumps(REPLY | {"question": "où est-ce? 你好"}, indent=indent, ensure_ascii=False)
+    file.write_bytes(f"\n{text}\n\n".encode(encoding))
+    found = asked(str(file), KafkaSettings())
+    assert isinstance(found, Asked)
+    assert found.query.text == "où est-ce? 你好"
+
+
+def test_a_pipe_without_an_end_is_not_read_for_ever() -> None:
+    result = CliRunner().invoke(hurnet, ["replay", "/dev/zero"])
+    assert (result.exit_code, "more than 4 MiB" in result.stderr) == (2, True)
+
+
+def test_memory_is_what_caches_would_make_way_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    assert free_bytes() is None, "as on a system that does not say it"
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemFree:  1 kB\nMemAvailable:  5 kB\n")
+    assert free_bytes() == 5 << 10
+    (tmp_path / "memory.stat").write_text("anon 3000\nfile 90\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes() == 5 << 10
+    (tmp_path / "memory.max").write_text("4000\n")
+    assert free_bytes() == 1_000
+
+
 def test_a_line_names_as_many_candidates_as_came() -> None:
-    asked = from_line(reply())
-    assert isinstance(asked, Asked)
-    assert (asked.query.text, asked.query.top_k, asked.query.neighbours) == ("hello?", 1, 0)
+    found = from_line(reply())
+    assert isinstance(found, Asked)
+    assert (found.query.text, found.query.top_k, found.query.neighbours) == ("hello?", 1, 0)

@@ -10,11 +10,20 @@ from typing import Any
 import pytest
 
 from hurnet_schemas import Answer, Query
+from hurnet_schemas.reply import Reply
+from hurnet_stream.operations.again.again import ask_again
+from hurnet_stream.operations.again.asked import Asked, from_line
+from hurnet_stream.operations.again.replayed import Replayed
+from hurnet_stream.operations.again.replayed import World as Again
+from hurnet_stream.operations.again.today import ask_today
 from hurnet_stream.ports import NoReply
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.responder.slices import asking, gathered
 from hurnet_stream.responder.slices import following as following_module
-from tests.worlds.responder import PAIRS, turn
+from hurnet_stream.settings.settings import ResponderSettings, Settings, SolveSettings
+from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.weights_store import MemoryWeightsStore
+from tests.worlds.responder import EMBEDDER, PAIRS, turn
 from tests.worlds.slices import SlicedWorld
 
 QUESTIONS = [
@@ -60,6 +69,16 @@ def compared(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     for each in dumped:
         each["receipt"] = {k: v for k, v in (each["receipt"] or {}).items() if k not in DIFFERS}
     return dumped
+
+
+def replay(world: SlicedWorld, answer: Answer, question: str, today: bool = False) -> Replayed:
+    """Asked again by one process that loads everything."""
+    asked_again = from_line(Reply.of(answer, question).encode())
+    assert isinstance(asked_again, Asked)
+    stores = MemoryEntryStore(world.redis), MemoryWeightsStore(world.redis)
+    stores[0].open(EMBEDDER.identity)
+    chosen = Settings(responder=ResponderSettings(threshold=0.3), solve=SolveSettings(device="cpu"))
+    return (ask_today if today else ask_again)(asked_again, Again(*stores, EMBEDDER, chosen))
 
 
 def with_everything(world: SlicedWorld, *texts: str, **more: Any) -> list[dict[str, Any]]:
@@ -130,6 +149,14 @@ def test_if_a_setting_says_so_the_others_answer_and_the_receipt_says_what_is_mis
     assert partial.receipt.missing == [1, 3]
     assert partial.outcome == "answered"
     assert set(partial.receipt.watermarks) == {0, 2}
+    for each in (whole, partial):
+        replayed = replay(world, each, QUESTIONS[0])
+        assert (replayed.same, replayed.missing) == (True, []), replayed.differences
+    today = replay(world, partial, QUESTIONS[0], today=True)
+    assert today.between is not None
+    assert "what slices lacked was 1, 3, and is nothing" in today.between.settings
+    lying = partial.receipt.model_copy(update={"missing": [0]})
+    assert not replay(world, partial.model_copy(update={"receipt": lying}), QUESTIONS[0]).same
     assert b"hurnet_partial_answers_total 1.0" in coordinator._metrics.exposition()
     del world.gone["1/2"]
     world.settle()

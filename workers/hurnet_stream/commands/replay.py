@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -44,7 +43,7 @@ Examples:
 def replay(receipt: str, today: bool, as_json: bool) -> None:
     """Ask a question again, and compare bit by bit.
 
-    RECEIPT is the record of an answer (answers/0/42), or a file with a line of `hurnet ask --json`; - is
+    RECEIPT is the record of an answer (answers/0/42), or a file with one line of `hurnet ask --json`; - is
     standard input. Loads the context from the store as it was when the question was answered, takes the
     weights and the mix that the receipt names, asks, and compares every field.
 
@@ -98,8 +97,9 @@ def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) 
         generation_at,
     )
     from hurnet_stream.errors import StoreError
-    from hurnet_stream.operations.again.again import ask_again, ask_today
+    from hurnet_stream.operations.again.again import ask_again
     from hurnet_stream.operations.again.replayed import World
+    from hurnet_stream.operations.again.today import ask_today
     from hurnet_stream.terminal.screen import progress
 
     store = RedisEntryStore(connection)
@@ -109,35 +109,40 @@ def _asked(found: Asked, chosen: Settings, connection: Connection, today: bool) 
     store.open(embedder.identity)  # raises if it is not the store's
     with progress("loading", _announced(store, found.query.context)) as advance:
         own = generation_at(connection)
-        topics = (own.topic, own.origin if _named(found, own.topic) else "") if own else ()
+        topics = (own.topic, own.origin if is_of_origin(found, own.topic, store) else "") if own else ()
         world = World(store, RedisWeightsStore(connection), embedder, chosen, advance, *topics)
         return ask_today(found, world) if today else ask_again(found, world)
 
 
-def _named(found: Asked, topic: str) -> bool:
-    """Whether the receipt names this topic of texts, as while the settings named another one."""
+def is_of_origin(found: Asked, topic: str, store: EntryStore) -> bool:
+    """Whether names without a topic stand for the topic whose records are forwarded to that of this store: in
+    a receipt that names this one, too, and in one of a generation that is gone."""
     from hurnet_schemas.places import shard_parts
 
     receipt = found.then.receipt
-    return receipt is not None and any(shard_parts(name)[0] == topic for name in receipt.watermarks)
+    if receipt is None:
+        return False
+    epochs = {state.epoch for state in store.states().values()}
+    is_of_another = receipt.store is not None and bool(epochs) and receipt.store not in epochs
+    return is_of_another or any(shard_parts(name)[0] == topic for name in receipt.watermarks)
 
 
 def _announced(store: EntryStore, context: str) -> int:
     """How many rows will be read. It is said if they are many, and refused if there is no memory for those of
     the context."""
+    from hurnet_stream.terminal.memory import free_bytes
     from hurnet_stream.terminal.screen import say
 
     rows = sum(state.rows for state in store.states().values())
     held = [of_shard[context] for of_shard in store.holdings().values() if context in of_shard]
-    needed = ROOM * sum(holding.bytes for holding in held)
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    needed, free = ROOM * sum(holding.bytes for holding in held), free_bytes()
     if needed > LARGE_BYTES or rows > LARGE:
         say(
             f"reading {rows:,} rows, {sum(h.rows for h in held):,} of them of {context}: this takes up to"
             f" {needed / 1e9:.1f} GB of memory, and about {rows / ROWS_A_SECOND:.0f} s",
             err=True,
         )
-    if needed > LARGE_BYTES and needed > free:
+    if free is not None and LARGE_BYTES < needed > free:
         raise click.UsageError(f"Only {free / 1e9:.1f} GB of memory are free here.")
     return rows
 

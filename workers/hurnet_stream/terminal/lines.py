@@ -40,7 +40,7 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
     mark. Bytes that are not text in the file's encoding stay in their line, so that the parser refuses only
     that line."""
     size = 0
-    for number, (raw, length) in enumerate(_cut(_in_utf8(file)), start=1):
+    for number, (raw, length) in enumerate(_cut(in_utf8(file)), start=1):
         size += length
         if line := raw.strip():
             yield Line(number, line, size)
@@ -56,7 +56,7 @@ def decoded(line: Line) -> str:
         raise InvalidMessage("not-utf8", detail) from None
 
 
-def _in_utf8(file: BinaryIO) -> Iterator[bytes]:
+def in_utf8(file: BinaryIO) -> Iterator[bytes]:
     """The file in pieces of UTF-8, without a byte order mark."""
     read = getattr(file, "read1", file.read)
     first: bytes = read(_PIECE)

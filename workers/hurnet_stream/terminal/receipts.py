@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -41,24 +42,52 @@ def asked(receipt: str, kafka: KafkaSettings) -> Asked | Missing:
 
 
 def _line(receipt: str) -> bytes:
-    """The first line of a file that is not blank."""
-    from hurnet_stream.terminal.lines import read_lines
+    """The one object of JSON in a file, on a line or on several."""
+    try:
+        raw = _content(receipt)
+    except (FileNotFoundError, ValueError):
+        raise click.BadParameter(
+            f"{receipt!r} is neither a record (as answers/0/42) nor a file", param_hint="RECEIPT"
+        ) from None
+    except OSError as error:
+        raise click.BadParameter(f"{receipt}: {error.strerror}", param_hint="RECEIPT") from None
+    if len(raw) > MOST_BYTES:
+        raise click.BadParameter(
+            f"{receipt} has more than {MOST_BYTES >> 20} MiB, and no receipt is as long", param_hint="RECEIPT"
+        )
+    lines = [line for line in raw.splitlines() if line.strip()]
+    if not lines:
+        raise click.BadParameter(f"{receipt} holds no line", param_hint="RECEIPT")
+    if len(lines) > 1 and _is_object(lines[0]):
+        raise click.BadParameter(
+            f"{receipt} holds {len(lines):,} lines, and one receipt is asked again at a time: hand over one"
+            " of them, as `sed -n 2p FILE | hurnet replay -` does with the second",
+            param_hint="RECEIPT",
+        )
+    return b"\n".join(lines)
+
+
+def _content(receipt: str) -> bytes:
+    """The first bytes of a file in UTF-8, one more than it may have. Raises OSError and ValueError."""
+    from hurnet_stream.terminal.lines import in_utf8
 
     with ExitStack() as stack:
-        try:
-            source: Any = sys.stdin.buffer
-            if receipt != "-":
-                source = stack.enter_context(open(receipt, "rb"))  # noqa: PTH123 - "" is no path, not "."
-            line = next(iter(read_lines(source)), None)
-        except (FileNotFoundError, ValueError):
-            raise click.BadParameter(
-                f"{receipt!r} is neither a record (as answers/0/42) nor a file", param_hint="RECEIPT"
-            ) from None
-        except OSError as error:
-            raise click.BadParameter(f"{receipt}: {error.strerror}", param_hint="RECEIPT") from None
-    if line is None:
-        raise click.BadParameter(f"{receipt} holds no line", param_hint="RECEIPT")
-    return line.raw
+        source: Any = sys.stdin.buffer
+        if receipt != "-":
+            source = stack.enter_context(open(receipt, "rb"))  # noqa: PTH123 - "" is no path, not "."
+        content = bytearray()
+        for piece in in_utf8(source):
+            content += piece
+            if len(content) > MOST_BYTES:
+                break
+        return bytes(content)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _Records:
@@ -75,13 +104,18 @@ class _Records:
         self._stack.close()
 
     def read(self, name: RecordName) -> Record | str:
-        """The record, or why it is not there. Raises `ConfigurationError` if there is no such topic."""
+        """The record, or why it is not there."""
         from hurnet_stream.adapters.kafka import KafkaHistory
+        from hurnet_stream.errors import ConfigurationError
 
         topic, partition, offset = name
         history = self._stack.enter_context(closing(KafkaHistory(self._settings, topic)))
-        ranges = history.offset_ranges()
-        held, place = ranges.get(partition), f"{topic}/{partition}/{offset}"
+        place = f"{topic}/{partition}/{offset}"
+        try:
+            ranges = history.offset_ranges()
+        except ConfigurationError as error:
+            return f"{place}: {error}"
+        held = ranges.get(partition)
         if held is None:
             return f"{place}: the topic {topic} has no partition {partition}, only {_listed(ranges)}"
         if offset >= held.end:
@@ -119,6 +153,8 @@ def _verdict(replayed: Replayed) -> str:
         return f"{today}the same answer, to the bit".capitalize()
     if replayed.now is None:
         return "It can't be asked again"
+    if not replayed.differences:
+        return "The same answer, as far as it can be asked again"
     then, now = replayed.then, replayed.now
     if then and (then.answer, then.outcome) == (now.answer, now.outcome):
         return f"{today}the same answer, and other figures".capitalize()

@@ -10,17 +10,24 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from hurnet_schemas import Answer, InvalidMessage, Query, Receipt
+from hurnet_schemas import Answer, InvalidMessage, MixReceipt, Query, Receipt, WeightsReceipt
 from hurnet_schemas.base import shortened
 from hurnet_schemas.detail import DETAILS
 from hurnet_schemas.places import record_place
 from hurnet_schemas.reply import Reply
 from hurnet_stream.core.paper.kernel_features import PATTERN
+from hurnet_stream.core.places import SPAN
+from hurnet_stream.core.solve.weights import MAX_RIDGE
 from hurnet_stream.ports import Record
+
+COUNT_MOST: Final = 1 << 53
+"""More entries than a store holds."""
+FACTOR_MOST: Final = 1e6
+"""More than a part of an answer ever counts."""
 
 Decoded = TypeVar("Decoded")
 RecordName = tuple[str, int, int]
@@ -85,7 +92,17 @@ def from_kafka(name: RecordName, read: ReadRecord) -> Asked | Missing:
         return Missing("question", asked)
     query = _decoded(Query.decode, asked)
     _check(answer.receipt)
+    if not is_of(answer, query):
+        why = f"{asked.coordinates} holds another question today: its topic was made anew since"
+        return Missing("question", why)
     return Asked(_timeless(query), Reply.of(answer, query.text, record.coordinates))
+
+
+def is_of(answer: Answer, query: Query) -> bool:
+    """Whether a query that stands where the answer's receipt says may be the one that was answered. A topic
+    that is made anew gives its offsets again, to what others ask in other contexts."""
+    context = answer.receipt.context if answer.receipt else query.context
+    return query.context == context and query.id in (None, answer.id)
 
 
 def _decoded(decode: Callable[[bytes | None], Decoded], record: Record) -> Decoded:
@@ -131,18 +148,42 @@ _PLACES = {
 
 def _check(receipt: Receipt) -> None:
     """Raises `InvalidMessage` for figures that no responder can have had."""
-    features = receipt.weights.features if receipt.weights else None
     wrong = {
-        "half_life": not 0 <= (receipt.half_life or 0) <= 1e9,
+        "half_life": not (not receipt.half_life or 60 <= receipt.half_life <= 1e9),
         "p": receipt.p is not None and not 1 < receipt.p < 1e6,
-        "deleting": any(count < 0 for count in (receipt.deleting or {}).values()),
+        "deleting": not _within(0, COUNT_MOST, *(receipt.deleting or {}).values()),
+        "beyond": not _within(0, SPAN, *(receipt.beyond or {}).values()),
         "detail": receipt.detail not in (None, *DETAILS),
-        "error_rate_set": not 0 <= (receipt.error_rate_set or 0) <= 1,
-        "weights.features": features is not None and not re.fullmatch(PATTERN, features.partition("/")[0]),
-        "weights.pane": receipt.weights is not None and not abs(receipt.weights.pane or 0) < 1 << 40,
+        "threshold": not _within(0, 1, receipt.threshold),
+        "error_rate_set": not _within(0, 1, receipt.error_rate_set),
+        "probability": not _within(0, 1, receipt.probability),
+        "lowest_probability": not _within(0, 1, receipt.lowest_probability),
+        "rows": not _within(0, COUNT_MOST, receipt.rows, receipt.rows_of_context),
+        **(_wrong_weights(receipt.weights) if receipt.weights else {}),
+        **(_wrong_mix(receipt.mix) if receipt.mix else {}),
     }
     if found := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise InvalidMessage("invalid-message", f"receipt.{found[0]}: no responder gives such a value")
+
+
+def _wrong_weights(weights: WeightsReceipt) -> dict[str, bool]:
+    features = weights.features
+    return {
+        "weights.features": features is not None and not re.fullmatch(PATTERN, features.partition("/")[0]),
+        "weights.pane": not abs(weights.pane or 0) < 1 << 40,
+        "weights.ridge": not 0 <= weights.ridge < MAX_RIDGE,
+        "weights.beyond": not _within(0, SPAN, *(weights.beyond or {}).values()),
+    }
+
+
+def _wrong_mix(mix: MixReceipt) -> dict[str, bool]:
+    factors = mix.memory, mix.lexical, mix.words, mix.weights
+    return {"mix": not (_within(0, 1, mix.meaning) and _within(0, FACTOR_MOST, *factors))}
+
+
+def _within(least: float, most: float, *values: float | None) -> bool:
+    """Whether all values that there are lie between these. What is no number lies nowhere."""
+    return all(value is None or least <= value <= most for value in values)
 
 
 def _filter(encoded: str | None) -> Any:
@@ -153,9 +194,11 @@ def _filter(encoded: str | None) -> Any:
 
 
 def _without_receipt(answer: Answer) -> Missing:
-    why = f": {answer.reason}" if answer.reason else ""
+    outcome, reason = shortened(answer.outcome, 80), f": {answer.reason}" if answer.reason else ""
+    if answer.outcome in ("answered", "abstained"):
+        return Missing("receipt", f"the question was {outcome}, and its receipt did not fit into the message")
     return Missing(
-        "receipt", f"the question was {answer.outcome}{why}; nothing was scored, so there is no receipt"
+        "receipt", f"the question was {outcome}{reason}; nothing was scored, so there is no receipt"
     )
 
 

@@ -18,7 +18,10 @@ from hurnet_schemas import Answer
 
 MOST: Final = 200
 """Differences that are told; there may be thousands."""
-BUG: Final = "all that is known to count is the same: this is a bug, please report it"
+BUG: Final = (
+    "all that is known to count is the same: either the receipt was changed since, or this is a bug (please"
+    " report it)"
+)
 
 CHANGES: Final = (
     "receipt.watermarks",
@@ -52,6 +55,7 @@ _CAUSES_OF: Final = (
     ("receipt.watermarks", ("entries",)),
     ("receipt.beyond", ("entries",)),
     ("receipt.deleting", ("entries",)),
+    ("receipt.missing", ("settings",)),
     ("receipt.rows", ("entries",)),
     ("receipt.weights", ("weights",)),
     ("receipt.mix.version", ("mix",)),

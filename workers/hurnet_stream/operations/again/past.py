@@ -8,6 +8,9 @@ deleted. A deletion is a record with an offset, too, so a later one is left out:
 
 A deletion of very many entries takes effect bit by bit before the watermark passes it; the receipt says how
 many of its entries were out by then.
+
+Weights may have learned more than the responder held by then: the solver was ahead of it. So a pupil learns
+up to watermarks of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +33,11 @@ READ_BATCHES = 16
 
 
 class Pupil(Protocol):
-    """Learns what is loaded, to solve weights again."""
+    """Learns what is read, to solve weights again."""
+
+    @property
+    def upto(self) -> Mapping[int, int]:
+        """The last offset of each shard that it wants to see."""
 
     def learn(self, batch: Batch) -> None:
         """Entries of the context, in the order of their shard."""
@@ -63,7 +70,7 @@ def load(
     states, horizon = store.states(), Horizon()
     memory.epoch = next((state.epoch for state in states.values()), "")
     loading = _Loading(store, memory, point, pupil)
-    positions = {shard: NOTHING if shard in point.watermarks else MAX_OFFSET for shard in states}
+    positions = {shard: NOTHING if loading.wants(shard) else MAX_OFFSET for shard in states}
     while any(position != MAX_OFFSET for position in positions.values()):
         tail = store.tail(positions, READ_BATCHES)
         check_not_passed(horizon, positions, tail)
@@ -81,18 +88,23 @@ class _Loading:
         self._memory = memory
         self._point = point
         self._pupil = pupil
+        self._taught: Mapping[int, int] = pupil.upto if pupil else {}
         self._deleting = dict(point.deleting)
+
+    def wants(self, shard: int) -> bool:
+        """Whether anything of it is to be read."""
+        return shard in self._point.watermarks or shard in self._taught
 
     def take(self, batch: Batch) -> bool:
         """Take in what of the next batch of a shard belongs to the point. Returns whether that was all."""
-        partition, upto = batch.partition, self._point.watermarks.get(batch.partition, NOTHING)
+        partition = batch.partition
+        upto = self._point.watermarks.get(partition, NOTHING)
         if batch.deletion and batch.deletion.offset > upto:
             self._take_part(batch.deletion, partition)
-        if batch.deletion is None or batch.deletion.replaces:
-            self._append(batch, upto)
-        elif batch.deletion.offset <= upto:
-            self._delete(batch.deletion, batch)
-        return batch.watermark >= upto and partition not in self._deleting
+        self._remember(batch, upto)
+        self._teach(batch)
+        last = max(upto, self._taught.get(partition, NOTHING))
+        return batch.watermark >= last and partition not in self._deleting
 
     def finish(self) -> None:
         """The watermarks of shards whose last offsets hold nothing."""
@@ -105,27 +117,33 @@ class _Loading:
         if self._memory.watermarks().get(partition, NOTHING) < upto:
             self._memory.append(bare(partition, upto, self._memory.features.dimension))
 
-    def _append(self, batch: Batch, upto: int) -> None:
+    def _remember(self, batch: Batch, upto: int) -> None:
+        cut = self._cut(batch, upto)
+        deletion = cut.deletion
+        if deletion:
+            parts = replace(deletion, targets=(), by=())
+            for targets in deleted_by(self._store, batch.partition, parts):
+                self._memory.remove(batch.partition, targets)
+        if len(cut.entries) or deletion:
+            self._memory.append(cut)
+
+    def _teach(self, batch: Batch) -> None:
+        if self._pupil is None:
+            return
+        cut = self._cut(batch, self._taught.get(batch.partition, NOTHING))
+        if cut.deletion:
+            self._pupil.unlearn(batch.partition, cut.deletion)
+        if len(cut.entries):
+            self._pupil.learn(cut)
+
+    def _cut(self, batch: Batch, upto: int) -> Batch:
+        """What of the batch is of the context, and stands at or before an offset."""
         entries = batch.columns
         ours = np.array([name == self._point.context for name in entries.contexts], np.bool_)
         rows = np.flatnonzero(ours[entries.context_of] & (entries.offsets <= upto))
-        replaced = batch.deletion.upto(upto) if batch.deletion else None
-        if not len(rows) and not (replaced and (replaced.targets or replaced.parts)):
-            return
-        cut = Batch(batch.partition, min(batch.watermark, upto), entries.take(rows), batch.vectors[rows])
-        if replaced:
-            self._delete(replaced, replace(cut, deletion=replaced))
-        else:
-            self._memory.append(cut)
-        if self._pupil:
-            self._pupil.learn(cut)
-
-    def _delete(self, deletion: Deletion, batch: Batch) -> None:
-        for targets in deleted_by(self._store, batch.partition, replace(deletion, targets=(), by=())):
-            self._memory.remove(batch.partition, targets)
-        self._memory.append(batch)
-        if self._pupil:
-            self._pupil.unlearn(batch.partition, deletion)
+        is_whole = len(rows) == len(entries)
+        taken = (entries, batch.vectors) if is_whole else (entries.take(rows), batch.vectors[rows])
+        return Batch(batch.partition, min(batch.watermark, upto), *taken, deletion=_done(batch, upto))
 
     def _take_part(self, deletion: Deletion, partition: int) -> None:
         """The first targets of the deletion that follows the watermark."""
@@ -133,3 +151,13 @@ class _Loading:
             self._reach(partition)
             targets = chain.from_iterable(deleted_by(self._store, partition, deletion))
             self._memory.remove(partition, list(islice(targets, count)))
+
+
+def _done(batch: Batch, upto: int) -> Deletion | None:
+    """What of its deletion a reader has done that has seen everything up to an offset."""
+    if batch.deletion is None:
+        return None
+    if not batch.deletion.replaces:
+        return batch.deletion if batch.deletion.offset <= upto else None
+    done = batch.deletion.upto(upto)
+    return done if done.targets or done.parts else None

@@ -8,11 +8,13 @@ new        texts/0/57: an entry that came since, and is among today's candidates
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hurnet_schemas import Receipt
+from hurnet_schemas.base import shortened
+from hurnet_schemas.places import ShardName
 from hurnet_schemas.reply import Reply
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion
 
@@ -22,9 +24,10 @@ Versions = tuple[int | None, int | None]
 
 @dataclass(slots=True)
 class Newcomers:
-    """Counts the entries beyond the offsets that a receipt has `seen`, as they are loaded (`past.Pupil`)."""
+    """Counts the entries beyond the offsets that a receipt has `seen`, as they are read (`past.Pupil`)."""
 
     seen: Mapping[int, int]
+    upto: Mapping[int, int]
     count: int = 0
 
     def learn(self, batch: Batch) -> None:
@@ -102,8 +105,17 @@ def _settings(then: Receipt, now: Receipt) -> list[str]:
         "the embedder": (then.fingerprint, now.fingerprint),
         "the store": (then.store or now.store, now.store),
         "the arithmetic": (then.arithmetic or now.arithmetic, now.arithmetic),
+        "what slices lacked": (_listed(then.missing), _listed(now.missing)),
     }
-    return [f"{name} was {old}, and is {new}" for name, (old, new) in names.items() if old != new]
+    return [
+        f"{name} was {shortened(str(old), 80)}, and is {new}"
+        for name, (old, new) in names.items()
+        if old != new
+    ]
+
+
+def _listed(shards: Sequence[ShardName] | None) -> str:
+    return ", ".join(map(str, shards or ())) or "nothing"
 
 
 def _version(version: int | None) -> str:

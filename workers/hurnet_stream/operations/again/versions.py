@@ -13,8 +13,10 @@ pane, and the solver's sums are exact under any order, so they can be made again
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +29,15 @@ from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
 from hurnet_stream.core.solve.weights import Certificate, Weights, digest_of
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.core.stored.batch import NOTHING, Batch, Deletion
+from hurnet_stream.core.stored.batch import Batch, Deletion
+from hurnet_stream.errors import StoreReplaced
 from hurnet_stream.ports import EntryStore, PublishedWeights, deleted_by
 from hurnet_stream.settings.settings import SolveSettings
 from hurnet_stream.solver.learning import learn, pairs
 from hurnet_stream.solver.publishing import FAILURES, solved
 
 Floats = NDArray[np.float64]
+Offsets = NDArray[np.int64]
 
 
 def is_that(published: PublishedWeights | None, named: WeightsReceipt, watermarks: Mapping[int, int]) -> bool:
@@ -54,8 +58,6 @@ def other_than(named: WeightsReceipt, solved: Certificate) -> str | None:
         return None
     if round(solved.count) != named.count:
         return f"of the {named.count} pairs that they had learned {round(solved.count)} are there"
-    if solved.ridge != named.ridge:
-        return f"they were solved with λ {named.ridge:g}, and HURNET_SOLVE_RIDGE gives {solved.ridge:g}"
     if not named.digest:
         return "an older hurnet gave them no digest, so their last digits may be others"
     differ = "solved again they differ in their last digits"
@@ -77,40 +79,65 @@ class Learner:
     settings: SolveSettings
     kernel_map: KernelMap
     statistics: dict[str, Statistics] = field(default_factory=dict)
+    _learned: dict[int, list[Offsets]] = field(default_factory=dict)
+
+    @property
+    def upto(self) -> Mapping[int, int]:
+        return self.watermarks
 
     @property
     def _window(self) -> Window:
         return Window(self.settings.half_life_ms, self.named.pane or 0)
 
     def learn(self, batch: Batch) -> None:
-        upto = self.watermarks.get(batch.partition, NOTHING)
-        rows = np.flatnonzero(batch.columns.offsets <= upto)
-        if len(rows):
-            known = replace(batch, entries=batch.columns.take(rows), vectors=batch.vectors[rows])
-            learn(self.statistics, [known], self.kernel_map, self._window, self.settings.device)
+        self._learned.setdefault(batch.partition, []).append(batch.columns.offsets)
+        learn(self.statistics, [batch], self.kernel_map, self._window, self.settings.device)
 
     def unlearn(self, partition: int, deletion: Deletion) -> None:
-        upto = self.watermarks.get(partition, NOTHING)
-        if deletion.offset > upto and not deletion.replaces:
-            return
-        for targets in deleted_by(self.store, partition, deletion.upto(upto)):
-            for key, gone in pairs(self.store.stored_at(partition, targets), self._window).items():
-                if key in self.statistics:  # else it is of another context
-                    self.statistics[key].subtract(self.kernel_map(gone.vectors), gone.answers, gone.copies)
+        for targets in deleted_by(self.store, partition, deletion):
+            if known := self._known(partition, targets):
+                stored = list(self.store.stored_at(partition, known))
+                if sum(len(batch.entries) for batch in stored) < len(known):
+                    raise StoreReplaced("entries were erased while they were read")
+                self._subtract(stored)
+
+    def _subtract(self, stored: Sequence[Batch]) -> None:
+        for key, gone in pairs(stored, self._window).items():
+            self.statistics[key].subtract(self.kernel_map(gone.vectors), gone.answers, gone.copies)
+
+    def _known(self, partition: int, targets: Sequence[int]) -> list[int]:
+        """Those that were learned, ascending. Most were erased long before, and aren't looked for in the
+        store."""
+        learned = self._learned.get(partition)
+        if not learned:
+            return []
+        learned[:] = [np.concatenate(learned)]
+        return np.intersect1d(learned[0], np.array(targets, np.int64)).tolist()
 
     def solve(self) -> PublishedWeights | str:
         """The weights, or why they can't be solved again. They have the digest that the receipt names only if
         they are the same to the last bit."""
         try:
-            weights = solved(self._window, self.statistics, self.context, self.settings)
+            weights = self._solved()
         except FAILURES as error:
             return f"solving them again failed: {type(error).__name__}: {error}"
         if weights is None:
             return "none of the pairs that they had learned is there"
-        weights = self._window.in_force(weights)
-        return PublishedWeights(
-            self.context, self.named.version, self._named(weights), self.watermarks, published_ms=0
-        )
+        return PublishedWeights(self.context, self.named.version, weights, self.watermarks, published_ms=0)
+
+    def _solved(self) -> Weights | None:
+        """Those of the digest that the receipt names, in whichever way a solver comes to its λ; else those of
+        the λ that it names."""
+        first = self._by(self.named.ridge)
+        if first is None or self.named.digest in (None, first.certificate.digest):
+            return first
+        other = None if self.settings.half_life else self._by("gcv")  # no ageing goes together with it
+        return other if other and other.certificate.digest == self.named.digest else first
+
+    def _by(self, ridge: float | Literal["gcv"]) -> Weights | None:
+        settings = self.settings.model_copy(update={"ridge": ridge})
+        weights = solved(self._window, self.statistics, self.context, settings)
+        return self._named(self._window.in_force(weights)) if weights else None
 
     def _named(self, weights: Weights) -> Weights:
         """With the certificate's figures that a receipt names."""
@@ -134,9 +161,10 @@ class RecordedMix(Mix):
     factors: Factors
 
     @classmethod
-    def of_receipt(cls, receipt: Receipt, named: MixReceipt) -> RecordedMix:
-        """`named` is the mix of the receipt."""
-        calibration = None if receipt.probability is None else RecordedCalibration.of_receipt(receipt)
+    def of_receipt(cls, outcome: str, receipt: Receipt, named: MixReceipt) -> RecordedMix:
+        """`named` is the mix of the receipt, and `outcome` what became of its question."""
+        recorded = RecordedCalibration.of_receipt(outcome, receipt)
+        calibration = None if receipt.probability is None else recorded
         made = cls(PRIOR.once, PRIOR.few, PRIOR.many, version=named.version, calibration=calibration)
         factors = Factors(named.meaning, named.memory, named.lexical, named.words, named.weights)
         object.__setattr__(made, "factors", factors)
@@ -156,9 +184,9 @@ class RecordedCalibration(Calibration):
     lowest: float | None
 
     @classmethod
-    def of_receipt(cls, receipt: Receipt) -> RecordedCalibration:
+    def of_receipt(cls, outcome: str, receipt: Receipt) -> RecordedCalibration:
         """For a receipt that has a probability."""
-        made = cls((), (), 0.0, receipt.rehearsed or 0)
+        made = cls((), (), _nearest_min(outcome, receipt), receipt.rehearsed or 0)
         object.__setattr__(made, "sure", receipt.probability)
         object.__setattr__(made, "lowest", receipt.lowest_probability)
         return made
@@ -170,3 +198,10 @@ class RecordedCalibration(Calibration):
     def threshold(self, error_rate: float) -> float | None:  # noqa: ARG002
         """As recorded."""
         return self.lowest
+
+
+def _nearest_min(outcome: str, receipt: Receipt) -> float:
+    """Above the nearest entry of a question that was sure enough and not answered: it was too far away."""
+    sure, lowest = receipt.probability, receipt.lowest_probability
+    is_far = outcome == "abstained" and sure is not None and lowest is not None and sure >= lowest
+    return math.nextafter(receipt.nearest or 0.0, 2.0) if is_far else 0.0
