@@ -259,6 +259,20 @@ def test_a_replay(page: Page, fake: FakeGateway) -> None:
     }
     page.get_by_role("button", name="Replay it as it was then").click()
     expect(page.locator(".before-after li")).to_have_text("answer: then 1, replayed <b>2</b>. so it is")
+    mix = {"same": False, "differences": [], "missing": [{"what": "mix", "why": "mix 3 is gone"}]}
+    fake.replayed = mix
+    page.get_by_role("button", name="Replay it as it was then").click()
+    expect(page.locator(".took")).to_contain_text("something of then is gone")
+    fake.receipts["answers/0/0"]["receipt"]["exclude"] = {"partition": 0, "offset": 7}
+    open_view(page, fake.address, "receipts/answers/0/0")
+    with page.expect_request("**/v1/ask") as asked:
+        page.get_by_role("button", name="Would it answer the same today?").click()
+    assert asked.value.post_data_json["exclude"] == {"partition": 0, "offset": 7}
+    fake.receipts["answers/0/0"]["question"] = ""
+    open_view(page, fake.address, "receipts")
+    open_view(page, fake.address, "receipts/answers/0/0")
+    expect(page.locator("article.reply")).to_contain_text("its question is no longer kept")
+    expect(page.get_by_role("button", name="Replay it as it was then")).to_have_count(0)
     open_view(page, fake.address, "receipts/answers/0/77")
     expect(page.locator(".trouble")).to_contain_text("nothing of this name")
     open_view(page, fake.address, "receipts/100%/<b>")

@@ -36,6 +36,9 @@ def test_a_child_s_json_its_code_and_its_last_words_are_told() -> None:
     ended = run(script("print('{\"a\": 1}'); sys.stderr.write('one\\nlast words\\n'); sys.exit(3)"))
     assert (ended.code, ended.told, ended.complaint) == (3, {"a": 1}, "last words")
     assert run(script("print('nothing')")).told == {}
+    assert (
+        run(script('sys.exit(\'{"error": "Redis is away", "exit_code": 2}\')')).complaint == "Redis is away"
+    )
 
 
 def test_a_child_that_takes_too_long_or_says_too_much_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +114,11 @@ def test_a_receipt_is_replayed_by_a_child(world: GatewayWorld) -> None:
     put_receipt(world, "support")
     world.gateway.children = script("import json; print(json.dumps({'same': True, 'ran': sys.argv[2:]}))")
     told = world.call("POST", "/v1/receipts/answers/0/0/replay").json()
-    assert told == {"same": True, "ran": ["replay", "answers/0/0", "--json"]}
+    assert told == {"same": True, "ran": ["replay", "--json", "--", "answers/0/0"]}
+    today = world.call("POST", "/v1/receipts/answers/0/0/replay?now=1").json()
+    assert today["ran"] == ["replay", "--json", "--now", "--", "answers/0/0"]
+    wrong = world.call("POST", "/v1/receipts/answers/0/0/replay?now=yes")
+    assert (wrong.status_code, wrong.json()["where"]) == (422, "now")
     assert world.call("POST", "/v1/receipts/answers/0/1/replay").status_code == 404
     world.gateway.children = script("sys.exit('Error: Kafka is away')")
     failed = world.call("POST", "/v1/receipts/answers/0/0/replay")

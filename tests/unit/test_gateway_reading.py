@@ -89,6 +89,9 @@ def test_a_receipt_comes_with_its_question(world: GatewayWorld) -> None:
     put_receipt(world, "support")
     reply = get(world, "/v1/receipts/answers/0/0", SUPPORT).json()
     assert (reply["question"], reply["record"]) == ("the question", "answers/0/0")
+    for other in (Query(text="another", context="secret"), Query(text="another", context="support", id="x")):
+        world.readings.records["queries", 0, 0] = Record("queries", 0, 0, 2_000, None, other.encode())
+        assert get(world, "/v1/receipts/answers/0/0", SUPPORT).json()["question"] == "", "it was made anew"
     del world.readings.records["queries", 0, 0]
     assert get(world, "/v1/receipts/answers/0/0").json()["question"] == ""
 

@@ -32,7 +32,7 @@ class Finished:
     code: int
     told: dict[str, Any]
     complaint: str
-    """The last line of its standard error."""
+    """The last line of its standard error, or the error that this tells as JSON."""
 
     def failure(self, kind: str) -> Problem:
         """503, with its complaint, if it has told nothing that can be used."""
@@ -82,7 +82,7 @@ class Children:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
-        return Finished(code, _object(out), complaint)
+        return Finished(code, _object(out), str(_object(complaint).get("error", complaint)))
 
 
 async def _all(stream: asyncio.StreamReader, most: int) -> bytes:
@@ -104,7 +104,7 @@ async def _last(stream: asyncio.StreamReader, most: int) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _object(out: bytes) -> dict[str, Any]:
+def _object(out: bytes | str) -> dict[str, Any]:
     try:
         told = json.loads(out)
     except (ValueError, RecursionError):

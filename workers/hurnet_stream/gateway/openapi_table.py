@@ -220,7 +220,7 @@ OPERATIONS: Final = (
         "Ask it again, as of then",
         "ask",
         _FREE,
-        parameters=(_asked("now", {"enum": ["1", "true"]}, "As of now instead."),),
+        parameters=(_asked("now", {"enum": ["0", "1", "false", "true"]}, "As of now instead."),),
         more=(410, 504),
     ),
     Operation(

@@ -18,6 +18,7 @@ from hurnet_stream.gateway.access import key_of, require
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
+from hurnet_stream.operations.again.asked import is_of
 from hurnet_stream.overview.record_reader import NotHeld
 from hurnet_stream.settings.types import matches
 
@@ -77,7 +78,8 @@ def _check_context(request: Request, answer: Answer, name: str) -> None:
 
 
 async def _question(gateway: Gateway, request: Request, answer: Answer) -> str:
-    """The text of the question, from its own record; "" if that is not there any more."""
+    """The text of the question, from its own record; "" if that is not there any more, or if the record is
+    another question today."""
     if answer.receipt is None:
         return ""
     queries = gateway.settings.kafka.queries
@@ -86,9 +88,10 @@ async def _question(gateway: Gateway, request: Request, answer: Answer) -> str:
         if topic != queries:
             return ""
         record = await read(gateway, request, partial(gateway.readings.record, topic, partition, offset))
-        return Query.decode(record.value).text
+        query = Query.decode(record.value)
     except (NotHeld, ValueError):  # InvalidMessage among them
         return ""
+    return query.text if is_of(answer, query) else ""
 
 
 def _none(name: str) -> Problem:

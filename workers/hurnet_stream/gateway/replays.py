@@ -19,6 +19,8 @@ from hurnet_stream.gateway.receipts import found
 from hurnet_stream.gateway.watching import plain
 
 REPLAY_S: Final = 120.0
+TRUE: Final = ("1", "true", "")
+FALSE: Final = ("0", "false")
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -29,11 +31,18 @@ def routes(gateway: Gateway) -> list[Route]:
             raise Problem(404, "replays are off (HURNET_GATEWAY_REPLAYS)")
         require_texts(request)
         name = (await found(gateway, request)).record or ""
-        today = ("--now",) if request.query_params.get("now") in ("", "1", "true") else ()
-        command = ("replay", name, "--json", *today)
+        command = ("replay", "--json", *_as_of(request), "--", name)
         ended = await while_there(request, gateway.children.run("replay", command, REPLAY_S))
         if not ended.told:
             raise ended.failure("replay")
         return JSONResponse(plain(ended.told))
 
     return [Route("/v1/receipts/{topic}/{partition}/{offset}/replay", replay, methods=["POST"])]
+
+
+def _as_of(request: Request) -> tuple[str, ...]:
+    """The option that the request asks for. Raises `Problem` (422)."""
+    now = request.query_params.get("now", "0")
+    if now not in (*TRUE, *FALSE):
+        raise Problem(422, "must be 1 for as of now, or 0 for as of then", where="now")
+    return ("--now",) if now in TRUE else ()

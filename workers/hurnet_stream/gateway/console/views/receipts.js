@@ -53,7 +53,8 @@ function whole(record, reply) {
   return el(
     "article.reply", {},
     el("section.top", {}, el("h2.question", {}, foreign(reply.question)), answerText(reply, "h3"), sureness(reply), runnerUp(reply.receipt)),
-    el("div.actions", {}, button("receipts.today", today), button("receipts.replay", replay), copyLink(record)),
+    !canBeAsked(reply) && el("p.muted", {}, t("receipts.no_question")),
+    el("div.actions", {}, ...(canBeAsked(reply) ? [button("receipts.today", today), button("receipts.replay", replay)] : []), copyLink(record)),
     result,
     el(
       "div.facts", {},
@@ -64,6 +65,9 @@ function whole(record, reply) {
     ),
   );
 }
+
+// Of what was not scored there is no receipt, and the record of a question may be gone before that of its answer.
+const canBeAsked = (reply) => Boolean(reply.receipt && reply.question);
 
 function copyLink(record) {
   const button = el("button.quiet", { type: "button" }, t("receipts.copy"));
@@ -88,9 +92,9 @@ async function today(place, record, then) {
 }
 
 function again(then) {
-  const { context, filter } = then.receipt ?? {};
-  const query = { text: then.question, context: context ?? "default", top_k: Math.max(1, then.candidates?.length ?? 1) };
-  return filter ? { ...query, filter: JSON.parse(filter) } : query;
+  const { context, exclude, filter } = then.receipt;
+  const query = { text: then.question, context, top_k: Math.max(1, then.candidates?.length ?? 1) };
+  return { ...query, ...(exclude && { exclude }), ...(filter && { filter: JSON.parse(filter) }) };
 }
 
 // The same entries, weights and mix as then. It says so if some are gone.
@@ -98,7 +102,7 @@ async function replay(place, record, then) {
   working(place, t("receipts.replaying"));
   try {
     const told = await call("POST", `v1/receipts/${record}/replay`, { patience_ms: REPLAY_MS });
-    const title = t(told.same ? "receipts.same_replay" : told.now ? "receipts.other_replay" : "receipts.no_replay");
+    const title = t(told.same ? "receipts.same_replay" : told.missing.length ? "receipts.no_replay" : "receipts.other_replay");
     showCompared(place, title, t("receipts.replay_is"), then, told.now, reasons(told));
   } catch (trouble) {
     fill(place, troubleBox(trouble, () => replay(place, record, then)));
