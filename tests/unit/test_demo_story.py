@@ -19,7 +19,7 @@ from hurnet_stream.demo.backstage import Books, Killed, Replies
 from hurnet_stream.demo.data import DemoData, Pair, load, unrelated
 from hurnet_stream.demo.measuring import Asked, counts
 from hurnet_stream.demo.stage import Stage
-from hurnet_stream.demo.story import SCENES, kept, play
+from hurnet_stream.demo.story import SCENES, kept, play, verdict
 from hurnet_stream.demo.telling import COLUMNS, Teller
 from hurnet_stream.errors import ConfigurationError, HurnetError
 from hurnet_stream.local.errors import ProcessDied
@@ -148,6 +148,19 @@ def test_a_story_that_goes_well_tells_what_happened(system: System) -> None:
         f"all {len(DATA.questions)} {len(DATA.questions)} 0 0",
     ):
         assert part in flat, part
+
+
+def test_in_the_end_it_says_in_short_what_failed() -> None:
+    out = io.StringIO()
+    teller = Teller(Console(file=out, width=200, markup=False, highlight=False))
+    assert verdict(teller) == 0
+    teller.failures += [
+        "3 texts are lost",
+        "the worker solver was ended by SIGKILL; its last lines:\nserving",
+    ]
+    assert verdict(teller) == 1
+    said = [line.strip() for line in out.getvalue().splitlines()]
+    assert said == ["", "the demo failed:", "3 texts are lost", "the worker solver was ended by SIGKILL"]
 
 
 @pytest.mark.parametrize("width", [200, 80])

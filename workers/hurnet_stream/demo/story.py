@@ -86,7 +86,7 @@ def _run(teller: Teller, folder: Path, interactive: bool) -> int:
                 play(stage, [partial(your_turn.play, address=page.address if page else None)])
         teller.line()
         teller.line(f"ending everything; that was {time.monotonic() - began:.0f} s")
-    return _verdict(teller)
+    return verdict(teller)
 
 
 def play(stage: Stage, scenes: Sequence[Scene]) -> None:
@@ -108,13 +108,15 @@ def _reason(stage: Stage, error: HurnetError) -> str:
     return str(error)
 
 
-def _verdict(teller: Teller) -> int:
+def verdict(teller: Teller) -> int:
+    """The exit code, and what failed, again and in short."""
     if not teller.failures:
         return DONE
     teller.line()
     teller.line("the demo failed:")
     for failure in teller.failures:
-        teller.quote("", failure.partition("\n")[0])  # the end of a log was told above
+        said, log, _ = failure.partition("\n")
+        teller.quote("", said.rpartition("; ")[0] if log else said)  # the end of a log was told above
     return NOT_WELL
 
 
