@@ -16,7 +16,7 @@ from hurnet_stream.adapters.kafka.client.arguments import Credentials, client_ar
 from hurnet_stream.adapters.redis.connecting import connect
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings import redaction
-from hurnet_stream.settings.checks import cautions
+from hurnet_stream.settings.cautions import cautions
 from hurnet_stream.settings.secret_files import SECRET_BYTES_MAX
 from hurnet_stream.settings.settings import KafkaSettings, RedisSettings, load
 

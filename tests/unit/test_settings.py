@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from hurnet_stream.errors import ConfigurationError
-from hurnet_stream.settings import checks as setting_checks
 from hurnet_stream.settings import listing, settings
-from hurnet_stream.settings.checks import cautions
+from hurnet_stream.settings.cautions import cautions
 from hurnet_stream.settings.types import matches
 from tests.secured import Authority
 
@@ -390,7 +389,7 @@ def test_a_wrong_setting_of_the_solver_is_told_in_words(
 
 def test_a_lease_that_a_slow_store_could_end_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HURNET_SOLVE_LEASE", "5")
-    assert any("HURNET_SOLVE_LEASE" in caution for caution in setting_checks.cautions(settings.load()))
+    assert any("HURNET_SOLVE_LEASE" in caution for caution in cautions(settings.load()))
 
 
 def test_topics_and_contexts_have_tables_of_their_own(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hurnet_stream.metrics.roles import ROLES
 from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.runtime.watchdog import Watchdog
-from hurnet_stream.settings.checks import cautions
+from hurnet_stream.settings.cautions import cautions
 from hurnet_stream.settings.settings import LogSettings, Settings, ignored, load
 from hurnet_stream.wiring.builders import BUILDERS
 from hurnet_stream.wiring.pages import Health, pages
