@@ -30,9 +30,10 @@ from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import NOTHING, Batch, Entry, key_digest
 from hurnet_stream.core.stored.segments import Sealing
 from hurnet_stream.local import ValkeyServer
-from hurnet_stream.operations.planning import model
+from hurnet_stream.operations.planning import formulas
 from hurnet_stream.operations.planning.figures import WHICH, Numbers, numbers
-from hurnet_stream.operations.planning.model import Load, Machine, Shape
+from hurnet_stream.operations.planning.model import plan_of
+from hurnet_stream.operations.planning.shapes import Asked, Load, Machine, Shape
 from hurnet_stream.settings.segments import SegmentSettings
 from hurnet_stream.settings.settings import RedisSettings
 from tests.benchmarks._asker import Asker, evenly
@@ -99,18 +100,18 @@ def _holding(rounds: int) -> Iterator[Check]:
         return min(each[name] for each in found)
 
     yield Check(
-        f"{where}: bytes a row", least("bytes_a_row"), lambda n: model.held_bytes(_load(rows, d), n, False)
+        f"{where}: bytes a row", least("bytes_a_row"), lambda n: formulas.held_bytes(_load(rows, d), n, False)
     )
     yield Check(
         f"{where}, in tiers: bytes a row",
         tiers["bytes_a_row"],
-        lambda n: model.held_bytes(_load(rows, d), n, True),
+        lambda n: formulas.held_bytes(_load(rows, d), n, True),
     )
     for how in ("alone", "together"):
         yield Check(
             f"{where}: a question {how}, µs",
             least(f"{how}_us"),
-            lambda n, how=how: model.question_us(rows, d, n, how),  # type: ignore[misc]
+            lambda n, how=how: formulas.question_us(rows, d, n, how),  # type: ignore[misc]
         )
 
 
@@ -123,12 +124,12 @@ def _slicing() -> Iterator[Check]:
         yield Check(
             f"{where} a slice",
             found[f"slice_{how}_us"],
-            lambda n, how=how: model.slice_us(asked, Shape(slices), n, how),  # type: ignore[misc]
+            lambda n, how=how: formulas.slice_us(asked, Shape(slices), n, how),  # type: ignore[misc]
         )
         yield Check(
             f"{where} the coordinator",
             found[f"coordinator_{how}_us"],
-            lambda n, how=how: model.gather_us(Shape(slices), n, how),  # type: ignore[misc]
+            lambda n, how=how: formulas.gather_us(Shape(slices), n, how),  # type: ignore[misc]
         )
 
 
@@ -143,17 +144,17 @@ def _storing() -> Iterator[Check]:
             yield Check(
                 f"{name}: bytes a row",
                 found.row_bytes,
-                lambda n, asked=asked: model.store_bytes(asked, n),  # type: ignore[misc]
+                lambda n, asked=asked: formulas.store_bytes(asked, n),  # type: ignore[misc]
             )
             yield Check(
                 f"{name}: an append, µs a text",
                 found.append_us,
-                lambda n, asked=asked: 1e6 * model.store_cores(asked, n),  # type: ignore[misc]
+                lambda n, asked=asked: 1e6 * formulas.store_cores(asked, n),  # type: ignore[misc]
             )
             yield Check(
                 f"{name}, sealed: bytes a row",
                 found.sealed_bytes,
-                lambda n, asked=asked: model.sealed_bytes(asked, n),  # type: ignore[misc]
+                lambda n, asked=asked: formulas.sealed_bytes(asked, n),  # type: ignore[misc]
             )
 
 
@@ -242,8 +243,8 @@ def _answered(rate: int, times_ms: list[float]) -> Iterator[Check]:
     rows, d = ASKED
     asked = _load(rows, d, rate)
 
-    def predicted(numbers_: Numbers) -> model.Asked:
-        return model.plan_of(asked, Shape(), Machine(), numbers_).asked
+    def predicted(numbers_: Numbers) -> Asked:
+        return plan_of(asked, Shape(), Machine(), numbers_).asked
 
     where = f"{rows:,} rows, d = {d}, {rate} questions a second"
     yield Check(f"{where}: p50, ms", quantile(times_ms, 0.5), lambda n: predicted(n).p50_ms)

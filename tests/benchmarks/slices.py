@@ -21,7 +21,8 @@ from hurnet_schemas import Answer, Query
 from hurnet_stream.adapters.kafka import ensure_topics
 from hurnet_stream.local.worker import WorkerProcess
 from hurnet_stream.operations.planning.figures import numbers
-from hurnet_stream.operations.planning.model import Shape, gather_us
+from hurnet_stream.operations.planning.formulas import gather_us
+from hurnet_stream.operations.planning.shapes import Shape
 from hurnet_stream.settings.settings import EmbedderSettings
 from tests.benchmarks._asker import Asker, Reply, evenly
 from tests.benchmarks._report import Report, main, milliseconds, quantile

@@ -17,8 +17,8 @@ import yaml
 
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.metrics.process import ProcessMetrics
-from hurnet_stream.operations.planning.model import Load, Machine
 from hurnet_stream.operations.planning.planning import plan
+from hurnet_stream.operations.planning.shapes import Load, Machine
 from hurnet_stream.runtime.loop import Loop
 from hurnet_stream.settings.kafka import KafkaSettings
 from hurnet_stream.settings.redis import RedisSettings

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hurnet_stream.__main__ import hurnet
-from hurnet_stream.operations.planning import model
+from hurnet_stream.operations.planning import formulas
 from hurnet_stream.operations.planning.figures import WHICH, embedders, figures, numbers
-from hurnet_stream.operations.planning.model import BUSY_MOST, Load, Machine, Shape, plan_of, planned
+from hurnet_stream.operations.planning.model import BUSY_MOST, SLICES, plan_of, planned
 from hurnet_stream.operations.planning.planning import plan
+from hurnet_stream.operations.planning.shapes import Load, Machine, Shape
 from hurnet_stream.operations.planning.steps import first_rows, steps
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +94,7 @@ def test_a_plan_fills_no_process_beyond_its_core_or_its_machine(load: Load) -> N
                 load.texts_s * (said["follow_us"] + said["follow_us_a_dimension"] * load.dimensions) / 1e6
             )
             assert part.cores <= part.processes * (BUSY_MOST + followed) + 1e-6, part
-    if found.shape.slices < model.SLICES[-1]:
+    if found.shape.slices < SLICES[-1]:
         assert all(part.bytes_each <= MACHINE.bytes_to_fill for part in found.parts)
 
 
@@ -109,12 +110,12 @@ def test_what_was_measured_lies_within_the_spread(load: Load) -> None:
 
 def test_the_example_of_the_model() -> None:
     said = numbers()
-    alone, together = (model.question_us(1e6, 256, said, how) for how in ("alone", "together"))
+    alone, together = (formulas.question_us(1e6, 256, said, how) for how in ("alone", "together"))
     assert alone / 1e3 == pytest.approx(10, abs=0.5)
     assert together / 1e3 == pytest.approx(3.0, abs=0.2)
-    turn = model.turn_s(100, 10_000, 3_000, 13)
+    turn = formulas.turn_s(100, 10_000, 3_000, 13)
     assert turn * 1e3 == pytest.approx(33, abs=0.5)
-    assert model.turn_s(400, 10_000, 3_000, 13) == math.inf, "more than can be answered"
+    assert formulas.turn_s(400, 10_000, 3_000, 13) == math.inf, "more than can be answered"
 
 
 @pytest.mark.parametrize("name", ["memory tiers", "sealed segments"])

@@ -11,8 +11,8 @@ import click
 from hurnet_stream.exit_codes import DONE, NOT_WELL
 
 if TYPE_CHECKING:
-    from hurnet_stream.operations.planning.model import Part, Plan
     from hurnet_stream.operations.planning.planning import Planned
+    from hurnet_stream.operations.planning.shapes import Part, Plan
     from hurnet_stream.operations.planning.steps import Step
 
 EPILOG = """\b
@@ -95,8 +95,8 @@ def plan(**chosen: Any) -> None:
 
 def _planned(chosen: dict[str, Any]) -> Planned:
     from hurnet_stream.operations.planning.figures import embedders
-    from hurnet_stream.operations.planning.model import Load, Machine
     from hurnet_stream.operations.planning.planning import plan as make
+    from hurnet_stream.operations.planning.shapes import Load, Machine
 
     embedder = "" if chosen["embed_us"] is not None else chosen["embedder"]
     if embedder and embedder not in embedders():

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hurnet_stream.operations.planning.figures import Which, embedders, numbers
-from hurnet_stream.operations.planning.model import Load, Machine, Plan, plan_of, planned
+from hurnet_stream.operations.planning.model import plan_of, planned
+from hurnet_stream.operations.planning.shapes import Load, Machine, Plan
 from hurnet_stream.operations.planning.steps import Step, steps
 
 

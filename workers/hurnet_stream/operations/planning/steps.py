@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hurnet_stream.operations.planning import model
+from hurnet_stream.operations.planning import formulas
 from hurnet_stream.operations.planning.figures import Numbers
-from hurnet_stream.operations.planning.model import BUSY_MOST, Load, Machine, Plan, Shape
+from hurnet_stream.operations.planning.model import BUSY_MOST, plan_of
+from hurnet_stream.operations.planning.shapes import Load, Machine, Plan, Shape
 
 ROWS_MOST: Final = 10**13
 
@@ -39,15 +40,15 @@ def steps(plan: Plan, machine: Machine, numbers: Numbers) -> tuple[Step, ...]:
     """All of them, in the order in which one grows."""
     load, shape = plan.load, plan.shape
     text_us = load.embed_us + numbers["ingest_own_us"]
-    append_us = 1e6 * model.store_cores(replace(load, texts_s=1.0), numbers)
+    append_us = 1e6 * formulas.store_cores(replace(load, texts_s=1.0), numbers)
 
     def beyond(is_over: Callable[[Load], bool]) -> float:
         return first_rows(lambda rows: is_over(replace(load, rows=rows)))
 
     def fills(tiers: bool) -> float:
-        return beyond(lambda at: model.responder_bytes(at, numbers, 1, tiers) > machine.bytes_to_fill)
+        return beyond(lambda at: formulas.responder_bytes(at, numbers, 1, tiers) > machine.bytes_to_fill)
 
-    slow = beyond(lambda at: model.plan_of(at, Shape(), machine, numbers).asked.p99_ms > load.p99_ms)
+    slow = beyond(lambda at: plan_of(at, Shape(), machine, numbers).asked.p99_ms > load.p99_ms)
     return (
         Step(
             "several ingest processes",
@@ -59,7 +60,7 @@ def steps(plan: Plan, machine: Machine, numbers: Numbers) -> tuple[Step, ...]:
             "sealed segments",
             "Redis does not fit into one machine",
             shape.segments,
-            rows=beyond(lambda at: at.rows * model.store_bytes(at, numbers) > machine.redis_bytes),
+            rows=beyond(lambda at: at.rows * formulas.store_bytes(at, numbers) > machine.redis_bytes),
         ),
         Step(
             "memory tiers",
@@ -77,7 +78,7 @@ def steps(plan: Plan, machine: Machine, numbers: Numbers) -> tuple[Step, ...]:
             "Redis Cluster",
             "one Redis can't hold what stays of sealed rows, or append what comes in",
             shape.primaries > 1,
-            rows=beyond(lambda at: model.redis_bytes(at, numbers, True) > machine.redis_bytes),
+            rows=beyond(lambda at: formulas.redis_bytes(at, numbers, True) > machine.redis_bytes),
             texts_s=1e6 * BUSY_MOST / append_us,
         ),
     )
