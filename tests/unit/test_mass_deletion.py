@@ -16,7 +16,7 @@ from hurnet_stream.core.search.blocks import Blocks
 from hurnet_stream.core.stored.batch import Batch, Deletion, Entry
 from hurnet_stream.core.stored.codec import bare
 from hurnet_stream.errors import TransientError
-from hurnet_stream.ingest import ingest as ingest_module
+from hurnet_stream.ingest import appending
 from hurnet_stream.ports import Outgoing
 from hurnet_stream.responder import backlog as backlog_module
 from hurnet_stream.responder import following
@@ -37,7 +37,7 @@ ROWS = 23
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three entries, and time for one of them in each step."""
     monkeypatch.setattr(shard_module, "MOST_TARGETS", 3)
-    monkeypatch.setattr(ingest_module, "DELETION_S", 0.0)
+    monkeypatch.setattr(appending, "DELETION_S", 0.0)
     monkeypatch.setattr(portions, "STEP_S", 0.0)
     monkeypatch.setattr(solver_module, "WAIT_S", 0.0)
     monkeypatch.setattr(backlog_module, "PIECE_ROWS", 2)

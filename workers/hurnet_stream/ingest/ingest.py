@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 
 import structlog
 
 from hurnet_stream.core import places
-from hurnet_stream.core.stored.batch import NOTHING, UPSERT, Deletion
-from hurnet_stream.dead_letters import DeadLetterAlarm, put_aside
+from hurnet_stream.core.stored.batch import UPSERT
+from hurnet_stream.dead_letters import DeadLetterAlarm
 from hurnet_stream.errors import HurnetError, StoreGap, TransientError
 from hurnet_stream.ingest.admission import Admission
+from hurnet_stream.ingest.appending import WORKER, Appending
 from hurnet_stream.ingest.intake import Intake, embed_intakes, intakes_of
 from hurnet_stream.ingest.placing import Placing
 from hurnet_stream.ingest.retention import Retention
@@ -35,17 +35,14 @@ from hurnet_stream.ingest.waiting import Waiting
 from hurnet_stream.metrics.ingest import IngestMetrics
 from hurnet_stream.places import Places
 from hurnet_stream.ports import (
-    Appended,
     Embedder,
     EntryStore,
     Polled,
     Readers,
     Record,
-    Refused,
     Sink,
     Source,
     Tracer,
-    Unfinished,
 )
 from hurnet_stream.records import TextReader
 from hurnet_stream.runtime.progress import Progress
@@ -55,14 +52,11 @@ from hurnet_stream.suspects import Suspects
 
 log = structlog.get_logger()
 
-DELETION_S = 0.25
-"""How long one turn goes on with deletions of many entries: other partitions wait no longer than that."""
-
 
 class Ingest:
     """The ingest worker: fills the store from the topic of texts."""
 
-    name = "ingest"
+    name = WORKER
 
     def __init__(
         self,
@@ -78,8 +72,7 @@ class Ingest:
         self._sink = sink
         self._embedder = embedder
         self._settings = settings.ingest
-        self._texts, self._dead_letters = settings.kafka.texts, settings.kafka.dead_letters
-        self._excerpts = settings.privacy.excerpts
+        self._texts = settings.kafka.texts
         self._metrics = metrics
         metrics.describe(embedder=embedder.identity.name, fingerprint=embedder.identity.fingerprint)
         self._alarm = DeadLetterAlarm(settings.ingest)
@@ -93,14 +86,12 @@ class Ingest:
         self._stopped = StoppedTopics()
         role = f"{self.name}:{settings.ingest.group}"
         self._suspects = Suspects(store, source, embedder, role, settings.ingest.batch)
+        self._appending = Appending(store, sink, self._shards, settings, metrics, self._alarm)
         self._retention = Retention(store, sink, self._shards, settings, metrics)
         self._traces = TextTraces(settings.kafka.texts, settings.ingest.group, metrics.stage)
         self._room = True  # for what the next poll brings
         # Partitions that brought records, or that could not because there was no room for more.
         self._not_stalled: Collection[int] = ()
-        self._delete_until = 0.0
-        self._put_aside: dict[int, int] = {}
-        """By shard, up to which offset an append that is not finished has sent its dead letters."""
         self.beat: Callable[[], None] = lambda: None
         """Called in a long turn now and then, as a sign that it gets on."""
         store.open(embedder.identity, writing=True)
@@ -257,11 +248,11 @@ class Ingest:
         with self._suspects.unblamed():
             self._admission.admit(intakes)
         self._embed(intakes)
-        self._delete_until = time.monotonic() + DELETION_S
         with self._suspects.unblamed(), self._metrics.stage("append"):
+            self._appending.begin_turn()
             for partition, partition_intakes in intakes_by_partition.items():
                 # `all` stops at the first that is not in: what follows it must not be appended before it.
-                if all(map(self._take_in, partition_intakes)):
+                if all(map(self._appending.take_in, partition_intakes)):
                     self._shards.trust(partition)
                     self._stopped.go_on([partition], read=True)
                 self.beat()  # a slow store may take seconds for each
@@ -302,61 +293,6 @@ class Ingest:
         if texts:  # a turn without texts says nothing about the embedder's speed
             self._metrics.embed_seconds.observe(seconds)
             self._waiting.learn(texts, seconds)
-
-    def _take_in(self, intake: Intake) -> bool:
-        """Append it, or delete what it says; False if the store refused that, or has not finished it."""
-        expected = self._shards.watermark(intake.partition)
-        deletion = intake.deletion
-        result = self._delete(intake, deletion, expected) if deletion else self._append(intake, expected)
-        if isinstance(result, Unfinished):
-            return False  # the partition is placed again, comes to the same record, and goes on with it
-        if isinstance(result, Refused):
-            self._metrics.refused.inc()
-            stands_at = result.state.watermark
-            log.warning("append refused", partition=intake.partition, expected=expected, found=stands_at)
-            return False
-        self._shards.reached(intake.partition, result.state.watermark)
-        self._count(intake)
-        return True
-
-    def _delete(self, intake: Intake, deletion: Deletion, expected: int) -> Appended | Unfinished | Refused:
-        """As much of the deletion as this turn has time for, and one part of it at least."""
-        anchored = replace(deletion, anchor=intake.records[-1].anchor)
-        while True:
-            result = self._store.delete(intake.partition, anchored, expected)
-            if not isinstance(result, Unfinished) or time.monotonic() >= self._delete_until:
-                return result
-
-    def _append(self, intake: Intake, expected: int) -> Appended | Unfinished | Refused:
-        # The dead letters go first: a crash in between sends them twice, instead of losing them.
-        sent = self._put_aside.pop(intake.partition, NOTHING)
-        rejected = [each for each in intake.rejected if each[0].offset > sent]
-        put_aside(self._sink, self._dead_letters, self.name, rejected, self._excerpts)
-        batch = intake.batch()
-        while True:
-            with self._metrics.append_seconds.time():
-                result = self._store.append(batch, expected)
-            if isinstance(result, Refused):
-                return result
-            self._metrics.replaced.inc(result.replaced)
-            self._metrics.rows.inc(result.rows)
-            if isinstance(result, Appended):
-                return result
-            if result.state.watermark != expected or time.monotonic() >= self._delete_until:
-                self._put_aside[intake.partition] = intake.records[-1].offset
-                return result
-
-    def _count(self, intake: Intake) -> None:
-        """Only after the append, so that attempts that failed do not count. Raises `TooManyDeadLetters`."""
-        if intake.deletion:
-            self._metrics.deletions.inc()
-        else:
-            self._metrics.batches.inc()
-        for _, (reason, _) in intake.rejected:
-            self._metrics.dead_letters.labels(reason).inc()
-        rejected_offsets = {record.offset for record, _ in intake.rejected}
-        for record in intake.records:
-            self._alarm.count(record.offset in rejected_offsets)
 
     def _observe(self, moved: int) -> None:
         lag = self._shards.behind(self._source.lag(), self._waiting.waiting)
