@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence, Set
 
 import structlog
 
-from hurnet_schemas import Answer
 from hurnet_stream.core.offsets import Done
 from hurnet_stream.core.shelf import DamagedShelf
 from hurnet_stream.core.stored.generations import Generation
@@ -50,6 +49,7 @@ from hurnet_stream.responder.positions import Positions
 from hurnet_stream.responder.query_reader import QueryReader
 from hurnet_stream.responder.replies import TURN_BYTES, Reply
 from hurnet_stream.responder.serving import Load, Serving, ServingNotes
+from hurnet_stream.responder.showing import HeldShowing, count_replies
 from hurnet_stream.responder.traces import QuestionTraces
 from hurnet_stream.runtime.progress import Progress
 from hurnet_stream.settings.settings import Settings
@@ -61,8 +61,6 @@ TURN_S = 2.0
 """How long a turn answers; the query in hand may take half a second longer. The rest is for the next turn."""
 ASKED_S = 1.0
 """After a query the next one is likely to come within this time."""
-WEIGH_INTERVAL_S = 10.0
-"""How often it is counted what the indexes take of memory: 0.2 ms for a million rows."""
 ENDS_AGE_S = 0.05
 """How old the end offsets of texts may be that tell whether a query waits in vain."""
 LOOK_UP_AGE_S = 0.2
@@ -101,10 +99,10 @@ class Responder:
         self._suspects = Suspects(notes, exchange, embedder, f"{WORKER}:{responder.group}", responder.batch)
         self._reader = QueryReader(exchange, self._pending, self._positions, self._suspects, responder.batch)
         self._progress = Progress(settings.metrics)
+        self._showing = HeldShowing(metrics)
         self._standby_behind = 0
         self._answered_at = float("-inf")
         self._instance = responder.instance or f"{socket.gethostname()}:{os.getpid()}"
-        self._weighed_at = float("-inf")
 
     @property
     def _memory(self) -> LoadedContexts:
@@ -322,7 +320,7 @@ class Responder:
         self._suspects.passed()
         self._pending.settle(answered)
         self._positions.delivered(done)
-        self._count(replies)
+        count_replies(replies, self._metrics)
         return True
 
     def _delivered(self, replies: Sequence[Reply], done: Mapping[int, Done]) -> bool:
@@ -336,47 +334,13 @@ class Responder:
             self._traces.end(delivered)
         return delivered
 
-    def _count(self, replies: Sequence[Reply]) -> None:
-        now, now_s = time.monotonic(), time.time()
-        for reply in replies:
-            self._metrics.queries.labels(reply.answer.outcome).inc()
-            exemplar = {"trace_id": reply.trace.trace_id} if reply.trace else None
-            asked_ms = reply.pending.record.timestamp_ms
-            self._metrics.observe_query(reply.answer.outcome, asked_ms, now_s, exemplar)
-            self._count_quality(reply.answer, reply.best)
-            self._metrics.answers_cut.inc(bool(reply.answer.candidates_dropped))
-            self._metrics.answer_seconds.observe(now - reply.pending.received, exemplar)
-            if reply.pending.rejection:
-                self._metrics.dead_letters.labels(reply.pending.rejection[0]).inc()
-
-    def _count_quality(self, answer: Answer, best: float | None) -> None:
-        receipt = answer.receipt
-        if receipt is None:  # nothing was looked into
-            return
-        # Clients may name any context: only those that hold something become labels.
-        context = self._metrics.counted_as(receipt.context) if receipt.rows else "(empty)"
-        self._metrics.scored.labels(context, answer.outcome).inc()
-        self._metrics.partial_answers.inc(bool(receipt.missing))
-        self._metrics.observe_quality(best, receipt.probability)
-
     def _observe(self, moved: int) -> None:
         self._metrics.describe(searched_by=self._memory.searched_by)
         assigned, held, lag = self._exchange.assignment(), self._exchange.held_back(), self._reader.lag()
-        self._show()
+        self._metrics.show_reading(self._queries, self._exchange, self._reader.undone())
+        self._metrics.show_waiting(self._reader.oldest())
+        self._showing.show(self._serving.current)
         behind = self._following.behind + sum(lag.values())
         self._progress.turn(has_share=self._exchange.has_share(), behind=behind, moved=moved)
         being_read = assigned if self._following.caught_up else ()
         self._progress.partitions(being_read, lag, held, self._reader.served)
-
-    def _show(self) -> None:
-        """In the metrics: how far it is, and what it holds."""
-        self._metrics.set_by_shard(self._metrics.lag_rows, self._following.lag)
-        self._metrics.show_watermarks(self._memory.watermarks())
-        self._metrics.show_reading(self._queries, self._exchange, self._reader.undone())
-        self._metrics.show_waiting(self._reader.oldest())
-        self._metrics.show_server(self._serving.current.store)
-        self._metrics.set_context_rows(self._memory.rows())
-        self._metrics.backlog.set(self._following.backlog)
-        if time.monotonic() - self._weighed_at >= WEIGH_INTERVAL_S:
-            self._weighed_at = time.monotonic()
-            self._metrics.set_index_bytes(self._memory.index_bytes())

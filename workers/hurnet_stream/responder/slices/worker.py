@@ -35,6 +35,7 @@ from hurnet_stream.ports import (
 )
 from hurnet_stream.responder.generation import LoadedGeneration
 from hurnet_stream.responder.serving import Load, Serving
+from hurnet_stream.responder.showing import HeldShowing
 from hurnet_stream.responder.slices.answering import SliceAnswers
 from hurnet_stream.responder.slices.sharing import slice_of
 from hurnet_stream.responder.slices.stillness import Stillness
@@ -49,8 +50,6 @@ TURN_S = 0.05
 """How long a turn answers, before it looks at the store again."""
 IDLE_S = 0.02
 """Longest wait for a request before looking for new entries."""
-WEIGH_INTERVAL_S = 10.0
-"""How often it is counted what the indexes take of memory."""
 
 Waiting = tuple[SliceCall, int, Request]
 """A request that has come too late for the conversations that are open, and the generation it asks for."""
@@ -82,7 +81,8 @@ class SliceWorker:
         self._still = Stillness(chosen.hold)
         self._waiting: deque[Waiting] = deque()
         self._progress = Progress(settings.metrics)
-        self._said_at = self._weighed_at = float("-inf")
+        self._showing = HeldShowing(metrics)
+        self._said_at = float("-inf")
         metrics.number.set(number)
         metrics.count.set(chosen.count)
         metrics.describe(embedder=first.name, fingerprint=first.embedder.identity.fingerprint)
@@ -208,16 +208,9 @@ class SliceWorker:
 
     def _observe(self, moved: int) -> None:
         """Once a turn, also if it failed: readiness and metrics."""
-        current, metrics = self._serving.current, self._metrics
+        current = self._serving.current
         self._progress.turn(has_share=True, behind=current.following.behind, moved=moved)
-        metrics.set_by_shard(metrics.lag_rows, current.following.lag)
-        metrics.show_watermarks(current.memory.watermarks())
-        metrics.show_server(current.store)
-        metrics.set_context_rows(current.memory.rows())
-        metrics.backlog.set(current.following.backlog)
-        if time.monotonic() - self._weighed_at >= WEIGH_INTERVAL_S:
-            self._weighed_at = time.monotonic()
-            metrics.set_index_bytes(current.memory.index_bytes())
+        self._showing.show(current)
 
 
 def _holding(generation: LoadedGeneration) -> SliceHolding:
