@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
-from hurnet_stream.errors import SegmentMissing, SegmentsFailing
+from hurnet_stream.adapters.segments.failures import reached
 from hurnet_stream.ports.segments import StoredFile
 
 UNFINISHED: Final = ".part"
@@ -62,16 +62,8 @@ class FolderFiles:
     def close(self) -> None:
         """Nothing is open."""
 
-    @contextmanager
-    def _reached(self, name: str = "") -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError as error:
-            if name:
-                raise SegmentMissing(f"there is no file {self._root / name}") from error
-            raise SegmentsFailing(f"{self._root}: {error.strerror}") from error
-        except OSError as error:
-            raise SegmentsFailing(f"{self._root}: {error.strerror} (HURNET_SEGMENTS_URL)") from error
+    def _reached(self, name: str = "") -> AbstractContextManager[None]:
+        return reached(f"HURNET_SEGMENTS_URL {self._root}", name)
 
 
 def _sync(folder: Path) -> None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from pyarrow import fs
 
-from hurnet_stream.errors import ConfigurationError, SegmentMissing, SegmentsFailing
+from hurnet_stream.adapters.segments.failures import reached
+from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports.segments import StoredFile
 
 AHEAD_BYTES: Final = 8 << 20
@@ -83,13 +84,5 @@ class ObjectFiles:
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
-    @contextmanager
-    def _reached(self, name: str = "") -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError as error:
-            if name:
-                raise SegmentMissing(f"there is no file {name} at HURNET_SEGMENTS_URL") from error
-            raise SegmentsFailing(f"HURNET_SEGMENTS_URL: {str(error)[:200]}") from error
-        except OSError as error:
-            raise SegmentsFailing(f"HURNET_SEGMENTS_URL: {str(error)[:200]}") from error
+    def _reached(self, name: str = "") -> AbstractContextManager[None]:
+        return reached("HURNET_SEGMENTS_URL", name)  # the address may hold a secret
