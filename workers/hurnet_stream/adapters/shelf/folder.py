@@ -12,11 +12,8 @@ was saved last is whole. Files that are not needed are removed at the next start
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
-import resource
 import shutil
 import threading
 from collections import defaultdict
@@ -25,57 +22,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import structlog
 
-from hurnet_stream.adapters.shelf import file
-from hurnet_stream.core.row_sums import checksum
+from hurnet_stream.adapters.shelf import file, saved_list, system
 from hurnet_stream.core.shelf import DamagedShelf, FileName, Tree
-from hurnet_stream.errors import ConfigurationError
 
 log = structlog.get_logger()
 
 _NUMBERED: Final = re.compile(r"[a-z]+-([0-9]{1,18})")
-_FOLDER: Final = re.compile(r"generation-[0-9]+")
-_SLICE: Final = re.compile(r"slice-[0-9]+-of-([0-9]+)")
-_FILES_MOST: Final = 1 << 16
-"""Files that may be mapped at once, if the system lets us: each takes a descriptor."""
-
-
-def open_shelf(folder: Path, number: int, known: Collection[int], failed: Callable[[], None]) -> FolderShelf:
-    """The shelf of the generation with this number. Those of generations that are not `known` any more are
-    removed. Raises ConfigurationError if the folder can't be used."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = {f"generation-{each}" for each in {*known, number}}
-        for other in folder.iterdir():
-            if _FOLDER.fullmatch(other.name) and other.name not in kept:
-                shutil.rmtree(other, ignore_errors=True)
-        return FolderShelf(folder / f"generation-{number}", failed)
-    except OSError as error:
-        raise ConfigurationError(f"HURNET_RESPONDER_FOLDER: {folder}: {error.strerror}") from error
-
-
-def remove_other_counts(folder: Path, count: int) -> None:
-    """Remove what slices of another number of slices have left in `folder`, since nobody would take deleted
-    rows out of it. What a process uses stays, and so does what can't be removed."""
-    for other in folder.glob("slice-*-of-*"):
-        match = _SLICE.fullmatch(other.name)
-        if match and int(match.group(1)) != count:
-            with suppress(OSError):
-                _remove_unless_used(other)
-
-
-def _remove_unless_used(folder: Path) -> None:
-    locks: list[int] = []
-    try:
-        locks += map(_locked, folder.glob("generation-*/lock"))
-        shutil.rmtree(folder)
-    except ConfigurationError:
-        log.info("files of another number of slices stay: a process uses them", folder=str(folder))
-    finally:
-        for lock in locks:
-            os.close(lock)
 
 
 class _Saved(NamedTuple):
@@ -97,11 +51,11 @@ class FolderShelf:
         self._folder = folder
         self._failed = failed
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock: int | None = _locked(folder / "lock")
-        self.times_left_open = _opened_before(folder / "open")
+        self._lock: int | None = system.locked(folder / "lock")
+        self.times_left_open = system.opened_before(folder / "open")
         """How many processes used it last, one after the other, that did not close it."""
         (folder / "open").write_text(str(self.times_left_open + 1))
-        _allow_files()
+        system.allow_files()
         self._needs: dict[FileName, set[FileName]] = {}  # by file: the files that are named in it
         self._unsynced: set[FileName] = set()
         self._wiped: dict[FileName, list[tuple[str, Any]]] = defaultdict(list)
@@ -110,7 +64,7 @@ class FolderShelf:
         """Whether what is being saved must not change."""
         self._is_failing = False
         self.failures = 0
-        self._root, files = self._read_saved()
+        self._root, files = saved_list.read(self._folder)
         self._serial = max(self._numbers(), default=0)
         self._remove_all_but(files, self._serial)
 
@@ -170,7 +124,7 @@ class FolderShelf:
         self._root = None
         self._wiped.clear()
         with suppress(OSError):
-            (self._folder / "saved").unlink(missing_ok=True)
+            saved_list.remove(self._folder)
             self._remove_all_but((), self._serial)
 
     def remove(self) -> None:
@@ -214,8 +168,8 @@ class FolderShelf:
         """Between two of its steps the process may be killed."""
         try:
             for name in saved.unsynced:
-                _sync(self._folder / name)
-            self._write_saved(saved.root, saved.files)
+                system.sync(self._folder / name)
+            saved_list.write(self._folder, saved.root, saved.files)
             self._root = saved.root
             for name in saved.wiped.keys() & saved.files:
                 file.wipe(self._folder / name, saved.wiped[name])
@@ -226,27 +180,6 @@ class FolderShelf:
             for name, places in saved.wiped.items():
                 self._wiped[name] += places
             self._say_failed(error)
-
-    def _write_saved(self, root: FileName, files: set[FileName]) -> None:
-        listed = json.dumps({"root": root, "files": sorted(files)}).encode()
-        beside = self._folder / "saved.new"
-        beside.write_bytes(b"%016x" % checksum(np.frombuffer(listed, np.uint8)) + listed)
-        _sync(beside)
-        beside.replace(self._folder / "saved")
-        _sync(self._folder)
-
-    def _read_saved(self) -> tuple[FileName | None, set[FileName]]:
-        try:
-            raw = (self._folder / "saved").read_bytes()
-            if raw[:16] != b"%016x" % checksum(np.frombuffer(raw[16:], np.uint8)):
-                raise ValueError("its checksum is wrong")
-            listed = json.loads(raw[16:])
-            return FileName(listed["root"]), set(map(FileName, listed["files"]))
-        except FileNotFoundError:
-            return None, set()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("a saved index can't be read, and is made anew", error=str(error))
-            return None, set()
 
     def _needed_by(self, name: FileName) -> set[FileName]:
         """A file, and all that it needs."""
@@ -280,42 +213,3 @@ class FolderShelf:
                 error=str(error),
             )
         self._is_failing = True
-
-
-def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"HURNET_RESPONDER_FOLDER: another process uses {path.parent}: each responder needs its own"
-        ) from None
-    return descriptor
-
-
-def _opened_before(path: Path) -> int:
-    try:
-        return max(1, int(path.read_text()))
-    except FileNotFoundError:
-        return 0
-    except ValueError:
-        return 1
-
-
-def _allow_files() -> None:
-    """Each mapped file takes a descriptor: have as many as may be."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES_MOST if most == resource.RLIM_INFINITY else min(most, _FILES_MOST)
-    with suppress(OSError, ValueError):
-        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-def _sync(path: Path) -> None:
-    """Have a file or folder on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
