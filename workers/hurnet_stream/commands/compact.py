@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hurnet_stream.exit_codes import DONE, NOT_WELL
+from hurnet_stream.terminal.options import wait_option
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import RedisEntryStore
@@ -31,14 +32,7 @@ FIRST_TIME = (
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="Longest time in seconds to wait until it is done.",
-)
+@wait_option("it is done")
 @click.option("--yes", is_flag=True, help="Also if older programs can't read the store any more afterwards.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compact(wait_s: float, yes: bool, as_json: bool) -> None:

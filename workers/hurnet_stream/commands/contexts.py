@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
+from hurnet_stream.terminal.options import wait_option
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Connection
@@ -42,14 +43,7 @@ class Held:
 
 @click.command(epilog=EPILOG)
 @click.option("--drop", metavar="NAME", help="Delete everything in this context, and the context itself.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="Longest time in seconds to wait until it is dropped.",
-)
+@wait_option("it is dropped")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def contexts(drop: str | None, wait_s: float, as_json: bool) -> None:
     """List the contexts, or drop one.

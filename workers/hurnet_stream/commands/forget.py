@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
+from hurnet_stream.terminal.options import wait_option
 
 if TYPE_CHECKING:
     from hurnet_schemas.places import Place, ShardName
@@ -84,14 +85,7 @@ class Asked:
 )
 @click.option("--context", metavar="NAME", help="The context of the keys. Default: default.")
 @click.option("--all-contexts", is_flag=True, help="Forget the keys' entries in every context.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=15.0,
-    show_default=True,
-    help="Longest time in seconds to wait until it is done.",
-)
+@wait_option("it is done", 15.0)
 @click.option(
     "--log", "as_log", is_flag=True, help="Print an audit of all deletions, one JSON object a line."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hurnet_stream.exit_codes import DONE, NOT_WELL
+from hurnet_stream.terminal.options import wait_option
 
 if TYPE_CHECKING:
     from hurnet_stream.settings.settings import Settings
@@ -43,14 +44,7 @@ STEPS: Final = ("partitions", "cut_over", "back", "find", "drop", "status")
 @click.option("--find", metavar="TOPIC/PARTITION/OFFSET", help="Where a record of the old topic stands now.")
 @click.option("--drop", metavar="TOPIC", help="Remove the generation of this topic. The topic itself stays.")
 @click.option("--status", is_flag=True, help="Which generations there are, and what is left. The default.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="Longest time in seconds to wait until nothing is lacking.",
-)
+@wait_option("nothing is lacking")
 @click.option(
     "--anyway", is_flag=True, help="Begin or cut over although something is lacking, or drop without asking."
 )
@@ -67,12 +61,10 @@ def reshard(**options: Any) -> None:
 
     Exit code 0: done. 1: something is lacking, and nothing was changed.
     """
-    from hurnet_stream.commands.migrate import remove, serve
+    from hurnet_stream.commands.generations import one_step, remove, serve, status
     from hurnet_stream.terminal.screen import hush
 
-    asked = [name for name in STEPS if options[name]] or ["status"]
-    if len(asked) > 1:
-        raise click.UsageError("One step at a time: " + ", ".join(f"--{a.replace('_', '-')}" for a in asked))
+    step = one_step(options, STEPS)
     if not options["partitions"] and (options["once"] or options["from_store"]):
         raise click.UsageError("--once and --from-store go with --partitions.")
     if options["partitions"]:
@@ -85,9 +77,9 @@ def reshard(**options: Any) -> None:
         "back": lambda o: serve(o, newer=False),
         "find": _find,
         "drop": remove,
-        "status": _status,
+        "status": status,
     }
-    sys.exit(do[asked[0]](options))
+    sys.exit(do[step](options))
 
 
 def _forward(chosen: Settings, options: dict[str, Any]) -> int:
@@ -99,12 +91,6 @@ def _forward(chosen: Settings, options: dict[str, Any]) -> int:
     return run_forwarder(
         chosen, Asked(topic, partitions, options["from_store"], options["once"], options["anyway"])
     )
-
-
-def _status(options: dict[str, Any]) -> int:
-    from hurnet_stream.commands.migrate import status
-
-    return status(options)
 
 
 def _find(options: dict[str, Any]) -> int:
