@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tomllib
 from collections.abc import Mapping
@@ -283,6 +284,33 @@ def test_files_are_read_as_rows(name: str, tmp_path: Path) -> None:
             field.expression for field in fields_of([json.loads(row.value or b"") for row in rows])
         ]
         assert expressions[:2] == ["value.Frage", "value.Antwort"]
+
+
+def test_a_compressed_file_is_read_as_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv.gz"
+    path.write_bytes(gzip.compress(FILES["faq.csv"].encode("utf-16")))
+    _, rows, count = rows_of(path, 10)
+    assert count == "2"
+    assert json.loads(rows[0].value or b"")["Frage"] == "Wo ist mein Paket?"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("faq.parquet", b"PAR1 and no more", "no whole Parquet file"),
+        (
+            "faq.csv",
+            b"a;b\n" + b"1;2\n" * 20 + b"1;" + b"x" * (1 << 18),
+            "can't be read as CSV: field larger",
+        ),
+        ("faq.csv.gz", gzip.compress(b"a;b\n1;2\n")[:-9], "its end is missing"),
+    ],
+)
+def test_a_file_that_is_damaged_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        rows_of(tmp_path / name, 10)
+    assert name in str(refused.value)
 
 
 def test_a_file_is_sent_by_the_command_that_is_said() -> None:

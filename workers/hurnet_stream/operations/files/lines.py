@@ -22,7 +22,7 @@ class Lines:
     def __init__(self, file: BinaryIO) -> None:
         raw = file if isinstance(file, io.BufferedIOBase) else io.BufferedReader(file)  # type: ignore[type-var]
         start = raw.peek(4)[:4] if isinstance(raw, io.BufferedReader) else _start(raw)
-        encoding = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+        encoding = encoding_of(start)
         errors = "replace" if encoding else "surrogateescape"
         self._text = io.TextIOWrapper(raw, encoding or "utf-8-sig", errors, newline="")
         self.first = self._next()
@@ -53,6 +53,11 @@ class Lines:
         while part and not part.endswith(("\n", "\r")) and len(part) == LINE_MOST:
             part = self._text.readline(LINE_MOST)  # the rest of a huge line is passed over
         return line
+
+
+def encoding_of(start: bytes) -> str | None:
+    """What the byte order mark at the start of a file says; None if there is none."""
+    return next((name for mark, name in _MARKS if start.startswith(mark)), None)
 
 
 def _start(file: io.BufferedIOBase) -> bytes:

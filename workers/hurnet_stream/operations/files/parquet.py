@@ -30,7 +30,7 @@ def parquet_drafts(
     name: str, file: BinaryIO | str, chosen: Columns, share: Callable[[float], None]
 ) -> Iterator[Draft | Reject]:
     """The rows of a file. `share` is told which part of it was read."""
-    read = _opened(name, file)
+    read = parquet_file(name, file)
     names = [field.name for field in read.schema_arrow]
     wanted = _wanted(read.schema_arrow, chosen)
     columns = [path for path in wanted if wanted[path]]
@@ -56,7 +56,17 @@ def _rows(
     names = {field.name for field in read.schema_arrow}
     roots = [column if column in names else column.partition(".")[0] for column in columns]
     total, number = max(1, read.metadata.num_rows), 0
-    batches = read.iter_batches(ROWS, columns=list(dict.fromkeys(roots)))
+    for batch in batches_of(name, read, list(dict.fromkeys(roots))):
+        taken = [_column(batch, path, feeds) for path, feeds in zip(columns, fields, strict=True)]
+        for values in zip(*taken, strict=True):
+            number += 1
+            yield _draft(number, fields, values)
+        share(number / total)
+
+
+def batches_of(name: str, read: Any, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """The rows of a file, or these columns of them, in batches. Raises `UnreadableFile`."""
+    batches, number = read.iter_batches(ROWS, columns=columns), 0
     while True:
         try:
             batch = next(batches, None)
@@ -66,14 +76,12 @@ def _rows(
             ) from error
         if batch is None:
             return
-        taken = [_column(batch, path, feeds) for path, feeds in zip(columns, fields, strict=True)]
-        for values in zip(*taken, strict=True):
-            number += 1
-            yield _draft(number, fields, values)
-        share(number / total)
+        yield batch
+        number += batch.num_rows
 
 
-def _opened(name: str, file: BinaryIO | str) -> Any:
+def parquet_file(name: str, file: BinaryIO | str) -> Any:
+    """The file, opened by pyarrow. Raises `UnreadableFile` if it is no whole Parquet file."""
     parquet = pyarrow("parquet")
     try:
         return parquet.ParquetFile(file)

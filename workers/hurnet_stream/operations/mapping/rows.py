@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hurnet_stream.errors import ConfigurationError
+from hurnet_stream.operations.files.lines import encoding_of
+from hurnet_stream.operations.files.opened import UnreadableFile, opened, readable, unpacked
+from hurnet_stream.operations.files.parquet import batches_of, parquet_file
 from hurnet_stream.ports import Record
 
 ROWS_MOST: Final = 200_000
@@ -32,7 +35,8 @@ _PIECE: Final = re.compile(r'\.(\w+|"(?:[^"\\]|\\.)*")')
 def rows_of(path: Path, most: int) -> tuple[str, list[Record], str]:
     """The name of a topic for the file, at most so many of its rows, and how many there are. Raises
     `ConfigurationError` if it can't be read."""
-    rows = list(islice(_rows(path), ROWS_MOST + 1))
+    with readable(str(path)):
+        rows = list(islice(_rows(path), ROWS_MOST + 1))
     count = f"at least {ROWS_MOST:,}" if len(rows) > ROWS_MOST else f"{len(rows):,}"
     step = max(1, -(-len(rows) // most))
     name = (
@@ -45,19 +49,15 @@ def rows_of(path: Path, most: int) -> tuple[str, list[Record], str]:
 def _rows(path: Path) -> Iterator[Any]:
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path)
-    with path.open("rb") as file:
-        raw = file.read(LETTERS_MOST)
-    text = raw.decode(_encoding(raw), errors="replace")
+    with opened(str(path), lambda _: None) as file:
+        raw = unpacked(file).read(LETTERS_MOST)
+    text = raw.decode(encoding_of(raw) or "utf-8-sig", errors="replace")
     first = text.lstrip()[:1]
     if first == "[":
         return iter(_array(path, text))
     if first == "{":
         return (_object(line) for line in text.splitlines() if line.strip())
-    return _csv(text)
-
-
-def _encoding(raw: bytes) -> str:
-    return "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return _csv(path, text)
 
 
 def _array(path: Path, text: str) -> list[Any]:
@@ -75,7 +75,14 @@ def _object(line: str) -> Any:
         return line  # a reader says what is wrong with it
 
 
-def _csv(text: str) -> Iterator[Any]:
+def _csv(path: Path, text: str) -> Iterator[Any]:
+    try:
+        yield from _cells(text)
+    except csv.Error as error:
+        raise UnreadableFile(f"{path} can't be read as CSV: {error}") from error
+
+
+def _cells(text: str) -> Iterator[Any]:
     """Rows of cells by their column's name, or lines as they are if there is one column."""
     try:
         dialect: Any = csv.Sniffer().sniff(text[:_SNIFFED], ",;\t|")
@@ -90,12 +97,8 @@ def _csv(text: str) -> Iterator[Any]:
 
 
 def _parquet(path: Path) -> Iterator[Any]:
-    try:
-        from pyarrow import parquet  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        raise ConfigurationError(f"{path} needs pyarrow: pip install pyarrow") from None
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(1_000):
+    with parquet_file(str(path), str(path)) as file:
+        for batch in batches_of(str(path), file):
             yield from batch.to_pylist()
 
 
