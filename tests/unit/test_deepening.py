@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hurnet_stream.core.grid import snap
 from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.native import disabled, library
-from hurnet_stream.core.rule import deepening
+from hurnet_stream.core.rule import deepening, neighbourhood
 from hurnet_stream.core.rule import parts as parts_module
 from hurnet_stream.core.rule.rule import Ranking, nearest, ranked
 from hurnet_stream.core.stored.batch import Entry
@@ -66,7 +66,7 @@ def test_ten_thousand_near_duplicates_hide_no_other_answer() -> None:
 def test_what_it_takes_is_bounded_by_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each answer has more near duplicates than a search brings, so each takes a search of its own."""
     monkeypatch.setattr(deepening, "NEIGHBOURS", 4)
-    monkeypatch.setattr(parts_module, "NEIGHBOURS", 4)
+    monkeypatch.setattr(neighbourhood, "NEIGHBOURS", 4)
     monkeypatch.setattr(parts_module, "RARE", 4)
     random = np.random.default_rng(1)
     rows = snap(np.repeat(random.normal(size=(9, D)), 8, axis=0))
@@ -94,7 +94,7 @@ def test_what_it_takes_is_bounded_by_what_is_asked_for(monkeypatch: pytest.Monke
 def test_the_further_answers_are_the_nearest_of_all_others(
     data: st.DataObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((deepening, "NEIGHBOURS"), (parts_module, "NEIGHBOURS"), (parts_module, "RARE")):
+    for module, name in ((deepening, "NEIGHBOURS"), (neighbourhood, "NEIGHBOURS"), (parts_module, "RARE")):
         monkeypatch.setattr(module, name, data.draw(st.integers(1, 5)))
     n, kinds = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 12))
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))

@@ -18,7 +18,8 @@ from hurnet_stream.core.rule import mix as mixes
 from hurnet_stream.core.rule import rehearsal as module
 from hurnet_stream.core.rule.halves import Halves, halves, undivided
 from hurnet_stream.core.rule.mix import FACTORS, KINDS, PRIOR, Mix, kinds_of, shares
-from hurnet_stream.core.rule.parts import Parts, neighbourhoods
+from hurnet_stream.core.rule.neighbourhood import neighbourhoods
+from hurnet_stream.core.rule.parts import Parts
 from hurnet_stream.core.rule.rehearsal import Rehearsal, outcomes, rehearse, sample
 from hurnet_stream.core.rule.rule import nearest, ranked
 from hurnet_stream.core.stored.batch import Entry

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hurnet_stream.core.index.conditions import All, AnyOf, Between, Has, Not, OneOf
 from hurnet_stream.core.slices.codec import MOST_DEPTH, VERSION, decode, encode
+from hurnet_stream.core.slices.columns import NOBODY
 from hurnet_stream.core.slices.messages import (
-    NOBODY,
     AskTaught,
     Count,
     CountHolding,

@@ -16,10 +16,10 @@ from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.rule.gathering import Question, gathered
 from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.rule.rule import nearest, ranked
+from hurnet_stream.core.slices.columns import NOBODY
 from hurnet_stream.core.slices.conversation import Away, Moved
 from hurnet_stream.core.slices.gathered import GatheredIndex
 from hurnet_stream.core.slices.messages import (
-    NOBODY,
     Asked,
     AskTaught,
     CountHolding,

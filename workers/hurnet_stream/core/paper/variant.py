@@ -16,7 +16,7 @@ from hurnet_stream.core.index.readable import Allowed, Index
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.lp import EUCLIDEAN, mapped_queries
 from hurnet_stream.core.rule.halves import Halves, undivided
-from hurnet_stream.core.rule.parts import Neighbourhood, neighbourhoods
+from hurnet_stream.core.rule.neighbourhood import Neighbourhood, neighbourhoods
 from hurnet_stream.core.rule.rule import predictors
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import EntryId

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.rule.comparing import with_question
 from hurnet_stream.core.rule.halves import Halves
-from hurnet_stream.core.rule.parts import NEIGHBOURS, Neighbourhood, Parts
+from hurnet_stream.core.rule.neighbourhood import NEIGHBOURS, Neighbourhood
+from hurnet_stream.core.rule.parts import Parts
 
 Integers = NDArray[np.int64]
 

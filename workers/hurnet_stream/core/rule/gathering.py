@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from hurnet_stream.core.index.conditions import Condition
 from hurnet_stream.core.rule.halves import Halves
-from hurnet_stream.core.rule.parts import NEIGHBOURS, RARE
+from hurnet_stream.core.rule.neighbourhood import NEIGHBOURS
+from hurnet_stream.core.rule.parts import RARE
 from hurnet_stream.core.slices.conversation import Conversation, by_slice
 from hurnet_stream.core.slices.gathered import GatheredIndex
 from hurnet_stream.core.slices.messages import (

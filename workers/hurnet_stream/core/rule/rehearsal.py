@@ -39,7 +39,8 @@ from hurnet_stream.core.index.readable import Index
 from hurnet_stream.core.rule.confidence import Outcomes, fit, joined
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import FACTORS, KINDS, PRIOR, Mix, kinds_of
-from hurnet_stream.core.rule.parts import Neighbourhood, Parts, parts_of, weighed
+from hurnet_stream.core.rule.neighbourhood import Neighbourhood
+from hurnet_stream.core.rule.parts import Parts, parts_of, weighed
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import EntryId
 

@@ -42,7 +42,8 @@ from hurnet_stream.core.index.readable import Allowed, Index
 from hurnet_stream.core.rule.deepening import deepened
 from hurnet_stream.core.rule.halves import Halves, undivided
 from hurnet_stream.core.rule.mix import PRIOR, Factors, Mix
-from hurnet_stream.core.rule.parts import Mixed, Neighbourhood, Parts, neighbourhoods, parts_of
+from hurnet_stream.core.rule.neighbourhood import Neighbourhood, neighbourhoods
+from hurnet_stream.core.rule.parts import Mixed, Parts, parts_of
 from hurnet_stream.core.solve.weights import predict
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import EntryId

@@ -23,25 +23,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hurnet_stream.core.index.conditions import Condition
-
-NOBODY: Final = -1
-"""Stands for an entry, a condition or a row that there is not."""
-
-Integers = NDArray[np.int64]
-Pairs = NDArray[np.int64]  # (n, 2)
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Vectors = NDArray[np.int16]  # (n, d)
-Terms = NDArray[np.uint64]  # (n, 4), as `lexical/terms` has them
-Doubles = NDArray[np.float64]  # (n, d)
-Strings = tuple[str, ...]
-Metadata = tuple[Mapping[str, str], ...]
+from hurnet_stream.core.slices.columns import (
+    Doubles,
+    Flags,
+    Floats,
+    Integers,
+    Metadata,
+    Pairs,
+    Strings,
+    Terms,
+    Vectors,
+    below,
+    same_length,
+    starts_fit,
+    wide,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +122,7 @@ class Find:
     ids: Pairs
 
     def __post_init__(self) -> None:
-        _wide(self.ids, 2)
+        wide(self.ids, 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,8 +155,8 @@ class Descriptions:
 
     def __post_init__(self) -> None:
         columns = (self.partitions, self.offsets, self.timestamps_ms, self.copies, self.teaches)
-        _same_length(self.rows, *columns, self.answer_of)
-        _below(self.answer_of, len(self.answers))
+        same_length(self.rows, *columns, self.answer_of)
+        below(self.answer_of, len(self.answers))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +190,7 @@ class TextsOf:
     metadata: Metadata
 
     def __post_init__(self) -> None:
-        _same_length(self.texts, self.metadata)
+        same_length(self.texts, self.metadata)
 
 
 # Which rows are near.
@@ -212,11 +212,11 @@ class Search:
     without: Strings = ()
 
     def __post_init__(self) -> None:
-        _wide(self.own, 2)
-        _same_length(self.vectors, self.own)
+        wide(self.own, 2)
+        same_length(self.vectors, self.own)
         if self.conditions:
-            _same_length(self.vectors, self.condition_of)
-            _below(self.condition_of, len(self.conditions))
+            same_length(self.vectors, self.condition_of)
+            below(self.condition_of, len(self.conditions))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,8 +232,8 @@ class Near:
     norms: Integers
 
     def __post_init__(self) -> None:
-        _same_length(self.rows, self.partitions, self.offsets, self.dots, self.norms)
-        _starts(self.starts, len(self.rows))
+        same_length(self.rows, self.partitions, self.offsets, self.dots, self.norms)
+        starts_fit(self.starts, len(self.rows))
 
 
 # Which rows share words.
@@ -246,7 +246,7 @@ class CountHolding:
     terms: Terms
 
     def __post_init__(self) -> None:
-        _wide(self.terms, 4)
+        wide(self.terms, 4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,16 +277,16 @@ class SearchWords:
     condition_of: Integers = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        _wide(self.terms, 4)
-        _wide(self.own, 2)
-        _same_length(self.terms, self.most)
-        _starts(self.term_starts, len(self.terms))
-        _starts(self.scored_starts, len(self.scored))
-        _same_length(self.term_starts, self.scored_starts)
-        _same_length(self.own, self.term_starts[1:])
+        wide(self.terms, 4)
+        wide(self.own, 2)
+        same_length(self.terms, self.most)
+        starts_fit(self.term_starts, len(self.terms))
+        starts_fit(self.scored_starts, len(self.scored))
+        same_length(self.term_starts, self.scored_starts)
+        same_length(self.own, self.term_starts[1:])
         if self.conditions:
-            _same_length(self.own, self.condition_of)
-            _below(self.condition_of, len(self.conditions))
+            same_length(self.own, self.condition_of)
+            below(self.condition_of, len(self.conditions))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -300,8 +300,8 @@ class NearByWords:
     of_scored: Integers
 
     def __post_init__(self) -> None:
-        _same_length(self.scores, self.described.rows)
-        _starts(self.starts, len(self.scores))
+        same_length(self.scores, self.described.rows)
+        starts_fit(self.starts, len(self.scores))
 
 
 # What is taught.
@@ -322,9 +322,9 @@ class AskTaught:
     pane: int
 
     def __post_init__(self) -> None:
-        _below(self.answer_of, len(self.answers))
-        _starts(self.starts, len(self.answer_of))
-        _same_length(self.predictions, self.starts[1:])
+        below(self.answer_of, len(self.answers))
+        starts_fit(self.starts, len(self.answer_of))
+        same_length(self.predictions, self.starts[1:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -341,10 +341,10 @@ class Taught:
     totals: Doubles
 
     def __post_init__(self) -> None:
-        _same_length(self.rows, self.copies)
-        _starts(self.weighed_starts, len(self.weighed))
-        _same_length(self.summed, self.totals)
-        _below(self.summed, len(self.rows))
+        same_length(self.rows, self.copies)
+        starts_fit(self.weighed_starts, len(self.weighed))
+        same_length(self.summed, self.totals)
+        below(self.summed, len(self.rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -379,26 +379,3 @@ Asked = (
     | SumUp
 )
 Given = Standing | Counts | Descriptions | VectorsOf | TextsOf | Near | Holding | NearByWords | Taught | Sums
-
-
-def _same_length(*columns: object) -> None:
-    lengths = {len(column) for column in columns}  # type: ignore[arg-type]
-    if len(lengths) > 1:
-        raise ValueError(f"columns of one message have {sorted(lengths)} items")
-
-
-def _wide(table: NDArray[Any], columns: int) -> None:
-    if table.shape[1] != columns:
-        raise ValueError(f"{table.shape[1]} columns, not {columns}")
-
-
-def _starts(starts: Integers, items: int) -> None:
-    """`starts` (n + 1,) ascend from 0 to all items."""
-    if not len(starts) or starts[0] != 0 or starts[-1] != items or (np.diff(starts) < 0).any():
-        raise ValueError(f"starts that do not cover {items} items")
-
-
-def _below(places: Integers, end: int) -> None:
-    """Each place is below `end`, or NOBODY."""
-    if len(places) and (places.min() < NOBODY or places.max() >= end):
-        raise ValueError(f"a place beyond the {end} that there are")

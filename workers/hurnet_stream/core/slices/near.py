@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from hurnet_stream.core.index.conditions import Condition
 from hurnet_stream.core.index.readable import Matches
 from hurnet_stream.core.search.order import ranks
+from hurnet_stream.core.slices.columns import NOBODY
 from hurnet_stream.core.slices.conversation import Conversation, by_slice
-from hurnet_stream.core.slices.messages import NOBODY, Near, Search
+from hurnet_stream.core.slices.messages import Near, Search
 from hurnet_stream.core.slices.rows import Rows
 from hurnet_stream.core.stored.batch import Vectors
 from hurnet_stream.core.stored.entries import EntryId

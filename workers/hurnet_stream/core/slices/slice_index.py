@@ -22,7 +22,6 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hurnet_stream.core.index.attributes import TooCostly
 from hurnet_stream.core.index.conditions import Condition, keys_of
@@ -34,8 +33,8 @@ from hurnet_stream.core.lexical.lexicon import Figures
 from hurnet_stream.core.lexical.question import MOST_ASKED
 from hurnet_stream.core.lexical.terms import MOST_LENGTH
 from hurnet_stream.core.search.passing import Passing
+from hurnet_stream.core.slices.columns import NOBODY, Doubles, Integers
 from hurnet_stream.core.slices.messages import (
-    NOBODY,
     Asked,
     AskTaught,
     Count,
@@ -69,9 +68,6 @@ from hurnet_stream.core.stored.entries import EntryId, starts_of
 
 MOST_ROWS: Final = 1 << 14
 """That are asked for at once for one question."""
-
-Integers = NDArray[np.int64]
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
