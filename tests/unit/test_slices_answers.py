@@ -19,7 +19,8 @@ from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.statistics.statistics import Statistics
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.ports import PublishedWeights, Record
-from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.one_context import LoadedContext
 from hurnet_stream.responder.pending import pending_of
 from hurnet_stream.responder.replies import Replies
 from hurnet_stream.settings.settings import ResponderSettings

@@ -31,7 +31,8 @@ from hurnet_stream.errors import Unreadable
 from hurnet_stream.operations.again.past import Point, load
 from hurnet_stream.operations.again.replayed import World
 from hurnet_stream.ports import Record
-from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.one_context import LoadedContext
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.responder.replies import Replies
 

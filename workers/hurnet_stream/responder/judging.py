@@ -34,7 +34,7 @@ from hurnet_schemas.filter import canonical
 from hurnet_schemas.places import ShardName, in_order
 from hurnet_stream.core.rule.arithmetic import arithmetic
 from hurnet_stream.core.rule.halves import halves
-from hurnet_stream.core.rule.parts import Neighbourhood
+from hurnet_stream.core.rule.neighbourhood import Neighbourhood
 from hurnet_stream.core.rule.rule import RankedAnswer, Ranking
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.stored.batch import EmbedderIdentity, Vectors
@@ -42,7 +42,7 @@ from hurnet_stream.places import Places
 from hurnet_stream.ports import PublishedWeights
 from hurnet_stream.responder.deciding import Decision, decide
 from hurnet_stream.responder.filtering import why_none
-from hurnet_stream.responder.loaded_contexts import LoadedContext
+from hurnet_stream.responder.one_context import LoadedContext
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.settings.settings import ResponderSettings
 

@@ -3,82 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from hurnet_schemas.places import ShardName
-from hurnet_stream.core.index.index import ContextIndex, EntryId
-from hurnet_stream.core.index.readable import Allowed, Index
+from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.paper.feature_sums import FeatureSums
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.paper.lp import EUCLIDEAN
 from hurnet_stream.core.paper.variant import Variant
-from hurnet_stream.core.rule import rule
 from hurnet_stream.core.rule.encoded_words import forget_texts
 from hurnet_stream.core.rule.gathering import Question
 from hurnet_stream.core.rule.halves import Halves
 from hurnet_stream.core.rule.mix import PRIOR, Mix
-from hurnet_stream.core.rule.parts import Neighbourhood
 from hurnet_stream.core.shelf import FileName, Shelf, Tree
 from hurnet_stream.core.solve.weights import NO_FEATURES
 from hurnet_stream.core.solve.window import Window
-from hurnet_stream.core.stored.batch import NOTHING, Batch, Vectors
+from hurnet_stream.core.stored.batch import NOTHING, Batch
 from hurnet_stream.places import Places
 from hurnet_stream.ports import PublishedWeights
+from hurnet_stream.responder.one_context import TEXTS_ALONE, LoadedContext
 
 if TYPE_CHECKING:
     from hurnet_stream.core.search.device import Device
 
 T = TypeVar("T")
-
-TEXTS_ALONE = Places.only("texts")
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedContext:
-    """One context with all that an answer and its receipt need. It is looked up once for all queries that are
-    answered together, and passed on. Good until something is next appended or removed."""
-
-    index: Index
-    weights: PublishedWeights | None
-    watermarks: Mapping[int, int]
-    half_life_ms: int
-    variant: Variant | None
-    """What the paper's chapters change of the search, if a setting asks for one of them."""
-    halves: Halves
-    mix: Mix
-    epoch: str = ""
-    """That of the store; "" if there is none."""
-    deleting: Mapping[int, int] = field(default_factory=dict)
-    """By shard, how many entries are out already of a deletion that the watermark has not passed yet."""
-    places: Places = TEXTS_ALONE
-    """What its entries and shards are called."""
-    missing: tuple[ShardName, ...] = ()
-    """Shards whose entries could not be asked, since their slices are away."""
-
-    @property
-    def p(self) -> float | None:
-        """The p of the ℓp in which entries are compared; None: by the cosine."""
-        return self.variant.p if self.variant and self.variant.p != EUCLIDEAN else None
-
-    def nearest(
-        self,
-        vectors: Vectors,
-        exclude: Sequence[EntryId | None] | None = None,
-        within: Sequence[Allowed | None] | None = None,
-    ) -> list[Neighbourhood]:
-        """The nearest entries of each query (n, d), of those that may answer it, and how the weights in force
-        predict for them."""
-        projection = self.weights.weights.projection if self.weights else None
-        search = self.variant.nearest if self.variant else rule.nearest
-        return search(vectors, self.index, projection, exclude, self.halves, within)
-
-    def ranked(self, texts: Sequence[str], near: Sequence[Neighbourhood]) -> Iterator[rule.Ranking]:
-        """The ranking of each query, one by one, given its text and its nearest entries."""
-        return rule.ranked(texts, near, self.index, self.halves, self.mix)
 
 
 class LoadedContexts:

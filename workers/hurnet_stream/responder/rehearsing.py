@@ -22,7 +22,8 @@ from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import HurnetError, SliceFailing, Superseded, Unreadable
 from hurnet_stream.metrics.holding import HoldingMetrics
 from hurnet_stream.ports import EntryStore, PublishedMix, WeightsStore
-from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.one_context import LoadedContext
 
 log = structlog.get_logger()
 

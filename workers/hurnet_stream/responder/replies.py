@@ -35,7 +35,8 @@ from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import Embedder, TraceContext
 from hurnet_stream.responder.filtering import condition_of, passing_of
 from hurnet_stream.responder.judging import Judge, Ranked, rejected, timed_out
-from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.one_context import LoadedContext
 from hurnet_stream.responder.pending import Pending
 from hurnet_stream.settings.settings import ResponderSettings
 

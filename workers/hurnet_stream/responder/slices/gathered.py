@@ -24,7 +24,8 @@ from hurnet_stream.core.slices.conversation import Away, Conversation, Moved
 from hurnet_stream.core.stored.batch import NOTHING
 from hurnet_stream.errors import SliceFailing
 from hurnet_stream.ports import Holding
-from hurnet_stream.responder.loaded_contexts import LoadedContext, LoadedContexts
+from hurnet_stream.responder.loaded_contexts import LoadedContexts
+from hurnet_stream.responder.one_context import LoadedContext
 from hurnet_stream.responder.slices.asking import Slices
 from hurnet_stream.responder.slices.sharing import shards_of
 
