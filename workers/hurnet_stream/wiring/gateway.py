@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from typing import Final
 
 import click
@@ -15,8 +14,7 @@ from hurnet_stream.adapters.kafka import KafkaAtomicSink, KafkaListener
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
 from hurnet_stream.adapters.redis import RedisEntryStore, RedisRequestClaims, connect, serving_of
 from hurnet_stream.client.switchboard import Switchboard
-from hurnet_stream.errors import ConfigurationError, HurnetError, TransientError
-from hurnet_stream.exit_codes import DONE, FAILED, MISCONFIGURED
+from hurnet_stream.errors import ConfigurationError, TransientError
 from hurnet_stream.feedback.lessons import PARTITION
 from hurnet_stream.gateway.app import make_app
 from hurnet_stream.gateway.effects import Effects
@@ -28,13 +26,12 @@ from hurnet_stream.gateway.writes import Writes
 from hurnet_stream.metrics.gateway import GatewayMetrics
 from hurnet_stream.overview.readings import SystemReadings
 from hurnet_stream.overview.worker_pages import base_address
-from hurnet_stream.runtime.logs import configure, log_what_nobody_catches
 from hurnet_stream.runtime.watchdog import Watchdog
 from hurnet_stream.settings.addresses import is_loopback
 from hurnet_stream.settings.settings import GatewaySettings, Settings
 from hurnet_stream.wiring.moving import wait_until_forwarded
 from hurnet_stream.wiring.permissions import check_rights
-from hurnet_stream.wiring.running import say_what_is_odd, serve_pages
+from hurnet_stream.wiring.running import run_to_its_end, serve_pages
 
 log = structlog.get_logger()
 
@@ -46,34 +43,24 @@ TIMEOUT_S: Final = 10.0
 
 def run_gateway(settings: Settings) -> int:
     """Serve until it is told to stop; returns the exit code."""
-    configure(settings.log, "gateway", discreet=not settings.privacy.excerpts)
-    log_what_nobody_catches()
-    say_what_is_odd(settings)
-    metrics = GatewayMetrics()
-    metrics.describe(role="gateway", version=version("hurnet-stream"))
-    try:
-        with ExitStack() as stack:
-            _check_openness(settings.gateway)
-            _check_rights(settings)
-            _wait_until_forwarded(settings)
-            listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
-            replies = settings.gateway.replies or settings.kafka.answers
-            courier = KafkaCourier(settings.kafka, replies)
-            switchboard = Switchboard(courier, settings.kafka, replies)
-            readings, writes = _readings(settings), _writes(settings, metrics, stack)
-            gateway = Gateway(settings, switchboard, metrics, readings, writes)
-            stack.callback(gateway.close)
-            health = Health(gateway)
-            stack.enter_context(closing(Watchdog(lambda: health.turns, settings.lifecycle)))
-            serve_pages(health, metrics, settings, stack)
-            serve(make_app(gateway), listening, health)
-    except HurnetError as error:
-        log.error(str(error), error=type(error).__name__)
-        return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
-    except Exception:
-        log.exception("crashed, and nothing is lost: this is a bug, please report it with the lines below")
-        return FAILED
-    return DONE
+    return run_to_its_end("gateway", settings, GatewayMetrics(), partial(_serve, settings))
+
+
+def _serve(settings: Settings, stack: ExitStack, metrics: GatewayMetrics) -> None:
+    _check_openness(settings.gateway)
+    _check_rights(settings)
+    _wait_until_forwarded(settings)
+    listening = stack.enter_context(bound(settings.gateway.host, settings.gateway.port))
+    replies = settings.gateway.replies or settings.kafka.answers
+    courier = KafkaCourier(settings.kafka, replies)
+    switchboard = Switchboard(courier, settings.kafka, replies)
+    readings, writes = _readings(settings), _writes(settings, metrics, stack)
+    gateway = Gateway(settings, switchboard, metrics, readings, writes)
+    stack.callback(gateway.close)
+    health = Health(gateway)
+    stack.enter_context(closing(Watchdog(lambda: health.turns, settings.lifecycle)))
+    serve_pages(health, metrics, settings, stack)
+    serve(make_app(gateway), listening, health)
 
 
 def _readings(settings: Settings) -> SystemReadings:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from importlib.metadata import version
+from typing import TypeVar
 
 import structlog
 
@@ -26,6 +27,8 @@ from hurnet_stream.wiring.parts import Build
 from hurnet_stream.wiring.tracing import traced
 
 log = structlog.get_logger()
+
+M = TypeVar("M", bound=ProcessMetrics)
 
 
 def run_role(name: str) -> int:
@@ -66,21 +69,28 @@ def run_worker(
     what stops it."""
     from hurnet_stream.adapters.redis import Bound
 
+    def work(stack: ExitStack, metrics: ProcessMetrics) -> None:
+        tracer = stack.enter_context(traced(settings.traces, name, _instance(name, settings)))
+        made = partial(build, settings, metrics, Bound())
+        loop = Loop(lambda: made(loop.beat, tracer), settings.lifecycle, metrics)
+        on_loop(loop.stop)
+        loop.install_signal_handlers()
+        stack.enter_context(closing(Watchdog(lambda: loop.turns, settings.lifecycle)))
+        serve_pages(loop, metrics, settings, stack)
+        loop.run()
+
+    return run_to_its_end(name, settings, ROLES[name](), work)
+
+
+def run_to_its_end(name: str, settings: Settings, metrics: M, work: Callable[[ExitStack, M], None]) -> int:
+    """Do the work of the program `name`, and close what that puts on the stack; returns the exit code."""
     configure(settings.log, name, discreet=not settings.privacy.excerpts)
     log_what_nobody_catches()
-    say_what_is_odd(settings)
-    metrics, bound = ROLES[name](), Bound()
+    _say_what_is_odd(settings)
     metrics.describe(role=name, version=version("hurnet-stream"))
     try:
         with ExitStack() as stack:
-            tracer = stack.enter_context(traced(settings.traces, name, _instance(name, settings)))
-            made = partial(build, settings, metrics, bound)
-            loop = Loop(lambda: made(loop.beat, tracer), settings.lifecycle, metrics)
-            on_loop(loop.stop)
-            loop.install_signal_handlers()
-            stack.enter_context(closing(Watchdog(lambda: loop.turns, settings.lifecycle)))
-            serve_pages(loop, metrics, settings, stack)
-            loop.run()
+            work(stack, metrics)
     except HurnetError as error:
         log.error(str(error), error=type(error).__name__)
         return MISCONFIGURED if isinstance(error, ConfigurationError) else FAILED
@@ -107,7 +117,7 @@ def serve_pages(health: Health, metrics: ProcessMetrics, settings: Settings, sta
     log.info("this log goes to standard error; serving /metrics, /livez and /readyz", url=server.url)
 
 
-def say_what_is_odd(settings: Settings) -> None:
+def _say_what_is_odd(settings: Settings) -> None:
     """Logs what is odd about the settings, although it is not wrong."""
     if passed_over := ignored():
         log.info("variables without a value, or set by Kubernetes, are passed over", variables=passed_over)
