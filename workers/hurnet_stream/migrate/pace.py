@@ -35,7 +35,7 @@ class Pace:
             self._ends[batch.partition] = batch.end
 
     def look(self, states: Mapping[int, ShardState], caught_up: bool) -> None:
-        """The first store stands so."""
+        """The shards of the first store are in these states."""
         self._caught_up = caught_up
         left = sum(max(0, state.rows - self._ends.get(p, 0)) for p, state in states.items())
         self.left = 0 if caught_up else left

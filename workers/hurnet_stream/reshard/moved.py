@@ -4,9 +4,8 @@ A deletion names what it deletes by an offset of its partition, or means a conte
 the same entries stand at other offsets, and beside entries of other partitions, which must stay. So what a
 deletion has deleted in the old store is deleted in the new topic entry by entry:
 
-    old topic      2/10 "a"   2/11 "b"   2/12 drops the context      deletes 10 and 11 of the partition
-    new topic      0/57 "a" (from 2/10)   5/91 "b" (from 2/11)       forget 57 in partition 0, 91 in partition
-    5
+    old topic      2/10 "a"   2/11 "b"   2/12 drops the context      deletes 2/10 and 2/11
+    new topic      0/57 "a" (from 2/10)   5/91 "b" (from 2/11)       forget 0/57, forget 5/91
 
 What this process has forwarded is remembered, in 16 bytes a record. What an earlier one has is looked up in
 the new topic itself, all at once, when it is asked for the first time."""

@@ -43,7 +43,7 @@ def is_admitted(settings: SliceSettings, given: Any) -> bool:
 
 
 def of_server(settings: SliceSettings) -> Any:
-    """None: without TLS."""
+    """How gRPC is to secure a server; None without TLS."""
     if settings.cert_file is None:
         return None
 
@@ -63,7 +63,7 @@ def of_server(settings: SliceSettings) -> Any:
 
 
 def of_client(settings: SliceSettings) -> Any:
-    """None: without TLS."""
+    """How gRPC is to secure a client; None without TLS."""
     if settings.cert_file is None and settings.ca_file is None:
         return None
     key = settings.key_file or settings.cert_file

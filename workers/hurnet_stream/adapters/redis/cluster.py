@@ -268,8 +268,8 @@ def _read(client: Any, connection: Any, command: Command) -> Any:
 
 
 def _moved(slots: Sequence[int], replies: Sequence[Any]) -> dict[int, MovedError]:
-    """The slots of which every command was refused because they have moved. WAIT, which has no key, is
-    not."""
+    """The slots of which every command was refused because they have moved. One to which a WAIT was sent is
+    not among them: WAIT names no key, so it is never refused for that."""
     refused: dict[int, MovedError] = {}
     executed: set[int] = set()
     for slot, reply in zip(slots, replies, strict=True):

@@ -56,7 +56,7 @@ class Run(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Of a shard's state."""
+    """What the state of a shard says, as far as sealing needs it."""
 
     rewrites: bytes
     sealed: bytes

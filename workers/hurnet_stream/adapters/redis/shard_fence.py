@@ -23,10 +23,10 @@ the shard:
     the shard, to an earlier fence          (before a save) not our fence   take over anew
     the solver's slot, to an earlier owner  (before a save) not our role    take over anew
 
-The last two matter because an earlier solver that hangs may hold what its fence allowed. It erases only if
-its own fence still stands, which is looked at in the same transaction. That can be so again only if the shard
-fell back to before ours. So before each save it is checked that no other fence stands: then nobody has erased
-since ours.
+The last two matter because an earlier solver that hangs may still be about to erase what it was allowed to.
+It erases only if its own fence still stands, which is looked at in the same transaction, and its fence stands
+again only if the shard fell back to a state before ours. So before each save it is checked that no other
+fence stands: then nobody else has erased since ours.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class GatheredIndex:
             self.take_standings(by_slice(Standing, self.conversation.all(Stand())))
 
     def take_standings(self, standings: Mapping[int, Standing]) -> None:
-        """The slices are here."""
+        """The slices have said where they are."""
         self._standings = standings
         each = standings.values()
         self.words.take_figures([Figures(s.entries, s.total, s.longest) for s in each])
