@@ -9,8 +9,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hurnet_stream.operations.proof import ShardProof
 from hurnet_stream.operations.spot_checks import counted, sample_ranges
-from hurnet_stream.operations.verification import ShardProof
 from hurnet_stream.ports import OffsetRange
 from tests.worlds.deleting import World
 from tests.worlds.verifying import verification

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hurnet_stream.core.stored.batch import Batch, Entry, ShardState
 from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
-from hurnet_stream.operations.verification import ShardProof
+from hurnet_stream.operations.proof import ShardProof
 from hurnet_stream.ports import Tail
 from hurnet_stream.solver import solver as solver_module
 from tests.memory.entry_store import MemoryEntryStore

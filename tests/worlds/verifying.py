@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hurnet_stream.core.paper.kernel_features import KernelMap
-from hurnet_stream.operations.verification import Proof, Verification
+from hurnet_stream.operations.proof import Proof
+from hurnet_stream.operations.verification import Verification
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.history import MemoryHistory
 from tests.memory.weights_store import MemoryWeightsStore

@@ -17,7 +17,8 @@ from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_stream.adapters.redis import Connection
-    from hurnet_stream.operations.verification import Proof, ShardProof, Verification
+    from hurnet_stream.operations.proof import Proof, ShardProof
+    from hurnet_stream.operations.verification import Verification
     from hurnet_stream.places import Places
     from hurnet_stream.ports import Checkpoint
     from hurnet_stream.settings.settings import Settings
@@ -164,7 +165,7 @@ def _of_ranges(
 ) -> Proof:
     """Entries alone. Deletions are looked for up to `reached`, or at first no further than `look_ahead`
     behind a range: what the store lacks may have been deleted later."""
-    from hurnet_stream.operations.verification import Proof
+    from hurnet_stream.operations.proof import Proof
 
     proof = Proof()
     for partition, first, last in ranges:

@@ -14,8 +14,6 @@ trust, and counted as unproved.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 
@@ -23,52 +21,13 @@ from hurnet_stream.core import places
 from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.window import Window
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.core.stored.batch import MAX_OFFSET, Batch, Entry, Expiry, Vectors
+from hurnet_stream.core.stored.batch import Batch, Expiry
 from hurnet_stream.errors import StoreGap, Unreadable, UpgradeNeeded
+from hurnet_stream.operations.proof import Proof, Rows, ShardProof, compare, rows_of, statistics_difference
 from hurnet_stream.operations.replay import Deleted, Replay
-from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Read, deleted_by
+from hurnet_stream.operations.stored_shard import StoredShard
+from hurnet_stream.ports import Checkpoint, Embedder, EntryStore, History, OffsetRange, Read
 from hurnet_stream.solver.learning import learn
-
-READ_BATCHES = 32
-
-Row = tuple[Entry, Vectors]
-"""An entry and its vector (dimension,)."""
-Rows = dict[int, Row]
-"""Rows by their offsets."""
-
-
-@dataclass(slots=True)
-class ShardProof:
-    """What came of offsets `first` to `last` of a shard. `entries` are equal, `deleted` were deleted, and
-    `unproved` are no longer in the topic. `erased` are no longer in the store, for a deletion beyond what was
-    read. `difference` is the first offset at which topic and store differ, and how they differ there."""
-
-    partition: int
-    first: int
-    last: int
-    entries: int = 0
-    deleted: int = 0
-    unproved: int = 0
-    erased: int = 0
-    difference: tuple[int, str] | None = None
-
-
-@dataclass(slots=True)
-class Proof:
-    """`digests` are those of the replayed statistics, by their key. `differences` says, by the same key, what
-    the solver's statistics have otherwise."""
-
-    shards: list[ShardProof] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
-    differences: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def equal(self) -> bool:
-        return not self.differences and all(shard.difference is None for shard in self.shards)
-
-    @property
-    def unproved(self) -> int:
-        return sum(shard.unproved for shard in self.shards)
 
 
 class Verification:
@@ -117,7 +76,7 @@ class Verification:
             stored = checkpoint.statistics.get(key, nothing)
             proof.digests[key] = replayed.digest()
             if proof.digests[key] != stored.digest():
-                proof.differences[key] = _statistics_difference(replayed, stored)
+                proof.differences[key] = statistics_difference(replayed, stored)
         return proof
 
     def shard(self, partition: int, first: int, last: int, until: int) -> ShardProof:
@@ -139,7 +98,7 @@ class Verification:
             deleted = self._deleted(partition, first, in_topic.first, until)
             deleted_count = sum(first <= offset <= last for offset in deleted.offsets)
             proof = ShardProof(partition, first, last, deleted=deleted_count)
-            stored = _StoredShard(self._store, partition, first, last)
+            stored = StoredShard(self._store, partition, first, last)
             try:
                 self._compare_range(proof, stored, in_topic.first, deleted)
             except UpgradeNeeded:
@@ -153,9 +112,7 @@ class Verification:
             self._statistics.setdefault(key, Statistics(self._features.size)).merge(statistics)
         return proof
 
-    def _compare_range(
-        self, proof: ShardProof, stored: _StoredShard, in_topic: int, deleted: Deleted
-    ) -> None:
+    def _compare_range(self, proof: ShardProof, stored: StoredShard, in_topic: int, deleted: Deleted) -> None:
         """The range of the proof, entry by entry, up to the first difference. The topic begins at offset
         `in_topic`."""
         # Retention took the records before that: there is nothing to replay.
@@ -174,7 +131,7 @@ class Verification:
                 self._trust(proof, {o: row for o, row in rows.items() if o not in there}, gone)
                 rows = there
             # A deleted row that the store has not erased yet is not a difference.
-            _compare(proof, _rows(batch), rows, gone, stored.erased)
+            compare(proof, rows_of(batch), rows, gone, stored.erased)
             if proof.difference:
                 break
 
@@ -185,7 +142,7 @@ class Verification:
         deleted = self._replay.deleted(partition, max(first, first_in_topic), until)
         compacted = places.number_of(partition) in self._compacted
         if first < first_in_topic or compacted or places.number_of(partition):
-            stored = _StoredShard(self._store, partition, 0, until)
+            stored = StoredShard(self._store, partition, 0, until)
             stored.rows_up_to(until)
             deleted.offsets |= {
                 target
@@ -216,49 +173,6 @@ class Verification:
             learn(self._learned, [batch], self._features, self._window)
 
 
-class _StoredShard:
-    """Reads one shard of the store in the order of offsets, `first` to `last`. Of what was read so far,
-    `position` is the last offset, `erased` are the offsets that its batches no longer hold,
-    `deletion_targets` those that its deletions name, and `expired` those of them of which no record says that
-    they are deleted."""
-
-    def __init__(self, store: EntryStore, partition: int, first: int, last: int) -> None:
-        self._store = store
-        self._partition = partition
-        self.position = first - 1
-        self._last = last
-        self._other_shards = {p: MAX_OFFSET for p in store.states() if p != partition}
-        self._read_ahead: Rows = {}
-        self.erased: set[int] = set()
-        self.deletion_targets: set[int] = set()
-        self.expired: set[int] = set()
-
-    def rows_up_to(self, offset: int) -> Rows:
-        """The next rows, up to `offset`."""
-        while self.position < offset and self._read():
-            pass
-        rows = {o: row for o, row in self._read_ahead.items() if o <= offset}
-        self._read_ahead = {o: row for o, row in self._read_ahead.items() if o > offset}
-        return rows
-
-    def _read(self) -> bool:
-        # The store reads all shards beyond their positions. Beyond the end of the others there is nothing.
-        positions = {**self._other_shards, self._partition: self.position}
-        batches = self._store.tail(positions, READ_BATCHES).batches
-        for batch in batches:
-            self._read_ahead |= {o: row for o, row in _rows(batch).items() if o <= self._last}
-            self.erased.update(batch.removed)
-            if batch.deletion and (batch.deletion.replaces or batch.deletion.offset <= self._last):
-                parts = deleted_by(self._store, self._partition, batch.deletion.upto(self._last))
-                targets = set(chain.from_iterable(parts))
-                self.deletion_targets |= targets
-                # In shards of other topics than texts no record says what has become too old.
-                if batch.deletion.expiry and places.number_of(self._partition):
-                    self.expired |= targets
-            self.position = batch.watermark
-        return bool(batches)
-
-
 def _expired(batch: Batch, stored: Rows, expired: Mapping[str, Expiry]) -> set[int]:
     """The offsets of entries that became too old, and whose deletion was compacted away with them."""
     return {
@@ -267,46 +181,3 @@ def _expired(batch: Batch, stored: Rows, expired: Mapping[str, Expiry]) -> set[i
         if entry.offset not in stored
         if (expiry := expired.get(entry.context)) and expiry.covers(entry.offset, entry.timestamp_ms)
     }
-
-
-def _rows(batch: Batch) -> Rows:
-    return {entry.offset: (entry, batch.vectors[row]) for row, entry in enumerate(batch.entries)}
-
-
-def _compare(proof: ShardProof, replayed: Rows, stored: Rows, deleted: Set[int], erased: Set[int]) -> None:
-    """Count what is equal, up to the first difference. A deleted entry may be on one side only."""
-    for offset in sorted(replayed.keys() | stored.keys()):
-        if (offset in deleted or offset in erased) and (offset in replayed) != (offset in stored):
-            proof.erased += offset not in deleted
-            continue
-        if difference := _row_difference(replayed.get(offset), stored.get(offset)):
-            proof.difference = offset, difference
-            return
-        proof.entries += 1
-
-
-def _row_difference(replayed: Row | None, stored: Row | None) -> str | None:
-    if stored is None:
-        return "the store lacks this entry"
-    if replayed is None:
-        return "the store has an entry, and the topic no valid text"
-    names = ("timestamp_ms", "context", "text", "answer", "metadata", "copies")
-    fields = [name for name in names if getattr(replayed[0], name) != getattr(stored[0], name)]
-    if not np.array_equal(replayed[1], stored[1]):
-        fields.append("vector")
-    return f"the store has another {', '.join(fields)}" if fields else None
-
-
-def _statistics_difference(replayed: Statistics, stored: Statistics) -> str:
-    if replayed.count != stored.count:
-        return f"the solver counts {stored.count} pairs, the replay {replayed.count}"
-    different = sorted(
-        answer
-        for answer in replayed.answer_sums.keys() | stored.answer_sums.keys()
-        if answer not in replayed.answer_sums
-        or answer not in stored.answer_sums
-        or replayed.encode_sum(answer) != stored.encode_sum(answer)
-    )
-    if not different:
-        return "the gram differs"
-    return f"the sums of {len(different)} answers differ, the first is {different[0]!r}"
