@@ -32,6 +32,11 @@ from hurnet_stream.ports import Checkpoint, Outgoing
 from hurnet_stream.settings.settings import Settings
 
 PARTITIONS = 3
+WITH_TORCH = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+"""Has a worker load torch, if it is installed."""
+_WITHOUT_TORCH = os.pathsep.join(
+    filter(None, (str(Path(__file__).parent / "without_torch"), *WITH_TORCH.values()))
+)
 _ENVIRONMENT = threading.Lock()
 """Held by whoever changes this process's variables: a thread that sends load reads settings, too."""
 
@@ -128,6 +133,7 @@ class System:
             # One's own broker may insist on Kafka's least, six seconds.
             "HURNET_KAFKA_SESSION_TIMEOUT": "6" if "KAFKA_BOOTSTRAP" in os.environ else "3",
             "HURNET_LOG_FORMAT": "json",
+            "PYTHONPATH": _WITHOUT_TORCH,
             **settings,
         }
 

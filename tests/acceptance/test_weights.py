@@ -10,14 +10,14 @@ import pytest
 from hurnet_schemas import Query
 from hurnet_stream.adapters.embedders import load
 from hurnet_stream.core.grid import SCALE
-from tests.acceptance.system import System, wait_for
+from tests.acceptance.system import WITH_TORCH, System, wait_for
 from tests.acceptance.test_ageing import learned
 from tests.acceptance.test_forget import events, teach
 
 TEXT = "what was question number 12"
 
 
-@pytest.mark.parametrize("variables", [{}, {"HURNET_SOLVE_HALF_LIFE": "3600"}])
+@pytest.mark.parametrize("variables", [WITH_TORCH, {"HURNET_SOLVE_HALF_LIFE": "3600"}])
 def test_printed_weights_score_as_the_responder_does(system: System, variables: dict[str, str]) -> None:
     system.variables |= variables
     teach(system, events(0, 90))
