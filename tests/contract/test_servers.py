@@ -18,7 +18,6 @@ from redis.retry import Retry
 
 from hurnet_stream.local import KafkaServer, ServerError, ValkeyServer, jars
 from hurnet_stream.local.loopback import free_ports
-from tests.cluster import KafkaCluster
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -240,30 +239,6 @@ def test_an_installed_server_program_is_used_or_missed(tmp_path: Path) -> None:
         assert server.running
     with pytest.raises(ServerError, match="no program no-such-server"):
         ValkeyServer(binary="no-such-server")
-
-
-def test_a_cluster_serves_with_any_node_lost() -> None:
-    with KafkaCluster() as cluster:
-        create_topic(cluster.bootstrap, replicas=3)
-        for i, node in enumerate(cluster.nodes):
-            send(cluster.bootstrap, b"%d" % i)
-            node.kill()
-            send(cluster.bootstrap, b"%d without %d" % (i, i))
-            node.restart()
-        assert sorted(read(cluster.bootstrap, 6)) == sorted(
-            value for i in range(3) for value in (b"%d" % i, b"%d without %d" % (i, i))
-        )
-
-
-def test_a_cluster_continues_on_its_data(tmp_path: Path) -> None:
-    with KafkaCluster(data=tmp_path) as first:
-        create_topic(first.bootstrap, replicas=3)
-        send(first.bootstrap, b"1")
-        started = time.monotonic()
-        first.stop()
-        assert time.monotonic() - started < 30, "a node waits for a majority that is gone"
-    with KafkaCluster(data=tmp_path) as second:
-        assert read(second.bootstrap, 1) == [b"1"]
 
 
 def test_damaged_and_half_fetched_jars_are_fetched_again(

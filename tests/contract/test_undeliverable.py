@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
-from kafka.errors import KafkaConnectionError
 
 from hurnet_schemas import Answer, Query
 from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
@@ -19,7 +18,6 @@ from hurnet_stream.metrics.responder import ResponderMetrics
 from hurnet_stream.ports import Exchange, Outgoing
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings, Settings
-from tests.cluster import KafkaCluster
 from tests.contract.echo import read_all
 from tests.memory.entry_store import MemoryEntryStore
 from tests.memory.weights_store import MemoryWeightsStore
@@ -183,47 +181,6 @@ def test_a_reply_topic_that_vanishes_between_check_and_sending(
 
     made.responder._delivery.admitted = vanishing  # type: ignore[method-assign, assignment]
     assert made.answers(made.kafka.answers, 3) == {"a": "answered", "mine": "rejected", "b": "answered"}
-
-
-@KINDS
-@pytest.mark.parametrize("known", [True, False])
-def test_a_reply_topic_under_min_isr(kind: type[TransactionalExchange], known: bool) -> None:
-    """Whether it is known beforehand or not. If not, the transaction can be neither committed nor aborted,
-    and the next queries must be answered all the same."""
-    with KafkaCluster(3) as cluster:
-        kafka = named(KafkaSettings(bootstrap=cluster.bootstrap, session_timeout=6), "t")
-        create(cluster.bootstrap, kafka)
-        mine = {"assignments": {0: [1, 3]}, "configs": {"min.insync.replicas": "2"}}
-        with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
-            admin.create_topics({"mine": mine}, wait_for_metadata=True)
-        made = started(kafka, kind)
-        try:
-            made.ask("a", "b")
-            made.answers(kafka.answers, 2)
-            cluster.nodes[2].kill()
-            wait_until_out_of_sync(cluster.nodes[0].bootstrap, "mine")
-            made.kafka = kafka.model_copy(update={"bootstrap": cluster.nodes[0].bootstrap})
-            if not known:
-                made.responder._exchange.unwritable = lambda _: None  # type: ignore[method-assign, assignment]
-            begun = time.monotonic()
-            made.ask("mine", to="mine")
-            made.ask("c")
-            expected = {"a": "answered", "b": "answered", "mine": "rejected", "c": "answered"}
-            assert made.answers(kafka.answers, 4) == expected
-            assert time.monotonic() - begun < (30 if known else 60)
-        finally:
-            made.responder.close()
-
-
-def wait_until_out_of_sync(bootstrap: str, topic: str) -> None:
-    deadline = time.monotonic() + 60
-    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
-        while time.monotonic() < deadline:
-            with suppress(KafkaConnectionError):  # the client may ask the broker that was killed
-                if len(admin.describe_topics([topic])[0]["partitions"][0]["isr_nodes"]) == 1:
-                    return
-            time.sleep(0.2)
-    raise AssertionError(f"{topic} still has all its replicas in sync")
 
 
 @pytest.fixture

@@ -234,7 +234,7 @@ def test_the_free_positions_of_another_topic_last_for_years(monkeypatch: pytest.
     monkeypatch.setattr(retention, "EVERY_S", 5.0)
     clock = [1e9]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    foreign, minutes = Foreign(ContextSettings(age=60)), 24 * 60
+    foreign, minutes = Foreign(ContextSettings(age=60)), 6 * 60
     for minute in range(minutes):
         foreign.teach(minute, -60 * minute)
     first = foreign.shards.watermark(SHARD)
@@ -242,7 +242,7 @@ def test_the_free_positions_of_another_topic_last_for_years(monkeypatch: pytest.
         foreign.retention.now_ms = partial(float, NOW_MS + 60_000 * minute)
         clock[0] += 60
         foreign.retention.step()
-    assert foreign.shards.watermark(SHARD) - first < 400
+    assert foreign.shards.watermark(SHARD) - first < 240
     clock[0] += 24 * 3600
     foreign.retention.now_ms = lambda: NOW_MS + 60_000 * (minutes + 10)
     foreign.retention.step()
