@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 POINTS: dict[str, tuple[str, str, str, str, str]] = {
-    # point: worker, module, class, method, when
+    # point: worker, module, class or module in it, method, when
     "before-append": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "append", "before"),
     "after-append": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "append", "after"),
     "before-delete": ("ingest", "hurnet_stream.adapters.redis", "RedisEntryStore", "delete", "before"),
@@ -105,16 +105,16 @@ POINTS: dict[str, tuple[str, str, str, str, str]] = {
     # An index is saved: its files are on the disk, the list of them is, removed rows are wiped.
     "before-index-saved": (
         "responder",
-        "hurnet_stream.adapters.shelf.folder",
-        "FolderShelf",
-        "_write_saved",
+        "hurnet_stream.adapters.shelf",
+        "saved_list",
+        "write",
         "before",
     ),
     "after-index-saved": (
         "responder",
-        "hurnet_stream.adapters.shelf.folder",
-        "FolderShelf",
-        "_write_saved",
+        "hurnet_stream.adapters.shelf",
+        "saved_list",
+        "write",
         "after",
     ),
     "after-index-wiped": (

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from hurnet_schemas import Query
-from hurnet_stream.adapters.shelf import FolderShelf
+from hurnet_stream.adapters.shelf import FolderShelf, system
 from hurnet_stream.adapters.shelf import file as file_module
-from hurnet_stream.adapters.shelf import folder as folder_module
 from hurnet_stream.core.native import library
 from hurnet_stream.core.search import block, blocks
 from hurnet_stream.core.search import search as scan
@@ -135,7 +134,7 @@ def test_what_did_not_come_to_the_disk_is_saved_again(
     assert keeping
     keeping._interval_s = 0
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "_sync", full)
+        patch.setattr(system, "sync", full)
         turn(shelved.responder)
         shelved.shelf.finish()
         assert not (shelved.folder / "saved").exists()
