@@ -112,7 +112,8 @@ class Learner:
         if not learned:
             return []
         learned[:] = [np.concatenate(learned)]
-        return np.intersect1d(learned[0], np.array(targets, np.int64)).tolist()
+        known: list[int] = np.intersect1d(learned[0], np.array(targets, np.int64)).tolist()
+        return known
 
     def solve(self) -> PublishedWeights | str:
         """The weights, or why they can't be solved again. They have the digest that the receipt names only if
