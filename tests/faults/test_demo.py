@@ -23,6 +23,8 @@ def test_the_demo_keeps_what_it_promises_and_leaves_nothing_behind() -> None:
     )
     assert figures["lost"] == figures["twice"] == "0"
     assert figures["texts sent"] != figures["answerable"]  # one was forgotten
+    ((asked, right),) = re.findall(r"^ +all +([0-9]+) +([0-9]+)", done.stdout, re.MULTILINE)
+    assert int(right) > 0.8 * int(asked), done.stdout  # small talk too, whose answers are mostly taught once
     advice = done.stdout.index("now try this")
     assert max(len(line.rstrip()) for line in done.stdout[:advice].splitlines()) <= COLUMNS
     assert "\x1b" not in done.stdout

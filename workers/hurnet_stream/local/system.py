@@ -124,8 +124,10 @@ class LocalSystem:
         def hurry() -> None:
             nonlocal hurried
             hurried = True
-            for process in (*self.workers, self._valkey, self._kafka):
-                process.end_at_once()
+            for worker in self.workers:
+                worker.end_at_once()
+            for server in (self._valkey, self._kafka):
+                server.end_at_once()
 
         with on_signals(hurry):
             if kind is KeyboardInterrupt:
