@@ -3,6 +3,7 @@
     lang=en                  {"key": "lang", "is": "en"}
     lang!=en                 {"not": {"key": "lang", "is": "en"}}        entries without the key meet it, too
     lang in en,pt            {"key": "lang", "in": ["en", "pt"]}
+    city in "Bonn, DE",Rome  {"key": "city", "in": ["Bonn, DE", "Rome"]}
     price>=10                {"key": "price", "at_least": 10}            as numbers
     since<2026-11-28         {"key": "since", "below": "2026-11-28"}     as texts, since it is no number
     version>="10"            {"key": "version", "at_least": "10"}        quotes make a text of it
@@ -24,6 +25,8 @@ _FORM = re.compile(
 )
 _BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below"}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_ITEM = re.compile(r'\s*("(?:[^"\\]|\\.)*"\s*|[^,]*),', re.DOTALL)
+"""Of a list that ends in a comma. Those in quotes may have commas in them."""
 _RIGHT = 'KEY=VALUE, KEY!=VALUE, "KEY in A,B" or KEY>=NUMBER (also >, <=, <)'
 
 
@@ -34,7 +37,7 @@ def condition(text: str) -> dict[str, Any]:
         raise click.BadParameter(f"{text!r} is not {_RIGHT}", param_hint="--where")
     key, operator, value = form["key"], form["operator"].strip(), form["value"].strip()
     if operator == "in":
-        return {"key": key, "in": [_text(each.strip()) for each in value.split(",")]}
+        return {"key": key, "in": [_text(each.strip()) for each in _ITEM.findall(value + ",")]}
     if operator in _BOUNDS:
         return {"key": key, _BOUNDS[operator]: _bound(value)}
     equal = {"key": key, "is": _text(value)}

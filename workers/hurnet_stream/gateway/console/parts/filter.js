@@ -11,6 +11,7 @@ import { t } from "../core/texts.js";
 const OPERATORS = ["is", "in", "at_least", "at_most", "above", "below", "exists", "lacks"];
 const WITHOUT_VALUE = new Set(["exists", "lacks"]);
 const BOUNDS = new Set(["at_least", "at_most", "above", "below"]);
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/; // as values are read: neither 0x10 nor Infinity
 
 /** A filter editor: {node, value()}. `value` gives the filter or null, or throws an Error for a person to read. */
 export function filterEditor() {
@@ -57,7 +58,7 @@ export function condition(key, operator, value) {
   if (operator === "exists") return { key, exists: true };
   if (operator === "lacks") return { key, exists: false };
   if (operator === "in") return { key, in: value.split(",").map((each) => each.trim()).filter(Boolean) };
-  if (BOUNDS.has(operator) && value !== "" && Number.isFinite(Number(value))) return { key, [operator]: Number(value) };
+  if (BOUNDS.has(operator) && NUMBER.test(value) && Number.isFinite(Number(value))) return { key, [operator]: Number(value) };
   return { key, [operator]: value };
 }
 
