@@ -4,6 +4,7 @@ or slows a responder."""
 from __future__ import annotations
 
 import json
+import math
 import time
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from hurnet_schemas import Answer, InvalidMessage, Query, Receipt
 from hurnet_schemas.filter import MAX_DEPTH
 from hurnet_stream.core.index import attributes
+from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.stored.batch import Batch, Entry
 from hurnet_stream.ports import Appended
+from hurnet_stream.responder.filtering import passing_of
 from tests.worlds.responder import EMBEDDER, World, only, turn
 
 TEXTS = [
@@ -225,3 +228,19 @@ def test_a_filter_that_would_take_too_long_is_rejected_alone(monkeypatch: pytest
     assert "needs more than 10 values to be read" in (refused.reason or "")
     assert answered.candidates[0].answer == "phone-restart"
     assert free.candidates[0].answer == "router-restart"
+
+
+def test_filters_take_no_more_of_a_turn_than_there_is_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may take a second, and there may be a thousand questions: the others wait for the next turn."""
+    chosen = [PHONE, PHONE, None, {"key": "lang", "is": "pt"}, PHONE]
+    queries = [Query(text="hi", filter=each) for each in chosen]  # type: ignore[arg-type]
+    index = ContextIndex(1)
+    within, _ = passing_of(queries, index, until=-math.inf)
+    assert len(within) == 3  # the first one's filter is known then
+    world, whole = taught(), answers(taught(), *(asking(c, id=str(i)) for i, c in enumerate(chosen)))
+    monkeypatch.setattr("hurnet_stream.responder.replies.PORTION_S", -1)
+    world.ask(*(asking(c, id=str(i)) for i, c in enumerate(chosen)))
+    while len(world.answers()) < len(chosen):
+        turn(world.responder())
+    same = {"receipt": None}
+    assert [a.model_copy(update=same) for a in world.answers()] == [a.model_copy(update=same) for a in whole]

@@ -16,12 +16,14 @@ from hurnet_stream.core.index.index import ContextIndex
 from hurnet_stream.core.rule.gathering import Question, gathered
 from hurnet_stream.core.rule.halves import undivided
 from hurnet_stream.core.rule.rule import nearest, ranked
+from hurnet_stream.core.slices import slice_index
 from hurnet_stream.core.slices.columns import NOBODY
 from hurnet_stream.core.slices.conversation import Away, Moved
 from hurnet_stream.core.slices.gathered import GatheredIndex
 from hurnet_stream.core.slices.messages import (
     Asked,
     AskTaught,
+    Count,
     CountHolding,
     Describe,
     ReadTexts,
@@ -164,6 +166,15 @@ def test_a_filter_that_is_too_costly_for_one_slice_is_refused(monkeypatch: pytes
     assert index.passing(filters[1]).count == 2
     with pytest.raises(TooCostly, match="40 values"):
         index.passing(filters[0])
+
+
+def test_a_slice_remembers_as_many_filters_as_a_turn_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passes one takes as much memory as a tenth of the rows, and nothing may change for days."""
+    monkeypatch.setattr(slice_index, "KNOWN_FILTERS", 3)
+    asked = SliceIndex(index_of(0, ["x"] * 30), State("s"))
+    for i in range(20):
+        asked.answer(Request("c", "c", "", (Count((OneOf("n", (str(i),)),)),)))
+        assert len(asked._known) == min(3, i + 1)
 
 
 NO_ONE = np.full((1, 2), NOBODY)

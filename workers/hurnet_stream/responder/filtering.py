@@ -8,6 +8,8 @@ questions    filter            rows
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 from hurnet_schemas import Query
@@ -57,15 +59,18 @@ def _of_key(given: Is | In | Range | Exists) -> Condition:
 
 
 def passing_of(
-    queries: Sequence[Query | None], index: Index
+    queries: Sequence[Query | None], index: Index, until: float = math.inf
 ) -> tuple[list[Allowed | None], dict[int, Rejection]]:
     """For each query (n,) the rows that pass its filter, None if it has no filter; and which queries are
-    rejected, by their places, because their filters would take too long."""
+    rejected, by their places, because their filters would take too long. It ends at `until` (monotonic
+    seconds) with as many of the first queries as it has come to, one at least: a filter may take a second."""
     known: dict[Condition, Allowed] = {}
     within, refused = list[Allowed | None](), dict[int, Rejection]()
     for place, query in enumerate(queries):
         condition = condition_of(query.filter) if query and query.filter else None
         if condition is not None and condition not in known:
+            if place and time.monotonic() > until:
+                break
             try:
                 known[condition] = index.passing(condition)
             except TooCostly as error:

@@ -163,7 +163,9 @@ class Replies:
         context: LoadedContext,
     ) -> list[Reply]:
         vectors, failures = embedded
-        within, too_costly = self._passing(batch, context)
+        within, too_costly = self._passing(batch, context, until)
+        batch = batch[: len(within)]
+        failures = {index: why for index, why in failures.items() if index < len(batch)}
         refused = too_costly | failures | _unnamed(batch, context.places)
         replies = {index: _rejection(batch[index], why) for index, why in refused.items()}
         indices = [index for index in range(len(batch)) if index not in refused]
@@ -172,14 +174,15 @@ class Replies:
         return _up_to_first_gap(replies, len(batch))
 
     def _passing(
-        self, batch: Sequence[Pending], context: LoadedContext
+        self, batch: Sequence[Pending], context: LoadedContext, until: float
     ) -> tuple[list[Allowed | None], dict[int, Rejection]]:
-        """The rows that pass the filter of each query, and which queries are rejected for theirs."""
+        """The rows that pass the filter of each of the first queries that there is time for, and which of
+        these are rejected for theirs."""
         queries = [pending.query for pending in batch]
         if not any(query and query.filter for query in queries):
             return [None] * len(batch), {}
         with self._stage("search"):
-            return passing_of(queries, context.index)
+            return passing_of(queries, context.index, min(until, time.monotonic() + PORTION_S))
 
     def _score_apart(
         self,

@@ -70,6 +70,10 @@ MOST_ROWS: Final = 1 << 14
 """That are asked for at once for one question."""
 
 
+KNOWN_FILTERS: Final = 64
+"""As many as a turn has questions. What is known of one takes 8 bytes for each row that passes."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Where a slice is. `snapshot` is another one whenever a row of the context has come or gone, and in
@@ -82,8 +86,8 @@ class State:
 
 
 class SliceIndex:
-    """Answers for one index in one state. It may be kept as long as that lasts: then each filter is looked
-    up once."""
+    """Answers for one index in one state. It may be kept as long as that lasts: then the last KNOWN_FILTERS
+    filters are looked up once."""
 
     def __init__(self, index: ContextIndex, state: State) -> None:
         self._index = index
@@ -138,6 +142,8 @@ class SliceIndex:
     def _passing(self, condition: Condition) -> Passing | str:
         """The rows that meet a condition, or why that can't be told."""
         if condition not in self._known:
+            if len(self._known) >= KNOWN_FILTERS:
+                del self._known[next(iter(self._known))]
             try:
                 self._known[condition] = self._index.passing(condition)
             except TooCostly as error:
