@@ -39,17 +39,23 @@ class FakeGateway:
 
     def __init__(self, *, keyed: bool = False, rights: Sequence[str] = RIGHTS) -> None:
         self.keyed = keyed
+        self.key, self.name = KEY, "tester"
         self.rights = list(rights)
+        self.contexts = ["*"]
         self.entries: list[Json] = []
         self.receipts: dict[str, Json] = {}
         self.refusals: list[tuple[str, str, Response]] = []
         self.letters: list[Json] = []
         self.requests: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
+        """Those of the files that were tried or taught."""
         self.override: Json = {}
         """Fields of the next replies, in place of their own."""
         self.replayed: Json = {}
         """The same of a replay."""
         self.wrong: list[str] = []
+        self.learns = True
+        """Whether corrections have an effect."""
         self._server: uvicorn.Server | None = None
         self.port = 0
 
@@ -132,15 +138,15 @@ class FakeGateway:
                 if refusal[:2] == (request.method, request.url.path):
                     self.refusals.remove(refusal)
                     return refusal[2]
-            if self.keyed and request.headers.get("authorization") != f"Bearer {KEY}":
+            if self.keyed and request.headers.get("authorization") != f"Bearer {self.key}":
                 return _problem(401, "no such key")
             return await handler(request)
 
         return checked
 
     async def _me(self, _request: Request) -> Response:
-        name = "tester" if self.keyed else None
-        return JSONResponse({"name": name, "rights": self.rights, "contexts": ["*"]})
+        name = self.name if self.keyed else None
+        return JSONResponse({"name": name, "rights": self.rights, "contexts": self.contexts})
 
     async def _ask(self, request: Request) -> Response:
         query = await request.json()
@@ -203,10 +209,15 @@ class FakeGateway:
         return self._written(1)
 
     async def _file(self, request: Request) -> Response:
-        rows = _rows((await request.body()).decode())
+        rows = _rows(await self._body(request))
         for row in rows:
             self.teach(row["text"], row.get("answer"), request.query_params["context"])
         return self._written(len(rows))
+
+    async def _body(self, request: Request) -> str:
+        self.bodies.append(await request.body())
+        marked = self.bodies[-1].startswith(b"\xff\xfe")
+        return self.bodies[-1].decode("utf-16" if marked else "utf-8", "replace")
 
     def _written(self, count: int) -> Response:
         end = len(self.entries)
@@ -214,7 +225,7 @@ class FakeGateway:
         return JSONResponse({"watermarks": {"0": end - 1}, "records": records}, 202)
 
     async def _rehearse(self, request: Request) -> Response:
-        rows = _rows((await request.body()).decode())
+        rows = _rows(await self._body(request))
         rejects = [
             {"line": number, "reason": "blank-text", "message": "write a text"}
             for number, row in enumerate(rows, start=2)
@@ -223,6 +234,7 @@ class FakeGateway:
         told = {
             "rows": len(rows) - len(rejects),
             "rejects": rejects,
+            "preview": [row for row in rows if row["text"].strip()][:20],
             "accuracy": 0.94,
             "rehearsed": len(rows),
         }
@@ -230,6 +242,8 @@ class FakeGateway:
 
     async def _correct(self, request: Request) -> Response:
         said = await request.json()
+        if not self.learns:
+            return JSONResponse({"feedback": "feedback/0/0", "watermarks": {}, "taught": False}, 202)
         self.entries = [each for each in self.entries if each.get("taught_by") != said["question"]]
         if said.get("answer"):
             self.teach(said["question"], said["answer"], said["context"], taught_by=said["question"])

@@ -3,11 +3,11 @@
 // An address such as /#/receipts/answers/0/42 names the view and what it shows. A view is a module with
 // `show(main, route, signal)`: `route` are the parts after its name, and `signal` fires when it is left.
 
-import { Trouble } from "./core/api.js";
-import { el, fill } from "./core/dom.js";
+import { onKeyRefused, pause, Trouble } from "./core/api.js";
+import { brief, el, fill } from "./core/dom.js";
 import { askForKey, identify } from "./core/dialogs.js";
 import { announce, watchConnection, whenBack } from "./core/notices.js";
-import { forgetKey, key, myName } from "./core/session.js";
+import { forgetKey, key, myName, whoIsThere } from "./core/session.js";
 import { loadTexts, t } from "./core/texts.js";
 import { troubleBox } from "./core/troubles.js";
 
@@ -16,7 +16,7 @@ const VIEWS = ["ask", "teach", "watch", "contexts", "receipts"];
 let leaving = new AbortController();
 
 async function begin() {
-  await loadTexts();
+  await wordsLoaded();
   for (const each of document.querySelectorAll("[data-text]")) fill(each, t(each.dataset.text));
   for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label));
   document.getElementById("sign-out").addEventListener("click", signOut);
@@ -24,6 +24,17 @@ async function begin() {
   watchConnection();
   window.addEventListener("hashchange", () => void showView());
   await enter();
+}
+
+// Without words there is nothing to say, so the line that stands in the page stays until they come.
+async function wordsLoaded() {
+  for (;;) {
+    try {
+      return await loadTexts();
+    } catch {
+      await pause(1000);
+    }
+  }
 }
 
 // Until it is known who is there, nothing is shown: what may be done depends on it.
@@ -66,7 +77,7 @@ async function showView() {
   const title = el("h1", { tabindex: "-1" }, t(`${name}.title`));
   const body = el("div.view", {});
   fill(main(), title, el("p.lead", {}, t(`${name}.lead`)), body);
-  document.title = `${t(`${name}.title`)} · hurnet`;
+  document.title = [brief(route.join("/")), t(`${name}.title`), "hurnet"].filter(Boolean).join(" · ");
   if (moved) {
     title.focus({ preventScroll: true });
     announce(document.title);
@@ -101,14 +112,18 @@ function mark(name) {
 const main = () => document.getElementById("main");
 const heading = () => main().querySelector("h1") ?? main();
 
-// A key that has run out, or was taken away, is asked for anew, and the view is shown again with the new one.
 window.addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name === "AbortError") event.preventDefault();
 });
-window.addEventListener("hurnet:key", async () => {
+
+// A key that has run out, or was taken away, is asked for anew. With that of somebody else the view begins again.
+onKeyRefused(async () => {
+  const before = whoIsThere();
   await askForKey();
   showWho();
-  await showView();
+  const same = whoIsThere() === before;
+  if (!same) void showView();
+  return same;
 });
 
 void begin();

@@ -5,7 +5,7 @@
 
 import { key } from "./session.js";
 
-const PATIENCE_MS = 30_000; // longer than the gateway's own time-out, so that its word comes first
+const PATIENCE_MS = 65_000; // longer than the gateway's longest time-out, so that its word comes first
 
 /** What went wrong: `status` as HTTP has it, 0 if the gateway did not answer, -1 if it was too slow. */
 export class Trouble extends Error {
@@ -21,6 +21,12 @@ export class Trouble extends Error {
 }
 
 const listeners = new Set();
+let renewed = async () => false;
+
+/** Has `ask` called if the gateway refuses the key. If it gives true, the call is made again with the new key. */
+export const onKeyRefused = (ask) => {
+  renewed = ask;
+};
 
 /** Calls `listener(reached)` after each call: whether the gateway answered at all. */
 export const onReached = (listener) => listeners.add(listener);
@@ -31,21 +37,27 @@ const tell = (reached) => listeners.forEach((listener) => listener(reached));
  * Gives the reply's JSON.
  */
 export async function call(method, path, options = {}) {
-  const response = await request(method, path, options);
-  if (!response.ok) throw await troubleOf(response, path);
+  const response = await accepted(method, path, options);
   return response.status === 204 ? null : response.json();
 }
 
 /** The same as a stream of bytes, for server-sent events. */
 export async function stream(path, headers, signal) {
-  const response = await request("GET", path, { headers, signal, patience_ms: 0 });
-  if (!response.ok) throw await troubleOf(response, path);
-  return response.body;
+  return (await accepted("GET", path, { headers, signal, patience_ms: 0 })).body;
+}
+
+// A key may run out, or be taken away, while somebody writes: nothing was done then, and nothing is lost if the same
+// person gives another one. Who asks for v1/me sees to it itself.
+async function accepted(method, path, options) {
+  let response = await request(method, path, options);
+  if (response.status === 401 && path !== "v1/me" && (await renewed())) response = await request(method, path, options);
+  if (!response.ok) throw await troubleOf(response);
+  return response;
 }
 
 async function request(method, path, { json, body, type, headers = {}, patience_ms = PATIENCE_MS, signal }) {
   const sent = new Headers(headers);
-  if (key()) sent.set("Authorization", `Bearer ${key()}`);
+  if (key() && !sent.has("Authorization")) sent.set("Authorization", `Bearer ${key()}`);
   if (json !== undefined) sent.set("Content-Type", "application/json");
   if (type) sent.set("Content-Type", type);
   const signals = [signal, patience_ms ? AbortSignal.timeout(patience_ms) : null].filter(Boolean);
@@ -69,9 +81,7 @@ async function request(method, path, { json, body, type, headers = {}, patience_
   }
 }
 
-async function troubleOf(response, path) {
-  // A key that has run out, or was taken away: the page asks for another. Who asks for v1/me sees to it itself.
-  if (response.status === 401 && path !== "v1/me") window.dispatchEvent(new Event("hurnet:key"));
+async function troubleOf(response) {
   const seconds = Number.parseFloat(response.headers.get("Retry-After") ?? "");
   let problem = {};
   try {

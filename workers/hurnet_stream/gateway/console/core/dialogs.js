@@ -51,12 +51,10 @@ function keyDialog() {
 // "" if the gateway knows the key, else why not.
 async function tried(given) {
   if (!/^[\x21-\x7e]+$/.test(given)) return t("key.not_one");
-  takeKey(given);
   try {
-    setMe(await call("GET", "v1/me"));
+    takeKey(given, await call("GET", "v1/me", { headers: { Authorization: `Bearer ${given}` } }));
     return "";
   } catch (trouble) {
-    forgetKey();
     return trouble.status === 401 ? t("key.unknown") : sentence(trouble);
   }
 }

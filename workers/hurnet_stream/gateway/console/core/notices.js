@@ -29,6 +29,7 @@ export function watchConnection() {
 
 async function untilBack() {
   away = true;
+  announce(t("away.lost")); // once: the banner counts down, and nobody wants to hear that
   const banner = document.getElementById("away");
   for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
     for (let left = Math.ceil(wait / 1000); left > 0; left--) {

@@ -10,13 +10,15 @@ const LANGUAGES = ["en"];
 
 let texts = {};
 let language = "en";
+let locale = "en"; // the same, as the person writes numbers and dates: "en-GB"
 let plurals = new Intl.PluralRules("en");
 
 /** Loads the words of the first language that both the person and the page speak. */
 export async function loadTexts(wanted = navigator.languages) {
-  const codes = wanted.map((tag) => tag.split("-")[0]);
-  language = codes.find((code) => LANGUAGES.includes(code)) ?? "en";
+  locale = wanted.find((tag) => LANGUAGES.includes(tag.split("-")[0])) ?? "en";
+  language = locale.split("-")[0];
   const response = await fetch(`console/texts/${language}.json`);
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
   texts = await response.json();
   plurals = new Intl.PluralRules(language);
   document.documentElement.lang = language;
@@ -54,23 +56,32 @@ const shown = (value) => (typeof value === "number" ? number(value) : String(val
 
 /** 12345 -> "12,345". Whole numbers have no decimals, others at most `decimals`. */
 export const number = (value, decimals = 2) =>
-  new Intl.NumberFormat(language, { maximumFractionDigits: decimals }).format(value);
+  new Intl.NumberFormat(locale, { maximumFractionDigits: decimals }).format(value);
+
+/** 2.1e-15 -> "2.1E-15", for what is next to nothing. */
+export const tiny = (value) =>
+  new Intl.NumberFormat(locale, { notation: "scientific", maximumFractionDigits: 1 }).format(value);
 
 /** A score from 0 to 1 with two decimals, so that columns of them stand in line. */
 export const score = (value) =>
-  new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+  new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
 
 /** 0.873 -> "87%". Near the ends one decimal more, since 100% would say certain. */
 export function share(value) {
   const decimals = value > 0.99 || (value > 0 && value < 0.01) ? 1 : 0;
   const rounded = value < 1 ? Math.min(value, 0.999) : value;
-  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: decimals }).format(rounded);
+  return new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: decimals }).format(rounded);
 }
 
-/** 412 -> "412 ms", 6120 -> "6.1 s". */
-export const duration = (ms) =>
-  ms < 1000 ? t("duration.ms", { value: number(ms, 0) }) : t("duration.s", { value: number(ms / 1000, ms < 10000 ? 1 : 0) });
+const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1000], ["ms", 1]];
+
+/** 412 -> "412 ms", 6120 -> "6.1 s", 93000 -> "93 s", 150000 -> "2.5 min": a longer unit from two of it on. */
+export function duration(ms) {
+  const [unit, size] = UNITS.find(([name, each]) => ms >= (name === "s" ? each : 2 * each)) ?? UNITS.at(-1);
+  const value = ms / size;
+  return t(`duration.${unit}`, { value: number(value, unit === "ms" || value >= 10 ? 0 : 1) });
+}
 
 /** Milliseconds since 1970 as a date and time of the reader's own zone. */
 export const moment = (ms) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(ms);
+  new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" }).format(ms);

@@ -5,6 +5,7 @@ import { announce } from "./notices.js";
 import { hasText, t, phrase } from "./texts.js";
 
 const COUNTED = new Set([429, 503]);
+const SAME_AGAIN = new Set([413, 415, 422]); // the same request would be refused again
 
 /** The sentence for a trouble: "Your key has no right to do this." */
 export function sentence(trouble) {
@@ -21,11 +22,14 @@ export function troubleBox(trouble, again) {
     console.error(trouble);
     trouble = { status: "page", detail: String(trouble.message ?? trouble), errors: [] };
   }
-  const box = el("div.trouble", { role: "alert" }, el("p.trouble-what", {}, sentence(trouble)));
-  if (trouble.detail) box.append(el("p.trouble-detail", {}, foreign(trouble.detail)));
-  if (trouble.errors.length) box.append(places(trouble.errors));
-  if (again) box.append(againButton(trouble, again));
-  return box;
+  const told = el(
+    "div", { role: "alert" },
+    el("p.trouble-what", {}, sentence(trouble)),
+    trouble.detail && el("p.trouble-detail", {}, foreign(trouble.detail)),
+    trouble.errors.length > 0 && places(trouble.errors),
+  );
+  const button = again && !SAME_AGAIN.has(trouble.status) && againButton(trouble, again);
+  return el("div.trouble", {}, told, button); // a button that counts down is no alert
 }
 
 const places = (errors) =>

@@ -5,6 +5,7 @@ import { el, foreign } from "../core/dom.js";
 import { announce } from "../core/notices.js";
 import { may } from "../core/session.js";
 import { duration, phrase, t } from "../core/texts.js";
+import { troubleBox } from "../core/troubles.js";
 
 /**
  * A note that says how long it took from `began` (as performance.now() has it) until `event` was answerable,
@@ -13,8 +14,13 @@ import { duration, phrase, t } from "../core/texts.js";
 export async function answerable(watermarks, event, began) {
   if (!may("ask")) return el("p.good", { role: "status" }, t("teach.written"));
   const query = { text: event.text, context: event.context ?? "default", timeout_ms: 60_000 };
-  const reply = await call("POST", "v1/ask", { json: query, headers: { "Hurnet-After": after(watermarks) }, patience_ms: 70_000 });
-  if (reply.outcome === "timed-out") return el("p.trouble", { role: "alert" }, t("teach.not_yet"));
+  let reply = null;
+  try {
+    reply = await call("POST", "v1/ask", { json: query, headers: { "Hurnet-After": after(watermarks) }, patience_ms: 70_000 });
+  } catch (trouble) {
+    if (trouble.status !== 504) return el("div", {}, el("p.good", { role: "status" }, t("teach.written")), troubleBox(trouble));
+  }
+  if (!reply || reply.outcome === "timed-out") return el("p.trouble", { role: "alert" }, t("teach.not_yet"));
   const took = duration(performance.now() - began);
   announce(t("teach.answerable", { took }));
   return el(

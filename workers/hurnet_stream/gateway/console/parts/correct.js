@@ -5,12 +5,13 @@
 //
 // The milliseconds that are shown run from the click until the new answer is on the page.
 
-import { after, call } from "../core/api.js";
+import { after, call, requestName, Trouble } from "../core/api.js";
 import { el, fill, foreign, uniqueId } from "../core/dom.js";
 import { announce } from "../core/notices.js";
 import { may } from "../core/session.js";
 import { duration, phrase, share, score, t } from "../core/texts.js";
 import { troubleBox } from "../core/troubles.js";
+import { oneAtATime, working } from "./fields.js";
 
 /**
  * The buttons below an answer. `asked` is the query that was sent and `reply` its reply; `onAnswered(reply)`
@@ -19,6 +20,7 @@ import { troubleBox } from "../core/troubles.js";
 export function verdicts(asked, reply, onAnswered) {
   if (!may("teach")) return null;
   const place = el("div.learned", {});
+  const say = oneAtATime(said);
   const about = () => ({ question: asked.text, context: asked.context, query: reply.receipt?.query, ...carried(asked, reply) });
   const confirmation = () => ({ ...about(), verdict: "right", answer: reply.answer });
   const right = reply.answer && el("button", { type: "button", click: () => say(confirmation()) }, t("verdict.right"));
@@ -34,21 +36,22 @@ export function verdicts(asked, reply, onAnswered) {
     if (!form.hidden) form.querySelector("input").focus();
   }
 
-  async function say(feedback) {
+  async function said(feedback, name = requestName()) {
     const began = performance.now();
-    fill(place, el("p.working", { role: "status" }, t("verdict.learning")));
+    working(place, t("verdict.learning"));
     try {
-      const taught = await call("POST", "v1/corrections", { json: feedback });
+      const taught = await call("POST", "v1/corrections", { json: feedback, headers: { "Idempotency-Key": name } });
+      if (taught.taught === false) throw new Trouble("unlearned"); // it is written, and nobody has made anything of it
       const again = await call("POST", "v1/ask", { json: asked, headers: { "Hurnet-After": after(taught.watermarks) } });
       const took = performance.now() - began;
       form.hidden = true;
-      buttons.hidden = true;
+      buttons.hidden = feedback.verdict !== "retracted"; // what is taken back can be said otherwise
       fill(place, outcome(feedback, again, took));
       announce(t("verdict.announced", { took: duration(took), answer: again.answer ?? t("verdict.no_answer") }));
       place.querySelector("button")?.focus();
       onAnswered(again);
     } catch (trouble) {
-      fill(place, troubleBox(trouble, () => say(feedback)));
+      fill(place, troubleBox(trouble, () => say(feedback, name)));
     }
   }
 

@@ -13,7 +13,7 @@ const WITHOUT_VALUE = new Set(["exists", "lacks"]);
 const BOUNDS = new Set(["at_least", "at_most", "above", "below"]);
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/; // as values are read: neither 0x10 nor Infinity
 
-/** A filter editor: {node, value()}. `value` gives the filter or null, or throws an Error for a person to read. */
+/** A filter editor: {node, value(), set(filter)}. `value` gives the filter or null, or throws an Error for a person to read. */
 export function filterEditor() {
   const rows = el("div.filter-rows", {});
   const join = el("select", { "aria-label": t("filter.join") }, ["and", "or"].map((name) => el("option", { value: name }, t(`filter.${name}`))));
@@ -25,7 +25,15 @@ export function filterEditor() {
   const turn = el("button.quiet", { type: "button", click: () => swap() }, t("filter.as_json"));
   const node = el("details.filter", {}, el("summary", {}, t("filter.title")), el("p.muted", {}, t("filter.help")), byRows, byJson, el("div.actions", {}, turn));
   addRow();
-  return { node, value: () => (byJson.hidden ? fromRows() : fromJson(json.value)) };
+  return { node, value: () => (byJson.hidden ? fromRows() : fromJson(json.value)), set };
+
+  // Shows a filter that was used before.
+  function set(filter) {
+    if (!filter) return;
+    if (byJson.hidden) swap();
+    json.value = JSON.stringify(filter, null, 2);
+    node.open = true;
+  }
 
   function addRow() {
     const row = filterRow(() => rows.children.length > 1 && row.remove());
@@ -52,8 +60,9 @@ export function filterEditor() {
 
 const fields = (row) => ["key", "operator", "value"].map((name) => row.querySelector(`[data-field=${name}]`).value.trim());
 
-/** The filter of one row, or null if no key was given. Numbers are meant where bounds look like numbers. */
+/** The filter of one row, or null if it is empty. Throws an Error if only its key is missing. Numbers are meant where bounds look like numbers. */
 export function condition(key, operator, value) {
+  if (!key && value) throw new Error(t("filter.no_key", { value }));
   if (!key) return null;
   if (operator === "exists") return { key, exists: true };
   if (operator === "lacks") return { key, exists: false };

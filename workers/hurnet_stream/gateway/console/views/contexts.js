@@ -12,7 +12,8 @@ import { chooseContext, may } from "../core/session.js";
 import { duration, number, phrase, t } from "../core/texts.js";
 import { guarded, troubleBox } from "../core/troubles.js";
 import { metadataList } from "../parts/answer.js";
-import { labelled, working } from "../parts/fields.js";
+import { labelled, oneAtATime, working } from "../parts/fields.js";
+import { nothingTaught } from "../parts/nothing.js";
 
 const PAGE = 25;
 const UNTIL_DONE_MS = 20_000;
@@ -28,7 +29,7 @@ export async function show(main, [name, part], signal) {
 
 async function all(place, signal) {
   const { contexts } = await call("GET", "v1/contexts", { signal });
-  if (!contexts.length) return fill(place, el("section.empty", {}, el("h2", {}, t("first.title")), el("p", {}, t("first.what")), el("a.button.primary", { href: "#/teach" }, t("first.teach"))));
+  if (!contexts.length) return fill(place, nothingTaught());
   return fill(place, el("ul.contexts", {}, contexts.map(contextCard)));
 }
 
@@ -48,7 +49,7 @@ async function one(place, name, part, signal) {
   const tab = (each, href) => el("a.tab", { href, ...(part === each && { "aria-current": "page" }) }, t(`contexts.${each}`));
   fill(
     place,
-    el("p", {}, el("a", { href: "#/contexts" }, t("contexts.back"))),
+    el("p.back", {}, el("a", { href: "#/contexts" }, t("contexts.back"))),
     el("h2", {}, foreign(told.name ?? name, 64)),
     el("p.counts", {}, counted(told.entries ?? told.rows, "contexts.entries_count"), counted(told.answers, "contexts.answers_count")),
     el("div.tabs", {}, tab("entries", `#/contexts/${name}`), tab("answers", `#/contexts/${name}/answers`)),
@@ -61,7 +62,7 @@ async function one(place, name, part, signal) {
 // A list that grows by a page whenever more is asked for.
 function pages(name, part, result, signal) {
   const list = el("ol.entries", { "aria-label": t(`contexts.${part}`) });
-  const more = el("button", { type: "button", click: () => void next() }, t("contexts.more"));
+  const more = el("button", { type: "button", hidden: true, click: () => void next() }, t("contexts.more"));
   const place = el("div", {});
   let cursor = null;
   void next();
@@ -74,6 +75,7 @@ function pages(name, part, result, signal) {
     more.disabled = false;
     if (!page) return;
     const items = page[part] ?? [];
+    if (page.complete === false) place.before(el("p.muted", {}, t("contexts.most_frequent", { count: items.length })));
     list.append(...items.map((each) => (part === "entries" ? entryItem(name, each, result) : answerItem(each))));
     cursor = page.next ?? null;
     more.hidden = cursor === null;
@@ -91,11 +93,11 @@ function entryItem(name, each, result) {
     "li.entry", {},
     el(
       "div", {},
-      foreignWhole(each.text, t("text.all", { count: each.text.length }), 300),
-      each.answer && el("div.entry-answer", {}, "→ ", foreignWhole(each.answer, t("text.all", { count: each.answer.length }), 300)),
+      el("div.entry-text", {}, foreignWhole(each.text, t("text.all", { count: each.text.length }), 300)),
+      each.answer && el(`div.${each.refutes ? "entry-refuted" : "entry-answer"}`, {}, phrase(each.refutes ? "contexts.refuted" : "contexts.answered", { answer: foreignWhole(each.answer, t("text.all", { count: each.answer.length }), 300) })),
       metadataList(each.metadata),
     ),
-    el("div.entry-foot", {}, el("span.muted", {}, id), each.key && el("span.muted", {}, phrase("contexts.key", { key: foreign(each.key, 60) })), each.weight > 1 && el("span.muted", {}, `× ${number(each.weight)}`), remove),
+    el("div.entry-foot", {}, el("span.muted", {}, id), each.weight > 1 && el("span.muted", {}, `× ${number(each.weight)}`), remove),
   );
   return item;
 
@@ -108,14 +110,15 @@ function entryItem(name, each, result) {
 
 function byKey(name, result) {
   const field = el("input", { type: "text", maxlength: 256, required: true, autocomplete: "off" });
-  const form = el("form.card", {}, el("h3", {}, t("contexts.by_key")), labelled(t("teach.key"), field, t("contexts.by_key_help")), el("div.actions", {}, el("button.danger", { type: "submit" }, t("contexts.delete_key"))));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  const button = el("button.danger", { type: "submit" }, t("contexts.delete_key"));
+  const form = el("form.card", {}, el("h3", {}, t("contexts.by_key")), labelled(t("teach.key"), field, t("contexts.by_key_help")), el("div.actions", {}, button));
+  form.addEventListener("submit", (event) => (event.preventDefault(), void forget()));
+  const forget = oneAtATime(async () => {
     const key = field.value.trim();
     const what = phrase("contexts.sure_key", { key: el("strong", {}, foreign(key, 160)), name });
     if (!(await confirmed(t("contexts.sure_title"), what, t("contexts.delete")))) return;
     await deleted(result, `v1/texts?key=${encodeURIComponent(key)}&context=${encodeURIComponent(name)}`);
-  });
+  }, button);
   return form;
 }
 

@@ -12,7 +12,7 @@ import { guarded, troubleBox } from "../core/troubles.js";
 import { answerText, cameFrom, others, runnerUp, sureness } from "../parts/answer.js";
 import { bars } from "../parts/bars.js";
 import { side } from "../parts/correct.js";
-import { labelled, working } from "../parts/fields.js";
+import { labelled, oneAtATime, working } from "../parts/fields.js";
 import { receiptList } from "../parts/receipt.js";
 
 const NAME = /^[A-Za-z0-9._-]+\/\d+\/\d+$/;
@@ -49,16 +49,17 @@ function mine() {
 function whole(record, reply) {
   const best = reply.candidates?.[0];
   const result = el("div", {});
-  const button = (name, run) => el("button", { type: "button", click: () => run(result, record, reply) }, t(name));
+  const one = oneAtATime((run) => run(result, record, reply)); // both write into the same place
+  const button = (name, run) => el("button", { type: "button", click: () => one(run) }, t(name));
   return el(
     "article.reply", {},
-    el("section.top", {}, el("h2.question", {}, foreign(reply.question)), answerText(reply, "h3"), sureness(reply), runnerUp(reply.receipt)),
+    el("section.top", {}, reply.question && el("h2.question", {}, foreign(reply.question)), answerText(reply, reply.question ? "h3" : "h2"), sureness(reply), runnerUp(reply.receipt)),
     !canBeAsked(reply) && el("p.muted", {}, t("receipts.no_question")),
     el("div.actions", {}, ...(canBeAsked(reply) ? [button("receipts.today", today), button("receipts.replay", replay)] : []), copyLink(record)),
     result,
     el(
       "div.facts", {},
-      best && el("section.card", {}, cameFrom(best)),
+      best && el("section.card", {}, cameFrom(best, reply.answer !== null && reply.answer !== undefined)),
       best && el("section.card", {}, el("h3", {}, t("others.title")), others(reply)),
       best && el("section.card.wide", {}, el("h3", {}, t("parts.title")), el("div.scroll", { tabindex: "0", role: "region", "aria-label": t("parts.title") }, bars(best.scores, reply.receipt?.mix))),
       reply.receipt && el("section.card.wide", {}, el("h3", {}, t("receipts.all")), receiptList(reply.receipt)),

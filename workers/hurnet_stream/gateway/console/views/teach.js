@@ -6,7 +6,7 @@ import { may } from "../core/session.js";
 import { t } from "../core/texts.js";
 import { guarded, troubleBox } from "../core/troubles.js";
 import { answerable } from "../parts/answerable.js";
-import { contextField, growingText, labelled, working } from "../parts/fields.js";
+import { contextField, growingText, labelled, oneAtATime, working } from "../parts/fields.js";
 import { filePanel } from "./teach_file.js";
 
 /** Shows the view in `main`. */
@@ -15,7 +15,7 @@ export async function show(main, _route, signal) {
   main.append(place);
   if (!may("teach")) return void fill(place, el("p.empty", {}, t("right.teach")));
   const names = await guarded(place, async () => (may("ask") ? (await call("GET", "v1/contexts", { signal })).contexts.map((each) => each.name) : []));
-  if (names) fill(place, el("div.columns", {}, oneText(names), filePanel(names)));
+  if (names) fill(place, el("div.columns", {}, oneText(names), filePanel(names, signal)));
 }
 
 function oneText(names) {
@@ -26,19 +26,29 @@ function oneText(names) {
   const copies = el("input", { type: "number", min: 1, max: 1000, placeholder: "1", inputmode: "numeric" });
   const metadata = metadataRows();
   const place = el("div", {});
+  const button = el("button.primary", { type: "submit" }, t("teach.teach"));
+  const teach = oneAtATime(teachOne, button);
   const form = el(
     "form.card", {},
     el("h2", {}, t("teach.one")),
     labelled(t("teach.text"), text, t("teach.text_help")), labelled(t("teach.answer"), answer, t("teach.answer_help")),
     labelled(t("teach.context"), context.field, t("teach.context_help")), context.list,
     el("details", {}, el("summary", {}, t("teach.more")), labelled(t("teach.key"), key, t("teach.key_help")), labelled(t("teach.copies"), copies, t("teach.copies_help")), metadata.node),
-    el("div.actions", {}, el("button.primary", { type: "submit" }, t("teach.teach"))), place,
+    el("div.actions", {}, button), place,
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void teachOne(place, eventOf(), () => (form.reset(), text.focus()));
+    void teach(place, eventOf(), next);
   });
   return form;
+
+  // The next text is often of the same context.
+  function next() {
+    const { value } = context.field;
+    form.reset();
+    context.field.value = value;
+    text.focus();
+  }
 
   function eventOf() {
     const fields = { text: text.value.trim(), context: context.field.value, answer: answer.value.trim(), key: key.value.trim(), metadata: metadata.value() };
@@ -56,8 +66,7 @@ async function teachOne(place, event, done, name = requestName()) {
     fill(place, await answerable(watermarks, event, began));
     done();
   } catch (trouble) {
-    const retry = () => teachOne(place, event, done, trouble.status === 422 ? requestName() : name);
-    fill(place, troubleBox(trouble, trouble.status === 422 ? null : retry));
+    fill(place, troubleBox(trouble, () => teachOne(place, event, done, name)));
   }
 }
 
