@@ -58,7 +58,7 @@ def full(page: Page, address: str, view: str) -> None:
             expect(page.locator(".plots figure").first).to_be_visible()
             expect(page.get_by_text("blank-text")).to_be_visible()
         else:
-            page.get_by_label("Paste the rows").fill("text,answer\nhello,greeting\n,nothing")
+            page.get_by_label("Paste the rows").fill("text,answer\nhello,greeting\n,nothing\na,b,c")
             page.get_by_role("button", name="Try it").click()
             expect(page.get_by_text("1 row can't be taught").first).to_be_visible()
 
@@ -80,11 +80,76 @@ def test_axe_finds_nothing_in_dialogs(page: Page) -> None:
         assert found.violations_count == 0, found.generate_report()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_comes_and_goes(page: Page, fake: FakeGateway, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+
+    def check(state: str) -> None:
+        found = Axe().run(page, options={"resultTypes": ["violations"]})
+        assert found.violations_count == 0, f"{state}: {found.generate_report()}"
+
+    open_view(page, fake.address, "ask")
+    expect(page.locator(".empty")).to_be_visible()
+    check("nothing is taught")
+    for text, answer in PAIRS:
+        fake.teach(text, answer)
+    fake.teach("send me the bill", "Account › Invoices", refutes=True)
+    ask(page, fake.address, "quite another thing")
+    check("no answer")
+    ask(page, fake.address, "where is my invoice")
+    page.get_by_role("button", name="Right").click()
+    expect(page.locator(".took")).to_be_visible()
+    check("corrected")
+    fake.refuse("POST", "/v1/ask", 429, retry_after=9, errors=[{"where": "text", "message": "no"}])
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator(".trouble")).to_be_visible()
+    check("refused")
+    fake.replayed = {"same": False, "now": None, "missing": [{"what": "entry", "why": "gone"}]}
+    open_view(page, fake.address, "receipts/answers/0/0")
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator(".took")).to_be_visible()
+    check("replayed")
+    open_view(page, fake.address, "receipts")
+    expect(page.locator("form.finder")).to_be_visible()
+    check("receipts")
+    open_view(page, fake.address, "contexts/default/answers")
+    expect(page.locator("ol.entries li").first).to_be_visible()
+    check("answers")
+    open_view(page, fake.address, "contexts/default")
+    page.get_by_role("button", name="Delete entry 0/0").click()
+    check("a dialog")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(".good")).to_be_visible()
+    check("deleted")
+    open_view(page, fake.address, "teach")
+    page.get_by_label("When somebody asks").fill("hello")
+    page.keyboard.press("Enter")
+    expect(page.locator(".good")).to_be_visible()
+    page.get_by_label("Paste the rows").fill("hello,greeting")
+    page.get_by_role("button", name="Try it").click()
+    page.get_by_role("button", name="Teach").last.click()
+    check("taught")
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_phone_shows_all_without_scrolling_sideways(page: Page, shop: FakeGateway, view: str) -> None:
     page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     shop.entries[0]["metadata"] = {"a-very-long-key-of-metadata-that-goes-on": "x" * 300}
     full(page, shop.address, view)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize(
+    "answer", ["word " * 3_000, "unbroken" * 40, "one\n\ttwo", "z\u0334\u0321\u0315" * 50]
+)
+def test_a_phone_shows_names_and_answers_of_any_length(page: Page, fake: FakeGateway, answer: str) -> None:
+    page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+    for number in range(2):
+        fake.teach("a question", answer, f"{number}-{'long-name' * 6}")
+    ask(page, fake.address, "a question")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    open_view(page, fake.address, f"contexts/0-{'long-name' * 6}")
+    expect(page.locator("li.entry")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 

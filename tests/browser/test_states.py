@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.fake_gateway import KEY, FakeGateway
 from tests.browser.looks import VIEWS, ask, open_view
@@ -312,3 +312,61 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, fake: FakeGateway) -> Non
         open_view(page, fake.address, view)
     assert asked
     assert [url for url in asked if not url.startswith((fake.address, "about:"))] == []
+
+
+def test_a_key_that_sees_no_texts_sees_how_sure_it_is(page: Page, fake: FakeGateway) -> None:
+    fake.teach("one two", "1")
+    reply = fake.reply("one two", "default")
+    fake.override = {"candidates": [], "neighbours": [{**reply["neighbours"][0], "text": "", "answer": ""}]}
+    ask(page, fake.address, "one two")
+    expect(page.locator(".sure-words")).to_have_text("87% likely to be right")
+    fake.override["candidates"] = [{**reply["candidates"][0], "text": "", "metadata": {}}]
+    ask(page, fake.address, "one two")
+    expect(page.locator(".map-box")).to_contain_text("not what they say")
+
+
+def test_what_refutes_an_answer_is_not_shown_as_one(page: Page, fake: FakeGateway) -> None:
+    fake.teach("one two", "1", refutes=True)
+    open_view(page, fake.address, "contexts/default")
+    expect(page.locator(".entry-refuted")).to_have_text("not: 1")
+
+
+def test_numbers_and_times_are_written_as_the_person_does(browser: Browser, fake: FakeGateway) -> None:
+    fake.letters.append(
+        {
+            "topic": "t",
+            "partition": 0,
+            "offset": 1,
+            "timestamp_ms": 1_795_000_000_000,
+            "reason": "r",
+            "detail": "d",
+        }
+    )
+    context = browser.new_context(locale="en-GB", timezone_id="Europe/London")
+    page = context.new_page()
+    open_view(page, fake.address, "watch")
+    expect(page.get_by_role("region", name="Dead letters")).to_contain_text("18 Nov 2026, 11:06:40")
+    context.close()
+
+
+def test_a_key_of_one_context_teaches_into_it(page: Page) -> None:
+    with FakeGateway(rights=["teach"]) as fake:
+        fake.contexts = ["faq-*", "support"]
+        open_view(page, fake.address, "teach")
+        expect(page.get_by_label("Context")).to_have_count(2)
+        for field in page.get_by_label("Context").all():
+            expect(field).to_have_value("support")
+        page.get_by_label("When somebody asks").fill("hello")
+        page.get_by_role("button", name="Teach it").click()
+        expect(page.locator(".good")).to_have_text("It is written.")
+
+
+def test_a_correction_without_effect_is_not_said_to_be_learned(page: Page, fake: FakeGateway) -> None:
+    fake.teach("one two", "1")
+    ask(page, fake.address, "one two")
+    fake.learns = False
+    page.get_by_role("button", name="Right").click()
+    expect(page.locator(".learned .trouble")).to_contain_text("written, but has no effect yet")
+    fake.learns = True
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".took")).to_contain_text("Learned")

@@ -12,6 +12,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from hurnet_schemas.answer import MixReceipt, Receipt, WeightsReceipt
 from hurnet_stream import visible
 from hurnet_stream.gateway import pages
 
@@ -87,6 +88,11 @@ def test_each_word_on_the_page_is_a_text_and_no_text_is_left_over() -> None:
     assert [
         n for n in TEXTS if n not in named | literals | {"language.direction"} and not n.startswith(prefixes)
     ] == []
+
+
+def test_each_field_of_a_receipt_has_a_name_on_the_page() -> None:
+    fields = {name for kind in (Receipt, WeightsReceipt, MixReceipt) for name in kind.model_fields}
+    assert {f"receipt.{name}" for name in fields} - set(TEXTS) == set()
 
 
 def test_texts_have_no_markup_and_no_empty_places() -> None:

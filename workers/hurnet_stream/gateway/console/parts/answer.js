@@ -6,12 +6,13 @@ import { hasText, phrase, score, share, t } from "../core/texts.js";
 
 const CLOSE = 0.02; // combined scores that differ by less are as good as equal
 
+const LONG = 160; // characters of an answer that is set as a text, and not as a headline
+
 /** The answer, or why there is none. `heading` is the element's name, h2 by default. */
 export function answerText(reply, heading = "h2") {
-  const outcome = hasText(`outcome.${reply.outcome}`) ? t(`outcome.${reply.outcome}`) : t("outcome.other", { outcome: reply.outcome });
-  const box = el(`div.answer.outcome-${known(reply.outcome)}`, {}, el(heading + ".answer-label", {}, outcome));
+  const box = el(`div.answer.outcome-${known(reply.outcome)}`, {}, el(heading + ".answer-label", {}, outcomeOf(reply)));
   if (reply.answer !== null && reply.answer !== undefined) {
-    box.append(el("p.answer-text", {}, foreignWhole(reply.answer, t("text.all", { count: reply.answer.length }))));
+    box.append(el(reply.answer.length > LONG || reply.answer.includes("\n") ? "p.answer-text.long" : "p.answer-text", {}, foreignWhole(reply.answer, t("text.all", { count: reply.answer.length }))));
   } else {
     if (reply.reason) box.append(el("p", {}, foreign(reply.reason)));
     const best = reply.candidates?.[0];
@@ -20,34 +21,39 @@ export function answerText(reply, heading = "h2") {
   return box;
 }
 
+/** What came of the question, in words. */
+export const outcomeOf = ({ outcome }) => (hasText(`outcome.${outcome}`) ? t(`outcome.${outcome}`) : t("outcome.other", { outcome }));
+
 const known = (outcome) => (["answered", "abstained", "timed-out", "rejected"].includes(outcome) ? outcome : "other");
 
 /** How sure it is: a sentence, a gauge with the mark that had to be reached, and what decided. */
 export function sureness(reply) {
   const { receipt, candidates } = reply;
-  const best = candidates?.[0];
-  if (!receipt || !best) return null;
-  const judged = judgement(receipt, best);
+  if (!receipt) return null;
+  const judged = judgement(receipt, candidates?.[0]?.scores.combined);
+  if (!judged) return null;
   const close = receipt.margin !== null && receipt.margin !== undefined && receipt.margin < CLOSE && receipt.runner_up;
   return el(
     "div.sure", {},
     el("p.sure-words", {}, judged.words),
     gauge(judged.value, judged.mark),
     el("p.muted", {}, judged.why),
+    receipt.missing?.length > 0 && el("p.close-call", {}, t("sure.missing")),
     close && el("p.close-call", {}, phrase("sure.close", { answer: foreign(receipt.runner_up, 80), margin: score(receipt.margin) })),
   );
 }
 
-// By the probability if there is one; else by the score against the threshold.
-function judgement(receipt, best) {
-  const combined = best.scores.combined;
+// By the probability if there is one; else by the score against the threshold. A key may see no scores.
+function judgement(receipt, combined) {
   const byRate = receipt.decided_by === "error-rate";
   const mark = byRate ? receipt.lowest_probability : receipt.threshold;
   if (receipt.probability === null || receipt.probability === undefined) {
+    if (combined === undefined) return null;
     return { words: t("sure.score", { score: score(combined) }), value: combined, mark, why: t("sure.threshold", { threshold: score(mark) }) };
   }
   const words = t("sure.probability", { share: share(receipt.probability) });
   const rehearsed = t("sure.rehearsed", { count: receipt.rehearsed ?? 0 });
+  if (combined === undefined) return { words, value: receipt.probability, mark: byRate ? mark : null, why: rehearsed };
   if (!byRate) {
     const against = t("sure.score_and_threshold", { score: score(combined), threshold: score(mark) });
     return { words, value: receipt.probability, mark: null, why: `${rehearsed} ${against}` };
@@ -65,11 +71,11 @@ function gauge(value, mark) {
   return bar;
 }
 
-/** The entry that speaks most for the answer, and what it carries. */
-export function cameFrom(candidate) {
+/** The entry that speaks most for the answer, and what it carries. `given` says whether it was the answer. */
+export function cameFrom(candidate, given) {
   return el(
     "div.came-from", {},
-    el("h3", {}, t("answer.from")),
+    el("h3", {}, t(given ? "answer.from" : "answer.from_likeliest")),
     candidate.text && el("blockquote", {}, foreignWhole(candidate.text, t("text.all", { count: candidate.text.length }), 400)),
     el("p.muted", {}, t("answer.entry", { entry: placeOf(candidate.entry) })),
     metadataList(candidate.metadata),

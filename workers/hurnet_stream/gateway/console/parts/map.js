@@ -8,7 +8,7 @@
 //      ──────◎───────
 //            |    ●         Angles within a sector have no meaning: they keep points apart.
 
-import { el, foreign, svg } from "../core/dom.js";
+import { brief, el, foreign, svg } from "../core/dom.js";
 import { placeOf } from "../core/places.js";
 import { score, t } from "../core/texts.js";
 
@@ -32,11 +32,12 @@ export function neighbourMap(neighbours) {
   const groups = grouped(neighbours);
   const span = Math.max(LEAST_SPAN, ...neighbours.map((each) => 1 - each.similarity));
   const picture = svg(
-    "svg.map", { viewBox: "-118 -118 236 236", role: "img", "aria-label": t("map.told", { count: neighbours.length, answers: groups.length }) },
+    "svg.map", { viewBox: "-118 -118 236 236", role: "img", "aria-label": t("map.told", { count: neighbours.length }) },
     rings(span), borders(groups, neighbours.length), points(groups, neighbours.length, span),
     svg("circle.map-question", { r: 6 }), svg("circle.map-question-ring", { r: 10 }),
   );
-  return el("div.map-box", {}, picture, legend(groups), table(neighbours));
+  const told = neighbours.some((each) => each.answer);
+  return el("div.map-box", {}, picture, told ? legend(groups) : el("p.muted", {}, t("map.no_texts")), table(neighbours));
 }
 
 /** Neighbours by their answer, in the order in which the answers first come: [{answer, kind, members}]. */
@@ -62,7 +63,7 @@ const points = (groups, count, span) =>
   placed(groups, count, span).map(({ x, y, kind, member }) =>
     svg(
       `path.map-point.kind-${kind}`, { d: SHAPES[kind], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
-      svg("title", {}, `${score(member.similarity)} · ${member.text.slice(0, 120)}`),
+      svg("title", {}, `${score(member.similarity)} · ${brief(member.text, 120)}`),
     ),
   );
 

@@ -7,7 +7,7 @@ import { hasText, number, score, share, t } from "../core/texts.js";
 const SCORES = new Set(["threshold", "nearest", "margin", "ridge", "residual", "meaning", "memory", "lexical", "words", "weights"]);
 const BY_SHARD = new Set(["watermarks", "beyond", "deleting"]);
 const PLACES = new Set(["entry", "exclude"]);
-const SHARES = new Set(["probability", "error_rate", "lowest_probability"]);
+const SHARES = new Set(["probability", "error_rate", "error_rate_set", "lowest_probability"]);
 
 /** The whole receipt: {"rows": 41, "weights": {...}} as a list, with objects as lists inside. */
 export function receiptList(receipt) {
@@ -24,6 +24,7 @@ const label = (name) => (hasText(`receipt.${name}`) ? t(`receipt.${name}`) : nam
 function written(name, value) {
   if (BY_SHARD.has(name)) return watermarks(value);
   if (PLACES.has(name)) return placeOf(value);
+  if (Array.isArray(value)) return foreign(value.join(", "));
   if (typeof value === "object") return receiptList(value);
   if (typeof value !== "number") return foreign(String(value));
   if (SHARES.has(name)) return share(value);

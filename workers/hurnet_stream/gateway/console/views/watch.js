@@ -5,18 +5,21 @@ import { el, fill, foreign } from "../core/dom.js";
 import { follow } from "../core/events.js";
 import { announce } from "../core/notices.js";
 import { may } from "../core/session.js";
-import { duration, hasText, moment, number, score, t } from "../core/texts.js";
+import { duration, hasText, moment, number, t } from "../core/texts.js";
 import { guarded, troubleBox } from "../core/troubles.js";
+import { oneAtATime } from "../parts/fields.js";
 import { plot } from "../parts/plot.js";
+import { showShards, showWeights, showWorkers, table } from "../parts/status.js";
 
 const DEAD_LETTERS = 50;
 
 /** Shows the view in `main`. */
 export async function show(main, _route, signal) {
   if (!may("watch")) return void main.append(el("p.empty", {}, t("right.watch")));
-  const screen = layout();
+  const look = oneAtATime(() => guarded(screen.letters, () => showLetters(screen.letters, look, signal)));
+  const screen = layout(look);
   main.append(screen.node);
-  void guarded(screen.letters, () => showLetters(screen.letters, signal));
+  void look();
   whileVisible(signal, (until) =>
     follow(
       "v1/events",
@@ -44,12 +47,13 @@ function whileVisible(signal, run) {
   turn();
 }
 
-function layout() {
+function layout(lettersCame) {
   const state = el("p.state", { role: "status" });
-  const [wrong, plots, shards, workers, weights, letters] = Array.from({ length: 6 }, () => el("div", {}));
-  plots.classList.add("plots");
-  const section = (name, place) => el("section.card", {}, el("h2", {}, t(`watch.${name}`)), place);
-  const node = el("div", {}, state, wrong, plots, section("shards", shards), section("workers", workers), section("weights", weights), section("letters", letters));
+  const [wrong, plots, letters] = [el("div", {}), el("div.plots", {}), el("div", {})];
+  const [shards, workers, weights] = ["shards", "workers", "weights"].map(table);
+  const none = el("p.muted", { hidden: true }, t("watch.no_weights"));
+  const section = (name, ...places) => el("section.card", {}, el("h2", {}, t(`watch.${name}`)), places);
+  const node = el("div", {}, state, wrong, plots, section("shards", shards.node), section("workers", workers.node), section("letters", letters), section("weights", none, weights.node));
   const known = new Map();
   let told = "";
   return { node, letters, draw, state: showState };
@@ -57,9 +61,12 @@ function layout() {
   function draw(figures) {
     showWrong(wrong, [...(figures.wrong ?? []), ...(figures.problems ?? [])]);
     for (const [name, value] of Object.entries(plotted(figures))) plotOf(name).add(value);
-    fill(shards, shardTable(figures.shards ?? []));
-    fill(workers, workerTable(figures));
-    fill(weights, weightTable(figures.weights ?? []));
+    showShards(shards, figures.shards ?? []);
+    showWorkers(workers, figures);
+    showWeights(weights, figures.weights ?? []);
+    none.hidden = figures.weights?.length > 0;
+    weights.node.hidden = !none.hidden;
+    if (figures.rates?.dead_letters > 0) lettersCame();
   }
 
   // A plot for each figure that comes; a newer gateway may send more.
@@ -99,51 +106,15 @@ function showWrong(place, wrong) {
   fill(place, el("div.trouble", {}, el("h2", {}, t("watch.wrong")), el("ul", {}, wrong.map((each) => el("li", {}, foreign(each))))));
 }
 
-function table(name, columns, rows) {
-  const head = columns.map((column) => el("th", { scope: "col" }, t(`watch.column.${column}`)));
-  return el("div.scroll", { tabindex: "0", role: "region", "aria-label": t(`watch.${name}`) }, el("table", {}, el("caption.unseen-caption", {}, t(`watch.${name}`)), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
-}
-
-// A dash for what is not known, and for the watermark of an empty partition, which would be -1.
-const figure = (value) => el("td.figure", {}, value === null || value === undefined || value < 0 ? "–" : number(value));
-
-// Offsets are the next ones in the figures, and the last ones (watermarks) here.
-const last = (offset) => (offset === null || offset === undefined ? null : offset - 1);
-
-// How far each partition has come: what is in Kafka, stored, searchable, learned. The last two are known only if
-// workers tell their figures, and a column that nothing is known of is left out.
-function shardTable(shards) {
-  const cells = shards.map((each) => ({
-    entries: each.rows, written: last(each.end_offset), stored: last(each.next_offset),
-    searchable: last(each.searchable_offset), learned: last(each.folded_offset), lag: each.lag_records,
-  }));
-  const columns = Object.keys(cells[0] ?? {}).filter((name) => cells.some((each) => (each[name] ?? null) !== null));
-  const rows = shards.map(({ partition }, row) => el("tr", {}, el("th", { scope: "row" }, String(partition)), columns.map((name) => figure(cells[row][name]))));
-  return table("shards", ["partition", ...columns], rows);
-}
-
-function workerTable({ workers, solver }) {
-  const rows = Object.entries(workers ?? {}).map(([role, { members = [], lag_records }]) =>
-    el("tr", {}, el("th", { scope: "row" }, role), el("td", {}, members.length ? members.map((each) => el("div", {}, foreign(each.worker, 60))) : t("watch.nobody")), figure(lag_records)),
-  );
-  const leads = el("tr", {}, el("th", { scope: "row" }, "solver"), el("td", {}, solver ? foreign(solver, 60) : t("watch.nobody")), figure(null));
-  return table("workers", ["role", "worker", "lag"], [...rows, leads]);
-}
-
-function weightTable(weights) {
-  if (!weights.length) return el("p.muted", {}, t("watch.no_weights"));
-  const told = (value, write) => el("td.figure", {}, value === null || value === undefined ? "–" : write(value));
-  return table("weights", ["context", "version", "age", "ridge", "condition", "residual", "rank"], weights.map(({ context, version, age_s, certificate: c = {} }) =>
-    el("tr", {}, el("th", { scope: "row" }, foreign(context, 64)), figure(version), told(age_s * 1000, duration), told(c.ridge, score), told(c.condition, number), told(c.residual, (value) => number(value, 6)), told(c.effective_rank ?? c.rank, number)),
-  ));
-}
-
-async function showLetters(place, signal) {
+async function showLetters(place, look, signal) {
   const { dead_letters: letters } = await call("GET", `v1/dead-letters?limit=${DEAD_LETTERS}`, { signal });
-  const again = el("button.quiet", { type: "button", click: () => guarded(place, () => showLetters(place, signal)) }, t("watch.letters_again"));
+  const again = el("button.quiet", { type: "button", click: look }, t("watch.letters_again"));
   if (!letters.length) return fill(place, el("p.muted", {}, t("watch.no_letters")), again);
-  const rows = letters.map((each) =>
-    el("tr", {}, el("td.figure", {}, `${each.topic}/${each.partition}/${each.offset}`), el("td", {}, each.timestamp_ms > 0 ? moment(each.timestamp_ms) : "–"), el("td", {}, foreign(each.reason, 60)), el("td", {}, foreign(each.detail, 300))),
-  );
-  return fill(place, table("letters", ["record", "time", "reason", "detail"], rows), again);
+  const rows = letters.map((each) => [
+    el("td.figure", {}, `${each.topic}/${each.partition}/${each.offset}`), el("td", {}, each.timestamp_ms > 0 ? moment(each.timestamp_ms) : "–"), el("td", {}, foreign(each.reason, 60)),
+    el("td", {}, foreign(each.detail, 300), each.excerpt && el("div.muted", {}, foreign(each.excerpt, 120))),
+  ]);
+  const shown = table("letters");
+  shown.show(["record", "time", "reason", "detail"], rows);
+  return fill(place, shown.node, again);
 }
