@@ -125,9 +125,10 @@ def test_axe_finds_nothing_in_what_comes_and_goes(page: Page, fake: FakeGateway,
     page.get_by_label("When somebody asks").fill("hello")
     page.keyboard.press("Enter")
     expect(page.locator(".good")).to_be_visible()
-    page.get_by_label("Paste the rows").fill("hello,greeting")
+    page.get_by_label("Paste the rows").fill("text,answer\nhello,greeting")
     page.get_by_role("button", name="Try it").click()
-    page.get_by_role("button", name="Teach").last.click()
+    page.get_by_role("button", name="Teach 1 row").click()
+    expect(page.locator(".drop .good")).to_be_visible()
     check("taught")
 
 

@@ -3,7 +3,7 @@
 // An address such as /#/receipts/answers/0/42 names the view and what it shows. A view is a module with
 // `show(main, route, signal)`: `route` are the parts after its name, and `signal` fires when it is left.
 
-import { onKeyRefused, pause, Trouble } from "./core/api.js";
+import { call, onKeyRefused, pause, Trouble } from "./core/api.js";
 import { brief, el, fill } from "./core/dom.js";
 import { askForKey, identify } from "./core/dialogs.js";
 import { announce, watchConnection, whenBack } from "./core/notices.js";
@@ -87,7 +87,10 @@ async function showView() {
   whenBack(() => document.querySelector(".trouble") && void showView(), signal);
   const view = await moduleOf(name).catch(() => null);
   if (signal.aborted || unloading) return undefined; // the browser breaks off what is fetched for a view that was left
-  if (!view) return void fill(body, troubleBox(new Trouble(0), () => void showView()));
+  if (!view) {
+    call("GET", "v1/me").catch(() => {}); // nobody else notices that the gateway is away, and waits until it is back
+    return void fill(body, troubleBox(new Trouble(0), () => void showView()));
+  }
   return view.show(body, route, signal);
 }
 
