@@ -33,7 +33,7 @@ from hurnet_stream.overview.worker_pages import quantile
 from hurnet_stream.settings import listing
 from hurnet_stream.settings.settings import Settings
 from hurnet_stream.terminal.answers import explained
-from hurnet_stream.terminal.screen import table
+from hurnet_stream.terminal.screen import PIPED_WIDTH, console, facts, table
 
 COMMANDS = [
     *(
@@ -140,6 +140,15 @@ def test_options_in_examples_exist() -> None:
         known = {option for parameter in parameters for option in parameter.opts}
         for option in re.findall(rf"hurnet {name} [^|#&\n]*", command.epilog or ""):
             assert set(re.findall(r"--[a-z0-9-]+", option)) <= known
+
+
+def test_every_option_is_explained() -> None:
+    for name, command in hurnet.commands.items():
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        for each in (command, *below):
+            options = {p.opts[0]: p for p in each.params if isinstance(p, click.Option)}
+            assert [option for option, p in options.items() if not p.help] == [], name
+            assert "--no-color" in options, name
 
 
 def test_help_says_where_to_report_a_bug() -> None:
@@ -386,6 +395,33 @@ def test_narrow_or_plain_terminals_get_the_same_words() -> None:
     assert max(map(len, narrow.splitlines())) <= 30
     assert narrow.replace("\n", "").count("x") == 60
     assert "a??o" in printed(table(("topic", "state"), rows), encoding="ascii")
+
+
+@pytest.mark.parametrize("width", [8, 20, 40, 80, 400])
+def test_nothing_is_left_out_in_any_width(width: int) -> None:
+    columns = ("entry", "written", "text", "answer", ">weight", "metadata")
+    row = ("texts 2/17", "2026-11-28", "how do I log in?", "日本語です", "7", "lang=en, price=50")
+    made = (
+        printed(table(columns, [row], "\x1b[31mtitle"), width=width),
+        printed(facts(zip(columns, row, strict=True)), width=width),
+    )
+    for text in made:
+        assert max(cell_len(line) for line in text.splitlines()) <= width
+        letters = re.sub(r"\s", "", text)
+        for cell in row:
+            assert sorted(letter for letter in cell if letter.strip() and letter not in letters) == []
+            if width >= 40:
+                assert all(word in text for word in cell.split())
+    assert "\\x1b" in made[0]
+
+
+def test_the_width_is_that_of_columns_if_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for named in ("20", "400", "", "0", "-5", "²", "wide", "9" * 5_000):
+        monkeypatch.setenv("COLUMNS", named)
+        found[named[:5]] = console().width
+    assert (found.pop("20"), found.pop("400")) == (20, 400)
+    assert set(found.values()) == {PIPED_WIDTH}
 
 
 @pytest.mark.parametrize("terminal", [True, False])

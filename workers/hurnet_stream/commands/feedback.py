@@ -15,7 +15,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 def feedback() -> None:
-    """Run the worker that makes texts of what people say of answers.
+    """Run the worker that teaches corrections.
 
     Runs until Ctrl-C or SIGTERM. The log goes to standard error; its first lines say where /metrics, /livez
     and /readyz are served. Exit code 1: it failed, start it again. 2: settings or topics are wrong.

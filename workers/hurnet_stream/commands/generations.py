@@ -48,6 +48,7 @@ def serve(options: dict[str, Any], *, newer: bool) -> int:
 def remove(options: dict[str, Any]) -> int:
     from hurnet_stream.adapters.redis import RedisGenerations
     from hurnet_stream.adapters.redis.dropping import drop, leftovers
+    from hurnet_stream.terminal.screen import confirm
 
     name = options["drop"]
     with ExitStack() as stack:
@@ -61,9 +62,7 @@ def remove(options: dict[str, Any]) -> int:
         if gone:
             _allowed(lambda: known.without(gone.number))
             if not options["anyway"]:
-                click.confirm(
-                    f"Remove all that {known.label(gone)} holds? It can't be undone", abort=True, err=True
-                )
+                confirm(f"Remove all that {known.label(gone)} holds? It can't be undone.", "--anyway")
             known = RedisGenerations(connection).change(
                 lambda each: each.without(gone.number) if each.of(gone.number) else each
             )

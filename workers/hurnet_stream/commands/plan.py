@@ -70,8 +70,20 @@ _LEAST = click.FloatRange(0.01, 1e6)
     show_default=True,
     help="Of what answers, and copies of each Redis. 2 outlive one machine.",
 )
-@click.option("--machine-cores", type=click.IntRange(1, 10_000), default=16, show_default=True)
-@click.option("--machine-gib", type=click.IntRange(1, 100_000), default=64, show_default=True)
+@click.option(
+    "--machine-cores",
+    type=click.IntRange(1, 10_000),
+    default=16,
+    show_default=True,
+    help="Cores of one machine.",
+)
+@click.option(
+    "--machine-gib",
+    type=click.IntRange(1, 100_000),
+    default=64,
+    show_default=True,
+    help="Memory of one machine, in GiB.",
+)
 @click.option("--price-core", type=_POSITIVE, help="Of a core for an hour, in any currency.")
 @click.option("--price-gib", type=_POSITIVE, help="Of a GiB of memory for an hour.")
 @click.option("--figures", is_flag=True, help="List what was measured, by which command, and end.")

@@ -18,7 +18,7 @@ from hurnet_stream.operations.dead_letter_reader import (
 from hurnet_stream.ports import History, Sink
 from hurnet_stream.settings.settings import KafkaSettings
 from hurnet_stream.terminal.endings import tells_json
-from hurnet_stream.terminal.screen import say, say_json
+from hurnet_stream.terminal.screen import confirm, say, say_json
 
 ASK_BEYOND = 10
 """So many records are sent again without asking first."""
@@ -46,7 +46,7 @@ def choose(letters: LetterReader, wanted: LetterFilter, named: Sequence[RecordId
 def send_again(kafka: KafkaSettings, letters: Sequence[StoredLetter], dry_run: bool, sure: bool) -> bool:
     """Send their records again; says of each what became of it, and returns whether all were sent."""
     if len(letters) > ASK_BEYOND and not (sure or dry_run):
-        click.confirm(f"Send {len(letters):,} records again?", abort=True, err=True)
+        confirm(f"Send {len(letters):,} records again?", "--yes")
     all_sent = True
     with ExitStack() as stack:
         histories = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 160
-"""Columns to write if there is no terminal that says how many it has."""
+"""Columns to write if neither a terminal nor COLUMNS says how many there are."""
 
 Advance = Callable[[int], None]
 """Moves a progress bar on by that number of steps."""
@@ -35,8 +36,11 @@ def console(*, stderr: bool = False) -> Console:
             raise BrokenPipeError  # which ends the command as `endings` says
 
     plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+    sized = re.fullmatch("[1-9][0-9]{0,4}", os.environ.get("COLUMNS", ""))
+    if not sized:  # Rich would take 0 for a width, and fail at others
+        plain["_environ"] = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     made = Printing(stderr=stderr, markup=False, highlight=False, emoji=False, **plain)
-    if not made.is_terminal:
+    if not made.is_terminal and not sized:
         made.width = PIPED_WIDTH
     return made
 
@@ -75,31 +79,19 @@ def table(
     columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None
 ) -> RenderableType:
     """A table. A column whose name begins with ">" is aligned to the right, as numbers are."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for name in columns:
-        made.add_column(
-            name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
-        )
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
-    return made
+    from hurnet_stream.terminal.layout import Rows
+
+    cells = [[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row] for row in rows]
+    return Rows(list(columns), cells, title and _cell(title))
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> RenderableType:
-    """Two columns: names, and what they stand for; long lines are wrapped within their column."""
-    from rich.table import Table
-    from rich.text import Text
+    """Two columns: names, and what they stand for."""
+    from hurnet_stream.terminal.layout import Facts
 
-    made = Table.grid(padding=(0, 2))
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(overflow="fold")
-    for name, value in rows:
-        made.add_row(visible(name), Text(_cell(value)))
-    return made
+    return Facts([(visible(name), _cell(value)) for name, value in rows])
 
 
 def _cell(value: object) -> str:
@@ -114,6 +106,14 @@ def isolated(text: str) -> str:
     if not sys.stdout.isatty() or not any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
         return text
     return f"\u2068{text}\u2069"
+
+
+def confirm(question: str, option: str) -> None:
+    """Ask a person for a yes. Raises `Abort` if it is none, and `UsageError` with --json: a program says so
+    by `option`."""
+    if tells_json():
+        raise click.UsageError(f"{question} A program is not asked: add {option}.")
+    click.confirm(question, abort=True, err=True)
 
 
 def now_try(where: str, *commands: str) -> str:
@@ -161,6 +161,6 @@ def hush() -> None:
     from hurnet_stream.runtime.logs import configure
     from hurnet_stream.settings.settings import LogSettings
 
-    configure(LogSettings(level="warning"))
+    configure(LogSettings(level="warning", format="json" if tells_json() else "console"))
     # What the client library has to say reaches a person once, as an error of ours.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
