@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hurnet_schemas.places import Place
 from hurnet_stream.client import Client, Corrected, Forgotten, NoReply, Watermarks
 from hurnet_stream.client.transport import Forget
 from hurnet_stream.responder.responder import Responder
+from hurnet_stream.terminal import prompt
 from hurnet_stream.terminal.answers import TOSS_UP, brief, explained
 from hurnet_stream.terminal.prompt import History, Prompt, history_file
 from hurnet_stream.terminal.questions import How
@@ -207,9 +209,9 @@ def test_a_history_is_short_private_and_one_line_for_each_question(tmp_path: Pat
 
 
 def test_a_history_that_can_not_be_kept_keeps_nobody_from_asking(tmp_path: Path) -> None:
-    for file in (tmp_path, Path("/proc/none/history"), tmp_path / "link"):
-        (tmp_path / "link").unlink(missing_ok=True)
-        (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(tmp_path / "pipe")
+    for file in (tmp_path, Path("/proc/none/history"), tmp_path / "link", tmp_path / "pipe", None):
         history = History(file, most=3)
         history.add("hi")
         assert history.load() == []
@@ -217,6 +219,39 @@ def test_a_history_that_can_not_be_kept_keeps_nobody_from_asking(tmp_path: Path)
     off = History(tmp_path / "off", most=0)
     off.add("hi")
     assert not off.file.exists()
+
+
+def test_a_history_of_somebody_else_is_neither_read_nor_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(tmp_path / "history", most=3)
+    history.add("mine")
+    monkeypatch.setattr("os.geteuid", lambda: history.file and history.file.stat().st_uid + 1)
+    history.add("theirs")
+    assert history.load() == []
+    assert (tmp_path / "history").read_text("utf-8") == "mine\n"
+
+
+def test_of_a_huge_history_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt, "_BYTES_MOST", 100)
+    history = History(tmp_path / "history", most=1_000)
+    (tmp_path / "history").write_bytes(b"\0" * 500 + b"no \xff text\n" + b"question\n" * 10)
+    read = history.load()
+    assert read[-10:] == ["question"] * 10
+    assert len(read) <= 11
+    assert (tmp_path / "history").stat().st_size <= 100  # it was cut
+
+
+def test_lines_that_readline_does_not_take_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readline = pytest.importorskip("readline")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    history = History(tmp_path / "history", most=5)
+    (tmp_path / "history").write_bytes(b"one\nt\0wo\nthree\n")
+    readline.clear_history()
+    Prompt(history)
+    assert [readline.get_history_item(number) for number in (1, 2, 3)] == ["one", "three", None]
 
 
 def test_a_history_others_could_read_is_closed(tmp_path: Path) -> None:
@@ -235,6 +270,15 @@ def test_the_history_is_where_xdg_says(
     monkeypatch.setenv("XDG_STATE_HOME", named)
     expected = Path(folder) if folder else Path.home() / ".local" / "state"
     assert history_file() == expected / "hurnet" / "history"
+
+
+def test_without_a_home_there_is_no_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", nobody)
+    assert history_file() is None
 
 
 def test_a_prompt_without_a_terminal_reads_lines(

@@ -10,55 +10,74 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import click
 
-_OWNER_ONLY = 0o600
+_OWNER_ONLY: Final = 0o600
+_BYTES_MOST: Final = 4 << 20
+"""Of a history file that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The newest questions in a file. With `most` 0 nothing is read or written."""
+    """The newest questions in a file. With `most` 0, or without a file, nothing is read or written."""
 
-    file: Path
+    file: Path | None
     most: int
 
     def load(self) -> list[str]:
         """The newest questions, the newest last. A file that can't be read is as good as none."""
-        if not self.most:
-            return []
-        try:
-            lines = self.file.read_text("utf-8", errors="replace").split("\n")[:-1]
-        except OSError:
-            return []
-        if len(lines) > 2 * self.most:
-            self._write(lines[-self.most :], os.O_TRUNC)
+        lines: list[str] = []
+        with contextlib.suppress(OSError), self._opened(os.O_RDONLY) as file:
+            size = os.fstat(file.fileno()).st_size
+            begin = file.seek(max(0, size - _BYTES_MOST))
+            lines = file.read(_BYTES_MOST).decode("utf-8", "replace").split("\n")[bool(begin) : -1]
+            if begin or len(lines) > 2 * self.most:
+                self._write(lines[-self.most :], anew=True)
         return lines[-self.most :]
 
     def add(self, question: str) -> None:
-        """Remember a question."""
-        if self.most and (line := " ".join(question.split())):
-            self._write([line], os.O_APPEND)
+        """Remember a question. A history that can't be written must not keep anybody from asking."""
+        if line := " ".join(question.split()):
+            with contextlib.suppress(OSError):
+                self._write([line])
 
-    def _write(self, lines: Sequence[str], how: int) -> None:
-        # A history that can't be written must not keep anybody from asking.
-        with contextlib.suppress(OSError):
+    def _write(self, lines: Sequence[str], anew: bool = False) -> None:
+        with self._opened(os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
+            os.fchmod(file.fileno(), _OWNER_ONLY)
+            if anew:
+                file.truncate(0)
+            file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+
+    def _opened(self, how: int) -> BinaryIO:
+        """The file, if it is one and ours. Raises `OSError`, and waits for nobody at the other end of a
+        pipe."""
+        if not self.most or self.file is None:
+            raise FileNotFoundError
+        if how & os.O_CREAT:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how
-            with os.fdopen(os.open(self.file, flags, _OWNER_ONLY), "wb") as out:
-                os.fchmod(out.fileno(), _OWNER_ONLY)
-                out.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        number = os.open(self.file, how | os.O_NOFOLLOW | os.O_NONBLOCK, _OWNER_ONLY)
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            os.close(number)
+            raise PermissionError
+        return os.fdopen(number, "rb" if how == os.O_RDONLY else "ab")
 
 
-def history_file() -> Path:
-    """Where the questions are remembered, as the XDG Base Directory Specification has it."""
-    named = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
-    return folder / "hurnet" / "history"
+def history_file() -> Path | None:
+    """Where the questions are remembered, as the XDG Base Directory Specification has it; None if nobody has
+    a home here."""
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    with contextlib.suppress(RuntimeError):
+        folder = named if named.is_absolute() else Path.home() / ".local" / "state"
+        return folder / "hurnet" / "history" if folder.is_absolute() else None
+    return None
 
 
 class Prompt:
@@ -80,7 +99,8 @@ class Prompt:
             return None
         text = typed.strip()
         if self._edits and text:
-            self._remember(text)
+            _remember(" ".join(text.split()))
+            self._history.add(text)
         return text
 
     def _plain(self, label: str) -> str:
@@ -98,19 +118,20 @@ class Prompt:
             return False
         readline.set_auto_history(False)
         for line in self._history.load():
-            readline.add_history(line)
+            _remember(line)
         readline.set_completer_delims("")
         readline.set_completer(self._completed)
         readline.parse_and_bind("tab: complete")
         readline.parse_and_bind("set enable-bracketed-paste on")
         return True
 
-    def _remember(self, text: str) -> None:
-        import readline
-
-        readline.add_history(" ".join(text.split()))
-        self._history.add(text)
-
     def _completed(self, begun: str, number: int) -> str | None:
         fitting = [f"{word} " for word in self._words if begun and word.startswith(begun)]
         return fitting[number] if number < len(fitting) else None
+
+
+def _remember(line: str) -> None:
+    import readline
+
+    with contextlib.suppress(ValueError):  # it has a NUL, or a letter that this locale has not
+        readline.add_history(line)
