@@ -18,7 +18,7 @@ from hurnet_stream.__main__ import hurnet
 from hurnet_stream.errors import KafkaFailing
 from hurnet_stream.settings import redaction
 from hurnet_stream.terminal.endings import asked_for_json
-from hurnet_stream.terminal.screen import console, say
+from hurnet_stream.terminal.screen import confirm, console, say
 
 ROOT = Path(__file__).parents[2]
 FOR_NOBODY = {"completion", "demo", "ingest", "solver", "responder", "slice", "feedback", "canary", "gateway"}
@@ -132,6 +132,25 @@ def test_notes_are_json_too_and_no_control_character_comes_through() -> None:
     assert "\x1b" not in as_json
 
 
+def test_a_program_is_never_asked_for_a_yes() -> None:
+    @click.command()
+    @click.option("--json", is_flag=True, expose_value=False)
+    def asking() -> None:
+        confirm("Drop it?", "--yes")
+        say("dropped")
+
+    hurnet.add_command(asking)
+    try:
+        yes, no = (CliRunner().invoke(hurnet, ["asking"], input=typed) for typed in ("y\n", "n\n"))
+        program = CliRunner().invoke(hurnet, ["asking", "--json"], input="y\n")
+    finally:
+        del hurnet.commands["asking"]
+    assert (yes.exit_code, yes.stdout) == (0, "dropped\n")
+    assert (no.exit_code, no.stdout, "nothing was done" in no.stderr) == (2, "", True)
+    assert (program.exit_code, program.stdout) == (2, "")
+    assert "--yes" in json.loads(program.stderr)["error"]
+
+
 def test_secrets_in_errors_are_hidden_as_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         redaction.remember_environment(SECRET)
@@ -187,6 +206,53 @@ def test_ctrl_c_ends_without_a_word() -> None:
     )
     done = run(interrupted, "settings")
     assert (done.returncode, done.stderr.strip()) == (exit_codes.INTERRUPTED, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [("SIGTERM", exit_codes.TERMINATED), ("SIGHUP", exit_codes.HUNG_UP)]
+)
+def test_other_signals_end_a_command_as_ctrl_c_does(number: str, code: int) -> None:
+    ended = (
+        "import contextlib, signal; import hurnet_stream.settings.listing as l\n"
+        "def killed():\n"
+        "    with contextlib.ExitStack() as stack:\n"
+        "        stack.callback(print, 'left behind nothing', flush=True)\n"
+        f"        signal.raise_signal(signal.{number})\n"
+        "l.settings = killed"
+    )
+    done = run(ended, "settings")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "left behind nothing\n", "")
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    ignored = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); import hurnet_stream.settings.listing"
+        " as l; known = l.settings; l.settings = lambda: (signal.raise_signal(signal.SIGHUP), known())[1]"
+    )
+    assert run(ignored, "settings", "--json").returncode == 0
+
+
+def closing(redirections: str, *command: str) -> tuple[int, str]:
+    """The exit code, and what standard output and standard error had, of a command with streams closed."""
+    line = f'exec "$@" {redirections}'
+    called = ["sh", "-c", line, "sh", sys.executable, "-m", "hurnet_stream", *command]
+    done = subprocess.run(called, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_streams_that_are_closed_are_no_fault() -> None:
+    for command in (
+        ["ask"],
+        ["keys", "check", "--file", os.devnull],
+        ["replay", "-"],
+        ["correct", "--file=-"],
+    ):
+        code, said = closing("<&-", *command)
+        assert (code in (0, 2, 3), "fault" in said) == (True, False), said
+    code, said = closing(">&-", "settings")
+    assert (code, said) == (1, "Error: can't write to standard output: Bad file descriptor\n")
+    assert closing(">&-", "settings", "--nonsense")[0] == 2
+    assert closing("2>&-", "settings", "--nonsense") == (2, "")
 
 
 @pytest.mark.parametrize("given", [["--no-color"], []], ids=["option", "variable"])

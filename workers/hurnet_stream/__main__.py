@@ -6,9 +6,9 @@ Modules of commands import only click at their top, and all else inside their fu
 
 from __future__ import annotations
 
-import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,17 @@ from hurnet_stream.commands.unanswered import unanswered
 from hurnet_stream.commands.up import up
 from hurnet_stream.commands.verify import verify
 from hurnet_stream.commands.weights import weights
-from hurnet_stream.terminal.endings import asked_for_json, fault, fault_in_full, flush_output, remember, told
+from hurnet_stream.terminal.endings import (
+    asked_for_json,
+    end_at_once,
+    fault,
+    fault_in_full,
+    flush_output,
+    heed_signals,
+    remember,
+    told,
+)
+from hurnet_stream.terminal.streams import prepare
 
 EPILOG = """\b
 Every command explains itself and gives examples: hurnet ask --help
@@ -146,20 +156,28 @@ for _command in (
     hurnet.add_command(_command)
 _help = "Print neither colours nor bold type. The variable NO_COLOR does the same."
 _plain = click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_no_color, help=_help)
-for _takes_it in (hurnet, *hurnet.commands.values()):
+
+
+def _all_of(group: click.Group) -> Iterator[click.Command]:
+    yield group
+    for command in group.commands.values():
+        yield from _all_of(command) if isinstance(command, click.Group) else (command,)
+
+
+for _takes_it in _all_of(hurnet):
     _takes_it.params.append(_plain)
 
 
 def main() -> None:
     sys.excepthook = fault
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that can't show a letter must not end a command.
-            stream.reconfigure(errors="backslashreplace")
+    prepare()
+    heed_signals()
     try:
         hurnet(prog_name="hurnet")
     except SystemExit as ended:
-        sys.exit(flush_output(ended.code if isinstance(ended.code, int) else 0))
+        code = flush_output(ended.code if isinstance(ended.code, int) else 0)
+        end_at_once()
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ r"""The exit codes of all commands and workers, in one place.
 | 15   | `hurnet doctor`: ingest takes no texts in            |                                         |
 | 16   | `hurnet doctor`: texts can't be sent                 |                                         |
 | 70   |                                                      | hung, and was ended by its watchdog     |
+| 129  | was ended because its terminal is gone (SIGHUP)      | the same                                |
 | 130  | was interrupted by Ctrl-C                            | was forced to end at once               |
 | 141  | nobody read on, as in `hurnet list \| head`           |                                         |
+| 143  | was ended by SIGTERM                                 |                                         |
 """
 
 from typing import Final
@@ -27,9 +29,11 @@ DONE: Final = 0
 NOT_WELL: Final = 1
 NOTHING_DONE: Final = 2
 NOT_THERE: Final = 3
+HUNG_UP: Final = 129
 INTERRUPTED: Final = 130
 NOBODY_READS: Final = 141
-"""What a shell says of a program that SIGPIPE has ended."""
+TERMINATED: Final = 143
+"""These four are what a shell says of a program that the signal has ended."""
 
 BROKEN_PART: Final = {
     "kafka": 10,

@@ -61,7 +61,7 @@ def moment_ms(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option(
     "--partition",
     "partitions",
-    type=int,
+    type=click.IntRange(0),
     multiple=True,
     help="Only records of this partition. May be repeated.",
 )
@@ -205,6 +205,7 @@ def _wanted(options: dict[str, Any], named: Sequence[RecordId]) -> LetterFilter:
         raise click.UsageError("--count, --group, --watch and --resend don't go together.")
     if named and options["resend_all"]:
         raise click.UsageError("Name records (--resend), or choose them by the other options (--resend-all).")
+    _warn_of_unknown(options["reasons"])
     return LetterFilter(
         frozenset(options["reasons"]),
         frozenset(options["topics"]),
@@ -212,6 +213,20 @@ def _wanted(options: dict[str, Any], named: Sequence[RecordId]) -> LetterFilter:
         options["since"],
         frozenset(named),
     )
+
+
+def _warn_of_unknown(reasons: Sequence[str]) -> None:
+    """Only a warning: a newer hurnet may know more reasons."""
+    from difflib import get_close_matches
+    from typing import get_args
+
+    from hurnet_schemas.dead_letter import Reason
+    from hurnet_stream.terminal.screen import say
+
+    for reason in reasons:
+        if reason not in (known := get_args(Reason)):
+            near = ", ".join(get_close_matches(reason, known)) or ", ".join(known)
+            say(f"warning: {reason!r} is no reason that is known here; did you mean {near}?", err=True)
 
 
 def _print(letters: Sequence[StoredLetter], as_json: bool) -> None:

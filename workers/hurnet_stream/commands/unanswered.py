@@ -35,9 +35,12 @@ def unanswered(context: str | None, times: int, limit: int, as_json: bool) -> No
     the missing answers with `hurnet correct` or `hurnet produce`.
     """
     from hurnet_stream.settings import settings
+    from hurnet_stream.terminal.lines import context_name
     from hurnet_stream.terminal.screen import console, hush, moment, say, say_json, table
 
     hush()
+    if context is not None:
+        context_name(context)  # raises if no context can have this name
     chosen = settings.load()
     found = _questions(chosen.kafka, chosen.responder.reply_topics, times)
     shown = [question for question in found if context in (None, question.context)][:limit]

@@ -5,8 +5,9 @@
     the same, with --json                {"error": "no Kafka ...", "kind": "kafka-failing",   2
                                           "exit_code": 2}
     Ctrl-C                               nothing more                                         130
+    SIGTERM, or the terminal is gone     nothing                                              143, 129
     nobody reads any more (`| head`)     nothing                                              141
-    standard output is full              Error: can't write to standard output: ...           1
+    standard output is full or closed    Error: can't write to standard output: ...           1
     a fault of hurnet itself             Error: a fault of hurnet: KeyError ... (file, line)  1
 
 What is shown has no secrets, and nothing in it that a terminal would obey. Other lines on standard error
@@ -18,22 +19,53 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn
 
 import click
 
 from hurnet_stream.errors import HurnetError
-from hurnet_stream.exit_codes import INTERRUPTED, NOBODY_READS, NOT_WELL, NOTHING_DONE
+from hurnet_stream.exit_codes import (
+    HUNG_UP,
+    INTERRUPTED,
+    NOBODY_READS,
+    NOT_WELL,
+    NOTHING_DONE,
+    TERMINATED,
+)
 from hurnet_stream.visible import visible, visible_json
 
 _JSON = "--json"
 _META = "hurnet.json"
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
+"""Errors of a disk that is full, of a file that may not grow, and of a stream that is closed."""
+
+
+_ENDING = {signal.SIGHUP: HUNG_UP, signal.SIGTERM: TERMINATED}
+
+
+def heed_signals() -> None:
+    """Let signals that end a command end it as Ctrl-C does, so that it leaves no transaction open, no half of
+    a file, and a terminal as it was. A signal that we were started to ignore (`nohup`) stays ignored."""
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(_ENDING[signal.Signals(number)])
+
+
+def end_at_once() -> None:
+    """From now on Ctrl-C ends the process without a word: all is done but Python's own end."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Failed(click.ClickException):
@@ -87,7 +119,8 @@ def told(as_json: bool) -> Iterator[None]:
     except click.Abort:  # a question was answered by no, or not at all
         raise Failed(HurnetError("nothing was done"), NOTHING_DONE, as_json) from None
     except KeyboardInterrupt:
-        click.echo(err=True)  # ends the line that has the terminal's ^C
+        if sys.stderr.isatty():
+            click.echo(err=True)  # ends the line that has the terminal's ^C
         raise SystemExit(INTERRUPTED) from None
     except (HurnetError, click.ClickException) as error:
         code = error.exit_code if isinstance(error, click.ClickException) else NOTHING_DONE
@@ -101,7 +134,7 @@ def _of_output(error: OSError, as_json: bool) -> NoReturn:
     if isinstance(error, BrokenPipeError):
         _discard_output()
         raise SystemExit(NOBODY_READS) from None
-    if error.errno == errno.ENOSPC:
+    if error.errno in _NOT_WRITTEN:
         _discard_output()
         full = HurnetError(f"can't write to standard output: {error.strerror}")
         raise Failed(full, NOT_WELL, as_json) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -58,7 +59,7 @@ def decoded(line: Line) -> str:
 
 def in_utf8(file: BinaryIO) -> Iterator[bytes]:
     """The file in pieces of UTF-8, without a byte order mark."""
-    read = getattr(file, "read1", file.read)
+    read = partial(_read, file)
     first: bytes = read(_PIECE)
     while 0 < len(first) < len(codecs.BOM_UTF32_LE) and (more := read(_PIECE)):
         first += more
@@ -72,6 +73,17 @@ def in_utf8(file: BinaryIO) -> Iterator[bytes]:
     for piece in pieces:
         yield decoder.decode(piece).encode("utf-8", "surrogateescape")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Raises `ClickException` with the file's name if it can't be read on."""
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    try:
+        return read(size)
+    except OSError as error:
+        name = getattr(file, "name", None)
+        name = name if isinstance(name, str) and name != "<stdin>" else "standard input"
+        raise click.ClickException(f"{name} can't be read: {error.strerror}") from error
 
 
 def _no_text(error: UnicodeError) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from hurnet_stream.terminal.watch_screen import picture, rates
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.live import Live
 
 Show = Callable[[Status, Trends, Sequence[Complaint]], None]
 
@@ -101,9 +103,28 @@ def _canvas(out: Console) -> Iterator[Callable[[list[RenderableType]], None]]:
         last[:] = parts
         live.update(Group(*parts), refresh=True)
 
-    with Live(console=out, screen=True, auto_refresh=False, vertical_overflow="ellipsis") as live:
+    with (
+        Live(console=out, screen=True, auto_refresh=False, vertical_overflow="ellipsis") as live,
+        _given_back_while_stopped(live),
+    ):
         yield draw
     out.print(Group(*last))  # the last picture stays when the screen is given back
+
+
+@contextlib.contextmanager
+def _given_back_while_stopped(live: Live) -> Iterator[None]:
+    """The shell has its screen and cursor after Ctrl-Z, and the picture comes back with `fg`."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        live.stop()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        live.start(refresh=True)
+
+    before = signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
 
 
 def _clock() -> str:
