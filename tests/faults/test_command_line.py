@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any, Self
 import pytest
 
 from hurnet_schemas import TextEvent
+from hurnet_stream.exit_codes import HUNG_UP, TERMINATED
 from tests.acceptance.system import System, wait_for
 
 PAIRS = [
@@ -47,6 +51,7 @@ def system(
         yield system
 
 
+HURNET = (sys.executable, "-m", "hurnet_stream")
 READS = "\x1b[?2004h"
 """What readline writes when it begins to read a line: from now on pastes come in brackets."""
 
@@ -54,16 +59,19 @@ READS = "\x1b[?2004h"
 class Terminal:
     """A command on a terminal of its own, into which one can type."""
 
-    def __init__(self, system: System, *arguments: str, **variables: str) -> None:
+    def __init__(
+        self, system: System, *arguments: str, program: Sequence[str] = HURNET, **variables: str
+    ) -> None:
         environment = {**os.environ, **system.variables, "TERM": "xterm", "NO_COLOR": "1", **variables}
         self._master, slave = pty.openpty()
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-m", "hurnet_stream", *arguments],
+            [*program, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env=environment,
             start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         os.set_blocking(self._master, False)
@@ -72,7 +80,15 @@ class Terminal:
     def type(self, text: str) -> None:
         """Type once readline reads: what is typed before is not its own."""
         self.expect(READS)
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        """Type now."""
         os.write(self._master, text.encode())
+
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed, as it should when nothing runs on it."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
     def expect(self, text: str, seconds: float = 60.0) -> str:
         """Wait until this is on the screen; returns what came up to it."""
@@ -157,6 +173,44 @@ def test_without_a_history_nothing_is_kept(system: System, tmp_path: Path) -> No
         terminal.type("\x04")
         assert terminal.end() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_line_is_there_again_after_ctrl_z_and_fg(system: System) -> None:
+    with Terminal(system, program=("bash", "--norc", "--noediting"), PS1="$ ") as shell:
+        shell.expect("$ ")
+        shell.write(f"{shlex.join(HURNET)} ask --quiet\n")
+        shell.type("where is my")
+        shell.expect("where is my")
+        shell.write("\x1a")
+        shell.expect("Stopped")
+        shell.expect("$ ")
+        assert shell.echoes()
+        shell.write("fg\n")
+        shell.expect("? where is my")
+        shell.write(" bi\x7f\x7finvoice\n")
+        shell.expect("open-billing\r\n")
+        shell.type("\x04")
+        shell.expect("$ ")
+        shell.write("exit\n")
+        assert shell.end() == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, TERMINATED), (signal.SIGHUP, HUNG_UP)])
+def test_a_terminal_is_as_it_was_after_a_signal(system: System, number: int, code: int) -> None:
+    with Terminal(system, "ask") as terminal:
+        terminal.expect(READS)
+        terminal.process.send_signal(number)
+        assert terminal.end() == code
+        assert terminal.echoes()
+
+
+def test_a_terminal_that_knows_no_escape_sequences_gets_none(system: System) -> None:
+    with Terminal(system, "ask", "--quiet", TERM="dumb") as terminal:
+        terminal.expect("? ")
+        terminal.write("where is my invoice\n")
+        assert "\x1b" not in terminal.expect("open-billing\r\n")
+        terminal.write("\x04")
+        assert terminal.end() == 0
 
 
 def test_answers_of_a_pipe_are_one_line_each_in_order(system: System) -> None:

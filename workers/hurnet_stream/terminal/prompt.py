@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO, Final
 
 import click
 
+_PASTES_IN_BRACKETS: Final = "\x1b[?2004h"
 _OWNER_ONLY: Final = 0o600
 _BYTES_MOST: Final = 4 << 20
 """Of a history file that are read."""
@@ -93,7 +96,7 @@ class Prompt:
     def read(self, label: str) -> str | None:
         """The next text, without white space around it; None at the end (Ctrl-D)."""
         try:
-            typed = input(label) if self._edits else self._plain(label)
+            typed = self._edited(label) if self._edits else self._plain(label)
         except EOFError:
             click.echo(err=True)
             return None
@@ -102,6 +105,10 @@ class Prompt:
             _remember(" ".join(text.split()))
             self._history.add(text)
         return text
+
+    def _edited(self, label: str) -> str:
+        with _kept_while_stopped(label):
+            return input(label)
 
     def _plain(self, label: str) -> str:
         """If answers go to a file, the label must not."""
@@ -122,12 +129,40 @@ class Prompt:
         readline.set_completer_delims("")
         readline.set_completer(self._completed)
         readline.parse_and_bind("tab: complete")
-        readline.parse_and_bind("set enable-bracketed-paste on")
+        readline.parse_and_bind(f"set enable-bracketed-paste {'on' if _takes_escapes() else 'off'}")
         return True
 
     def _completed(self, begun: str, number: int) -> str | None:
         fitting = [f"{word} " for word in self._words if begun and word.startswith(begun)]
         return fitting[number] if number < len(fitting) else None
+
+
+def _takes_escapes() -> bool:
+    return os.environ.get("TERM", "dumb") != "dumb"
+
+
+@contextlib.contextmanager
+def _kept_while_stopped(label: str) -> Iterator[None]:
+    """After Ctrl-Z the shell has its terminal as it was, and after `fg` the line can be edited on."""
+    import readline
+    import termios
+
+    usual = termios.tcgetattr(0)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        editing = termios.tcgetattr(0)
+        termios.tcsetattr(0, termios.TCSADRAIN, usual)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        termios.tcsetattr(0, termios.TCSADRAIN, editing)
+        pastes = _PASTES_IN_BRACKETS if _takes_escapes() else ""
+        sys.stdout.write(f"{pastes}{label}{readline.get_line_buffer()}")
+        sys.stdout.flush()
+
+    before = signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
 
 
 def _remember(line: str) -> None:
