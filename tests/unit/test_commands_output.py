@@ -380,7 +380,7 @@ def test_how_sure_an_answer_is_is_said_with_what_decided() -> None:
         told = RECEIPT.model_copy(update={"rehearsed": 1224, **receipt})
         return printed(explained(Answer(id="q", outcome="answered", answer="X", receipt=told)))
 
-    assert "0.91, learned from 1,224 rehearsed questions  " in said(probability=0.912)
+    assert "0.91, learned from 1,224 rehearsed questions\n" in said(probability=0.912)
     decided = said(probability=0.912, error_rate=0.05, lowest_probability=0.8749)
     assert "questions; 0.8749 or more for an error rate of 5 %" in decided
     assert "0.8699, learned" in said(probability=0.8699, error_rate=0.05, lowest_probability=0.87)
