@@ -318,6 +318,13 @@ def test_a_large_index_is_searched_within_scattered_and_clustered_filters() -> N
                 assert matches.rows.tolist() == best.tolist()
 
 
+def test_a_filter_that_nothing_passes_reads_nothing() -> None:
+    """A slice that refused a filter asks with no rows at all, and so with no bits that kernels could read."""
+    index, nobody = ContextIndex(1), Passing(np.empty(0, np.int64), 0)
+    index.append(0, [Entry(i, 0, "c", "t", "a") for i in range(100)], ones(100))
+    assert [len(each.rows) for each in index.search(ones(2), 5, within=[nobody, None])] == [0, 5]
+
+
 def test_more_keys_than_columns_share_one_and_are_found() -> None:
     index = ContextIndex(1)
     metadata = [{f"k{i % 700}": str(i), "all": "x"} for i in range(2_100)]

@@ -353,7 +353,7 @@ class ContextIndex:
 
         Raises TooCostly, a ValueError, for one that takes too long to tell."""
         rows = self._attributes.rows_where(condition).to_array()
-        return Passing(np.frombuffer(rows, np.uint32).astype(np.int64), self._blocks.end)
+        return Passing(np.frombuffer(rows, np.uint32).astype(np.int64), self._blocks.end, condition)
 
     def lacking(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that no entry has in its metadata."""

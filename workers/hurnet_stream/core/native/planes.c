@@ -143,6 +143,16 @@ QUANTISE(hurnet_quantise, )
 QUANTISE(hurnet_quantise_avx2, TARGET_AVX2)
 #endif
 
+/* The upper plane of n rows of a block, which stand in these slots, as that of a block that has them alone. */
+void hurnet_excerpt(const uint8_t *high, const uint16_t *slots, int64_t n, int64_t d, uint8_t *into) {
+    const int64_t row = hurnet_plane_bytes(d);
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *from = high + slots[i] / LANES * row * LANES + slots[i] % LANES * 4;
+        uint8_t *to = into + i / LANES * row * LANES + i % LANES * 4;
+        for (int64_t j = 0; j < row / 4; j++) memcpy(to + j * LANES * 4, from + j * LANES * 4, 4);
+    }
+}
+
 void hurnet_quantise_query(Query *state, const int16_t *q, int64_t d, int64_t column, int64_t stride, int8_t *c,
                            int32_t *z) {
     const int64_t width = hurnet_plane_bytes(d) * 2;

@@ -10,6 +10,8 @@
  *     a few may          these are compared in integers at once
  *     more may           the kernel looks at all 32, and what may not answer is dropped before it is kept
  *
+ * If there is an excerpt of a block, a single query reads that instead of the block.
+ *
  * Each query keeps a heap of the k largest lower bounds seen so far. Its smallest, `least`, is the bar: a row whose
  * upper bound is below it can't be among the k best (hurnet_stream/core/search/bounds.py). What reached the bar when it was
  * seen is kept; at the end, what is still above it is compared in integers, which decides.
@@ -185,11 +187,70 @@ static int scan_whole(const Search *search, int64_t b, int64_t slot, int64_t end
     return 0;
 }
 
+typedef struct { /* rows that the upper four bits leave, on their way from memory */
+    Row rows[2 * QUEUE + PAIR * LANES];
+    int64_t waiting;
+} Queue;
+
+/* Has the first n that wait compared. */
+static int compare(const Search *search, Queue *queue, int64_t n, Query *state) {
+    if (offer_exactly(state, queue->rows, n, search->d, search->use.dot)) return -1;
+    queue->waiting -= n;
+    memmove(queue->rows, queue->rows + n, (size_t)queue->waiting * sizeof *queue->rows);
+    return 0;
+}
+
+/* Some of the 32 rows from a slot on, given as bits, are to be compared. Rows in a file may be far away: their lower bits,
+ * which are in memory, are asked first. */
+static int enqueue(const Search *search, int64_t b, int64_t slot, const int8_t *c, Query *state, uint32_t rows,
+                   Queue *queue) {
+    const Block *block = search->blocks + b;
+    if (block->sums) return rows && offer_pair(search, b, slot, c, state, rows);
+    for (; rows; rows &= rows - 1) {
+        const int64_t row = slot + __builtin_ctz(rows);
+        if (row >= block->size) break;
+        queue->rows[queue->waiting] = (Row){block, (int32_t)b, (int32_t)row};
+        fetch(queue->rows + queue->waiting++, search->d);
+    }
+    return queue->waiting < 2 * QUEUE ? 0 : compare(search, queue, queue->waiting - QUEUE, state);
+}
+
+/* The first row of an excerpt that does not stand before a slot. */
+static int64_t first_at(const Excerpt *own, int64_t slot) {
+    int64_t low = 0, high = own->size;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (own->slots[middle] < slot) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* One query, by the upper four bits of an excerpt. However many rows they leave: all bits of the block would cost more. */
+static int scan_excerpt(const Search *search, int64_t b, int64_t slot, int64_t end, const int8_t *c, Query *state) {
+    const Excerpt *own = state->excerpts + b;
+    const Block alone = {.high = own->high, .scale = own->scale, .coarse = own->coarse};
+    const int64_t first = first_at(own, slot), last = first_at(own, end);
+    Queue queue = {.waiting = 0};
+    for (int64_t i = first - first % (PAIR * LANES); i < last; i += PAIR * LANES) {
+        uint32_t rows = search->use.sieve(&alone, i, c, search->steps, state);
+        for (; rows; rows &= rows - 1) {
+            const int64_t at = i + __builtin_ctz(rows);
+            if (at < first || at >= last) continue; /* another chunk's */
+            const int64_t in_pair = own->slots[at] % (PAIR * LANES), pair = own->slots[at] - in_pair;
+            const uint32_t row = may_answer(state, search->blocks + b, pair) & 1u << in_pair; /* it may be gone */
+            if (row && enqueue(search, b, pair, c, state, row, &queue)) return -1;
+        }
+    }
+    return compare(search, &queue, queue.waiting, state);
+}
+
 /* One query, by the upper four bits as long as they leave few enough rows. */
 static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end, const int8_t *c, Query *state) {
     const Block *block = search->blocks + b;
-    Row queue[QUEUE + PAIR * LANES] = {{0}};
-    int64_t waiting = 0, survivors = 0, read = 0, slot = from;
+    Queue queue = {.waiting = 0};
+    int64_t survivors = 0, read = 0, slot = from;
+    if (state->excerpts && state->excerpts[b].size) return scan_excerpt(search, b, from, end, c, state);
     if (state->dense) { /* the upper bits left too many rows a short while ago */
         state->dense--;
         return scan_whole(search, b, from, end, c, state);
@@ -198,27 +259,14 @@ static int scan_alone(const Search *search, int64_t b, int64_t from, int64_t end
     for (; slot < end && survivors <= FEW + read / SHARE; slot += PAIR * LANES) {
         uint32_t rows = may_answer(state, block, slot);
         if (!rows) continue;
-        const int scattered = __builtin_popcount(rows) <= SCATTERED;
-        if (!scattered) {
+        if (__builtin_popcount(rows) > SCATTERED) {
             rows &= search->use.sieve(block, slot, c, search->steps, state);
             read += PAIR * LANES;
+            survivors += __builtin_popcount(rows);
         }
-        if (block->sums) { /* rows in a file may be far away: the lower bits, which are in memory, are asked first */
-            survivors += scattered ? 0 : __builtin_popcount(rows);
-            if (rows && offer_pair(search, b, slot, c, state, rows)) return -1;
-            continue;
-        }
-        for (; rows; rows &= rows - 1, survivors += !scattered) {
-            int64_t row = slot + __builtin_ctz(rows);
-            if (row >= block->size) break;
-            queue[waiting] = (Row){block, (int32_t)b, (int32_t)row};
-            fetch(queue + waiting++, search->d);
-        }
-        if (waiting < QUEUE) continue;
-        if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
-        waiting = 0;
+        if (enqueue(search, b, slot, c, state, rows, &queue)) return -1;
     }
-    if (offer_exactly(state, queue, waiting, search->d, search->use.dot)) return -1;
+    if (compare(search, &queue, queue.waiting, state)) return -1;
     /* A block's first chunk does not set `dense`: there may have been no bound yet, so that all rows were left. */
     if (slot < end && from && read * 4 < CHUNK_ROWS) state->dense = DENSE;
     return scan_whole(search, b, slot, end, c, state);
@@ -409,13 +457,14 @@ static int64_t decide(Query *state, const Block *blocks, int64_t d, const int64_
  *
  * `except`, if it is not NULL, is (n, 3): a flag, and partition and offset of the entry that must not answer. `without`,
  * if it is not NULL, says of each answer whether its rows don't count. `within`, if it is not NULL, is for each query
- * the bits of the rows that may answer it, NULL for one that all may. `out` is
+ * the bits of the rows that may answer it, NULL for one that all may; and `excerpts`, if it is not NULL, excerpts of all
+ * blocks that have all of these rows, NULL for a query that has none. `out` is
  * for each query how many were found, their rows, best first, and their cosines (1 + k + k), none for a query of zeros;
  * and behind all, how many rows the upper four bits left, if they were read alone, and how many were compared in the
  * end. Returns 0, -1 without memory, or -2 if a row that lies in a file is not what it was. */
 int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_t *queries, int64_t n, int64_t k,
-                  const int64_t *except, const uint8_t *without, const uint8_t *const *within, int level,
-                  int64_t threads, int64_t *out) {
+                  const int64_t *except, const uint8_t *without, const uint8_t *const *within,
+                  const Excerpt *const *excerpts, int level, int64_t threads, int64_t *out) {
     const int64_t steps = hurnet_plane_bytes(d) / 4, tile = n > ALONE ? TILE : 1, padded = (n + tile - 1) / tile * tile;
     Query *states = calloc((size_t)padded, sizeof *states);
     int8_t *c = calloc((size_t)padded, (size_t)steps * 8);
@@ -427,6 +476,7 @@ int hurnet_search(const Block *blocks, int64_t n_blocks, int64_t d, const int16_
         states[i].least = INFINITY; /* which nothing reaches */
         states[i].without = without;
         states[i].within = within && i < n ? within[i] : NULL;
+        states[i].excerpts = excerpts && i < n ? excerpts[i] : NULL;
         int8_t *own_tile = c + (i - i % tile) * steps * 8;
         if (i < n) hurnet_quantise_query(states + i, queries + i * d, d, i % tile, tile * 4, own_tile, z);
     }

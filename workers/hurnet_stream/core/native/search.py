@@ -30,6 +30,7 @@ _SEARCH: Final[tuple[Any, ...]] = (
     _POINTER,
     _POINTER,
     _POINTER,
+    _POINTER,
     _INT,
     _LONG,
     _POINTER,
@@ -42,6 +43,8 @@ _DAMAGED: Final = -2
 
 Integers = NDArray[np.int64]
 
+ROWS_AT_ONCE: Final = 32
+"""The rows of a plane that are read at once."""
 BLOCK_BYTES: Final = 104
 """The size of the struct `Block` of types.h."""
 
@@ -60,11 +63,13 @@ class Found(NamedTuple):
 
 class LeftOut(NamedTuple):
     """What must not answer: for each query 1, partition and offset of an entry, or 0, (n, 3); which answers
-    (answers,), with all their rows; and for each query the bits of the rows that may, or None if all may."""
+    (answers,), with all their rows; for each query the bits of the rows that may, or None if all may; and for
+    each query structs `Excerpt` of types.h (blocks, 5) of these rows, or None if there are none."""
 
     entries: Integers | None = None
     answers: NDArray[np.bool_] | None = None
     within: Sequence[NDArray[np.uint8] | None] | None = None
+    excerpts: Sequence[Integers | None] | None = None
 
 
 def available() -> bool:
@@ -114,6 +119,13 @@ def plane_bytes(dimension: int) -> int:
     return int(_functions().plane_bytes(dimension))
 
 
+def excerpt(
+    plane: NDArray[np.uint8], slots: NDArray[np.uint16], dimension: int, into: NDArray[np.uint8]
+) -> None:
+    """Write the rows in these slots (n,) of a block's upper plane side by side, as a plane of their own."""
+    _functions().excerpt(plane.ctypes.data, slots.ctypes.data, len(slots), dimension, into.ctypes.data)
+
+
 def search(
     table: bytes,
     queries: Vectors,
@@ -132,8 +144,7 @@ def search(
     # What comes back for a query: how many rows, the rows (k,), their cosines (k,); behind all, two numbers.
     size = 1 + 2 * k
     out = bytearray(8 * (n * size + 2))
-    entries, answers, within = left_out or LeftOut()
-    bits = None if within is None else [None if own is None else own.ctypes.data for own in within]
+    entries, answers, within, excerpts = left_out or LeftOut()
     functions = _functions()
     failed = functions.search(
         table,
@@ -144,7 +155,8 @@ def search(
         k,
         None if entries is None else entries.tobytes(),
         None if answers is None else answers.tobytes(),
-        None if bits is None else (_POINTER * n)(*bits),
+        _pointers(within),
+        _pointers(excerpts),
         functions.level if level is None else level,
         threads,
         ctypes.byref(_LONG.from_buffer(out)),
@@ -164,10 +176,19 @@ def search(
     return Found(nearest, numbers[-2], numbers[-1])
 
 
+def _pointers(arrays: Sequence[NDArray[Any] | None] | None) -> Any:
+    """Where arrays begin, NULL for None."""
+    if arrays is None:
+        return None
+    addresses = [None if array is None else array.ctypes.data for array in arrays]
+    return (_POINTER * len(addresses))(*addresses)
+
+
 class _Functions(NamedTuple):
     quantise: Any
     plane_bytes: Any
     search: Any
+    excerpt: Any
     level: int
 
 
@@ -178,5 +199,9 @@ def _functions() -> _Functions:
     wide = CpuFeature.AVX2 in features()
     quantise = found.hurnet_quantise_avx2 if wide else found.hurnet_quantise
     quantise.argtypes, quantise.restype = list(_QUANTISE), _INT
+    found.hurnet_excerpt.argtypes = [_POINTER, _POINTER, _LONG, _LONG, _POINTER]
+    found.hurnet_excerpt.restype = None
     found.hurnet_plane_bytes.argtypes, found.hurnet_plane_bytes.restype = [_LONG], _LONG
-    return _Functions(quantise, found.hurnet_plane_bytes, found.hurnet_search, best_level())
+    return _Functions(
+        quantise, found.hurnet_plane_bytes, found.hurnet_search, found.hurnet_excerpt, best_level()
+    )

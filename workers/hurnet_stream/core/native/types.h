@@ -47,6 +47,13 @@ typedef struct { /* as Block.struct in hurnet_stream/core/search/block.py gives 
     int64_t first, size;            /* the index's number of its first row; how many rows it holds */
 } Block;
 
+typedef struct { /* some rows of a block once more, side by side (hurnet_stream/core/search/excerpts.py) */
+    const uint8_t *high;            /* these three as of a block that has these rows alone */
+    const uint16_t *scale, *coarse;
+    const uint16_t *slots;          /* which slots of the block they are, ascending */
+    int64_t size;                   /* how many; 0: there is no excerpt of this block */
+} Excerpt;
+
 typedef struct { /* a row that may be among the k best */
     float upper; /* no less than its bound */
     int32_t block, slot;
@@ -56,6 +63,7 @@ typedef struct {
     const int16_t *q;
     const uint8_t *without; /* by answer: whether its rows don't count. NULL: all do */
     const uint8_t *within;  /* a bit for each row: whether it may answer. NULL: all may */
+    const Excerpt *excerpts; /* by block: of the rows that may answer it, and of others maybe. NULL: there are none */
     double norm, unit;  /* |q|^2, and |z| / (|q| A): what q·x / |x| counts for */
     float weight, rest; /* t / A and |f| / A: an estimate errs by at most a row's slack and the rest */
     float least;        /* a row with a smaller upper bound can't be among the k best */

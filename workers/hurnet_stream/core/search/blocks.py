@@ -25,6 +25,7 @@ from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.row_sums import row_sums, sums_at
 from hurnet_stream.core.search import block_files
 from hurnet_stream.core.search.block import BLOCK_ROWS, IN_MEMORY, REMOVED, Block, RowColumns
+from hurnet_stream.core.search.excerpts import Excerpts
 from hurnet_stream.core.search.spans import SPAN, Spans
 from hurnet_stream.core.shelf import DamagedShelf, Shelf, Tree
 from hurnet_stream.core.stored.batch import Vectors
@@ -51,6 +52,7 @@ class Blocks:
         self.longest = 0
         """No row has a larger |x|²."""
         self._given_up = Block(dimension, 0, self.native, room=0)
+        self.excerpts = Excerpts(dimension)
         self._spans = Spans(BLOCK_ROWS)
         self._table: bytes | None = None
         self._starts: Integers | None = None  # where the vectors of each block begin in memory
@@ -59,7 +61,7 @@ class Blocks:
     def nbytes(self) -> int:
         """The bytes of all blocks, without the vectors that lie in files."""
         mapped = sum(block.vectors.nbytes for block in self.blocks if block.sums is not None)
-        return array_bytes(*self.blocks) - mapped
+        return array_bytes(*self.blocks) - mapped + self.excerpts.nbytes
 
     @property
     def block_rows(self) -> int:
@@ -107,6 +109,7 @@ class Blocks:
         self.rows -= leaving.used
         self.removed -= leaving.removed
         self.blocks[number] = self._given_up
+        self.excerpts.clear()
         self._spans.clear(number)
         while self.blocks and not self.blocks[-1].used:
             self.blocks.pop()

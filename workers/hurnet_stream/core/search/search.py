@@ -16,12 +16,14 @@ rest, more slowly.
 
 A query may be restricted to some rows (`Scope.within`). Rows that may not answer raise no bar, so the result
 is that of an index without them. If fewer than one row in SPARSE may answer, the query is searched apart from
-the others, and just these rows are compared.
+the others, and just these rows are compared. So is one of a filter that is asked again and again, and so has
+`excerpts`, if fewer than one in EXCERPTED may.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -32,6 +34,7 @@ from hurnet_stream.core.native import search as kernels
 from hurnet_stream.core.search import bounds, order
 from hurnet_stream.core.search.block import BLOCK_ROWS
 from hurnet_stream.core.search.blocks import Blocks
+from hurnet_stream.core.search.excerpts import Usable
 from hurnet_stream.core.search.int8 import Floats, multiply
 from hurnet_stream.core.search.passing import Passing
 from hurnet_stream.core.stored.batch import Vectors
@@ -59,27 +62,40 @@ _NEVER: Final = -(2.0**100)
 SPARSE: Final = 32
 """A query that fewer than one in so many rows may answer is searched apart. With others it would share the
 reading of rows that it does not need."""
+EXCERPTED: Final = 8
+"""The same with excerpts. What many queries share then costs each of them less than so many rows alone."""
 _PART: Final = 1 << 12
 """The rows that are compared in integers at once, without kernels."""
 
 
 class Scope(NamedTuple):
     """Which rows may answer n queries: none of the entry that `exclude` (n,) names, none of the answers that
-    `without` (answers,) marks, and only those of `within` (n,), unless it is None."""
+    `without` (answers,) marks, and only those of `within` (n,), unless it is None. `excerpts` are those of
+    these, if there are any."""
 
     exclude: Sequence[EntryId | None]
     without: Answers | None = None
     within: Sequence[Passing | None] | None = None
+    excerpts: Mapping[Passing, Usable] = MappingProxyType({})
 
     def part(self, queries: Sequence[int]) -> Scope:
         """The same for some of the queries."""
         within = self.within and [self.within[i] for i in queries]
-        return Scope([self.exclude[i] for i in queries], self.without, within)
+        return Scope([self.exclude[i] for i in queries], self.without, within, self.excerpts)
 
     def rows(self, query: int, blocks: Blocks) -> int:
         """How many rows may answer a query, but for those that are excluded."""
-        within = self.within and self.within[query]
-        return within.count if within else blocks.rows
+        own = self.of(query)
+        return own.count if own else blocks.rows
+
+    def of(self, query: int) -> Passing | None:
+        """The rows that may answer a query, None if all may."""
+        return self.within[query] if self.within else None
+
+    def is_apart(self, query: int, blocks: Blocks) -> bool:
+        """Whether so few rows may answer a query that it is searched alone."""
+        share = EXCERPTED if self.of(query) in self.excerpts else SPARSE
+        return self.rows(query, blocks) * share < blocks.rows
 
 
 class Nearest(NamedTuple):
@@ -102,13 +118,15 @@ def search(blocks: Blocks, queries: Vectors, k: int, scope: Scope, threads: int 
     if k < 1 or not blocks.rows:
         return nearest
     k = min(k, blocks.rows)
-    apart = [scope.rows(i, blocks) * SPARSE < blocks.rows for i in range(len(queries))]
-    together = [i for i, alone in enumerate(apart) if not alone]
+    scope = scope._replace(excerpts=_excerpts(blocks, scope.within))
+    asked = [i for i in range(len(queries)) if scope.rows(i, blocks)]
+    apart = [i for i in asked if scope.is_apart(i, blocks)]
+    together = [i for i in asked if i not in apart]
     if together:
         found = _together(blocks, queries[together], k, scope.part(together), threads)
         for i, of_query in zip(together, found, strict=True):
             nearest[i] = of_query
-    for i in np.flatnonzero(apart).tolist():
+    for i in apart:
         nearest[i] = _apart(blocks, queries[i], k, scope.part([i]), threads)
     return nearest
 
@@ -146,7 +164,7 @@ def _on_device(
     asked = np.flatnonzero(np.any(queries, axis=1)).tolist()
     if not asked:
         return nearest
-    exclude, _, within = scope.part(asked)
+    exclude, _, within, _ = scope.part(asked)
     # An excluded entry may be among the survivors, so one more is asked for.
     wanted = [k + (entry is not None) for entry in exclude]
     survivors = device.survivors(queries[asked], wanted, within)
@@ -165,9 +183,24 @@ def _natively(blocks: Blocks, queries: Vectors, k: int, scope: Scope, threads: i
     rows = sum(scope.rows(i, blocks) for i in range(len(queries)))
     useful_threads = 1 + rows * blocks.dimension // _SHARE
     threads = min(threads, useful_threads)
-    left_out = kernels.LeftOut(own, scope.without, within)
+    left_out = kernels.LeftOut(own, scope.without, within, _structs(scope))
     found = kernels.search(blocks.table(), queries, k, left_out, threads=threads)
     return [Nearest(*rows_and_cosines) for rows_and_cosines in found.nearest]
+
+
+def _excerpts(blocks: Blocks, within: Sequence[Passing | None] | None) -> dict[Passing, Usable]:
+    """The excerpts of each filter of which there are any."""
+    filters = dict.fromkeys(own for own in within or () if own)
+    usable = {own: blocks.excerpts.of(own, blocks.blocks) for own in filters} if blocks.native else {}
+    return {own: excerpts for own, excerpts in usable.items() if excerpts}
+
+
+def _structs(scope: Scope) -> list[Integers | None] | None:
+    """For each query (n,) its excerpts as the kernels take them, None if it has none."""
+    if not (scope.within and scope.excerpts):
+        return None
+    usable = [scope.excerpts.get(own) if own else None for own in scope.within]
+    return [excerpts.structs if excerpts else None for excerpts in usable]
 
 
 def _portably(blocks: Blocks, queries: Vectors, k: int, scope: Scope) -> list[Nearest]:
