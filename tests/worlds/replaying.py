@@ -59,7 +59,7 @@ class Replaying:
         before."""
         watermark, chunks = self.store.state(partition).watermark, of_all.pop("chunks", 1)
         keys = of_all.pop("keys", None)
-        of_all = {"timestamp_ms": 0, "context": "default"} | of_all
+        of_each: dict[str, Any] = {"timestamp_ms": 0, "context": "default"} | of_all
         entries: list[Entry] = []
         digests: list[bytes | None] = []
         for i, (text, answer) in enumerate(pairs):
@@ -67,7 +67,7 @@ class Replaying:
             for chunk in range(chunks):
                 entries.append(
                     Entry(
-                        watermark + chunk, text=f"{text} {chunk}" if chunk else text, answer=answer, **of_all
+                        watermark + chunk, text=f"{text} {chunk}" if chunk else text, answer=answer, **of_each
                     )
                 )
                 digests.append(key_digest(keys[i].encode()) if keys else None)
@@ -172,7 +172,7 @@ class Replaying:
         assert isinstance(asked, Asked), asked
         return self.again(asked, today)
 
-    def again(self, asked: Asked, today: bool = False, **topics: str) -> Replayed:
+    def again(self, asked: Asked, today: bool = False, **topics: Any) -> Replayed:
         stores = MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis)
         stores[0].open(EMBEDDER.identity)
         world = World(*stores, EMBEDDER, self.settings(), **topics)
