@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,7 +18,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 from typing_extensions import override
 
 from hurnet_schemas import places
@@ -136,13 +138,12 @@ class Message(BaseModel):
             raise InvalidMessage("invalid-message", f"{len(fields)} fields, and no message has {MAX_FIELDS}")
         version = fields.get("v", SCHEMA_VERSION)
         if type(version) is not int or version != SCHEMA_VERSION:
-            raise InvalidMessage(
-                "unknown-version", f"schema version {version!r:.40}; this side speaks {SCHEMA_VERSION}"
-            )
+            told = f"schema version {version!r:.40}; this side speaks {SCHEMA_VERSION}"
+            raise InvalidMessage("unknown-version", told, (("v", told),))
         try:
             return cls._read(fields)
         except ValidationError as error:
-            raise _explain(error) from None
+            raise _explain(error, cls.model_fields) from None
 
     @classmethod
     def _read(cls, fields: dict[str, Any]) -> Self:
@@ -221,16 +222,25 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     try:
         fields = from_json(raw)
     except ValueError as error:
-        raise InvalidMessage("not-json", str(error)[:300]) from None
+        raise InvalidMessage("not-json", _why_not_json(raw, error)) from None
     if not isinstance(fields, dict):
         raise InvalidMessage("not-json", f"expected a JSON object, got {type(fields).__name__}")
     return fields
 
 
-def _explain(error: ValidationError) -> InvalidMessage:
-    """The first problems in one line, and the reason that the first one amounts to."""
+def _why_not_json(raw: bytes, error: ValueError) -> str:
+    if not raw.strip():
+        return "it is empty: expected a JSON object"
+    if raw.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark, which JSON has not: leave it out"
+    return str(error)[:300]
+
+
+def _explain(error: ValidationError, names: Iterable[str]) -> InvalidMessage:
+    """The first problems in one line, and the reason that the first one amounts to. `names` are the message's
+    fields."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    faults = tuple((_field_path(p["loc"]), shortened(p["msg"], 120)) for p in problems[:MAX_FAULTS])
+    faults = tuple((_field_path(p["loc"]), _fault(p, names)) for p in problems[:MAX_FAULTS])
     detail = "; ".join(f"{where}: {message}" for where, message in faults[:3])
     if len(problems) > 3:
         detail += f"; and {len(problems) - 3} more"
@@ -240,6 +250,15 @@ def _explain(error: ValidationError) -> InvalidMessage:
     if "blank text" in first["msg"]:
         return InvalidMessage("blank-text", detail, faults)
     return InvalidMessage("invalid-message", detail, faults)
+
+
+def _fault(problem: ErrorDetails, names: Iterable[str]) -> str:
+    """What is wrong with a field, and what would be right, in words that need no knowledge of pydantic."""
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(name for name in names if name != "v")
+        there = f": the fields are {known}" if len(problem["loc"]) == 1 else ""
+        return shortened(f"there is no such field{there}", 200)
+    return shortened(problem["msg"].removeprefix("Value error, "), 120)
 
 
 def _field_path(location: tuple[int | str, ...]) -> str:

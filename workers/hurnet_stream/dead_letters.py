@@ -6,7 +6,7 @@ all, so that a person can tell what it was, and `hurnet dead-letters --resend` t
 Without excerpts (HURNET_PRIVACY_EXCERPTS=false) nothing of the record is quoted, as bytes or in words:
 
     reason           detail with excerpts                              detail without excerpts
-    invalid-message  colour: Extra inputs are not permitted            the message has a wrong field
+    invalid-message  colour: there is no such field                    the message has a wrong field
     not-json         expected value at line 1 column 1                 the value is no JSON object
 """
 

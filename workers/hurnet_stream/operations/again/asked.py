@@ -134,7 +134,9 @@ def _from_reply(then: Reply) -> Asked | Missing:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(shortened(str(part), 40) for part in problem["loc"])
-        raise InvalidMessage("invalid-message", f"{_PLACES.get(place, place)}: {problem['msg']}") from None
+        raise InvalidMessage(
+            "invalid-message", f"{_PLACES.get(place, place)}: {problem['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 _PLACES = {

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hurnet_schemas import InvalidMessage, TextEvent
 from hurnet_schemas.base import MAX_METADATA_ITEMS, MAX_TEXT, MAX_WEIGHT
+from hurnet_schemas.text import OWN_KEYS
 
 KEY_BYTES: Final = 1_000
 FIELDS: Final = ("text", "answer", "context", "key", "weight")
@@ -57,7 +58,7 @@ class Reject:
 def checked(draft: Draft, context: str) -> Row | Reject:
     """The row, or why it is none. `context` is for rows that name none."""
     if draft.key is not None and not key_fits(draft.key):
-        message = f"key: must be a text of 1 to {KEY_BYTES:,} bytes"
+        message = f"key: must be a text of 1 to {KEY_BYTES:,} bytes that does not begin with {OWN_KEYS}"
         return Reject(draft.line, "invalid-message", message, draft.raw)
     try:
         timestamp_ms = None if draft.timestamp is None else milliseconds(draft.timestamp)
@@ -68,7 +69,9 @@ def checked(draft: Draft, context: str) -> Row | Reject:
 
 
 def key_fits(key: object) -> bool:
-    return isinstance(key, str) and 0 < len(key.encode("utf-8", "replace")) <= KEY_BYTES
+    if not isinstance(key, str) or key.startswith(OWN_KEYS):
+        return False
+    return 0 < len(key.encode("utf-8", "replace")) <= KEY_BYTES
 
 
 def milliseconds(value: object) -> int:
@@ -96,8 +99,7 @@ def _milliseconds(value: object) -> int:
 
 def rejected(line: int, error: InvalidMessage, raw: object = None) -> Reject:
     hint = _HINTS.get(error.reason) or _field_hint(error)
-    detail = error.detail.replace("Value error, ", "")  # pydantic's own words, which tell a person nothing
-    return Reject(line, error.reason, f"{detail}{f': {hint}' if hint else ''}"[:600], raw)
+    return Reject(line, error.reason, f"{error.detail}{f': {hint}' if hint else ''}"[:600], raw)
 
 
 def not_utf8(line: int, raw: object) -> Reject:
@@ -111,4 +113,4 @@ def _field_hint(error: InvalidMessage) -> str:
         "context": "a context's name is up to 64 of a-z 0-9 . _ -, and first a letter or digit",
         "metadata": f"up to {MAX_METADATA_ITEMS} strings",
         "text": "each row needs a text",
-    }.get(where, f"the fields are {', '.join(FIELDS)} and metadata" if where else "")
+    }.get(where, "a row may have a key, too" if "no such field" in error.detail else "")
