@@ -115,10 +115,17 @@ def test_a_question_is_answered_over_a_real_socket(served: Served) -> None:
 def test_what_is_no_request_is_answered_as_a_problem(served: Served, sent: bytes, status: int) -> None:
     got, headers, body = exchange(served, sent)
     assert got == status
+    assert len(headers["x-request-id"]) == 32
+    assert headers["cache-control"] == "no-store"
     if status >= 400:
         assert headers["content-type"] == "application/problem+json"
         assert json.loads(body)["status"] == status
     assert exchange(served, asking("still there"))[0] == 200
+
+
+def test_whoever_asks_too_much_before_the_first_answer_is_told_when_to_come_back(served: Served) -> None:
+    status, headers, _ = exchange(served, asking("never") + head("GET", "/v1/me", "X-Request-Id: me") * 20)
+    assert (status, headers["retry-after"], headers["x-request-id"]) == (429, "1", "me")
 
 
 def test_a_client_that_sends_its_head_letter_by_letter_is_ended(served: Served) -> None:

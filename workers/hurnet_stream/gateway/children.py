@@ -50,7 +50,7 @@ class Children:
         """Run `hurnet ARGUMENTS` to its end. Raises `Problem`: 503 if one of this kind runs already, 504 if
         it takes longer than `longest_s` seconds. If this is cancelled, the child is killed."""
         if kind in self._running:
-            raise busy(503, f"a {kind} runs already, and there is one at a time", after_s=5)
+            raise busy(503, f"a {kind} runs already, and there is one at a time", 5, "busy")
         self._running.add(kind)
         try:
             return await self._to_its_end(kind, arguments, longest_s)

@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import time
 from asyncio import Transport
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+import structlog
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from hurnet_stream.gateway.headers import ALWAYS
+from hurnet_stream.gateway.headers import ALWAYS, NO_STORE, REQUEST_ID, request_id
+from hurnet_stream.gateway.lingering import Lingering
 from hurnet_stream.gateway.problems import Problem, busy
-from hurnet_stream.metrics.gateway import GatewayMetrics
+from hurnet_stream.metrics.gateway import OTHER, GatewayMetrics
+
+log = structlog.get_logger()
 
 HEAD_S: Final = 15.0
 WRITE_S: Final = 20.0
@@ -95,7 +99,15 @@ class Connections:
     def reads(self, one: BoundedProtocol) -> None:
         self._stuck.pop(one, None)
 
-    def refused(self) -> None:
+    def refused(self, problem: Problem, told: str) -> None:
+        """Count a request that the application has never seen, and write its line."""
+        self._metrics.requests.labels(OTHER, OTHER, str(problem.status.value)).inc()
+        if problem.refused:
+            self._metrics.refused.labels(problem.refused).inc()
+        log.info("request", status=problem.status.value, method=OTHER, route=OTHER, key=None, request_id=told)
+
+    def overran(self) -> None:
+        """Count a connection that is ended without a word."""
         self._metrics.refused.labels("connections").inc()
 
     def sweep(self) -> None:
@@ -114,35 +126,6 @@ class Connections:
                     self._metrics.refused.labels("slow").inc()
                 self.closed(late)
                 late.abort()
-
-
-class Lingering:
-    """A transport that is closed by sending an end, and by reading what still comes until the client closes.
-
-    If unread bytes wait when a socket is closed, the client's system is told of a reset, and may then throw
-    away the response that came before it: a client that sends too much would not learn why it is refused."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._ended = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def is_closing(self) -> bool:
-        """Whether nothing more is sent. What comes is thrown away then."""
-        return self._ended or self._transport.is_closing()
-
-    def close(self) -> None:
-        """Send what is left, and the end. The client has CLOSE_S to close."""
-        if self.is_closing():
-            return
-        self._ended = True
-        if not self._transport.can_write_eof():  # TLS has no end of one direction
-            self._transport.close()
-            return
-        self._transport.write_eof()
-        self._transport.resume_reading()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -177,7 +160,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(cast(Transport, Lingering(transport)))
         self._room = self._connections.opened(self)
         if self._connections.overrun:
-            self._connections.refused()
+            self._connections.overran()
             self.abort()
 
     @override
@@ -198,7 +181,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head and self._head_bytes > HEAD_BYTES:
             self._refuse(_too_long())
         elif len(self.pipeline) > PIPELINED_MOST:
-            self._refuse(Problem(429, f"more than {PIPELINED_MOST} requests before the first was answered"))
+            self._refuse(
+                busy(
+                    429, f"more than {PIPELINED_MOST} requests before the first was answered", refused="rate"
+                )
+            )
         elif not self._answering:  # it may also send nothing but empty lines
             self._connections.silent(self)
 
@@ -225,8 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._parsed_bytes > HEAD_BYTES or len(self.headers) > HEADERS_MOST:
             self._refuse(_too_long())
         elif not self._room:
-            self._connections.refused()
-            self._refuse(busy(503, "all connections are taken"))
+            self._refuse(busy(503, "all connections are taken", refused="connections"))
         else:
             super().on_headers_complete()
 
@@ -274,12 +260,20 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._answering:  # the application must not answer as well
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        given = dict(self.headers) if self.headers else {}  # None before the first head
+        told = request_id(given.get(REQUEST_ID.encode(), b"").decode("latin-1"))
+        self._connections.refused(problem, told)
         response = problem.response()
         head = [f"HTTP/1.1 {problem.status.value} {problem.status.phrase}\r\n".encode()]
-        for name, value in (*response.raw_headers, *ALWAYS, (b"connection", b"close")):
+        for name, value in (*response.raw_headers, *self._always(told)):
             head.append(name + b": " + value + b"\r\n")
         self.transport.write(b"".join(head) + b"\r\n" + bytes(response.body))
         self.transport.close()
+
+    def _always(self, told: str) -> Iterable[tuple[bytes, bytes]]:
+        """What the application's responses have, too."""
+        yield from self.server_state.default_headers
+        yield from (*ALWAYS, NO_STORE, (REQUEST_ID.encode(), told.encode()), (b"connection", b"close"))
 
 
 def _too_long() -> Problem:

@@ -10,9 +10,7 @@ request: the template of its path and never the path itself, no query string, no
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -28,25 +26,24 @@ from starlette.types import ExceptionHandler, Message, Receive, Scope, Send
 from hurnet_stream.gateway.access import KEY_STATE, recognised
 from hurnet_stream.gateway.bodies import Body
 from hurnet_stream.gateway.gateway import Gateway
-from hurnet_stream.gateway.headers import ALWAYS, NO_STORE
+from hurnet_stream.gateway.headers import ALWAYS, NO_STORE, REQUEST_ID, request_id
 from hurnet_stream.gateway.keys import Key
 from hurnet_stream.gateway.leaving import HungUp
 from hurnet_stream.gateway.origins import Origins, cors
 from hurnet_stream.gateway.problems import Problem, busy
-from hurnet_stream.metrics.gateway import Refusal
+from hurnet_stream.metrics.gateway import OTHER, Refusal
 
 log = structlog.get_logger()
 
 WITH_KEY: Final = ("/v1/", "/mcp")
-OTHER: Final = "other"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 STREAMS: Final = b"text/event-stream"
+NO_PATH: Final = "there is no such path: GET /v1/openapi.json lists all"
 HUNG_UP: Final = 499
 """The status in the log and the metrics of a request whose client did not wait for a response."""
 _REFUSED: Final[dict[int, Refusal]] = {
     **{401: "key", 403: "right", 408: "slow", 413: "size", 421: "host", 429: "rate"}
 }
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Guarded:
@@ -117,7 +114,7 @@ class Guarded:
             return None
         allowed = methods_of(self.app, passing.scope)
         if not allowed:
-            raise Problem(404, "there is no such path")
+            raise Problem(404, NO_PATH)
         response = Response(status_code=204, headers={"Allow": ", ".join(allowed)})
         if "access-control-request-method" in passing.headers:
             response.raw_headers.extend(cors(passing.origin, preflight=True))
@@ -138,7 +135,7 @@ class _Passing:
         self._key: Key | None = None
         self._since = time.monotonic()
         self._streams = False
-        self._id = _id(self.headers.get("x-request-id"))
+        self._id = request_id(self.headers.get(REQUEST_ID))
         scope["state"] = {**scope.get("state", {}), "request_id": self._id}
 
     def admit(self, key: Key) -> None:
@@ -160,7 +157,7 @@ class _Passing:
         names = {name.lower() for name, _ in given}
         self._streams = any(name == b"content-type" and STREAMS in value for name, value in given)
         yield from ALWAYS
-        yield b"x-request-id", self._id.encode()
+        yield REQUEST_ID.encode(), self._id.encode()
         if b"cache-control" not in names:
             yield NO_STORE
         if not self.body.complete:
@@ -213,13 +210,11 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in METHODS else OTHER
 
 
-def _id(given: str | None) -> str:
-    """The client's own id of the request, if it is fit to be repeated; else a new one."""
-    return given if given and _ID.fullmatch(given) else uuid.uuid4().hex
-
-
-async def answer_unknown(_request: Request, error: Exception) -> Response:
+async def answer_unknown(request: Request, error: Exception) -> Response:
     """What Starlette calls for paths and methods that there are not."""
-    status, headers = getattr(error, "status_code", 404), getattr(error, "headers", None)
-    details = {404: "there is no such path", 405: "this path has no such method: see the header Allow"}
-    return Problem(status, details.get(status, str(getattr(error, "detail", ""))), headers).response()
+    if getattr(error, "status_code", 404) == 404:
+        return Problem(404, NO_PATH).response()
+    # Starlette's own header names the methods of one route, and a path may have several.
+    allowed = ", ".join(methods_of(request.app, request.scope))
+    detail = f"this path has no method {_method(request.scope)}: it has {allowed}"
+    return Problem(405, detail, {"Allow": allowed}).response()

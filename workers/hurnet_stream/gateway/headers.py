@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import Final
 
 CONTENT_POLICY: Final = (
@@ -22,3 +24,10 @@ ALWAYS: Final = tuple(
 )
 NO_STORE: Final = (b"cache-control", b"no-store")
 """For everything that holds what people wrote."""
+REQUEST_ID: Final = "x-request-id"
+_FIT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def request_id(given: str | None) -> str:
+    """The client's own id of its request, if it is fit to be repeated; else a new one."""
+    return given if given and _FIT.fullmatch(given) else uuid.uuid4().hex

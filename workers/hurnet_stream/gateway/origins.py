@@ -112,6 +112,8 @@ def _is_address(name: str) -> bool:
 
 
 def _foreign() -> Problem:
-    return Problem(
+    problem = Problem(
         403, "pages of other origins may not use this gateway; HURNET_GATEWAY_ORIGINS lists those that may"
     )
+    problem.refused = "origin"
+    return problem

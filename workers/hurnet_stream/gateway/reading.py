@@ -28,7 +28,7 @@ async def read(gateway: Gateway, request: Request, call: Callable[[], T]) -> T:
             async with asyncio.timeout(READ_S):
                 return await while_there(request, gateway.blocking(call))
     except TooMuch:
-        raise busy(503, "too many requests read from the system at once") from None
+        raise busy(503, "too many requests read from the system at once", refused="busy") from None
     except TimeoutError:
         raise busy(503, f"the system did not tell within {READ_S:g} s") from None
     except HurnetError as error:

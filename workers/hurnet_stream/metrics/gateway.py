@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.metrics.store import StoreMetrics
 
 HTTP = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+OTHER: Final = "other"
+"""The route of a request whose path there is not, and a method that no path has."""
 Refusal = Literal[
-    "rate", "in-flight", "connections", "key", "right", "origin", "host", "size", "slow", "kafka"
+    "rate", "in-flight", "connections", "busy", "key", "right", "origin", "host", "size", "slow", "kafka"
 ]
 
 
@@ -34,8 +36,9 @@ class GatewayMetrics(ProcessMetrics, StoreMetrics):
         )
         self.refused = self._counter(
             "http_refused",
-            "What was refused: rate (429), in-flight, connections, kafka (503), key (401), right (403), "
-            "origin (403), host (421), size (413), slow (408).",
+            "What was refused: rate (429), in-flight, connections, kafka (503), busy (503: long bodies, "
+            "readers, listeners, replays or rehearsals at once), key (401), right (403), origin (403), "
+            "host (421), size (413), slow (408).",
             "why",
         )
         self.questions = self._gauge("questions_under_way", "Questions that wait for their replies.")
