@@ -14,7 +14,7 @@ from hurnet_schemas import Query
 from hurnet_stream.gateway import bodies
 from hurnet_stream.gateway.headers import CONTENT_POLICY
 from hurnet_stream.gateway.limits import Rates, TooMuch
-from tests.worlds.gateway import GatewayWorld
+from tests.worlds.gateway import GatewayWorld, answered
 
 ASK = {"text": "how do I turn on the light?"}
 SHOP = "https://shop.example.org"
@@ -22,7 +22,7 @@ SHOP = "https://shop.example.org"
 
 @pytest.fixture
 def world() -> Iterator[GatewayWorld]:
-    made = GatewayWorld(hosts="ask.example.org", origins=SHOP, body=4_096)
+    made = GatewayWorld(hosts="ask.example.org", origins=SHOP, body=40_960)
     yield made
     made.close()
 
@@ -78,7 +78,7 @@ def test_each_wrong_question_is_named_and_none_is_asked(world: GatewayWorld) -> 
         (b'{"questions": []}', "application/json", 422),
         (b'{"questions": [{"text": "hi"}], "top_k": 1}', "application/json", 422),
         (b'{"questions": ' + json.dumps([{"text": "x"}] * 65).encode() + b"}", "application/json", 422),
-        (b'{"text": "' + b"x" * 5_000 + b'"}', "application/json", 413),
+        (b'{"text": "' + b"x" * 50_000 + b'"}', "application/json", 413),
     ],
 )  # fmt: skip
 def test_a_wrong_body_is_a_problem(world: GatewayWorld, body: bytes, kind: str, status: int) -> None:
@@ -89,6 +89,80 @@ def test_a_wrong_body_is_a_problem(world: GatewayWorld, body: bytes, kind: str, 
     assert problem["detail"]
     assert response.headers["content-type"] == "application/problem+json"
     assert not world.courier.posted
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "empty"),
+        (b'\xef\xbb\xbf{"text": "hi"}', "byte order mark"),
+        ('{"text": "hi"}'.encode("utf-16"), "is not UTF-8"),
+        (b'[{"text": "hi"}]', "expected a JSON object, got list"),
+        (b'{"text": "hi", "text": "yo"}', "'text' is there twice"),
+        (b'{"text": "hi", "filter": {"key": "a", "is": "b", "is": "c"}}', "'is' is there twice"),
+        (b'{"text": "hi", "txt": "yo"}', "txt: there is no such field: the fields are text, id, context"),
+        (b'{"text": " "}', "text: blank text"),
+        (b'{"text": "hi", "v": 2}', "schema version 2; this side speaks 1"),
+        (b'{"questions": [' + b"{}," * 10_000 + b"{}]}", "10,000 objects"),
+        (b'{"text": "hi", "top_k": NaN}', "top_k: Input should be a finite number"),
+    ],
+)
+def test_a_wrong_body_is_told_what_would_be_right(world: GatewayWorld, body: bytes, says: str) -> None:
+    response = world.call("POST", "/v1/ask", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert says in response.json()["detail"]
+    assert not world.courier.posted
+
+
+def test_a_packed_body_is_refused_by_its_header(world: GatewayWorld) -> None:
+    for path in ("/v1/ask", "/v1/files"):
+        response = world.call("POST", path, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
+        assert (response.status_code, response.headers["accept-encoding"]) == (415, "identity")
+        assert "Content-Encoding" in response.json()["detail"]
+
+
+def test_watermarks_may_come_in_several_headers(world: GatewayWorld) -> None:
+    headers = [("Hurnet-After", "0=41"), ("Hurnet-After", "1=39,0=7")]
+    assert world.call("POST", "/v1/ask", json=ASK, headers=headers).status_code == 200
+    (sent,) = world.courier.posted
+    assert Query.decode(sent.value).min_watermarks == {0: 41, 1: 39}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "where", "says"),
+    [
+        ("DELETE", "/v1/texts?key=k&contxt=support", "contxt", "there is context, key"),
+        ("DELETE", "/v1/texts?key=a&key=b", "key", "2 times"),
+        ("DELETE", "/v1/texts?key=k&context=A%20B", "context", "1 to 64 of a-z"),
+        ("DELETE", "/v1/texts", "key", "the record key of the texts to forget"),
+        ("POST", "/v1/ask?context=support", "context", "there is none"),
+        ("POST", "/v1/files?context=A", "context", "1 to 64 of a-z"),
+        ("POST", "/v1/rehearsals?context=", "context", "1 to 64 of a-z"),
+        ("POST", "/v1/corrections?wait=1", "wait", "there is wait_ms"),
+        ("POST", "/v1/corrections?wait_ms=1s", "wait_ms", "from 0 to 60,000"),
+        ("POST", "/v1/receipts/answers/0/0/replay?now=yes", "now", "1 for as of now"),
+        ("GET", "/v1/contexts/support/entries?limit=0", "limit", "from 1 to 500"),
+        ("HEAD", "/v1/status?x", "x", ""),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_wrong_or_unknown_is_named(
+    world: GatewayWorld, method: str, path: str, where: str, says: str
+) -> None:
+    response = world.call(method, path)
+    assert response.status_code == 422
+    if method != "HEAD":
+        assert response.json()["where"] == where
+        assert says in response.json()["detail"]
+
+
+def test_a_reply_of_a_newer_responder_is_no_fault_of_the_gateway(
+    world: GatewayWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = answered(Query(text="x"))
+    monkeypatch.setattr(type(newer), "encode", lambda _: b'{"v": 2}')
+    response = world.call("POST", "/v1/ask", json=ASK)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert "upgrade" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("given", ["0", "0=", "=1", "0=1;1=2", "a=b", "0=-1", "99999999999=1"])
@@ -256,6 +330,7 @@ def test_pages_of_other_origins_are_refused(
 ) -> None:
     response = world.call("POST", "/v1/ask", json=ASK, headers=headers)
     assert response.status_code == status
+    assert world.refused("origin") == (status == 403)
     if status == 403:
         assert not world.courier.posted
     allowed = response.headers.get("access-control-allow-origin")
@@ -276,7 +351,10 @@ def test_paths_and_methods_that_there_are_not_are_problems(world: GatewayWorld) 
     unknown = world.call("GET", "/v1/nothing")
     assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
     wrong = world.call("PUT", "/v1/ask")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
+    of_two_routes = world.call("GET", "/v1/texts")
+    assert (of_two_routes.status_code, of_two_routes.headers["allow"]) == (405, "DELETE, OPTIONS, POST")
+    assert world.call("HEAD", "/v1/events").content == b""  # a stream that nobody would see the end of
     assert world.call("OPTIONS", "/v1/ask").headers["allow"] == "OPTIONS, POST"
     assert world.call("OPTIONS", "/v1/nothing").status_code == 404
     slash = world.call("POST", "/v1/ask/", json=ASK)

@@ -229,6 +229,16 @@ def test_a_key_in_the_url_is_refused_and_not_repeated(
     assert key[3:] not in told
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/contexts/hk_docs", 404), ("DELETE", "/v1/texts?key=hk_7&context=support", 403)],
+)
+def test_names_that_begin_as_a_key_does_are_none(
+    world: GatewayWorld, key: str, method: str, path: str, status: int
+) -> None:
+    assert world.call(method, path, headers=bearer(key)).status_code == status
+
+
 def test_keys_are_made_listed_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = CliRunner()
     made = run.invoke(

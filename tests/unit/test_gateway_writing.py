@@ -19,7 +19,7 @@ from hurnet_stream.core.stored.batch import Batch, EmbedderIdentity, Entry
 from hurnet_stream.feedback.lessons import lesson
 from hurnet_stream.gateway import forgetting
 from hurnet_stream.gateway.idempotency import MARK
-from hurnet_stream.ports import Outgoing, Record
+from hurnet_stream.ports import EntryStore, Outgoing, Record
 from hurnet_stream.records import parse_record
 from tests.acceptance.system import wait_for
 from tests.memory.entry_store import MemoryEntryStore
@@ -376,6 +376,19 @@ def test_a_text_that_is_not_taken_in_yet_is_waited_for(
     taken.start()
     assert world.call("DELETE", "/v1/texts/0/1").status_code == 202
     taken.join()
+
+
+def test_the_store_is_never_waited_for_where_all_requests_are_served(world: GatewayWorld) -> None:
+    made, here = world.gateway.writes.entries, threading.current_thread()
+
+    def elsewhere() -> EntryStore:
+        assert threading.current_thread() is not here
+        return made()
+
+    world.gateway.writes.entries = elsewhere
+    store(world, Entry(0, 0, "support", "x", None, {}, 1))
+    assert world.call("DELETE", "/v1/texts/0/0").status_code == 202
+    assert world.call("DELETE", "/v1/texts/0/9").status_code == 404
 
 
 def test_texts_of_a_key_are_forgotten_in_one_context_and_once(guarded: GatewayWorld) -> None:

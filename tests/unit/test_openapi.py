@@ -14,12 +14,18 @@ import schemathesis
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from starlette.routing import Route
 
+from hurnet_schemas import Message, Query, TextEvent
 from hurnet_stream.__main__ import hurnet
 from hurnet_stream.gateway.openapi import document
 from tests.acceptance.system import wait_for
+from tests.unit.test_schemas import GOLDEN
 from tests.worlds.gateway import GatewayWorld
 
 DOCUMENT = document("0")
@@ -29,6 +35,7 @@ OPERATIONS = [
     for method in methods
     if path != "/v1/events"  # it does not end
 ]
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,7 @@ def validated(value: Any, schema: dict[str, Any]) -> None:
         ("post", "/v1/texts", {"text": "hi", "answer": "hello", "key": "k"}, 202),
         ("post", "/v1/texts", {"texts": [{"text": "hi"}]}, 202),
         ("get", "/v1/contexts", None, 200),
+        ("post", "/v1/corrections?wait_ms=0", {"question": "q", "verdict": "wrong", "answer": "a"}, 202),
         ("get", "/v1/me", None, 200),
         ("get", "/v1/dead-letters", None, 200),
     ],
@@ -83,12 +91,23 @@ def validated(value: Any, schema: dict[str, Any]) -> None:
 def test_golden_requests_and_replies_are_what_it_says(
     world: GatewayWorld, method: str, path: str, body: Any, status: int
 ) -> None:
-    operation = DOCUMENT["paths"][path][method]
+    operation = DOCUMENT["paths"][path.partition("?")[0]][method]
     if body is not None:
         validated(body, operation["requestBody"]["content"]["application/json"]["schema"])
     response = world.call(method.upper(), path, json=body) if body else world.call(method.upper(), path)
     assert response.status_code == status
     validated(response.json(), operation["responses"][str(status)]["content"]["application/json"]["schema"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [(kind, raw) for kind, raw in GOLDEN if kind.__name__ in DOCUMENT["components"]["schemas"]],
+)
+def test_golden_messages_of_topics_are_what_it_says_of_them(kind: type[Message], raw: str) -> None:
+    validated(json.loads(raw), {"$ref": f"#/components/schemas/{kind.__name__}"})
+    if kind in (TextEvent, Query):
+        with pytest.raises(jsonschema.ValidationError):
+            validated(json.loads(raw) | {"txt": "x"}, {"$ref": f"#/components/schemas/{kind.__name__}"})
 
 
 def test_examples_are_taken(world: GatewayWorld) -> None:
@@ -124,7 +143,7 @@ def test_whatever_is_asked_there_is_no_fault_and_no_answer_that_it_does_not_tell
             case.query["wait_ms"] = 0  # nobody here teaches, so there is nothing to wait for
         response = case.call()
         assert response.status_code < 500 or response.status_code in (503, 504), response.text
-        case.validate_response(response, checks=[status_code_conformance, content_type_conformance])
+        case.validate_response(response, checks=CHECKS)
 
     with contextlib.suppress(Unsatisfiable):  # nothing could be wrong about it
         check()

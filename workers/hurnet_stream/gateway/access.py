@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from starlette.requests import Request
@@ -11,6 +12,8 @@ from hurnet_stream.gateway.problems import Problem
 
 _MEANT: Final = "Authorization: Bearer hk_..."
 KEY_STATE: Final = "key"
+_KEY: Final = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
+"""A whole key: contexts and record keys may begin as one does."""
 
 
 def key_of(request: Request) -> Key:
@@ -43,7 +46,7 @@ def no_such_context(name: str) -> Problem:
 
 def recognised(keys: Keys, authorizations: list[str], path: str, query: str) -> Key:
     """Who has sent these headers Authorization. Raises `Problem` 400 or 401."""
-    if PREFIX in query or f"/{PREFIX}" in path:
+    if _KEY.search(query) or _KEY.search(path):
         raise Problem(
             400,
             "a key must not stand in a URL, which proxies and browsers write down: take it out of"

@@ -20,6 +20,7 @@ from hurnet_schemas.detail import least
 from hurnet_schemas.places import ShardName, watermarks
 from hurnet_stream.asker import signed
 from hurnet_stream.client.switchboard import NoReply, NotSent
+from hurnet_stream.errors import UpgradeNeeded
 from hurnet_stream.gateway.access import key_of, require
 from hurnet_stream.gateway.body import message_in, messages_of, object_of
 from hurnet_stream.gateway.gateway import Gateway
@@ -28,6 +29,7 @@ from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.problems import Problem, busy
 from hurnet_stream.ports import Headers, TraceContext
 from hurnet_stream.ports.tracing import TRACEPARENT, parse_traceparent
+from hurnet_stream.settings.redaction import redacted
 
 QUESTIONS_MOST: Final = 64
 AFTER: Final = "hurnet-after"
@@ -70,9 +72,9 @@ def trace_of(request: Request) -> TraceContext | None:
 def watermarks_of(request: Request) -> dict[ShardName, int]:
     """What the header Hurnet-After says: 0=41,tickets/3=39. Raises `Problem` (422)."""
     try:
-        return watermarks(request.headers.get(AFTER, ""))
+        return watermarks(",".join(request.headers.getlist(AFTER)))
     except ValueError as error:
-        raise Problem(422, f"{error}, with commas between", where=AFTER) from None
+        raise Problem(422, f"Hurnet-After: {error}", where=AFTER) from None
 
 
 async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None, key: Key | None) -> Reply:
@@ -85,7 +87,9 @@ async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None, key
         async with asyncio.timeout(limit_s):
             return await future
     except NotSent as error:
-        raise busy(503, f"Kafka did not take the question: {error}", refused="kafka") from None
+        raise busy(503, redacted(f"Kafka did not take the question: {error}"), refused="kafka") from None
+    except UpgradeNeeded as error:  # while responders are upgraded before the gateways
+        raise busy(503, str(error)) from None
     except (TimeoutError, NoReply):
         raise Problem(504, f"no reply within {limit_s:g} s: does a responder run?") from None
     finally:
@@ -129,7 +133,7 @@ def _check_room(gateway: Gateway, count: int) -> None:
     if waiting and waiting + count > most:
         raise busy(503, f"{waiting:,} questions wait for their replies already", refused="in-flight")
     if trouble := gateway.switchboard.trouble():
-        raise busy(503, f"no replies can be read at the moment: {trouble}", refused="kafka")
+        raise busy(503, redacted(f"no replies can be read at the moment: {trouble}"), refused="kafka")
 
 
 def _ready(gateway: Gateway, request: Request, query: Query) -> Query:

@@ -1,5 +1,6 @@
 """A request's body as it comes in: cut off where it is too long, too slow, or too much together with others.
 
+415   packed (Content-Encoding), which could become any size
 413   longer than HURNET_GATEWAY_BODY: by its Content-Length before anything is read, else where it passes
 408   no piece for PIECE_S, or not all of it after BODY_S
 503   all bodies that are coming in hold more than `most` bytes of memory already
@@ -41,11 +42,15 @@ class Body:
         self._held = held
         self._read = 0
         self._since = time.monotonic()
+        self._packed = headers.get("content-encoding", "identity").strip().lower()
         self._declared = _declared(headers)
         self.complete = self._declared == 0
 
     def check(self) -> None:
-        """Raises `Problem` if it says already that it is too long."""
+        """Raises `Problem` 413 or 415 if its headers say already that it can't be taken."""
+        if self._packed != "identity":
+            told = "the body must come as it is: leave out the header Content-Encoding, and unpack it"
+            raise Problem(415, told, {"Accept-Encoding": "identity"})
         if self._declared is not None and self._declared > self._held.longest:
             raise self._too_long()
 
@@ -64,7 +69,7 @@ class Body:
         if self._read > self._held.longest:
             raise self._too_long()
         if self._held.taken > self._held.most:
-            raise busy(503, "too many long requests are coming in at once")
+            raise busy(503, "too many long requests are coming in at once", refused="busy")
         return message
 
     def end(self) -> None:

@@ -15,6 +15,7 @@ from hurnet_schemas.places import place
 from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.gateway.access import no_such_context, require, require_texts
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.parameters import number_of
 from hurnet_stream.gateway.places import places_of
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.reading import read
@@ -37,7 +38,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def entries(request: Request) -> Response:
         require_texts(request)
-        limit = limit_of(request, ENTRIES, ENTRIES_MOST)
+        limit = number_of(request, "limit", ENTRIES, 1, ENTRIES_MOST)
         places = await places_of(gateway, request)
         after = _after(request, places)
         name = (await _found(gateway, request)).name
@@ -58,14 +59,6 @@ def routes(gateway: Gateway) -> list[Route]:
         Route("/v1/contexts/{name}/entries", entries),
         Route("/v1/contexts/{name}/answers", answers),
     ]
-
-
-def limit_of(request: Request, default: int, most: int) -> int:
-    """The query parameter `limit`. Raises `Problem` (422)."""
-    given = request.query_params.get("limit", str(default))
-    if not (given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= most):
-        raise Problem(422, f"limit must be a number from 1 to {most:,}", where="limit")
-    return int(given)
 
 
 async def _found(gateway: Gateway, request: Request) -> Any:
@@ -89,7 +82,7 @@ def _after(request: Request, places: Places) -> EntryId | None:
     try:
         return places.entry(place(given)) if given else None
     except ValueError as error:
-        raise Problem(422, str(error), where="after") from None
+        raise Problem(422, f"after: {error}", where="after") from None
 
 
 def _entry(where: Coordinates, entry: Entry) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hurnet_stream.gateway.effects import Watermarks
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.idempotency import Wanted
 from hurnet_stream.gateway.leaving import while_there
-from hurnet_stream.gateway.problems import Problem
+from hurnet_stream.gateway.parameters import number_of
 from hurnet_stream.gateway.requests import accepted, wanted_of
 from hurnet_stream.gateway.writes import Written
 from hurnet_stream.ports import Outgoing
@@ -30,7 +30,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def correct(request: Request) -> Response:
         require(request, "teach")
-        wait_ms = wait_of(request)
+        wait_ms = number_of(request, "wait_ms", WAIT_MS, 0, WAIT_MS_MOST)
         feedback = await message_of(request, Feedback)
         require(request, "teach", feedback.context)
         kafka = gateway.settings.kafka
@@ -55,11 +55,3 @@ async def corrected(
     partition, offset = written.places[0]
     source = f"{kafka.feedback}/{partition}/{offset}"
     return source, written, await writes.effect(source, written, kafka.texts, wait_s)
-
-
-def wait_of(request: Request) -> int:
-    """The query parameter `wait_ms`. Raises `Problem` (422)."""
-    given = request.query_params.get("wait_ms", str(WAIT_MS))
-    if not (given.isascii() and given.isdecimal() and len(given) <= 6 and int(given) <= WAIT_MS_MOST):
-        raise Problem(422, f"must be milliseconds, 0 to {WAIT_MS_MOST:,}", where="wait_ms")
-    return int(given)

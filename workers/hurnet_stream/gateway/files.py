@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hurnet_schemas import DEFAULT_CONTEXT
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.parameters import context_of
 from hurnet_stream.gateway.problems import Problem
 from hurnet_stream.gateway.requests import accepted
 from hurnet_stream.gateway.teaching import records_of, taught
@@ -47,8 +47,8 @@ def routes(gateway: Gateway) -> list[Route]:
     """Of teaching files."""
 
     async def teach(request: Request) -> Response:
-        context = request.query_params.get("context", DEFAULT_CONTEXT)
-        require(request, "teach", context)
+        require(request, "teach")
+        require(request, "teach", context := context_of(request))
         with spooled() as file:
             held = await file_of(gateway, request, file, context)
         if not held.rows:

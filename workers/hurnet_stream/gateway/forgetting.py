@@ -17,15 +17,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hurnet_schemas import DEFAULT_CONTEXT
-from hurnet_schemas.base import ContextName
 from hurnet_schemas.places import Place, shard_name
-from hurnet_schemas.text import RecordKey
+from hurnet_schemas.text import MAX_KEY, OWN_KEYS, RecordKey
 from hurnet_stream.core.places import last_position, offset_of
 from hurnet_stream.core.stored.entries import Entry, EntryId
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.keys import Key
+from hurnet_stream.gateway.parameters import context_of
 from hurnet_stream.gateway.places import entry_at, place_in, places_of
 from hurnet_stream.gateway.problems import Problem, busy
 from hurnet_stream.gateway.reading import read
@@ -37,7 +36,6 @@ TAKEN_IN_S: Final = 3.0
 """How long a deletion waits for an entry that was written and is not in the store yet."""
 LOOK_S: Final = 0.1
 _KEY: Final = TypeAdapter[str](RecordKey)
-_CONTEXT: Final = TypeAdapter[str](ContextName)
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -52,7 +50,8 @@ def routes(gateway: Gateway) -> list[Route]:
         return await _forgotten(gateway, request, topic, messages)
 
     async def forget_key(request: Request) -> Response:
-        key, context = _named(request)
+        require(request, "forget")
+        key, context = _record_key(request), context_of(request)
         require(request, "forget", context)
         topic = gateway.settings.kafka.texts
         partitions = await read(gateway, request, partial(gateway.writes.sink.ends, topic))
@@ -71,8 +70,7 @@ async def reached(gateway: Gateway, request: Request, key: Key, place: Place) ->
     is none, or if it is of another context; 503 if it was written and is not in the store yet."""
     entry_at = await _entry_id(gateway, request, place)
     deadline = time.monotonic() + TAKEN_IN_S
-    look = partial(first_entry, gateway.writes.entries(), *entry_at)
-    while (entry := await read(gateway, request, look)) is None:
+    while (entry := await read(gateway, request, partial(_looked_up, gateway, entry_at))) is None:
         if not await _is_coming(gateway, request, place, entry_at):
             raise no_such_entry(place)
         if time.monotonic() >= deadline:
@@ -98,6 +96,14 @@ def first_entry(store: EntryStore, shard: int, position: int) -> Entry | None:
     return next((entry for at in there if (entry := store.entry(shard, at))), None)
 
 
+def _looked_up(gateway: Gateway, entry: EntryId) -> Entry | None:
+    return first_entry(gateway.writes.entries(), *entry)
+
+
+def _watermark(gateway: Gateway, shard: int) -> int:
+    return gateway.writes.entries().state(shard).watermark
+
+
 async def _entry_id(gateway: Gateway, request: Request, place: Place) -> EntryId:
     return entry_at(await places_of(gateway, request), place)
 
@@ -114,8 +120,7 @@ def _topic_of(gateway: Gateway, place: Place) -> str:
 async def _is_coming(gateway: Gateway, request: Request, place: Place, entry: EntryId) -> bool:
     """Whether the topic holds a record there that ingest has not come to yet."""
     shard, position = entry
-    state = await read(gateway, request, partial(gateway.writes.entries().state, shard))
-    if position <= state.watermark:
+    if position <= await read(gateway, request, partial(_watermark, gateway, shard)):
         return False
     topic = place.topic or gateway.settings.kafka.texts
     ends = await read(gateway, request, partial(gateway.writes.sink.ends, topic))
@@ -132,14 +137,13 @@ async def _forgotten(
     return accepted(written, {"records": records}, marks)
 
 
-def _named(request: Request) -> tuple[str, str]:
-    """The query parameters `key` and `context`. Raises `Problem` (422)."""
-    given = request.query_params
+def _record_key(request: Request) -> str:
+    """The query parameter `key`. Raises `Problem` (422)."""
     try:
-        key = _KEY.validate_python(given.get("key", ""))
+        return _KEY.validate_python(request.query_params.get("key", ""))
     except ValidationError:
-        raise Problem(422, "names the texts to forget: 1 to 1,024 bytes", where="key") from None
-    try:
-        return key, _CONTEXT.validate_python(given.get("context", DEFAULT_CONTEXT))
-    except ValidationError:
-        raise Problem(422, "must be 1 to 64 of a-z, 0-9, '.', '_', '-'", where="context") from None
+        told = (
+            f"key must be the record key of the texts to forget: 1 to {MAX_KEY:,} bytes without control"
+            f" characters, and not hurnet's own ({OWN_KEYS}...)"
+        )
+        raise Problem(422, told, where="key") from None

@@ -9,13 +9,28 @@ from typing import Final
 
 from pydantic.json_schema import models_json_schema
 
-from hurnet_schemas import DeadLetter, Feedback, KeyedText, Query, Reply
-from hurnet_stream.gateway.openapi_table import OPERATIONS, REF, SCHEMAS, Json, Operation, as_json
+from hurnet_schemas import DeadLetter, Feedback, KeyedText, Query, Reply, TextEvent
+from hurnet_schemas.places import OFFSET_MOST, PARTITION_MOST, TOPIC
+from hurnet_stream.gateway.openapi_schemas import REF, SCHEMAS, Json
+from hurnet_stream.gateway.openapi_table import CONTEXT, OPERATIONS, Operation, as_json
 from hurnet_stream.gateway.problems import MEDIA_TYPE
 
-_MODELS: Final = (Query, KeyedText, Feedback, Reply, DeadLetter)
-_ANYWHERE: Final = (400, 401, 403, 404, 421, 429, 500, 503)
+_MODELS: Final = (Query, KeyedText, TextEvent, Feedback, Reply, DeadLetter)
+_ANYWHERE: Final = (400, 401, 403, 404, 421, 429, 431, 500, 503)
+_PATHS: Final[dict[str, Json]] = {
+    "topic": {"type": "string", "pattern": f"^{TOPIC}$"},
+    "partition": {"type": "integer", "minimum": 0, "maximum": PARTITION_MOST},
+    "offset": {"type": "integer", "minimum": 0, "maximum": OFFSET_MOST},
+    "name": CONTEXT,
+}
 _WITH_BODY: Final = (408, 413, 415, 422)
+_WRITTEN: Final[Json] = {
+    "Hurnet-Watermarks": {"schema": {"type": "string"}, "description": "What Hurnet-After takes."},
+    "Idempotency-Replayed": {
+        "schema": {"enum": ["true"]},
+        "description": "There if an earlier try has written it.",
+    },
+}
 _ERRORS: Final = {
     400: "Something in the request's line or headers is wrong.",
     401: "There is no key, or none that is in force.",
@@ -29,6 +44,7 @@ _ERRORS: Final = {
     421: "The gateway does not answer to this name.",
     422: "The message is wrong: `errors` name each field.",
     429: "More requests than the key may make: Retry-After says when.",
+    431: "The request's line and headers are too long.",
     500: "A fault of the gateway: its log has the request id.",
     503: "Too much at the moment, or a server is away: Retry-After says when.",
     504: "No reply, or no result, in time.",
@@ -83,7 +99,8 @@ def _id(operation: Operation) -> str:
 
 def _answer(operation: Operation) -> Json:
     content = operation.result if "content" in operation.result else as_json(operation.result)
-    return {"description": operation.summary, **content}
+    headers = {"headers": _WRITTEN} if operation.status == 202 else {}
+    return {"description": operation.summary, **content, **headers}
 
 
 def _problem(status: int) -> Json:
@@ -97,6 +114,4 @@ def _problem(status: int) -> Json:
 
 
 def _in_path(name: str) -> Json:
-    numbers = name in ("partition", "offset")
-    schema: Json = {"type": "integer", "minimum": 0} if numbers else {"type": "string"}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    return {"name": name, "in": "path", "required": True, "schema": _PATHS[name]}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from hurnet_schemas.detail import DETAILS
+from pydantic import TypeAdapter
+
+from hurnet_schemas.base import ContextName
+from hurnet_schemas.places import NAME, TOPIC
+from hurnet_schemas.text import MAX_KEY
 from hurnet_stream.gateway.asking import QUESTIONS_MOST
+from hurnet_stream.gateway.contexts import ENTRIES_MOST
+from hurnet_stream.gateway.corrections import WAIT_MS_MOST
 from hurnet_stream.gateway.files import STYLES
-from hurnet_stream.gateway.keys import RIGHTS
+from hurnet_stream.gateway.openapi_schemas import FREE, NUMBER, STRING, Json, fields, listed, ref
+from hurnet_stream.gateway.requests import KEY
 from hurnet_stream.gateway.teaching import TEXTS_MOST
+from hurnet_stream.gateway.watching import LETTERS_MOST
 
-Json = dict[str, Any]
-
-REF: Final = "#/components/schemas/"
 _TEXT: Final = {"text": "I forgot my password", "answer": "reset-password", "context": "support"}
 _ASKS: Final = {"text": "how do I get in again?", "context": "support", "top_k": 3}
 _FEEDBACK: Final = {"question": "how do I get in again?", "verdict": "wrong", "answer": "reset-password"}
@@ -43,72 +48,34 @@ def _asked(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-def _header(name: str, description: str) -> Json:
-    return {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
+def _number(name: str, least: int, most: int, description: str) -> Json:
+    return _asked(name, {"type": "integer", "minimum": least, "maximum": most}, description)
 
 
-def _object(**properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": sorted(properties)}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": REF + name}
-
-
-def _list(schema: Json, most: int | None = None) -> Json:
-    return {"type": "array", "items": schema} | ({"minItems": 1, "maxItems": most} if most else {})
+def _header(name: str, pattern: str, description: str) -> Json:
+    schema = {"type": "string", "pattern": pattern}
+    return {"name": name, "in": "header", "schema": schema, "description": description}
 
 
 def _one_or_many(name: str, many: str, most: int, example: Json) -> Json:
-    batch = _object(**{many: _list(_ref(name), most)})
-    return as_json({"anyOf": [_ref(name), batch]}, example)["content"]  # type: ignore[no-any-return]
+    batch = fields(**{many: listed(ref(name), most)})
+    return as_json({"anyOf": [ref(name), batch]}, example)["content"]  # type: ignore[no-any-return]
 
 
-_NUMBER: Final = {"type": "integer"}
-_STRING: Final = {"type": "string"}
-_FREE: Final = {"type": "object"}
-_MARKS: Final = {"type": "object", "additionalProperties": _NUMBER}
-SCHEMAS: Final[Json] = {
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": _STRING,
-            "title": _STRING,
-            "status": _NUMBER,
-            "detail": _STRING,
-            "where": _STRING,
-            "errors": _list(_object(where=_STRING, message=_STRING)),
-        },
-    },
-    "Accepted": {
-        "type": "object",
-        "description": "Kafka has it: the header Hurnet-After of a question takes the watermarks.",
-        "required": ["watermarks"],
-        "properties": {"watermarks": _MARKS, "records": _list(_STRING)},
-    },
-    "ContextSize": {
-        "type": "object",
-        "required": ["name", "entries", "bytes"],
-        "properties": {
-            "name": _STRING,
-            **dict.fromkeys(("entries", "bytes", "pairs", "answers", "weights"), _NUMBER),
-        },
-    },
-    "Me": _object(
-        name=_STRING,
-        rights=_list({"enum": list(RIGHTS)}),
-        contexts=_list(_STRING),
-        detail={"enum": list(DETAILS)},
-        open={"type": "boolean"},
-    ),
-}
-_ONCE: Final = _header("Idempotency-Key", "The same value and body again: nothing is written twice.")
-_CONTEXT: Final = _asked("context", _STRING, "The context of rows that name none, or of the key.")
+_MARK: Final = rf"({TOPIC}/)?[0-9]{{1,9}}=[0-9]{{1,18}}"
+_AFTER: Final = _header(
+    "Hurnet-After", f"^{_MARK}(,{_MARK})*$", "Answer only after these watermarks: 0=41,tickets/3=39."
+)
+_ONCE: Final = _header(
+    "Idempotency-Key", f"^{KEY}$", "The same value and body again: nothing is written twice."
+)
+CONTEXT: Final = TypeAdapter[str](ContextName).json_schema()
+_CONTEXT: Final = _asked("context", CONTEXT, "The context of rows that name none, or of the key.")
+_RECORD_KEY: Final = _asked(
+    "key", {"type": "string", "minLength": 1, "maxLength": MAX_KEY}, "The record key."
+) | {"required": True}
 _EXAMPLES: Final = {"csv": "text,answer\nhi,hello\n", "jsonl": '{"text": "hi", "answer": "hello"}\n'}
-_FILE: Final = {kind: {"schema": _STRING, "example": _EXAMPLES[style]} for kind, style in STYLES.items()}
-_LIMIT: Final = _asked("limit", {"type": "integer", "minimum": 1}, "How many at most.")
+_FILE: Final = {kind: {"schema": STRING, "example": _EXAMPLES[style]} for kind, style in STYLES.items()}
 
 OPERATIONS: Final = (
     Operation(
@@ -116,9 +83,9 @@ OPERATIONS: Final = (
         "post",
         "A question and its reply, or up to 64",
         "ask",
-        {"anyOf": [_ref("Reply"), _object(replies=_list(_ref("Reply")))]},
+        {"anyOf": [ref("Reply"), fields(replies=listed(ref("Reply")))]},
         body=_one_or_many("Query", "questions", QUESTIONS_MOST, _ASKS),
-        parameters=(_header("Hurnet-After", "Answer only after these watermarks: 0=41,tickets/3=39."),),
+        parameters=(_AFTER,),
         more=(504,),
     ),
     Operation(
@@ -126,7 +93,7 @@ OPERATIONS: Final = (
         "post",
         "Teach a text, or up to 1,000 together",
         "teach",
-        _ref("Accepted"),
+        ref("Accepted"),
         202,
         _one_or_many("KeyedText", "texts", TEXTS_MOST, _TEXT),
         (_ONCE,),
@@ -137,9 +104,9 @@ OPERATIONS: Final = (
         "delete",
         "Delete all entries of a record key in a context",
         "forget",
-        _ref("Accepted"),
+        ref("Accepted"),
         202,
-        parameters=(_asked("key", _STRING, "The record key."), _CONTEXT, _ONCE),
+        parameters=(_RECORD_KEY, _CONTEXT, _ONCE),
         more=(409, 504),
     ),
     Operation(
@@ -147,7 +114,7 @@ OPERATIONS: Final = (
         "delete",
         "Delete an entry",
         "forget",
-        _ref("Accepted"),
+        ref("Accepted"),
         202,
         parameters=(_ONCE,),
         more=(409, 504),
@@ -157,7 +124,7 @@ OPERATIONS: Final = (
         "delete",
         "Delete the entries of a record of any topic that may be written to",
         "forget",
-        _ref("Accepted"),
+        ref("Accepted"),
         202,
         parameters=(_ONCE,),
         more=(409, 504),
@@ -167,10 +134,10 @@ OPERATIONS: Final = (
         "post",
         "Say what was right or wrong, and see it take effect",
         "teach",
-        _ref("Accepted"),
+        ref("Corrected"),
         202,
-        as_json(_ref("Feedback"), _FEEDBACK)["content"],
-        (_asked("wait_ms", {"type": "integer", "minimum": 0}, "Longest wait for the effect."), _ONCE),
+        as_json(ref("Feedback"), _FEEDBACK)["content"],
+        (_number("wait_ms", 0, WAIT_MS_MOST, "Longest wait for the effect."), _ONCE),
         (409, 504),
     ),
     Operation(
@@ -178,40 +145,43 @@ OPERATIONS: Final = (
         "get",
         "Whether a deletion is done, and its audit",
         "forget",
-        _object(record=_STRING, done={"type": "boolean"}, taken_in={"type": "boolean"}),
+        fields(record=STRING, done={"type": "boolean"}, taken_in={"type": "boolean"}),
     ),
     Operation(
         "/v1/deletions/{topic}/{partition}/{offset}",
         "get",
         "The same of a record of any topic",
         "forget",
-        _object(record=_STRING, done={"type": "boolean"}, taken_in={"type": "boolean"}),
+        fields(record=STRING, done={"type": "boolean"}, taken_in={"type": "boolean"}),
     ),
     Operation(
-        "/v1/contexts", "get", "What each context holds", "ask", _object(contexts=_list(_ref("ContextSize")))
+        "/v1/contexts", "get", "What each context holds", "ask", fields(contexts=listed(ref("ContextSize")))
     ),
-    Operation("/v1/contexts/{name}", "get", "What a context holds", "ask", _ref("ContextSize")),
+    Operation("/v1/contexts/{name}", "get", "What a context holds", "ask", ref("ContextSize")),
     Operation(
         "/v1/contexts/{name}/entries",
         "get",
         "Its entries, page by page",
         "ask",
-        _object(entries=_list(_FREE), next={"type": ["string", "null"]}),
-        parameters=(_LIMIT, _asked("after", _STRING, "The last page's `next`.")),
+        fields(entries=listed(FREE), next={"type": ["string", "null"]}),
+        parameters=(
+            _number("limit", 1, ENTRIES_MOST, "How many at most."),
+            _asked("after", {"type": "string", "pattern": NAME}, "The last page's `next`."),
+        ),
     ),
     Operation(
         "/v1/contexts/{name}/answers",
         "get",
         "Its answers, the most frequent first",
         "ask",
-        _object(answers=_list(_object(answer=_STRING, entries=_NUMBER)), complete={"type": "boolean"}),
+        fields(answers=listed(fields(answer=STRING, entries=NUMBER)), complete={"type": "boolean"}),
     ),
     Operation(
         "/v1/receipts/{topic}/{partition}/{offset}",
         "get",
         "An answer that was given",
         "ask",
-        _ref("Reply"),
+        ref("Reply"),
         more=(410,),
     ),
     Operation(
@@ -219,7 +189,7 @@ OPERATIONS: Final = (
         "post",
         "Ask it again, as of then",
         "ask",
-        _FREE,
+        FREE,
         parameters=(_asked("now", {"enum": ["0", "1", "false", "true"]}, "As of now instead."),),
         more=(410, 504),
     ),
@@ -238,30 +208,36 @@ OPERATIONS: Final = (
         "post",
         "Teach a file",
         "teach",
-        _ref("Accepted"),
+        ref("TaughtFile"),
         202,
         _FILE,
         (_CONTEXT, _ONCE),
         (409, 504),
     ),
-    Operation("/v1/status", "get", "How far everything has come", "watch", _FREE),
+    Operation("/v1/status", "get", "How far everything has come", "watch", FREE),
     Operation(
         "/v1/events",
         "get",
         "The same once a second, as server-sent events",
         "watch",
-        {"content": {"text/event-stream": {"schema": _STRING}}},
+        {"content": {"text/event-stream": {"schema": STRING}}},
     ),
     Operation(
         "/v1/dead-letters",
         "get",
         "What was put aside, and why",
         "watch",
-        _object(dead_letters=_list(_FREE)),
-        parameters=(_LIMIT,),
+        fields(dead_letters=listed(FREE)),
+        parameters=(_number("limit", 1, LETTERS_MOST, "How many at most."),),
     ),
-    Operation("/v1/me", "get", "Who asks, and what they may do", None, _ref("Me")),
-    Operation("/v1/schemas", "get", "The JSON Schema of each message", None, _FREE),
-    Operation("/v1/openapi.json", "get", "This document", None, _FREE),
-    Operation("/v1/asyncapi.json", "get", "The same for Kafka", None, _FREE),
+    Operation("/v1/me", "get", "Who asks, and what they may do", None, ref("Me")),
+    Operation("/v1/schemas", "get", "The JSON Schema of each message", None, FREE),
+    Operation("/v1/openapi.json", "get", "This document", None, FREE),
+    Operation("/v1/asyncapi.json", "get", "The same for Kafka", None, FREE),
 )
+
+PARAMETERS: Final = {
+    (each.path, each.method.upper()): frozenset(p["name"] for p in each.parameters if p["in"] == "query")
+    for each in OPERATIONS
+}
+"""The names of the query parameters of each method of each path."""

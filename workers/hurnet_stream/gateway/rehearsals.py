@@ -19,6 +19,7 @@ from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.files import file_of, spooled, told
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.leaving import while_there
+from hurnet_stream.gateway.parameters import context_of
 from hurnet_stream.gateway.watching import plain
 from hurnet_stream.operations.files import Row
 
@@ -30,8 +31,8 @@ def routes(gateway: Gateway) -> list[Route]:
     """Of rehearsing."""
 
     async def rehearse(request: Request) -> Response:
-        context = request.query_params.get("context", DEFAULT_CONTEXT)
-        require(request, "teach", context)
+        require(request, "teach")
+        require(request, "teach", context := context_of(request))
         with spooled() as file:
             held = await file_of(gateway, request, file, context)
         pairs = [row for row in held.rows if row.event.answer is not None]

@@ -44,5 +44,5 @@ def _as_of(request: Request) -> tuple[str, ...]:
     """The option that the request asks for. Raises `Problem` (422)."""
     now = request.query_params.get("now", "0")
     if now not in (*TRUE, *FALSE):
-        raise Problem(422, "must be 1 for as of now, or 0 for as of then", where="now")
+        raise Problem(422, "now must be 1 for as of now, or 0 for as of then", where="now")
     return ("--now",) if now in TRUE else ()

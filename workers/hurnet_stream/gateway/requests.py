@@ -18,7 +18,8 @@ from hurnet_stream.gateway.writes import Written
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 WATERMARKS: Final = "Hurnet-Watermarks"
 AGAIN: Final = "Idempotency-Replayed"
-_KEY: Final = re.compile(r"[!-~]{1,255}")
+KEY: Final = r"[!-~]{1,255}"
+_KEY: Final = re.compile(KEY)
 
 
 def wanted_of(request: Request, asks: bytes, topic: str, count: int, *watched: str) -> Wanted | None:
@@ -31,7 +32,7 @@ def wanted_of(request: Request, asks: bytes, topic: str, count: int, *watched: s
     if len(given) > 1 or not _KEY.fullmatch(key):
         raise Problem(
             400,
-            "must be one value of 1 to 255 visible ASCII characters, such as a UUID",
+            "Idempotency-Key must be one value of 1 to 255 visible ASCII characters, such as a UUID",
             where="Idempotency-Key",
         )
     # Each client has keys of its own.

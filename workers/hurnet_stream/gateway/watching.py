@@ -13,12 +13,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hurnet_stream.gateway.access import require
-from hurnet_stream.gateway.contexts import limit_of
 from hurnet_stream.gateway.figures import LISTENERS_MOST, Figures, seen_by
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.keys import Key
 from hurnet_stream.gateway.leaving import while_there
 from hurnet_stream.gateway.limits import Places, TooMuch
+from hurnet_stream.gateway.parameters import number_of
 from hurnet_stream.gateway.problems import busy
 from hurnet_stream.gateway.reading import read
 from hurnet_stream.operations.dead_letter_reader import StoredLetter
@@ -26,6 +26,7 @@ from hurnet_stream.operations.dead_letter_reader import StoredLetter
 LETTERS: Final = 20
 LETTERS_MOST: Final = 200
 EXCERPT_BYTES: Final = 500
+EVENTS: Final = "text/event-stream"
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -39,12 +40,14 @@ def routes(gateway: Gateway) -> list[Route]:
     async def events(request: Request) -> Response:
         key = require(request, "watch")
         if places.taken >= places.most:
-            raise busy(503, f"{places.most} listen to events already", places.again_s)
-        return StreamingResponse(_stream(gateway, figures, key, places), media_type="text/event-stream")
+            raise busy(503, f"{places.most} listen to events already", places.again_s, "busy")
+        if request.method == "HEAD":  # has no body, so there is nothing that could come
+            return Response(media_type=EVENTS)
+        return StreamingResponse(_stream(gateway, figures, key, places), media_type=EVENTS)
 
     async def letters(request: Request) -> Response:
         key = require(request, "watch")
-        limit = limit_of(request, LETTERS, LETTERS_MOST)
+        limit = number_of(request, "limit", LETTERS, 1, LETTERS_MOST)
         newest = await read(gateway, request, partial(gateway.readings.letters, limit))
         return JSONResponse({"dead_letters": [_letter(letter, key) for letter in newest]})
 

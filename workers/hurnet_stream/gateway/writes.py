@@ -52,7 +52,7 @@ class Written:
 
 @dataclass(slots=True)
 class Writes:
-    """What routes write with. `entries` gives the store as it is now."""
+    """What routes write with. `entries` gives the store as it is now; it blocks."""
 
     group: GroupCommit
     sink: AtomicSink
