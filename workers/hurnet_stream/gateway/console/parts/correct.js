@@ -82,7 +82,7 @@ export function side(title, reply, kind = "then") {
   const said = reply.answer ?? null;
   return el(
     `div.side.side-${kind}`, {},
-    el("h4", {}, title),
+    el("h3", {}, title),
     el("p.side-answer", {}, said === null ? t(`outcome.${reply.outcome}`) : foreign(said, 300)),
     el("p.muted", {}, sure),
   );
