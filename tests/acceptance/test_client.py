@@ -8,12 +8,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hurnet_stream.client import AsyncClient, Client, NotSent, Transport, Unreachable
+from hurnet_stream.client import AsyncClient, Client, ClientError, NotSent, Transport, Unreachable
 from hurnet_stream.client.over_http import OverHttp
 from hurnet_stream.client.over_kafka import OverKafka
 from tests.acceptance.system import Running, System
@@ -77,6 +78,68 @@ def test_everything_that_a_client_does(served: System, way: str) -> None:
         client.teach(fact, "again", context=way, key=f"{way}-7")
         forgotten = client.forget(key=f"{way}-7", context=way)
         assert client.ask(fact, context=way, after=forgotten.watermarks).outcome == "abstained"
+
+
+OWN = {"id", "record", "query", "seconds", "trace_id"}
+"""What each question has of its own."""
+
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"top_k": 5, "neighbours": 5},
+    {"top_k": 5, "detail": "scores"},
+    {"detail": "answer"},
+    {"filter": {"key": "floor", "is": "2"}, "top_k": 5},
+    {"filter": {"and": [{"key": "floor", "at_least": 1, "below": 3}, {"not": {"key": "floor", "is": "2"}}]}},
+    {"filter": {"key": "nothing", "exists": True}},
+    {"after": {"nowhere/0": 3}, "timeout": 3},
+]
+
+
+def without_own(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_own(each) for name, each in value.items() if name not in OWN}
+    return list(map(without_own, value)) if isinstance(value, list) else value
+
+
+def test_both_ways_give_the_same_replies_to_the_last_bit(served: System) -> None:
+    with Client(transport(served, "kafka"), timeout=30) as kafka, Client(transport(served, "http")) as http:
+        rooms = [(f"where is room {n}?", f"floor {n % 3}") for n in range(30)]
+        texts = [{"text": q, "answer": a, "metadata": {"floor": a[-1]}} for q, a in rooms]
+        seen = kafka.teach_many(texts, context="same")
+        for way in (kafka, http):
+            way.wait(seen, context="same")
+        for question in ("where is room 7?", "wheres rom 11", "the weather in Lisbon"):
+            for how in ASKED:
+                replies = [way.ask(question, context="same", **how) for way in (kafka, http)]
+                first, second = (without_own(reply.model_dump(mode="json")) for reply in replies)
+                assert first == second, how
+
+
+def a_record(client: Client) -> str:
+    """The name of a record that has just been written."""
+    ((partition, offset),) = client.teach("a record to name").items()
+    return f"{partition}/{offset}"
+
+
+WRONG: dict[str, Callable[[Client], object]] = {
+    "an entry that was never written": lambda c: c.forget(entry=(0, 10**9)),
+    "a partition that is not there": lambda c: c.forget(entry=(99, 0)),
+    "a part of a record": lambda c: c.forget(entry=f"{a_record(c)}#1"),
+    "an offset that is not there": lambda c: c.wait({0: 10**9}, timeout=1),
+    "a topic to wait for that is not read": lambda c: c.wait({"nowhere/0": 0}, timeout=1),
+    "a question that is too long": lambda c: c.ask("x" * 20_000),
+    "a key of hurnet's own": lambda c: c.teach("x", key="hurnet-x"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_both_ways_raise_the_same_errors(served: System, name: str) -> None:
+    told = []
+    for way in WAYS:
+        with Client(transport(served, way), timeout=20) as client, pytest.raises(ClientError) as caught:
+            WRONG[name](client)
+        told.append((type(caught.value), getattr(caught.value, "where", None)))
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("way", WAYS)

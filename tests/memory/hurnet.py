@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from hurnet_schemas import Answer, Feedback, InvalidMessage, Message, Query, Reply, TextEvent
-from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Replied, Undelivered
+from hurnet_schemas.feedback import SOURCE
+from hurnet_stream.ports import CORRELATION_ID, Acknowledged, News, Outgoing, Record, Replied, Undelivered
 
 
 @dataclass
@@ -25,6 +26,8 @@ class MemoryHurnet:
 
     topics: dict[str, list[tuple[bytes | None, bytes | None]]] = field(default_factory=dict)
     silent: bool = False
+    taught: list[Record] = field(default_factory=list)
+    """What corrections have taught: records of `texts`."""
 
     def write(self, topic: str, key: bytes | None, value: bytes | None) -> int:
         """Returns the offset."""
@@ -59,6 +62,7 @@ class MemoryHurnet:
         return Answer(id=f"queries/0/{offset}", outcome="abstained", reason="nothing like it")
 
     def correct(self, feedback: Feedback) -> tuple[str, dict[int, int]]:
+        """Written and taught at once."""
         source = f"feedback/0/{self.write('feedback', None, feedback.encode())}"
         key = f"correction of {feedback.question}".encode()
         taught = self.write("texts", key, None)
@@ -66,7 +70,27 @@ class MemoryHurnet:
             taught = self.write(
                 "texts", key, TextEvent(text=feedback.question, answer=feedback.answer).encode()
             )
+        headers = ((SOURCE, source.encode()),)
+        self.taught.append(Record("texts", 0, taught, 0, key, None, headers))
         return source, {0: taught}
+
+
+class MemoryEffects:
+    """Fills `Listener`: reads what corrections teach from now on."""
+
+    def __init__(self, hurnet: MemoryHurnet) -> None:
+        self._hurnet = hurnet
+        self._seen = len(hurnet.taught)
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        new = self._hurnet.taught[self._seen :]
+        self._seen += len(new)
+        if not new:
+            time.sleep(min(timeout_s, 0.01))
+        return new
+
+    def close(self) -> None:
+        """Nothing to free."""
 
 
 class MemoryCourierOf:

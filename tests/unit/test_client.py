@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hurnet_schemas import Coordinates, Feedback, Query, TextEvent
+from hurnet_schemas import Coordinates, Feedback, Query, Reply, TextEvent
 from hurnet_stream.client import (
     AsyncClient,
     Client,
@@ -28,38 +28,14 @@ from hurnet_stream.client.messages import BYTES_MOST, TEXTS_MOST
 from hurnet_stream.client.over_http import OverHttp
 from hurnet_stream.client.over_kafka import OverKafka
 from hurnet_stream.settings.settings import KafkaSettings
-from tests.memory.hurnet import MemoryCourierOf, MemoryGateway, MemoryHurnet
+from tests.memory.hurnet import MemoryCourierOf, MemoryEffects, MemoryGateway, MemoryHurnet
 
 ADDRESS = "http://127.0.0.1:8080"
 
 
-class Follower:
-    """In place of the one that reads Kafka."""
-
-    def __init__(self, _settings: KafkaSettings) -> None:
-        pass
-
-    def effect(self, feedback: str, wait_s: float) -> Watermarks:
-        hurnet = Ways.hurnet
-        return Watermarks({0: len(hurnet.topics["texts"]) - 1})
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Ways:
-    """Makes transports. Kept on the class, for what replaces Kafka's own functions."""
-
-    hurnet: MemoryHurnet
-
-
 @pytest.fixture
 def hurnet() -> MemoryHurnet:
-    Ways.hurnet = MemoryHurnet()
-    return Ways.hurnet
+    return MemoryHurnet()
 
 
 @pytest.fixture(params=["kafka", "http"])
@@ -67,7 +43,7 @@ def way(request: pytest.FixtureRequest, hurnet: MemoryHurnet, monkeypatch: pytes
     if request.param == "http":
         return OverHttp(ADDRESS, "hk_secret", MemoryGateway(hurnet).transport())
     monkeypatch.setattr("hurnet_stream.client.switchboard.LISTEN_S", 0.01)
-    monkeypatch.setattr(over_kafka, "Follower", Follower)
+    monkeypatch.setattr(over_kafka, "KafkaListener", lambda *_: MemoryEffects(hurnet))
     monkeypatch.setattr(over_kafka, "end_offsets", lambda *_: {0: len(hurnet.topics.get("texts", []))})
     return OverKafka(KafkaSettings(), courier=MemoryCourierOf(hurnet))
 
@@ -210,6 +186,10 @@ def test_a_wrong_text_is_named_and_what_is_written_is_known(
         assert isinstance(caught.value, InvalidRequest)
 
 
+async def endless() -> AsyncIterator[str]:
+    yield "for an `AsyncClient` alone"
+
+
 WRONG: list[tuple[str, Callable[[Client], object]]] = [
     ("text", lambda c: c.ask("")),
     ("text", lambda c: c.ask("x" * 20_000)),
@@ -224,17 +204,31 @@ WRONG: list[tuple[str, Callable[[Client], object]]] = [
     ("timeout", lambda c: c.ask("x", timeout=0)),
     ("timeout", lambda c: c.ask("x", timeout=float("nan"))),
     ("timeout", lambda c: c.ask("x", timeout="soon")),  # type: ignore[arg-type]
+    ("timeout", lambda c: c.ask("x", timeout=10**400)),
+    ("after", lambda c: c.ask("x", after="0=41")),  # type: ignore[arg-type]
+    ("watermarks", lambda c: c.wait({-1: 3})),
+    ("watermarks", lambda c: c.wait(7)),  # type: ignore[arg-type]
     ("answer", lambda c: c.teach("x", " ")),
     ("weight", lambda c: c.teach("x", "y", weight=0)),
     ("metadata", lambda c: c.teach("x", metadata={"a b": "c"})),
     ("key", lambda c: c.teach("x", key="")),
     ("key", lambda c: c.teach("x", key="é" * 600)),
+    ("key", lambda c: c.teach("x", key="\ud800")),
+    ("key", lambda c: c.teach("x", key="hurnet-forget/0/1")),
+    ("key", lambda c: c.teach("x", key=7)),  # type: ignore[arg-type]
+    ("key", lambda c: c.forget(key="\udcff")),
     ("text", lambda c: c.teach(("a", "b", "c"))),  # type: ignore[arg-type]
     ("text", lambda c: c.teach({"answer": "x"})),
     ("texts", lambda c: c.teach_many("hello")),
     ("texts", lambda c: c.teach_many(TextEvent(text="hello"))),
     ("texts", lambda c: c.teach_many({"text": "hello"})),
     ("questions", lambda c: list(c.ask_many("hello"))),
+    ("questions", lambda c: list(c.ask_many(None))),  # type: ignore[arg-type]
+    ("questions", lambda c: list(c.ask_many(endless()))),  # type: ignore[arg-type]
+    ("texts", lambda c: c.teach_many(endless())),  # type: ignore[arg-type]
+    ("texts", lambda c: c.teach_many(7)),  # type: ignore[arg-type]
+    ("at_once", lambda c: list(c.ask_many(["x"], at_once="3"))),  # type: ignore[arg-type]
+    ("at_once", lambda c: list(c.ask_many(["x"], at_once=2.5))),  # type: ignore[arg-type]
     ("typo", lambda c: c.teach({"text": "x", "typo": "x"})),
     ("answer", lambda c: c.correct("x")),
     ("retract", lambda c: c.correct("x", "y", retract=True)),
@@ -243,6 +237,9 @@ WRONG: list[tuple[str, Callable[[Client], object]]] = [
     ("entry", lambda c: c.forget(entry=(0, 0), key="k")),
     ("partition", lambda c: c.forget(entry=(-1, 0))),
     ("entry", lambda c: c.forget(entry=(1, 2, 3))),  # type: ignore[arg-type]
+    ("entry", lambda c: c.forget(entry=7)),  # type: ignore[arg-type]
+    ("entry", lambda c: c.forget(entry=Reply(id="a", outcome="answered", question="x"))),  # type: ignore[arg-type]
+    ("entry", lambda c: c.forget(entry="here")),
     ("context", lambda c: c.forget(entry=(0, 0), context="faq")),
     ("context", lambda c: c.forget(key="k", context="*")),
 ]
@@ -268,8 +265,11 @@ def test_messages_may_be_given_whole_and_what_they_say_counts_first(
     client.ask(Query(text="hello", timeout_ms=7, context="a"), context="b", top_k=3)
     query = Query.decode(hurnet.topics["queries"][0][1])
     assert (query.timeout_ms, query.context, query.top_k) == (7, "a", 3)
-    client.correct(Feedback(question="hello", verdict="right", answer="hi"))
-    assert Feedback.decode(hurnet.topics["feedback"][0][1]).verdict == "right"
+    whole = Feedback(question="hello", verdict="wrong", answer="hi")
+    client.correct(whole, "not this", given="hey", context="a", metadata={"lang": "en"})
+    said = Feedback.decode(hurnet.topics["feedback"][0][1])
+    assert (said.verdict, said.answer, said.given, said.context) == ("wrong", "hi", "hey", "a")
+    assert said.metadata == {"lang": "en"}
 
 
 def test_nobody_answers(client: Client, hurnet: MemoryHurnet) -> None:
@@ -350,6 +350,23 @@ def test_closing_with_await_ends_what_is_under_way(way: Transport, hurnet: Memor
     asyncio.run(run())
 
 
+def test_a_callback_may_close_the_client(client: Client, hurnet: MemoryHurnet) -> None:
+    hurnet.silent = True  # so that the callback is there before the future ends
+    closed = threading.Event()
+
+    def close(_: object) -> None:
+        client.close()
+        closed.set()
+
+    asked = client.submit("hello", timeout=0.3)
+    asked.add_done_callback(close)
+    with pytest.raises(NoReply):
+        asked.result(20)
+    assert closed.wait(20)
+    with pytest.raises(Closed):
+        client.ask("hello")
+
+
 def test_a_client_belongs_to_one_event_loop(way: Transport) -> None:
     client = AsyncClient(way)
 
@@ -399,6 +416,11 @@ def test_a_callback_that_would_wait_for_itself_is_told(client: Client, hurnet: M
     while not told:
         time.sleep(0.005)
     assert "callback" in str(told[0])
+
+
+def test_who_checks_types_is_told_of_a_name_that_the_package_lacks() -> None:
+    with pytest.raises(ImportError):
+        from hurnet_stream import Clinet  # type: ignore[attr-defined] # noqa: F401 - the ignore is the test
 
 
 def test_no_secret_is_shown(client: Client) -> None:

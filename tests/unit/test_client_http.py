@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import logging
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from hurnet_stream.client import (
     AccessRefused,
+    AsyncClient,
     Busy,
     Client,
     ClientError,
+    Closed,
     InvalidRequest,
     NoReply,
     NotAllTaught,
@@ -25,7 +30,7 @@ from hurnet_stream.client import (
     Unreachable,
 )
 from hurnet_stream.client.messages import TEXTS_MOST
-from hurnet_stream.client.over_http import CONNECTIONS_MOST, OverHttp
+from hurnet_stream.client.over_http import CONNECTIONS_MOST, RESPONSE_BYTES_MOST, OverHttp
 from hurnet_stream.client.retrying import FIRST_S, LONGEST_S, pause_s, retry_after_s
 from tests.memory.hurnet import MemoryGateway, MemoryHurnet, Step, problem
 
@@ -144,7 +149,7 @@ REFUSED: dict[int, type[ClientError]] = {
     403: AccessRefused,
     404: NotThere,
     405: InvalidRequest,
-    409: ClientError,
+    409: InvalidRequest,
     410: NotThere,
     413: InvalidRequest,
     415: InvalidRequest,
@@ -175,6 +180,12 @@ STRANGE = {
     "a redirect": httpx.Response(302, headers={"Location": "https://elsewhere.test/"}),
     "a page for 404": httpx.Response(404, text="<html>nothing here</html>"),
     "watermarks that are none": httpx.Response(202, json={"watermarks": {"zero": [1]}}),
+    "an endless offset": httpx.Response(202, text='{"watermarks": {"0": 1e999}}'),
+    "brackets": httpx.Response(200, text="[" * 200_000),
+    "brackets for 404": httpx.Response(404, text='{"title":' * 200_000),
+    "half an answer": httpx.Response(200, text='{"outcome": "answ'),
+    "more than any gateway sends": httpx.Response(200, content=b" " * (RESPONSE_BYTES_MOST + 1)),
+    "another one for an error": httpx.Response(500, content=b" " * (RESPONSE_BYTES_MOST + 1)),
 }
 
 
@@ -185,6 +196,26 @@ def test_a_server_that_is_no_gateway_is_told(client: Client, gateway: MemoryGate
         with pytest.raises(Unreachable, match="not as a gateway does"):
             call()
     assert {request.url.host for request in gateway.requests} == {"gateway.test"}  # no redirect was followed
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (
+            "https://me:secret@elsewhere.test:8443/?key=secret",
+            r"it sends on to https://elsewhere\.test:8443:",
+        ),
+        ("/login?key=secret", r"it sends on$"),
+        ("http://[", r"it sends on$"),
+    ],
+)
+def test_where_a_server_sends_on_to_is_told_without_secrets(
+    client: Client, gateway: MemoryGateway, location: str, said: str
+) -> None:
+    gateway.next = [httpx.Response(301, headers={"Location": location})] * 1_000
+    with pytest.raises(Unreachable, match=said) as caught:
+        client.ask("hello", timeout=1)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_server_that_was_never_reached_is_told_at_once_and_one_that_was_is_waited_for(
@@ -217,6 +248,22 @@ def test_a_server_that_hangs_is_given_up(client: Client) -> None:
         with pytest.raises(NoReply, match=r"http://gateway\.test within 0\.2 s"):
             hanging.ask("hello", timeout=0.2)
         assert time.monotonic() - began < 10
+
+
+def test_closing_ends_a_call_that_waits_to_be_tried_again(gateway: MemoryGateway) -> None:
+    gateway.next = [problem(503, "full", after="50")]
+
+    async def run() -> None:
+        client = AsyncClient(OverHttp("http://gateway.test", inner=gateway.transport()), timeout=60)
+        asked = asyncio.create_task(client.ask("hello"))
+        while not gateway.requests:
+            await asyncio.sleep(0.005)
+        async with asyncio.timeout(20):
+            await client.close()
+            with pytest.raises(Closed):
+                await asked
+
+    asyncio.run(run())
 
 
 def test_lanes_are_used_again_and_no_more_are_made_than_are_needed(client: Client) -> None:
@@ -284,8 +331,14 @@ def test_a_wrong_address_is_told_and_never_repeated(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["", " hk_x", "hk_x\n", "clé-secret", "hk_\0secret"])
-def test_a_key_that_is_none_is_told_and_never_repeated(key: str) -> None:
+@pytest.mark.parametrize("address", [None, 8080, b"http://x", ["http://x"]])
+def test_what_is_no_address_at_all_is_told(address: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^address: must be kafka://"):
+        Client(address)
+
+
+@pytest.mark.parametrize("key", ["", " hk_x", "hk_x\n", "clé-secret", "hk_\0secret", 7, b"hk_secret"])
+def test_a_key_that_is_none_is_told_and_never_repeated(key: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^api_key: ") as caught:
         Client("http://x", api_key=key)
     assert "secret" not in str(caught.value)
@@ -315,6 +368,24 @@ def test_a_proxy_of_the_environment_is_not_for_this_machine(monkeypatch: pytest.
     for address in ("http://127.0.0.1:2", "http://localhost:2", "http://[::1]:2"):
         assert not OverHttp(address)._lanes._made()._mounts
     assert OverHttp("http://gateway.test")._lanes._made()._mounts
+
+
+@pytest.mark.parametrize("proxy", ["ftp://me:secret@proxy", "http://x:secret"])
+def test_a_proxy_that_can_not_be_used_is_told_and_never_repeated(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ClientError, match="ALL_PROXY names can't be used") as caught:
+        Client("http://gateway.test")
+    assert "secret" not in str(caught.value)
+
+
+def test_authorities_that_can_not_be_read_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate", "utf-8")
+    for file in (tmp_path / "ca.pem", tmp_path / "nowhere"):
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        with pytest.raises(ClientError, match="SSL_CERT_FILE"):
+            Client("https://gateway.test")
 
 
 @pytest.mark.parametrize(

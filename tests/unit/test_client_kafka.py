@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,13 +18,12 @@ from hurnet_stream.client import (
     NotTaught,
     NotThere,
     Unreachable,
-    Watermarks,
     over_kafka,
 )
 from hurnet_stream.client.over_kafka import OverKafka
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.settings.settings import KafkaSettings
-from tests.memory.hurnet import MemoryCourierOf, MemoryHurnet
+from tests.memory.hurnet import MemoryCourierOf, MemoryEffects, MemoryHurnet
 
 NO_TOPIC = "no such topic, or no right to see it: queries"
 
@@ -112,41 +112,37 @@ def test_what_kafka_refuses_to_be_read_is_an_error_of_the_client(
     def refuse(*_: object) -> object:
         raise ConfigurationError("no such topic: texts")
 
-    monkeypatch.setattr(over_kafka, "Follower", refuse)
+    monkeypatch.setattr(over_kafka, "KafkaListener", refuse)
     monkeypatch.setattr(over_kafka, "end_offsets", refuse)
     for call in (lambda: client.correct("hello", "hi"), lambda: client.forget(key="k")):
         with pytest.raises(ClientError, match="no such topic: texts"):
             call()
 
 
-class Blind:
-    """A follower that sees nothing."""
-
-    def __init__(self, _settings: KafkaSettings) -> None:
-        self.stopped = threading.Event()
-        Blind.last = self
-
-    last: Blind
-
-    def effect(self, feedback: str, wait_s: float) -> Watermarks:
-        self.stopped.wait(wait_s)
-        return Watermarks()
-
-    def stop(self) -> None:
-        self.stopped.set()
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
 def test_a_correction_that_nobody_teaches_is_given_up(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(over_kafka, "Follower", Blind)
+    monkeypatch.setattr(over_kafka, "KafkaListener", lambda *_: MemoryEffects(MemoryHurnet()))
     with pytest.raises(NotTaught, match="does a feedback worker run") as caught:
         client.correct("hello", "hi", timeout=0.4)
     assert caught.value.feedback == "feedback/0/0"
-    assert Blind.last.stopped.is_set()
+
+
+def test_many_corrections_at_once_share_one_reader(
+    client: Client, courier: MemoryCourierOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[MemoryEffects] = []
+
+    def listener(*_: object) -> MemoryEffects:
+        made.append(MemoryEffects(courier.hurnet))
+        return made[-1]
+
+    monkeypatch.setattr(over_kafka, "KafkaListener", listener)
+    with ThreadPoolExecutor(50) as threads:
+        corrected = list(threads.map(lambda n: client.correct(f"question {n}", "hi"), range(50)))
+    assert len({each.feedback for each in corrected}) == 50
+    assert all(each.taught for each in corrected)
+    assert len(made) == 1
 
 
 def test_an_entry_that_was_never_written_is_not_there(

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from hurnet_stream.client import effects
+from hurnet_stream.client.effects import Effects
 from hurnet_stream.errors import HurnetError, KafkaFailing
-from hurnet_stream.gateway import effects
-from hurnet_stream.gateway.effects import Effects
 from hurnet_stream.ports import Outgoing
 from tests.acceptance.system import wait_for
 from tests.memory.kafka import MemoryKafka

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import httpx
 
 from hurnet_schemas import Answer, Query, Receipt
+from hurnet_stream.client.effects import Effects
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.feedback.lessons import PARTITION
 from hurnet_stream.gateway.app import make_app
-from hurnet_stream.gateway.effects import Effects
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.group_commit import GroupCommit
 from hurnet_stream.gateway.guards import Guarded
@@ -150,3 +150,21 @@ class GatewayWorld:
 
     def close(self) -> None:
         self.gateway.close()
+
+
+def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """A request as ASGI has it, for tests that play the server themselves."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8080"), *headers],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8080),
+    }

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hurnet_stream.client import AsyncClient, Client
+from typing import TYPE_CHECKING
 
 __all__ = ["AsyncClient", "Client"]
 
+if TYPE_CHECKING:  # who checks types sees these two names, and that there are no others
+    from hurnet_stream.client import AsyncClient, Client
+else:
 
-def __getattr__(name: str) -> Any:
-    """The clients are loaded when they are asked for: workers and commands need none of them."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from hurnet_stream import client
+    def __getattr__(name: str) -> object:
+        """The clients are loaded when they are asked for: workers and commands need none of them."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from hurnet_stream import client
 
-    return getattr(client, name)
+        return getattr(client, name)

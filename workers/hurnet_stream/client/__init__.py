@@ -4,7 +4,7 @@ client          for threads; async_client: for asyncio, which does all the work
 messages        from a caller's arguments to messages of the topics; many: several of them, in order
 transport       what a way to hurnet must do: over_http and over_kafka are two, and opening chooses
 switchboard     questions and records under way over Kafka, and the futures that wait for them
-following       until a correction has its effect; spans: sending, in a trace
+effects         what corrections have taught, for all who wait for it; spans: sending, in a trace
 lanes           connections of HTTP
 retrying        tries again what fails for a while; problems: what a gateway says that is no success
 errors          all that can go wrong

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -15,7 +14,7 @@ from hurnet_schemas.detail import Detail
 from hurnet_schemas.places import Marks
 from hurnet_stream.client import messages
 from hurnet_stream.client.errors import ClientError, Closed, InvalidRequest, NoReply, NotTaught
-from hurnet_stream.client.many import AT_ONCE, in_order, several, taught_in_order
+from hurnet_stream.client.many import AT_ONCE, EITHER, in_order, several, taught_in_order
 from hurnet_stream.client.messages import Entry, Teachable
 from hurnet_stream.client.opening import opened
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
@@ -51,9 +50,9 @@ class AsyncClient:
             seen = await hurnet.teach("I forgot my password", "Settings, Security")
             print((await hurnet.ask("I lost my password", after=seen)).answer)
 
-    It belongs to one event loop, whose tasks may share it. Nothing connects before the first call. Every call
-    ends within `timeout` seconds: the call's own, or else the client's. A cancelled task leaves nothing
-    behind, but what it wanted to write may be written.
+    It belongs to one event loop, whose tasks may share it. Over HTTP nothing connects before the first call,
+    over Kafka it begins at once, in the background. Every call ends within `timeout` seconds: the call's own,
+    or else the client's. A cancelled task leaves nothing behind, but what it wanted to write may be written.
 
     Args:
         address: http://HOST:PORT or https://HOST of a gateway (needs the extra `client`), or
@@ -74,6 +73,7 @@ class AsyncClient:
         self._transport = opened(address, api_key)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def ask(
         self,
@@ -130,7 +130,7 @@ class AsyncClient:
         async def ask(question: str | Query) -> Reply:
             return await self.ask(question, **how)
 
-        async with aclosing(in_order(ask, several(questions, "questions"), at_once)) as replies:
+        async with aclosing(in_order(ask, several(questions, "questions", EITHER), at_once)) as replies:
             async for reply in replies:
                 yield reply
 
@@ -255,9 +255,9 @@ class AsyncClient:
             timeout: seconds.
 
         Raises:
-            InvalidRequest: neither or both of `entry` and `key` are given, or they can't be such.
-            NotThere: no record was ever written at `entry`.
-            InvalidRequest: or its topic is not to be written to.
+            InvalidRequest: neither or both of `entry` and `key` are given, or they can't be such; or the
+                topic of the entry is not to be written to.
+            NotThere: no record was ever written at `entry`; over HTTP also if no entry came of it.
             AccessRefused, Busy, Unreachable, NotSent, NoReply: see `hurnet_stream.client.errors`.
         """
         what = messages.forget(entry, key, context)
@@ -288,9 +288,14 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Release every connection. Calls that are under way raise `Closed`."""
-        if not self._closed:
-            self._closed = True
-            await self._transport.close()
+        if self._closed:
+            return
+        self._closed = True
+        if self._loop is asyncio.get_running_loop():
+            for doing in (under_way := list(self._under_way)):
+                doing.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -316,17 +321,16 @@ class AsyncClient:
                 if self._closed
                 else ClientError("this client belongs to another event loop: make one for each")
             )
+        doing = asyncio.create_task(call)  # so that closing can end it
+        self._under_way.add(doing)
+        doing.add_done_callback(self._under_way.discard)
         try:
-            return await call
+            return await doing
         except asyncio.CancelledError:
             task = asyncio.current_task()
             # Not this task was cancelled, but what it waits for.
             if self._closed and task is not None and not task.cancelling():
                 raise Closed("the client was closed while this call was under way") from None
-            raise
-        except ClientError as error:
-            if self._closed and not isinstance(error, Closed):
-                raise Closed("the client was closed while this call was under way") from error
             raise
 
 
@@ -334,6 +338,6 @@ def checked_timeout(seconds: float) -> float:
     """Raises `InvalidRequest` if it is no number of seconds that one can wait."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidRequest("it is a number of seconds", "timeout")
-    if not (math.isfinite(seconds) and 0 < seconds <= TIMEOUT_S_MOST):
+    if not 0 < seconds <= TIMEOUT_S_MOST:
         raise InvalidRequest(f"seconds are above 0 and at most {TIMEOUT_S_MOST:,.0f}", "timeout")
     return float(seconds)

@@ -54,7 +54,8 @@ class LoopThread:
             first, self._closed = not self._closed, True
         if first and self._process == os.getpid():
             asyncio.run_coroutine_threadsafe(self._end(last), self._loop)
-            self._thread.join(END_S)
+            if threading.current_thread() is not self._thread:  # as in a callback of a future
+                self._thread.join(END_S)
         else:
             last.close()
 

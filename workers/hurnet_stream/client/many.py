@@ -42,11 +42,12 @@ R = TypeVar("R")
 
 AT_ONCE: Final = 64
 AT_ONCE_MOST: Final = 1_000
+EITHER: Final = (Iterable, AsyncIterable)
 
 
-def checked(at_once: int) -> int:
+def checked(at_once: object) -> int:
     """Raises `InvalidRequest` if not so many may be under way at once."""
-    if not 1 <= at_once <= AT_ONCE_MOST:
+    if not isinstance(at_once, int) or not 1 <= at_once <= AT_ONCE_MOST:
         raise InvalidRequest(f"1 to {AT_ONCE_MOST:,} questions may be under way at once", "at_once")
     return at_once
 
@@ -114,11 +115,13 @@ def result(future: Future[T]) -> T:
         raise
 
 
-def several(items: T, where: str) -> T:
-    """Raises `InvalidRequest` if it is one text or message, whose characters or fields would be taken for
-    several."""
+def several(items: T, where: str, kinds: Any = Iterable) -> T:
+    """Raises `InvalidRequest` unless it is one of these kinds, and if it is one text or message, whose
+    characters or fields would be taken for several."""
     if isinstance(items, str | bytes | Mapping | BaseModel):
         raise InvalidRequest("it is one, and several are wanted: put it into a list", where)
+    if not isinstance(items, kinds):
+        raise InvalidRequest(f"several are wanted, as in a list, and it is {type(items).__name__}", where)
     return items
 
 
@@ -179,7 +182,7 @@ async def taught_in_order(
 ) -> Watermarks:
     """Send the texts in portions."""
     teaching = Teaching(fields)
-    several(texts, "texts")
+    several(texts, "texts", EITHER)
 
     async def sent(portion: list[Keyed]) -> None:
         try:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hurnet_schemas import Coordinates, Feedback, Query, TextEvent
 from hurnet_schemas.base import shortened
-from hurnet_schemas.places import Marks, Place, place
+from hurnet_schemas.places import EXAMPLES, Marks, Place, place
 from hurnet_schemas.query import WAITING
+from hurnet_schemas.text import RecordKey
 from hurnet_stream.client.errors import InvalidRequest
 from hurnet_stream.client.transport import Forget, Keyed
 
@@ -23,6 +24,8 @@ Entry = Coordinates | tuple[int, int] | str
 """The `entry` of a candidate; partition and offset in the topic of texts; or a name, such as tickets/3/41."""
 Teachable = str | tuple[str, str] | Mapping[str, Any] | TextEvent
 """A text; a text and its answer; the fields of a `TextEvent`, and `key`; or a `TextEvent`."""
+
+_KEY = TypeAdapter[str](RecordKey)
 
 PATIENCE_S = 2.0
 """A query itself may wait so much shorter than its client does, so that its reply has time to come."""
@@ -42,7 +45,7 @@ def query(question: str | Query, fields: Mapping[str, Any], timeout_s: float) ->
     wait_ms = max(1, round(1000 * patience_s(timeout_s)))
     said = _said(question) if isinstance(question, Query) else {"text": question}
     try:
-        return _made(Query, {"timeout_ms": wait_ms, **fields, **said})
+        return made(Query, {"timeout_ms": wait_ms, **fields, **said})
     except InvalidRequest as error:  # callers say it by another name
         raise InvalidRequest(error.why, error.where.replace("min_watermarks", "after", 1)) from None
 
@@ -51,7 +54,7 @@ def keyed(text: Teachable, fields: Mapping[str, Any]) -> Keyed:
     """A text to teach. `fields` are for what it does not say itself."""
     all_fields = {**fields, **_fields(text)}
     key = _key(all_fields.pop("key", None))
-    return Keyed(_made(TextEvent, all_fields), key)
+    return Keyed(made(TextEvent, all_fields), key)
 
 
 def _fields(text: Teachable) -> Mapping[str, Any]:
@@ -82,7 +85,8 @@ def feedback(
     -         -         retracted, if `retract`
     """
     if isinstance(question, Feedback):
-        return question
+        said = {"answer": answer, "given": given, "verdict": "retracted" if retract else None}
+        return made(Feedback, {**said, **fields, **_said(question)})
     if retract and (answer is not None or given is not None):
         raise InvalidRequest("takes back all that was said of the question: it has no answer", "retract")
     if not retract and answer is None and given is None:
@@ -90,7 +94,7 @@ def feedback(
     right = answer is not None and answer == given
     verdict = "retracted" if retract else "right" if right else "wrong"
     said = {"question": question, "verdict": verdict, "answer": answer, "given": None if right else given}
-    return _made(Feedback, {**said, **fields})
+    return made(Feedback, {**said, **fields})
 
 
 def forget(entry: Entry | None, key: str | None, context: str | None) -> Forget:
@@ -98,7 +102,7 @@ def forget(entry: Entry | None, key: str | None, context: str | None) -> Forget:
     if (entry is None) == (key is None):
         raise InvalidRequest("name one thing to forget: an entry or a key", "entry")
     if entry is None:
-        return Forget(key=_key(key), context=_made(TextEvent, {"text": "-", "context": context}).context)
+        return Forget(key=_key(key), context=made(TextEvent, {"text": "-", "context": context}).context)
     if context is not None:
         raise InvalidRequest("is for a key; an entry needs none", "context")
     return Forget(entry=_place(entry))
@@ -111,17 +115,22 @@ def _place(entry: Entry) -> Place:
             return place(entry)
         except ValueError as error:
             raise InvalidRequest(str(error), "entry") from None
-    if isinstance(entry, tuple):
-        if len(entry) != 2:
-            raise InvalidRequest("it is (partition, offset)", "entry")
-        entry = _made(Coordinates, {"partition": entry[0], "offset": entry[1]})
+    if isinstance(entry, tuple) and len(entry) == 2:
+        return made(Coordinates, {"partition": entry[0], "offset": entry[1]}).place
+    if not isinstance(entry, Coordinates):
+        raise InvalidRequest(
+            f"it is a candidate's `entry`, (partition, offset) or a name, as in {EXAMPLES}", "entry"
+        )
     return entry.place
 
 
 def waiting(watermarks: Marks, context: str | None, timeout_s: float) -> Query:
     """A query that nobody wants the answer to: when it comes, these watermarks were seen."""
     fields = {"id": WAITING, "context": context, "min_watermarks": watermarks}
-    return query("seen?", fields, timeout_s)
+    try:
+        return query("seen?", fields, timeout_s)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.why, error.where.replace("after", "watermarks", 1)) from None
 
 
 class Portions:
@@ -162,12 +171,15 @@ def _size(text: Keyed) -> int:
 
 
 def _key(key: object) -> str | None:
-    if key is not None and (not isinstance(key, str) or not 0 < len(key.encode(errors="replace")) <= 1024):
-        raise InvalidRequest("a record's key is a text of 1 to 1,024 bytes", "key")
-    return key
+    try:
+        return None if key is None else _KEY.validate_python(key)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"a record's key is a text of 1 to 1,024 bytes: {why}", "key") from None
 
 
-def _made(kind: type[MessageT], fields: Mapping[str, Any]) -> MessageT:
+def made(kind: type[MessageT], fields: Mapping[str, Any]) -> MessageT:
+    """The message of these fields but those that are None. Raises `InvalidRequest`."""
     try:
         return kind.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:

@@ -16,6 +16,10 @@ def opened(address: str | Transport, api_key: str | None) -> Transport:
         ConfigurationError: a setting HURNET_* is wrong (Kafka only).
     """
     if not isinstance(address, str):
+        if not hasattr(address, "ask"):
+            raise InvalidRequest(
+                f"must be {addresses.FORMS}, and is of type {type(address).__name__}", "address"
+            )
         return address
     if addresses.split(address).scheme != "kafka":
         return _over_http(address, api_key)

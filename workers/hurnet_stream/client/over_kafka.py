@@ -16,15 +16,17 @@ from typing import Final, TypeVar
 from hurnet_schemas import DEFAULT_CONTEXT, Coordinates, Feedback, Query, Reply
 from hurnet_schemas.places import shard_name
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
+from hurnet_stream.adapters.kafka.reading.apart import end_offsets
+from hurnet_stream.adapters.kafka.reading.listening import KafkaListener
+from hurnet_stream.client.effects import Effects
 from hurnet_stream.client.errors import ClientError, InvalidRequest, NoReply, NotSent, NotThere, Unreachable
-from hurnet_stream.client.following import Follower, end_offsets
 from hurnet_stream.client.results import Corrected, Forgotten, Watermarks
 from hurnet_stream.client.retrying import Again, Deadline, tried
 from hurnet_stream.client.spans import sent
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.client.transport import Forget, Keyed
 from hurnet_stream.errors import HurnetError
-from hurnet_stream.feedback.lessons import correction_key
+from hurnet_stream.feedback.lessons import PARTITION, correction_key
 from hurnet_stream.operations.deletion_requests import Deletable, NotWritable, of_entry, of_key
 from hurnet_stream.ports import Courier, Outgoing, Tracer, Work
 from hurnet_stream.settings.settings import KafkaSettings
@@ -37,8 +39,6 @@ PORTIONS_MOST: Final = 4
 """Under way at once; the others wait. The courier refuses what goes far beyond."""
 BLOCKING_MOST: Final = 4
 LOOK_S: Final = 0.005
-SLACK_S: Final = 1.0
-"""So much later than a call that blocks should have ended, it is given up."""
 
 
 class OverKafka:
@@ -58,6 +58,7 @@ class OverKafka:
         self._deletable = Deletable(kafka.texts, topics or {})
         self._tracer = tracer
         self._switchboard = Switchboard(courier or KafkaCourier(kafka, kafka.answers), kafka)
+        self._effects = Effects(lambda: KafkaListener(kafka, kafka.texts, [PARTITION]))
         self._threads = ThreadPoolExecutor(BLOCKING_MOST, thread_name_prefix="hurnet-client-kafka")
         self._questions = asyncio.Semaphore(QUESTIONS_MOST)
         self._portions = asyncio.Semaphore(PORTIONS_MOST)
@@ -82,21 +83,14 @@ class OverKafka:
 
     async def correct(self, feedback: Feedback, wait_s: float, timeout_s: float) -> Corrected:
         deadline = Deadline(timeout_s)
-        follower = await self._blocking(partial(Follower, self._kafka), timeout_s) if wait_s else None
-        try:
-            key = correction_key(feedback.context, feedback.question)
-            async with _acknowledged(deadline.left_s):
-                (place,) = await self._send([Outgoing(self._kafka.feedback, feedback.encode(), key)])
-            source = _name(self._kafka.feedback, place)
-            effect = Watermarks()
-            if follower:
-                wait_s = min(wait_s, deadline.left_s)
-                effect = await self._blocking(partial(follower.effect, source, wait_s), wait_s + SLACK_S)
-            return Corrected(source, effect, bool(effect))
-        finally:
-            if follower:
-                follower.stop()
-                self._threads.submit(follower.close)
+        if wait_s:
+            await self._blocking(self._effects.begin, timeout_s)
+        key = correction_key(feedback.context, feedback.question)
+        async with _acknowledged(deadline.left_s):
+            (place,) = await self._send([Outgoing(self._kafka.feedback, feedback.encode(), key)])
+        source = _name(self._kafka.feedback, place)
+        effect = await self._effect(source, min(wait_s, deadline.left_s)) if wait_s else Watermarks()
+        return Corrected(source, effect, bool(effect))
 
     async def forget(self, what: Forget, timeout_s: float) -> Forgotten:
         deadline = Deadline(timeout_s)
@@ -121,7 +115,7 @@ class OverKafka:
             raise InvalidRequest(str(error), "entry") from None
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._switchboard.close)
+        await asyncio.gather(*map(asyncio.to_thread, (self._switchboard.close, self._effects.close)))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _listening(self) -> None:
@@ -153,6 +147,14 @@ class OverKafka:
             if isinstance(each, BaseException):
                 raise each
         return [each for each in done if isinstance(each, Coordinates)]
+
+    async def _effect(self, feedback: str, wait_s: float) -> Watermarks:
+        """What the feedback at these coordinates has taught; empty if that was not seen in time."""
+        try:
+            async with asyncio.timeout(wait_s):
+                return Watermarks((await asyncio.wrap_future(self._effects.of(feedback))).items())
+        except (TimeoutError, HurnetError):
+            return Watermarks()
 
     async def _blocking(self, call: Callable[[], T], timeout_s: float) -> T:
         future: Future[T] = self._threads.submit(call)
@@ -189,8 +191,7 @@ async def _acknowledged(timeout_s: float) -> AsyncIterator[None]:
 
 
 def _bytes(key: str | None) -> bytes | None:
-    """The bytes as they were typed, even if they are not UTF-8."""
-    return None if key is None else key.encode(errors="surrogateescape")
+    return None if key is None else key.encode()
 
 
 def _name(topic: str, place: Coordinates) -> str:

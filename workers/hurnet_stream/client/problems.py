@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hurnet_schemas.base import shortened
+from hurnet_schemas.base import InvalidMessage, parse_object, shortened
 from hurnet_stream.client.errors import (
     AccessRefused,
     Busy,
@@ -42,20 +41,22 @@ def error_of(status: int, content: bytes, server: str, after_s: float | None) ->
     if problem is None:
         return Unreachable(f"{server} answered {status}, but not as a gateway does. Is this its address?")
     said = problem.detail or problem.title
-    if status in _OF_THE_REQUEST:
+    if status in _OF_THE_REQUEST or (status == 409 and problem.where):
         return InvalidRequest(said, problem.where or "", problem)
     if status in _OVERLOADED:
         return Busy(f"{server} has too much to do: {said}", problem, after_s)
+    if status == 401:
+        said += " (a client takes it as api_key)"
     return _KINDS.get(status, ClientError)(f"{server} answered {status}: {said}", problem)
 
 
 def problem_of(status: int, content: bytes) -> Problem | None:
     """The problem in a body; None if it is none."""
     try:
-        fields = json.loads(content)
-    except ValueError:  # of UTF-8, too
+        fields = parse_object(content)
+    except InvalidMessage:
         return None
-    if not isinstance(fields, dict) or not isinstance(fields.get("title"), str):
+    if not isinstance(fields.get("title"), str):
         return None
     where = fields.get("where")
     return Problem(

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hurnet_schemas import Feedback
+from hurnet_stream.client.effects import Watermarks
 from hurnet_stream.feedback.lessons import correction_key
 from hurnet_stream.gateway.access import require
 from hurnet_stream.gateway.body import message_of
-from hurnet_stream.gateway.effects import Watermarks
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.idempotency import Wanted
 from hurnet_stream.gateway.leaving import while_there

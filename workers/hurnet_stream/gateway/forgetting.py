@@ -114,7 +114,7 @@ def _topic_of(gateway: Gateway, place: Place) -> str:
     try:
         return deletion_requests.Deletable(settings.kafka.texts, settings.topics).topic_of(place)
     except deletion_requests.NotWritable as error:
-        raise Problem(409, str(error)) from None
+        raise Problem(409, str(error), where="entry") from None
 
 
 async def _is_coming(gateway: Gateway, request: Request, place: Place, entry: EntryId) -> bool:

@@ -17,8 +17,8 @@ from functools import partial
 from typing import Final, TypeVar
 
 from hurnet_schemas.feedback import SOURCE
+from hurnet_stream.client.effects import Effects, Watermarks, effects_of
 from hurnet_stream.errors import HurnetError, Undeliverable
-from hurnet_stream.gateway.effects import Effects, Watermarks, effects_of
 from hurnet_stream.gateway.group_commit import GroupCommit, NotWritten, Places
 from hurnet_stream.gateway.idempotency import Once, OtherRequest, UnderWay, Wanted, of_topic
 from hurnet_stream.gateway.problems import Problem, busy

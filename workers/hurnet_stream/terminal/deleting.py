@@ -52,8 +52,8 @@ def reach(chosen: Settings, kafka: KafkaSettings, connection: Connection) -> Rea
     """Where deletions can be written with these settings."""
     from functools import cache, partial
 
+    from hurnet_stream.adapters.kafka.reading.apart import end_offsets
     from hurnet_stream.adapters.redis import RedisEntryStore
-    from hurnet_stream.client.following import end_offsets
     from hurnet_stream.operations.deletion_requests import Deletable
     from hurnet_stream.places import Places
 

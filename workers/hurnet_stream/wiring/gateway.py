@@ -13,11 +13,11 @@ import structlog
 from hurnet_stream.adapters.kafka import KafkaAtomicSink, KafkaListener
 from hurnet_stream.adapters.kafka.courier import KafkaCourier
 from hurnet_stream.adapters.redis import RedisEntryStore, RedisRequestClaims, connect, serving_of
+from hurnet_stream.client.effects import Effects
 from hurnet_stream.client.switchboard import Switchboard
 from hurnet_stream.errors import ConfigurationError, TransientError
 from hurnet_stream.feedback.lessons import PARTITION
 from hurnet_stream.gateway.app import make_app
-from hurnet_stream.gateway.effects import Effects
 from hurnet_stream.gateway.gateway import Gateway
 from hurnet_stream.gateway.group_commit import GroupCommit
 from hurnet_stream.gateway.idempotency import Once

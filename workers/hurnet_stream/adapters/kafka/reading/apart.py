@@ -37,3 +37,12 @@ def reader(
         consumer.close()
         raise
     return consumer
+
+
+def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
+    """The next offset of each partition. Raises `ConfigurationError` if there is no such topic."""
+    consumer = reader(settings, topic, from_end=True)
+    try:
+        return {each.partition: consumer.position(each) for each in consumer.assignment()}
+    finally:
+        consumer.close()

@@ -1,7 +1,7 @@
 """What corrections have taught, told to all who wait for it: one reader for as many as there are.
 
-    POST /v1/corrections ──▶ feedback/0/3 ──▶ the feedback worker ──▶ texts/0/57, header feedback=feedback/0/3
-                             of("feedback/0/3"): a future         ◀── the reader sees it: watermark 0=57
+    a correction ──▶ feedback/0/3 ──▶ the feedback worker ──▶ texts/0/57, header feedback=feedback/0/3
+                     of("feedback/0/3"): a future         ◀── the reader sees it: watermark 0=57
 
 The reader begins before the feedback is sent, so that nothing passes by, and reads the one partition that all
 corrections go to. It ends if nobody has wanted it for a minute.
@@ -9,6 +9,7 @@ corrections go to. It ends if nobody has wanted it for a minute.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -17,13 +18,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
-import structlog
-
 from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.ports import Listener, Record
 
-log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.25
 IDLE_S: Final = 60.0
@@ -88,7 +87,7 @@ class Effects:
             while self._goes_on():
                 self._told(listener.poll(POLL_S))
         except Exception as error:  # whatever it is: nobody waits in vain, and the next one begins anew
-            log.warning("can't see what corrections teach", error=str(error))
+            _log.warning("can't see what corrections teach: %s", error)
             self._fail(HurnetError(f"what it taught can't be seen at the moment: {error}"))
         finally:
             listener.close()
