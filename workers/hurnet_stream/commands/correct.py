@@ -72,31 +72,20 @@ class Said:
     def feedback(self, now: Answer | None) -> Feedback:
         """The feedback to send. `now` is what is answered now, None if nobody was asked or replied. Raises
         `UsageError` if it is needed, or if something is not as a message must be."""
-        from pydantic import ValidationError
-
-        from hurnet_schemas import Feedback
+        from hurnet_stream.client import InvalidRequest
+        from hurnet_stream.client.messages import feedback
 
         given = self.given or (now.answer if now else None)
         if self.verdict in ("right", "wrong") and given is None:
             raise click.UsageError("Nothing is answered now that could be judged: name the right ANSWER.")
         right = given if self.verdict == "right" else self.answer
-        verdict = self.verdict or ("right" if given == right else "wrong")
         receipt = now.receipt if now else None
-        fields = {
-            "question": self.question,
-            "verdict": verdict,
-            "answer": right,
-            "given": given if verdict == "wrong" else None,
-            "context": self.context,
-            "query": receipt.query if receipt else None,
-            "metadata": dict(self.metadata),
-        }
+        query = receipt.query if receipt else None
+        fields = {"context": self.context, "query": query, "metadata": dict(self.metadata)}
         try:
-            return Feedback.model_validate(fields)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "feedback"
-            raise click.UsageError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
+            return feedback(self.question, right, given, self.verdict == "retracted", fields)
+        except InvalidRequest as error:
+            raise click.UsageError(str(error)) from None
 
 
 @click.command(epilog=EPILOG)

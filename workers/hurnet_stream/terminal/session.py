@@ -20,7 +20,8 @@ import click
 
 from hurnet_schemas import Feedback, Reply
 from hurnet_schemas.places import Marks
-from hurnet_stream.client import Client, Watermarks
+from hurnet_stream.client import Client, InvalidRequest, Watermarks
+from hurnet_stream.client.messages import made
 from hurnet_stream.errors import HurnetError
 from hurnet_stream.terminal.answers import looked_into, named
 from hurnet_stream.terminal.conditions import condition
@@ -138,10 +139,9 @@ class Session:
         receipt = reply.receipt
         fields = {"question": reply.question, "context": self._context_of(reply), **said}
         try:
-            feedback = Feedback.model_validate(fields | {"query": receipt.query if receipt else None})
-        except ValueError as error:
-            problem = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
-            raise _Said(problem.removeprefix("Value error, ")) from None
+            feedback = made(Feedback, fields | {"query": receipt.query if receipt else None})
+        except InvalidRequest as error:
+            raise _Said(error.why) from None
         self._again(reply, self.client.correct(feedback, timeout=self.how.timeout_s).watermarks)
 
     def forget(self, _rest: str) -> None:
