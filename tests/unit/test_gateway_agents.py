@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -12,11 +13,12 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, Tool
 
+from hurnet_schemas import Answer, Candidate, Coordinates, Scores
 from hurnet_stream.core.stored.batch import Entry
 from hurnet_stream.gateway.agent_tools import TOOLS
 from tests.acceptance.system import wait_for
 from tests.unit.test_gateway_writing import Teacher, by, guarded, store, teacher, texts_of, world
-from tests.worlds.gateway import BASE, GatewayWorld
+from tests.worlds.gateway import BASE, GatewayWorld, scope_of
 
 __all__ = ["guarded", "teacher", "world"]
 
@@ -120,19 +122,30 @@ def test_an_agent_corrects(world: GatewayWorld, teacher: Teacher) -> None:
     assert said(call(world, "correct", right))["taught"]
     assert said(call(world, "correct", {"question": "q?", "answer": "a", "given": "a"}))["taught"]
     assert said(call(world, "correct", {"question": "q?", "retract": True}))["taught"]
-    verdicts = [json.loads(r.value or b"")["verdict"] for r in world.kafka.records("feedback")]
-    assert sorted(verdicts) == ["retracted", "right", "wrong"]
+    filtered = {"question": "p?", "answer": "a", "metadata": {"lang": "en"}}
+    assert said(call(world, "correct", filtered))["taught"]
+    written = [json.loads(r.value or b"") for r in world.kafka.records("feedback")]
+    assert sorted(each["verdict"] for each in written) == ["retracted", "right", "wrong", "wrong"]
+    assert [each["metadata"] for each in written if "metadata" in each] == [{"lang": "en"}]
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
         ("ask", {}, "question"),
-        ("ask", {"question": ""}, "text"),
+        ("ask", {"question": ""}, "question: blank text"),
+        ("ask", {"question": "x" * 20_000}, "question: "),
+        ("ask", {"question": 7}, "question: "),
+        ("ask", {"question": "x", "context": "No Name"}, "context: "),
+        ("ask", {"question": "x", "after": {"0": -1}}, "after.0: "),
+        ("ask", {"question": "x", "filter": "router"}, "filter: "),
         ("ask", {"question": "x", "top_k": 0}, "top_k"),
         ("ask", {"question": "x", "wrong": 1}, "wrong"),
         ("ask", {"question": "x", "filter": {"key": "a"}}, "filter"),
         ("teach", {"text": "x", "key": ""}, "key"),
+        ("teach", {"text": "x", "key": "hurnet-x"}, "key: keys that begin with"),
+        ("teach", {"text": "x", "metadata": {"a": 1}}, "metadata.a: "),
+        ("correct", {"question": "x", "answer": "\0"}, "answer: control character"),
         ("correct", {"question": "x"}, "say what is right"),
         ("correct", {"question": "x", "retract": True, "answer": "a"}, "retract"),
         ("forget", {}, "entry or a key"),
@@ -148,6 +161,72 @@ def test_what_is_wrong_is_said_in_words(
     store(world, Entry(0, 0, "support", "x", None, {}, 1))
     assert words in why(call(world, name, arguments))
     assert not texts_of(world)
+
+
+def test_what_an_agent_sees_is_short(world: GatewayWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for(lambda: world.gateway.switchboard.trouble() is None)
+    long = [candidate("first", "x" * 16_000), candidate("second", "short")]
+    for outcome, source, others in (
+        ("answered", "first", ["second"]),
+        ("abstained", None, ["first", "second"]),
+    ):
+        answer = "first" if outcome == "answered" else None
+        fields = {"id": "a", "outcome": outcome, "answer": answer, "candidates": long}
+        reply = Answer.model_validate(fields)
+        monkeypatch.setattr(world.courier, "answer", lambda _query, reply=reply: reply)
+        told = said(call(world, "ask", {"question": "how?"}))
+        assert told.get("from", {}).get("answer") == source
+        assert [each["answer"] for each in told["others"]] == others
+        assert len(json.dumps(told)) < 3_000
+    for number in range(150):
+        world.readings.stored[0, number] = Entry(number, 0, f"faq-{number}", "x", None, {}, 1)
+    world.readings.stored[0, 150] = Entry(150, 0, "faq-7", "y", None, {}, 1)
+    contexts = said(call(world, "contexts", {}))
+    assert contexts["contexts"][0] == {"name": "faq-7", "entries": 2}
+    assert (len(contexts["contexts"]), contexts["smaller_ones"]) == (100, 50)
+
+
+def candidate(answer: str, text: str) -> Candidate:
+    scores = Scores(combined=0.5, meaning=0.5, spelling=0.5, memory=0.5, lexical=0.5, words=0.5)
+    return Candidate(answer=answer, scores=scores, entry=Coordinates(partition=0, offset=0), text=text)
+
+
+def test_a_tool_that_fails_says_nothing_of_the_inside(
+    world: GatewayWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("something inside")
+
+    monkeypatch.setattr(world.readings, "contexts", fail)
+    assert why(call(world, "contexts", {})) == "this is a fault of the gateway; its log says more"
+
+
+def test_an_agent_that_hangs_up_frees_its_question_at_once(world: GatewayWorld) -> None:
+    wait_for(lambda: world.gateway.switchboard.trouble() is None)
+    world.courier.answer = lambda _query: None
+    params = {"name": "ask", "arguments": {"question": "anybody?"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    steps = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        if step := next(steps, None):
+            return step
+        while not world.gateway.switchboard.waiting:
+            await asyncio.sleep(0.001)
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        """Nobody reads it."""
+
+    async def run() -> None:
+        headers = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
+        async with asyncio.timeout(10):
+            length = (b"content-length", str(len(body)).encode())
+            await world.app(scope_of("POST", "/mcp", [*headers, length]), receive, send)
+
+    asyncio.run(run())
+    assert world.courier.posted
+    assert world.gateway.switchboard.waiting == 0
 
 
 def test_contexts_of_others_are_not_there(guarded: GatewayWorld) -> None:

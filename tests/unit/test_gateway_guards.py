@@ -14,7 +14,7 @@ from hurnet_schemas import Query
 from hurnet_stream.gateway import bodies
 from hurnet_stream.gateway.headers import CONTENT_POLICY
 from hurnet_stream.gateway.limits import Rates, TooMuch
-from tests.worlds.gateway import GatewayWorld, answered
+from tests.worlds.gateway import GatewayWorld, answered, scope_of
 
 ASK = {"text": "how do I turn on the light?"}
 SHOP = "https://shop.example.org"
@@ -194,7 +194,7 @@ def test_a_body_that_does_not_come_ends_the_request(
     monkeypatch.setattr(bodies, "READ_AWAY_S", 0.05)
 
     messages: list[dict[str, Any]] = []
-    scope = _scope("POST", "/v1/ask", [(b"content-type", b"application/json"), (b"content-length", b"9")])
+    scope = scope_of("POST", "/v1/ask", [(b"content-type", b"application/json"), (b"content-length", b"9")])
     pieces = iter([b"{"])
 
     async def receive() -> dict[str, Any]:
@@ -232,7 +232,7 @@ def test_a_client_that_hangs_up_frees_its_question_at_once(world: GatewayWorld) 
         length = str(len(json.dumps(ASK))).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length)]
         began = asyncio.get_running_loop().time()
-        await world.app(_scope("POST", "/v1/ask", headers), receive, send)
+        await world.app(scope_of("POST", "/v1/ask", headers), receive, send)
         return asyncio.get_running_loop().time() - began
 
     assert asyncio.run(run()) < 5
@@ -396,20 +396,3 @@ def test_a_fault_of_ours_is_a_problem_with_the_id_under_which_the_log_has_it(
     assert response.status_code == 500
     assert response.headers["x-request-id"] in str(capsys.readouterr())
     assert "ZeroDivision" not in response.text
-
-
-def _scope(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "scheme": "http",
-        "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1:8080"), *headers],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 8080),
-    }

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import httpx
+import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -30,14 +31,17 @@ from mcp.types import (
     ToolAnnotations,
 )
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from hurnet_stream.gateway.access import key_of
-from hurnet_stream.gateway.agent_tools import DATA, TOOLS, Call
+from hurnet_stream.gateway.agent_tools import DATA, TOOLS, AgentTool, Call
 from hurnet_stream.gateway.gateway import Gateway
+from hurnet_stream.gateway.leaving import HungUp
 
+log = structlog.get_logger()
 logging.getLogger("mcp").setLevel(logging.WARNING)  # it logs the beginning and end of each request
 
 INSTRUCTIONS: Final = (
@@ -91,10 +95,19 @@ async def _call_tool(context: ServerRequestContext[Any], params: CallToolRequest
     try:
         call = tool.request(tool.arguments.model_validate(params.arguments or {}))
     except ValidationError as error:
-        return _failed("; ".join(f"{_where(each['loc'])}: {each['msg']}" for each in error.errors()[:5]))
+        return _failed("; ".join(map(_fault, error.errors()[:5])))
     except ValueError as error:
         return _failed(str(error))
-    response = await _asked(request, call)
+    try:
+        return _told(tool, await _asked(request, call))
+    except HungUp:
+        return _failed("nobody waits for it any more")
+    except Exception:
+        log.exception("a tool failed: this is a bug, please report it", tool=params.name)
+        return _failed("this is a fault of the gateway; its log says more")
+
+
+def _told(tool: AgentTool, response: httpx.Response) -> CallToolResult:
     if response.is_error:
         return _failed(_problem(response))
     told = tool.told(response.json())
@@ -107,11 +120,27 @@ async def _asked(request: Request, call: Call) -> httpx.Response:
     found = {name: request.scope[name] for name in ("app", "state", "starlette.exception_handlers")}
 
     async def as_agent(scope: Scope, receive: Receive, send: Send) -> None:
-        await found["app"].router({**scope, **found, "state": dict(found["state"])}, receive, send)
+        own = {**scope, **found, "state": dict(found["state"])}
+        await found["app"].router(own, _body_and_then(receive, request.receive), send)
 
     transport = httpx.ASGITransport(as_agent)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         return await client.request(call.method, call.path, json=call.body, timeout=None)
+
+
+def _body_and_then(body: Receive, agent: Receive) -> Receive:
+    """The body of our own request; and then what the agent's connection says, which is that it hung up."""
+    whole = False
+
+    async def receive() -> Message:
+        nonlocal whole
+        if whole:
+            return await agent()
+        message = await body()
+        whole = not message.get("more_body", False)
+        return message
+
+    return receive
 
 
 def _request(context: ServerRequestContext[Any]) -> Request:
@@ -153,5 +182,6 @@ def _problem(response: httpx.Response) -> str:
     return "; ".join([*errors, problem["detail"]][: max(1, len(errors))]) + again
 
 
-def _where(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part)[:40] for part in location)
+def _fault(error: ErrorDetails) -> str:
+    where = ".".join(str(part)[:40] for part in error["loc"])
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
