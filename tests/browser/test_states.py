@@ -267,7 +267,7 @@ def test_a_replay(page: Page, fake: FakeGateway) -> None:
     open_view(page, fake.address, "receipts/answers/0/0")
     with page.expect_request("**/v1/ask") as asked:
         page.get_by_role("button", name="Would it answer the same today?").click()
-    assert asked.value.post_data_json["exclude"] == {"partition": 0, "offset": 7}
+    assert (asked.value.post_data_json or {})["exclude"] == {"partition": 0, "offset": 7}
     fake.receipts["answers/0/0"]["question"] = ""
     open_view(page, fake.address, "receipts")
     open_view(page, fake.address, "receipts/answers/0/0")

@@ -233,7 +233,7 @@ def test_a_filter_that_would_take_too_long_is_rejected_alone(monkeypatch: pytest
 def test_filters_take_no_more_of_a_turn_than_there_is_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each may take a second, and there may be a thousand questions: the others wait for the next turn."""
     chosen = [PHONE, PHONE, None, {"key": "lang", "is": "pt"}, PHONE]
-    queries = [Query(text="hi", filter=each) for each in chosen]  # type: ignore[arg-type]
+    queries = [Query(text="hi", filter=each) for each in chosen]
     index = ContextIndex(1)
     within, _ = passing_of(queries, index, until=-math.inf)
     assert len(within) == 3  # the first one's filter is known then
