@@ -303,7 +303,7 @@ def test_a_compressed_file_is_read_as_its_content(tmp_path: Path) -> None:
             b"a;b\n" + b"1;2\n" * 20 + b"1;" + b"x" * (1 << 18),
             "can't be read as CSV: field larger",
         ),
-        ("faq.csv.gz", gzip.compress(b"a;b\n1;2\n")[:-9], "its end is missing"),
+        ("faq.csv.gz", gzip.compress(b"a;b\n1;2\n", mtime=0)[:-9], "its end is missing"),
     ],
 )
 def test_a_file_that_is_damaged_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
