@@ -18,6 +18,8 @@ from tests.tools import needed
 hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine takes many times as long
 hypothesis.settings.load_profile("busy")
 
+os.environ.pop("COLUMNS", None)  # or whoever starts the tests says how wide tables are
+
 QUICK_GROUPS = {"group.min.session.timeout.ms": "1000"}
 """Kafka's own least is six seconds: with one, a test's dead consumers are evicted sooner."""
 

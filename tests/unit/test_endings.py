@@ -214,6 +214,8 @@ def test_ctrl_c_ends_without_a_word() -> None:
 def test_other_signals_end_a_command_as_ctrl_c_does(number: str, code: int) -> None:
     ended = (
         "import contextlib, signal; import hurnet_stream.settings.listing as l\n"
+        # Under nohup it would be ignored.
+        f"signal.signal(signal.{number}, signal.SIG_DFL)\n"
         "def killed():\n"
         "    with contextlib.ExitStack() as stack:\n"
         "        stack.callback(print, 'left behind nothing', flush=True)\n"

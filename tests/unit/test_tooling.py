@@ -166,7 +166,11 @@ def test_set_up_says_what_it_needs(python: str, tmp_path: Path) -> None:
 
 def test_commands_print_through_the_one_function_that_makes_texts_safe_to_show() -> None:
     own = {  # what they print comes from nowhere outside, and is read by machines or is a prompt
-        "prompt.py": ["click.echo(err=True)", "click.echo(label, nl=False, err=True)"],
+        "prompt.py": [
+            "click.echo(err=True)",
+            "click.echo(label, nl=False, err=True)",
+            'sys.stdout.write(f"{pastes}{label}{readline.get_line_buffer()}")',
+        ],
         "questions.py": ['click.echo("? ", nl=False, err=True)'],
         "up.py": ['click.echo(f"export {name}={shlex.quote(value)}")'],
     }

@@ -30,8 +30,9 @@ def routes(gateway: Gateway) -> list[Route]:
         if not gateway.settings.gateway.replays:
             raise Problem(404, "replays are off (HURNET_GATEWAY_REPLAYS)")
         require_texts(request)
+        as_of = _as_of(request)
         name = (await found(gateway, request)).record or ""
-        command = ("replay", "--json", *_as_of(request), "--", name)
+        command = ("replay", "--json", *as_of, "--", name)
         ended = await while_there(request, gateway.children.run("replay", command, REPLAY_S))
         if not ended.told:
             raise ended.failure("replay")

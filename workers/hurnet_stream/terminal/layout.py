@@ -23,7 +23,7 @@ _GAP: Final = 2
 _INDENT: Final = 4
 _NARROWEST: Final = 24
 """Of values that stand beside their names. If there is less room, they stand below."""
-_WORD: Final = 12
+_WORD: Final = 20
 """Longer words may be broken in a column of a table."""
 _BETWEEN: Final = 3
 _DIM: Final = Style(dim=True)
