@@ -171,7 +171,6 @@ def test_commands_print_through_the_one_function_that_makes_texts_safe_to_show()
             "click.echo(label, nl=False, err=True)",
             'sys.stdout.write(f"{pastes}{label}{readline.get_line_buffer()}")',
         ],
-        "questions.py": ['click.echo("? ", nl=False, err=True)'],
         "up.py": ['click.echo(f"export {name}={shlex.quote(value)}")'],
     }
     rooms = (ROOT / "workers/hurnet_stream" / room for room in ("commands", "terminal", "demo"))
