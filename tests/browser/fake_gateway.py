@@ -118,7 +118,7 @@ class FakeGateway:
             ("POST", "/v1/rehearsals", self._rehearse),
             ("POST", "/v1/corrections", self._correct),
             ("DELETE", "/v1/texts/{partition}/{offset}", self._delete),
-            ("GET", "/v1/deletions/{partition}/{offset}", self._deletion),
+            ("GET", "/v1/deletions/{record:path}", self._deletion),
             ("GET", "/v1/contexts", self._contexts),
             ("GET", "/v1/contexts/{name}", self._context),
             ("GET", "/v1/contexts/{name}/entries", self._entries),

@@ -75,7 +75,11 @@ def test_a_file_that_holds_nothing_says_so(page: Page, fake: FakeGateway) -> Non
 def test_what_is_pasted_has_the_same_limit(page: Page, fake: FakeGateway) -> None:
     open_view(page, fake.address, "teach")
     page.get_by_label("Paste the rows").evaluate(
-        "node => { node.value = 'x'.repeat(9 << 20); node.dispatchEvent(new Event('input')) }"
+        """node => {
+          const data = new DataTransfer();
+          data.setData("text/plain", "x".repeat(9 << 20));
+          node.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, cancelable: true }));
+        }"""
     )
     expect(page.locator(".drop").get_by_role("alert")).to_contain_text("9,437,184 bytes")
     expect(page.get_by_role("button", name="Try it")).to_have_count(0)

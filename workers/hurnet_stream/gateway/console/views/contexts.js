@@ -70,8 +70,9 @@ function pages(name, part, result, signal) {
 
   async function next() {
     more.disabled = true;
-    const query = `limit=${PAGE}${cursor === null ? "" : `&after=${encodeURIComponent(cursor)}`}`;
-    const page = await guarded(place, () => call("GET", `v1/contexts/${encodeURIComponent(name)}/${part}?${query}`, { signal }));
+    const query = cursor === null ? "" : `&after=${encodeURIComponent(cursor)}`;
+    const asked = part === "entries" ? `entries?limit=${PAGE}${query}` : part; // answers have no pages
+    const page = await guarded(place, () => call("GET", `v1/contexts/${encodeURIComponent(name)}/${asked}`, { signal }));
     more.disabled = false;
     if (!page) return;
     const items = page[part] ?? [];

@@ -14,7 +14,7 @@ import { contextField, labelled, oneAtATime, working } from "../parts/fields.js"
 import { beginning, CSV, formatOf, peek } from "../parts/rows.js";
 
 const MOST_BYTES = 8 * 1024 * 1024; // what the gateway takes
-const EDITED_BYTES = 100_000; // a text area with megabytes makes typing slow
+const EDITED_BYTES = 100_000; // a text area with megabytes makes typing slow, and one long line stops the page
 const REJECTS_SHOWN = 50;
 const REHEARSAL_MS = 180_000;
 
@@ -32,15 +32,20 @@ export function filePanel(names, signal) {
   );
   let held = null; // {bytes, name}, or null
   pasted.addEventListener("input", () => look({ bytes: new TextEncoder().encode(pasted.value), name: "" }));
+  pasted.addEventListener("paste", (event) => {
+    const text = event.clipboardData.getData("text/plain");
+    if (text.length > EDITED_BYTES) (event.preventDefault(), take(text));
+  });
   chosen.addEventListener("click", () => (chosen.value = "")); // the same file again, mended, is a change too
   chosen.addEventListener("change", () => void read([...chosen.files]));
   context.field.addEventListener("input", () => held && look(held)); // what was tried was tried for another context
-  dropsInto(panel, signal, (data) => (data.files.length ? void read([...data.files]) : paste(data.getData("text/plain"))));
+  dropsInto(panel, signal, (data) => (data.files.length ? void read([...data.files]) : take(data.getData("text/plain"))));
   return panel;
 
-  function paste(text) {
-    pasted.value = text;
-    pasted.dispatchEvent(new Event("input"));
+  function take(text) {
+    const bytes = new TextEncoder().encode(text);
+    pasted.value = bytes.length <= EDITED_BYTES ? text : "";
+    look({ bytes, name: "" });
   }
 
   function look(file) {
