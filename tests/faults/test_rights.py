@@ -42,6 +42,7 @@ class Stage:
         self.lines: list[str] = []
         own = {
             "HURNET_SOLVE_LEASE": "1",
+            "HURNET_SOLVE_CHECKPOINT_INTERVAL": "0.2",
             "HURNET_CANARY_INTERVAL": "0.2",
             "HURNET_CANARY_VERIFY_INTERVAL": "0",
         }
@@ -115,9 +116,9 @@ def take_in(stage: Stage, worker: InThread) -> bool:
                 Outgoing(topics.texts, event.encode(), partition=0),
                 Outgoing(topics.texts, gone.encode(), key=key, partition=1),
                 Outgoing(topics.texts, other.encode(), partition=1),
-                Outgoing(topics.texts, b"no text", partition=1),
                 Outgoing(topics.texts, None, key=key, partition=1),
                 Outgoing(topics.texts, None, key=b"-", headers=(("forget", b"%d" % offset),), partition=0),
+                Outgoing(topics.texts, b"no text", partition=1),
             ]
         )
 

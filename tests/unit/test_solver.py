@@ -15,7 +15,7 @@ from hurnet_stream.core.paper.kernel_features import KernelMap
 from hurnet_stream.core.solve.solve import solve
 from hurnet_stream.core.solve.weights import Weights
 from hurnet_stream.core.statistics.statistics import Statistics
-from hurnet_stream.core.stored.batch import NOTHING
+from hurnet_stream.core.stored.batch import NOTHING, Batch
 from hurnet_stream.errors import ConfigurationError, Superseded
 from hurnet_stream.metrics.solver import SolverMetrics
 from hurnet_stream.settings.settings import Settings
@@ -54,6 +54,19 @@ def test_it_says_by_which_path_it_sums() -> None:
         world.solver().step()
     said = [line["sums_by"] for line in logs if line["event"] == "took over"]
     assert said == [Statistics(EMBEDDER.identity.dimension).path]
+
+
+def test_the_checkpoint_comes_to_the_end_of_a_shard_that_ends_with_records_without_texts() -> None:
+    """A dead letter, for instance: nothing is learned from it, and yet the solver is not behind."""
+    world = World()
+    world.append(*pairs(0, 3))
+    solver = world.solver()
+    solver.step()
+    for _ in range(2):
+        end = world.store.state(0).watermark
+        world.store.append(Batch(0, end + 1, [], EMBEDDER.embed([])), end)
+    solver.step()
+    assert world.redis.data.checkpoint.shards[0].watermark == world.store.state(0).watermark == end + 1
 
 
 def test_contexts_are_solved_apart() -> None:

@@ -38,7 +38,7 @@ class Showing:
 
     def turn(self, tenure: Tenure) -> None:
         """At the end of a turn: up to where everything is folded in and saved, and what is not erased yet."""
-        if not tenure.rows_unsaved and not tenure.checkpoint.unlearned:
+        if not tenure.unsaved():
             self._metrics.checkpoint_timestamp.value = time.time()
         self._metrics.show_watermarks(tenure.positions())
         self._metrics.show_server(self._store)

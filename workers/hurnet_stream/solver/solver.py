@@ -147,7 +147,7 @@ class Solver:
     def drain(self) -> None:
         """Save what is not saved yet, so that the next solver need not fold it in again."""
         tenure = self._tenure
-        if tenure and (tenure.rows_unsaved or tenure.checkpoint.unlearned) and not tenure.unlearning:
+        if tenure and tenure.unsaved() and not tenure.unlearning:
             with self._leading.at_work():
                 self._save(tenure)
         self._leading.release()
@@ -222,11 +222,11 @@ class Solver:
         return folded.done
 
     def _save_if_due(self, tenure: Tenure) -> None:
-        rows, unsaved_s = tenure.rows_unsaved, time.monotonic() - tenure.saved_at
+        unsaved_s = time.monotonic() - tenure.saved_at
         if (
             tenure.checkpoint.unlearned  # somebody may wait for a deletion, which is done once it is saved
-            or rows >= self._settings.checkpoint_rows
-            or (rows and unsaved_s >= self._settings.checkpoint_interval)
+            or tenure.rows_unsaved >= self._settings.checkpoint_rows
+            or (unsaved_s >= self._settings.checkpoint_interval and tenure.unsaved())
         ):
             self._save(tenure)
 
@@ -235,6 +235,7 @@ class Solver:
             self._store.check_fences(self._owner)
             self._weights.save_checkpoint(tenure.checkpoint)
         self._leading.note_progress()  # the next portion of work has the whole patience again
+        tenure.saved = tenure.positions()
         tenure.rows_unsaved = 0
         tenure.saved_at = time.monotonic()
         tenure.erasing = True

@@ -43,12 +43,22 @@ class Tenure:
     """Deletions that are being taken out. While there are some, the checkpoint is half done."""
     horizon: Horizon = field(default_factory=Horizon)
     saved_at: float = field(default_factory=time.monotonic)
+    saved: Mapping[int, int] = field(init=False)
+    """Up to which offset the saved checkpoint holds each shard."""
     rows_unsaved: int = 0
     compact_at: float = 0.0
     """When compaction is looked at next, monotonic seconds."""
     erase_at: float = 0.0
     seal_at: float = 0.0
     """The same of erasing where nothing says that it is due, and of sealing."""
+
+    def __post_init__(self) -> None:
+        self.saved = self.positions()
+
+    def unsaved(self) -> bool:
+        """Whether the saved checkpoint lacks something, be it only records that hold no text: whoever
+        compares it with the store must not see a solver that stays behind."""
+        return bool(self.checkpoint.unlearned) or self.positions() != self.saved
 
     def contexts(self) -> set[str]:
         """The contexts that have statistics."""
