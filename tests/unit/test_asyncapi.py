@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 
 from hurnet_schemas import MESSAGES, Feedback, Message, Query, TextEvent
 from hurnet_schemas.places import Place
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.feedback.lessons import lesson
 from hurnet_stream.operations.asyncapi import document
 from hurnet_stream.operations.deletion_requests import Deletable

@@ -15,7 +15,7 @@ from typing import NoReturn, get_args
 import pytest
 import yaml
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.metrics.process import ProcessMetrics
 from hurnet_stream.operations.planning.planning import plan
 from hurnet_stream.operations.planning.shapes import Load, Machine

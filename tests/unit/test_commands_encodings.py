@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from hurnet_schemas import Query, Reply
 from hurnet_stream import client
-from hurnet_stream.__main__ import hurnet
 from hurnet_stream.client import over_kafka
+from hurnet_stream.command_line import hurnet
 
 ROOT = Path(__file__).parents[2]
 PAIRS = "\n".join(

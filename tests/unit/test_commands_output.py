@@ -19,8 +19,8 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from hurnet_schemas import Answer, Candidate, Coordinates, Query, Receipt, Scores, TextEvent, WeightsReceipt
-from hurnet_stream.__main__ import hurnet
 from hurnet_stream.adapters.kafka import TopicFinding
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.commands import up as up_command
 from hurnet_stream.commands.settings import PAPER_TITLE, env_lines, toml_lines
 from hurnet_stream.commands.status import shown

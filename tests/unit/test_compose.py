@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from tests.tools import run
 
 ROOT = Path(__file__).parents[2]

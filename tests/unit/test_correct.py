@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from hurnet_schemas import Answer, InvalidMessage, Receipt
-from hurnet_stream.__main__ import hurnet
 from hurnet_stream.client import Client
 from hurnet_stream.client.over_http import OverHttp
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.commands.correct import Said
 from hurnet_stream.terminal.corrections import Common, parsed, send
 from hurnet_stream.terminal.lines import Line

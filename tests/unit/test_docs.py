@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.metrics import table
 from hurnet_stream.settings import listing
 

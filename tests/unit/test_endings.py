@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from hurnet_stream import exit_codes
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.errors import KafkaFailing
 from hurnet_stream.settings import redaction
 from hurnet_stream.terminal.endings import asked_for_json
@@ -224,6 +224,28 @@ def test_other_signals_end_a_command_as_ctrl_c_does(number: str, code: int) -> N
     )
     done = run(ended, "settings")
     assert (done.returncode, done.stdout, done.stderr) == (code, "left behind nothing\n", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        ("SIGINT", exit_codes.INTERRUPTED),
+        ("SIGTERM", exit_codes.TERMINATED),
+        ("SIGHUP", exit_codes.HUNG_UP),
+    ],
+)
+def test_signals_end_a_command_without_a_word_while_it_is_imported(number: str, code: int) -> None:
+    ended = (
+        "import signal, sys\n"
+        # Whoever starts the tests may have it ignored.
+        f"signal.signal(signal.{number}, signal.default_int_handler)\n"
+        "class Imports:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'click': signal.raise_signal(signal.{number})\n"
+        "sys.meta_path.insert(0, Imports())"
+    )
+    done = run(ended, "settings")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hurnet_schemas import TextEvent
-from hurnet_stream.__main__ import hurnet
 from hurnet_stream.adapters.embedders import load
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.core.rule.confidence import ERROR_RATES, NEVER, Calibration
 from hurnet_stream.core.rule.mix import PRIOR
 from hurnet_stream.operations.evaluation import Evaluation, figures

@@ -19,7 +19,7 @@ import zstandard
 from click.testing import CliRunner
 from pyarrow import parquet
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.operations.files.columns import Columns
 from hurnet_stream.operations.files.encoded import Encoder
 from hurnet_stream.operations.files.found import Kind, found

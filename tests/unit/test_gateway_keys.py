@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.gateway.keys import ANYBODY, Keys, KeyTable, digest_of, new_key, read_keys, table_of
 from tests.worlds.gateway import GatewayWorld

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hurnet_schemas import InvalidMessage
-from hurnet_stream.__main__ import hurnet
 from hurnet_stream.adapters.embedders import load
 from hurnet_stream.adapters.kafka.reading.sampling import WINDOWS_MOST, windows
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.operations.mapping.fields import fields_of
 from hurnet_stream.operations.mapping.looks import look

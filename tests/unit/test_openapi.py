@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 
 from hurnet_schemas import Message, Query, TextEvent
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.gateway.openapi import document
 from tests.acceptance.system import wait_for
 from tests.unit.test_schemas import GOLDEN

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.operations.planning import formulas
 from hurnet_stream.operations.planning.figures import WHICH, embedders, figures, numbers
 from hurnet_stream.operations.planning.model import BUSY_MOST, SLICES, plan_of, planned

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.operations.again.asked import Asked, Missing, RecordName, from_kafka, from_line
 from hurnet_stream.ports import Record
 from hurnet_stream.settings.settings import KafkaSettings

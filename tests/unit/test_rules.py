@@ -15,7 +15,7 @@ import click
 import pytest
 import yaml
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.metrics.roles import ROLES
 from tests.prometheus import RULES, faster, promtool
 

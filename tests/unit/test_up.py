@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hurnet_stream.__main__ import hurnet
+from hurnet_stream.command_line import hurnet
 from hurnet_stream.commands.up import METRICS_PORTS, WORKERS
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.local import page as local_page

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __all__ = ["AsyncClient", "Client"]
+
+TYPE_CHECKING = False  # as in `typing`, whose import would take time before Ctrl-C is heeded
 
 if TYPE_CHECKING:  # who checks types sees these two names, and that there are no others
     from hurnet_stream.client import AsyncClient, Client

@@ -39,33 +39,33 @@ from hurnet_stream.exit_codes import (
     NOTHING_DONE,
     TERMINATED,
 )
+from hurnet_stream.terminal.first_moments import ENDING, end_at_once
 from hurnet_stream.visible import visible, visible_json
 
 _JSON = "--json"
 _META = "hurnet.json"
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 """Errors of a disk that is full, of a file that may not grow, and of a stream that is closed."""
+_CODES = {signal.SIGHUP: HUNG_UP, signal.SIGTERM: TERMINATED}
 
 
-_ENDING = {signal.SIGHUP: HUNG_UP, signal.SIGTERM: TERMINATED}
-
-
-def heed_signals() -> None:
-    """Let signals that end a command end it as Ctrl-C does, so that it leaves no transaction open, no half of
-    a file, and a terminal as it was. A signal that we were started to ignore (`nohup`) stays ignored."""
-    for number in _ENDING:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
+@contextmanager
+def heeding_signals() -> Iterator[None]:
+    """A block that signals to end leave as Ctrl-C does, so that no transaction stays open, no half of a file,
+    and a terminal is as it was. Behind it they end the process without a word: all is done but Python's own
+    end. Signals that are ignored, or that somebody else heeds, stay so."""
+    ours = [number for number in ENDING if signal.getsignal(number) is end_at_once]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(_ENDING[signal.Signals(number)])
-
-
-def end_at_once() -> None:
-    """From now on Ctrl-C ends the process without a word: all is done but Python's own end."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise SystemExit(_CODES[signal.Signals(number)])
 
 
 class Failed(click.ClickException):
