@@ -99,8 +99,16 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), Aft
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=1_024), AfterValidator(printable)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_ITEMS)]
-Partition = Annotated[int, Field(ge=0, le=places.PARTITION_MOST)]
-Offset = Annotated[int, Field(ge=0, le=places.OFFSET_MOST)]
+
+
+def _whole(value: object) -> object:
+    """3.0 is an integer to JSON Schema, and so to our documents, but not to a strict reader of pydantic."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Partition = Annotated[Whole, Field(ge=0, le=places.PARTITION_MOST)]
+Offset = Annotated[Whole, Field(ge=0, le=places.OFFSET_MOST)]
 Topic = Annotated[str, StringConstraints(pattern=f"^{places.TOPIC}$")]
 _PARTITION = TypeAdapter[int](Partition)
 
@@ -132,8 +140,11 @@ class Message(BaseModel):
         return cls.of_fields(parse_object(raw))
 
     @classmethod
-    def of_fields(cls, fields: dict[str, Any]) -> Self:
-        """The message of these fields of a JSON object. Raises `InvalidMessage`."""
+    def of_fields(cls, fields: dict[str, Any], *, exact: bool = False) -> Self:
+        """The message of these fields of a JSON object. Raises `InvalidMessage`.
+
+        If it is `exact`, "3" and true are no numbers. In records they are, since what was taken once must be
+        read alike when it is read again."""
         if len(fields) > MAX_FIELDS:  # each unknown field would become an error of its own
             raise InvalidMessage("invalid-message", f"{len(fields)} fields, and no message has {MAX_FIELDS}")
         version = fields.get("v", SCHEMA_VERSION)
@@ -141,13 +152,13 @@ class Message(BaseModel):
             told = f"schema version {version!r:.40}; this side speaks {SCHEMA_VERSION}"
             raise InvalidMessage("unknown-version", told, (("v", told),))
         try:
-            return cls._read(fields)
+            return cls._read(fields, exact)
         except ValidationError as error:
             raise _explain(error, cls.model_fields) from None
 
     @classmethod
-    def _read(cls, fields: dict[str, Any]) -> Self:
-        return cls.model_validate(fields)
+    def _read(cls, fields: dict[str, Any], exact: bool) -> Self:
+        return cls.model_validate(fields, strict=exact or None)  # False would undo what fields say themselves
 
     def encode(self) -> bytes:
         """JSON in UTF-8, without fields that are None."""
@@ -161,8 +172,8 @@ class OwnMessage(Message):
 
     @classmethod
     @override
-    def _read(cls, fields: dict[str, Any]) -> Self:
-        return cls.model_validate(fields, extra="ignore")
+    def _read(cls, fields: dict[str, Any], exact: bool) -> Self:
+        return cls.model_validate(fields, strict=exact or None, extra="ignore")
 
     @classmethod
     @override
@@ -194,7 +205,7 @@ class Coordinates(Part):
     )
     partition: Partition = Field(description="The partition.")
     offset: Offset = Field(description="The offset.")
-    chunk: int = Field(
+    chunk: Whole = Field(
         0,
         ge=0,
         le=places.CHUNK_MOST,

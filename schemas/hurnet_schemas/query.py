@@ -12,6 +12,7 @@ from hurnet_schemas.base import (
     Message,
     Text,
     Watermarks,
+    Whole,
 )
 from hurnet_schemas.detail import MOST, Detail
 from hurnet_schemas.filter import Filter
@@ -33,13 +34,15 @@ class Query(Message):
         "the query.",
     )
     context: ContextName = Field(DEFAULT_CONTEXT, description="The name of the context to ask.")
-    top_k: int = Field(1, ge=1, le=MAX_TOP_K, description="How many candidate answers to return, best first.")
+    top_k: Whole = Field(
+        1, ge=1, le=MAX_TOP_K, description="How many candidate answers to return, best first."
+    )
     min_watermarks: Watermarks = Field(
         default_factory=dict,
         description="Answer only when the texts up to these offsets can be found: by partition of `texts` "
         "(2), or by TOPIC/PARTITION of another topic (tickets/3).",
     )
-    timeout_ms: int | None = Field(
+    timeout_ms: Whole | None = Field(
         None,
         ge=1,
         le=MAX_TIMEOUT_MS,
@@ -64,7 +67,7 @@ class Query(Message):
         "other candidates and the neighbours with their scores and entries, too (scores); and their texts "
         "and metadata (texts). Responders may allow less (HURNET_RESPONDER_DETAIL).",
     )
-    neighbours: int = Field(
+    neighbours: Whole = Field(
         0,
         ge=0,
         le=MAX_NEIGHBOURS,

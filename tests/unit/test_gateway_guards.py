@@ -104,7 +104,7 @@ def test_a_wrong_body_is_a_problem(world: GatewayWorld, body: bytes, kind: str, 
         (b'{"text": " "}', "text: blank text"),
         (b'{"text": "hi", "v": 2}', "schema version 2; this side speaks 1"),
         (b'{"questions": [' + b"{}," * 10_000 + b"{}]}", "10,000 objects"),
-        (b'{"text": "hi", "top_k": NaN}', "top_k: Input should be a finite number"),
+        (b'{"text": "hi", "top_k": NaN}', "top_k: Input should be a valid integer"),
     ],
 )
 def test_a_wrong_body_is_told_what_would_be_right(world: GatewayWorld, body: bytes, says: str) -> None:
@@ -112,6 +112,44 @@ def test_a_wrong_body_is_told_what_would_be_right(world: GatewayWorld, body: byt
     assert response.status_code == 422
     assert says in response.json()["detail"]
     assert not world.courier.posted
+
+
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        *(
+            ({name: given}, name)
+            for name in ("top_k", "timeout_ms", "neighbours")
+            for given in (True, "3", 1.5)
+        ),
+        ({"min_watermarks": {"0": "3"}}, "min_watermarks.0"),
+        ({"min_watermarks": {"tickets/3": True}}, "min_watermarks.tickets/3"),
+        *(
+            ({"exclude": {"partition": 0, "offset": 0, "chunk": 0} | {name: "1"}}, f"exclude.{name}")
+            for name in ("partition", "offset", "chunk")
+        ),
+        ({"filter": {"key": "lang", "exists": 1}}, "filter.exists"),
+    ],
+)
+def test_a_text_is_no_number_and_a_boolean_neither(
+    world: GatewayWorld, field: dict[str, object], where: str
+) -> None:
+    response = world.call("POST", "/v1/ask", json={"text": "hi", **field})
+    assert (response.status_code, response.json()["errors"][0]["where"]) == (422, where)
+    response = world.call("POST", "/v1/ask", json={"questions": [{"text": "hi"}, {"text": "hi", **field}]})
+    assert (response.status_code, response.json()["errors"][0]["where"]) == (422, f"questions.1.{where}")
+    assert not world.courier.posted
+
+
+def test_a_whole_number_may_be_written_with_a_point(world: GatewayWorld) -> None:
+    numbers = {"top_k": 3.0, "timeout_ms": 500.0, "min_watermarks": {"0": 41.0}, "neighbours": 2.0}
+    excluded = {"partition": 0.0, "offset": 7.0, "chunk": 1.0}
+    response = world.call("POST", "/v1/ask", json={"text": "hi", "exclude": excluded, **numbers})
+    assert response.status_code == 200
+    (sent,) = world.courier.posted
+    said = json.loads(sent.value or b"")
+    assert {name: said[name] for name in numbers} == numbers
+    assert said["exclude"] == excluded
 
 
 def test_a_packed_body_is_refused_by_its_header(world: GatewayWorld) -> None:

@@ -137,6 +137,8 @@ WRONG: list[tuple[object, str]] = [
     ({"text": "x", "key": "é" * 513}, "key"),
     ({"text": "x", "key": "hurnet-feedback/faq/00"}, "key"),
     ({"text": "x", "refutes": True}, "message"),
+    ({"text": "x", "answer": "y", "refutes": "true"}, "refutes"),
+    ({"texts": [{"text": "x", "answer": "y", "refutes": 1}]}, "texts"),
     ({"text": "\ud800"}, ""),
     ({"texts": [], "text": "x"}, "text"),
     ({"texts": []}, "texts"),

@@ -89,6 +89,12 @@ GOLDEN: list[tuple[type[Message], str]] = [
 ]
 
 
+def test_records_are_read_as_they_always_were_whatever_http_asks_for() -> None:
+    query = Query.decode(b'{"text": "hi", "top_k": "3", "neighbours": true, "min_watermarks": {"0": "41"}}')
+    assert (query.top_k, query.neighbours, query.min_watermarks) == (3, 1, {0: 41})
+    assert TextEvent.decode(b'{"text": "hi", "answer": "yo", "refutes": "true"}').refutes
+
+
 @pytest.mark.parametrize(("kind", "raw"), GOLDEN)
 def test_golden_messages_keep_decoding(kind: type[Message], raw: str) -> None:
     message = kind.decode(raw.encode())

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, Field
 
 from hurnet_schemas import DEFAULT_CONTEXT, Coordinates
-from hurnet_schemas.base import ContextName, Metadata, Text, Watermarks, shortened
+from hurnet_schemas.base import ContextName, Metadata, Text, Watermarks, Whole, shortened
 from hurnet_schemas.detail import MOST, Detail
 from hurnet_schemas.places import NAME, TOPIC
 from hurnet_schemas.text import RecordKey
@@ -31,13 +31,13 @@ CONTEXT: Final = Field(
 
 
 class Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Ask(Arguments):
     question: Text = Field(description="The question, as a person would ask it.")
     context: ContextName = CONTEXT
-    top_k: Annotated[int, Field(ge=1, le=20)] = Field(3, description="How many answers to compare.")
+    top_k: Annotated[Whole, Field(ge=1, le=20)] = Field(3, description="How many answers to compare.")
     filter: dict[str, Any] | None = Field(
         None,
         description='Only texts whose metadata match, such as {"key": "product", "is": "router"}. Operators:'

@@ -45,7 +45,7 @@ async def message_of(request: Request, kind: type[M]) -> M:
 def message_in(fields: dict[str, Any], kind: type[M]) -> M:
     """The message that an object is. Raises `Problem` (422)."""
     try:
-        return kind.of_fields(fields)
+        return kind.of_fields(fields, exact=True)
     except InvalidMessage as error:
         raise invalid(error) from None
 
@@ -64,7 +64,7 @@ def messages_of(fields: dict[str, Any], kind: type[M], name: str, most: int) -> 
         try:
             if not isinstance(item, dict):
                 raise InvalidMessage("not-json", "expected a JSON object")
-            messages.append(kind.of_fields(item))
+            messages.append(kind.of_fields(item, exact=True))
         except InvalidMessage as error:
             errors += _faults(error, f"{name}.{number}")
     if errors:
