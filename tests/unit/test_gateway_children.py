@@ -197,3 +197,23 @@ def test_a_file_is_taught_once_and_tells_what_was_left_out(world: GatewayWorld) 
     assert second.headers["idempotency-replayed"] == "true"
     nothing = world.call("POST", "/v1/files", content="text\n \n,x\n", headers=CSV)
     assert (nothing.status_code, nothing.json()["rejects"][0]["line"]) == (422, 3)
+
+
+def test_an_export_that_is_taught_again_keeps_the_times_of_its_entries(world: GatewayWorld) -> None:
+    wait_for(lambda: world.gateway.writes.group.trouble() is None)
+    exported = {"topic": "texts", "partition": 0, "offset": 7, "timestamp": 1_764_331_200_000, "text": "hi"}
+    lines = "\n".join(json.dumps(each) for each in (exported, {"text": "yo"}))
+    table = f"{','.join(exported)}\n{','.join(map(str, exported.values()))}\n"
+    for content, kind in ((lines, {"content-type": "application/x-ndjson"}), (table, CSV)):
+        assert world.call("POST", "/v1/files", content=content, headers=kind).status_code == 202
+    times = [(json.loads(r.value or b"")["text"], r.timestamp_ms) for r in world.kafka.records("texts")]
+    assert times.count(("hi", 1_764_331_200_000)) == 2
+    assert [text for text, at in times if at > 1_764_331_200_000] == ["yo"]
+
+
+def test_the_same_file_with_other_times_is_another_request(world: GatewayWorld) -> None:
+    wait_for(lambda: world.gateway.writes.group.trouble() is None)
+    headers = CSV | {"Idempotency-Key": "export-1"}
+    files = [f"topic,partition,offset,timestamp,text\ntexts,0,7,{at},hi\n" for at in (1_000, 2_000)]
+    statuses = [world.call("POST", "/v1/files", content=each, headers=headers).status_code for each in files]
+    assert statuses == [202, 422]

@@ -53,7 +53,9 @@ def routes(gateway: Gateway) -> list[Route]:
             held = await file_of(gateway, request, file, context)
         if not held.rows:
             raise Problem(422, "no row of the file is a text", **told(held))
-        written = await taught(gateway, request, [(row.event, row.key) for row in held.rows])
+        written = await taught(
+            gateway, request, [(row.event, row.key, row.timestamp_ms) for row in held.rows]
+        )
         records = records_of(gateway, written)[:RECORDS_SHOWN]
         return accepted(written, {"records": records, **told(held)}, written.watermarks)
 

@@ -31,22 +31,30 @@ def routes(gateway: Gateway) -> list[Route]:
         texts = _texts(await object_of(request))
         for context in {text.context for text in texts}:
             require(request, "teach", context)
-        written = await taught(gateway, request, [(text, text.key) for text in texts])
+        written = await taught(gateway, request, [(text, text.key, None) for text in texts])
         return accepted(written, {"records": records_of(gateway, written)}, written.watermarks)
 
     return [Route("/v1/texts", teach, methods=["POST"])]
 
 
 async def taught(
-    gateway: Gateway, request: Request, texts: Iterable[tuple[TextEvent, str | None]]
+    gateway: Gateway, request: Request, texts: Iterable[tuple[TextEvent, str | None, int | None]]
 ) -> Written:
-    """Write texts, each with the key of its record, together. Raises `Problem`."""
+    """Write texts, each with the key and the time of its record, together. Raises `Problem`."""
     topic = gateway.settings.kafka.texts
-    messages = [Outgoing(topic, text.encode(), key.encode() if key else None) for text, key in texts]
+    messages = [
+        Outgoing(topic, text.encode(), key.encode() if key else None, timestamp_ms=timestamp_ms)
+        for text, key, timestamp_ms in texts
+    ]
     gateway.charge(key_of(request), len(messages) // FREE)
-    asks = b"\n".join((each.key or b"") + b"\t" + (each.value or b"") for each in messages)
-    wanted = wanted_of(request, asks, topic, len(messages))
+    wanted = wanted_of(request, b"\n".join(map(_asks, messages)), topic, len(messages))
     return await while_there(request, gateway.writes.write(messages, wanted))
+
+
+def _asks(message: Outgoing) -> bytes:
+    """All that a text's message asks for."""
+    time = b"" if message.timestamp_ms is None else b"\t%d" % message.timestamp_ms
+    return (message.key or b"") + b"\t" + (message.value or b"") + time
 
 
 def records_of(gateway: Gateway, written: Written) -> list[str]:
