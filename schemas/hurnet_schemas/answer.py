@@ -13,6 +13,10 @@ MAX_ANSWER_BYTES = 900_000
 """An encoded answer is no longer: together with its key and headers it must stay below the 1 MiB that brokers
 accept."""
 
+MISSING_KEYS = "; no entry has "
+"""Begins what a reason says of the keys that metadata lack. It tells of the context more than the detail
+`answer` shows."""
+
 Seen = dict[Shard, Offset]
 Outcome = Literal["answered", "abstained", "timed-out", "rejected"]
 
@@ -284,16 +288,23 @@ class Answer(OwnMessage):
 
     def limited(self, detail: Detail) -> Self:
         """The same with no more detail than this."""
-        if detail == MOST or (self.receipt and self.receipt.detail == "answer"):
+        if detail == MOST:
             return self
+        shown: dict[str, object] = {}
+        if detail == "answer":  # older responders named keys in spite of this detail
+            shown["reason"] = self.reason and self.reason.partition(MISSING_KEYS)[0]
+        if not (self.receipt and self.receipt.detail == "answer"):
+            shown |= self._less(detail)
+        return self.model_copy(update=shown)
+
+    def _less(self, detail: Detail) -> dict[str, object]:
         bare = detail == "scores"
-        shown = {
+        return {
             "candidates": [candidate.bare() for candidate in self.candidates] if bare else [],
             "candidates_dropped": self.candidates_dropped if bare else None,
             "neighbours": [neighbour.bare() for neighbour in self.neighbours] if bare else [],
             "receipt": self._limited_receipt(detail),
         }
-        return self.model_copy(update=shown)
 
     def _limited_receipt(self, detail: Detail) -> Receipt | None:
         shown: dict[str, object] = {"detail": detail}

@@ -21,7 +21,7 @@ from hurnet_stream.operations.dead_letter_reader import StoredLetter
 from hurnet_stream.ports import DeletionAudit, Record
 from tests.worlds.gateway import GatewayWorld, answered
 
-ALL, SUPPORT = new_key(), new_key()
+ALL, SUPPORT, BARE = new_key(), new_key(), new_key()
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -33,6 +33,7 @@ def world(tmp_path: Path) -> Iterator[GatewayWorld]:
     rights: Any = ["ask", "teach", "forget", "watch"]
     tables = (
         KeyTable(name="all", sha256=digest_of(ALL), rights=rights),
+        KeyTable(name="bare", sha256=digest_of(BARE), rights=["ask"], detail="answer"),
         KeyTable(name="support", sha256=digest_of(SUPPORT), rights=rights, contexts=["support"]),
     )
     file = tmp_path / "keys.toml"
@@ -102,6 +103,27 @@ def test_a_receipt_of_another_context_looks_like_one_that_is_not_there(world: Ga
     assert (hidden.status_code, absent.status_code) == (404, 404)
     assert hidden.text.replace("0/0", "0/1") == absent.text
     assert get(world, "/v1/receipts/answers/0/0").status_code == 200
+
+
+@pytest.mark.parametrize("shown", [None, "scores", "answer"])
+def test_a_key_of_answers_alone_is_not_told_which_keys_metadata_lack(
+    world: GatewayWorld, shown: str | None
+) -> None:
+    """Responders once said so with the detail `answer`, too."""
+    put_receipt(world, "support")
+    stored = json.loads(world.readings.records["answers", 0, 0].value or b"")
+    why = "none of the 5 entries of context 'support' meets the filter"
+    stored |= {
+        "outcome": "abstained",
+        "answer": None,
+        "reason": f"{why}; no entry has 'lang' in its metadata",
+    }
+    stored["receipt"]["detail"] = shown
+    value = json.dumps(stored).encode()
+    world.readings.records["answers", 0, 0] = Record("answers", 0, 0, 1_000, None, value)
+    path = "/v1/receipts/answers/0/0"
+    assert get(world, path, BARE).json()["reason"] == why
+    assert get(world, path).json()["reason"] == stored["reason"]
 
 
 def test_a_receipt_that_retention_took_is_gone(world: GatewayWorld) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from hurnet_schemas import Query
+from hurnet_schemas.answer import MISSING_KEYS
 from hurnet_schemas.filter import And, Exists, Filter, In, Is, Or, Range
 from hurnet_stream.core.index.attributes import TooCostly
 from hurnet_stream.core.index.conditions import (
@@ -87,4 +88,4 @@ def why_none(query: Query, within: Allowed, index: Index, hints: bool = True) ->
     named_by = query.filter if hints else None
     missing = index.lacking(sorted(keys_of(condition_of(named_by)))) if named_by else []
     named = ", ".join(map(repr, missing[:KEYS_NAMED])) + (", ..." if missing[KEYS_NAMED:] else "")
-    return f"{reason}; no entry has {named} in its metadata" if missing else reason
+    return f"{reason}{MISSING_KEYS}{named} in its metadata" if missing else reason
