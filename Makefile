@@ -9,7 +9,8 @@ PYTHON ?= python3.13 python3.12 python3.11 python3 python3.14 python
 SOURCES := pyproject.toml constraints.txt $(wildcard workers/hurnet_stream/core/native/*.[ch])
 
 # A caller's own Python set-up must not leak into .venv. (Its pip.conf still says where packages come from.)
-unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE __PYVENV_LAUNCHER__ PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
+# Compiled modules are kept, or each process that the tests start would compile them anew.
+unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONDONTWRITEBYTECODE __PYVENV_LAUNCHER__ PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -142,6 +143,22 @@ def test_constraints_are_plain_pins() -> None:
         assert re.fullmatch(r"==(\d+!)?[\w.]+", str(pin.specifier)), (
             f"{pin}: one public version, no wheel of one index"
         )
+
+
+def test_a_callers_python_set_up_reaches_nothing_that_make_runs() -> None:
+    set_up = {"PYTHONPATH": "/elsewhere", "PYTHONDONTWRITEBYTECODE": "1"}
+    shown = subprocess.run(
+        ["make", "-f", "Makefile", "-f", "-", "environment"],
+        cwd=ROOT,
+        env=os.environ | set_up,
+        input="environment:\n\t@env\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    seen = {line.partition("=")[0] for line in shown.splitlines()}
+    assert "PATH" in seen
+    assert seen.isdisjoint(set_up)
 
 
 def test_make_help_lists_every_target() -> None:
