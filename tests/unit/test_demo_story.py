@@ -112,14 +112,16 @@ class System:
         return Replies(self.asked + self.replies_more, self.replies_twice)
 
 
-DATA = load()
+@pytest.fixture(scope="module")
+def data() -> DemoData:
+    return load()
 
 
 @pytest.fixture
-def system(monkeypatch: pytest.MonkeyPatch) -> System:
+def system(data: DemoData, monkeypatch: pytest.MonkeyPatch) -> System:
     monkeypatch.setattr("hurnet_stream.demo.measuring.RATE", 10_000.0)
     monkeypatch.setattr(streaming, "PAUSE_S", 0.0)
-    return System(DATA)
+    return System(data)
 
 
 def told(system: System, width: int = 200) -> tuple[str, list[str]]:
@@ -135,17 +137,17 @@ def test_a_story_that_goes_well_tells_what_happened(system: System) -> None:
     story, failures = told(system)
     assert failures == []
     flat = " ".join(story.split())
-    streamed = sum(pair.context != "support" for pair in DATA.stream)
+    streamed = sum(pair.context != "support" for pair in system.data.stream)
     for part in (
         f"{streamed:,} texts stream in, and a worker is killed",
         "kill -9 4711",
-        f"texts sent {len(DATA.stream) + 2:,}",  # the fact and the correction
-        f"in the store {len(DATA.stream) + 1:,} and 1 that was forgotten",
+        f"texts sent {len(system.data.stream) + 2:,}",  # the fact and the correction
+        f"in the store {len(system.data.stream) + 1:,} and 1 that was forgotten",
         "lost 0",
         "twice 0",
         "texts 1/7",
         f"{2 * len(unrelated())} were rightly not answered; 0 got an answer",
-        f"all {len(DATA.questions)} {len(DATA.questions)} 0 0",
+        f"all {len(system.data.questions)} {len(system.data.questions)} 0 0",
     ):
         assert part in flat, part
 
