@@ -16,26 +16,43 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    for source in native.sources(LIBRARY.parent):
-        (tmp_path / source.name).write_bytes(source.read_bytes())
-    return tmp_path
+    return copy(LIBRARY.parent, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sources and their library, which takes ten seconds: tests that change them take a copy."""
+    folder = copy(LIBRARY.parent, tmp_path_factory.mktemp("compiled"))
+    assert build(folder) is None
+    return folder
+
+
+@pytest.fixture
+def built(compiled: Path, tmp_path: Path) -> Path:
+    """A copy of the sources and of their library."""
+    (tmp_path / LIBRARY.name).write_bytes((compiled / LIBRARY.name).read_bytes())
+    return copy(compiled, tmp_path)
+
+
+def copy(folder: Path, into: Path) -> Path:
+    for source in native.sources(folder):
+        (into / source.name).write_bytes(source.read_bytes())
+    return into
 
 
 @needs_compiler
-def test_what_is_built_loads_and_knows_the_cpu(sources: Path) -> None:
-    assert build(sources) is None
-    loaded = native._load(sources / LIBRARY.name)
+def test_what_is_built_loads_and_knows_the_cpu(compiled: Path) -> None:
+    loaded = native._load(compiled / LIBRARY.name)
     assert loaded is not None
     found = CpuFeature(loaded.hurnet_cpu_features())
     assert CpuFeature.AVX512 in found or CpuFeature.VNNI not in found
-    assert sorted(file.suffix for file in sources.iterdir() if file.suffix not in (".c", ".h")) == [".so"]
+    assert sorted(file.suffix for file in compiled.iterdir() if file.suffix not in (".c", ".h")) == [".so"]
 
 
 @needs_compiler
-def test_a_library_of_other_sources_is_not_used(sources: Path) -> None:
-    assert build(sources) is None
-    (sources / "cpu.c").write_text((sources / "cpu.c").read_text() + "\n/* newer */\n")
-    assert native._load(sources / LIBRARY.name) is None
+def test_a_library_of_other_sources_is_not_used(built: Path) -> None:
+    (built / "cpu.c").write_text((built / "cpu.c").read_text() + "\n/* newer */\n")
+    assert native._load(built / LIBRARY.name) is None
 
 
 def test_without_a_compiler_there_is_a_reason_and_no_library(
@@ -48,12 +65,12 @@ def test_without_a_compiler_there_is_a_reason_and_no_library(
 
 
 @needs_compiler
-def test_sources_that_do_not_compile_leave_the_old_library(sources: Path) -> None:
-    assert build(sources) is None
-    before = (sources / LIBRARY.name).read_bytes()
-    (sources / "cpu.c").write_text("int broken(")
-    assert "failed" in (build(sources) or "")
-    assert (sources / LIBRARY.name).read_bytes() == before
+def test_sources_that_do_not_compile_leave_the_old_library(built: Path) -> None:
+    before = (built / LIBRARY.name).read_bytes()
+    for source in built.glob("*.c"):
+        source.write_text("int broken(")
+    assert "failed" in (build(built) or "")
+    assert (built / LIBRARY.name).read_bytes() == before
 
 
 def test_a_damaged_library_is_not_used(sources: Path) -> None:
