@@ -14,10 +14,19 @@ from hurnet_schemas import Query
 from hurnet_stream.gateway import bodies
 from hurnet_stream.gateway.headers import CONTENT_POLICY
 from hurnet_stream.gateway.limits import Rates, TooMuch
-from tests.worlds.gateway import GatewayWorld, answered, scope_of
+from hurnet_stream.ports import Outgoing
+from hurnet_stream.settings.settings import KafkaSettings
+from tests.worlds.gateway import AnsweringCourier, GatewayWorld, answered, scope_of
 
 ASK = {"text": "how do I turn on the light?"}
 SHOP = "https://shop.example.org"
+
+
+class SilentCourier(AnsweringCourier):
+    """Kafka neither takes nor refuses what it posts."""
+
+    def post(self, ticket: str, message: Outgoing) -> None:
+        self.posted.append(message)
 
 
 @pytest.fixture
@@ -291,6 +300,18 @@ def test_too_many_questions_are_refused_and_told_when_to_come_back() -> None:
     assert statuses == [503] * 8 + [504] * 2
     assert all(r.headers["retry-after"] == "1" for r in responses if r.status_code == 503)
     assert world.refused("in-flight") == 8
+
+
+def test_if_kafka_takes_no_question_that_is_said_and_others_are_refused_at_once() -> None:
+    world = GatewayWorld(SilentCourier(), timeout=0.5)
+    kafka = KafkaSettings(request_timeout=0.1)
+    world.gateway.settings = world.settings.model_copy(update={"kafka": kafka})
+    responses = [world.call("POST", "/v1/ask", json=body) for body in (ASK, ASK, {"questions": [ASK]})]
+    world.close()
+    for response in responses:
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert "Kafka is away" in response.json()["detail"]
+    assert len(world.courier.posted) == 1
 
 
 def test_kafka_away_is_said_and_passes(world: GatewayWorld) -> None:

@@ -111,6 +111,28 @@ def test_whoever_hangs_up_is_forgotten(courier: HandCourier, board: Switchboard)
         asked.result(20)
 
 
+def test_a_question_is_untaken_until_its_courier_tells_even_if_nobody_waits_for_it(
+    courier: HandCourier, board: Switchboard
+) -> None:
+    assert board.untaken_s() == 0
+    for text in ("one?", "two?"):
+        assert board.ask(Query(text=text)).cancel()
+    until(lambda: board.untaken_s() > 0)
+    courier.news.put(Acknowledged(courier.posted[0][0], 0, 7, 0.0))
+    courier.news.put(Undelivered(courier.posted[1][0], "no broker answers", 0.0))
+    until(lambda: board.untaken_s() == 0)
+
+
+def test_news_that_got_lost_do_not_count_for_ever(
+    courier: HandCourier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hurnet_stream.client.switchboard.LISTEN_S", 0.01)
+    board = Switchboard(courier, KafkaSettings(request_timeout=0.1))
+    board.ask(Query(text="one?"))
+    until(lambda: board.untaken_s() == 0)
+    board.close()
+
+
 def test_what_nobody_answers_ends(
     courier: HandCourier, board: Switchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

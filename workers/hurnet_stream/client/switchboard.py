@@ -64,9 +64,11 @@ class Switchboard:
     def __init__(self, courier: Courier, kafka: KafkaSettings, replies: str | None = None) -> None:
         self._courier = courier
         self._queries = kafka.queries
+        self._untold_s = 3 * kafka.request_timeout  # couriers tell what became of a message before that
         self._replies = replies or kafka.answers
         self._lock = threading.Lock()
         self._questions: dict[str, _Question] = {}  # the oldest first
+        self._untaken: dict[str, float] = {}  # since when, the oldest first; whoever asked may be gone
         self._records: dict[str, Future[Coordinates]] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="switchboard", daemon=True)
@@ -76,6 +78,12 @@ class Switchboard:
     def waiting(self) -> int:
         """How many questions wait for their replies."""
         return len(self._questions)
+
+    def untaken_s(self) -> float:
+        """For how many seconds Kafka has neither taken nor refused the oldest question that it was sent."""
+        with self._lock:
+            since = next(iter(self._untaken.values()), None)
+        return 0.0 if since is None else time.monotonic() - since
 
     def trouble(self) -> str | None:
         """Why no replies can be read at the moment; None if they can."""
@@ -99,7 +107,8 @@ class Switchboard:
         if sign:
             headers += sign(ticket.encode(), value)
         with self._lock:
-            self._questions[ticket] = _Question(query.text, time.monotonic(), future)
+            self._untaken[ticket] = now = time.monotonic()
+            self._questions[ticket] = _Question(query.text, now, future)
         future.add_done_callback(partial(self._forget, self._questions, ticket))
         self._courier.post(ticket, Outgoing(self._queries, value, headers=headers))
         return future
@@ -130,6 +139,9 @@ class Switchboard:
             self._give_up()
 
     def _hear(self, news: News) -> None:
+        if isinstance(news, Acknowledged | Undelivered):
+            with self._lock:
+                self._untaken.pop(news.ticket, None)
         match news:
             case Replied():
                 self._replied(news)
@@ -153,8 +165,11 @@ class Switchboard:
 
     def _give_up(self) -> None:
         """Of the oldest, those that have waited too long."""
-        before = time.monotonic() - LONGEST_S
+        now = time.monotonic()
+        before, untold = now - LONGEST_S, now - self._untold_s
         with self._lock:
+            for ticket in list(itertools.takewhile(lambda each: self._untaken[each] < untold, self._untaken)):
+                del self._untaken[ticket]
             oldest = itertools.takewhile(lambda each: each.since < before, self._questions.values())
             late = list(oldest)
         for question in late:

@@ -91,7 +91,8 @@ async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None, key
     except UpgradeNeeded as error:  # while responders are upgraded before the gateways
         raise busy(503, str(error)) from None
     except (TimeoutError, NoReply):
-        raise Problem(504, f"no reply within {limit_s:g} s: does a responder run?") from None
+        told = f"no reply within {limit_s:g} s: does a responder run?"
+        raise _untaken(gateway) or Problem(504, told) from None
     finally:
         future.cancel()
         gateway.metrics.questions.set(gateway.switchboard.waiting)
@@ -134,6 +135,17 @@ def _check_room(gateway: Gateway, count: int) -> None:
         raise busy(503, f"{waiting:,} questions wait for their replies already", refused="in-flight")
     if trouble := gateway.switchboard.trouble():
         raise busy(503, redacted(f"no replies can be read at the moment: {trouble}"), refused="kafka")
+    if problem := _untaken(gateway):
+        raise problem
+
+
+def _untaken(gateway: Gateway) -> Problem | None:
+    """503 if Kafka leaves a question lying for longer than a broker may take to answer. The client of Kafka
+    itself goes on trying for twice as long before it says so."""
+    limit_s = gateway.settings.kafka.request_timeout
+    if gateway.switchboard.untaken_s() <= limit_s:
+        return None
+    return busy(503, f"Kafka is away: it did not take a question within {limit_s:g} s", refused="kafka")
 
 
 def _ready(gateway: Gateway, request: Request, query: Query) -> Query:
