@@ -43,7 +43,7 @@ def test_printed_weights_score_as_the_responder_does(system: System, variables: 
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "no pair has the answer 'never taught'" in unknown.stderr
     nowhere = system.run("weights", "--context", "nowhere")
-    assert (nowhere.returncode, "no pairs have been learned" in nowhere.stderr) == (2, True)
+    assert (nowhere.returncode, "no pairs have been learned" in nowhere.stderr) == (3, True)
     if "HURNET_SOLVE_HALF_LIFE" not in variables:
         chosen = system.run("weights", HURNET_SOLVE_RIDGE="gcv")
         assert (chosen.returncode, "ridge 0.1," in chosen.stderr) == (0, False), chosen.stderr

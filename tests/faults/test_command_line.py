@@ -272,6 +272,8 @@ def test_entries_and_answers_are_listed(system: System) -> None:
     assert len(rest) == len(listed("--limit", "0")) - 2
     absent = system.run("list", "--context", "absent", "--json")
     assert (absent.returncode, absent.stdout) == (3, "")
+    unknown = system.run("reshard", "--find", "elsewhere/0/1", "--topic", system.settings.kafka.texts)
+    assert (unknown.returncode, "was not forwarded" in unknown.stdout) == (3, True)
 
 
 def test_dead_letters_are_watched_and_grouped(system: System) -> None:

@@ -152,4 +152,4 @@ def test_evaluate_names_the_line_that_is_no_text(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         hurnet, ["evaluate", "--embedder", "hash64", "--pairs", str(file), "--queries", str(file)]
     )
-    assert (result.exit_code, "line 3: not-utf8" in result.stderr) == (1, True)
+    assert (result.exit_code, "line 3: not-utf8" in result.stderr) == (2, True)

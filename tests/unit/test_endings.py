@@ -111,6 +111,14 @@ def test_an_error_names_its_option_or_file_once(given: list[str], tmp_path: Path
     assert absent.count("absent") == 1
 
 
+@pytest.mark.parametrize("given", [[], ["--json"]], ids=["plain", "json"])
+@pytest.mark.parametrize("command", [["evaluate", "--pairs"], ["restore", "--check"]], ids=" ".join)
+def test_a_file_that_is_none_is_wrong_input(command: list[str], given: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "absent" if command[0] == "restore" else Path(__file__)
+    result = CliRunner().invoke(hurnet, [*command, str(file), *given])
+    assert (result.exit_code, result.stdout, str(file) in result.stderr) == (2, "", True)
+
+
 def test_json_as_a_text_is_no_option() -> None:
     assert asked_for_json(["ask", "hi", "--json"])
     assert not asked_for_json(["ask", "--", "--json"])

@@ -343,7 +343,7 @@ def test_the_command_shows_and_writes_the_table(file: Path) -> None:
     assert tomllib.loads(written.read_text())["ingest"] == {"batch": 50}
     assert tomllib.loads(written.read_text())["topics"] == tomllib.loads(ended.stdout)["topics"]
     again = CliRunner().invoke(hurnet, ["map", str(file), "--write", str(written)])
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "nothing was written" in again.output
 
 

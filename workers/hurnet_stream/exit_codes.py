@@ -7,8 +7,8 @@ r"""The exit codes of all commands and workers, in one place.
 |      | a fault of hurnet itself                             |                                         |
 | 2    | did nothing: wrong options, settings or input, or a  | settings or topics are wrong: a person  |
 |      | server is away                                       | must act                                |
-| 3    | did it, but an entry, a context or records in Kafka  |                                         |
-|      | are not there                                        |                                         |
+| 3    | did it, as far as it could: an entry, a context, a   |                                         |
+|      | topic or records in Kafka are not there              |                                         |
 | 10   | `hurnet doctor`: Kafka can't be reached              |                                         |
 | 11   | `hurnet doctor`: answers can't be read               |                                         |
 | 12   | `hurnet doctor`: questions can't be sent             |                                         |

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hurnet_stream.exit_codes import DONE, NOT_WELL
+from hurnet_stream.exit_codes import DONE, NOT_THERE, NOT_WELL
 
 if TYPE_CHECKING:
     from hurnet_stream.operations.dead_letter_reader import LetterFilter, LetterReader, RecordId, StoredLetter
@@ -93,7 +93,7 @@ def dead_letters(**options: Any) -> None:
 
     The newest come first, each with its reason and its record's coordinates. A record is sent again as it
     was, to its own topic and partition. Do that after the settings were changed: a record that is itself
-    wrong is only put aside once more. Exit code 1: a record can't be sent again.
+    wrong is only put aside once more. Exit code 1: a record can't be sent again. 3: no dead letter names it.
     """
     from hurnet_stream.adapters.kafka import KafkaHistory
     from hurnet_stream.operations.dead_letter_reader import LetterReader
@@ -117,7 +117,7 @@ def dead_letters(**options: Any) -> None:
         say(f"{letters.unreadable:,} records of {kafka.dead_letters} are not dead letters", err=True)
     if sending:
         all_sent = send_again(kafka, chosen, options["dry_run"], options["yes"])
-        sys.exit(DONE if all_sent and len(chosen) >= len(named) else NOT_WELL)
+        sys.exit(NOT_WELL if not all_sent else NOT_THERE if len(chosen) < len(set(named)) else DONE)
 
 
 def _list(letters: LetterReader, wanted: LetterFilter, options: dict[str, Any]) -> None:

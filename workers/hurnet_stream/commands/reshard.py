@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hurnet_stream.exit_codes import DONE, NOT_WELL
+from hurnet_stream.exit_codes import DONE, NOT_THERE
 from hurnet_stream.terminal.options import wait_option
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def reshard(**options: Any) -> None:
     each responder. Then writers are restarted with the new topic; once nobody writes to the old one, the
     worker ends.
 
-    Exit code 0: done. 1: something is lacking, and nothing was changed.
+    Exit code 0: done. 1: something is lacking, and nothing was changed. 3: --find found no such record.
     """
     from hurnet_stream.commands.generations import one_step, remove, serve, status
     from hurnet_stream.terminal.screen import hush
@@ -120,4 +120,4 @@ def _find(options: dict[str, Any]) -> int:
         say_json({"old": str(old), "new": None if place is None else str(place)})
     else:
         say(f"{old} was not forwarded to {topic}" if place is None else str(place))
-    return NOT_WELL if place is None else DONE
+    return NOT_THERE if place is None else DONE

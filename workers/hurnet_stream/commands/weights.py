@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
+
+from hurnet_stream.exit_codes import NOT_THERE
 
 if TYPE_CHECKING:
     from hurnet_stream.core.statistics.statistics import Statistics
@@ -41,11 +44,11 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     One JSON object a line: {"answer": ..., "weights": [...]}. The score of an answer for a text is the inner
     product of these weights and the text's embedding, a vector of length 1. They are solved from the solver's
     last checkpoint with the solver's settings, and refined until they are right to about the last bit.
-    Responders do not need them: they are for a classifier elsewhere.
+    Responders do not need them: they are for a classifier elsewhere. Exit code 3: no pairs have been learned
+    for the context.
     """
     from hurnet_stream.adapters.redis import connect_serving
     from hurnet_stream.core.solve.window import Window
-    from hurnet_stream.errors import StoreError
     from hurnet_stream.settings import settings
     from hurnet_stream.terminal.learned import learned
     from hurnet_stream.terminal.screen import hush, say
@@ -60,7 +63,8 @@ def weights(context: str, answers: tuple[str, ...]) -> None:
     window = Window(chosen.solve.half_life_ms, checkpoint.pane)
     statistics = window.combined(checkpoint.statistics, context)
     if statistics is None:
-        raise StoreError(f"no pairs have been learned for the context {context!r}")
+        say(f"no pairs have been learned for the context {context!r}", err=True)
+        sys.exit(NOT_THERE)
     if unknown := [answer for answer in answers if answer not in statistics.answer_sums]:
         raise click.BadParameter(f"no pair has the answer {unknown[0]!r}", param_hint="--answer")
     wanted = list(dict.fromkeys(answers)) or sorted(statistics.answer_sums)

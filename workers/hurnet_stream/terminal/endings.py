@@ -123,7 +123,8 @@ def told(as_json: bool) -> Iterator[None]:
             click.echo(err=True)  # ends the line that has the terminal's ^C
         raise SystemExit(INTERRUPTED) from None
     except (HurnetError, click.ClickException) as error:
-        code = error.exit_code if isinstance(error, click.ClickException) else NOTHING_DONE
+        # click's own is 1 for errors of files, as if something had been done.
+        code = error.exit_code if isinstance(error, Failed) else NOTHING_DONE
         raise Failed(error, code, as_json) from error
     except OSError as error:
         _of_output(error, as_json)
