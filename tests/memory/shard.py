@@ -11,7 +11,7 @@ see nothing of it:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from hurnet_stream.core.places import TEXTS, number_of
@@ -77,8 +77,7 @@ class Shard:
         for key, context, offset, _ in found:
             self.keys[key].discard((context, offset))
         fresh = {offset: by for _, _, offset, by in found if offset not in self.pending}
-        stored = {entry.offset for entry in self.entries()}
-        self.pending |= {offset: by for offset, by in fresh.items() if offset in stored}
+        self.pending |= {offset: fresh[offset] for offset in self.stored(fresh)}
         return fresh
 
     def begin_replacing(self, watermark: int, found: Sequence[tuple[bytes, str, int, int]]) -> None:
@@ -124,8 +123,7 @@ class Shard:
             self.expired[deletion.context or ""] = deletion.expiry
         targets = self._targets(deletion)
         part = tuple(sorted({*targets[:MOST_TARGETS]} - self.pending.keys()))
-        stored = {entry.offset for entry in self.entries()}
-        self.pending |= dict.fromkeys(stored.intersection(part), deletion.offset)
+        self.pending |= dict.fromkeys(self.stored(part), deletion.offset)
         if len(targets) > MOST_TARGETS:
             self.parts.setdefault(deletion.offset, []).append(part)
             self.unfinished = replace(deletion, anchor=None)
@@ -138,8 +136,7 @@ class Shard:
     def repeat(self, deletion: Deletion, targets: Sequence[int], last: bool, dimension: int) -> bool:
         """Delete a page whose targets are known; whether that was the last one."""
         part = tuple(sorted({*targets} - self.pending.keys()))
-        stored = {entry.offset for entry in self.entries()}
-        self.pending |= dict.fromkeys(stored.intersection(part), deletion.offset)
+        self.pending |= dict.fromkeys(self.stored(part), deletion.offset)
         for found in self.keys.values():
             found -= {each for each in found if deletion.key is not None and each[1] in part}
         if not last:
@@ -169,7 +166,7 @@ class Shard:
         """
         rewritten, due, contexts = 0, set(due), set[str]()
         for row, batch in enumerate(self.batches):
-            targets = due & {entry.offset for entry in batch.entries}
+            targets = due.intersection(batch.columns.offsets.tolist())
             if targets and rewritten < most:
                 contexts |= {entry.context for entry in batch.entries if entry.offset in targets}
                 self.batches[row] = batch.without(targets)
@@ -221,6 +218,13 @@ class Shard:
     def entries(self) -> Iterator[Entry]:
         return (entry for batch in self.batches for entry in batch.entries)
 
+    def stored(self, offsets: Iterable[int]) -> set[int]:
+        """Those at which there is an entry. Makes no entries, since it is asked at each step."""
+        asked = {*offsets}
+        if not asked:
+            return asked
+        return {at for batch in self.batches for at in asked.intersection(batch.columns.offsets.tolist())}
+
     def holding(self, context: str) -> Holding:
         sizes = [
             2 * batch.vectors.shape[1] + len(entry.text.encode())
@@ -245,8 +249,7 @@ class Shard:
         if (
             deletion.targets and number_of(self.partition) != TEXTS
         ):  # of a record that may be several entries only those that are there
-            there = {entry.offset for entry in self.entries()}.intersection(deletion.targets)
-            return sorted(there) or [deletion.targets[0]]
+            return sorted(self.stored(deletion.targets)) or [deletion.targets[0]]
         return [*deletion.targets, *(offset for _, offset in named)]
 
     def _settle(self, targets: Set[int]) -> None:
