@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hurnet_stream.adapters.shelf import FolderShelf, open_shelf, remove_other_counts, system
+from hurnet_stream import disk
+from hurnet_stream.adapters.shelf import FolderShelf, open_shelf, remove_other_counts
 from hurnet_stream.adapters.shelf import file as shelf_file
 from hurnet_stream.core.grid import snap
 from hurnet_stream.core.index import arena, teaching, tidying
@@ -307,7 +308,7 @@ def test_killed_at_any_step_what_was_saved_last_is_whole(
         copy.shelved.remove_all(3, np.setdiff1d(np.arange(pair.offset), held(pair)))
         left = iter(range(steps))
         with monkeypatch.context() as patch:
-            patch.setattr(system, "sync", at_most(left, system.sync))
+            patch.setattr(disk, "sync", at_most(left, disk.sync))
             patch.setattr(shelf_file, "wipe", at_most(left, shelf_file.wipe))
             copy.save()
         copy.restart(check=True)

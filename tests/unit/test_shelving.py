@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hurnet_schemas import Query
-from hurnet_stream.adapters.shelf import FolderShelf, system
+from hurnet_stream import disk
+from hurnet_stream.adapters.shelf import FolderShelf
 from hurnet_stream.adapters.shelf import file as file_module
 from hurnet_stream.core.native import library
 from hurnet_stream.core.search import block, blocks
@@ -134,7 +135,7 @@ def test_what_did_not_come_to_the_disk_is_saved_again(
     assert keeping
     keeping._interval_s = 0
     with monkeypatch.context() as patch:
-        patch.setattr(system, "sync", full)
+        patch.setattr(disk, "sync", full)
         turn(shelved.responder)
         shelved.shelf.finish()
         assert not (shelved.folder / "saved").exists()

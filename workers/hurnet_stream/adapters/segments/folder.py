@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
+from hurnet_stream import disk
 from hurnet_stream.adapters.segments.failures import reached
 from hurnet_stream.ports.segments import StoredFile
 
@@ -37,7 +38,7 @@ class FolderFiles:
                 raise
             while path != self._root:
                 path = path.parent
-                _sync(path)
+                disk.sync(path)
 
     def get(self, name: str, start: int, length: int) -> bytes:
         """These bytes, fewer if the file ends before. Raises `SegmentMissing`."""
@@ -64,12 +65,3 @@ class FolderFiles:
 
     def _reached(self, name: str = "") -> AbstractContextManager[None]:
         return reached(f"HURNET_SEGMENTS_URL {self._root}", name)
-
-
-def _sync(folder: Path) -> None:
-    """A file's name is on the disk only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

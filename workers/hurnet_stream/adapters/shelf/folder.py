@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
+from hurnet_stream import disk
 from hurnet_stream.adapters.shelf import file, saved_list, system
 from hurnet_stream.core.shelf import DamagedShelf, FileName, Tree
 
@@ -168,7 +169,7 @@ class FolderShelf:
         """Between two of its steps the process may be killed."""
         try:
             for name in saved.unsynced:
-                system.sync(self._folder / name)
+                disk.sync(self._folder / name)
             saved_list.write(self._folder, saved.root, saved.files)
             self._root = saved.root
             for name in saved.wiped.keys() & saved.files:

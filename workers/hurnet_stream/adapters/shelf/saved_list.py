@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from hurnet_stream.adapters.shelf import system
+from hurnet_stream import disk
 from hurnet_stream.core.row_sums import checksum
 from hurnet_stream.core.shelf import FileName
 
@@ -21,9 +21,9 @@ def write(folder: Path, root: FileName, files: Collection[FileName]) -> None:
     listed = json.dumps({"root": root, "files": sorted(files)}).encode()
     beside = folder / "saved.new"
     beside.write_bytes(_sum(listed) + listed)
-    system.sync(beside)
+    disk.sync(beside)
     beside.replace(folder / "saved")
-    system.sync(folder)
+    disk.sync(folder)
 
 
 def read(folder: Path) -> tuple[FileName | None, set[FileName]]:

@@ -1,4 +1,4 @@
-"""What a shelf asks of the operating system: a lock, descriptors, and that files are on the disk."""
+"""What a shelf asks of the operating system: a lock and descriptors."""
 
 from __future__ import annotations
 
@@ -46,12 +46,3 @@ def allow_files() -> None:
     with suppress(OSError, ValueError):
         if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-def sync(path: Path) -> None:
-    """Have a file or folder on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
