@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import logging
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Mapping
@@ -164,9 +165,12 @@ class KafkaServer(Server):
         # Another Java, other options or other jars have other classes.
         key = hashlib.sha256(f"{java()}{JVM}{lock_text()}".encode()).hexdigest()[:16]
         cache = cache_folder() / f"classes-{key}.aot"
-        if not cache.exists():
+        owner = owner_of(cache)
+        if not (cache.exists() and owner.exists()):
             with locked(cache_folder(), PREPARE_S):
+                owner.write_bytes(os.fsencode(java()))
                 if not cache.exists():
+                    remove_orphans(cache_folder())
                     self._say(f"preparing Apache Kafka {KAFKA} for quick starts, once")
                     _record_classes(cache)
         return [f"-XX:AOTCache={cache}"]
@@ -183,6 +187,22 @@ class _Recorder(KafkaServer):
     def _prepare(self) -> list[str]:
         program, *arguments = super()._prepare()
         return [program, "-XX:AOTCacheOutput=../classes.aot", *arguments]
+
+
+def owner_of(cache: Path) -> Path:
+    """The file that names the Java that the classes in `cache` are for."""
+    return cache.with_suffix(".java")
+
+
+def remove_orphans(folder: Path) -> None:
+    """Remove classes whose Java is gone, as it is with its virtual environment: they take 65 MB each. Those
+    that name none are older than such names, and are prepared anew if anybody needs them. A node that
+    starts meanwhile starts without them."""
+    for cache in folder.glob("classes-*.aot"):
+        owner = owner_of(cache)
+        if not (owner.exists() and Path(os.fsdecode(owner.read_bytes())).exists()):
+            cache.unlink(missing_ok=True)
+            owner.unlink(missing_ok=True)
 
 
 def _record_classes(cache: Path) -> None:
