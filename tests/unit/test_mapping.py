@@ -345,6 +345,15 @@ def test_the_command_shows_and_writes_the_table(file: Path) -> None:
     again = CliRunner().invoke(hurnet, ["map", str(file), "--write", str(written)])
     assert again.exit_code == 2
     assert "nothing was written" in again.output
+    written.write_bytes(b"\x80")
+    binary = CliRunner().invoke(hurnet, ["map", str(file), "--write", str(written)])
+    assert (binary.exit_code, "is no TOML" in binary.stderr, written.read_bytes()) == (2, True, b"\x80")
+
+
+def test_a_file_that_is_none_is_no_topic(tmp_path: Path) -> None:
+    for source in (tmp_path, tmp_path / "absent.csv"):
+        ended = CliRunner().invoke(hurnet, ["map", str(source)])
+        assert (ended.exit_code, f"'{source}' is neither a topic nor a file" in ended.stderr) == (2, True)
 
 
 def test_hidden_samples_stay_hidden(file: Path) -> None:

@@ -136,6 +136,8 @@ def _sampled(source: str, samples: int, timeout: float, chosen: Settings) -> tup
     if (path := Path(source)).is_file():
         name, records, rows = rows_of(path, samples)
         return name, records, f"{source}: {len(records):,} of {rows} rows"
+    if "/" in source:  # no topic has such a name
+        raise click.BadParameter(f"{source!r} is neither a topic nor a file", param_hint="TOPIC|FILE")
     from hurnet_stream.adapters.kafka.reading.sampling import sample
     from hurnet_stream.terminal.screen import moment
 
@@ -198,13 +200,13 @@ def _write(path: Path, topic: str, table: str) -> None:
     """Add the table to a settings file, or begin one. A table that is there already is not touched."""
     import tomllib
 
-    there = path.read_text("utf-8") if path.exists() else ""
     try:
+        there = path.read_text("utf-8") if path.exists() else ""
         known = tomllib.loads(there)
         joined = f"{there.rstrip()}\n\n{table}" if there.strip() else table
         if topic in known.get("topics", {}):
             raise click.ClickException(f"{path} has a table [topics.{topic}] already: nothing was written")
         tomllib.loads(joined)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{path} is no TOML: {error}: nothing was written") from None
     path.write_text(joined, "utf-8")
