@@ -422,3 +422,11 @@ def test_what_is_wrong_in_such_a_table_is_named(tmp_path: Path, table: str, told
     with pytest.raises(ConfigurationError) as raised:
         settings.load(file)
     assert told in str(raised.value)
+
+
+def test_a_settings_file_of_a_gigabyte_is_not_read_into_memory(tmp_path: Path) -> None:
+    file = tmp_path / "hurnet.toml"
+    with file.open("wb") as hollow:
+        hollow.truncate(1 << 30)
+    with pytest.raises(ConfigurationError, match=rf"{file}.*longer than"):
+        settings.from_file(file)

@@ -82,6 +82,8 @@ __all__ = [
 
 CONFIG = "HURNET_CONFIG"
 """Names the TOML file."""
+FILE_MOST = 16 << 20
+"""Characters of a settings file. As many topics and contexts as there may be take less."""
 TOPICS_MOST = 1_000
 CONTEXTS_MOST = 10_000
 
@@ -198,10 +200,14 @@ def from_file(config: Path | None) -> dict[str, Any]:
     """What a settings file sets, by section and name. Raises `ConfigurationError` if it can't be read."""
     if config is None:
         return {}
+    reason = f"can't read settings from {config} (--config or HURNET_CONFIG)"
     try:
-        tables = tomllib.loads(config.read_text("utf-8"))
+        with config.open(encoding="utf-8") as file:
+            text = file.read(FILE_MOST + 1)
+        if len(text) > FILE_MOST:
+            raise ConfigurationError(f"{reason}: it is longer than {FILE_MOST:,} characters")
+        tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = f"can't read settings from {config} (--config or HURNET_CONFIG)"
         raise ConfigurationError(f"{reason}: {error}") from None
     return {
         section: {k: v for k, v in table.items() if v != ""} if isinstance(table, dict) else table
