@@ -13,8 +13,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hurnet_stream import exit_codes
+from hurnet_stream import disk, exit_codes
 from hurnet_stream.command_line import hurnet
+from hurnet_stream.commands import backup
 from hurnet_stream.errors import KafkaFailing
 from hurnet_stream.settings import redaction
 from hurnet_stream.terminal.endings import asked_for_json
@@ -117,6 +118,15 @@ def test_a_file_that_is_none_is_wrong_input(command: list[str], given: list[str]
     file = tmp_path / "absent" if command[0] == "restore" else Path(__file__)
     result = CliRunner().invoke(hurnet, [*command, str(file), *given])
     assert (result.exit_code, result.stdout, str(file) in result.stderr) == (2, "", True)
+
+
+def test_the_name_of_a_backup_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(disk, "sync", synced.append)
+    with backup.opened(tmp_path / "store.hurnet") as out:
+        out.write(b"rows")
+        assert not synced
+    assert (synced, [file.name for file in tmp_path.iterdir()]) == ([tmp_path], ["store.hurnet"])
 
 
 def test_json_as_a_text_is_no_option() -> None:

@@ -11,6 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from hurnet_stream import disk
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -87,6 +89,7 @@ def opened(file: Path) -> Iterator[IO[bytes]]:
             out.flush()
             os.fsync(out.fileno())
         part.replace(file)
+        disk.sync(file.parent)
     except OSError as error:
         raise click.FileError(str(file), str(error.strerror)) from error
     finally:
