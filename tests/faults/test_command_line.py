@@ -57,6 +57,11 @@ READS = "\x1b[?2004h"
 """What readline writes when it begins to read a line: from now on pastes come in brackets."""
 
 
+def _owns_its_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which tests that were started by nohup ignore
+
+
 class Terminal:
     """A command on a terminal of its own, into which one can type."""
 
@@ -72,7 +77,7 @@ class Terminal:
             stderr=slave,
             env=environment,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no thread holds a lock
+            preexec_fn=_owns_its_terminal,  # noqa: PLW1509 - no thread holds a lock
         )
         os.close(slave)
         os.set_blocking(self._master, False)
