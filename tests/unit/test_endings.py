@@ -226,9 +226,11 @@ def test_ctrl_c_ends_without_a_word() -> None:
     assert (done.returncode, done.stderr.strip()) == (exit_codes.INTERRUPTED, "")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [("SIGTERM", exit_codes.TERMINATED), ("SIGHUP", exit_codes.HUNG_UP)]
-)
+OTHERS = [("SIGTERM", exit_codes.TERMINATED), ("SIGHUP", exit_codes.HUNG_UP)]
+"""Signals that end a command, but Ctrl-C, and its exit codes."""
+
+
+@pytest.mark.parametrize(("number", "code"), OTHERS)
 def test_other_signals_end_a_command_as_ctrl_c_does(number: str, code: int) -> None:
     ended = (
         "import contextlib, signal; import hurnet_stream.settings.listing as l\n"
@@ -244,14 +246,7 @@ def test_other_signals_end_a_command_as_ctrl_c_does(number: str, code: int) -> N
     assert (done.returncode, done.stdout, done.stderr) == (code, "left behind nothing\n", "")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        ("SIGINT", exit_codes.INTERRUPTED),
-        ("SIGTERM", exit_codes.TERMINATED),
-        ("SIGHUP", exit_codes.HUNG_UP),
-    ],
-)
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", exit_codes.INTERRUPTED), *OTHERS])
 def test_signals_end_a_command_without_a_word_while_it_is_imported(number: str, code: int) -> None:
     ended = (
         "import signal, sys\n"

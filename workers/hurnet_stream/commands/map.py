@@ -200,13 +200,15 @@ def _write(path: Path, topic: str, table: str) -> None:
     """Add the table to a settings file, or begin one. A table that is there already is not touched."""
     import tomllib
 
+    from hurnet_stream.settings.settings import text_of
+
     try:
-        there = path.read_text("utf-8") if path.exists() else ""
+        there = text_of(path) if path.exists() else ""
         known = tomllib.loads(there)
         joined = f"{there.rstrip()}\n\n{table}" if there.strip() else table
         if topic in known.get("topics", {}):
             raise click.ClickException(f"{path} has a table [topics.{topic}] already: nothing was written")
         tomllib.loads(joined)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise click.ClickException(f"{path} is no TOML: {error}: nothing was written") from None
     path.write_text(joined, "utf-8")

@@ -196,18 +196,23 @@ def from_environment() -> dict[str, dict[str, str]]:
     return sections
 
 
+def text_of(config: Path) -> str:
+    """The text of a settings file. Raises `OSError`, and `ValueError` if it is no UTF-8 or too long."""
+    with config.open(encoding="utf-8") as file:
+        text = file.read(FILE_MOST + 1)
+    if len(text) > FILE_MOST:
+        raise ValueError(f"it is longer than {FILE_MOST:,} characters")
+    return text
+
+
 def from_file(config: Path | None) -> dict[str, Any]:
     """What a settings file sets, by section and name. Raises `ConfigurationError` if it can't be read."""
     if config is None:
         return {}
-    reason = f"can't read settings from {config} (--config or HURNET_CONFIG)"
     try:
-        with config.open(encoding="utf-8") as file:
-            text = file.read(FILE_MOST + 1)
-        if len(text) > FILE_MOST:
-            raise ConfigurationError(f"{reason}: it is longer than {FILE_MOST:,} characters")
-        tables = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(text_of(config))
+    except (OSError, ValueError) as error:
+        reason = f"can't read settings from {config} (--config or HURNET_CONFIG)"
         raise ConfigurationError(f"{reason}: {error}") from None
     return {
         section: {k: v for k, v in table.items() if v != ""} if isinstance(table, dict) else table
