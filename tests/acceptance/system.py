@@ -21,6 +21,7 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 
 from hurnet_schemas import Answer, DeadLetter, Message, Query, TextEvent
+from hurnet_schemas.places import Marks
 from hurnet_stream.adapters.kafka.admin.check import ensure_topics
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
 from hurnet_stream.adapters.redis import RedisEntryStore, RedisWeightsStore, connect
@@ -293,6 +294,12 @@ class System:
             if rows:
                 statistics.add(batch.vectors[rows], [batch.entries[i].answer or "" for i in rows])
         return statistics
+
+
+def weights_know(answer: Answer, watermarks: Marks) -> bool:
+    """Whether the weights that scored the answer have learned from all up to these watermarks."""
+    weights = answer.receipt and answer.receipt.weights
+    return weights is not None and all(weights.watermarks.get(at, -1) >= o for at, o in watermarks.items())
 
 
 def metric(exposition: str, name: str) -> float:
