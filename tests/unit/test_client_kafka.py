@@ -124,7 +124,7 @@ def test_a_correction_that_nobody_teaches_is_given_up(
 ) -> None:
     monkeypatch.setattr(over_kafka, "KafkaListener", lambda *_: MemoryEffects(MemoryHurnet()))
     with pytest.raises(NotTaught, match="does a feedback worker run") as caught:
-        client.correct("hello", "hi", timeout=0.4)
+        client.correct("hello", "hi", timeout=1.0)
     assert caught.value.feedback == "feedback/0/0"
 
 

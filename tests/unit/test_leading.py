@@ -22,12 +22,14 @@ from hurnet_stream.solver import solver as solver_module
 from hurnet_stream.solver.portions import interleaved, split
 from hurnet_stream.solver.solver import Solver
 from hurnet_stream.solver.unsolved import Unsolved
+from tests.acceptance.system import wait_for
 from tests.memory.lease_store import MemoryLeaseStore
 from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.worlds.solver import World, pairs
 
-LEASE = 0.4
+LEASE = 0.8
+"""The threads of a busy machine may be late by half of it."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +47,10 @@ def test_while_a_piece_of_work_takes_long_the_lease_is_kept_and_told() -> None:
     first.beat = lambda: beats.append(time.monotonic())
     assert first.leads()
     with first.at_work():
-        for _ in range(20):
+        for _ in range(12):
             time.sleep(LEASE / 5)
             assert not second.leads()
-    assert len(beats) > 5
+    assert len(beats) > 3
     assert first.leads()
     time.sleep(LEASE * 1.5)
     assert second.leads()  # nobody keeps it between pieces
@@ -76,7 +78,7 @@ def test_work_that_gets_on_keeps_the_lease_for_longer_than_its_patience() -> Non
     first, second = leading(server, "first", patience=2 * LEASE), leading(server, "second")
     assert first.leads()
     with first.at_work():
-        for _ in range(30):
+        for _ in range(15):
             time.sleep(LEASE / 5)
             first.note_progress()
             assert not second.leads()
@@ -144,8 +146,8 @@ def of_many_contexts(count: int) -> World:
 
 def test_two_solvers_don_t_take_the_role_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """All contexts take seven times the lease to be solved, and one of them longer than the lease."""
-    world, ended, lease = of_many_contexts(5), Counter[str](), 0.6
-    until = time.monotonic() + 30
+    world, ended, lease = of_many_contexts(5), Counter[str](), 0.9
+    until = time.monotonic() + 120
 
     def run(name: str) -> None:
         """As under a supervisor that starts it again."""
@@ -255,7 +257,7 @@ def test_loading_and_saving_longer_than_the_lease_lose_no_role() -> None:
 
     turns = threading.Thread(target=three_steps)
     turns.start()
-    time.sleep(LEASE / 3)
+    wait_for(lambda: world.redis.data.leases, what="the first leads")
     while turns.is_alive():
         second.step()
         assert "standing by" in second.standing()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,12 +21,13 @@ from hurnet_stream.errors import (
     TransientError,
 )
 from hurnet_stream.metrics.process import ProcessMetrics
+from hurnet_stream.runtime import loop as loop_module
 from hurnet_stream.runtime.loop import GaveUp, Loop
 from hurnet_stream.runtime.trouble import Trouble
 from hurnet_stream.settings.settings import LifecycleSettings
 from hurnet_stream.wiring.pages import pages
 
-QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002, give_up=0.2)
+QUICK = LifecycleSettings(retry_first=0.001, retry_most=0.002)
 
 
 class Scripted:
@@ -113,7 +114,7 @@ def test_transient_errors_in_building_are_tried_again() -> None:
 def test_it_gives_up_after_a_while_without_success() -> None:
     worker = Scripted([TransientError("the store is away")] * 10_000)
     with pytest.raises(GaveUp, match="the store is away"):
-        _run(worker)
+        _run(worker, QUICK.model_copy(update={"give_up": 0.2}))
     assert worker.calls[-1] == "close"
     assert "drain" not in worker.calls
 
@@ -126,10 +127,14 @@ def test_other_errors_end_it_at_once_and_still_close() -> None:
 
 
 def test_stopping_wakes_it_from_a_long_wait() -> None:
-    worker = Scripted([TransientError("away")] * 3)
+    class Stopped(Scripted):
+        def step(self) -> None:
+            threading.Timer(0.05, loop.stop).start()
+            super().step()
+
+    worker = Stopped([TransientError("away")] * 3)
     settings = LifecycleSettings(retry_first=60, retry_most=60)
     loop = Loop(lambda: worker, settings, ProcessMetrics())
-    threading.Timer(0.05, loop.stop).start()
     loop.run()
     assert worker.calls == ["step", "drain", "close"]
 
@@ -233,11 +238,15 @@ def test_a_store_that_is_another_by_the_time_of_draining_spoils_no_stop() -> Non
     assert worker.calls[-1] == "close"
 
 
-def test_a_long_build_is_alive_as_long_as_it_may_take_and_a_long_step_is_not() -> None:
+def test_a_long_build_is_alive_as_long_as_it_may_take_and_a_long_step_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     alive: list[bool] = []
+    now = [100.0]
+    monkeypatch.setattr(loop_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def look(seconds: float) -> None:
-        time.sleep(seconds)
+        now[0] += seconds
         alive.append(loop.alive(stall_s=0.05))
 
     class Slow(Scripted):
