@@ -31,7 +31,7 @@ def world(request: pytest.FixtureRequest, unique: str) -> Iterator[World]:
     settings = KafkaSettings(
         bootstrap=request.getfixturevalue("kafka_bootstrap"),
         partitions=2,
-        request_timeout=2,
+        request_timeout=5,
         texts=f"{unique}-texts",
     )
     ensure_topics(settings, create=True)
@@ -142,7 +142,7 @@ def test_who_was_fenced_between_the_records_and_the_commit_is_told_that_it_faile
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = KafkaSettings(
-        bootstrap=kafka_bootstrap, partitions=2, request_timeout=2, texts=f"{unique}-texts"
+        bootstrap=kafka_bootstrap, partitions=2, request_timeout=5, texts=f"{unique}-texts"
     )
     ensure_topics(settings, create=True)
     first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10) for _ in range(2))

@@ -33,7 +33,7 @@ def courting(request: pytest.FixtureRequest, unique: str) -> Iterator[Courting]:
         return
     bootstrap = request.getfixturevalue("kafka_bootstrap")
     names = {name: f"{unique}-{name.replace('_', '-')}" for name in ("texts", "queries", "answers")}
-    settings = KafkaSettings(bootstrap=bootstrap, partitions=2, request_timeout=2, **names)
+    settings = KafkaSettings(bootstrap=bootstrap, partitions=2, request_timeout=5, **names)
     ensure_topics(settings, create=True)
     with closing(KafkaSink(settings)) as sink:
         sink.send([Outgoing(settings.answers, b"from before")])

@@ -21,6 +21,7 @@ from hurnet_stream.ports import Appended, StoreServer
 from hurnet_stream.settings.addresses import shown
 from hurnet_stream.settings.settings import RedisSettings
 from tests.acceptance.system import wait_for
+from tests.acceptance.test_feedback import system_is_busy
 from tests.contract.test_entry_store import IDENTITY, made
 from tests.stand_ins import LOOPBACKS, Forwarder, SentinelServer, admin, is_synced
 
@@ -34,7 +35,7 @@ def pair() -> TWO:
     with ValkeyServer() as one, ValkeyServer() as two:
         with admin(two) as client:
             client.replicaof("127.0.0.1", str(one.port))
-        wait_for(lambda: is_synced(two), 30, "the replica has what the primary has")
+        wait_for(lambda: is_synced(two), what="the replica has what the primary has")
         yield one, two
 
 
@@ -53,9 +54,9 @@ def promote(new: ValkeyServer, old: ValkeyServer | None) -> None:
             client.replicaof("127.0.0.1", str(new.port))
 
 
-def patiently(act: Callable[[], Any], seconds: float = NOTICED_S) -> Any:
+def patiently(act: Callable[[], Any]) -> Any:
     """Do as a worker does: try again after each transient error."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + 60
     while True:
         try:
             return act()
@@ -79,16 +80,16 @@ def test_readers_and_writers_leave_an_old_primary(
         assert 100_000 < (server.memory_bytes or 0) < 1 << 30
         before = writer.incarnation()
         with admin(one) as client:
-            assert client.wait(1, 5_000) == 1
+            assert client.wait(1, 60_000) == 1
         promote(two, one if demoted else None)
         address.target = two.port
         began = time.monotonic()
         if not demoted:  # until it is noticed, what is appended goes to the old one, and is lost with it
             time.sleep(1.1)
         assert isinstance(patiently(lambda: writer.append(made(0, [1]), 0)), Appended)
-        seen = wait_for(lambda: patiently(lambda: reader.tail({0: 0}, 9)).batches, NOTICED_S)
+        seen = wait_for(lambda: patiently(lambda: reader.tail({0: 0}, 9)).batches)
         assert [batch.watermark for batch in seen] == [1]
-        assert time.monotonic() - began < NOTICED_S + 1.1
+        assert time.monotonic() - began < NOTICED_S + 1.1 or system_is_busy()
         assert writer.incarnation() != before
         with admin(two) as client:
             assert client.xlen("hurnet:{shard-0}:stream") == 2
@@ -101,7 +102,7 @@ def test_a_reader_does_not_stay_on_a_replica(pair: tuple[ValkeyServer, ValkeySer
     reader = opened(one.url)
     promote(two, one)
     with pytest.raises(TransientError, match=rf"is a replica .*127\.0\.0\.1:{two.port}"):
-        wait_for(lambda: bool(reader.tail({}, 9).batches), NOTICED_S)
+        wait_for(lambda: bool(reader.tail({}, 9).batches))
     with pytest.raises(TransientError, match="is a replica"):
         reader.incarnation()
     with admin(one) as client:
@@ -117,7 +118,7 @@ def test_a_restarted_server_is_another_incarnation() -> None:
         assert store.incarnation() == before
         server.kill()
         server.start()
-        wait_for(lambda: patiently(store.incarnation) != before, NOTICED_S)
+        wait_for(lambda: patiently(store.incarnation) != before)
         store.close()
 
 
@@ -125,14 +126,14 @@ def test_a_restarted_server_is_another_incarnation() -> None:
 def test_a_sentinel_leads_to_the_primary(pair: tuple[ValkeyServer, ValkeyServer], password: str) -> None:
     one, two = pair
     with SentinelServer(one, password) as sentinel:
-        wait_for(sentinel.knows_a_replica, 30, "the Sentinel has found the replica")
+        wait_for(sentinel.knows_a_replica, what="the Sentinel has found the replica")
         store = opened(sentinel.url, sentinel_password=password or None)
         assert store.server_name == f"Redis 'store' by Sentinel at 127.0.0.1:{sentinel.port}"
         store.append(made(0, [0]), NOTHING)
         with admin(one) as client:
-            client.wait(1, 2_000)
+            assert client.wait(1, 60_000) == 1
         one.kill()
-        assert isinstance(patiently(lambda: store.append(made(0, [1]), 0), 30), Appended)
+        assert isinstance(patiently(lambda: store.append(made(0, [1]), 0)), Appended)
         with admin(two) as client:
             assert client.xlen("hurnet:{shard-0}:stream") == 2
         sentinel.kill()

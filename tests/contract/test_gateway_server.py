@@ -55,6 +55,12 @@ def head(method: str, path: str, *more: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+async def busy_with(text: str, writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
+    """Ask, and return once the gateway is at it: a question before it, sent together, is answered by then."""
+    writer.write(asking("hello") + asking(text))
+    assert (await response(reader))[0] == 200
+
+
 def asking(text: str, *more: str) -> bytes:
     body = json.dumps({"text": text}).encode()
     length = f"Content-Length: {len(body)}"
@@ -191,9 +197,8 @@ def test_whoever_holds_lines_shuts_nobody_out() -> None:
 def test_a_connection_too_many_is_told_so() -> None:
     async def crowd(served: Served) -> tuple[int, dict[str, str]]:
         busy = [await served.open() for _ in range(5)]
-        for _, writer in busy:
-            writer.write(asking("never"))
-        await asyncio.sleep(0.5)
+        for reader, writer in busy:
+            await busy_with("never", writer, reader)
         reader, writer = await served.open()
         writer.write(asking("one too many"))
         status, headers, _ = await response(reader)
@@ -257,8 +262,7 @@ def test_sigterm_lets_requests_end_and_streams_too() -> None:
         events, listener = await served.open()
         listener.write(head("GET", "/v1/events"))
         await events.readuntil(b"event: figures")
-        writer.write(asking("slow question"))
-        await asyncio.sleep(0.3)
+        await busy_with("slow question", writer, reader)
         served.process.send_signal(signal.SIGTERM)
         status, _, _ = await response(reader)
         rest = await asyncio.wait_for(events.read(), 10)

@@ -36,7 +36,7 @@ from tests.memory.kafka import MemoryKafka
 from tests.memory.sink import MemorySink
 from tests.memory.source import MemorySource
 
-SECONDS = 30.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
+SECONDS = 60.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
 Reset = Literal["earliest", "none"]
 
 
@@ -310,7 +310,7 @@ def test_partitions_paused_half_read_go_on_where_they_were(broker: Broker, topic
     for partition in range(4):
         source.seek(partition, 0)
     found: list[int] = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SECONDS
     while len(found) < 200 and time.monotonic() < deadline:
         polled = source.poll(0.2, 7)
         found += values(polled.records)
@@ -327,11 +327,10 @@ def test_bounds_and_lag(broker: Broker, topic: str) -> None:
     read(source, 7)
     assert source.offset_ranges(frozenset({0, 1})) == {0: OffsetRange(3, 10), 1: OffsetRange(0, 0)}
     assert source.offset_ranges(frozenset()) == {}
-    assert source.lag()[0] == 0
+    lag_of(source, {0: 0})
     sink.send(messages(topic, range(5)))
-    polled = source.poll(5.0, 1)
-    assert len(polled.records) == 1
-    assert source.lag()[0] == 4
+    assert len(read(source, 1, at_once=1)) == 1
+    lag_of(source, {0: 4})
 
 
 def test_a_source_knows_its_log_and_sees_it_made_anew(broker: Broker, topic: str) -> None:
@@ -555,7 +554,7 @@ def test_transactions_leave_holes_in_the_offsets(broker: Broker, topic: str) -> 
     reader = broker.source(answers, "reader")
     assert [r.offset for r in read(reader, 3)] == [0, 2, 4]
     assert quiet(reader)
-    assert reader.lag() == {0: 0}
+    lag_of(reader, {0: 0})
 
 
 def test_a_note_stands_beside_an_offset_until_the_next_commit(broker: Broker, topic: str) -> None:
@@ -602,9 +601,12 @@ def test_the_end_of_any_topic_is_known_without_waiting(broker: Broker, topic: st
     broker.create(other, 2)
     broker.sink().send(messages(other, range(5), 1))
     exchange = broker.exchange(topic, "g", topic)
-    started = time.monotonic()
-    assert exchange.end_offsets(f"{topic}-nowhere", 0.0) is None
-    assert time.monotonic() - started < 0.1
+    took = []
+    for _ in range(5):
+        started = time.monotonic()
+        assert exchange.end_offsets(f"{topic}-nowhere", 0.0) is None
+        took.append(time.monotonic() - started)
+    assert min(took) < 0.1  # on a busy machine nothing is sure of the longest
     assert ends_of(exchange, other).written == {0: 0, 1: 5}
     assert ends_of(exchange, other).readable == {0: 0, 1: 5}
     broker.sink().send(messages(other, range(2), 0))
@@ -613,9 +615,9 @@ def test_the_end_of_any_topic_is_known_without_waiting(broker: Broker, topic: st
 
 
 def lag_of(source: Source, wanted: dict[int, int]) -> None:
-    """Wait until the lag is what is wanted."""
+    """Wait until the lag of these partitions is what is wanted."""
     deadline = time.monotonic() + SECONDS
-    while (lag := source.lag()) != wanted:
+    while not wanted.items() <= (lag := source.lag()).items():
         assert time.monotonic() < deadline, f"{lag}, not {wanted}"
         time.sleep(0.05)
 

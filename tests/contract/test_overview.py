@@ -38,7 +38,7 @@ def send(producer: Any, topic: str, count: int, partition: int = 0) -> None:
     producer.flush()
 
 
-def until(condition: Any, seconds: float = 20.0) -> None:
+def until(condition: Any, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -99,6 +99,8 @@ def test_a_status_without_a_topic_and_without_a_store_tells_the_rest(
     producer.begin_transaction()
     send(producer, kafka.queries, 2)
     producer.commit_transaction()
+    with closing(Overview(kafka)) as overview:  # the marker is written after the commit
+        until(lambda: overview.topics([kafka.queries])[kafka.queries].readable[0] == 3)
     without = kafka.model_copy(update={"feedback": f"{kafka.feedback}-nowhere"})
     redis = RedisSettings(url="redis://127.0.0.1:9/0", timeout=0.5)
     status = gather(Settings().model_copy(update={"kafka": without, "redis": redis}))

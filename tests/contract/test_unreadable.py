@@ -24,6 +24,7 @@ from hurnet_stream.adapters.kafka.courier import KafkaCourier
 from hurnet_stream.local import KafkaServer
 from hurnet_stream.ports import Record, Replied
 from hurnet_stream.settings.settings import KafkaSettings
+from tests.acceptance.test_feedback import system_is_busy
 
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
 HEAD = 61
@@ -73,7 +74,7 @@ def produce(admin: Any, topic: str, raw: bytes) -> int:
     async def send() -> Any:
         return await manager.send(request, leader)
 
-    deadline = time.monotonic() + 10  # a new topic's partition may have no leader yet
+    deadline = time.monotonic() + 60  # a new topic's partition may have no leader yet
     while True:
         (answered,) = manager.run(send).responses[0].partition_responses
         if answered.error_code != NotLeaderForPartitionError.errno or time.monotonic() > deadline:
@@ -130,7 +131,7 @@ def test_all_that_can_be_read_is_and_the_rest_is_passed(kafka: KafkaServer, admi
     settings = KafkaSettings(bootstrap=kafka.bootstrap)
     with closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source:
         found: list[Record] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (not found or found[-1].offset < 10) and time.monotonic() < deadline:
             found += source.poll(0.5, 3).records
         assert told(found) == EXPECTED
@@ -157,7 +158,7 @@ def test_answers_are_found_among_them(kafka: KafkaServer, admin: Any, unique: st
         answer = Answer.model_construct(id="q", outcome="rejected", reason="r")
         raw = raw_batch(answer.encode(), header="correlation-id")
         assert produce(admin, unique, sealed(raw)) == 0
-        deadline, heard = time.monotonic() + 20, list[str]()
+        deadline, heard = time.monotonic() + 60, list[str]()
         while "x" not in heard:
             assert time.monotonic() < deadline, heard
             heard += [reply.correlation for reply in courier.receive(1.0) if isinstance(reply, Replied)]
@@ -171,7 +172,7 @@ def test_a_partition_is_seen_soon_after_it_is_made(kafka: KafkaServer, admin: An
         closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source,
         KafkaProducer(bootstrap_servers=kafka.bootstrap, metadata_max_age_ms=200) as producer,
     ):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while source.assignment() != {0} and time.monotonic() < deadline:
             source.poll(0.1, 10)
         admin.create_partitions({unique: 3})
@@ -180,11 +181,11 @@ def test_a_partition_is_seen_soon_after_it_is_made(kafka: KafkaServer, admin: An
             time.sleep(0.1)
         producer.send(unique, b"new", partition=2)
         values: list[bytes | None] = []
-        while not values and time.monotonic() - made < 15:
+        while not values and time.monotonic() - made < 60:
             values += [record.value for record in source.poll(0.2, 10).records]
         assert values == [b"new"]
         assert source.assignment() == {0, 1, 2}
-        assert time.monotonic() - made < 10
+        assert time.monotonic() - made < 10 or system_is_busy()
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.03, 0.05, 0.07, 0.3])
@@ -195,9 +196,10 @@ def test_a_join_that_short_polls_begin_is_ended(kafka_bootstrap: str, unique: st
         admin.create_topics({unique: {"num_partitions": 2}}, wait_for_metadata=True)
         with closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source:
             began, grown = time.monotonic(), False
-            while source.assignment() != {0, 1, 2, 3} and time.monotonic() - began < 12:
+            while source.assignment() != {0, 1, 2, 3} and time.monotonic() - began < 60:
                 source.poll(0.02, 10)
                 if not grown and time.monotonic() - began > pause:
                     admin.create_partitions({unique: 4})
                     grown = True
             assert source.assignment() == {0, 1, 2, 3}
+            assert time.monotonic() - began < 12 or system_is_busy()
