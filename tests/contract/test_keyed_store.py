@@ -54,7 +54,7 @@ def everything(where: RedisSettings) -> bytes:
     """All bytes that the server holds of the store, values and names."""
     client: Any = redis.Redis.from_url(where.url)
     with client:
-        names = client.keys(f"{where.prefix}*")
+        names = sorted(client.keys(f"{where.prefix}*"))  # the server gives them in any order
         return b"".join(name + client.dump(name) + repr(members(client, name)).encode() for name in names)
 
 

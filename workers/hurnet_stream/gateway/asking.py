@@ -87,7 +87,7 @@ async def _asked(gateway: Gateway, query: Query, trace: TraceContext | None, key
         async with asyncio.timeout(limit_s):
             return await future
     except NotSent as error:
-        raise busy(503, redacted(f"Kafka did not take the question: {error}"), refused="kafka") from None
+        raise busy(503, redacted(f"not asked: {error}"), refused="kafka") from None
     except UpgradeNeeded as error:  # while responders are upgraded before the gateways
         raise busy(503, str(error)) from None
     except (TimeoutError, NoReply):
