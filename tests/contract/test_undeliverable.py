@@ -11,11 +11,11 @@ import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 
 from hurnet_schemas import Answer, Query
-from hurnet_stream.adapters.kafka import AtLeastOnceExchange, TransactionalExchange
+from hurnet_stream.adapters.kafka import AtLeastOnceExchange, KafkaBackfill, TransactionalExchange
 from hurnet_stream.adapters.kafka.writing.sink import KafkaSink
-from hurnet_stream.errors import Stalled, TransientError
+from hurnet_stream.errors import ConfigurationError, Stalled, TransientError
 from hurnet_stream.metrics.responder import ResponderMetrics
-from hurnet_stream.ports import Exchange, Outgoing
+from hurnet_stream.ports import Exchange, Outgoing, Texts
 from hurnet_stream.responder.responder import Responder
 from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings, Settings
 from tests.contract.echo import read_all
@@ -231,3 +231,22 @@ def test_a_reply_topic_that_we_may_not_write_to(
 
 def test_a_stall_is_transient() -> None:
     assert issubclass(Stalled, TransientError)
+
+
+@pytest.mark.parametrize("job", ["", "job"], ids=["without a note", "with a note"])
+def test_a_topic_that_refuses_a_text_of_a_file_is_a_matter_for_a_person(
+    kafka_bootstrap: str, unique: str, job: str
+) -> None:
+    """And not for another try: kafka-python says of other texts only that they were in a batch with it."""
+    kafka = KafkaSettings(bootstrap=kafka_bootstrap, texts=f"{unique}-texts")
+    configs = {"message.timestamp.before.max.ms": "3600000"}
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.create_topics({kafka.texts: {"num_partitions": 1, "configs": configs}}, wait_for_metadata=True)
+    with closing(KafkaBackfill(kafka, job and f"{unique}-{job}")) as backfill:
+        backfill.resume()
+        with pytest.raises(
+            ConfigurationError, match=r"it refuses a text .*message\.timestamp\.before\.max\.ms"
+        ):
+            backfill.write(Texts([b"1", b"2", b"3"], timestamps_ms=[None, 1_000, None]), lambda _: "note")
+        assert backfill.resume() == ""
+        assert backfill.write(Texts([b"1"]), lambda _: "note")

@@ -8,8 +8,8 @@ It keeps to what is easily got wrong with Kafka:
 - A member that was fenced or evicted commits nothing.
 
 For tests it can also fail: it is `away` (every call raises), `silent` (polls bring nothing, and no error), it
-aborts deliveries (`fail`), and a topic may refuse messages (`max_message_bytes`, `forbidden`) or have too few
-replicas in sync to acknowledge them (`stalled`).
+aborts deliveries (`fail`), and a topic may refuse messages (`max_message_bytes`, `earliest_ms`, `needs_keys`,
+`forbidden`) or have too few replicas in sync to acknowledge them (`stalled`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from itertools import count
 from typing import Literal
 
 from hurnet_stream.core.offsets import MAX_NOTE
-from hurnet_stream.errors import ConfigurationError, KafkaFailing, Stalled, Undeliverable
+from hurnet_stream.errors import ConfigurationError, KafkaFailing, Stalled, TooLarge, Undeliverable
 from hurnet_stream.ports import Fault, Outgoing, Record
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -93,6 +93,8 @@ class MemoryKafka:
         self.ids: dict[str, str] = {}
         self.compacted: set[str] = set()
         self.max_message_bytes: dict[str, int] = {}
+        self.earliest_ms: dict[str, int] = {}
+        self.needs_keys: set[str] = set()
         self.forbidden: set[str] = set()
         self.stalled: set[str] = set()
         self._groups: dict[tuple[str, str], Group] = {}
@@ -186,16 +188,22 @@ class MemoryKafka:
             raise Undeliverable(f"no such topic, or no right to it: {names}", suspects, closed)
         for i, message in enumerate(messages):
             if problem := self._problem(message):
-                raise Undeliverable(f"sending to {message.topic}: {problem}", {i})
+                kind = TooLarge if "large" in problem else Undeliverable
+                raise kind(f"sending to {message.topic}: {problem}", {i})
         if waiting := {message.topic for message in messages} & self.stalled:
             raise Stalled(f"no acknowledgement in time from {', '.join(sorted(waiting))}", waiting)
 
     def _problem(self, message: Outgoing) -> str | None:
-        if message.partition is not None and message.partition >= len(self.topics[message.topic]):
+        topic, at_ms = message.topic, message.timestamp_ms
+        if message.partition is not None and message.partition >= len(self.topics[topic]):
             return f"there is no partition {message.partition}"
+        if at_ms is not None and at_ms < self.earliest_ms.get(topic, at_ms):
+            return f"timestamp {at_ms} is out of range"
+        if topic in self.needs_keys and message.key is None:
+            return "a compacted topic takes no message without a key"
         size = len(message.value or b"") + len(message.key or b"")
         size += sum(len(name) + len(value or b"") for name, value in message.headers)
-        most = self.max_message_bytes.get(message.topic, MAX_MESSAGE_BYTES)
+        most = self.max_message_bytes.get(topic, MAX_MESSAGE_BYTES)
         return f"the message is too large ({size:,} bytes)" if size > most else None
 
     def _add(self, message: Outgoing, hidden: bool) -> tuple[int, int]:

@@ -265,6 +265,56 @@ def test_a_text_that_its_topic_refuses_is_413(world: GatewayWorld) -> None:
     assert post(world, {"text": "x"}).status_code == 202
 
 
+def test_what_the_topic_refuses_otherwise_is_422_and_says_why(world: GatewayWorld) -> None:
+    world.kafka.needs_keys.add("texts")
+    world.kafka.earliest_ms["texts"] = 10**12
+    for headers in ({}, {"Idempotency-Key": "k"}):
+        keyless = post(world, {"text": "x"}, **headers)
+        assert keyless.status_code == 422
+        assert "nothing was written" in keyless.json()["detail"]
+        assert "without a key" in keyless.json()["detail"]
+        old = "topic,partition,offset,timestamp,text,key\nt,0,1,1764331200000,x,a\nt,0,2,1000,y,b\n"
+        kind = {"Content-Type": "text/csv", **headers}
+        file = world.call("POST", "/v1/files", content=old, headers=kind)
+        assert (file.status_code, "timestamp 1000" in file.json()["detail"]) == (422, True)
+        assert not texts_of(world)
+    assert post(world, {"text": "x", "key": "a"}, **{"Idempotency-Key": "k"}).status_code == 202
+
+
+def test_to_a_topic_that_takes_nothing_nothing_was_written(world: GatewayWorld) -> None:
+    world.kafka.forbidden.add("texts")
+    response = post(world, {"text": "x"})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert "nothing was written" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_what_is_refused_is_noticed_by_nobody_else(
+    world: GatewayWorld, bad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly all are in one transaction at first, and each is claimed under the name that it costs."""
+    world.kafka.needs_keys.add("texts")
+    group, good = world.gateway.writes.group, 20
+    ready = group._ready
+
+    def once_all_wait(waiting: Sequence[Any]) -> Sequence[Any]:
+        monkeypatch.undo()
+        wait_for(lambda: len(group._queue) + len(waiting) == bad + good)
+        return ready(waiting)
+
+    async def sent(client: httpx.AsyncClient, number: int) -> int:
+        body = {"text": f"{number}", **({} if number < bad else {"key": f"{number}"})}
+        headers = {"Idempotency-Key": f"{number}"}
+        return (await client.post("/v1/texts", json=body, headers=headers)).status_code
+
+    async def at_once(client: httpx.AsyncClient) -> Sequence[int]:
+        return await asyncio.gather(*(sent(client, number) for number in range(bad + good)))
+
+    monkeypatch.setattr(group, "_ready", once_all_wait)
+    assert world.with_client(at_once) == [422] * bad + [202] * good
+    assert len(texts_of(world)) == good
+
+
 class Teacher:
     """A feedback worker that teaches each correction once, unless it is told to wait."""
 

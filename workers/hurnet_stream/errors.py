@@ -11,6 +11,7 @@ HurnetError
 │   ├── RolledBack              part of the store fell back in a failover: taken up anew from what is there
 │   └── Stalled                 one topic accepts no messages at the moment, while others do
 ├── Undeliverable           a broker refuses a message, because of what it is or because of where it goes
+│   └── TooLarge                because of its size
 ├── ConfigurationError      settings, topics or rights are wrong or missing: a person must act
 │   └── CredentialsRefused      a server refuses our password, token or certificate, or we refuse its own
 ├── StoreError              the store and what is asked of it do not fit together
@@ -105,6 +106,10 @@ class Undeliverable(HurnetError):
         super().__init__(message)
         self.suspects = frozenset(suspects)
         self.topics = frozenset(topics)
+
+
+class TooLarge(Undeliverable):
+    """It is the size of one of the suspects that is refused."""
 
 
 class ConfigurationError(HurnetError):

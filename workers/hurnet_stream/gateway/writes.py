@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from hurnet_schemas.feedback import SOURCE
 from hurnet_stream.client.effects import Effects, Watermarks, effects_of
-from hurnet_stream.errors import HurnetError, Undeliverable
+from hurnet_stream.errors import HurnetError, TooLarge, Undeliverable
 from hurnet_stream.gateway.group_commit import GroupCommit, NotWritten, Places
 from hurnet_stream.gateway.idempotency import Once, OtherRequest, UnderWay, Wanted, of_topic
 from hurnet_stream.gateway.problems import Problem, busy
@@ -68,7 +68,7 @@ class Writes:
         """Write the messages together, and once if they are `wanted`.
 
         Raises `Problem`: 409 if that request is under way, 413 if a message is too large for its topic, 422
-        if the key is another request's, 503 if it can't be written now."""
+        if the topic refuses it otherwise or the key is another request's, 503 if it can't be written now."""
         work = self._once_only(messages, wanted) if wanted else self._at_once(messages)
         task = asyncio.ensure_future(work)
         self.under_way.add(task)
@@ -147,9 +147,11 @@ def problem_of(error: Exception, *, keyed: bool) -> Problem:
             return busy(409, f"{error}: come back", error.after_s)
         case OtherRequest():
             return Problem(422, f"{error}: take a new one for each request", where="Idempotency-Key")
+        case TooLarge():
+            return Problem(413, f"nothing was written: {why}")
         case Undeliverable(topics=topics) if not topics:
-            return Problem(413, f"Kafka refuses it: {why}")
-        case NotWritten():
+            return Problem(422, f"nothing was written: {why}")
+        case NotWritten() | Undeliverable():
             return busy(503, f"nothing was written: {why}", refused="kafka")
     advice = (
         "send it again with the same key" if keyed else "an Idempotency-Key makes it safe to send it again"

@@ -84,5 +84,9 @@ def _names_in(error: Exception) -> set[str]:
 
 def reason(error: Exception) -> str:
     """The error's name and what it says, for a message."""
-    detail = ", ".join(str(part) for part in error.args) or getattr(error, "description", None) or ""
+    detail = (
+        ", ".join(str(part) for part in error.args if part is not None)
+        or getattr(error, "description", None)
+        or ""
+    )
     return f"{type(error).__name__}: {detail}" if detail else type(error).__name__

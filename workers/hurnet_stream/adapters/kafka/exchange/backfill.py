@@ -40,6 +40,10 @@ DEADLINE_S: Final = 60.0
 TIMEOUT_S: Final = 90.0
 """After which the brokers abort a transaction that nobody ended. Until then readers wait before it."""
 MakeNote = Callable[[Mapping[int, int]], str]
+_REFUSES: Final = (
+    "is it compacted, so that each needs a key (--key), or does it limit their size (max.message.bytes) or"
+    " their time (message.timestamp.before.max.ms)?"
+)
 _FENCED: Final = (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)
 
 
@@ -81,10 +85,8 @@ class KafkaBackfill:
                 refused = kafka_errors.TopicAuthorizationFailedError({self._topic})
                 raise explained(refused, "reading is needed to note how far this has come") from error
             if final(cause):
-                told = f"sending to {self._topic}: {type(cause).__name__}: is it compacted, so that each text"
-                raise ConfigurationError(
-                    f"{told} needs a key (--key), or are its messages limited?"
-                ) from error
+                told = f"sending to {self._topic}: it refuses a text ({type(cause).__name__})"
+                raise ConfigurationError(f"{told}: {_REFUSES}") from error
             raise explained(cause, f"sending to {self._topic}") from error
         except BaseException:
             self._drop()

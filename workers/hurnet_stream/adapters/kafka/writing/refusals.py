@@ -3,7 +3,8 @@
 kafka-python gives a future for each message. If sending fails, some futures have failed with an error, and
 the call itself raises one, the `cause`. From both follows one of four conclusions:
 
-    Undeliverable, of messages    a message is too large, or damaged: all others can be sent without it
+    Undeliverable, of messages    a message is too large (TooLarge), or its topic forbids its time, or that it
+                                  has no key: all others can be sent without it
     Undeliverable, of topics      a topic does not exist, or we have no right to write to it
     Stalled                       a topic does not acknowledge now, but may later
     None                          no message and no topic: the brokers are away, or our settings are wrong
@@ -21,17 +22,19 @@ from typing import Any
 
 from kafka import errors
 
-from hurnet_stream.adapters.kafka.client.errors import ADVICE, forbidden
-from hurnet_stream.errors import Stalled, Undeliverable
+from hurnet_stream.adapters.kafka.client.errors import ADVICE, forbidden, reason
+from hurnet_stream.errors import Stalled, TooLarge, Undeliverable
 from hurnet_stream.ports import Outgoing
 
 _OF_THE_MESSAGE = (
     errors.CorruptRecordError,  # also what a compacted topic says of a message without a key
     errors.InvalidRecordError,
+    errors.InvalidTimestampError,
     errors.MessageSizeTooLargeError,
     errors.PolicyViolationError,
     errors.RecordListTooLargeError,
 )
+_OF_ITS_SIZE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _OF_THE_TOPIC = (
     errors.InvalidTopicError,
     errors.TopicAuthorizationFailedError,
@@ -45,8 +48,9 @@ _TRANSIENT = (
 
 
 def final(error: Exception) -> bool:
-    """Whether the same messages would be refused again, for what one of them is."""
-    return isinstance(error, _OF_THE_MESSAGE)
+    """Whether the same messages would be refused again, for what one of them is. Of those beside it
+    kafka-python says only that they were in a batch with it."""
+    return isinstance(error, _OF_THE_MESSAGE) or "it was part of a batch which had" in str(error)
 
 
 def missing(topics: Set[str], messages: Sequence[Outgoing]) -> Undeliverable:
@@ -67,9 +71,10 @@ def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Excepti
     suspects = {i for i, error in failed.items() if _is_the_messages_fault(error, messages[i])}
     if not suspects and isinstance(cause, _OF_THE_MESSAGE):
         # The future of the refused message is not marked as failed yet, so suspect all that did not succeed.
-        suspects = {i for i in range(len(messages)) if i >= len(futures) or not futures[i].succeeded()}
+        left = (i for i in range(len(messages)) if i >= len(futures) or not futures[i].succeeded())
+        suspects = {i for i in left if _is_the_messages_fault(cause, messages[i])}
     if suspects:
-        return Undeliverable(_text(messages, suspects, failed.get(min(suspects), cause)), suspects)
+        return _undeliverable(messages, suspects, failed.get(min(suspects), cause))
     topics = {messages[i].topic for i, error in failed.items() if isinstance(error, _OF_THE_TOPIC)}
     if isinstance(cause, _OF_THE_TOPIC):
         topics = (_topics_named_in(cause) & {message.topic for message in messages}) or topics
@@ -81,7 +86,7 @@ def refusal(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Excepti
 
 def own_refusal(messages: Sequence[Outgoing], index: int, error: Exception) -> Undeliverable:
     """The error for `messages[index]`, which the client itself refused."""
-    return Undeliverable(_text(messages, {index}, error), {index})
+    return _undeliverable(messages, {index}, error)
 
 
 def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception) -> Stalled | None:
@@ -97,6 +102,11 @@ def stall(messages: Sequence[Outgoing], futures: Sequence[Any], cause: Exception
     if not waiting:
         return None
     return Stalled(f"no acknowledgement in time from {', '.join(sorted(waiting))}", waiting)
+
+
+def _undeliverable(messages: Sequence[Outgoing], suspects: Set[int], error: Exception) -> Undeliverable:
+    kind = TooLarge if isinstance(error, _OF_ITS_SIZE) else Undeliverable
+    return kind(_text(messages, suspects, error), suspects)
 
 
 def _is_the_messages_fault(error: Exception, message: Outgoing) -> bool:
@@ -117,11 +127,12 @@ def _topics_named_in(error: Exception) -> set[str]:
 
 def _text(messages: Sequence[Outgoing], suspects: Set[int], error: Exception) -> str:
     topics = ", ".join(sorted({messages[i].topic for i in suspects}))
-    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
+    if isinstance(error, _OF_ITS_SIZE):
         size = max(len(messages[i].value or b"") for i in suspects)
         return f"sending to {topics}: the message is too large ({size:,} bytes)"
     doing = f"sending to {topics}"
     if isinstance(error, errors.AuthorizationError):
         return f"{doing}: {forbidden(error, doing)}"
-    said = str(error) if isinstance(error, ValueError) else type(error).__name__
-    return f"{doing}: {said}"
+    if isinstance(error, ValueError):
+        return f"{doing}: {error}"
+    return f"{doing}: the topic refuses the message: {reason(error)}"
