@@ -101,6 +101,79 @@ def test_one_that_is_refused_spoils_no_other(group: GroupCommit, sink: Sink, kaf
     assert len(kafka.records("texts")) == 3
 
 
+KEYLESS = Outgoing("strict", b"keyless")
+
+
+def kept(number: int) -> Outgoing:
+    return Outgoing("strict", b"%d" % number, b"key")
+
+
+@pytest.fixture
+def strict(kafka: MemoryKafka) -> None:
+    kafka.create("strict")
+    kafka.needs_keys.add("strict")
+
+
+@pytest.mark.usefixtures("strict")
+def test_what_a_broker_refuses_spoils_no_other(group: GroupCommit, sink: Sink, kafka: MemoryKafka) -> None:
+    sink.open.clear()
+    first, name = group.submit([text()]), group.name
+    wait_for(first.running)
+    good = [group.submit([kept(n)]) for n in range(5)]
+    bad = group.submit([kept(5), KEYLESS])
+    good += [group.submit([kept(n)], name) for n in range(6, 11)]
+    sink.open.set()
+    with pytest.raises(Undeliverable, match="without a key"):
+        bad.result(20)
+    places = [future.result(20) for future in good]
+    assert [record.value for record in kafka.records("strict")] == [
+        b"%d" % n for n in (*range(5), *range(6, 11))
+    ]
+    assert len({place for each in places for place in each}) == 10
+    assert sink.sizes == [1, 12, 10]
+
+
+@pytest.mark.usefixtures("strict")
+def test_any_number_may_be_refused_in_one_transaction(
+    group: GroupCommit, sink: Sink, kafka: MemoryKafka
+) -> None:
+    sink.open.clear()
+    first = group.submit([text()])
+    wait_for(first.running)
+    futures = [group.submit([KEYLESS if n % 2 else kept(n)]) for n in range(700)]
+    sink.open.set()
+    told = [isinstance(future.exception(20), Undeliverable) for future in futures]
+    assert told == [False, True] * 350
+    assert len(kafka.records("strict")) == 350
+    assert group.submit([kept(0)]).result(20)
+
+
+@pytest.mark.usefixtures("strict")
+def test_of_several_suspects_each_is_tried_alone(
+    group: GroupCommit, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka does not always name the one."""
+    write = sink.write
+
+    def vague(messages: Sequence[Outgoing], under: str) -> Sequence[tuple[int, int]]:
+        try:
+            return write(messages, under)
+        except Undeliverable as error:
+            raise Undeliverable(str(error), frozenset(range(len(messages)))) from error
+
+    monkeypatch.setattr(sink, "write", vague)
+    sink.open.clear()
+    first = group.submit([text()])
+    wait_for(first.running)
+    futures = [
+        group.submit(messages, group.name) for messages in ([KEYLESS], [kept(1)], [KEYLESS], [kept(2)])
+    ]
+    sink.open.set()
+    told = [isinstance(future.exception(20), Undeliverable) for future in futures]
+    assert told == [True, False, True, False]
+    assert sink.sizes == [1, 4, 1, 1, 1, 1]
+
+
 def test_of_a_failed_transaction_nobody_knows_and_the_name_is_another(
     group: GroupCommit, kafka: MemoryKafka
 ) -> None:

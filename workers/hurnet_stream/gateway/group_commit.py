@@ -46,7 +46,7 @@ class NotWritten(HurnetError):
     """Nothing was written, and nothing will be: there was no room, or no Kafka."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     """A request in the queue. `under` is the name it must be written under, None if any will do."""
 
@@ -167,19 +167,36 @@ class GroupCommit:
         if time.monotonic() - waiting.since > WAIT_S:
             waiting.fail(NotWritten(f"it waited for more than {WAIT_S:g} s"))
             return False
-        if waiting.under not in (None, self._sink.name):
-            waiting.fail(NotWritten("the connection to Kafka was made anew meanwhile"))
-            return False
         return True
 
     def _write(self, group: Sequence[_Waiting]) -> None:
-        """Write them in one transaction. If one is refused for what it is, write the others without it."""
+        """Write them in one transaction. If some are refused for what they are, write the others without."""
+        groups = [group]
+        while groups:
+            if ready := self._ready(groups.pop()):
+                groups += self._attempt(ready)
+
+    def _ready(self, group: Sequence[_Waiting]) -> list[_Waiting]:
+        """Those that may be written under the name that the sink has now."""
+        try:
+            self._sink.begin()
+        except Exception as error:  # of which `_begin` tells all, next
+            for waiting in group:
+                waiting.fail(NotWritten(str(error)))
+            return []
+        name = self._sink.name
+        for waiting in group:
+            if waiting.under not in (None, name):
+                waiting.fail(NotWritten("the connection to Kafka was made anew meanwhile"))
+        return [waiting for waiting in group if not waiting.future.done()]
+
+    def _attempt(self, group: Sequence[_Waiting]) -> Sequence[Sequence[_Waiting]]:
+        """Write them in one transaction. If some are refused: in which groups to try the others."""
         messages = [message for waiting in group for message in waiting.messages]
         try:
             places = list(self._sink.write(messages, self._sink.name))
         except Undeliverable as error:
-            self._refused(group, error)
-            return
+            return _apart(group, error)
         except Exception as error:  # whatever it is: this thread goes on, and tells those who wait
             if not isinstance(error, HurnetError):
                 log.exception("writing failed: this is a bug, please report it")
@@ -187,36 +204,24 @@ class GroupCommit:
                 self._trouble = str(error)
             for waiting in group:
                 waiting.fail(error)
-            return
+            return ()
         for waiting in group:
             count = len(waiting.messages)
             waiting.future.set_result(places[:count])
             del places[:count]
+        return ()
 
-    def _refused(self, group: Sequence[_Waiting], error: Undeliverable) -> None:
-        if len(group) == 1:
-            group[0].fail(error)
-            return
-        suspects = _requests_of(error, group)
-        if others := [waiting for waiting in group if waiting not in suspects]:
-            self._again(others)
+
+def _apart(group: Sequence[_Waiting], error: Undeliverable) -> list[list[_Waiting]]:
+    """Tells those that are certainly refused; returns the suspects each alone, and behind them all others
+    together."""
+    suspects = _requests_of(error, group)
+    others = [waiting for waiting in group if waiting not in suspects]
+    if error.topics or len(suspects) == 1:
         for waiting in suspects:
-            self._again([waiting])
-
-    def _again(self, group: Sequence[_Waiting]) -> None:
-        """Write them under the name that they were to be written under, if it is still the sink's."""
-        try:
-            self._sink.begin()
-        except HurnetError as error:
-            for waiting in group:
-                waiting.fail(NotWritten(str(error)))
-            return
-        name = self._sink.name
-        for waiting in group:
-            if waiting.under not in (None, name):
-                waiting.fail(NotWritten("the connection to Kafka was made anew meanwhile"))
-        if left := [waiting for waiting in group if not waiting.future.done()]:
-            self._write(left)
+            waiting.fail(error)
+        return [others]
+    return [*([waiting] for waiting in suspects), others]
 
 
 def _requests_of(error: Undeliverable, group: Sequence[_Waiting]) -> list[_Waiting]:
