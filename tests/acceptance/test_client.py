@@ -8,11 +8,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from kafka.admin import ConfigResource, KafkaAdminClient
 
 from hurnet_stream.client import AsyncClient, Client, ClientError, NotSent, Transport, Unreachable
 from hurnet_stream.client.over_http import OverHttp
@@ -44,7 +46,8 @@ def gateway_of(system: System) -> Running:
 
 
 def address_of(gateway: Running) -> str:
-    """Where it serves HTTP; `gateway.url` is where its metrics are."""
+    """Where it serves HTTP; `gateway.url` is where its metrics are, and is ready before."""
+    wait_for(lambda: '"serving HTTP"' in gateway.said(), what="the gateway serves HTTP")
     for line in gateway.said().splitlines():
         if line.startswith("{") and (event := json.loads(line))["event"] == "serving HTTP":
             return str(event["address"])
@@ -203,3 +206,55 @@ def test_a_broker_or_a_topic_that_is_not_there_is_told(served: System) -> None:
     refuses("no Kafka broker", bootstrap="127.0.0.1:1")
     refuses("no such topic: absent", answers="absent")
     refuses("no such topic, or no right to see it: absent", texts="absent")
+
+
+def forbids(system: System, before_ms: int) -> None:
+    """The topic of texts takes none that are older, from soon on."""
+    with KafkaAdminClient(bootstrap_servers=system.settings.kafka.bootstrap) as admin:
+        configs = {"message.timestamp.before.max.ms": str(before_ms)}
+        admin.alter_configs([ConfigResource("topic", system.settings.kafka.texts, configs=configs)])
+
+
+OLD = "topic,partition,offset,timestamp,text\nt,0,1,1000,an old one\nt,0,2,1000,another old one\n"
+
+
+def test_a_text_that_the_broker_refuses_is_told_and_those_beside_it_are_written_once(served: System) -> None:
+    address, key = address_of(gateway_of(served)), iter(range(10_000))
+
+    async def run() -> None:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as http:
+
+            async def post(path: str, content: str, kind: str, keyed: bool) -> httpx.Response:
+                headers = {"Content-Type": kind, **({"Idempotency-Key": f"{next(key)}"} if keyed else {})}
+                return await http.post(path, content=content, headers=headers)
+
+            def good(name: str) -> Awaitable[httpx.Response]:
+                body = json.dumps({"text": name, "context": "refusals"})
+                return post("/v1/texts", body, "application/json", name[-1] in "02468")
+
+            async def bad(keyed: bool = True) -> httpx.Response:
+                return await post("/v1/files", OLD, "text/csv", keyed)
+
+            while (await bad()).status_code == 202:
+                await asyncio.sleep(0.1)
+            for keyed in (True, False):
+                refused = await bad(keyed)
+                assert refused.status_code == 422
+                assert "Timestamp 1000 of message" in refused.json()["detail"]
+                for n in range(2):
+                    assert (await good(f"after {keyed} {n}")).status_code == 202
+            many = [bad(n == 7) if n in (3, 7) else good(f"beside {n}") for n in range(20)]
+            statuses = [response.status_code for response in await asyncio.gather(*many)]
+            assert statuses == [422 if n in (3, 7) else 202 for n in range(20)]
+
+    forbids(served, 3_600_000)
+    try:
+        asyncio.run(run())
+    finally:
+        forbids(served, 2**63 - 1)
+    with Client(transport(served, "http"), timeout=30) as client:
+        client.wait(client.teach("the last one", context="refusals"), context="refusals")
+    names = [f"after {keyed} {n}" for keyed in (True, False) for n in range(2)]
+    names += [f"beside {n}" for n in range(20) if n not in (3, 7)]
+    written = [text for text in served.texts_in_store() if text.startswith(("after ", "beside "))]
+    assert sorted(written) == sorted(names)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import pytest
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+from kafka.producer import transaction_manager
 from kafka.producer.transaction_manager import TransactionManager
+from kafka.protocol.producer import InitProducerIdRequest
 
 from hurnet_stream.adapters.kafka import KafkaAtomicSink, KafkaSink, ensure_topics
-from hurnet_stream.errors import ConfigurationError, Superseded, TransientError, Undeliverable
+from hurnet_stream.adapters.kafka.client import internals
+from hurnet_stream.adapters.kafka.exchange.producer import TransactionalProducer
+from hurnet_stream.errors import ConfigurationError, Superseded, TooLarge, TransientError, Undeliverable
 from hurnet_stream.ports import AtomicSink, Outgoing, Record
 from hurnet_stream.settings.settings import KafkaSettings
 from tests.memory.atomic_sink import MemoryAtomicSink
@@ -18,6 +26,12 @@ from tests.memory.sink import MemorySink
 
 World = tuple[Callable[[], AtomicSink], str, Callable[[Outgoing], object]]
 SINCE = {0: 0, 1: 0}
+AN_HOUR_AGO_MS = round(time.time() * 1000) - 3_600_000
+REFUSED: dict[str, Callable[[str], Outgoing]] = {
+    "out of range": lambda strict: Outgoing(strict, b"x", b"key", timestamp_ms=1_000),
+    "without": lambda strict: Outgoing(strict, b"x", None),
+    "large": lambda strict: Outgoing(strict, b"x" * 5_000, b"key"),
+}
 
 
 @pytest.fixture(params=["memory", "kafka"])
@@ -26,6 +40,10 @@ def world(request: pytest.FixtureRequest, unique: str) -> Iterator[World]:
     if request.param == "memory":
         kafka = MemoryKafka()
         kafka.create("texts", partitions=2)
+        kafka.create("texts-strict")
+        kafka.earliest_ms["texts-strict"] = AN_HOUR_AGO_MS
+        kafka.needs_keys.add("texts-strict")
+        kafka.max_message_bytes["texts-strict"] = 2_000
         yield lambda: MemoryAtomicSink(kafka, unique), "texts", lambda m: MemorySink(kafka).send([m])
         return
     settings = KafkaSettings(
@@ -35,12 +53,30 @@ def world(request: pytest.FixtureRequest, unique: str) -> Iterator[World]:
         texts=f"{unique}-texts",
     )
     ensure_topics(settings, create=True)
+    make_strict(settings)
     with closing(KafkaSink(settings)) as other:
         yield (
             lambda: KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10),
             settings.texts,
             lambda m: other.send([m]),
         )
+
+
+def make_strict(settings: KafkaSettings) -> str:
+    """A topic that refuses much of what clients send to it."""
+    configs = {
+        "message.timestamp.before.max.ms": "3600000",
+        "cleanup.policy": "compact",
+        "max.message.bytes": "2000",
+    }
+    topic = f"{settings.texts}-strict"
+    with KafkaAdminClient(bootstrap_servers=settings.bootstrap) as admin:
+        admin.create_topics({topic: {"num_partitions": 1, "configs": configs}}, wait_for_metadata=True)
+    return topic
+
+
+def fits(strict: str, value: bytes) -> Outgoing:
+    return Outgoing(strict, value, b"key")
 
 
 def texts(topic: str, *values: str) -> list[Outgoing]:
@@ -125,6 +161,82 @@ def test_a_message_that_is_refused_costs_the_name_nothing(world: World) -> None:
         assert sink.name == name
         sink.write(texts(topic, "b"), name)
         assert [value for _, _, value in found(sink, topic)] == [b"b"]
+
+
+def test_what_a_broker_refuses_costs_neither_the_name_nor_what_follows(world: World) -> None:
+    make, topic, _ = world
+    strict = f"{topic}-strict"
+    with closing(make()) as sink:
+        sink.begin()
+        name, written = sink.name, list[bytes]()
+        for why, refused in REFUSED.items():
+            with pytest.raises(Undeliverable, match=why) as caught:
+                sink.write([fits(strict, b"lost"), refused(strict), *texts(topic, "lost")], name)
+            assert 1 in caught.value.suspects
+            assert isinstance(caught.value, TooLarge) == (why == "large")
+            assert sink.name == name
+            for _ in range(2):
+                written.append(f"{len(written)}".encode())
+                sink.write([fits(strict, written[-1]), *texts(topic, "good")], name)
+        assert [value for _, _, value in found(sink, strict)] == written
+        assert len(found(sink, topic)) == len(written)
+
+
+@pytest.mark.parametrize("first", [fits("", b"a"), REFUSED["out of range"]("")], ids=["taken", "refused"])
+def test_what_was_sent_before_the_client_itself_refused_one_costs_nothing_that_follows(
+    kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch, first: Outgoing
+) -> None:
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, request_timeout=2, texts=f"{unique}-texts")
+    strict, undo = make_strict(settings), TransactionalProducer.undo
+
+    def undo_once_answered(producer: TransactionalProducer, timeout_s: float) -> bool:
+        for future in producer._futures:
+            with suppress(KafkaError):
+                future.get(timeout_s)
+        return undo(producer, timeout_s)
+
+    monkeypatch.setattr(TransactionalProducer, "undo", undo_once_answered)
+    with closing(KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10)) as sink:
+        sink.begin()
+        name = sink.name
+        large = Outgoing(strict, b"x" * (2 << 20), b"key")
+        with pytest.raises(TooLarge) as caught:
+            sink.write([replace(first, topic=strict), large], name)
+        assert caught.value.suspects == {1}
+        sink.write([fits(strict, b"b")], name)
+        assert [value for _, _, value in found(sink, strict, {0: 0})] == [b"b"]
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_who_was_fenced_after_a_refusal_was_undone_never_writes_again_under_the_name(
+    kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """A broker says it in two ways, by the version of the request."""
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, request_timeout=2, texts=f"{unique}-texts")
+    strict, next_epoch = make_strict(settings), internals.next_epoch
+    first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10) for _ in range(2))
+    with closing(first), closing(second):
+        first.begin()
+        name = first.name
+
+        def fenced_then_on(producer: object) -> object:
+            second.fence(name)
+            return next_epoch(producer)
+
+        def request(**fields: object) -> object:
+            return InitProducerIdRequest(**{**fields, "max_version": version})
+
+        monkeypatch.setattr(internals, "next_epoch", fenced_then_on)
+        monkeypatch.setattr(transaction_manager, "InitProducerIdRequest", request)
+        with pytest.raises(Undeliverable):
+            first.write([REFUSED["out of range"](strict)], name)
+        assert first.name == ""
+        with pytest.raises(Superseded):
+            first.write([fits(strict, b"zombie")], name)
+        first.begin()
+        assert first.name not in ("", name)
+        first.write([fits(strict, b"a")], first.name)
+        assert [value for _, _, value in found(first, strict, {0: 0})] == [b"a"]
 
 
 def test_others_records_lie_between(world: World) -> None:

@@ -9,8 +9,8 @@ kafka-python begins here, and with the three classes of ours that override priva
     reading/fetching.py    UnpackedRecords._unpack_records: go on behind a batch that can't be unpacked
     exchange/producer.py   TransactionalProducer: waits that end, by `_transaction_manager` and `_sender`
 
-tests/faults/test_kafka_faults.py and tests/unit/test_unpacking.py fail if one of them no longer does
-what it did.
+tests/faults/test_kafka_faults.py, tests/contract/test_atomic_sink.py and tests/unit/test_unpacking.py fail if
+one of them no longer does what it did.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kafka.consumer.fetcher import OffsetForLeaderEpochRequest
 from kafka.coordinator.base import MemberState
 from kafka.producer.future import FutureRecordMetadata
 from kafka.producer.producer_batch import ProducerBatch
+from kafka.producer.transaction_manager import InitProducerIdHandler, TransactionState
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 _JOIN_MS = 3_000
@@ -207,3 +208,20 @@ class _Futures:
 
 def _future(batch: Any, index: int) -> Any:
     return FutureRecordMetadata(batch.produce_future, index, None, None, -1, -1, -1)
+
+
+def next_epoch(producer: Any) -> Any:
+    """Ask for the next epoch of a producer that has no transaction open: in it the brokers count its messages
+    from 0 again. Returns what to wait for.
+
+    It fails if somebody has fenced the producer. kafka-python would then take the transactional id back, if
+    the handler said that an epoch is asked for."""
+    manager = producer._transaction_manager
+    handler = InitProducerIdHandler(manager, manager.transaction_timeout_ms, is_epoch_bump=True)
+    handler._is_epoch_bump = False
+    with manager._lock:
+        manager._transition_to(TransactionState.BUMPING_PRODUCER_EPOCH)
+        manager._sequence_numbers.clear()
+        manager._last_acked_offset.clear()
+        manager._enqueue_request(handler)
+    return handler.result

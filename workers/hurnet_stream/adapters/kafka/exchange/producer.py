@@ -21,6 +21,7 @@ from typing import Any, Self
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
+from hurnet_stream.adapters.kafka.client import internals
 from hurnet_stream.adapters.kafka.client.arguments import milliseconds
 from hurnet_stream.adapters.kafka.client.connection import connect
 from hurnet_stream.adapters.kafka.client.errors import translated
@@ -91,11 +92,14 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
         self._wait(self._transaction_manager.begin_commit(), deadline)
 
     def undo(self, timeout_s: float) -> bool:
-        """Abort what is open. True if that is certain: then the producer can be used again."""
+        """Abort what is open. True if that is certain, and the producer can be used again."""
         if self.commit_sent:
             return False
+        deadline = time.monotonic() + timeout_s
         with suppress(kafka_errors.KafkaError):
-            self._wait(self._transaction_manager.begin_abort(), time.monotonic() + timeout_s)
+            self._wait(self._transaction_manager.begin_abort(), deadline)
+            if self._out_of_step():
+                self._wait(internals.next_epoch(self), deadline)
             return True
         return False
 
@@ -112,6 +116,14 @@ class TransactionalProducer(KafkaProducer):  # type: ignore[misc] # kafka-python
         if refused or (handed_over and not self._offsets_sent):
             return refused  # or nobody: it was the coordinator that did not answer
         return stall(messages, self._futures, error)
+
+    def _out_of_step(self) -> bool:
+        """Whether anything that was sent was not taken. kafka-python has numbered that as well, but brokers
+        have not counted it, and would refuse all that follows as out of order."""
+        return not all(
+            future.succeeded() or isinstance(future.exception, kafka_errors.TransactionAbortedError)
+            for future in self._futures
+        )
 
     def _wait(self, result: Any, deadline: float) -> None:
         self._sender.wakeup()  # its thread sleeps until a message comes, and this is none
