@@ -75,13 +75,12 @@ def test_long_texts_take_many_short_turns() -> None:
     chosen = Settings(ingest=IngestSettings(poll=0, batch=256))
     store = MemoryEntryStore(world.redis)
     worker = Ingest(source, store, MemorySink(world.kafka), Slow(), chosen, world.metrics)
-    longest, began = 0.0, time.monotonic()
-    while len(world.entries()) < 24 and time.monotonic() - began < 30:
-        at = time.monotonic()
+    most, began = 0, time.monotonic()
+    while (done := len(world.entries())) < 24 and time.monotonic() - began < 60:
         turn(worker, 1)
-        longest = max(longest, time.monotonic() - at)
+        most = max(most, len(world.entries()) - done)
     assert len(world.entries()) == 24
-    assert longest < 2.5
+    assert most < 16
 
 
 def test_one_that_is_to_be_alone_has_a_turn_of_its_own() -> None:
