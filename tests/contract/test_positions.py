@@ -279,16 +279,18 @@ def test_a_client_that_brings_nothing_any_more_is_soon_unready(
     with place.responder("one", stall=1.0) as responder:
         place.ask(0, 3)
         place.turn(responder, 3)
-        assert responder.unready() == []
+        place.until(lambda: responder.unready() == [], lambda: stepped(responder))
         monkeypatch.setattr(responder._exchange._consumer, "poll", lambda *_, **__: {})  # type: ignore[attr-defined]
         place.ask(3, 8)
-        place.until(lambda: bool(responder.unready()), lambda: stepped(responder))
-        assert responder.unready()[0].startswith("partition 0: 5 behind and not moving for")
+
+        def until_it_says(what: str) -> None:
+            place.until(
+                lambda: any(r.startswith(what) for r in responder.unready()), lambda: stepped(responder)
+            )
+
+        until_it_says("partition 0: 5 behind and not moving for")
         monkeypatch.setattr("hurnet_stream.adapters.kafka.reading.standing.LAG_BELIEVED_S", -1.0)
-        unknown = "partition 0: not known how far behind for"
-        place.until(
-            lambda: any(r.startswith(unknown) for r in responder.unready()), lambda: stepped(responder)
-        )
+        until_it_says("partition 0: not known how far behind for")
 
 
 def test_who_asks_to_see_all_of_a_transaction_does_though_its_end_is_no_record(place: Place) -> None:
