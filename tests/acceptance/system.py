@@ -42,8 +42,8 @@ _ENVIRONMENT = threading.Lock()
 """Held by whoever changes this process's variables: a thread that sends load reads settings, too."""
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
-    """The first true value of `condition`."""
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "") -> Any:
+    """The first true value of `condition`. The seconds only end what hangs: they are never what is tested."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
@@ -75,14 +75,14 @@ class Running:
         if not self.url:
             return 0, ""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+            with urllib.request.urlopen(self.url + path, timeout=20) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
 
-    def wait_ready(self, seconds: float = 60.0) -> Self:
+    def wait_ready(self, seconds: float = 120.0) -> Self:
         def ready() -> bool:
             assert self.process.poll() is None, f"{self.name} ended: {self.said()[-3000:]}"
             return self.get("/readyz")[0] == 200
@@ -90,7 +90,7 @@ class Running:
         wait_for(ready, seconds, f"{self.name} ready; it said: {self.said()[-3000:]}")
         return self
 
-    def wait_end(self, seconds: float = 60.0) -> int:
+    def wait_end(self, seconds: float = 120.0) -> int:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -99,7 +99,7 @@ class Running:
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.wait_end(20)
+        return self.wait_end()
 
     def kill(self) -> None:
         self.process.kill()
@@ -284,6 +284,10 @@ class System:
             with suppress(TransientError):  # the solver saved another one meanwhile
                 return weights.load_checkpoint(dimension)
         return weights.load_checkpoint(dimension)
+
+    def rows_folded(self) -> int:
+        """How many rows the saved checkpoint has seen."""
+        return sum(shard.rows for shard in self.checkpoint().shards.values())
 
     def clean_statistics(self, context: str = "default") -> Statistics:
         """What a solver that never failed has after the whole context."""

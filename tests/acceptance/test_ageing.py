@@ -48,13 +48,13 @@ def test_what_changed_is_answered_anew_where_pairs_age(system: System, half_life
     )
     assert system.run("produce", "-", stdin=lines).returncode == 0
     ingest, solver = (system.start(name).wait_ready() for name in ("ingest", "solver"))
-    wait_for(lambda: len(system.texts_in_store()) == 23, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 23, what="all texts in")
     solver.kill()
     solver = system.start("solver").wait_ready()
-    wait_for(lambda: learned(system) == 23, 30, "all of them learned")
+    wait_for(lambda: learned(system) == 23, what="all of them learned")
     system.start("responder").wait_ready()
     system.ask([Query(text="office opening hours", top_k=9)])
-    (answer,) = wait_for(system.answers, 30, "an answer")
+    (answer,) = wait_for(system.answers, what="an answer")
     assert answer.answer == by_weights(answer) == right
     assert answer.receipt.half_life == (half_life or None)
     assert [worker.terminate() for worker in (ingest, solver)] == [0, 0]

@@ -130,9 +130,10 @@ def wait_for_fates(system: System, sent: Sequence[Sent]) -> Mapping[str, list[st
 
 def all_fates(system: System, sent: Sequence[Sent]) -> dict[str, list[str]]:
     fates: dict[str, list[str]] = defaultdict(list)
+    # First of all: what lies at or before these has its dead letter or its entry by now, if it gets one.
+    watermarks = {p: watermark(system, p) for p in range(PARTITIONS)}
     letters: dict[str, str] = {f"{d.topic}/{d.partition}/{d.offset}": d.reason for d in system.dead_letters()}
     on_texts, on_queries = entries(system), answers(system)
-    watermarks = {p: watermark(system, p) for p in range(PARTITIONS)}
     for one in sent:
         if one.offset is None:
             fates[one.at] = ["refused"]

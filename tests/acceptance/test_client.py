@@ -32,7 +32,8 @@ def served(
     """A system with all workers and a gateway, for all tests here."""
     folder: Path = tmp_path_factory.mktemp("client")
     name = f"client-{folder.name}"
-    with System(kafka_bootstrap, valkey_url, name, folder, HURNET_GATEWAY_PORT="0") as system:
+    settings = {"HURNET_GATEWAY_PORT": "0", "HURNET_RESPONDER_WAIT": "60"}  # a busy machine
+    with System(kafka_bootstrap, valkey_url, name, folder, **settings) as system:
         system.create_topics()
         for worker in ("ingest", "solver", "responder", "feedback", "gateway"):
             system.start(worker)

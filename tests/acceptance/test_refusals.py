@@ -13,7 +13,7 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 from hurnet_schemas import Query, TextEvent
 from hurnet_stream.local import ValkeyServer
 from hurnet_stream.local.loopback import free_ports
-from tests.acceptance.system import Running, System, lines, wait_for
+from tests.acceptance.system import Running, System, lines, metric, wait_for
 
 POISON: list[tuple[bytes | None, str]] = [
     (b"turn on the light", "not-json"),
@@ -57,7 +57,8 @@ def test_poison_becomes_dead_letters_and_good_texts_go_on(system: System) -> Non
         (2 * i, reason) for i, (_, reason) in enumerate(POISON)
     ]
     assert letters[-1].size > 5_000_000
-    assert 'hurnet_dead_letters_total{reason="tombstone"} 1.0' in worker.get("/metrics")[1]
+    counted = 'hurnet_dead_letters_total{reason="tombstone"} 1.0'
+    wait_for(lambda: counted in worker.get("/metrics")[1], what="it is counted, which follows the append")
     assert worker.terminate() == 0
 
 
@@ -141,7 +142,8 @@ def test_a_store_that_takes_no_writes_is_waited_for(
         sent = [TextEvent(text=f"text {i}") for i in range(100)]
         system.teach(sent)
         wait_for(lambda: said in worker.said(), what=said)
-        assert worker.get("/readyz")[0] == 503
+        # Between two appends that are refused a turn may pass that had nothing to append.
+        wait_for(lambda: worker.get("/readyz")[0] == 503, what="it is not ready")
         assert worker.get("/livez")[0] == 200
         client.execute_command(*mend)
         wait_for(lambda: len(system.texts_in_store()) == len(sent), what="all texts in")
@@ -184,8 +186,11 @@ def test_a_second_solver_stands_by_until_the_first_is_killed(system: System) -> 
     first = system.start("solver").wait_ready()
     second = system.start("solver")
     wait_for(lambda: "standing by" in second.get("/readyz")[1], what="the second stands by")
+    wait_for(lambda: len(system.texts_in_store()) == 60, what="all texts in")
     first.kill()
-    second.wait_ready()
+    # Standing by is ready, too.
+    wait_for(lambda: metric(second.get("/metrics")[1], "hurnet_context_rows") == 60, what="all folded by it")
+    assert "leading" in second.get("/readyz")[1]
     assert second.terminate() == 0
     assert ingest.terminate() == 0
     assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
@@ -199,7 +204,7 @@ def test_of_two_responders_of_one_name_one_ends_and_each_query_is_answered_once(
     asked = [Query(text=f"text {i}", id=f"q{i}") for i in range(300)]
     for first in range(0, len(asked), 10):
         system.ask(asked[first : first + 10])
-    wait_for(lambda: len(system.answers()) >= len(asked), 60, "all queries answered")
+    wait_for(lambda: len(system.answers()) >= len(asked), what="all queries answered")
     assert Counter(answer.id for answer in system.answers()) == Counter(query.id for query in asked)
     ended = wait_for(lambda: [w for w in workers if w.process.poll() is not None], what="one has ended")
     assert [worker.process.returncode for worker in ended] == [1]

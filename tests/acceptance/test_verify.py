@@ -20,7 +20,7 @@ def test_verify_proves_it_and_finds_what_was_changed(system: System) -> None:
     teach(system, events(0, 90))
     system.teach([b"no text"])
     workers = [system.start(name).wait_ready() for name in ("ingest", "solver")]
-    wait_for(lambda: len(system.texts_in_store()) == 90, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 90, what="all texts in")
     assert system.run("forget", "--key", "p2", "--entry", "0/1").returncode == 0
     beside = system.run("verify")
     assert (beside.returncode, beside.stdout.splitlines()[-1]) == (0, "equal"), beside.stdout + beside.stderr
@@ -42,7 +42,8 @@ def test_verify_proves_it_and_finds_what_was_changed(system: System) -> None:
 def test_verify_says_what_retention_took(system: System) -> None:
     teach(system, events(0, 90))
     workers = [system.start(name).wait_ready() for name in ("ingest", "solver")]
-    wait_for(lambda: len(system.texts_in_store()) == 90, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 90, what="all texts in")
+    wait_for(lambda: system.rows_folded() == 90, what="all folded, and saved")
     assert [worker.terminate() for worker in workers] == [0, 0]
     topic = system.settings.kafka.texts
     with KafkaAdminClient(bootstrap_servers=system.variables["HURNET_KAFKA_BOOTSTRAP"]) as admin:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from hurnet_schemas import Query
 from hurnet_stream.adapters.embedders import load
+from hurnet_stream.adapters.redis import RedisWeightsStore, connect
 from hurnet_stream.core.grid import SCALE
-from tests.acceptance.system import WITH_TORCH, System, wait_for
+from tests.acceptance.system import WITH_TORCH, Running, System, metric, wait_for
 from tests.acceptance.test_ageing import learned
 from tests.acceptance.test_forget import events, teach
 
 TEXT = "what was question number 12"
+
+
+def answers_by_the_newest(system: System, responder: Running) -> bool:
+    """Whether the published weights are in force: responders look for new ones twice a second."""
+    with closing(connect(system.settings.redis)) as connection:
+        version = RedisWeightsStore(connection).versions()["default"]
+    return metric(responder.get("/metrics")[1], "hurnet_weights_version") == version
 
 
 @pytest.mark.parametrize("variables", [WITH_TORCH, {"HURNET_SOLVE_HALF_LIFE": "3600"}])
@@ -22,9 +31,10 @@ def test_printed_weights_score_as_the_responder_does(system: System, variables: 
     system.variables |= variables
     teach(system, events(0, 90))
     workers = [system.start(name).wait_ready() for name in ("ingest", "solver", "responder")]
-    wait_for(lambda: learned(system) == 90, 60, "all of them learned")
+    wait_for(lambda: learned(system) == 90, what="all of them learned")
+    wait_for(lambda: answers_by_the_newest(system, workers[2]), what="the responder has taken these weights")
     system.ask([Query(text=TEXT, top_k=10)])
-    (answer,) = wait_for(system.answers, 30, "an answer")
+    (answer,) = wait_for(system.answers, what="an answer")
     assert [worker.terminate() for worker in workers] == [0, 0, 0]  # the solver leaves a checkpoint
 
     printed = system.run("weights")
