@@ -430,6 +430,23 @@ def test_a_text_that_is_not_taken_in_yet_is_waited_for(
     taken.join()
 
 
+def test_a_text_that_is_taken_in_while_it_is_looked_for_is_forgotten(
+    world: GatewayWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(world, Entry(0, 0, "support", "x", None, {}, 1))
+    MemorySink(world.kafka).send([Outgoing("texts", b"{}", None, (), 0)] * 2)
+    look = forgetting.first_entry
+
+    def look_too_early(held: EntryStore, shard: int, position: int) -> Entry | None:
+        found = look(held, shard, position)
+        monkeypatch.setattr(forgetting, "first_entry", look)
+        store(world, Entry(1, 0, "support", "y", None, {}, 1))
+        return found
+
+    monkeypatch.setattr(forgetting, "first_entry", look_too_early)
+    assert world.call("DELETE", "/v1/texts/0/1").status_code == 202
+
+
 def test_the_store_is_never_waited_for_where_all_requests_are_served(world: GatewayWorld) -> None:
     made, here = world.gateway.writes.entries, threading.current_thread()
 

@@ -70,8 +70,11 @@ async def reached(gateway: Gateway, request: Request, key: Key, place: Place) ->
     is none, or if it is of another context; 503 if it was written and is not in the store yet."""
     entry_at = await _entry_id(gateway, request, place)
     deadline = time.monotonic() + TAKEN_IN_S
-    while (entry := await read(gateway, request, partial(_looked_up, gateway, entry_at))) is None:
-        if not await _is_coming(gateway, request, place, entry_at):
+    while True:
+        watermark, entry = await read(gateway, request, partial(_looked_up, gateway, entry_at))
+        if entry is not None:
+            break
+        if entry_at[1] <= watermark or not await _is_written(gateway, request, place):
             raise no_such_entry(place)
         if time.monotonic() >= deadline:
             raise busy(503, f"the text {place} is not taken in yet: does ingest run?")
@@ -96,12 +99,11 @@ def first_entry(store: EntryStore, shard: int, position: int) -> Entry | None:
     return next((entry for at in there if (entry := store.entry(shard, at))), None)
 
 
-def _looked_up(gateway: Gateway, entry: EntryId) -> Entry | None:
-    return first_entry(gateway.writes.entries(), *entry)
-
-
-def _watermark(gateway: Gateway, shard: int) -> int:
-    return gateway.writes.entries().state(shard).watermark
+def _looked_up(gateway: Gateway, entry: EntryId) -> tuple[int, Entry | None]:
+    """The watermark of its shard and the entry. In this order: what ingest takes in between the two is found,
+    and not missed as one that ingest has come to."""
+    store = gateway.writes.entries()
+    return store.state(entry[0]).watermark, first_entry(store, *entry)
 
 
 async def _entry_id(gateway: Gateway, request: Request, place: Place) -> EntryId:
@@ -117,11 +119,8 @@ def _topic_of(gateway: Gateway, place: Place) -> str:
         raise Problem(409, str(error), where="entry") from None
 
 
-async def _is_coming(gateway: Gateway, request: Request, place: Place, entry: EntryId) -> bool:
-    """Whether the topic holds a record there that ingest has not come to yet."""
-    shard, position = entry
-    if position <= await read(gateway, request, partial(_watermark, gateway, shard)):
-        return False
+async def _is_written(gateway: Gateway, request: Request, place: Place) -> bool:
+    """Whether the topic reaches beyond the record."""
     topic = place.topic or gateway.settings.kafka.texts
     ends = await read(gateway, request, partial(gateway.writes.sink.ends, topic))
     return place.offset < ends.get(place.partition, 0)
