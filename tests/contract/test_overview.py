@@ -12,6 +12,7 @@ from kafka import KafkaProducer
 
 from hurnet_stream.adapters.kafka.admin.check import ensure_topics
 from hurnet_stream.adapters.kafka.admin.overview import Overview
+from hurnet_stream.adapters.kafka.reading.apart import end_offsets
 from hurnet_stream.adapters.kafka.reading.unread import COUNTED, Unread
 from hurnet_stream.overview.system_reader import gather
 from hurnet_stream.settings.settings import KafkaSettings, RedisSettings, Settings
@@ -78,6 +79,15 @@ def test_offsets_that_markers_and_aborted_records_take_are_no_lag(
         until(lambda: readable() == 9)
         assert unread.count({(topic, 0): (3, 9)}) == {(topic, 0): 1}
         assert unread.count({(topic, 0): (0, COUNTED + 9)}) == {(topic, 0): COUNTED + 9}  # too far to be read
+
+
+def test_a_topic_ends_behind_its_last_record_even_if_a_transaction_is_open(
+    kafka: KafkaSettings, producer: Any
+) -> None:
+    producer.begin_transaction()
+    send(producer, kafka.texts, 1)
+    assert end_offsets(kafka, kafka.texts) == {0: 1, 1: 0}
+    producer.abort_transaction()
 
 
 def test_topics_that_do_not_exist_are_left_out_and_the_log_is_told_by_its_ids(kafka: KafkaSettings) -> None:

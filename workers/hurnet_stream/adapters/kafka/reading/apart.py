@@ -14,11 +14,16 @@ from hurnet_stream.settings.settings import KafkaSettings
 
 
 def reader(
-    settings: KafkaSettings, topic: str, *, from_end: bool, partitions: Collection[int] | None = None
+    settings: KafkaSettings,
+    topic: str,
+    *,
+    from_end: bool,
+    partitions: Collection[int] | None = None,
+    **options: str,
 ) -> Any:
     """A consumer of these partitions of `topic`, or of all, that belongs to no group and reads committed
-    records."""
-    consumer: Any = make_consumer(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250)
+    records, unless `options` say otherwise."""
+    consumer: Any = make_consumer(settings, auto_offset_reset="earliest", fetch_max_wait_ms=250, **options)
     try:
         there: set[int] = consumer.partitions_for_topic(topic) or set()
         wanted = there if partitions is None else there.intersection(partitions)
@@ -40,8 +45,9 @@ def reader(
 
 
 def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
-    """The next offset of each partition. Raises `ConfigurationError` if there is no such topic."""
-    consumer = reader(settings, topic, from_end=True)
+    """The next offset of each partition, also behind a transaction that is still open: what was acknowledged
+    may lie there. Raises `ConfigurationError` if there is no such topic."""
+    consumer = reader(settings, topic, from_end=True, isolation_level="read_uncommitted")
     try:
         return {each.partition: consumer.position(each) for each in consumer.assignment()}
     finally:
