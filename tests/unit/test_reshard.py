@@ -3,7 +3,7 @@ once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from hurnet_stream.core.offsets import parse_offsets
 from hurnet_stream.core.places import Topics
 from hurnet_stream.core.stored.batch import EmbedderIdentity
 from hurnet_stream.core.stored.generations import Generation, Generations
-from hurnet_stream.errors import ConfigurationError, RedisFailing
+from hurnet_stream.errors import ConfigurationError, RedisFailing, Undeliverable
 from hurnet_stream.operations.resharding import behind, found_at, gone_from_kafka, others_gone
 from hurnet_stream.places import NotRead, Places
 from hurnet_stream.ports import FORWARDED, Committed, Outgoing, Record
@@ -22,6 +22,7 @@ from hurnet_stream.reshard.routing import ORIGIN
 from hurnet_stream.responder.forwarded import Forwarded
 from hurnet_stream.wiring import generations
 from tests.memory.entry_store import MemoryEntryStore
+from tests.memory.exchange import MemoryExchange
 from tests.memory.history import MemoryHistory
 from tests.worlds.generations import Killed, Life
 from tests.worlds.reshard import EMBEDDER, NEW, OLD, World
@@ -148,6 +149,30 @@ def test_a_text_that_the_new_topic_refuses_is_left_out_with_its_reason_and_stops
     ((place, why),) = world.notes.out.items()
     assert place == (0, 1)
     assert "too large" in why
+
+
+def test_if_any_of_many_texts_may_be_what_is_refused_only_the_one_that_is_refused_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kafka does not always name it."""
+    deliver = MemoryExchange.deliver
+
+    def vague(exchange: MemoryExchange, messages: Sequence[Outgoing], *arguments: Any) -> bool:
+        try:
+            return deliver(exchange, messages, *arguments)
+        except Undeliverable as error:
+            raise Undeliverable(str(error), frozenset(range(len(messages)))) from error
+
+    monkeypatch.setattr(MemoryExchange, "deliver", vague)
+    world = World(1, 2)
+    for number in range(20):
+        if number == 7:
+            world.send(Outgoing(OLD, b'{"text": "%s"}' % (b"x" * 900), partition=0))
+        world.text()
+    world.kafka.max_message_bytes[NEW] = 500
+    world.settle(world.forwarder())
+    assert sum(world.origins().values()) == 20
+    assert list(world.notes.out) == [(0, 7)]
 
 
 def test_a_topic_that_takes_nothing_ends_it_with_a_message() -> None:

@@ -237,6 +237,7 @@ class Forwarder:
             return self._exchange.deliver(portion.messages, next_offsets, notes)
 
     def _delivered(self, portion: Portion, lane: Lane) -> None:
+        self._forwarding.accepted()
         written = self._exchange.written()
         if len(written) == len(portion.messages):
             for offset, message, place in zip(portion.origins, portion.messages, written, strict=True):
@@ -252,12 +253,14 @@ class Forwarder:
         self._metrics.forwarded.labels("deletion").inc(len(portion.messages) - texts)
 
     def _put_aside(self, portion: Portion, error: Undeliverable) -> None:
-        """Note which text the new topic refuses. Raises `ConfigurationError` if it refuses all of them."""
+        """Note which text the new topic refuses, if that is known. Raises `ConfigurationError` if all are."""
         if error.topics:
             raise ConfigurationError(f"texts can't be forwarded: {error}") from error
-        refused = {portion.origins[each]: str(error) for each in error.suspects}
-        if len(portion.messages) == 1:
-            refused = {portion.origins[0]: str(error)}
+        suspects = error.suspects if len(portion.messages) > 1 else {0}
+        if len(suspects) != 1:
+            self._forwarding.in_doubt()
+            return
+        refused = {portion.origins[each]: str(error) for each in suspects}
         self._forwarding.refused(portion.partition, refused)
         self._notes.leave_out(portion.partition, refused)
         log.warning("the new topic refuses a text", partition=portion.partition, reason=str(error))

@@ -43,10 +43,19 @@ class Forwarding:
         self._moved = moved
         self._from_store = from_store
         self._refused: set[tuple[int, int]] = set()
+        self._most = MOST
 
     def refused(self, partition: int, offsets: Iterable[int]) -> None:
         """The new topic refuses the texts at these offsets: from now on they are left out."""
         self._refused |= {(partition, offset) for offset in offsets}
+
+    def in_doubt(self) -> None:
+        """One of several messages is refused, and it is not known which: from now on each goes alone."""
+        self._most = 1
+
+    def accepted(self) -> None:
+        """A portion was delivered: the next ones may be larger again."""
+        self._most = min(2 * self._most, MOST)
 
     def portions(self, partition: int, stretch: Stretch, records: Sequence[Record]) -> Iterator[Portion]:
         """Of the stretch, whose records Kafka gave. Raises `ConfigurationError` for a text that Kafka no
@@ -54,7 +63,7 @@ class Forwarding:
         by_offset = {record.offset: record for record in records}
         messages, origins = list[Outgoing](), list[int]()
         for offset, message in self._messages(partition, stretch, by_offset):
-            if len(messages) >= MOST:
+            if len(messages) >= self._most:
                 yield Portion(partition, origins[-1] + (origins[-1] != offset), messages, origins)
                 messages, origins = [], []
             messages.append(message)
