@@ -52,6 +52,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "
     raise AssertionError(f"not within {seconds:g} s: {what or condition}")
 
 
+def system_is_busy() -> bool:
+    """Whether others use this machine so much that seconds say nothing."""
+    return os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
+
+
 class Running:
     """A worker process and its log."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from hurnet_schemas import Answer, Feedback, TextEvent
 from hurnet_stream.client import Client
 from hurnet_stream.client.over_kafka import OverKafka
 from hurnet_stream.feedback.lessons import WEIGHT
-from tests.acceptance.system import System, metric, wait_for, weights_know
+from tests.acceptance.system import System, metric, system_is_busy, wait_for, weights_know
 
 TAUGHT = {
     "where is my order": "track",
@@ -92,11 +91,6 @@ def given(answer: Answer, wanted: str | None) -> Answer | None:
 
 def pairs_in_weights(answer: Answer) -> int:
     return answer.receipt.weights.count if answer.receipt and answer.receipt.weights else 0
-
-
-def system_is_busy() -> bool:
-    """Whether others use this machine so much that seconds say nothing."""
-    return os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
 
 
 def pairs(system: System) -> list[tuple[str, str | None, int]]:

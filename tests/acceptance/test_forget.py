@@ -11,8 +11,7 @@ import pytest
 from hurnet_schemas import Query, TextEvent
 from hurnet_stream.adapters.redis import RedisWeightsStore, connect
 from hurnet_stream.ports import DeletionAudit, Outgoing
-from tests.acceptance.system import PARTITIONS, Running, System, wait_for
-from tests.acceptance.test_feedback import system_is_busy
+from tests.acceptance.system import PARTITIONS, Running, System, system_is_busy, wait_for
 
 PEOPLE = 5
 

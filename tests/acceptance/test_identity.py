@@ -19,8 +19,7 @@ from hurnet_stream.adapters.redis import RedisEntryStore, connect
 from hurnet_stream.core.stored.batch import ShardState
 from hurnet_stream.errors import StoreError
 from hurnet_stream.local import KafkaServer, ValkeyServer
-from tests.acceptance.system import PARTITIONS, Running, System, wait_for
-from tests.acceptance.test_feedback import system_is_busy
+from tests.acceptance.system import PARTITIONS, Running, System, system_is_busy, wait_for
 from tests.conftest import QUICK_GROUPS
 
 SOON = 2.0

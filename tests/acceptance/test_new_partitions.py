@@ -8,8 +8,7 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
 from hurnet_schemas import Query, TextEvent
-from tests.acceptance.system import PARTITIONS, System, wait_for
-from tests.acceptance.test_feedback import system_is_busy
+from tests.acceptance.system import PARTITIONS, System, system_is_busy, wait_for
 
 
 def test_new_partitions_are_worked_on_within_ten_seconds(system: System) -> None:

@@ -45,7 +45,7 @@ from hurnet_stream.errors import (
 from hurnet_stream.local import ValkeyServer
 from hurnet_stream.ports import Appended, Committed, EntryStore, Refused
 from hurnet_stream.settings.settings import RedisSettings
-from tests.acceptance.test_feedback import system_is_busy
+from tests.acceptance.system import system_is_busy
 from tests.contract.stores import RedisStores, Stores
 
 DIMENSION = 4

@@ -20,8 +20,7 @@ from hurnet_stream.local import ValkeyServer
 from hurnet_stream.ports import Appended, StoreServer
 from hurnet_stream.settings.addresses import shown
 from hurnet_stream.settings.settings import RedisSettings
-from tests.acceptance.system import wait_for
-from tests.acceptance.test_feedback import system_is_busy
+from tests.acceptance.system import system_is_busy, wait_for
 from tests.contract.test_entry_store import IDENTITY, made
 from tests.stand_ins import LOOPBACKS, Forwarder, SentinelServer, admin, is_synced
 

@@ -24,7 +24,7 @@ from hurnet_stream.adapters.kafka.courier import KafkaCourier
 from hurnet_stream.local import KafkaServer
 from hurnet_stream.ports import Record, Replied
 from hurnet_stream.settings.settings import KafkaSettings
-from tests.acceptance.test_feedback import system_is_busy
+from tests.acceptance.system import system_is_busy
 
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
 HEAD = 61
