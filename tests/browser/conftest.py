@@ -48,7 +48,7 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [text for text in said if "Failed to load resource" not in text] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real(
     kafka_bootstrap: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[System, str]]:

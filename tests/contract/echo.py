@@ -18,7 +18,7 @@ from hurnet_stream.ports import Exchange, Outgoing
 from hurnet_stream.settings.settings import KafkaSettings, ResponderSettings
 
 PARTITIONS = 3
-SECONDS = 60.0
+SECONDS = 120.0  # only ends what hangs: a broker killed twice on a busy machine takes a minute
 
 
 def create(bootstrap: str, *topics: str) -> None:
