@@ -130,7 +130,7 @@ class System:
             "HURNET_RESPONDER_INSTANCE": f"{name}-responder",
             "HURNET_FEEDBACK_INSTANCE": f"{name}-feedback",
             "HURNET_RESPONDER_REPLY_TOPICS": f"{name}-answers.*",
-            # An idle responder looks fifty times a second by itself: a seventh of a core, in each test.
+            # By default it looks for entries fifty times a second, a seventh of a core in each test.
             "HURNET_RESPONDER_POLL": "0.1",
             "HURNET_EMBEDDER_NAME": "hash128",
             "HURNET_INGEST_BATCH": "50",

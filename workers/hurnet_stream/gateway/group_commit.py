@@ -180,7 +180,7 @@ class GroupCommit:
         """Those that may be written under the name that the sink has now."""
         try:
             self._sink.begin()
-        except Exception as error:  # of which `_begin` tells all, next
+        except Exception as error:  # whatever it is: `_begin` meets it again, and logs it
             for waiting in group:
                 waiting.fail(NotWritten(str(error)))
             return []

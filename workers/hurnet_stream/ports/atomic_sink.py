@@ -43,7 +43,7 @@ class AtomicSink(Protocol):
         Raises:
             Superseded: `under` is not the name any more. Nothing was written.
             Undeliverable: a message or a topic is refused. Nothing was written, and the name stays unless
-                somebody has fenced it, or it is not known.
+                somebody has fenced it, or may have.
             TransientError: all of it may have been written, or none. The name is given up.
         """
 

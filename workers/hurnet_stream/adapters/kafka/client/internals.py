@@ -214,8 +214,8 @@ def next_epoch(producer: Any) -> Any:
     """Ask for the next epoch of a producer that has no transaction open: in it the brokers count its messages
     from 0 again. Returns what to wait for.
 
-    It fails if somebody has fenced the producer. kafka-python would then take the transactional id back, if
-    the handler said that an epoch is asked for."""
+    It fails if somebody has fenced the producer. If the handler said that it asks for an epoch, kafka-python
+    would then take the transactional id back from whoever has fenced it."""
     manager = producer._transaction_manager
     handler = InitProducerIdHandler(manager, manager.transaction_timeout_ms, is_epoch_bump=True)
     handler._is_epoch_bump = False

@@ -9,8 +9,8 @@ Two processes, and a request that may have been written by the first:
 
 A name that somebody has fenced must never write again, and a failed call does not always tell whether it was
 fenced. So after each failure the name changes, except after an abort that succeeded: a producer that was
-fenced can't abort. If a broker has refused a message, the abort ends with a new epoch of the same name, which
-nobody gets who was fenced.
+fenced can't abort. If a broker has refused a message, the abort ends with a new epoch of the same name, and a
+producer that was fenced does not get one.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 kafka-python gives a future for each message. If sending fails, some futures have failed with an error, and
 the call itself raises one, the `cause`. From both follows one of four conclusions:
 
-    Undeliverable, of messages    a message is too large (TooLarge), or its topic forbids its time, or that it
-                                  has no key: all others can be sent without it
+    Undeliverable, of messages    a message is too large (TooLarge), has a time that its topic forbids, or has
+                                  no key although its topic needs one: all others can be sent without it
     Undeliverable, of topics      a topic does not exist, or we have no right to write to it
     Stalled                       a topic does not acknowledge now, but may later
     None                          no message and no topic: the brokers are away, or our settings are wrong
