@@ -97,4 +97,4 @@ class DaskCluster:
             if running.process.poll() is None:
                 running.process.terminate()
         for running in self._running:
-            running.wait_end(30)
+            running.wait_end()

@@ -141,7 +141,7 @@ class Prometheus(Server):
             time.sleep(SCRAPE_S / 4)
         raise AssertionError(f"not within {seconds:g} s: {what}; alerts: {self.alerts()}")
 
-    def wait_scraped(self, seconds: float = 30.0) -> Self:
+    def wait_scraped(self, seconds: float = 120.0) -> Self:
         """Return once every target that was named is up."""
         wanted = sum(len(urls) for urls in self._targets.values())
 

@@ -30,7 +30,7 @@ class SentinelSet:
 
     def primary(self) -> ValkeyServer:
         """The server that a majority of the Sentinels call the primary, and that is one."""
-        return wait_for(self._agreed, 60, "the Sentinels agree on a primary")  # type: ignore[no-any-return]
+        return wait_for(self._agreed, what="the Sentinels agree on a primary")  # type: ignore[no-any-return]
 
     def _agreed(self) -> ValkeyServer | None:
         named = [port for sentinel in self.sentinels if (port := _named_by(sentinel))]
@@ -41,7 +41,7 @@ class SentinelSet:
         """Kill the primary, and return it once another server has taken its place."""
         old = self.primary()
         old.kill()
-        wait_for(lambda: (now := self._agreed()) and now is not old, 60, "a replica is promoted")
+        wait_for(lambda: (now := self._agreed()) and now is not old, what="a replica is promoted")
         return old
 
     def whole(self) -> None:
@@ -52,7 +52,7 @@ class SentinelSet:
         for server in killed:  # the Sentinels would tell it so after ten seconds
             with client_of(server) as client:
                 client.replicaof(HOST, str(now.port))
-        wait_for(lambda: has_replicas(now, len(self.servers) - 1), 60, "all replicas follow")
+        wait_for(lambda: has_replicas(now, len(self.servers) - 1), what="all replicas follow")
 
     def __enter__(self) -> Self:
         start_all(self.servers)
@@ -62,7 +62,7 @@ class SentinelSet:
                     client.replicaof(HOST, str(self.servers[0].port))
             start_all(self.sentinels)
             for sentinel in self.sentinels:
-                wait_for(lambda sentinel=sentinel: self._knows_all(sentinel), 60, "a Sentinel knows all")  # type: ignore[misc]
+                wait_for(lambda sentinel=sentinel: self._knows_all(sentinel), what="a Sentinel knows all")  # type: ignore[misc]
             self.whole()
         except BaseException:
             self.__exit__(None, None, None)

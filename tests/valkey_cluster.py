@@ -102,12 +102,12 @@ class ValkeyCluster:
             client.execute_command(
                 "CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self._ids[target.port]
             )
-        wait_for(lambda: self.holder(slot) is target, 60, "the slot is moved")
+        wait_for(lambda: self.holder(slot) is target, what="the slot is moved")
 
     def fail_over(self, primary: ValkeyServer) -> None:
         """Kill a primary, and return once its replica has taken its place."""
         primary.kill()
-        wait_for(lambda: self._whole_without(primary), 60, "a replica is promoted")
+        wait_for(lambda: self._whole_without(primary), what="a replica is promoted")
 
     def _whole_without(self, gone: ValkeyServer) -> bool:
         ranges = self._ranges()
@@ -118,7 +118,7 @@ class ValkeyCluster:
     def whole(self) -> None:
         """Start what was killed, and return once each primary has a replica that follows."""
         start_all([server for server in self.servers if not server.running])
-        wait_for(self._is_whole, 60, "the cluster is whole")
+        wait_for(self._is_whole, what="the cluster is whole")
 
     def _is_whole(self) -> bool:
         for server in self.servers:
@@ -151,9 +151,9 @@ class ValkeyCluster:
             client.execute_command("CLUSTER ADDSLOTSRANGE", i * share, last)
         for i, replica in enumerate(clients[self._primaries :]):
             of = self._ids[self.servers[i].port]
-            wait_for(partial(_knows, replica, of), 60, "the nodes have met")
+            wait_for(partial(_knows, replica, of), what="the nodes have met")
             replica.execute_command("CLUSTER REPLICATE", of)
-        wait_for(self._is_whole, 60, "the cluster is whole")
+        wait_for(self._is_whole, what="the cluster is whole")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

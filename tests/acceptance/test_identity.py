@@ -265,8 +265,8 @@ def test_another_kafka_at_the_same_port_gets_nothing_and_gives_nothing(
         assert system.answers() == []
     assert held(system) == expected(texts)
     kafka.start()
-    ingest.wait_ready(90)
-    responder.wait_ready(90)
+    ingest.wait_ready()
+    responder.wait_ready()
     system.teach(numbered(60, 70))
     filled(system, texts, numbered(60, 70))
     system.ask([Query(text="statement number 69", id="ours")])

@@ -26,7 +26,7 @@ def supervised(
     while len(ends) <= NOTED_DEATHS + 1:
         running = system.start_poisoned(worker, how, **settings)
         ended = partial(_ended_or, running, done)
-        wait_for(ended, 90, f"{worker} done, or at its end")
+        wait_for(ended, what=f"{worker} done, or at its end")
         if running.process.poll() is None:
             return running, ends
         ends.append(running.process.returncode)

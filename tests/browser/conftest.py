@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.acceptance.system import System, wait_for
 from tests.browser.fake_gateway import FakeGateway
@@ -16,6 +16,8 @@ from tests.tools import needed
 
 FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
 PHONE = {"width": 320, "height": 640}
+PATIENCE_MS = 60_000.0  # only ends what hangs: Playwright's own five seconds are short on a busy machine
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page in a new profile. Whatever its console says fails the test, violations of the policy too."""
     context = browser.new_context(viewport={"width": 1180, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE_MS)
     said: list[str] = []
     page.on("console", lambda told: said.append(told.text) if told.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))

@@ -212,7 +212,7 @@ def test_a_file_is_tried_and_taught(page: Page, gateway: str) -> None:
     page.locator(".drop").get_by_label("Context").fill("faq-of-a-file")
     page.get_by_label("Paste the rows").fill("\n".join(["text,answer", *rows, ",no text"]))
     page.get_by_role("button", name="Try it").click()
-    expect(page.locator(".accuracy")).to_contain_text("right when each pair is left out", timeout=60_000)
+    expect(page.locator(".accuracy")).to_contain_text("right when each pair is left out")
     expect(page.locator(".drop .trouble")).to_contain_text("1 row can't be taught")
     page.get_by_role("button", name=f"Teach {len(PAIRS)} rows").click()
     expect(page.locator(".drop .good")).to_contain_text("Answerable after")
@@ -223,9 +223,7 @@ def test_a_receipt_is_replayed_to_the_bit(page: Page, gateway: str) -> None:
     ask(page, gateway, "send me the invoice of May", "support")
     page.locator(".top a[href^='#/receipts/']").click()
     page.get_by_role("button", name="Replay it as it was then").click()
-    expect(page.locator(".took")).to_have_text(
-        "The replay gives the same answer, to the last bit.", timeout=60_000
-    )
+    expect(page.locator(".took")).to_have_text("The replay gives the same answer, to the last bit.")
 
 
 def test_the_picture_of_the_readme(page: Page, gateway: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hurnet_stream.ports import Outgoing
 from hurnet_stream.settings.settings import IngestSettings, KafkaSettings, MetricsSettings, Settings
 from tests.memory.entry_store import MemoryEntryStore
 
-SECONDS = 30.0
+SECONDS = 120.0
 HOUR_MS = 3_600_000
 
 

@@ -49,7 +49,7 @@ def test_a_writer_waits_until_all_that_was_written_before_is_forwarded(
         sink.send([Outgoing(old.texts, b"%d" % n, partition=0) for n in range(5)])
     member = ResponderSettings(group=group_of(unique, new.texts), instance="one")
     with closing(TransactionalExchange(old, old.texts, member)) as exchange:
-        records = wait_for(lambda: exchange.poll(0.25, 10).records, 30)
+        records = wait_for(lambda: exchange.poll(0.25, 10).records)
         assert len(records) == 5
         first = [Outgoing(new.texts, record.value, partition=1) for record in records[:3]]
         assert exchange.deliver(first, {0: 3})

@@ -36,7 +36,7 @@ from tests.memory.kafka import MemoryKafka
 from tests.memory.sink import MemorySink
 from tests.memory.source import MemorySource
 
-SECONDS = 60.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
+SECONDS = 120.0  # a group that loses a member, or a topic just made, may take a while on a busy machine
 Reset = Literal["earliest", "none"]
 
 

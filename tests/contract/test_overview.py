@@ -39,7 +39,7 @@ def send(producer: Any, topic: str, count: int, partition: int = 0) -> None:
     producer.flush()
 
 
-def until(condition: Any, seconds: float = 60.0) -> None:
+def until(condition: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

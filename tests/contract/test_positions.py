@@ -43,7 +43,7 @@ from tests.worlds.responder import EMBEDDER, PAIRS
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @dataclass

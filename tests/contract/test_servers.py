@@ -36,7 +36,7 @@ def send(bootstrap: str, *values: bytes, largest: int = 1 << 20) -> None:
 def read(bootstrap: str, count: int) -> list[bytes]:
     consumer = KafkaConsumer("t", bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id="g")
     values: list[bytes] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(values) < count and time.monotonic() < deadline:
         values += [r.value for records in consumer.poll(timeout_ms=500).values() for r in records]
     consumer.close()
@@ -49,7 +49,7 @@ def ps(pid: int, column: str) -> str:
     ).stdout.strip()
 
 
-def gone(pid: int, seconds: float = 60.0) -> bool:
+def gone(pid: int, seconds: float = 120.0) -> bool:
     """Whether the process ends (a zombie has ended) within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

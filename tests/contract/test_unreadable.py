@@ -74,7 +74,7 @@ def produce(admin: Any, topic: str, raw: bytes) -> int:
     async def send() -> Any:
         return await manager.send(request, leader)
 
-    deadline = time.monotonic() + 60  # a new topic's partition may have no leader yet
+    deadline = time.monotonic() + 120  # a new topic's partition may have no leader yet
     while True:
         (answered,) = manager.run(send).responses[0].partition_responses
         if answered.error_code != NotLeaderForPartitionError.errno or time.monotonic() > deadline:
@@ -131,7 +131,7 @@ def test_all_that_can_be_read_is_and_the_rest_is_passed(kafka: KafkaServer, admi
     settings = KafkaSettings(bootstrap=kafka.bootstrap)
     with closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source:
         found: list[Record] = []
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while (not found or found[-1].offset < 10) and time.monotonic() < deadline:
             found += source.poll(0.5, 3).records
         assert told(found) == EXPECTED
@@ -158,7 +158,7 @@ def test_answers_are_found_among_them(kafka: KafkaServer, admin: Any, unique: st
         answer = Answer.model_construct(id="q", outcome="rejected", reason="r")
         raw = raw_batch(answer.encode(), header="correlation-id")
         assert produce(admin, unique, sealed(raw)) == 0
-        deadline, heard = time.monotonic() + 60, list[str]()
+        deadline, heard = time.monotonic() + 120, list[str]()
         while "x" not in heard:
             assert time.monotonic() < deadline, heard
             heard += [reply.correlation for reply in courier.receive(1.0) if isinstance(reply, Replied)]
@@ -172,7 +172,7 @@ def test_a_partition_is_seen_soon_after_it_is_made(kafka: KafkaServer, admin: An
         closing(KafkaSource(settings, unique, f"{unique}-group", reset="earliest")) as source,
         KafkaProducer(bootstrap_servers=kafka.bootstrap, metadata_max_age_ms=200) as producer,
     ):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while source.assignment() != {0} and time.monotonic() < deadline:
             source.poll(0.1, 10)
         admin.create_partitions({unique: 3})

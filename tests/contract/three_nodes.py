@@ -31,7 +31,7 @@ def three_nodes() -> Iterator[str]:
                 client.execute_command("CLUSTER ADDSLOTSRANGE", bounds[node], bounds[node + 1] - 1)
                 if node:
                     client.execute_command("CLUSTER MEET", HOST, servers[0].port, buses[0])
-        wait_for(lambda: all(map(_is_ok, servers)), 60, "the cluster has all its slots")
+        wait_for(lambda: all(map(_is_ok, servers)), what="the cluster has all its slots")
         yield "redis+cluster://" + ",".join(f"{HOST}:{server.port}" for server in servers)
 
 

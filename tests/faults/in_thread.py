@@ -18,7 +18,7 @@ from hurnet_stream.settings.settings import LifecycleSettings, Settings
 from hurnet_stream.wiring.builders import BUILDERS
 from tests.acceptance.system import wait_for
 
-DEADLINE_S = 90.0
+DEADLINE_S = 120.0
 LOOP = LifecycleSettings(drain=60, retry_most=0.5)
 
 

@@ -77,4 +77,4 @@ def end(workers: Iterable[Running]) -> None:
 
 def some_more(count: Callable[[], int], more: int) -> None:
     before = count()
-    wait_for(lambda: count() >= before + more, 60, f"{more} more")
+    wait_for(lambda: count() >= before + more, what=f"{more} more")

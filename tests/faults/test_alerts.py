@@ -205,7 +205,7 @@ def test_the_store_is_nearly_full_and_can_not_save(watched: Watched, valkey: Val
         in_the_way.rmdir()
         client.config_set("maxmemory", 0)
         client.bgsave()
-        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", 20, "saved")
+        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", what="saved")
     watched.gone()
 
 

@@ -50,7 +50,7 @@ def answers_to(system: System, texts: list[str]) -> list[str]:
     queries = [Query(id=f"q{len(known) + i}", text=text, top_k=5) for i, text in enumerate(texts)]
     system.ask(queries)
     wanted = {query.id for query in queries}
-    wait_for(lambda: wanted <= {answer.id for answer in system.answers()}, 60, "answers")
+    wait_for(lambda: wanted <= {answer.id for answer in system.answers()}, what="answers")
     answers = [answer for answer in system.answers() if answer.id in wanted]
     return [candidate.text for answer in answers for candidate in answer.candidates]
 
@@ -59,15 +59,15 @@ def test_backed_up_under_load_then_deleted_then_restored(system: System, tmp_pat
     teach(system, events(0, 300))
     for name in WORKERS:
         system.start(name)
-    wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 300, what="all texts in")
     file = tmp_path / "store.hurnet"
     with load(system, 300) as sent:
         done = system.run("backup", str(file), "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["bytes"] == file.stat().st_size
     delete(system, "p1")
-    wait_for(lambda: len(audit(system)) == 1, 60, "deleted")
-    wait_for(lambda: len(system.texts_in_store()) == (300 + len(sent)) * 4 // 5, 60, "erased")
+    wait_for(lambda: len(audit(system)) == 1, what="deleted")
+    wait_for(lambda: len(system.texts_in_store()) == (300 + len(sent)) * 4 // 5, what="erased")
     kept = sorted(system.texts_in_store())
     checked = system.run("restore", "--check", str(file))
     assert (checked.returncode, "could be restored" in checked.stdout) == (0, True), checked.stderr
@@ -79,22 +79,22 @@ def test_backed_up_under_load_then_deleted_then_restored(system: System, tmp_pat
     assert not gone & {*answers_to(system, questions), *system.texts_in_store()}
     for name in ("ingest", "solver"):
         system.start(name)
-    wait_for(lambda: sorted(system.texts_in_store()) == kept, 60, "what came since is in")
-    wait_for(lambda: system.run("verify").returncode == 0, 60, "verified")
+    wait_for(lambda: sorted(system.texts_in_store()) == kept, what="what came since is in")
+    wait_for(lambda: system.run("verify").returncode == 0, what="verified")
     assert not gone & {*answers_to(system, questions)}
 
 
 def test_what_kafka_no_longer_tells_must_be_told_by_somebody(system: System, tmp_path: Path) -> None:
     teach(system, events(0, 100))
     workers = [system.start(name) for name in ("ingest", "solver")]
-    wait_for(lambda: len(system.texts_in_store()) == 100, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 100, what="all texts in")
     file, log = tmp_path / "store.hurnet", tmp_path / "forgotten.jsonl"
     assert system.run("backup", str(file)).returncode == 0
     assert system.run("backup", str(file)).returncode == 2, "it is there already"
     for who in ("p1", "p2"):
         delete(system, who)
     teach(system, events(100, 20))
-    wait_for(lambda: len(audit(system)) == 2, 60, "deleted")
+    wait_for(lambda: len(audit(system)) == 2, what="deleted")
     log.write_text(system.run("forget", "--log").stdout, "utf-8")
     newer = tmp_path / "newer.hurnet"
     assert system.run("backup", str(newer)).returncode == 0
@@ -140,7 +140,7 @@ def test_a_store_moves_to_another_redis_under_load(
         teach(system, events(0, 300))
         workers = {name: system.start(name).wait_ready() for name in WORKERS}
         with load(system, 300) as sent:
-            wait_for(lambda: len(system.texts_in_store()) > 330, 60, "texts come in")
+            wait_for(lambda: len(system.texts_in_store()) > 330, what="texts come in")
             if way == "replicaof":
                 move_by_replica(system, old, new, [workers["ingest"].terminate, workers["solver"].terminate])
             else:
@@ -149,8 +149,8 @@ def test_a_store_moves_to_another_redis_under_load(
             workers["responder"].terminate()
             moved = [system.start(name).wait_ready() for name in WORKERS]
         wanted = sorted(event.text for event in events(0, 300 + len(sent)))
-        wait_for(lambda: sorted(system.texts_in_store()) == wanted, 60, "each text is in once")
-        wait_for(lambda: system.run("verify").returncode == 0, 60, "verified")
+        wait_for(lambda: sorted(system.texts_in_store()) == wanted, what="each text is in once")
+        wait_for(lambda: system.run("verify").returncode == 0, what="verified")
         assert answers_to(system, ["question number 7"])
         assert [worker.terminate() for worker in moved] == [0, 0, 0]
 
@@ -160,7 +160,7 @@ def move_by_replica(system: System, old: ValkeyServer, new: ValkeyServer, stops:
 
     with admin(new) as client:
         client.replicaof("127.0.0.1", str(old.port))
-    wait_for(lambda: is_synced(new), 30, "the replica has what the primary has")
+    wait_for(lambda: is_synced(new), what="the replica has what the primary has")
     assert [stop() for stop in stops] == [0, 0]
     with admin(old) as client, admin(new) as replica:
 
@@ -168,7 +168,7 @@ def move_by_replica(system: System, old: ValkeyServer, new: ValkeyServer, stops:
             done = client.info("replication")["master_repl_offset"]
             return bool(replica.info("replication")["slave_repl_offset"] >= done)
 
-        wait_for(caught_up, 30, "the replica has the last write")
+        wait_for(caught_up, what="the replica has the last write")
         replica.replicaof("NO", "ONE")
 
 

@@ -32,8 +32,8 @@ def test_bombs_take_no_memory_and_cost_nobody_anything(system: System) -> None:
                 producer.send(topic, bytes(size), partition=n % PARTITIONS).get(60)
     system.teach([TextEvent(text="another good one", answer="yes")] * 30)
     system.ask([Query(text="a good one", id=f"q{n}") for n in range(6)])
-    wait_for(lambda: len(system.texts_in_store()) == 60, 60, what="the texts behind the bombs")
-    wait_for(lambda: {f"q{n}" for n in range(6)} <= {a.id for a in system.answers()}, 60, what="answers")
+    wait_for(lambda: len(system.texts_in_store()) == 60, what="the texts behind the bombs")
+    wait_for(lambda: {f"q{n}" for n in range(6)} <= {a.id for a in system.answers()}, what="answers")
     letters = system.dead_letters()
     assert {letter.reason for letter in letters} == {"too-large"}
     assert len(letters) == 2 * BOMBS

@@ -23,7 +23,7 @@ def probes(canary: Running, outcome: str, of: str = "probes") -> float:
 def more(canary: Running, outcome: str, count: int = 1, of: str = "probes") -> None:
     """Wait until there were so many more."""
     before = probes(canary, outcome, of)
-    wait_for(lambda: probes(canary, outcome, of) >= before + count, 60, f"{count} more {of}: {outcome}")
+    wait_for(lambda: probes(canary, outcome, of) >= before + count, what=f"{count} more {of}: {outcome}")
 
 
 def in_store(system: System) -> list[str]:
@@ -54,7 +54,7 @@ def test_what_breaks_shows_and_what_is_mended_shows_too(system: System) -> None:
     assert "hurnet_canary_duplicates_total 0.0" in canary.get("/metrics")[1]
     assert canary.get("/readyz")[0] == 200
     assert canary.terminate() == 0
-    wait_for(lambda: not in_store(system), 30, "all of its texts are erased")
+    wait_for(lambda: not in_store(system), what="all of its texts are erased")
     assert system.dead_letters() == []
 
 
@@ -76,7 +76,7 @@ def test_a_killed_canary_leaves_nothing_once_the_next_one_has_started(system: Sy
         system.start(name).wait_ready()
     first = system.start("canary", **OFTEN).wait_ready()
     more(first, "ok", PARTITIONS)
-    wait_for(lambda: system.run("status").returncode == 0, 10)
+    wait_for(lambda: system.run("status").returncode == 0)
     before = bytes_in_redis(system)
     sent = probes(first, "ok")
     more(first, "ok", 100)
@@ -84,9 +84,9 @@ def test_a_killed_canary_leaves_nothing_once_the_next_one_has_started(system: Sy
     first.kill()
     assert len(in_store(system)) >= sent
     second = system.start("canary", HURNET_CANARY_INTERVAL="600").wait_ready()
-    wait_for(lambda: len(in_store(system)) <= 1, 30, "only the second one's probe is left")
+    wait_for(lambda: len(in_store(system)) <= 1, what="only the second one's probe is left")
     assert second.terminate() == 0
-    wait_for(lambda: not in_store(system), 30, "and that goes with it")
+    wait_for(lambda: not in_store(system), what="and that goes with it")
     residue = (bytes_in_redis(system) - before) / sent
     assert system.run("compact", "--yes").returncode == 0
     compacted = (bytes_in_redis(system) - before) / sent
@@ -99,7 +99,7 @@ def test_a_killed_canary_leaves_nothing_once_the_next_one_has_started(system: Sy
 def test_a_kafka_that_goes_away_is_measured_and_ends_nothing(system: System) -> None:
     nowhere = {"HURNET_KAFKA_BOOTSTRAP": "127.0.0.1:1", "HURNET_KAFKA_REQUEST_TIMEOUT": "1"}
     canary = system.start("canary", **OFTEN, **nowhere)
-    wait_for(lambda: probes(canary, "produce-failed") >= 3, 60, "failed probes")
+    wait_for(lambda: probes(canary, "produce-failed") >= 3, what="failed probes")
     assert canary.get("/readyz")[0] == 503
-    wait_for(lambda: "127.0.0.1:1" in canary.get("/readyz")[1], 20, "readiness says why")
+    wait_for(lambda: "127.0.0.1:1" in canary.get("/readyz")[1], what="readiness says why")
     assert canary.terminate() == 0

@@ -102,7 +102,7 @@ def test_everything_that_the_chart_starts_runs_and_is_well(cluster: Cluster) -> 
         container = probed[pod.split("-")[-2]]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             path = container[probe]["httpGet"]["path"]
-            wait_for(partial(_says_200, running, path), 90, f"{pod} {path}")
+            wait_for(partial(_says_200, running, path), what=f"{pod} {path}")
     said = {pod: running.get("/readyz")[1] for pod, running in cluster.running.items()}
     assert sum("standing by" in text for pod, text in said.items() if "solver" in pod) == 1
     doctor = cluster.run("doctor")

@@ -93,24 +93,24 @@ def test_what_was_erased_stays_erased_where_slots_fall_back_one_by_one(
     sent = events(0, 300)
     teach(system, sent)
     workers = [system.start(name).wait_ready() for name in WORKERS]
-    wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
-    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == 300, 60, "all folded")
+    wait_for(lambda: len(system.texts_in_store()) == 300, what="all texts in")
+    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == 300, what="all folded")
     for number, who in enumerate(("p1", "p4")):  # both are in partition 1
         victim = apart(system, cluster)[number]
         cut_off(victim)
         delete(system, who)
-        wait_for(lambda done=number + 1: len(audit(system)) == done, 60, "deleted")  # type: ignore[misc]
+        wait_for(lambda done=number + 1: len(audit(system)) == done, what="deleted")  # type: ignore[misc]
         left = len([event for event in sent if event.metadata["who"] not in ("p1", "p4")[: number + 1]])
-        wait_for(lambda left=left: len(system.texts_in_store()) == left, 60, "erased")  # type: ignore[misc]
+        wait_for(lambda left=left: len(system.texts_in_store()) == left, what="erased")  # type: ignore[misc]
         cluster.fail_over(victim)
-        wait_for(lambda done=number + 1: len(audit(system)) == done, 90, "deleted again")  # type: ignore[misc]
+        wait_for(lambda done=number + 1: len(audit(system)) == done, what="deleted again")  # type: ignore[misc]
         cluster.whole()
     assert_unlearned(system, sent, "p1", "p4")
     sent += events(300, 60)
     teach(system, sent[300:])
     kept = [e for e in sent[:300] if e.metadata["who"] not in ("p1", "p4")] + sent[300:]
-    wait_for(lambda: len(system.texts_in_store()) == len(kept), 60, "texts that came later")
-    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == 360, 60, "all folded")
+    wait_for(lambda: len(system.texts_in_store()) == len(kept), what="texts that came later")
+    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == 360, what="all folded")
     assert_unlearned(system, kept)
     proof = system.run("verify")
     assert proof.returncode == 0, proof.stdout + proof.stderr
@@ -138,7 +138,7 @@ def test_every_command_works_on_it(system: System, tmp_path: Path) -> None:
     workers = {name: system.start(name) for name in names}
     for worker in workers.values():
         worker.wait_ready()
-    wait_for(lambda: len(system.texts_in_store()) == 250, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 250, what="all texts in")
     assert step(system, "doctor", "--json")["well"]
     assert step(system, "ask", "--json", "question number 8")["answer"] == "answer 1"
     step(system, "correct", "question number 8", "another answer", "--wait", "60")

@@ -96,7 +96,7 @@ class Terminal:
         """Whether the terminal shows what is typed, as it should when nothing runs on it."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
-    def expect(self, text: str, seconds: float = 60.0) -> str:
+    def expect(self, text: str, seconds: float = 120.0) -> str:
         """Wait until this is on the screen; returns what came up to it."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:
@@ -111,7 +111,7 @@ class Terminal:
         return before + text
 
     def end(self) -> int:
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def end_by(self, number: int) -> int:
         """Send a signal until it ends, as an operator would: readline misses one that comes in the instant
@@ -293,7 +293,7 @@ def test_dead_letters_are_watched_and_grouped(system: System) -> None:
         system.teach([b"\xff"])
         assert json.loads(watching.stdout.readline())["reason"] == "not-utf8"
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(30) == 0
+        assert watching.wait(120) == 0
     groups = [
         json.loads(line) for line in system.run("dead-letters", "--group", "--json").stdout.splitlines()
     ]

@@ -56,12 +56,12 @@ def test_a_solver_killed_while_it_compacts_loses_nothing(system: System, point: 
     teach(system, sent)
     ingest, responder = system.start("ingest"), system.start("responder")
     system.start_doomed("solver", point, nth, **AT_ONCE)
-    wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 300, what="all texts in")
     for who in ("p1", "p3"):
         delete(system, who)
     system.running[-1].wait_end()
     survivor = system.start("solver", **AT_ONCE)
-    wait_for(lambda: len(audit(system)) == 2, 60, "both deletions are done")
+    wait_for(lambda: len(audit(system)) == 2, what="both deletions are done")
     done = system.run("compact", "--json", "--wait", "60")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -79,18 +79,17 @@ def test_what_deletions_leave_behind_does_not_grow(system: System) -> None:
     """3,000 probes, then as many again: the store is as large as before."""
     teach(system, events(0, 300))
     workers = [system.start("ingest"), system.start("solver", HURNET_SOLVE_AUDITS="100")]
-    wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 300, what="all texts in")
     sizes, counts = [], []
     for first in (0, 3_000):
         probe(system, first, 1_500)
         wait_for(
             lambda seen=first: sum(s.rows for s in system.checkpoint().shards.values()) == 1_800 + seen // 2,  # type: ignore[misc]
-            120,
-            "all probes are folded in",
+            what="all probes are folded in",
         )
-        wait_for(lambda: len(system.texts_in_store()) == 300, 60, "erased")
+        wait_for(lambda: len(system.texts_in_store()) == 300, what="erased")
         assert system.run("compact", "--wait", "60").returncode == 0
-        wait_for(lambda: len(audit(system)) <= 110, 15, "old audits are dropped")
+        wait_for(lambda: len(audit(system)) <= 110, what="old audits are dropped")
         sizes.append(memory_bytes(system))
         counts.append(items(system))
     assert counts[1] <= counts[0]

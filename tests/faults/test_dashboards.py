@@ -99,7 +99,7 @@ def test_every_query_gives_data_and_the_first_dashboard_can_be_drawn(system: Sys
         solver.kill()
         (table,) = (panel for panel in panels("service") if panel["title"] == ALERTS_TABLE)
         expression = table["targets"][0]["expr"]
-        server.wait_for(lambda: server.query(expression), 60, "an alert is in the table")
+        server.wait_for(lambda: server.query(expression), PATIENCE_S, "an alert is in the table")
 
         picture("service", prometheus(server.url, 1, INTERVAL), tmp_path / "service.png")
         with Image.open(tmp_path / "service.png") as image:

@@ -49,7 +49,7 @@ def test_each_part_that_is_stopped_is_the_one_that_is_named(unique: str, tmp_pat
         valkey.kill()
         assert "Redis" in assert_broken(system, "store")["advice"]
         valkey.restart()
-        wait_for(lambda: all(worker.get("/readyz")[0] == 200 for worker in workers.values()), 60, "ready")
+        wait_for(lambda: all(worker.get("/readyz")[0] == 200 for worker in workers.values()), what="ready")
         assert examined(system)["well"]
         kafka.kill()
         assert len(assert_broken(system, "kafka")["checks"]) == 1

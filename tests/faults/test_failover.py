@@ -28,7 +28,7 @@ def test_a_replica_is_promoted_under_load(
     ):
         with admin(two) as client:
             client.replicaof("127.0.0.1", str(one.port))
-        wait_for(lambda: is_synced(two), 30, "the replica has what the primary has")
+        wait_for(lambda: is_synced(two), what="the replica has what the primary has")
         system.create_topics()
         workers = [system.start(name).wait_ready() for name in WORKERS]
         with Load(system) as load:
@@ -58,9 +58,9 @@ def test_workers_on_a_replica_say_so_and_go_on_where_it_is_promoted_again(
         with admin(server) as client:
             client.replicaof("127.0.0.1", "1")
             for worker in workers:  # ingest has nothing to do, and is told all the same
-                wait_for(lambda worker=worker: worker.get("/readyz")[0] == 503, 4, worker.name)  # type: ignore[misc]
+                wait_for(lambda worker=worker: worker.get("/readyz")[0] == 503, what=worker.name)  # type: ignore[misc]
                 assert "is a replica" in worker.get("/readyz")[1]
             client.replicaof("NO", "ONE")
         for worker in workers:
-            worker.wait_ready(15)
+            worker.wait_ready()
             assert worker.terminate() == 0

@@ -23,12 +23,12 @@ def test_a_worker_killed_in_the_middle_teaches_each_once(system: System, point: 
         system.start_doomed("feedback", point, nth, **small).wait_end()
     survivor = system.start("feedback", **small).wait_ready()
     others = [system.start(name).wait_ready() for name in ("ingest", "solver")]
-    wait_for(system.dead_letters, 60, "the last record, which is garbage, was handled")
+    wait_for(system.dead_letters, what="the last record, which is garbage, was handled")
     assert survivor.terminate() == 0
     texts = system.settings.kafka.texts
     records = [record for record in system.read(texts) if record.partition == 0]
     assert len(records) == 2 * len(said)  # a tombstone and a text for each, each once
     last = {each.question: each.answer for each in said}
-    wait_for(lambda: pairs(system) == sorted((q, a, WEIGHT) for q, a in last.items()), 60, "the last words")
+    wait_for(lambda: pairs(system) == sorted((q, a, WEIGHT) for q, a in last.items()), what="the last words")
     assert [letter.reason for letter in system.dead_letters()] == ["not-json"]
     assert [worker.terminate() for worker in others] == [0, 0]

@@ -158,11 +158,11 @@ def test_what_was_taken_in_comes_out_and_makes_an_equal_context(
     told = produced(system, str(folder), "--context", "support")
     assert (told["sent"], told["files"], told["passed_over"]) == (count, 4, 1)
     system.start("ingest")
-    wait_for(lambda: len(system.texts_in_store()) == count, 60)
+    wait_for(lambda: len(system.texts_in_store()) == count)
     gone = next((b.partition, e.offset) for b in system.batches() for e in b.entries if "csv" in e.text)
     text = next(e.text for b in system.batches() for e in b.entries if (b.partition, e.offset) == gone)
     system.run("forget", "--entry", f"{gone[0]}/{gone[1]}", "--wait", "0.1")  # no solver runs that ends it
-    wait_for(lambda: text not in system.run("export", "--context", "support", "-").stdout, 30)
+    wait_for(lambda: text not in system.run("export", "--context", "support", "-").stdout)
     expected = [entry for entry in held(system) if entry[1] != text]
     for form, other in others.items():
         file = tmp_path / f"out.{form}"
@@ -173,7 +173,7 @@ def test_what_was_taken_in_comes_out_and_makes_an_equal_context(
         other.create_topics()
         assert produced(other, str(file))["sent"] == count - 1
         other.start("ingest")
-        wait_for(lambda: len(other.texts_in_store()) == count - 1, 60)  # noqa: B023 - of this turn
+        wait_for(lambda: len(other.texts_in_store()) == count - 1)  # noqa: B023 - of this turn
         assert held(other) == expected
         assert statistics(other) == statistics(system, without=text)
     exported = parquet.ParquetFile(tmp_path / "out.parquet")

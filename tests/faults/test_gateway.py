@@ -33,7 +33,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[System, KafkaServer]]:
 
 
 def client_of(gateway: Running) -> httpx.Client:
-    found = wait_for(lambda: re.findall(r'"address": ?"(http://[^"]+)"', gateway.said()), 60)
+    found = wait_for(lambda: re.findall(r'"address": ?"(http://[^"]+)"', gateway.said()))
     return httpx.Client(base_url=found[-1], timeout=30)
 
 
@@ -54,15 +54,15 @@ def test_parts_go_and_come_back(servers: tuple[System, KafkaServer]) -> None:
         assert (away.status_code, "does a responder run?" in away.json()["detail"]) == (504, True)
         for worker in ("ingest", "solver", "responder", "feedback"):
             system.start(worker)
-        wait_for(lambda: asked(client).status_code == 200, 90, "a responder")
+        wait_for(lambda: asked(client).status_code == 200, what="a responder")
         _teach_and_read(client, system)
         _allowed_and_forbidden(client)
         kafka.kill()
-        refused = wait_for(lambda: _refused(client), 30, "503 while Kafka is away")
+        refused = wait_for(lambda: _refused(client), what="503 while Kafka is away")
         assert refused.headers["retry-after"]
         assert "no replies can be read" in refused.json()["detail"] or "Kafka" in refused.json()["detail"]
         kafka.start()
-        wait_for(lambda: answers(client), 120, "answers again, by itself")
+        wait_for(lambda: answers(client), what="answers again, by itself")
     gateway.kill()
     again = system.start("gateway").wait_ready()
     with client_of(again) as client:

@@ -322,7 +322,7 @@ def test_what_fails_before_the_commit_did_not_happen_and_leaves_no_thread(
                 assert not answer(exchange, queries)
                 wait_for_query(exchange)
         assert answer(exchange, queries)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while threading.active_count() > threads:
             assert time.monotonic() < deadline, threading.enumerate()
             time.sleep(0.1)

@@ -24,8 +24,8 @@ def assert_all_in_once(system: System, sent: list[TextEvent]) -> None:
         assert offsets == sorted(set(offsets))
 
 
-def wait_all_in(system: System, count: int, seconds: float = 60) -> None:
-    wait_for(lambda: len(system.texts_in_store()) >= count, seconds, f"{count} texts in the store")
+def wait_all_in(system: System, count: int) -> None:
+    wait_for(lambda: len(system.texts_in_store()) >= count, what=f"{count} texts in the store")
 
 
 @pytest.mark.parametrize("point", ["before-append", "after-append"])
@@ -62,7 +62,7 @@ def test_two_ingests_killed_at_random_under_load(system: System) -> None:
         victim = random.randrange(2)
         workers[victim].kill()
         workers[victim] = system.start("ingest", **settings)
-    wait_all_in(system, len(sent), 90)
+    wait_all_in(system, len(sent))
     # One that still starts while the other has done all would end as nothing but a process that starts.
     assert [worker.wait_ready().terminate() for worker in workers] == [0, 0]
     assert_all_in_once(system, sent)

@@ -66,9 +66,9 @@ def test_the_table_that_is_proposed_answers_as_well_as_it_said(system: System, u
 
     for worker in ("ingest", "solver", "responder"):
         system.start(worker)
-    wait_for(lambda: len(system.texts_in_store()) == TAUGHT, 60, "all tickets in the store")
+    wait_for(lambda: len(system.texts_in_store()) == TAUGHT, what="all tickets in the store")
     system.ask([Query(id=str(p.number), text=p.text, context=f"{unique}-tickets") for p in asked])
-    wait_for(lambda: len(system.answers()) == ASKED, 60, "all answers")
+    wait_for(lambda: len(system.answers()) == ASKED, what="all answers")
     answers = {answer.id: answer.candidates for answer in system.answers()}
     right = [
         [candidate.answer for candidate in answers[str(person.number)][:1]] == [reply]

@@ -54,7 +54,7 @@ def step(system: System, *options: str) -> dict[str, object]:
 def test_another_embedder_without_a_pause(system: System) -> None:
     system.teach(events(0, 300))
     ingest, _, responder = [system.start(name).wait_ready() for name in ("ingest", "solver", "responder")]
-    wait_for(lambda: len(rows_of(system, 0)) == 300, 60, "texts")
+    wait_for(lambda: len(rows_of(system, 0)) == 300, what="texts")
     with asked(system) as sent:
         for kill in range(KILLS):
             follower = system.start("migrate", "--to", NEW)
@@ -72,7 +72,7 @@ def test_another_embedder_without_a_pause(system: System) -> None:
         responder.kill()
         system.start("responder").wait_ready()
         wait_for(lambda: len(sent) > begun + 130)
-    wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= len(sent), 60, "answers")
+    wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= len(sent), what="answers")
 
     records = system.read(system.settings.kafka.answers)
     answers = [Answer.decode(record.value) for record in records]
@@ -91,11 +91,11 @@ def test_another_embedder_without_a_pause(system: System) -> None:
     follower.terminate()
     system.start("ingest", HURNET_EMBEDDER_NAME=NEW).wait_ready()
     system.teach(events(1_000, 20))
-    wait_for(lambda: len(rows_of(system, 1)) == 320 + 10 * KILLS, 60, "texts after the finish")
+    wait_for(lambda: len(rows_of(system, 1)) == 320 + 10 * KILLS, what="texts after the finish")
     assert system.run("migrate", "--drop", NEW, "--anyway").returncode == 2, "it answers"
     assert system.run("migrate", "--drop", OLD, "--anyway").returncode == 0
     known = len(sent)
     system.ask([Query(id=f"q{known}", text="question number 3")])
     wait_for(
-        lambda: f"q{known}" in {answer.id for answer in system.answers()}, 30, "an answer after the drop"
+        lambda: f"q{known}" in {answer.id for answer in system.answers()}, what="an answer after the drop"
     )

@@ -75,13 +75,13 @@ def check_books(system: System, load: Sent) -> None:
     and what is in Kafka with what is in the store as multisets."""
     in_kafka = Counter(TextEvent.decode(r.value).text for r in system.read(system.settings.kafka.texts))
     assert set(in_kafka) == {event.text for event in load.texts}
-    wait_for(lambda: Counter(system.texts_in_store()) == in_kafka, 90, "all texts in the store, once each")
+    wait_for(lambda: Counter(system.texts_in_store()) == in_kafka, what="all texts in the store, once each")
     asked = Counter(Query.decode(r.value).id for r in system.read(system.settings.kafka.queries))
     assert set(asked) == {query.id for query in load.queries}
-    wait_for(lambda: len(system.answers()) >= sum(asked.values()), 90, "all queries answered")
+    wait_for(lambda: len(system.answers()) >= sum(asked.values()), what="all queries answered")
     assert Counter(answer.id for answer in system.answers()) == asked
     rows = sum(in_kafka.values())
-    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == rows, 60, "all rows folded")
+    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == rows, what="all rows folded")
     assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
 
 

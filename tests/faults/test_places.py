@@ -87,5 +87,5 @@ def test_entries_of_three_topics_by_their_names(system: System, unique: str) -> 
     asked_again = system.run("replay", alone["record"])
     assert asked_again.returncode == 3
     assert f"{tickets}/1/1 was forgotten by {tickets}/1/2" in " ".join(asked_again.stdout.split())
-    proof = wait_for(lambda: ran if (ran := system.run("verify")).returncode == 0 else None, 60, "verified")
+    proof = wait_for(lambda: ran if (ran := system.run("verify")).returncode == 0 else None, what="verified")
     assert "equal" in proof.stdout

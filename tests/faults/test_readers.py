@@ -159,9 +159,9 @@ def test_every_format_and_envelope_through_the_whole_system(
         ("posts", "First post of all", None),
         ("notes", "A note with a schema", None),
     }
-    wait_for(lambda: held(system) == wanted, 60, f"all of it is in; ingest said {ingest.said()[-2000:]}")
+    wait_for(lambda: held(system) == wanted, what=f"all of it is in; ingest said {ingest.said()[-2000:]}")
     wait_for(
-        lambda: len({letter.topic for letter in system.dead_letters()}) == 7, 60, "all letters are there"
+        lambda: len({letter.topic for letter in system.dead_letters()}) == 7, what="all letters are there"
     )
     told = {letter.topic.removeprefix(f"{unique}-"): letter.detail for letter in system.dead_letters()}
     assert f"[topics.{unique}-json] metadata.tags = join(',', value.tags): join() takes" in told["json"]
@@ -176,7 +176,7 @@ def test_every_format_and_envelope_through_the_whole_system(
     _changes(system, producer)
     _waits_for_the_registry(system, producer, ingest, proxy, registry)
     verified = wait_for(
-        lambda: ran if (ran := system.run("verify")).returncode != 1 else None, 60, "verified"
+        lambda: ran if (ran := system.run("verify")).returncode != 1 else None, what="verified"
     )
     assert "equal" in verified.stdout, verified.stderr
 
@@ -216,7 +216,7 @@ def _answers(system: System) -> None:
         "q3": ("posts", "first post"),
     }
     system.ask([Query(id=name, text=text, context=context) for name, (context, text) in asked.items()])
-    answers: list[Answer] = wait_for(lambda: found if len(found := system.answers()) == 3 else None, 30)
+    answers: list[Answer] = wait_for(lambda: found if len(found := system.answers()) == 3 else None)
     found = {answer.id: answer for answer in answers}
     assert found["q1"].answer == "Within 30 days"
     assert found["q1"].candidates[0].metadata == {"tags": "a,b"}
@@ -231,14 +231,14 @@ def _changes(system: System, producer: Producer) -> None:
     producer.send("rows", {"schema": {}, "payload": change}, key=b'{"id": 1}')
     producer.send("json", {"id": 7, "status": "open"})
     producer.avro(REVIEW, {"body": "A lamp that broke", "stars": 1}, key=1)
-    wait_for(lambda: ("faq", "Do you ship?", "Only to Portugal") in held(system), 30, "the row was replaced")
-    wait_for(lambda: ("reviews", "A lamp that broke", None) in held(system), 30, "the review was replaced")
+    wait_for(lambda: ("faq", "Do you ship?", "Only to Portugal") in held(system), what="the row was replaced")
+    wait_for(lambda: ("reviews", "A lamp that broke", None) in held(system), what="the review was replaced")
     assert not {text for context, text, _ in held(system) if context == "home-garden"}
     assert ("faq", "Do you ship?", "Yes, everywhere") not in held(system)
     gone = {"op": "d", "before": {"id": 1}, "after": None, "source": {"table": "faq"}, "ts_ms": 4}
     producer.send("rows", gone, key=b'{"id": 1}')
     producer.send("rows", None, key=b'{"id": 1}')
-    wait_for(lambda: "faq" not in {context for context, _, _ in held(system)}, 30, "the row was deleted")
+    wait_for(lambda: "faq" not in {context for context, _, _ in held(system)}, what="the row was deleted")
 
 
 def _waits_for_the_registry(
@@ -252,11 +252,11 @@ def _waits_for_the_registry(
     }
     producer.avro(newer, {"body": "A lamp like the sun", "stars": 5, "of": None}, key=2)
     named = "schema registry (HURNET_REGISTRY_URL)"
-    wait_for(lambda: named in ingest.get("/readyz")[1], 30, "readiness names the registry")
+    wait_for(lambda: named in ingest.get("/readyz")[1], what="readiness names the registry")
     assert len(system.dead_letters()) == letters
     proxy.target = registry.port
-    wait_for(lambda: ("reviews", "A lamp like the sun", None) in held(system), 60, "it went on")
-    wait_for(lambda: ingest.get("/readyz")[0] == 200, 30, "ready again")
+    wait_for(lambda: ("reviews", "A lamp like the sun", None) in held(system), what="it went on")
+    wait_for(lambda: ingest.get("/readyz")[0] == 200, what="ready again")
     assert len(system.dead_letters()) == letters
 
 

@@ -33,14 +33,14 @@ def test_the_same_to_the_bit_after_kills_and_compaction_and_what_was_forgotten_i
 ) -> None:
     teach(system, events(0, 200))
     workers = {name: system.start(name) for name in ("ingest", "solver", "responder")}
-    wait_for(lambda: len(system.texts_in_store()) == 200, 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 200, what="all texts in")
 
     def asked_with_weights() -> Any:
         system.ask([QUERY.model_copy(update={"id": f"asked-{len(answers(system))}"})])
         found = [each for each in answers(system).values() if b'"weights":{"version"' in each.value]
         return found[-1] if found else None
 
-    record = wait_for(asked_with_weights, 60, "an answer with weights")
+    record = wait_for(asked_with_weights, what="an answer with weights")
     assert replay(system, named(record))[0] == 0
 
     for worker in workers.values():
@@ -48,11 +48,11 @@ def test_the_same_to_the_bit_after_kills_and_compaction_and_what_was_forgotten_i
     for name in workers:
         system.start(name, HURNET_SOLVE_KEEP_DELETIONS="0", HURNET_RESPONDER_INSTANCE="second")
     teach(system, events(200, 100))
-    wait_for(lambda: len(system.texts_in_store()) == 300, 60, "more texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 300, what="more texts in")
     teach(system, events(1_000, 5))
     delete(system, "p4")  # deletes texts that the receipt has seen, too
-    wait_for(lambda: len(audit(system)) == 1, 60, "deleted")
-    wait_for(lambda: len(system.texts_in_store()) == 244, 60, "erased")
+    wait_for(lambda: len(audit(system)) == 1, what="deleted")
+    wait_for(lambda: len(system.texts_in_store()) == 244, what="erased")
     assert system.run("compact", "--wait", "60").returncode == 0
     code, lost = replay(system, named(record))
     assert (code, lost["same"]) == (3, False)
@@ -62,9 +62,9 @@ def test_the_same_to_the_bit_after_kills_and_compaction_and_what_was_forgotten_i
 
     # What is asked now can be asked again, whatever comes, from the record and from a line of JSON.
     system.ask([QUERY.model_copy(update={"id": "later"})])
-    later = wait_for(lambda: answers(system).get("later"), 60, "an answer")
+    later = wait_for(lambda: answers(system).get("later"), what="an answer")
     teach(system, events(300, 100))
-    wait_for(lambda: len(system.texts_in_store()) == 344, 60, "even more texts in")
+    wait_for(lambda: len(system.texts_in_store()) == 344, what="even more texts in")
     code, same = replay(system, named(later))
     assert (same["differences"], same["missing"], same["same"], code) == ([], [], True, 0)
     assert same["question"] == QUERY.text

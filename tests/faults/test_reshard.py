@@ -131,16 +131,16 @@ def killed_under_load(system: System, writer: Writer, new: Topic, kills: int) ->
     """The forwarder is killed again and again while texts come and go; the last one lives."""
     for kill in range(kills):
         running = forwarder(system, new)
-        wait_for(partial(getattr, running, "url"), 60, "a forwarder")
+        wait_for(partial(getattr, running, "url"), what="a forwarder")
         time.sleep(0.7 * kill)  # some of them before they have begun, some in the middle
         writer.everything()
         running.kill()
-    return forwarder(system, new).wait_ready(90)
+    return forwarder(system, new).wait_ready()
 
 
 def answers(system: System, sent: list[str]) -> list[tuple[Answer, int]]:
     """All answers, and when they were given, in ms since 1970."""
-    wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= len(sent), 60, "answers")
+    wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= len(sent), what="answers")
     records = system.read(system.settings.kafka.answers)
     return [(Answer.decode(record.value), record.timestamp) for record in records]
 
@@ -157,14 +157,14 @@ def resharded(system: System, old: Topic, new: Topic, sent: list[str], kills: in
     running = killed_under_load(system, writer, new, kills)
     filling = system.start("ingest", **moved)
     system.start("solver", **moved)
-    wait_for(lambda: places(system, new.number), 60, "the first texts")
+    wait_for(lambda: places(system, new.number), what="the first texts")
     filling.kill()
     system.start("ingest", **moved).wait_ready()
     writer.everything()
     began_ms = 1000 * time.time()
     assert step(system, "--cut-over", "--wait", "90")["serving"] == new.name
     cut_at = len(sent)
-    wait_for(lambda: len(sent) > cut_at + 20, 60)
+    wait_for(lambda: len(sent) > cut_at + 20)
     gap_s = longest_gap_s(answers(system, sent), began_ms, 1000 * time.time())
     print(f"the longest time without an answer around the cut was {gap_s:.2f} s")
     reads_its_own_writes(system, writer, sent)
@@ -188,7 +188,7 @@ def reads_its_own_writes(system: System, writer: Writer, sent: list[str]) -> Non
         sent.append(name)
         system.ask([Query(id=name, text=event.text, min_watermarks={partition: offset})])
         began = time.monotonic()
-        given = wait_for(partial(answer_to, system, name), 60, "an answer")
+        given = wait_for(partial(answer_to, system, name), what="an answer")
         print(f"own writes were read after {time.monotonic() - began:.2f} s")
         assert (given.outcome, given.answer) == ("answered", name), given
 
@@ -196,11 +196,11 @@ def reads_its_own_writes(system: System, writer: Writer, sent: list[str]) -> Non
 def same(system: System, one: int, other: int) -> None:
     """Both generations hold the same texts, each once, wherever they stand, and the solver has learned
     them."""
-    wait_for(lambda: said(system, one) == said(system, other), 60, "the same texts in both")
+    wait_for(lambda: said(system, one) == said(system, other), what="the same texts in both")
     assert all(count == 1 for count in said(system, one).values()), "no text twice"
     digest = clean(system, one)
     assert clean(system, other) == digest
-    wait_for(lambda: learned(system, other) == digest, 60, "statistics")
+    wait_for(lambda: learned(system, other) == digest, what="statistics")
 
 
 def places(system: System, number: int) -> list[tuple[int, int]]:
@@ -227,7 +227,7 @@ def test_another_number_of_partitions_without_a_pause(
         system.variables["HURNET_KAFKA_TEXTS"] = new.name
         system.start("responder").wait_ready()
         same(system, old.number, new.number)
-        assert running.wait_end(90) == 0, "nobody writes to the old topic any more"
+        assert running.wait_end() == 0, "nobody writes to the old topic any more"
         Writer(system, new).everything()
         for each in old_ones[:2]:
             each.terminate()

@@ -49,7 +49,7 @@ def in_redis(system: System, rows: int) -> int:
 def wait_sealed(system: System, rows: int) -> None:
     """Until at most what is to stay, and less than a segment more, is left in Redis of so many rows."""
     most = PARTITIONS * (KEPT + ROWS + 10)
-    wait_for(lambda: in_redis(system, rows) <= most, 60, "old rows are sealed")
+    wait_for(lambda: in_redis(system, rows) <= most, what="old rows are sealed")
 
 
 def positions(folder: Path) -> list[tuple[int, int]]:
@@ -69,14 +69,14 @@ def test_killed_at_every_step_of_sealing_under_load(system: System, tmp_path: Pa
         teach(system, sent[-300:])
         doomed.wait_end()
     solver = system.start("solver")
-    wait_for(lambda: len(system.texts_in_store()) == len(sent), 60, "all texts in")
+    wait_for(lambda: len(system.texts_in_store()) == len(sent), what="all texts in")
     wait_sealed(system, len(sent))
     assert sorted(system.texts_in_store()) == sorted(event.text for event in sent)
     # A file that a killed solver has left is no row twice.
     assert len({*positions(folder)}) == sealed(system)
     for who in ("p1", "p3"):
         delete(system, who)
-    wait_for(lambda: len(audit(system)) == 2, 60, "both deletions are done")
+    wait_for(lambda: len(audit(system)) == 2, what="both deletions are done")
     assert_unlearned(system, sent, "p1", "p3")
     late = system.start("responder", HURNET_RESPONDER_INSTANCE="late").wait_ready()
     responder.terminate()
@@ -109,13 +109,13 @@ def test_files_that_are_away_stop_sealing_and_nothing_else(system: System, tmp_p
     sent = events(0, 300)
     teach(system, sent)
     workers = [system.start(name) for name in ("ingest", "solver", "responder")]
-    wait_for(lambda: "can't reach the files" in workers[1].said(), 60, "the solver says so")
+    wait_for(lambda: "can't reach the files" in workers[1].said(), what="the solver says so")
     assert set(answers_to(system, [sent[0].text])) >= {sent[0].text}
     assert sealed(system) == 0
     folder.unlink()
     workers[1].kill()
     workers[1] = system.start("solver")
-    wait_for(lambda: sealed(system) > 0, 60, "it is sealed once they are there")
+    wait_for(lambda: sealed(system) > 0, what="it is sealed once they are there")
     # One that is gone is said, with what to do; nobody answers without its rows.
     gone = sorted(folder.rglob("*.arrow"))[0]
     gone.rename(tmp_path / "gone")
@@ -128,7 +128,7 @@ def test_files_that_are_away_stop_sealing_and_nothing_else(system: System, tmp_p
     (tmp_path / "gone").rename(gone)
     system.start("responder", HURNET_RESPONDER_INSTANCE="later").wait_ready()
     system.ask([Query(id="q", text=sent[5].text)])
-    wait_for(lambda: [a for a in system.answers() if a.id == "q"], 60, "an answer")
+    wait_for(lambda: [a for a in system.answers() if a.id == "q"], what="an answer")
     assert json.loads(system.run("status", "--json").stdout)
 
 
@@ -140,16 +140,16 @@ def test_sealed_into_an_object_store_that_goes_away(system: System, monkeypatch:
         sent = events(0, 300)
         teach(system, sent)
         workers = [system.start(name) for name in ("ingest", "solver")]
-        wait_for(lambda: len(system.texts_in_store()) == 300, 60, "all texts in")
+        wait_for(lambda: len(system.texts_in_store()) == 300, what="all texts in")
         wait_sealed(system, 300)
         assert sorted(system.texts_in_store()) == sorted(event.text for event in sent)
         system.start("responder").wait_ready()
         before = sealed(system)
         server.stop()
         teach(system, events(300, 300))
-        wait_for(lambda: "can't reach the files" in workers[1].said(), 60, "the solver says so")
+        wait_for(lambda: "can't reach the files" in workers[1].said(), what="the solver says so")
         # Who has read the rows answers on, and what comes is learned.
         asked = events(450, 1)[0].text
-        wait_for(lambda: asked in answers_to(system, [asked]), 60, "an answer from what came since")
+        wait_for(lambda: asked in answers_to(system, [asked]), what="an answer from what came since")
         assert sealed(system) == before
     assert [worker.terminate() for worker in workers] == [0, 0]

@@ -37,7 +37,7 @@ def filled(
             [TextEvent(text=text) for text in texts]
         )  # no pairs: no mix is learned while it is tested
         ingest = system.start("ingest")
-        wait_for(lambda: sum(batch.rows for batch in system.batches()) == ROWS, 120, "all texts in the store")
+        wait_for(lambda: sum(batch.rows for batch in system.batches()) == ROWS, what="all texts in the store")
         ingest.wait_ready()
         system.start("solver")
         yield system
@@ -75,7 +75,7 @@ def answers(system: System) -> list[dict[str, Any]]:
     def mine() -> list[Answer]:
         return [answer for answer in system.answers() if answer.id.startswith(run)]
 
-    wait_for(lambda: len(mine()) >= len(QUESTIONS), 60, "every question answered")
+    wait_for(lambda: len(mine()) >= len(QUESTIONS), what="every question answered")
     said = sorted(mine(), key=lambda answer: answer.id)
     assert [answer.id for answer in said] == [f"{run}-{i}" for i in range(len(QUESTIONS))]  # once
     return [answer.model_dump(exclude=TIMED) for answer in said]
@@ -111,7 +111,7 @@ def test_killed_at_every_step_of_saving_it_answers_as_one_without_a_folder(fille
     system = filled
     plain = system.start("responder").wait_ready()
     # The first mix is published some time after the start, and changes scores.
-    wait_for(lambda: answers(system)[0]["receipt"]["mix"]["version"] > 0, 60, "the first mix")
+    wait_for(lambda: answers(system)[0]["receipt"]["mix"]["version"] > 0, what="the first mix")
     expected = answers(system)
     assert plain.terminate() == 0
     first = started(system).wait_ready()
@@ -124,7 +124,7 @@ def test_killed_at_every_step_of_saving_it_answers_as_one_without_a_folder(fille
         folder = str(system.folder / "shelf")
         doomed = system.start_doomed("responder", point, nth, HURNET_RESPONDER_FOLDER=folder)
         # What was deleted before may be saved, and so end it, before it is ready.
-        wait_for(partial(mapped, doomed), 60, "what was saved is mapped")
+        wait_for(partial(mapped, doomed), what="what was saved is mapped")
         forget(system, GONE[i])  # there is something to save
         assert doomed.wait_end() == -9
     last = started(system).wait_ready()
@@ -146,8 +146,7 @@ def test_what_is_deleted_leaves_the_files(filled: System) -> None:
         lambda: (
             not any(text.encode() in path.read_bytes() for path in numbered(system) for text in GONE[3:5])
         ),
-        60,
-        "the texts out of all files",
+        what="the texts out of all files",
     )
     assert responder.terminate() == 0
 
@@ -164,7 +163,7 @@ def test_damaged_files_are_noticed_and_made_anew(filled: System) -> None:
         path.write_bytes(data)
         responder = started(system).wait_ready()
         assert mapped(responder) == 0, kind
-        wait_for(lambda: saved(system), 60, "saved again")
+        wait_for(lambda: saved(system), what="saved again")
         mine = answers(system)
         assert responder.terminate() == 0
     again = started(system).wait_ready()

@@ -88,7 +88,7 @@ def newest_version(system: System, ends: dict[str, int]) -> Answer | None:
     number = len(system.answers())
     query = Query(text="ticket number 8", context="support", id=f"q{number}", min_watermarks=ends)
     system.ask([query])
-    wait_for(lambda: len(system.answers()) > number, 30)
+    wait_for(lambda: len(system.answers()) > number)
     (answer,) = [each for each in system.answers() if each.id == query.id]
     newest = answer.candidates and answer.candidates[0].answer == "resolution 1 of version 1"
     return answer if newest else None
@@ -105,7 +105,7 @@ def test_three_topics_through_the_whole_system_while_ingest_is_killed(system: Sy
         send_tickets(system, unique, numbers)
         send_notes(system, unique, numbers)
         ingest = system.start("ingest")
-        wait_for(partial(more_than, system, 3 * first + 20), 60, "some of it is in")
+        wait_for(partial(more_than, system, 3 * first + 20), what="some of it is in")
         ingest.kill()
     send_tickets(system, unique, range(0, 200, 4), version=1)
     with system.sink() as sink:
@@ -113,7 +113,7 @@ def test_three_topics_through_the_whole_system_while_ingest_is_killed(system: Sy
             [Outgoing(f"{unique}-tickets", b'{"id": 1}', partition=0), Outgoing(f"{unique}-notes", b"\xff")]
         )
     system.start("ingest").wait_ready()
-    wait_for(lambda: held(system) == wanted, 60, "all of it is in, once each")
+    wait_for(lambda: held(system) == wanted, what="all of it is in, once each")
     assert {(letter.topic, letter.reason) for letter in system.dead_letters()} == {
         (f"{unique}-tickets", "blank-text"),
         (f"{unique}-notes", "not-utf8"),
@@ -125,7 +125,7 @@ def test_three_topics_through_the_whole_system_while_ingest_is_killed(system: Sy
     responder.wait_ready()
     solver.wait_ready()
     ends = {f"{unique}-tickets/{p}": 0 for p in range(TICKETS)}
-    answer = wait_for(partial(newest_version, system, ends), 60, "the newest version is what is found")
+    answer = wait_for(partial(newest_version, system, ends), what="the newest version is what is found")
     best = answer.candidates[0]
     assert best.entry.topic == f"{unique}-tickets"
     assert best.entry.partition == 0
@@ -133,6 +133,6 @@ def test_three_topics_through_the_whole_system_while_ingest_is_killed(system: Sy
     assert f"{unique}-tickets/1" in answer.receipt.watermarks
     assert topics.numbers.keys() == {f"{unique}-tickets", f"{unique}-notes"}
     proof = wait_for(
-        lambda: told if (told := system.run("verify")).returncode == 0 else None, 60, "verify proves it"
+        lambda: told if (told := system.run("verify")).returncode == 0 else None, what="verify proves it"
     )
     assert "equal" in proof.stdout

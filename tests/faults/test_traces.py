@@ -89,7 +89,7 @@ def test_prometheus_names_the_trace_of_a_question_by_its_age(system: System) -> 
         trace_id = ask(system, "--after", teach(system))["receipt"]["trace_id"]
         for name in ("hurnet_query_age_seconds_bucket", "hurnet_answer_seconds_bucket"):
             found = partial(prometheus.exemplars, name, began, time.time() + 60)
-            shown = wait_for(found, 30, f"exemplars of {name}")
+            shown = wait_for(found, what=f"exemplars of {name}")
             assert {exemplar["labels"]["trace_id"] for exemplar in shown} == {trace_id}
 
 

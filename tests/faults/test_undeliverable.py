@@ -49,7 +49,7 @@ def test_a_reply_topic_under_min_isr(kind: type[TransactionalExchange], known: b
 
 
 def wait_until_out_of_sync(bootstrap: str, topic: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
         while time.monotonic() < deadline:
             with suppress(KafkaConnectionError):  # the client may ask the broker that was killed

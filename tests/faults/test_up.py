@@ -29,11 +29,11 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
         command = [sys.executable, "-m", "hurnet_stream", *options]
         process = subprocess.Popen(command, env=clean, stdout=file, stderr=subprocess.STDOUT)
     try:
-        wait_for(lambda: "the console, to ask" in out.read_text() or process.poll() is not None, 120)
+        wait_for(lambda: "the console, to ask" in out.read_text() or process.poll() is not None)
         yield process, out
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)
 
 
 def test_a_person_opens_the_page_and_a_program_asks_until_ctrl_c_ends_it_all(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_person_opens_the_page_and_a_program_asks_until_ctrl_c_ends_it_all(tmp
             seen = client.teach("I forgot my password", "Settings, Security")
             assert client.ask("i forgot my password", after=seen).answer == "Settings, Security"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     said = out.read_text()
     assert said.rstrip().endswith("stopped")
     for port in map(int, re.findall(r"127\.0\.0\.1:([0-9]+)", said)):
@@ -62,7 +62,7 @@ def test_a_worker_that_dies_is_named_with_the_end_of_its_log(tmp_path: Path) -> 
         ).stdout.split()  # fmt: skip
         (guard,) = map(int, feedback)
         os.kill(guard, signal.SIGUSR1)  # the guard kills its worker
-        assert process.wait(60) != 0
+        assert process.wait(120) != 0
     said = out.read_text()
     assert "the worker feedback was ended by SIGKILL" in said
     assert "started" in said.split("its last lines:")[1]

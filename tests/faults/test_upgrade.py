@@ -44,13 +44,13 @@ def check_books(system: System) -> None:
     texts = Counter(
         TextEvent.decode(record.value).text for record in system.read(system.settings.kafka.texts)
     )
-    wait_for(lambda: Counter(system.texts_in_store()) == texts, 60, "all texts in the store, once each")
+    wait_for(lambda: Counter(system.texts_in_store()) == texts, what="all texts in the store, once each")
     ids = (Query.decode(record.value).id or "" for record in system.read(system.settings.kafka.queries))
     asked = Counter(name for name in ids if name.startswith("q"))  # not those of `hurnet ask`
-    wait_for(lambda: answered(system).total() >= asked.total(), 60, "all queries answered")
+    wait_for(lambda: answered(system).total() >= asked.total(), what="all queries answered")
     assert answered(system) == asked
     rows = texts.total()
-    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == rows, 60, "all rows folded")
+    wait_for(lambda: sum(s.rows for s in system.checkpoint().shards.values()) == rows, what="all rows folded")
     assert system.checkpoint().statistics["default"].digest() == system.clean_statistics().digest()
     assert system.dead_letters() == []
 
@@ -65,23 +65,23 @@ def replaced(before: Running, system: System, environment: dict[str, str]) -> Ru
     instance = {"HURNET_RESPONDER_INSTANCE": f"{system.settings.redis.prefix}-{len(system.running)}"}
     after = system.start(name, **environment, **(instance if name == "responder" else {}))
     if name == "responder":
-        after.wait_ready(60)
+        after.wait_ready()
     assert before.terminate() == 0, before.said()[-2_000:]
-    wait_for(lambda: after.process.poll() is None and after.get("/livez")[0] == 200, 60, f"{name} lives")
+    wait_for(lambda: after.process.poll() is None and after.get("/livez")[0] == 200, what=f"{name} lives")
     return after
 
 
 def progressed(system: System, what: str) -> None:
     """Texts and queries get through this combination of programs."""
     rows, answered = len(system.texts_in_store()), len(system.answers())
-    wait_for(lambda: len(system.texts_in_store()) > rows + 20, 60, f"texts go on: {what}")
-    wait_for(lambda: len(system.answers()) > answered + 10, 60, f"answers go on: {what}")
+    wait_for(lambda: len(system.texts_in_store()) > rows + 20, what=f"texts go on: {what}")
+    wait_for(lambda: len(system.answers()) > answered + 10, what=f"answers go on: {what}")
 
 
 def test_a_rolling_upgrade_and_a_rollback_under_load(system: System, old: dict[str, str]) -> None:
     new: dict[str, str] = {}
     workers = {name: system.start(name, **old) for name in ("ingest", "solver", "responder")}
-    workers["responder"].wait_ready(90)
+    workers["responder"].wait_ready()
     assert "hurnet_build_info" not in workers["responder"].get("/metrics")[1], "this is not the old program"
     with load(system):
         progressed(system, "all old")
@@ -104,7 +104,7 @@ def test_a_rolling_upgrade_and_a_rollback_under_load(system: System, old: dict[s
     assert system.run("compact", "--yes").returncode == 0
     check_books(system)
     behind = system.start("responder", **old, HURNET_RESPONDER_INSTANCE="behind")
-    assert behind.wait_end(60) != 0
+    assert behind.wait_end() != 0
     assert "upgrade" in behind.said()
     assert "delete" not in behind.said().lower()
     assert [worker.terminate() for worker in workers.values()] == [0, 0, 0]

@@ -74,7 +74,7 @@ def test_what_flows_who_is_away_and_a_clean_end(system: System) -> None:
         look(process, lambda each: each["pages"][2]["ready"])
 
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert process.stderr
         assert process.stderr.read() == ""
 
@@ -91,4 +91,4 @@ def test_it_goes_on_while_no_server_answers(system: System) -> None:
         assert "2 things are wrong" in words
         assert "127.0.0.1:9" in words
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0

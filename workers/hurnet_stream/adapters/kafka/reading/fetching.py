@@ -102,12 +102,18 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
 
     def _end_of(self, fetched_batches: list[RecordBatch], number: int, tp: Any) -> int | None:
         """The offset before which batch `number` ends, whatever its header says: the first offset of the next
-        sound batch, or the partition's end if there is none. None if that is not known either."""
+        sound batch, or the partition's end if there is none. None if that is not known either.
+
+        A broker notes the partition's end before it reads the batches, so one that was written in between
+        lies beyond that end. A sound batch that holds the offset we want is therefore not held against it."""
+        batch = fetched_batches[number]
         following = (
             b.base for b in fetched_batches[number + 1 :] if not b.broken and b.base > self.next_fetch_offset
         )
         end = next(following, None)
-        return internals.high_watermark(self._consumer, tp) if end is None else end
+        if end is None and (batch.broken or not batch.base <= self.next_fetch_offset <= batch.last):
+            return internals.high_watermark(self._consumer, tp)
+        return end
 
     def _records_of(self, batch: RecordBatch) -> Iterator[Record]:
         if not self._is_hidden(batch):
