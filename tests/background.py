@@ -28,6 +28,7 @@ def again_and_again(act: Callable[[], object], pause_s: float) -> Iterator[None]
         yield
     finally:
         done.set()
-        thread.join(60)
+        thread.join(120)
+    assert not thread.is_alive(), "it still acts"
     if errors:
         raise errors[0]

@@ -46,7 +46,9 @@ def busy(system: System, turn_s: float = 0.2) -> Iterator[list[Running]]:
     """All roles, and a load on them: some texts and questions each turn, and now and then all else."""
     (port,) = free_ports(1)
     settings = {**OFTEN, "HURNET_GATEWAY_PORT": str(port)}
-    workers = [system.start(role, **settings).wait_ready() for role in ROLES]
+    workers = [system.start(role, **settings) for role in ROLES]
+    for worker in workers:
+        worker.wait_ready()
     with closing(KafkaSink(system.settings.kafka)) as sink:
         turns = itertools.count()
         with (

@@ -204,5 +204,5 @@ class Prometheus(Server):
 
     def _call(self, path: str, method: str = "GET") -> bytes:
         request = urllib.request.Request(self.url + path, method=method)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return bytes(response.read())

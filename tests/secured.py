@@ -33,6 +33,7 @@ from hurnet_stream.local import KafkaServer, ValkeyServer
 from hurnet_stream.local.kafka import Seat, random_id
 from hurnet_stream.local.loopback import HOST, free_ports
 from hurnet_stream.operations.rights import KafkaRight
+from tests.acceptance.system import wait_for
 from tests.tools import needed
 
 MECHANISM = "SCRAM-SHA-512"
@@ -101,6 +102,7 @@ class SecuredKafka:
             with self.administrator() as admin:
                 created = admin.create_acls(acls)
                 assert not created["failed"], created
+                wait_for(lambda: all(admin.describe_acls(each)[0] for each in acls), what="they are in force")
 
     def take_away(self, user: str, rights: Iterable[KafkaRight]) -> None:
         with self.administrator() as admin:
@@ -109,9 +111,9 @@ class SecuredKafka:
                     ResourceType[right.kind.upper()], right.name, _pattern_type(right)
                 )
                 operation = ACLOperation[right.operation.upper()]
-                admin.delete_acls(
-                    [ACLFilter(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, pattern)]
-                )
+                those = ACLFilter(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, pattern)
+                admin.delete_acls([those])
+                wait_for(lambda those=those: not admin.describe_acls(those)[0], what="it is taken away")  # type: ignore[misc]
 
     def limit(self, user: str, **quotas: float) -> None:
         """Sets quotas, as `kafka-configs.sh --alter --entity-type users --add-config` does."""

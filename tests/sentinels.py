@@ -70,8 +70,11 @@ class SentinelSet:
         return self
 
     def _knows_all(self, sentinel: SentinelServer) -> bool:
-        with sentinel.admin() as client:
-            replicas, others = client.sentinel_slaves("store"), client.sentinel_sentinels("store")
+        try:
+            with sentinel.admin() as client:
+                replicas, others = client.sentinel_slaves("store"), client.sentinel_sentinels("store")
+        except redis.RedisError:  # a busy machine
+            return False
         return len(replicas) == len(self.servers) - 1 and len(others) == len(self.sentinels) - 1
 
     def __exit__(

@@ -117,7 +117,7 @@ class SentinelServer(Server):
         lines = [
             *(f"bind {HOST}", f"port {self.port}", "dir ."),
             f"sentinel monitor store {HOST} {self._primary.port} {self._quorum}",
-            "sentinel down-after-milliseconds store 500",
+            "sentinel down-after-milliseconds store 3000",  # ten times that, and a cut off replica is no good
             "sentinel failover-timeout store 2000",
             *([f"requirepass {self.password}"] if self.password else []),
         ]

@@ -167,6 +167,7 @@ def _cluster_settings(bus: int) -> dict[str, str]:
         "cluster-config-file": "nodes.conf",
         "cluster-port": str(bus),
         "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+        "cluster-replica-validity-factor": "0",  # a replica that was cut off long ago may be promoted, too
     }
 
 

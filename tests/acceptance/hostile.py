@@ -299,7 +299,7 @@ class Attacker:
         future = producer._accumulator.append(*appended)[0]
         producer._sender.wakeup()
         try:
-            return int(future.get(30).offset)
+            return int(future.get(120).offset)
         except BrokerResponseError:
             return None
 

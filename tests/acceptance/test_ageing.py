@@ -59,7 +59,7 @@ def test_what_changed_is_answered_anew_where_pairs_age(system: System, half_life
     assert answer.receipt.half_life == (half_life or None)
     assert [worker.terminate() for worker in (ingest, solver)] == [0, 0]
 
-    connection = connect(system.settings.redis)
+    connection = connect(system.patient_redis)
     checkpoint = RedisWeightsStore(connection).load_checkpoint(128, identity("none", half_life * 1000))
     connection.client.close()
     assert set(map(context_of, checkpoint.statistics)) == {"default"}
@@ -74,7 +74,7 @@ def test_what_changed_is_answered_anew_where_pairs_age(system: System, half_life
 
 def learned(system: System) -> int:
     """The offsets that the weights in force have learned from."""
-    connection = connect(system.settings.redis)
+    connection = connect(system.patient_redis)
     try:
         weights = RedisWeightsStore(connection).weights("default")
         return sum(watermark + 1 for watermark in weights.watermarks.values()) if weights else 0

@@ -15,6 +15,12 @@ def status(system: System) -> tuple[dict[str, Any], str]:
     return json.loads(command.stdout), command.stderr
 
 
+def at_rest(told: tuple[dict[str, Any], str]) -> tuple[dict[str, Any], str] | None:
+    workers = told[0]["workers"]
+    held = [[m["partitions"] for m in workers[role]["members"]] for role in ("ingest", "responder")]
+    return told if held == [[[0, 1, 2]], [[0, 1, 2]]] else None
+
+
 def test_records_that_were_put_aside_are_listed_and_sent_again(system: System) -> None:
     worker = system.start("ingest", HURNET_INGEST_MAX_CONTEXTS="1").wait_ready()
     system.teach([TextEvent(text="first"), TextEvent(text="second", context="other"), b"\x1b[31m\xff"])
@@ -51,12 +57,14 @@ def test_status_says_who_runs_and_who_does_not(system: System) -> None:
         *("ingest", "responder", "solver")
     ]
     workers = [system.start(name).wait_ready() for name in ("ingest", "responder")]
-    some, said = status(system)
+    # Each has all partitions once its group is at rest, also if it was late with a heartbeat.
+    some, said = wait_for(lambda: at_rest(status(system)), what="each has all partitions")
     for role, worker in zip(("ingest", "responder"), workers, strict=True):
         (member,) = some["workers"][role]["members"]
         assert member["worker"].startswith(f"hurnet-{worker.process.pid}@")
         assert member["partitions"] == [0, 1, 2]
         assert f"no {role} is running" not in said
     assert "no solver is running" in said
-    assert f"hurnet-{workers[0].process.pid}@" in system.run("status").stdout
+    named = f"hurnet-{workers[0].process.pid}@"
+    wait_for(lambda: named in system.run("status").stdout, what="it is named")
     assert [worker.terminate() for worker in workers] == [0, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -25,23 +26,26 @@ TAUGHT = {
 }
 ASKED, PHRASED_AGAIN = "the courier left my order broken", "my order was left broken by the courier"
 RIGHT = "damaged"
+PATIENTLY = ("--wait", "35")
+"""For the reply, for the effect and for the reply after it: on a busy machine each may take long."""
 
 
 def all_workers(system: System, **settings: str) -> None:
     system.teach([TextEvent(text=text, answer=answer) for text, answer in TAUGHT.items()])
+    settings = {"HURNET_RESPONDER_WAIT": "60", **settings}  # a busy machine
     for name in ("ingest", "solver", "responder", "feedback"):
         system.start(name, **settings)
     for worker in system.running:
         worker.wait_ready()
     wait_for(lambda: len(system.texts_in_store()) == len(TAUGHT), what="all taken in")
-    wait_for(lambda: system.checkpoint().statistics, what="all learned")
+    wait_for(lambda: system.rows_folded() == len(TAUGHT), what="all are learned, and saved")
     with Client(OverKafka(system.settings.kafka)) as client:
         # Weights of the first few pairs may be in force before those of all.
         wait_for(lambda: pairs_in_weights(ask(client, ASKED)[0]) == len(TAUGHT), what="weights of all pairs")
 
 
 def ask(client: Client, *texts: str) -> list[Answer]:
-    return [client.ask(text, top_k=100, timeout=20) for text in texts]
+    return [client.ask(text, top_k=100, timeout=60) for text in texts]
 
 
 def assert_as_before(answers: Sequence[Answer], before: Sequence[Answer]) -> None:
@@ -68,7 +72,7 @@ def test_one_correction_and_the_next_phrasing_is_right_and_a_retraction_restores
             Feedback(question=ASKED, verdict="wrong", answer=RIGHT, given=before[0].answer), wait=False
         )
         while ask(client, PHRASED_AGAIN)[0].answer != RIGHT:
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 120
         seconds = time.monotonic() - began
         after = ask(client, *questions)
         assert [a.answer for a in after[:2]] == [RIGHT, RIGHT]
@@ -81,7 +85,8 @@ def test_one_correction_and_the_next_phrasing_is_right_and_a_retraction_restores
         wait_for(lambda: weights_know(ask(client, ASKED)[0], seen), what="weights that know the retraction")
         wait_for(lambda: system.checkpoint().statistics["default"].digest() == digest, what="unlearned")
         assert_as_before(ask(client, *questions), before)
-    assert metric(system.running[3].get("/metrics")[1], "hurnet_verdicts_total") == 2
+    counted = partial(system.running[3].get, "/metrics")
+    wait_for(lambda: metric(counted()[1], "hurnet_verdicts_total") == 2, what="both verdicts are counted")
     assert seconds < 1.0 or system_is_busy(), f"{seconds:.2f} s from the correction to the right answer"
 
 
@@ -99,18 +104,18 @@ def pairs(system: System) -> list[tuple[str, str | None, int]]:
 
 def test_the_command_tells_what_was_answered_and_what_is_from_now_on(system: System) -> None:
     all_workers(system)
-    corrected = system.run("correct", ASKED, RIGHT)
+    corrected = system.run("correct", ASKED, RIGHT, *PATIENTLY)
     assert corrected.returncode == 0, corrected.stderr
     assert "answered until now: " in corrected.stdout
     assert f"answered from now on: {RIGHT}" in corrected.stdout
-    confirmed = json.loads(system.run("correct", PHRASED_AGAIN, "--right", "--json").stdout)
+    confirmed = json.loads(system.run("correct", PHRASED_AGAIN, "--right", "--json", *PATIENTLY).stdout)
     assert confirmed["said"]["verdict"] == "right"
     assert confirmed["said"]["answer"] == confirmed["answer"]["answer"] == RIGHT
     for _ in range(2):
-        assert system.run("ask", "xyzzy plugh", "--json").returncode == 0
+        assert system.run("ask", "xyzzy plugh", "--json", "--timeout", "60").returncode == 0
     listed = [json.loads(line) for line in system.run("unanswered", "--json").stdout.splitlines()]
     assert [(question["text"], question["asked"]) for question in listed] == [("xyzzy plugh", 2)]
-    retracted = system.run("correct", ASKED, "--retract")
+    retracted = system.run("correct", ASKED, "--retract", *PATIENTLY)
     assert retracted.returncode == 0, retracted.stderr
     kept = sorted([*((t, a, 1) for t, a in TAUGHT.items()), (PHRASED_AGAIN, RIGHT, WEIGHT)])
     wait_for(lambda: pairs(system) == kept, what="what was retracted is erased")
@@ -120,17 +125,19 @@ def test_wrong_without_the_right_answer_lowers_it_and_can_be_taken_back(system: 
     all_workers(system, HURNET_RESPONDER_THRESHOLD="0")  # whatever is best is answered
     with Client(OverKafka(system.settings.kafka)) as client:
         before = ask(client, ASKED, *TAUGHT)
-        refuted = system.run("correct", ASKED, "--wrong", "--json")
+        refuted = system.run("correct", ASKED, "--wrong", "--json", *PATIENTLY)
         assert refuted.returncode == 0, refuted.stderr
-        assert json.loads(refuted.stdout)["answer"].get("answer") != before[0].answer
+        now = json.loads(refuted.stdout)["answer"]
+        assert now["outcome"] != "timed-out"
+        assert now.get("answer") != before[0].answer
         after = ask(client, ASKED, *TAUGHT)
         assert [a.answer for a in after[1:]] == list(TAUGHT.values())  # what was taught stays
-        assert system.run("correct", ASKED, "--retract").returncode == 0
+        assert system.run("correct", ASKED, "--retract", *PATIENTLY).returncode == 0
         assert_as_before(ask(client, ASKED, *TAUGHT), before)
 
 
 def test_without_a_worker_the_command_says_so_and_nothing_is_lost(system: System) -> None:
-    waited = system.run("correct", "hi", "hello", "--wait", "1")
+    waited = system.run("correct", "hi", "hello", "--wait", "15")  # also the time for connecting to Kafka
     assert waited.returncode == 1
     assert "does a feedback worker run" in waited.stderr
     system.start("feedback").wait_ready()

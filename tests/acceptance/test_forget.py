@@ -12,6 +12,7 @@ from hurnet_schemas import Query, TextEvent
 from hurnet_stream.adapters.redis import RedisWeightsStore, connect
 from hurnet_stream.ports import DeletionAudit, Outgoing
 from tests.acceptance.system import PARTITIONS, Running, System, system_is_busy, wait_for
+from tests.acceptance.test_identity import states
 
 PEOPLE = 5
 
@@ -47,7 +48,7 @@ def delete(system: System, who: str) -> None:
 
 
 def audit(system: System) -> list[DeletionAudit]:
-    connection = connect(system.settings.redis)
+    connection = connect(system.patient_redis)
     try:
         return list(RedisWeightsStore(connection).audit())
     finally:
@@ -135,9 +136,10 @@ def test_within_a_second_a_responder_no_longer_answers_with_it(system: System) -
     teach(system, [*events(0, 100), TextEvent(text="my cat is Tom", answer="Tom", metadata={"who": "p4"})])
     for name in ("ingest", "solver"):
         system.start(name)
-    responder = system.start("responder").wait_ready()
+    responder = system.start("responder", HURNET_RESPONDER_WAIT="60").wait_ready()  # a busy machine
     wait_for(lambda: len(system.texts_in_store()) == 101, what="all texts in")
-    query = Query(text="my cat is Tom", top_k=5)
+    seen = {partition: state.watermark for partition, state in states(system).items()}
+    query = Query(text="my cat is Tom", top_k=5, min_watermarks=seen)
 
     def asked(number: int) -> list[str]:
         system.ask([query.model_copy(update={"id": f"q{number}"})])
@@ -164,17 +166,17 @@ def test_the_command_deletes_by_key_and_by_coordinates_again_and_again(system: S
     unknown = system.run("forget", "--entry", "0/100000")
     assert unknown.returncode == 2
     assert "has no record 0/100000" in unknown.stderr
-    done = [system.run("forget", "--key", "p2", "--entry", "0/1", "--wait", "30") for _ in range(2)]
+    done = [system.run("forget", "--key", "p2", "--entry", "0/1", "--wait", "100") for _ in range(2)]
     assert [d.returncode for d in done] == [0, 0], done[-1].stderr
     assert ["13 entries deleted" in d.stdout for d in done] == [True, False]
     assert all("backups" in d.stdout for d in done)
     assert all("No date can be given" in d.stdout for d in done)  # texts are kept for ever
     assert "entry 0/1: nothing to delete, it was deleted before" in done[1].stdout
     assert "key 'p2': nothing to delete, it was deleted before" in done[1].stdout
-    absent = system.run("forget", "--key", "nobody", "--wait", "30")
+    absent = system.run("forget", "--key", "nobody", "--wait", "100")
     assert (absent.returncode, "done" in absent.stdout) == (3, False)
     assert "key 'nobody': nothing was deleted" in absent.stderr
-    elsewhere = system.run("forget", "--key", "p3", "--context", "other", "--json", "--wait", "30")
+    elsewhere = system.run("forget", "--key", "p3", "--context", "other", "--json", "--wait", "100")
     said = json.loads(elsewhere.stdout)
     assert (elsewhere.returncode, said["deleted"], said["missing"]) == (3, 0, ["key 'p3'"])
     status = json.loads(system.run("status", "--json").stdout)
@@ -216,7 +218,7 @@ def test_a_context_is_listed_and_dropped_while_all_workers_run_and_one_is_killed
     workers[1] = system.start("solver").wait_ready()
     wait_for(lambda: len(audit(system)) == PARTITIONS, what="dropped")
     wait_for(lambda: len(system.texts_in_store()) == 60, what="erased")
-    assert "typo" not in system.run("contexts").stdout
+    wait_for(lambda: "typo" not in system.run("contexts").stdout, what="its name is given back")
     verified = system.run("verify")
     assert verified.returncode == 0, verified.stdout
     assert sorted(system.checkpoint().statistics) == ["default"]

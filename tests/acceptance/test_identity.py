@@ -51,12 +51,14 @@ def recreate(system: System) -> None:
     topic = system.settings.kafka.texts
     with KafkaAdminClient(bootstrap_servers=system.settings.kafka.bootstrap) as admin:
         admin.delete_topics([topic])
-        for _ in range(100):
+
+        def made() -> bool:
             with suppress(TopicAlreadyExistsError):
                 admin.create_topics({topic: {"num_partitions": PARTITIONS}}, wait_for_metadata=True)
-                return
-            time.sleep(0.1)
-    raise AssertionError("the topic is not gone")
+                return True
+            return False
+
+        wait_for(made, what="the topic is gone, and made anew")
 
 
 def unready(worker: Running, seconds: float, word: str = "") -> None:
@@ -76,7 +78,7 @@ def unready(worker: Running, seconds: float, word: str = "") -> None:
 
 
 def states(system: System) -> Mapping[int, ShardState]:
-    store = RedisEntryStore(connect(system.settings.redis))
+    store = RedisEntryStore(connect(system.patient_redis))
     try:
         return store.states()
     finally:

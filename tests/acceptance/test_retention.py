@@ -25,7 +25,9 @@ def texts(context: str, ago_s: float, topic: str) -> list[Outgoing]:
 
 
 def held(system: System) -> dict[str, int]:
-    told = json.loads(system.run("contexts", "--json").stdout)["contexts"]
+    """Nothing if the command failed for once."""
+    command = system.run("contexts", "--json")
+    told = [] if command.returncode else json.loads(command.stdout)["contexts"]
     return {each["context"]: each["rows"] for each in told}
 
 

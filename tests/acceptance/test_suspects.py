@@ -34,7 +34,7 @@ def supervised(
 
 
 @pytest.mark.parametrize(
-    ("how", "settings", "end"), [("kill", {}, -9), ("hang", {"HURNET_LIFECYCLE_HANG": "8"}, STUCK)]
+    ("how", "settings", "end"), [("kill", {}, -9), ("hang", {"HURNET_LIFECYCLE_HANG": "15"}, STUCK)]
 )
 def test_a_text_that_ends_ingest(system: System, how: str, settings: dict[str, str], end: int) -> None:
     good = [f"question number {i}" for i in range(150)]

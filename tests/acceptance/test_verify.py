@@ -21,7 +21,8 @@ def test_verify_proves_it_and_finds_what_was_changed(system: System) -> None:
     system.teach([b"no text"])
     workers = [system.start(name).wait_ready() for name in ("ingest", "solver")]
     wait_for(lambda: len(system.texts_in_store()) == 90, what="all texts in")
-    assert system.run("forget", "--key", "p2", "--entry", "0/1").returncode == 0
+    assert system.run("forget", "--key", "p2", "--entry", "0/1", "--wait", "100").returncode == 0
+    wait_for(lambda: len(system.texts_in_store()) == 71, what="erased")
     beside = system.run("verify")
     assert (beside.returncode, beside.stdout.splitlines()[-1]) == (0, "equal"), beside.stdout + beside.stderr
     assert [worker.terminate() for worker in workers] == [0, 0]
@@ -55,7 +56,7 @@ def test_verify_says_what_retention_took(system: System) -> None:
 
 def change_an_answer(system: System) -> None:
     """Move the first answer of shard 0 elsewhere, under a right checksum."""
-    connection = connect(system.settings.redis)
+    connection = connect(system.patient_redis)
     stream = f"{system.settings.redis.prefix}:{{shard-0}}:redacted"
     (member,) = connection.client.zrange(stream, 0, 0)
     fields = msgpack.unpackb(member[8:])

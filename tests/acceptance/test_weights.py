@@ -21,7 +21,7 @@ TEXT = "what was question number 12"
 
 def answers_by_the_newest(system: System, responder: Running) -> bool:
     """Whether the published weights are in force: responders look for new ones twice a second."""
-    with closing(connect(system.settings.redis)) as connection:
+    with closing(connect(system.patient_redis)) as connection:
         version = RedisWeightsStore(connection).versions()["default"]
     return metric(responder.get("/metrics")[1], "hurnet_weights_version") == version
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,9 @@ def real(
     """A whole system, and the address of its gateway."""
     needed("chromium")  # before servers are started in vain
     folder: Path = tmp_path_factory.mktemp("console")
-    with System(kafka_bootstrap, valkey_url, "console", folder) as system:
+    name = f"console-{secrets.token_hex(4)}"
+    patient = {"HURNET_RESPONDER_WAIT": "60", "HURNET_GATEWAY_TIMEOUT": "60"}  # a busy machine
+    with System(kafka_bootstrap, valkey_url, name, folder, **patient) as system:
         system.create_topics()
         workers = [system.start(role) for role in ("ingest", "solver", "responder", "feedback")]
         wait_for(lambda: all(worker.url for worker in workers), what="the addresses of the workers' pages")

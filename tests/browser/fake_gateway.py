@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hurnet_stream.gateway import pages
 from hurnet_stream.gateway.headers import ALWAYS
+from hurnet_stream.local.loopback import free_ports
 
 KEY = "hk_test_0123456789"
 RIGHTS = ("ask", "teach", "forget", "watch")
@@ -72,7 +73,7 @@ class FakeGateway:
 
     def start(self) -> None:
         """Serve: at the same port as before, if it has served."""
-        listening = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        listening = socket.create_server(("127.0.0.1", self.port or free_ports(1)[0]))
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(self.app(), log_config=None, timeout_graceful_shutdown=1, lifespan="off")
         self._server = uvicorn.Server(config)
@@ -85,7 +86,8 @@ class FakeGateway:
         assert self._server is not None
         self._server.should_exit = True
         self._server.force_exit = True
-        self._thread.join(10)
+        self._thread.join(120)
+        assert not self._thread.is_alive()
 
     def refuse(
         self, method: str, path: str, status: int, retry_after: int | None = None, **more: Any

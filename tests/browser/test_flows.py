@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -32,12 +33,21 @@ def gateway(real: tuple[System, str]) -> str:
         {"text": text, "answer": answer, "context": "support", "key": f"faq-{number}"}
         for number, (text, answer) in enumerate(PAIRS)
     ]
-    written = httpx.post(f"{address}/v1/texts", json={"texts": texts}, timeout=30).json()
-    after = ",".join(f"{partition}={offset}" for partition, offset in written["watermarks"].items())
-    query = {"text": PAIRS[0][0], "context": "support", "timeout_ms": 30_000}
-    reply = httpx.post(f"{address}/v1/ask", json=query, headers={"Hurnet-After": after}, timeout=40).json()
+    written = httpx.post(f"{address}/v1/texts", json={"texts": texts}, timeout=120)
+    reply = asked_after(written, address, PAIRS[0][0], "support")
     assert reply["answer"] == PAIRS[0][1], reply
     return address
+
+
+def asked_after(written: httpx.Response, address: str, text: str, context: str) -> dict[str, Any]:
+    """The reply to a question that is answered once what was written can be asked for."""
+    assert written.status_code == 202, written.text
+    after = ",".join(f"{at}={offset}" for at, offset in written.json()["watermarks"].items())
+    asked = {"text": text, "context": context, "timeout_ms": 60_000}
+    headers = {"Hurnet-After": after}
+    reply = httpx.post(f"{address}/v1/ask", json=asked, headers=headers, timeout=120).json()
+    assert reply["outcome"] != "timed-out", reply
+    return dict(reply)
 
 
 def test_a_question_is_answered_and_says_why(page: Page, gateway: str) -> None:
@@ -118,9 +128,9 @@ def test_dead_letters_are_shown_with_their_reasons(
 def test_an_entry_is_deleted_after_a_question(page: Page, gateway: str) -> None:
     gone = {"text": "this one will be deleted", "answer": "gone", "context": "short-lived"}
     stays = {"text": "this one stays", "answer": "stays", "context": "short-lived"}
-    written = httpx.post(f"{gateway}/v1/texts", json={"texts": [gone, stays]}, timeout=30)
-    assert written.status_code == 202
-    open_view(page, gateway, "teach")  # until both are in the store
+    written = httpx.post(f"{gateway}/v1/texts", json={"texts": [gone, stays]}, timeout=120)
+    asked_after(written, gateway, "this one stays", "short-lived")  # both are in the store
+    open_view(page, gateway, "teach")
     page.get_by_label("When somebody asks").fill("a third one")
     page.get_by_label("Context").first.fill("short-lived")
     page.get_by_role("button", name="Teach it").click()
@@ -164,7 +174,8 @@ def test_a_filter_is_built_or_written(page: Page, gateway: str) -> None:
         {"text": "the light blinks", "answer": f"see {p}", "context": "devices", "metadata": {"product": p}}
         for p in ("router", "camera")
     ]
-    httpx.post(f"{gateway}/v1/texts", json={"texts": texts}, timeout=30)
+    written = httpx.post(f"{gateway}/v1/texts", json={"texts": texts}, timeout=120)
+    asked_after(written, gateway, "the light blinks", "devices")
     open_view(page, gateway, "teach")
     page.get_by_label("When somebody asks").fill("another text")
     page.get_by_label("Context").first.fill("devices")
@@ -192,14 +203,15 @@ def test_a_filter_is_built_or_written(page: Page, gateway: str) -> None:
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
 def test_other_origins_are_refused(gateway: str, origin: str) -> None:
-    reply = httpx.post(f"{gateway}/v1/ask", json={"text": "hello"}, headers={"Origin": origin})
+    asked, headers = {"text": "hello"}, {"Origin": origin}
+    reply = httpx.post(f"{gateway}/v1/ask", json=asked, headers=headers, timeout=60)
     assert reply.status_code == 403
     assert "access-control-allow-origin" not in reply.headers
 
 
 def test_the_page_has_strict_headers(gateway: str) -> None:
     for path in ("/", "/console/main.js"):
-        headers = httpx.get(gateway + path).headers
+        headers = httpx.get(gateway + path, timeout=60).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"

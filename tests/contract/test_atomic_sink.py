@@ -49,14 +49,14 @@ def world(request: pytest.FixtureRequest, unique: str) -> Iterator[World]:
     settings = KafkaSettings(
         bootstrap=request.getfixturevalue("kafka_bootstrap"),
         partitions=2,
-        request_timeout=5,
+        request_timeout=20,
         texts=f"{unique}-texts",
     )
     ensure_topics(settings, create=True)
     make_strict(settings)
     with closing(KafkaSink(settings)) as other:
         yield (
-            lambda: KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10),
+            lambda: KafkaAtomicSink(settings, f"{unique}-gateway", 30, 60),
             settings.texts,
             lambda m: other.send([m]),
         )
@@ -86,7 +86,7 @@ def texts(topic: str, *values: str) -> list[Outgoing]:
 def found(
     sink: AtomicSink, topic: str, since: dict[int, int] | None = None
 ) -> list[tuple[int, int, bytes | None]]:
-    seen = sink.find(topic, lambda _: True, SINCE if since is None else since, 20)
+    seen = sink.find(topic, lambda _: True, SINCE if since is None else since, 120)
     assert seen.complete
     return [(record.partition, record.offset, record.value) for record in seen.records]
 
@@ -117,7 +117,7 @@ def test_only_the_wanted_are_found(world: World) -> None:
         sink.begin()
         marked = Outgoing(topic, b"x", None, (("mark", b"1"),), 1)
         place = sink.write([*texts(topic, "a", "b"), marked], sink.name)[2]
-        (record,) = sink.find(topic, has_mark, {}, 20).records
+        (record,) = sink.find(topic, has_mark, {}, 120).records
         assert (record.partition, record.offset) == place
 
 
@@ -186,7 +186,7 @@ def test_what_a_broker_refuses_costs_neither_the_name_nor_what_follows(world: Wo
 def test_what_was_sent_before_the_client_itself_refused_one_costs_nothing_that_follows(
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch, first: Outgoing
 ) -> None:
-    settings = KafkaSettings(bootstrap=kafka_bootstrap, request_timeout=2, texts=f"{unique}-texts")
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, request_timeout=20, texts=f"{unique}-texts")
     strict, undo = make_strict(settings), TransactionalProducer.undo
 
     def undo_once_answered(producer: TransactionalProducer, timeout_s: float) -> bool:
@@ -196,7 +196,7 @@ def test_what_was_sent_before_the_client_itself_refused_one_costs_nothing_that_f
         return undo(producer, timeout_s)
 
     monkeypatch.setattr(TransactionalProducer, "undo", undo_once_answered)
-    with closing(KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10)) as sink:
+    with closing(KafkaAtomicSink(settings, f"{unique}-gateway", 30, 60)) as sink:
         sink.begin()
         name = sink.name
         large = Outgoing(strict, b"x" * (2 << 20), b"key")
@@ -212,9 +212,9 @@ def test_who_was_fenced_after_a_refusal_was_undone_never_writes_again_under_the_
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     """A broker says it in two ways, by the version of the request."""
-    settings = KafkaSettings(bootstrap=kafka_bootstrap, request_timeout=2, texts=f"{unique}-texts")
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, request_timeout=20, texts=f"{unique}-texts")
     strict, next_epoch = make_strict(settings), internals.next_epoch
-    first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10) for _ in range(2))
+    first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 30, 60) for _ in range(2))
     with closing(first), closing(second):
         first.begin()
         name = first.name
@@ -254,10 +254,10 @@ def test_who_was_fenced_between_the_records_and_the_commit_is_told_that_it_faile
     kafka_bootstrap: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = KafkaSettings(
-        bootstrap=kafka_bootstrap, partitions=2, request_timeout=5, texts=f"{unique}-texts"
+        bootstrap=kafka_bootstrap, partitions=2, request_timeout=20, texts=f"{unique}-texts"
     )
     ensure_topics(settings, create=True)
-    first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 5, 10) for _ in range(2))
+    first, second = (KafkaAtomicSink(settings, f"{unique}-gateway", 30, 60) for _ in range(2))
     with closing(first), closing(second):
         first.begin()
         second.begin()

@@ -55,7 +55,7 @@ def promote(new: ValkeyServer, old: ValkeyServer | None) -> None:
 
 def patiently(act: Callable[[], Any]) -> Any:
     """Do as a worker does: try again after each transient error."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         try:
             return act()

@@ -55,10 +55,11 @@ def test_a_writer_waits_until_all_that_was_written_before_is_forwarded(
         assert exchange.deliver(first, {0: 3})
         assert [partition for partition, _ in exchange.written()] == [1, 1, 1]
         forwarded = Forwarded(new, member.group)
-        ends = forwarded.ends()
-        assert forwarded.left(ends) == 2
+        # What a transaction commits can be seen a moment after its commit.
+        ends = wait_for(forwarded.ends, what="something is committed")
+        wait_for(lambda: forwarded.left(ends) == 2, what="three of five are forwarded")
         with pytest.raises(TransientError, match="2 records of the old topic"):
             wait_until_forwarded(new, unique, wait_s=0.0)
         assert exchange.deliver([], {0: 5})
-        assert forwarded.left(ends) == 0
+        wait_for(lambda: forwarded.left(ends) == 0, what="all are forwarded")
     wait_until_forwarded(new, unique)

@@ -44,11 +44,11 @@ def test_of_many_exactly_one_gets_it(stores: Stores) -> None:
 
 def test_a_lease_is_kept_while_one_piece_of_work_takes_longer(stores: Stores) -> None:
     # The thread that renews the lease may be late by two thirds of it.
-    first = Leading(stores.leases(), "solver", "a", lease_s=1.5, patience_s=60)
-    second = Leading(stores.leases(), "solver", "b", lease_s=1.5, patience_s=60)
+    first = Leading(stores.leases(), "solver", "a", lease_s=6, patience_s=60)
+    second = Leading(stores.leases(), "solver", "b", lease_s=6, patience_s=60)
     assert first.leads()
     with first.at_work():
-        until = time.monotonic() + 2
+        until = time.monotonic() + 7  # longer than the lease
         while time.monotonic() < until:
             assert not second.leads()
             time.sleep(0.05)

@@ -56,7 +56,7 @@ class Place:
 
     def __post_init__(self) -> None:
         topics = {k: f"{self.name}-{k}" for k in ("texts", "queries", "answers", "feedback", "dead_letters")}
-        self.kafka = KafkaSettings(bootstrap=self.bootstrap, session_timeout=6, **topics)
+        self.kafka = KafkaSettings(bootstrap=self.bootstrap, session_timeout=30, **topics)
         self.create(*topics.values())
         self.store = MemoryEntryStore(self.redis)
         self.store.open(EMBEDDER.identity)
@@ -74,8 +74,12 @@ class Place:
             self.until(lambda: topic not in admin.list_topics())
         self.create(topic)
 
+    def sink(self) -> KafkaSink:
+        """Workers try again after a time-out, and tests don't."""
+        return KafkaSink(self.kafka.model_copy(update={"request_timeout": 60.0}))
+
     def send(self, topic: str, *values: bytes) -> None:
-        with closing(KafkaSink(self.kafka)) as sink:
+        with closing(self.sink()) as sink:
             sink.send([Outgoing(topic, value, partition=0) for value in values])
 
     def teach(self, *pairs: tuple[str, str]) -> None:
@@ -88,17 +92,17 @@ class Place:
 
     def ask(self, first: int, end: int) -> None:
         queries = [Query(text="rain", id=f"q{i}").encode() for i in range(first, end)]
-        with closing(KafkaSink(self.kafka)) as sink:
+        with closing(self.sink()) as sink:
             for query in queries:  # each in a batch of its own
                 sink.send([Outgoing(self.kafka.queries, query, partition=0)])
 
     def ask_to_see(self, name: str, partition: int, offset: int) -> None:
-        query = Query(text="rain", id=name, min_watermarks={partition: offset}, timeout_ms=60_000)
+        query = Query(text="rain", id=name, min_watermarks={partition: offset})
         self.send(self.kafka.queries, query.encode())
 
     @contextmanager
     def responder(self, instance: str, exactly_once: bool = True, stall: float = 30.0) -> Iterator[Responder]:
-        chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=60)
+        chosen = ResponderSettings(group=self.name, instance=instance, poll=0.02, threshold=0, wait=600)
         kind = TransactionalExchange if exactly_once else AtLeastOnceExchange
         exchange: Exchange = kind(self.kafka, self.kafka.queries, chosen)
         stores = (MemoryEntryStore(self.redis), MemoryWeightsStore(self.redis))
@@ -203,7 +207,7 @@ def test_what_cannot_come_is_answered_at_once(place: Place) -> None:
         place.ask_to_see("beyond the end", 0, len(PAIRS))
         place.ask(1, 2)
         place.turn(responder, 3)
-        assert time.monotonic() - started < 30  # each may wait for a minute
+        assert time.monotonic() - started < 120  # each may wait for ten minutes
     said = {a.id: (a.outcome, a.reason) for a in place.readable(4)}
     assert said["no partition"] == (
         "timed-out",

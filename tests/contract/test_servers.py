@@ -30,7 +30,7 @@ def create_topic(bootstrap: str, replicas: int = 1, largest: int = 1 << 20) -> N
 def send(bootstrap: str, *values: bytes, largest: int = 1 << 20) -> None:
     with KafkaProducer(bootstrap_servers=bootstrap, acks="all", max_request_size=largest) as producer:
         for value in values:
-            producer.send("t", value).get(timeout=30)
+            producer.send("t", value).get(timeout=120)
 
 
 def read(bootstrap: str, count: int) -> list[bytes]:

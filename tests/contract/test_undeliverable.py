@@ -41,7 +41,8 @@ class System:
 
     def ask(self, *identifiers: str, to: str | None = None, top_k: int = 1) -> None:
         headers = () if to is None else (("reply-to", to.encode()),)
-        with closing(KafkaSink(self.kafka)) as sink:
+        patient = self.kafka.model_copy(update={"request_timeout": 60.0})
+        with closing(KafkaSink(patient)) as sink:
             asked = [Query(text="rain", id=i, top_k=top_k).encode() for i in identifiers]
             sink.send([Outgoing(self.kafka.queries, value, headers=headers, partition=0) for value in asked])
 
@@ -111,7 +112,7 @@ def started(
         poll=0.05,
         threshold=0,
         reply_topics=".*",
-        transaction_deadline=3,
+        transaction_deadline=5,
     )
     world = World()
     if texts:

@@ -55,6 +55,8 @@ class InThread:
         if self.thread.is_alive():  # a loop that has ended would let its deadline run, and end this process
             self.loop.stop()
         self.thread.join(DEADLINE_S)
+        if deadline := self.loop._deadline:  # set after the loop's end, nobody else would cancel it
+            deadline.cancel()
         assert not self.thread.is_alive(), "the worker does not stop"
 
 

@@ -49,11 +49,11 @@ class Cluster:
         needed = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         return {**needed, "TMPDIR": str(self.folder), **here}
 
-    def run(self, role: str) -> subprocess.CompletedProcess[str]:
+    def run(self, role: str, *more: str) -> subprocess.CompletedProcess[str]:
         """The pod of a Job or a hook, to its end."""
         (container,) = self._containers(role)
         return subprocess.run(
-            [sys.executable, "-m", "hurnet_stream", *container["args"]],
+            [sys.executable, "-m", "hurnet_stream", *container["args"], *more],
             env=self.environment(role, container),
             cwd=self.folder,
             capture_output=True,
@@ -103,9 +103,9 @@ def test_everything_that_the_chart_starts_runs_and_is_well(cluster: Cluster) -> 
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             path = container[probe]["httpGet"]["path"]
             wait_for(partial(_says_200, running, path), what=f"{pod} {path}")
-    said = {pod: running.get("/readyz")[1] for pod, running in cluster.running.items()}
-    assert sum("standing by" in text for pod, text in said.items() if "solver" in pod) == 1
-    doctor = cluster.run("doctor")
+    solvers = [running for pod, running in cluster.running.items() if "solver" in pod]
+    wait_for(lambda: sum("standing by" in each.get("/readyz")[1] for each in solvers) == 1, what="one leads")
+    doctor = cluster.run("doctor", "--timeout", "60")
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     for running in cluster.running.values():
         assert running.terminate() == 0

@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ import pytest
 
 from hurnet_schemas import TextEvent
 from hurnet_stream.exit_codes import HUNG_UP, TERMINATED
-from tests.acceptance.system import System, wait_for
+from tests.acceptance.system import System, metric, wait_for
 
 PAIRS = [
     ("I forgot my password", "reset-password", {"lang": "en", "price": "5"}),
@@ -39,7 +40,11 @@ def system(
 ) -> Iterator[System]:
     """One for all tests here: workers, five texts, and one record that is no text."""
     folder = tmp_path_factory.mktemp("command-line")
-    history = {"XDG_STATE_HOME": str(folder), "HURNET_RESPONDER_THRESHOLD": "0"}
+    history = {
+        "XDG_STATE_HOME": str(folder),
+        "HURNET_RESPONDER_THRESHOLD": "0",
+        "HURNET_RESPONDER_WAIT": "60",
+    }
     with System(kafka_bootstrap, valkey_url, f"cli{os.getpid()}", folder, **history) as system:
         system.create_topics()
         workers = [system.start(role) for role in ("ingest", "solver", "responder", "feedback")]
@@ -48,11 +53,14 @@ def system(
         for worker in workers:
             worker.wait_ready()
         wait_for(lambda: len(system.texts_in_store()) == len(PAIRS), what="all taken in")
-        wait_for(lambda: system.checkpoint().statistics, what="all learned")
+        wait_for(lambda: system.rows_folded() == len(PAIRS), what="all learned")
+        followed = partial(metric, name="hurnet_context_rows")
+        wait_for(lambda: followed(workers[2].get("/metrics")[1]) == len(PAIRS), what="all followed")
         yield system
 
 
 HURNET = (sys.executable, "-m", "hurnet_stream")
+PATIENT = ("--timeout", "60")
 READS = "\x1b[?2004h"
 """What readline writes when it begins to read a line: from now on pastes come in brackets."""
 
@@ -110,16 +118,25 @@ class Terminal:
         before, self.seen = self.seen.split(text, 1)
         return before + text
 
+    def press_until(self, key: str, text: str) -> None:
+        """Press a key until this is on the screen: readline misses a signal as `end_by` says."""
+        for _ in range(60):
+            self.write(key)
+            with contextlib.suppress(AssertionError):
+                self.expect(text, 2)
+                return
+        raise AssertionError(f"{text!r} is not in {self.seen!r}")
+
     def end(self) -> int:
         return self.process.wait(120)
 
     def end_by(self, number: int) -> int:
         """Send a signal until it ends, as an operator would: readline misses one that comes in the instant
         between its prompt and its waiting for a key."""
-        for _ in range(30):
+        for _ in range(6):
             self.process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.process.wait(2)
+                return self.process.wait(20)
         return self.end()
 
     def __enter__(self) -> Self:
@@ -132,9 +149,15 @@ class Terminal:
         os.close(self._master)
 
 
+def listed_as_json(system: System, *options: str) -> str:
+    done = system.run("list", *options, "--json")
+    assert done.returncode in (0, 3), done.stderr
+    return done.stdout
+
+
 def test_a_person_asks_corrects_and_forgets_at_the_prompt(system: System) -> None:
     history = system.folder / "hurnet" / "history"
-    with Terminal(system, "ask") as terminal:
+    with Terminal(system, "ask", *PATIENT) as terminal:
         terminal.type("I lost my passwort\x7fd\n")  # a letter is taken back
         assert "reset-password" in terminal.expect("wrong?")
         terminal.type("/why\n")
@@ -160,7 +183,7 @@ def test_a_person_asks_corrects_and_forgets_at_the_prompt(system: System) -> Non
     assert kept[0] == "I lost my password"
     assert kept.count("where is my invoice") == 2
     assert history.stat().st_mode & 0o777 == 0o600
-    with Terminal(system, "ask") as again:
+    with Terminal(system, "ask", *PATIENT) as again:
         again.type("\x1b[A\n")
         again.expect("open-billing")
         again.type("\n")
@@ -170,19 +193,19 @@ def test_a_person_asks_corrects_and_forgets_at_the_prompt(system: System) -> Non
 def test_an_entry_is_forgotten_at_the_prompt(system: System) -> None:
     system.teach([TextEvent(text="forget me now please", answer="soon gone", context="passing")])
     wait_for(lambda: "forget me now please" in system.texts_in_store(), what="it is taken in")
-    with Terminal(system, "ask", "--context", "passing") as terminal:
+    with Terminal(system, "ask", *PATIENT, "--context", "passing") as terminal:
         terminal.type("forget me now please\n")
         terminal.expect("soon gone")
         terminal.type("/forget\n")
         terminal.expect("answered from now on: nothing (abstained)")
         terminal.type("\n")
         assert terminal.end() == 0
-    assert system.run("list", "--context", "passing", "--json").stdout == ""
+    assert listed_as_json(system, "--context", "passing") == ""
 
 
 def test_without_a_history_nothing_is_kept(system: System, tmp_path: Path) -> None:
     off = {"HURNET_TERMINAL_HISTORY": "0", "XDG_STATE_HOME": str(tmp_path)}
-    with Terminal(system, "ask", "--quiet", **off) as terminal:
+    with Terminal(system, "ask", *PATIENT, "--quiet", **off) as terminal:
         terminal.type("where is my invoice\n")
         terminal.expect("open-billing\r\n")
         terminal.type("\x04")
@@ -193,11 +216,10 @@ def test_without_a_history_nothing_is_kept(system: System, tmp_path: Path) -> No
 def test_the_line_is_there_again_after_ctrl_z_and_fg(system: System) -> None:
     with Terminal(system, program=("bash", "--norc", "--noediting"), PS1="$ ") as shell:
         shell.expect("$ ")
-        shell.write(f"{shlex.join(HURNET)} ask --quiet\n")
+        shell.write(f"{shlex.join(HURNET)} ask --quiet --timeout 60\n")
         shell.type("where is my")
         shell.expect("where is my")
-        shell.write("\x1a")
-        shell.expect("Stopped")
+        shell.press_until("\x1a", "Stopped")
         shell.expect("$ ")
         assert shell.echoes()
         shell.write("fg\n")
@@ -212,14 +234,14 @@ def test_the_line_is_there_again_after_ctrl_z_and_fg(system: System) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, TERMINATED), (signal.SIGHUP, HUNG_UP)])
 def test_a_terminal_is_as_it_was_after_a_signal(system: System, number: int, code: int) -> None:
-    with Terminal(system, "ask") as terminal:
+    with Terminal(system, "ask", *PATIENT) as terminal:
         terminal.expect(READS)
         assert terminal.end_by(number) == code
         assert terminal.echoes()
 
 
 def test_a_terminal_that_knows_no_escape_sequences_gets_none(system: System) -> None:
-    with Terminal(system, "ask", "--quiet", TERM="dumb") as terminal:
+    with Terminal(system, "ask", *PATIENT, "--quiet", TERM="dumb") as terminal:
         terminal.expect("? ")
         terminal.write("where is my invoice\n")
         assert "\x1b" not in terminal.expect("open-billing\r\n")
@@ -229,25 +251,25 @@ def test_a_terminal_that_knows_no_escape_sequences_gets_none(system: System) -> 
 
 def test_answers_of_a_pipe_are_one_line_each_in_order(system: System) -> None:
     texts = [text for text, _, _ in PAIRS] * 20
-    quiet = system.run("ask", "--quiet", stdin="\n".join(texts) + "\n")
+    quiet = system.run("ask", *PATIENT, "--quiet", stdin="\n".join(texts) + "\n")
     assert quiet.returncode == 0, quiet.stderr
     assert quiet.stdout.splitlines() == [answer for _, answer, _ in PAIRS] * 20
-    as_json = system.run("ask", "--json", "--neighbours", "2", stdin="\n".join(texts[:5]))
+    as_json = system.run("ask", *PATIENT, "--json", "--neighbours", "2", stdin="\n".join(texts[:5]))
     replies = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert [reply["question"] for reply in replies] == texts[:5]
     assert all(re.fullmatch(r".*-answers/\d+/\d+", reply["record"]) for reply in replies)
     assert all(reply["neighbours"] for reply in replies)
-    echoed = system.run("ask", "--explain", stdin="where is my invoice\n")
+    echoed = system.run("ask", *PATIENT, "--explain", stdin="where is my invoice\n")
     assert "? where is my invoice" in echoed.stdout
     assert "how the score of" in echoed.stdout
-    wrong = system.run("ask", "--quiet", stdin="where is my invoice\n\0\nwhere is my invoice\n")
+    wrong = system.run("ask", *PATIENT, "--quiet", stdin="where is my invoice\n\0\nwhere is my invoice\n")
     assert wrong.stdout.splitlines() == ["open-billing", "", "open-billing"]
     assert (wrong.returncode, "line 2" in wrong.stderr) == (1, True)
 
 
 def test_filters_choose_who_may_answer(system: System) -> None:
     def asked(*options: str) -> dict[str, Any]:
-        done = system.run("ask", "password", "--json", *options)
+        done = system.run("ask", *PATIENT, "password", "--json", *options)
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
@@ -256,7 +278,7 @@ def test_filters_choose_who_may_answer(system: System) -> None:
     assert cheap["candidates"][0]["text"] == "how do I reset my password?"
     assert cheap["receipt"]["rows"] == 1
     assert asked("--filter", '{"key": "lang", "is": "he"}')["answer"] == "איפוס סיסמה"
-    nobody = system.run("ask", "password", "--quiet", "--where", "lang=xx")
+    nobody = system.run("ask", *PATIENT, "password", "--quiet", "--where", "lang=xx")
     assert (nobody.returncode, nobody.stdout) == (1, "\n")
 
 
@@ -306,21 +328,22 @@ def test_many_corrections_are_sent_at_once_and_taken_back(system: System) -> Non
     sent = system.run("correct", "--file", "-", "--metadata", "source=review", "--json", stdin=said)
     assert (sent.returncode, "line 2" in sent.stderr) == (1, True)
     assert [json.loads(line)["line"] for line in sent.stdout.splitlines()] == [1, 3]
-    choose = ("--where", "source=review", "--answers", "--json")
-    wait_for(lambda: '"entries": 2' in system.run("list", *choose).stdout, what="both are taught")
+    choose = ("--where", "source=review", "--answers")
+    wait_for(lambda: '"entries": 2' in listed_as_json(system, *choose), what="both are taught")
     back = system.run("correct", "--file", "-", "--retract", stdin="where is my bill\nbill please\n")
     assert back.returncode == 0, back.stderr
-    wait_for(lambda: system.run("list", *choose).stdout == "", what="both are taken back")
+    wait_for(lambda: listed_as_json(system, *choose) == "", what="both are taken back")
 
 
 def commands(system: System) -> Iterator[Sequence[str]]:
     """Each command that prints for a person, as it would be called on this system."""
     yield from (["topics"], ["status"], ["contexts"], ["list"], ["unanswered", "--times", "1"], ["settings"])
-    yield from (["ask", "hi"], ["dead-letters"], ["dead-letters", "--count"], ["rights"], ["schemas"])
-    yield from (["doctor"], ["verify"], ["repair"], ["weights"], ["compact", "--yes"], ["evaluate"])
+    yield from (["ask", "hi", *PATIENT], ["dead-letters"], ["dead-letters", "--count"], ["rights"])
+    yield from (["doctor", *PATIENT], ["verify"], ["repair"], ["weights"], ["compact", "--yes"], ["evaluate"])
+    yield ["schemas"]
     yield ["backup", str(system.folder / "store.hurnet")]
     yield ["forget", "--key", "nobody", "--wait", "5"]
-    yield ["correct", "hi there", "hello"]
+    yield ["correct", "hi there", "hello", "--wait", "60"]
 
 
 def test_every_command_prints_a_json_object_a_line(system: System) -> None:

@@ -62,7 +62,7 @@ def test_a_solver_killed_while_it_compacts_loses_nothing(system: System, point: 
     system.running[-1].wait_end()
     survivor = system.start("solver", **AT_ONCE)
     wait_for(lambda: len(audit(system)) == 2, what="both deletions are done")
-    done = system.run("compact", "--json", "--wait", "60")
+    done = system.run("compact", "--json", "--wait", "100")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["done"]
@@ -88,7 +88,7 @@ def test_what_deletions_leave_behind_does_not_grow(system: System) -> None:
             what="all probes are folded in",
         )
         wait_for(lambda: len(system.texts_in_store()) == 300, what="erased")
-        assert system.run("compact", "--wait", "60").returncode == 0
+        assert system.run("compact", "--wait", "100").returncode == 0
         wait_for(lambda: len(audit(system)) <= 110, what="old audits are dropped")
         sizes.append(memory_bytes(system))
         counts.append(items(system))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import promql_parser
+import pytest
 from PIL import Image
 
 from deploy.dashboards.make import BOARDS, panels
@@ -21,7 +22,7 @@ FACTOR = 60.0
 """By which rules are evaluated faster."""
 INTERVAL = "5s"
 """What rates are taken over."""
-PATIENCE_S = 150.0
+PATIENCE_S = 240.0
 ALERTS_TABLE = "Alerts, pending or firing"
 ONLY_IN_TROUBLE = {
     "hurnet_held_records",
@@ -83,6 +84,7 @@ def recorded() -> list[tuple[str, str]]:
     return [(f"recorded {name}", name) for name in names]
 
 
+@pytest.mark.timeout(700)
 def test_every_query_gives_data_and_the_first_dashboard_can_be_drawn(system: System, tmp_path: Path) -> None:
     with Prometheus(faster(RULES.read_text("utf-8"), FACTOR)) as server, busy(system) as workers:
         server.scrape(targets([*workers, *sliced(system)]))

@@ -12,7 +12,7 @@ from hurnet_stream.adapters.embedders import load
 from tests.acceptance.system import Running, System, wait_for
 from tests.dask import FOREIGN, POISONED, DaskCluster
 
-PATIENCE_S = 90.0
+PATIENCE_S = 120.0
 
 
 def taught(system: System, wave: int, number: int = 120) -> list[str]:

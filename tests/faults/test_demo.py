@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from hurnet_stream.demo.telling import COLUMNS
 
 
+@pytest.mark.timeout(700)
 def test_the_demo_keeps_what_it_promises_and_leaves_nothing_behind() -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HURNET_")}
     command = [sys.executable, "-m", "hurnet_stream", "demo", "--no-input"]
-    done = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = " ".join(done.stdout.split())
     assert "kill -9" in told

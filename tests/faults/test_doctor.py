@@ -12,15 +12,17 @@ from tests.acceptance.system import Running, System, wait_for
 from tests.conftest import QUICK_GROUPS
 
 
-def examined(system: System) -> dict[str, Any]:
-    """What `hurnet doctor` says, and its exit code as `code`."""
-    done = system.run("doctor", "--json", "--timeout", "4")
+def examined(system: System, timeout_s: int = 60) -> dict[str, Any]:
+    """What `hurnet doctor` says, and its exit code as `code`. If all is well, it takes less than its time."""
+    done = system.run("doctor", "--json", "--timeout", str(timeout_s))
     return {**json.loads(done.stdout), "code": done.returncode}
 
 
 def assert_broken(system: System, *parts: str) -> dict[str, Any]:
-    """The first broken part is one of these."""
-    told = examined(system)
+    """The first broken part is one of these, at the latest once a busy machine has time enough."""
+    told = examined(system, 4)
+    if told["broken"] not in parts:
+        told = examined(system, 25)
     assert told["broken"] in parts, told
     assert told["code"] == BROKEN_PART[told["broken"]]
     assert told["advice"]

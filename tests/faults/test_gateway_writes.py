@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from hurnet_stream.local.loopback import free_ports
 from tests.acceptance.system import Running, System, wait_for
 
 DEATHS = {
@@ -48,7 +49,7 @@ class Gateways:
 
     def start(self, name: str, *, point: str = "", nth: int = 1) -> Running:
         """One that takes over soon, or one that ends at `point`."""
-        port = self.ports.get(name) or _free_port()
+        port = self.ports.get(name) or free_ports(1)[0]
         self.ports[name] = port
         module = ["tests.acceptance.saboteur", point, str(nth)] if point else ["tests.faults.impatient"]
         settings = {"HURNET_GATEWAY_PORT": str(port), "HURNET_METRICS_PORT": "0"}
@@ -89,20 +90,21 @@ class Gateways:
             time.sleep(0.1)
         raise AssertionError
 
-    def written(self) -> Counter[str]:
-        """How often each text is in the topic, for readers of committed records."""
-        records = self.system.read(self.system.settings.kafka.texts)
-        return Counter(json.loads(record.value)["text"] for record in records)
+    def written(self, texts: Collection[str]) -> Counter[str]:
+        """How often each text is in the topic, once all of `texts` are: Kafka acknowledges a commit a moment
+        before it can be read."""
+
+        def found() -> Counter[str] | None:
+            records = self.system.read(self.system.settings.kafka.texts)
+            counted = Counter(json.loads(record.value)["text"] for record in records)
+            return counted if counted.keys() >= set(texts) else None
+
+        return Counter(wait_for(found, what="what was accepted can be read"))
 
     def places(self, texts: list[str]) -> list[str]:
         records = self.system.read(self.system.settings.kafka.texts)
         found = {json.loads(r.value)["text"]: f"{r.topic}/{r.partition}/{r.offset}" for r in records}
         return [found[text] for text in texts]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_a_gateway_that_is_killed_at_any_step_loses_nothing_and_its_client_is_told_once(
@@ -131,7 +133,7 @@ def test_a_gateway_that_is_killed_at_any_step_loses_nothing_and_its_client_is_to
                 strict=True,
             )
         )
-    written = gateways.written()
+    written = gateways.written([text for each in texts.values() for text in each])
     for death in DEATHS:
         assert [written[text] for text in texts[death]] == [1] * TEXTS, death
         assert answers[death]["records"] == gateways.places(texts[death]), death
@@ -163,11 +165,12 @@ def test_a_gateway_that_was_taken_for_dead_and_goes_on_writes_nothing_more(syste
     stopped.set()
     answer = gateways.until_accepted(["other"], texts, key)
     os.kill(zombie.process.pid, signal.SIGCONT)
-    asking.join(60)
+    asking.join(120)
+    assert not asking.is_alive()
     assert told
     assert told[-1] is None or told[-1].status_code == 503, told[-1].text
     assert gateways.until_accepted(["zombie"], texts, key) == answer  # it goes on under another name
-    written = gateways.written()
+    written = gateways.written(texts)
     assert [written[text] for text in texts] == [1, 1, 1]
     assert answer["records"] == gateways.places(texts)
 
@@ -200,13 +203,13 @@ def test_clients_that_try_again_while_gateways_are_killed_write_each_text_once(s
         running[name].kill()
         running[name] = gateways.start(name)
         gateways.wait_for(name)
+    wait_for(lambda: len(accepted) > 20, what="some more")
     ending.set()
     for each in clients:
         each.join(120)
         assert not each.is_alive()
-    written = gateways.written()
+    written = gateways.written([text for text, _ in accepted])
     written.pop("warm")
     assert Counter(text for text, _ in accepted) == written  # ids in = ids out, each once
-    assert len(accepted) > 20
     places = gateways.places([text for text, _ in accepted])
     assert [records for _, records in accepted] == [[place] for place in places]

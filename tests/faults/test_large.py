@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.ipc
 import pytest
 
 from hurnet_schemas import TextEvent
@@ -25,8 +24,9 @@ from tests.acceptance.system import PARTITIONS, Running, System, lines, wait_for
 from tests.acceptance.test_forget import PEOPLE, assert_unlearned, audit, delete, teach
 from tests.background import again_and_again
 from tests.contract.three_nodes import three_nodes
-from tests.faults.test_segments import sealed, sealing, wait_sealed
+from tests.faults.test_segments import sealed, sealing, tables, wait_sealed
 from tests.faults.test_slices import ANSWERS, BY_SCORE, IN_TIME_S, SLICED, Sliced, text
+from tests.faults.test_tiers import stands_in
 
 ROWS = 450
 GONE = "p1"
@@ -70,17 +70,14 @@ class Large(Sliced):
             return len(self.taught), kept
 
     def sealed_texts(self) -> set[str]:
-        """As any program that reads Arrow finds them."""
-        tables = [pyarrow.ipc.open_file(str(path)).read_all() for path in self.files.rglob("*.arrow")]
-        return {str(found) for table in tables for found in table["text"].to_pylist()}
+        return {str(found) for table in tables(self.files) for found in table["text"].to_pylist()}
 
     def saved(self, number: int) -> Path:
         return self.folders / f"slice-{number}-of-2" / "generation-0" / "saved"
 
     def has_saved(self, wanted: str) -> bool:
         """Whether a text stands in the files of slices."""
-        found = [path for path in self.folders.rglob("*-[0-9]*") if path.is_file()]
-        return any(wanted.encode() in path.read_bytes() for path in found)
+        return stands_in((path for path in self.folders.rglob("*-[0-9]*") if path.is_file()), wanted)
 
     def answers_go_on(self) -> None:
         begun = len(self.answers())
@@ -108,6 +105,7 @@ def mapped(worker: Running) -> int:
     return sum(sum(line["rows"].values()) for line in said)
 
 
+@pytest.mark.timeout(600)  # it has as much to do as slices under load
 def test_a_slice_is_killed_and_sealed_entries_are_deleted_under_load(large: Large) -> None:
     system = large.system
     # If the solver compacts while the slice is dead, what the slice has saved is of no use.
@@ -145,6 +143,7 @@ def test_a_slice_is_killed_and_sealed_entries_are_deleted_under_load(large: Larg
     deleted = {text(n) for n in gone}
     wait_for(lambda: not deleted & large.sealed_texts(), IN_TIME_S, "they left the sealed files")
     wait_for(lambda: not any(map(large.has_saved, deleted)), IN_TIME_S, "and those of slices")
+    wait_for(lambda: system.rows_folded() == len(large.taught), IN_TIME_S, "all folded")
     assert_unlearned(system, kept + large.taught[before:])
     assert sealed(system) > ROWS // 2
     proof = system.run("verify")
@@ -152,6 +151,5 @@ def test_a_slice_is_killed_and_sealed_entries_are_deleted_under_load(large: Larg
 
     assert solver.terminate() == 0  # weights of one version from now on
     alone = system.start("responder", **large.alone, **WHOLE).wait_ready(IN_TIME_S)
-    large.agree(alone, coordinator)
-    large.assert_equal_answers([*gone[:5], *range(ROWS)[::15]])
+    large.assert_equal_answers([*gone[:5], *range(ROWS)[::15]], alone, coordinator)
     assert [each.terminate() for each in (alone, coordinator, *slices, ingest)] == [0] * 5

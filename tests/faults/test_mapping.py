@@ -54,7 +54,7 @@ def test_the_table_that_is_proposed_answers_as_well_as_it_said(system: System, u
         for person, reply in zip(taught, replies, strict=False)
     ]
     with system.sink() as sink:
-        sink.send([*records, Outgoing(topic, b"{broken", b"broken"), Outgoing(topic, None, b"gone")])
+        places = sink.send([*records, Outgoing(topic, b"{broken", b"broken"), Outgoing(topic, None, b"gone")])
 
     found = _map(system, topic, "--write", f"{system.folder}/hurnet.toml")
     left_out = found["candidates"][0]["left_out"]
@@ -65,9 +65,10 @@ def test_the_table_that_is_proposed_answers_as_well_as_it_said(system: System, u
     assert 0.5 < left_out["accuracy"] < 0.9
 
     for worker in ("ingest", "solver", "responder"):
-        system.start(worker)
+        system.start(worker, HURNET_RESPONDER_WAIT="60")
     wait_for(lambda: len(system.texts_in_store()) == TAUGHT, what="all tickets in the store")
-    system.ask([Query(id=str(p.number), text=p.text, context=f"{unique}-tickets") for p in asked])
+    ends = {f"{topic}/{partition}": offset for partition, offset in sorted(places[:TAUGHT])}
+    system.ask([Query(id=str(p.number), text=p.text, context=topic, min_watermarks=ends) for p in asked])
     wait_for(lambda: len(system.answers()) == ASKED, what="all answers")
     answers = {answer.id: answer.candidates for answer in system.answers()}
     right = [

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import pytest
+
 from hurnet_schemas import Answer, Query
 from hurnet_stream.adapters.redis import RedisEntryStore, connect_to
 from tests.acceptance.system import System, wait_for
@@ -45,12 +47,13 @@ def embedders(answers: list[Answer]) -> list[str]:
 
 
 def step(system: System, *options: str) -> dict[str, object]:
-    done = system.run("migrate", *options, "--json")
+    done = system.run("migrate", *options, "--wait", "200", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     said: dict[str, object] = json.loads(done.stdout)
     return said
 
 
+@pytest.mark.timeout(600)
 def test_another_embedder_without_a_pause(system: System) -> None:
     system.teach(events(0, 300))
     ingest, _, responder = [system.start(name).wait_ready() for name in ("ingest", "solver", "responder")]
@@ -74,13 +77,13 @@ def test_another_embedder_without_a_pause(system: System) -> None:
         wait_for(lambda: len(sent) > begun + 130)
     wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= len(sent), what="answers")
 
-    records = system.read(system.settings.kafka.answers)
+    records = sorted(system.read(system.settings.kafka.answers), key=lambda record: record.timestamp)
     answers = [Answer.decode(record.value) for record in records]
     counts = Counter(answer.id for answer in answers)
     assert counts == Counter(sent), "each question once"
     assert set(embedders(answers)) == {OLD, NEW}
     assert embedders(answers)[-1] == NEW
-    assert rows_of(system, 1) == rows_of(system, 0)
+    wait_for(lambda: rows_of(system, 1) == rows_of(system, 0), what="both hold the same")
     assert len(rows_of(system, 1)) == 300 + 10 * KILLS
 
     assert step(system, "--finish")["filling"] == NEW

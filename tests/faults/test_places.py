@@ -29,7 +29,8 @@ format = "text"
 def system(kafka_bootstrap: str, valkey_url: str, unique: str, tmp_path: Path) -> Iterator[System]:
     file = tmp_path / "hurnet.toml"
     file.write_text(TABLES.format(name=unique))
-    with System(kafka_bootstrap, valkey_url, unique, tmp_path, HURNET_CONFIG=str(file)) as system:
+    settings = {"HURNET_CONFIG": str(file), "HURNET_RESPONDER_WAIT": "60"}
+    with System(kafka_bootstrap, valkey_url, unique, tmp_path, **settings) as system:
         with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
             compacted = {"num_partitions": 2, "configs": {"cleanup.policy": "compact"}}
             admin.create_topics({f"{unique}-tickets": compacted}, wait_for_metadata=True)
@@ -43,6 +44,10 @@ def told(system: System, *arguments: str, code: int = 0) -> Any:
     return ran.stdout
 
 
+def asked(system: System, *arguments: str) -> Any:
+    return told(system, "ask", *arguments, "--timeout", "60")
+
+
 def send(system: System, topic: str, *values: bytes, partition: int = 0) -> None:
     with system.sink() as sink:
         sink.send([Outgoing(topic, value, b"k%d" % n, partition=partition) for n, value in enumerate(values)])
@@ -50,24 +55,23 @@ def send(system: System, topic: str, *values: bytes, partition: int = 0) -> None
 
 def test_entries_of_three_topics_by_their_names(system: System, unique: str) -> None:
     tickets, notes = f"{unique}-tickets", f"{unique}-notes"
-    system.start("solver")
-    system.start("responder")
-    system.start("ingest")
+    for worker in [system.start(role) for role in ("solver", "responder", "ingest")]:
+        worker.wait_ready()
     system.teach([TextEvent(text="turn on the lamp", answer="on")])
     burns = {"subject": "the printer is on fire", "answer": "call 112"}
     send(system, tickets, b'{"subject": "my keys are gone"}', json.dumps(burns).encode(), partition=1)
     send(system, notes, b"the coffee machine is on the second floor")
     after = f"{tickets}/1=1,{notes}/0=0,0=0"
-    found = told(system, "ask", "the printer burns", "--after", after)
+    found = asked(system, "the printer burns", "--after", after)
     assert "call 112" in found
     assert f"({tickets}/1/1)" in found
     assert f"hurnet forget --entry {tickets}/1/1" in found
     assert f"{notes}/0=0,{tickets}/1=1" in found
-    alone = json.loads(told(system, "ask", "the printer burns", "--detail", "answer", "--json"))
+    alone = json.loads(asked(system, "the printer burns", "--detail", "answer", "--json"))
     assert alone["answer"] == "call 112"
     assert alone["receipt"]["entry"] == {"topic": tickets, "partition": 1, "offset": 1}
     assert "is on fire" not in json.dumps(alone)
-    for record in (alone["record"], json.loads(told(system, "ask", "coffee?", "--json"))["record"]):
+    for record in (alone["record"], json.loads(asked(system, "coffee?", "--json"))["record"]):
         assert "same answer, to the bit" in told(system, "replay", record)
     listed = [json.loads(line)["entry"] for line in told(system, "list", "--json").splitlines()]
     assert sorted(listed) == sorted(["0/0", f"{notes}/0/0", f"{tickets}/1/0", f"{tickets}/1/1"])
@@ -77,12 +81,12 @@ def test_entries_of_three_topics_by_their_names(system: System, unique: str) -> 
     assert refused.returncode == 2
     assert "writable = false" in refused.stderr
     assert "at its source" in " ".join(refused.stderr.split())
-    gone = json.loads(told(system, "forget", "--entry", f"{tickets}/1/1", "--json"))
+    gone = json.loads(told(system, "forget", "--entry", f"{tickets}/1/1", "--wait", "100", "--json"))
     assert (gone["done"], gone["deleted"], gone["watermarks"]) == (True, 1, {f"{tickets}/1": 2})
     assert [audit["entries"] for audit in gone["records"]] == [[f"{tickets}/1/1"]]
     (audit,) = map(json.loads, told(system, "forget", "--log").splitlines())
     assert audit["record"] == f"{tickets}/1/2"
-    again = told(system, "ask", "the printer burns", "--after", f"{tickets}/1=2", "--json")
+    again = asked(system, "the printer burns", "--after", f"{tickets}/1=2", "--json")
     assert json.loads(again).get("answer") != "call 112"
     asked_again = system.run("replay", alone["record"])
     assert asked_again.returncode == 3

@@ -140,7 +140,8 @@ def killed_under_load(system: System, writer: Writer, new: Topic, kills: int) ->
 
 def answers(system: System, sent: list[str]) -> list[tuple[Answer, int]]:
     """All answers, and when they were given, in ms since 1970."""
-    wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= len(sent), what="answers")
+    so_far = len(sent)  # more may come all the time
+    wait_for(lambda: len(system.read(system.settings.kafka.answers)) >= so_far, what="answers")
     records = system.read(system.settings.kafka.answers)
     return [(Answer.decode(record.value), record.timestamp) for record in records]
 
@@ -162,14 +163,14 @@ def resharded(system: System, old: Topic, new: Topic, sent: list[str], kills: in
     system.start("ingest", **moved).wait_ready()
     writer.everything()
     began_ms = 1000 * time.time()
-    assert step(system, "--cut-over", "--wait", "90")["serving"] == new.name
+    assert step(system, "--cut-over", "--wait", "200")["serving"] == new.name
     cut_at = len(sent)
     wait_for(lambda: len(sent) > cut_at + 20)
     gap_s = longest_gap_s(answers(system, sent), began_ms, 1000 * time.time())
     print(f"the longest time without an answer around the cut was {gap_s:.2f} s")
     reads_its_own_writes(system, writer, sent)
-    assert step(system, "--back", "--wait", "90")["serving"] == old.name
-    assert step(system, "--cut-over", "--wait", "90")["serving"] == new.name
+    assert step(system, "--back", "--wait", "200")["serving"] == old.name
+    assert step(system, "--cut-over", "--wait", "200")["serving"] == new.name
     running.kill()
     writer.everything()
     return forwarder(system, new, silence_s=3)
@@ -196,11 +197,13 @@ def reads_its_own_writes(system: System, writer: Writer, sent: list[str]) -> Non
 def same(system: System, one: int, other: int) -> None:
     """Both generations hold the same texts, each once, wherever they stand, and the solver has learned
     them."""
-    wait_for(lambda: said(system, one) == said(system, other), what="the same texts in both")
+
+    def are_same() -> bool:
+        digests = {clean(system, one), clean(system, other), learned(system, other)}
+        return said(system, one) == said(system, other) and len(digests) == 1
+
+    wait_for(are_same, what="the same texts in both, and their statistics")
     assert all(count == 1 for count in said(system, one).values()), "no text twice"
-    digest = clean(system, one)
-    assert clean(system, other) == digest
-    wait_for(lambda: learned(system, other) == digest, what="statistics")
 
 
 def places(system: System, number: int) -> list[tuple[int, int]]:
@@ -208,12 +211,13 @@ def places(system: System, number: int) -> list[tuple[int, int]]:
         return list(held(opened)) if opened.identity() else []
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("before", "after", "kills"), [(3, 7, 2), (7, 2, 1)])
 def test_another_number_of_partitions_without_a_pause(
     system: System, before: int, after: int, kills: int
 ) -> None:
     name = system.settings.kafka.texts
-    system.variables["HURNET_RESPONDER_WAIT"] = "60"  # a busy machine
+    system.variables["HURNET_RESPONDER_WAIT"] = "600"  # a busy machine
     old, new = Topic(f"{name}-{before}", before, 0), Topic(f"{name}-{after}", after, 1)
     create_beside(system.settings.kafka, old.name, before)
     system.variables["HURNET_KAFKA_TEXTS"] = old.name

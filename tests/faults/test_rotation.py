@@ -17,7 +17,7 @@ from kafka.admin import ConfigResource
 
 from hurnet_schemas import TextEvent
 from hurnet_stream.operations.rights import kafka_rights
-from hurnet_stream.settings.settings import Settings
+from hurnet_stream.settings.settings import KafkaSettings, Settings
 from tests.acceptance.system import System, wait_for
 from tests.faults.in_thread import DEADLINE_S, InThread, come_to, logged_to
 from tests.secured import Authority, SecuredKafka, SecuredRedis, secured_kafka, secured_redis
@@ -105,9 +105,30 @@ def unready(worker: InThread) -> str:
     return "; ".join(worker.loop.unready())
 
 
-def test_a_password_of_kafka_that_is_changed_with_its_file_is_not_noticed(stage: Stage) -> None:
+@contextmanager
+def nobody_reads_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Until the end of the block, so that for the worker broker and file change at one moment."""
+    ended, current = threading.Event(), KafkaSettings.current
+
+    def later(settings: KafkaSettings, name: str) -> str | None:
+        ended.wait(DEADLINE_S)
+        return current(settings, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KafkaSettings, "current", later)
+        time.sleep(0.5)  # a log-in with the old one comes to its end
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+def test_a_password_of_kafka_that_is_changed_with_its_file_is_not_noticed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with stage.running() as worker:
-        stage.change("kafka", "second")
+        with nobody_reads_passwords(monkeypatch):
+            stage.change("kafka", "second")
         time.sleep(2 * SESSION_S)  # each connection has logged in again
         assert stage.takes_in(worker), worker.said
     assert not [line for line in stage.lines if "refused" in line]
@@ -228,8 +249,8 @@ def renewed(file: Path, make: Callable[[], str], every_s: float) -> Iterator[Non
 def test_tokens_are_renewed_for_as_long_as_a_worker_runs(stage: Stage) -> None:
     file = stage.files["token"]
     oauth = {"HURNET_KAFKA_SASL_MECHANISM": "OAUTHBEARER", "HURNET_KAFKA_TOKEN_FILE": str(file)}
-    with renewed(file, lambda: token("token-worker", 4), every_s=1), stage.running(**oauth) as worker:
-        time.sleep(9)  # more than two lives of a token
+    with renewed(file, lambda: token("token-worker", 10), every_s=1), stage.running(**oauth) as worker:
+        time.sleep(21)  # more than two lives of a token
         assert stage.takes_in(worker), worker.said
     with renewed(file, lambda: token("token-worker", -60), every_s=1):
         ended = InThread("ingest", stage.settings(**oauth), stage.lines).start()

@@ -4,7 +4,8 @@ answers what one without a folder does, and what was deleted leaves its files.""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,17 @@ def saved(system: System) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def numbered(system: System) -> list[Path]:
-    """All files that are there now."""
-    return [path for path in files(system).glob("*-*") if path.exists()]
+def stands_in(paths: Iterable[Path], text: str) -> bool:
+    """Whether one of these files has it. What is removed meanwhile, since it was saved anew, has not."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if text.encode() in path.read_bytes():
+                return True
+    return False
+
+
+def is_saved(system: System, text: str) -> bool:
+    return stands_in(files(system).glob("*-*"), text)
 
 
 def answers(system: System) -> list[dict[str, Any]]:
@@ -103,7 +112,7 @@ def forget(system: System, text: str) -> None:
         for entry in batch.entries
         if entry.text == text
     ]
-    done = system.run("forget", "--entry", place, "--wait", "60")
+    done = system.run("forget", "--entry", place, "--wait", "100")
     assert done.returncode == 0, done.stderr
 
 
@@ -140,14 +149,9 @@ def test_what_is_deleted_leaves_the_files(filled: System) -> None:
     system = filled
     responder = started(system).wait_ready()
     for text in GONE[3:5]:
-        assert any(text.encode() in path.read_bytes() for path in numbered(system))
+        wait_for(partial(is_saved, system, text), what="the text in a file")  # that may be made anew just now
         forget(system, text)
-    wait_for(
-        lambda: (
-            not any(text.encode() in path.read_bytes() for path in numbered(system) for text in GONE[3:5])
-        ),
-        what="the texts out of all files",
-    )
+    wait_for(lambda: not any(is_saved(system, text) for text in GONE[3:5]), what="the texts out of all files")
     assert responder.terminate() == 0
 
 

@@ -24,12 +24,13 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The command, and the file of what it prints, once it says that it runs."""
     out = folder / "said"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HURNET_")}
+    clean |= {"HURNET_RESPONDER_WAIT": "60", "HURNET_GATEWAY_TIMEOUT": "60"}
     options = ["up", "--workers", "--console", "--data", str(folder / "data")]
     with out.open("wb") as file:
         command = [sys.executable, "-m", "hurnet_stream", *options]
         process = subprocess.Popen(command, env=clean, stdout=file, stderr=subprocess.STDOUT)
     try:
-        wait_for(lambda: "the console, to ask" in out.read_text() or process.poll() is not None)
+        wait_for(lambda: "the console, to ask" in out.read_text() or process.poll() is not None, 200)
         yield process, out
     finally:
         process.terminate()
@@ -40,9 +41,9 @@ def test_a_person_opens_the_page_and_a_program_asks_until_ctrl_c_ends_it_all(tmp
     with running(tmp_path) as (process, out):
         address = out.read_text().split()[-1]  # the last thing that is said
         assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(address, timeout=10) as page:
+        with urllib.request.urlopen(address, timeout=120) as page:
             assert "<html" in page.read().decode()
-        with Client(address, timeout=30) as client:
+        with Client(address, timeout=120) as client:
             seen = client.teach("I forgot my password", "Settings, Security")
             assert client.ask("i forgot my password", after=seen).answer == "Settings, Security"
         process.send_signal(signal.SIGINT)

@@ -78,6 +78,7 @@ def progressed(system: System, what: str) -> None:
     wait_for(lambda: len(system.answers()) > answered + 10, what=f"answers go on: {what}")
 
 
+@pytest.mark.timeout(600)
 def test_a_rolling_upgrade_and_a_rollback_under_load(system: System, old: dict[str, str]) -> None:
     new: dict[str, str] = {}
     workers = {name: system.start(name, **old) for name in ("ingest", "solver", "responder")}
@@ -90,7 +91,7 @@ def test_a_rolling_upgrade_and_a_rollback_under_load(system: System, old: dict[s
                 workers[name] = replaced(workers[name], system, environment)
                 progressed(system, f"{direction}, {name} is the other program")
             for client in (new, old):
-                asked = system.run("ask", "statement number 1", **client)
+                asked = system.run("ask", "statement number 1", "--timeout", "60", **client)
                 assert asked.returncode == 0, asked.stderr
         for name in ("ingest", "solver", "responder"):
             workers[name] = replaced(workers[name], system, new)
@@ -101,7 +102,7 @@ def test_a_rolling_upgrade_and_a_rollback_under_load(system: System, old: dict[s
         assert verified.returncode == 0, verified.stdout + verified.stderr
     refused = system.run("compact")
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
-    assert system.run("compact", "--yes").returncode == 0
+    assert system.run("compact", "--yes", "--wait", "200").returncode == 0
     check_books(system)
     behind = system.start("responder", **old, HURNET_RESPONDER_INSTANCE="behind")
     assert behind.wait_end() != 0

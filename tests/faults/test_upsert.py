@@ -113,7 +113,8 @@ def test_a_compacted_topic_and_a_live_context_agree(system: System, tmp_path: Pa
         wait_for(lambda: learned(live) == learned(anew), what="both have learned the same")
         for each in (live, anew):
             each.start("responder").wait_ready()
-            assert "answer 30 of 4" in each.run("ask", "question number 30", "--json").stdout
+            asked = each.run("ask", "question number 30", "--json", "--timeout", "60")
+            assert "answer 30 of 4" in asked.stdout
         proof = live.run("verify")
         assert proof.returncode in (0, 3), proof.stdout + proof.stderr
 
@@ -135,6 +136,7 @@ def test_keys_that_go_to_other_partitions_leave_nothing_behind(system: System) -
     assert json.loads(system.run("repair", "--keys", "--json").stdout) == {"moved": 0, "done": True}
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     admin.create_partitions({topic: PARTITIONS + 4})
+    wait_for(lambda: len(admin.describe_topics([topic])[0]["partitions"]) == PARTITIONS + 4, what="added")
     admin.close()
     system.running[0].kill()
     ingest = system.start("ingest")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,17 +37,22 @@ def watching(system: System, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def look(process: subprocess.Popen[str], wanted: Any, looks: int = 200) -> dict[str, Any]:
+def look(process: subprocess.Popen[str], wanted: Any, seconds: float = 120.0) -> dict[str, Any]:
     """The first look that is as wanted."""
     assert process.stdout
     told: dict[str, Any] = {}
-    for _ in range(looks):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         line = process.stdout.readline()
         assert line, process.stderr and process.stderr.read()
         told = json.loads(line)
         if wanted(told):
             return told
     raise AssertionError(told)
+
+
+def lag(told: dict[str, Any], role: str) -> int | None:
+    return (told["workers"] or {}).get(role, {}).get("lag_records")  # type: ignore[no-any-return]
 
 
 def pages(*workers: Running) -> list[str]:
@@ -62,10 +68,11 @@ def test_what_flows_who_is_away_and_a_clean_end(system: System) -> None:
         system.ask([Query(text="turn on the light")] * 5)
         told = look(process, lambda each: sum(s["rows"] for s in each["shards"]) == 60 and each["weights"])
         assert [shard["lag_records"] for shard in told["shards"]] == [0, 0, 0]
-        assert [page["role"] for page in told["pages"]] == ["ingest", "solver", "responder"]
         look(process, lambda each: each["rates"]["texts"] is not None)
-        told = look(process, lambda each: each["workers"]["responder"]["lag_records"] == 0)
-        assert told["wrong"] == ["no feedback is running, so corrections are not taught (`hurnet feedback`)"]
+        # On a busy machine a page may now and then not come in time, or Kafka not answer.
+        wrong = ["no feedback is running, so corrections are not taught (`hurnet feedback`)"]
+        told = look(process, lambda each: each["wrong"] == wrong and lag(each, "responder") == 0)
+        assert [page["role"] for page in told["pages"]] == ["ingest", "solver", "responder"]
 
         responder.process.send_signal(signal.SIGSTOP)  # its page hangs, and the watch goes on
         told = look(process, lambda each: each["pages"][2]["ready"] is None)

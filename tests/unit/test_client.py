@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hurnet_schemas import Coordinates, Feedback, Query, Reply, TextEvent
+from hurnet_schemas import Answer, Coordinates, Feedback, Query, Reply, TextEvent
 from hurnet_stream.client import (
     AsyncClient,
     Client,
@@ -22,6 +22,7 @@ from hurnet_stream.client import (
     NotAllTaught,
     Transport,
     Watermarks,
+    async_client,
     over_kafka,
 )
 from hurnet_stream.client.messages import BYTES_MOST, TEXTS_MOST
@@ -282,10 +283,29 @@ def test_nobody_answers(client: Client, hurnet: MemoryHurnet) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_waiting_ends_when_there_is_nothing_to_wait_for(client: Client) -> None:
+def test_waiting_ends_when_there_is_nothing_to_wait_for(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client.wait({})
-    with pytest.raises(NoReply, match=r"not seen within 0\.3 s: not there"):
-        client.wait({0: 99}, timeout=0.3)
+    monkeypatch.setattr(async_client, "LOOK_AGAIN_S", 60.0)  # there is no time for a second look
+    with pytest.raises(NoReply, match="not seen within 20 s: not there"):
+        client.wait({0: 99})
+
+
+def test_waiting_says_what_it_heard_last_if_its_last_look_gets_no_reply(
+    client: Client, hurnet: MemoryHurnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = hurnet.answer
+
+    def for_the_last_time(query: Query, offset: int) -> Answer:
+        hurnet.silent = True
+        return answer(query, offset)
+
+    monkeypatch.setattr(hurnet, "answer", for_the_last_time)
+    with pytest.raises(NoReply, match="not seen within 3 s: not there"):
+        client.wait({0: 99}, timeout=3)
+    with pytest.raises(NoReply, match="no reply within"):
+        client.wait({0: 99}, timeout=0.5)
 
 
 def test_threads_may_share_a_client(client: Client, hurnet: MemoryHurnet) -> None:
@@ -402,7 +422,7 @@ def test_a_cancelled_question_is_forgotten(client: Client, hurnet: MemoryHurnet)
 def test_a_callback_that_would_wait_for_itself_is_told(client: Client, hurnet: MemoryHurnet) -> None:
     told: list[BaseException] = []
     hurnet.silent = True  # so that the callback is there before the future ends
-    asked = client.submit("hello", timeout=2)
+    asked = client.submit("hello", timeout=5)
 
     def ask_again(_: object) -> None:
         try:

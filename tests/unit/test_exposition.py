@@ -44,7 +44,7 @@ def url(metrics: ResponderMetrics) -> Iterator[str]:
 def scrape(url: str, accept: str | None, method: str = "GET") -> tuple[str, str]:
     headers = {} if accept is None else {"Accept": accept}
     with urllib.request.urlopen(
-        urllib.request.Request(url, None, headers, method=method), timeout=5
+        urllib.request.Request(url, None, headers, method=method), timeout=60
     ) as reply:
         assert int(reply.headers["Content-Length"]) > 1000
         return reply.headers["Content-Type"], reply.read().decode()

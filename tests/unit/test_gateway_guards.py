@@ -288,7 +288,7 @@ def test_a_client_that_hangs_up_frees_its_question_at_once(world: GatewayWorld) 
 
 
 def test_too_many_questions_are_refused_and_told_when_to_come_back() -> None:
-    world = GatewayWorld(in_flight=2, timeout=1.5)
+    world = GatewayWorld(in_flight=2, timeout=4)
     world.courier.answer = lambda _query: None
 
     async def crowd(client: httpx.AsyncClient) -> list[httpx.Response]:

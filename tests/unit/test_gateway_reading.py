@@ -239,7 +239,7 @@ def test_events_come_to_all_listeners_from_one_reader_and_end_with_the_gateway(
             world.readings.known.ends["texts"] += 1
         assert world.readings.looks < 3 * len(heard)
         world.gateway.ending.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.gather(*listening)
 
     asyncio.run(run())

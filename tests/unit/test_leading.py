@@ -28,7 +28,7 @@ from tests.memory.redis import MemoryRedis
 from tests.memory.weights_store import MemoryWeightsStore
 from tests.worlds.solver import World, pairs
 
-LEASE = 0.8
+LEASE = 2.4
 """The threads of a busy machine may be late by half of it."""
 
 
@@ -66,7 +66,7 @@ def test_work_that_hangs_loses_the_lease_when_patience_ends() -> None:
     began = time.monotonic()
     with first.at_work():
         while not second.leads():
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 120
             time.sleep(0.01)
     assert time.monotonic() - began > 2 * LEASE
     assert max(beats) - began < 4 * LEASE
@@ -98,13 +98,13 @@ class Unreachable(MemoryLeaseStore):
 def test_a_lease_that_can_t_be_renewed_for_a_moment_is_tried_again() -> None:
     server = MemoryRedis()
     store = Unreachable(server)
-    first = Leading(store, "solver", "first", 1.5, 60.0)
+    first = Leading(store, "solver", "first", 2 * LEASE, 60.0)
     assert first.leads()
     with first.at_work():
         store.away = True
-        time.sleep(0.7)
+        time.sleep(LEASE)
         store.away = False
-        time.sleep(1.2)
+        time.sleep(1.6 * LEASE)
         assert not leading(server, "second").leads()
 
 
@@ -146,7 +146,7 @@ def of_many_contexts(count: int) -> World:
 
 def test_two_solvers_don_t_take_the_role_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """All contexts take seven times the lease to be solved, and one of them longer than the lease."""
-    world, ended, lease = of_many_contexts(5), Counter[str](), 0.9
+    world, ended, lease = of_many_contexts(5), Counter[str](), LEASE
     until = time.monotonic() + 120
 
     def run(name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from hurnet_stream.adapters.grpc import GrpcSliceCalls, GrpcSliceDoor, credentia
 from hurnet_stream.errors import ConfigurationError
 from hurnet_stream.ports import NoReply, SliceCall
 from hurnet_stream.settings.slices import SliceSettings
+from tests.acceptance.system import wait_for
 from tests.secured import Authority
 
 Answer = Callable[[SliceCall], None]
@@ -119,19 +119,17 @@ def test_more_than_may_wait_are_told_so_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(server, "WAITING_MOST", 2)
     with closing(GrpcSliceDoor(settings())) as door:
         replies: list[bytes | NoReply] = []
-        calls = [(door.address, b"a")] * 6
-        thread = threading.Thread(target=lambda: replies.extend(asked(settings(), *calls)))
+        waiting = [(door.address, b"a")] * 2
+        thread = threading.Thread(target=lambda: replies.extend(asked(settings(), *waiting, timeout_s=120)))
         thread.start()
-        served_ = 0
-        deadline = time.monotonic() + 30
-        time.sleep(0.5)  # all of them arrive before the first is taken
-        while thread.is_alive() and time.monotonic() < deadline:
-            if call := door.take(0.05):
-                call.reply(b"ok")
-                served_ += 1
-        thread.join(30)
-    assert set(kinds(replies)) == {b"ok", "busy"}
-    assert kinds(replies).count(b"ok") == served_
+        wait_for(door._waiting.full, what="as many wait as may")
+        assert kinds(asked(settings(), *[(door.address, b"b")] * 4, timeout_s=120)) == ["busy"] * 4
+        for _ in waiting:
+            call = door.take(120)
+            assert call is not None
+            call.reply(b"ok")
+        thread.join(120)
+    assert kinds(replies) == [b"ok", b"ok"]
 
 
 def test_a_slice_that_dies_of_a_request_is_told_from_one_that_was_away() -> None:

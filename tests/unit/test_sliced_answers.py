@@ -115,7 +115,7 @@ def test_filters_and_neighbours_too(world: SlicedWorld) -> None:
 def test_while_a_slice_is_away_questions_wait_and_then_say_so(world: SlicedWorld) -> None:
     expected = with_everything(world, QUESTIONS[0])
     slices(world, 2)
-    patient = world.coordinator()
+    patient = world.coordinator(wait=60)
     turn(patient)
     world.gone["1/2"] = NoReply("killed")
     assert asked(world, patient, QUESTIONS[0]) == []

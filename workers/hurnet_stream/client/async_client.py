@@ -275,15 +275,22 @@ class AsyncClient:
             InvalidRequest, AccessRefused, NotThere, Busy, Unreachable, NotSent: as `ask`.
         """
         deadline = Deadline(self._seconds(timeout))
+        unseen: NoReply | None = None
         while watermarks:
             query = messages.waiting(watermarks, context, deadline.left_s)
-            reply = await self._do(self._transport.ask(query, deadline.left_s))
+            try:
+                reply = await self._do(self._transport.ask(query, deadline.left_s))
+            except NoReply:
+                if unseen:  # it says more: the last look may have had a moment only
+                    raise unseen from None
+                raise
             if reply.outcome == "rejected":
                 raise InvalidRequest(reply.reason or "rejected", "watermarks")
             if reply.outcome != "timed-out":
                 return
+            unseen = NoReply(f"not seen within {deadline.timeout_s:g} s: {reply.reason}")
             if deadline.left_s <= LOOK_AGAIN_S:
-                raise NoReply(f"not seen within {deadline.timeout_s:g} s: {reply.reason}")
+                raise unseen
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def close(self) -> None:
