@@ -141,7 +141,7 @@ def test_every_command_works_on_it(system: System, tmp_path: Path) -> None:
     wait_for(lambda: len(system.texts_in_store()) == 250, what="all texts in")
     assert step(system, "doctor", "--json", "--timeout", "60")["well"]
     assert step(system, "ask", "--json", "question number 8")["answer"] == "answer 1"
-    step(system, "correct", "question number 8", "another answer", "--wait", "100")
+    step(system, "correct", "question number 8", "another answer", "--wait", "60")
     assert "another answer" in str(step(system, "ask", "--json", "question number 8"))
     step(system, "forget", "--key", "p2", "--wait", "100")
     step(system, "contexts", "--drop", "other", "--wait", "100")
