@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
-from hurnet_stream.local import KafkaServer, ValkeyServer
+from hurnet_stream.local import KafkaServer
 from tests.acceptance.system import Running, System, wait_for
-from tests.conftest import QUICK_GROUPS
+from tests.lone import with_lone_system
 
 ASK = {"text": "how do I get my password back?", "context": "support"}
 TEXT = {"text": "I forgot my password", "answer": "reset-password", "context": "support", "key": "faq-1"}
@@ -22,14 +21,6 @@ READ = (
     *("/v1/contexts", "/v1/contexts/support", "/v1/contexts/support/entries", "/v1/contexts/support/answers"),
     *("/v1/status", "/v1/dead-letters", "/v1/me", "/v1/schemas", "/v1/openapi.json", "/v1/asyncapi.json"),
 )
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[tuple[System, KafkaServer]]:
-    with KafkaServer(settings=QUICK_GROUPS) as kafka, ValkeyServer() as valkey:
-        variables = {"HURNET_GATEWAY_PORT": "0", "HURNET_GATEWAY_TIMEOUT": "3"}
-        with System(kafka.bootstrap, valkey.url, "gated", tmp_path, **variables) as system:
-            yield system.create_topics(), kafka
 
 
 def client_of(gateway: Running) -> httpx.Client:
@@ -46,8 +37,13 @@ def answers(client: httpx.Client) -> bool:
     return response.status_code == 200 and response.json().get("answer") == "reset-password"
 
 
-def test_parts_go_and_come_back(servers: tuple[System, KafkaServer]) -> None:
-    system, kafka = servers
+@pytest.mark.timeout(900)
+def test_parts_go_and_come_back(valkey_url: str, tmp_path: Path) -> None:
+    variables = {"HURNET_GATEWAY_PORT": "0", "HURNET_GATEWAY_TIMEOUT": "3"}
+    with_lone_system(valkey_url, tmp_path, _go_and_come_back, **variables)
+
+
+def _go_and_come_back(system: System, kafka: KafkaServer) -> None:
     gateway = system.start("gateway").wait_ready()
     with client_of(gateway) as client:
         away = asked(client)

@@ -42,6 +42,7 @@ from tests.contract.echo import (
     serve_once,
     settled,
 )
+from tests.lone import with_lone_broker
 from tests.stand_ins import LOOPBACKS, Forwarder, password_broker
 
 # kafka-python leaves the socket of a refused or failed connection to the garbage collector.
@@ -377,15 +378,19 @@ def test_a_member_that_was_thrown_out_delivers_nothing(kafka_bootstrap: str, que
     assert len(read_all(settings, f"{queries}-a", 1)) == 1
 
 
-def test_a_lone_broker_killed_while_transactions_run(lone: KafkaServer) -> None:
-    create(lone.bootstrap, "q", "a")
-    with Traffic(settled(lone.bootstrap), "q", "a") as traffic:
-        for _ in range(2):
-            lone.kill()
-            time.sleep(0.5)
-            lone.start()
-            traffic.wait_for(50)
-        assert traffic.check() > 100
+@pytest.mark.timeout(900)
+def test_a_lone_broker_killed_while_transactions_run() -> None:
+    def scenario(lone: KafkaServer) -> None:
+        create(lone.bootstrap, "q", "a")
+        with Traffic(settled(lone.bootstrap), "q", "a") as traffic:
+            for _ in range(2):
+                lone.kill()
+                time.sleep(0.5)
+                lone.start()
+                traffic.wait_for(50)
+            assert traffic.check() > 100
+
+    with_lone_broker(scenario)
 
 
 def test_three_brokers_killed_in_turn() -> None:

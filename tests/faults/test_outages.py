@@ -16,6 +16,7 @@ from hurnet_stream.local import KafkaServer, ValkeyServer
 from tests.acceptance.system import System, wait_for
 from tests.cluster import KafkaCluster
 from tests.conftest import QUICK_GROUPS
+from tests.lone import with_lone_system
 
 TEXTS = 900
 QUERIES = 300
@@ -97,28 +98,23 @@ def run_through(system: System, disturb: Callable[[], None]) -> None:
 
 
 @pytest.fixture
-def own_kafka() -> Iterator[KafkaServer]:
-    with KafkaServer(settings=QUICK_GROUPS) as server:
-        yield server
-
-
-@pytest.fixture
 def own_valkey() -> Iterator[ValkeyServer]:
     with ValkeyServer() as server:
         yield server
 
 
-def test_the_broker_is_killed_under_load(
-    own_kafka: KafkaServer, valkey_url: str, unique: str, tmp_path: Path
-) -> None:
-    def disturb() -> None:
-        threading.Event().wait(3)
-        own_kafka.kill()
-        threading.Event().wait(2)
-        own_kafka.start()
+@pytest.mark.timeout(900)
+def test_the_broker_is_killed_under_load(valkey_url: str, tmp_path: Path) -> None:
+    def scenario(system: System, kafka: KafkaServer) -> None:
+        def disturb() -> None:
+            threading.Event().wait(3)
+            kafka.kill()
+            threading.Event().wait(2)
+            kafka.start()
 
-    with System(own_kafka.bootstrap, valkey_url, unique, tmp_path) as system:
         run_through(system, disturb)
+
+    with_lone_system(valkey_url, tmp_path, scenario)
 
 
 def test_the_store_is_killed_under_load(
