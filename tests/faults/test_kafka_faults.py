@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaTimeoutError
 from kafka.record.util import crc32c_c
@@ -361,6 +362,42 @@ def test_one_pause_longer_than_the_transaction_may_take_is_forgiven_a_second_one
         with pytest.raises(Superseded, match=r"HURNET_RESPONDER_INSTANCE"):
             answer(exchange, "q")
     assert len(read_all(settings, "q-a", 1)) == 1
+
+
+@pytest.mark.parametrize("end", ["commit_transaction", "abort_transaction"])
+def test_a_transaction_that_ends_under_another_leader_is_no_log_cut_off(lone: KafkaServer, end: str) -> None:
+    """Its marker is the first batch of that leader's epoch, and no record. The leader after that is asked
+    whether its log still holds all that was read."""
+    create(lone.bootstrap, "q")
+    settings = settled(lone.bootstrap)
+    with closing(KafkaSink(settings)) as sink:
+        sink.send([Outgoing("q", b"0", partition=0)])
+    producer = KafkaProducer(bootstrap_servers=lone.bootstrap, transactional_id="t")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send("q", b"1", partition=0).get(timeout=SECONDS)
+    lone.kill()
+    lone.start()
+    getattr(producer, end)()
+    producer.close()
+    with closing(KafkaSource(settings, "q", "g")) as source:
+        assert read_to(source, 3) == ([b"0", b"1"] if end == "commit_transaction" else [b"0"])
+        lone.kill()
+        lone.start()
+        with closing(KafkaSink(settings)) as sink:
+            sink.send([Outgoing("q", b"2", partition=0)])
+        assert read_to(source, 4) == [b"2"]
+
+
+def read_to(source: KafkaSource, end: int) -> list[bytes | None]:
+    """The records of partition 0 up to its `end`. Whatever else fails than the broker is raised."""
+    found: list[bytes | None] = []
+    deadline = time.monotonic() + SECONDS
+    while source.positions().get(0, 0) < end:
+        assert time.monotonic() < deadline, found
+        with suppress(TransientError):
+            found += [record.value for record in source.poll(0.2, 10).records]
+    return found
 
 
 def test_a_member_that_was_thrown_out_delivers_nothing(kafka_bootstrap: str, queries: str) -> None:

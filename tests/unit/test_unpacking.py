@@ -341,16 +341,18 @@ def test_a_batch_without_an_end_moves_on(length: int) -> None:
     ]
 
 
+def of(producer: int, raw: bytes, attributes: int) -> bytes:
+    base = struct.unpack_from(">q", raw)[0]
+    return with_field(with_field(raw, ">q", 43, producer, base), ">h", 21, attributes, base)
+
+
+def marker(base: int, kind: int) -> bytes:
+    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1 << 20)
+    builder.append(0, 5, struct.pack(">hh", 0, kind), b"\0\0", [])
+    return of(7, sealed(bytearray(builder.build()), base), 0x30)
+
+
 def test_markers_and_aborted_records_are_left_out() -> None:
-    def of(producer: int, raw: bytes, attributes: int) -> bytes:
-        base = struct.unpack_from(">q", raw)[0]
-        return with_field(with_field(raw, ">q", 43, producer, base), ">h", 21, attributes, base)
-
-    def marker(base: int, kind: int) -> bytes:
-        builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1 << 20)
-        builder.append(0, 5, struct.pack(">hh", 0, kind), b"\0\0", [])
-        return of(7, sealed(bytearray(builder.build()), base), 0x30)
-
     raw = b"".join(
         [
             of(7, batch(b"a", base=0), 0x10),
@@ -364,6 +366,32 @@ def test_markers_and_aborted_records_are_left_out() -> None:
     first = [SimpleNamespace(first_offset=0, producer_id=7)]
     found = topic.poll(aborted=first)
     assert (told(found), topic.position) == ([(2, 2, b"b"), (4, 4, b"c")], 5)
+
+
+@pytest.mark.parametrize(
+    ("last", "epoch"),
+    [
+        (batch(b"b", base=1), 4),
+        (marker(1, 1), 4),
+        (of(7, batch(b"b", base=1), 0x10), 4),
+        (renamed(1, b"b", bad=0), 4),
+        (damaged(batch(b"b", base=1)), -1),  # not known: no log is held against it
+    ],
+    ids=["shown", "marker", "aborted", "unreadable", "damaged"],
+)
+def test_the_position_has_the_epoch_of_the_batch_before_it_whether_that_is_shown_or_not(
+    last: bytes, epoch: int
+) -> None:
+    """The checksum does not cover the epoch."""
+    raw = bytearray(last)
+    struct.pack_into(">i", raw, 12, 4)
+    earlier = bytearray(batch(b"a"))
+    struct.pack_into(">i", earlier, 12, 3)
+    topic = Topic(bytes(earlier + raw))
+    for _ in range(fetching.REFETCHES + 1):
+        if topic.position < 2:
+            topic.poll(aborted=[SimpleNamespace(first_offset=1, producer_id=7)])
+    assert (topic.position, topic.state.position.leader_epoch) == (2, epoch)
 
 
 @pytest.mark.parametrize("magic", [0, 1])

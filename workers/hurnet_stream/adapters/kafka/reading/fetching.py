@@ -116,8 +116,10 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
         return end
 
     def _records_of(self, batch: RecordBatch) -> Iterator[Record]:
+        # Of a hidden batch, too: the position moves beyond it. The next leader is asked where the position's
+        # epoch ended, and behind a marker that is the first of its epoch the log would seem to be cut off.
+        self.leader_epoch = batch.epoch
         if not self._is_hidden(batch):
-            self.leader_epoch = batch.epoch
             for record in self._read(batch):
                 yield self._passed(record)
 
