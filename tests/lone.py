@@ -19,12 +19,12 @@ from tests.conftest import QUICK_GROUPS
 
 TRIES = 5
 SKIPPED = "these partitions are likely deleted already and hence can be skipped"
-"""What the broker's log says of it."""
+"""What the broker writes to its log then."""
 
 
 def with_lone_broker(scenario: Callable[[KafkaServer], None]) -> None:
     """Run `scenario`, which kills this broker. If it fails, and the broker says that it has skipped the end
-    of a transaction, it is run again with a new broker; any other failure is one."""
+    of a transaction, it is run again with a new broker. Any other failure is raised."""
     for _ in range(TRIES):
         with KafkaServer(settings=QUICK_GROUPS) as server:
             try:
@@ -38,7 +38,8 @@ def with_lone_broker(scenario: Callable[[KafkaServer], None]) -> None:
 def with_lone_system(
     valkey_url: str, folder: Path, scenario: Callable[[System, KafkaServer], None], **settings: str
 ) -> None:
-    """The same with a system on this broker, whose names and folder are new each time."""
+    """`with_lone_broker` for a scenario that needs a system on that broker: with new names and a new folder
+    each time."""
 
     def on_a_system(kafka: KafkaServer) -> None:
         name = f"lone-{secrets.token_hex(4)}"

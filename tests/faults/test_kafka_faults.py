@@ -390,7 +390,8 @@ def test_a_transaction_that_ends_under_another_leader_is_no_log_cut_off(lone: Ka
 
 
 def read_to(source: KafkaSource, end: int) -> list[bytes | None]:
-    """The records of partition 0 up to its `end`. Whatever else fails than the broker is raised."""
+    """The records of partition 0 before the offset `end`. A broker that is away is waited for; any other
+    error is raised."""
     found: list[bytes | None] = []
     deadline = time.monotonic() + SECONDS
     while source.positions().get(0, 0) < end:

@@ -49,6 +49,10 @@ class Partition:
         """The record at `offset`; None if there is a hole, or if the offset lies outside of the partition."""
         return self.records[offset - self.first] if self.first <= offset < self.end else None
 
+    def epoch_at(self, offset: int) -> int:
+        """The epoch of the leader that wrote what is at `offset`, a hole included."""
+        return max((leader for leader, end in self.cuts.items() if end <= offset), default=0)
+
     def cut_since(self, epoch: int) -> int | None:
         """The lowest offset at which the log was cut off since the leader of `epoch`; None if it was not."""
         return min((end for leader, end in self.cuts.items() if leader > epoch >= 0), default=None)

@@ -170,12 +170,13 @@ class MemorySource:
             held = self._kafka.partition(self._topic, partition)
             self._check_gap(partition, held)
             while self._positions[partition] < held.end and len(taken) < max_records and size < POLL_BYTES:
-                record = held.at(self._positions[partition])
+                offset = self._positions[partition]
+                record = held.at(offset)
+                self._epochs[partition] = record.leader_epoch if record else held.epoch_at(offset)
                 self._positions[partition] += 1
                 if record:
                     taken.append(record)
                     size += len(record.value or b"")
-                    self._epochs[partition] = record.leader_epoch
         return taken
 
     def _cut(self, partition: int, epoch: int) -> int | None:

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 from hurnet_schemas import Query
 from hurnet_stream.core.stored.batch import LogIdentity
 from hurnet_stream.errors import ForeignLog, StoreGap, StoreReplaced
-from hurnet_stream.ports import Record
+from hurnet_stream.ports import Outgoing, Record
 from tests.memory.redis import MemoryRedis
+from tests.memory.source import MemorySource
 from tests.worlds import responder as responding
 from tests.worlds.ingest import World, numbered, turn
 
@@ -78,6 +79,17 @@ def test_a_marker_in_the_place_of_the_last_record_is_no_record() -> None:
     world.send(*numbered(20, 25))
     with pytest.raises(StoreGap, match="no record at offset 9"):
         turn(world.worker())
+
+
+def test_a_transaction_that_ends_under_another_leader_is_no_log_cut_off() -> None:
+    world = taught()
+    source = MemorySource(world.kafka, "texts", "reader")
+    assert len(source.poll(0, 20).records) == 10
+    world.kafka.truncate("texts", 0, 10)  # another leader, and nothing is lost
+    world.kafka.append([Outgoing("texts", b"never committed")], mark="aborted")
+    for _ in range(2):
+        assert not source.poll(0, 20).records
+    assert source.positions()[0] == 12
 
 
 def test_retention_beyond_the_last_record_leaves_nothing_to_compare() -> None:

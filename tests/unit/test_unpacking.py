@@ -146,12 +146,12 @@ class Topic:
     def position(self) -> int:
         return int(self.state.position.offset)
 
-    def all(self, end: int, polls: int = 40) -> list[Record]:
+    def all(self, end: int, polls: int = 40, aborted: Any = None) -> list[Record]:
         found: list[Record] = []
         for _ in range(polls):
             if self.position >= end:
                 return found
-            found += self.poll()
+            found += self.poll(aborted=aborted)
         raise AssertionError(f"stuck at {self.position}")
 
 
@@ -388,9 +388,7 @@ def test_the_position_has_the_epoch_of_the_batch_before_it_whether_that_is_shown
     earlier = bytearray(batch(b"a"))
     struct.pack_into(">i", earlier, 12, 3)
     topic = Topic(bytes(earlier + raw))
-    for _ in range(fetching.REFETCHES + 1):
-        if topic.position < 2:
-            topic.poll(aborted=[SimpleNamespace(first_offset=1, producer_id=7)])
+    topic.all(2, aborted=[SimpleNamespace(first_offset=1, producer_id=7)])
     assert (topic.position, topic.state.position.leader_epoch) == (2, epoch)
 
 

@@ -39,8 +39,8 @@ def position(consumer: Any, partition: TopicPartition) -> int | None:
 
 
 def position_epoch(consumer: Any, partition: TopicPartition) -> int:
-    """The epoch of the leader that wrote the last batch before the position, markers included; -1 if none was
-    read yet or it was damaged."""
+    """The epoch of the leader that wrote the last batch before the position, which may be a marker; -1 if no
+    batch was read yet, or if that one was damaged."""
     state = consumer._subscription.assignment.get(partition)
     epoch = state and state.position and state.position.leader_epoch
     return -1 if epoch is None else int(epoch)

@@ -26,8 +26,8 @@ def cuts(
 ) -> dict[int, int]:
     """The offset at which the log was cut off, for each partition of which something that was read is gone.
 
-    `read_to` holds by partition (the offset up to which it was read, the epoch of the leader of the last
-    record); a partition of unknown epoch (-1) is left out. Raises kafka-python's errors.
+    `read_to` holds by partition (the offset up to which it was read, the epoch of the leader that wrote the
+    last batch before it); a partition of unknown epoch (-1) is left out. Raises kafka-python's errors.
     """
     positions = {
         TopicPartition(topic, partition): OffsetAndMetadata(end, "", epoch)

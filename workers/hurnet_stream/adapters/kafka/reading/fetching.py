@@ -116,8 +116,9 @@ class UnpackedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-p
         return end
 
     def _records_of(self, batch: RecordBatch) -> Iterator[Record]:
-        # Of a hidden batch, too: the position moves beyond it. The next leader is asked where the position's
-        # epoch ended, and behind a marker that is the first of its epoch the log would seem to be cut off.
+        # A hidden batch gives its epoch, too, because the position moves beyond it. The next leader is asked
+        # where the position's epoch ended. If a marker is the first batch of its epoch, and the position kept
+        # the epoch before, the log would seem to be cut off before the marker.
         self.leader_epoch = batch.epoch
         if not self._is_hidden(batch):
             for record in self._read(batch):
